@@ -1,0 +1,87 @@
+//! The decisions of the commit protocol, as pure functions of what the ledger says.
+
+use std::time::Duration;
+
+use crate::envelope::Envelope;
+use crate::event::Event;
+use crate::ids::EnvelopeId;
+use crate::record::Record;
+use crate::timestamp::Timestamp;
+
+/// What is known of a delivered ticket without reading the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryFacts {
+    /// How often the broker says that it delivered the ticket, this time included.
+    pub delivered: u64,
+    /// Whether the ticket was written again from the ledger.
+    pub reissued: bool,
+    /// Whether the ticket was stored after this connection was made: before that the broker may have forgotten
+    /// deliveries in a crash.
+    pub stored_after_connect: bool,
+}
+
+/// Whether a ticket may be run without reading the ledger first.
+///
+/// Only an economy: a fresh ticket that was run before all the same loses its compare-and-set, and a step starts by
+/// writing `started` with that same guard.
+pub const fn is_fresh(facts: DeliveryFacts) -> bool {
+    facts.delivered == 1 && !facts.reissued && facts.stored_after_connect
+}
+
+/// What a ticket that is not fresh is worth, now that the head of the ledger was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The ledger has moved on: repeat what the head implies, then ack.
+    Superseded,
+    /// The hop is still to be done: claim it.
+    Mine {
+        /// The attempt that the claim starts.
+        attempt: u32,
+    },
+    /// The hop is to be done, but not yet.
+    Early {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The deadline has passed before the hop was done.
+    Late,
+}
+
+/// What to do with a ticket that is not fresh.
+///
+/// A takeover burns an attempt, because the earlier holder may have been killed by the payload; after a release or a
+/// scheduled retry nothing more is burnt, as those were recorded by a holder that was well.
+pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now: Timestamp) -> Standing {
+    let snapshot = &head.snapshot;
+    if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) {
+        return Standing::Superseded;
+    }
+    if snapshot.deadline.is_some_and(|deadline| deadline <= now) {
+        return Standing::Late;
+    }
+    if let Some(wait) = snapshot.wake_at.map(|at| at.since(now)).filter(|wait| !wait.is_zero()) {
+        return Standing::Early { wait };
+    }
+    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled);
+    let taken_before = snapshot.holder.is_some() || facts.delivered > 1;
+    let burnt = u32::from(taken_before && !given_back);
+    Standing::Mine { attempt: snapshot.attempt + burnt }
+}
+
+/// How a submit that found its id taken compares with what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submission {
+    /// The same work: the intent is the one that was asked for.
+    Same,
+    /// Other work under the same id.
+    Conflict,
+}
+
+/// Compares what was submitted under an id with what is submitted under it now.
+pub fn compare_submission(there: &Envelope, new: &Envelope) -> Submission {
+    let same = there.to == new.to
+        && there.kind == new.kind
+        && there.payload_encoding == new.payload_encoding
+        && there.payload.same_meaning(&new.payload);
+    if same { Submission::Same } else { Submission::Conflict }
+}

@@ -1,0 +1,30 @@
+//! Header names of the wire. NATS header names are case-sensitive: these are exact.
+
+/// The id of the intent.
+pub const HEADER_INTENT: &str = "Baton-Intent";
+/// The kind of work.
+pub const HEADER_KIND: &str = "Baton-Kind";
+/// The priority, 1 to 10.
+pub const HEADER_PRIORITY: &str = "Baton-Priority";
+/// The deadline, RFC 3339 or a duration from the time of storing.
+pub const HEADER_DEADLINE: &str = "Baton-Deadline";
+/// The limit on hops, 1 to 64.
+pub const HEADER_MAX_HOPS: &str = "Baton-Max-Hops";
+/// A subject that is told the result.
+pub const HEADER_REPLY_TO: &str = "Baton-Reply-To";
+/// Present when the body is a whole envelope: its protocol version.
+pub const HEADER_PROTOCOL: &str = "Baton-Protocol";
+/// W3C trace context.
+pub const HEADER_TRACEPARENT: &str = "traceparent";
+/// The server's message id, for deduplication.
+pub const HEADER_MSG_ID: &str = "Nats-Msg-Id";
+/// On a ticket: the ledger sequence that authorised it.
+pub const HEADER_LEDGER_SEQUENCE: &str = "Baton-Ledger-Sequence";
+/// On a ticket: the hop.
+pub const HEADER_HOP: &str = "Baton-Hop";
+/// On a ticket that was written again from the ledger: it is read before it is run.
+pub const HEADER_REISSUED: &str = "Baton-Reissued";
+/// On a ledger record: the event's name.
+pub const HEADER_EVENT: &str = "Baton-Event";
+/// On a ledger record: the status after it.
+pub const HEADER_STATUS: &str = "Baton-Status";
