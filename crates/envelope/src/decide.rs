@@ -65,7 +65,9 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     let given_back = matches!(head.event, Event::Released | Event::RetryScheduled);
     let taken_before = snapshot.holder.is_some() || facts.delivered > 1;
     let burnt = u32::from(taken_before && !given_back);
-    Standing::Mine { attempt: snapshot.attempt + burnt }
+    Standing::Mine {
+        attempt: snapshot.attempt.saturating_add(burnt),
+    }
 }
 
 /// How a submit that found its id taken compares with what is there.

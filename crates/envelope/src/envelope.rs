@@ -212,11 +212,12 @@ impl Envelope {
         self.root.as_ref().unwrap_or(&self.intent)
     }
 
-    /// Sets the must-carry constraints and their hash.
+    /// Sets the must-carry constraints and their hash; `null` is none, as everywhere on the wire.
     #[must_use]
     pub fn with_constraints(mut self, constraints: Json) -> Self {
-        self.constraints_hash = Some(constraints_hash(&constraints));
-        self.constraints = Some(constraints);
+        let constraints = Some(constraints).filter(|some| !some.is_null());
+        self.constraints_hash = constraints.as_ref().map(constraints_hash);
+        self.constraints = constraints;
         self
     }
 
@@ -225,9 +226,13 @@ impl Envelope {
     /// # Errors
     /// When the handoff would pass `max_hops`.
     pub fn successor(&self, new: Successor) -> Result<Self, HopLimit> {
-        let hop = self.hop + 1;
+        let hop = self.hop.saturating_add(1);
         if hop > self.max_hops.get() {
-            return Err(HopLimit { to: new.to, hop, max_hops: self.max_hops.get() });
+            return Err(HopLimit {
+                to: new.to,
+                hop,
+                max_hops: self.max_hops.get(),
+            });
         }
         let mut next = self.again(new.id);
         next.hop = hop;
@@ -247,7 +252,12 @@ impl Envelope {
     /// The same work once more under a new envelope id, so that its ticket is not taken for a repeat.
     #[must_use]
     pub fn again(&self, id: EnvelopeId) -> Self {
-        Self { protocol: PROTOCOL, id, previous: Some(self.id), ..self.clone() }
+        Self {
+            protocol: PROTOCOL,
+            id,
+            previous: Some(self.id),
+            ..self.clone()
+        }
     }
 
     /// Checks that `next` carries this envelope's constraints unchanged (invariant I10).
@@ -259,19 +269,33 @@ impl Envelope {
         let expected = self.constraints_hash.clone().unwrap_or_else(|| hash(self));
         let found = hash(next);
         let stated = next.constraints_hash.clone().unwrap_or_else(|| found.clone());
-        if found == expected && stated == expected { Ok(()) } else { Err(MustCarryBroken { expected, found }) }
+        if found == expected && stated == expected {
+            Ok(())
+        } else {
+            Err(MustCarryBroken { expected, found })
+        }
     }
 }
+
+/// How deep the hash looks into the constraints; what is nested deeper is hashed as it was written, so that a hostile
+/// document cannot exhaust the stack.
+const CANONICAL_DEPTH: u32 = 128;
 
 /// The SHA-256 of a JSON value with its object keys sorted and no white space, in hex; numbers keep their spelling.
 fn constraints_hash(constraints: &Json) -> String {
     let mut canonical = String::new();
-    canonicalize(constraints, &mut canonical);
-    Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    canonicalize(constraints, CANONICAL_DEPTH, &mut canonical);
+    Sha256::digest(canonical.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
-fn canonicalize(value: &Json, out: &mut String) {
-    if let Ok(object) = value.read::<BTreeMap<String, Json>>() {
+fn canonicalize(value: &Json, depth: u32, out: &mut String) {
+    let deeper = depth.saturating_sub(1);
+    if depth == 0 {
+        out.push_str(value.get());
+    } else if let Ok(object) = value.read::<BTreeMap<String, Json>>() {
         out.push('{');
         for (index, (key, member)) in object.iter().enumerate() {
             if index > 0 {
@@ -279,7 +303,7 @@ fn canonicalize(value: &Json, out: &mut String) {
             }
             out.push_str(Json::string(key).get());
             out.push(':');
-            canonicalize(member, out);
+            canonicalize(member, deeper, out);
         }
         out.push('}');
     } else if let Ok(list) = value.read::<Vec<Json>>() {
@@ -288,13 +312,13 @@ fn canonicalize(value: &Json, out: &mut String) {
             if index > 0 {
                 out.push(',');
             }
-            canonicalize(member, out);
+            canonicalize(member, deeper, out);
         }
         out.push(']');
     } else if let Ok(text) = value.read::<String>() {
         out.push_str(Json::string(&text).get());
     } else {
-        out.push_str(value.get().trim());
+        out.push_str(value.get());
     }
 }
 

@@ -1,7 +1,11 @@
 //! Errors of the pure protocol: each names the field, the value and the fix.
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use crate::json::Json;
 use crate::names::AgentName;
 
 /// A name that may not become a subject token.
@@ -68,49 +72,65 @@ pub struct MustCarryBroken {
 
 /// Reads JSON; on failure says which field, which value, what is wrong.
 ///
-/// The first pass is the fast one. Only a document that failed is read again, field by field, to find the place.
+/// The first pass is the fast one. Only a document that failed is read again, with its path tracked.
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(bytes).map_err(|error| locate(what, bytes, &error))
+    serde_json::from_slice(bytes).map_err(|error| locate::<T>(what, bytes, &error))
 }
 
-fn locate(what: &'static str, bytes: &[u8], error: &serde_json::Error) -> DecodeError {
-    let problem = error.to_string();
-    let whole =
-        |problem: String| DecodeError { what, field: ".".to_owned(), value: Some(excerpt(bytes)), problem };
+fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], error: &serde_json::Error) -> DecodeError {
+    let whole = || DecodeError {
+        what,
+        field: ".".to_owned(),
+        value: Some(excerpt(bytes)),
+        problem: error.to_string(),
+    };
     if !error.is_data() {
-        return whole(format!("not valid JSON: {problem}"));
+        return whole();
     }
-    if let Some(field) = problem.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        return DecodeError { what, field: field.to_owned(), value: None, problem: "is missing".to_owned() };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let Err(tracked) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return whole();
+    };
+    let (path, problem) = (tracked.path(), tracked.inner().to_string());
+    let problem = problem
+        .rfind(" at line ")
+        .and_then(|end| problem.get(..end))
+        .unwrap_or(&problem)
+        .to_owned();
+    if let Some(name) = problem
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        let field = if path.iter().len() == 0 {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
+        return DecodeError {
+            what,
+            field,
+            value: None,
+            problem,
+        };
     }
-    // serde_json names line and column of the end of the offending value; the key is found by walking the members.
-    let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(bytes) else { return whole(problem) };
-    let place = problem.rfind(" at line ").unwrap_or(problem.len());
-    let text = problem.get(..place).unwrap_or(&problem).to_owned();
-    let column = column_of(bytes, error);
-    let (field, value) = key_before(bytes, column, &members);
-    DecodeError { what, field, value, problem: text }
+    let value = serde_json::from_slice::<Json>(bytes)
+        .ok()
+        .and_then(|document| value_at(document, path));
+    DecodeError {
+        what,
+        field: path.to_string(),
+        value: value.map(|found| excerpt(found.get().as_bytes())),
+        problem,
+    }
 }
 
-fn column_of(bytes: &[u8], error: &serde_json::Error) -> usize {
-    let before: usize = bytes.split(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(|l| l.len() + 1).sum();
-    before + error.column()
-}
-
-/// The member whose key stands last before `position`.
-fn key_before(
-    bytes: &[u8],
-    position: usize,
-    members: &serde_json::Map<String, serde_json::Value>,
-) -> (String, Option<String>) {
-    let text = String::from_utf8_lossy(bytes.get(..position.min(bytes.len())).unwrap_or(bytes)).into_owned();
-    members
-        .iter()
-        .filter_map(|(key, value)| {
-            text.rfind(&format!("\"{key}\"")).map(|at| (at, key.clone(), excerpt(value.to_string().as_bytes())))
-        })
-        .max_by_key(|(at, _, _)| *at)
-        .map_or_else(|| (".".to_owned(), None), |(_, key, value)| (key, Some(value)))
+/// The value at a path, as it was written.
+fn value_at(document: Json, path: &serde_path_to_error::Path) -> Option<Json> {
+    path.iter().try_fold(document, |value, segment| match segment {
+        Segment::Map { key } => value.read::<BTreeMap<String, Json>>().ok()?.remove(key),
+        Segment::Seq { index } => value.read::<Vec<Json>>().ok()?.into_iter().nth(*index),
+        Segment::Enum { .. } | Segment::Unknown => Some(value),
+    })
 }
 
 fn excerpt(bytes: &[u8]) -> String {

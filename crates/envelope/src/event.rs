@@ -152,8 +152,17 @@ struct Form<'a> {
 
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let reason = if let Self::Waiting { reason } = self { Some(reason.clone()) } else { None };
-        Form { name: self.name().into(), code: self.code().map(str::to_owned), reason }.serialize(serializer)
+        let reason = if let Self::Waiting { reason } = self {
+            Some(reason.clone())
+        } else {
+            None
+        };
+        Form {
+            name: self.name().into(),
+            code: self.code().map(str::to_owned),
+            reason,
+        }
+        .serialize(serializer)
     }
 }
 
@@ -170,7 +179,9 @@ impl<'de> Deserialize<'de> for Event {
             "handed_off" => Self::HandedOff,
             "fanned_out" => Self::FannedOut,
             "child_done" => Self::ChildDone,
-            "waiting" => Self::Waiting { reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))? },
+            "waiting" => Self::Waiting {
+                reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))?,
+            },
             "signalled" => Self::Signalled,
             "resumed" => Self::Resumed,
             "retry_scheduled" => Self::RetryScheduled,
@@ -186,7 +197,9 @@ impl<'de> Deserialize<'de> for Event {
             "timed_out" => Self::TimedOut,
             "compensating" => Self::Compensating,
             "compensated" => Self::Compensated { code },
-            _ => Self::Unknown { name: name.into_owned() },
+            _ => Self::Unknown {
+                name: name.into_owned(),
+            },
         })
     }
 }

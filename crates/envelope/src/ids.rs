@@ -28,7 +28,11 @@ impl IntentId {
     /// raw intent is the same intent. The time of storing is part of it, because a stream that was deleted and made
     /// again counts from 1 again.
     pub fn derived(stream: &str, sequence: u64, stored_nanos: i128) -> Self {
-        Self(hashed(&format!("{stream}\n{sequence}\n{stored_nanos}")).to_string().into())
+        Self(
+            hashed(&format!("{stream}\n{sequence}\n{stored_nanos}"))
+                .to_string()
+                .into(),
+        )
     }
 
     /// The id for a foreign id (`Nats-Msg-Id`): itself where it is valid, else a stable hash of it.
@@ -48,11 +52,17 @@ impl FromStr for IntentId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let valid = text.len() <= 128
             && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if valid {
             Ok(Self(text.into()))
         } else {
-            Err(BadName { what: "intent id", value: text.to_owned(), rule: INTENT_RULE })
+            Err(BadName {
+                what: "intent id",
+                value: text.to_owned(),
+                rule: INTENT_RULE,
+            })
         }
     }
 }

@@ -32,7 +32,7 @@ pub use header::*;
 pub use ids::{EnvelopeId, IntentId, RecordId};
 pub use json::Json;
 pub use names::{AgentName, AgentVersion, BadVersion, Namespace};
-pub use parts::{Budget, Expects, HistoryEntry, Meter, MemoryRef, Task};
+pub use parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use raw::{RawFields, RawIntent, RawRejection};
 pub use record::{Author, ErrorInfo, RawKept, Record, Role, StepEntry};

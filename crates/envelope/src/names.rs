@@ -15,8 +15,13 @@ const NAME_RULE: &str =
 
 fn valid_name(text: &str) -> bool {
     text.len() <= 63
-        && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 macro_rules! name_type {
@@ -119,7 +124,10 @@ impl AgentVersion {
     /// # Errors
     /// When the token is not the encoding of a version.
     pub fn from_token(token: &str) -> Result<Self, BadVersion> {
-        let bad = || BadVersion { value: token.to_owned(), rule: VERSION_RULE };
+        let bad = || BadVersion {
+            value: token.to_owned(),
+            rule: VERSION_RULE,
+        };
         if token.contains(['.', '+']) {
             return Err(bad());
         }
@@ -131,11 +139,16 @@ impl FromStr for AgentVersion {
     type Err = BadVersion;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || BadVersion { value: text.to_owned(), rule: VERSION_RULE };
+        let bad = || BadVersion {
+            value: text.to_owned(),
+            rule: VERSION_RULE,
+        };
         if text.len() > 64 {
             return Err(bad());
         }
-        semver::Version::parse(text).map(|version| Self(Arc::new(version))).map_err(|_| bad())
+        semver::Version::parse(text)
+            .map(|version| Self(Arc::new(version)))
+            .map_err(|_| bad())
     }
 }
 

@@ -6,7 +6,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the contract that this build writes.
-pub const PROTOCOL: Protocol = Protocol { major: 1, minor: 0, patch: 0 };
+pub const PROTOCOL: Protocol = Protocol {
+    major: 1,
+    minor: 0,
+    patch: 0,
+};
 
 /// A version of the wire contract. Same major: readable both ways; a newer minor only adds optional fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +49,11 @@ impl FromStr for Protocol {
             None => default.ok_or_else(bad),
         };
         // A bare integer major is accepted on read: some senders write `1`.
-        Ok(Self { major: number(None)?, minor: number(Some(0))?, patch: number(Some(0))? })
+        Ok(Self {
+            major: number(None)?,
+            minor: number(Some(0))?,
+            patch: number(Some(0))?,
+        })
     }
 }
 
@@ -63,20 +71,7 @@ impl Serialize for Protocol {
 
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
-            type Value = Protocol;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a protocol version such as \"1.0.0\"")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Protocol, E> {
-                text.parse().map_err(E::custom)
-            }
-            fn visit_u64<E: serde::de::Error>(self, major: u64) -> Result<Protocol, E> {
-                major.to_string().parse().map_err(E::custom)
-            }
-        }
-        let version = deserializer.deserialize_any(Text)?;
+        let version = any_version(deserializer)?;
         if version.is_readable() {
             Ok(version)
         } else {
@@ -88,17 +83,40 @@ impl<'de> Deserialize<'de> for Protocol {
     }
 }
 
+/// Reads a version without asking whether this build can read what is written in it: a range may name another major.
+fn any_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
+    struct Text;
+    impl serde::de::Visitor<'_> for Text {
+        type Value = Protocol;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a protocol version such as \"1.0.0\"")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Protocol, E> {
+            text.parse().map_err(E::custom)
+        }
+        fn visit_u64<E: serde::de::Error>(self, major: u64) -> Result<Protocol, E> {
+            major.to_string().parse().map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_any(Text)
+}
+
 /// The range of protocol versions that an agent version reads, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolRange {
     /// The oldest version that is read.
+    #[serde(deserialize_with = "any_version")]
     pub oldest: Protocol,
     /// The newest version that is read in full; newer minors are read and passed on.
+    #[serde(deserialize_with = "any_version")]
     pub newest: Protocol,
 }
 
 impl Default for ProtocolRange {
     fn default() -> Self {
-        Self { oldest: PROTOCOL, newest: PROTOCOL }
+        Self {
+            oldest: PROTOCOL,
+            newest: PROTOCOL,
+        }
     }
 }

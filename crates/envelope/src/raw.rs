@@ -61,12 +61,19 @@ pub struct RawRejection {
 impl<'a> RawIntent<'a> {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        self.headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| *value)
     }
 
     /// The id under which this message is recorded: the sender's where it is valid, else one derived from the message.
     pub fn intent_id(&self) -> IntentId {
-        match (self.header(HEADER_INTENT), self.header(HEADER_MSG_ID)) {
+        // An empty message id names nothing: the server does not deduplicate by it either.
+        match (
+            self.header(HEADER_INTENT),
+            self.header(HEADER_MSG_ID).filter(|id| !id.is_empty()),
+        ) {
             (Some(chosen), _) => chosen.parse().unwrap_or_else(|_| self.derived_id.clone()),
             (None, Some(message_id)) => IntentId::from_foreign(message_id),
             (None, None) => self.derived_id.clone(),
@@ -77,7 +84,11 @@ impl<'a> RawIntent<'a> {
     pub fn keep(&self) -> RawKept {
         RawKept {
             subject: self.subject.to_owned(),
-            headers: self.headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            headers: self
+                .headers
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             body_base64: base64::engine::general_purpose::STANDARD.encode(self.body),
             extra: Extra::new(),
         }
@@ -116,7 +127,10 @@ impl<'a> RawIntent<'a> {
                 field: "to".to_owned(),
                 value: envelope.to.to_string(),
                 problem: format!("the envelope was published on {}", self.subject),
-                fix: format!("publish it on the subject of agent {}, or set `to` to {to}", envelope.to),
+                fix: format!(
+                    "publish it on the subject of agent {}, or set `to` to {to}",
+                    envelope.to
+                ),
             });
         }
         if envelope.hop != 1 {
@@ -130,10 +144,8 @@ impl<'a> RawIntent<'a> {
         }
         check_deadline(envelope.deadline, now, "deadline")?;
         let stated = envelope.constraints_hash.clone();
-        let envelope = match envelope.constraints.clone() {
-            Some(constraints) => envelope.with_constraints(constraints),
-            None => envelope,
-        };
+        let constraints = envelope.constraints.clone().unwrap_or_default();
+        let envelope = envelope.with_constraints(constraints);
         if stated.is_some() && stated != envelope.constraints_hash {
             return Err(RawRejection {
                 code: "MALFORMED_ENVELOPE",
@@ -154,10 +166,18 @@ impl<'a> RawIntent<'a> {
             problem,
             fix: fix.to_owned(),
         };
-        let mut fields = RawFields { kind: self.header(HEADER_KIND).map(str::to_owned), ..RawFields::default() };
+        let mut fields = RawFields {
+            kind: self.header(HEADER_KIND).map(str::to_owned),
+            ..RawFields::default()
+        };
         if let Some(value) = self.header(HEADER_INTENT) {
             let id = value.parse().map_err(|e: crate::error::BadName| {
-                bad(HEADER_INTENT, value, e.rule.to_owned(), "choose another id, or leave the header out")
+                bad(
+                    HEADER_INTENT,
+                    value,
+                    e.rule.to_owned(),
+                    "choose another id, or leave the header out",
+                )
             })?;
             fields.intent = Some(id);
         }

@@ -110,26 +110,44 @@ wire_object! {
 impl ErrorInfo {
     /// An error of a code and a text.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), extra: Extra::new() }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            extra: Extra::new(),
+        }
     }
 }
 
 impl StepEntry {
     /// The result of a step.
     pub fn new(name: impl Into<String>, result: Json) -> Self {
-        Self { name: name.into(), result, extra: Extra::new() }
+        Self {
+            name: name.into(),
+            result,
+            extra: Extra::new(),
+        }
     }
 }
 
 impl Author {
     /// A writer that is no worker.
     pub fn of(role: Role, instance: impl Into<String>) -> Self {
-        Self { role, instance: instance.into(), agent: None, version: None, extra: Extra::new() }
+        Self {
+            role,
+            instance: instance.into(),
+            agent: None,
+            version: None,
+            extra: Extra::new(),
+        }
     }
 
     /// A worker.
     pub fn worker(agent: AgentName, version: AgentVersion, instance: impl Into<String>) -> Self {
-        Self { agent: Some(agent), version: Some(version), ..Self::of(Role::Worker, instance) }
+        Self {
+            agent: Some(agent),
+            version: Some(version),
+            ..Self::of(Role::Worker, instance)
+        }
     }
 }
 
@@ -157,7 +175,11 @@ impl Record {
             root: envelope.root.clone(),
             parent: envelope.parent.clone(),
             deadline: envelope.deadline,
-            path: vec![PathEntry { agent: envelope.to.clone(), version, extra: Extra::new() }],
+            path: vec![PathEntry {
+                agent: envelope.to.clone(),
+                version,
+                extra: Extra::new(),
+            }],
             pins: envelope.pins.clone(),
             reply_to: envelope.reply_to.clone(),
             ..Snapshot::blank(Status::Pending, at)
@@ -170,10 +192,21 @@ impl Record {
 
     /// The only record of a raw intent that was refused before it became an intent.
     pub fn rejected(id: RecordId, intent: IntentId, at: Timestamp, by: Author, error: ErrorInfo, raw: RawKept) -> Self {
-        let mut snapshot = Snapshot::blank(Status::Rejected { code: error.code.clone() }, at);
+        let mut snapshot = Snapshot::blank(
+            Status::Rejected {
+                code: error.code.clone(),
+            },
+            at,
+        );
         snapshot.error = Some(error.clone());
-        let event = Event::Rejected { code: error.code.clone() };
-        Self { error: Some(error), raw: Some(raw), ..Self::bare(id, intent, event, at, by, snapshot) }
+        let event = Event::Rejected {
+            code: error.code.clone(),
+        };
+        Self {
+            error: Some(error),
+            raw: Some(raw),
+            ..Self::bare(id, intent, event, at, by, snapshot)
+        }
     }
 
     /// The record that follows `head`, which stands at ledger sequence `head_seq`. The caller fills in what the event
@@ -207,7 +240,11 @@ impl Record {
         let snapshot = &mut self.snapshot;
         if envelope.hop > snapshot.hop {
             let agent = envelope.to.clone();
-            snapshot.path.push(PathEntry { agent, version: version.clone(), extra: Extra::new() });
+            snapshot.path.push(PathEntry {
+                agent,
+                version: version.clone(),
+                extra: Extra::new(),
+            });
         }
         snapshot.agent = Some(envelope.to.clone());
         snapshot.version = Some(version);

@@ -123,11 +123,7 @@ impl Status {
     /// Whether nothing may follow.
     pub fn is_terminal(&self) -> bool {
         match self {
-            Self::Completed
-            | Self::Rejected { .. }
-            | Self::Failed { .. }
-            | Self::Cancelled
-            | Self::TimedOut => true,
+            Self::Completed | Self::Rejected { .. } | Self::Failed { .. } | Self::Cancelled | Self::TimedOut => true,
             Self::Pending
             | Self::Accepted
             | Self::InProgress
@@ -191,7 +187,12 @@ impl Serialize for Status {
             | Self::TimedOut
             | Self::Unknown { .. } => {}
         }
-        Form { state: self.name().into(), code, reason }.serialize(serializer)
+        Form {
+            state: self.name().into(),
+            code,
+            reason,
+        }
+        .serialize(serializer)
     }
 }
 
@@ -203,7 +204,9 @@ impl<'de> Deserialize<'de> for Status {
             "pending" => Self::Pending,
             "accepted" => Self::Accepted,
             "in_progress" => Self::InProgress,
-            "waiting" => Self::Waiting { reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))? },
+            "waiting" => Self::Waiting {
+                reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))?,
+            },
             "parked" => Self::Parked { code },
             "compensating" => Self::Compensating,
             "completed" => Self::Completed,
@@ -211,7 +214,9 @@ impl<'de> Deserialize<'de> for Status {
             "failed" => Self::Failed { code },
             "cancelled" => Self::Cancelled,
             "timed_out" => Self::TimedOut,
-            _ => Self::Unknown { name: state.into_owned() },
+            _ => Self::Unknown {
+                name: state.into_owned(),
+            },
         })
     }
 }
@@ -270,7 +275,11 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
             _ => ending(event),
         },
         Status::Compensating => match event {
-            Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::RetryScheduled
+            Event::Claimed
+            | Event::Started
+            | Event::Step
+            | Event::Progress
+            | Event::RetryScheduled
             | Event::Released => Some(Status::Compensating),
             Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
             Event::Compensated { code: Some(code) } => Some(Status::Failed { code: code.clone() }),
@@ -294,7 +303,9 @@ fn at_work(event: &Event) -> Option<Status> {
         Event::HandedOff | Event::RetryScheduled | Event::Released | Event::Rerouted | Event::Moved => {
             Some(Status::Pending)
         }
-        Event::FannedOut => Some(Status::Waiting { reason: WaitReason::Children }),
+        Event::FannedOut => Some(Status::Waiting {
+            reason: WaitReason::Children,
+        }),
         Event::Waiting { reason } => Some(Status::Waiting { reason: reason.clone() }),
         _ => ending(event),
     }

@@ -16,7 +16,11 @@ pub struct Band {
 impl Band {
     /// The band as a token: `p4-7`.
     pub fn token(self) -> String {
-        if self.low == self.high { format!("p{}", self.low) } else { format!("p{}-{}", self.low, self.high) }
+        if self.low == self.high {
+            format!("p{}", self.low)
+        } else {
+            format!("p{}-{}", self.low, self.high)
+        }
     }
 
     /// Whether a priority belongs to it.
@@ -42,7 +46,11 @@ impl Bands {
     pub fn list(self) -> Vec<Band> {
         match self {
             Self::One => vec![Band { low: 1, high: 10 }],
-            Self::Three => vec![Band { low: 8, high: 10 }, Band { low: 4, high: 7 }, Band { low: 1, high: 3 }],
+            Self::Three => vec![
+                Band { low: 8, high: 10 },
+                Band { low: 4, high: 7 },
+                Band { low: 1, high: 3 },
+            ],
             Self::Ten => (1..=10).rev().map(|p| Band { low: p, high: p }).collect(),
         }
     }
@@ -90,7 +98,11 @@ impl Subjects {
 
     /// The intent whose records stand on a ledger subject.
     pub fn intent_of_ledger(&self, subject: &str) -> Option<IntentId> {
-        subject.strip_prefix(self.namespace.as_str())?.strip_prefix(".ledger.0.")?.parse().ok()
+        subject
+            .strip_prefix(self.namespace.as_str())?
+            .strip_prefix(".ledger.0.")?
+            .parse()
+            .ok()
     }
 
     /// All records of all intents.
@@ -126,7 +138,10 @@ impl Subjects {
     /// The subjects of a version's tickets in a band.
     pub fn work_band(&self, agent: &AgentName, version: &AgentVersion, band: Band) -> Vec<String> {
         let token = version.token();
-        (band.low..=band.high).rev().map(|p| format!("{}.work.{agent}.{token}.p{p}", self.namespace)).collect()
+        (band.low..=band.high)
+            .rev()
+            .map(|p| format!("{}.work.{agent}.{token}.p{p}", self.namespace))
+            .collect()
     }
 
     /// Where an instance's heartbeats go.

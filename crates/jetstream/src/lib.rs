@@ -1,1 +1,46 @@
-//! .
+//! What Baton does on NATS JetStream, and the only production crate that names `async_nats`.
+//!
+//! It owns the topology, the guarded writes of the ledger, tickets and their delivery, raw intents, routes, the
+//! registry, and live events. It decides nothing about the life of an intent: the pure functions of
+//! `baton-envelope` do, and this crate carries out what they say.
+
+mod api;
+mod clock;
+mod connect;
+mod delivery;
+mod doctor;
+mod error;
+mod events;
+mod intake;
+mod ledger;
+mod listing;
+mod mesh;
+mod nats_context;
+mod pull;
+mod redrive;
+mod registry;
+mod routes;
+mod service;
+mod settle;
+mod submit;
+mod sweep;
+mod topology;
+
+pub use clock::{Clock, SystemClock};
+pub use connect::Target;
+pub use delivery::{Delivery, Ticket};
+pub use doctor::{Finding, Level, examine};
+pub use error::{Error, Refusal};
+pub use events::{Events, LiveRecord};
+pub use intake::{IntakeMessage, IntakeReader};
+pub use ledger::{Head, Written};
+pub use listing::{Filter, Listed};
+pub use mesh::Mesh;
+pub use pull::{Pulled, Puller};
+pub use redrive::{Redrive, Redriven};
+pub use registry::Heartbeats;
+pub use service::ServiceRegistration;
+pub use settle::Settled;
+pub use submit::{Submitted, WaitEnd};
+pub use sweep::{SweepReport, Sweeper};
+pub use topology::{ACK_WAIT, Limits};

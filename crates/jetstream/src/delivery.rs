@@ -1,0 +1,143 @@
+//! One delivered ticket: what it carries, and how it is acked, extended or handed back.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message};
+use baton_envelope::{DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::ledger::header_u64;
+use crate::mesh::Mesh;
+
+/// What a ticket says.
+#[derive(Debug)]
+pub struct Ticket {
+    /// The intent.
+    pub intent: IntentId,
+    /// The ledger sequence that authorised it.
+    pub seq: u64,
+    /// The record at that sequence, with the envelope; `None` when the body cannot be read.
+    pub record: Option<Box<Record>>,
+    /// What is known of the delivery.
+    pub facts: DeliveryFacts,
+}
+
+/// A delivered ticket, with the slot in which it runs.
+#[derive(Debug)]
+pub struct Delivery {
+    mesh: Mesh,
+    reply: String,
+    /// What the ticket says.
+    pub ticket: Ticket,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Delivery {
+    /// Reads a delivered message; `None` when it is no ticket (nothing says which intent it is for).
+    pub(crate) fn read(
+        mesh: &Mesh,
+        message: &Message,
+        fresh_after: u64,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Option<Self> {
+        let reply = message.reply.as_ref()?.to_string();
+        let place = AckPlace::parse(&reply)?;
+        let headers: Option<&HeaderMap> = message.headers.as_ref();
+        let record = Record::decode(&message.payload).map(Box::new);
+        if let Err(error) = &record {
+            tracing::error!(%error, subject = %message.subject, "a ticket cannot be read");
+        }
+        let record = record.ok();
+        let intent = match &record {
+            Some(record) => record.intent.clone(),
+            None => headers?.get(HEADER_INTENT)?.as_str().parse().ok()?,
+        };
+        let facts = DeliveryFacts {
+            delivered: place.delivered,
+            reissued: headers.is_some_and(|h| h.get(HEADER_REISSUED).is_some()),
+            stored_after_connect: place.stream_seq > fresh_after,
+        };
+        let seq = header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0);
+        Some(Self {
+            mesh: mesh.clone(),
+            reply,
+            ticket: Ticket {
+                intent,
+                seq,
+                record,
+                facts,
+            },
+            slot,
+        })
+    }
+
+    /// Whether it came with a slot to run in. One without was pulled beside another and must be handed back.
+    pub fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Takes the ticket out of the work stream.
+    pub async fn ack(self) {
+        self.send(Bytes::from_static(b"+ACK")).await;
+    }
+
+    /// Tells the broker that the work goes on.
+    pub async fn extend(&self) {
+        self.send(Bytes::from_static(b"+WPI")).await;
+    }
+
+    /// Hands the ticket back, to be delivered again after a delay.
+    pub async fn hand_back(self, delay: Duration) {
+        let body = if delay.is_zero() {
+            Bytes::from_static(b"-NAK")
+        } else {
+            Bytes::from(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()))
+        };
+        self.send(body).await;
+    }
+
+    async fn send(&self, body: Bytes) {
+        // Fire and forget: a lost ack means one more delivery, which the ledger settles.
+        if let Err(error) = self.mesh.client().publish(self.reply.clone(), body).await {
+            tracing::debug!(%error, "an acknowledgement could not be sent");
+        }
+    }
+}
+
+/// What an ack subject says of a delivery.
+struct AckPlace {
+    delivered: u64,
+    stream_seq: u64,
+}
+
+impl AckPlace {
+    /// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`; the second form has the
+    /// domain and an account hash before the stream.
+    fn parse(reply: &str) -> Option<Self> {
+        let tokens: Vec<&str> = reply.split('.').collect();
+        let at = match tokens.len() {
+            9 => 4,
+            11.. => 6,
+            _ => return None,
+        };
+        Some(Self {
+            delivered: tokens.get(at)?.parse().ok()?,
+            stream_seq: tokens.get(at + 1)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_ack_subject_are_read() {
+        let first = AckPlace::parse("$JS.ACK.MESH_WORK_code.1_0_0_p4-7.2.77.9.1700000000.3").expect("first form");
+        assert_eq!((first.delivered, first.stream_seq), (2, 77));
+        let second = AckPlace::parse("$JS.ACK.hub.x.MESH_WORK_code.c.3.78.9.1700000000.3").expect("second form");
+        assert_eq!((second.delivered, second.stream_seq), (3, 78));
+        assert!(AckPlace::parse("_INBOX.x").is_none());
+    }
+}

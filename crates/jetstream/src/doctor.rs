@@ -1,0 +1,265 @@
+//! What an operator should know of the server and of this mesh on it, each with its remedy.
+
+use async_nats::jetstream::stream::Config;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, but something is weaker than it could be.
+    Warning,
+    /// Something will not work.
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: String,
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty when all is well.
+    pub remedy: String,
+}
+
+impl Finding {
+    /// A finding; `remedy` is empty when all is well.
+    pub fn new(check: impl Into<String>, level: Level, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            check: check.into(),
+            level,
+            found: found.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamInfo {
+    config: Config,
+    state: StreamState,
+}
+
+#[derive(Deserialize)]
+struct StreamState {
+    #[serde(default)]
+    consumer_count: usize,
+    #[serde(default)]
+    bytes: u64,
+}
+
+/// Looks at the server and at this mesh on it; changes nothing.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn examine(mesh: &Mesh) -> Result<Vec<Finding>, Error> {
+    let mut findings = vec![server(mesh), jetstream(mesh).await?];
+    for wanted in mesh.base_streams(mesh.limits()) {
+        findings.push(stream(mesh, &wanted).await?);
+    }
+    if let Ok(routes) = mesh.all_routes().await {
+        for route in routes {
+            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, mesh.limits())).await?);
+        }
+    }
+    findings.push(clock(mesh).await?);
+    findings.push(sync_interval());
+    Ok(findings)
+}
+
+fn server(mesh: &Mesh) -> Finding {
+    let info = mesh.client().server_info();
+    let found = format!(
+        "{} at {}, max_payload {} bytes",
+        info.version,
+        mesh.url(),
+        info.max_payload
+    );
+    if mesh.client().is_server_compatible(2, 14, 4) {
+        Finding::new("server version", Level::Ok, found, "")
+    } else {
+        let remedy = "works; 2.14.4 or newer is recommended for fixes to compare-and-set and replica recovery";
+        Finding::new("server version", Level::Warning, found, remedy)
+    }
+}
+
+async fn jetstream(mesh: &Mesh) -> Result<Finding, Error> {
+    let account: serde_json::Value = mesh.ask("INFO", &serde_json::json!({})).await??;
+    let number = |path: &str| {
+        account
+            .pointer(path)
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or_default()
+    };
+    let (streams, limit) = (number("/streams"), number("/limits/max_streams"));
+    let found = format!(
+        "{streams} streams, {} consumers, {} bytes stored",
+        number("/consumers"),
+        number("/storage")
+    );
+    Ok(if limit > 0 && streams * 10 > limit * 9 {
+        let remedy = "raise max_streams of the account: each agent has a work stream of its own";
+        Finding::new(
+            "JetStream",
+            Level::Warning,
+            format!("{found}, limit {limit} streams"),
+            remedy,
+        )
+    } else {
+        Finding::new("JetStream", Level::Ok, found, "")
+    })
+}
+
+async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
+    let check = format!("stream {}", wanted.name);
+    let info = match mesh
+        .ask::<StreamInfo>(&format!("STREAM.INFO.{}", wanted.name), &serde_json::json!({}))
+        .await?
+    {
+        Ok(info) => info,
+        Err(refusal) => {
+            let remedy = "start `baton controller` (or `baton dev`): it creates what is missing";
+            return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
+        }
+    };
+    let drift = drift(wanted, &info.config);
+    if !drift.is_empty() {
+        let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
+        return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
+    }
+    // 2.15 allows 1,000 consumers a stream where nothing else is said; each agent version takes three.
+    let limit = if info.config.max_consumers > 0 {
+        i64::from(info.config.max_consumers)
+    } else {
+        1000
+    };
+    let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
+    if count * 10 > limit * 9 {
+        let remedy = "retire old versions, or raise jetstream.limits.default_max_consumers of the server";
+        return Ok(Finding::new(
+            check,
+            Level::Warning,
+            format!("{count} of {limit} consumers"),
+            remedy,
+        ));
+    }
+    if info.config.max_bytes > 0 && info.state.bytes * 10 > u64::try_from(info.config.max_bytes).unwrap_or(1) * 9 {
+        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
+        return Ok(Finding::new(
+            check,
+            Level::Warning,
+            format!("{} bytes, 90 % full", info.state.bytes),
+            remedy,
+        ));
+    }
+    Ok(Finding::new(
+        check,
+        Level::Ok,
+        format!("{} bytes, {count} consumers", info.state.bytes),
+        "",
+    ))
+}
+
+fn drift(wanted: &Config, found: &Config) -> Vec<String> {
+    let mut drift = Vec::new();
+    let mut compare = |what: &str, wanted: String, found: String| {
+        if wanted != found {
+            drift.push(format!("{what} is {found}, expected {wanted}"));
+        }
+    };
+    compare(
+        "subjects",
+        format!("{:?}", wanted.subjects),
+        format!("{:?}", found.subjects),
+    );
+    compare(
+        "retention",
+        format!("{:?}", wanted.retention),
+        format!("{:?}", found.retention),
+    );
+    compare(
+        "discard",
+        format!("{:?}", wanted.discard),
+        format!("{:?}", found.discard),
+    );
+    compare(
+        "storage",
+        format!("{:?}", wanted.storage),
+        format!("{:?}", found.storage),
+    );
+    compare(
+        "max_age",
+        format!("{:?}", wanted.max_age),
+        format!("{:?}", found.max_age),
+    );
+    compare(
+        "allow_direct",
+        wanted.allow_direct.to_string(),
+        found.allow_direct.to_string(),
+    );
+    compare(
+        "allow_rollup",
+        wanted.allow_rollup.to_string(),
+        found.allow_rollup.to_string(),
+    );
+    let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
+    compare(
+        "republish",
+        format!("{:?}", republish(wanted)),
+        format!("{:?}", republish(found)),
+    );
+    drift
+}
+
+async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(default)]
+        ts: Option<String>,
+    }
+    let what = format!("STREAM.INFO.{}", mesh.subjects().ledger_stream());
+    let before = mesh.now();
+    let server = match mesh.ask::<Info>(&what, &serde_json::json!({})).await? {
+        Ok(info) => info.ts.and_then(|text| text.parse::<baton_envelope::Timestamp>().ok()),
+        Err(_) => None,
+    };
+    let Some(server) = server else {
+        return Ok(Finding::new(
+            "clock",
+            Level::Warning,
+            "the server's time could not be read",
+            "run again later",
+        ));
+    };
+    let apart = server.since(before).max(before.since(server));
+    let found = format!("{} ms apart from the server's", apart.as_millis());
+    Ok(if apart.as_secs() >= 2 {
+        Finding::new(
+            "clock",
+            Level::Warning,
+            found,
+            "set both clocks by NTP: deadlines and retries use them",
+        )
+    } else {
+        Finding::new("clock", Level::Ok, found, "")
+    })
+}
+
+/// The server does not tell its sync interval to ordinary clients.
+fn sync_interval() -> Finding {
+    Finding::new(
+        "sync_interval",
+        Level::Warning,
+        "not visible to a client; the server's own default is 2 minutes",
+        "set jetstream { sync_interval: 1s } (or always, to survive a power cut), see config/nats/",
+    )
+}

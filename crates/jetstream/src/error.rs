@@ -1,0 +1,136 @@
+//! What can go wrong between Baton and the server.
+
+use baton_envelope::{BadName, DecodeError, IllegalTransition, IntentId};
+
+/// A write that the server refused for a reason of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the server refused the write: {description} (code {code})")]
+pub struct Refusal {
+    /// The server's error code, such as 10077 for a full stream.
+    pub code: u64,
+    /// Its text.
+    pub description: String,
+}
+
+impl Refusal {
+    /// Whether the stream is full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self.code, 10047 | 10077 | 10023)
+    }
+}
+
+/// A failure of the mesh.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No server answers there.
+    #[error("no nats-server answers at {url}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server is older than the oldest that Baton is tested with.
+    #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]
+    TooOld {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+    /// The server runs without JetStream.
+    #[error("nats-server at {url} runs without JetStream")]
+    NoJetStream {
+        /// Where.
+        url: String,
+    },
+    /// A `nats` context that cannot be used.
+    #[error("nats context \"{name}\": {problem}")]
+    BadContext {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The server refused a write.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A message is larger than the server takes.
+    #[error("{what} is {size} bytes, and the server takes at most {limit} in one message")]
+    TooLarge {
+        /// What was written.
+        what: String,
+        /// Its size in bytes.
+        size: usize,
+        /// The server's `max_payload` in bytes.
+        limit: usize,
+    },
+    /// The server did not answer within the time that the caller allows.
+    #[error("no answer from the server: {what}")]
+    NoAnswer {
+        /// What was asked.
+        what: String,
+    },
+    /// No route says which version of the agent takes work.
+    #[error("agent \"{agent}\" is unknown (known: {})", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    UnknownAgent {
+        /// The agent.
+        agent: String,
+        /// Those that are known.
+        known: Vec<String>,
+    },
+    /// No record of the intent.
+    #[error("there is no intent \"{0}\"")]
+    NoIntent(IntentId),
+    /// The intent is not in a status in which that can be done.
+    #[error("intent \"{intent}\" is {status}: {problem}")]
+    WrongStatus {
+        /// The intent.
+        intent: IntentId,
+        /// Where it stands.
+        status: String,
+        /// Why that does not fit.
+        problem: String,
+    },
+    /// The ledger moved while an operator's act was being written.
+    #[error("intent \"{0}\" was changed by someone else at the same moment")]
+    Raced(IntentId),
+    /// The envelope asks for what cannot be done.
+    #[error("field `{field}`: {problem}")]
+    BadEnvelope {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A stored document that cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A name that may not become a subject.
+    #[error(transparent)]
+    BadName(#[from] BadName),
+    /// An event that may not follow.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// A request to the JetStream API failed.
+    #[error("{what} failed: {detail}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// What the client or the server said.
+        detail: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn api(what: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self::Api {
+            what: what.into(),
+            detail: detail.to_string(),
+        }
+    }
+}

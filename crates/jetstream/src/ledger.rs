@@ -1,0 +1,259 @@
+//! Guarded writes to the ledger, with all of their outcomes; the head and the history of an intent.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use base64::Engine as _;
+use baton_envelope::{HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use serde::Deserialize;
+
+use crate::api::Published;
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// How long a write whose outcome is unknown is pursued. An election after the loss of a leader takes 5 to 10 s; a
+/// server that restarts on a large store takes longer.
+const PURSUIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The last record of an intent and its sequence.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The record.
+    pub record: Record,
+    /// Its sequence in the ledger stream.
+    pub seq: u64,
+}
+
+/// What became of a guarded write.
+#[derive(Debug)]
+pub enum Written {
+    /// It stands, at this sequence.
+    Stored {
+        /// Its sequence in the ledger stream.
+        seq: u64,
+    },
+    /// Another record came first and this one was not written; this is the present head.
+    Superseded(Box<Head>),
+}
+
+impl Mesh {
+    /// Writes a record if the intent's last record still stands at `expected` (0: if there is none).
+    ///
+    /// A publish that was not answered is *unknown*: the ledger is read, and the record's own id tells whether it
+    /// stands. Only then is it written again.
+    ///
+    /// # Errors
+    /// When the server refuses the record, or does not answer for a minute.
+    pub async fn write(&self, record: &Record, expected: u64) -> Result<Written, Error> {
+        self.write_encoded(record, Self::encode(record)?, expected).await
+    }
+
+    pub(crate) async fn write_encoded(&self, record: &Record, body: Bytes, expected: u64) -> Result<Written, Error> {
+        let subject = self.subjects().ledger(&record.intent);
+        let started = tokio::time::Instant::now();
+        let mut unknown_before = false;
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+            headers.insert(HEADER_EVENT, record.event.name());
+            headers.insert(HEADER_STATUS, record.snapshot.status.name());
+            match self.publish_acked(subject.clone(), headers, body.clone()).await? {
+                Published::Stored { seq } => return Ok(Written::Stored { seq }),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                Published::WrongSequence => {}
+                Published::Unknown => unknown_before = true,
+            }
+            match self.head(&record.intent).await {
+                Ok(Some(head)) if head.record.id == record.id => return Ok(Written::Stored { seq: head.seq }),
+                Ok(Some(head)) if head.seq > expected => {
+                    if unknown_before && let Some(seq) = self.find(record, expected).await? {
+                        return Ok(Written::Stored { seq });
+                    }
+                    return Ok(Written::Superseded(Box::new(head)));
+                }
+                // The head is where it was (or not there): a conflict in flight that came to nothing, or a publish
+                // that never arrived.
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
+            }
+            if started.elapsed() > PURSUIT {
+                return Err(Error::NoAnswer {
+                    what: format!("writing \"{}\" of {}", record.event.name(), record.intent),
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The last record of an intent.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the record cannot be read.
+    pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        let subject = self.subjects().ledger(intent);
+        // Replicas may lag behind, and a stale head would look like work that is not there yet: with more than one
+        // copy the leader is asked.
+        let found = if self.replicas() > 1 {
+            self.leader_last(&subject).await?
+        } else {
+            self.direct_last(&subject).await?
+        };
+        found
+            .map(|(seq, body)| {
+                Ok(Head {
+                    record: Record::decode(&body)?,
+                    seq,
+                })
+            })
+            .transpose()
+    }
+
+    /// All records of an intent from `from_seq` on, oldest first.
+    ///
+    /// # Errors
+    /// When the server does not answer, or a record cannot be read.
+    pub async fn history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Head>, Error> {
+        let subject = self.subjects().ledger(intent);
+        let mut found = Vec::new();
+        let mut next = from_seq.max(1);
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch(&request).await?;
+            let Some((last, _, _)) = batch.last() else { break };
+            next = last + 1;
+            for (seq, _, body) in batch {
+                found.push(Head {
+                    record: Record::decode(&body)?,
+                    seq,
+                });
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// One record by its sequence.
+    ///
+    /// # Errors
+    /// When there is none there, or the server does not answer.
+    pub async fn record_at(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
+        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent), "batch": 1 });
+        let (batch, _) = self.direct_batch(&request).await?;
+        match batch.into_iter().next() {
+            Some((found, _, body)) if found == seq => Ok(Head {
+                record: Record::decode(&body)?,
+                seq,
+            }),
+            Some(_) | None => Err(Error::api(
+                format!("reading ledger record {seq} of {intent}"),
+                "there is none",
+            )),
+        }
+    }
+
+    async fn find(&self, record: &Record, after: u64) -> Result<Option<u64>, Error> {
+        let id: RecordId = record.id;
+        let records = self.history(&record.intent, after + 1).await?;
+        Ok(records
+            .into_iter()
+            .find(|head| head.record.id == id)
+            .map(|head| head.seq))
+    }
+
+    async fn direct_last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Error> {
+        let stream = self.subjects().ledger_stream();
+        let what = format!("DIRECT.GET.{stream}.{subject}");
+        let reply = self
+            .client()
+            .request(format!("{}.{what}", self.api_prefix()), Bytes::new())
+            .await
+            .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+        match reply.status.map(|status| status.as_u16()) {
+            Some(404) => Ok(None),
+            Some(status) => Err(Error::api(what, format!("status {status}"))),
+            None => Ok(Some((
+                header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0),
+                reply.payload,
+            ))),
+        }
+    }
+
+    async fn leader_last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Stored,
+        }
+        #[derive(Deserialize)]
+        struct Stored {
+            seq: u64,
+            #[serde(default)]
+            data: String,
+        }
+        let what = format!("STREAM.MSG.GET.{}", self.subjects().ledger_stream());
+        match self
+            .ask::<Answer>(&what, &serde_json::json!({ "last_by_subj": subject }))
+            .await?
+        {
+            Ok(answer) => {
+                let body = base64::engine::general_purpose::STANDARD
+                    .decode(answer.message.data)
+                    .map_err(|error| Error::api(what, error))?;
+                Ok(Some((answer.message.seq, body.into())))
+            }
+            Err(refusal) if refusal.code == 10037 => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// A batched direct get: what matched as (sequence, subject, body), and whether there is more.
+    pub(crate) async fn direct_batch(
+        &self,
+        request: &serde_json::Value,
+    ) -> Result<(Vec<(u64, String, Bytes)>, bool), Error> {
+        let what = format!("DIRECT.GET.{}", self.subjects().ledger_stream());
+        let inbox = self.client().new_inbox();
+        let mut replies = self
+            .client()
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| Error::api(&*what, error))?;
+        self.client()
+            .publish_with_reply(
+                format!("{}.{what}", self.api_prefix()),
+                inbox,
+                request.to_string().into(),
+            )
+            .await
+            .map_err(|error| Error::api(&*what, error))?;
+        let mut found = Vec::new();
+        let mut pending = 0;
+        loop {
+            let reply = tokio::time::timeout(Duration::from_secs(5), replies.next())
+                .await
+                .map_err(|_| Error::NoAnswer { what: what.clone() })?
+                .ok_or_else(|| Error::NoAnswer { what: what.clone() })?;
+            match reply.status.map(|status| status.as_u16()) {
+                Some(204 | 404) => return Ok((found, pending > 0)),
+                Some(status) => return Err(Error::api(what, format!("status {status}"))),
+                None => {}
+            }
+            pending = header_u64(reply.headers.as_ref(), "Nats-Num-Pending").unwrap_or(0);
+            let seq = header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0);
+            let subject = reply
+                .headers
+                .as_ref()
+                .and_then(|h| h.get("Nats-Subject"))
+                .map(ToString::to_string);
+            found.push((seq, subject.unwrap_or_default(), reply.payload));
+        }
+    }
+}
+
+pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
+    headers?.get(name)?.as_str().parse().ok()
+}

@@ -1,0 +1,393 @@
+//! Pulling tickets: never more than there are free slots, most urgent band first, low bands not starved.
+//!
+//! There are two kinds of pull. A *standing* pull of a few tickets waits at the server for each band, so that an idle
+//! worker is served at once and an urgent ticket finds a reserved slot. A *bulk* pull takes what is there and does not
+//! wait; it is used for a band whose standing pull was used up, the most urgent such band first, and every
+//! [`FLOOR`]th time the least urgent. With fewer slots than twice the bands nothing can be reserved: then the bands are
+//! swept one by one, and only when all are empty a pull for one ticket waits on each. Should two of those be served at
+//! the same moment, the second ticket comes without a slot and is handed back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Message, Subscriber};
+use baton_envelope::{AgentName, AgentVersion, Bands};
+use futures::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// Every how many bulk pulls the least urgent waiting band goes first.
+const FLOOR: u64 = 8;
+/// How long a standing pull waits at the server.
+const STANDING: Duration = Duration::from_secs(30);
+/// How much longer this side waits for the server's word that a pull is over.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What came from the puller.
+#[derive(Debug)]
+pub enum Pulled {
+    /// A ticket, with or without a slot.
+    Ticket(Delivery),
+    /// The connection is gone for good.
+    Closed,
+}
+
+/// Pulls the tickets of one agent version.
+#[derive(Debug)]
+pub struct Puller {
+    mesh: Mesh,
+    agent: AgentName,
+    version: AgentVersion,
+    bands: Bands,
+    inbox: String,
+    replies: Subscriber,
+    connections: watch::Receiver<u64>,
+    slots: Arc<Semaphore>,
+    roomy: bool,
+    share: u32,
+    lanes: Vec<Lane>,
+    next_pull: u64,
+    bulks: u64,
+    fresh_after: u64,
+    stopped: bool,
+    trouble: Option<Instant>,
+}
+
+/// One band and its pulls.
+#[derive(Debug)]
+struct Lane {
+    next_subject: String,
+    standing: Option<Pull>,
+    bulk: Option<Pull>,
+    /// Its standing pull was used up, or its last bulk pull was filled: there may be more.
+    hot: bool,
+}
+
+/// A request for tickets that is open at the server.
+#[derive(Debug)]
+struct Pull {
+    id: u64,
+    remaining: u32,
+    slots: Option<OwnedSemaphorePermit>,
+    over_at: Instant,
+}
+
+impl Puller {
+    /// Makes sure that the stream and the consumers exist, and starts with `slots` free slots.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn open(
+        mesh: &Mesh,
+        agent: &AgentName,
+        version: &AgentVersion,
+        bands: Bands,
+        slots: u32,
+    ) -> Result<Self, Error> {
+        mesh.ensure_agent(agent, version, bands).await?;
+        let inbox = mesh.client().new_inbox();
+        let replies = mesh
+            .client()
+            .subscribe(format!("{inbox}.*.*"))
+            .await
+            .map_err(|error| Error::api("subscribe to deliveries", error))?;
+        let list = bands.list();
+        let stream = mesh.subjects().work_stream(agent);
+        let lanes = list
+            .iter()
+            .map(|band| Lane {
+                next_subject: format!(
+                    "{}.CONSUMER.MSG.NEXT.{stream}.{}",
+                    mesh.api_prefix(),
+                    mesh.subjects().work_consumer(version, *band)
+                ),
+                standing: None,
+                bulk: None,
+                hot: true,
+            })
+            .collect::<Vec<_>>();
+        let mut puller = Self {
+            mesh: mesh.clone(),
+            agent: agent.clone(),
+            version: version.clone(),
+            bands,
+            inbox,
+            replies,
+            connections: mesh.connections(),
+            slots: Arc::new(Semaphore::new(slots as usize)),
+            roomy: slots as usize >= 2 * lanes.len(),
+            share: (slots / 16).clamp(1, 16),
+            lanes,
+            next_pull: 0,
+            bulks: 0,
+            fresh_after: u64::MAX,
+            stopped: false,
+            trouble: None,
+        };
+        puller.learn_watermark().await?;
+        Ok(puller)
+    }
+
+    /// Free slots at this moment, those reserved by open pulls not counted.
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    /// Asks for nothing more. Tickets that are on their way still come from [`Puller::next`] for a moment.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// The next ticket.
+    ///
+    /// # Errors
+    /// When the server refuses to serve this agent version at all.
+    pub async fn next(&mut self) -> Result<Pulled, Error> {
+        loop {
+            self.refill().await?;
+            let wake_at = self.lanes.iter().flat_map(Lane::pulls).map(|pull| pull.over_at).min();
+            let wake_at = [wake_at, self.trouble].into_iter().flatten().min();
+            let wants_slot = !self.stopped && self.trouble.is_none() && self.could_pull_with_a_slot();
+            let slots = Arc::clone(&self.slots);
+            tokio::select! {
+                biased;
+                message = self.replies.next() => {
+                    let Some(message) = message else { return Ok(Pulled::Closed) };
+                    if let Some(delivery) = self.receive(&message).await? {
+                        return Ok(Pulled::Ticket(delivery));
+                    }
+                }
+                changed = self.connections.changed() => {
+                    if changed.is_err() {
+                        return Ok(Pulled::Closed);
+                    }
+                    self.after_reconnect().await;
+                }
+                freed = slots.acquire(), if wants_slot => drop(freed),
+                () = sleep_until(wake_at) => self.give_up_overdue(),
+            }
+        }
+    }
+
+    fn could_pull_with_a_slot(&self) -> bool {
+        let bulk_out = self.lanes.iter().any(|lane| lane.bulk.is_some());
+        let hot = self.lanes.iter().any(|lane| lane.hot);
+        let standing_missing = self.lanes.iter().any(|lane| lane.standing.is_none());
+        !bulk_out && (hot || standing_missing)
+    }
+
+    async fn refill(&mut self) -> Result<(), Error> {
+        if self.stopped || self.trouble.is_some_and(|until| until > Instant::now()) {
+            return Ok(());
+        }
+        self.trouble = None;
+        if self.roomy {
+            for index in 0..self.lanes.len() {
+                let missing = self.lanes.get(index).is_some_and(|lane| lane.standing.is_none());
+                let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+                if missing && free > 0 {
+                    self.pull(index, self.share.min(free), Kind::Standing).await?;
+                }
+            }
+        }
+        if self.lanes.iter().any(|lane| lane.bulk.is_some()) {
+            return Ok(());
+        }
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        if free == 0 {
+            return Ok(());
+        }
+        let low_first = self.bulks % FLOOR == FLOOR - 1;
+        let hot = |lane: &Lane| lane.hot;
+        let index = if low_first {
+            self.lanes.iter().rposition(hot)
+        } else {
+            self.lanes.iter().position(hot)
+        };
+        if let Some(index) = index {
+            self.bulks += 1;
+            return self.pull(index, free, Kind::Bulk).await;
+        }
+        if !self.roomy {
+            for index in 0..self.lanes.len() {
+                if self.lanes.get(index).is_some_and(|lane| lane.standing.is_none()) {
+                    self.pull(index, 1, Kind::Unreserved).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn pull(&mut self, index: usize, batch: u32, kind: Kind) -> Result<(), Error> {
+        let slots = match kind {
+            Kind::Unreserved => None,
+            Kind::Standing | Kind::Bulk => match Arc::clone(&self.slots).try_acquire_many_owned(batch) {
+                Ok(slots) => Some(slots),
+                Err(_) => return Ok(()),
+            },
+        };
+        self.next_pull += 1;
+        let id = self.next_pull;
+        let Some(lane) = self.lanes.get_mut(index) else {
+            return Ok(());
+        };
+        let (body, wait) = match kind {
+            Kind::Bulk => (format!("{{\"batch\":{batch},\"no_wait\":true}}"), Duration::ZERO),
+            Kind::Standing | Kind::Unreserved => (
+                format!("{{\"batch\":{batch},\"expires\":{}}}", STANDING.as_nanos()),
+                STANDING,
+            ),
+        };
+        let pull = Pull {
+            id,
+            remaining: batch,
+            slots,
+            over_at: Instant::now() + wait + GRACE,
+        };
+        match kind {
+            Kind::Bulk => lane.bulk = Some(pull),
+            Kind::Standing | Kind::Unreserved => lane.standing = Some(pull),
+        }
+        self.mesh
+            .client()
+            .publish_with_reply(
+                lane.next_subject.clone(),
+                format!("{}.{index}.{id}", self.inbox),
+                body.into(),
+            )
+            .await
+            .map_err(|error| Error::api("pull", error))
+    }
+
+    async fn receive(&mut self, message: &Message) -> Result<Option<Delivery>, Error> {
+        let mut tail = message.subject.rsplit('.');
+        let id: u64 = tail.next().and_then(|token| token.parse().ok()).unwrap_or(0);
+        let index: usize = tail.next().and_then(|token| token.parse().ok()).unwrap_or(usize::MAX);
+        if let Some(status) = message.status.map(|status| status.as_u16()) {
+            self.pull_is_over(index, id, status, message.description.as_deref().unwrap_or_default())
+                .await?;
+            return Ok(None);
+        }
+        let slots = Arc::clone(&self.slots);
+        let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(id)).or_else(|| {
+            // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
+            slots.try_acquire_owned().ok()
+        });
+        Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
+    }
+
+    async fn pull_is_over(&mut self, index: usize, id: u64, status: u16, text: &str) -> Result<(), Error> {
+        if status == 100 {
+            return Ok(());
+        }
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.close(id);
+        }
+        let consumer_is_gone = status == 503 || (status == 409 && text.contains("Deleted"));
+        if consumer_is_gone {
+            tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, looking");
+            self.trouble = Some(Instant::now() + Duration::from_millis(500));
+            if let Err(error) = self.mesh.ensure_agent(&self.agent, &self.version, self.bands).await {
+                tracing::warn!(%error, "the consumers cannot be created yet");
+            }
+        } else if status != 404 && status != 408 {
+            tracing::debug!(status, text, "a pull ended early");
+            self.trouble = Some(Instant::now() + Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// After a reconnect every open pull is void, and the broker may have forgotten deliveries that it made before.
+    async fn after_reconnect(&mut self) {
+        self.fresh_after = u64::MAX;
+        for lane in &mut self.lanes {
+            (lane.standing, lane.bulk, lane.hot) = (None, None, true);
+        }
+        if let Err(error) = self.learn_watermark().await {
+            tracing::warn!(%error, "work stream cannot be read yet: every ticket is checked against the ledger");
+        }
+    }
+
+    fn give_up_overdue(&mut self) {
+        let now = Instant::now();
+        for lane in &mut self.lanes {
+            lane.standing = lane.standing.take().filter(|pull| pull.over_at > now);
+            if lane.bulk.as_ref().is_some_and(|pull| pull.over_at <= now) {
+                (lane.bulk, lane.hot) = (None, true);
+            }
+        }
+    }
+
+    async fn learn_watermark(&mut self) -> Result<(), Error> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            state: State,
+        }
+        #[derive(serde::Deserialize)]
+        struct State {
+            last_seq: u64,
+        }
+        let what = format!("STREAM.INFO.{}", self.mesh.subjects().work_stream(&self.agent));
+        let info: Info = self.mesh.ask(&what, &serde_json::json!({})).await??;
+        self.fresh_after = info.state.last_seq;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Standing,
+    Unreserved,
+    Bulk,
+}
+
+impl Lane {
+    fn pulls(&self) -> impl Iterator<Item = &Pull> {
+        self.standing.iter().chain(self.bulk.iter())
+    }
+
+    /// Counts a delivered ticket against the pull that asked for it, and takes its slot.
+    fn take(&mut self, id: u64) -> Option<OwnedSemaphorePermit> {
+        if let Some(pull) = self.bulk.as_mut().filter(|pull| pull.id == id) {
+            let slot = pull.take();
+            if pull.remaining == 0 {
+                (self.bulk, self.hot) = (None, true);
+            }
+            return slot;
+        }
+        let pull = self.standing.as_mut().filter(|pull| pull.id == id)?;
+        let slot = pull.take();
+        if pull.remaining == 0 {
+            (self.standing, self.hot) = (None, true);
+        }
+        slot
+    }
+
+    /// The server says that a pull is over; slots that it did not use are free again.
+    fn close(&mut self, id: u64) {
+        if self.bulk.as_ref().is_some_and(|pull| pull.id == id) {
+            (self.bulk, self.hot) = (None, false);
+        }
+        if self.standing.as_ref().is_some_and(|pull| pull.id == id) {
+            self.standing = None;
+        }
+    }
+}
+
+impl Pull {
+    fn take(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.remaining = self.remaining.saturating_sub(1);
+        self.slots.as_mut().and_then(|slots| slots.split(1))
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

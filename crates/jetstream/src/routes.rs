@@ -1,0 +1,191 @@
+//! Which version of an agent takes new work: a local table that follows the routes bucket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use async_nats::jetstream::kv::{Operation, Store};
+use baton_envelope::{AgentName, AgentVersion, Route};
+use futures::StreamExt as _;
+
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// The routes as this process last saw them. A stale entry is harmless: the ledger records the version that was used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RouteTable {
+    routes: Arc<RwLock<HashMap<AgentName, Route>>>,
+}
+
+impl RouteTable {
+    fn get(&self, agent: &AgentName) -> Option<Route> {
+        self.routes.read().ok()?.get(agent).cloned()
+    }
+
+    fn put(&self, route: Route) {
+        if let Ok(mut routes) = self.routes.write() {
+            routes.insert(route.agent.clone(), route);
+        }
+    }
+
+    fn remove(&self, agent: &AgentName) {
+        if let Ok(mut routes) = self.routes.write() {
+            routes.remove(agent);
+        }
+    }
+}
+
+impl Mesh {
+    /// The version of an agent that takes new work. Looks in the local table first, then in the bucket.
+    ///
+    /// # Errors
+    /// `UnknownAgent` with the agents that are known, when there is no route.
+    pub async fn resolve(&self, agent: &AgentName) -> Result<AgentVersion, Error> {
+        if let Some(route) = self.routes().get(agent) {
+            return Ok(route.active);
+        }
+        if let Some((route, _)) = self.route(agent).await? {
+            self.routes().put(route.clone());
+            return Ok(route.active);
+        }
+        let known = self
+            .all_routes()
+            .await?
+            .into_iter()
+            .map(|route| route.agent.to_string())
+            .collect();
+        Err(Error::UnknownAgent {
+            agent: agent.to_string(),
+            known,
+        })
+    }
+
+    /// The route of an agent and its revision, from the bucket.
+    ///
+    /// # Errors
+    /// When the bucket is missing or cannot be read.
+    pub async fn route(&self, agent: &AgentName) -> Result<Option<(Route, u64)>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let entry = store
+            .entry(agent.as_str())
+            .await
+            .map_err(|error| Error::api("reading a route", error))?;
+        let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
+            return Ok(None);
+        };
+        let route = serde_json::from_slice(&entry.value).map_err(|error| Error::api("reading a route", error))?;
+        Ok(Some((route, entry.revision)))
+    }
+
+    /// All routes, by agent.
+    ///
+    /// # Errors
+    /// When the bucket is missing or cannot be read.
+    pub async fn all_routes(&self) -> Result<Vec<Route>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mut routes = Vec::new();
+        for value in self.bucket_values(&store).await? {
+            routes.push(serde_json::from_slice::<Route>(&value).map_err(|error| Error::api("reading a route", error))?);
+        }
+        routes.sort_by(|a, b| a.agent.cmp(&b.agent));
+        Ok(routes)
+    }
+
+    /// Makes a version the one that takes new work. With `only_if_absent` an existing route is left as it is.
+    ///
+    /// # Errors
+    /// When the bucket cannot be written.
+    pub async fn set_route(
+        &self,
+        agent: &AgentName,
+        active: &AgentVersion,
+        by: &str,
+        only_if_absent: bool,
+    ) -> Result<Route, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        loop {
+            let present = self.route(agent).await?;
+            if let (true, Some((route, _))) = (only_if_absent, &present) {
+                return Ok(route.clone());
+            }
+            let extra = present
+                .as_ref()
+                .map(|(route, _)| route.extra.clone())
+                .unwrap_or_default();
+            let route = Route {
+                agent: agent.clone(),
+                active: active.clone(),
+                updated_at: self.now(),
+                updated_by: by.to_owned(),
+                extra,
+            };
+            let value = serde_json::to_vec(&route).map_err(|error| Error::api("encoding a route", error))?;
+            let written = match &present {
+                Some((_, revision)) => store.update(agent.as_str(), value.into(), *revision).await.is_ok(),
+                None => store.create(agent.as_str(), value.into()).await.is_ok(),
+            };
+            if written {
+                self.routes().put(route.clone());
+                return Ok(route);
+            }
+            // Someone else wrote between the read and the write; read again. A server that is gone fails the read.
+        }
+    }
+
+    /// Follows the routes bucket until the returned task is dropped or the process ends.
+    ///
+    /// # Errors
+    /// When the bucket is missing.
+    pub async fn follow_routes(&self) -> Result<tokio::task::JoinHandle<()>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mesh = self.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                match store.watch_with_history(">").await {
+                    Ok(mut watch) => {
+                        while let Some(entry) = watch.next().await {
+                            let Ok(entry) = entry else { break };
+                            mesh.learn_route(&entry.key, entry.operation, &entry.value);
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "routes cannot be watched yet"),
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            }
+        });
+        Ok(task)
+    }
+
+    fn learn_route(&self, key: &str, operation: Operation, value: &[u8]) {
+        match (operation, serde_json::from_slice::<Route>(value), key.parse()) {
+            (Operation::Put, Ok(route), _) => self.routes().put(route),
+            (Operation::Delete | Operation::Purge, _, Ok(agent)) => self.routes().remove(&agent),
+            (_, _, _) => tracing::warn!(key, "a route cannot be read"),
+        }
+    }
+
+    pub(crate) async fn bucket(&self, name: String) -> Result<Store, Error> {
+        self.context()
+            .get_key_value(&name)
+            .await
+            .map_err(|error| Error::api(format!("opening bucket {name}"), error))
+    }
+
+    pub(crate) async fn bucket_values(&self, store: &Store) -> Result<Vec<bytes::Bytes>, Error> {
+        let mut keys = store
+            .keys()
+            .await
+            .map_err(|error| Error::api("listing a bucket", error))?;
+        let mut values = Vec::new();
+        while let Some(key) = keys.next().await {
+            let key = key.map_err(|error| Error::api("listing a bucket", error))?;
+            if let Some(value) = store
+                .get(&key)
+                .await
+                .map_err(|error| Error::api("reading a bucket", error))?
+            {
+                values.push(value);
+            }
+        }
+        Ok(values)
+    }
+}

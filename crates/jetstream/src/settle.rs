@@ -1,0 +1,128 @@
+//! Writing what a committed record implies: tickets, and the answer to whoever waits. Everything here may be repeated.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use baton_envelope::{
+    HEADER_HOP, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED, HEADER_STATUS, Record, Status,
+};
+use bytes::Bytes;
+
+use crate::api::Published;
+use crate::error::Error;
+use crate::ledger::Head;
+use crate::mesh::Mesh;
+
+/// How long one settling pursues a ticket whose outcome is unknown; after that the delivery is left unacked, and its
+/// redelivery settles again.
+const PURSUIT: Duration = Duration::from_secs(30);
+
+/// What settling did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// A ticket stands in a work stream.
+    Ticket,
+    /// Nothing was left to write.
+    Nothing,
+}
+
+impl Mesh {
+    /// Writes the tickets and answers that the record at `seq` implies.
+    ///
+    /// # Errors
+    /// When a ticket could not be written; the caller must not ack then.
+    pub async fn settle(&self, record: &Record, seq: u64) -> Result<Settled, Error> {
+        if record.envelope.is_some() {
+            return self.settle_encoded(record, Self::encode(record)?, seq).await;
+        }
+        self.answer(record).await;
+        Ok(Settled::Nothing)
+    }
+
+    pub(crate) async fn settle_encoded(&self, record: &Record, body: Bytes, seq: u64) -> Result<Settled, Error> {
+        if record.envelope.is_none() || record.snapshot.status != Status::Pending {
+            self.answer(record).await;
+            return Ok(Settled::Nothing);
+        }
+        self.write_ticket(record, body, seq, None).await?;
+        Ok(Settled::Ticket)
+    }
+
+    /// Writes the ticket of an open intent again from the ledger; whoever takes it reads the ledger before running it.
+    ///
+    /// # Errors
+    /// When the envelope cannot be read or the ticket cannot be written.
+    pub async fn reissue(&self, head: &Head) -> Result<(), Error> {
+        let source = match head.record.snapshot.envelope_seq {
+            Some(seq) if head.record.envelope.is_none() => self.record_at(&head.record.intent, seq).await?,
+            Some(_) | None => head.clone(),
+        };
+        let body = Self::encode(&source.record)?;
+        self.write_ticket(&source.record, body, source.seq, Some(head.seq))
+            .await
+    }
+
+    async fn write_ticket(&self, record: &Record, body: Bytes, seq: u64, reissued: Option<u64>) -> Result<(), Error> {
+        let (Some(envelope), Some(version)) = (&record.envelope, &record.snapshot.version) else {
+            return Err(Error::api(
+                "writing a ticket",
+                "the record names no envelope or no version",
+            ));
+        };
+        let subject = self.subjects().work(&envelope.to, version, envelope.priority);
+        let started = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER_INTENT, record.intent.as_str());
+            headers.insert(HEADER_HOP, envelope.hop.to_string());
+            headers.insert(HEADER_LEDGER_SEQUENCE, seq.to_string());
+            match reissued {
+                // The id holds the head's sequence, so that two sweepers write one ticket, and a later sweep another.
+                Some(head_seq) => {
+                    headers.insert(HEADER_MSG_ID, format!("{}:{head_seq}", envelope.id));
+                    headers.insert(HEADER_REISSUED, "1");
+                }
+                None => headers.insert(HEADER_MSG_ID, envelope.id.to_string()),
+            }
+            match self.publish_acked(subject.clone(), headers, body.clone()).await? {
+                Published::Stored { .. } => return Ok(()),
+                // Unguarded, so this cannot be; treat it as unknown rather than lose the ticket.
+                Published::WrongSequence | Published::Unknown => {}
+                Published::Refused(refusal) if refusal.is_full() => {
+                    tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
+                }
+                Published::Refused(refusal) => return Err(refusal.into()),
+            }
+            if started.elapsed() > PURSUIT {
+                return Err(Error::NoAnswer {
+                    what: format!("writing the ticket of {} to {subject}", record.intent),
+                });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Tells `reply_to` how the intent ended. Core NATS: whoever must not miss it reads the ledger.
+    async fn answer(&self, record: &Record) {
+        let (true, Some(reply_to)) = (record.snapshot.status.is_terminal(), &record.snapshot.reply_to) else {
+            return;
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_INTENT, record.intent.as_str());
+        headers.insert(HEADER_STATUS, record.snapshot.status.name());
+        let body = match (&record.snapshot.result, &record.snapshot.error) {
+            (Some(result), _) => result.get().to_owned(),
+            (None, Some(error)) => serde_json::to_string(error).unwrap_or_default(),
+            (None, None) => String::new(),
+        };
+        if let Err(error) = self
+            .client()
+            .publish_with_headers(reply_to.clone(), headers, body.into())
+            .await
+        {
+            tracing::warn!(%error, %reply_to, intent = %record.intent, "the answer could not be sent");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Taking an intent in: `submitted` at expected sequence 0, then the ticket. And waiting for its end.
+
+use std::time::Duration;
+
+use baton_envelope::{Author, Envelope, IntentId, Record, Submission, compare_submission};
+
+use crate::error::Error;
+use crate::ledger::{Head, Written};
+use crate::mesh::Mesh;
+
+/// What became of a submit.
+#[derive(Debug)]
+pub enum Submitted {
+    /// The intent is new and stands at this sequence.
+    New {
+        /// Its sequence in the ledger stream.
+        seq: u64,
+    },
+    /// The same work was submitted under this id before; this is where it stands.
+    Repeated(Box<Head>),
+    /// Other work was submitted under this id before.
+    Conflict(Box<Head>),
+}
+
+/// How waiting for an intent ended.
+#[derive(Debug)]
+pub enum WaitEnd {
+    /// The intent ended.
+    Ended(Box<Head>),
+    /// It was parked: nothing will happen until a person acts.
+    Parked(Box<Head>),
+    /// The time was up.
+    TimedOut(Option<Box<Head>>),
+}
+
+impl Mesh {
+    /// Submits an intent: the version comes from the envelope's pins, else from the route.
+    ///
+    /// The id is an idempotency key. A submit that finds it taken compares: the same work is the same intent, other
+    /// work is a conflict. Either way the ticket of an intent that nobody has taken yet is written once more, so that a
+    /// submitter which died between its two writes is made good by the next one.
+    ///
+    /// # Errors
+    /// When the agent is unknown, the deadline has passed, or the server refuses.
+    pub async fn submit(&self, mut envelope: Envelope, by: Author) -> Result<Submitted, Error> {
+        let now = self.now();
+        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
+            let problem = format!("{deadline} is in the past (now {now}); give a time in the future, or none");
+            return Err(Error::BadEnvelope {
+                field: "deadline",
+                problem,
+            });
+        }
+        let version = match envelope.pins.get(&envelope.to) {
+            Some(pinned) => pinned.clone(),
+            None => self.resolve(&envelope.to).await?,
+        };
+        envelope.to_version = Some(version.clone());
+        let record = Record::submitted(self.record_id(), now, by, version, envelope);
+        let body = Self::encode(&record)?;
+        match self.write_encoded(&record, body.clone(), 0).await? {
+            Written::Stored { seq } => {
+                self.settle_encoded(&record, body, seq).await?;
+                Ok(Submitted::New { seq })
+            }
+            Written::Superseded(head) => self.compare(&record, head).await,
+        }
+    }
+
+    async fn compare(&self, record: &Record, head: Box<Head>) -> Result<Submitted, Error> {
+        let first = self.history(&record.intent, 1).await?.into_iter().next();
+        let same = match (
+            first.as_ref().and_then(|first| first.record.envelope.as_ref()),
+            &record.envelope,
+        ) {
+            (Some(there), Some(new)) => compare_submission(there, new) == Submission::Same,
+            (_, _) => false,
+        };
+        if !same {
+            return Ok(Submitted::Conflict(head));
+        }
+        self.settle(&head.record, head.seq).await?;
+        Ok(Submitted::Repeated(head))
+    }
+
+    /// Waits until the intent has ended or was parked. Live events wake it; the ledger, read at least every second,
+    /// decides, so a lost event costs a second and no more.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn wait(&self, intent: &IntentId, timeout: Duration) -> Result<WaitEnd, Error> {
+        let until = tokio::time::Instant::now() + timeout;
+        let mut events = self.events(Some(intent)).await?;
+        loop {
+            let head = self.head(intent).await?.map(Box::new);
+            let status = head.as_ref().map(|head| head.record.snapshot.status.clone());
+            match (head, status) {
+                (Some(head), Some(status)) if status.is_terminal() => return Ok(WaitEnd::Ended(head)),
+                (Some(head), Some(baton_envelope::Status::Parked { .. })) => return Ok(WaitEnd::Parked(head)),
+                (head, _) if tokio::time::Instant::now() >= until => return Ok(WaitEnd::TimedOut(head)),
+                (_, _) => {}
+            }
+            let look_again = until.min(tokio::time::Instant::now() + Duration::from_secs(1));
+            loop {
+                match tokio::time::timeout_at(look_again, events.next()).await {
+                    Ok(Some(live)) if live.record.snapshot.status.is_workable() => {}
+                    Ok(_) | Err(_) => break,
+                }
+            }
+        }
+    }
+}

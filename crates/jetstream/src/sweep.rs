@@ -1,0 +1,146 @@
+//! Finding open intents whose ticket is lost, and writing it again; ending intents whose deadline has passed.
+//!
+//! A ticket can be missing when a submitter died between its two writes, or when a power cut took the last writes of a
+//! work stream. It is known to be missing when the intent should have one while everything that was in its agent's
+//! queue at that time is gone. Sweeping is safe to repeat and safe to run twice at once: a ticket that is written
+//! again is read against the ledger before it is run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use baton_envelope::{AgentName, Author, Event, Record, Status, Timestamp};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::ledger::{Head, Written};
+use crate::mesh::Mesh;
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Open intents that were looked at.
+    pub open: usize,
+    /// Tickets that were written again.
+    pub reissued: usize,
+    /// Intents whose deadline had passed.
+    pub timed_out: usize,
+}
+
+/// Sweeps one mesh.
+#[derive(Debug, Clone)]
+pub struct Sweeper {
+    mesh: Mesh,
+    by: Author,
+    /// How long after its last record an intent is looked at.
+    slack: Duration,
+}
+
+impl Sweeper {
+    /// A sweeper that leaves intents alone until `slack` after their last record.
+    pub fn new(mesh: &Mesh, by: Author, slack: Duration) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            by,
+            slack,
+        }
+    }
+
+    /// One pass over all intents.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn sweep(&self) -> Result<SweepReport, Error> {
+        let mut report = SweepReport::default();
+        let mut oldest: HashMap<AgentName, Option<Timestamp>> = HashMap::new();
+        for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
+            for head in self.mesh.heads_of(chunk).await? {
+                let status = &head.record.snapshot.status;
+                if status.is_terminal() || matches!(status, Status::Parked { .. } | Status::Unknown { .. }) {
+                    continue;
+                }
+                report.open += 1;
+                if self.end_if_late(&head).await? {
+                    report.timed_out += 1;
+                } else if self.reissue_if_lost(&head, &mut oldest).await? {
+                    report.reissued += 1;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn end_if_late(&self, head: &Head) -> Result<bool, Error> {
+        let now = self.mesh.now();
+        let snapshot = &head.record.snapshot;
+        if snapshot.deadline.is_none_or(|deadline| deadline > now) {
+            return Ok(false);
+        }
+        let record = Record::following(
+            snapshot,
+            head.seq,
+            self.mesh.record_id(),
+            head.record.intent.clone(),
+            Event::TimedOut,
+            now,
+            self.by.clone(),
+        )?;
+        match self.mesh.write(&record, head.seq).await? {
+            Written::Stored { seq } => self.mesh.settle(&record, seq).await.map(|_| true),
+            Written::Superseded(_) => Ok(false),
+        }
+    }
+
+    async fn reissue_if_lost(
+        &self,
+        head: &Head,
+        oldest: &mut HashMap<AgentName, Option<Timestamp>>,
+    ) -> Result<bool, Error> {
+        let snapshot = &head.record.snapshot;
+        let Some(agent) = snapshot.agent.as_ref().filter(|_| snapshot.status.is_workable()) else {
+            return Ok(false);
+        };
+        let due = snapshot
+            .updated_at
+            .max(snapshot.wake_at.unwrap_or(snapshot.updated_at))
+            .plus(self.slack);
+        if due > self.mesh.now() {
+            return Ok(false);
+        }
+        if !oldest.contains_key(agent) {
+            oldest.insert(agent.clone(), self.oldest_ticket(agent).await?);
+        }
+        // A ticket stays in its stream until it is acked, so while anything as old as this record (less slack for two
+        // clocks) is queued, the ticket may be among it.
+        let queued_before = |at: &Timestamp| *at <= snapshot.updated_at.plus(self.slack);
+        if oldest.get(agent).and_then(Option::as_ref).is_some_and(queued_before) {
+            return Ok(false);
+        }
+        tracing::info!(intent = %head.record.intent, %agent, "its ticket is lost, writing it again");
+        self.mesh.reissue(head).await?;
+        Ok(true)
+    }
+
+    /// When the oldest message of an agent's work stream was stored.
+    async fn oldest_ticket(&self, agent: &AgentName) -> Result<Option<Timestamp>, Error> {
+        #[derive(Deserialize)]
+        struct Info {
+            state: State,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            messages: u64,
+            first_ts: String,
+        }
+        let what = format!("STREAM.INFO.{}", self.mesh.subjects().work_stream(agent));
+        match self.mesh.ask::<Info>(&what, &serde_json::json!({})).await? {
+            Ok(info) if info.state.messages > 0 => info
+                .state
+                .first_ts
+                .parse()
+                .map(Some)
+                .map_err(|error: String| Error::api(what, error)),
+            Ok(_) => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
+//! repaired in silence.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
+use async_nats::jetstream::{ErrorCode, context::CreateStreamErrorKind};
+use baton_envelope::{AgentName, AgentVersion, Bands};
+
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// How long the broker waits for a sign of life before it delivers a ticket to another worker.
+pub const ACK_WAIT: Duration = Duration::from_secs(10);
+
+/// The window in which the server drops a repeated message id.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// How many tickets of one consumer may be out at once. Wide, because slots bound the flow and delayed retries count
+/// too; the broker would stop delivering at this number.
+const MAX_ACK_PENDING: i64 = 100_000;
+
+/// Limits of the streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many copies streams keep.
+    pub replicas: usize,
+    /// The largest size of a stream in bytes; -1 for no limit of its own. A full stream refuses, it never discards.
+    pub max_bytes: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            max_bytes: -1,
+        }
+    }
+}
+
+impl Mesh {
+    /// Creates what every mesh has: intake, ledger, routes and agents. Anything that exists is left as it is; `doctor`
+    /// shows where that differs.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_topology(&self, limits: Limits) -> Result<(), Error> {
+        for config in self.base_streams(limits) {
+            self.ensure_stream(config).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates the work stream of an agent and the consumers of one of its versions.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_agent(&self, agent: &AgentName, version: &AgentVersion, bands: Bands) -> Result<(), Error> {
+        self.ensure_stream(self.work_stream_config(agent, self.limits()))
+            .await?;
+        let stream = self.subjects().work_stream(agent);
+        for band in bands.list() {
+            let name = self.subjects().work_consumer(version, band);
+            let config = pull::Config {
+                durable_name: Some(name.clone()),
+                filter_subjects: self.subjects().work_band(agent, version, band),
+                ack_policy: AckPolicy::Explicit,
+                deliver_policy: DeliverPolicy::All,
+                ack_wait: ACK_WAIT,
+                max_deliver: -1,
+                max_ack_pending: MAX_ACK_PENDING,
+                // Idle workers keep one pull waiting for each band: the limit must not be what bounds a fleet.
+                max_waiting: 8192,
+                ..pull::Config::default()
+            };
+            let found = self
+                .context()
+                .get_consumer_from_stream::<pull::Config, _, _>(&name, &stream)
+                .await;
+            if found.is_err() {
+                self.context()
+                    .create_consumer_on_stream(config, &stream)
+                    .await
+                    .map_err(|error| Error::api(format!("creating consumer {name} on {stream}"), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The streams that every mesh has, as they should be.
+    pub(crate) fn base_streams(&self, limits: Limits) -> Vec<Config> {
+        let s = self.subjects();
+        let common = |name: String| Config {
+            name,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            max_bytes: limits.max_bytes,
+            num_replicas: limits.replicas,
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            ..Config::default()
+        };
+        let bucket = |name: String, history: i64| Config {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: history,
+            allow_rollup: true,
+            deny_delete: true,
+            ..common(String::new())
+        };
+        vec![
+            Config {
+                subjects: s.intake_subjects(),
+                retention: RetentionPolicy::WorkQueue,
+                description: Some("Baton: what anyone may publish".to_owned()),
+                ..common(s.intake_stream())
+            },
+            Config {
+                subjects: vec![s.ledger_all()],
+                retention: RetentionPolicy::Limits,
+                republish: Some(Republish {
+                    source: s.ledger_all(),
+                    destination: s.event_rule(),
+                    headers_only: false,
+                }),
+                compression: Some(Compression::None),
+                description: Some("Baton: the append-only record of every intent".to_owned()),
+                ..common(s.ledger_stream())
+            },
+            Config {
+                description: Some("Baton: routes".to_owned()),
+                ..bucket(s.routes_bucket(), 64)
+            },
+            Config {
+                description: Some("Baton: agent versions".to_owned()),
+                ..bucket(s.agents_bucket(), 8)
+            },
+        ]
+    }
+
+    pub(crate) fn work_stream_config(&self, agent: &AgentName, limits: Limits) -> Config {
+        Config {
+            name: self.subjects().work_stream(agent),
+            subjects: vec![self.subjects().work_all(agent)],
+            retention: RetentionPolicy::WorkQueue,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            max_bytes: limits.max_bytes,
+            num_replicas: limits.replicas,
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            description: Some(format!("Baton: tickets for agent {agent}")),
+            ..Config::default()
+        }
+    }
+
+    async fn ensure_stream(&self, config: Config) -> Result<(), Error> {
+        let name = config.name.clone();
+        if self.context().get_stream(&name).await.is_ok() {
+            return Ok(());
+        }
+        match self.context().create_stream(config).await {
+            Ok(_) => Ok(()),
+            // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
+            Err(error)
+                if matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e)
+                    if e.error_code() == ErrorCode::STREAM_NAME_EXIST) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
+        }
+    }
+}
