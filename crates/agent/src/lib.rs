@@ -1,1 +1,55 @@
-//! .
+//! What an agent author uses: a [`Handler`] that turns one [`Hop`] into an [`Outcome`], and an [`Agent`] that runs it.
+//!
+//! A worker takes a slot, pulls a ticket, runs the handler, commits the outcome with one guarded write, settles what
+//! the commit implies, and acks. Whether a result counts is decided by the ledger alone: a worker that froze and woke
+//! up has its write refused, and drops what it did.
+//!
+//! ```no_run
+//! use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
+//! use baton_jetstream::Target;
+//!
+//! struct Shout;
+//!
+//! impl Handler for Shout {
+//!     type Input = String;
+//!
+//!     async fn handle(&self, hop: &mut Hop, text: String) -> Result<Outcome, Fault> {
+//!         let loud = hop.step("shout", || async { Ok::<_, Fault>(text.to_uppercase()) }).await?;
+//!         Ok(Outcome::complete(&loud)?)
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mesh = Target::at("nats://127.0.0.1:4222").connect().await?;
+//! let worker = Agent::builder("shout", "1.0.0")?.handler(Shout).concurrency(8).bind(&mesh).await?;
+//! worker.run_until(baton_agent::shutdown_signal()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod agent;
+mod commit;
+mod exec;
+mod exec_json;
+mod fault;
+mod handler;
+mod hop;
+mod keeper;
+mod outcome;
+mod position;
+mod retry;
+mod run;
+mod signal;
+mod worker;
+
+pub use agent::{Agent, AgentBuilder, BuildError};
+pub use exec::{ExecHandler, ExecMode};
+pub use fault::Fault;
+pub use handler::Handler;
+pub use hop::Hop;
+pub use outcome::Outcome;
+pub use retry::RetryPolicy;
+pub use signal::{second_signal, shutdown_signal};
+pub use worker::{RunSummary, Worker};
+
+pub use baton_envelope::Json;

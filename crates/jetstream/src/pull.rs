@@ -137,9 +137,26 @@ impl Puller {
         self.slots.available_permits()
     }
 
-    /// Asks for nothing more. Tickets that are on their way still come from [`Puller::next`] for a moment.
-    pub fn stop(&mut self) {
+    /// Asks for nothing more, and makes the open pulls void: the server sees that nobody listens any more. Tickets that
+    /// are on their way come from [`Puller::leftover`].
+    pub async fn stop(&mut self) {
         self.stopped = true;
+        if let Err(error) = self.replies.drain().await {
+            tracing::debug!(%error, "open pulls could not be withdrawn");
+        }
+    }
+
+    /// A ticket that was on its way when the puller was stopped; `None` when there is none left. It comes without a
+    /// slot: nothing new is run.
+    pub async fn leftover(&mut self) -> Option<Delivery> {
+        loop {
+            let message = tokio::time::timeout(GRACE, self.replies.next()).await.ok()??;
+            if message.status.is_none()
+                && let Some(delivery) = Delivery::read(&self.mesh, &message, self.fresh_after, None)
+            {
+                return Some(delivery);
+            }
+        }
     }
 
     /// The next ticket.

@@ -1,0 +1,140 @@
+//! Building an agent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands};
+use baton_jetstream::{Error, Mesh};
+
+use crate::handler::{AnyHandler, Handler};
+use crate::retry::RetryPolicy;
+use crate::worker::Worker;
+
+/// An agent that cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The name may not become a subject token.
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// The version is no full semantic version.
+    #[error(transparent)]
+    Version(#[from] BadVersion),
+    /// No handler was given.
+    #[error("agent \"{0}\" has no handler")]
+    NoHandler(AgentName),
+    /// The mesh refused or did not answer.
+    #[error("agent cannot be bound to the mesh")]
+    Mesh(#[from] Error),
+}
+
+/// Where an agent starts: [`Agent::builder`].
+#[derive(Debug)]
+pub struct Agent;
+
+impl Agent {
+    /// An agent of this name, in this version.
+    ///
+    /// # Errors
+    /// When the name or the version is not valid.
+    pub fn builder(name: &str, version: &str) -> Result<AgentBuilder, BuildError> {
+        Ok(AgentBuilder {
+            name: name.parse()?,
+            version: version.parse()?,
+            handler: None,
+            capabilities: Vec::new(),
+            kinds: Vec::new(),
+            concurrency: 8,
+            drain_timeout: Duration::from_secs(20),
+            retry: RetryPolicy::default(),
+            bands: Bands::default(),
+            instance: None,
+        })
+    }
+}
+
+/// The settings of an agent.
+pub struct AgentBuilder {
+    pub(crate) name: AgentName,
+    pub(crate) version: AgentVersion,
+    pub(crate) handler: Option<Arc<dyn AnyHandler>>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) concurrency: u32,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) bands: Bands,
+    pub(crate) instance: Option<String>,
+}
+
+impl std::fmt::Debug for AgentBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentBuilder").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl AgentBuilder {
+    /// The code.
+    #[must_use]
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// Something that this agent can do.
+    #[must_use]
+    pub fn capability(mut self, capability: impl Into<String>) -> Self {
+        self.capabilities.push(capability.into());
+        self
+    }
+
+    /// A kind of work that this agent takes; none means all.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kinds.push(kind.into());
+        self
+    }
+
+    /// How many hops run at a time, at least 1; default 8.
+    #[must_use]
+    pub fn concurrency(mut self, slots: u32) -> Self {
+        self.concurrency = slots.max(1);
+        self
+    }
+
+    /// How long running hops may finish after the worker was told to stop; default 20 s.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// When a failed attempt is tried again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How priorities are grouped; the same for every worker of the agent.
+    #[must_use]
+    pub fn bands(mut self, bands: Bands) -> Self {
+        self.bands = bands;
+        self
+    }
+
+    /// The id of this worker process; by default a new one for each start.
+    #[must_use]
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Creates the agent's stream and consumers where they are missing, and declares the worker.
+    ///
+    /// # Errors
+    /// When there is no handler, or the mesh refuses.
+    pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
+        Worker::bind(self, mesh).await
+    }
+}

@@ -1,0 +1,237 @@
+//! The moment of truth: the guarded write of a hop's outcome, then what it implies, then the ack.
+
+use std::time::Duration;
+
+use baton_envelope::{Envelope, ErrorInfo, Event, HistoryEntry, Record, Successor};
+use baton_jetstream::{Delivery, Error};
+
+use crate::fault::{Fault, FaultKind};
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::position::{Lost, Position};
+use crate::run::{Ended, Shared};
+
+/// How long a hop waits whose outcome the ledger did not take; its steps are recorded, so the rest is done again.
+const UNWRITTEN: Duration = Duration::from_secs(5);
+
+/// What is to be written for an outcome.
+enum Act {
+    /// Ends the hop: settle it and ack.
+    Commit(Event, Box<dyn Fn(Record) -> Record + Send + Sync>),
+    /// Another attempt after a delay.
+    Retry(Duration, ErrorInfo),
+    /// Give the hop back now.
+    Release(&'static str),
+    /// Nothing that was done here counts.
+    Nothing,
+    /// The ledger does not take anything at the moment.
+    Later,
+}
+
+impl Shared {
+    /// Commits what a run came to, settles it, and acks or hands back the delivery.
+    pub(crate) async fn commit(&self, delivery: Delivery, at: &mut Position, envelope: &Envelope, ended: Ended) {
+        let act = match ended {
+            Ended::Done(outcome) => self.act_on_outcome(at, envelope, outcome).await,
+            Ended::Failed(fault) => self.act_on_fault(at, fault),
+            Ended::Fenced => Act::Nothing,
+            Ended::Aborted => Act::Release("the worker stops"),
+        };
+        match act {
+            Act::Commit(event, fill) => self.write(delivery, at, event, fill).await,
+            Act::Retry(delay, error) => self.schedule(delivery, at, delay, error).await,
+            Act::Release(reason) => match at.release(reason).await {
+                Ok(()) => delivery.hand_back(Duration::ZERO).await,
+                Err(lost) => self.lost(delivery, lost).await,
+            },
+            Act::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
+            Act::Later => delivery.hand_back(UNWRITTEN).await,
+        }
+    }
+
+    async fn write(
+        &self,
+        delivery: Delivery,
+        at: &mut Position,
+        event: Event,
+        fill: Box<dyn Fn(Record) -> Record + Send + Sync>,
+    ) {
+        match at.append(event, &*fill).await {
+            Ok((record, seq)) => self.settle(delivery, &record, seq).await,
+            Err(Lost::Failed(Error::TooLarge { what, size, limit })) => {
+                let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
+                let (event, fill) = park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
+                match at.append(event, &*fill).await {
+                    Ok((record, seq)) => self.settle(delivery, &record, seq).await,
+                    Err(lost) => self.lost(delivery, lost).await,
+                }
+            }
+            Err(lost) => self.lost(delivery, lost).await,
+        }
+    }
+
+    /// Writes what a committed record implies. Only then may the ticket go.
+    async fn settle(&self, delivery: Delivery, record: &Record, seq: u64) {
+        match self.mesh.settle(record, seq).await {
+            Ok(_) => delivery.ack().await,
+            // Committed but not settled: the next delivery of this ticket sees the head and settles.
+            Err(error) => {
+                tracing::warn!(%error, intent = %record.intent, "committed, and not settled yet");
+                delivery.hand_back(UNWRITTEN).await;
+            }
+        }
+    }
+
+    async fn schedule(&self, delivery: Delivery, at: &mut Position, delay: Duration, error: ErrorInfo) {
+        let wake_at = self.mesh.now().plus(delay);
+        let scheduled = at.append(Event::RetryScheduled, |mut record| {
+            record.snapshot.attempt += 1;
+            record.snapshot.epoch += 1;
+            record.snapshot.holder = None;
+            record.snapshot.wake_at = Some(wake_at);
+            record.with_error(error.clone())
+        });
+        match scheduled.await {
+            Ok(_) => delivery.hand_back(delay).await,
+            Err(lost) => self.lost(delivery, lost).await,
+        }
+    }
+
+    /// The write did not come to stand.
+    async fn lost(&self, delivery: Delivery, lost: Lost) {
+        let intent = delivery.ticket.intent.clone();
+        match lost {
+            // Someone else holds the hop. Acks are not fenced: acking here would take the ticket from under the other.
+            Lost::Fenced(head) if head.record.snapshot.status.is_workable() => {
+                tracing::info!(%intent, seq = head.seq, "commit refused: another holder has the hop, result dropped");
+            }
+            Lost::Fenced(head) => {
+                tracing::info!(%intent, seq = head.seq, "commit refused: the hop is over, result dropped");
+                match self.mesh.settle(&head.record, head.seq).await {
+                    Ok(_) => delivery.ack().await,
+                    Err(error) => tracing::warn!(%error, %intent, "not settled"),
+                }
+            }
+            Lost::Failed(error) => {
+                tracing::error!(%error, %intent, "the ledger did not take the outcome; the hop is handed back");
+                delivery.hand_back(UNWRITTEN).await;
+            }
+        }
+    }
+
+    async fn act_on_outcome(&self, at: &Position, envelope: &Envelope, outcome: Outcome) -> Act {
+        let note = outcome.note;
+        match outcome.kind {
+            OutcomeKind::Complete(result) => Act::Commit(
+                Event::Completed,
+                Box::new(move |mut record| {
+                    record.snapshot.result = Some(result.clone());
+                    record.snapshot.error = None;
+                    record.note.clone_from(&note);
+                    record
+                }),
+            ),
+            OutcomeKind::Reject { code, reason } => {
+                let error = ErrorInfo::new(code.clone(), reason);
+                Act::Commit(
+                    Event::Rejected { code },
+                    Box::new(move |mut record| {
+                        record.note.clone_from(&note);
+                        record.with_error(error.clone())
+                    }),
+                )
+            }
+            OutcomeKind::HandOff { to, payload, kind, history } => {
+                // An agent that had a turn keeps its version for the chain; else the route of this moment decides.
+                let seen = at.snapshot.path.iter().rev().find(|entry| entry.agent == to);
+                let version = match envelope.pins.get(&to).or(seen.map(|entry| &entry.version)) {
+                    Some(version) => version.clone(),
+                    None => match self.mesh.resolve(&to).await {
+                        Ok(version) => version,
+                        Err(error @ Error::UnknownAgent { .. }) => {
+                            return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT"));
+                        }
+                        Err(error) => return self.act_on_fault(at, Fault::unwritten(&error)),
+                    },
+                };
+                let new = Successor {
+                    id: self.mesh.clock().envelope_id(),
+                    to,
+                    to_version: version.clone(),
+                    from: format!("{}@{}", self.agent, self.version),
+                    payload,
+                    kind,
+                    history: history.map(|entry| self.signed(entry, envelope)),
+                };
+                match envelope.successor(new) {
+                    Ok(next) => match envelope.check_must_carry(&next) {
+                        Ok(()) => Act::Commit(
+                            Event::HandedOff,
+                            Box::new(move |mut record| {
+                                record.note.clone_from(&note);
+                                record.with_work(next.clone(), version.clone())
+                            }),
+                        ),
+                        Err(broken) => commit(park(ErrorInfo::new("MUST_CARRY", broken.to_string()))),
+                    },
+                    Err(limit) => {
+                        let path: Vec<String> = at
+                            .snapshot
+                            .path
+                            .iter()
+                            .map(|entry| format!("{}@{}", entry.agent, entry.version))
+                            .collect();
+                        let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
+                        commit(park(ErrorInfo::new("HOP_LIMIT", message)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn act_on_fault(&self, at: &Position, fault: Fault) -> Act {
+        let error = ErrorInfo::new(fault.code, fault.message);
+        match fault.kind {
+            FaultKind::Fenced => Act::Nothing,
+            FaultKind::Unwritten => Act::Later,
+            FaultKind::Terminal => {
+                let code = error.code.clone();
+                Act::Commit(Event::Failed { code }, Box::new(move |record| record.with_error(error.clone())))
+            }
+            FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
+                let attempts = at.snapshot.attempt;
+                // The cause stays the code where it names one; a plain failure is parked as exhausted.
+                let code = if error.code == "RETRY" { "EXHAUSTED".to_owned() } else { error.code };
+                let message = format!("{} (attempt {attempts} of {attempts})", error.message);
+                commit(park(ErrorInfo::new(code, message)))
+            }
+            FaultKind::Retry(delay) => {
+                let random = self.mesh.clock().random()[0];
+                Act::Retry(delay.unwrap_or_else(|| self.retry.delay(at.snapshot.attempt, random)), error)
+            }
+        }
+    }
+
+    fn signed(&self, mut entry: HistoryEntry, envelope: &Envelope) -> HistoryEntry {
+        entry.agent = self.agent.clone();
+        entry.version = Some(self.version.clone());
+        entry.hop = Some(envelope.hop);
+        entry.at = Some(self.mesh.now());
+        entry
+    }
+}
+
+type Fill = Box<dyn Fn(Record) -> Record + Send + Sync>;
+
+fn park(error: ErrorInfo) -> (Event, Fill) {
+    let event = Event::Parked { code: error.code.clone() };
+    let fill = move |mut record: Record| {
+        record.snapshot.holder = None;
+        record.snapshot.epoch += 1;
+        record.with_error(error.clone())
+    };
+    (event, Box::new(fill))
+}
+
+fn commit((event, fill): (Event, Fill)) -> Act {
+    Act::Commit(event, fill)
+}

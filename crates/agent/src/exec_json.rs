@@ -1,0 +1,161 @@
+//! The JSON mode of `--exec`: what the program is told, and what it may answer.
+//!
+//! The program reads one object from stdin. It writes JSON lines: any number of `{"progress": "…"}` and
+//! `{"step": "name", "result": …}`, recorded as they come, and at last one object with `outcome`.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::{Envelope, Json};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+
+use crate::fault::Fault;
+use crate::hop::Hop;
+use crate::outcome::Outcome;
+
+#[derive(Serialize)]
+struct Told<'a> {
+    intent: &'a str,
+    hop: u32,
+    attempt: u32,
+    epoch: u64,
+    idempotency_key: String,
+    payload: &'a Json,
+    steps: &'a BTreeMap<String, Json>,
+    envelope: &'a Envelope,
+}
+
+/// What the program reads from stdin.
+pub(crate) fn input(hop: &Hop) -> String {
+    let told = Told {
+        intent: hop.intent().as_str(),
+        hop: hop.number(),
+        attempt: hop.attempt(),
+        epoch: hop.epoch(),
+        idempotency_key: hop.idempotency_key("exec"),
+        payload: hop.payload(),
+        steps: hop.steps(),
+        envelope: hop.envelope(),
+    };
+    let mut text = serde_json::to_string(&told).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// One object that a program writes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reply {
+    #[serde(default)]
+    outcome: Option<Kind>,
+    #[serde(default)]
+    result: Option<Json>,
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    payload: Option<Json>,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    note: Option<String>,
+    #[serde(default)]
+    progress: Option<String>,
+    #[serde(default)]
+    step: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Complete,
+    HandOff,
+    Reject,
+    Retry,
+    Fail,
+}
+
+/// Reads what the program writes, records steps and notes, and returns the object with the outcome.
+pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Result<Option<Reply>, Fault> {
+    let mut lines = BufReader::new(stdout).lines();
+    let mut text = String::new();
+    let mut found = None;
+    while let Some(line) = lines.next_line().await? {
+        if line.trim().is_empty() && text.is_empty() {
+            continue;
+        }
+        text.push_str(&line);
+        text.push('\n');
+        // One object may span lines: an unfinished one waits for the next line.
+        let reply: Reply = match serde_json::from_str(&text) {
+            Ok(reply) => reply,
+            Err(error) if error.is_eof() => continue,
+            Err(error) => return Err(bad(&text, &error)),
+        };
+        text.clear();
+        match (reply.outcome, &reply.progress, &reply.step) {
+            (Some(_), _, _) => found = Some(reply),
+            (None, Some(note), _) => hop.progress(note).await?,
+            (None, None, Some(name)) if hop.steps().contains_key(name) => {}
+            (None, None, Some(name)) => {
+                hop.visible().await?;
+                let (name, result) = (name.clone(), reply.result.clone().unwrap_or_default());
+                hop.record_step(&name, result).await?;
+            }
+            (None, None, None) => {
+                let problem = "an object needs `outcome`, `progress` or `step`";
+                return Err(Fault::retry(problem).with_code("BAD_OUTCOME"));
+            }
+        }
+    }
+    match serde_json::from_str::<Reply>(&text) {
+        Ok(reply) if found.is_none() => Ok(Some(reply)),
+        Err(error) if !text.trim().is_empty() => Err(bad(&text, &error)),
+        Ok(_) | Err(_) => Ok(found),
+    }
+}
+
+fn bad(text: &str, error: &serde_json::Error) -> Fault {
+    let start: String = text.chars().take(120).collect();
+    Fault::retry(format!("the program wrote what is no outcome object: {error}; it starts with {start:?}"))
+        .with_code("BAD_OUTCOME")
+}
+
+impl Reply {
+    /// What the program says for people.
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.message.as_deref().or(self.reason.as_deref())
+    }
+
+    /// The outcome that the object means.
+    pub(crate) fn outcome(self) -> Result<Outcome, Fault> {
+        let missing = |field: &str| {
+            Fault::retry(format!("the outcome object has no `{field}`")).with_code("BAD_OUTCOME")
+        };
+        let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
+        let outcome = match self.outcome {
+            Some(Kind::Complete) => Outcome::complete(&self.result.unwrap_or_default())?,
+            Some(Kind::HandOff) => {
+                let to = self.to.ok_or_else(|| missing("to"))?;
+                let outcome = Outcome::hand_off(&to, &self.payload.unwrap_or_default())?;
+                match self.kind {
+                    Some(kind) => outcome.with_kind(kind),
+                    None => outcome,
+                }
+            }
+            Some(Kind::Reject) => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
+            Some(Kind::Retry) => return Err(Fault::retry(text).with_code(self.code.unwrap_or_else(|| "RETRY".into()))),
+            Some(Kind::Fail) => return Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text)),
+            None => return Err(missing("outcome")),
+        };
+        Ok(match self.note {
+            Some(note) => outcome.with_note(note),
+            None => outcome,
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! How a hop fails.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a hop was not done.
+///
+/// Any error through `?` is retryable. To stop retries a handler must say so with [`Fault::terminal`].
+/// It is no `std::error::Error` itself, so that every such error can become one.
+#[derive(Debug)]
+pub struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// Try again, after the policy's delay or this one.
+    Retry(Option<Duration>),
+    /// Do not try again.
+    Terminal,
+    /// Another holder has the hop: nothing that is done here counts any more.
+    Fenced,
+    /// The ledger could not be written; the hop is handed back.
+    Unwritten,
+}
+
+impl Fault {
+    /// A failure that is worth another attempt.
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Retry(None), code: "RETRY".to_owned(), message: message.into() }
+    }
+
+    /// A failure that no attempt will mend: the intent ends as `failed` with this code.
+    pub fn terminal(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Terminal, code: code.into(), message: message.into() }
+    }
+
+    /// The same failure with a code that a program can branch on.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = code.into();
+        self
+    }
+
+    /// A retryable failure with the delay until the next attempt, instead of the policy's.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        if let FaultKind::Retry(_) = self.kind {
+            self.kind = FaultKind::Retry(Some(delay));
+        }
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// What happened, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn fenced() -> Self {
+        let message = "another holder has taken the hop".to_owned();
+        Self { kind: FaultKind::Fenced, code: "FENCED".to_owned(), message }
+    }
+
+    pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
+        Self { kind: FaultKind::Unwritten, code: "UNWRITTEN".to_owned(), message: error.to_string() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Fault {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::retry(message)
+    }
+}

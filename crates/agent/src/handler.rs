@@ -1,0 +1,38 @@
+//! The code of an agent.
+
+use std::future::Future;
+
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
+
+use crate::fault::Fault;
+use crate::hop::Hop;
+use crate::outcome::Outcome;
+
+/// The code of an agent: turns one hop into an outcome.
+///
+/// The future may be dropped at any await: when the worker is told to stop and the grace time is over, or when another
+/// holder has taken the hop. What must not happen twice belongs into [`Hop::step`].
+pub trait Handler: Send + Sync + 'static {
+    /// The payload's type; [`Json`](crate::Json) takes it as it is.
+    type Input: DeserializeOwned + Send;
+
+    /// Does one hop.
+    fn handle(&self, hop: &mut Hop, input: Self::Input) -> impl Future<Output = Result<Outcome, Fault>> + Send;
+}
+
+/// A handler with its types erased.
+pub(crate) trait AnyHandler: Send + Sync {
+    fn run<'a>(&'a self, hop: &'a mut Hop) -> BoxFuture<'a, Result<Outcome, Fault>>;
+}
+
+impl<H: Handler> AnyHandler for H {
+    fn run<'a>(&'a self, hop: &'a mut Hop) -> BoxFuture<'a, Result<Outcome, Fault>> {
+        Box::pin(async move {
+            let input = hop.payload().read::<H::Input>().map_err(|error| {
+                Fault::terminal("BAD_PAYLOAD", format!("the payload is not what this agent takes: {error}"))
+            })?;
+            self.handle(hop, input).await
+        })
+    }
+}

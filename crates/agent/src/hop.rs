@@ -1,0 +1,137 @@
+//! One hop, as a handler sees it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use baton_envelope::{Envelope, Event, IntentId, Json, StepEntry};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+
+use crate::fault::Fault;
+use crate::position::{Lost, Position};
+
+/// One hop of one intent, with what an agent may know and do.
+#[derive(Debug)]
+pub struct Hop {
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) attempt: u32,
+    pub(crate) epoch: u64,
+    pub(crate) position: Arc<Mutex<Position>>,
+    pub(crate) steps: BTreeMap<String, Json>,
+}
+
+impl Hop {
+    /// The intent.
+    pub fn intent(&self) -> &IntentId {
+        &self.envelope.intent
+    }
+
+    /// The envelope that this hop received.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The payload as it is.
+    pub fn payload(&self) -> &Json {
+        &self.envelope.payload
+    }
+
+    /// The number of this hop, from 1.
+    pub fn number(&self) -> u32 {
+        self.envelope.hop
+    }
+
+    /// The attempt, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The fencing number of this holder: pass it to a system that can refuse an older one.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The steps that are recorded so far, those of earlier attempts included.
+    pub fn steps(&self) -> &BTreeMap<String, Json> {
+        &self.steps
+    }
+
+    /// A key that is the same in every attempt of this step: hand it to whatever the effect calls, so that an effect
+    /// which happened but could not be recorded is not repeated there.
+    pub fn idempotency_key(&self, step: &str) -> String {
+        format!("{}:{}:{step}", self.envelope.intent, self.envelope.hop)
+    }
+
+    /// Runs an effect once: its result is recorded in the ledger, and later attempts get the recorded result instead.
+    ///
+    /// Names are unique within a hop. Between the effect and its record a crash can still make it run again; that is
+    /// what [`Hop::idempotency_key`] is for.
+    ///
+    /// # Errors
+    /// Whatever the effect fails with; or when the hop was taken over, or the ledger cannot be written.
+    pub async fn step<T, E, F, Fut>(&mut self, name: &str, effect: F) -> Result<T, Fault>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Fault>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        if let Some(recorded) = self.steps.get(name) {
+            return recorded.read().map_err(|error| {
+                Fault::terminal("STEP_CHANGED", format!("the recorded result of step \"{name}\": {error}"))
+            });
+        }
+        // First say who holds the hop, guarded: should a step be recorded already that this holder does not know of,
+        // the write is refused here, before the effect.
+        self.visible().await?;
+        let value = effect().await.map_err(Into::into)?;
+        let result = Json::of(&value)
+            .map_err(|error| Fault::terminal("NOT_JSON", format!("the result of step \"{name}\": {error}")))?;
+        self.record_step(name, result).await?;
+        Ok(value)
+    }
+
+    /// Adds a note to the intent's trail.
+    ///
+    /// # Errors
+    /// When the hop was taken over, or the ledger cannot be written.
+    pub async fn progress(&mut self, note: &str) -> Result<(), Fault> {
+        self.visible().await?;
+        let mut position = self.position.lock().await;
+        let noted = position.append(Event::Progress, |mut record| {
+            record.note = Some(note.to_owned());
+            record
+        });
+        noted.await.map(drop).map_err(lost)
+    }
+
+    pub(crate) async fn visible(&self) -> Result<(), Fault> {
+        self.position.lock().await.make_visible().await.map_err(lost)
+    }
+
+    pub(crate) async fn record_step(&mut self, name: &str, result: Json) -> Result<(), Fault> {
+        let entry = StepEntry::new(name, result.clone());
+        let mut position = self.position.lock().await;
+        let recorded = position.append(Event::Step, |mut record| {
+            record.step = Some(entry.clone());
+            record
+        });
+        recorded.await.map_err(lost)?;
+        drop(position);
+        self.steps.insert(name.to_owned(), result);
+        Ok(())
+    }
+}
+
+fn lost(lost: Lost) -> Fault {
+    match lost {
+        Lost::Fenced(_) => Fault::fenced(),
+        Lost::Failed(baton_jetstream::Error::TooLarge { what, size, limit }) => Fault::terminal(
+            "PAYLOAD_TOO_LARGE",
+            format!("{what}: {size} bytes, and the server takes at most {limit} in one message"),
+        ),
+        Lost::Failed(error) => Fault::unwritten(&error),
+    }
+}

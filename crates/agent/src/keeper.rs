@@ -1,0 +1,40 @@
+//! What goes on beside a running handler: saying who holds the hop, and keeping the delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_jetstream::{ACK_WAIT, Delivery};
+use tokio::sync::Mutex;
+
+use crate::position::{Lost, Position};
+
+/// A hop that runs longer than this is shown in the ledger with its holder. Shorter ones cost no extra write.
+const VISIBLE_AFTER: Duration = Duration::from_millis(200);
+
+/// Keeps a hop until it is dropped. Returns only when the hop turns out to be another's.
+pub(crate) async fn keep(delivery: &Delivery, position: Arc<Mutex<Position>>) {
+    let extend = async {
+        // A third of the wait, so that two lost extensions do not cost the delivery.
+        let mut ticks = tokio::time::interval(ACK_WAIT / 3);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            delivery.extend().await;
+        }
+    };
+    let show = async {
+        tokio::time::sleep(VISIBLE_AFTER).await;
+        loop {
+            match position.lock().await.make_visible().await {
+                Ok(()) => return std::future::pending().await,
+                Err(Lost::Fenced(_)) => return,
+                Err(Lost::Failed(error)) => tracing::warn!(%error, "the holder could not be recorded yet"),
+            }
+            tokio::time::sleep(VISIBLE_AFTER).await;
+        }
+    };
+    tokio::select! {
+        () = extend => {}
+        () = show => {}
+    }
+}

@@ -1,0 +1,111 @@
+//! Where a holder stands in the ledger: the last record that it saw, and guarded writes after it.
+
+use baton_envelope::{Author, EnvelopeId, Event, IntentId, Record, Snapshot};
+use baton_jetstream::{Error, Head, Mesh, Written};
+
+/// The holder's view of its intent.
+#[derive(Debug)]
+pub(crate) struct Position {
+    mesh: Mesh,
+    by: Author,
+    intent: IntentId,
+    envelope: EnvelopeId,
+    /// The state after the last record that this holder saw.
+    pub(crate) snapshot: Snapshot,
+    /// The sequence of that record.
+    pub(crate) seq: u64,
+    /// Whether a record says that this instance holds the hop.
+    pub(crate) visible: bool,
+}
+
+/// Why a write did not come to stand.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The hop is another's, or over; this is the head.
+    Fenced(Box<Head>),
+    /// The server refused or did not answer.
+    Failed(Error),
+}
+
+impl From<Error> for Lost {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Position {
+    pub(crate) fn new(mesh: Mesh, by: Author, intent: IntentId, envelope: EnvelopeId, head: Snapshot, seq: u64) -> Self {
+        Self { mesh, by, intent, envelope, snapshot: head, seq, visible: false }
+    }
+
+    /// Appends an event. `fill` completes the record; it may be called again, on a newer snapshot, when a record of
+    /// someone who does not hold the hop came between.
+    pub(crate) async fn append(
+        &mut self,
+        event: Event,
+        fill: impl Fn(Record) -> Record,
+    ) -> Result<(Record, u64), Lost> {
+        loop {
+            let record = Record::following(
+                &self.snapshot,
+                self.seq,
+                self.mesh.record_id(),
+                self.intent.clone(),
+                event.clone(),
+                self.mesh.now(),
+                self.by.clone(),
+            )
+            .map_err(Error::from)?;
+            let record = fill(record);
+            match self.mesh.write(&record, self.seq).await? {
+                Written::Stored { seq } => {
+                    self.snapshot = record.snapshot.clone();
+                    self.seq = seq;
+                    return Ok((record, seq));
+                }
+                Written::Superseded(head) if self.still_mine(&head.record.snapshot) => {
+                    self.snapshot = head.record.snapshot;
+                    if self.snapshot.envelope_seq.is_none() {
+                        self.snapshot.envelope_seq = Some(head.seq);
+                    }
+                    self.seq = head.seq;
+                }
+                Written::Superseded(head) => return Err(Lost::Fenced(head)),
+            }
+        }
+    }
+
+    /// Says in the ledger that this instance is at work, once.
+    pub(crate) async fn make_visible(&mut self) -> Result<(), Lost> {
+        if !self.visible {
+            let holder = self.by.instance.clone();
+            self.append(Event::Started, |mut record| {
+                record.snapshot.holder = Some(holder.clone());
+                record
+            })
+            .await?;
+            self.visible = true;
+        }
+        Ok(())
+    }
+
+    /// Gives the hop back: a new epoch, so that whatever this holder still writes is refused.
+    pub(crate) async fn release(&mut self, reason: &str) -> Result<(), Lost> {
+        self.append(Event::Released, |mut record| {
+            record.snapshot.holder = None;
+            record.snapshot.epoch += 1;
+            record.note = Some(reason.to_owned());
+            record
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Whether this holder's epoch still holds at a head that it did not write.
+    fn still_mine(&self, head: &Snapshot) -> bool {
+        head.epoch == self.snapshot.epoch
+            && head.envelope == Some(self.envelope)
+            && head.status.is_workable()
+            && head.holder.as_ref().is_none_or(|holder| *holder == self.by.instance)
+    }
+}

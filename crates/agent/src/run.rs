@@ -1,0 +1,313 @@
+//! The life of one delivered ticket.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_envelope::{
+    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, Json, Standing, is_fresh, on_delivery,
+};
+use baton_jetstream::{Delivery, Error, Head, Mesh, Written};
+use futures::FutureExt as _;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::fault::Fault;
+use crate::handler::AnyHandler;
+use crate::hop::Hop;
+use crate::keeper::keep;
+use crate::outcome::Outcome;
+use crate::position::{Lost, Position};
+use crate::retry::RetryPolicy;
+
+/// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
+const LATER: Duration = Duration::from_secs(1);
+
+/// What all hops of a worker share.
+pub(crate) struct Shared {
+    pub(crate) mesh: Mesh,
+    pub(crate) agent: AgentName,
+    pub(crate) version: AgentVersion,
+    pub(crate) by: Author,
+    pub(crate) handler: Arc<dyn AnyHandler>,
+    pub(crate) retry: RetryPolicy,
+    /// Cancelled when the grace time is over: hops that still run are handed back.
+    pub(crate) abort: CancellationToken,
+    /// The envelopes that this process is at work on; a second delivery of one of them is not run beside the first.
+    pub(crate) active: std::sync::Mutex<HashSet<EnvelopeId>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("agent", &self.agent).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// How the run of a handler ended.
+pub(crate) enum Ended {
+    Done(Outcome),
+    Failed(Fault),
+    /// Another holder has the hop.
+    Fenced,
+    /// The worker stops.
+    Aborted,
+}
+
+/// A hop that may be run: where it stands, what it carries, which steps are recorded.
+struct Ready {
+    position: Position,
+    envelope: Arc<Envelope>,
+    steps: BTreeMap<String, Json>,
+}
+
+impl Shared {
+    /// Takes one delivery to its end.
+    pub(crate) async fn take(self: Arc<Self>, delivery: Delivery) {
+        if !delivery.has_slot() {
+            return self.hand_back_unrun(delivery).await;
+        }
+        let Some((delivery, ready)) = self.prepare(delivery).await else { return };
+        let id = ready.envelope.id;
+        if !self.enter(id) {
+            // The run that is going on acks for both: acks name the ticket, not the delivery.
+            tracing::debug!(intent = %ready.envelope.intent, "delivered again while it runs here");
+            return;
+        }
+        let position = Arc::new(Mutex::new(ready.position));
+        let ended = self.run(&delivery, &position, &ready.envelope, ready.steps).await;
+        let position = &mut *position.lock().await;
+        self.commit(delivery, position, &ready.envelope, ended).await;
+        self.leave(id);
+    }
+
+    async fn run(
+        &self,
+        delivery: &Delivery,
+        position: &Arc<Mutex<Position>>,
+        envelope: &Arc<Envelope>,
+        steps: BTreeMap<String, Json>,
+    ) -> Ended {
+        let (attempt, epoch) = {
+            let position = position.lock().await;
+            (position.snapshot.attempt, position.snapshot.epoch)
+        };
+        let mut hop =
+            Hop { envelope: Arc::clone(envelope), attempt, epoch, position: Arc::clone(position), steps };
+        let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+        let ended = tokio::select! {
+            biased;
+            finished = handler => match finished {
+                Ok(Ok(outcome)) => Ended::Done(outcome),
+                Ok(Err(fault)) => Ended::Failed(fault),
+                Err(panic) => Ended::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
+            },
+            () = self.abort.cancelled() => Ended::Aborted,
+            () = keep(delivery, Arc::clone(position)) => Ended::Fenced,
+        };
+        ended
+    }
+
+    /// Finds out whether a ticket may be run, and claims it where that takes a claim. `None` when it is dealt with.
+    async fn prepare(&self, delivery: Delivery) -> Option<(Delivery, Ready)> {
+        let ticket = &delivery.ticket;
+        let fresh = is_fresh(ticket.facts);
+        if let (true, Some(record)) = (fresh, &ticket.record)
+            && let Some(envelope) = record.envelope.clone()
+        {
+            let mut snapshot = record.snapshot.clone();
+            snapshot.envelope_seq = Some(ticket.seq);
+            if envelope.deadline.is_none_or(|deadline| deadline > self.mesh.now()) {
+                let position = self.position(&envelope, snapshot, ticket.seq);
+                return Some((delivery, Ready { position, envelope: Arc::new(envelope), steps: BTreeMap::new() }));
+            }
+        }
+        match self.examine(&delivery).await {
+            Ok(Examined::Run(ready)) => Some((delivery, *ready)),
+            Ok(Examined::Settled) => {
+                delivery.ack().await;
+                None
+            }
+            Ok(Examined::Wait(delay)) => {
+                delivery.hand_back(delay).await;
+                None
+            }
+            Ok(Examined::Drop) => None,
+            Err(error) => {
+                tracing::warn!(%error, intent = %delivery.ticket.intent, "the ticket cannot be checked now");
+                delivery.hand_back(LATER).await;
+                None
+            }
+        }
+    }
+
+    /// Reads the head and decides what the ticket is worth.
+    async fn examine(&self, delivery: &Delivery) -> Result<Examined, Error> {
+        let ticket = &delivery.ticket;
+        if self.is_active(delivery) {
+            return Ok(Examined::Drop);
+        }
+        loop {
+            let Some(head) = self.mesh.head(&ticket.intent).await? else {
+                tracing::error!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
+                return Ok(Examined::Settled);
+            };
+            if head.seq < ticket.seq {
+                return Ok(Examined::Wait(LATER));
+            }
+            let id = match &ticket.record {
+                Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),
+                None => head.record.snapshot.envelope,
+            };
+            let Some(id) = id else { return Ok(Examined::Settled) };
+            let now = self.mesh.now();
+            match on_delivery(&head.record, id, ticket.facts, now) {
+                Standing::Superseded => {
+                    self.mesh.settle(&head.record, head.seq).await?;
+                    return Ok(Examined::Settled);
+                }
+                Standing::Early { wait } => return Ok(Examined::Wait(wait)),
+                Standing::Late => {
+                    if self.end(&head, Event::TimedOut, None).await? {
+                        return Ok(Examined::Settled);
+                    }
+                }
+                Standing::Mine { attempt } if attempt > self.retry.max_attempts => {
+                    let message = format!(
+                        "{} attempts at hop {} ended without a word from the worker",
+                        attempt - 1,
+                        head.record.snapshot.hop
+                    );
+                    let error = ErrorInfo::new("POISON", message);
+                    if self.end(&head, Event::Parked { code: error.code.clone() }, Some(error)).await? {
+                        return Ok(Examined::Settled);
+                    }
+                }
+                Standing::Mine { attempt } => {
+                    if let Some(ready) = self.claim(delivery, head, attempt).await? {
+                        return Ok(Examined::Run(Box::new(ready)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Claims the hop: a new epoch, which fences out any earlier holder. `None` when the head moved meanwhile.
+    async fn claim(&self, delivery: &Delivery, head: Head, attempt: u32) -> Result<Option<Ready>, Error> {
+        let intent = delivery.ticket.intent.clone();
+        let source_seq = head.record.snapshot.envelope_seq.unwrap_or(head.seq);
+        let envelope = match delivery.ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
+            Some(envelope) => envelope,
+            None => self
+                .mesh
+                .record_at(&intent, source_seq)
+                .await?
+                .record
+                .envelope
+                .ok_or_else(|| Error::NoIntent(intent.clone()))?,
+        };
+        let id = envelope.id;
+        let mut position = self.position(&envelope, head.record.snapshot, head.seq);
+        let holder = self.by.instance.clone();
+        let epoch = position.snapshot.epoch + 1;
+        let claimed = position.append(Event::Claimed, |mut record| {
+            record.snapshot.attempt = attempt;
+            record.snapshot.epoch = epoch;
+            record.snapshot.holder = Some(holder.clone());
+            record
+        });
+        match claimed.await {
+            Ok(_) => {}
+            Err(Lost::Fenced(_)) => return Ok(None),
+            Err(Lost::Failed(error)) => return Err(error),
+        }
+        position.visible = true;
+        let steps = self
+            .mesh
+            .history(&intent, source_seq)
+            .await?
+            .into_iter()
+            .filter(|head| head.record.snapshot.envelope == Some(id))
+            .filter_map(|head| head.record.step.map(|step| (step.name, step.result)))
+            .collect();
+        Ok(Some(Ready { position, envelope: Arc::new(envelope), steps }))
+    }
+
+    /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
+    async fn end(&self, head: &Head, event: Event, error: Option<ErrorInfo>) -> Result<bool, Error> {
+        let mut record = baton_envelope::Record::following(
+            &head.record.snapshot,
+            head.seq,
+            self.mesh.record_id(),
+            head.record.intent.clone(),
+            event,
+            self.mesh.now(),
+            self.by.clone(),
+        )?;
+        record.snapshot.holder = None;
+        record.snapshot.epoch += 1;
+        if let Some(error) = error {
+            record = record.with_error(error);
+        }
+        match self.mesh.write(&record, head.seq).await? {
+            Written::Stored { seq } => {
+                self.mesh.settle(&record, seq).await?;
+                Ok(true)
+            }
+            Written::Superseded(_) => Ok(false),
+        }
+    }
+
+    /// Hands back a ticket that came without a slot. A fresh one is marked as released first, so that its next
+    /// delivery is not taken for a takeover from a dead worker.
+    async fn hand_back_unrun(&self, delivery: Delivery) {
+        if let (true, Some(record)) = (is_fresh(delivery.ticket.facts), &delivery.ticket.record)
+            && let Some(envelope) = &record.envelope
+        {
+            let mut position = self.position(envelope, record.snapshot.clone(), delivery.ticket.seq);
+            match position.release("no free slot").await {
+                Ok(()) | Err(Lost::Fenced(_)) => {}
+                Err(Lost::Failed(error)) => tracing::warn!(%error, "a release could not be recorded"),
+            }
+        }
+        delivery.hand_back(Duration::ZERO).await;
+    }
+
+    fn position(&self, envelope: &Envelope, snapshot: baton_envelope::Snapshot, seq: u64) -> Position {
+        let (mesh, by) = (self.mesh.clone(), self.by.clone());
+        Position::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
+    }
+
+    fn is_active(&self, delivery: &Delivery) -> bool {
+        let envelope = delivery.ticket.record.as_ref().and_then(|record| record.envelope.as_ref());
+        let Some(envelope) = envelope else { return false };
+        self.active.lock().is_ok_and(|active| active.contains(&envelope.id))
+    }
+
+    fn enter(&self, id: EnvelopeId) -> bool {
+        self.active.lock().is_ok_and(|mut active| active.insert(id))
+    }
+
+    fn leave(&self, id: EnvelopeId) {
+        if let Ok(mut active) = self.active.lock() {
+            active.remove(&id);
+        }
+    }
+}
+
+enum Examined {
+    /// Run it.
+    Run(Box<Ready>),
+    /// Nothing is left to do: ack.
+    Settled,
+    /// Not now.
+    Wait(Duration),
+    /// It runs here already.
+    Drop,
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    format!("the handler panicked: {text}")
+}

@@ -1,0 +1,176 @@
+//! A worker process of one agent version: slots, heartbeats, drain.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use baton_envelope::{Author, Declaration, Extra, ProtocolRange};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, ServiceRegistration};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent::{AgentBuilder, BuildError};
+use crate::run::Shared;
+
+/// How often a worker says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long hops that were told to stop may take to write their release.
+const RELEASE_TIME: Duration = Duration::from_secs(5);
+
+/// A worker that is bound to the mesh.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    puller: Puller,
+    declaration: Declaration,
+    busy: Arc<AtomicU32>,
+    drain_timeout: Duration,
+    /// Held so that the registration lasts as long as the worker.
+    _service: Option<ServiceRegistration>,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunSummary {
+    /// Deliveries that were taken.
+    pub deliveries: u64,
+    /// Hops that were still running when the grace time was over; they were handed back.
+    pub handed_back: usize,
+}
+
+impl Worker {
+    pub(crate) async fn bind(builder: AgentBuilder, mesh: &Mesh) -> Result<Self, BuildError> {
+        let Some(handler) = builder.handler else { return Err(BuildError::NoHandler(builder.name)) };
+        let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
+        mesh.ensure_topology(baton_jetstream::Limits::default()).await?;
+        mesh.follow_routes().await?;
+        let puller =
+            Puller::open(mesh, &builder.name, &builder.version, builder.bands, builder.concurrency).await?;
+        let declaration = Declaration {
+            agent: builder.name.clone(),
+            version: builder.version.clone(),
+            instance: instance.clone(),
+            capabilities: builder.capabilities,
+            kinds: builder.kinds,
+            protocol: ProtocolRange::default(),
+            concurrency: builder.concurrency,
+            busy: 0,
+            stopping: false,
+            at: mesh.now(),
+            extra: Extra::new(),
+        };
+        let service = match mesh.register_service(&declaration).await {
+            Ok(service) => Some(service),
+            // Only what `nats service ls` shows depends on it.
+            Err(error) => {
+                tracing::warn!(%error, "not registered as a service");
+                None
+            }
+        };
+        let shared = Shared {
+            mesh: mesh.clone(),
+            agent: builder.name.clone(),
+            version: builder.version.clone(),
+            by: Author::worker(builder.name, builder.version, instance),
+            handler,
+            retry: builder.retry,
+            abort: CancellationToken::new(),
+            active: std::sync::Mutex::new(HashSet::new()),
+        };
+        let worker = Self {
+            shared: Arc::new(shared),
+            puller,
+            declaration,
+            busy: Arc::new(AtomicU32::new(0)),
+            drain_timeout: builder.drain_timeout,
+            _service: service,
+        };
+        mesh.beat(&worker.declaration).await?;
+        Ok(worker)
+    }
+
+    /// The id of this worker process.
+    pub fn instance(&self) -> &str {
+        &self.declaration.instance
+    }
+
+    /// Works until `stop` resolves, then drains: takes nothing new, lets running hops finish within the grace time,
+    /// hands the rest back, and flushes.
+    ///
+    /// # Errors
+    /// When the mesh refuses to serve this agent version.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<RunSummary, Error> {
+        let tracker = TaskTracker::new();
+        let mut summary = RunSummary::default();
+        let mut beats = tokio::time::interval(HEARTBEAT);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                _ = beats.tick() => self.beat(false).await,
+                pulled = self.puller.next() => match pulled? {
+                    Pulled::Ticket(delivery) => {
+                        summary.deliveries += 1;
+                        self.spawn(&tracker, delivery);
+                    }
+                    Pulled::Closed => break,
+                },
+            }
+        }
+        self.beat(true).await;
+        summary.handed_back = self.drain(&tracker).await;
+        Ok(summary)
+    }
+
+    /// Runs a delivery in a task of its own. Policy: on cancel the hop is handed back (through `abort`), on error it
+    /// is logged; a panic of the handler is caught where it runs and counts as a failed attempt.
+    fn spawn(&self, tracker: &TaskTracker, delivery: Delivery) {
+        let shared = Arc::clone(&self.shared);
+        let busy = Arc::clone(&self.busy);
+        busy.fetch_add(1, Ordering::Relaxed);
+        tracker.spawn(async move {
+            shared.take(delivery).await;
+            busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    async fn drain(mut self, tracker: &TaskTracker) -> usize {
+        // Tickets that were on their way here come without a slot now, and are handed back.
+        self.puller.stop().await;
+        while let Some(delivery) = self.puller.leftover().await {
+            self.spawn(tracker, delivery);
+        }
+        tracker.close();
+        let mut handed_back = 0;
+        if tokio::time::timeout(self.drain_timeout, tracker.wait()).await.is_err() {
+            handed_back = tracker.len();
+            tracing::info!(hops = handed_back, "the grace time is over, running hops are handed back");
+            self.shared.abort.cancel();
+            if tokio::time::timeout(RELEASE_TIME, tracker.wait()).await.is_err() {
+                tracing::warn!(hops = tracker.len(), "not all hops could be handed back; they wait for the ack wait");
+            }
+        }
+        // Acks are fire-and-forget: a process that ends without a flush loses them.
+        if let Err(error) = self.shared.mesh.flush().await {
+            tracing::warn!(%error, "the last acknowledgements may be lost");
+        }
+        handed_back
+    }
+
+    async fn beat(&mut self, stopping: bool) {
+        self.declaration.busy = self.busy.load(Ordering::Relaxed);
+        self.declaration.stopping = stopping;
+        self.declaration.at = self.shared.mesh.now();
+        if let Err(error) = self.shared.mesh.beat(&self.declaration).await {
+            tracing::debug!(%error, "a heartbeat could not be sent");
+        }
+    }
+}
+
+/// A short id that is unique enough among the workers of one version.
+fn short_instance(mesh: &Mesh) -> String {
+    mesh.clock().random().iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+}
