@@ -140,7 +140,12 @@ impl Shared {
                     }),
                 )
             }
-            OutcomeKind::HandOff { to, payload, kind, history } => {
+            OutcomeKind::HandOff {
+                to,
+                payload,
+                kind,
+                history,
+            } => {
                 // An agent that had a turn keeps its version for the chain; else the route of this moment decides.
                 let seen = at.snapshot.path.iter().rev().find(|entry| entry.agent == to);
                 let version = match envelope.pins.get(&to).or(seen.map(|entry| &entry.version)) {
@@ -195,18 +200,28 @@ impl Shared {
             FaultKind::Unwritten => Act::Later,
             FaultKind::Terminal => {
                 let code = error.code.clone();
-                Act::Commit(Event::Failed { code }, Box::new(move |record| record.with_error(error.clone())))
+                Act::Commit(
+                    Event::Failed { code },
+                    Box::new(move |record| record.with_error(error.clone())),
+                )
             }
             FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
                 let attempts = at.snapshot.attempt;
                 // The cause stays the code where it names one; a plain failure is parked as exhausted.
-                let code = if error.code == "RETRY" { "EXHAUSTED".to_owned() } else { error.code };
+                let code = if error.code == "RETRY" {
+                    "EXHAUSTED".to_owned()
+                } else {
+                    error.code
+                };
                 let message = format!("{} (attempt {attempts} of {attempts})", error.message);
                 commit(park(ErrorInfo::new(code, message)))
             }
             FaultKind::Retry(delay) => {
                 let random = self.mesh.clock().random()[0];
-                Act::Retry(delay.unwrap_or_else(|| self.retry.delay(at.snapshot.attempt, random)), error)
+                Act::Retry(
+                    delay.unwrap_or_else(|| self.retry.delay(at.snapshot.attempt, random)),
+                    error,
+                )
             }
         }
     }
@@ -223,7 +238,9 @@ impl Shared {
 type Fill = Box<dyn Fn(Record) -> Record + Send + Sync>;
 
 fn park(error: ErrorInfo) -> (Event, Fill) {
-    let event = Event::Parked { code: error.code.clone() };
+    let event = Event::Parked {
+        code: error.code.clone(),
+    };
     let fill = move |mut record: Record| {
         record.snapshot.holder = None;
         record.snapshot.epoch += 1;

@@ -39,7 +39,10 @@ pub struct ExecHandler {
 impl ExecHandler {
     /// A command line for `sh -c`.
     pub fn shell(command: impl Into<String>, mode: ExecMode) -> Self {
-        Self { command: command.into(), mode }
+        Self {
+            command: command.into(),
+            mode,
+        }
     }
 
     fn spawn(&self, hop: &Hop) -> Result<Running, Fault> {
@@ -58,7 +61,14 @@ impl ExecHandler {
             .env("BATON_ROOT", envelope.root().as_str())
             .env("BATON_ENVELOPE", envelope.id.to_string())
             .env("BATON_AGENT", envelope.to.as_str())
-            .env("BATON_VERSION", envelope.to_version.as_ref().map(ToString::to_string).unwrap_or_default())
+            .env(
+                "BATON_VERSION",
+                envelope
+                    .to_version
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            )
             .env("BATON_FROM", envelope.from.as_deref().unwrap_or_default())
             .env("BATON_KIND", envelope.kind.as_deref().unwrap_or_default())
             .env("BATON_HOP", envelope.hop.to_string())
@@ -66,10 +76,15 @@ impl ExecHandler {
             .env("BATON_PRIORITY", envelope.priority.to_string())
             .env("BATON_ATTEMPT", hop.attempt().to_string())
             .env("BATON_EPOCH", hop.epoch().to_string())
-            .env("BATON_DEADLINE", envelope.deadline.map(|at| at.to_string()).unwrap_or_default())
+            .env(
+                "BATON_DEADLINE",
+                envelope.deadline.map(|at| at.to_string()).unwrap_or_default(),
+            )
             .env("BATON_IDEMPOTENCY_KEY", hop.idempotency_key("exec"))
             .env("TRACEPARENT", envelope.traceparent.as_deref().unwrap_or_default());
-        let child = command.spawn().map_err(|error| Fault::retry(format!("\"{}\": {error}", self.command)))?;
+        let child = command
+            .spawn()
+            .map_err(|error| Fault::retry(format!("\"{}\": {error}", self.command)))?;
         Ok(Running { child })
     }
 }
@@ -81,7 +96,11 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid
             && let Err(error) = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL)
         {
@@ -95,9 +114,11 @@ impl Handler for ExecHandler {
 
     async fn handle(&self, hop: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
         let mut running = self.spawn(hop)?;
-        let (Some(mut stdin), Some(stdout), Some(stderr)) =
-            (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take())
-        else {
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = (
+            running.child.stdin.take(),
+            running.child.stdout.take(),
+            running.child.stderr.take(),
+        ) else {
             return Err(Fault::retry("the program's pipes could not be opened"));
         };
         let input = match self.mode {
@@ -117,7 +138,11 @@ impl Handler for ExecHandler {
                 let read = async {
                     let mut out = Vec::new();
                     let mut stdout = stdout;
-                    stdout.read_to_end(&mut out).await.map(|_| Said::Plain(out)).map_err(Fault::from)
+                    stdout
+                        .read_to_end(&mut out)
+                        .await
+                        .map(|_| Said::Plain(out))
+                        .map_err(Fault::from)
                 };
                 tokio::join!(read, feed, log)
             }
@@ -156,14 +181,20 @@ fn describe(said: &Said, tail: &str, what: &str) -> String {
     {
         return format!("{what}: {message}");
     }
-    if tail.is_empty() { what.to_owned() } else { format!("{what}: {tail}") }
+    if tail.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}: {tail}")
+    }
 }
 
 /// A string as its text, base64 as its bytes, anything else as JSON.
 fn plain_input(hop: &Hop, payload: &Json) -> Vec<u8> {
     match payload.read::<String>() {
         Ok(text) if hop.envelope().payload_encoding.as_deref() == Some("base64") => {
-            base64::engine::general_purpose::STANDARD.decode(&text).unwrap_or_else(|_| text.into_bytes())
+            base64::engine::general_purpose::STANDARD
+                .decode(&text)
+                .unwrap_or_else(|_| text.into_bytes())
         }
         Ok(text) => text.into_bytes(),
         Err(_) if payload.is_null() => Vec::new(),
@@ -196,4 +227,3 @@ async fn log_stderr(stderr: impl tokio::io::AsyncRead + Unpin, intent: String) -
     }
     tail.trim_end().to_owned()
 }
-

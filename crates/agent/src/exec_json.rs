@@ -122,8 +122,10 @@ pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Res
 
 fn bad(text: &str, error: &serde_json::Error) -> Fault {
     let start: String = text.chars().take(120).collect();
-    Fault::retry(format!("the program wrote what is no outcome object: {error}; it starts with {start:?}"))
-        .with_code("BAD_OUTCOME")
+    Fault::retry(format!(
+        "the program wrote what is no outcome object: {error}; it starts with {start:?}"
+    ))
+    .with_code("BAD_OUTCOME")
 }
 
 impl Reply {
@@ -134,9 +136,8 @@ impl Reply {
 
     /// The outcome that the object means.
     pub(crate) fn outcome(self) -> Result<Outcome, Fault> {
-        let missing = |field: &str| {
-            Fault::retry(format!("the outcome object has no `{field}`")).with_code("BAD_OUTCOME")
-        };
+        let missing =
+            |field: &str| Fault::retry(format!("the outcome object has no `{field}`")).with_code("BAD_OUTCOME");
         let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
         let outcome = match self.outcome {
             Some(Kind::Complete) => Outcome::complete(&self.result.unwrap_or_default())?,

@@ -29,12 +29,20 @@ pub(crate) enum FaultKind {
 impl Fault {
     /// A failure that is worth another attempt.
     pub fn retry(message: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Retry(None), code: "RETRY".to_owned(), message: message.into() }
+        Self {
+            kind: FaultKind::Retry(None),
+            code: "RETRY".to_owned(),
+            message: message.into(),
+        }
     }
 
     /// A failure that no attempt will mend: the intent ends as `failed` with this code.
     pub fn terminal(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Terminal, code: code.into(), message: message.into() }
+        Self {
+            kind: FaultKind::Terminal,
+            code: code.into(),
+            message: message.into(),
+        }
     }
 
     /// The same failure with a code that a program can branch on.
@@ -65,11 +73,19 @@ impl Fault {
 
     pub(crate) fn fenced() -> Self {
         let message = "another holder has taken the hop".to_owned();
-        Self { kind: FaultKind::Fenced, code: "FENCED".to_owned(), message }
+        Self {
+            kind: FaultKind::Fenced,
+            code: "FENCED".to_owned(),
+            message,
+        }
     }
 
     pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
-        Self { kind: FaultKind::Unwritten, code: "UNWRITTEN".to_owned(), message: error.to_string() }
+        Self {
+            kind: FaultKind::Unwritten,
+            code: "UNWRITTEN".to_owned(),
+            message: error.to_string(),
+        }
     }
 }
 

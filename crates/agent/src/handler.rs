@@ -30,7 +30,10 @@ impl<H: Handler> AnyHandler for H {
     fn run<'a>(&'a self, hop: &'a mut Hop) -> BoxFuture<'a, Result<Outcome, Fault>> {
         Box::pin(async move {
             let input = hop.payload().read::<H::Input>().map_err(|error| {
-                Fault::terminal("BAD_PAYLOAD", format!("the payload is not what this agent takes: {error}"))
+                Fault::terminal(
+                    "BAD_PAYLOAD",
+                    format!("the payload is not what this agent takes: {error}"),
+                )
             })?;
             self.handle(hop, input).await
         })

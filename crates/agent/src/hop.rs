@@ -80,7 +80,10 @@ impl Hop {
     {
         if let Some(recorded) = self.steps.get(name) {
             return recorded.read().map_err(|error| {
-                Fault::terminal("STEP_CHANGED", format!("the recorded result of step \"{name}\": {error}"))
+                Fault::terminal(
+                    "STEP_CHANGED",
+                    format!("the recorded result of step \"{name}\": {error}"),
+                )
             });
         }
         // First say who holds the hop, guarded: should a step be recorded already that this holder does not know of,

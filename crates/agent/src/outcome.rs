@@ -15,8 +15,16 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 pub(crate) enum OutcomeKind {
     Complete(Json),
-    HandOff { to: AgentName, payload: Json, kind: Option<String>, history: Option<HistoryEntry> },
-    Reject { code: String, reason: String },
+    HandOff {
+        to: AgentName,
+        payload: Json,
+        kind: Option<String>,
+        history: Option<HistoryEntry>,
+    },
+    Reject {
+        code: String,
+        reason: String,
+    },
 }
 
 impl Outcome {
@@ -25,7 +33,10 @@ impl Outcome {
     /// # Errors
     /// When the result cannot be written as JSON.
     pub fn complete<T: Serialize + ?Sized>(result: &T) -> Result<Self, Fault> {
-        Ok(Self { kind: OutcomeKind::Complete(json("result", result)?), note: None })
+        Ok(Self {
+            kind: OutcomeKind::Complete(json("result", result)?),
+            note: None,
+        })
     }
 
     /// Another agent takes over with this payload; control does not come back.
@@ -33,14 +44,27 @@ impl Outcome {
     /// # Errors
     /// When the agent's name is not valid or the payload cannot be written as JSON.
     pub fn hand_off<T: Serialize + ?Sized>(to: &str, payload: &T) -> Result<Self, Fault> {
-        let to = to.parse().map_err(|error| Fault::terminal("BAD_AGENT_NAME", format!("{error}")))?;
-        let kind = OutcomeKind::HandOff { to, payload: json("payload", payload)?, kind: None, history: None };
+        let to = to
+            .parse()
+            .map_err(|error| Fault::terminal("BAD_AGENT_NAME", format!("{error}")))?;
+        let kind = OutcomeKind::HandOff {
+            to,
+            payload: json("payload", payload)?,
+            kind: None,
+            history: None,
+        };
         Ok(Self { kind, note: None })
     }
 
     /// The agent declines the intent.
     pub fn reject(code: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { kind: OutcomeKind::Reject { code: code.into(), reason: reason.into() }, note: None }
+        Self {
+            kind: OutcomeKind::Reject {
+                code: code.into(),
+                reason: reason.into(),
+            },
+            note: None,
+        }
     }
 
     /// Adds a note that the ledger keeps beside the outcome.

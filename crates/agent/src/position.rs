@@ -34,8 +34,23 @@ impl From<Error> for Lost {
 }
 
 impl Position {
-    pub(crate) fn new(mesh: Mesh, by: Author, intent: IntentId, envelope: EnvelopeId, head: Snapshot, seq: u64) -> Self {
-        Self { mesh, by, intent, envelope, snapshot: head, seq, visible: false }
+    pub(crate) fn new(
+        mesh: Mesh,
+        by: Author,
+        intent: IntentId,
+        envelope: EnvelopeId,
+        head: Snapshot,
+        seq: u64,
+    ) -> Self {
+        Self {
+            mesh,
+            by,
+            intent,
+            envelope,
+            snapshot: head,
+            seq,
+            visible: false,
+        }
     }
 
     /// Appends an event. `fill` completes the record; it may be called again, on a newer snapshot, when a record of

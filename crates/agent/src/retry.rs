@@ -16,7 +16,11 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Three attempts, min(2^n, 30) seconds.
     fn default() -> Self {
-        Self { max_attempts: 3, unit: Duration::from_secs(1), longest: Duration::from_secs(30) }
+        Self {
+            max_attempts: 3,
+            unit: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        }
     }
 }
 

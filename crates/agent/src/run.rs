@@ -40,7 +40,10 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("agent", &self.agent).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("agent", &self.agent)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +70,9 @@ impl Shared {
         if !delivery.has_slot() {
             return self.hand_back_unrun(delivery).await;
         }
-        let Some((delivery, ready)) = self.prepare(delivery).await else { return };
+        let Some((delivery, ready)) = self.prepare(delivery).await else {
+            return;
+        };
         let id = ready.envelope.id;
         if !self.enter(id) {
             // The run that is going on acks for both: acks name the ticket, not the delivery.
@@ -92,8 +97,13 @@ impl Shared {
             let position = position.lock().await;
             (position.snapshot.attempt, position.snapshot.epoch)
         };
-        let mut hop =
-            Hop { envelope: Arc::clone(envelope), attempt, epoch, position: Arc::clone(position), steps };
+        let mut hop = Hop {
+            envelope: Arc::clone(envelope),
+            attempt,
+            epoch,
+            position: Arc::clone(position),
+            steps,
+        };
         let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
         let ended = tokio::select! {
             biased;
@@ -119,7 +129,14 @@ impl Shared {
             snapshot.envelope_seq = Some(ticket.seq);
             if envelope.deadline.is_none_or(|deadline| deadline > self.mesh.now()) {
                 let position = self.position(&envelope, snapshot, ticket.seq);
-                return Some((delivery, Ready { position, envelope: Arc::new(envelope), steps: BTreeMap::new() }));
+                return Some((
+                    delivery,
+                    Ready {
+                        position,
+                        envelope: Arc::new(envelope),
+                        steps: BTreeMap::new(),
+                    },
+                ));
             }
         }
         match self.examine(&delivery).await {
@@ -179,11 +196,32 @@ impl Shared {
                         head.record.snapshot.hop
                     );
                     let error = ErrorInfo::new("POISON", message);
-                    if self.end(&head, Event::Parked { code: error.code.clone() }, Some(error)).await? {
+                    if self
+                        .end(
+                            &head,
+                            Event::Parked {
+                                code: error.code.clone(),
+                            },
+                            Some(error),
+                        )
+                        .await?
+                    {
                         return Ok(Examined::Settled);
                     }
                 }
                 Standing::Mine { attempt } => {
+                    // Nothing has happened since the ticket was authorised, and nobody is known to have had it: there
+                    // is no holder to fence out and no step to load.
+                    let untouched = head.seq == ticket.seq && ticket.facts.delivered == 1;
+                    if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
+                        let position = self.position(&envelope, head.record.snapshot, head.seq);
+                        let envelope = Arc::new(envelope);
+                        return Ok(Examined::Run(Box::new(Ready {
+                            position,
+                            envelope,
+                            steps: BTreeMap::new(),
+                        })));
+                    }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
                         return Ok(Examined::Run(Box::new(ready)));
                     }
@@ -196,7 +234,12 @@ impl Shared {
     async fn claim(&self, delivery: &Delivery, head: Head, attempt: u32) -> Result<Option<Ready>, Error> {
         let intent = delivery.ticket.intent.clone();
         let source_seq = head.record.snapshot.envelope_seq.unwrap_or(head.seq);
-        let envelope = match delivery.ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
+        let envelope = match delivery
+            .ticket
+            .record
+            .as_ref()
+            .and_then(|record| record.envelope.clone())
+        {
             Some(envelope) => envelope,
             None => self
                 .mesh
@@ -230,7 +273,11 @@ impl Shared {
             .filter(|head| head.record.snapshot.envelope == Some(id))
             .filter_map(|head| head.record.step.map(|step| (step.name, step.result)))
             .collect();
-        Ok(Some(Ready { position, envelope: Arc::new(envelope), steps }))
+        Ok(Some(Ready {
+            position,
+            envelope: Arc::new(envelope),
+            steps,
+        }))
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
@@ -279,7 +326,11 @@ impl Shared {
     }
 
     fn is_active(&self, delivery: &Delivery) -> bool {
-        let envelope = delivery.ticket.record.as_ref().and_then(|record| record.envelope.as_ref());
+        let envelope = delivery
+            .ticket
+            .record
+            .as_ref()
+            .and_then(|record| record.envelope.as_ref());
         let Some(envelope) = envelope else { return false };
         self.active.lock().is_ok_and(|active| active.contains(&envelope.id))
     }
@@ -308,6 +359,8 @@ enum Examined {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let text = text
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
     format!("the handler panicked: {text}")
 }

@@ -42,12 +42,20 @@ pub struct RunSummary {
 
 impl Worker {
     pub(crate) async fn bind(builder: AgentBuilder, mesh: &Mesh) -> Result<Self, BuildError> {
-        let Some(handler) = builder.handler else { return Err(BuildError::NoHandler(builder.name)) };
+        let Some(handler) = builder.handler else {
+            return Err(BuildError::NoHandler(builder.name));
+        };
         let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
         mesh.ensure_topology(baton_jetstream::Limits::default()).await?;
         mesh.follow_routes().await?;
-        let puller =
-            Puller::open(mesh, &builder.name, &builder.version, builder.bands, builder.concurrency).await?;
+        let puller = Puller::open(
+            mesh,
+            &builder.name,
+            &builder.version,
+            builder.bands,
+            builder.concurrency,
+        )
+        .await?;
         let declaration = Declaration {
             agent: builder.name.clone(),
             version: builder.version.clone(),
@@ -147,10 +155,16 @@ impl Worker {
         let mut handed_back = 0;
         if tokio::time::timeout(self.drain_timeout, tracker.wait()).await.is_err() {
             handed_back = tracker.len();
-            tracing::info!(hops = handed_back, "the grace time is over, running hops are handed back");
+            tracing::info!(
+                hops = handed_back,
+                "the grace time is over, running hops are handed back"
+            );
             self.shared.abort.cancel();
             if tokio::time::timeout(RELEASE_TIME, tracker.wait()).await.is_err() {
-                tracing::warn!(hops = tracker.len(), "not all hops could be handed back; they wait for the ack wait");
+                tracing::warn!(
+                    hops = tracker.len(),
+                    "not all hops could be handed back; they wait for the ack wait"
+                );
             }
         }
         // Acks are fire-and-forget: a process that ends without a flush loses them.
@@ -172,5 +186,10 @@ impl Worker {
 
 /// A short id that is unique enough among the workers of one version.
 fn short_instance(mesh: &Mesh) -> String {
-    mesh.clock().random().iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+    mesh.clock()
+        .random()
+        .iter()
+        .take(5)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! One message of the ledger: an event, and the snapshot after it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::envelope::Envelope;
 use crate::error::{DecodeError, decode};
@@ -15,8 +15,7 @@ use crate::timestamp::Timestamp;
 use crate::wire::{Extra, wire_object};
 
 /// What kind of process wrote a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// A submitter.
     Client,
@@ -26,9 +25,40 @@ pub enum Role {
     Controller,
     /// A person, through the CLI or the API.
     Operator,
-    /// A role of a newer minor version.
-    #[serde(other)]
-    Unknown,
+    /// A role of a newer minor version, kept as it was named.
+    Unknown(String),
+}
+
+impl Role {
+    /// The name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Client => "client",
+            Self::Worker => "worker",
+            Self::Controller => "controller",
+            Self::Operator => "operator",
+            Self::Unknown(name) => name,
+        }
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(match name.as_str() {
+            "client" => Self::Client,
+            "worker" => Self::Worker,
+            "controller" => Self::Controller,
+            "operator" => Self::Operator,
+            _ => Self::Unknown(name),
+        })
+    }
 }
 
 wire_object! {

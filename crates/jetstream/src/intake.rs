@@ -14,9 +14,14 @@ use crate::api::Published;
 use crate::error::Error;
 use crate::mesh::Mesh;
 
+/// In a raw intent that was kept: the size of its body in bytes, where only the beginning of it is kept.
+pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
+
 const ROUTER: &str = "router";
 /// How long a router may hold a raw intent before another router gets it.
 const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long a pull that does not wait at the server may take to be answered.
+const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads the intake; routers share it.
 #[derive(Debug)]
@@ -90,6 +95,12 @@ impl Mesh {
     /// # Errors
     /// When its body cannot be read, or as [`Mesh::publish_raw`].
     pub async fn publish_kept(&self, kept: &RawKept, intent: &IntentId) -> Result<u64, Error> {
+        if kept.extra.contains_key(KEPT_BODY_BYTES) {
+            return Err(Error::api(
+                "publishing a kept raw intent",
+                "only the beginning of its body was kept: it was too large",
+            ));
+        }
         let body = base64::engine::general_purpose::STANDARD
             .decode(&kept.body_base64)
             .map_err(|error| Error::api("reading a kept raw intent", error))?;
@@ -106,14 +117,30 @@ impl Mesh {
 }
 
 impl IntakeReader {
-    /// Up to `max` raw intents; waits a while for the first one. Empty when there was none.
+    /// Up to `max` raw intents; waits a while for the first one. Empty when there was none, or when the connection was
+    /// made anew: the server forgets the pulls of the old one.
     ///
     /// # Errors
     /// When the consumer is gone or the server does not answer.
     pub async fn next_batch(&self, max: usize) -> Result<Vec<IntakeMessage>, Error> {
-        // `fetch` gives what is there; with nothing there, wait for one message only, so that the first is not held
-        // back until a batch is full.
+        let mut connections = self.mesh.connections();
+        connections.mark_unchanged();
         let mut found = Vec::new();
+        let end = tokio::select! {
+            biased;
+            end = self.pull(max, &mut found) => end,
+            Ok(()) = connections.changed() => Ok(()),
+        };
+        // What came before an error is not thrown away: the broker would deliver it again only after its patience.
+        match end {
+            Err(error) if found.is_empty() => Err(error),
+            Ok(()) | Err(_) => Ok(found),
+        }
+    }
+
+    /// Takes what is there; with nothing there, waits for one message only, so that the first is not held back until a
+    /// batch is full.
+    async fn pull(&self, max: usize, found: &mut Vec<IntakeMessage>) -> Result<(), Error> {
         let mut batch = self
             .consumer
             .fetch()
@@ -121,7 +148,13 @@ impl IntakeReader {
             .messages()
             .await
             .map_err(|error| Error::api("pull from intake", error))?;
-        self.drain_into(&mut found, &mut batch).await?;
+        // The client puts no limit of its own on such a pull: without this one a lost answer would be waited for for
+        // ever.
+        tokio::time::timeout(FETCH_PATIENCE, self.drain_into(found, &mut batch))
+            .await
+            .map_err(|_| Error::NoAnswer {
+                what: "pull from intake".to_owned(),
+            })??;
         if found.is_empty() {
             let mut batch = self
                 .consumer
@@ -131,9 +164,9 @@ impl IntakeReader {
                 .messages()
                 .await
                 .map_err(|error| Error::api("pull from intake", error))?;
-            self.drain_into(&mut found, &mut batch).await?;
+            self.drain_into(found, &mut batch).await?;
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn drain_into(&self, found: &mut Vec<IntakeMessage>, batch: &mut pull::Batch) -> Result<(), Error> {
@@ -153,6 +186,13 @@ impl IntakeMessage {
     /// The subject that it was published on.
     pub fn subject(&self) -> &str {
         &self.message.subject
+    }
+
+    /// How often the broker has delivered it, this time included.
+    pub fn delivered(&self) -> u64 {
+        self.message
+            .info()
+            .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
     }
 
     /// The message as a raw intent.

@@ -18,6 +18,10 @@ use crate::mesh::Mesh;
 const PURSUIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers; a record
+/// that can be committed while its ticket can never be written would leave its intent without work for ever.
+const TICKET_HEADROOM: usize = 1024;
+
 /// The last record of an intent and its sequence.
 #[derive(Debug, Clone)]
 pub struct Head {
@@ -53,6 +57,14 @@ impl Mesh {
 
     pub(crate) async fn write_encoded(&self, record: &Record, body: Bytes, expected: u64) -> Result<Written, Error> {
         let subject = self.subjects().ledger(&record.intent);
+        let (size, limit) = (body.len(), self.client().max_payload());
+        if size + TICKET_HEADROOM > limit {
+            return Err(Error::TooLarge {
+                what: subject,
+                size,
+                limit: limit.saturating_sub(TICKET_HEADROOM),
+            });
+        }
         let started = tokio::time::Instant::now();
         let mut unknown_before = false;
         loop {

@@ -1,6 +1,6 @@
 //! Listing intents: the subjects of the ledger, and the last record of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use baton_envelope::{AgentName, IntentId, Record};
 use serde::Deserialize;
@@ -60,14 +60,22 @@ impl Mesh {
         if subjects.is_empty() {
             return Ok(Vec::new());
         }
-        // A small ledger is read at once; the answer of one batch is bounded by the server, so ask for the rest.
-        let request = serde_json::json!({ "multi_last": subjects, "batch": CHUNK });
-        let (batch, _) = self.direct_batch(&request).await?;
-        let mut heads = Vec::with_capacity(batch.len());
-        for (seq, subject, body) in batch {
-            match Record::decode(&body) {
-                Ok(record) => heads.push(Head { record, seq }),
-                Err(error) => tracing::warn!(%error, subject, seq, "a ledger record cannot be read"),
+        let mut heads = Vec::with_capacity(subjects.len());
+        let mut left: HashSet<&str> = subjects.iter().map(String::as_str).collect();
+        // The server bounds the bytes of one answer, so ask for the rest until it has nothing more.
+        while !left.is_empty() {
+            let request = serde_json::json!({ "multi_last": left, "batch": CHUNK });
+            let (batch, more) = self.direct_batch(&request).await?;
+            let before = left.len();
+            for (seq, subject, body) in batch {
+                left.remove(subject.as_str());
+                match Record::decode(&body) {
+                    Ok(record) => heads.push(Head { record, seq }),
+                    Err(error) => tracing::warn!(%error, subject, seq, "a ledger record cannot be read"),
+                }
+            }
+            if !more || left.len() == before {
+                break;
             }
         }
         Ok(heads)

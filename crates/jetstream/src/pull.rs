@@ -8,6 +8,7 @@
 //! the same moment, the second ticket comes without a slot and is handed back.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
@@ -24,6 +25,8 @@ use crate::mesh::Mesh;
 const FLOOR: u64 = 8;
 /// How long a standing pull waits at the server.
 const STANDING: Duration = Duration::from_secs(30);
+/// How long a bulk pull waits at the server once there is nothing more.
+const BULK: Duration = Duration::from_millis(100);
 /// How much longer this side waits for the server's word that a pull is over.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -43,8 +46,6 @@ pub struct Puller {
     agent: AgentName,
     version: AgentVersion,
     bands: Bands,
-    inbox: String,
-    replies: Subscriber,
     connections: watch::Receiver<u64>,
     slots: Arc<Semaphore>,
     roomy: bool,
@@ -61,10 +62,19 @@ pub struct Puller {
 #[derive(Debug)]
 struct Lane {
     next_subject: String,
-    standing: Option<Pull>,
-    bulk: Option<Pull>,
+    standing: Source,
+    bulk: Source,
     /// Its standing pull was used up, or its last bulk pull was filled: there may be more.
     hot: bool,
+}
+
+/// One kind of pull of one band, with a subscription of its own: a delivered ticket comes under its own subject, so only
+/// the subscription tells which pull it answers.
+#[derive(Debug)]
+struct Source {
+    inbox: String,
+    replies: Subscriber,
+    pull: Option<Pull>,
 }
 
 /// A request for tickets that is open at the server.
@@ -89,34 +99,22 @@ impl Puller {
         slots: u32,
     ) -> Result<Self, Error> {
         mesh.ensure_agent(agent, version, bands).await?;
-        let inbox = mesh.client().new_inbox();
-        let replies = mesh
-            .client()
-            .subscribe(format!("{inbox}.*.*"))
-            .await
-            .map_err(|error| Error::api("subscribe to deliveries", error))?;
-        let list = bands.list();
         let stream = mesh.subjects().work_stream(agent);
-        let lanes = list
-            .iter()
-            .map(|band| Lane {
-                next_subject: format!(
-                    "{}.CONSUMER.MSG.NEXT.{stream}.{}",
-                    mesh.api_prefix(),
-                    mesh.subjects().work_consumer(version, *band)
-                ),
-                standing: None,
-                bulk: None,
+        let mut lanes = Vec::new();
+        for band in bands.list() {
+            let consumer = mesh.subjects().work_consumer(version, band);
+            lanes.push(Lane {
+                next_subject: format!("{}.CONSUMER.MSG.NEXT.{stream}.{consumer}", mesh.api_prefix()),
+                standing: Source::open(mesh).await?,
+                bulk: Source::open(mesh).await?,
                 hot: true,
-            })
-            .collect::<Vec<_>>();
+            });
+        }
         let mut puller = Self {
             mesh: mesh.clone(),
             agent: agent.clone(),
             version: version.clone(),
             bands,
-            inbox,
-            replies,
             connections: mesh.connections(),
             slots: Arc::new(Semaphore::new(slots as usize)),
             roomy: slots as usize >= 2 * lanes.len(),
@@ -128,6 +126,13 @@ impl Puller {
             stopped: false,
             trouble: None,
         };
+        // The client tells of its first connection a moment after it is made; taken for a reconnect, that would void the
+        // first pulls.
+        let first = puller.connections.wait_for(|count| *count > 0);
+        if tokio::time::timeout(GRACE, first).await.is_err() {
+            tracing::debug!("the client did not tell of its connection");
+        }
+        puller.connections.mark_unchanged();
         puller.learn_watermark().await?;
         Ok(puller)
     }
@@ -141,8 +146,10 @@ impl Puller {
     /// are on their way come from [`Puller::leftover`].
     pub async fn stop(&mut self) {
         self.stopped = true;
-        if let Err(error) = self.replies.drain().await {
-            tracing::debug!(%error, "open pulls could not be withdrawn");
+        for source in self.lanes.iter_mut().flat_map(Lane::sources) {
+            if let Err(error) = source.replies.drain().await {
+                tracing::debug!(%error, "open pulls could not be withdrawn");
+            }
         }
     }
 
@@ -150,7 +157,7 @@ impl Puller {
     /// slot: nothing new is run.
     pub async fn leftover(&mut self) -> Option<Delivery> {
         loop {
-            let message = tokio::time::timeout(GRACE, self.replies.next()).await.ok()??;
+            let (_, _, message) = tokio::time::timeout(GRACE, next_reply(&mut self.lanes)).await.ok()??;
             if message.status.is_none()
                 && let Some(delivery) = Delivery::read(&self.mesh, &message, self.fresh_after, None)
             {
@@ -172,9 +179,9 @@ impl Puller {
             let slots = Arc::clone(&self.slots);
             tokio::select! {
                 biased;
-                message = self.replies.next() => {
-                    let Some(message) = message else { return Ok(Pulled::Closed) };
-                    if let Some(delivery) = self.receive(&message).await? {
+                reply = next_reply(&mut self.lanes) => {
+                    let Some((index, kind, message)) = reply else { return Ok(Pulled::Closed) };
+                    if let Some(delivery) = self.receive(index, kind, &message).await? {
                         return Ok(Pulled::Ticket(delivery));
                     }
                 }
@@ -191,9 +198,9 @@ impl Puller {
     }
 
     fn could_pull_with_a_slot(&self) -> bool {
-        let bulk_out = self.lanes.iter().any(|lane| lane.bulk.is_some());
+        let bulk_out = self.lanes.iter().any(|lane| lane.bulk.pull.is_some());
         let hot = self.lanes.iter().any(|lane| lane.hot);
-        let standing_missing = self.lanes.iter().any(|lane| lane.standing.is_none());
+        let standing_missing = self.lanes.iter().any(|lane| lane.standing.pull.is_none());
         !bulk_out && (hot || standing_missing)
     }
 
@@ -204,14 +211,14 @@ impl Puller {
         self.trouble = None;
         if self.roomy {
             for index in 0..self.lanes.len() {
-                let missing = self.lanes.get(index).is_some_and(|lane| lane.standing.is_none());
+                let missing = self.lanes.get(index).is_some_and(|lane| lane.standing.pull.is_none());
                 let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
                 if missing && free > 0 {
                     self.pull(index, self.share.min(free), Kind::Standing).await?;
                 }
             }
         }
-        if self.lanes.iter().any(|lane| lane.bulk.is_some()) {
+        if self.lanes.iter().any(|lane| lane.bulk.pull.is_some()) {
             return Ok(());
         }
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
@@ -231,7 +238,7 @@ impl Puller {
         }
         if !self.roomy {
             for index in 0..self.lanes.len() {
-                if self.lanes.get(index).is_some_and(|lane| lane.standing.is_none()) {
+                if self.lanes.get(index).is_some_and(|lane| lane.standing.pull.is_none()) {
                     self.pull(index, 1, Kind::Unreserved).await?;
                 }
             }
@@ -253,6 +260,9 @@ impl Puller {
             return Ok(());
         };
         let (body, wait) = match kind {
+            // `no_wait` makes the server count what is pending, message by message: with thousands of tickets queued
+            // that took most of its time. So a bulk pull waits for a moment instead, where slots can be spared.
+            Kind::Bulk if self.roomy => (format!("{{\"batch\":{batch},\"expires\":{}}}", BULK.as_nanos()), BULK),
             Kind::Bulk => (format!("{{\"batch\":{batch},\"no_wait\":true}}"), Duration::ZERO),
             Kind::Standing | Kind::Unreserved => (
                 format!("{{\"batch\":{batch},\"expires\":{}}}", STANDING.as_nanos()),
@@ -265,35 +275,33 @@ impl Puller {
             slots,
             over_at: Instant::now() + wait + GRACE,
         };
-        match kind {
-            Kind::Bulk => lane.bulk = Some(pull),
-            Kind::Standing | Kind::Unreserved => lane.standing = Some(pull),
-        }
+        let source = match kind {
+            Kind::Bulk => &mut lane.bulk,
+            Kind::Standing | Kind::Unreserved => &mut lane.standing,
+        };
+        source.pull = Some(pull);
         self.mesh
             .client()
-            .publish_with_reply(
-                lane.next_subject.clone(),
-                format!("{}.{index}.{id}", self.inbox),
-                body.into(),
-            )
+            .publish_with_reply(lane.next_subject.clone(), format!("{}.{id}", source.inbox), body.into())
             .await
             .map_err(|error| Error::api("pull", error))
     }
 
-    async fn receive(&mut self, message: &Message) -> Result<Option<Delivery>, Error> {
-        let mut tail = message.subject.rsplit('.');
-        let id: u64 = tail.next().and_then(|token| token.parse().ok()).unwrap_or(0);
-        let index: usize = tail.next().and_then(|token| token.parse().ok()).unwrap_or(usize::MAX);
+    async fn receive(&mut self, index: usize, kind: Kind, message: &Message) -> Result<Option<Delivery>, Error> {
         if let Some(status) = message.status.map(|status| status.as_u16()) {
+            let id = message
+                .subject
+                .rsplit('.')
+                .next()
+                .and_then(|token| token.parse().ok())
+                .unwrap_or(0);
             self.pull_is_over(index, id, status, message.description.as_deref().unwrap_or_default())
                 .await?;
             return Ok(None);
         }
-        let slots = Arc::clone(&self.slots);
-        let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(id)).or_else(|| {
-            // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
-            slots.try_acquire_owned().ok()
-        });
+        let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
+        // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
+        let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
         Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
     }
 
@@ -322,7 +330,7 @@ impl Puller {
     async fn after_reconnect(&mut self) {
         self.fresh_after = u64::MAX;
         for lane in &mut self.lanes {
-            (lane.standing, lane.bulk, lane.hot) = (None, None, true);
+            (lane.standing.pull, lane.bulk.pull, lane.hot) = (None, None, true);
         }
         if let Err(error) = self.learn_watermark().await {
             tracing::warn!(%error, "work stream cannot be read yet: every ticket is checked against the ledger");
@@ -332,9 +340,9 @@ impl Puller {
     fn give_up_overdue(&mut self) {
         let now = Instant::now();
         for lane in &mut self.lanes {
-            lane.standing = lane.standing.take().filter(|pull| pull.over_at > now);
-            if lane.bulk.as_ref().is_some_and(|pull| pull.over_at <= now) {
-                (lane.bulk, lane.hot) = (None, true);
+            lane.standing.pull = lane.standing.pull.take().filter(|pull| pull.over_at > now);
+            if lane.bulk.pull.as_ref().is_some_and(|pull| pull.over_at <= now) {
+                (lane.bulk.pull, lane.hot) = (None, true);
             }
         }
     }
@@ -364,35 +372,69 @@ enum Kind {
 
 impl Lane {
     fn pulls(&self) -> impl Iterator<Item = &Pull> {
-        self.standing.iter().chain(self.bulk.iter())
+        self.standing.pull.iter().chain(self.bulk.pull.iter())
+    }
+
+    fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
+        [&mut self.standing, &mut self.bulk].into_iter()
     }
 
     /// Counts a delivered ticket against the pull that asked for it, and takes its slot.
-    fn take(&mut self, id: u64) -> Option<OwnedSemaphorePermit> {
-        if let Some(pull) = self.bulk.as_mut().filter(|pull| pull.id == id) {
-            let slot = pull.take();
-            if pull.remaining == 0 {
-                (self.bulk, self.hot) = (None, true);
-            }
-            return slot;
-        }
-        let pull = self.standing.as_mut().filter(|pull| pull.id == id)?;
+    fn take(&mut self, kind: Kind) -> Option<OwnedSemaphorePermit> {
+        let source = match kind {
+            Kind::Bulk => &mut self.bulk,
+            Kind::Standing | Kind::Unreserved => &mut self.standing,
+        };
+        let pull = source.pull.as_mut()?;
         let slot = pull.take();
         if pull.remaining == 0 {
-            (self.standing, self.hot) = (None, true);
+            (source.pull, self.hot) = (None, true);
         }
         slot
     }
 
     /// The server says that a pull is over; slots that it did not use are free again.
     fn close(&mut self, id: u64) {
-        if self.bulk.as_ref().is_some_and(|pull| pull.id == id) {
-            (self.bulk, self.hot) = (None, false);
+        let is_it = |pull: &Option<Pull>| pull.as_ref().is_some_and(|pull| pull.id == id);
+        if is_it(&self.bulk.pull) {
+            (self.bulk.pull, self.hot) = (None, false);
         }
-        if self.standing.as_ref().is_some_and(|pull| pull.id == id) {
-            self.standing = None;
+        if is_it(&self.standing.pull) {
+            self.standing.pull = None;
         }
     }
+}
+
+impl Source {
+    async fn open(mesh: &Mesh) -> Result<Self, Error> {
+        let inbox = mesh.client().new_inbox();
+        let replies = mesh.client().subscribe(format!("{inbox}.*")).await;
+        let replies = replies.map_err(|error| Error::api("subscribe to deliveries", error))?;
+        Ok(Self {
+            inbox,
+            replies,
+            pull: None,
+        })
+    }
+}
+
+/// The next message of any band, most urgent band first; `None` when all subscriptions are over.
+async fn next_reply(lanes: &mut [Lane]) -> Option<(usize, Kind, Message)> {
+    std::future::poll_fn(|context| {
+        let mut open = false;
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            let sources = [(Kind::Standing, &mut lane.standing), (Kind::Bulk, &mut lane.bulk)];
+            for (kind, source) in sources {
+                match source.replies.poll_next_unpin(context) {
+                    Poll::Ready(Some(message)) => return Poll::Ready(Some((index, kind, message))),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => open = true,
+                }
+            }
+        }
+        if open { Poll::Pending } else { Poll::Ready(None) }
+    })
+    .await
 }
 
 impl Pull {

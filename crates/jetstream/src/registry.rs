@@ -1,7 +1,7 @@
 //! What workers say of themselves: heartbeats on plain NATS, and what controllers keep of them.
 
 use async_nats::Subscriber;
-use baton_envelope::Declaration;
+use baton_envelope::{Declaration, Subjects};
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -9,18 +9,36 @@ use crate::mesh::Mesh;
 
 /// A stream of heartbeats.
 #[derive(Debug)]
-pub struct Heartbeats(Subscriber);
+pub struct Heartbeats {
+    messages: Subscriber,
+    subjects: Subjects,
+}
 
 impl Heartbeats {
     /// The next heartbeat that can be read; `None` when the connection was closed.
     pub async fn next(&mut self) -> Option<Declaration> {
         loop {
-            let message = self.0.next().await?;
-            match serde_json::from_slice(&message.payload) {
-                Ok(declaration) => return Some(declaration),
+            let message = self.messages.next().await?;
+            match serde_json::from_slice::<Declaration>(&message.payload) {
+                Ok(declaration) if self.is_from(&declaration, &message.subject) => return Some(declaration),
+                Ok(_) => tracing::warn!(subject = %message.subject, "a heartbeat that speaks for another is dropped"),
                 Err(error) => tracing::warn!(%error, subject = %message.subject, "a heartbeat cannot be read"),
             }
         }
+    }
+}
+
+impl Heartbeats {
+    /// Whether a declaration came on its own subject: what a worker may publish is granted by subject, so the body
+    /// alone proves nothing.
+    fn is_from(&self, declaration: &Declaration, subject: &str) -> bool {
+        let Declaration {
+            agent,
+            version,
+            instance,
+            ..
+        } = declaration;
+        self.subjects.heartbeat(agent, version, instance) == subject
     }
 }
 
@@ -43,11 +61,17 @@ impl Mesh {
     /// When the connection was closed.
     pub async fn heartbeats(&self) -> Result<Heartbeats, Error> {
         let subject = self.subjects().heartbeat_all();
-        self.client()
+        let messages = self
+            .client()
             .subscribe(subject)
             .await
-            .map(Heartbeats)
-            .map_err(|error| Error::api("subscribe", error))
+            .map_err(|error| Error::api("subscribe", error))?;
+        // The server must know of the subscription before the caller counts on it.
+        self.flush().await?;
+        Ok(Heartbeats {
+            messages,
+            subjects: self.subjects().clone(),
+        })
     }
 
     /// Keeps a declaration in the agents bucket; only controllers do.

@@ -10,6 +10,10 @@ use futures::StreamExt as _;
 use crate::error::Error;
 use crate::mesh::Mesh;
 
+/// How often a route is written again when another writer came first.
+const SET_TRIES: u32 = 20;
+const SET_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// The routes as this process last saw them. A stale entry is harmless: the ledger records the version that was used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteTable {
@@ -102,6 +106,7 @@ impl Mesh {
         only_if_absent: bool,
     ) -> Result<Route, Error> {
         let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mut tries = 0;
         loop {
             let present = self.route(agent).await?;
             if let (true, Some((route, _))) = (only_if_absent, &present) {
@@ -120,18 +125,30 @@ impl Mesh {
             };
             let value = serde_json::to_vec(&route).map_err(|error| Error::api("encoding a route", error))?;
             let written = match &present {
-                Some((_, revision)) => store.update(agent.as_str(), value.into(), *revision).await.is_ok(),
-                None => store.create(agent.as_str(), value.into()).await.is_ok(),
+                Some((_, revision)) => store
+                    .update(agent.as_str(), value.into(), *revision)
+                    .await
+                    .map_err(|error| error.to_string()),
+                None => store
+                    .create(agent.as_str(), value.into())
+                    .await
+                    .map_err(|error| error.to_string()),
             };
-            if written {
-                self.routes().put(route.clone());
-                return Ok(route);
+            match written {
+                Ok(_) => {
+                    self.routes().put(route.clone());
+                    return Ok(route);
+                }
+                // Someone else wrote between the read and the write; read again. A bucket that is full, or that this
+                // user may not write, can be read all the same: do not try for ever.
+                Err(_) if tries < SET_TRIES => tries += 1,
+                Err(error) => return Err(Error::api("setting a route", error)),
             }
-            // Someone else wrote between the read and the write; read again. A server that is gone fails the read.
+            tokio::time::sleep(SET_PAUSE).await;
         }
     }
 
-    /// Follows the routes bucket until the returned task is dropped or the process ends.
+    /// Follows the routes bucket until the returned task is aborted or the process ends.
     ///
     /// # Errors
     /// When the bucket is missing.

@@ -67,6 +67,27 @@ impl Mesh {
         }
     }
 
+    /// Submits as soon as the agent is known: a worker that has just started is, once a controller has heard it.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`]; `UnknownAgent` when the agent is still unknown after `patience`.
+    pub async fn submit_when_known(
+        &self,
+        envelope: Envelope,
+        by: Author,
+        patience: Duration,
+    ) -> Result<Submitted, Error> {
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            match self.submit(envelope.clone(), by.clone()).await {
+                Err(Error::UnknownAgent { .. }) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                submitted => return submitted,
+            }
+        }
+    }
+
     async fn compare(&self, record: &Record, head: Box<Head>) -> Result<Submitted, Error> {
         let first = self.history(&record.intent, 1).await?.into_iter().next();
         let same = match (

@@ -24,6 +24,15 @@ pub struct SweepReport {
     pub reissued: usize,
     /// Intents whose deadline had passed.
     pub timed_out: usize,
+    /// Intents that could not be helped this time; the log says why.
+    pub failed: usize,
+}
+
+/// What one intent needed.
+enum Help {
+    None,
+    Reissued,
+    TimedOut,
 }
 
 /// Sweeps one mesh.
@@ -59,20 +68,35 @@ impl Sweeper {
                     continue;
                 }
                 report.open += 1;
-                if self.end_if_late(&head).await? {
-                    report.timed_out += 1;
-                } else if self.reissue_if_lost(&head, &mut oldest).await? {
-                    report.reissued += 1;
+                match self.help(&head, &mut oldest).await {
+                    Ok(Help::TimedOut) => report.timed_out += 1,
+                    Ok(Help::Reissued) => report.reissued += 1,
+                    Ok(Help::None) => {}
+                    // One agent whose stream is gone or full must not keep all other intents from being swept.
+                    Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, intent = %head.record.intent, "an intent could not be swept");
+                        report.failed += 1;
+                    }
                 }
             }
         }
         Ok(report)
     }
 
+    async fn help(&self, head: &Head, oldest: &mut HashMap<AgentName, Option<Timestamp>>) -> Result<Help, Error> {
+        if self.end_if_late(head).await? {
+            return Ok(Help::TimedOut);
+        }
+        let reissued = self.reissue_if_lost(head, oldest).await?;
+        Ok(if reissued { Help::Reissued } else { Help::None })
+    }
+
     async fn end_if_late(&self, head: &Head) -> Result<bool, Error> {
         let now = self.mesh.now();
         let snapshot = &head.record.snapshot;
-        if snapshot.deadline.is_none_or(|deadline| deadline > now) {
+        // Undoing is not cut short by the deadline that may have caused it.
+        if snapshot.deadline.is_none_or(|deadline| deadline > now) || snapshot.status == Status::Compensating {
             return Ok(false);
         }
         let record = Record::following(

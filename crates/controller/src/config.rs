@@ -1,0 +1,44 @@
+//! What can be set on a controller.
+
+use std::time::Duration;
+
+use baton_envelope::Bands;
+use baton_jetstream::Limits;
+
+/// The settings of one controller.
+#[derive(Debug, Clone)]
+pub struct ControllerConfig {
+    /// The limits with which missing streams and buckets are created: replicas (a count) and bytes.
+    pub limits: Limits,
+    /// How the ten priorities are grouped; the same on every controller and worker of a mesh.
+    pub bands: Bands,
+    /// How long from one sweep to the next; each wait is spread by a quarter either way, so that several controllers
+    /// do not sweep in step. Default 10 s.
+    pub sweep_interval: Duration,
+    /// How long after its last record an intent is left alone by the sweep. Covers the time between the two writes of
+    /// a commit and the difference of the clocks. Default 15 s.
+    pub sweep_slack: Duration,
+    /// How many raw intents one pull asks for. Default 256 messages.
+    pub route_batch: usize,
+    /// How many raw intents are routed at the same time. Default 64.
+    pub route_slots: usize,
+    /// How long what is in flight may take when the controller is told to stop. Default 10 s.
+    pub drain_timeout: Duration,
+    /// The name of this process in the records that it writes. Default `controller-<process id>`.
+    pub instance: String,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            bands: Bands::default(),
+            sweep_interval: Duration::from_secs(10),
+            sweep_slack: Duration::from_secs(15),
+            route_batch: 256,
+            route_slots: 64,
+            drain_timeout: Duration::from_secs(10),
+            instance: format!("controller-{}", std::process::id()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One controller process: prepares the mesh, runs the duties, stops in order.
+//!
+//! Policy on errors: a duty logs, waits with backoff and goes on; only a duty that ends by itself (a panic) ends the
+//! controller.
+
+use std::time::Duration;
+
+use baton_envelope::{Author, Role};
+use baton_jetstream::Mesh;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backoff::Backoff;
+use crate::config::ControllerConfig;
+use crate::error::Error;
+use crate::registrar::Registrar;
+use crate::router::Router;
+use crate::sweeping::Sweeping;
+
+/// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
+/// enough that a wrong setting is seen.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the last acks may take to leave this process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One controller of a mesh. Any number may run at once.
+#[derive(Debug)]
+pub struct Controller {
+    mesh: Mesh,
+    config: ControllerConfig,
+}
+
+/// When a duty must stop, and what runs besides it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stops {
+    /// Cancelled first: take nothing new.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when the time to finish is up.
+    pub(crate) kill: CancellationToken,
+    /// Every task of the controller.
+    pub(crate) tracker: TaskTracker,
+}
+
+/// The task that follows the routes; ends with this value.
+struct Following(JoinHandle<()>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Controller {
+    /// A controller that has not started yet.
+    pub fn new(mesh: Mesh, config: ControllerConfig) -> Self {
+        Self { mesh, config }
+    }
+
+    /// Runs until `shutdown` is done; then takes nothing new, finishes what is in flight, and flushes.
+    ///
+    /// # Errors
+    /// When the mesh cannot be prepared for a minute, or when a duty ends by itself.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self { mesh, config } = self;
+        tokio::pin!(shutdown);
+        let _following = tokio::select! {
+            () = &mut shutdown => return Ok(()),
+            prepared = prepare(&mesh, &config) => prepared?,
+        };
+        let by = Author::of(Role::Controller, config.instance.clone());
+        let stops = Stops::default();
+        let tracker = &stops.tracker;
+        let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), &stops).run());
+        let mut registrar = tracker.spawn(Registrar::new(&mesh, &config, &stops).run());
+        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, &stops).run());
+        tracing::info!(instance = %config.instance, namespace = %mesh.subjects().namespace(), "controller started");
+
+        let ended = tokio::select! {
+            () = &mut shutdown => Ok(()),
+            end = &mut router => unexpected("router", end),
+            end = &mut registrar => unexpected("registrar", end),
+            end = &mut sweeping => unexpected("sweeper", end),
+        };
+
+        stops.stop.cancel();
+        tracker.close();
+        if tokio::time::timeout(config.drain_timeout, tracker.wait())
+            .await
+            .is_err()
+        {
+            // Safe: whatever is cut off here is redelivered, and an id in the ledger makes the repeat the same intent.
+            tracing::warn!(
+                left = tracker.len(),
+                "not everything was finished in time; it will be redelivered"
+            );
+            stops.kill.cancel();
+            tracker.wait().await;
+        }
+        match tokio::time::timeout(FLUSH_TIMEOUT, mesh.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last acks may not have left"),
+            Err(_) => tracing::warn!("no server takes the last acks; their messages will be redelivered"),
+        }
+        tracing::info!(instance = %config.instance, "controller stopped");
+        ended
+    }
+}
+
+/// Makes what every mesh has, and follows the routes.
+async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<Following, Error> {
+    let started = Instant::now();
+    let mut backoff = Backoff::for_server();
+    loop {
+        let made = async {
+            mesh.ensure_topology(config.limits).await?;
+            mesh.follow_routes().await
+        };
+        match made.await {
+            Ok(task) => return Ok(Following(task)),
+            Err(source) if started.elapsed() > START_PATIENCE => {
+                return Err(Error::Prepare {
+                    patience: START_PATIENCE,
+                    source,
+                });
+            }
+            Err(error) => tracing::warn!(%error, "the mesh is not ready, trying again"),
+        }
+        backoff.wait(mesh).await;
+    }
+}
+
+fn unexpected(duty: &'static str, end: Result<(), JoinError>) -> Result<(), Error> {
+    Err(Error::DutyEnded {
+        duty,
+        source: end.err(),
+    })
+}

@@ -1,0 +1,167 @@
+//! Recording a raw intent that cannot become an intent: the reason, and the whole message, for a person to look at
+//! and redrive. Nothing that was published vanishes.
+
+use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Record};
+use baton_envelope::{Submission, compare_submission};
+use baton_jetstream::{Error, Head, KEPT_BODY_BYTES, Mesh, Written};
+
+/// In a kept raw intent: which message of the intake it was, so that a redelivery finds its own rejection.
+const KEPT_MESSAGE: &str = "message";
+/// The longest value that a rejection quotes.
+const QUOTED: usize = 200;
+/// The longest text of a rejection.
+const MESSAGE_LIMIT: usize = 4_000;
+/// Room for the headers of the record and for the note about what was cut off.
+const HEADROOM: usize = 4 * 1024;
+
+/// Why a raw intent is refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// What a program branches on.
+    pub(crate) code: &'static str,
+    /// What a person reads.
+    pub(crate) message: String,
+}
+
+impl Rejection {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: shortened(&message.into(), MESSAGE_LIMIT),
+        }
+    }
+
+    /// The rejection that an error means, if trying again could not help.
+    pub(crate) fn of_error(error: &Error) -> Option<Self> {
+        let code = if let Error::UnknownAgent { .. } = error {
+            "UNKNOWN_AGENT"
+        } else if let Error::BadEnvelope { field: "deadline", .. } = error {
+            "DEADLINE_PAST"
+        } else if let Error::BadEnvelope { .. } = error {
+            "MALFORMED_ENVELOPE"
+        } else if let Error::TooLarge { .. } = error {
+            "PAYLOAD_TOO_LARGE"
+        } else {
+            return None;
+        };
+        Some(Self::new(code, error.to_string()))
+    }
+}
+
+impl From<RawRejection> for Rejection {
+    fn from(mut rejection: RawRejection) -> Self {
+        rejection.value = shortened(&rejection.value, QUOTED);
+        Self::new(rejection.code, rejection.to_string())
+    }
+}
+
+/// What recording a rejection found.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    /// It stands under this id.
+    Rejected(IntentId),
+    /// An earlier delivery of the same message took it in, or rejected it; there was nothing left to do.
+    Before,
+}
+
+/// Writes a rejection under the first of `ids` that is free.
+///
+/// A redelivered message may have become an intent before, and be refused now (its deadline has passed since): then
+/// `envelope`, what it would be, is found in the ledger, and the intent is left as it is.
+pub(crate) async fn record(
+    mesh: &Mesh,
+    by: &Author,
+    raw: &RawIntent<'_>,
+    ids: Vec<IntentId>,
+    envelope: Option<&Envelope>,
+    rejection: &Rejection,
+) -> Result<Recorded, Error> {
+    // The last resort: somebody took the derived id, too.
+    for id in ids.into_iter().chain([mesh.clock().intent_id()]) {
+        match write(mesh, by, raw, &id, rejection).await? {
+            Written::Stored { .. } => return Ok(Recorded::Rejected(id)),
+            Written::Superseded(head) if is_of(&head, raw) => return Ok(Recorded::Before),
+            Written::Superseded(head) => {
+                if let Some(envelope) = envelope
+                    && is_same(mesh, &id, envelope).await?
+                {
+                    mesh.settle(&head.record, head.seq).await?;
+                    return Ok(Recorded::Before);
+                }
+            }
+        }
+    }
+    Err(Error::NoAnswer {
+        what: format!("recording that {} was rejected: every id is taken", raw.derived_id),
+    })
+}
+
+/// Whether this record is the rejection of this very message.
+pub(crate) fn is_of(head: &Head, raw: &RawIntent<'_>) -> bool {
+    let message = head.record.raw.as_ref().and_then(|kept| kept.extra.get(KEPT_MESSAGE));
+    message.is_some_and(|message| *message == Json::string(raw.derived_id.as_str()))
+}
+
+async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool, Error> {
+    let first = mesh.history(id, 1).await?.into_iter().next();
+    let there = first.and_then(|first| first.record.envelope);
+    Ok(there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same))
+}
+
+async fn write(
+    mesh: &Mesh,
+    by: &Author,
+    raw: &RawIntent<'_>,
+    id: &IntentId,
+    rejection: &Rejection,
+) -> Result<Written, Error> {
+    let record = |kept: RawKept, message: String| {
+        let error = ErrorInfo::new(rejection.code, message);
+        Record::rejected(mesh.record_id(), id.clone(), mesh.now(), by.clone(), error, kept)
+    };
+    let mut kept = raw.keep();
+    kept.extra
+        .insert(KEPT_MESSAGE.to_owned(), Json::string(raw.derived_id.as_str()));
+    match mesh.write(&record(kept.clone(), rejection.message.clone()), 0).await {
+        Err(Error::TooLarge { size, limit, .. }) => {
+            let note = cut(&mut kept, raw.body.len(), size, limit);
+            tracing::warn!(intent = %id, "a rejected raw intent is too large to be kept whole: {note}");
+            mesh.write(&record(kept, format!("{} ({note})", rejection.message)), 0)
+                .await
+        }
+        written => written,
+    }
+}
+
+/// Shortens what is kept until a record of `size` bytes fits into `limit`; says what was cut off.
+fn cut(kept: &mut RawKept, body: usize, size: usize, limit: usize) -> String {
+    let mut overhead = size.saturating_sub(kept.body_base64.len());
+    let had = kept.headers.len();
+    // The server takes 64 KiB of headers at most, so this is only for one that takes very small messages.
+    if overhead + HEADROOM > limit {
+        overhead -= serde_json::to_vec(&kept.headers)
+            .map_or(0, |text| text.len())
+            .min(overhead);
+        kept.headers.clear();
+    }
+    // Base64 is ASCII, and a multiple of four characters is a whole number of bytes.
+    let room = limit.saturating_sub(overhead + HEADROOM) / 4 * 4;
+    kept.body_base64.truncate(room);
+    kept.extra.insert(
+        KEPT_BODY_BYTES.to_owned(),
+        Json::parse(&body.to_string()).unwrap_or_else(|_| Json::null()),
+    );
+    format!(
+        "kept: the first {} of {body} bytes of the body, {} of {had} headers",
+        (kept.body_base64.len() / 4 * 3).min(body),
+        kept.headers.len()
+    )
+}
+
+fn shortened(text: &str, limit: usize) -> String {
+    let mut short: String = text.chars().take(limit).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

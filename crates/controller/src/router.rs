@@ -1,0 +1,130 @@
+//! The router: takes raw intents out of the intake and makes intents of them, or records why not.
+//!
+//! A message leaves the intake only after the ledger holds its intent or its rejection. It may come twice, here or at
+//! another router: its intent id is derived from it, so both make the same intent, and the ticket's message id keeps
+//! the ticket single.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_envelope::Author;
+use baton_jetstream::{Error, IntakeMessage, IntakeReader, Mesh};
+use tokio::sync::Semaphore;
+
+use crate::backoff::Backoff;
+use crate::config::ControllerConfig;
+use crate::controller::Stops;
+use crate::routing::{Routing, Trouble};
+
+/// How long a pull that is open when the controller is told to stop may still bring what is on its way; what it
+/// brings is handed back at once, and would wait for the broker's patience otherwise.
+const LAST_PULL: Duration = Duration::from_millis(200);
+
+/// The routing duty.
+#[derive(Debug)]
+pub(crate) struct Router {
+    routing: Arc<Routing>,
+    batch: usize,
+    slots: Arc<Semaphore>,
+    stops: Stops,
+}
+
+impl Router {
+    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, by: Author, stops: &Stops) -> Self {
+        Self {
+            routing: Arc::new(Routing::new(mesh, by, stops.kill.clone())),
+            batch: config.route_batch.max(1),
+            slots: Arc::new(Semaphore::new(config.route_slots.max(1))),
+            stops: stops.clone(),
+        }
+    }
+
+    pub(crate) async fn run(self) {
+        let mut backoff = Backoff::for_server();
+        while !self.stops.stop.is_cancelled() {
+            if let Err(error) = self.read(&mut backoff).await {
+                tracing::warn!(%error, "the intake cannot be read, trying again");
+                self.pause(&mut backoff).await;
+            }
+        }
+    }
+
+    /// Reads until told to stop, or until the consumer fails: then it is looked up again.
+    async fn read(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        let Some(reader) = self
+            .stops
+            .stop
+            .run_until_cancelled(self.routing.mesh.read_intake())
+            .await
+        else {
+            return Ok(());
+        };
+        let reader = reader?;
+        while !self.stops.stop.is_cancelled() {
+            let started = tokio::time::Instant::now();
+            let batch = self.pull(&reader).await?;
+            // An empty answer that came at once is no waiting pull that ran out: do not ask in a busy loop.
+            if batch.is_empty() && started.elapsed() < LAST_PULL {
+                self.pause(backoff).await;
+                continue;
+            }
+            for message in batch {
+                self.start(message).await;
+            }
+            match self.routing.trouble() {
+                Trouble {
+                    routed: 0,
+                    failed,
+                    last,
+                } if failed > 0 => {
+                    let error = last.unwrap_or_default();
+                    tracing::warn!(
+                        failed,
+                        error,
+                        "raw intents cannot be taken in now; they stay in the intake"
+                    );
+                    self.pause(backoff).await;
+                }
+                Trouble { .. } => backoff.reset(),
+            }
+        }
+        Ok(())
+    }
+
+    async fn pull(&self, reader: &IntakeReader) -> Result<Vec<IntakeMessage>, Error> {
+        let pull = reader.next_batch(self.batch);
+        tokio::pin!(pull);
+        tokio::select! {
+            batch = &mut pull => batch,
+            () = self.stops.stop.cancelled() => match tokio::time::timeout(LAST_PULL, pull).await {
+                Ok(batch) => batch,
+                Err(_) => Ok(Vec::new()),
+            },
+        }
+    }
+
+    /// Starts routing a message as soon as there is a slot; hands it back when the controller stops first.
+    async fn start(&self, message: IntakeMessage) {
+        let slot = Arc::clone(&self.slots).acquire_owned();
+        let slot = tokio::select! {
+            biased;
+            () = self.stops.stop.cancelled() => None,
+            slot = slot => slot.ok(),
+        };
+        match slot {
+            Some(slot) => drop(
+                self.stops
+                    .tracker
+                    .spawn(Arc::clone(&self.routing).finish(message, slot)),
+            ),
+            None => message.hand_back(Duration::ZERO).await,
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff) {
+        self.stops
+            .stop
+            .run_until_cancelled(backoff.wait(&self.routing.mesh))
+            .await;
+    }
+}

@@ -1,0 +1,204 @@
+//! Routing one raw intent: what it asks for, what it becomes, and what is written of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::{AgentName, Author, BadName, Envelope, IntentId, RawIntent, RawRejection};
+use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use crate::rejection::{Recorded, Rejection, is_of, record};
+
+/// The longest time for which a message is handed back when the server cannot take it.
+const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
+
+/// What one message needs to be routed.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    pub(crate) mesh: Mesh,
+    by: Author,
+    kill: CancellationToken,
+    trouble: Mutex<Trouble>,
+}
+
+/// What became of the messages since this was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    pub(crate) routed: usize,
+    pub(crate) failed: usize,
+    pub(crate) last: Option<String>,
+}
+
+/// What a subject of the intake asks for.
+enum Asked {
+    /// Work for an agent.
+    Agent(AgentName),
+    /// Work for something that may not be an agent's name.
+    BadAgent(BadName),
+    /// Something that no controller of this version does.
+    Unsupported(String),
+}
+
+impl Routing {
+    pub(crate) fn new(mesh: &Mesh, by: Author, kill: CancellationToken) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            by,
+            kill,
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Routes a message and settles it with the broker.
+    pub(crate) async fn finish(self: Arc<Self>, message: IntakeMessage, _slot: OwnedSemaphorePermit) {
+        // Cut off, the message stays unacked and is redelivered.
+        let Some(outcome) = self.kill.run_until_cancelled(self.route(&message)).await else {
+            return;
+        };
+        let failure = match outcome {
+            Ok(()) => {
+                message.ack().await;
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%error, subject = message.subject(), "handed back");
+                message.hand_back(patience(message.delivered())).await;
+                Some(error.to_string())
+            }
+        };
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            None => trouble.routed += 1,
+            Some(error) => {
+                trouble.failed += 1;
+                trouble.last = Some(error);
+            }
+        }
+    }
+
+    /// What became of the messages since the last call.
+    pub(crate) fn trouble(&self) -> Trouble {
+        std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes an intent or a rejection of a message. `Ok` means that the ledger holds one of them.
+    async fn route(&self, message: &IntakeMessage) -> Result<(), Error> {
+        let raw = message.raw()?;
+        let agent = match self.asked(raw.subject) {
+            Asked::Agent(agent) => agent,
+            Asked::BadAgent(error) => {
+                let rejection = Rejection::new("BAD_SUBJECT", format!("{error}; subject {}", raw.subject));
+                return self.reject(&raw, None, rejection).await;
+            }
+            Asked::Unsupported(what) => {
+                let text = format!("{what} messages are not supported by this version of Baton; publish to an agent");
+                return self.reject(&raw, None, Rejection::new("UNSUPPORTED", text)).await;
+            }
+        };
+        let envelope = match self.envelope(&raw, &agent) {
+            Ok(envelope) => envelope,
+            Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
+        };
+        let intent = envelope.intent.clone();
+        match self.submit(envelope).await {
+            Ok(Submitted::New { seq }) => {
+                tracing::debug!(%intent, %agent, seq, "routed");
+                Ok(())
+            }
+            Ok(Submitted::Repeated(_)) => Ok(()),
+            // An earlier delivery of this message was rejected under the id that it chose.
+            Ok(Submitted::Conflict(head)) if is_of(&head, &raw) => Ok(()),
+            Ok(Submitted::Conflict(head)) => {
+                let text = format!(
+                    "intent id \"{intent}\" is taken by other work ({}, submitted {}); choose another id, or send the \
+                     same agent, kind and payload to repeat it",
+                    head.record.snapshot.status, head.record.snapshot.submitted_at
+                );
+                let ids = vec![raw.derived_id.clone()];
+                self.recorded(&raw, ids, None, &Rejection::new("CONFLICT", text)).await
+            }
+            Err(error) => match Rejection::of_error(&error) {
+                Some(rejection) => self.reject(&raw, Some(&agent), rejection).await,
+                None => Err(error),
+            },
+        }
+    }
+
+    fn envelope(&self, raw: &RawIntent<'_>, agent: &AgentName) -> Result<Envelope, RawRejection> {
+        let envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
+        match &envelope.reply_to {
+            Some(reply_to) if !self.mesh.may_answer(reply_to) => Err(RawRejection {
+                code: "BAD_REPLY_TO",
+                field: "reply_to".to_owned(),
+                value: reply_to.clone(),
+                problem: "an answer may not be published there".to_owned(),
+                fix: "name a subject of your own: no wildcards, no spaces, not under $ or the mesh's namespace"
+                    .to_owned(),
+            }),
+            Some(_) | None => Ok(envelope),
+        }
+    }
+
+    async fn submit(&self, envelope: Envelope) -> Result<Submitted, Error> {
+        // Also for an envelope that pins a version, which `submit` would not look up: a ticket for an agent without a
+        // work stream could never be written.
+        self.mesh.resolve(&envelope.to).await?;
+        self.mesh.submit(envelope, self.by.clone()).await
+    }
+
+    /// Rejects a message that has no id of another's in its way.
+    async fn reject(&self, raw: &RawIntent<'_>, agent: Option<&AgentName>, rejection: Rejection) -> Result<(), Error> {
+        // What it would be, or was at an earlier delivery: when it was stored its deadline had not passed yet.
+        let envelope = agent.and_then(|agent| {
+            raw.to_envelope(self.mesh.clock().envelope_id(), agent, raw.stored_at)
+                .ok()
+        });
+        let chosen = envelope
+            .as_ref()
+            .map_or_else(|| raw.intent_id(), |envelope| envelope.intent.clone());
+        let ids = if chosen == raw.derived_id {
+            vec![chosen]
+        } else {
+            vec![chosen, raw.derived_id.clone()]
+        };
+        self.recorded(raw, ids, envelope.as_ref(), &rejection).await
+    }
+
+    async fn recorded(
+        &self,
+        raw: &RawIntent<'_>,
+        ids: Vec<IntentId>,
+        envelope: Option<&Envelope>,
+        rejection: &Rejection,
+    ) -> Result<(), Error> {
+        let Rejection { code, message } = rejection;
+        match record(&self.mesh, &self.by, raw, ids, envelope, rejection).await? {
+            Recorded::Rejected(intent) => tracing::warn!(%intent, code, subject = raw.subject, "rejected: {message}"),
+            Recorded::Before => tracing::debug!(code, subject = raw.subject, "recorded by an earlier delivery"),
+        }
+        Ok(())
+    }
+
+    fn asked(&self, subject: &str) -> Asked {
+        let rest = subject
+            .strip_prefix(self.mesh.subjects().namespace().as_str())
+            .and_then(|rest| rest.strip_prefix('.'))
+            .unwrap_or(subject);
+        match rest.split_once('.') {
+            Some(("intent", token)) => match token.parse() {
+                Ok(agent) => Asked::Agent(agent),
+                Err(error) => Asked::BadAgent(error),
+            },
+            Some((kind, _)) => Asked::Unsupported(kind.to_owned()),
+            None => Asked::Unsupported(rest.to_owned()),
+        }
+    }
+}
+
+/// How long a message is left alone that could not be taken in: longer each time, so that one which never can does
+/// not keep the routers busy.
+fn patience(delivered: u64) -> Duration {
+    let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
+    (Duration::from_secs(1) * 2_u32.pow(doublings)).min(HAND_BACK_LONGEST)
+}

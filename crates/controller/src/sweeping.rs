@@ -1,0 +1,57 @@
+//! The sweeping duty: finds lost tickets and passed deadlines, again and again.
+//!
+//! All controllers sweep, because a sweep may be repeated; the waits are spread so that they do not sweep in step.
+
+use std::time::Duration;
+
+use baton_envelope::Author;
+use baton_jetstream::{Mesh, SweepReport, Sweeper};
+
+use crate::backoff::{fraction, spread};
+use crate::config::ControllerConfig;
+use crate::controller::Stops;
+
+#[derive(Debug)]
+pub(crate) struct Sweeping {
+    mesh: Mesh,
+    sweeper: Sweeper,
+    interval: Duration,
+    stops: Stops,
+}
+
+impl Sweeping {
+    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, by: Author, stops: &Stops) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            sweeper: Sweeper::new(mesh, by, config.sweep_slack),
+            interval: config.sweep_interval,
+            stops: stops.clone(),
+        }
+    }
+
+    pub(crate) async fn run(self) {
+        let mut wait = self.interval.mul_f64(fraction(&self.mesh));
+        loop {
+            // A sweep that is cut off here is made good by the next one.
+            let round = async {
+                tokio::time::sleep(wait).await;
+                self.sweeper.sweep().await
+            };
+            match self.stops.stop.run_until_cancelled(round).await {
+                None => return,
+                Some(Ok(SweepReport {
+                    open,
+                    reissued,
+                    timed_out,
+                    failed,
+                })) if reissued + timed_out + failed > 0 => {
+                    tracing::info!(open, reissued, timed_out, failed, "swept");
+                }
+                Some(Ok(SweepReport { open, .. })) => tracing::debug!(open, "swept, nothing to do"),
+                Some(Err(error)) => tracing::warn!(%error, "the sweep failed, the next one makes it good"),
+            }
+            // Never a busy loop, whatever is configured.
+            wait = spread(&self.mesh, self.interval).max(Duration::from_millis(10));
+        }
+    }
+}

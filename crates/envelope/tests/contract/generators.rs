@@ -1,0 +1,409 @@
+//! Arbitrary values of every wire type.
+
+use baton_envelope::*;
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+
+/// Any JSON value in any spelling: long numbers, escapes, white space, key order.
+pub(crate) fn any_json() -> impl Strategy<Value = Json> {
+    json_text().prop_map(|text| Json::parse(&text).expect("the generator writes JSON"))
+}
+
+/// Any JSON value but null, which in an optional field means the same as leaving it out.
+pub(crate) fn any_json_but_null() -> impl Strategy<Value = Json> {
+    any_json().prop_filter("null is absence", |json| !json.is_null())
+}
+
+pub(crate) fn json_text() -> impl Strategy<Value = String> {
+    let number = prop_oneof![
+        "-?(0|[1-9][0-9]{0,3})",
+        // Longer than any machine number.
+        "-?[1-9][0-9]{29}",
+        "-?(0|[1-9][0-9]{0,2})\\.[0-9]{1,30}",
+        "[1-9]\\.[0-9]{1,4}[eE][+-]?[0-9]{1,3}",
+    ];
+    let string = prop_oneof![
+        ".{0,12}".prop_map(|text| serde_json::to_string(&text).expect("a string")),
+        Just("\"\\u00e9\\/\\n\"".to_owned()),
+        Just("\"\\ud83e\\udda6\"".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        number,
+        string,
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        let space = prop_oneof![Just(""), Just(" "), Just("\n\t")];
+        let key = ".{0,6}".prop_map(|text| serde_json::to_string(&text).expect("a key"));
+        prop_oneof![
+            (vec(inner.clone(), 0..4), space.clone())
+                .prop_map(|(items, space)| { format!("[{space}{}{space}]", items.join(&format!(",{space}"))) }),
+            (vec((key, inner), 0..4), space).prop_map(|(members, space)| {
+                let members: Vec<String> = members.iter().map(|(k, v)| format!("{k}{space}:{space}{v}")).collect();
+                format!("{{{space}{}{space}}}", members.join(&format!("{space},")))
+            }),
+        ]
+    })
+}
+
+/// Fields that no version knows. No known field starts with `x`.
+pub(crate) fn any_extra() -> impl Strategy<Value = Extra> {
+    btree_map("x.{0,8}", any_json(), 0..3)
+}
+
+pub(crate) fn any_agent() -> impl Strategy<Value = AgentName> {
+    "[a-z0-9][a-z0-9-]{0,62}".prop_map(|name| name.parse().expect("valid"))
+}
+
+pub(crate) fn any_intent() -> impl Strategy<Value = IntentId> {
+    "[A-Za-z0-9][A-Za-z0-9_-]{0,127}".prop_map(|id| id.parse().expect("valid"))
+}
+
+/// A semantic version as text, as the specification's grammar has it, at most 64 characters.
+pub(crate) fn version_text() -> impl Strategy<Value = String> {
+    let number = prop_oneof![
+        4 => (0_u64..20).prop_map(|n| n.to_string()),
+        1 => any::<u64>().prop_map(|n| n.to_string()),
+    ];
+    let pre = prop_oneof!["(0|[1-9][0-9]{0,4})", "[0-9]{0,2}[A-Za-z-][0-9A-Za-z-]{0,4}"];
+    (vec(number, 3), of(vec(pre, 1..4)), of(vec("[0-9A-Za-z-]{1,6}", 1..3)))
+        .prop_map(|(numbers, pre, build)| {
+            let mut text = numbers.join(".");
+            if let Some(pre) = pre {
+                text = format!("{text}-{}", pre.join("."));
+            }
+            if let Some(build) = build {
+                text = format!("{text}+{}", build.join("."));
+            }
+            text
+        })
+        .prop_filter("at most 64 characters", |text| text.len() <= 64)
+}
+
+pub(crate) fn any_version() -> impl Strategy<Value = AgentVersion> {
+    version_text().prop_map(|text| text.parse().expect("valid"))
+}
+
+/// Any point in time that RFC 3339 can write.
+pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
+    (-62_167_219_200_000_i64..=253_402_300_799_999).prop_map(Timestamp::from_unix_millis)
+}
+
+pub(crate) fn any_envelope_id() -> impl Strategy<Value = EnvelopeId> {
+    (any_time(), any::<[u8; 10]>()).prop_map(|(at, random)| EnvelopeId::generate(at, random))
+}
+
+pub(crate) fn any_record_id() -> impl Strategy<Value = RecordId> {
+    (any_time(), any::<[u8; 10]>()).prop_map(|(at, random)| RecordId::generate(at, random))
+}
+
+fn text() -> impl Strategy<Value = String> {
+    ".{0,10}"
+}
+
+fn any_task() -> impl Strategy<Value = Task> {
+    (of(text()), of(text()), of(text()), any_extra()).prop_map(|(goal, state, ask, extra)| Task {
+        goal,
+        state,
+        ask,
+        extra,
+    })
+}
+
+fn any_memory() -> impl Strategy<Value = MemoryRef> {
+    (text(), of(any::<u64>()), of(text()), of(text()), any_extra()).prop_map(|(key, revision, hash, policy, extra)| {
+        MemoryRef {
+            key,
+            revision,
+            hash,
+            policy,
+            extra,
+        }
+    })
+}
+
+pub(crate) fn any_history() -> impl Strategy<Value = HistoryEntry> {
+    let who = (any_agent(), of(any_version()), of(any::<u32>()), of(any_time()));
+    let what = (of(text()), of(text()), of(text()), vec(text(), 0..3), any_extra());
+    (who, what).prop_map(
+        |((agent, version, hop, at), (did, decided, why, refs, extra))| HistoryEntry {
+            agent,
+            version,
+            hop,
+            at,
+            did,
+            decided,
+            why,
+            refs,
+            extra,
+        },
+    )
+}
+
+fn any_expects() -> impl Strategy<Value = Expects> {
+    (of(text()), of(text()), of(text()), any_extra()).prop_map(|(format, length, quality, extra)| Expects {
+        format,
+        length,
+        quality,
+        extra,
+    })
+}
+
+fn any_meter() -> impl Strategy<Value = Meter> {
+    (of(any_json_but_null()), of(any_json_but_null()), any_extra()).prop_map(|(allotted, spent, extra)| Meter {
+        allotted,
+        spent,
+        extra,
+    })
+}
+
+fn any_budget() -> impl Strategy<Value = Budget> {
+    (of(any_meter()), of(any_meter()), of(any_meter()), any_extra()).prop_map(|(tokens, cost, time, extra)| Budget {
+        tokens,
+        cost,
+        time,
+        extra,
+    })
+}
+
+pub(crate) fn any_priority() -> impl Strategy<Value = Priority> {
+    (1_i64..=10).prop_map(|n| Priority::new(n).expect("in range"))
+}
+
+pub(crate) fn any_max_hops() -> impl Strategy<Value = MaxHops> {
+    (1_i64..=64).prop_map(|n| MaxHops::new(n).expect("in range"))
+}
+
+/// Any envelope, every field present or absent.
+pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
+    let ids = (
+        any_envelope_id(),
+        any_intent(),
+        of(any_intent()),
+        of(any_intent()),
+        of(any_envelope_id()),
+    );
+    let routing = (
+        of(text()),
+        of(text()),
+        any_agent(),
+        of(any_version()),
+        any::<u32>(),
+        any_max_hops(),
+        any_priority(),
+        of(any_time()),
+    );
+    let work = (
+        of(any_task()),
+        vec(any_memory(), 0..3),
+        vec(any_history(), 0..3),
+        of(any_json_but_null()),
+        of(text()),
+        of(any_expects()),
+        any_json(),
+        of(text()),
+        of(any_budget()),
+    );
+    let rest = (
+        btree_map(any_agent(), any_version(), 0..3),
+        vec(any_agent(), 0..3),
+        of(any_json_but_null()),
+        of(text()),
+        of(text()),
+        any_extra(),
+    );
+    (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
+        let (id, intent, root, parent, previous) = ids;
+        let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
+        let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
+        let (pins, itinerary, join, reply_to, traceparent, extra) = rest;
+        Envelope {
+            protocol: PROTOCOL,
+            id,
+            intent,
+            root,
+            parent,
+            previous,
+            kind,
+            from,
+            to,
+            to_version,
+            hop,
+            max_hops,
+            priority,
+            deadline,
+            task,
+            memory,
+            history,
+            constraints,
+            constraints_hash,
+            expects,
+            payload,
+            payload_encoding,
+            budget,
+            pins,
+            itinerary,
+            join,
+            reply_to,
+            traceparent,
+            extra,
+        }
+    })
+}
+
+/// A name that no version knows.
+fn unknown_name() -> impl Strategy<Value = String> {
+    "x.{0,8}"
+}
+
+pub(crate) fn any_reason() -> impl Strategy<Value = WaitReason> {
+    prop_oneof![
+        proptest::sample::select(crate::samples::wait_reasons()),
+        unknown_name().prop_map(WaitReason::Unknown),
+    ]
+}
+
+pub(crate) fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => proptest::sample::select(crate::samples::events()),
+        1 => any_reason().prop_map(|reason| Event::Waiting { reason }),
+        1 => text().prop_map(|code| Event::Parked { code }),
+        1 => text().prop_map(|code| Event::Failed { code }),
+        1 => unknown_name().prop_map(|name| Event::Unknown { name }),
+    ]
+}
+
+pub(crate) fn any_status() -> impl Strategy<Value = Status> {
+    prop_oneof![
+        8 => proptest::sample::select(crate::samples::statuses()),
+        1 => any_reason().prop_map(|reason| Status::Waiting { reason }),
+        1 => text().prop_map(|code| Status::Parked { code }),
+        1 => unknown_name().prop_map(|name| Status::Unknown { name }),
+    ]
+}
+
+fn any_error() -> impl Strategy<Value = ErrorInfo> {
+    (text(), text(), any_extra()).prop_map(|(code, message, extra)| ErrorInfo { code, message, extra })
+}
+
+fn any_path() -> impl Strategy<Value = PathEntry> {
+    (any_agent(), any_version(), any_extra()).prop_map(|(agent, version, extra)| PathEntry { agent, version, extra })
+}
+
+pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
+    let standing = (
+        any_status(),
+        of(any_agent()),
+        of(any_version()),
+        any::<u32>(),
+        any_max_hops(),
+        any::<u32>(),
+        any::<u64>(),
+        of(text()),
+    );
+    let work = (
+        of(any_envelope_id()),
+        of(any::<u64>()),
+        any_priority(),
+        of(text()),
+        of(any_intent()),
+        of(any_intent()),
+    );
+    let times = (any_time(), any_time(), of(any_time()), of(any_time()));
+    let rest = (
+        vec(any_path(), 0..3),
+        btree_map(any_agent(), any_version(), 0..2),
+        of(text()),
+        of(any_json_but_null()),
+        of(any_error()),
+        any_extra(),
+    );
+    (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
+        let (status, agent, version, hop, max_hops, attempt, epoch, holder) = standing;
+        let (envelope, envelope_seq, priority, kind, root, parent) = work;
+        let (submitted_at, updated_at, deadline, wake_at) = times;
+        let (path, pins, reply_to, result, error, extra) = rest;
+        Snapshot {
+            status,
+            agent,
+            version,
+            hop,
+            max_hops,
+            attempt,
+            epoch,
+            holder,
+            envelope,
+            envelope_seq,
+            priority,
+            kind,
+            root,
+            parent,
+            submitted_at,
+            updated_at,
+            deadline,
+            wake_at,
+            path,
+            pins,
+            reply_to,
+            result,
+            error,
+            extra,
+        }
+    })
+}
+
+fn any_author() -> impl Strategy<Value = Author> {
+    let role = prop_oneof![
+        Just(Role::Client),
+        Just(Role::Worker),
+        Just(Role::Controller),
+        Just(Role::Operator),
+        unknown_name().prop_map(Role::Unknown),
+    ];
+    (role, text(), of(any_agent()), of(any_version()), any_extra()).prop_map(
+        |(role, instance, agent, version, extra)| Author {
+            role,
+            instance,
+            agent,
+            version,
+            extra,
+        },
+    )
+}
+
+/// Any record, every field present or absent.
+pub(crate) fn any_record() -> impl Strategy<Value = Record> {
+    let head = (any_record_id(), any_intent(), any_event(), any_time(), any_author());
+    let step = (text(), any_json(), any_extra()).prop_map(|(name, result, extra)| StepEntry { name, result, extra });
+    let raw = (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(
+        |(subject, headers, body_base64, extra)| RawKept {
+            subject,
+            headers,
+            body_base64,
+            extra,
+        },
+    );
+    let rest = (of(step), of(text()), of(any_error()), of(raw), any_extra());
+    (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
+        let (id, intent, event, at, by) = head;
+        let (step, note, error, raw, extra) = rest;
+        Record {
+            protocol: PROTOCOL,
+            id,
+            intent,
+            event,
+            at,
+            by,
+            snapshot,
+            envelope,
+            step,
+            note,
+            error,
+            raw,
+            extra,
+        }
+    })
+}

@@ -1,0 +1,194 @@
+//! The golden files: what was once written must be read for ever.
+//!
+//! `tests/golden/v1` is append-only. A file there is never changed and never removed: it stands for messages that lie
+//! in someone's ledger. A change of the protocol adds files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use baton_envelope::*;
+
+use crate::samples::*;
+
+/// The files that were there when protocol 1.0.0 was made. Append only.
+const FILES_OF_1_0_0: [&str; 29] = [
+    "envelope_bare_protocol.json",
+    "envelope_full.json",
+    "envelope_minimal.json",
+    "envelope_unknown_fields.json",
+    "record_cancelled.json",
+    "record_child_done.json",
+    "record_claimed.json",
+    "record_compensated.json",
+    "record_compensating.json",
+    "record_completed.json",
+    "record_failed.json",
+    "record_fanned_out.json",
+    "record_handed_off.json",
+    "record_moved.json",
+    "record_parked.json",
+    "record_progress.json",
+    "record_redriven.json",
+    "record_rejected.json",
+    "record_rejected_raw.json",
+    "record_released.json",
+    "record_rerouted.json",
+    "record_resumed.json",
+    "record_retry_scheduled.json",
+    "record_signalled.json",
+    "record_started.json",
+    "record_step.json",
+    "record_submitted.json",
+    "record_timed_out.json",
+    "record_waiting.json",
+];
+
+fn files() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    std::fs::read_dir(folder)
+        .expect("the golden folder")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).expect("UTF-8"))
+        })
+        .collect()
+}
+
+/// The text with keys sorted and no white space; every scalar keeps its spelling.
+fn plain(value: &Json) -> String {
+    if let Ok(object) = value.read::<BTreeMap<String, Json>>() {
+        let members: Vec<String> = object.iter().map(|(k, v)| format!("{k:?}:{}", plain(v))).collect();
+        format!("{{{}}}", members.join(","))
+    } else if let Ok(list) = value.read::<Vec<Json>>() {
+        format!("[{}]", list.iter().map(plain).collect::<Vec<_>>().join(","))
+    } else {
+        value.get().to_owned()
+    }
+}
+
+/// Decodes as what the name says, and writes it again.
+fn again(name: &str, text: &str) -> Json {
+    let written = if name.starts_with("envelope_") {
+        Json::of(&Envelope::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}")))
+    } else {
+        Json::of(&Record::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}")))
+    };
+    written.expect("it can be written")
+}
+
+#[test]
+fn the_folder_is_append_only() {
+    let found: BTreeSet<String> = files().into_keys().collect();
+    for name in FILES_OF_1_0_0 {
+        assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
+    }
+    for event in events() {
+        let name = format!("record_{}.json", event.name());
+        assert!(
+            found.contains(&name),
+            "there is no golden record of the event {}",
+            event.name()
+        );
+    }
+}
+
+#[test]
+fn every_golden_file_is_read_and_written_with_the_same_meaning_and_spelling() {
+    for (name, text) in files() {
+        // A bare major is read, and written in full.
+        let text = text.replace("\"protocol\": 1,", "\"protocol\": \"1.0.0\",");
+        let expected = Json::parse(&text).expect("JSON");
+        assert_eq!(plain(&again(&name, &text)), plain(&expected), "{name}");
+    }
+}
+
+#[test]
+fn a_golden_record_is_of_its_event_and_legal() {
+    for (name, text) in files() {
+        let Some(event) = name.strip_prefix("record_").and_then(|rest| rest.strip_suffix(".json")) else {
+            continue;
+        };
+        let record = Record::decode(text.as_bytes()).expect("a record");
+        assert_eq!(record.event.name(), event.trim_end_matches("_raw"), "{name}");
+        let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
+        let legal = from
+            .filter_map(|status| next(status.as_ref(), &record.event).ok())
+            .any(|status| status.name() == record.snapshot.status.name());
+        assert!(
+            legal,
+            "{name}: no status leads by {event} to {}",
+            record.snapshot.status
+        );
+        // Work that is put before an agent is in the record, and the snapshot points at it.
+        let holds = record.envelope.as_ref();
+        let carries = ["submitted", "handed_off", "resumed", "redriven", "rerouted"];
+        assert_eq!(
+            holds.is_some(),
+            carries.contains(&event) || name == "record_moved.json",
+            "{name}"
+        );
+        if let Some(envelope) = holds {
+            assert_eq!(Some(envelope.id), record.snapshot.envelope, "{name}");
+            assert_eq!(record.snapshot.envelope_seq, None, "{name}");
+            assert_eq!(Some(&envelope.to), record.snapshot.agent.as_ref(), "{name}");
+            assert_eq!(envelope.to_version, record.snapshot.version, "{name}");
+            assert_eq!(
+                (&envelope.intent, envelope.hop),
+                (&record.intent, record.snapshot.hop),
+                "{name}"
+            );
+        }
+        let last = record.snapshot.path.last();
+        assert_eq!(last.map(|entry| &entry.agent), record.snapshot.agent.as_ref(), "{name}");
+    }
+}
+
+#[test]
+fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
+    let keys = |text: &str| -> BTreeSet<String> {
+        serde_json::from_str::<BTreeMap<String, Json>>(text)
+            .expect("an object")
+            .into_keys()
+            .collect()
+    };
+    let files = files();
+    let all = serde_json::to_string(&full_envelope()).expect("JSON");
+    assert_eq!(keys(&files["envelope_full.json"]), keys(&all));
+    let must = ["protocol", "id", "intent", "to", "hop"].map(str::to_owned);
+    assert_eq!(keys(&files["envelope_minimal.json"]), BTreeSet::from(must));
+    let full = Envelope::decode(files["envelope_full.json"].as_bytes()).expect("an envelope");
+    let constraints = full.constraints.clone().expect("constraints");
+    assert_eq!(
+        full.clone().with_constraints(constraints).constraints_hash,
+        full.constraints_hash
+    );
+}
+
+#[test]
+fn unknown_fields_of_the_golden_envelope_keep_their_spelling_for_ever() {
+    let text = &files()["envelope_unknown_fields.json"];
+    let written = again("envelope_unknown_fields.json", text);
+    for spelling in [
+        "123456789012345678901234567890",
+        "1.10",
+        "-0.0",
+        "1E+2",
+        "\"caf\\u00e9\"",
+        "[ 3,2 , 1 ]",
+        "{\"z\": 1, \"a\": 2}",
+        "null",
+    ] {
+        assert!(text.contains(spelling), "the file has {spelling}");
+        assert!(written.get().contains(spelling), "{spelling} was spelled anew");
+    }
+}
+
+#[test]
+fn the_rejected_raw_intent_is_kept_whole() {
+    let record = Record::decode(files()["record_rejected_raw.json"].as_bytes()).expect("a record");
+    let raw = record.raw.expect("the message");
+    assert_eq!(raw.subject, "mesh.intent.research");
+    assert!(raw.headers.contains(&("Baton-Priority".to_owned(), "11".to_owned())));
+    assert_eq!(raw.body_base64, "eyJ0b3BpYyI6Im90dGVycyJ9");
+}

@@ -1,0 +1,19 @@
+//! What the protocol promises, as tests: round trips, the life of an intent, deliveries, raw intents, the golden files
+//! and the document. One binary, so that it links once.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test helpers: a broken expectation is a failed test"
+)]
+
+mod decoding;
+mod delivery;
+mod document;
+mod generators;
+mod golden;
+mod raw;
+mod relay;
+mod round_trip;
+mod samples;
+mod transitions;

@@ -1,0 +1,270 @@
+//! One sample of everything, written so that a new field or variant fails to compile until it is added here.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::*;
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
+
+pub(crate) fn json(text: &str) -> Json {
+    Json::parse(text).expect("valid JSON")
+}
+
+pub(crate) fn agent(name: &str) -> AgentName {
+    name.parse().expect("valid name")
+}
+
+pub(crate) fn version(text: &str) -> AgentVersion {
+    text.parse().expect("valid version")
+}
+
+pub(crate) fn intent() -> IntentId {
+    "order-42".parse().expect("valid id")
+}
+
+pub(crate) fn envelope_id(n: u8) -> EnvelopeId {
+    EnvelopeId::generate(NOW, [n; 10])
+}
+
+pub(crate) fn record_id(n: u8) -> RecordId {
+    RecordId::generate(NOW, [n; 10])
+}
+
+/// Every event that this version knows; the waits with each reason.
+pub(crate) fn events() -> Vec<Event> {
+    let code = || "CODE".to_owned();
+    // A new variant does not compile here until it is listed below.
+    let known = |event: &Event| match event {
+        Event::Submitted | Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::HandedOff => (),
+        Event::FannedOut | Event::ChildDone | Event::Waiting { .. } | Event::Signalled | Event::Resumed => (),
+        Event::RetryScheduled | Event::Released | Event::Parked { .. } | Event::Redriven | Event::Rerouted => (),
+        Event::Moved | Event::Completed | Event::Rejected { .. } | Event::Failed { .. } | Event::Cancelled => (),
+        Event::TimedOut | Event::Compensating | Event::Compensated { .. } | Event::Unknown { .. } => (),
+    };
+    let mut list = vec![
+        Event::Submitted,
+        Event::Claimed,
+        Event::Started,
+        Event::Step,
+        Event::Progress,
+        Event::HandedOff,
+        Event::FannedOut,
+        Event::ChildDone,
+        Event::Signalled,
+        Event::Resumed,
+        Event::RetryScheduled,
+        Event::Released,
+        Event::Parked { code: code() },
+        Event::Redriven,
+        Event::Rerouted,
+        Event::Moved,
+        Event::Completed,
+        Event::Rejected { code: code() },
+        Event::Failed { code: code() },
+        Event::Cancelled,
+        Event::TimedOut,
+        Event::Compensating,
+        Event::Compensated { code: Some(code()) },
+        Event::Compensated { code: None },
+    ];
+    list.extend(wait_reasons().into_iter().map(|reason| Event::Waiting { reason }));
+    list.iter().for_each(known);
+    list
+}
+
+pub(crate) fn wait_reasons() -> Vec<WaitReason> {
+    vec![
+        WaitReason::Human,
+        WaitReason::Agent,
+        WaitReason::Time,
+        WaitReason::Tool,
+        WaitReason::Children,
+    ]
+}
+
+/// Every status that this version knows.
+pub(crate) fn statuses() -> Vec<Status> {
+    let code = || "OLD".to_owned();
+    let known = |status: &Status| match status {
+        Status::Pending | Status::Accepted | Status::InProgress | Status::Waiting { .. } | Status::Parked { .. } => (),
+        Status::Compensating | Status::Completed | Status::Rejected { .. } | Status::Failed { .. } => (),
+        Status::Cancelled | Status::TimedOut | Status::Unknown { .. } => (),
+    };
+    let mut list = vec![
+        Status::Pending,
+        Status::Accepted,
+        Status::InProgress,
+        Status::Parked { code: code() },
+        Status::Compensating,
+        Status::Completed,
+        Status::Rejected { code: code() },
+        Status::Failed { code: code() },
+        Status::Cancelled,
+        Status::TimedOut,
+    ];
+    list.extend(wait_reasons().into_iter().map(|reason| Status::Waiting { reason }));
+    list.iter().for_each(known);
+    list
+}
+
+/// An envelope in which every field is set, none to its default.
+pub(crate) fn full_envelope() -> Envelope {
+    Envelope {
+        protocol: PROTOCOL,
+        id: envelope_id(1),
+        intent: intent(),
+        root: Some("order-1".parse().expect("id")),
+        parent: Some("order-2".parse().expect("id")),
+        previous: Some(envelope_id(2)),
+        kind: Some("invoice.extract.v1".to_owned()),
+        from: Some("research@1.4.0".to_owned()),
+        to: agent("code"),
+        to_version: Some(version("2.0.0-rc.1+build.5")),
+        hop: 3,
+        max_hops: MaxHops::new(12).expect("in range"),
+        priority: Priority::new(8).expect("in range"),
+        deadline: Some(NOW),
+        task: Some(Task {
+            goal: Some("goal".to_owned()),
+            state: Some("state".to_owned()),
+            ask: Some("ask".to_owned()),
+            extra: Extra::new(),
+        }),
+        memory: vec![MemoryRef {
+            key: "notes".to_owned(),
+            revision: Some(3),
+            hash: Some("ab".to_owned()),
+            policy: Some("latest".to_owned()),
+            extra: Extra::new(),
+        }],
+        history: vec![HistoryEntry {
+            agent: agent("research"),
+            version: Some(version("1.4.0")),
+            hop: Some(2),
+            at: Some(NOW),
+            did: Some("did".to_owned()),
+            decided: Some("decided".to_owned()),
+            why: Some("why".to_owned()),
+            refs: vec!["ref".to_owned()],
+            extra: Extra::new(),
+        }],
+        constraints: None,
+        constraints_hash: None,
+        expects: Some(Expects {
+            format: Some("text/markdown".to_owned()),
+            length: Some("2 pages".to_owned()),
+            quality: Some("high".to_owned()),
+            extra: Extra::new(),
+        }),
+        payload: json("{\"topic\":\"otters\"}"),
+        payload_encoding: Some("base64".to_owned()),
+        budget: Some(Budget {
+            tokens: Some(full_meter()),
+            cost: Some(full_meter()),
+            time: Some(full_meter()),
+            extra: Extra::new(),
+        }),
+        pins: BTreeMap::from([(agent("code"), version("2.0.0"))]),
+        itinerary: vec![agent("qa")],
+        join: Some(json("{\"rule\":\"all\"}")),
+        reply_to: Some("clients.7.answers".to_owned()),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        extra: Extra::new(),
+    }
+    .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
+}
+
+pub(crate) fn full_meter() -> Meter {
+    Meter {
+        allotted: Some(json("100")),
+        spent: Some(json("7")),
+        extra: Extra::new(),
+    }
+}
+
+/// A snapshot in which every field is set, none to its default.
+pub(crate) fn full_snapshot() -> Snapshot {
+    Snapshot {
+        status: Status::InProgress,
+        agent: Some(agent("code")),
+        version: Some(version("2.0.0")),
+        hop: 3,
+        max_hops: MaxHops::new(12).expect("in range"),
+        attempt: 2,
+        epoch: 5,
+        holder: Some("host-1.4711".to_owned()),
+        envelope: Some(envelope_id(1)),
+        envelope_seq: Some(17),
+        priority: Priority::new(8).expect("in range"),
+        kind: Some("invoice.extract.v1".to_owned()),
+        root: Some("order-1".parse().expect("id")),
+        parent: Some("order-2".parse().expect("id")),
+        submitted_at: NOW,
+        updated_at: NOW,
+        deadline: Some(NOW),
+        wake_at: Some(NOW),
+        path: vec![PathEntry {
+            agent: agent("code"),
+            version: version("2.0.0"),
+            extra: Extra::new(),
+        }],
+        pins: BTreeMap::from([(agent("code"), version("2.0.0"))]),
+        reply_to: Some("clients.7.answers".to_owned()),
+        result: Some(json("{\"ok\":true}")),
+        error: Some(ErrorInfo::new("CODE", "message")),
+        extra: Extra::new(),
+    }
+}
+
+/// A record in which every field is set.
+pub(crate) fn full_record() -> Record {
+    Record {
+        protocol: PROTOCOL,
+        id: record_id(1),
+        intent: intent(),
+        event: Event::Step,
+        at: NOW,
+        by: Author::worker(agent("code"), version("2.0.0"), "host-1.4711"),
+        snapshot: full_snapshot(),
+        envelope: Some(full_envelope()),
+        step: Some(StepEntry::new("ocr", json("[1]"))),
+        note: Some("note".to_owned()),
+        error: Some(ErrorInfo::new("CODE", "message")),
+        raw: Some(RawKept {
+            subject: "mesh.intent.code".to_owned(),
+            headers: vec![("Baton-Priority".to_owned(), "11".to_owned())],
+            body_base64: "e30=".to_owned(),
+            extra: Extra::new(),
+        }),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_declaration() -> Declaration {
+    Declaration {
+        agent: agent("code"),
+        version: version("2.0.0"),
+        instance: "host-1-4711".to_owned(),
+        capabilities: vec!["invoices".to_owned()],
+        kinds: vec!["invoice.extract.v1".to_owned()],
+        protocol: ProtocolRange {
+            oldest: "0.9.0".parse().expect("version"),
+            newest: "2.1.0".parse().expect("version"),
+        },
+        concurrency: 8,
+        busy: 3,
+        stopping: true,
+        at: NOW,
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_route() -> Route {
+    Route {
+        agent: agent("code"),
+        active: version("2.0.0"),
+        updated_at: NOW,
+        updated_by: "operator".to_owned(),
+        extra: Extra::new(),
+    }
+}

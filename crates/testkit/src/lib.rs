@@ -1,0 +1,34 @@
+//! Test support for Baton: real servers, clusters, faults on the wire, child processes, and waiting on conditions.
+//!
+//! Nothing here fakes a broker: [`TestServer`] and [`Cluster`] run the pinned `nats-server`, [`Proxy`] disturbs the
+//! connection to it, [`ProcessGuard`] runs Baton's own binaries. The one stand-in, [`FakeServer`], exists only to
+//! show that a server that is too old is refused.
+//!
+//! Waiting is done with [`eventually`]; nothing sleeps and hopes. This crate is a dev-dependency of the others and
+//! never part of a product binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "test support: a failure is a test failure"
+)]
+
+mod binaries;
+mod cluster;
+mod eventually;
+mod fake;
+mod process;
+mod protocol;
+mod proxy;
+mod server;
+
+pub use crate::binaries::{NatsCli, nats_cli, nats_server};
+pub use crate::cluster::Cluster;
+pub use crate::eventually::eventually;
+pub use crate::fake::FakeServer;
+pub use crate::process::ProcessGuard;
+pub use crate::proxy::Proxy;
+pub use crate::server::{ServerBuilder, TestServer};
