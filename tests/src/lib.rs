@@ -1,1 +1,135 @@
-//! .
+//! What the end-to-end tests share: a mesh with a real nats-server, the `baton` binary, agents in and out of process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a failure here is a test failure"
+)]
+
+pub mod chaos;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use baton_controller::{Controller, ControllerConfig};
+use baton_envelope::{Author, Envelope, IntentId, Json, Role};
+use baton_jetstream::{Head, Mesh, Target};
+use baton_testkit::{TestServer, eventually};
+use tokio::task::JoinHandle;
+
+/// A server with a controller in this process.
+#[derive(Debug)]
+pub struct TestMesh {
+    /// The server.
+    pub server: TestServer,
+    /// A connection to it.
+    pub mesh: Mesh,
+    controller: JoinHandle<()>,
+}
+
+impl Drop for TestMesh {
+    fn drop(&mut self) {
+        self.controller.abort();
+    }
+}
+
+impl TestMesh {
+    /// Starts a server and a controller.
+    pub async fn start() -> Self {
+        let server = TestServer::start().await;
+        let mesh = connect(server.url()).await;
+        mesh.ensure_topology(baton_jetstream::Limits::default())
+            .await
+            .expect("topology");
+        let controller = Controller::new(mesh.clone(), ControllerConfig::default());
+        let controller = tokio::spawn(async move {
+            controller.run_until(std::future::pending()).await.expect("controller");
+        });
+        Self {
+            server,
+            mesh,
+            controller,
+        }
+    }
+
+    /// Submits an intent directly, as soon as its agent is known.
+    pub async fn submit(&self, id: &str, agent: &str, payload: &str) -> IntentId {
+        let intent: IntentId = id.parse().expect("intent id");
+        let envelope = Envelope::first(
+            self.mesh.clock().envelope_id(),
+            intent.clone(),
+            agent.parse().expect("agent name"),
+            Json::parse(payload).unwrap_or_else(|_| Json::string(payload)),
+        );
+        self.mesh
+            .submit_when_known(envelope, Author::of(Role::Client, "test"), Duration::from_secs(20))
+            .await
+            .expect("submit");
+        intent
+    }
+
+    /// Waits until an intent has this status (by its wire name) and returns its head.
+    pub async fn until(&self, intent: &IntentId, status: &str, max: Duration) -> Head {
+        eventually(&format!("{intent} is {status}"), max, async || {
+            match self.mesh.head(intent).await {
+                Ok(Some(head)) if head.record.snapshot.status.name() == status => Ok(head),
+                Ok(Some(head)) => Err(format!(
+                    "{} {:?}",
+                    head.record.snapshot.status, head.record.snapshot.error
+                )),
+                Ok(None) => Err("no record".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
+    /// The names of the events of an intent, in order.
+    pub async fn events_of(&self, intent: &IntentId) -> Vec<String> {
+        let history = self.mesh.history(intent, 1).await.expect("history");
+        history.iter().map(|head| head.record.event.name().to_owned()).collect()
+    }
+
+    /// A `baton` command against this mesh, with a clean environment.
+    pub fn baton(&self, args: &[&str]) -> Command {
+        let mut command = baton();
+        command.args(args).env("BATON_SERVER", self.server.url());
+        command
+    }
+}
+
+/// Connects to a server.
+pub async fn connect(url: &str) -> Mesh {
+    Target::at(url).connect().await.expect("connect")
+}
+
+/// The `baton` binary of this build, with a clean environment (but PATH and HOME).
+pub fn baton() -> Command {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BUILT.get_or_init(|| {
+        // Cargo gives test packages the path of their own binaries only; this one is another package's.
+        let target = std::env::current_exe()
+            .expect("test binary")
+            .ancestors()
+            .nth(2)
+            .expect("target")
+            .to_owned();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "baton-cli", "--target-dir"])
+            .arg(target.parent().expect("target dir"))
+            .status()
+            .expect("cargo build");
+        assert!(built.success(), "the baton binary does not build");
+        target.join("baton")
+    });
+    let mut command = Command::new(binary);
+    command.env_clear();
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}

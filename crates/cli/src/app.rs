@@ -1,0 +1,87 @@
+//! What every command has at hand: the configuration with all of its layers, the way to the mesh, the output.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use baton_jetstream::{Mesh, Target};
+
+use crate::args::GlobalArgs;
+use crate::config::{Config, Environment, load};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// How long a process that stays waits for a server that is not there yet: both may be starting with the machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// The configuration: defaults, file, environment, flags.
+    pub(crate) config: Config,
+    /// Where to print.
+    pub(crate) output: Output,
+    target: Target,
+}
+
+impl App {
+    /// Puts the layers together.
+    pub(crate) fn new(global: GlobalArgs, output: Output, environment: Environment) -> Result<Self, CliError> {
+        let mut config = load(global.config.as_deref(), &environment)?;
+        let connection = &mut config.connection;
+        if let Some(namespace) = global.namespace {
+            connection.namespace = namespace;
+        }
+        if let Some(replicas) = global.replicas {
+            connection.replicas = replicas;
+        }
+        // Server and context come from one layer: a flag must not send the secrets of a context in the file to
+        // another server. The variables of the `nats` CLI are the last layer before its selected context.
+        let named = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
+        (connection.server, connection.context) = [
+            (filled(global.server), filled(global.context)),
+            (connection.server.take(), connection.context.take()),
+            (named("NATS_URL"), named("NATS_CONTEXT")),
+        ]
+        .into_iter()
+        .find(|(server, context)| server.is_some() || context.is_some())
+        .unwrap_or_default();
+        connection.creds = global.creds.or(connection.creds.take());
+        connection.user = filled(global.user).or(connection.user.take());
+        connection.password = filled(global.password).or(connection.password.take());
+        let folder = named("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| named("HOME").map(|home| PathBuf::from(home).join(".config")));
+        let target = Target {
+            server: connection.server.clone(),
+            context: connection.context.clone(),
+            config_dir: folder,
+            creds: connection.creds.clone(),
+            user: connection.user.clone(),
+            password: connection.password.clone(),
+            namespace: connection.namespace.clone(),
+            name: "baton".to_owned(),
+            replicas: Some(usize::from(connection.replicas)),
+            patience: Duration::ZERO,
+        };
+        Ok(Self { config, output, target })
+    }
+
+    /// Connects; gives up at once when no server answers.
+    pub(crate) async fn connect(&self) -> Result<Mesh, CliError> {
+        Ok(self.target.connect().await?)
+    }
+
+    /// Connects for a process that stays, under a name that `nats server report connections` shows.
+    pub(crate) async fn connect_to_stay(&self, name: String) -> Result<Mesh, CliError> {
+        let target = Target {
+            name,
+            patience: PATIENCE,
+            ..self.target.clone()
+        };
+        Ok(target.connect().await?)
+    }
+}
+
+fn filled(value: Option<String>) -> Option<String> {
+    value.filter(|text| !text.is_empty())
+}

@@ -1,0 +1,137 @@
+//! The command line: global flags and the list of commands. Each command keeps its own arguments in its own file.
+
+use std::path::PathBuf;
+
+use baton_envelope::Namespace;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::{agents, completions, controller, dead, intents, local, route, send, worker};
+use crate::output::Format;
+
+/// Hand work between agents so that a crash, a deploy or a slow human loses nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "baton",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 ok, 1 operation failed, 2 usage, 3 not found, 4 refused or conflict, 5 timed out, 64 bad \
+                  configuration, 69 mesh unreachable, 70 bug, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Address of the nats-server, several separated by commas [default: NATS_URL, else nats://127.0.0.1:4222].
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_SERVER",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) server: Option<String>,
+    /// Context of the `nats` CLI [default: NATS_CONTEXT, else the selected one].
+    #[arg(long, global = true, env = "BATON_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Credentials file.
+    #[arg(long, global = true, env = "BATON_CREDS", value_name = "FILE")]
+    pub(crate) creds: Option<PathBuf>,
+    /// User name.
+    #[arg(long, global = true, env = "BATON_USER", value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password of the user.
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_PASSWORD",
+        value_name = "TEXT",
+        hide_env_values = true
+    )]
+    pub(crate) password: Option<String>,
+    /// Prefix of everything that the mesh owns on the server [default: mesh].
+    #[arg(long, global = true, env = "BATON_NAMESPACE", value_name = "NAME")]
+    pub(crate) namespace: Option<Namespace>,
+    /// How many copies new streams keep: 1, 3 or 5 [default: 1].
+    #[arg(long, global = true, env = "BATON_REPLICAS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: Option<u8>,
+    /// Configuration file; without one, none is looked for.
+    #[arg(long, global = true, env = "BATON_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Tables for people, or JSON for programs.
+    #[arg(long, global = true, env = "BATON_OUTPUT", value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// More logs on stderr; give it twice for even more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole story by itself: agents, a crash in the middle, and the proof that nothing was lost.
+    Demo(local::DemoArgs),
+    /// One agent of the demo, in a process of its own.
+    #[command(hide = true)]
+    DemoAgent(local::DemoAgentArgs),
+    /// Run a mesh on this machine: nats-server and a controller, until Ctrl-C.
+    Dev(local::DevArgs),
+    /// Run a controller against an existing server.
+    Controller(controller::ControllerArgs),
+    /// Run any program as an agent, one process for each hop.
+    Worker(worker::WorkerArgs),
+    /// Submit an intent.
+    Send(send::SendArgs),
+    /// Look at intents: where they stand, and how they got there.
+    #[command(subcommand)]
+    Intents(intents::IntentsCommand),
+    /// Look after parked and rejected work.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// Show or set which version of an agent takes new work.
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    /// Look at the agents that have declared themselves.
+    #[command(subcommand)]
+    Agents(agents::AgentsCommand),
+    /// Check the server and the mesh on it; each finding comes with its remedy.
+    Doctor,
+    /// Measure Baton against a bare NATS client.
+    Bench(local::BenchArgs),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Whether the process stays until it is told to stop.
+    pub(crate) fn is_long_running(&self) -> bool {
+        match self {
+            Self::Dev(_) | Self::DemoAgent(_) | Self::Controller(_) | Self::Worker(_) => true,
+            Self::Demo(_)
+            | Self::Send(_)
+            | Self::Intents(_)
+            | Self::Dead(_)
+            | Self::Route(_)
+            | Self::Agents(_)
+            | Self::Doctor
+            | Self::Bench(_)
+            | Self::Completions(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

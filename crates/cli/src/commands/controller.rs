@@ -1,0 +1,49 @@
+//! `baton controller`: a controller against an existing server.
+
+use baton_agent::{second_signal, shutdown_signal};
+use baton_controller::{Controller, ControllerConfig};
+use baton_jetstream::Limits;
+use clap::Args;
+
+use crate::app::App;
+use crate::error::CliError;
+use crate::parse::Span;
+
+/// `baton controller`. SIGTERM or SIGINT stops it in order, a second one at once.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ControllerArgs {
+    /// How long from one sweep for lost tickets to the next [default: 10s].
+    #[arg(long, value_name = "DURATION")]
+    sweep_interval: Option<Span>,
+    /// How long after its last record an intent is left alone by the sweep [default: 15s].
+    #[arg(long, value_name = "DURATION")]
+    sweep_slack: Option<Span>,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError> {
+    let config = settings(&args, app);
+    let mesh = app.connect_to_stay("baton controller".to_owned()).await?;
+    tokio::select! {
+        end = Controller::new(mesh, config).run_until(shutdown_signal()) => Ok(end?),
+        () = second_signal() => Err(CliError::interrupted()),
+    }
+}
+
+fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
+    let (ours, connection) = (&app.config.controller, &app.config.connection);
+    let size = |count: std::num::NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
+    ControllerConfig {
+        limits: Limits {
+            replicas: usize::from(connection.replicas),
+            ..Limits::default()
+        },
+        bands: connection.bands.into(),
+        sweep_interval: args.sweep_interval.unwrap_or(ours.sweep_interval).0,
+        sweep_slack: args.sweep_slack.unwrap_or(ours.sweep_slack).0,
+        route_batch: size(ours.route_batch),
+        route_slots: size(ours.route_slots),
+        drain_timeout: ours.drain_timeout.0,
+        ..ControllerConfig::default()
+    }
+}

@@ -1,0 +1,72 @@
+//! `baton demo`: the whole story by itself.
+
+use baton_agent::shutdown_signal;
+use baton_demo::{Plan, Told, Verdict, run_agent, tell};
+
+use crate::app::App;
+use crate::commands::local::{DemoAgentArgs, DemoArgs};
+use crate::error::{CliError, Kind};
+use crate::output::{Output, Table};
+use crate::view::timeline;
+
+/// Tells the story, and fails unless it ended well.
+pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError> {
+    let exe = std::env::current_exe()
+        .map_err(|error| CliError::failed(anyhow::Error::new(error).context("this program cannot find itself")))?;
+    let plan = Plan {
+        intents: usize::try_from(args.intents).unwrap_or(usize::MAX),
+        exe,
+        keep: args.keep,
+    };
+    let say = |line: &str| output.note(line);
+    let told = tokio::select! {
+        told = tell(&plan, &say) => told?,
+        () = shutdown_signal() => return Err(CliError::interrupted()),
+    };
+    output.show(&told.verdict, || text(&told))?;
+    if let Some(folder) = &told.folder {
+        output.note(&format!("kept: {}", folder.display()));
+    }
+    if told.verdict.is_good() {
+        Ok(())
+    } else {
+        let message = "the demo did not end as it should: something was lost or done twice";
+        Err(CliError::say(Kind::Failed, message).hint("the server's data and all logs were kept in the folder above"))
+    }
+}
+
+/// Runs one agent of the demo.
+pub(crate) async fn agent(args: DemoAgentArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect_to_stay(format!("baton demo {}", args.role)).await?;
+    Ok(run_agent(&mesh, &args.role, &args.effects).await?)
+}
+
+fn text(told: &Told) -> String {
+    let intent = told
+        .example
+        .first()
+        .map(|head| head.record.intent.to_string())
+        .unwrap_or_default();
+    format!(
+        "\nOne intent that was taken over, {intent}:\n\n{}\n\n{}",
+        timeline(&told.example).render(),
+        summary(&told.verdict).render()
+    )
+}
+
+fn summary(verdict: &Verdict) -> Table {
+    let mut table = Table::new(&["SUMMARY", ""]);
+    for (name, count) in [
+        ("intents submitted", verdict.submitted),
+        ("completed", verdict.completed),
+        ("lost", verdict.lost),
+        ("workers killed", verdict.kills),
+        ("hops taken over", verdict.redeliveries),
+        ("hops committed twice", verdict.duplicate_commits),
+        ("recorded steps run again", verdict.repeated_steps),
+    ] {
+        table.row([name.to_owned(), count.to_string()]);
+    }
+    table.row(["seconds".to_owned(), format!("{:.1}", verdict.seconds)]);
+    table
+}

@@ -1,0 +1,99 @@
+//! `baton intents get`: one intent, with all of its trail.
+
+use baton_envelope::{IntentId, Snapshot};
+use baton_jetstream::{Error, Head};
+use clap::Args;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::error::CliError;
+use crate::output::Table;
+use crate::view::{self, Holder, Numbered};
+
+/// `baton intents get`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GetArgs {
+    /// The intent.
+    id: IntentId,
+}
+
+/// The intent as a document.
+#[derive(Serialize)]
+struct Document<'a> {
+    intent: &'a IntentId,
+    seq: u64,
+    snapshot: &'a Snapshot,
+    holders: &'a [Holder],
+    records: Vec<Numbered<'a>>,
+}
+
+/// Shows the intent.
+pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect().await?;
+    let history = mesh.history(&args.id, 1).await?;
+    let Some(head) = history.last() else {
+        return Err(Error::NoIntent(args.id).into());
+    };
+    let holders = view::holders(&history);
+    let document = Document {
+        intent: &args.id,
+        seq: head.seq,
+        snapshot: &head.record.snapshot,
+        holders: &holders,
+        records: history.iter().map(Numbered::from).collect(),
+    };
+    app.output.show(&document, || text(head, &holders, &history))
+}
+
+fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {
+    let snapshot = &head.record.snapshot;
+    let mut text = facts(head, holders).render();
+    text.push_str("\n\n");
+    text.push_str(&view::timeline(history).render());
+    if let Some(result) = &snapshot.result {
+        text.push_str("\n\nresult\n");
+        text.push_str(&view::value(result));
+    }
+    text
+}
+
+/// Where it stands, as names and values.
+fn facts(head: &Head, holders: &[Holder]) -> Table {
+    let snapshot = &head.record.snapshot;
+    let optional = |value: Option<String>| value.unwrap_or_default();
+    let mut table = Table::pairs();
+    table.pair("intent", head.record.intent.as_str());
+    table.pair("status", snapshot.status.to_string());
+    table.pair("agent", view::turn(snapshot));
+    table.pair("hop", format!("{} of at most {}", snapshot.hop, snapshot.max_hops));
+    table.pair("attempt", snapshot.attempt.to_string());
+    table.pair("epoch", snapshot.epoch.to_string());
+    table.pair("priority", snapshot.priority.to_string());
+    table.pair("kind", optional(snapshot.kind.clone()));
+    table.pair("root", optional(snapshot.root.as_ref().map(ToString::to_string)));
+    table.pair("parent", optional(snapshot.parent.as_ref().map(ToString::to_string)));
+    table.pair("submitted", snapshot.submitted_at.to_string());
+    table.pair("updated", snapshot.updated_at.to_string());
+    table.pair("deadline", optional(snapshot.deadline.map(|at| at.to_string())));
+    table.pair("not before", optional(snapshot.wake_at.map(|at| at.to_string())));
+    table.pair("path", view::path(snapshot));
+    let pins: Vec<String> = snapshot
+        .pins
+        .iter()
+        .map(|(agent, version)| format!("{agent}={version}"))
+        .collect();
+    table.pair("pins", pins.join(", "));
+    for (index, holder) in holders.iter().enumerate() {
+        let name = if index == 0 { "holders" } else { " " };
+        let agent = view::agent_at(holder.agent.as_ref(), holder.version.as_ref());
+        table.pair(
+            name,
+            format!(
+                "{agent}/{} (hop {}, epoch {})",
+                holder.instance, holder.hop, holder.epoch
+            ),
+        );
+    }
+    table.pair("error", view::error(snapshot));
+    table
+}

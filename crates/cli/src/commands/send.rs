@@ -1,0 +1,224 @@
+//! `baton send`: submits an intent, and waits for its end if asked to.
+
+use std::time::Duration;
+
+use baton_envelope::{
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
+    IntentId, Json, MaxHops, Priority, RawIntent, Role, Status,
+};
+use baton_jetstream::{Clock as _, Head, Mesh, Submitted, SystemClock, WaitEnd};
+use clap::Args;
+use serde::Serialize;
+
+use super::payload;
+use crate::app::App;
+use crate::error::{CliError, Kind};
+use crate::output::Table;
+use crate::parse::{self, Span};
+use crate::{view, who};
+
+/// `baton send`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SendArgs {
+    /// The agent that it is for.
+    agent: AgentName,
+    /// The payload: text or JSON, @FILE, or - for stdin [default: stdin].
+    #[arg(allow_negative_numbers = true)]
+    payload: Option<String>,
+    /// Id of the intent, which makes a repeat of the same work harmless [default: a new one].
+    #[arg(long, value_name = "ID")]
+    id: Option<IntentId>,
+    /// How urgent: 1 to 10, 10 most [default: 5].
+    #[arg(long, value_name = "N", value_parser = parse::priority)]
+    priority: Option<Priority>,
+    /// When it must be done: a time such as 2026-11-21T05:00:00Z, or 10m from now.
+    #[arg(long, value_name = "WHEN", value_parser = parse::deadline)]
+    deadline: Option<String>,
+    /// How many hops it may take: 1 to 64 [default: 10].
+    #[arg(long, value_name = "N", value_parser = parse::max_hops)]
+    max_hops: Option<MaxHops>,
+    /// Kind of the work, such as invoice.extract.v1.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Subject that is told the result.
+    #[arg(long, value_name = "SUBJECT")]
+    reply_to: Option<String>,
+    /// Must-carry constraints: a JSON object that every hop carries unchanged.
+    #[arg(long, value_name = "JSON", value_parser = parse::constraints)]
+    constraints: Option<Json>,
+    /// Hold the intent to a version of an agent; may be repeated.
+    #[arg(long = "pin", value_name = "AGENT=VERSION", value_parser = parse::pin)]
+    pins: Vec<(AgentName, AgentVersion)>,
+    /// Wait until it has ended, and print the result.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait.
+    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
+    timeout: Span,
+}
+
+/// What became of it, as a document.
+#[derive(Serialize)]
+struct Sent<'a> {
+    intent: &'a IntentId,
+    /// Whether the same work was submitted under this id before.
+    known: bool,
+    #[serde(flatten)]
+    standing: Where<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Where<'a> {
+    New {
+        seq: u64,
+    },
+    Head {
+        seq: u64,
+        snapshot: &'a baton_envelope::Snapshot,
+    },
+}
+
+/// Submits the intent.
+pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
+    let body = payload::read(args.payload.as_deref(), &app.output)?;
+    // Before connecting: what is wrong with the arguments does not depend on a server.
+    let envelope = envelope(&args, &body)?;
+    let mesh = app.connect().await?;
+    let intent = envelope.intent.clone();
+    let submitted = mesh.submit(envelope, who::author(Role::Client)).await?;
+    let known = match &submitted {
+        Submitted::New { .. } => false,
+        Submitted::Repeated(head) => {
+            app.output.note(&format!(
+                "intent \"{intent}\" is known: the same work was submitted before, it is {}",
+                head.record.snapshot.status
+            ));
+            true
+        }
+        Submitted::Conflict(head) => return Err(conflict(&intent, head)),
+    };
+    if args.wait {
+        app.output.note(&format!("intent {intent}"));
+        return wait(&mesh, &intent, known, args.timeout.0, app).await;
+    }
+    let standing = match &submitted {
+        Submitted::New { seq } => Where::New { seq: *seq },
+        Submitted::Repeated(head) | Submitted::Conflict(head) => Where::Head {
+            seq: head.seq,
+            snapshot: &head.record.snapshot,
+        },
+    };
+    let document = Sent {
+        intent: &intent,
+        known,
+        standing,
+    };
+    app.output.show(&document, || {
+        let mut table = Table::new(&["INTENT", "STATUS", "SEQ"]);
+        let (status, seq) = match &document.standing {
+            Where::New { seq } => (Status::Pending.to_string(), seq),
+            Where::Head { seq, snapshot } => (snapshot.status.to_string(), seq),
+        };
+        table.row([intent.to_string(), status, seq.to_string()]);
+        table.render()
+    })
+}
+
+/// Goes the way of a raw intent, so that `baton send` and `nats pub` mean the same by the same payload.
+fn envelope(args: &SendArgs, body: &[u8]) -> Result<Envelope, CliError> {
+    let (clock, now) = (SystemClock, SystemClock.now());
+    let text = |number: Option<String>| number.unwrap_or_default();
+    let values = [
+        (
+            HEADER_PRIORITY,
+            text(args.priority.map(|priority| priority.to_string())),
+        ),
+        (HEADER_MAX_HOPS, text(args.max_hops.map(|hops| hops.to_string()))),
+        (HEADER_DEADLINE, text(args.deadline.clone())),
+        (HEADER_KIND, text(args.kind.clone())),
+        (HEADER_REPLY_TO, text(args.reply_to.clone())),
+    ];
+    let raw = RawIntent {
+        subject: "",
+        headers: values
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect(),
+        body,
+        stored_at: now,
+        derived_id: args.id.clone().unwrap_or_else(|| clock.intent_id()),
+    };
+    let mut envelope = raw.to_envelope(clock.envelope_id(), &args.agent, now)?;
+    envelope.pins = args.pins.iter().cloned().collect();
+    Ok(match &args.constraints {
+        Some(constraints) => envelope.with_constraints(constraints.clone()),
+        None => envelope,
+    })
+}
+
+fn conflict(intent: &IntentId, head: &Head) -> CliError {
+    let snapshot = &head.record.snapshot;
+    let message = format!(
+        "intent \"{intent}\" is taken: other work was submitted under this id (it is {}, at {})",
+        snapshot.status,
+        view::turn(snapshot)
+    );
+    CliError::say(Kind::Refused, message)
+        .hint(format!("`baton intents get {intent}` shows that work"))
+        .hint("for new work give another --id, or none")
+}
+
+async fn wait(mesh: &Mesh, intent: &IntentId, known: bool, timeout: Duration, app: &App) -> Result<(), CliError> {
+    let head = match mesh.wait(intent, timeout).await? {
+        WaitEnd::Ended(head) | WaitEnd::Parked(head) => head,
+        WaitEnd::TimedOut(head) => {
+            let stands = head.map_or_else(String::new, |head| {
+                let snapshot = &head.record.snapshot;
+                format!(": it is {} at {}", snapshot.status, view::turn(snapshot))
+            });
+            let message = format!("intent \"{intent}\" has not ended after {}{stands}", Span(timeout));
+            return Err(CliError::say(Kind::TimedOut, message)
+                .hint(format!("it goes on; `baton intents watch {intent}` follows it")));
+        }
+    };
+    let snapshot = &head.record.snapshot;
+    let document = Sent {
+        intent,
+        known,
+        standing: Where::Head {
+            seq: head.seq,
+            snapshot,
+        },
+    };
+    app.output
+        .show(&document, || match (&snapshot.status, &snapshot.result) {
+            (Status::Completed, Some(result)) => view::value(result),
+            (_, _) => String::new(),
+        })?;
+    if snapshot.status == Status::Completed {
+        Ok(())
+    } else {
+        Err(not_completed(intent, &head))
+    }
+}
+
+fn not_completed(intent: &IntentId, head: &Head) -> CliError {
+    let snapshot = &head.record.snapshot;
+    let reason = snapshot
+        .error
+        .as_ref()
+        .map(|error| anyhow::Error::msg(error.message.clone()));
+    let message = format!("intent \"{intent}\" is {} at {}", snapshot.status, view::turn(snapshot));
+    let source = match reason {
+        Some(reason) => reason.context(message),
+        None => anyhow::Error::msg(message),
+    };
+    let mut error = CliError::new(Kind::Failed, source).hint(format!("`baton intents get {intent}` shows its trail"));
+    if matches!(snapshot.status, Status::Parked { .. }) {
+        error = error.hint(format!("once the cause is gone: `baton dead redrive {intent}`"));
+    }
+    error.code = snapshot.error.as_ref().map(|error| error.code.clone());
+    error
+}

@@ -1,0 +1,134 @@
+//! `baton worker`: any program as an agent.
+
+use std::num::NonZeroU32;
+
+use baton_agent::{Agent, ExecHandler, ExecMode, second_signal, shutdown_signal};
+use baton_envelope::{AgentName, AgentVersion};
+use clap::Args;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::config::WorkerConfig;
+use crate::error::{CliError, Kind};
+use crate::parse::Span;
+
+/// `baton worker`. SIGTERM or SIGINT drains it: nothing new is taken, running hops finish or are handed back. A second
+/// one stops it at once.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The program gets the payload on stdin and ids in BATON_* variables; its stdout is the result. \
+                        Exit 0 completes, 75 retries, 65 fails for good, anything else retries; stderr goes to the log. \
+                        With --json it exchanges JSON objects instead: see docs/protocol.md."
+)]
+pub(crate) struct WorkerArgs {
+    /// Name of the agent.
+    #[arg(long, value_name = "NAME")]
+    agent: Option<AgentName>,
+    /// Version of the agent, a full semantic version.
+    #[arg(long, value_name = "SEMVER")]
+    version: Option<AgentVersion>,
+    /// Command line for `sh -c`, run once for each hop.
+    #[arg(long, value_name = "CMD")]
+    exec: Option<String>,
+    /// Exchange JSON objects with the program, so that it can hand off, reject, note progress and see earlier steps.
+    #[arg(long)]
+    json: bool,
+    /// Something that the agent can do; may be repeated.
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<String>,
+    /// How many hops run at a time [default: 8].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroU32>,
+    /// How long running hops may finish after SIGTERM [default: 20s].
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<Span>,
+    /// How many attempts a hop gets before it is parked [default: 3].
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<NonZeroU32>,
+}
+
+/// What the run came to, as a document.
+#[derive(Serialize)]
+struct Document<'a> {
+    agent: &'a AgentName,
+    version: &'a AgentVersion,
+    instance: &'a str,
+    deliveries: u64,
+    handed_back: usize,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
+    let config = settings(args, &app.config.worker);
+    let (Some(agent), Some(version), Some(exec)) = (&config.agent, &config.version, &config.exec) else {
+        return Err(incomplete(&config));
+    };
+    let mode = if config.json { ExecMode::Json } else { ExecMode::Plain };
+    let mut builder = Agent::builder(agent.as_str(), &version.to_string())?
+        .handler(ExecHandler::shell(exec, mode))
+        .concurrency(config.concurrency.get())
+        .drain_timeout(config.drain_timeout.0)
+        .retry(config.retry())
+        .bands(app.config.connection.bands.into());
+    for capability in &config.capabilities {
+        builder = builder.capability(capability);
+    }
+    for kind in &config.kinds {
+        builder = builder.kind(kind);
+    }
+    let mesh = app.connect_to_stay(format!("baton worker {agent}@{version}")).await?;
+    let worker = builder.bind(&mesh).await?;
+    let instance = worker.instance().to_owned();
+    tracing::info!(%agent, %version, instance, url = mesh.url(), "worker ready");
+    let stop = async {
+        shutdown_signal().await;
+        tracing::info!("worker draining: running hops may finish; a second signal stops it at once");
+    };
+    let summary = tokio::select! {
+        end = worker.run_until(stop) => end?,
+        () = second_signal() => return Err(CliError::interrupted()),
+    };
+    tracing::info!(%agent, %version, instance, ?summary, "worker stopped");
+    let document = Document {
+        agent,
+        version,
+        instance: &instance,
+        deliveries: summary.deliveries,
+        handed_back: summary.handed_back,
+    };
+    app.output.show(&document, String::new)
+}
+
+/// Flags over configuration.
+fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
+    let config = config.clone();
+    WorkerConfig {
+        agent: args.agent.or(config.agent),
+        version: args.version.or(config.version),
+        exec: args.exec.or(config.exec),
+        json: args.json || config.json,
+        capabilities: if args.capabilities.is_empty() {
+            config.capabilities
+        } else {
+            args.capabilities
+        },
+        concurrency: args.concurrency.unwrap_or(config.concurrency),
+        drain_timeout: args.drain_timeout.unwrap_or(config.drain_timeout),
+        max_attempts: args.max_attempts.unwrap_or(config.max_attempts),
+        ..config
+    }
+}
+
+fn incomplete(config: &WorkerConfig) -> CliError {
+    let missing: Vec<&str> = [
+        ("--agent NAME", config.agent.is_none()),
+        ("--version SEMVER", config.version.is_none()),
+        ("--exec CMD", config.exec.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(flag, missing)| missing.then_some(flag))
+    .collect();
+    CliError::say(Kind::Usage, format!("a worker needs {}", missing.join(" and "))).hint(
+        "baton worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z', or the same in [worker] of --config FILE",
+    )
+}

@@ -1,0 +1,89 @@
+//! `[connection]`: where the mesh is, and what is the same for all of it.
+
+use std::path::PathBuf;
+
+use baton_envelope::{Bands, Namespace};
+use serde::{Deserialize, Serialize};
+
+use super::unset;
+
+/// `[connection]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConnectionConfig {
+    /// The server's address; several are separated by commas.
+    #[serde(with = "unset")]
+    pub(crate) server: Option<String>,
+    /// A context of the `nats` CLI.
+    #[serde(with = "unset")]
+    pub(crate) context: Option<String>,
+    /// A credentials file.
+    #[serde(with = "path")]
+    pub(crate) creds: Option<PathBuf>,
+    /// A user name.
+    #[serde(with = "unset")]
+    pub(crate) user: Option<String>,
+    /// Its password.
+    #[serde(with = "unset")]
+    pub(crate) password: Option<String>,
+    /// The prefix of everything that the mesh owns on the server.
+    pub(crate) namespace: Namespace,
+    /// How many copies new streams keep.
+    pub(crate) replicas: u8,
+    /// How the ten priorities are grouped.
+    pub(crate) bands: Grouping,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            server: None,
+            context: None,
+            creds: None,
+            user: None,
+            password: None,
+            namespace: Namespace::default(),
+            replicas: 1,
+            bands: Grouping::Three,
+        }
+    }
+}
+
+/// How the ten priorities are grouped, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grouping {
+    /// One band: priorities are recorded but do not act.
+    One,
+    /// High 8–10, normal 4–7, low 1–3.
+    Three,
+    /// One band for each priority.
+    Ten,
+}
+
+impl From<Grouping> for Bands {
+    fn from(grouping: Grouping) -> Self {
+        match grouping {
+            Grouping::One => Self::One,
+            Grouping::Three => Self::Three,
+            Grouping::Ten => Self::Ten,
+        }
+    }
+}
+
+/// A path that may be the empty string.
+mod path {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&value.clone().unwrap_or_default().display())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+}

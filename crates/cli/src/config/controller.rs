@@ -1,0 +1,42 @@
+//! `[controller]`: the duties of `baton controller`.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use crate::parse::Span;
+
+/// `[controller]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ControllerConfig {
+    /// How long from one sweep to the next.
+    pub(crate) sweep_interval: Span,
+    /// How long after its last record an intent is left alone by the sweep.
+    pub(crate) sweep_slack: Span,
+    /// How many raw intents one pull asks for.
+    pub(crate) route_batch: NonZeroU32,
+    /// How many raw intents are routed at the same time.
+    pub(crate) route_slots: NonZeroU32,
+    /// How long what is in flight may take when the controller is told to stop.
+    pub(crate) drain_timeout: Span,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        let theirs = baton_controller::ControllerConfig::default();
+        let count = |count: usize| {
+            u32::try_from(count)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MIN)
+        };
+        Self {
+            sweep_interval: Span(theirs.sweep_interval),
+            sweep_slack: Span(theirs.sweep_slack),
+            route_batch: count(theirs.route_batch),
+            route_slots: count(theirs.route_slots),
+            drain_timeout: Span(theirs.drain_timeout),
+        }
+    }
+}

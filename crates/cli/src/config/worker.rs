@@ -1,0 +1,75 @@
+//! `[worker]`: what `baton worker` runs, and how.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use baton_agent::RetryPolicy;
+use baton_envelope::{AgentName, AgentVersion};
+use serde::{Deserialize, Serialize};
+
+use super::unset;
+use crate::parse::Span;
+
+/// `[worker]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WorkerConfig {
+    /// The agent.
+    #[serde(with = "unset")]
+    pub(crate) agent: Option<AgentName>,
+    /// Its version.
+    #[serde(with = "unset")]
+    pub(crate) version: Option<AgentVersion>,
+    /// The command line to run for each hop.
+    #[serde(with = "unset")]
+    pub(crate) exec: Option<String>,
+    /// Whether the program speaks JSON objects.
+    pub(crate) json: bool,
+    /// What the agent can do.
+    pub(crate) capabilities: Vec<String>,
+    /// The kinds of work that it takes; none for all.
+    pub(crate) kinds: Vec<String>,
+    /// How many hops run at a time.
+    pub(crate) concurrency: NonZeroU32,
+    /// How long running hops may finish after the worker was told to stop.
+    pub(crate) drain_timeout: Span,
+    /// How many attempts a hop gets before it is parked.
+    pub(crate) max_attempts: NonZeroU32,
+    /// The unit of the backoff.
+    pub(crate) backoff_unit: Span,
+    /// The longest delay between two attempts.
+    pub(crate) backoff_longest: Span,
+}
+
+/// The default of `concurrency`; each hop of `--exec` is a process, so it is the same as an agent in Rust has.
+const CONCURRENCY: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        let retry = RetryPolicy::default();
+        Self {
+            agent: None,
+            version: None,
+            exec: None,
+            json: false,
+            capabilities: Vec::new(),
+            kinds: Vec::new(),
+            concurrency: CONCURRENCY,
+            drain_timeout: Span(Duration::from_secs(20)),
+            max_attempts: NonZeroU32::new(retry.max_attempts).unwrap_or(NonZeroU32::MIN),
+            backoff_unit: Span(retry.unit),
+            backoff_longest: Span(retry.longest),
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// When a failed attempt is tried again.
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        RetryPolicy {
+            max_attempts: self.max_attempts.get(),
+            unit: self.backoff_unit.0,
+            longest: self.backoff_longest.0,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The one error of this command: what kind, what happened, why, and what to do about it.
+
+mod convert;
+mod local;
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// What kind of failure, which decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// The operation failed.
+    Failed,
+    /// The arguments are wrong.
+    Usage,
+    /// What was named does not exist.
+    NotFound,
+    /// It was refused, or conflicts with what is there.
+    Refused,
+    /// The time was up.
+    TimedOut,
+    /// The configuration is wrong.
+    BadConfig,
+    /// There is no usable mesh there.
+    Unreachable,
+    /// A mistake in Baton itself.
+    Bug,
+    /// A person wanted it to stop at once.
+    Interrupted,
+    /// Whoever read the output has gone: nothing to tell, and nobody to tell it to.
+    OutputClosed,
+}
+
+impl Kind {
+    /// The exit code.
+    pub(crate) const fn exit(self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Refused => 4,
+            Self::TimedOut => 5,
+            Self::BadConfig => 64,
+            Self::Unreachable => 69,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure as it is shown.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    /// What kind.
+    pub(crate) kind: Kind,
+    /// What a program branches on, where there is such a thing.
+    pub(crate) code: Option<String>,
+    /// What happened, and why.
+    pub(crate) source: anyhow::Error,
+    /// What to do about it.
+    pub(crate) hints: Vec<String>,
+}
+
+impl CliError {
+    /// A failure of a kind.
+    pub(crate) fn new(kind: Kind, source: anyhow::Error) -> Self {
+        Self {
+            kind,
+            code: None,
+            source,
+            hints: Vec::new(),
+        }
+    }
+
+    /// A failure of a kind, in words.
+    pub(crate) fn say(kind: Kind, message: impl Into<String>) -> Self {
+        Self::new(kind, anyhow::Error::msg(message.into()))
+    }
+
+    /// An operation that failed.
+    pub(crate) fn failed(source: anyhow::Error) -> Self {
+        Self::new(Kind::Failed, source)
+    }
+
+    /// A mistake in Baton itself; what happened was said by the panic.
+    pub(crate) fn bug() -> Self {
+        Self::say(Kind::Bug, "this is a mistake in baton").hint("report it with the lines above")
+    }
+
+    /// Stopped at once by a person.
+    pub(crate) fn interrupted() -> Self {
+        Self::say(Kind::Interrupted, "interrupted: stopped at once by a second signal")
+            .hint("what was under way is redelivered to another worker, nothing is lost")
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Sets the code.
+    #[must_use]
+    pub(crate) fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// The exit code of the process.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.exit())
+    }
+
+    /// What happened.
+    pub(crate) fn message(&self) -> String {
+        self.source.to_string()
+    }
+
+    /// Why, outermost first; a cause that only repeats what was said is left out.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut said = self.message();
+        let mut causes = Vec::new();
+        for cause in self.source.chain().skip(1) {
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                causes.push(text.clone());
+                said = text;
+            }
+        }
+        causes
+    }
+}

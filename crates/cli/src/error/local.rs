@@ -1,0 +1,60 @@
+//! Conversions from what the commands with a server of their own run into.
+
+use anyhow::Error as Any;
+use baton_bench::BenchError;
+use baton_demo::DemoError;
+use baton_embedded::ServerError;
+
+use super::{CliError, Kind};
+
+impl From<baton_embedded::Error> for CliError {
+    fn from(error: baton_embedded::Error) -> Self {
+        // Its text has the commands that install the binary by hand.
+        Self::new(Kind::Failed, Any::new(error))
+    }
+}
+
+impl From<ServerError> for CliError {
+    fn from(error: ServerError) -> Self {
+        let (kind, hint) = match &error {
+            ServerError::PortTaken { port } => (
+                Kind::Refused,
+                Some(format!(
+                    "stop what listens on {port}, or choose another port with --port"
+                )),
+            ),
+            ServerError::StoreBusy { .. } => (
+                Kind::Refused,
+                Some("stop the other one, or choose another folder with --dir".to_owned()),
+            ),
+            _ => (Kind::Failed, None),
+        };
+        let found = Self::new(kind, Any::new(error));
+        match hint {
+            Some(hint) => found.hint(hint),
+            None => found,
+        }
+    }
+}
+
+impl From<DemoError> for CliError {
+    fn from(error: DemoError) -> Self {
+        match error {
+            DemoError::Find(error) => error.into(),
+            DemoError::Server(error) => error.into(),
+            DemoError::Mesh(error) => error.into(),
+            DemoError::Agent(error) => error.into(),
+            other => Self::new(Kind::Failed, Any::new(other)),
+        }
+    }
+}
+
+impl From<BenchError> for CliError {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Mesh(error) => error.into(),
+            BenchError::Agent(error) => error.into(),
+            other => Self::new(Kind::Failed, Any::new(other)),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The one place that prints: data on stdout, everything else on stderr.
+//!
+//! A reader that goes away (`baton intents list | head -1`) is no error and no panic.
+
+mod table;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+pub(crate) use table::Table;
+
+use crate::error::{CliError, Kind};
+
+/// Who reads the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// People.
+    Table,
+    /// Programs: one JSON document, or one for each line when streaming.
+    Json,
+}
+
+/// Where a command says what it has to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+/// An error as a program reads it.
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: String,
+    kind: Kind,
+    exit: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    caused_by: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    hints: &'a [String],
+}
+
+impl Output {
+    /// Output in a format.
+    pub(crate) const fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Whether a program reads it.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Shows the result of a command: the document to a program, the text to a person.
+    pub(crate) fn show<T: Serialize + ?Sized>(
+        self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.is_json() {
+            Self::line(&serde_json::to_string_pretty(document)?)
+        } else {
+            match text() {
+                text if text.is_empty() => Ok(()),
+                text => Self::line(&text),
+            }
+        }
+    }
+
+    /// Shows one thing of a stream: a document on one line to a program, a line to a person.
+    pub(crate) fn stream<T: Serialize + ?Sized>(
+        self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if self.is_json() {
+            Self::line(&serde_json::to_string(document)?)
+        } else {
+            Self::line(&text())
+        }
+    }
+
+    /// Writes text as it is, without any form.
+    pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// Tells a person something that is not the result; a program is not bothered with it.
+    pub(crate) fn note(self, text: &str) {
+        if !self.is_json() {
+            Self::aside(text);
+        }
+    }
+
+    /// Tells why a command failed, in the form that was asked for.
+    pub(crate) fn error(self, error: &CliError) {
+        if error.kind == Kind::OutputClosed {
+            return;
+        }
+        if self.is_json() {
+            let document = ErrorDocument {
+                error: error.message(),
+                kind: error.kind,
+                exit: error.kind.exit(),
+                code: error.code.as_deref(),
+                caused_by: error.causes(),
+                hints: &error.hints,
+            };
+            Self::aside(&serde_json::to_string(&document).unwrap_or_else(|_| error.message()));
+            return;
+        }
+        let code = error.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
+        Self::aside(&format!("error{code}: {}", error.message()));
+        for cause in error.causes() {
+            Self::aside(&format!("  caused by: {cause}"));
+        }
+        for hint in &error.hints {
+            Self::aside(&format!("hint: {hint}"));
+        }
+    }
+
+    fn line(text: &str) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()?;
+        Ok(())
+    }
+
+    /// A stderr that is closed leaves nobody to tell.
+    fn aside(text: &str) {
+        drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+}
+
+/// Tells what is wrong with the arguments, or prints the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        drop(error.print());
+        return ExitCode::SUCCESS;
+    }
+    if wants_json() {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+        let mut shown = CliError::say(Kind::Usage, message.trim());
+        shown.hints = rest
+            .split("\n\n")
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect();
+        Output::new(Format::Json).error(&shown);
+    } else {
+        drop(error.print());
+    }
+    ExitCode::from(Kind::Usage.exit())
+}
+
+/// Whether JSON was asked for, on a command line that cannot be read as a whole.
+fn wants_json() -> bool {
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    arguments.iter().any(|argument| argument == "--output=json")
+        || arguments
+            .iter()
+            .zip(arguments.iter().skip(1))
+            .any(|(flag, value)| flag == "--output" && value == "json")
+        || std::env::var("BATON_OUTPUT").is_ok_and(|value| value == "json")
+}

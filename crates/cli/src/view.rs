@@ -1,0 +1,118 @@
+//! How records, snapshots and results look to a person, and the documents that a program gets.
+
+mod holders;
+mod timeline;
+
+use baton_envelope::{AgentName, AgentVersion, Json, Record, Snapshot};
+use baton_jetstream::Head;
+use serde::Serialize;
+
+pub(crate) use holders::{Holder, holders};
+pub(crate) use timeline::{event_line, timeline};
+
+/// A record and its sequence, as one document: the record's own fields, and `seq`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Numbered<'a> {
+    seq: u64,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+impl<'a> Numbered<'a> {
+    /// A record and its sequence.
+    pub(crate) fn new(seq: u64, record: &'a Record) -> Self {
+        Self { seq, record }
+    }
+}
+
+impl<'a> From<&'a Head> for Numbered<'a> {
+    fn from(head: &'a Head) -> Self {
+        Self::new(head.seq, &head.record)
+    }
+}
+
+/// Where an intent stands, as a document.
+#[derive(Debug, Serialize)]
+pub(crate) struct Standing<'a> {
+    intent: &'a str,
+    seq: u64,
+    snapshot: &'a Snapshot,
+}
+
+impl<'a> From<&'a Head> for Standing<'a> {
+    fn from(head: &'a Head) -> Self {
+        Self {
+            intent: head.record.intent.as_str(),
+            seq: head.seq,
+            snapshot: &head.record.snapshot,
+        }
+    }
+}
+
+/// `code@1.4.0`, or `-` where no agent has a turn.
+pub(crate) fn agent_at(agent: Option<&AgentName>, version: Option<&AgentVersion>) -> String {
+    match (agent, version) {
+        (Some(agent), Some(version)) => format!("{agent}@{version}"),
+        (Some(agent), None) => agent.to_string(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+/// The agent whose turn it is.
+pub(crate) fn turn(snapshot: &Snapshot) -> String {
+    agent_at(snapshot.agent.as_ref(), snapshot.version.as_ref())
+}
+
+/// `research@1.0.0 → code@1.0.0`.
+pub(crate) fn path(snapshot: &Snapshot) -> String {
+    let hops: Vec<String> = snapshot
+        .path
+        .iter()
+        .map(|entry| format!("{}@{}", entry.agent, entry.version))
+        .collect();
+    hops.join(" → ")
+}
+
+/// The error of a snapshot: `CODE: message`.
+pub(crate) fn error(snapshot: &Snapshot) -> String {
+    snapshot
+        .error
+        .as_ref()
+        .map(|error| format!("{}: {}", error.code, error.message))
+        .unwrap_or_default()
+}
+
+/// A value as a person wants it: a string without its quotes, anything else as it was written.
+pub(crate) fn value(json: &Json) -> String {
+    json.read::<String>().unwrap_or_else(|_| json.get().to_owned())
+}
+
+/// Text on one line of a table, cut where it gets too long.
+pub(crate) fn one_line(text: &str, longest: usize) -> String {
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((cut, _)) = words.char_indices().nth(longest) {
+        words.truncate(cut);
+        words.push('…');
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_shown_without_quotes_and_the_rest_as_written() {
+        assert_eq!(value(&Json::string("OTTERS\n")), "OTTERS\n");
+        assert_eq!(
+            value(&Json::parse(r#"{"b": 1, "a": 2}"#).expect("json")),
+            r#"{"b": 1, "a": 2}"#
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(one_line("ä\n b  c", 3), "ä b…");
+        assert_eq!(one_line("short", 10), "short");
+    }
+}

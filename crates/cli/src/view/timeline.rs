@@ -1,0 +1,78 @@
+//! The records of an intent, one line each.
+
+use baton_envelope::Record;
+use baton_jetstream::Head;
+
+use super::{agent_at, one_line, turn, value};
+use crate::output::Table;
+
+/// How much of a note, an error or a step's result is shown in a line; all of it is in the JSON.
+const NOTE: usize = 100;
+
+/// The history as a table.
+pub(crate) fn timeline(history: &[Head]) -> Table {
+    let mut table = Table::new(&[
+        "SEQ", "TIME", "EVENT", "STATUS", "AGENT", "HOP", "ATTEMPT", "EPOCH", "BY", "NOTE",
+    ]);
+    for head in history {
+        let (record, snapshot) = (&head.record, &head.record.snapshot);
+        table.row([
+            head.seq.to_string(),
+            record.at.to_string(),
+            record.event.name().to_owned(),
+            snapshot.status.to_string(),
+            turn(snapshot),
+            snapshot.hop.to_string(),
+            snapshot.attempt.to_string(),
+            snapshot.epoch.to_string(),
+            by(record),
+            note(record),
+        ]);
+    }
+    table
+}
+
+/// One record on a line of its own, for a stream whose columns cannot be measured beforehand.
+pub(crate) fn event_line(seq: u64, record: &Record, with_intent: bool) -> String {
+    let snapshot = &record.snapshot;
+    let mut parts = vec![record.at.to_string(), format!("#{seq:<6}")];
+    if with_intent {
+        parts.push(format!("{:<36}", record.intent.as_str()));
+    }
+    parts.push(format!("{:<15}", record.event.name()));
+    parts.push(format!("{:<12}", snapshot.status.to_string()));
+    parts.push(format!("{:<20}", turn(snapshot)));
+    parts.push(format!("attempt {} epoch {}", snapshot.attempt, snapshot.epoch));
+    parts.push(format!("by {}", by(record)));
+    parts.push(note(record));
+    parts.join(" ").trim_end().to_owned()
+}
+
+/// What a record says in words: its error, its step, its note.
+fn note(record: &Record) -> String {
+    let mut said = Vec::new();
+    if let Some(step) = &record.step {
+        said.push(format!("{} = {}", step.name, value(&step.result)));
+    }
+    if let Some(note) = &record.note {
+        said.push(note.clone());
+    }
+    if let Some(error) = &record.error {
+        said.push(format!("{}: {}", error.code, error.message));
+    }
+    if let Some(at) = record.snapshot.wake_at {
+        said.push(format!("not before {at}"));
+    }
+    one_line(&said.join("; "), NOTE)
+}
+
+fn by(record: &Record) -> String {
+    match &record.by.agent {
+        Some(_) => format!(
+            "{}/{}",
+            agent_at(record.by.agent.as_ref(), record.by.version.as_ref()),
+            record.by.instance
+        ),
+        None => format!("{} {}", record.by.role.name(), record.by.instance),
+    }
+}

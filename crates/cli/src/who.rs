@@ -1,0 +1,15 @@
+//! Who is at work here, for the records that this command writes.
+
+use baton_envelope::{Author, Role};
+
+/// The author of what a person does with this command: user, host and process.
+pub(crate) fn author(role: Role) -> Author {
+    Author::of(role, name())
+}
+
+/// User, host and process as one text: `ada@workstation:4711`.
+pub(crate) fn name() -> String {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{}@{host}:{}", user.as_deref().unwrap_or("cli"), std::process::id())
+}

@@ -1,0 +1,103 @@
+//! `baton worker` and `baton controller` as processes: configuration and signals.
+
+use baton_testkit::{ProcessGuard, eventually};
+
+use crate::harness::{Bench, LONG};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_takes_its_settings_from_file_environment_and_flags() {
+    let bench = Bench::start().await;
+    let file = bench.home.path().join("worker.toml");
+    let text = "[worker]\nagent = \"from-file\"\nversion = \"1.0.0\"\nexec = \"cat\"\ncapabilities = [\"a\"]\n";
+    std::fs::write(&file, text).expect("written");
+    let mut command = bench.command(&["worker", "--version", "2.0.0", "--config"]);
+    command
+        .arg(&file)
+        .env("BATON_WORKER__AGENT", "from-env")
+        .env("BATON_WORKER__CONCURRENCY", "3");
+    let mut worker = ProcessGuard::spawn("worker", command, bench.home.path());
+    let agent = eventually("a declaration", LONG, async || {
+        let list = bench.run(&["agents", "list", "--output", "json"]).await.exits(0).json();
+        let agent = list["agents"][0].clone();
+        if agent.is_null() {
+            Err(worker.stderr())
+        } else {
+            Ok(agent)
+        }
+    })
+    .await;
+    assert_eq!(
+        (&agent["agent"], &agent["version"]),
+        (&"from-env".into(), &"2.0.0".into())
+    );
+    assert_eq!(
+        (&agent["concurrency"], &agent["capabilities"][0]),
+        (&3.into(), &"a".into())
+    );
+    worker.terminate();
+    assert_eq!(worker.wait(LONG).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_lets_the_running_hop_finish() {
+    let bench = Bench::start().await;
+    let program = "touch \"$HOME/busy\"; while [ ! -e \"$HOME/go\" ]; do sleep 0.05; done; cat";
+    let mut worker = bench.worker("slow", &["--exec", program]).await;
+    bench.run(&["send", "slow", "x", "--id", "kept"]).await.exits(0);
+    busy(&bench).await;
+    worker.terminate();
+    std::fs::write(bench.home.path().join("go"), "").expect("written");
+    assert_eq!(worker.wait(LONG).await.code(), Some(0));
+    let kept = bench
+        .run(&["intents", "get", "kept", "--output", "json"])
+        .await
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&kept["snapshot"]["status"]["state"], &kept["snapshot"]["attempt"]),
+        (&"completed".into(), &1.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once() {
+    let bench = Bench::start().await;
+    let mut worker = bench
+        .worker("stuck", &["--exec", "touch \"$HOME/busy\"; sleep 600"])
+        .await;
+    bench.run(&["send", "stuck", "x"]).await.exits(0);
+    busy(&bench).await;
+    worker.interrupt();
+    eventually("draining", LONG, async || match worker.try_wait() {
+        Some(status) => Err(format!("ended with {status}")),
+        None if worker.stderr().contains("worker draining") => Ok(()),
+        None => Err(worker.stderr()),
+    })
+    .await;
+    worker.interrupt();
+    assert_eq!(worker.wait(LONG).await.code(), Some(130), "{}", worker.stderr());
+}
+
+async fn busy(bench: &Bench) {
+    eventually("a busy worker", LONG, async || {
+        match bench.home.path().join("busy").exists() {
+            true => Ok(()),
+            false => Err("idle".to_owned()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_can_be_set_by_hand() {
+    let bench = Bench::start().await;
+    let set = bench.run(&["route", "set", "code", "2.0.0"]).await.exits(0);
+    set.says(&["code@2.0.0", "waits"]);
+    let list = bench.run(&["route", "list", "--output", "json"]).await.exits(0).json();
+    assert_eq!(
+        (&list["routes"][0]["agent"], &list["routes"][0]["active"]),
+        (&"code".into(), &"2.0.0".into())
+    );
+    let agents = bench.run(&["agents", "list"]).await.exits(0).stdout;
+    assert!(agents.contains("never declared"), "{agents}");
+}

@@ -1,0 +1,119 @@
+//! Judging a run from the ledger and from what the agents left behind.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::{Event, IntentId, Status, next};
+use baton_jetstream::Head;
+use serde::Serialize;
+
+/// What a run came to, counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Intents that were submitted.
+    pub submitted: usize,
+    /// Intents that ended as `completed`.
+    pub completed: usize,
+    /// Intents that did not.
+    pub lost: usize,
+    /// Commits beyond one for a hop.
+    pub duplicate_commits: usize,
+    /// Recorded steps whose effect ran again.
+    pub repeated_steps: usize,
+    /// Records that may not follow the one before, or follow a terminal one.
+    pub illegal_records: usize,
+    /// Workers that were killed.
+    pub kills: usize,
+    /// Hops that were taken over from another holder.
+    pub redeliveries: usize,
+    /// How long it took, from the first submit to the last end.
+    pub seconds: f64,
+}
+
+impl Verdict {
+    /// Whether every intent completed, each hop was committed once, and no recorded step ran twice.
+    pub fn is_good(&self) -> bool {
+        self.lost == 0
+            && self.completed == self.submitted
+            && self.duplicate_commits == 0
+            && self.repeated_steps == 0
+            && self.illegal_records == 0
+    }
+}
+
+/// Judges the histories of all intents, and the lines `intent hop step instance` that the effects left, in order.
+pub fn judge(histories: &[(IntentId, Vec<Head>)], effects: &str) -> Verdict {
+    let mut verdict = Verdict {
+        submitted: histories.len(),
+        ..Verdict::default()
+    };
+    let mut recorded: BTreeMap<String, String> = BTreeMap::new();
+    for (intent, history) in histories {
+        let mut commits: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut status: Option<Status> = None;
+        for head in history {
+            let record = &head.record;
+            let hop_before = record.snapshot.hop - u32::from(record.event == Event::HandedOff);
+            if matches!(record.event, Event::HandedOff | Event::Completed) {
+                *commits.entry(hop_before).or_default() += 1;
+            }
+            if record.event == Event::Claimed {
+                verdict.redeliveries += 1;
+            }
+            if let Some(step) = &record.step {
+                let key = format!("{intent} {} {}", record.snapshot.hop, step.name);
+                if recorded.insert(key, record.by.instance.clone()).is_some() {
+                    verdict.repeated_steps += 1;
+                }
+            }
+            match next(status.as_ref(), &record.event) {
+                Ok(after) if after == record.snapshot.status => {}
+                Ok(_) | Err(_) => verdict.illegal_records += 1,
+            }
+            status = Some(record.snapshot.status.clone());
+        }
+        verdict.duplicate_commits += commits.values().map(|count| count.saturating_sub(1)).sum::<usize>();
+        match status {
+            Some(Status::Completed) => verdict.completed += 1,
+            Some(_) | None => verdict.lost += 1,
+        }
+    }
+    verdict.repeated_steps += repeats(&recorded, effects);
+    verdict
+}
+
+/// Effects that ran after their step had been recorded. One that ran and was not recorded, because its process was
+/// killed in between, may run again: that is what the idempotency key is for.
+fn repeats(recorded: &BTreeMap<String, String>, effects: &str) -> usize {
+    let mut done: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut repeats = 0;
+    for line in effects.lines() {
+        let Some((key, instance)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        let recorded_before = done.entry(key).or_default();
+        if *recorded_before {
+            repeats += 1;
+        }
+        *recorded_before |= recorded.get(key).is_some_and(|by| by == instance);
+    }
+    repeats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_effect_after_its_record_is_a_repeat() {
+        let recorded = BTreeMap::from([("i 2 plan".to_owned(), "code-2".to_owned())]);
+        assert_eq!(repeats(&recorded, "i 2 plan code-1\ni 2 plan code-2\n"), 0);
+        assert_eq!(repeats(&recorded, "i 2 plan code-2\ni 2 plan code-1\n"), 1);
+        assert_eq!(repeats(&recorded, "i 2 plan code-2\ni 2 plan code-2\n"), 1);
+    }
+
+    #[test]
+    fn an_intent_without_records_is_lost() {
+        let verdict = judge(&[("a".parse().expect("id"), Vec::new())], "");
+        assert_eq!((verdict.lost, verdict.is_good()), (1, false));
+    }
+}

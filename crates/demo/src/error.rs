@@ -1,0 +1,43 @@
+//! What can keep the story from being told.
+
+/// What can keep the story from being told. That the story ends badly is no error: the summary says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// The nats-server could not be found or fetched.
+    #[error(transparent)]
+    Find(#[from] baton_embedded::Error),
+    /// The nats-server did not start.
+    #[error("the nats-server did not start")]
+    Server(#[from] baton_embedded::ServerError),
+    /// The mesh refused or did not answer.
+    #[error(transparent)]
+    Mesh(#[from] baton_jetstream::Error),
+    /// An agent could not be built.
+    #[error(transparent)]
+    Agent(#[from] baton_agent::BuildError),
+    /// A process or a file.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A role that the demo has not.
+    #[error("the demo has no agent \"{0}\" (it has research, code and qa)")]
+    NoRole(String),
+    /// Something that should have happened did not.
+    #[error("{0}")]
+    Stuck(String),
+}
+
+impl DemoError {
+    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io {
+            what: what.into(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Telling the story: server, controller, agents, submits, the kill, the end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use baton_embedded::{Finder, ManagedChild, RunningServer, ServerOptions};
+use baton_envelope::{Author, Envelope, Event, IntentId, Json, Role};
+use baton_jetstream::{Events, Head, Mesh, Target, WaitEnd};
+use tokio::time::Instant;
+
+use crate::agents::ROLES;
+use crate::check::{Verdict, judge};
+use crate::error::DemoError;
+
+/// How long the agents may take to be heard of. A cold machine may have to page in its binaries first.
+const START: Duration = Duration::from_secs(60);
+/// How long after the last submit everything must be done: the killed worker's hops wait for the ack wait of 10 s.
+const END: Duration = Duration::from_secs(120);
+
+/// What the story is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many intents.
+    pub intents: usize,
+    /// This program: `EXE controller` and `EXE demo-agent ROLE EFFECTS` are started from it.
+    pub exe: PathBuf,
+    /// Keep the folder with the server's data and the logs.
+    pub keep: bool,
+}
+
+/// The end of the story.
+#[derive(Debug)]
+pub struct Told {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The history of an intent that was taken over from the killed worker, or of any when there was none.
+    pub example: Vec<Head>,
+    /// The folder that was kept.
+    pub folder: Option<PathBuf>,
+}
+
+/// Tells the story; `say` hears what happens.
+///
+/// # Errors
+/// When a part of it could not be started, or what it waits for does not come.
+pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, DemoError> {
+    let binary = Finder::from_process().nats_server(&|line| say(line))?;
+    let folder = tempfile::Builder::new()
+        .prefix("baton-demo-")
+        .tempdir()
+        .map_err(|error| DemoError::io("a temporary folder cannot be made", error))?;
+    let server = RunningServer::start(ServerOptions::new(binary.path, folder.path().join("server")))?;
+    let target = Target {
+        name: "baton demo".to_owned(),
+        ..Target::at(server.url())
+    };
+    let mesh = target.connect().await?;
+    say(&format!(
+        "nats-server at {}, data in {}",
+        server.url(),
+        folder.path().display()
+    ));
+
+    let cast = Cast {
+        exe: &plan.exe,
+        folder: folder.path(),
+        url: server.url(),
+    };
+    let controller = cast.start("controller", &["controller"])?;
+    let effects = folder.path().join("effects.log");
+    let mut agents = Vec::new();
+    for role in ROLES {
+        agents.push((role, cast.agent(role, &effects)?));
+    }
+    wait_for_routes(&mesh).await?;
+    say("controller and agents research → code → qa are up, each a process of its own");
+
+    let mut events = mesh.events(None).await?;
+    let started = Instant::now();
+    let intents = submit(&mesh, plan.intents).await?;
+    say(&format!("{} intents submitted", intents.len()));
+    wait_for_half_done_work(&mut events).await?;
+    let mut kills = 0;
+    for (role, child) in agents.iter_mut().filter(|(role, _)| *role == "code") {
+        let killed = child.pid();
+        child
+            .kill()
+            .map_err(|error| DemoError::io("the agent cannot be killed", error))?;
+        kills += 1;
+        *child = cast.agent(role, &effects)?;
+        let new = child.pid();
+        say(&format!(
+            "code (process {killed}) killed with SIGKILL in the middle of work; process {new} started"
+        ));
+    }
+    let until = Instant::now() + END;
+    for intent in &intents {
+        match mesh
+            .wait(intent, until.saturating_duration_since(Instant::now()))
+            .await?
+        {
+            WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+
+    let mut histories = Vec::new();
+    for intent in intents {
+        let history = mesh.history(&intent, 1).await?;
+        histories.push((intent, history));
+    }
+    let effects = std::fs::read_to_string(&effects).map_err(|error| DemoError::io("effects.log", error))?;
+    let verdict = Verdict {
+        kills,
+        seconds,
+        ..judge(&histories, &effects)
+    };
+    let taken_over = |history: &[Head]| history.iter().any(|head| head.record.event == Event::Claimed);
+    let example = histories
+        .iter()
+        .position(|(_, history)| taken_over(history))
+        .unwrap_or(0);
+    let example = histories
+        .into_iter()
+        .nth(example)
+        .map(|(_, history)| history)
+        .unwrap_or_default();
+    // In this order, so that nobody finds the server gone.
+    drop((agents, controller, events, mesh));
+    drop(server);
+    let folder = (plan.keep || !verdict.is_good()).then(|| folder.keep());
+    Ok(Told {
+        verdict,
+        example,
+        folder,
+    })
+}
+
+/// Who starts the processes of the story.
+struct Cast<'a> {
+    exe: &'a Path,
+    folder: &'a Path,
+    url: String,
+}
+
+impl Cast<'_> {
+    fn agent(&self, role: &str, effects: &Path) -> Result<ManagedChild, DemoError> {
+        self.start(role, &["demo-agent", role, &effects.to_string_lossy()])
+    }
+
+    fn start(&self, name: &str, args: &[&str]) -> Result<ManagedChild, DemoError> {
+        let failed = |error| DemoError::io(format!("{name} cannot be started"), error);
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.folder.join(format!("{name}.log")))
+            .map_err(failed)?;
+        let mut command = Command::new(self.exe);
+        command
+            .args(args)
+            // Only this server counts, whatever the person's environment says of other meshes.
+            .env_remove("BATON_CONTEXT")
+            .env_remove("BATON_NAMESPACE")
+            .env_remove("BATON_CONFIG")
+            .env("BATON_SERVER", &self.url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        ManagedChild::spawn(&mut command).map_err(failed)
+    }
+}
+
+async fn wait_for_routes(mesh: &Mesh) -> Result<(), DemoError> {
+    let until = Instant::now() + START;
+    loop {
+        let known = mesh.all_routes().await.unwrap_or_default();
+        if ROLES
+            .iter()
+            .all(|role| known.iter().any(|route| route.agent.as_str() == *role))
+        {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            let known: Vec<String> = known.iter().map(|route| route.agent.to_string()).collect();
+            let problem = format!("not all agents came up within {START:?} (known: {})", known.join(", "));
+            return Err(DemoError::Stuck(problem));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {
+    let mut intents = Vec::with_capacity(count);
+    for n in 1..=count {
+        let intent = mesh.clock().intent_id();
+        let payload = Json::of(&topic(n)).unwrap_or_default();
+        let to = ROLES[0].parse().map_err(baton_jetstream::Error::from)?;
+        let envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), to, payload);
+        mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
+        intents.push(intent);
+    }
+    Ok(intents)
+}
+
+fn topic(n: usize) -> std::collections::BTreeMap<&'static str, String> {
+    std::collections::BTreeMap::from([("topic", format!("feature {n}"))])
+}
+
+/// Waits until `code` has recorded its second step of some hop: the third is now under way, and others beside it.
+async fn wait_for_half_done_work(events: &mut Events) -> Result<(), DemoError> {
+    let half_done = async {
+        while let Some(live) = events.next().await {
+            if live.record.step.is_some_and(|step| step.name == "write") {
+                return true;
+            }
+        }
+        false
+    };
+    match tokio::time::timeout(START, half_done).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(DemoError::Stuck("agent code did not get to work".to_owned())),
+    }
+}
