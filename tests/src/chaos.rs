@@ -2,7 +2,7 @@
 //! every history must satisfy.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::{fmt, fs};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -178,7 +178,9 @@ impl Running {
 
     /// Tells it to stop and waits for its end.
     pub async fn stop(mut self) -> RunSummary {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).expect("the worker has ended by itself");
+        }
         (&mut self.task).await.expect("the worker's task")
     }
 }
@@ -191,6 +193,12 @@ impl Drop for Running {
 
 /// A handler made of a closure over the envelope.
 pub struct ByEnvelope<F>(F);
+
+impl<F> fmt::Debug for ByEnvelope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByEnvelope").finish_non_exhaustive()
+    }
+}
 
 impl<F, Fut> Handler for ByEnvelope<F>
 where

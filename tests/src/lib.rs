@@ -1,6 +1,5 @@
 //! What the end-to-end tests share: a mesh with a real nats-server, the `baton` binary, agents in and out of process.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "test support: a failure here is a test failure"

@@ -147,7 +147,11 @@ impl Handler for ExecHandler {
                 tokio::join!(read, feed, log)
             }
             ExecMode::Json => {
-                let read = async { exec_json::listen(hop, stdout).await.map(Said::Json) };
+                let read = async {
+                    exec_json::listen(hop, stdout)
+                        .await
+                        .map(|reply| Said::Json(reply.map(Box::new)))
+                };
                 tokio::join!(read, feed, log)
             }
         };
@@ -172,7 +176,7 @@ impl Handler for ExecHandler {
 
 enum Said {
     Plain(Vec<u8>),
-    Json(Option<exec_json::Reply>),
+    Json(Option<Box<exec_json::Reply>>),
 }
 
 fn describe(said: &Said, tail: &str, what: &str) -> String {

@@ -46,7 +46,7 @@ impl Worker {
             return Err(BuildError::NoHandler(builder.name));
         };
         let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
-        mesh.ensure_topology(baton_jetstream::Limits::default()).await?;
+        mesh.ensure_topology(mesh.limits()).await?;
         mesh.follow_routes().await?;
         let puller = Puller::open(
             mesh,

@@ -53,7 +53,7 @@ impl Routing {
     /// Routes a message and settles it with the broker.
     pub(crate) async fn finish(self: Arc<Self>, message: IntakeMessage, _slot: OwnedSemaphorePermit) {
         // Cut off, the message stays unacked and is redelivered.
-        let Some(outcome) = self.kill.run_until_cancelled(self.route(&message)).await else {
+        let Some(outcome) = Box::pin(self.kill.run_until_cancelled(self.route(&message))).await else {
             return;
         };
         let failure = match outcome {

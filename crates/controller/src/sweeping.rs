@@ -37,7 +37,7 @@ impl Sweeping {
                 tokio::time::sleep(wait).await;
                 self.sweeper.sweep().await
             };
-            match self.stops.stop.run_until_cancelled(round).await {
+            match Box::pin(self.stops.stop.run_until_cancelled(round)).await {
                 None => return,
                 Some(Ok(SweepReport {
                     open,

@@ -253,12 +253,12 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
         };
     };
     let found = match status {
-        Status::Pending => at_work(event).or_else(|| match event {
+        Status::Pending => at_work(event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started => Some(Status::InProgress),
             _ => None,
         }),
-        Status::Accepted | Status::InProgress => at_work(event).or_else(|| match event {
+        Status::Accepted | Status::InProgress => at_work(event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started | Event::Step | Event::Progress => Some(Status::InProgress),
             _ => None,

@@ -119,7 +119,8 @@ impl Mesh {
         self.inner.replicas
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    /// The limits of the streams that this connection creates.
+    pub fn limits(&self) -> Limits {
         Limits {
             replicas: self.inner.replicas,
             ..Limits::default()

@@ -51,10 +51,9 @@ impl Mesh {
                 problem,
             });
         }
-        let version = match envelope.pins.get(&envelope.to) {
-            Some(pinned) => pinned.clone(),
-            None => self.resolve(&envelope.to).await?,
-        };
+        // An agent that nobody knows has no stream for the ticket, whatever version the intent is pinned to.
+        let routed = self.resolve(&envelope.to).await?;
+        let version = envelope.pins.get(&envelope.to).cloned().unwrap_or(routed);
         envelope.to_version = Some(version.clone());
         let record = Record::submitted(self.record_id(), now, by, version, envelope);
         let body = Self::encode(&record)?;

@@ -27,7 +27,12 @@ impl From<ServerError> for CliError {
                 Kind::Refused,
                 Some("stop the other one, or choose another folder with --dir".to_owned()),
             ),
-            _ => (Kind::Failed, None),
+            ServerError::Option { .. }
+            | ServerError::Ended { .. }
+            | ServerError::NotReady { .. }
+            | ServerError::NotRunning
+            | ServerError::Io { .. }
+            | _ => (Kind::Failed, None),
         };
         let found = Self::new(kind, Any::new(error));
         match hint {
@@ -44,7 +49,9 @@ impl From<DemoError> for CliError {
             DemoError::Server(error) => error.into(),
             DemoError::Mesh(error) => error.into(),
             DemoError::Agent(error) => error.into(),
-            other => Self::new(Kind::Failed, Any::new(other)),
+            other @ (DemoError::Io { .. } | DemoError::NoRole(_) | DemoError::Stuck(_) | _) => {
+                Self::new(Kind::Failed, Any::new(other))
+            }
         }
     }
 }
@@ -54,7 +61,7 @@ impl From<BenchError> for CliError {
         match error {
             BenchError::Mesh(error) => error.into(),
             BenchError::Agent(error) => error.into(),
-            other => Self::new(Kind::Failed, Any::new(other)),
+            other @ (BenchError::Ended(_) | _) => Self::new(Kind::Failed, Any::new(other)),
         }
     }
 }
