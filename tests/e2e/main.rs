@@ -5,5 +5,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod handoff;
+mod hop;
+mod layers;
 mod nats_cli;
 mod priority;

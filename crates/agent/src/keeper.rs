@@ -25,7 +25,9 @@ pub(crate) async fn keep(delivery: &Delivery, position: Arc<Mutex<Position>>) {
     let show = async {
         tokio::time::sleep(VISIBLE_AFTER).await;
         loop {
-            match position.lock().await.make_visible().await {
+            // Bound first: as the match's own expression the lock would be held as long as the arms run.
+            let shown = position.lock().await.make_visible().await;
+            match shown {
                 Ok(()) => return std::future::pending().await,
                 Err(Lost::Fenced(_)) => return,
                 Err(Lost::Failed(error)) => tracing::warn!(%error, "the holder could not be recorded yet"),
