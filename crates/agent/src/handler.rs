@@ -13,6 +13,9 @@ use crate::outcome::Outcome;
 ///
 /// The future may be dropped at any await: when the worker is told to stop and the grace time is over, or when another
 /// holder has taken the hop. What must not happen twice belongs into [`Hop::step`].
+///
+/// It must not block its thread for long (`tokio::task::spawn_blocking` is for that): the delivery is extended between
+/// its awaits, and one that is not extended for 10 s goes to another worker.
 pub trait Handler: Send + Sync + 'static {
     /// The payload's type; [`Json`](crate::Json) takes it as it is.
     type Input: DeserializeOwned + Send;

@@ -101,7 +101,7 @@ impl Routing {
             Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
         };
         let intent = envelope.intent.clone();
-        match self.submit(envelope).await {
+        match self.mesh.submit(envelope, self.by.clone()).await {
             Ok(Submitted::New { seq }) => {
                 tracing::debug!(%intent, %agent, seq, "routed");
                 Ok(())
@@ -138,13 +138,6 @@ impl Routing {
             }),
             Some(_) | None => Ok(envelope),
         }
-    }
-
-    async fn submit(&self, envelope: Envelope) -> Result<Submitted, Error> {
-        // Also for an envelope that pins a version, which `submit` would not look up: a ticket for an agent without a
-        // work stream could never be written.
-        self.mesh.resolve(&envelope.to).await?;
-        self.mesh.submit(envelope, self.by.clone()).await
     }
 
     /// Rejects a message that has no id of another's in its way.

@@ -211,6 +211,10 @@ impl Puller {
         self.trouble = None;
         if self.roomy {
             for index in 0..self.lanes.len() {
+                // While more urgent work waits, a reserved slot would give this band a share far above its floor.
+                if self.lanes.iter().take(index).any(|lane| lane.hot) {
+                    break;
+                }
                 let missing = self.lanes.get(index).is_some_and(|lane| lane.standing.pull.is_none());
                 let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
                 if missing && free > 0 {
@@ -300,6 +304,10 @@ impl Puller {
             return Ok(None);
         }
         let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
+        if !self.roomy {
+            // Nothing waits at the server for the more urgent bands: they are asked again before this one is.
+            self.lanes.iter_mut().take(index).for_each(|lane| lane.hot = true);
+        }
         // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
         let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
         Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
