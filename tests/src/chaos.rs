@@ -2,10 +2,10 @@
 //! every history must satisfy.
 
 use std::collections::BTreeMap;
-use std::{fmt, fs};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
+use std::{fmt, fs};
 
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome, RunSummary};
 use baton_controller::{Controller, ControllerConfig};

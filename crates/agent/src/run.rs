@@ -305,10 +305,11 @@ impl Shared {
         }
     }
 
-    /// Hands back a ticket that came without a slot. A fresh one is marked as released first, so that its next
-    /// delivery is not taken for a takeover from a dead worker.
+    /// Hands back a ticket that came without a slot. One that was never delivered before is marked as released first,
+    /// so that its next delivery is not taken for a takeover from a dead worker. Should somebody have taken the hop since
+    /// the ticket was authorised, the mark is refused.
     async fn hand_back_unrun(&self, delivery: Delivery) {
-        if let (true, Some(record)) = (is_fresh(delivery.ticket.facts), &delivery.ticket.record)
+        if let (1, Some(record)) = (delivery.ticket.facts.delivered, &delivery.ticket.record)
             && let Some(envelope) = &record.envelope
         {
             let mut position = self.position(envelope, record.snapshot.clone(), delivery.ticket.seq);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_envelope::{Author, Declaration, Extra, ProtocolRange};
-use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, ServiceRegistration};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +29,8 @@ pub struct Worker {
     drain_timeout: Duration,
     /// Held so that the registration lasts as long as the worker.
     _service: Option<ServiceRegistration>,
+    /// Likewise.
+    _routes: RouteFollower,
 }
 
 /// What a run came to.
@@ -47,7 +49,7 @@ impl Worker {
         };
         let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
         mesh.ensure_topology(mesh.limits()).await?;
-        mesh.follow_routes().await?;
+        let routes = mesh.follow_routes().await?;
         let puller = Puller::open(
             mesh,
             &builder.name,
@@ -94,6 +96,7 @@ impl Worker {
             busy: Arc::new(AtomicU32::new(0)),
             drain_timeout: builder.drain_timeout,
             _service: service,
+            _routes: routes,
         };
         mesh.beat(&worker.declaration).await?;
         Ok(worker)

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use baton_envelope::{Author, Role};
-use baton_jetstream::Mesh;
-use tokio::task::{JoinError, JoinHandle};
+use baton_jetstream::{Mesh, RouteFollower};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,15 +41,6 @@ pub(crate) struct Stops {
     pub(crate) kill: CancellationToken,
     /// Every task of the controller.
     pub(crate) tracker: TaskTracker,
-}
-
-/// The task that follows the routes; ends with this value.
-struct Following(JoinHandle<()>);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Controller {
@@ -109,7 +100,7 @@ impl Controller {
 }
 
 /// Makes what every mesh has, and follows the routes.
-async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<Following, Error> {
+async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {
@@ -118,7 +109,7 @@ async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<Following, Er
             mesh.follow_routes().await
         };
         match made.await {
-            Ok(task) => return Ok(Following(task)),
+            Ok(following) => return Ok(following),
             Err(source) if started.elapsed() > START_PATIENCE => {
                 return Err(Error::Prepare {
                     patience: START_PATIENCE,

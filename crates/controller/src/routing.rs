@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Author, BadName, Envelope, IntentId, RawIntent, RawRejection};
+use baton_envelope::{AgentName, Author, BadName, Envelope, HEADER_PROTOCOL, IntentId, RawIntent, RawRejection};
 use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -147,9 +147,10 @@ impl Routing {
             raw.to_envelope(self.mesh.clock().envelope_id(), agent, raw.stored_at)
                 .ok()
         });
-        let chosen = envelope
-            .as_ref()
-            .map_or_else(|| raw.intent_id(), |envelope| envelope.intent.clone());
+        let chosen = match &envelope {
+            Some(envelope) => envelope.intent.clone(),
+            None => named(raw).unwrap_or_else(|| raw.intent_id()),
+        };
         let ids = if chosen == raw.derived_id {
             vec![chosen]
         } else {
@@ -187,6 +188,13 @@ impl Routing {
             None => Asked::Unsupported(rest.to_owned()),
         }
     }
+}
+
+/// The intent that a whole envelope names, also where something else is wrong with it (its deadline, its agent).
+fn named(raw: &RawIntent<'_>) -> Option<IntentId> {
+    raw.header(HEADER_PROTOCOL)?;
+    let envelope = Envelope::decode(raw.body).ok()?;
+    Some(envelope.intent)
 }
 
 /// How long a message is left alone that could not be taken in: longer each time, so that one which never can does

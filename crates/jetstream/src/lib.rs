@@ -40,6 +40,7 @@ pub use mesh::Mesh;
 pub use pull::{Pulled, Puller};
 pub use redrive::{Redrive, Redriven};
 pub use registry::Heartbeats;
+pub use routes::RouteFollower;
 pub use service::ServiceRegistration;
 pub use settle::Settled;
 pub use submit::{Submitted, WaitEnd};

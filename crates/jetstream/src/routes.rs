@@ -38,6 +38,16 @@ impl RouteTable {
     }
 }
 
+/// Keeps the local table of routes in step with the bucket, for as long as it lives.
+#[derive(Debug)]
+pub struct RouteFollower(tokio::task::JoinHandle<()>);
+
+impl Drop for RouteFollower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Mesh {
     /// The version of an agent that takes new work. Looks in the local table first, then in the bucket.
     ///
@@ -148,11 +158,11 @@ impl Mesh {
         }
     }
 
-    /// Follows the routes bucket until the returned task is aborted or the process ends.
+    /// Follows the routes bucket for as long as the returned value lives.
     ///
     /// # Errors
     /// When the bucket is missing.
-    pub async fn follow_routes(&self) -> Result<tokio::task::JoinHandle<()>, Error> {
+    pub async fn follow_routes(&self) -> Result<RouteFollower, Error> {
         let store = self.bucket(self.subjects().routes_bucket()).await?;
         let mesh = self.clone();
         let task = tokio::spawn(async move {
@@ -169,7 +179,7 @@ impl Mesh {
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
         });
-        Ok(task)
+        Ok(RouteFollower(task))
     }
 
     fn learn_route(&self, key: &str, operation: Operation, value: &[u8]) {

@@ -67,7 +67,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     let intent = delivery.ticket.intent.clone();
     assert_eq!(head(&worker, &intent).await.seq, delivery.ticket.seq);
     assert_eq!(worker.history(&intent, 1).await.unwrap().len(), 1);
-    worker.follow_routes().await.unwrap();
+    let _following = worker.follow_routes().await.unwrap();
     assert_eq!(worker.resolve(&research().0).await.unwrap(), research().1);
     delivery.ack().await;
 

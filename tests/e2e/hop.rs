@@ -1,0 +1,161 @@
+//! One hop in one process: steps, notes, faults, panics, and what the ledger says of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RetryPolicy, RunSummary};
+use baton_e2e::TestMesh;
+use baton_jetstream::Error;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// Counts how often its effect ran, and does what the payload says.
+#[derive(Clone, Default)]
+struct Probe {
+    effects: Arc<AtomicU32>,
+}
+
+impl Handler for Probe {
+    type Input = String;
+
+    async fn handle(&self, hop: &mut Hop, how: String) -> Result<Outcome, Fault> {
+        let count = hop.step("count", || async {
+            Ok::<_, Fault>(self.effects.fetch_add(1, Ordering::SeqCst) + 1)
+        });
+        let count: u32 = count.await?;
+        match (how.as_str(), hop.attempt()) {
+            ("note late", _) => {
+                // Longer than the moment after which the holder is shown beside the handler.
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                hop.progress("after a while").await?;
+            }
+            ("panic once", 1) => {
+                let nothing: Option<u32> = None;
+                let _never: u32 = nothing.expect("a bug in the handler");
+            }
+            ("fail once", 1) => return Err(Fault::retry("not yet")),
+            ("fail for good", _) => return Err(Fault::terminal("NO_WAY", "it cannot be done")),
+            (_, _) => {}
+        }
+        Outcome::complete(&count)
+    }
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    worker: JoinHandle<Result<RunSummary, Error>>,
+}
+
+async fn start(mesh: &TestMesh, probe: Probe) -> Running {
+    let retry = RetryPolicy {
+        unit: Duration::from_millis(20),
+        ..RetryPolicy::default()
+    };
+    let builder = Agent::builder("probe", "1.0.0")
+        .expect("names")
+        .handler(probe)
+        .retry(retry);
+    let worker = builder.bind(&mesh.mesh).await.expect("bind");
+    let (stop, stopped) = oneshot::channel();
+    let worker = tokio::spawn(worker.run_until(async move {
+        let _gone = stopped.await;
+    }));
+    Running { stop, worker }
+}
+
+impl Running {
+    async fn end(self) -> RunSummary {
+        self.stop.send(()).expect("running");
+        self.worker.await.expect("no panic").expect("no error")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_was_shown_beside_its_handler_can_still_write() {
+    let mesh = TestMesh::start().await;
+    let running = start(&mesh, Probe::default()).await;
+    let intent = mesh.submit("late", "probe", "note late").await;
+    let head = mesh.until(&intent, "completed", SOON).await;
+    assert_eq!(head.record.snapshot.result, Some(Json::parse("1").expect("json")));
+    assert_eq!(
+        mesh.events_of(&intent).await,
+        ["submitted", "started", "step", "progress", "completed"]
+    );
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_recorded_does_not_run_again_in_a_later_attempt() {
+    let mesh = TestMesh::start().await;
+    let probe = Probe::default();
+    let running = start(&mesh, probe.clone()).await;
+    for how in ["fail once", "panic once"] {
+        let before = probe.effects.load(Ordering::SeqCst);
+        let intent = mesh.submit(&how.replace(' ', "-"), "probe", how).await;
+        let head = mesh.until(&intent, "completed", SOON).await;
+        assert_eq!(head.record.snapshot.attempt, 2, "{how}");
+        assert_eq!(
+            probe.effects.load(Ordering::SeqCst),
+            before + 1,
+            "{how}: the effect ran once"
+        );
+        let events = mesh.events_of(&intent).await;
+        assert_eq!(
+            events,
+            [
+                "submitted",
+                "started",
+                "step",
+                "retry_scheduled",
+                "claimed",
+                "completed"
+            ],
+            "{how}"
+        );
+    }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_fault_ends_the_intent_at_once() {
+    let mesh = TestMesh::start().await;
+    let running = start(&mesh, Probe::default()).await;
+    let intent = mesh.submit("doomed", "probe", "fail for good").await;
+    let head = mesh.until(&intent, "failed", SOON).await;
+    let error = head.record.snapshot.error.expect("an error");
+    assert_eq!((error.code.as_str(), head.record.snapshot.attempt), ("NO_WAY", 1));
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_of_another_type_fails_and_says_so() {
+    let mesh = TestMesh::start().await;
+    let running = start(&mesh, Probe::default()).await;
+    let intent = mesh.submit("odd", "probe", r#"{"not":"a string"}"#).await;
+    let head = mesh.until(&intent, "failed", SOON).await;
+    assert_eq!(head.record.snapshot.error.expect("an error").code, "BAD_PAYLOAD");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_from_before_the_worker_is_run_without_claims() {
+    let mesh = TestMesh::start().await;
+    start(&mesh, Probe::default()).await.end().await;
+    let mut intents = Vec::new();
+    for n in 0..20 {
+        intents.push(mesh.submit(&format!("early-{n}"), "probe", "go").await);
+    }
+    let running = start(&mesh, Probe::default()).await;
+    for intent in &intents {
+        let head = mesh.until(intent, "completed", SOON).await;
+        assert_eq!(head.record.snapshot.attempt, 1);
+        assert_eq!(
+            mesh.events_of(intent).await,
+            ["submitted", "started", "step", "completed"]
+        );
+    }
+    running.end().await;
+}

@@ -1,0 +1,259 @@
+//! The arrows between the crates, and what the sources must not hold. Reads manifests and sources; runs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The folders that hold sources.
+const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
+/// The longest source file, in lines.
+const LONGEST: usize = 600;
+/// The crates that must be found, so that a moved folder does not make these tests look at nothing.
+const CRATES: [&str; 8] = [
+    "agent",
+    "cli",
+    "controller",
+    "demo",
+    "embedded",
+    "envelope",
+    "jetstream",
+    "testkit",
+];
+
+/// A source file: its path below the root, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The text without comments: what a comment names is no dependency.
+    fn code(&self) -> String {
+        let lines = self.text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let lines = lines.map(|line| line.split_once(" // ").map_or(line, |(code, _)| code));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// Every file below `folder` with this ending, build output left out.
+fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
+    let root = root();
+    let (mut open, mut found) = (vec![root.join(folder)], Vec::new());
+    while let Some(folder) = open.pop() {
+        let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let (kind, path) = entry.and_then(|entry| Ok((entry.file_type()?, entry.path())))?;
+            if kind.is_dir() {
+                if path.file_name().is_some_and(|name| name != "target") {
+                    open.push(path);
+                }
+            } else if path.to_string_lossy().ends_with(ending) {
+                let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+                let path = path.strip_prefix(&root)?.display().to_string();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn sources() -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        found.extend(files(folder, ".rs")?);
+    }
+    ensure!(found.len() > 100, "only {} source files were found", found.len());
+    Ok(found)
+}
+
+/// The dependencies of every package of the workspace, those for tests and for builds included, by the package's
+/// folder.
+fn manifests() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut found = BTreeMap::new();
+    for folder in FOLDERS {
+        for Source { path, text } in files(folder, "Cargo.toml")? {
+            let manifest: toml::Table = text.parse().with_context(|| path.clone())?;
+            let package = path.strip_suffix("/Cargo.toml").unwrap_or(&path);
+            let mut names = BTreeSet::new();
+            collect(&manifest, &mut names);
+            found.insert(package.to_owned(), names);
+        }
+    }
+    for name in CRATES {
+        ensure!(
+            found.contains_key(&format!("crates/{name}")),
+            "there is no crates/{name}"
+        );
+    }
+    Ok(found)
+}
+
+/// Collects the keys of every table of dependencies, at any depth (`target."cfg(…)".dependencies`), with the package
+/// that a renamed one stands for.
+fn collect(table: &toml::Table, names: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let Some(inner) = value.as_table() else { continue };
+        if key.ends_with("dependencies") {
+            for (name, how) in inner {
+                let renamed = how.get("package").and_then(toml::Value::as_str);
+                names.insert(renamed.unwrap_or(name).to_owned());
+            }
+        } else {
+            collect(inner, names);
+        }
+    }
+}
+
+/// The dependencies of one crate.
+fn dependencies(name: &str) -> Result<BTreeSet<String>> {
+    let mut manifests = manifests()?;
+    manifests
+        .remove(&format!("crates/{name}"))
+        .with_context(|| format!("there is no crates/{name}"))
+}
+
+/// Fails with every place where the code of `folder` names one of `words`.
+fn names_none_of(folder: &str, words: &[&str]) -> Result<()> {
+    let sources = files(folder, ".rs")?;
+    ensure!(!sources.is_empty(), "{folder} holds no sources");
+    let mut wrong = Vec::new();
+    for source in &sources {
+        let code = source.code();
+        let found = words.iter().filter(|word| code.contains(**word));
+        wrong.extend(found.map(|word| format!("{} names {word}", source.path)));
+    }
+    nothing(wrong)
+}
+
+fn depends_on_none_of(name: &str, packages: &[&str]) -> Result<()> {
+    let dependencies = dependencies(name)?;
+    let found = packages.iter().filter(|package| dependencies.contains(**package));
+    nothing(found.map(|package| format!("{name} depends on {package}")).collect())
+}
+
+fn nothing(wrong: Vec<String>) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", wrong.join("\n"))
+}
+
+#[test]
+fn only_jetstream_and_testkit_depend_on_the_nats_client() -> Result<()> {
+    let mut users: Vec<String> = Vec::new();
+    for (package, dependencies) in manifests()? {
+        if dependencies.contains("async-nats") {
+            users.push(package);
+        }
+    }
+    ensure!(users == ["crates/jetstream", "crates/testkit"], "{users:?}");
+    Ok(())
+}
+
+#[test]
+fn envelope_is_pure() -> Result<()> {
+    let outside = ["tokio", "async-nats", "rand"];
+    depends_on_none_of("envelope", &outside)?;
+    let siblings: Vec<String> = dependencies("envelope")?
+        .into_iter()
+        .filter(|name| name.starts_with("baton-"))
+        .collect();
+    ensure!(siblings.is_empty(), "envelope depends on {siblings:?}");
+    let words = ["SystemTime", "Instant", "std::env", "tokio", "async_nats", "rand::"];
+    names_none_of("crates/envelope/src", &words)
+}
+
+#[test]
+fn agent_and_controller_never_name_each_other() -> Result<()> {
+    depends_on_none_of("agent", &["baton-controller"])?;
+    names_none_of("crates/agent", &["baton_controller"])?;
+    depends_on_none_of("controller", &["baton-agent"])?;
+    names_none_of("crates/controller", &["baton_agent"])
+}
+
+#[test]
+fn jetstream_names_neither_agent_nor_controller() -> Result<()> {
+    depends_on_none_of("jetstream", &["baton-agent", "baton-controller"])?;
+    names_none_of("crates/jetstream", &["baton_agent", "baton_controller"])
+}
+
+#[test]
+fn the_nats_client_is_named_in_jetstream_and_testkit_alone() -> Result<()> {
+    for name in CRATES {
+        if name != "jetstream" && name != "testkit" {
+            names_none_of(&format!("crates/{name}"), &["async_nats"])?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn embedded_knows_nothing_of_the_mesh() -> Result<()> {
+    let siblings: Vec<String> = dependencies("embedded")?
+        .into_iter()
+        .filter(|name| name.starts_with("baton-"))
+        .collect();
+    ensure!(siblings.is_empty(), "embedded depends on {siblings:?}");
+    names_none_of("crates/embedded/src", &["baton_envelope", "baton_jetstream"])
+}
+
+#[test]
+fn testkit_is_in_no_product() -> Result<()> {
+    for Source { path, text } in files("crates", "Cargo.toml")? {
+        let manifest: toml::Table = text.parse()?;
+        let product = manifest.get("dependencies").and_then(toml::Value::as_table);
+        let found = product.is_some_and(|table| table.contains_key("baton-testkit"));
+        ensure!(!found, "{path} has baton-testkit outside of its dev-dependencies");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_source_file_is_longer_than_it_may_be() -> Result<()> {
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        let lines = source.text.lines().count();
+        if lines > LONGEST {
+            wrong.push(format!("{} has {lines} lines, at most {LONGEST}", source.path));
+        }
+    }
+    nothing(wrong)
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_test_is_skipped() -> Result<()> {
+    // Put together, so that this file does not find itself.
+    let words = [
+        concat!("to", "do!("),
+        concat!("un", "implemented!("),
+        concat!("#[ig", "nore"),
+    ];
+    let mut wrong = Vec::new();
+    for source in sources()? {
+        let code = source.code();
+        let found = words.iter().filter(|word| code.contains(**word));
+        wrong.extend(found.map(|word| format!("{} holds {word}", source.path)));
+    }
+    nothing(wrong)
+}
+
+#[test]
+fn no_source_names_a_folder_of_somebodys_machine() -> Result<()> {
+    let words = ["work", "home", "root", "Users"].map(|folder| format!("/{folder}/"));
+    let mut looked_at = sources()?;
+    for folder in FOLDERS {
+        looked_at.extend(files(folder, "Cargo.toml")?);
+    }
+    let mut wrong = Vec::new();
+    for source in looked_at {
+        let found = words.iter().filter(|word| source.text.contains(word.as_str()));
+        wrong.extend(found.map(|word| format!("{} holds {word}", source.path)));
+    }
+    nothing(wrong)
+}
