@@ -221,10 +221,7 @@ async fn a_relay_carries_unknown_fields_constraints_and_history_through() {
     for (index, envelope) in seen.iter().enumerate() {
         assert_eq!(envelope.to.as_str(), relay[index].0);
         assert_eq!(envelope.hop as usize, index + 1);
-        assert_eq!(
-            envelope.previous,
-            index.checked_sub(1).map(|before| seen[before].id.clone())
-        );
+        assert_eq!(envelope.previous, index.checked_sub(1).map(|before| seen[before].id));
         let written = serde_json::to_string(envelope).expect("JSON");
         for kept in [
             r#""acme-ticket":1.50"#,

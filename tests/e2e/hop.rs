@@ -1,12 +1,13 @@
 //! One hop in one process: steps, notes, faults, panics, and what the ledger says of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RetryPolicy, RunSummary};
 use baton_e2e::TestMesh;
-use baton_jetstream::Error;
+use baton_envelope::{Author, Role};
+use baton_jetstream::{Error, Redrive};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,7 @@ const SOON: Duration = Duration::from_secs(15);
 #[derive(Clone, Default)]
 struct Probe {
     effects: Arc<AtomicU32>,
+    mended: Arc<AtomicBool>,
 }
 
 impl Handler for Probe {
@@ -32,11 +34,9 @@ impl Handler for Probe {
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 hop.progress("after a while").await?;
             }
-            ("panic once", 1) => {
-                let nothing: Option<u32> = None;
-                let _never: u32 = nothing.expect("a bug in the handler");
-            }
+            ("panic once", 1) => panic!("a bug in the handler"),
             ("fail once", 1) => return Err(Fault::retry("not yet")),
+            ("fail until redriven", _) if !self.mended.load(Ordering::SeqCst) => return Err(Fault::retry("not yet")),
             ("fail for good", _) => return Err(Fault::terminal("NO_WAY", "it cannot be done")),
             (_, _) => {}
         }
@@ -116,6 +116,24 @@ async fn a_step_that_is_recorded_does_not_run_again_in_a_later_attempt() {
             "{how}"
         );
     }
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_recorded_does_not_run_again_after_a_redrive() {
+    let mesh = TestMesh::start().await;
+    let probe = Probe::default();
+    let running = start(&mesh, probe.clone()).await;
+    let intent = mesh.submit("redriven", "probe", "fail until redriven").await;
+    mesh.until(&intent, "parked", SOON).await;
+    probe.mended.store(true, Ordering::SeqCst);
+    let by = Author::of(Role::Operator, "test");
+    mesh.mesh
+        .redrive(&intent, &Redrive::default(), by)
+        .await
+        .expect("redrive");
+    mesh.until(&intent, "completed", SOON).await;
+    assert_eq!(probe.effects.load(Ordering::SeqCst), 1, "the effect ran once");
     running.end().await;
 }
 

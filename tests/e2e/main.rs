@@ -1,4 +1,11 @@
 //! End to end: real servers, real processes. One binary; a module for each part of the vocabulary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: a failure here is a test failure"
+)]
 
 mod bad_input;
 mod crash;

@@ -122,7 +122,9 @@ impl Shared {
     async fn prepare(&self, delivery: Delivery) -> Option<(Delivery, Ready)> {
         let ticket = &delivery.ticket;
         let fresh = is_fresh(ticket.facts);
-        if let (true, Some(record)) = (fresh, &ticket.record)
+        // A ticket that does not begin its hop, after a redrive for one, finds steps of earlier attempts in the ledger.
+        let begins = ticket.record.as_ref().filter(|record| record.event.begins_hop());
+        if let (true, Some(record)) = (fresh, begins)
             && let Some(envelope) = record.envelope.clone()
         {
             let mut snapshot = record.snapshot.clone();
@@ -212,7 +214,8 @@ impl Shared {
                 Standing::Mine { attempt } => {
                     // Nothing has happened since the ticket was authorised, and nobody is known to have had it: there
                     // is no holder to fence out and no step to load.
-                    let untouched = head.seq == ticket.seq && ticket.facts.delivered == 1;
+                    let untouched =
+                        head.seq == ticket.seq && ticket.facts.delivered == 1 && head.record.event.begins_hop();
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
                         let position = self.position(&envelope, head.record.snapshot, head.seq);
                         let envelope = Arc::new(envelope);
@@ -249,7 +252,6 @@ impl Shared {
                 .envelope
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
-        let id = envelope.id;
         let mut position = self.position(&envelope, head.record.snapshot, head.seq);
         let holder = self.by.instance.clone();
         let epoch = position.snapshot.epoch + 1;
@@ -265,12 +267,13 @@ impl Shared {
             Err(Lost::Failed(error)) => return Err(error),
         }
         position.visible = true;
+        // Steps belong to the hop, not to the envelope: a redrive gives the hop a new one.
         let steps = self
             .mesh
-            .history(&intent, source_seq)
+            .history(&intent, 1)
             .await?
             .into_iter()
-            .filter(|head| head.record.snapshot.envelope == Some(id))
+            .filter(|head| head.record.snapshot.hop == envelope.hop)
             .filter_map(|head| head.record.step.map(|step| (step.name, step.result)))
             .collect();
         Ok(Some(Ready {

@@ -16,6 +16,8 @@ use crate::run::Shared;
 
 /// How often a worker says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often it says so at first, and how many times: a controller that starts at the same moment may miss the first.
+const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How long hops that were told to stop may take to write their release.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
@@ -115,13 +117,18 @@ impl Worker {
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<RunSummary, Error> {
         let tracker = TaskTracker::new();
         let mut summary = RunSummary::default();
-        let mut beats = tokio::time::interval(HEARTBEAT);
+        let (first_pause, mut first_beats) = FIRST_HEARTBEATS;
+        let mut next_beat = tokio::time::Instant::now();
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                _ = beats.tick() => self.beat(false).await,
+                () = tokio::time::sleep_until(next_beat) => {
+                    self.beat(false).await;
+                    first_beats = first_beats.saturating_sub(1);
+                    next_beat += if first_beats > 0 { first_pause } else { HEARTBEAT };
+                }
                 pulled = self.puller.next() => match pulled? {
                     Pulled::Ticket(delivery) => {
                         summary.deliveries += 1;

@@ -6,7 +6,12 @@ use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::ids::EnvelopeId;
 use crate::record::Record;
+use crate::status::Status;
 use crate::timestamp::Timestamp;
+
+/// How long a ticket is left alone whose intent is in a status of a newer protocol version: until a worker that knows
+/// it may have come.
+const UNKNOWN_STATUS: Duration = Duration::from_secs(30);
 
 /// What is known of a delivered ticket without reading the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,10 @@ pub enum Standing {
 /// scheduled retry nothing more is burnt, as those were recorded by a holder that was well.
 pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now: Timestamp) -> Standing {
     let snapshot = &head.snapshot;
+    if let Status::Unknown { .. } = snapshot.status {
+        // What a newer version means by it is not known here: the ticket stays where it is.
+        return Standing::Early { wait: UNKNOWN_STATUS };
+    }
     if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) {
         return Standing::Superseded;
     }

@@ -109,6 +109,11 @@ impl Event {
         }
     }
 
+    /// Whether it begins a hop, so that no step of that hop can have been recorded before.
+    pub fn begins_hop(&self) -> bool {
+        matches!(self, Self::Submitted | Self::HandedOff)
+    }
+
     /// The code, where the event has one.
     pub fn code(&self) -> Option<&str> {
         match self {

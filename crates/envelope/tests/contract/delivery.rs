@@ -34,6 +34,7 @@ proptest! {
     #[test]
     fn a_head_that_no_agent_may_work_on_supersedes_every_ticket(mut head in any_record(), facts in any_facts(), now in any_time()) {
         prop_assume!(!head.snapshot.status.is_workable());
+        prop_assume!(!matches!(head.snapshot.status, Status::Unknown { .. }));
         head.snapshot.envelope = Some(envelope_id(1));
         prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, now), Standing::Superseded);
     }
@@ -41,9 +42,18 @@ proptest! {
     #[test]
     fn a_head_that_names_another_envelope_supersedes_the_ticket(mut head in any_record(), ticket in any_envelope_id(), facts in any_facts(), now in any_time()) {
         prop_assume!(head.snapshot.envelope != Some(ticket));
+        prop_assume!(!matches!(head.snapshot.status, Status::Unknown { .. }));
         prop_assert_eq!(on_delivery(&head, ticket, facts, now), Standing::Superseded);
         head.snapshot.envelope = None;
         prop_assert_eq!(on_delivery(&head, ticket, facts, now), Standing::Superseded);
+    }
+
+    #[test]
+    fn a_ticket_under_a_status_of_a_newer_version_is_left_alone(mut head in any_record(), facts in any_facts(), now in any_time()) {
+        head.snapshot.status = Status::Unknown { name: "hibernating".to_owned() };
+        head.snapshot.envelope = Some(envelope_id(1));
+        let left = matches!(on_delivery(&head, envelope_id(1), facts, now), Standing::Early { .. });
+        prop_assert!(left);
     }
 
     #[test]
