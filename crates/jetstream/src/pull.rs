@@ -27,6 +27,8 @@ const FLOOR: u64 = 8;
 const STANDING: Duration = Duration::from_secs(30);
 /// How long a bulk pull waits at the server once there is nothing more.
 const BULK: Duration = Duration::from_millis(100);
+/// How long until the work stream is read again when it could not be.
+const LEARN_PAUSE: Duration = Duration::from_secs(1);
 /// How much longer this side waits for the server's word that a pull is over.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -56,6 +58,8 @@ pub struct Puller {
     fresh_after: u64,
     stopped: bool,
     trouble: Option<Instant>,
+    /// When to read the work stream's last sequence again, after a reconnect.
+    learn_at: Option<Instant>,
 }
 
 /// One band and its pulls.
@@ -125,6 +129,7 @@ impl Puller {
             fresh_after: u64::MAX,
             stopped: false,
             trouble: None,
+            learn_at: None,
         };
         // The client tells of its first connection a moment after it is made; taken for a reconnect, that would void the
         // first pulls.
@@ -172,9 +177,12 @@ impl Puller {
     /// When the server refuses to serve this agent version at all.
     pub async fn next(&mut self) -> Result<Pulled, Error> {
         loop {
+            if self.learn_at.is_some_and(|at| at <= Instant::now()) {
+                self.learn_again().await;
+            }
             self.refill().await?;
             let wake_at = self.lanes.iter().flat_map(Lane::pulls).map(|pull| pull.over_at).min();
-            let wake_at = [wake_at, self.trouble].into_iter().flatten().min();
+            let wake_at = [wake_at, self.trouble, self.learn_at].into_iter().flatten().min();
             let wants_slot = !self.stopped && self.trouble.is_none() && self.could_pull_with_a_slot();
             let slots = Arc::clone(&self.slots);
             tokio::select! {
@@ -264,8 +272,8 @@ impl Puller {
             return Ok(());
         };
         let (body, wait) = match kind {
-            // `no_wait` makes the server count what is pending, message by message: with thousands of tickets queued
-            // that took most of its time. So a bulk pull waits for a moment instead, where slots can be spared.
+            // Where slots can be spared, a bulk pull waits at the server for a moment, instead of a request and an
+            // answer for each look at a band that fills slowly.
             Kind::Bulk if self.roomy => (format!("{{\"batch\":{batch},\"expires\":{}}}", BULK.as_nanos()), BULK),
             Kind::Bulk => (format!("{{\"batch\":{batch},\"no_wait\":true}}"), Duration::ZERO),
             Kind::Standing | Kind::Unreserved => (
@@ -283,12 +291,14 @@ impl Puller {
             Kind::Bulk => &mut lane.bulk,
             Kind::Standing | Kind::Unreserved => &mut lane.standing,
         };
-        source.pull = Some(pull);
         self.mesh
             .client()
             .publish_with_reply(lane.next_subject.clone(), format!("{}.{id}", source.inbox), body.into())
             .await
-            .map_err(|error| Error::api("pull", error))
+            .map_err(|error| Error::api("pull", error))?;
+        // Only now: should this future be dropped while it waits, a pull that never left would keep its band unasked.
+        source.pull = Some(pull);
+        Ok(())
     }
 
     async fn receive(&mut self, index: usize, kind: Kind, message: &Message) -> Result<Option<Delivery>, Error> {
@@ -340,8 +350,16 @@ impl Puller {
         for lane in &mut self.lanes {
             (lane.standing.pull, lane.bulk.pull, lane.hot) = (None, None, true);
         }
-        if let Err(error) = self.learn_watermark().await {
-            tracing::warn!(%error, "work stream cannot be read yet: every ticket is checked against the ledger");
+        self.learn_again().await;
+    }
+
+    /// Until the work stream could be read, every ticket is checked against the ledger.
+    async fn learn_again(&mut self) {
+        // The next try is set before this one, which may be dropped while it waits.
+        self.learn_at = Some(Instant::now() + LEARN_PAUSE);
+        match self.learn_watermark().await {
+            Ok(()) => self.learn_at = None,
+            Err(error) => tracing::warn!(%error, "the work stream cannot be read yet, trying again"),
         }
     }
 
