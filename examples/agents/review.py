@@ -4,6 +4,8 @@
     baton worker --agent review --version 1.0.0 --json --exec 'python3 examples/agents/review.py'
     nats pub mesh.intent.review '{"title": "otters", "text": "They play."}'
 
+A text of more than 500 words is handed to an agent `editor`: start one too, or such work is parked.
+
 It reads one JSON object, writes JSON lines, and ends with one that has `outcome`. A step that is
 recorded comes back in `steps` when the worker died in between: it is not done again.
 """

@@ -177,3 +177,31 @@ async fn a_backlog_from_before_the_worker_is_run_without_claims() {
     }
     running.end().await;
 }
+
+/// Hands off to itself until it has had enough.
+struct Countdown;
+
+impl Handler for Countdown {
+    type Input = u32;
+
+    async fn handle(&self, _hop: &mut Hop, left: u32) -> Result<Outcome, Fault> {
+        if left == 0 {
+            Outcome::complete(&"done")
+        } else {
+            Outcome::hand_off("countdown", &(left - 1))
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_may_hand_off_to_itself() {
+    let mesh = TestMesh::start().await;
+    let builder = Agent::builder("countdown", "1.0.0").expect("names").handler(Countdown);
+    let worker = builder.bind(&mesh.mesh).await.expect("bind");
+    let worker = tokio::spawn(worker.run_until(std::future::pending()));
+    let intent = mesh.submit("count", "countdown", "7").await;
+    // Well below the ack wait: no ticket was taken for a repeat of the hop before it.
+    let head = mesh.until(&intent, "completed", Duration::from_secs(5)).await;
+    assert_eq!((head.record.snapshot.hop, head.record.snapshot.attempt), (8, 1));
+    worker.abort();
+}

@@ -13,6 +13,9 @@ use crate::run::{Ended, Shared};
 /// How long a hop waits whose outcome the ledger did not take; its steps are recorded, so the rest is done again.
 const UNWRITTEN: Duration = Duration::from_secs(5);
 
+/// How many characters of an error's text are kept.
+const LONGEST_MESSAGE: usize = 8_000;
+
 /// What is to be written for an outcome.
 enum Act {
     /// Ends the hop: settle it and ack.
@@ -44,7 +47,17 @@ impl Shared {
                 Err(lost) => self.lost(delivery, lost).await,
             },
             Act::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
-            Act::Later => delivery.hand_back(UNWRITTEN).await,
+            Act::Later => {
+                // The trouble is the server's: the next delivery must not take it for the silent death of a worker.
+                match at
+                    .release("the ledger or the routes could not be read or written")
+                    .await
+                {
+                    Ok(()) | Err(Lost::Fenced(_)) => {}
+                    Err(Lost::Failed(error)) => tracing::debug!(%error, "a release could not be recorded"),
+                }
+                delivery.hand_back(UNWRITTEN).await;
+            }
         }
     }
 
@@ -71,6 +84,10 @@ impl Shared {
 
     /// Writes what a committed record implies. Only then may the ticket go.
     async fn settle(&self, delivery: Delivery, record: &Record, seq: u64) {
+        if let Some(error) = &record.error {
+            let (intent, status) = (&record.intent, &record.snapshot.status);
+            tracing::warn!(%intent, %status, "the hop ended badly: {}", error.message);
+        }
         match self.mesh.settle(record, seq).await {
             Ok(_) => delivery.ack().await,
             // Committed but not settled: the next delivery of this ticket sees the head and settles.
@@ -83,6 +100,11 @@ impl Shared {
 
     async fn schedule(&self, delivery: Delivery, at: &mut Position, delay: Duration, error: ErrorInfo) {
         let wake_at = self.mesh.now().plus(delay);
+        let attempt = at.snapshot.attempt;
+        tracing::warn!(
+            intent = %delivery.ticket.intent, code = error.code, attempt, of = self.retry.max_attempts,
+            "attempt failed, the next one in {:.1} s: {}", delay.as_secs_f64(), error.message
+        );
         let scheduled = at.append(Event::RetryScheduled, |mut record| {
             record.snapshot.attempt += 1;
             record.snapshot.epoch += 1;
@@ -101,7 +123,7 @@ impl Shared {
         let intent = delivery.ticket.intent.clone();
         match lost {
             // Someone else holds the hop. Acks are not fenced: acking here would take the ticket from under the other.
-            Lost::Fenced(head) if head.record.snapshot.status.is_workable() => {
+            Lost::Fenced(head) if head.record.snapshot.status.may_have_a_ticket() => {
                 tracing::info!(%intent, seq = head.seq, "commit refused: another holder has the hop, result dropped");
             }
             Lost::Fenced(head) => {
@@ -194,7 +216,9 @@ impl Shared {
     }
 
     fn act_on_fault(&self, at: &Position, fault: Fault) -> Act {
-        let error = ErrorInfo::new(fault.code, fault.message);
+        // It is written twice in the record, and must never be what makes a record too large.
+        let message: String = fault.message.chars().take(LONGEST_MESSAGE).collect();
+        let error = ErrorInfo::new(fault.code, message);
         match fault.kind {
             FaultKind::Fenced => Act::Nothing,
             FaultKind::Unwritten => Act::Later,

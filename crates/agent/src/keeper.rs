@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_jetstream::{ACK_WAIT, Delivery};
+use baton_jetstream::{ACK_WAIT, Delivery, Extender};
 use tokio::sync::Mutex;
 
 use crate::position::{Lost, Position};
@@ -11,17 +11,20 @@ use crate::position::{Lost, Position};
 /// A hop that runs longer than this is shown in the ledger with its holder. Shorter ones cost no extra write.
 const VISIBLE_AFTER: Duration = Duration::from_millis(200);
 
+/// Tells the broker that the work goes on, until it is dropped.
+pub(crate) async fn extend(extender: &Extender) {
+    // A third of the wait, so that two lost extensions do not cost the delivery.
+    let pause = ACK_WAIT / 3;
+    loop {
+        tokio::time::sleep(pause).await;
+        extender.extend().await;
+    }
+}
+
 /// Keeps a hop until it is dropped. Returns only when the hop turns out to be another's.
 pub(crate) async fn keep(delivery: &Delivery, position: Arc<Mutex<Position>>) {
-    let extend = async {
-        // A third of the wait, so that two lost extensions do not cost the delivery.
-        let mut ticks = tokio::time::interval(ACK_WAIT / 3);
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            delivery.extend().await;
-        }
-    };
+    let extender = delivery.extender();
+    let extend = extend(&extender);
     let show = async {
         tokio::time::sleep(VISIBLE_AFTER).await;
         loop {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, Json, Standing, is_fresh, on_delivery,
+    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, IntentId, Json, Standing, is_fresh,
+    on_delivery,
 };
-use baton_jetstream::{Delivery, Error, Head, Mesh, Written};
+use baton_jetstream::{Delivery, Error, Head, Mesh, Ticket, Written};
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
 use crate::hop::Hop;
-use crate::keeper::keep;
+use crate::keeper::{extend, keep};
 use crate::outcome::Outcome;
 use crate::position::{Lost, Position};
 use crate::retry::RetryPolicy;
@@ -34,8 +35,8 @@ pub(crate) struct Shared {
     pub(crate) retry: RetryPolicy,
     /// Cancelled when the grace time is over: hops that still run are handed back.
     pub(crate) abort: CancellationToken,
-    /// The envelopes that this process is at work on; a second delivery of one of them is not run beside the first.
-    pub(crate) active: std::sync::Mutex<HashSet<EnvelopeId>>,
+    /// What this process is at work on; a second delivery of the same work is not run beside the first.
+    pub(crate) active: std::sync::Mutex<HashSet<Work>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -67,23 +68,26 @@ struct Ready {
 impl Shared {
     /// Takes one delivery to its end.
     pub(crate) async fn take(self: Arc<Self>, delivery: Delivery) {
+        let Some(_active) = Active::enter(&self.active, &delivery.ticket) else {
+            // The run that is going on acks for both: acks name the ticket, not the delivery.
+            tracing::debug!(intent = %delivery.ticket.intent, "delivered again while it runs here");
+            return;
+        };
         if !delivery.has_slot() {
             return self.hand_back_unrun(delivery).await;
         }
         let Some((delivery, ready)) = self.prepare(delivery).await else {
             return;
         };
-        let id = ready.envelope.id;
-        if !self.enter(id) {
-            // The run that is going on acks for both: acks name the ticket, not the delivery.
-            tracing::debug!(intent = %ready.envelope.intent, "delivered again while it runs here");
-            return;
-        }
         let position = Arc::new(Mutex::new(ready.position));
         let ended = self.run(&delivery, &position, &ready.envelope, ready.steps).await;
         let position = &mut *position.lock().await;
-        self.commit(delivery, position, &ready.envelope, ended).await;
-        self.leave(id);
+        let extender = delivery.extender();
+        tokio::select! {
+            biased;
+            () = self.commit(delivery, position, &ready.envelope, ended) => {}
+            () = extend(&extender) => {}
+        }
     }
 
     async fn run(
@@ -151,7 +155,6 @@ impl Shared {
                 delivery.hand_back(delay).await;
                 None
             }
-            Ok(Examined::Drop) => None,
             Err(error) => {
                 tracing::warn!(%error, intent = %delivery.ticket.intent, "the ticket cannot be checked now");
                 delivery.hand_back(LATER).await;
@@ -163,9 +166,6 @@ impl Shared {
     /// Reads the head and decides what the ticket is worth.
     async fn examine(&self, delivery: &Delivery) -> Result<Examined, Error> {
         let ticket = &delivery.ticket;
-        if self.is_active(delivery) {
-            return Ok(Examined::Drop);
-        }
         loop {
             let Some(head) = self.mesh.head(&ticket.intent).await? else {
                 tracing::error!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
@@ -176,7 +176,10 @@ impl Shared {
             }
             let id = match &ticket.record {
                 Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),
-                None => head.record.snapshot.envelope,
+                None => {
+                    let source = self.mesh.record_at(&ticket.intent, ticket.seq).await?;
+                    source.record.envelope.map(|envelope| envelope.id)
+                }
             };
             let Some(id) = id else { return Ok(Examined::Settled) };
             let now = self.mesh.now();
@@ -268,10 +271,18 @@ impl Shared {
         }
         position.visible = true;
         // Steps belong to the hop, not to the envelope: a redrive gives the hop a new one.
-        let steps = self
-            .mesh
-            .history(&intent, 1)
-            .await?
+        let history = match self.mesh.history_through(&intent, position.seq).await {
+            Ok(history) => history,
+            Err(error) => {
+                // The trouble is the server's: it must not count as the death of this holder.
+                match position.release("the history could not be read").await {
+                    Ok(()) | Err(Lost::Fenced(_)) => {}
+                    Err(Lost::Failed(lost)) => tracing::debug!(error = %lost, "a release could not be recorded"),
+                }
+                return Err(error);
+            }
+        };
+        let steps = history
             .into_iter()
             .filter(|head| head.record.snapshot.hop == envelope.hop)
             .filter_map(|head| head.record.step.map(|step| (step.name, step.result)))
@@ -328,25 +339,36 @@ impl Shared {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Position::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
     }
+}
 
-    fn is_active(&self, delivery: &Delivery) -> bool {
-        let envelope = delivery
-            .ticket
-            .record
-            .as_ref()
-            .and_then(|record| record.envelope.as_ref());
-        let Some(envelope) = envelope else { return false };
-        self.active.lock().is_ok_and(|active| active.contains(&envelope.id))
+/// One hop's work: by its envelope, since an agent that hands off to itself has two hops of one intent for a moment.
+pub(crate) type Work = (IntentId, Option<EnvelopeId>);
+
+/// Work that this process is at, for as long as this lives; a panic ends it too.
+struct Active<'a> {
+    all: &'a std::sync::Mutex<HashSet<Work>>,
+    work: Work,
+}
+
+impl<'a> Active<'a> {
+    fn enter(all: &'a std::sync::Mutex<HashSet<Work>>, ticket: &Ticket) -> Option<Self> {
+        let record = ticket.record.as_ref();
+        let envelope = record
+            .and_then(|record| record.envelope.as_ref())
+            .map(|envelope| envelope.id);
+        let work = (ticket.intent.clone(), envelope);
+        let mut active = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Lazily: a value that is made and dropped would take the other one out of the set.
+        active.insert(work.clone()).then(|| Self { all, work })
     }
+}
 
-    fn enter(&self, id: EnvelopeId) -> bool {
-        self.active.lock().is_ok_and(|mut active| active.insert(id))
-    }
-
-    fn leave(&self, id: EnvelopeId) {
-        if let Ok(mut active) = self.active.lock() {
-            active.remove(&id);
-        }
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(&self.work);
     }
 }
 
@@ -357,8 +379,6 @@ enum Examined {
     Settled,
     /// Not now.
     Wait(Duration),
-    /// It runs here already.
-    Drop,
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -18,6 +18,10 @@ use crate::run::Shared;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often it says so at first, and how many times: a controller that starts at the same moment may miss the first.
 const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
+/// How long the last messages of a worker may take to leave it.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+/// How long a heartbeat may take to leave.
+const BEAT_TIME: Duration = Duration::from_secs(1);
 /// How long hops that were told to stop may take to write their release.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
@@ -157,7 +161,9 @@ impl Worker {
 
     async fn drain(mut self, tracker: &TaskTracker) -> usize {
         // Tickets that were on their way here come without a slot now, and are handed back.
-        self.puller.stop().await;
+        if tokio::time::timeout(FLUSH_TIME, self.puller.stop()).await.is_err() {
+            tracing::warn!("open pulls could not be withdrawn in time");
+        }
         while let Some(delivery) = self.puller.leftover().await {
             self.spawn(tracker, delivery);
         }
@@ -178,8 +184,11 @@ impl Worker {
             }
         }
         // Acks are fire-and-forget: a process that ends without a flush loses them.
-        if let Err(error) = self.shared.mesh.flush().await {
-            tracing::warn!(%error, "the last acknowledgements may be lost");
+        // Without a server there is no answer to a flush: then the tickets are delivered again, and settled.
+        match tokio::time::timeout(FLUSH_TIME, self.shared.mesh.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last acknowledgements may be lost"),
+            Err(_) => tracing::warn!("no server takes the last acknowledgements; their tickets come again"),
         }
         handed_back
     }
@@ -188,8 +197,11 @@ impl Worker {
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
         self.declaration.at = self.shared.mesh.now();
-        if let Err(error) = self.shared.mesh.beat(&self.declaration).await {
-            tracing::debug!(%error, "a heartbeat could not be sent");
+        // While the server is away a publish may wait for room; a heartbeat is not worth that.
+        match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a heartbeat could not be sent"),
+            Err(_) => tracing::debug!("a heartbeat could not be sent in time"),
         }
     }
 }

@@ -72,8 +72,9 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
         return Standing::Early { wait };
     }
     let given_back = matches!(head.event, Event::Released | Event::RetryScheduled);
-    let taken_before = snapshot.holder.is_some() || facts.delivered > 1;
-    let burnt = u32::from(taken_before && !given_back);
+    // Only the broker's own count says that a holder of this very ticket went silent. A holder in the ledger may be well,
+    // and this a second ticket for its hop: the claim fences it out, and must not count as its death too.
+    let burnt = u32::from(facts.delivered > 1 && !given_back);
     Standing::Mine {
         attempt: snapshot.attempt.saturating_add(burnt),
     }

@@ -84,7 +84,8 @@ fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], error: &serde_j
         value: Some(excerpt(bytes)),
         problem: error.to_string(),
     };
-    if !error.is_data() {
+    // A number that no float can hold counts as a fault of syntax, but the document is whole and its place is known.
+    if !error.is_data() && !error.to_string().starts_with("number out of range") {
         return whole();
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);

@@ -276,6 +276,10 @@ impl Record {
                 extra: Extra::new(),
             });
         }
+        if let Some(last) = snapshot.path.last_mut().filter(|last| last.agent == envelope.to) {
+            // The same hop again, perhaps in another version: a later return to this agent goes to that one.
+            last.version = version.clone();
+        }
         snapshot.agent = Some(envelope.to.clone());
         snapshot.version = Some(version);
         snapshot.hop = envelope.hop;

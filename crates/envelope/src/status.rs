@@ -134,6 +134,11 @@ impl Status {
         }
     }
 
+    /// Whether a ticket may belong to this status; one of a newer version is not known well enough to say no.
+    pub fn may_have_a_ticket(&self) -> bool {
+        self.is_workable() || matches!(self, Self::Unknown { .. })
+    }
+
     /// Whether a ticket for an agent belongs to this status.
     pub fn is_workable(&self) -> bool {
         matches!(self, Self::Pending | Self::Accepted | Self::InProgress)

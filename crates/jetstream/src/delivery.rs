@@ -82,9 +82,12 @@ impl Delivery {
         self.send(Bytes::from_static(b"+ACK")).await;
     }
 
-    /// Tells the broker that the work goes on.
-    pub async fn extend(&self) {
-        self.send(Bytes::from_static(b"+WPI")).await;
+    /// What extends this delivery, also while it is being settled.
+    pub fn extender(&self) -> Extender {
+        Extender {
+            mesh: self.mesh.clone(),
+            reply: self.reply.clone(),
+        }
     }
 
     /// Hands the ticket back, to be delivered again after a delay.
@@ -101,6 +104,27 @@ impl Delivery {
         // Fire and forget: a lost ack means one more delivery, which the ledger settles.
         if let Err(error) = self.mesh.client().publish(self.reply.clone(), body).await {
             tracing::debug!(%error, "an acknowledgement could not be sent");
+        }
+    }
+}
+
+/// Extends a delivery.
+#[derive(Debug)]
+pub struct Extender {
+    mesh: Mesh,
+    reply: String,
+}
+
+impl Extender {
+    /// Tells the broker that the work goes on.
+    pub async fn extend(&self) {
+        if let Err(error) = self
+            .mesh
+            .client()
+            .publish(self.reply.clone(), Bytes::from_static(b"+WPI"))
+            .await
+        {
+            tracing::debug!(%error, "a delivery could not be extended");
         }
     }
 }

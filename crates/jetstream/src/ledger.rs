@@ -17,6 +17,8 @@ use crate::mesh::Mesh;
 /// server that restarts on a large store takes longer.
 const PURSUIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often a replica that lags is asked again, a pause apart.
+const LAG_TRIES: usize = 100;
 
 /// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers; a record
 /// that can be committed while its ticket can never be written would leave its intent without work for ever.
@@ -81,7 +83,7 @@ impl Mesh {
             match self.head(&record.intent).await {
                 Ok(Some(head)) if head.record.id == record.id => return Ok(Written::Stored { seq: head.seq }),
                 Ok(Some(head)) if head.seq > expected => {
-                    if unknown_before && let Some(seq) = self.find(record, expected).await? {
+                    if unknown_before && let Some(seq) = self.find(record, head.seq).await? {
                         return Ok(Written::Stored { seq });
                     }
                     return Ok(Written::Superseded(Box::new(head)));
@@ -89,6 +91,7 @@ impl Mesh {
                 // The head is where it was (or not there): a conflict in flight that came to nothing, or a publish
                 // that never arrived.
                 Ok(_) => {}
+                Err(error @ Error::Decode(_)) => return Err(error),
                 Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
             }
             if started.elapsed() > PURSUIT {
@@ -149,6 +152,24 @@ impl Mesh {
         Ok(found)
     }
 
+    /// All records of an intent, up to one that is known to stand at `through`. Any replica may answer, and replicas apply
+    /// records in order: one that does not have that record yet lags, and is asked again.
+    ///
+    /// # Errors
+    /// When no replica has it within a few seconds, or as [`Mesh::history`].
+    pub async fn history_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Head>, Error> {
+        for _ in 0..LAG_TRIES {
+            let found = self.history(intent, 1).await?;
+            if found.last().is_some_and(|head| head.seq >= through) {
+                return Ok(found);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(Error::NoAnswer {
+            what: format!("the history of {intent} up to {through}"),
+        })
+    }
+
     /// One record by its sequence.
     ///
     /// # Errors
@@ -168,9 +189,9 @@ impl Mesh {
         }
     }
 
-    async fn find(&self, record: &Record, after: u64) -> Result<Option<u64>, Error> {
+    async fn find(&self, record: &Record, through: u64) -> Result<Option<u64>, Error> {
         let id: RecordId = record.id;
-        let records = self.history(&record.intent, after + 1).await?;
+        let records = self.history_through(&record.intent, through).await?;
         Ok(records
             .into_iter()
             .find(|head| head.record.id == id)

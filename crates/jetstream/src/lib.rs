@@ -29,7 +29,7 @@ mod topology;
 
 pub use clock::{Clock, SystemClock};
 pub use connect::Target;
-pub use delivery::{Delivery, Ticket};
+pub use delivery::{Delivery, Extender, Ticket};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal};
 pub use events::{Events, LiveRecord};

@@ -62,7 +62,10 @@ impl Mesh {
         };
         let version = match &how.version {
             Some(version) => version.clone(),
-            None => self.resolve(agent).await?,
+            None => match last.pins.get(agent) {
+                Some(pinned) => pinned.clone(),
+                None => self.resolve(agent).await?,
+            },
         };
         // A new envelope id: the old ticket's id is still in the server's duplicate window.
         let mut envelope = last.again(self.clock().envelope_id());

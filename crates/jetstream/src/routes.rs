@@ -1,6 +1,7 @@
 //! Which version of an agent takes new work: a local table that follows the routes bucket.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use async_nats::jetstream::kv::{Operation, Store};
@@ -18,10 +19,15 @@ const SET_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteTable {
     routes: Arc<RwLock<HashMap<AgentName, Route>>>,
+    /// How many follow the bucket. With none the table would age unseen, and the bucket is read instead.
+    followers: Arc<AtomicUsize>,
 }
 
 impl RouteTable {
     fn get(&self, agent: &AgentName) -> Option<Route> {
+        if self.followers.load(Ordering::Acquire) == 0 {
+            return None;
+        }
         self.routes.read().ok()?.get(agent).cloned()
     }
 
@@ -40,11 +46,19 @@ impl RouteTable {
 
 /// Keeps the local table of routes in step with the bucket, for as long as it lives.
 #[derive(Debug)]
-pub struct RouteFollower(tokio::task::JoinHandle<()>);
+pub struct RouteFollower {
+    task: tokio::task::JoinHandle<()>,
+    table: RouteTable,
+}
 
 impl Drop for RouteFollower {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        if self.table.followers.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Ok(mut routes) = self.table.routes.write()
+        {
+            routes.clear();
+        }
     }
 }
 
@@ -58,7 +72,6 @@ impl Mesh {
             return Ok(route.active);
         }
         if let Some((route, _)) = self.route(agent).await? {
-            self.routes().put(route.clone());
             return Ok(route.active);
         }
         let known = self
@@ -179,7 +192,9 @@ impl Mesh {
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
         });
-        Ok(RouteFollower(task))
+        let table = self.routes().clone();
+        table.followers.fetch_add(1, Ordering::AcqRel);
+        Ok(RouteFollower { task, table })
     }
 
     fn learn_route(&self, key: &str, operation: Operation, value: &[u8]) {

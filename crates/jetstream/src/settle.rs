@@ -12,10 +12,15 @@ use crate::api::Published;
 use crate::error::Error;
 use crate::ledger::Head;
 use crate::mesh::Mesh;
+use crate::topology::DUPLICATE_WINDOW;
 
 /// How long one settling pursues a ticket whose outcome is unknown; after that the delivery is left unacked, and its
 /// redelivery settles again.
 const PURSUIT: Duration = Duration::from_secs(30);
+
+/// How long before the end of the server's duplicate window a repeated ticket counts as late already: the clocks of a
+/// writer and of the server differ, and a publish may be pursued for a while.
+const WINDOW_MARGIN: Duration = Duration::from_secs(45);
 
 /// What settling did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +49,10 @@ impl Mesh {
             self.answer(record).await;
             return Ok(Settled::Nothing);
         }
-        self.write_ticket(record, body, seq, None).await?;
+        // Past the window the server no longer knows the message id: a repeat would stand beside the first ticket, so it
+        // is marked, and whoever takes it reads the ledger.
+        let is_late = self.now().since(record.at) > DUPLICATE_WINDOW.saturating_sub(WINDOW_MARGIN);
+        self.write_ticket(record, body, seq, is_late.then_some(seq)).await?;
         Ok(Settled::Ticket)
     }
 
@@ -72,6 +80,7 @@ impl Mesh {
         let subject = self.subjects().work(&envelope.to, version, envelope.priority);
         let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(20);
+        let mut full = None;
         loop {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER_INTENT, record.intent.as_str());
@@ -91,13 +100,13 @@ impl Mesh {
                 Published::WrongSequence | Published::Unknown => {}
                 Published::Refused(refusal) if refusal.is_full() => {
                     tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
+                    full = Some(refusal);
                 }
                 Published::Refused(refusal) => return Err(refusal.into()),
             }
             if started.elapsed() > PURSUIT {
-                return Err(Error::NoAnswer {
-                    what: format!("writing the ticket of {} to {subject}", record.intent),
-                });
+                let what = format!("writing the ticket of {} to {subject}", record.intent);
+                return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));

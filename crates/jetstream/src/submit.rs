@@ -88,7 +88,7 @@ impl Mesh {
     }
 
     async fn compare(&self, record: &Record, head: Box<Head>) -> Result<Submitted, Error> {
-        let first = self.history(&record.intent, 1).await?.into_iter().next();
+        let first = self.history_through(&record.intent, head.seq).await?.into_iter().next();
         let same = match (
             first.as_ref().and_then(|first| first.record.envelope.as_ref()),
             &record.envelope,
@@ -112,7 +112,15 @@ impl Mesh {
         let until = tokio::time::Instant::now() + timeout;
         let mut events = self.events(Some(intent)).await?;
         loop {
-            let head = self.head(intent).await?.map(Box::new);
+            let head = match self.head(intent).await {
+                Ok(head) => head.map(Box::new),
+                // A restart or an election; the intent goes on, and so does the wait.
+                Err(Error::NoAnswer { .. }) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let status = head.as_ref().map(|head| head.record.snapshot.status.clone());
             match (head, status) {
                 (Some(head), Some(status)) if status.is_terminal() => return Ok(WaitEnd::Ended(head)),

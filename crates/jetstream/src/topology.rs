@@ -15,7 +15,7 @@ use crate::mesh::Mesh;
 pub const ACK_WAIT: Duration = Duration::from_secs(10);
 
 /// The window in which the server drops a repeated message id.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// How many tickets of one consumer may be out at once. Wide, because slots bound the flow and delayed retries count
 /// too; the broker would stop delivering at this number.
