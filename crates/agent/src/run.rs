@@ -67,12 +67,13 @@ struct Ready {
 
 impl Shared {
     /// Takes one delivery to its end.
-    pub(crate) async fn take(self: Arc<Self>, delivery: Delivery) {
-        let Some(_active) = Active::enter(&self.active, &delivery.ticket) else {
+    pub(crate) async fn take(self: Arc<Self>, mut delivery: Delivery) {
+        let Some(active) = Active::enter(&self, &delivery.ticket) else {
             // The run that is going on acks for both: acks name the ticket, not the delivery.
             tracing::debug!(intent = %delivery.ticket.intent, "delivered again while it runs here");
             return;
         };
+        delivery.hold(active);
         if !delivery.has_slot() {
             return self.hand_back_unrun(delivery).await;
         }
@@ -345,27 +346,31 @@ impl Shared {
 pub(crate) type Work = (IntentId, Option<EnvelopeId>);
 
 /// Work that this process is at, for as long as this lives; a panic ends it too.
-struct Active<'a> {
-    all: &'a std::sync::Mutex<HashSet<Work>>,
+struct Active {
+    shared: Arc<Shared>,
     work: Work,
 }
 
-impl<'a> Active<'a> {
-    fn enter(all: &'a std::sync::Mutex<HashSet<Work>>, ticket: &Ticket) -> Option<Self> {
+impl Active {
+    fn enter(shared: &Arc<Shared>, ticket: &Ticket) -> Option<Self> {
         let record = ticket.record.as_ref();
         let envelope = record
             .and_then(|record| record.envelope.as_ref())
             .map(|envelope| envelope.id);
         let work = (ticket.intent.clone(), envelope);
-        let mut active = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut active = shared.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Lazily: a value that is made and dropped would take the other one out of the set.
-        active.insert(work.clone()).then(|| Self { all, work })
+        active.insert(work.clone()).then(|| Self {
+            shared: Arc::clone(shared),
+            work,
+        })
     }
 }
 
-impl Drop for Active<'_> {
+impl Drop for Active {
     fn drop(&mut self) {
-        self.all
+        self.shared
+            .active
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .remove(&self.work);

@@ -31,9 +31,16 @@ pub struct Delivery {
     /// What the ticket says.
     pub ticket: Ticket,
     slot: Option<OwnedSemaphorePermit>,
+    held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Delivery {
+    /// Gives the delivery something to hold until just before it is handed back or acked: a ticket may come again before
+    /// the sender of the nak has run another line.
+    pub fn hold(&mut self, held: impl std::any::Any + Send + Sync) {
+        self.held = Some(Box::new(held));
+    }
+
     /// Reads a delivered message; `None` when it is no ticket (nothing says which intent it is for).
     pub(crate) fn read(
         mesh: &Mesh,
@@ -69,6 +76,7 @@ impl Delivery {
                 facts,
             },
             slot,
+            held: None,
         })
     }
 
@@ -78,7 +86,8 @@ impl Delivery {
     }
 
     /// Takes the ticket out of the work stream.
-    pub async fn ack(self) {
+    pub async fn ack(mut self) {
+        self.held = None;
         self.send(Bytes::from_static(b"+ACK")).await;
     }
 
@@ -91,7 +100,8 @@ impl Delivery {
     }
 
     /// Hands the ticket back, to be delivered again after a delay.
-    pub async fn hand_back(self, delay: Duration) {
+    pub async fn hand_back(mut self, delay: Duration) {
+        self.held = None;
         let body = if delay.is_zero() {
             Bytes::from_static(b"-NAK")
         } else {
