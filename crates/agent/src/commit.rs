@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Envelope, ErrorInfo, Event, HistoryEntry, Record, Successor};
+use baton_envelope::{Asked, Envelope, ErrorInfo, Event, HistoryEntry, Record, Successor};
 use baton_jetstream::{Delivery, Error};
 
 use crate::fault::{Fault, FaultKind};
@@ -168,17 +168,22 @@ impl Shared {
                 kind,
                 history,
             } => {
-                // An agent that had a turn keeps its version for the chain; else the route of this moment decides.
-                let seen = at.snapshot.path.iter().rev().find(|entry| entry.agent == to);
-                let version = match envelope.pins.get(&to).or(seen.map(|entry| &entry.version)) {
-                    Some(version) => version.clone(),
-                    None => match self.mesh.resolve(&to).await {
-                        Ok(version) => version,
-                        Err(error @ Error::UnknownAgent { .. }) => {
-                            return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT"));
-                        }
-                        Err(error) => return self.act_on_fault(at, Fault::unwritten(&error)),
-                    },
+                // The pins of the ledger, not those of the envelope: an operator may have changed them since.
+                let asked = Asked {
+                    root: envelope.root(),
+                    kind: kind.as_deref().or(envelope.kind.as_deref()),
+                    pins: &at.snapshot.pins,
+                    path: &at.snapshot.path,
+                };
+                let version = match self.mesh.choose(&to, &asked).await {
+                    Ok((choice, _)) => choice.version,
+                    Err(error @ Error::UnknownAgent { .. }) => {
+                        return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT"));
+                    }
+                    Err(error @ Error::Unroutable(_)) => {
+                        return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNROUTABLE"));
+                    }
+                    Err(error) => return self.act_on_fault(at, Fault::unwritten(&error)),
                 };
                 let new = Successor {
                     id: self.mesh.clock().envelope_id(),

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use baton_envelope::rollout::{Act, declare};
 use baton_envelope::{AgentName, AgentVersion, Bands, Declaration};
 use baton_jetstream::{Error, Heartbeats, Limits, Mesh};
 use futures::StreamExt as _;
@@ -125,9 +126,13 @@ impl Registrar {
         let Declaration { agent, version, .. } = declaration;
         self.mesh.ensure_agent(agent, version, self.bands).await?;
         self.mesh.keep_declaration(declaration).await?;
-        let by = format!("controller {}: the first version that declared itself", self.instance);
-        let route = self.mesh.set_route(agent, version, &by, true).await?;
-        if !registered {
+        let by = format!("controller {}", self.instance);
+        let act = Act::new(by, self.mesh.now());
+        let route = self
+            .mesh
+            .change_route(agent, |route| Ok(declare(route, declaration, &act)))
+            .await?;
+        if let (false, Some((route, _))) = (registered, route) {
             tracing::info!(%agent, %version, active = %route.active, worker = %declaration.instance, "version declared");
         }
         Ok(())

@@ -1,12 +1,112 @@
-//! Which version of an agent takes new work, and what workers say of themselves.
+//! Which version of an agent takes new work, what is known of each version, and what workers say of themselves.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::json::Json;
 use crate::names::{AgentName, AgentVersion};
+use crate::pinning::Pinning;
 use crate::protocol::ProtocolRange;
+use crate::rollout::Rollout;
 use crate::timestamp::Timestamp;
+use crate::version_state::VersionState;
 use crate::wire::wire_object;
 
+/// A share in whole percent, 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// All of it.
+    pub const ALL: Self = Self(100);
+
+    /// Takes a number from 0 to 100.
+    ///
+    /// # Errors
+    /// When it is outside; the text names it.
+    pub fn new(value: u64) -> Result<Self, String> {
+        match u8::try_from(value) {
+            Ok(percent @ 0..=100) => Ok(Self(percent)),
+            Ok(_) | Err(_) => Err(format!("{value} is no share in percent: expected 0 to 100")),
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", self.0)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(u64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 wire_object! {
-    /// The route of one agent, kept under the agent's name in the routes bucket; only controllers write it.
+    /// The share of new work that a version gets besides the active one.
+    pub struct Canary {
+        /// The version.
+        req version: AgentVersion,
+        /// Its share of the chains, by a hash of the root intent.
+        req percent: Percent,
+    }
+}
+
+wire_object! {
+    /// What is known of one version of an agent.
+    #[derive(Default)]
+    pub struct VersionEntry {
+        /// Where it stands.
+        def state: VersionState,
+        /// Since when.
+        opt since: Timestamp,
+        /// Why, in words.
+        opt reason: String,
+        /// What its workers say that they can do.
+        def capabilities: Vec<String>,
+        /// The channels that its workers listen to.
+        def channels: Vec<String>,
+        /// The kinds that its workers take; empty for all.
+        def kinds: Vec<String>,
+        /// The protocol versions that its workers read.
+        def protocol: ProtocolRange,
+    }
+}
+
+wire_object! {
+    /// What made a revision of a route: one decision, with its numbers.
+    pub struct Decision {
+        /// What was decided: `declared`, `started`, `advanced`, `promoted`, `paused`, `rolled_back`, and so on.
+        req what: String,
+        /// Who or what decided it.
+        req by: String,
+        /// When.
+        req at: Timestamp,
+        /// Why, in words.
+        opt reason: String,
+        /// The numbers that it rests on.
+        opt numbers: Json,
+    }
+}
+
+wire_object! {
+    /// The route of one agent, kept under the agent's name in the routes bucket; only controllers write it. Its
+    /// revisions are the history of the agent's rollouts.
     pub struct Route {
         /// The agent.
         req agent: AgentName,
@@ -16,6 +116,18 @@ wire_object! {
         req updated_at: Timestamp,
         /// Who or what decided it.
         req updated_by: String,
+        /// The version that gets a share of the new work.
+        opt canary: Canary,
+        /// The version that was active before.
+        opt previous: AgentVersion,
+        /// Every version that was heard of.
+        def versions: BTreeMap<AgentVersion, VersionEntry>,
+        /// How intents that say nothing keep to versions.
+        def pinning: Pinning,
+        /// The rollout that is under way, or the last one.
+        opt rollout: Rollout,
+        /// The decision that made this revision.
+        opt decision: Decision,
     }
 }
 
@@ -30,8 +142,12 @@ wire_object! {
         req instance: String,
         /// What the agent can do.
         def capabilities: Vec<String>,
+        /// The channels that it listens to.
+        def channels: Vec<String>,
         /// The kinds that it takes; empty for all.
         def kinds: Vec<String>,
+        /// A JSON schema for the payload of a kind, where the agent gives one.
+        def schemas: BTreeMap<String, Json>,
         /// The protocol versions that it reads.
         def protocol: ProtocolRange,
         /// How many hops it runs at a time.
@@ -42,5 +158,44 @@ wire_object! {
         def stopping: bool,
         /// When it said so.
         req at: Timestamp,
+    }
+}
+
+impl Route {
+    /// The first route of an agent.
+    pub fn first(agent: AgentName, active: AgentVersion, at: Timestamp, by: impl Into<String>) -> Self {
+        let entry = VersionEntry {
+            state: VersionState::Active,
+            since: Some(at),
+            ..VersionEntry::default()
+        };
+        Self {
+            agent,
+            versions: BTreeMap::from([(active.clone(), entry)]),
+            active,
+            updated_at: at,
+            updated_by: by.into(),
+            canary: None,
+            previous: None,
+            pinning: Pinning::default(),
+            rollout: None,
+            decision: None,
+            extra: crate::wire::Extra::new(),
+        }
+    }
+
+    /// Where a version stands. A route that a 1.0 controller wrote knows of no states: then only the active version is
+    /// known.
+    pub fn state(&self, version: &AgentVersion) -> Option<VersionState> {
+        match self.versions.get(version) {
+            Some(entry) => Some(entry.state.clone()),
+            None if self.active == *version => Some(VersionState::Active),
+            None => None,
+        }
+    }
+
+    /// The rollout that is under way, if one is.
+    pub fn running(&self) -> Option<&Rollout> {
+        self.rollout.as_ref().filter(|rollout| rollout.phase.is_open())
     }
 }

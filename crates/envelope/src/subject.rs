@@ -154,6 +154,46 @@ impl Subjects {
         format!("{}.heartbeat.*.*.*", self.namespace)
     }
 
+    /// Where controllers are asked.
+    pub fn control(&self, verb: &str) -> String {
+        format!("{}.control.{verb}", self.namespace)
+    }
+
+    /// Everything that controllers are asked.
+    pub fn control_all(&self) -> String {
+        format!("{}.control.>", self.namespace)
+    }
+
+    /// Where the controllers tell how loaded each version is.
+    pub fn load(&self) -> String {
+        format!("{}.load", self.namespace)
+    }
+
+    /// Where alarms are told.
+    pub fn alarm(&self) -> String {
+        format!("{}.alarm", self.namespace)
+    }
+
+    /// Where a worker of a version answers replays of hops.
+    pub fn replay(&self, agent: &AgentName, version: &AgentVersion) -> String {
+        format!("{}.replay.{agent}.{}", self.namespace, version.token())
+    }
+
+    /// The subjects of all tickets of a version.
+    pub fn work_version(&self, agent: &AgentName, version: &AgentVersion) -> String {
+        format!("{}.work.{agent}.{}.*", self.namespace, version.token())
+    }
+
+    /// Where one worker process answers.
+    pub fn instance(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> String {
+        format!("{}.agent.{agent}.{}.{instance}", self.namespace, version.token())
+    }
+
+    /// The control bucket: who leads.
+    pub fn control_bucket(&self) -> String {
+        format!("{}_CONTROL", self.upper)
+    }
+
     /// The intake stream.
     pub fn intake_stream(&self) -> String {
         format!("{}_INTAKE", self.upper)

@@ -99,6 +99,18 @@ pub enum Error {
     /// The ledger moved while an operator's act was being written.
     #[error("intent \"{0}\" was changed by someone else at the same moment")]
     Raced(IntentId),
+    /// No version of the agent may take this work.
+    #[error(transparent)]
+    Unroutable(#[from] baton_envelope::Unroutable),
+    /// The route does not allow this decision.
+    #[error(transparent)]
+    Decision(#[from] baton_envelope::rollout::Refused),
+    /// No controller answers.
+    #[error("no controller of this mesh answers")]
+    NoController,
+    /// A controller refused.
+    #[error(transparent)]
+    Control(#[from] crate::control::ControlError),
     /// The envelope asks for what cannot be done.
     #[error("field `{field}`: {problem}")]
     BadEnvelope {

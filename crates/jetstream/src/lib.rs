@@ -7,6 +7,7 @@
 mod api;
 mod clock;
 mod connect;
+pub mod control;
 mod delivery;
 mod doctor;
 mod error;
@@ -20,6 +21,7 @@ mod nats_context;
 mod pull;
 mod redrive;
 mod registry;
+mod route_changes;
 mod routes;
 mod service;
 mod settle;

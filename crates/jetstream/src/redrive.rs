@@ -1,6 +1,6 @@
 //! Putting a parked intent back before its agent, or a rejected raw one back into the intake.
 
-use baton_envelope::{AgentVersion, Author, Event, IntentId, MaxHops, Record, Status};
+use baton_envelope::{AgentVersion, Asked, Author, Event, IntentId, MaxHops, Record, Status};
 
 use crate::error::Error;
 use crate::ledger::Written;
@@ -62,10 +62,16 @@ impl Mesh {
         };
         let version = match &how.version {
             Some(version) => version.clone(),
-            None => match last.pins.get(agent) {
-                Some(pinned) => pinned.clone(),
-                None => self.resolve(agent).await?,
-            },
+            // Not the version of before: a redrive is how parked work gets to a mended one.
+            None => {
+                let asked = Asked {
+                    root: last.root(),
+                    kind: last.kind.as_deref(),
+                    pins: &snapshot.pins,
+                    path: &[],
+                };
+                self.choose(agent, &asked).await?.0.version
+            }
         };
         // A new envelope id: the old ticket's id is still in the server's duplicate window.
         let mut envelope = last.again(self.clock().envelope_id());

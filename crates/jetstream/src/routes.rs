@@ -5,35 +5,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use async_nats::jetstream::kv::{Operation, Store};
-use baton_envelope::{AgentName, AgentVersion, Route};
+use baton_envelope::{AgentName, Asked, Choice, Route, choose};
 use futures::StreamExt as _;
 
 use crate::error::Error;
 use crate::mesh::Mesh;
 
-/// How often a route is written again when another writer came first.
-const SET_TRIES: u32 = 20;
-const SET_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
-
 /// The routes as this process last saw them. A stale entry is harmless: the ledger records the version that was used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteTable {
-    routes: Arc<RwLock<HashMap<AgentName, Route>>>,
+    routes: Arc<RwLock<HashMap<AgentName, Arc<Route>>>>,
     /// How many follow the bucket. With none the table would age unseen, and the bucket is read instead.
     followers: Arc<AtomicUsize>,
 }
 
 impl RouteTable {
-    fn get(&self, agent: &AgentName) -> Option<Route> {
-        if self.followers.load(Ordering::Acquire) == 0 {
+    fn get(&self, agent: &AgentName) -> Option<Arc<Route>> {
+        if !self.is_followed() {
             return None;
         }
         self.routes.read().ok()?.get(agent).cloned()
     }
 
-    fn put(&self, route: Route) {
+    fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn put(&self, route: Route) {
         if let Ok(mut routes) = self.routes.write() {
-            routes.insert(route.agent.clone(), route);
+            routes.insert(route.agent.clone(), Arc::new(route));
         }
     }
 
@@ -63,16 +63,16 @@ impl Drop for RouteFollower {
 }
 
 impl Mesh {
-    /// The version of an agent that takes new work. Looks in the local table first, then in the bucket.
+    /// The route of an agent: from the local table, else from the bucket.
     ///
     /// # Errors
     /// `UnknownAgent` with the agents that are known, when there is no route.
-    pub async fn resolve(&self, agent: &AgentName) -> Result<AgentVersion, Error> {
+    pub async fn route_of(&self, agent: &AgentName) -> Result<Arc<Route>, Error> {
         if let Some(route) = self.routes().get(agent) {
-            return Ok(route.active);
+            return Ok(route);
         }
         if let Some((route, _)) = self.route(agent).await? {
-            return Ok(route.active);
+            return Ok(Arc::new(route));
         }
         let known = self
             .all_routes()
@@ -84,6 +84,15 @@ impl Mesh {
             agent: agent.to_string(),
             known,
         })
+    }
+
+    /// The version of an agent that takes this work, and why.
+    ///
+    /// # Errors
+    /// `UnknownAgent` when there is no route; `Unroutable` when no version of it may take this work.
+    pub async fn choose(&self, agent: &AgentName, asked: &Asked<'_>) -> Result<(Choice, Arc<Route>), Error> {
+        let route = self.route_of(agent).await?;
+        Ok((choose(&route, asked)?, route))
     }
 
     /// The route of an agent and its revision, from the bucket.
@@ -103,7 +112,23 @@ impl Mesh {
         Ok(Some((route, entry.revision)))
     }
 
-    /// All routes, by agent.
+    /// All routes, by agent: from the local table where it is followed, else from the bucket.
+    ///
+    /// # Errors
+    /// When the bucket is missing or cannot be read.
+    pub async fn known_routes(&self) -> Result<Vec<Arc<Route>>, Error> {
+        if self.routes().is_followed()
+            && let Ok(routes) = self.routes().routes.read()
+            && !routes.is_empty()
+        {
+            let mut known: Vec<Arc<Route>> = routes.values().cloned().collect();
+            known.sort_by(|a, b| a.agent.cmp(&b.agent));
+            return Ok(known);
+        }
+        Ok(self.all_routes().await?.into_iter().map(Arc::new).collect())
+    }
+
+    /// All routes, by agent, from the bucket.
     ///
     /// # Errors
     /// When the bucket is missing or cannot be read.
@@ -115,60 +140,6 @@ impl Mesh {
         }
         routes.sort_by(|a, b| a.agent.cmp(&b.agent));
         Ok(routes)
-    }
-
-    /// Makes a version the one that takes new work. With `only_if_absent` an existing route is left as it is.
-    ///
-    /// # Errors
-    /// When the bucket cannot be written.
-    pub async fn set_route(
-        &self,
-        agent: &AgentName,
-        active: &AgentVersion,
-        by: &str,
-        only_if_absent: bool,
-    ) -> Result<Route, Error> {
-        let store = self.bucket(self.subjects().routes_bucket()).await?;
-        let mut tries = 0;
-        loop {
-            let present = self.route(agent).await?;
-            if let (true, Some((route, _))) = (only_if_absent, &present) {
-                return Ok(route.clone());
-            }
-            let extra = present
-                .as_ref()
-                .map(|(route, _)| route.extra.clone())
-                .unwrap_or_default();
-            let route = Route {
-                agent: agent.clone(),
-                active: active.clone(),
-                updated_at: self.now(),
-                updated_by: by.to_owned(),
-                extra,
-            };
-            let value = serde_json::to_vec(&route).map_err(|error| Error::api("encoding a route", error))?;
-            let written = match &present {
-                Some((_, revision)) => store
-                    .update(agent.as_str(), value.into(), *revision)
-                    .await
-                    .map_err(|error| error.to_string()),
-                None => store
-                    .create(agent.as_str(), value.into())
-                    .await
-                    .map_err(|error| error.to_string()),
-            };
-            match written {
-                Ok(_) => {
-                    self.routes().put(route.clone());
-                    return Ok(route);
-                }
-                // Someone else wrote between the read and the write; read again. A bucket that is full, or that this
-                // user may not write, can be read all the same: do not try for ever.
-                Err(_) if tries < SET_TRIES => tries += 1,
-                Err(error) => return Err(Error::api("setting a route", error)),
-            }
-            tokio::time::sleep(SET_PAUSE).await;
-        }
     }
 
     /// Follows the routes bucket for as long as the returned value lives.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Author, Envelope, IntentId, Record, Submission, compare_submission};
+use baton_envelope::{Asked, Author, Envelope, IntentId, Record, Submission, compare_submission};
 
 use crate::error::Error;
 use crate::ledger::{Head, Written};
@@ -52,8 +52,14 @@ impl Mesh {
             });
         }
         // An agent that nobody knows has no stream for the ticket, whatever version the intent is pinned to.
-        let routed = self.resolve(&envelope.to).await?;
-        let version = envelope.pins.get(&envelope.to).cloned().unwrap_or(routed);
+        let asked = Asked {
+            root: envelope.root(),
+            kind: envelope.kind.as_deref(),
+            pins: &envelope.pins,
+            path: &[],
+        };
+        let (choice, _) = self.choose(&envelope.to, &asked).await?;
+        let version = choice.version;
         envelope.to_version = Some(version.clone());
         let record = Record::submitted(self.record_id(), now, by, version, envelope);
         let body = Self::encode(&record)?;

@@ -130,7 +130,7 @@ impl Mesh {
             },
             Config {
                 description: Some("Baton: routes".to_owned()),
-                ..bucket(s.routes_bucket(), 64)
+                ..bucket(s.routes_bucket(), 1024)
             },
             Config {
                 description: Some("Baton: agent versions".to_owned()),

@@ -80,6 +80,20 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),
         ),
+        Error::Unroutable(_) => (
+            Kind::Refused,
+            "`baton route explain AGENT` shows which version takes what".to_owned(),
+        ),
+        Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
+        Error::NoController => (
+            Kind::Unreachable,
+            "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
+        ),
+        Error::Control(error) if error.code == "NOT_FOUND" || error.code.starts_with("UNKNOWN_") => {
+            (Kind::NotFound, error.fix.clone())
+        }
+        Error::Control(error) if error.code == "BAD_REQUEST" => (Kind::Usage, error.fix.clone()),
+        Error::Control(error) => (Kind::Refused, error.fix.clone()),
         Error::BadEnvelope { .. } | Error::BadName(_) => return (Kind::Usage, Vec::new()),
         Error::Illegal(_) => (
             Kind::Refused,

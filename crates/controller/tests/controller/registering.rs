@@ -57,7 +57,7 @@ async fn a_heartbeat_that_speaks_for_another_agent_is_not_believed() {
         mesh.beat(&declaration(&mesh, "1.0.0"))
             .await
             .map_err(|error| error.to_string())?;
-        mesh.resolve(&research().0).await.map_err(|error| error.to_string())
+        mesh.route_of(&research().0).await.map_err(|error| error.to_string())
     })
     .await;
     let routes = mesh.all_routes().await.unwrap();

@@ -57,7 +57,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
             .beat(&declaration(&worker, "1.0.0"))
             .await
             .map_err(|error| error.to_string())?;
-        control.resolve(&research().0).await.map_err(|error| error.to_string())
+        control.route_of(&research().0).await.map_err(|error| error.to_string())
     })
     .await;
     let mut tickets = puller(&worker).await;
@@ -68,7 +68,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     assert_eq!(head(&worker, &intent).await.seq, delivery.ticket.seq);
     assert_eq!(worker.history(&intent, 1).await.unwrap().len(), 1);
     let _following = worker.follow_routes().await.unwrap();
-    assert_eq!(worker.resolve(&research().0).await.unwrap(), research().1);
+    assert_eq!(worker.route_of(&research().0).await.unwrap().active, research().1);
     delivery.ack().await;
 
     // A publisher may not write the ledger.

@@ -124,11 +124,17 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
     compare_fields("Route", &full_route());
     compare_fields("Declaration", &full_declaration());
+    let (route, rollout) = (full_route(), full_rollout());
+    compare_fields("Canary", route.canary.as_ref().expect("a canary"));
+    compare_fields("VersionEntry", &full_entry());
+    compare_fields("Decision", route.decision.as_ref().expect("a decision"));
+    compare_fields("Rollout", &rollout);
+    compare_fields("Margins", &rollout.margins);
     let compared = DOCUMENT
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 16, "a table of fields is not compared");
+    assert_eq!(compared, 21, "a table of fields is not compared");
 }
 
 #[test]
@@ -231,6 +237,46 @@ fn the_transition_table_is_the_one_of_the_code_in_every_cell() {
 }
 
 #[test]
+fn the_life_of_a_version_is_the_one_of_the_code_in_every_cell() {
+    let heading = DOCUMENT
+        .lines()
+        .find(|line| line.starts_with("| Version event |"))
+        .expect("the header row of the version states");
+    let columns: Vec<&str> = heading.trim_matches('|').split('|').skip(1).map(str::trim).collect();
+    assert_eq!(
+        set(columns.clone()),
+        set(VersionState::ALL.iter().map(VersionState::name))
+    );
+    let rows = table("### Version states");
+    assert_eq!(
+        set(column("### Version states", 0)),
+        set(VersionEvent::ALL.iter().map(|event| event.name()))
+    );
+    for row in rows {
+        let event = VersionEvent::ALL
+            .into_iter()
+            .find(|event| event.name() == row[0])
+            .expect("an event");
+        for (index, column) in columns.iter().enumerate() {
+            let state = VersionState::ALL
+                .into_iter()
+                .find(|state| state.name() == *column)
+                .expect("a state");
+            let after = state.next(event).map_or("-".to_owned(), |state| state.to_string());
+            assert_eq!(row[index + 1], after, "`{}` of a version that is {column}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn the_causes_that_hold_a_version_are_those_of_the_code() {
+    assert_eq!(
+        set(column("### What holds a version", 0)),
+        set(Cause::ALL.iter().map(|cause| cause.name()))
+    );
+}
+
+#[test]
 fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let subjects = Subjects::new(Namespace::default());
     let (agent, version, instance) = (agent("code"), version("2.0.0-rc.1"), "host-1");
@@ -254,6 +300,11 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.work_all(&agent),
         subjects.heartbeat(&agent, &version, instance),
         subjects.heartbeat_all(),
+        subjects.control("<verb>"),
+        subjects.load(),
+        subjects.alarm(),
+        subjects.replay(&agent, &version),
+        subjects.instance(&agent, &version, instance),
     ];
     assert_eq!(documented("## 3. Subjects", 1), set(expected));
 

@@ -246,7 +246,9 @@ pub(crate) fn full_declaration() -> Declaration {
         version: version("2.0.0"),
         instance: "host-1-4711".to_owned(),
         capabilities: vec!["invoices".to_owned()],
+        channels: vec!["news".to_owned()],
         kinds: vec!["invoice.extract.v1".to_owned()],
+        schemas: [("invoice.extract.v1".to_owned(), json("{}"))].into(),
         protocol: ProtocolRange {
             oldest: "0.9.0".parse().expect("version"),
             newest: "2.1.0".parse().expect("version"),
@@ -259,12 +261,67 @@ pub(crate) fn full_declaration() -> Declaration {
     }
 }
 
+pub(crate) fn full_entry() -> VersionEntry {
+    VersionEntry {
+        state: VersionState::Draining,
+        since: Some(NOW),
+        reason: Some("superseded".to_owned()),
+        capabilities: vec!["invoices".to_owned()],
+        channels: vec!["news".to_owned()],
+        kinds: vec!["invoice.extract.v1".to_owned()],
+        protocol: full_declaration().protocol,
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_rollout() -> Rollout {
+    Rollout {
+        id: "0190".to_owned(),
+        from: version("1.4.0"),
+        to: version("2.0.0"),
+        owner: "alice@host".to_owned(),
+        started_at: NOW,
+        steps: vec![Percent::new(10).expect("percent"), Percent::ALL],
+        step: 1,
+        step_since: NOW,
+        hold_seconds: 120,
+        auto: true,
+        phase: Phase::Paused,
+        margins: Margins {
+            min_hops: Some(100),
+            failure_margin: Some(0.02),
+            latency_factor: Some(2.0),
+            latency_floor_ms: Some(5.0),
+            extra: Extra::new(),
+        },
+        ended_at: Some(NOW),
+        extra: Extra::new(),
+    }
+}
+
 pub(crate) fn full_route() -> Route {
     Route {
         agent: agent("code"),
-        active: version("2.0.0"),
+        active: version("1.4.0"),
         updated_at: NOW,
         updated_by: "operator".to_owned(),
+        canary: Some(Canary {
+            version: version("2.0.0"),
+            percent: Percent::new(10).expect("percent"),
+            extra: Extra::new(),
+        }),
+        previous: Some(version("1.3.0")),
+        versions: [(version("1.3.0"), full_entry())].into(),
+        pinning: Pinning::Chain,
+        rollout: Some(full_rollout()),
+        decision: Some(Decision {
+            what: "started".to_owned(),
+            by: "alice@host".to_owned(),
+            at: NOW,
+            reason: Some("a new build".to_owned()),
+            numbers: Some(json("{\"hops\":1}")),
+            extra: Extra::new(),
+        }),
         extra: Extra::new(),
     }
 }

@@ -1,0 +1,541 @@
+//! Decisions on a route: each takes one revision and gives the next, or says why not.
+
+use crate::json::Json;
+use crate::names::AgentVersion;
+use crate::rollout::{Margins, Phase, Rollout};
+use crate::routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
+use crate::timestamp::Timestamp;
+use crate::version_state::{VersionEvent, VersionState};
+use crate::wire::Extra;
+
+/// Who decides, when, and why.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// Who or what.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// The numbers that it rests on.
+    pub numbers: Option<Json>,
+    /// Decide although somebody else owns the rollout.
+    pub take_over: bool,
+}
+
+impl Act {
+    /// A decision without further words.
+    pub fn new(by: impl Into<String>, at: Timestamp) -> Self {
+        Self {
+            by: by.into(),
+            at,
+            reason: None,
+            numbers: None,
+            take_over: false,
+        }
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+}
+
+/// A decision that the route does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// What a program branches on, such as `ROLLOUT_OWNED`.
+    pub code: &'static str,
+    /// What a person reads.
+    pub message: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Refused {
+    /// A refusal.
+    pub fn new(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            fix: fix.into(),
+        }
+    }
+}
+
+/// How a rollout is to go.
+#[derive(Debug, Clone)]
+pub struct StartPlan {
+    /// Its id.
+    pub id: String,
+    /// The version.
+    pub version: AgentVersion,
+    /// The shares, one after the other.
+    pub steps: Vec<Percent>,
+    /// How long a step takes at least, in seconds.
+    pub hold_seconds: u64,
+    /// By evidence, or by hand.
+    pub auto: bool,
+    /// All of the new work at once.
+    pub at_once: bool,
+    /// What the evidence is held against.
+    pub margins: Margins,
+}
+
+/// What a worker's declaration makes of the route; `None` when it is no news.
+pub fn declare(route: Option<&Route>, declared: &Declaration, act: &Act) -> Option<Route> {
+    let version = &declared.version;
+    let Some(route) = route else {
+        let mut first = Route::first(declared.agent.clone(), version.clone(), act.at, &*act.by);
+        describe(first.versions.entry(version.clone()).or_default(), declared);
+        return Some(decided(first, "declared", act));
+    };
+    let mut next = route.clone();
+    let is_new = !route.versions.contains_key(version);
+    let state = route.state(version).unwrap_or_default();
+    let entry = next.versions.entry(version.clone()).or_default();
+    if is_new {
+        entry.state = state.clone();
+        entry.since = Some(act.at);
+    }
+    describe(entry, declared);
+    if state == VersionState::Declared {
+        entry.state = VersionState::Ready;
+        entry.since = Some(act.at);
+    }
+    if next.versions == route.versions {
+        return None;
+    }
+    Some(decided(next, "declared", act))
+}
+
+fn describe(entry: &mut VersionEntry, declared: &Declaration) {
+    entry.capabilities.clone_from(&declared.capabilities);
+    entry.channels.clone_from(&declared.channels);
+    entry.kinds.clone_from(&declared.kinds);
+    entry.protocol = declared.protocol;
+}
+
+/// The last worker of a version that takes no work is gone; `None` when that changes nothing.
+pub fn silent(route: &Route, version: &AgentVersion, act: &Act) -> Option<Route> {
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Silent, act).ok()?;
+    Some(decided(next, "silent", act))
+}
+
+/// Starts a rollout.
+///
+/// # Errors
+/// When another one is under way, or the version may not take work.
+pub fn start(route: &Route, plan: StartPlan, act: &Act) -> Result<Route, Refused> {
+    if let Some(running) = route.running() {
+        return Err(owned(route, running));
+    }
+    let version = &plan.version;
+    known(route, version)?;
+    if route.active == *version {
+        return Err(Refused::new(
+            "ALREADY_ACTIVE",
+            format!("{}@{version} is active already", route.agent),
+            "nothing needs to be done",
+        ));
+    }
+    let mut next = route.clone();
+    if route.state(version) == Some(VersionState::Retired) {
+        happen(&mut next, version, VersionEvent::Revived, act)?;
+        happen(&mut next, version, VersionEvent::Heard, act)?;
+    }
+    let mut steps: Vec<Percent> = plan.steps.into_iter().filter(|step| step.get() > 0).collect();
+    steps.push(Percent::ALL);
+    steps.sort_unstable();
+    steps.dedup();
+    let first = steps.first().copied().unwrap_or(Percent::ALL);
+    next.rollout = Some(Rollout {
+        id: plan.id,
+        from: route.active.clone(),
+        to: version.clone(),
+        owner: act.by.clone(),
+        started_at: act.at,
+        step: 0,
+        step_since: act.at,
+        hold_seconds: plan.hold_seconds,
+        auto: plan.auto,
+        phase: Phase::Ramping,
+        margins: plan.margins,
+        ended_at: None,
+        steps,
+        extra: Extra::new(),
+    });
+    if plan.at_once || first == Percent::ALL {
+        return promote(next, "started", act);
+    }
+    happen(&mut next, version, VersionEvent::CanaryStarted, act)?;
+    next.canary = Some(Canary {
+        version: version.clone(),
+        percent: first,
+        extra: Extra::new(),
+    });
+    Ok(decided(next, "started", act))
+}
+
+/// Takes the next step of the rollout; after the last one the new version is active. With `to_end` all steps at once.
+///
+/// # Errors
+/// When no rollout is under way, or another person's is.
+pub fn advance(route: &Route, to_end: bool, act: &Act) -> Result<Route, Refused> {
+    let rollout = running(route, act)?;
+    let share = rollout.next_share();
+    let mut next = route.clone();
+    if to_end || share == Percent::ALL {
+        return promote(next, "promoted", act);
+    }
+    if let Some(rollout) = &mut next.rollout {
+        rollout.step += 1;
+        rollout.step_since = act.at;
+        next.canary = Some(Canary {
+            version: rollout.to.clone(),
+            percent: share,
+            extra: Extra::new(),
+        });
+    }
+    Ok(decided(next, "advanced", act))
+}
+
+/// Keeps the rollout where it is until it is resumed.
+///
+/// # Errors
+/// When no rollout is under way, or another person's is.
+pub fn pause(route: &Route, act: &Act) -> Result<Route, Refused> {
+    running(route, act)?;
+    Ok(decided(with_phase(route, Phase::Paused), "paused", act))
+}
+
+/// Lets a paused rollout go on; its step begins anew.
+///
+/// # Errors
+/// When no rollout is under way, or another person's is.
+pub fn resume(route: &Route, act: &Act) -> Result<Route, Refused> {
+    running(route, act)?;
+    let mut next = with_phase(route, Phase::Ramping);
+    if let Some(rollout) = &mut next.rollout {
+        rollout.step_since = act.at;
+    }
+    Ok(decided(next, "resumed", act))
+}
+
+/// Ends the rollout: the old version keeps the new work, what the new one has it finishes.
+///
+/// # Errors
+/// When no rollout is under way, or another person's is.
+pub fn abort(route: &Route, act: &Act) -> Result<Route, Refused> {
+    running(route, act)?;
+    let mut next = with_phase(route, Phase::Aborted);
+    end_canary(&mut next, act)?;
+    end_rollout(&mut next, Phase::Aborted, act);
+    Ok(decided(next, "aborted", act))
+}
+
+/// Gives the new work back to an older version: the one that the rollout began with, or the one before. Anyone may.
+///
+/// # Errors
+/// When there is nothing to go back to, or that version may not take work.
+pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<Route, Refused> {
+    let target = match (to, route.running()) {
+        (Some(version), _) => version.clone(),
+        (None, Some(rollout)) => rollout.from.clone(),
+        (None, None) => route.previous.clone().ok_or_else(|| {
+            Refused::new(
+                "NOTHING_BEFORE",
+                format!("no version of {} was active before {}", route.agent, route.active),
+                "name the version with --to",
+            )
+        })?,
+    };
+    known(route, &target)?;
+    if route.active == target && route.canary.is_none() {
+        return Err(Refused::new(
+            "ALREADY_ACTIVE",
+            format!("{}@{target} has all of the new work already", route.agent),
+            "nothing needs to be done; name another version with --to",
+        ));
+    }
+    let mut next = route.clone();
+    if route.state(&target) == Some(VersionState::Retired) {
+        happen(&mut next, &target, VersionEvent::Revived, act)?;
+    }
+    make_active(&mut next, &target, act)?;
+    end_rollout(&mut next, Phase::RolledBack, act);
+    Ok(decided(next, "rolled_back", act))
+}
+
+/// Gives all new work to a version at once, without a rollout.
+///
+/// # Errors
+/// When a rollout is under way, or the version may not take work.
+pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    if let Some(running) = route.running() {
+        return Err(owned(route, running));
+    }
+    let mut next = route.clone();
+    next.versions.entry(version.clone()).or_insert_with(|| VersionEntry {
+        state: if route.active == *version {
+            VersionState::Active
+        } else {
+            VersionState::Declared
+        },
+        since: Some(act.at),
+        ..VersionEntry::default()
+    });
+    if route.state(version) == Some(VersionState::Retired) {
+        happen(&mut next, version, VersionEvent::Revived, act)?;
+    }
+    make_active(&mut next, version, act)?;
+    Ok(decided(next, "set", act))
+}
+
+/// Nothing open names the version any more.
+///
+/// # Errors
+/// When the version is not draining.
+pub fn drained(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Emptied, act)?;
+    let done = |rollout: &Rollout| rollout.phase == Phase::Draining && rollout.from == *version;
+    if next.rollout.as_ref().is_some_and(done) {
+        finish(&mut next, Phase::Done, act);
+    }
+    Ok(decided(next, "drained", act))
+}
+
+/// Takes a version out of service. The caller has made sure that nothing open names it.
+///
+/// # Errors
+/// When it takes new work, or still drains.
+pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let takes_work = route.active == *version || route.canary.as_ref().is_some_and(|canary| canary.version == *version);
+    if takes_work {
+        return Err(Refused::new(
+            "TAKES_WORK",
+            format!("{}@{version} takes new work", route.agent),
+            format!(
+                "roll another version out first: baton rollout start {} VERSION",
+                route.agent
+            ),
+        ));
+    }
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Retired, act)?;
+    Ok(decided(next, "retired", act))
+}
+
+/// Sets a version aside as a bad build: nothing new comes to it. When it is active, the version before it takes the new
+/// work again, where there is one that may; else new work waits.
+///
+/// # Errors
+/// When the version is unknown, or retired.
+pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    if route.canary.as_ref().is_some_and(|canary| canary.version == *version) {
+        next.canary = None;
+        end_rollout(&mut next, Phase::RolledBack, act);
+    }
+    if route.active == *version {
+        let before = match route.running() {
+            Some(rollout) => Some(rollout.to.clone()),
+            None => route.previous.clone(),
+        };
+        let able = |version: &AgentVersion| {
+            let state = route.state(version);
+            state.is_some_and(|state| state.is_alive() || state == VersionState::Drained)
+        };
+        if let Some(before) = before.filter(|before| before != version && able(before)) {
+            make_active(&mut next, &before, act)?;
+            end_rollout(&mut next, Phase::Draining, act);
+        }
+    }
+    happen(&mut next, version, VersionEvent::Quarantined, act)?;
+    Ok(decided(next, "quarantined", act))
+}
+
+/// Lifts a quarantine: what is open on the version goes on; new work comes to it only if it is still the active one.
+///
+/// # Errors
+/// When it is not quarantined.
+pub fn lift(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Lifted, act)?;
+    if next.active == *version {
+        happen(&mut next, version, VersionEvent::Activated, act)?;
+    }
+    Ok(decided(next, "lifted", act))
+}
+
+// --- what the decisions share -----------------------------------------------------------------------------------
+
+fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
+    let Some(to) = next.rollout.as_ref().map(|rollout| rollout.to.clone()) else {
+        return Err(no_rollout(&next));
+    };
+    make_active(&mut next, &to, act)?;
+    if let Some(rollout) = &mut next.rollout {
+        rollout.step = u32::try_from(rollout.steps.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        rollout.step_since = act.at;
+        rollout.phase = Phase::Draining;
+    }
+    Ok(decided(next, what, act))
+}
+
+/// Makes a version the active one; the one that was, and a canary that is another, drain.
+fn make_active(next: &mut Route, version: &AgentVersion, act: &Act) -> Result<(), Refused> {
+    let was = next.active.clone();
+    let canary = next.canary.take().map(|canary| canary.version);
+    if was != *version {
+        next.versions.entry(was.clone()).or_insert_with(|| VersionEntry {
+            state: VersionState::Active,
+            ..VersionEntry::default()
+        });
+        happen(next, version, VersionEvent::Activated, act)?;
+        // One that is quarantined already stays so.
+        if next.state(&was) == Some(VersionState::Active) {
+            happen(next, &was, VersionEvent::Superseded, act)?;
+        }
+        next.previous = Some(was);
+        next.active = version.clone();
+    }
+    if let Some(canary) = canary.filter(|canary| canary != version) {
+        happen(next, &canary, VersionEvent::Superseded, act)?;
+    }
+    Ok(())
+}
+
+fn end_canary(next: &mut Route, act: &Act) -> Result<(), Refused> {
+    match next.canary.take() {
+        Some(canary) => happen(next, &canary.version, VersionEvent::Superseded, act),
+        None => Ok(()),
+    }
+}
+
+/// Ends the rollout that decides over the route, if one does, or drains its old version.
+fn end_rollout(next: &mut Route, phase: Phase, act: &Act) {
+    let lives = |rollout: &Rollout| {
+        !matches!(rollout.phase, Phase::Done | Phase::RolledBack | Phase::Aborted) || rollout.ended_at.is_none()
+    };
+    if next.rollout.as_ref().is_some_and(lives) {
+        finish(next, phase, act);
+    }
+}
+
+fn finish(next: &mut Route, phase: Phase, act: &Act) {
+    if let Some(rollout) = &mut next.rollout {
+        rollout.phase = phase;
+        rollout.ended_at = Some(act.at);
+    }
+}
+
+fn with_phase(route: &Route, phase: Phase) -> Route {
+    let mut next = route.clone();
+    if let Some(rollout) = &mut next.rollout {
+        rollout.phase = phase;
+    }
+    next
+}
+
+fn running<'a>(route: &'a Route, act: &Act) -> Result<&'a Rollout, Refused> {
+    let rollout = route.running().ok_or_else(|| no_rollout(route))?;
+    if rollout.owner == act.by || act.take_over {
+        Ok(rollout)
+    } else {
+        Err(owned(route, rollout))
+    }
+}
+
+fn no_rollout(route: &Route) -> Refused {
+    Refused::new(
+        "NO_ROLLOUT",
+        format!("no rollout of {} is under way", route.agent),
+        format!("start one: baton rollout start {} VERSION", route.agent),
+    )
+}
+
+fn owned(route: &Route, rollout: &Rollout) -> Refused {
+    let Rollout {
+        from,
+        to,
+        owner,
+        started_at,
+        ..
+    } = rollout;
+    Refused::new(
+        "ROLLOUT_OWNED",
+        format!(
+            "{} is being rolled from {from} to {to} by {owner} since {started_at}",
+            route.agent
+        ),
+        format!(
+            "see baton rollout status {agent}; talk to {owner}, or take the rollout over with --take-over (a rollback needs \
+             no owner)",
+            agent = route.agent
+        ),
+    )
+}
+
+fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
+    if route.state(version).is_some() {
+        return Ok(());
+    }
+    let known: Vec<String> = route.versions.keys().map(ToString::to_string).collect();
+    Err(Refused::new(
+        "UNKNOWN_VERSION",
+        format!(
+            "no worker of {}@{version} was ever heard of (known: {})",
+            route.agent,
+            known.join(", ")
+        ),
+        "start a worker of that version, or correct the version",
+    ))
+}
+
+fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &Act) -> Result<(), Refused> {
+    let agent = next.agent.clone();
+    let state = next.state(version).unwrap_or_default();
+    let after = state.next(event).map_err(|illegal| {
+        let fix = match (&state, event) {
+            (VersionState::Declared, VersionEvent::CanaryStarted) => {
+                "it has no live worker: start one, then try again".to_owned()
+            }
+            (VersionState::Quarantined, _) => {
+                format!("lift it first: baton agents quarantine {agent} {version} --lift")
+            }
+            (VersionState::Draining, VersionEvent::Retired) => {
+                format!("wait until it is drained, or move its work: baton rollout status {agent}")
+            }
+            (_, _) => format!("see baton agents describe {agent}"),
+        };
+        Refused::new("WRONG_STATE", format!("{agent}@{version}: {illegal}"), fix)
+    })?;
+    let entry = next.versions.entry(version.clone()).or_default();
+    entry.state = after;
+    entry.since = Some(act.at);
+    entry.reason.clone_from(&act.reason);
+    Ok(())
+}
+
+fn decided(mut route: Route, what: &str, act: &Act) -> Route {
+    route.updated_at = act.at;
+    route.updated_by.clone_from(&act.by);
+    route.decision = Some(Decision {
+        what: what.to_owned(),
+        by: act.by.clone(),
+        at: act.at,
+        reason: act.reason.clone(),
+        numbers: act.numbers.clone(),
+        extra: Extra::new(),
+    });
+    route
+}

@@ -1,0 +1,138 @@
+//! What the evidence says of a rollout: go on, wait, or go back.
+
+use crate::rollout::evidence::{FALSE_ALARM, Tally, lower_bound, upper_bound};
+use crate::rollout::{Phase, Rollout};
+use crate::timestamp::Timestamp;
+
+/// Attempts of each version below which its latency is not judged.
+const LATENCY_HOPS: u64 = 50;
+
+/// What the evidence says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is decided yet; the text says what it waits for.
+    Hold(String),
+    /// The next step may be taken.
+    Advance(String),
+    /// The new version is clearly worse.
+    RollBack(String),
+}
+
+impl Verdict {
+    /// What it says, in words.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Hold(text) | Self::Advance(text) | Self::RollBack(text) => text,
+        }
+    }
+}
+
+/// Judges a rollout. `old` and `new` are what was seen of the two versions since the rollout began, `old_step` and
+/// `new_step` since its present step did; `slow` in all of them is counted against the p95 that the new version may have.
+///
+/// It is rolled back on all that was seen since it began, by a test that holds however often it is asked: the share of
+/// failed attempts is above the old one's by more than the margin, or the share of attempts that are slower than the old
+/// version's p95 allows is above 5 % and above the old one's. It goes on when the present step has seen enough and the
+/// plain figures are within the margins.
+pub fn judge(
+    rollout: &Rollout,
+    old: &Tally,
+    new: &Tally,
+    old_step: &Tally,
+    new_step: &Tally,
+    now: Timestamp,
+) -> Verdict {
+    if let Some(reason) = clearly_worse(rollout, old, new) {
+        return Verdict::RollBack(reason);
+    }
+    if rollout.phase == Phase::Paused {
+        return Verdict::Hold("paused".to_owned());
+    }
+    let margins = &rollout.margins;
+    if new_step.hops < margins.min_hops() {
+        return Verdict::Hold(format!(
+            "{} of {} attempts of {} seen in this step",
+            new_step.hops,
+            margins.min_hops(),
+            rollout.to
+        ));
+    }
+    let held = now.since(rollout.step_since).as_secs();
+    if held < rollout.hold_seconds {
+        return Verdict::Hold(format!(
+            "the step takes {} s at least, {held} s are over",
+            rollout.hold_seconds
+        ));
+    }
+    // The old version may see little in a late step: what it has shown since the start counts then.
+    let base = if old_step.hops < margins.min_hops() {
+        old
+    } else {
+        old_step
+    };
+    let (was, is) = (base.failure_rate(), new_step.failure_rate());
+    if is > was + margins.failure_margin() {
+        return Verdict::Hold(format!(
+            "{:.1} % of the attempts of {} failed in this step, and {:.1} % of those of {}: more is to be seen",
+            is * 100.0,
+            rollout.to,
+            was * 100.0,
+            rollout.from
+        ));
+    }
+    if let (Some(was), Some(is), true) = (base.p95_ms, new_step.p95_ms, base.hops >= LATENCY_HOPS) {
+        let limit = margins.p95_limit_ms(was);
+        if is > limit {
+            return Verdict::Hold(format!(
+                "p95 of {} is {is:.0} ms in this step, and may be {limit:.0} ms ({} has {was:.0} ms): more is to be seen",
+                rollout.to, rollout.from
+            ));
+        }
+    }
+    Verdict::Advance(format!(
+        "{} attempts of {} in this step, {:.1} % failed ({:.1} % of {})",
+        new_step.hops,
+        rollout.to,
+        is * 100.0,
+        was * 100.0,
+        rollout.from
+    ))
+}
+
+/// Why the new version is clearly worse, if it is.
+fn clearly_worse(rollout: &Rollout, old: &Tally, new: &Tally) -> Option<String> {
+    // Two halves for failures and latency, and two bounds in each.
+    let alpha = FALSE_ALARM / 4.0;
+    let least = lower_bound(new.failed(), new.hops, alpha);
+    let most = upper_bound(old.failed(), old.hops, alpha) + rollout.margins.failure_margin();
+    if least > most {
+        return Some(format!(
+            "{} of {} attempts of {} failed, so more than {:.1} %; {} of {} of {}, so with the margin less than {:.1} %",
+            new.failed(),
+            new.hops,
+            rollout.to,
+            least * 100.0,
+            old.failed(),
+            old.hops,
+            rollout.from,
+            most * 100.0
+        ));
+    }
+    if old.hops < LATENCY_HOPS {
+        return None;
+    }
+    let least = lower_bound(new.slow, new.hops, alpha);
+    let most = upper_bound(old.slow, old.hops, alpha).max(0.05);
+    (least > most).then(|| {
+        format!(
+            "{} of {} attempts of {} took longer than {:.0} ms, the p95 that it may have ({} of {} of {} did)",
+            new.slow,
+            new.hops,
+            rollout.to,
+            rollout.margins.p95_limit_ms(old.p95_ms.unwrap_or_default()),
+            old.slow,
+            old.hops,
+            rollout.from
+        )
+    })
+}

@@ -1,0 +1,190 @@
+//! The life of an agent version: which state may follow which.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Where a version of an agent stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum VersionState {
+    /// Known by name; no live worker.
+    #[default]
+    Declared,
+    /// Live workers, and no work is routed to it.
+    Ready,
+    /// Takes a share of the new work.
+    Canary,
+    /// Takes the new work.
+    Active,
+    /// Takes nothing new; open work names it.
+    Draining,
+    /// Nothing open names it, and nothing will be run on it.
+    Drained,
+    /// Taken out of service; kept for the audit.
+    Retired,
+    /// A bad build: nothing new, its open work is paused.
+    Quarantined,
+    /// A state of a newer protocol version, kept as it was named.
+    Unknown(String),
+}
+
+/// What can happen to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionEvent {
+    /// A worker of it was heard.
+    Heard,
+    /// Its last worker is gone.
+    Silent,
+    /// It gets a share of the new work.
+    CanaryStarted,
+    /// It gets the new work.
+    Activated,
+    /// Another version gets the new work.
+    Superseded,
+    /// Nothing open names it any more.
+    Emptied,
+    /// It is taken out of service.
+    Retired,
+    /// It is set aside as a bad build.
+    Quarantined,
+    /// The quarantine is lifted; what is open on it goes on.
+    Lifted,
+    /// A retired version is brought back.
+    Revived,
+}
+
+impl VersionEvent {
+    /// Every event, for tables and tests.
+    pub const ALL: [Self; 10] = [
+        Self::Heard,
+        Self::Silent,
+        Self::CanaryStarted,
+        Self::Activated,
+        Self::Superseded,
+        Self::Emptied,
+        Self::Retired,
+        Self::Quarantined,
+        Self::Lifted,
+        Self::Revived,
+    ];
+
+    /// The name in documents and errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Silent => "silent",
+            Self::CanaryStarted => "canary_started",
+            Self::Activated => "activated",
+            Self::Superseded => "superseded",
+            Self::Emptied => "emptied",
+            Self::Retired => "retired",
+            Self::Quarantined => "quarantined",
+            Self::Lifted => "lifted",
+            Self::Revived => "revived",
+        }
+    }
+}
+
+/// An event that may not follow the state of a version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{event}\" may not happen to a version that is {state}")]
+pub struct IllegalVersionEvent {
+    /// The state.
+    pub state: VersionState,
+    /// The event.
+    pub event: &'static str,
+}
+
+impl VersionState {
+    /// Every state that this version of the protocol knows.
+    pub const ALL: [Self; 8] = [
+        Self::Declared,
+        Self::Ready,
+        Self::Canary,
+        Self::Active,
+        Self::Draining,
+        Self::Drained,
+        Self::Retired,
+        Self::Quarantined,
+    ];
+
+    /// The name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Declared => "declared",
+            Self::Ready => "ready",
+            Self::Canary => "canary",
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Retired => "retired",
+            Self::Quarantined => "quarantined",
+            Self::Unknown(name) => name,
+        }
+    }
+
+    /// Whether work that was on this version before may come back to it: it is not drained, retired or set aside.
+    pub const fn is_alive(&self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Canary | Self::Active | Self::Draining | Self::Declared
+        )
+    }
+
+    /// Whether nothing may run on it: its consumers are paused, so that the server itself holds work back.
+    pub const fn is_shut(&self) -> bool {
+        matches!(self, Self::Drained | Self::Retired | Self::Quarantined)
+    }
+
+    /// The state after an event. The only place where the life of a version is decided.
+    ///
+    /// # Errors
+    /// When the event may not follow; the version stays as it was.
+    pub fn next(&self, event: VersionEvent) -> Result<Self, IllegalVersionEvent> {
+        use VersionEvent as E;
+        let found = match (self, event) {
+            (Self::Declared, E::Heard) => Some(Self::Ready),
+            (Self::Ready, E::Silent) => Some(Self::Declared),
+            (Self::Ready | Self::Draining | Self::Drained, E::CanaryStarted) => Some(Self::Canary),
+            (Self::Declared | Self::Ready | Self::Canary | Self::Draining | Self::Drained, E::Activated) => {
+                Some(Self::Active)
+            }
+            (Self::Canary | Self::Active, E::Superseded) => Some(Self::Draining),
+            (Self::Draining, E::Emptied) => Some(Self::Drained),
+            (Self::Declared | Self::Ready | Self::Drained | Self::Quarantined, E::Retired) => Some(Self::Retired),
+            (
+                Self::Declared | Self::Ready | Self::Canary | Self::Active | Self::Draining | Self::Drained,
+                E::Quarantined,
+            ) => Some(Self::Quarantined),
+            (Self::Quarantined, E::Lifted) => Some(Self::Draining),
+            (Self::Retired, E::Revived) => Some(Self::Declared),
+            _ => None,
+        };
+        found.ok_or_else(|| IllegalVersionEvent {
+            state: self.clone(),
+            event: event.name(),
+        })
+    }
+}
+
+impl fmt::Display for VersionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for VersionState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .unwrap_or(Self::Unknown(name)))
+    }
+}

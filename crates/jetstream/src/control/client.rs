@@ -1,0 +1,76 @@
+//! Asking a controller.
+
+use std::time::Duration;
+
+use async_nats::{Request, RequestErrorKind};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// How long it is tried to reach a controller: one that died is replaced within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a controller may take to answer. A replay or a move of much work takes a while.
+const ANSWER: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a controller refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ControlError {
+    /// What a program branches on, such as `ROLLOUT_OWNED`.
+    pub code: String,
+    /// What a person reads.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub fix: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Ok(Box<serde_json::value::RawValue>),
+    Error(ControlError),
+}
+
+impl Mesh {
+    /// Asks any controller and waits for its answer. Nothing is asked twice: a request that reached a controller and was
+    /// not answered is reported, not repeated.
+    ///
+    /// # Errors
+    /// [`Error::Control`] when the controller refuses; [`Error::NoController`] when none is there.
+    pub async fn control<Q: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        verb: &str,
+        question: &Q,
+    ) -> Result<A, Error> {
+        let subject = self.subjects().control(verb);
+        let body = serde_json::to_vec(question).map_err(|error| Error::api("encoding a question", error))?;
+        let body = Bytes::from(body);
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let reply = loop {
+            let request = Request::new().payload(body.clone()).timeout(Some(ANSWER));
+            match self.client().send_request(subject.clone(), request).await {
+                Ok(reply) => break reply,
+                Err(error) if error.kind() == RequestErrorKind::NoResponders && tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => return Err(Error::NoController),
+                Err(error) => {
+                    tracing::debug!(%error, verb, "a controller did not answer");
+                    return Err(Error::NoAnswer {
+                        what: format!("{verb} (it may have been done or not)"),
+                    });
+                }
+            }
+        };
+        let unreadable = |error: serde_json::Error| Error::api(format!("reading the answer to {verb}"), error);
+        match serde_json::from_slice::<Answer>(&reply.payload).map_err(unreadable)? {
+            Answer::Ok(answer) => serde_json::from_str(answer.get()).map_err(unreadable),
+            Answer::Error(error) => Err(Error::Control(error)),
+        }
+    }
+}
