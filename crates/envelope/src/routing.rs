@@ -102,13 +102,15 @@ pub enum Unroutable {
         /// What it takes.
         takes: Vec<String>,
     },
-    /// The intent is held to a version that was taken out of service.
-    #[error("the intent is pinned to version {version} of agent \"{agent}\", which is retired")]
-    RetiredPin {
+    /// The intent is held to a version that takes no work any more.
+    #[error("the intent is pinned to version {version} of agent \"{agent}\", which is {state}")]
+    ClosedPin {
         /// The agent.
         agent: AgentName,
         /// The version.
         version: AgentVersion,
+        /// Where it stands: drained or retired.
+        state: VersionState,
     },
 }
 
@@ -119,7 +121,7 @@ pub enum Unroutable {
 /// share of the chains; the active version.
 ///
 /// # Errors
-/// When the kind is not taken, or the pin names a retired version.
+/// When the kind is not taken, or the pin names a version that is drained or retired.
 pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
     let agent = &route.agent;
     let chosen = |version: &AgentVersion, why| {
@@ -129,10 +131,12 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
         })
     };
     if let Some(pinned) = asked.pins.get(agent) {
-        if route.state(pinned) == Some(VersionState::Retired) {
-            return Err(Unroutable::RetiredPin {
+        // One that is quarantined keeps its work, which waits there. One that is drained was said to get none.
+        if let Some(state @ (VersionState::Drained | VersionState::Retired)) = route.state(pinned) {
+            return Err(Unroutable::ClosedPin {
                 agent: agent.clone(),
                 version: pinned.clone(),
+                state,
             });
         }
         return chosen(pinned, Why::Pinned);
