@@ -71,7 +71,8 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     if let Some(wait) = snapshot.wake_at.map(|at| at.since(now)).filter(|wait| !wait.is_zero()) {
         return Standing::Early { wait };
     }
-    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled);
+    // Behind a `repinned` may lie a release or a scheduled retry: an operator's act must not burn an attempt.
+    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled | Event::Repinned);
     // Only the broker's own count says that a holder of this very ticket went silent. A holder in the ledger may be well,
     // and this a second ticket for its hop: the claim fences it out, and must not count as its death too.
     let burnt = u32::from(facts.delivered > 1 && !given_back);

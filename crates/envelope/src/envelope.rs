@@ -6,11 +6,13 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{DecodeError, HopLimit, MustCarryBroken, decode};
+use crate::convert;
+use crate::error::{DecodeError, HopLimit, MustCarryBroken};
 use crate::ids::{EnvelopeId, IntentId};
 use crate::json::Json;
 use crate::names::{AgentName, AgentVersion};
 use crate::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
+use crate::pinning::Pinning;
 use crate::protocol::{PROTOCOL, Protocol};
 use crate::timestamp::Timestamp;
 use crate::wire::{Extra, wire_object};
@@ -82,8 +84,12 @@ bounded! {
 }
 
 wire_object! {
+    by_hand
     /// The message that carries an intent to one agent. An agent never edits one: it makes the next, which names it
     /// in `previous`.
+    ///
+    /// It is written in the form that `protocol` names, and read by [`Envelope::decode`] from any form that is known
+    /// here; `Deserialize` alone reads only the major of [`PROTOCOL`].
     pub struct Envelope {
         /// The version of the contract that this was written in.
         req protocol: Protocol,
@@ -141,6 +147,18 @@ wire_object! {
         opt reply_to: String,
         /// W3C trace context.
         opt traceparent: String,
+        /// By which routes its hops find their versions; absent for each hop by the route of its moment.
+        opt pinning: Pinning,
+    }
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.protocol.is_native() {
+            self.write_fields(serializer)
+        } else {
+            convert::write(self, serializer)
+        }
     }
 }
 
@@ -195,16 +213,17 @@ impl Envelope {
             join: None,
             reply_to: None,
             traceparent: None,
+            pinning: None,
             extra: Extra::new(),
         }
     }
 
-    /// Reads an envelope.
+    /// Reads an envelope, in any form that is known here; `protocol` then names that form.
     ///
     /// # Errors
-    /// Names the field, the value and what is wrong.
+    /// Names the field, the value and what is wrong; for a document of another major, the versions that are read.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode("envelope", bytes)
+        serde_json::from_slice(bytes).or_else(|error| convert::read_envelope(bytes, &error))
     }
 
     /// The first intent of the tree that this one belongs to.
@@ -221,7 +240,8 @@ impl Envelope {
         self
     }
 
-    /// The envelope of the next hop: same intent, one hop further, constraints and unknown fields carried along.
+    /// The envelope of the next hop: same intent, one hop further, constraints and unknown fields carried along. It is
+    /// in the form of this build, whatever form this one came in; [`Envelope::in_form`] makes it one for the receiver.
     ///
     /// # Errors
     /// When the handoff would pass `max_hops`.
@@ -242,6 +262,7 @@ impl Envelope {
         next.kind = new.kind.or(next.kind);
         next.payload = new.payload;
         next.payload_encoding = None;
+        convert::forget_payload(&mut next.extra);
         next.history.extend(new.history);
         if next.itinerary.first() == Some(&next.to) {
             next.itinerary.remove(0);

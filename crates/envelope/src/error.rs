@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use crate::json::Json;
-use crate::names::AgentName;
+use crate::names::{AgentName, AgentVersion};
+use crate::protocol::{Protocol, ProtocolRange};
 
 /// A name that may not become a subject token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +41,9 @@ impl DecodeError {
         match self.field.rsplit('.').next().unwrap_or_default() {
             "priority" => "give a whole number from 1 (least urgent) to 10 (most urgent)".to_owned(),
             "max_hops" => "give a whole number from 1 to 64".to_owned(),
-            "deadline" => "give RFC 3339 in the future, such as 2026-11-21T05:00:00Z".to_owned(),
-            "protocol" => format!("this Baton reads protocol {}.x", crate::protocol::PROTOCOL.major()),
+            "at" if !self.field.ends_with("due.at") => "give RFC 3339, such as 2026-11-21T05:00:00Z".to_owned(),
+            "deadline" | "at" => "give RFC 3339 in the future, such as 2026-11-21T05:00:00Z".to_owned(),
+            "protocol" => format!("this Baton reads protocol {}", crate::convert::readable()),
             "" => "send one JSON object, or a raw body without the Baton-Protocol header".to_owned(),
             field => format!("correct `{field}` as docs/protocol.md describes it"),
         }
@@ -70,6 +72,35 @@ pub struct MustCarryBroken {
     pub found: String,
 }
 
+/// A form that this build cannot write an envelope in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "protocol {form} is no form that this build writes; it writes {}",
+    ProtocolRange::of_forms()
+)]
+pub struct UnknownForm {
+    /// The form that was asked for.
+    pub form: Protocol,
+}
+
+/// A handoff between two that have no major version of the protocol in common.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "agent \"{agent}\" in version {version} reads protocol {receiver}, and the sender writes {sender}: they have no major \
+     version in common; route the work to a version of \"{agent}\" that reads {sender}, or upgrade the sender to one that \
+     writes {receiver}"
+)]
+pub struct NoCommonProtocol {
+    /// The agent that the handoff was meant for.
+    pub agent: AgentName,
+    /// The version of that agent.
+    pub version: AgentVersion,
+    /// What the sender writes.
+    pub sender: ProtocolRange,
+    /// What that version of the agent reads.
+    pub receiver: ProtocolRange,
+}
+
 /// Reads JSON; on failure says which field, which value, what is wrong.
 ///
 /// The first pass is the fast one. Only a document that failed is read again, with its path tracked.
@@ -77,7 +108,8 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> R
     serde_json::from_slice(bytes).map_err(|error| locate::<T>(what, bytes, &error))
 }
 
-fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], error: &serde_json::Error) -> DecodeError {
+/// Says what is wrong with a document that the fast pass could not read.
+pub(crate) fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], error: &serde_json::Error) -> DecodeError {
     let whole = || DecodeError {
         what,
         field: ".".to_owned(),
@@ -134,7 +166,8 @@ fn value_at(document: Json, path: &serde_path_to_error::Path) -> Option<Json> {
     })
 }
 
-fn excerpt(bytes: &[u8]) -> String {
+/// The beginning of a value, for a message.
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut short: String = text.chars().take(80).collect();
     if short.len() < text.len() {

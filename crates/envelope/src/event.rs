@@ -47,6 +47,8 @@ pub enum Event {
     Rerouted,
     /// Work was moved to another version by a person.
     Moved,
+    /// An operator changed the versions that an open intent is held to; it stands where it stood.
+    Repinned,
     /// The intent ended well.
     Completed,
     /// The intent was declined.
@@ -98,6 +100,7 @@ impl Event {
             Self::Redriven => "redriven",
             Self::Rerouted => "rerouted",
             Self::Moved => "moved",
+            Self::Repinned => "repinned",
             Self::Completed => "completed",
             Self::Rejected { .. } => "rejected",
             Self::Failed { .. } => "failed",
@@ -135,6 +138,7 @@ impl Event {
             | Self::Redriven
             | Self::Rerouted
             | Self::Moved
+            | Self::Repinned
             | Self::Completed
             | Self::Cancelled
             | Self::TimedOut
@@ -195,6 +199,7 @@ impl<'de> Deserialize<'de> for Event {
             "redriven" => Self::Redriven,
             "rerouted" => Self::Rerouted,
             "moved" => Self::Moved,
+            "repinned" => Self::Repinned,
             "completed" => Self::Completed,
             "rejected" => Self::Rejected { code: coded(code) },
             "failed" => Self::Failed { code: coded(code) },

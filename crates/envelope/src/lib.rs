@@ -5,6 +5,7 @@
 //! in as arguments, so that the live path, recovery, the projection, the model checker and the tests all run the very
 //! same functions. `docs/protocol.md` is the normative text; the tests hold the two together.
 
+mod convert;
 mod decide;
 mod envelope;
 mod error;
@@ -31,7 +32,7 @@ mod wire;
 
 pub use decide::{DeliveryFacts, Standing, Submission, compare_submission, is_fresh, on_delivery};
 pub use envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority, Successor};
-pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken};
+pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use event::Event;
 pub use header::*;
 pub use holds::{Cause, Hold, holds};
@@ -42,7 +43,7 @@ pub use parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use pinning::Pinning;
 pub use protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use raw::{RawFields, RawIntent, RawRejection};
-pub use record::{Author, ErrorInfo, RawKept, Record, Role, StepEntry};
+pub use record::{Author, Conversion, ErrorInfo, RawKept, Record, Role, StepEntry};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
 pub use routing::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};

@@ -1,14 +1,14 @@
-//! How an intent keeps to versions.
+//! How long the choice of a version holds for an intent.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How an intent keeps to versions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// By which routes the hops of an intent find the versions of their agents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Pinning {
-    /// Each hop takes the route of its moment; an agent met again keeps its version while that is alive.
+    /// Each hop takes the route of its moment; an agent that had a turn before keeps its version.
     #[default]
     Hop,
-    /// The routes as they were when the intent was submitted, for all hops.
+    /// All hops take the routes as they were when the intent was submitted.
     Chain,
     /// A way of a newer minor version, kept as it was named.
     Unknown(String),

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The version of the contract that this build writes.
-pub const PROTOCOL: Protocol = Protocol {
-    major: 1,
-    minor: 0,
-    patch: 0,
-};
+use crate::convert;
+
+/// The version of the contract that this build writes, and whose envelope is the model in memory.
+pub const PROTOCOL: Protocol = Protocol::new(1, 1, 0);
+
+/// The first version that there was.
+const FIRST: Protocol = Protocol::new(1, 0, 0);
 
 /// A version of the wire contract. Same major: readable both ways; a newer minor only adds optional fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,14 +22,33 @@ pub struct Protocol {
 }
 
 impl Protocol {
+    /// A version of three numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch }
+    }
+
     /// The major version.
     pub const fn major(self) -> u32 {
         self.major
     }
 
-    /// Whether this build can read what was written in that version.
-    pub const fn is_readable(self) -> bool {
+    /// Whether this build can read an envelope that was written in that version. Everything else, the record around the
+    /// envelope included, is read in the major of [`PROTOCOL`] only.
+    pub fn is_readable(self) -> bool {
+        convert::newest_of(self.major).is_some()
+    }
+
+    /// Whether it is of the major that the model in memory has.
+    pub(crate) const fn is_native(self) -> bool {
         self.major == PROTOCOL.major
+    }
+
+    /// Why something of this version cannot be read.
+    pub(crate) fn refusal(self) -> String {
+        format!(
+            "protocol {self} cannot be read here: this build reads {}",
+            convert::readable()
+        )
     }
 }
 
@@ -72,14 +92,20 @@ impl Serialize for Protocol {
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let version = any_version(deserializer)?;
-        if version.is_readable() {
+        if version.is_native() {
             Ok(version)
         } else {
-            Err(serde::de::Error::custom(format!(
-                "protocol {version} cannot be read here: this build reads {}.x",
-                PROTOCOL.major
-            )))
+            Err(serde::de::Error::custom(version.refusal()))
         }
+    }
+}
+
+/// A version of any major, for what only names a version and is not written in it.
+pub(crate) struct AnyMajor(pub(crate) Protocol);
+
+impl<'de> Deserialize<'de> for AnyMajor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        any_version(deserializer).map(Self)
     }
 }
 
@@ -112,11 +138,77 @@ pub struct ProtocolRange {
     pub newest: Protocol,
 }
 
-impl Default for ProtocolRange {
-    fn default() -> Self {
+impl ProtocolRange {
+    /// A range, both ends included.
+    ///
+    /// # Errors
+    /// When the newest is older than the oldest.
+    pub fn new(oldest: Protocol, newest: Protocol) -> Result<Self, String> {
+        if oldest <= newest {
+            Ok(Self { oldest, newest })
+        } else {
+            Err(format!(
+                "the oldest protocol version {oldest} is newer than the newest, {newest}"
+            ))
+        }
+    }
+
+    /// What an agent of this build declares: everything from the first version to its own.
+    pub const fn of_build() -> Self {
         Self {
-            oldest: PROTOCOL,
+            oldest: FIRST,
             newest: PROTOCOL,
         }
+    }
+
+    /// Every form that this build can write an envelope in.
+    pub fn of_forms() -> Self {
+        Self {
+            oldest: FIRST,
+            newest: convert::newest(),
+        }
+    }
+
+    /// Whether a version lies in the range.
+    pub fn contains(self, version: Protocol) -> bool {
+        (self.oldest..=self.newest).contains(&version)
+    }
+
+    /// The newest form that a sender of this range and a receiver both know; `None` when they have no major in common.
+    ///
+    /// Within a major everyone reads everyone, so only majors must meet: the highest that both ranges cover. Of the two
+    /// newest versions in that major it is the smaller, so that nothing is written that the other cannot name.
+    pub fn newest_common(self, receiver: Self) -> Option<Protocol> {
+        let highest = self.newest.major.min(receiver.newest.major);
+        let lowest = self.oldest.major.max(receiver.oldest.major);
+        if highest < lowest {
+            return None;
+        }
+        // A range that goes on to a later major covers every minor of this one that is known here.
+        let in_highest = |newest: Protocol| {
+            if newest.major == highest {
+                Some(newest)
+            } else {
+                convert::newest_of(highest)
+            }
+        };
+        [self.newest, receiver.newest].into_iter().filter_map(in_highest).min()
+    }
+}
+
+impl Default for ProtocolRange {
+    /// What a Declaration that names no range means. The first builds leave theirs out because it equals this one, so it
+    /// stays `1.0.0` alone for ever, whatever this build reads.
+    fn default() -> Self {
+        Self {
+            oldest: FIRST,
+            newest: FIRST,
+        }
+    }
+}
+
+impl fmt::Display for ProtocolRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} - {}", self.oldest, self.newest)
     }
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 
+use crate::convert;
 use crate::envelope::{Envelope, MaxHops, Priority};
 use crate::error::DecodeError;
 use crate::header::*;
@@ -121,15 +122,17 @@ impl<'a> RawIntent<'a> {
 
     fn enveloped(&self, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {
         let envelope = Envelope::decode(self.body).map_err(|error| malformed(&error))?;
+        let place = |field| convert::place_of(envelope.protocol, field);
         if envelope.to != *to {
             return Err(RawRejection {
                 code: "MALFORMED_ENVELOPE",
-                field: "to".to_owned(),
+                field: place("to").to_owned(),
                 value: envelope.to.to_string(),
                 problem: format!("the envelope was published on {}", self.subject),
                 fix: format!(
-                    "publish it on the subject of agent {}, or set `to` to {to}",
-                    envelope.to
+                    "publish it on the subject of agent {}, or set `{}` to {to}",
+                    envelope.to,
+                    place("to")
                 ),
             });
         }
@@ -142,7 +145,7 @@ impl<'a> RawIntent<'a> {
                 fix: "set `hop` to 1".to_owned(),
             });
         }
-        check_deadline(envelope.deadline, now, "deadline")?;
+        check_deadline(envelope.deadline, now, place("deadline"))?;
         let stated = envelope.constraints_hash.clone();
         let constraints = envelope.constraints.clone().unwrap_or_default();
         let envelope = envelope.with_constraints(constraints);

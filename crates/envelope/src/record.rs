@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::convert;
 use crate::envelope::Envelope;
-use crate::error::{DecodeError, decode};
+use crate::error::DecodeError;
 use crate::event::Event;
 use crate::ids::{IntentId, RecordId};
 use crate::json::Json;
 use crate::names::{AgentName, AgentVersion};
-use crate::protocol::{PROTOCOL, Protocol};
+use crate::protocol::{AnyMajor, PROTOCOL, Protocol};
 use crate::snapshot::{PathEntry, Snapshot};
 use crate::status::{IllegalTransition, Status, next};
 use crate::timestamp::Timestamp;
@@ -108,6 +109,18 @@ wire_object! {
 }
 
 wire_object! {
+    /// That the envelope of a record was made from one of another form.
+    pub struct Conversion {
+        /// The form that it was made from.
+        req from: Protocol as AnyMajor,
+        /// The form that it was written in.
+        req to: Protocol as AnyMajor,
+        /// The fields, by their paths in the first form, which the second has no words for.
+        def lost: Vec<String>,
+    }
+}
+
+wire_object! {
     /// One record of the ledger. The ticket that a record authorises has the very same body.
     pub struct Record {
         /// The version of the contract that this was written in.
@@ -134,6 +147,12 @@ wire_object! {
         opt error: ErrorInfo,
         /// The raw intent, for one that was rejected before it became an intent.
         opt raw: RawKept,
+        /// How long the attempt that this record ends ran, in milliseconds.
+        opt took_ms: u64,
+        /// What that attempt cost, a number, where it was reported.
+        opt cost: Json,
+        /// The conversion of the envelope, where it is not in the form of the one before.
+        opt conversion: Conversion,
     }
 }
 
@@ -143,6 +162,18 @@ impl ErrorInfo {
         Self {
             code: code.into(),
             message: message.into(),
+            extra: Extra::new(),
+        }
+    }
+}
+
+impl Conversion {
+    /// From one form to another, with the paths that were lost.
+    pub fn new(from: Protocol, to: Protocol, lost: Vec<String>) -> Self {
+        Self {
+            from,
+            to,
+            lost,
             extra: Extra::new(),
         }
     }
@@ -182,12 +213,12 @@ impl Author {
 }
 
 impl Record {
-    /// Reads a record.
+    /// Reads a record. Its envelope may be in any form that is known here.
     ///
     /// # Errors
     /// Names the field, the value and what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode("ledger record", bytes)
+        serde_json::from_slice(bytes).or_else(|error| convert::read_record(bytes, &error))
     }
 
     /// The first record of an intent: `submitted`, with the envelope of its first hop, which must name the version.
@@ -257,7 +288,9 @@ impl Record {
         let mut snapshot = head.clone();
         snapshot.status = status;
         snapshot.updated_at = at;
-        snapshot.wake_at = None;
+        if event != Event::Repinned {
+            snapshot.wake_at = None;
+        }
         if snapshot.envelope_seq.is_none() && snapshot.envelope.is_some() {
             snapshot.envelope_seq = Some(head_seq);
         }
@@ -318,6 +351,9 @@ impl Record {
             note: None,
             error: None,
             raw: None,
+            took_ms: None,
+            cost: None,
+            conversion: None,
             extra: Extra::new(),
         }
     }

@@ -261,21 +261,25 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
         Status::Pending => at_work(event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started => Some(Status::InProgress),
+            Event::Repinned => Some(status.clone()),
             _ => None,
         }),
         Status::Accepted | Status::InProgress => at_work(event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started | Event::Step | Event::Progress => Some(Status::InProgress),
+            Event::Repinned => Some(status.clone()),
             _ => None,
         }),
         Status::Waiting { .. } => match event {
-            Event::Signalled | Event::ChildDone | Event::Moved | Event::Progress => Some(status.clone()),
+            Event::Signalled | Event::ChildDone | Event::Moved | Event::Repinned | Event::Progress => {
+                Some(status.clone())
+            }
             Event::Resumed => Some(Status::Pending),
             _ => ending(event),
         },
         Status::Parked { .. } => match event {
             Event::Redriven => Some(Status::Pending),
-            Event::Moved => Some(status.clone()),
+            Event::Moved | Event::Repinned => Some(status.clone()),
             Event::Completed | Event::Rejected { .. } => None,
             _ => ending(event),
         },
@@ -285,7 +289,8 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
             | Event::Step
             | Event::Progress
             | Event::RetryScheduled
-            | Event::Released => Some(Status::Compensating),
+            | Event::Released
+            | Event::Repinned => Some(Status::Compensating),
             Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
             Event::Compensated { code: Some(code) } => Some(Status::Failed { code: code.clone() }),
             Event::Compensated { code: None } => Some(Status::Cancelled),

@@ -37,12 +37,28 @@ impl<'de> Deserialize<'de> for Key<'de> {
 }
 
 /// Declares a wire object. Each field is `req` (must be there), `opt` (an `Option`, left out when `None`) or `def`
-/// (its default when missing or null, left out when it is the default).
+/// (its default when missing or null, left out when it is the default). A required field with `as` is read as another
+/// type, whose first field it is. With `by_hand` in front, `Serialize` is left to the module.
 macro_rules! wire_object {
+    (by_hand $($object:tt)*) => {
+        $crate::wire::wire_object!(@object $($object)*);
+    };
     (
         $(#[$meta:meta])*
+        pub struct $name:ident { $($fields:tt)* }
+    ) => {
+        $crate::wire::wire_object!(@object $(#[$meta])* pub struct $name { $($fields)* });
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.write_fields(serializer)
+            }
+        }
+    };
+    (
+        @object $(#[$meta:meta])*
         pub struct $name:ident {
-            $( $(#[$fmeta:meta])* $kind:ident $field:ident : $ty:ty , )*
+            $( $(#[$fmeta:meta])* $kind:ident $field:ident : $ty:ty $(as $via:ty)? , )*
         }
     ) => {
         $(#[$meta])*
@@ -53,8 +69,9 @@ macro_rules! wire_object {
             pub extra: $crate::wire::Extra,
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl $name {
+            /// Writes the fields under the names that the model gives them.
+            pub(crate) fn write_fields<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
                 $( $crate::wire::wire_object!(@write $kind map self $field $ty); )*
@@ -74,16 +91,16 @@ macro_rules! wire_object {
                         f.write_str(concat!("an object (", stringify!($name), ")"))
                     }
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
-                        $( let mut $field: Option<$ty> = None; )*
+                        $( let mut $field: Option<$crate::wire::wire_object!(@read $ty $(as $via)?)> = None; )*
                         let mut extra = $crate::wire::Extra::new();
                         while let Some(key) = map.next_key::<$crate::wire::Key<'de>>()? {
                             match &*key.0 {
-                                $( stringify!($field) => { $field = map.next_value::<Option<$ty>>()?; } )*
+                                $( stringify!($field) => { $field = map.next_value()?; } )*
                                 _ => { extra.insert(key.0.into_owned(), map.next_value()?); }
                             }
                         }
                         Ok($name {
-                            $( $field: $crate::wire::wire_object!(@take $kind $field), )*
+                            $( $field: $crate::wire::wire_object!(@take $kind $field $(as $via)?), )*
                             extra,
                         })
                     }
@@ -95,6 +112,8 @@ macro_rules! wire_object {
     (@type req $ty:ty) => { $ty };
     (@type opt $ty:ty) => { Option<$ty> };
     (@type def $ty:ty) => { $ty };
+    (@read $ty:ty) => { $ty };
+    (@read $ty:ty as $via:ty) => { $via };
     (@write req $map:ident $self:ident $field:ident $ty:ty) => {
         $map.serialize_entry(stringify!($field), &$self.$field)?
     };
@@ -106,6 +125,9 @@ macro_rules! wire_object {
     };
     (@take req $field:ident) => {
         $field.ok_or_else(|| serde::de::Error::missing_field(stringify!($field)))?
+    };
+    (@take req $field:ident as $via:ty) => {
+        $field.ok_or_else(|| serde::de::Error::missing_field(stringify!($field)))?.0
     };
     (@take opt $field:ident) => { $field };
     (@take def $field:ident) => { $field.unwrap_or_default() };

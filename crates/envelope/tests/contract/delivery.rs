@@ -57,12 +57,11 @@ proptest! {
     }
 
     #[test]
-    fn after_a_release_or_a_scheduled_retry_no_attempt_is_burnt(
-        released: bool, status in workable(), facts in any_facts(), holder in proptest::option::of("[a-z]{1,5}"), attempt in 1_u32..9,
+    fn after_a_release_a_scheduled_retry_or_a_change_of_pins_no_attempt_is_burnt(
+        event in proptest::sample::select(vec![Event::Released, Event::RetryScheduled, Event::Repinned]), status in workable(), facts in any_facts(), holder in proptest::option::of("[a-z]{1,5}"), attempt in 1_u32..9,
     ) {
         let mut head = open_head();
-        head.event = if released { Event::Released } else { Event::RetryScheduled };
-        (head.snapshot.status, head.snapshot.holder, head.snapshot.attempt) = (status, holder, attempt);
+        (head.event, head.snapshot.status, head.snapshot.holder, head.snapshot.attempt) = (event, status, holder, attempt);
         prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt });
     }
 
@@ -70,7 +69,7 @@ proptest! {
     fn a_takeover_burns_one_attempt_and_a_second_ticket_beside_a_holder_none(
         event in any_event(), status in workable(), facts in any_facts(), held: bool, attempt in prop_oneof![1_u32..9, Just(u32::MAX)],
     ) {
-        prop_assume!(!matches!(event, Event::Released | Event::RetryScheduled));
+        prop_assume!(!matches!(event, Event::Released | Event::RetryScheduled | Event::Repinned));
         let mut head = open_head();
         (head.event, head.snapshot.status, head.snapshot.attempt) = (event, status, attempt);
         head.snapshot.holder = held.then(|| "w-1".to_owned());

@@ -122,6 +122,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
     compare_fields("PathEntry", &record.snapshot.path[0]);
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
+    compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
     compare_fields("Route", &full_route());
     compare_fields("Declaration", &full_declaration());
     let (route, rollout) = (full_route(), full_rollout());
@@ -134,7 +135,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 21, "a table of fields is not compared");
+    assert_eq!(compared, 22, "a table of fields is not compared");
 }
 
 #[test]
@@ -374,6 +375,32 @@ fn the_roles_in_the_document_are_those_of_the_code() {
         let role: Role = serde_json::from_str(&format!("\"{name}\"")).expect("a role");
         assert!(!matches!(role, Role::Unknown(_)), "{name}");
     }
+}
+
+#[test]
+fn the_kinds_of_pinning_in_the_document_are_those_of_the_code() {
+    let row = table("### Envelope fields")
+        .into_iter()
+        .find(|row| row[0] == "pinning")
+        .expect("a row");
+    for pinning in [Pinning::Hop, Pinning::Chain] {
+        assert!(row[4].contains(&format!("`{}`", pinning.name())), "{}", pinning.name());
+        let read: Pinning = serde_json::from_str(&format!("\"{}\"", pinning.name())).expect("a pinning");
+        assert_eq!(read, pinning);
+    }
+    assert_eq!(row[3], format!("`{}`", Pinning::default().name()).trim_matches('`'));
+}
+
+#[test]
+fn the_ranges_in_the_document_are_those_of_the_code() {
+    let row = table("### Declaration fields")
+        .into_iter()
+        .find(|row| row[0] == "protocol")
+        .expect("a row");
+    assert_eq!(row[3], ProtocolRange::default().newest.to_string());
+    let majors = column("### Forms", 0);
+    let newest = [PROTOCOL, ProtocolRange::of_forms().newest].map(|version| version.to_string());
+    assert_eq!(majors, newest);
 }
 
 #[test]

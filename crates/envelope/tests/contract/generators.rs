@@ -213,13 +213,14 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(any_json_but_null()),
         of(text()),
         of(text()),
+        of(any_pinning()),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, extra) = rest;
+        let (pins, itinerary, join, reply_to, traceparent, pinning, extra) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -249,6 +250,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             join,
             reply_to,
             traceparent,
+            pinning,
             extra,
         }
     })
@@ -257,6 +259,19 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
 /// A name that no version knows.
 fn unknown_name() -> impl Strategy<Value = String> {
     "x.{0,8}"
+}
+
+fn any_pinning() -> impl Strategy<Value = Pinning> {
+    prop_oneof![
+        Just(Pinning::Hop),
+        Just(Pinning::Chain),
+        unknown_name().prop_map(Pinning::Unknown),
+    ]
+}
+
+/// A version of the protocol, of any major.
+pub(crate) fn any_protocol() -> impl Strategy<Value = Protocol> {
+    (0_u32..5, 0_u32..4, 0_u32..3).prop_map(|(major, minor, patch)| Protocol::new(major, minor, patch))
 }
 
 pub(crate) fn any_reason() -> impl Strategy<Value = WaitReason> {
@@ -386,10 +401,13 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             extra,
         },
     );
-    let rest = (of(step), of(text()), of(any_error()), of(raw), any_extra());
+    let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
+        .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
+    let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion));
+    let rest = (of(step), of(text()), of(any_error()), of(raw), spent, any_extra());
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, extra) = rest;
+        let (step, note, error, raw, (took_ms, cost, conversion), extra) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -403,6 +421,9 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             note,
             error,
             raw,
+            took_ms,
+            cost,
+            conversion,
             extra,
         }
     })

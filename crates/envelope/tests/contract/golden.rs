@@ -43,6 +43,13 @@ const FILES_OF_1_0_0: [&str; 29] = [
     "record_waiting.json",
 ];
 
+/// The files that were added when protocol 1.1.0 was made. Append only.
+const FILES_OF_1_1_0: [&str; 3] = [
+    "envelope_full_1_1.json",
+    "record_completed_1_1.json",
+    "record_repinned.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -56,7 +63,7 @@ fn files() -> BTreeMap<String, String> {
 }
 
 /// The text with keys sorted and no white space; every scalar keeps its spelling.
-fn plain(value: &Json) -> String {
+pub(crate) fn plain(value: &Json) -> String {
     if let Ok(object) = value.read::<BTreeMap<String, Json>>() {
         let members: Vec<String> = object.iter().map(|(k, v)| format!("{k:?}:{}", plain(v))).collect();
         format!("{{{}}}", members.join(","))
@@ -80,7 +87,7 @@ fn again(name: &str, text: &str) -> Json {
 #[test]
 fn the_folder_is_append_only() {
     let found: BTreeSet<String> = files().into_keys().collect();
-    for name in FILES_OF_1_0_0 {
+    for name in FILES_OF_1_0_0.into_iter().chain(FILES_OF_1_1_0) {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
     for event in events() {
@@ -110,7 +117,8 @@ fn a_golden_record_is_of_its_event_and_legal() {
             continue;
         };
         let record = Record::decode(text.as_bytes()).expect("a record");
-        assert_eq!(record.event.name(), event.trim_end_matches("_raw"), "{name}");
+        let event = event.trim_end_matches("_raw").trim_end_matches("_1_1");
+        assert_eq!(record.event.name(), event, "{name}");
         let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
         let legal = from
             .filter_map(|status| next(status.as_ref(), &record.event).ok())
@@ -154,7 +162,9 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     };
     let files = files();
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
-    assert_eq!(keys(&files["envelope_full.json"]), keys(&all));
+    assert_eq!(keys(&files["envelope_full_1_1.json"]), keys(&all));
+    let of_1_1 = keys(&all).difference(&keys(&files["envelope_full.json"])).count();
+    assert_eq!(of_1_1, 1, "1.1 added `pinning` to the envelope and nothing else");
     let must = ["protocol", "id", "intent", "to", "hop"].map(str::to_owned);
     assert_eq!(keys(&files["envelope_minimal.json"]), BTreeSet::from(must));
     let full = Envelope::decode(files["envelope_full.json"].as_bytes()).expect("an envelope");

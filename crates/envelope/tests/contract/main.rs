@@ -7,12 +7,15 @@
     reason = "test helpers: a broken expectation is a failed test"
 )]
 
+mod conversion;
 mod decoding;
 mod delivery;
 mod document;
 mod generators;
 mod golden;
+mod golden_v2;
 mod judging;
+mod negotiation;
 mod raw;
 mod relay;
 mod rollout;

@@ -262,9 +262,9 @@ fn a_malformed_envelope_is_refused_with_the_place() {
         (broken("\"hop\":1", "\"hop\":\"x\""), "hop", "\"x\""),
         (broken("\"goal\":\"goal\"", "\"goal\":3"), "task.goal", "3"),
         (
-            broken("\"protocol\":\"1.0.0\"", "\"protocol\":\"2.0.0\""),
+            broken("\"protocol\":\"1.1.0\"", "\"protocol\":\"3.0.0\""),
             "protocol",
-            "\"2.0.0\"",
+            "\"3.0.0\"",
         ),
         (broken("\"intent\":\"order-42\"", "\"intent\":null"), "intent", ""),
         (refused(&[ENVELOPED], b"{\"topic\":"), ".", "{\"topic\":"),
@@ -278,6 +278,29 @@ fn a_malformed_envelope_is_refused_with_the_place() {
             (field, value),
             "{rejection}"
         );
+    }
+}
+
+#[test]
+fn an_envelope_of_the_draft_is_taken_and_a_fault_in_it_is_named_in_its_own_words() {
+    let draft = |change: fn(&mut Envelope)| {
+        enveloped(|envelope| {
+            change(envelope);
+            envelope.protocol = Protocol::new(2, 0, 0);
+        })
+    };
+    let body = draft(|_| {});
+    assert!(String::from_utf8_lossy(&body).contains("\"to\":{\"agent\":\"code\""));
+    let envelope = accepted(&[ENVELOPED], &body);
+    assert_eq!((envelope.protocol.major(), &envelope.to), (2, &agent("code")));
+    assert_eq!(envelope.payload, full_envelope().payload);
+    let faults = [
+        (refused(&[ENVELOPED], &draft(|e| e.to = agent("qa"))), "to.agent"),
+        (refused(&[ENVELOPED], &draft(|e| e.deadline = Some(NOW))), "due.at"),
+        (refused(&[ENVELOPED], &draft(|e| e.hop = 2)), "hop"),
+    ];
+    for (rejection, field) in faults {
+        assert_eq!(rejection.field, field, "{rejection}");
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Submitted | Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::HandedOff => (),
         Event::FannedOut | Event::ChildDone | Event::Waiting { .. } | Event::Signalled | Event::Resumed => (),
         Event::RetryScheduled | Event::Released | Event::Parked { .. } | Event::Redriven | Event::Rerouted => (),
+        Event::Repinned => (),
         Event::Moved | Event::Completed | Event::Rejected { .. } | Event::Failed { .. } | Event::Cancelled => (),
         Event::TimedOut | Event::Compensating | Event::Compensated { .. } | Event::Unknown { .. } => (),
     };
@@ -58,6 +59,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Redriven,
         Event::Rerouted,
         Event::Moved,
+        Event::Repinned,
         Event::Completed,
         Event::Rejected { code: code() },
         Event::Failed { code: code() },
@@ -169,6 +171,7 @@ pub(crate) fn full_envelope() -> Envelope {
         join: Some(json("{\"rule\":\"all\"}")),
         reply_to: Some("clients.7.answers".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        pinning: Some(Pinning::Chain),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -236,6 +239,13 @@ pub(crate) fn full_record() -> Record {
             body_base64: "e30=".to_owned(),
             extra: Extra::new(),
         }),
+        took_ms: Some(480),
+        cost: Some(json("1.070")),
+        conversion: Some(Conversion::new(
+            "2.0.0".parse().expect("version"),
+            "3.1.0".parse().expect("version"),
+            vec!["content.type".to_owned()],
+        )),
         extra: Extra::new(),
     }
 }

@@ -38,6 +38,7 @@ const TABLE: &str = "
     redriven         -         -            -            -            -          pending       -
     rerouted         -         pending      pending      pending      -          -             -
     moved            -         pending      pending      pending      waiting    parked        -
+    repinned         -         pending      accepted     in_progress  waiting    parked        compensating
     completed        -         completed    completed    completed    completed  -             -
     rejected         rejected  rejected     rejected     rejected     rejected   -             -
     failed           -         failed       failed       failed       failed     failed        -
@@ -98,7 +99,7 @@ fn every_pair_of_status_and_event_is_as_the_table_has_it() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, (15 + 2) * (29 + 1));
+    assert_eq!(pairs, (15 + 2) * (30 + 1));
 }
 
 #[test]
@@ -139,13 +140,21 @@ fn what_an_event_leaves_alone_keeps_its_reason_or_code() {
     let waiting = Status::Waiting {
         reason: WaitReason::Human,
     };
-    for event in [Event::Signalled, Event::ChildDone, Event::Progress, Event::Moved] {
+    for event in [
+        Event::Signalled,
+        Event::ChildDone,
+        Event::Progress,
+        Event::Moved,
+        Event::Repinned,
+    ] {
         assert_eq!(next(Some(&waiting), &event), Ok(waiting.clone()));
     }
     let parked = Status::Parked {
         code: "POISON".to_owned(),
     };
-    assert_eq!(next(Some(&parked), &Event::Moved), Ok(parked.clone()));
+    for event in [Event::Moved, Event::Repinned] {
+        assert_eq!(next(Some(&parked), &event), Ok(parked.clone()));
+    }
 }
 
 #[test]
@@ -268,6 +277,19 @@ fn a_following_record_keeps_the_snapshot_and_points_at_the_envelope() {
         Some(41),
         "the pointer stays where the envelope is"
     );
+}
+
+#[test]
+fn a_change_of_pins_leaves_the_work_as_it_is() {
+    let by = || Author::of(Role::Operator, "ops");
+    let mut head = full_snapshot();
+    for status in statuses().into_iter().filter(|status| !status.is_terminal()) {
+        head.status = status.clone();
+        let record = Record::following(&head, 9, record_id(2), intent(), Event::Repinned, NOW, by()).expect("legal");
+        // A scheduled retry and a timer keep their time, and no holder is fenced out.
+        assert_eq!(record.snapshot, head, "{status}");
+        assert!(record.envelope.is_none());
+    }
 }
 
 #[test]
