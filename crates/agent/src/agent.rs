@@ -1,9 +1,10 @@
 //! Building an agent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands};
+use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, ProtocolRange};
 use baton_jetstream::{Error, Mesh};
 
 use crate::handler::{AnyHandler, Handler};
@@ -43,7 +44,10 @@ impl Agent {
             version: version.parse()?,
             handler: None,
             capabilities: Vec::new(),
+            channels: Vec::new(),
             kinds: Vec::new(),
+            schemas: BTreeMap::new(),
+            protocol: ProtocolRange::of_build(),
             concurrency: 8,
             drain_timeout: Duration::from_secs(20),
             retry: RetryPolicy::default(),
@@ -59,7 +63,10 @@ pub struct AgentBuilder {
     pub(crate) version: AgentVersion,
     pub(crate) handler: Option<Arc<dyn AnyHandler>>,
     pub(crate) capabilities: Vec<String>,
+    pub(crate) channels: Vec<String>,
     pub(crate) kinds: Vec<String>,
+    pub(crate) schemas: BTreeMap<String, Json>,
+    pub(crate) protocol: ProtocolRange,
     pub(crate) concurrency: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) retry: RetryPolicy,
@@ -95,6 +102,31 @@ impl AgentBuilder {
     #[must_use]
     pub fn kind(mut self, kind: impl Into<String>) -> Self {
         self.kinds.push(kind.into());
+        self
+    }
+
+    /// A channel that this agent listens to.
+    #[must_use]
+    pub fn channel(mut self, channel: impl Into<String>) -> Self {
+        self.channels.push(channel.into());
+        self
+    }
+
+    /// A kind of work that this agent takes, with the JSON schema of its payload. The schema is shown to people; it is
+    /// not enforced.
+    #[must_use]
+    pub fn kind_with_schema(mut self, kind: impl Into<String>, schema: Json) -> Self {
+        let kind = kind.into();
+        self.schemas.insert(kind.clone(), schema);
+        self.kinds.push(kind);
+        self
+    }
+
+    /// The versions of the protocol that this agent reads, and so those that it writes; by default what this build of
+    /// Baton knows.
+    #[must_use]
+    pub fn protocol(mut self, range: ProtocolRange) -> Self {
+        self.protocol = range;
         self
     }
 

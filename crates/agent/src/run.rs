@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, IntentId, Json, Standing, is_fresh,
-    on_delivery,
+    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, IntentId, Json, ProtocolRange, Standing,
+    is_fresh, on_delivery,
 };
 use baton_jetstream::{Delivery, Error, Head, Mesh, Ticket, Written};
 use futures::FutureExt as _;
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) version: AgentVersion,
     pub(crate) by: Author,
     pub(crate) handler: Arc<dyn AnyHandler>,
+    /// The versions of the protocol that it reads and writes.
+    pub(crate) protocol: ProtocolRange,
     pub(crate) retry: RetryPolicy,
     /// Cancelled when the grace time is over: hops that still run are handed back.
     pub(crate) abort: CancellationToken,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{Author, Declaration, Extra, ProtocolRange};
+use baton_envelope::{Author, Declaration, Extra};
 use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,10 +69,10 @@ impl Worker {
             version: builder.version.clone(),
             instance: instance.clone(),
             capabilities: builder.capabilities,
-            channels: Vec::new(),
+            channels: builder.channels,
             kinds: builder.kinds,
-            schemas: std::collections::BTreeMap::new(),
-            protocol: ProtocolRange::default(),
+            schemas: builder.schemas,
+            protocol: builder.protocol,
             concurrency: builder.concurrency,
             busy: 0,
             stopping: false,
@@ -93,6 +93,7 @@ impl Worker {
             version: builder.version.clone(),
             by: Author::worker(builder.name, builder.version, instance),
             handler,
+            protocol: builder.protocol,
             retry: builder.retry,
             abort: CancellationToken::new(),
             active: std::sync::Mutex::new(HashSet::new()),
