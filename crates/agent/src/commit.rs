@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Asked, Envelope, ErrorInfo, Event, HistoryEntry, Record, Successor};
-use baton_jetstream::{Delivery, Error};
+use baton_envelope::{Asked, Envelope, ErrorInfo, Event, HistoryEntry, Json, Record, Successor};
+use baton_jetstream::{Delivery, Error, in_form_for};
 
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Outcome, OutcomeKind};
@@ -32,7 +32,15 @@ enum Act {
 
 impl Shared {
     /// Commits what a run came to, settles it, and acks or hands back the delivery.
-    pub(crate) async fn commit(&self, delivery: Delivery, at: &mut Position, envelope: &Envelope, ended: Ended) {
+    pub(crate) async fn commit(
+        &self,
+        delivery: Delivery,
+        at: &mut Position,
+        envelope: &Envelope,
+        ended: Ended,
+        took: Duration,
+    ) {
+        at.took_ms = u64::try_from(took.as_millis()).ok();
         let act = match ended {
             Ended::Done(outcome) => self.act_on_outcome(at, envelope, outcome).await,
             Ended::Failed(fault) => self.act_on_fault(at, fault),
@@ -140,8 +148,9 @@ impl Shared {
         }
     }
 
-    async fn act_on_outcome(&self, at: &Position, envelope: &Envelope, outcome: Outcome) -> Act {
+    async fn act_on_outcome(&self, at: &mut Position, envelope: &Envelope, outcome: Outcome) -> Act {
         let note = outcome.note;
+        at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
         match outcome.kind {
             OutcomeKind::Complete(result) => Act::Commit(
                 Event::Completed,
@@ -175,8 +184,8 @@ impl Shared {
                     pins: &at.snapshot.pins,
                     path: &at.snapshot.path,
                 };
-                let version = match self.mesh.choose(&to, &asked).await {
-                    Ok((choice, _)) => choice.version,
+                let (version, route) = match self.mesh.choose(&to, &asked).await {
+                    Ok((choice, route)) => (choice.version, route),
                     Err(error @ Error::UnknownAgent { .. }) => {
                         return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT"));
                     }
@@ -195,16 +204,24 @@ impl Shared {
                     history: history.map(|entry| self.signed(entry, envelope)),
                 };
                 match envelope.successor(new) {
-                    Ok(next) => match envelope.check_must_carry(&next) {
-                        Ok(()) => Act::Commit(
-                            Event::HandedOff,
-                            Box::new(move |mut record| {
-                                record.note.clone_from(&note);
-                                record.with_work(next.clone(), version.clone())
-                            }),
-                        ),
-                        Err(broken) => commit(park(ErrorInfo::new("MUST_CARRY", broken.to_string()))),
-                    },
+                    Ok(mut next) => {
+                        next.pins.clone_from(&at.snapshot.pins);
+                        if let Err(broken) = envelope.check_must_carry(&next) {
+                            return commit(park(ErrorInfo::new("MUST_CARRY", broken.to_string())));
+                        }
+                        match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
+                            Ok((next, conversion)) => Act::Commit(
+                                Event::HandedOff,
+                                Box::new(move |mut record| {
+                                    record.note.clone_from(&note);
+                                    record.conversion.clone_from(&conversion);
+                                    record.with_work(next.clone(), version.clone())
+                                }),
+                            ),
+                            // No later attempt would find another form; a person rolls one of the two on, or back.
+                            Err(error) => commit(park(ErrorInfo::new("NO_COMMON_PROTOCOL", error.to_string()))),
+                        }
+                    }
                     Err(limit) => {
                         let path: Vec<String> = at
                             .snapshot

@@ -10,6 +10,7 @@ use crate::fault::Fault;
 pub struct Outcome {
     pub(crate) kind: OutcomeKind,
     pub(crate) note: Option<String>,
+    pub(crate) cost: Option<f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ impl Outcome {
         Ok(Self {
             kind: OutcomeKind::Complete(json("result", result)?),
             note: None,
+            cost: None,
         })
     }
 
@@ -53,7 +55,11 @@ impl Outcome {
             kind: None,
             history: None,
         };
-        Ok(Self { kind, note: None })
+        Ok(Self {
+            kind,
+            note: None,
+            cost: None,
+        })
     }
 
     /// The agent declines the intent.
@@ -64,6 +70,7 @@ impl Outcome {
                 reason: reason.into(),
             },
             note: None,
+            cost: None,
         }
     }
 
@@ -71,6 +78,13 @@ impl Outcome {
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
+        self
+    }
+
+    /// Says what this attempt cost, in the currency unit that the mesh agreed on; a rollout compares it between versions.
+    #[must_use]
+    pub const fn with_cost(mut self, cost: f64) -> Self {
+        self.cost = Some(cost);
         self
     }
 

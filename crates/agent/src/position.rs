@@ -1,6 +1,6 @@
 //! Where a holder stands in the ledger: the last record that it saw, and guarded writes after it.
 
-use baton_envelope::{Author, EnvelopeId, Event, IntentId, Record, Snapshot};
+use baton_envelope::{Author, EnvelopeId, Event, IntentId, Json, Record, Snapshot};
 use baton_jetstream::{Error, Head, Mesh, Written};
 
 /// The holder's view of its intent.
@@ -16,6 +16,10 @@ pub(crate) struct Position {
     pub(crate) seq: u64,
     /// Whether a record says that this instance holds the hop.
     pub(crate) visible: bool,
+    /// How long the attempt ran, in milliseconds, once it has ended: every record that ends it says so.
+    pub(crate) took_ms: Option<u64>,
+    /// What it cost, where the handler said so.
+    pub(crate) cost: Option<Json>,
 }
 
 /// Why a write did not come to stand.
@@ -50,6 +54,8 @@ impl Position {
             snapshot: head,
             seq,
             visible: false,
+            took_ms: None,
+            cost: None,
         }
     }
 
@@ -71,7 +77,9 @@ impl Position {
                 self.by.clone(),
             )
             .map_err(Error::from)?;
-            let record = fill(record);
+            let mut record = fill(record);
+            record.took_ms = self.took_ms;
+            record.cost.clone_from(&self.cost);
             match self.mesh.write(&record, self.seq).await? {
                 Written::Stored { seq } => {
                     self.snapshot = record.snapshot.clone();

@@ -83,12 +83,14 @@ impl Shared {
             return;
         };
         let position = Arc::new(Mutex::new(ready.position));
+        let started = tokio::time::Instant::now();
         let ended = self.run(&delivery, &position, &ready.envelope, ready.steps).await;
+        let took = started.elapsed();
         let position = &mut *position.lock().await;
         let extender = delivery.extender();
         tokio::select! {
             biased;
-            () = self.commit(delivery, position, &ready.envelope, ended) => {}
+            () = self.commit(delivery, position, &ready.envelope, ended, took) => {}
             () = extend(&extender) => {}
         }
     }

@@ -102,6 +102,9 @@ pub enum Error {
     /// No version of the agent may take this work.
     #[error(transparent)]
     Unroutable(#[from] baton_envelope::Unroutable),
+    /// The writer and the version that would get the work read no common version of the protocol.
+    #[error(transparent)]
+    NoCommonProtocol(#[from] baton_envelope::NoCommonProtocol),
     /// The route does not allow this decision.
     #[error(transparent)]
     Decision(#[from] baton_envelope::rollout::Refused),

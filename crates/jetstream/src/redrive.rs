@@ -1,8 +1,9 @@
 //! Putting a parked intent back before its agent, or a rejected raw one back into the intake.
 
-use baton_envelope::{AgentVersion, Asked, Author, Event, IntentId, MaxHops, Record, Status};
+use baton_envelope::{AgentVersion, Asked, Author, Event, IntentId, MaxHops, ProtocolRange, Record, Status, choose};
 
 use crate::error::Error;
+use crate::forms::in_form_for;
 use crate::ledger::Written;
 use crate::mesh::Mesh;
 
@@ -60,8 +61,16 @@ impl Mesh {
         let Some(last) = source.record.envelope else {
             return Err(wrong("its envelope cannot be found in the ledger"));
         };
+        let route = self.route_of(agent).await?;
         let version = match &how.version {
-            Some(version) => version.clone(),
+            Some(version) => match route.state(version) {
+                Some(state) if state.is_shut() => {
+                    return Err(wrong(&format!(
+                        "version {version} of {agent} is {state}, and takes no work"
+                    )));
+                }
+                Some(_) | None => version.clone(),
+            },
             // Not the version of before: a redrive is how parked work gets to a mended one.
             None => {
                 let asked = Asked {
@@ -70,16 +79,19 @@ impl Mesh {
                     pins: &snapshot.pins,
                     path: &[],
                 };
-                self.choose(agent, &asked).await?.0.version
+                choose(&route, &asked)?.version
             }
         };
+        let from = last.protocol;
         // A new envelope id: the old ticket's id is still in the server's duplicate window.
         let mut envelope = last.again(self.clock().envelope_id());
         envelope.to_version = Some(version.clone());
         if let Some(max_hops) = how.max_hops {
             envelope.max_hops = max_hops;
         }
-        let record = Record::following(
+        envelope.pins.clone_from(&snapshot.pins);
+        let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
+        let mut record = Record::following(
             snapshot,
             head.seq,
             self.record_id(),
@@ -89,6 +101,7 @@ impl Mesh {
             by,
         )?
         .with_work(envelope, version.clone());
+        record.conversion = conversion;
         match self.write(&record, head.seq).await? {
             Written::Stored { seq } => {
                 self.settle(&record, seq).await?;

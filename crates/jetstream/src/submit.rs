@@ -1,10 +1,15 @@
 //! Taking an intent in: `submitted` at expected sequence 0, then the ticket. And waiting for its end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_envelope::{Asked, Author, Envelope, IntentId, Record, Submission, compare_submission};
+use baton_envelope::{
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, Record, Submission, choose,
+    compare_submission,
+};
 
 use crate::error::Error;
+use crate::forms::in_form_for;
 use crate::ledger::{Head, Written};
 use crate::mesh::Mesh;
 
@@ -58,10 +63,17 @@ impl Mesh {
             pins: &envelope.pins,
             path: &[],
         };
-        let (choice, _) = self.choose(&envelope.to, &asked).await?;
+        let (choice, route) = self.choose(&envelope.to, &asked).await?;
         let version = choice.version;
+        let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
+        if *pinning == Pinning::Chain {
+            envelope.pins = self.pins_of_now(&envelope, &version).await?;
+        }
         envelope.to_version = Some(version.clone());
-        let record = Record::submitted(self.record_id(), now, by, version, envelope);
+        let from = envelope.protocol;
+        let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
+        let mut record = Record::submitted(self.record_id(), now, by, version, envelope);
+        record.conversion = conversion;
         let body = Self::encode(&record)?;
         match self.write_encoded(&record, body.clone(), 0).await? {
             Written::Stored { seq } => {
@@ -70,6 +82,31 @@ impl Mesh {
             }
             Written::Superseded(head) => self.compare(&record, head).await,
         }
+    }
+
+    /// The versions that the routes give this intent now, for every agent; its own pins come first.
+    async fn pins_of_now(
+        &self,
+        envelope: &Envelope,
+        first: &AgentVersion,
+    ) -> Result<BTreeMap<AgentName, AgentVersion>, Error> {
+        let mut pins = BTreeMap::from([(envelope.to.clone(), first.clone())]);
+        for route in self.known_routes().await? {
+            let asked = Asked {
+                root: envelope.root(),
+                kind: None,
+                pins: &envelope.pins,
+                path: &[],
+            };
+            // An agent that is pinned to a version which takes nothing is refused where the intent gets there.
+            if let Ok(choice) = choose(&route, &asked) {
+                pins.entry(route.agent.clone()).or_insert(choice.version);
+            }
+        }
+        for (agent, version) in &envelope.pins {
+            pins.insert(agent.clone(), version.clone());
+        }
+        Ok(pins)
     }
 
     /// Submits as soon as the agent is known: a worker that has just started is, once a controller has heard it.
