@@ -9,7 +9,12 @@ pub(crate) fn author(role: Role) -> Author {
 
 /// User, host and process as one text: `ada@workstation:4711`.
 pub(crate) fn name() -> String {
+    format!("{}:{}", person(), std::process::id())
+}
+
+/// User and host as one text: `ada@workstation`. Who owns a rollout is a person, and the same in the next command.
+pub(crate) fn person() -> String {
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{}@{host}:{}", user.as_deref().unwrap_or("cli"), std::process::id())
+    format!("{}@{host}", user.as_deref().unwrap_or("cli"))
 }
