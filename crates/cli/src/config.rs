@@ -3,6 +3,7 @@
 mod connection;
 mod controller;
 mod layers;
+mod path;
 mod unset;
 mod worker;
 

@@ -1,10 +1,11 @@
 //! Readers of argument values, built on the envelope's own types: each says the value and the rule.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Json, MaxHops, Priority, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Json, MaxHops, Percent, Priority, ProtocolRange, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time as people write it: `20s`, `5m`, `1h30m`.
@@ -39,6 +40,59 @@ impl<'de> Deserialize<'de> for Span {
         text.parse()
             .map_err(|problem| serde::de::Error::custom(format!("\"{text}\": {problem}")))
     }
+}
+
+/// A range of protocol versions as people write it: `1.0.0-1.1.0`, or one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range(pub(crate) ProtocolRange);
+
+impl FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (oldest, newest) = text.split_once('-').unwrap_or((text, text));
+        let range = ProtocolRange {
+            oldest: oldest.trim().parse()?,
+            newest: newest.trim().parse()?,
+        };
+        if range.oldest <= range.newest {
+            Ok(Self(range))
+        } else {
+            Err("expected OLDEST-NEWEST such as 1.0.0-1.1.0: the older one first".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.oldest, self.0.newest)
+    }
+}
+
+/// A share of the new work in percent, 1 to 100.
+pub(crate) fn share(text: &str) -> Result<Percent, String> {
+    text.trim()
+        .trim_end_matches('%')
+        .trim_end()
+        .parse()
+        .ok()
+        .and_then(|number: u64| Percent::new(number).ok())
+        .filter(|share| share.get() > 0)
+        .ok_or_else(|| "expected a share in whole percent, 1 to 100".to_owned())
+}
+
+/// Percentage points, 0 to 100.
+pub(crate) fn points(text: &str) -> Result<f64, String> {
+    number(text, 0.0..=100.0).ok_or_else(|| "expected percentage points, 0 to 100, such as 1 or 0.5".to_owned())
+}
+
+/// A factor of at least 1.
+pub(crate) fn factor(text: &str) -> Result<f64, String> {
+    number(text, 1.0..=f64::MAX).ok_or_else(|| "expected a factor of at least 1, such as 1.5".to_owned())
+}
+
+fn number(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
+    text.trim().parse().ok().filter(|number| range.contains(number))
 }
 
 /// A priority, 1 to 10.
@@ -99,6 +153,15 @@ mod tests {
         assert!(constraints("[1]").is_err_and(|e| e.contains("object")));
         assert!(pin("code=1.x").is_err_and(|e| e.contains("1.4.0")));
         assert!(pin("code").is_err_and(|e| e.contains("AGENT=VERSION")));
+    }
+
+    #[test]
+    fn a_range_of_protocols_reads_what_it_writes() {
+        let range: Range = "1.0.0-1.1.0".parse().expect("range");
+        assert_eq!(range.to_string().parse(), Ok(range));
+        assert_eq!("1.0".parse::<Range>().expect("one").to_string(), "1.0.0-1.0.0");
+        assert!("1.1.0-1.0.0".parse::<Range>().is_err_and(|e| e.contains("older")));
+        assert!("1.0.0-x".parse::<Range>().is_err_and(|e| e.contains("\"x\"")));
     }
 
     #[test]

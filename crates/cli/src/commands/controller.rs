@@ -1,5 +1,7 @@
 //! `baton controller`: a controller against an existing server.
 
+use std::path::PathBuf;
+
 use baton_agent::{second_signal, shutdown_signal};
 use baton_controller::{Controller, ControllerConfig};
 use baton_jetstream::Limits;
@@ -18,6 +20,9 @@ pub(crate) struct ControllerArgs {
     /// How long after its last record an intent is left alone by the sweep [default: 15s].
     #[arg(long, value_name = "DURATION")]
     sweep_slack: Option<Span>,
+    /// File of the local projection of the ledger, from which a restart goes on [default: in memory].
+    #[arg(long, value_name = "FILE")]
+    projection: Option<PathBuf>,
 }
 
 /// Runs until it is told to stop.
@@ -32,6 +37,8 @@ pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError>
 
 fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
     let (ours, connection) = (&app.config.controller, &app.config.connection);
+    let projection = args.projection.clone().or_else(|| ours.projection.clone());
+    tracing::debug!(?projection, "where the projection of the ledger is kept");
     let size = |count: std::num::NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
     ControllerConfig {
         limits: Limits {
@@ -44,6 +51,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         route_batch: size(ours.route_batch),
         route_slots: size(ours.route_slots),
         drain_timeout: ours.drain_timeout.0,
+        // WIRE(projection): projection,
         ..ControllerConfig::default()
     }
 }

@@ -34,7 +34,10 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         ..Target::at(url.clone())
     };
     let mesh = target.connect().await?;
+    let projection = args.projection(app.config.controller.projection.as_ref());
+    tracing::debug!(?projection, "where the projection of the ledger is kept");
     let config = ControllerConfig {
+        // WIRE(projection): projection: Some(projection),
         bands: app.config.connection.bands.into(),
         ..ControllerConfig::default()
     };

@@ -33,6 +33,17 @@ pub(crate) struct DevArgs {
     /// Port of the server.
     #[arg(long, value_name = "PORT", default_value_t = 4222)]
     pub(crate) port: u16,
+    /// File of the controller's local projection of the ledger [default: projection.db in the folder of --dir].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) projection: Option<PathBuf>,
+}
+
+impl DevArgs {
+    /// The file of the projection. By default it lies with the server's data, so that it goes when that goes.
+    pub(crate) fn projection(&self, configured: Option<&PathBuf>) -> PathBuf {
+        let given = self.projection.as_ref().or(configured);
+        given.cloned().unwrap_or_else(|| self.dir.join("projection.db"))
+    }
 }
 
 /// `baton bench`.
@@ -41,4 +52,28 @@ pub(crate) struct BenchArgs {
     /// A short run, for a first look.
     #[arg(long)]
     pub(crate) quick: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn projection(flags: &[&str], configured: Option<&PathBuf>) -> String {
+        let cli = Cli::try_parse_from(["baton", "dev", "--dir", "data"].iter().chain(flags)).expect("parses");
+        let Command::Dev(args) = cli.command else {
+            panic!("another command")
+        };
+        args.projection(configured).display().to_string()
+    }
+
+    #[test]
+    fn the_projection_lies_with_the_data_unless_it_is_said_where() {
+        let configured = PathBuf::from("configured");
+        assert_eq!(projection(&[], None), "data/projection.db");
+        assert_eq!(projection(&[], Some(&configured)), "configured");
+        assert_eq!(projection(&["--projection", "flag"], Some(&configured)), "flag");
+    }
 }

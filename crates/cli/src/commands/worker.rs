@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::config::WorkerConfig;
 use crate::error::{CliError, Kind};
-use crate::parse::Span;
+use crate::parse::{Range, Span};
 
 /// `baton worker`. SIGTERM or SIGINT drains it: nothing new is taken, running hops finish or are handed back. A second
 /// one stops it at once.
@@ -36,6 +36,15 @@ pub(crate) struct WorkerArgs {
     /// Something that the agent can do; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
+    /// A channel that it listens to; may be repeated.
+    #[arg(long = "channel", value_name = "NAME")]
+    channels: Vec<String>,
+    /// A kind of work that it takes, such as invoice.extract.v1; may be repeated [default: all].
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<String>,
+    /// The protocol versions that it reads, such as 1.0.0-1.1.0 [default: what this program reads].
+    #[arg(long, value_name = "OLDEST-NEWEST")]
+    protocol: Option<Range>,
     /// How many hops run at a time [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroU32>,
@@ -76,6 +85,14 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     for kind in &config.kinds {
         builder = builder.kind(kind);
     }
+    // WIRE(channel): for channel in &config.channels { builder = builder.channel(channel); }
+    // WIRE(protocol): if let Some(range) = config.protocol { builder = builder.protocol(range.0); }
+    if !config.channels.is_empty() || config.protocol.is_some() {
+        return Err(CliError::say(
+            Kind::Failed,
+            "--channel and --protocol are not wired yet",
+        ));
+    }
     let mesh = app.connect_to_stay(format!("baton worker {agent}@{version}")).await?;
     let worker = builder.bind(&mesh).await?;
     let instance = worker.instance().to_owned();
@@ -107,16 +124,19 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         version: args.version.or(config.version),
         exec: args.exec.or(config.exec),
         json: args.json || config.json,
-        capabilities: if args.capabilities.is_empty() {
-            config.capabilities
-        } else {
-            args.capabilities
-        },
+        capabilities: given(args.capabilities, config.capabilities),
+        channels: given(args.channels, config.channels),
+        kinds: given(args.kinds, config.kinds),
+        protocol: args.protocol.or(config.protocol),
         concurrency: args.concurrency.unwrap_or(config.concurrency),
         drain_timeout: args.drain_timeout.unwrap_or(config.drain_timeout),
         max_attempts: args.max_attempts.unwrap_or(config.max_attempts),
         ..config
     }
+}
+
+fn given(flags: Vec<String>, config: Vec<String>) -> Vec<String> {
+    if flags.is_empty() { config } else { flags }
 }
 
 fn incomplete(config: &WorkerConfig) -> CliError {
@@ -131,4 +151,38 @@ fn incomplete(config: &WorkerConfig) -> CliError {
     CliError::say(Kind::Usage, format!("a worker needs {}", missing.join(" and "))).hint(
         "baton worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z', or the same in [worker] of --config FILE",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn what_it_takes_is_given_by_flags_over_configuration() {
+        let line = "baton worker --kind a.v1 --kind b.v1 --channel build --protocol 1.0.0-1.1.0";
+        let cli = Cli::try_parse_from(line.split_whitespace()).expect("parses");
+        let Command::Worker(args) = cli.command else {
+            panic!("another command")
+        };
+        let config = WorkerConfig {
+            kinds: vec!["c.v1".to_owned()],
+            capabilities: vec!["rust".to_owned()],
+            ..WorkerConfig::default()
+        };
+        let settings = settings(args, &config);
+        assert_eq!(settings.kinds, ["a.v1", "b.v1"]);
+        assert_eq!(
+            (settings.channels, settings.capabilities),
+            (vec!["build".to_owned()], vec!["rust".to_owned()])
+        );
+        assert_eq!(
+            settings.protocol.map(|range| range.to_string()).as_deref(),
+            Some("1.0.0-1.1.0")
+        );
+        let wrong = ["baton", "worker", "--protocol", "1.1.0-1.0.0"];
+        assert!(Cli::try_parse_from(wrong).is_err_and(|error| error.to_string().contains("older one first")));
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use baton_envelope::{Bands, Namespace};
 use serde::{Deserialize, Serialize};
 
-use super::unset;
+use super::{path, unset};
 
 /// `[connection]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,22 +68,5 @@ impl From<Grouping> for Bands {
             Grouping::Three => Self::Three,
             Grouping::Ten => Self::Ten,
         }
-    }
-}
-
-/// A path that may be the empty string.
-mod path {
-    use std::path::PathBuf;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&value.clone().unwrap_or_default().display())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
     }
 }

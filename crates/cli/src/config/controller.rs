@@ -1,9 +1,11 @@
 //! `[controller]`: the duties of `baton controller`.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::path;
 use crate::parse::Span;
 
 /// `[controller]`.
@@ -20,6 +22,9 @@ pub(crate) struct ControllerConfig {
     pub(crate) route_slots: NonZeroU32,
     /// How long what is in flight may take when the controller is told to stop.
     pub(crate) drain_timeout: Span,
+    /// The file of the local projection of the ledger.
+    #[serde(with = "path")]
+    pub(crate) projection: Option<PathBuf>,
 }
 
 impl Default for ControllerConfig {
@@ -37,6 +42,7 @@ impl Default for ControllerConfig {
             route_batch: count(theirs.route_batch),
             route_slots: count(theirs.route_slots),
             drain_timeout: Span(theirs.drain_timeout),
+            projection: None,
         }
     }
 }

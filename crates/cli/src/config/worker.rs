@@ -8,7 +8,7 @@ use baton_envelope::{AgentName, AgentVersion};
 use serde::{Deserialize, Serialize};
 
 use super::unset;
-use crate::parse::Span;
+use crate::parse::{Range, Span};
 
 /// `[worker]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,11 @@ pub(crate) struct WorkerConfig {
     pub(crate) capabilities: Vec<String>,
     /// The kinds of work that it takes; none for all.
     pub(crate) kinds: Vec<String>,
+    /// The channels that it listens to.
+    pub(crate) channels: Vec<String>,
+    /// The protocol versions that it reads.
+    #[serde(with = "unset")]
+    pub(crate) protocol: Option<Range>,
     /// How many hops run at a time.
     pub(crate) concurrency: NonZeroU32,
     /// How long running hops may finish after the worker was told to stop.
@@ -54,6 +59,8 @@ impl Default for WorkerConfig {
             json: false,
             capabilities: Vec::new(),
             kinds: Vec::new(),
+            channels: Vec::new(),
+            protocol: None,
             concurrency: CONCURRENCY,
             drain_timeout: Span(Duration::from_secs(20)),
             max_attempts: NonZeroU32::new(retry.max_attempts).unwrap_or(NonZeroU32::MIN),
