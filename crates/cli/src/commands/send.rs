@@ -1,13 +1,15 @@
 //! `baton send`: submits an intent, and waits for its end if asked to.
 
+mod to;
+
 use std::time::Duration;
 
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
-    IntentId, Json, MaxHops, Priority, RawIntent, Role, Status,
+    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
 };
 use baton_jetstream::{Clock as _, Head, Mesh, Submitted, SystemClock, WaitEnd};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::payload;
@@ -20,11 +22,8 @@ use crate::{view, who};
 /// `baton send`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SendArgs {
-    /// The agent that it is for.
-    agent: AgentName,
-    /// The payload: text or JSON, @FILE, or - for stdin [default: stdin].
-    #[arg(allow_negative_numbers = true)]
-    payload: Option<String>,
+    #[command(flatten)]
+    to: to::ToArgs,
     /// Id of the intent, which makes a repeat of the same work harmless [default: a new one].
     #[arg(long, value_name = "ID")]
     id: Option<IntentId>,
@@ -49,12 +48,33 @@ pub(crate) struct SendArgs {
     /// Hold the intent to a version of an agent; may be repeated.
     #[arg(long = "pin", value_name = "AGENT=VERSION", value_parser = parse::pin)]
     pins: Vec<(AgentName, AgentVersion)>,
+    /// How it keeps to versions [default: as its agents say].
+    #[arg(long, value_enum)]
+    pinning: Option<Keeping>,
     /// Wait until it has ended, and print the result.
     #[arg(long)]
     wait: bool,
     /// How long to wait.
     #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
     timeout: Span,
+}
+
+/// How an intent keeps to versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Keeping {
+    /// Each hop takes the route of its moment.
+    Hop,
+    /// The routes of the moment of the submit, for all hops.
+    Chain,
+}
+
+impl From<Keeping> for Pinning {
+    fn from(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Hop => Self::Hop,
+            Keeping::Chain => Self::Chain,
+        }
+    }
 }
 
 /// What became of it, as a document.
@@ -81,10 +101,12 @@ enum Where<'a> {
 
 /// Submits the intent.
 pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
-    let body = payload::read(args.payload.as_deref(), &app.output)?;
     // Before connecting: what is wrong with the arguments does not depend on a server.
-    let envelope = envelope(&args, &body)?;
+    let (to, payload) = args.to.read()?;
+    let body = payload::read(payload, &app.output)?;
+    let mut envelope = envelope(&args, &to.name()?, &body)?;
     let mesh = app.connect().await?;
+    to.choose(&mesh, &mut envelope).await?;
     let intent = envelope.intent.clone();
     let submitted = mesh.submit(envelope, who::author(Role::Client)).await?;
     let known = match &submitted {
@@ -126,7 +148,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
 }
 
 /// Goes the way of a raw intent, so that `baton send` and `nats pub` mean the same by the same payload.
-fn envelope(args: &SendArgs, body: &[u8]) -> Result<Envelope, CliError> {
+fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope, CliError> {
     let (clock, now) = (SystemClock, SystemClock.now());
     let text = |number: Option<String>| number.unwrap_or_default();
     let values = [
@@ -150,8 +172,15 @@ fn envelope(args: &SendArgs, body: &[u8]) -> Result<Envelope, CliError> {
         stored_at: now,
         derived_id: args.id.clone().unwrap_or_else(|| clock.intent_id()),
     };
-    let mut envelope = raw.to_envelope(clock.envelope_id(), &args.agent, now)?;
+    let mut envelope = raw.to_envelope(clock.envelope_id(), agent, now)?;
     envelope.pins = args.pins.iter().cloned().collect();
+    // WIRE(pinning): replace the refusal by `envelope.pinning = args.pinning.map(Pinning::from);`
+    if let Some(keeping) = args.pinning {
+        return Err(CliError::say(
+            Kind::Failed,
+            format!("--pinning {} is not wired yet", Pinning::from(keeping).name()),
+        ));
+    }
     Ok(match &args.constraints {
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,
