@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use baton_envelope::Namespace;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{agents, completions, controller, dead, intents, local, route, send, worker};
+use crate::commands::{agents, completions, controller, dead, intents, local, rollout, route, send, worker};
 use crate::output::Format;
 
 /// Hand work between agents so that a crash, a deploy or a slow human loses nothing.
@@ -94,10 +94,13 @@ pub(crate) enum Command {
     /// Look after parked and rejected work.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
-    /// Show or set which version of an agent takes new work.
+    /// Give the new work of an agent to another version, step by step.
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// Show, set or explain which version of an agent takes new work.
     #[command(subcommand)]
     Route(route::RouteCommand),
-    /// Look at the agents that have declared themselves.
+    /// Look after agents and their versions.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
@@ -117,6 +120,7 @@ impl Command {
             | Self::Send(_)
             | Self::Intents(_)
             | Self::Dead(_)
+            | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Doctor

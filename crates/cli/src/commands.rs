@@ -11,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod payload;
+pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod send;
 pub(crate) mod worker;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Send(args) => Box::pin(send::run(args, app)).await,
         Command::Intents(command) => Box::pin(intents::run(command, app)).await,
         Command::Dead(command) => Box::pin(dead::run(command, app)).await,
+        Command::Rollout(command) => Box::pin(rollout::run(command, app)).await,
         Command::Route(command) => Box::pin(route::run(command, app)).await,
         Command::Agents(command) => Box::pin(agents::run(command, app)).await,
         Command::Doctor => Box::pin(doctor::run(app)).await,

@@ -4,7 +4,7 @@
 
 mod table;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -13,6 +13,9 @@ use serde::Serialize;
 pub(crate) use table::Table;
 
 use crate::error::{CliError, Kind};
+
+/// What clears a terminal and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Who reads the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,6 +84,24 @@ impl Output {
         } else {
             Self::line(&text())
         }
+    }
+
+    /// Shows a page in place of the one before: a document on one line to a program; on a terminal the screen is cleared,
+    /// and in a file pages are parted by an empty line.
+    pub(crate) fn redraw<T: Serialize + ?Sized>(
+        self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        let clear = io::stdout().is_terminal();
+        self.stream(document, || {
+            let text = text();
+            if clear {
+                format!("{CLEAR}{text}")
+            } else {
+                format!("{text}\n\n")
+            }
+        })
     }
 
     /// Writes text as it is, without any form.

@@ -1,14 +1,24 @@
 //! How records, snapshots and results look to a person, and the documents that a program gets.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod holders;
+mod rollout;
 mod timeline;
+mod versions;
 
-use baton_envelope::{AgentName, AgentVersion, Json, Record, Snapshot};
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Json, Record, Snapshot, Timestamp};
 use baton_jetstream::Head;
 use serde::Serialize;
 
 pub(crate) use holders::{Holder, holders};
+pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
+pub(crate) use versions::{alarms, protocol, version_state, versions};
+
+use crate::parse::Span;
 
 /// A record and its sequence, as one document: the record's own fields, and `seq`.
 #[derive(Debug, Serialize)]
@@ -85,6 +95,28 @@ pub(crate) fn error(snapshot: &Snapshot) -> String {
 /// A value as a person wants it: a string without its quotes, anything else as it was written.
 pub(crate) fn value(json: &Json) -> String {
     json.read::<String>().unwrap_or_else(|_| json.get().to_owned())
+}
+
+/// A time, where there is one.
+pub(crate) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
+}
+
+/// Seconds as people write them: `1m 30s`.
+pub(crate) fn seconds(seconds: u64) -> String {
+    Span(Duration::from_secs(seconds)).to_string()
+}
+
+/// Parts of a page with an empty line between them; empty ones are left out.
+pub(crate) fn paragraphs(parts: impl IntoIterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n\n")
+}
+
+/// Text with every line moved in.
+pub(crate) fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    lines.join("\n")
 }
 
 /// Text on one line of a table, cut where it gets too long.

@@ -1,80 +1,34 @@
-//! `baton agents`: what workers have said of themselves, and which versions take new work.
+//! `baton agents`: agents and their versions, as controllers see them.
 
-use baton_envelope::{Declaration, Route};
+mod describe;
+mod list;
+mod quarantine;
+mod retire;
+
 use clap::Subcommand;
-use serde::Serialize;
 
 use crate::app::App;
 use crate::error::CliError;
-use crate::output::Table;
 
 /// `baton agents`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// The agent versions that have declared themselves.
+    /// Every version of every agent, with its workers and its open work.
     List,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    agents: &'a [Declaration],
-    routes: &'a [Route],
+    /// Everything that is known of one agent.
+    Describe(describe::DescribeArgs),
+    /// Set a version aside as a bad build: it takes nothing new, and what is open on it is paused.
+    Quarantine(quarantine::QuarantineArgs),
+    /// Take a version out of service, once nothing is open on it.
+    Retire(retire::RetireArgs),
 }
 
 /// Runs the command.
 pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliError> {
-    let AgentsCommand::List = command;
-    let mesh = app.connect().await?;
-    let (agents, routes) = (mesh.declarations().await?, mesh.all_routes().await?);
-    let document = Document {
-        agents: &agents,
-        routes: &routes,
-    };
-    app.output.show(&document, || text(&agents, &routes))?;
-    if agents.is_empty() && routes.is_empty() {
-        app.output.note("no agent has declared itself yet");
+    match command {
+        AgentsCommand::List => list::run(app).await,
+        AgentsCommand::Describe(args) => describe::run(args, app).await,
+        AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
+        AgentsCommand::Retire(args) => retire::run(args, app).await,
     }
-    Ok(())
-}
-
-fn text(agents: &[Declaration], routes: &[Route]) -> String {
-    let mut table = Table::new(&[
-        "AGENT",
-        "VERSION",
-        "ROUTE",
-        "CAPABILITIES",
-        "CONCURRENCY",
-        "PROTOCOL",
-        "INSTANCE",
-        "DECLARED",
-    ]);
-    for one in agents {
-        let active = routes
-            .iter()
-            .any(|route| route.agent == one.agent && route.active == one.version);
-        table.row([
-            one.agent.to_string(),
-            one.version.to_string(),
-            if active { "active" } else { "-" }.to_owned(),
-            one.capabilities.join(", "),
-            one.concurrency.to_string(),
-            format!("{} - {}", one.protocol.oldest, one.protocol.newest),
-            one.instance.clone(),
-            one.at.to_string(),
-        ]);
-    }
-    let undeclared = routes.iter().filter(|route| {
-        !agents
-            .iter()
-            .any(|one| one.agent == route.agent && one.version == route.active)
-    });
-    for route in undeclared.clone() {
-        let mut row = vec![route.agent.to_string(), route.active.to_string(), "active".to_owned()];
-        row.extend(["", "", "", "(never declared)", ""].map(str::to_owned));
-        table.row(row);
-    }
-    if agents.is_empty() && undeclared.count() == 0 {
-        return String::new();
-    }
-    table.render()
 }

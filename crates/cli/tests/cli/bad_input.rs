@@ -4,7 +4,7 @@ use crate::harness::baton;
 
 #[test]
 fn a_bad_argument_is_named_with_its_rule() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (
             &["send", "shout", "x", "--priority", "11"],
             &["--priority", "11", "1 to 10"],
@@ -38,6 +38,16 @@ fn a_bad_argument_is_named_with_its_rule() {
             &["--version", "1.x", "1.4.0"],
         ),
         (&["intents", "list", "--status", "done"], &["done", "completed"]),
+        (&["rollout", "start", "code", "2.x"], &["2.x", "1.4.0"]),
+        (
+            &["rollout", "start", "code", "2.0.0", "--at-once", "--canary", "5"],
+            &["--at-once", "--canary"],
+        ),
+        (&["route", "explain", "code", "--capability", "rust"], &["--capability"]),
+        (
+            &["send", "code", "x", "--capability", "rust"],
+            &["\"code\"", "--capability"],
+        ),
     ];
     for (arguments, named) in cases {
         let run = baton(arguments).exits(2).says(named);
@@ -96,6 +106,9 @@ fn help_and_version_are_data_and_no_error() {
         "send",
         "intents",
         "dead",
+        "rollout",
+        "route",
+        "agents",
         "doctor",
         "completions",
         "bench",

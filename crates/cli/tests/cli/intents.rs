@@ -42,10 +42,9 @@ async fn one_intent_is_shown_with_its_whole_trail() {
         .exits(3)
         .says(&["order-2", "baton intents list"]);
     let agents = bench.run(&["agents", "list"]).await.exits(0).stdout;
-    assert!(
-        agents.contains("shout") && agents.contains("active") && agents.contains("text"),
-        "{agents}"
-    );
+    assert!(agents.contains("shout") && agents.contains("active"), "{agents}");
+    let agent = bench.run(&["agents", "describe", "shout"]).await.exits(0).stdout;
+    assert!(agent.contains("1.0.0") && agent.contains("text"), "{agent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

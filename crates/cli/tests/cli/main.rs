@@ -13,5 +13,6 @@ mod connection;
 mod dead;
 mod harness;
 mod intents;
+mod rollout;
 mod send;
 mod worker;

@@ -27,11 +27,12 @@ async fn a_worker_takes_its_settings_from_file_environment_and_flags() {
     })
     .await;
     assert_eq!(
-        (&agent["agent"], &agent["version"]),
+        (&agent["agent"], &agent["versions"][0]["version"]),
         (&"from-env".into(), &"2.0.0".into())
     );
+    let version = &agent["versions"][0];
     assert_eq!(
-        (&agent["concurrency"], &agent["capabilities"][0]),
+        (&version["workers"][0]["concurrency"], &version["capabilities"][0]),
         (&3.into(), &"a".into())
     );
     worker.terminate();
@@ -99,5 +100,5 @@ async fn a_route_can_be_set_by_hand() {
         (&"code".into(), &"2.0.0".into())
     );
     let agents = bench.run(&["agents", "list"]).await.exits(0).stdout;
-    assert!(agents.contains("never declared"), "{agents}");
+    assert!(agents.contains("2.0.0") && agents.contains("active"), "{agents}");
 }

@@ -12,7 +12,7 @@ use crate::output::Table;
 use crate::view::{self, Standing};
 
 /// The names of the statuses, as the wire has them.
-const STATUSES: [&str; 11] = [
+pub(super) const STATUSES: [&str; 11] = [
     "pending",
     "accepted",
     "in_progress",

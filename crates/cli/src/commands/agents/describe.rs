@@ -1,0 +1,156 @@
+//! `baton agents describe`: everything that is known of one agent.
+
+use baton_envelope::AgentName;
+use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, VersionView, verb};
+use clap::Args;
+
+use crate::app::App;
+use crate::error::{CliError, Kind};
+use crate::output::Table;
+use crate::view;
+
+/// `baton agents describe`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DescribeArgs {
+    /// The agent.
+    agent: AgentName,
+}
+
+/// Describes it.
+pub(crate) async fn run(args: DescribeArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect().await?;
+    let about = AboutAgent {
+        agent: Some(args.agent.clone()),
+    };
+    let agents: AgentsView = mesh.control(verb::AGENTS, &about).await?;
+    if agents.agents.is_empty() {
+        return Err(
+            CliError::say(Kind::NotFound, format!("agent \"{}\" is not known", args.agent))
+                .hint("`baton agents list` shows the agents"),
+        );
+    }
+    app.output
+        .show(&agents, || view::paragraphs(agents.agents.iter().map(text)))
+}
+
+fn text(agent: &AgentView) -> String {
+    let mut parts = vec![facts(agent).render()];
+    for one in &agent.versions {
+        let mut about = version(agent, one).render();
+        if !one.workers.is_empty() {
+            about.push('\n');
+            about.push_str(&view::indented(&workers(one).render()));
+        }
+        parts.push(about);
+    }
+    parts.push(view::alarms(&agent.alarms));
+    view::paragraphs(parts)
+}
+
+fn facts(agent: &AgentView) -> Table {
+    let mut table = Table::pairs();
+    table.pair("agent", agent.agent.as_str());
+    table.pair("active", agent.active.to_string());
+    table.pair(
+        "canary",
+        agent
+            .canary
+            .as_ref()
+            .map(|canary| format!("{}, {}", canary.version, canary.percent))
+            .unwrap_or_default(),
+    );
+    table.pair(
+        "before",
+        agent.previous.as_ref().map(ToString::to_string).unwrap_or_default(),
+    );
+    table.pair("pinning", agent.pinning.name());
+    table.pair(
+        "rollout",
+        agent.rollout.as_ref().map(view::rollout_line).unwrap_or_default(),
+    );
+    table
+}
+
+fn version(agent: &AgentView, one: &VersionView) -> Table {
+    let mut table = Table::pairs();
+    table.pair("version", one.version.to_string());
+    let state = view::version_state(agent, one);
+    table.pair(
+        "  state",
+        match one.since {
+            Some(since) => format!("{state} since {since}"),
+            None => state,
+        },
+    );
+    table.pair("  reason", one.reason.clone().unwrap_or_default());
+    table.pair("  capabilities", one.capabilities.join(", "));
+    table.pair("  kinds", one.kinds.join(", "));
+    table.pair("  channels", one.channels.join(", "));
+    table.pair("  schemas", one.schemas.keys().cloned().collect::<Vec<_>>().join(", "));
+    table.pair("  protocol", view::protocol(one.protocol));
+    table.pair(
+        "  tickets",
+        format!("{} waiting, {} in flight", one.backlog, one.in_flight),
+    );
+    let open: Vec<String> = one
+        .open
+        .iter()
+        .map(|(cause, count)| format!("{count} {cause}"))
+        .collect();
+    table.pair(
+        "  open",
+        if open.is_empty() {
+            "nothing".to_owned()
+        } else {
+            open.join(", ")
+        },
+    );
+    if one.breaker_open {
+        table.pair("  breaker", "open: three intents in a row were parked on it");
+    }
+    if one.workers.is_empty() {
+        table.pair("  workers", "none");
+    }
+    table
+}
+
+fn workers(one: &VersionView) -> Table {
+    let mut table = Table::new(&["WORKER", "BUSY", "LAST HEARD", ""]);
+    for worker in &one.workers {
+        table.row([
+            worker.instance.clone(),
+            format!("{}/{}", worker.busy, worker.concurrency),
+            worker.heard_at.to_string(),
+            if worker.stopping { "stopping" } else { "" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixtures::agents;
+
+    #[test]
+    fn every_version_is_described_with_its_workers_and_its_open_work() {
+        let agents = agents();
+        let text = text(&agents.agents[0]);
+        for part in [
+            "pinning",
+            "2.0.0, 10 %",
+            "1.4.0 → 2.0.0, ramping at 25 % (step 2 of 4)",
+            "canary 10 % since",
+            "rollout r-1",
+            "rust, tests",
+            "3 waiting, 1 in flight",
+            "3 queued, 1 waiting_human",
+            "w-2",
+            "2/8",
+            "none",
+            "ALARM DRAIN_WITHOUT_WORKERS",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `baton rollout`: the new work of an agent goes to another version, step by step; open work stays where it is.
+
+mod act;
+mod history;
+mod plan;
+mod rollback;
+mod start;
+mod status;
+
+use baton_jetstream::control::verb;
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::error::CliError;
+
+/// `baton rollout`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// Check whether a version can be rolled out; changes nothing.
+    Plan(plan::PlanArgs),
+    /// Give a version a share of the new work, and then more.
+    Start(start::StartArgs),
+    /// Where a rollout stands, what was seen of the two versions, and what still holds the old one.
+    Status(status::StatusArgs),
+    /// Take the next step now.
+    Promote(act::PromoteArgs),
+    /// Keep a rollout at its step until it is resumed.
+    Pause(act::ActArgs),
+    /// Let a paused rollout go on.
+    Resume(act::ActArgs),
+    /// End a rollout: the old version keeps the new work.
+    Abort(act::ActArgs),
+    /// Give the new work back to an older version; needs no owner.
+    Rollback(rollback::RollbackArgs),
+    /// Every decision on an agent's route, with its numbers.
+    History(history::HistoryArgs),
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: RolloutCommand, app: &App) -> Result<(), CliError> {
+    match command {
+        RolloutCommand::Plan(args) => plan::run(args, app).await,
+        RolloutCommand::Start(args) => start::run(args, app).await,
+        RolloutCommand::Status(args) => status::run(args, app).await,
+        RolloutCommand::Promote(args) => act::promote(args, app).await,
+        RolloutCommand::Pause(args) => act::run(verb::PAUSE, args, app).await,
+        RolloutCommand::Resume(args) => act::run(verb::RESUME, args, app).await,
+        RolloutCommand::Abort(args) => act::run(verb::ABORT, args, app).await,
+        RolloutCommand::Rollback(args) => rollback::run(args, app).await,
+        RolloutCommand::History(args) => history::run(args, app).await,
+    }
+}

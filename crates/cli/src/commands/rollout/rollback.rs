@@ -1,0 +1,31 @@
+//! `baton rollout rollback`: the new work goes back to an older version.
+
+use baton_envelope::{AgentName, AgentVersion};
+use baton_jetstream::control::{RollbackRequest, StatusView, verb};
+use clap::Args;
+
+use crate::app::App;
+use crate::error::CliError;
+use crate::{view, who};
+
+/// `baton rollout rollback`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArgs {
+    /// The agent.
+    agent: AgentName,
+    /// The version that gets the new work [default: the one before].
+    #[arg(long, value_name = "VERSION")]
+    to: Option<AgentVersion>,
+}
+
+/// Rolls back. What the other version still holds is among the drains of the answer.
+pub(crate) async fn run(args: RollbackArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect().await?;
+    let request = RollbackRequest {
+        agent: args.agent,
+        to: args.to,
+        by: who::person(),
+    };
+    let status: StatusView = mesh.control(verb::ROLLBACK, &request).await?;
+    app.output.show(&status, || view::rollout_status(&status))
+}
