@@ -82,6 +82,9 @@ impl ExecHandler {
             )
             .env("BATON_IDEMPOTENCY_KEY", hop.idempotency_key("exec"))
             .env("TRACEPARENT", envelope.traceparent.as_deref().unwrap_or_default());
+        if hop.is_replay() {
+            command.env("BATON_REPLAY", "1");
+        }
         let child = command
             .spawn()
             .map_err(|error| Fault::retry(format!("\"{}\": {error}", self.command)))?;
@@ -113,6 +116,14 @@ impl Handler for ExecHandler {
     type Input = Json;
 
     async fn handle(&self, hop: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
+        if self.mode == ExecMode::Plain
+            && let Some(sandbox) = hop.sandbox()
+        {
+            return Err(sandbox.refuse(
+                "a program in plain mode cannot be replayed: nothing tells it that this is a replay, and it may do \
+                 anything (run it in JSON mode, where it is told)",
+            ));
+        }
         let mut running = self.spawn(hop)?;
         let (Some(mut stdin), Some(stdout), Some(stderr)) = (
             running.child.stdin.take(),

@@ -2,6 +2,9 @@
 //!
 //! The program reads one object from stdin. It writes JSON lines: any number of `{"progress": "…"}` and
 //! `{"step": "name", "result": …}`, recorded as they come, and at last one object with `outcome`.
+//!
+//! In a replay it reads `"replay": true` as well, and must have no effects then: it takes what `steps` has. A step that
+//! it writes all the same is told of as new, and recorded nowhere.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +26,8 @@ struct Told<'a> {
     payload: &'a Json,
     steps: &'a BTreeMap<String, Json>,
     envelope: &'a Envelope,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replay: bool,
 }
 
 /// What the program reads from stdin.
@@ -36,6 +41,7 @@ pub(crate) fn input(hop: &Hop) -> String {
         payload: hop.payload(),
         steps: hop.steps(),
         envelope: hop.envelope(),
+        replay: hop.is_replay(),
     };
     let mut text = serde_json::to_string(&told).unwrap_or_default();
     text.push('\n');

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::fault::Fault;
 use crate::position::{Lost, Position};
+use crate::replay::Sandbox;
 
 /// One hop of one intent, with what an agent may know and do.
 #[derive(Debug)]
@@ -18,8 +19,17 @@ pub struct Hop {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) attempt: u32,
     pub(crate) epoch: u64,
-    pub(crate) position: Arc<Mutex<Position>>,
+    pub(crate) ground: Ground,
     pub(crate) steps: BTreeMap<String, Json>,
+}
+
+/// What a hop stands on.
+#[derive(Debug)]
+pub(crate) enum Ground {
+    /// Its place in the ledger: what it does is written there.
+    Ledger(Arc<Mutex<Position>>),
+    /// Nothing: a replay, which writes nowhere.
+    Sandbox(Arc<Sandbox>),
 }
 
 impl Hop {
@@ -53,6 +63,19 @@ impl Hop {
         self.epoch
     }
 
+    /// Whether this is a replay: the hop was run before, and what is done here is written nowhere. Recorded steps give
+    /// their results and no other step is run; a handler with effects outside of steps must leave those out.
+    pub fn is_replay(&self) -> bool {
+        self.sandbox().is_some()
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
+        match &self.ground {
+            Ground::Ledger(_) => None,
+            Ground::Sandbox(sandbox) => Some(sandbox),
+        }
+    }
+
     /// The steps that are recorded so far, those of earlier attempts included.
     pub fn steps(&self) -> &BTreeMap<String, Json> {
         &self.steps
@@ -70,7 +93,8 @@ impl Hop {
     /// what [`Hop::idempotency_key`] is for.
     ///
     /// # Errors
-    /// Whatever the effect fails with; or when the hop was taken over, or the ledger cannot be written.
+    /// Whatever the effect fails with; or when the hop was taken over, or the ledger cannot be written. In a replay, when
+    /// the step has no record.
     pub async fn step<T, E, F, Fut>(&mut self, name: &str, effect: F) -> Result<T, Fault>
     where
         T: Serialize + DeserializeOwned,
@@ -85,6 +109,9 @@ impl Hop {
                     format!("the recorded result of step \"{name}\": {error}"),
                 )
             });
+        }
+        if let Some(sandbox) = self.sandbox() {
+            return Err(sandbox.new_step(name));
         }
         // First say who holds the hop, guarded: should a step be recorded already that this holder does not know of,
         // the write is refused here, before the effect.
@@ -101,8 +128,11 @@ impl Hop {
     /// # Errors
     /// When the hop was taken over, or the ledger cannot be written.
     pub async fn progress(&mut self, note: &str) -> Result<(), Fault> {
+        let Ground::Ledger(position) = &self.ground else {
+            return Ok(());
+        };
         self.visible().await?;
-        let mut position = self.position.lock().await;
+        let mut position = position.lock().await;
         let noted = position.append(Event::Progress, |mut record| {
             record.note = Some(note.to_owned());
             record
@@ -111,18 +141,26 @@ impl Hop {
     }
 
     pub(crate) async fn visible(&self) -> Result<(), Fault> {
-        self.position.lock().await.make_visible().await.map_err(lost)
+        match &self.ground {
+            Ground::Ledger(position) => position.lock().await.make_visible().await.map_err(lost),
+            Ground::Sandbox(_) => Ok(()),
+        }
     }
 
     pub(crate) async fn record_step(&mut self, name: &str, result: Json) -> Result<(), Fault> {
-        let entry = StepEntry::new(name, result.clone());
-        let mut position = self.position.lock().await;
-        let recorded = position.append(Event::Step, |mut record| {
-            record.step = Some(entry.clone());
-            record
-        });
-        recorded.await.map_err(lost)?;
-        drop(position);
+        match &self.ground {
+            Ground::Ledger(position) => {
+                let entry = StepEntry::new(name, result.clone());
+                let mut position = position.lock().await;
+                let recorded = position.append(Event::Step, |mut record| {
+                    record.step = Some(entry.clone());
+                    record
+                });
+                recorded.await.map_err(lost)?;
+            }
+            // A program that has done the step by itself: it is told of, not kept.
+            Ground::Sandbox(sandbox) => sandbox.note_step(name),
+        }
         self.steps.insert(name.to_owned(), result);
         Ok(())
     }

@@ -37,6 +37,7 @@ mod hop;
 mod keeper;
 mod outcome;
 mod position;
+mod replay;
 mod retry;
 mod run;
 mod signal;

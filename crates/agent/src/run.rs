@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
-use crate::hop::Hop;
+use crate::hop::{Ground, Hop};
 use crate::keeper::{extend, keep};
 use crate::outcome::Outcome;
 use crate::position::{Lost, Position};
@@ -110,7 +110,7 @@ impl Shared {
             envelope: Arc::clone(envelope),
             attempt,
             epoch,
-            position: Arc::clone(position),
+            ground: Ground::Ledger(Arc::clone(position)),
             steps,
         };
         let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
@@ -390,7 +390,7 @@ enum Examined {
     Wait(Duration),
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text
         .or_else(|| panic.downcast_ref::<String>().cloned())

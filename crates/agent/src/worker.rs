@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
+use crate::replay::Replays;
 use crate::run::Shared;
 
 /// How often a worker says that it is alive.
@@ -37,6 +38,8 @@ pub struct Worker {
     _service: Option<ServiceRegistration>,
     /// Likewise.
     _routes: RouteFollower,
+    /// Answers replays until the worker stops.
+    replays: Option<Replays>,
 }
 
 /// What a run came to.
@@ -98,6 +101,7 @@ impl Worker {
             abort: CancellationToken::new(),
             active: std::sync::Mutex::new(HashSet::new()),
         };
+        let replays = Replays::serve(mesh, &shared).await?;
         let worker = Self {
             shared: Arc::new(shared),
             puller,
@@ -106,6 +110,7 @@ impl Worker {
             drain_timeout: builder.drain_timeout,
             _service: service,
             _routes: routes,
+            replays: Some(replays),
         };
         mesh.beat(&worker.declaration).await?;
         Ok(worker)
@@ -163,6 +168,7 @@ impl Worker {
     }
 
     async fn drain(mut self, tracker: &TaskTracker) -> usize {
+        drop(self.replays.take());
         // Tickets that were on their way here come without a slot now, and are handed back.
         if tokio::time::timeout(FLUSH_TIME, self.puller.stop()).await.is_err() {
             tracing::warn!("open pulls could not be withdrawn in time");

@@ -6,6 +6,7 @@
 //! same functions. `docs/protocol.md` is the normative text; the tests hold the two together.
 
 mod convert;
+mod capability;
 mod decide;
 mod envelope;
 mod error;
@@ -30,6 +31,7 @@ mod timestamp;
 mod version_state;
 mod wire;
 
+pub use capability::{CapabilityCandidate, Load, Picked, pick};
 pub use decide::{DeliveryFacts, Standing, Submission, compare_submission, is_fresh, on_delivery};
 pub use envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority, Successor};
 pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};

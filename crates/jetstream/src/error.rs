@@ -105,6 +105,22 @@ pub enum Error {
     /// The writer and the version that would get the work read no common version of the protocol.
     #[error(transparent)]
     NoCommonProtocol(#[from] baton_envelope::NoCommonProtocol),
+    /// No agent can do all that is needed.
+    #[error("no agent can do {}: {reason}", needed.join(" and "))]
+    NoneCapable {
+        /// The capabilities that are needed.
+        needed: Vec<String>,
+        /// What each agent lacks.
+        reason: String,
+    },
+    /// No worker of a version is there to be asked.
+    #[error("no worker of agent \"{agent}\" {version} answers")]
+    NoWorker {
+        /// The agent.
+        agent: String,
+        /// The version.
+        version: String,
+    },
     /// The route does not allow this decision.
     #[error(transparent)]
     Decision(#[from] baton_envelope::rollout::Refused),

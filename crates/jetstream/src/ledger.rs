@@ -219,10 +219,10 @@ impl Mesh {
     async fn leader_last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Error> {
         #[derive(Deserialize)]
         struct Answer {
-            message: Stored,
+            message: Message,
         }
         #[derive(Deserialize)]
-        struct Stored {
+        struct Message {
             seq: u64,
             #[serde(default)]
             data: String,
@@ -243,12 +243,25 @@ impl Mesh {
         }
     }
 
-    /// A batched direct get: what matched as (sequence, subject, body), and whether there is more.
+    /// A batched direct get of the ledger: what matched as (sequence, subject, body), and whether there is more.
     pub(crate) async fn direct_batch(
         &self,
         request: &serde_json::Value,
     ) -> Result<(Vec<(u64, String, Bytes)>, bool), Error> {
-        let what = format!("DIRECT.GET.{}", self.subjects().ledger_stream());
+        let (found, more) = self.direct_batch_of(&self.subjects().ledger_stream(), request).await?;
+        let found = found
+            .into_iter()
+            .map(|stored| (stored.seq, stored.subject, stored.body));
+        Ok((found.collect(), more))
+    }
+
+    /// A batched direct get of a stream: what matched, and whether there is more.
+    pub(crate) async fn direct_batch_of(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+    ) -> Result<(Vec<Stored>, bool), Error> {
+        let what = format!("DIRECT.GET.{stream}");
         let inbox = self.client().new_inbox();
         let mut replies = self
             .client()
@@ -282,9 +295,23 @@ impl Mesh {
                 .as_ref()
                 .and_then(|h| h.get("Nats-Subject"))
                 .map(ToString::to_string);
-            found.push((seq, subject.unwrap_or_default(), reply.payload));
+            found.push(Stored {
+                seq,
+                subject: subject.unwrap_or_default(),
+                headers: reply.headers,
+                body: reply.payload,
+            });
         }
     }
+}
+
+/// A message of a stream, with the headers that it was stored with and those that the server adds.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) seq: u64,
+    pub(crate) subject: String,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) body: Bytes,
 }
 
 pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::load::LoadBoard;
 use crate::routes::RouteTable;
 use crate::topology::Limits;
 
@@ -30,6 +31,7 @@ struct Inner {
     connections: watch::Receiver<u64>,
     replicas: usize,
     routes: RouteTable,
+    load: LoadBoard,
 }
 
 impl Mesh {
@@ -54,6 +56,7 @@ impl Mesh {
             connections,
             replicas,
             routes,
+            load: LoadBoard::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -129,6 +132,10 @@ impl Mesh {
 
     pub(crate) fn routes(&self) -> &RouteTable {
         &self.inner.routes
+    }
+
+    pub(crate) fn load_board(&self) -> &LoadBoard {
+        &self.inner.load
     }
 
     /// Counts the connections that were made; changes with each reconnect.

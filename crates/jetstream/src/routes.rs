@@ -47,7 +47,7 @@ impl RouteTable {
 /// Keeps the local table of routes in step with the bucket, for as long as it lives.
 #[derive(Debug)]
 pub struct RouteFollower {
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<((), ())>,
     table: RouteTable,
 }
 
@@ -149,7 +149,7 @@ impl Mesh {
     pub async fn follow_routes(&self) -> Result<RouteFollower, Error> {
         let store = self.bucket(self.subjects().routes_bucket()).await?;
         let mesh = self.clone();
-        let task = tokio::spawn(async move {
+        let follow = async move {
             loop {
                 match store.watch_with_history(">").await {
                     Ok(mut watch) => {
@@ -162,7 +162,9 @@ impl Mesh {
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
-        });
+        };
+        let listener = self.clone();
+        let task = tokio::spawn(async move { tokio::join!(follow, listener.follow_load()) });
         let table = self.routes().clone();
         table.followers.fetch_add(1, Ordering::AcqRel);
         Ok(RouteFollower { task, table })

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::mesh::Mesh;
 
 /// The service name under which all workers of all agents register.
-const SERVICE: &str = "baton-agent";
+pub(crate) const SERVICE: &str = "baton-agent";
 
 /// A registration that lasts as long as this value.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ impl Default for Limits {
 }
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, routes and agents. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, routes, agents and control. Anything that exists is left as it is; `doctor`
     /// shows where that differs.
     ///
     /// # Errors
@@ -52,7 +52,8 @@ impl Mesh {
         Ok(())
     }
 
-    /// Creates the work stream of an agent and the consumers of one of its versions.
+    /// Creates the work stream of an agent and the consumers of one of its versions. Consumers that exist are left as
+    /// they are, and one that is made beside consumers that are shut is made shut: a version that was shut stays so.
     ///
     /// # Errors
     /// When the server refuses.
@@ -60,8 +61,19 @@ impl Mesh {
         self.ensure_stream(self.work_stream_config(agent, self.limits()))
             .await?;
         let stream = self.subjects().work_stream(agent);
+        let mut pause_until = None;
         for band in bands.list() {
             let name = self.subjects().work_consumer(version, band);
+            let found = self
+                .context()
+                .get_consumer_from_stream::<pull::Config, _, _>(&name, &stream)
+                .await;
+            if found.is_ok() {
+                continue;
+            }
+            if pause_until.is_none() {
+                pause_until = Some(self.shut_until(agent, version, bands).await);
+            }
             let config = pull::Config {
                 durable_name: Some(name.clone()),
                 filter_subjects: self.subjects().work_band(agent, version, band),
@@ -72,18 +84,13 @@ impl Mesh {
                 max_ack_pending: MAX_ACK_PENDING,
                 // Idle workers keep one pull waiting for each band: the limit must not be what bounds a fleet.
                 max_waiting: 8192,
+                pause_until: pause_until.flatten(),
                 ..pull::Config::default()
             };
-            let found = self
-                .context()
-                .get_consumer_from_stream::<pull::Config, _, _>(&name, &stream)
-                .await;
-            if found.is_err() {
-                self.context()
-                    .create_consumer_on_stream(config, &stream)
-                    .await
-                    .map_err(|error| Error::api(format!("creating consumer {name} on {stream}"), error))?;
-            }
+            self.context()
+                .create_consumer_on_stream(config, &stream)
+                .await
+                .map_err(|error| Error::api(format!("creating consumer {name} on {stream}"), error))?;
         }
         Ok(())
     }
@@ -135,6 +142,10 @@ impl Mesh {
             Config {
                 description: Some("Baton: agent versions".to_owned()),
                 ..bucket(s.agents_bucket(), 8)
+            },
+            Config {
+                description: Some("Baton: which controller leads".to_owned()),
+                ..bucket(s.control_bucket(), 1)
             },
         ]
     }

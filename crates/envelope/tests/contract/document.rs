@@ -334,11 +334,19 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
 
     assert_eq!(
         documented("### Buckets", 1),
-        set([subjects.routes_bucket(), subjects.agents_bucket()])
+        set([
+            subjects.routes_bucket(),
+            subjects.agents_bucket(),
+            subjects.control_bucket()
+        ])
     );
     assert_eq!(
         documented("### Buckets", 2),
-        set([agent.to_string(), subjects.agent_key(&agent, &version)])
+        set([
+            agent.to_string(),
+            subjects.agent_key(&agent, &version),
+            "leader".to_owned()
+        ])
     );
     let consumers = Bands::default()
         .list()

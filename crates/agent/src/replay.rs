@@ -1,0 +1,185 @@
+//! Replays: the handler runs on a hop of the past, in a sandbox. Recorded steps answer, no other step is run, and
+//! nothing is written anywhere.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::AgentName;
+use baton_jetstream::{Error, Mesh, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest};
+use futures::FutureExt as _;
+use tokio::sync::Semaphore;
+
+use crate::fault::{Fault, FaultKind};
+use crate::handler::AnyHandler;
+use crate::hop::{Ground, Hop};
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::run::{Shared, panic_text};
+
+/// How many replays run at a time, beside the worker's own hops.
+const AT_A_TIME: usize = 4;
+/// How long a handler may take: the answer must be there before the asker gives up.
+const HANDLER_TIME: Duration = REPLAY_TIME.saturating_sub(Duration::from_secs(2));
+
+const NEW_STEP: &str = "NEW_STEP";
+const REFUSED: &str = "REPLAY_UNSUPPORTED";
+
+/// What a replayed hop stands on instead of the ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Sandbox {
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    new_steps: Vec<String>,
+    refused: bool,
+}
+
+impl Sandbox {
+    /// Notes a step that has no record, and gives the fault that the handler gets instead of its result.
+    pub(crate) fn new_step(&self, name: &str) -> Fault {
+        self.note_step(name);
+        Fault::terminal(
+            NEW_STEP,
+            format!("step \"{name}\" has no record, and a replay runs none"),
+        )
+    }
+
+    pub(crate) fn note_step(&self, name: &str) {
+        self.log().new_steps.push(name.to_owned());
+    }
+
+    /// Notes that this handler cannot be replayed, and why.
+    pub(crate) fn refuse(&self, why: &str) -> Fault {
+        self.log().refused = true;
+        Fault::terminal(REFUSED, why)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers replays for as long as it lives; those that run when it is dropped are dropped with it.
+#[derive(Debug)]
+pub(crate) struct Replays {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Replays {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Replays {
+    /// Joins the workers of a version that answer replays.
+    pub(crate) async fn serve(mesh: &Mesh, shared: &Shared) -> Result<Self, Error> {
+        let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
+        let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
+        let task = tokio::spawn(async move {
+            // In the set, so that they end with this task; a panic is caught where the handler runs.
+            let mut running = tokio::task::JoinSet::new();
+            let slots = Arc::new(Semaphore::new(AT_A_TIME));
+            while let Some(call) = calls.next().await {
+                while running.try_join_next().is_some() {}
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                    return;
+                };
+                let (agent, handler) = (agent.clone(), Arc::clone(&handler));
+                running.spawn(async move {
+                    answer(call, &agent, &*handler).await;
+                    drop(slot);
+                });
+            }
+        });
+        Ok(Self { task })
+    }
+}
+
+async fn answer(call: ReplayCall, agent: &AgentName, handler: &dyn AnyHandler) {
+    let answer = match call.read() {
+        Ok(request) if request.envelope.to == *agent => {
+            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, handler));
+            replay.await.unwrap_or_else(|_| {
+                let message = format!("the handler took longer than {} s", HANDLER_TIME.as_secs());
+                ReplayAnswer::refused("REPLAY_TIMED_OUT", message)
+            })
+        }
+        Ok(request) => {
+            let message = format!(
+                "the envelope is for agent \"{}\", not for \"{agent}\"",
+                request.envelope.to
+            );
+            ReplayAnswer::refused("WRONG_AGENT", message)
+        }
+        Err(unreadable) => *unreadable,
+    };
+    call.answer(&answer).await;
+}
+
+/// Runs a handler on a hop of the past.
+async fn replay(request: ReplayRequest, handler: &dyn AnyHandler) -> ReplayAnswer {
+    let sandbox = Arc::new(Sandbox::default());
+    let mut hop = Hop {
+        envelope: Arc::new(request.envelope),
+        attempt: request.attempt,
+        // No holder has this one: a system that is handed it can only refuse it as too old.
+        epoch: 0,
+        ground: Ground::Sandbox(Arc::clone(&sandbox)),
+        steps: request.steps,
+    };
+    let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
+    let log = std::mem::take(&mut *sandbox.log());
+    let answer = match ended {
+        Ok(Ok(outcome)) => of_outcome(outcome),
+        Ok(Err(fault)) => of_fault(fault, &log),
+        Err(panic) => of_fault(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC"), &log),
+    };
+    ReplayAnswer {
+        new_steps: log.new_steps,
+        ..answer
+    }
+}
+
+fn of_outcome(outcome: Outcome) -> ReplayAnswer {
+    let named = |outcome: &str| ReplayAnswer {
+        outcome: outcome.to_owned(),
+        ..ReplayAnswer::default()
+    };
+    match outcome.kind {
+        OutcomeKind::Complete(result) => ReplayAnswer {
+            result: Some(result),
+            message: outcome.note,
+            ..named("complete")
+        },
+        OutcomeKind::HandOff { to, payload, kind, .. } => ReplayAnswer {
+            to: Some(to.to_string()),
+            payload: Some(payload),
+            kind,
+            message: outcome.note,
+            ..named("hand_off")
+        },
+        OutcomeKind::Reject { code, reason } => ReplayAnswer {
+            code: Some(code),
+            message: Some(reason),
+            ..named("reject")
+        },
+    }
+}
+
+fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
+    let outcome = match fault.kind {
+        _ if log.refused && fault.code == REFUSED => "refused",
+        _ if !log.new_steps.is_empty() && fault.code == NEW_STEP => "new_step",
+        FaultKind::Terminal => "fail",
+        FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten => "retry",
+    };
+    ReplayAnswer {
+        outcome: outcome.to_owned(),
+        code: Some(fault.code),
+        message: Some(fault.message),
+        ..ReplayAnswer::default()
+    }
+}

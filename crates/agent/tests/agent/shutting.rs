@@ -1,0 +1,172 @@
+//! A version that is shut gets nothing, stays shut whatever restarts, and works on at once when it is opened.
+
+use std::time::Duration;
+
+use baton_envelope::Bands;
+use baton_jetstream::{Delivery, Pulled, Puller};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{TestServer, agent, completed, connect, mesh, shout, start, status, submit, version};
+
+/// In how long a worker must have done what waited for it: far less than the 30 s of a pull that waits at the server.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+/// Shuts, lets work pile up, opens, and sees it done; with many slots and with one, which pull in different ways.
+async fn shut_and_open(slots: u32, before: usize) {
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let worker = start(&server, shout().concurrency(slots)).await;
+    completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(10)).await;
+    for number in 0..before {
+        // So that a band has been drained just before: such a band is asked in another way.
+        completed(
+            &mesh,
+            &submit(&mesh, &format!("before-{number}")).await,
+            Duration::from_secs(10),
+        )
+        .await;
+    }
+
+    assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 3);
+    assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 0);
+    let mut waiting = Vec::new();
+    for number in 0..5 {
+        waiting.push(submit(&mesh, &format!("waits-{number}")).await);
+    }
+    // Long enough for pulls that were given up to be made anew on the shut consumers.
+    sleep(Duration::from_secs(5)).await;
+    for intent in &waiting {
+        assert_eq!(status(&mesh, intent).await, "pending");
+    }
+    let counts = mesh.agent_counts(&agent()).await.unwrap()[&version()];
+    assert_eq!((counts.backlog, counts.in_flight), (5, 0));
+    assert!(counts.waiting_pulls >= 3, "the worker goes on pulling: {counts:?}");
+
+    let started = Instant::now();
+    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+    for intent in &waiting {
+        completed(&mesh, intent, AT_ONCE).await;
+    }
+    println!("{slots} slots: five hops {:?} after opening", started.elapsed());
+    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 0);
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_shut_version_gets_nothing_and_works_at_once_when_it_is_opened() {
+    shut_and_open(8, 3).await;
+}
+
+#[tokio::test]
+async fn so_it_is_with_a_single_slot() {
+    shut_and_open(1, 3).await;
+}
+
+#[tokio::test]
+async fn it_is_opened_at_once_when_nothing_new_wakes_the_server() {
+    // The worker starts on shut consumers with the work there already: its pulls wait, and nothing else comes.
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    mesh.ensure_agent(&agent(), &version(), Bands::default()).await.unwrap();
+    mesh.shut_version(&agent(), &version()).await.unwrap();
+    let intent = submit(&mesh, "waits").await;
+    let _worker = start(&server, shout()).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(status(&mesh, &intent).await, "pending", "a new worker does not open it");
+    mesh.open_version(&agent(), &version()).await.unwrap();
+    completed(&mesh, &intent, AT_ONCE).await;
+}
+
+#[tokio::test]
+async fn a_version_stays_shut_when_the_server_dies_and_a_consumer_is_made_anew() {
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let _worker = start(&server, shout()).await;
+    completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(10)).await;
+    mesh.shut_version(&agent(), &version()).await.unwrap();
+    server.kill().await;
+    server.restart().await;
+    let client = server.client().await;
+    client
+        .request("$JS.API.CONSUMER.DELETE.MESH_WORK_shout.1_0_0_p4-7", "".into())
+        .await
+        .unwrap();
+    let intent = submit(&mesh, "waits").await;
+    // The worker makes its consumer again when it is told that it is gone.
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(status(&mesh, &intent).await, "pending");
+    assert_eq!(
+        mesh.shut_version(&agent(), &version()).await.unwrap(),
+        0,
+        "all three are there, and shut"
+    );
+    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+    completed(&mesh, &intent, AT_ONCE).await;
+}
+
+async fn next(puller: &mut Puller, max: Duration) -> Option<Delivery> {
+    match timeout(max, puller.next()).await {
+        Ok(Ok(Pulled::Ticket(delivery))) => Some(delivery),
+        Ok(other) => panic!("{other:?}"),
+        Err(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() {
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let open = async || {
+        let mesh = connect(&server).await;
+        Puller::open(&mesh, &agent(), &version(), Bands::default(), 8)
+            .await
+            .unwrap()
+    };
+    let mut first = open().await;
+    submit(&mesh, "acked").await;
+    submit(&mesh, "silent").await;
+    submit(&mesh, "handed-back").await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(next(&mut first, Duration::from_secs(5)).await.unwrap());
+    }
+    let mut second = open().await;
+    mesh.shut_version(&agent(), &version()).await.unwrap();
+    held.pop().unwrap().hand_back(Duration::ZERO).await;
+    let silent = held.pop().unwrap();
+    held.pop().unwrap().ack().await;
+    // Longer than the 10 s of the ack wait.
+    let (a, b) = tokio::join!(
+        next(&mut first, Duration::from_secs(13)),
+        next(&mut second, Duration::from_secs(13))
+    );
+    assert!(a.is_none() && b.is_none(), "{a:?} {b:?}");
+    let counts = mesh.agent_counts(&agent()).await.unwrap()[&version()];
+    assert_eq!(
+        (counts.backlog, counts.in_flight),
+        (0, 2),
+        "an ack is taken while it is shut"
+    );
+    drop(silent);
+
+    mesh.open_version(&agent(), &version()).await.unwrap();
+    let mut again = Vec::new();
+    let until = Instant::now() + AT_ONCE;
+    while again.len() < 2 && Instant::now() < until {
+        tokio::select! {
+            Some(delivery) = next(&mut first, AT_ONCE) => again.push(delivery),
+            Some(delivery) = next(&mut second, AT_ONCE) => again.push(delivery),
+            else => break,
+        }
+    }
+    let mut seen: Vec<_> = again
+        .iter()
+        .map(|delivery| (delivery.ticket.intent.as_str(), delivery.ticket.facts.delivered))
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        [("handed-back", 2), ("silent", 2)],
+        "nothing was counted while it was shut"
+    );
+}

@@ -1,0 +1,108 @@
+//! How loaded each version is, as the leading controller tells everyone who follows the routes.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Load, Timestamp};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::mesh::Mesh;
+
+/// How long a report counts. It is told every second; after this time nobody tells it any more.
+const CURRENT: Duration = Duration::from_secs(10);
+
+/// How loaded every version is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// When it was told.
+    pub at: Timestamp,
+    /// The versions.
+    #[serde(default)]
+    pub versions: Vec<VersionLoad>,
+}
+
+/// How loaded one version is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionLoad {
+    /// The agent.
+    pub agent: AgentName,
+    /// The version.
+    pub version: AgentVersion,
+    /// Tickets that no worker holds.
+    #[serde(default)]
+    pub backlog: u64,
+    /// Workers that live.
+    #[serde(default)]
+    pub workers: u32,
+    /// Whether its breaker is open: the last sends to it failed.
+    #[serde(default)]
+    pub breaker_open: bool,
+}
+
+impl LoadReport {
+    /// The load of a version, where the report has it.
+    pub fn of(&self, agent: &AgentName, version: &AgentVersion) -> Option<Load> {
+        let found = self
+            .versions
+            .iter()
+            .find(|load| load.agent == *agent && load.version == *version)?;
+        Some(Load {
+            backlog: found.backlog,
+            workers: found.workers,
+            breaker_open: found.breaker_open,
+        })
+    }
+}
+
+/// The last report that this process heard, and when.
+#[derive(Debug, Default)]
+pub(crate) struct LoadBoard {
+    last: RwLock<Option<(Arc<LoadReport>, Instant)>>,
+}
+
+impl Mesh {
+    /// Tells everyone who follows the routes how loaded the versions are; for the leading controller. Core NATS: nobody
+    /// may be listening.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn tell_load(&self, report: &LoadReport) -> Result<(), Error> {
+        let body = serde_json::to_vec(report).map_err(|error| Error::api("encoding a load report", error))?;
+        self.publish_plain(self.subjects().load(), body.into()).await
+    }
+
+    /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came.
+    pub fn load(&self) -> Option<Arc<LoadReport>> {
+        // By this process's own clock, not by the report's: the two may differ.
+        let last = self.load_board().last.read().ok()?;
+        let (report, heard) = last.as_ref()?;
+        (heard.elapsed() < CURRENT).then(|| Arc::clone(report))
+    }
+
+    /// Keeps the last report, for as long as it is polled.
+    pub(crate) async fn follow_load(&self) {
+        loop {
+            match self.client().subscribe(self.subjects().load()).await {
+                Ok(mut reports) => {
+                    while let Some(message) = reports.next().await {
+                        match serde_json::from_slice(&message.payload) {
+                            Ok(report) => self.learn_load(report),
+                            Err(error) => tracing::warn!(%error, "a load report cannot be read"),
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "load reports cannot be followed yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn learn_load(&self, report: LoadReport) {
+        if let Ok(mut last) = self.load_board().last.write() {
+            *last = Some((Arc::new(report), Instant::now()));
+        }
+    }
+}
