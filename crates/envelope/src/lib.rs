@@ -11,6 +11,7 @@ mod decide;
 mod envelope;
 mod error;
 mod event;
+mod glance;
 mod header;
 mod holds;
 mod ids;
@@ -36,6 +37,7 @@ pub use decide::{DeliveryFacts, Standing, Submission, compare_submission, is_fre
 pub use envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority, Successor};
 pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use event::Event;
+pub use glance::Glance;
 pub use header::*;
 pub use holds::{Cause, Hold, holds};
 pub use ids::{EnvelopeId, IntentId, RecordId};

@@ -37,6 +37,7 @@ mod settle;
 mod submit;
 mod sweep;
 mod tickets;
+mod tail;
 mod topology;
 
 pub use clock::{Clock, SystemClock};
@@ -66,4 +67,5 @@ pub use settle::Settled;
 pub use submit::{Submitted, WaitEnd};
 pub use sweep::{SweepReport, Sweeper};
 pub use tickets::QueuedTicket;
+pub use tail::{LedgerBatch, LedgerEnd, LedgerMark, LedgerTail};
 pub use topology::{ACK_WAIT, Limits};

@@ -1,0 +1,275 @@
+//! What the ledger says, in a form that can be asked: which open intents hold which version, what attempts came to, how
+//! fast a drain goes.
+//!
+//! Each controller has one, in a local SQLite file or in memory, and no other truth rests on it: it can be deleted at
+//! any time and is built again from the ledger, at some hundred thousand records a second. It follows the ledger within
+//! a moment; who must not decide on what was true a moment ago calls [`Projection::caught_up`] first.
+//!
+//! One connection behind a lock, and every question on a blocking thread: a batch that is being applied holds the lock
+//! for some 10 ms, which is too long for a thread of the runtime to stand still. Only what is asked for each raw intent,
+//! whether a breaker is open, is kept beside it and answered at once.
+
+mod breaker;
+mod evidence;
+mod follow;
+mod intents;
+mod latency;
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Cause, IntentId, Tally, Timestamp};
+use baton_jetstream::Mesh;
+use baton_jetstream::control::HoldView;
+use rusqlite::Connection;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, spawn_blocking};
+
+use breaker::Streaks;
+use store::{Store, is_damage};
+
+type Version = (AgentName, AgentVersion);
+
+/// Why the projection has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server was asked in vain.
+    #[error("the ledger cannot be read")]
+    Ledger(#[from] baton_jetstream::Error),
+    /// The database failed.
+    #[error("the projection cannot be read or written")]
+    Store(#[from] rusqlite::Error),
+    /// The ledger's end was not reached in time.
+    #[error("the projection is {behind} records behind the ledger after {} ms", patience.as_millis())]
+    Behind {
+        /// How many records are missing.
+        behind: u64,
+        /// How long it was waited.
+        patience: Duration,
+    },
+    /// The thread that worked on it ended.
+    #[error("the work on the projection was cut off")]
+    CutOff(#[from] JoinError),
+}
+
+/// A projection of the ledger; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mesh: Mesh,
+    store: Mutex<Store>,
+    /// A copy, so that routing never waits for a batch.
+    streaks: Mutex<Streaks>,
+    place: watch::Sender<Place>,
+    position: watch::Sender<u64>,
+    /// A question met rows that cannot be right.
+    damaged: Notify,
+}
+
+/// How far the projection has come, and on which ledger: a sequence of another one says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    ledger: String,
+    seq: u64,
+}
+
+impl Projection {
+    /// Takes up what is in the file, or begins an empty one; without a file it is kept in memory. Nothing is read from the
+    /// ledger until [`Projection::run`].
+    ///
+    /// A file that is damaged, or of another ledger or schema, is deleted and built anew. One that cannot be written, or
+    /// that another process has, is let be, and the projection kept in memory.
+    ///
+    /// # Errors
+    /// When the server does not answer or has no ledger.
+    pub async fn open(mesh: &Mesh, file: Option<PathBuf>) -> Result<Self, Error> {
+        let ledger = mesh.ledger_end().await?.created;
+        let store = spawn_blocking(move || Store::open(file, &ledger)).await??;
+        let place = Place::of(&store);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                mesh: mesh.clone(),
+                streaks: Mutex::new(store.streaks().clone()),
+                position: watch::Sender::new(place.seq),
+                place: watch::Sender::new(place),
+                store: Mutex::new(store),
+                damaged: Notify::new(),
+            }),
+        })
+    }
+
+    /// The sequence of the last record that was applied. It goes back only when everything is built anew; who concludes
+    /// from what is *not* there looks at it once more after reading.
+    pub fn position(&self) -> u64 {
+        self.inner.place.borrow().seq
+    }
+
+    /// Tells of each change of [`Projection::position`].
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.position.subscribe()
+    }
+
+    /// How many records the ledger is ahead.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn behind(&self) -> Result<u64, Error> {
+        let end = self.inner.mesh.ledger_end().await?;
+        Ok(self.inner.place.borrow().behind(&end.created, end.last_seq))
+    }
+
+    /// Reads the end of the ledger, waits until everything up to there was applied, and gives that sequence: what was in
+    /// the ledger when this was called is in every answer from now on.
+    ///
+    /// # Errors
+    /// When that takes longer than `patience`, or the server does not answer.
+    pub async fn caught_up(&self, patience: Duration) -> Result<u64, Error> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut place = self.inner.place.subscribe();
+        let late = |behind| Error::Behind { behind, patience };
+        let end = tokio::time::timeout_at(until, self.inner.mesh.ledger_end()).await;
+        let end = end.map_err(|_| late(0))??;
+        let behind = |place: &Place| place.behind(&end.created, end.last_seq);
+        let reached = tokio::time::timeout_at(until, place.wait_for(|place| behind(place) == 0)).await;
+        match reached {
+            Ok(_) => Ok(end.last_seq),
+            Err(_) => Err(late(behind(&self.inner.place.borrow()))),
+        }
+    }
+
+    /// How many open intents hold which version, and why.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn counts(&self) -> Result<BTreeMap<Version, BTreeMap<Cause, u64>>, Error> {
+        self.ask(intents::counts).await
+    }
+
+    /// What holds a version, by cause, with the oldest intents of each.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hold_views(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<HoldView>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| intents::hold_views(db, &of)).await
+    }
+
+    /// Every intent that holds a version, and why, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<(IntentId, Cause)>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| intents::held(db, &of)).await
+    }
+
+    /// What attempts of a version came to, counted in the whole seconds that began at `since` or later, at most a day
+    /// back. `slow` counts those that took longer than `slow_over_ms`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tally(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        since: Timestamp,
+        slow_over_ms: Option<f64>,
+    ) -> Result<Tally, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| evidence::tally(db, &of, since, slow_over_ms)).await
+    }
+
+    /// How many intents per second ceased to hold a version over the last minute; `None` when none did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pace(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> Result<Option<f64>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| evidence::pace(db, &of, now)).await
+    }
+
+    /// The last hops that a version ended well, the newest first: intent, hop, and the sequence of the commit. Some two
+    /// hundred are remembered; their records may be purged by now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_done(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        n: usize,
+    ) -> Result<Vec<(IntentId, u32, u64)>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| evidence::last_done(db, &of, n)).await
+    }
+
+    /// Whether three or more intents in a row were parked on a version, with none that went well between, the last of
+    /// them within a minute. Answered at once.
+    pub fn breaker_open(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> bool {
+        // A key of two references would need a map of maps; the names are counted pointers.
+        let of = (agent.clone(), version.clone());
+        lock(&self.inner.streaks)
+            .get(&of)
+            .is_some_and(|streak| streak.is_open(now))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(&self.inner);
+        let answer = spawn_blocking(move || question(inner.store().db())).await?;
+        if answer.as_ref().is_err_and(is_damage) {
+            self.inner.damaged.notify_one();
+        }
+        Ok(answer?)
+    }
+}
+
+impl Inner {
+    fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
+    }
+
+    /// Tells how far the store is. Called with the store locked, so that an answer is never newer than the position:
+    /// above all, an answer from an empty store that is being built anew never comes with the old position.
+    fn publish(&self, store: &Store) {
+        lock(&self.streaks).clone_from(store.streaks());
+        let place = Place::of(store);
+        self.position
+            .send_if_modified(|seq| std::mem::replace(seq, place.seq) != place.seq);
+        self.place.send_replace(place);
+    }
+}
+
+impl Place {
+    fn of(store: &Store) -> Self {
+        Self {
+            ledger: store.ledger().to_owned(),
+            seq: store.mark().seq,
+        }
+    }
+
+    /// How many records are missing up to a sequence of a ledger; never none while this is of another one, be that still
+    /// empty: what is known of the old one has to go first.
+    fn behind(&self, ledger: &str, seq: u64) -> u64 {
+        if self.ledger == ledger {
+            seq.saturating_sub(self.seq)
+        } else {
+            seq.max(1)
+        }
+    }
+}
+
+/// A thread that panicked with the lock left a transaction behind that was rolled back: what is there is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,101 @@
+//! Following: one task that takes the ledger's records and applies them, for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_jetstream::LedgerBatch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::store::is_damage;
+use super::{Error, Projection};
+use crate::backoff::Backoff;
+
+/// Short: after a restart of the server the projection is to be up to date within a second or two.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Projection {
+    /// Follows the ledger until told to stop. Failures are logged, and it is tried again after a pause; what is stored
+    /// and turns out to be damaged is thrown away and built anew.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.follow()).await;
+    }
+
+    async fn follow(&self) {
+        let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
+        loop {
+            match self.follow_once(&mut backoff).await {
+                Ok(reason) => match self.rebuild(reason).await {
+                    Ok(()) => continue,
+                    Err(error) => tracing::warn!(%error, "the projection cannot be built anew yet"),
+                },
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "the projection cannot be written, trying again");
+                }
+            }
+            backoff.wait(&self.inner.mesh).await;
+        }
+    }
+
+    /// Follows until everything must be built anew, and tells why; or until a write failed.
+    async fn follow_once(&self, backoff: &mut Backoff) -> Result<&'static str, Error> {
+        // Begins where the store stands, also after a write that failed: the tail has gone on by then.
+        let mut tail = {
+            let store = self.inner.store();
+            self.inner.mesh.tail_ledger(store.ledger(), store.mark())
+        };
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.inner.damaged.notified() => return Ok("it is damaged"),
+                next = tail.next_batch() => next,
+            };
+            match next {
+                Ok(Some(batch)) => match self.apply(batch).await {
+                    Ok(()) => backoff.reset(),
+                    Err(Error::Store(error)) if is_damage(&error) => {
+                        tracing::warn!(%error, "the projection is damaged");
+                        return Ok("it is damaged");
+                    }
+                    Err(error) => return Err(error),
+                },
+                Ok(None) => return Ok("the ledger is another one, or lost records"),
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger cannot be followed, trying again");
+                    backoff.wait(&self.inner.mesh).await;
+                }
+            }
+        }
+    }
+
+    async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        // On a thread of its own: a thousand records take some 10 ms, in which a worker thread could do nothing else.
+        spawn_blocking(move || {
+            let mut store = inner.store();
+            store.apply(&batch, inner.mesh.now())?;
+            inner.publish(&store);
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn rebuild(&self, reason: &'static str) -> Result<(), Error> {
+        let end = self.inner.mesh.ledger_end().await?;
+        tracing::info!(
+            reason,
+            records = end.last_seq,
+            "the projection is built anew from the ledger"
+        );
+        let inner = Arc::clone(&self.inner);
+        spawn_blocking(move || {
+            let mut store = inner.store();
+            store.rebuild(&end.created)?;
+            inner.publish(&store);
+            Ok(())
+        })
+        .await?
+    }
+}

@@ -1,0 +1,213 @@
+//! The open intents and the versions that they hold: written, counted, listed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use baton_envelope::{AgentName, AgentVersion, Cause, Glance, Hold, IntentId, Snapshot, Status, Timestamp, holds};
+use baton_jetstream::control::HoldView;
+use rusqlite::{Connection, Row, params};
+
+use super::Version;
+use super::store::parsed;
+
+/// How many intents a view of holds names.
+const NAMED: usize = 5;
+
+/// An intent of which the batch at hand has records. Only the last of them is written; those between are looked at for
+/// the holds that ended with them.
+#[derive(Debug)]
+struct Touched {
+    /// There are rows of it.
+    stored: bool,
+    held: Vec<Version>,
+    last: Last,
+}
+
+#[derive(Debug)]
+struct Last {
+    seq: u64,
+    snapshot: Snapshot,
+    holds: Vec<Hold>,
+}
+
+/// The intents of which the batch at hand has records.
+#[derive(Debug, Default)]
+pub(super) struct Intents(HashMap<IntentId, Touched>);
+
+impl Intents {
+    /// Takes note of a record, and gives the versions that the intent held before it and does not hold after it.
+    pub(super) fn note(&mut self, db: &Connection, seq: u64, glance: Glance) -> rusqlite::Result<Vec<Version>> {
+        let holds = holds(&glance.snapshot);
+        let mut held: Vec<Version> = Vec::with_capacity(holds.len());
+        held.extend(holds.iter().map(|hold| (hold.agent.clone(), hold.version.clone())));
+        let last = Last {
+            seq,
+            snapshot: glance.snapshot,
+            holds,
+        };
+        let before = if let Some(touched) = self.0.get_mut(&glance.intent) {
+            touched.last = last;
+            std::mem::replace(&mut touched.held, held.clone())
+        } else {
+            let (stored, before) = stored_holds(db, &glance.intent)?;
+            let touched = Touched {
+                stored,
+                held: held.clone(),
+                last,
+            };
+            self.0.insert(glance.intent, touched);
+            before
+        };
+        Ok(before.into_iter().filter(|version| !held.contains(version)).collect())
+    }
+
+    /// Replaces the rows of every intent that was noted by what its last record says.
+    pub(super) fn write(&self, db: &Connection) -> rusqlite::Result<()> {
+        let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
+        let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
+        let mut open = db.prepare_cached(
+            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let mut hold =
+            db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (intent, touched) in &self.0 {
+            let intent = intent.as_str();
+            let Last { seq, snapshot, holds } = &touched.last;
+            if touched.stored {
+                forget.execute([intent])?;
+            }
+            if snapshot.status.is_terminal() {
+                if touched.stored {
+                    close.execute([intent])?;
+                }
+                continue;
+            }
+            // The hold of the version whose turn it is comes first, where there is one.
+            let own = snapshot
+                .agent
+                .as_ref()
+                .and(snapshot.version.as_ref())
+                .and(holds.first());
+            open.execute(params![
+                intent,
+                seq,
+                snapshot.status.name(),
+                snapshot.agent.as_ref().map(AgentName::as_str),
+                snapshot.version.as_ref().map(AgentVersion::to_string),
+                own.map(|hold| hold.cause.name()),
+                snapshot.updated_at.unix_millis(),
+                code(&snapshot.status),
+                snapshot.kind,
+            ])?;
+            for of in holds {
+                hold.execute(params![
+                    of.agent.as_str(),
+                    of.version.to_string(),
+                    of.cause.name(),
+                    of.since.unix_millis(),
+                    intent
+                ])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn code(status: &Status) -> Option<&str> {
+    match status {
+        Status::Parked { code } => Some(code),
+        Status::Waiting { reason } => Some(reason.name()),
+        Status::Pending
+        | Status::Accepted
+        | Status::InProgress
+        | Status::Compensating
+        | Status::Completed
+        | Status::Rejected { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled
+        | Status::TimedOut
+        | Status::Unknown { .. } => None,
+    }
+}
+
+/// Whether there are rows of an intent, and the versions that it holds by them.
+fn stored_holds(db: &Connection, intent: &IntentId) -> rusqlite::Result<(bool, Vec<Version>)> {
+    let mut query = db.prepare_cached(
+        "SELECT holds.agent, holds.version FROM open_intents LEFT JOIN holds USING (intent) WHERE intent = ?1",
+    )?;
+    let mut rows = query.query([intent.as_str()])?;
+    let (mut stored, mut held) = (false, Vec::new());
+    while let Some(row) = rows.next()? {
+        stored = true;
+        // An intent that no agent ever had holds nothing, and is open all the same.
+        if row.get_ref(0)?.as_str_or_null()?.is_some() {
+            held.push((parsed(row, 0)?, parsed(row, 1)?));
+        }
+    }
+    Ok((stored, held))
+}
+
+fn cause(row: &Row<'_>, column: usize) -> rusqlite::Result<Cause> {
+    // A name that this build does not know can only come from another schema.
+    Ok(Cause::from_name(row.get_ref(column)?.as_str()?).unwrap_or(Cause::Unknown))
+}
+
+fn since(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_unix_millis)
+}
+
+/// How many open intents hold which version, and why.
+pub(super) fn counts(db: &Connection) -> rusqlite::Result<BTreeMap<Version, BTreeMap<Cause, u64>>> {
+    let mut query =
+        db.prepare_cached("SELECT agent, version, cause, count(*) FROM holds GROUP BY agent, version, cause")?;
+    let mut rows = query.query([])?;
+    let mut found: BTreeMap<Version, BTreeMap<Cause, u64>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let version = (parsed(row, 0)?, parsed(row, 1)?);
+        found.entry(version).or_default().insert(cause(row, 2)?, row.get(3)?);
+    }
+    Ok(found)
+}
+
+/// What holds a version, by cause.
+pub(super) fn hold_views(db: &Connection, (agent, version): &Version) -> rusqlite::Result<Vec<HoldView>> {
+    let version = version.to_string();
+    let mut causes =
+        db.prepare_cached("SELECT cause, count(*) FROM holds WHERE agent = ?1 AND version = ?2 GROUP BY cause")?;
+    let mut oldest = db.prepare_cached(
+        "SELECT intent, since FROM holds WHERE agent = ?1 AND version = ?2 AND cause = ?3
+         ORDER BY since, intent LIMIT ?4",
+    )?;
+    let mut views = Vec::new();
+    let mut rows = causes.query(params![agent.as_str(), version])?;
+    while let Some(row) = rows.next()? {
+        let (cause, count) = (cause(row, 0)?, row.get(1)?);
+        let named = params![agent.as_str(), version, cause.name(), NAMED];
+        let named: Vec<(IntentId, Timestamp)> = oldest
+            .query_map(named, |row| Ok((parsed(row, 0)?, since(row, 1)?)))?
+            .collect::<Result<_, _>>()?;
+        let Some((first, since)) = named.first().cloned() else {
+            continue;
+        };
+        views.push(HoldView {
+            cause,
+            count,
+            oldest: first,
+            since,
+            intents: named.into_iter().map(|(intent, _)| intent).collect(),
+        });
+    }
+    views.sort_by_key(|view| view.cause);
+    Ok(views)
+}
+
+/// Every intent that holds a version, and why, the oldest first.
+pub(super) fn held(db: &Connection, (agent, version): &Version) -> rusqlite::Result<Vec<(IntentId, Cause)>> {
+    let mut query =
+        db.prepare_cached("SELECT intent, cause FROM holds WHERE agent = ?1 AND version = ?2 ORDER BY since, intent")?;
+    query
+        .query_map(params![agent.as_str(), version.to_string()], |row| {
+            Ok((parsed(row, 0)?, cause(row, 1)?))
+        })?
+        .collect()
+}

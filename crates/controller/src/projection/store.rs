@@ -1,0 +1,271 @@
+//! The database: opened, made, thrown away and made anew; one transaction for each batch of records.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use baton_envelope::{Glance, Timestamp};
+use baton_jetstream::{LedgerBatch, LedgerMark};
+use rusqlite::types::Type;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
+
+use super::breaker::{self, Streaks};
+use super::evidence::{self, Gathered};
+use super::intents::Intents;
+
+/// Changes with every change of the tables, or of what is written into them: an older file is built anew.
+const SCHEMA: i64 = 1;
+/// How often what nobody asks for any more is deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+const TABLES: &str = "
+    CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),
+        schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
+    CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
+        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT) WITHOUT ROWID;
+    CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
+        intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
+    CREATE INDEX holds_of_version ON holds (agent, version, cause, since, intent);
+    CREATE TABLE evidence (agent TEXT NOT NULL, version TEXT NOT NULL, second INTEGER NOT NULL, ok INTEGER NOT NULL,
+        retryable INTEGER NOT NULL, terminal INTEGER NOT NULL, declined INTEGER NOT NULL, cost REAL NOT NULL,
+        costed INTEGER NOT NULL, latency BLOB NOT NULL, PRIMARY KEY (agent, version, second)) WITHOUT ROWID;
+    CREATE TABLE ended (agent TEXT NOT NULL, version TEXT NOT NULL, second INTEGER NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (agent, version, second)) WITHOUT ROWID;
+    CREATE TABLE exhausted (agent TEXT NOT NULL, version TEXT NOT NULL, in_a_row INTEGER NOT NULL,
+        last INTEGER NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
+    CREATE TABLE done_hops (agent TEXT NOT NULL, version TEXT NOT NULL, seq INTEGER NOT NULL, intent TEXT NOT NULL,
+        hop INTEGER NOT NULL, PRIMARY KEY (agent, version, seq)) WITHOUT ROWID;
+";
+
+/// A cache may lose its last transactions and must never be half of one: counts that are silently wrong would retire a
+/// version that still has work. So there is a write-ahead log, which has checksums, and `NORMAL` syncs it to the disk
+/// only when it is folded into the file. `OFF` would save little more and leave an undetected mixture after a power cut.
+/// One process has the file for itself: two would fold each other's records in.
+const SETTINGS: &str = "
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -32768;
+";
+
+/// The projection in SQLite, in a file or in memory.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: Connection,
+    file: Option<PathBuf>,
+    ledger: String,
+    mark: LedgerMark,
+    streaks: Streaks,
+    pruned_at: Timestamp,
+}
+
+impl Store {
+    /// Takes up what is in the file, or begins anew when that is of another ledger or schema, or damaged. Without a file,
+    /// or with one that cannot be had, everything is kept in memory: a cache is no reason not to start.
+    pub(super) fn open(file: Option<PathBuf>, ledger: &str) -> rusqlite::Result<Self> {
+        let Some(path) = file.as_deref().filter(|path| path.exists()) else {
+            return Self::make(file, ledger);
+        };
+        match Self::stored(path, ledger) {
+            Ok(Some(store)) => return Ok(store),
+            Ok(None) => tracing::info!(file = %path.display(), "the projection is of another ledger or schema"),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                tracing::warn!(file = %path.display(), "another process has the projection; it is kept in memory here");
+                return Self::make(None, ledger);
+            }
+            Err(error) => tracing::info!(%error, file = %path.display(), "the projection cannot be read"),
+        }
+        Self::make(file, ledger)
+    }
+
+    /// Throws everything away and begins anew.
+    pub(super) fn rebuild(&mut self, ledger: &str) -> rusqlite::Result<()> {
+        let file = self.file.take();
+        // The old file is closed before it is deleted.
+        *self = Self::make(None, ledger)?;
+        *self = Self::make(file, ledger)?;
+        Ok(())
+    }
+
+    /// What a file holds; `None` when that is of no use here.
+    fn stored(path: &Path, ledger: &str) -> rusqlite::Result<Option<Self>> {
+        let db = connect(Some(path))?;
+        let meta = "SELECT position, stored FROM meta WHERE schema = ?1 AND ledger = ?2";
+        let mark = db.query_row(meta, params![SCHEMA, ledger], |row| {
+            Ok(LedgerMark {
+                seq: row.get(0)?,
+                stored: row.get(1)?,
+            })
+        });
+        let Some(mark) = mark.optional()? else {
+            return Ok(None);
+        };
+        let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(malformed(0, verdict));
+        }
+        let streaks = breaker::read(&db)?;
+        tracing::info!(file = %path.display(), position = mark.seq, "the projection is taken up");
+        Ok(Some(Self {
+            db,
+            file: Some(path.to_owned()),
+            ledger: ledger.to_owned(),
+            mark,
+            streaks,
+            pruned_at: Timestamp::default(),
+        }))
+    }
+
+    /// An empty one.
+    fn make(file: Option<PathBuf>, ledger: &str) -> rusqlite::Result<Self> {
+        let made = file.as_deref().map(|path| {
+            tracing::info!(file = %path.display(), "the projection is built from the ledger");
+            remove(path);
+            create(Some(path), ledger)
+        });
+        let (db, file) = match made {
+            Some(Ok(db)) => (db, file),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the projection cannot be kept in a file; it is kept in memory");
+                (create(None, ledger)?, None)
+            }
+            None => (create(None, ledger)?, None),
+        };
+        Ok(Self {
+            db,
+            file,
+            ledger: ledger.to_owned(),
+            mark: LedgerMark::default(),
+            streaks: Streaks::new(),
+            pruned_at: Timestamp::default(),
+        })
+    }
+
+    /// Applies records, in the order of the ledger. Those that were applied before are skipped.
+    ///
+    /// The rows of an intent whose subject was purged while its row was open stay: nothing tells of a purge. They go when
+    /// the projection is built anew. (Only closed intents are purged by Baton, and whoever follows has seen their end.)
+    pub(super) fn apply(&mut self, batch: &LedgerBatch, now: Timestamp) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut intents, mut gathered) = (Intents::default(), Gathered::new(now));
+        let mut last = self.mark.seq;
+        for (seq, body) in &batch.records {
+            if *seq <= last {
+                continue;
+            }
+            last = *seq;
+            match Glance::decode(body) {
+                Ok(glance) => {
+                    gathered.note(*seq, &glance, &self.streaks);
+                    let at = glance.at;
+                    for version in intents.note(&transaction, *seq, glance)? {
+                        gathered.note_end(version, at);
+                    }
+                }
+                // The intent stays as its last readable record says; `list` does the same.
+                Err(error) => tracing::warn!(%error, seq, "a ledger record cannot be read"),
+            }
+        }
+        intents.write(&transaction)?;
+        let changed = gathered.write(&transaction)?;
+        let prune = now.since(self.pruned_at) > PRUNE_EVERY;
+        if prune {
+            evidence::prune(&transaction, now)?;
+        }
+        let mark = if batch.through.seq > self.mark.seq {
+            batch.through
+        } else {
+            self.mark
+        };
+        transaction
+            .prepare_cached("UPDATE meta SET position = ?1, stored = ?2")?
+            .execute([mark.seq, mark.stored])?;
+        transaction.commit()?;
+        self.mark = mark;
+        self.streaks.extend(changed);
+        if prune {
+            self.pruned_at = now;
+        }
+        Ok(())
+    }
+
+    pub(super) fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    pub(super) fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    pub(super) fn mark(&self) -> LedgerMark {
+        self.mark
+    }
+
+    pub(super) fn streaks(&self) -> &Streaks {
+        &self.streaks
+    }
+}
+
+fn connect(file: Option<&Path>) -> rusqlite::Result<Connection> {
+    let db = match file {
+        Some(path) => Connection::open(path)?,
+        None => Connection::open_in_memory()?,
+    };
+    // Who has the file keeps it.
+    db.busy_timeout(Duration::ZERO)?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.execute_batch(SETTINGS)?;
+    Ok(db)
+}
+
+fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
+    let db = connect(file)?;
+    db.execute_batch(TABLES)?;
+    db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
+    Ok(db)
+}
+
+/// Removes a database and what SQLite puts beside it. What cannot be removed cannot be opened either, and is told then.
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(&name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, file = %Path::new(&name).display(), "an old file cannot be removed"),
+        }
+    }
+    if let Some(folder) = path.parent()
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        tracing::warn!(%error, folder = %folder.display(), "the folder of the projection cannot be made");
+    }
+}
+
+/// Whether a failure says that what is stored is damaged, and would be for ever.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    ) || matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
+}
+
+/// A column that holds what nobody wrote there.
+pub(super) fn malformed(column: usize, problem: impl Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.to_string().into())
+}
+
+/// A name out of a column.
+pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| malformed(column, error))
+}
