@@ -1,12 +1,15 @@
 //! The moment of truth: the guarded write of a hop's outcome, then what it implies, then the ack.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use baton_envelope::{Asked, Envelope, ErrorInfo, Event, HistoryEntry, Json, Record, Successor};
+use baton_envelope::{
+    AgentName, AgentVersion, Asked, Envelope, ErrorInfo, Event, HistoryEntry, Json, Record, Route, Successor,
+};
 use baton_jetstream::{Delivery, Error, in_form_for};
 
 use crate::fault::{Fault, FaultKind};
-use crate::outcome::{Outcome, OutcomeKind};
+use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::position::{Lost, Position};
 use crate::run::{Ended, Shared};
 
@@ -177,22 +180,10 @@ impl Shared {
                 kind,
                 history,
             } => {
-                // The pins of the ledger, not those of the envelope: an operator may have changed them since.
-                let asked = Asked {
-                    root: envelope.root(),
-                    kind: kind.as_deref().or(envelope.kind.as_deref()),
-                    pins: &at.snapshot.pins,
-                    path: &at.snapshot.path,
-                };
-                let (version, route) = match self.mesh.choose(&to, &asked).await {
-                    Ok((choice, route)) => (choice.version, route),
-                    Err(error @ Error::UnknownAgent { .. }) => {
-                        return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT"));
-                    }
-                    Err(error @ Error::Unroutable(_)) => {
-                        return self.act_on_fault(at, Fault::retry(error.to_string()).with_code("UNROUTABLE"));
-                    }
-                    Err(error) => return self.act_on_fault(at, Fault::unwritten(&error)),
+                let of_kind = kind.as_deref().or(envelope.kind.as_deref());
+                let (to, version, route) = match self.receiver(at, envelope, &to, of_kind).await {
+                    Ok(found) => found,
+                    Err(fault) => return self.act_on_fault(at, fault),
                 };
                 let new = Successor {
                     id: self.mesh.clock().envelope_id(),
@@ -234,6 +225,41 @@ impl Shared {
                     }
                 }
             }
+        }
+    }
+
+    /// Who gets a handoff, in which version.
+    async fn receiver(
+        &self,
+        at: &Position,
+        envelope: &Envelope,
+        to: &Receiver,
+        kind: Option<&str>,
+    ) -> Result<(AgentName, AgentVersion, Arc<Route>), Fault> {
+        let agent = match to {
+            Receiver::Agent(agent) => agent.clone(),
+            Receiver::Capable(Capability(needed)) => {
+                match self.mesh.choose_capable(needed, envelope.root(), kind).await {
+                    Ok((agent, _, _)) => agent,
+                    Err(error @ Error::NoneCapable { .. }) => {
+                        return Err(Fault::retry(error.to_string()).with_code("NONE_CAPABLE"));
+                    }
+                    Err(error) => return Err(Fault::unwritten(&error)),
+                }
+            }
+        };
+        // The pins of the ledger, not those of the envelope: an operator may have changed them since.
+        let asked = Asked {
+            root: envelope.root(),
+            kind,
+            pins: &at.snapshot.pins,
+            path: &at.snapshot.path,
+        };
+        match self.mesh.choose(&agent, &asked).await {
+            Ok((choice, route)) => Ok((agent, choice.version, route)),
+            Err(error @ Error::UnknownAgent { .. }) => Err(Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT")),
+            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code("UNROUTABLE")),
+            Err(error) => Err(Fault::unwritten(&error)),
         }
     }
 

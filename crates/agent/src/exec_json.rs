@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
 use crate::fault::Fault;
 use crate::hop::Hop;
-use crate::outcome::Outcome;
+use crate::outcome::{Capability, Outcome};
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -59,6 +59,10 @@ pub(crate) struct Reply {
     #[serde(default)]
     to: Option<String>,
     #[serde(default)]
+    capability: Option<Needed>,
+    #[serde(default)]
+    cost: Option<f64>,
+    #[serde(default)]
     payload: Option<Json>,
     #[serde(default)]
     kind: Option<String>,
@@ -74,6 +78,14 @@ pub(crate) struct Reply {
     progress: Option<String>,
     #[serde(default)]
     step: Option<String>,
+}
+
+/// One capability, or a list of them that are all needed.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Needed {
+    One(String),
+    All(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -148,8 +160,17 @@ impl Reply {
         let outcome = match self.outcome {
             Some(Kind::Complete) => Outcome::complete(&self.result.unwrap_or_default())?,
             Some(Kind::HandOff) => {
-                let to = self.to.ok_or_else(|| missing("to"))?;
-                let outcome = Outcome::hand_off(&to, &self.payload.unwrap_or_default())?;
+                let payload = self.payload.unwrap_or_default();
+                let outcome = match (self.to, self.capability) {
+                    (Some(to), None) => Outcome::hand_off(&to, &payload)?,
+                    (None, Some(Needed::One(name))) => Outcome::hand_off_to(&*name, &payload)?,
+                    (None, Some(Needed::All(names))) => Outcome::hand_off_to(Capability(names), &payload)?,
+                    (Some(_), Some(_)) => {
+                        let problem = "the outcome object has both `to` and `capability`";
+                        return Err(Fault::retry(problem).with_code("BAD_OUTCOME"));
+                    }
+                    (None, None) => return Err(missing("to")),
+                };
                 match self.kind {
                     Some(kind) => outcome.with_kind(kind),
                     None => outcome,
@@ -159,6 +180,10 @@ impl Reply {
             Some(Kind::Retry) => return Err(Fault::retry(text).with_code(self.code.unwrap_or_else(|| "RETRY".into()))),
             Some(Kind::Fail) => return Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text)),
             None => return Err(missing("outcome")),
+        };
+        let outcome = match self.cost {
+            Some(cost) => outcome.with_cost(cost),
+            None => outcome,
         };
         Ok(match self.note {
             Some(note) => outcome.with_note(note),

@@ -48,7 +48,7 @@ pub use exec::{ExecHandler, ExecMode};
 pub use fault::Fault;
 pub use handler::Handler;
 pub use hop::Hop;
-pub use outcome::Outcome;
+pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;
 pub use signal::{second_signal, shutdown_signal};
 pub use worker::{RunSummary, Worker};

@@ -1,6 +1,8 @@
 //! What a hop came to.
 
-use baton_envelope::{AgentName, HistoryEntry, Json};
+use std::fmt;
+
+use baton_envelope::{AgentName, CapabilityName, HistoryEntry, Json};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -17,7 +19,7 @@ pub struct Outcome {
 pub(crate) enum OutcomeKind {
     Complete(Json),
     HandOff {
-        to: AgentName,
+        to: Receiver,
         payload: Json,
         kind: Option<String>,
         history: Option<HistoryEntry>,
@@ -26,6 +28,48 @@ pub(crate) enum OutcomeKind {
         code: String,
         reason: String,
     },
+}
+
+/// Who gets a handoff.
+#[derive(Debug, Clone)]
+pub(crate) enum Receiver {
+    /// This agent.
+    Agent(AgentName),
+    /// Whoever is able, and has the least to do.
+    Capable(Capability),
+}
+
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(agent) => f.write_str(agent.as_str()),
+            Self::Capable(Capability(names)) => write!(f, "capability {}", names.join(" and ")),
+        }
+    }
+}
+
+/// What the receiver of a handoff must be able to do; more than one means all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability(pub(crate) Vec<String>);
+
+impl Capability {
+    /// One capability.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(vec![name.into()])
+    }
+
+    /// And another one.
+    #[must_use]
+    pub fn and(mut self, name: impl Into<String>) -> Self {
+        self.0.push(name.into());
+        self
+    }
+}
+
+impl From<&str> for Capability {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
 }
 
 impl Outcome {
@@ -49,6 +93,24 @@ impl Outcome {
         let to = to
             .parse()
             .map_err(|error| Fault::terminal("BAD_AGENT_NAME", format!("{error}")))?;
+        Self::to(Receiver::Agent(to), payload)
+    }
+
+    /// Whoever is able takes over with this payload: of the agents that have the capability, the one with the least to
+    /// do for each worker.
+    ///
+    /// # Errors
+    /// When a capability's name is not valid or the payload cannot be written as JSON.
+    pub fn hand_off_to<T: Serialize + ?Sized>(able: impl Into<Capability>, payload: &T) -> Result<Self, Fault> {
+        let able = able.into();
+        for name in &able.0 {
+            name.parse::<CapabilityName>()
+                .map_err(|error| Fault::terminal("BAD_CAPABILITY", format!("{error}")))?;
+        }
+        Self::to(Receiver::Capable(able), payload)
+    }
+
+    fn to<T: Serialize + ?Sized>(to: Receiver, payload: &T) -> Result<Self, Fault> {
         let kind = OutcomeKind::HandOff {
             to,
             payload: json("payload", payload)?,

@@ -1,5 +1,6 @@
 //! What can be set on a controller.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_envelope::Bands;
@@ -24,6 +25,8 @@ pub struct ControllerConfig {
     pub route_slots: usize,
     /// How long what is in flight may take when the controller is told to stop. Default 10 s.
     pub drain_timeout: Duration,
+    /// Where the projection of the ledger is kept. Default none: in memory, built anew at each start.
+    pub projection: Option<PathBuf>,
     /// The name of this process in the records that it writes. Default `controller-<process id>`.
     pub instance: String,
 }
@@ -38,6 +41,7 @@ impl Default for ControllerConfig {
             route_batch: 256,
             route_slots: 64,
             drain_timeout: Duration::from_secs(10),
+            projection: None,
             instance: format!("controller-{}", std::process::id()),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use baton_envelope::{Author, Role};
-use baton_jetstream::{Mesh, RouteFollower};
+use baton_jetstream::{Lease, Mesh, RouteFollower};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
+use crate::desk::Desk;
 use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::office::Office;
+use crate::overseer::Overseer;
+use crate::projection::Projection;
 use crate::registrar::Registrar;
 use crate::router::Router;
 use crate::sweeping::Sweeping;
@@ -63,9 +68,16 @@ impl Controller {
         let by = Author::of(Role::Controller, config.instance.clone());
         let stops = Stops::default();
         let tracker = &stops.tracker;
+        let projection = Projection::open(&mesh, config.projection.clone()).await?;
+        let fleet = Fleet::default();
+        let office = Office::new(&mesh, projection.clone(), fleet.clone(), by.clone(), config.bands);
+        let leadership = Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone());
+        let mut following = tracker.spawn(projection.run(stops.stop.clone()));
+        let mut overseer = tracker.spawn(Overseer::new(office.clone(), leadership.clone(), &stops).run());
+        let mut desk = tracker.spawn(Desk::new(office, &stops).run());
         let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), &stops).run());
-        let mut registrar = tracker.spawn(Registrar::new(&mesh, &config, &stops).run());
-        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, &stops).run());
+        let mut registrar = tracker.spawn(Registrar::new(&mesh, &config, fleet, &stops).run());
+        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, leadership, &stops).run());
         tracing::info!(instance = %config.instance, namespace = %mesh.subjects().namespace(), "controller started");
 
         let ended = tokio::select! {
@@ -73,6 +85,9 @@ impl Controller {
             end = &mut router => unexpected("router", end),
             end = &mut registrar => unexpected("registrar", end),
             end = &mut sweeping => unexpected("sweeper", end),
+            end = &mut following => unexpected("projection", end),
+            end = &mut overseer => unexpected("overseer", end),
+            end = &mut desk => unexpected("desk", end),
         };
 
         stops.stop.cancel();

@@ -15,6 +15,9 @@ pub enum Error {
         #[source]
         source: baton_jetstream::Error,
     },
+    /// The projection of the ledger could not be opened.
+    #[error("the projection of the ledger could not be opened")]
+    Projection(#[from] crate::projection::Error),
     /// A duty ended although nobody stopped it, which only a bug can do; a controller that does half of its duties
     /// would look healthy, so it stops.
     #[error("the {duty} ended unexpectedly")]

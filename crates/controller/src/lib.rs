@@ -9,8 +9,14 @@
 mod backoff;
 mod config;
 mod controller;
+mod desk;
+mod draining;
 mod error;
+mod fleet;
+mod office;
+mod overseer;
 mod projection;
+mod ramping;
 mod registrar;
 mod rejection;
 mod router;

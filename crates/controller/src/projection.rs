@@ -56,6 +56,18 @@ pub enum Error {
     CutOff(#[from] JoinError),
 }
 
+impl From<Error> for baton_jetstream::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Ledger(error) => error,
+            Error::Store(_) | Error::Behind { .. } | Error::CutOff(_) => Self::Api {
+                what: "asking the projection".to_owned(),
+                detail: error.to_string(),
+            },
+        }
+    }
+}
+
 /// A projection of the ledger; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Projection {
@@ -185,6 +197,15 @@ impl Projection {
     ) -> Result<Tally, Error> {
         let of = (agent.clone(), version.clone());
         self.ask(move |db| evidence::tally(db, &of, since, slow_over_ms)).await
+    }
+
+    /// The kinds of the open intents that are before an agent, in whatever version.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kinds(&self, agent: &AgentName) -> Result<Vec<String>, Error> {
+        let agent = agent.clone();
+        self.ask(move |db| intents::kinds(db, &agent)).await
     }
 
     /// How many intents per second ceased to hold a version over the last minute; `None` when none did.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::backoff::{Backoff, spread};
 use crate::config::ControllerConfig;
 use crate::controller::Stops;
+use crate::fleet::Fleet;
 
 /// How often a kept declaration is refreshed at most: heartbeats come every 5 s from each worker, and the bucket keeps
 /// a short history.
@@ -31,6 +32,7 @@ pub(crate) struct Registrar {
     bands: Bands,
     limits: Limits,
     instance: String,
+    fleet: Fleet,
     stops: Stops,
 }
 
@@ -43,12 +45,13 @@ struct Seen {
 }
 
 impl Registrar {
-    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, stops: &Stops) -> Self {
+    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, fleet: Fleet, stops: &Stops) -> Self {
         Self {
             mesh: mesh.clone(),
             bands: config.bands,
             limits: config.limits,
             instance: config.instance.clone(),
+            fleet,
             stops: stops.clone(),
         }
     }
@@ -78,6 +81,10 @@ impl Registrar {
             tokio::select! {
                 beat = beats.next() => {
                     let Some(declaration) = beat else { return };
+                    self.fleet.heard(&declaration);
+                    if declaration.stopping {
+                        continue;
+                    }
                     let key = (declaration.agent.clone(), declaration.version.clone());
                     let known = seen.get(&key).copied();
                     if known.is_some_and(|known| Instant::now() < known.due) {

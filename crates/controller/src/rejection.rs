@@ -39,6 +39,12 @@ impl Rejection {
             "DEADLINE_PAST"
         } else if let Error::BadEnvelope { .. } = error {
             "MALFORMED_ENVELOPE"
+        } else if let Error::Unroutable(_) = error {
+            "UNROUTABLE"
+        } else if let Error::NoneCapable { .. } = error {
+            "NONE_CAPABLE"
+        } else if let Error::NoCommonProtocol(_) = error {
+            "NO_COMMON_PROTOCOL"
         } else if let Error::TooLarge { .. } = error {
             "PAYLOAD_TOO_LARGE"
         } else {

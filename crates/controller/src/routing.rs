@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Author, BadName, Envelope, HEADER_PROTOCOL, IntentId, RawIntent, RawRejection};
+use baton_envelope::{
+    AgentName, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_KIND, HEADER_PROTOCOL,
+    HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
+};
 use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +15,17 @@ use crate::rejection::{Recorded, Rejection, is_of, record};
 
 /// The longest time for which a message is handed back when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
+
+/// The longest time for which work is held that no agent is able to do: one may start at any moment.
+const HOLD_LONGEST: Duration = Duration::from_secs(5);
+
+/// What became of a message.
+enum Routed {
+    /// The ledger holds its intent or its rejection.
+    Taken,
+    /// It stays in the intake until an agent is able.
+    Held,
+}
 
 /// What one message needs to be routed.
 #[derive(Debug)]
@@ -34,8 +48,10 @@ pub(crate) struct Trouble {
 enum Asked {
     /// Work for an agent.
     Agent(AgentName),
-    /// Work for something that may not be an agent's name.
-    BadAgent(BadName),
+    /// Work for whoever has these capabilities.
+    Capable(Vec<String>),
+    /// Work for something that may not be an agent's, or a capability's, name.
+    BadName(BadName),
     /// Something that no controller of this version does.
     Unsupported(String),
 }
@@ -57,9 +73,13 @@ impl Routing {
             return;
         };
         let failure = match outcome {
-            Ok(()) => {
+            Ok(Routed::Taken) => {
                 message.ack().await;
                 None
+            }
+            Ok(Routed::Held) => {
+                message.hand_back(patience(message.delivered()).min(HOLD_LONGEST)).await;
+                return;
             }
             Err(error) => {
                 tracing::debug!(%error, subject = message.subject(), "handed back");
@@ -82,12 +102,23 @@ impl Routing {
         std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes an intent or a rejection of a message. `Ok` means that the ledger holds one of them.
-    async fn route(&self, message: &IntakeMessage) -> Result<(), Error> {
+    /// Makes an intent or a rejection of a message. `Ok` means that the ledger holds one of them, or that the message
+    /// waits for an able agent.
+    async fn route(&self, message: &IntakeMessage) -> Result<Routed, Error> {
         let raw = message.raw()?;
-        let agent = match self.asked(raw.subject) {
-            Asked::Agent(agent) => agent,
-            Asked::BadAgent(error) => {
+        let (agent, needed) = match self.asked(&raw) {
+            Asked::Agent(agent) => (agent, None),
+            Asked::Capable(needed) => match self.able(&raw, &needed).await? {
+                Able::Agent(agent) => (agent, Some(needed)),
+                Able::NoneHold(reason) => {
+                    if message.delivered() == 1 {
+                        tracing::warn!(subject = raw.subject, "held in the intake: {reason}");
+                    }
+                    return Ok(Routed::Held);
+                }
+                Able::Rejected(rejection) => return self.reject(&raw, None, rejection).await,
+            },
+            Asked::BadName(error) => {
                 let rejection = Rejection::new("BAD_SUBJECT", format!("{error}; subject {}", raw.subject));
                 return self.reject(&raw, None, rejection).await;
             }
@@ -101,14 +132,21 @@ impl Routing {
             Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
         };
         let intent = envelope.intent.clone();
-        match self.mesh.submit(envelope, self.by.clone()).await {
+        let submitted = match needed {
+            None => self.mesh.submit(envelope, self.by.clone()).await,
+            Some(needed) => {
+                let submitted = self.mesh.submit_capable(&needed, envelope, self.by.clone()).await;
+                submitted.map(|(_, submitted)| submitted)
+            }
+        };
+        match submitted {
             Ok(Submitted::New { seq }) => {
                 tracing::debug!(%intent, %agent, seq, "routed");
-                Ok(())
+                Ok(Routed::Taken)
             }
-            Ok(Submitted::Repeated(_)) => Ok(()),
+            Ok(Submitted::Repeated(_)) => Ok(Routed::Taken),
             // An earlier delivery of this message was rejected under the id that it chose.
-            Ok(Submitted::Conflict(head)) if is_of(&head, &raw) => Ok(()),
+            Ok(Submitted::Conflict(head)) if is_of(&head, &raw) => Ok(Routed::Taken),
             Ok(Submitted::Conflict(head)) => {
                 let text = format!(
                     "intent id \"{intent}\" is taken by other work ({}, submitted {}); choose another id, or send the \
@@ -120,6 +158,34 @@ impl Routing {
             }
             Err(error) => match Rejection::of_error(&error) {
                 Some(rejection) => self.reject(&raw, Some(&agent), rejection).await,
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The agent that is able to do what a capability subject asks for, or what the message wants done when none is.
+    async fn able(&self, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
+        if raw.header(HEADER_PROTOCOL).is_some() {
+            let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
+            return Ok(Able::Rejected(Rejection::new("BAD_SUBJECT", text)));
+        }
+        let hold = match raw.header(HEADER_WHEN_NONE).map(str::trim) {
+            None | Some("reject") => false,
+            Some("hold") => true,
+            Some(other) => {
+                let text = format!("{HEADER_WHEN_NONE} \"{other}\" is no policy; fix: give reject or hold");
+                return Ok(Able::Rejected(Rejection::new("BAD_HEADER", text)));
+            }
+        };
+        let intent = raw.intent_id();
+        match self.mesh.choose_capable(needed, &intent, raw.header(HEADER_KIND)).await {
+            Ok((agent, choice, _)) => {
+                tracing::debug!(%intent, %agent, version = %choice.version, ?needed, "able");
+                Ok(Able::Agent(agent))
+            }
+            Err(error @ Error::NoneCapable { .. }) if hold => Ok(Able::NoneHold(error.to_string())),
+            Err(error) => match Rejection::of_error(&error) {
+                Some(rejection) => Ok(Able::Rejected(rejection)),
                 None => Err(error),
             },
         }
@@ -141,7 +207,12 @@ impl Routing {
     }
 
     /// Rejects a message that has no id of another's in its way.
-    async fn reject(&self, raw: &RawIntent<'_>, agent: Option<&AgentName>, rejection: Rejection) -> Result<(), Error> {
+    async fn reject(
+        &self,
+        raw: &RawIntent<'_>,
+        agent: Option<&AgentName>,
+        rejection: Rejection,
+    ) -> Result<Routed, Error> {
         // What it would be, or was at an earlier delivery: when it was stored its deadline had not passed yet.
         let envelope = agent.and_then(|agent| {
             raw.to_envelope(self.mesh.clock().envelope_id(), agent, raw.stored_at)
@@ -165,29 +236,49 @@ impl Routing {
         ids: Vec<IntentId>,
         envelope: Option<&Envelope>,
         rejection: &Rejection,
-    ) -> Result<(), Error> {
+    ) -> Result<Routed, Error> {
         let Rejection { code, message } = rejection;
         match record(&self.mesh, &self.by, raw, ids, envelope, rejection).await? {
             Recorded::Rejected(intent) => tracing::warn!(%intent, code, subject = raw.subject, "rejected: {message}"),
             Recorded::Before => tracing::debug!(code, subject = raw.subject, "recorded by an earlier delivery"),
         }
-        Ok(())
+        Ok(Routed::Taken)
     }
 
-    fn asked(&self, subject: &str) -> Asked {
-        let rest = subject
+    fn asked(&self, raw: &RawIntent<'_>) -> Asked {
+        let rest = raw
+            .subject
             .strip_prefix(self.mesh.subjects().namespace().as_str())
             .and_then(|rest| rest.strip_prefix('.'))
-            .unwrap_or(subject);
+            .unwrap_or(raw.subject);
         match rest.split_once('.') {
             Some(("intent", token)) => match token.parse() {
                 Ok(agent) => Asked::Agent(agent),
-                Err(error) => Asked::BadAgent(error),
+                Err(error) => Asked::BadName(error),
             },
+            Some(("capability", token)) => {
+                let more = raw.header(HEADER_CAPABILITIES).unwrap_or_default();
+                let needed = std::iter::once(token).chain(more.split(',').map(str::trim));
+                let needed: Result<Vec<String>, BadName> = needed
+                    .filter(|name| !name.is_empty())
+                    .map(|name| name.parse::<CapabilityName>().map(|name| name.to_string()))
+                    .collect();
+                needed.map_or_else(Asked::BadName, Asked::Capable)
+            }
             Some((kind, _)) => Asked::Unsupported(kind.to_owned()),
             None => Asked::Unsupported(rest.to_owned()),
         }
     }
+}
+
+/// Who is able to do what a capability subject asks for.
+enum Able {
+    /// This agent.
+    Agent(AgentName),
+    /// None, and the message wants to be held until one is.
+    NoneHold(String),
+    /// None, or the message is wrong.
+    Rejected(Rejection),
 }
 
 /// The intent that a whole envelope names, also where something else is wrong with it (its deadline, its agent).

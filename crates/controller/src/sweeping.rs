@@ -1,11 +1,11 @@
 //! The sweeping duty: finds lost tickets and passed deadlines, again and again.
 //!
-//! All controllers sweep, because a sweep may be repeated; the waits are spread so that they do not sweep in step.
+//! Only the leading controller sweeps; a sweep may be repeated, so nothing happens should two believe that they lead.
 
 use std::time::Duration;
 
 use baton_envelope::Author;
-use baton_jetstream::{Mesh, SweepReport, Sweeper};
+use baton_jetstream::{Leadership, Mesh, SweepReport, Sweeper};
 
 use crate::backoff::{fraction, spread};
 use crate::config::ControllerConfig;
@@ -16,15 +16,23 @@ pub(crate) struct Sweeping {
     mesh: Mesh,
     sweeper: Sweeper,
     interval: Duration,
+    leadership: Leadership,
     stops: Stops,
 }
 
 impl Sweeping {
-    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, by: Author, stops: &Stops) -> Self {
+    pub(crate) fn new(
+        mesh: &Mesh,
+        config: &ControllerConfig,
+        by: Author,
+        leadership: Leadership,
+        stops: &Stops,
+    ) -> Self {
         Self {
             mesh: mesh.clone(),
             sweeper: Sweeper::new(mesh, by, config.sweep_slack),
             interval: config.sweep_interval,
+            leadership,
             stops: stops.clone(),
         }
     }
@@ -35,7 +43,10 @@ impl Sweeping {
             // A sweep that is cut off here is made good by the next one.
             let round = async {
                 tokio::time::sleep(wait).await;
-                self.sweeper.sweep().await
+                match self.leadership.is_leading() {
+                    true => self.sweeper.sweep().await,
+                    false => Ok(SweepReport::default()),
+                }
             };
             match Box::pin(self.stops.stop.run_until_cancelled(round)).await {
                 None => return,

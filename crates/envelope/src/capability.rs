@@ -98,7 +98,7 @@ fn consider(
     let (version, chosen) = match choose(route, asked) {
         Ok(choice) => (choice.version.clone(), Ok(choice)),
         Err(refused) => match &refused {
-            Unroutable::Kind { version, .. } | Unroutable::RetiredPin { version, .. } => {
+            Unroutable::Kind { version, .. } | Unroutable::ClosedPin { version, .. } => {
                 (version.clone(), Err(refused.to_string()))
             }
         },

@@ -12,6 +12,12 @@ pub const HEADER_DEADLINE: &str = "Baton-Deadline";
 pub const HEADER_MAX_HOPS: &str = "Baton-Max-Hops";
 /// A subject that is told the result.
 pub const HEADER_REPLY_TO: &str = "Baton-Reply-To";
+/// On a capability subject: more capabilities that are needed, separated by commas.
+pub const HEADER_CAPABILITIES: &str = "Baton-Capabilities";
+/// On a capability subject: `reject` (default) or `hold` when no agent is able.
+pub const HEADER_WHEN_NONE: &str = "Baton-When-None";
+/// How the intent keeps to versions: `hop` or `chain`.
+pub const HEADER_PINNING: &str = "Baton-Pinning";
 /// Present when the body is a whole envelope: its protocol version.
 pub const HEADER_PROTOCOL: &str = "Baton-Protocol";
 /// W3C trace context.

@@ -5,8 +5,8 @@
 //! in as arguments, so that the live path, recovery, the projection, the model checker and the tests all run the very
 //! same functions. `docs/protocol.md` is the normative text; the tests hold the two together.
 
-mod convert;
 mod capability;
+mod convert;
 mod decide;
 mod envelope;
 mod error;
@@ -42,7 +42,7 @@ pub use header::*;
 pub use holds::{Cause, Hold, holds};
 pub use ids::{EnvelopeId, IntentId, RecordId};
 pub use json::Json;
-pub use names::{AgentName, AgentVersion, BadVersion, Namespace};
+pub use names::{AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
 pub use parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use pinning::Pinning;
 pub use protocol::{PROTOCOL, Protocol, ProtocolRange};

@@ -81,6 +81,10 @@ name_type! {
     AgentName, "agent name"
 }
 name_type! {
+    /// Something that an agent can do, such as `translate`.
+    CapabilityName, "capability"
+}
+name_type! {
     /// The prefix of every subject, stream and bucket of one mesh; `mesh` by default.
     Namespace, "namespace"
 }

@@ -9,6 +9,7 @@ use crate::header::*;
 use crate::ids::{EnvelopeId, IntentId};
 use crate::json::Json;
 use crate::names::AgentName;
+use crate::pinning::Pinning;
 use crate::record::RawKept;
 use crate::timestamp::Timestamp;
 use crate::wire::Extra;
@@ -41,6 +42,8 @@ pub struct RawFields {
     pub max_hops: MaxHops,
     /// The deadline.
     pub deadline: Option<Timestamp>,
+    /// How it keeps to versions.
+    pub pinning: Option<Pinning>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` name the place.
@@ -115,6 +118,7 @@ impl<'a> RawIntent<'a> {
         envelope.priority = fields.priority;
         envelope.max_hops = fields.max_hops;
         envelope.deadline = fields.deadline;
+        envelope.pinning = fields.pinning;
         envelope.reply_to = self.header(HEADER_REPLY_TO).map(str::to_owned);
         envelope.traceparent = self.header(HEADER_TRACEPARENT).map(str::to_owned);
         Ok(envelope)
@@ -199,6 +203,20 @@ impl<'a> RawIntent<'a> {
                 .map_err(|_| "not a whole number".to_owned())
                 .and_then(MaxHops::new)
                 .map_err(|problem| bad(HEADER_MAX_HOPS, value, problem, "give a whole number from 1 to 64"))?;
+        }
+        if let Some(value) = self.header(HEADER_PINNING) {
+            fields.pinning = Some(match value.trim() {
+                "hop" => Pinning::Hop,
+                "chain" => Pinning::Chain,
+                _ => {
+                    return Err(bad(
+                        HEADER_PINNING,
+                        value,
+                        "is no way of pinning".to_owned(),
+                        "give hop or chain",
+                    ));
+                }
+            });
         }
         if let Some(value) = self.header(HEADER_DEADLINE) {
             let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)

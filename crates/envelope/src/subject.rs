@@ -2,7 +2,7 @@
 
 use crate::envelope::Priority;
 use crate::ids::IntentId;
-use crate::names::{AgentName, AgentVersion, Namespace};
+use crate::names::{AgentName, AgentVersion, CapabilityName, Namespace};
 
 /// A group of priorities that share a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,11 @@ impl Subjects {
     /// The subject of raw intents for an agent.
     pub fn intent(&self, agent: &AgentName) -> String {
         format!("{}.intent.{agent}", self.namespace)
+    }
+
+    /// The subject of raw intents for whoever has a capability.
+    pub fn capability(&self, capability: &CapabilityName) -> String {
+        format!("{}.capability.{capability}", self.namespace)
     }
 
     /// The subject of an intent's records.

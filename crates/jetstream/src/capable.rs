@@ -1,11 +1,50 @@
 //! Choosing an agent by what it can do.
 
-use baton_envelope::{AgentName, CapabilityCandidate, Choice, IntentId, Picked, pick};
+use baton_envelope::{AgentName, Author, CapabilityCandidate, Choice, Envelope, IntentId, Picked, pick};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
+use crate::submit::Submitted;
 
 impl Mesh {
+    /// The agent that can do all that is needed and is the least loaded, if any, and everyone who was considered.
+    ///
+    /// # Errors
+    /// When the routes cannot be read.
+    pub async fn pick_capable(&self, needed: &[String], root: &IntentId, kind: Option<&str>) -> Result<Picked, Error> {
+        let routes = self.known_routes().await?;
+        let report = self.load();
+        let load = |agent: &AgentName, version: &_| report.as_ref()?.of(agent, version);
+        Ok(pick(&routes, needed, root, kind, &load))
+    }
+
+    /// Submits an intent to whoever is able; `to` of the envelope is filled in here. Work that was submitted under this
+    /// id before stays with the agent that got it then, whoever would be the better one now.
+    ///
+    /// # Errors
+    /// As [`Mesh::choose_capable`] and [`Mesh::submit`].
+    pub async fn submit_capable(
+        &self,
+        needed: &[String],
+        mut envelope: Envelope,
+        by: Author,
+    ) -> Result<(AgentName, Submitted), Error> {
+        let kind = envelope.kind.clone();
+        let (agent, _, _) = self.choose_capable(needed, envelope.root(), kind.as_deref()).await?;
+        envelope.to = agent;
+        let submitted = self.submit(envelope.clone(), by.clone()).await?;
+        if let Submitted::Conflict(_) = &submitted {
+            let first = self.history(&envelope.intent, 1).await?.into_iter().next();
+            if let Some(there) = first.and_then(|first| first.record.envelope)
+                && there.to != envelope.to
+            {
+                envelope.to = there.to;
+                return Ok((envelope.to.clone(), self.submit(envelope, by).await?));
+            }
+        }
+        Ok((envelope.to, submitted))
+    }
+
     /// The agent that can do all that is needed and is the least loaded, its version, and everyone who was considered,
     /// the best first.
     ///
@@ -17,10 +56,7 @@ impl Mesh {
         root: &IntentId,
         kind: Option<&str>,
     ) -> Result<(AgentName, Choice, Vec<CapabilityCandidate>), Error> {
-        let routes = self.known_routes().await?;
-        let report = self.load();
-        let load = |agent: &AgentName, version: &_| report.as_ref()?.of(agent, version);
-        let Picked { best, candidates } = pick(&routes, needed, root, kind, &load);
+        let Picked { best, candidates } = self.pick_capable(needed, root, kind).await?;
         if let Some((agent, choice)) = best {
             return Ok((agent, choice, candidates));
         }

@@ -36,8 +36,8 @@ mod service;
 mod settle;
 mod submit;
 mod sweep;
-mod tickets;
 mod tail;
+mod tickets;
 mod topology;
 
 pub use clock::{Clock, SystemClock};
@@ -66,6 +66,6 @@ pub use service::ServiceRegistration;
 pub use settle::Settled;
 pub use submit::{Submitted, WaitEnd};
 pub use sweep::{SweepReport, Sweeper};
-pub use tickets::QueuedTicket;
 pub use tail::{LedgerBatch, LedgerEnd, LedgerMark, LedgerTail};
+pub use tickets::QueuedTicket;
 pub use topology::{ACK_WAIT, Limits};

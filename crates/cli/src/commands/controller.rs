@@ -51,7 +51,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         route_batch: size(ours.route_batch),
         route_slots: size(ours.route_slots),
         drain_timeout: ours.drain_timeout.0,
-        // WIRE(projection): projection,
+        projection,
         ..ControllerConfig::default()
     }
 }

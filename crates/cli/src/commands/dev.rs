@@ -35,9 +35,8 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
     };
     let mesh = target.connect().await?;
     let projection = args.projection(app.config.controller.projection.as_ref());
-    tracing::debug!(?projection, "where the projection of the ledger is kept");
     let config = ControllerConfig {
-        // WIRE(projection): projection: Some(projection),
+        projection: Some(projection),
         bands: app.config.connection.bands.into(),
         ..ControllerConfig::default()
     };

@@ -12,6 +12,7 @@ use baton_jetstream::{Clock as _, Head, Mesh, Submitted, SystemClock, WaitEnd};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::to::{To, WhenNone};
 use super::payload;
 use crate::app::App;
 use crate::error::{CliError, Kind};
@@ -90,6 +91,9 @@ struct Sent<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Where<'a> {
+    Intake {
+        intake_seq: u64,
+    },
     New {
         seq: u64,
     },
@@ -104,11 +108,36 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
     let (to, payload) = args.to.read()?;
     let body = payload::read(payload, &app.output)?;
-    let mut envelope = envelope(&args, &to.name()?, &body)?;
+    let envelope = envelope(&args, &to.name()?, &body)?;
+    to.check(&args)?;
     let mesh = app.connect().await?;
-    to.choose(&mesh, &mut envelope).await?;
     let intent = envelope.intent.clone();
-    let submitted = mesh.submit(envelope, who::author(Role::Client)).await?;
+    let by = who::author(Role::Client);
+    let submitted = match &to {
+        To::Agent(_) => mesh.submit(envelope, by).await?,
+        To::Capable {
+            needed,
+            when_none: WhenNone::Reject,
+        } => mesh.submit_capable(needed, envelope, by).await?.1,
+        To::Capable {
+            needed,
+            when_none: WhenNone::Hold,
+        } => {
+            let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
+            if args.wait {
+                app.output.note(&format!("intent {intent}"));
+                return wait(&mesh, &intent, false, args.timeout.0, app).await;
+            }
+            let document = Sent {
+                intent: &intent,
+                known: false,
+                standing: Where::Intake { intake_seq: seq },
+            };
+            return app.output.show(&document, || {
+                format!("intent {intent} is in the intake until an agent is able")
+            });
+        }
+    };
     let known = match &submitted {
         Submitted::New { .. } => false,
         Submitted::Repeated(head) => {
@@ -139,7 +168,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     app.output.show(&document, || {
         let mut table = Table::new(&["INTENT", "STATUS", "SEQ"]);
         let (status, seq) = match &document.standing {
-            Where::New { seq } => (Status::Pending.to_string(), seq),
+            Where::Intake { intake_seq: seq } | Where::New { seq } => (Status::Pending.to_string(), seq),
             Where::Head { seq, snapshot } => (snapshot.status.to_string(), seq),
         };
         table.row([intent.to_string(), status, seq.to_string()]);
@@ -174,13 +203,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
     };
     let mut envelope = raw.to_envelope(clock.envelope_id(), agent, now)?;
     envelope.pins = args.pins.iter().cloned().collect();
-    // WIRE(pinning): replace the refusal by `envelope.pinning = args.pinning.map(Pinning::from);`
-    if let Some(keeping) = args.pinning {
-        return Err(CliError::say(
-            Kind::Failed,
-            format!("--pinning {} is not wired yet", Pinning::from(keeping).name()),
-        ));
-    }
+    envelope.pinning = args.pinning.map(Pinning::from);
     Ok(match &args.constraints {
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,

@@ -85,13 +85,11 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     for kind in &config.kinds {
         builder = builder.kind(kind);
     }
-    // WIRE(channel): for channel in &config.channels { builder = builder.channel(channel); }
-    // WIRE(protocol): if let Some(range) = config.protocol { builder = builder.protocol(range.0); }
-    if !config.channels.is_empty() || config.protocol.is_some() {
-        return Err(CliError::say(
-            Kind::Failed,
-            "--channel and --protocol are not wired yet",
-        ));
+    for channel in &config.channels {
+        builder = builder.channel(channel);
+    }
+    if let Some(range) = config.protocol {
+        builder = builder.protocol(range.0);
     }
     let mesh = app.connect_to_stay(format!("baton worker {agent}@{version}")).await?;
     let worker = builder.bind(&mesh).await?;

@@ -208,6 +208,7 @@ fn attempt(glance: &Glance) -> Option<(Version, Outcome)> {
         | Event::Redriven
         | Event::Rerouted
         | Event::Moved
+        | Event::Repinned
         | Event::Cancelled
         | Event::TimedOut
         | Event::Compensating

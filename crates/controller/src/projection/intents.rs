@@ -211,3 +211,11 @@ pub(super) fn held(db: &Connection, (agent, version): &Version) -> rusqlite::Res
         })?
         .collect()
 }
+
+/// The kinds of the open intents that are before an agent.
+pub(super) fn kinds(db: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<String>> {
+    let mut ask = db
+        .prepare_cached("SELECT DISTINCT kind FROM open_intents WHERE agent = ?1 AND kind IS NOT NULL ORDER BY kind")?;
+    let rows = ask.query_map([agent.as_str()], |row| row.get(0))?;
+    rows.collect()
+}

@@ -288,12 +288,14 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
             .replace("<intent>", intent().as_str())
             .replace("<instance>", instance)
             .replace("<priority>", "5")
+            .replace("<capability>", "translate")
     };
     let documented = |heading: &str, index: usize| -> BTreeSet<String> {
         column(heading, index).iter().map(|pattern| fill(pattern)).collect()
     };
     let expected = [
         subjects.intent(&agent),
+        subjects.capability(&"translate".parse().expect("capability")),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
         subjects.event(&intent()),

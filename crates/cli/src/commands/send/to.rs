@@ -1,9 +1,13 @@
 //! Whom `baton send` sends to: an agent by its name, or whichever can do what is needed.
 
-use baton_envelope::{AgentName, Envelope};
+use baton_envelope::{
+    AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_KIND, HEADER_MAX_HOPS,
+    HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
+};
 use baton_jetstream::Mesh;
 use clap::{Args, ValueEnum};
 
+use super::SendArgs;
 use crate::error::{CliError, Kind};
 
 /// The addressee and the payload. They stand together because with `--capability` the first argument is the payload.
@@ -44,7 +48,7 @@ pub(super) enum To {
     /// Whichever agent can do all of this.
     Capable {
         /// What it must be able to do.
-        capabilities: Vec<String>,
+        needed: Vec<String>,
         /// What to do while none can.
         when_none: WhenNone,
     },
@@ -63,7 +67,7 @@ impl ToArgs {
             return Err(CliError::say(Kind::Usage, message).hint("give either AGENT or --capability"));
         }
         let to = To::Capable {
-            capabilities: self.capabilities.clone(),
+            needed: self.capabilities.clone(),
             when_none: self.when_none,
         };
         Ok((to, self.first.as_deref()))
@@ -79,31 +83,56 @@ impl To {
         }
     }
 
-    /// Puts the agent into the envelope that is chosen by what it can do.
-    pub(super) async fn choose(&self, mesh: &Mesh, envelope: &mut Envelope) -> Result<(), CliError> {
-        if let Self::Capable {
-            capabilities,
-            when_none,
-        } = self
-        {
-            envelope.to = choose_capable(mesh, capabilities, *when_none, envelope).await?;
+    /// What is held goes the way of a raw intent, which has no words for everything.
+    pub(super) fn check(&self, args: &SendArgs) -> Result<(), CliError> {
+        match self {
+            Self::Capable {
+                when_none: WhenNone::Hold,
+                ..
+            } if !args.pins.is_empty() || args.constraints.is_some() => Err(CliError::say(
+                Kind::Usage,
+                "--when-none hold cannot be combined with --pin or --constraints",
+            )
+            .hint("leave them out, or name the agent")),
+            Self::Agent(_) | Self::Capable { .. } => Ok(()),
         }
-        Ok(())
     }
 }
 
-// WIRE(capability): the body becomes
-//     let (agent, ..) = mesh.choose_capable(capabilities, envelope.root(), envelope.kind.as_deref()).await?; Ok(agent)
-// and `when_none` goes to whatever holds the work back.
-#[expect(clippy::unused_async, reason = "asks the mesh once it can be asked")]
-async fn choose_capable(
+/// Publishes the work on the capability's subject, where a router holds it until an agent is able; gives its sequence in
+/// the intake.
+pub(super) async fn publish_to_hold(
     mesh: &Mesh,
-    capabilities: &[String],
-    when_none: WhenNone,
+    needed: &[String],
     envelope: &Envelope,
-) -> Result<AgentName, CliError> {
-    tracing::debug!(url = mesh.url(), ?capabilities, ?when_none, root = %envelope.root(), "choosing an agent");
-    Err(CliError::say(Kind::Failed, "capability routing is not wired yet").hint("name the agent instead"))
+    body: Vec<u8>,
+) -> Result<u64, CliError> {
+    let first = needed.first().map_or("", String::as_str);
+    let more = needed.get(1..).unwrap_or_default();
+    let subject = mesh.subjects().capability(&first.parse()?);
+    let optional = [
+        (HEADER_KIND, envelope.kind.clone()),
+        (HEADER_DEADLINE, envelope.deadline.map(|deadline| deadline.to_string())),
+        (HEADER_REPLY_TO, envelope.reply_to.clone()),
+        (
+            HEADER_PINNING,
+            envelope.pinning.as_ref().map(|pinning| pinning.name().to_owned()),
+        ),
+        (HEADER_CAPABILITIES, (!more.is_empty()).then(|| more.join(","))),
+    ];
+    let always = [
+        (HEADER_INTENT, envelope.intent.to_string()),
+        (HEADER_PRIORITY, envelope.priority.to_string()),
+        (HEADER_MAX_HOPS, envelope.max_hops.to_string()),
+        (HEADER_WHEN_NONE, "hold".to_owned()),
+    ];
+    let headers = optional
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .chain(always)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    Ok(mesh.publish_raw(subject, headers, body.into()).await?)
 }
 
 #[cfg(test)]
@@ -129,7 +158,7 @@ mod tests {
         assert_eq!(parsed(&["code", "-5"]), Ok((code.clone(), Some("-5".to_owned()))));
         assert_eq!(parsed(&["code"]), Ok((code, None)));
         let able = |when_none| To::Capable {
-            capabilities: vec!["rust".to_owned(), "tests".to_owned()],
+            needed: vec!["rust".to_owned(), "tests".to_owned()],
             when_none,
         };
         let line = ["--capability", "rust", "--capability", "tests"];

@@ -1,0 +1,130 @@
+//! The desk: answers what operators ask. Every controller answers; a decision is a compare-and-set on the route, so it
+//! does not matter which.
+
+mod agents;
+mod explain;
+mod moves;
+mod preflight;
+mod replaying;
+mod rollouts;
+
+use baton_jetstream::Error;
+use baton_jetstream::control::{ControlError, ControlRequest, verb};
+use serde::Serialize;
+
+use crate::backoff::Backoff;
+use crate::controller::Stops;
+use crate::office::Office;
+
+/// Answers questions until told to stop.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    office: Office,
+    stops: Stops,
+}
+
+impl Desk {
+    pub(crate) fn new(office: Office, stops: &Stops) -> Self {
+        Self {
+            office,
+            stops: stops.clone(),
+        }
+    }
+
+    pub(crate) async fn run(self) {
+        let stop = self.stops.stop.clone();
+        stop.run_until_cancelled(self.answer()).await;
+    }
+
+    async fn answer(&self) {
+        let mut backoff = Backoff::for_server();
+        loop {
+            match self.office.mesh.serve_control().await {
+                Ok(mut requests) => {
+                    backoff.reset();
+                    while let Some(request) = requests.next().await {
+                        let office = self.office.clone();
+                        // In a task of its own: a move of much work must not keep a rollback waiting.
+                        self.stops.tracker.spawn(Box::pin(answer(office, request)));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),
+            }
+            backoff.wait(&self.office.mesh).await;
+        }
+    }
+}
+
+async fn answer(office: Office, request: ControlRequest) {
+    let verb = request.verb.clone();
+    let office = &office;
+    match verb.as_str() {
+        verb::AGENTS => reply(request, async |asked| agents::list(office, asked).await).await,
+        verb::QUARANTINE => reply(request, async |asked| agents::quarantine(office, asked).await).await,
+        verb::LIFT => reply(request, async |asked| agents::lift(office, asked).await).await,
+        verb::RETIRE => reply(request, async |asked| agents::retire(office, asked).await).await,
+        verb::SET_ROUTE => reply(request, async |asked| agents::set_route(office, asked).await).await,
+        verb::PLAN => reply(request, async |asked| preflight::plan(office, asked).await).await,
+        verb::START => reply(request, async |asked| rollouts::start(office, asked).await).await,
+        verb::STATUS => reply(request, async |asked| rollouts::status(office, asked).await).await,
+        verb::PROMOTE => reply(request, async |asked| rollouts::promote(office, asked).await).await,
+        verb::PAUSE => reply(request, async |asked| rollouts::pause(office, asked).await).await,
+        verb::RESUME => reply(request, async |asked| rollouts::resume(office, asked).await).await,
+        verb::ABORT => reply(request, async |asked| rollouts::abort(office, asked).await).await,
+        verb::ROLLBACK => reply(request, async |asked| rollouts::rollback(office, asked).await).await,
+        verb::HISTORY => reply(request, async |asked| rollouts::history(office, asked).await).await,
+        verb::MOVE => reply(request, async |asked| moves::carry(office, asked).await).await,
+        verb::EXPLAIN => reply(request, async |asked| explain::explain(office, asked).await).await,
+        other => {
+            let error = refusal("BAD_REQUEST", &format!("there is nothing to ask as \"{other}\""), "");
+            request.answer::<()>(Err(&error)).await;
+        }
+    }
+}
+
+async fn reply<Q: serde::de::DeserializeOwned, A: Serialize + Sync>(
+    request: ControlRequest,
+    work: impl AsyncFnOnce(Q) -> Result<A, Error>,
+) {
+    let outcome = match request.read() {
+        Ok(question) => work(question).await.map_err(as_control),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &outcome {
+        tracing::info!(verb = request.verb, code = error.code, "refused: {}", error.message);
+    }
+    request.answer(outcome.as_ref()).await;
+}
+
+fn refusal(code: &str, message: &str, fix: &str) -> ControlError {
+    ControlError {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        fix: fix.to_owned(),
+    }
+}
+
+/// An error as it is answered: with a code to branch on, and what to do.
+fn as_control(error: Error) -> ControlError {
+    let text = error.to_string();
+    if let Error::Control(error) = error {
+        return error;
+    }
+    if let Error::Decision(refused) = error {
+        return refusal(refused.code, &refused.message, &refused.fix);
+    }
+    if let Error::UnknownAgent { .. } = error {
+        return refusal("UNKNOWN_AGENT", &text, "`baton agents list` shows the agents");
+    }
+    if let Error::NoIntent(_) = error {
+        return refusal("NOT_FOUND", &text, "`baton intents list` shows the intents");
+    }
+    if let Error::Unroutable(_) | Error::NoneCapable { .. } = error {
+        return refusal(
+            "UNROUTABLE",
+            &text,
+            "`baton agents list` shows what each version can do",
+        );
+    }
+    refusal("FAILED", &text, "try again; `baton doctor` checks the mesh")
+}

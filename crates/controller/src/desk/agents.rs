@@ -1,0 +1,149 @@
+//! Agents and their versions: shown, set aside, taken out of service.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_envelope::rollout::{self, Act, Refused};
+use baton_envelope::{AgentName, AgentVersion, Route};
+use baton_jetstream::Error;
+use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, VersionAct, VersionView};
+
+use crate::office::Office;
+
+/// How long the projection may take to catch up before a retirement is put off.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsView, Error> {
+    let routes = match asked.agent {
+        Some(agent) => vec![office.route(&agent).await?],
+        None => office.mesh.all_routes().await?,
+    };
+    let mut schemas: BTreeMap<(AgentName, AgentVersion), _> = office
+        .mesh
+        .declarations()
+        .await?
+        .into_iter()
+        .map(|one| ((one.agent, one.version), one.schemas))
+        .collect();
+    let mut agents = Vec::new();
+    for route in routes {
+        let mut tickets = office.mesh.agent_counts(&route.agent).await?;
+        let mut versions = Vec::new();
+        for (version, entry) in &route.versions {
+            let agent = &route.agent;
+            let counts = tickets.remove(version).unwrap_or_default();
+            let holds = office.hold_views(&route, version).await?;
+            versions.push(VersionView {
+                version: version.clone(),
+                state: entry.state.clone(),
+                since: entry.since,
+                reason: entry.reason.clone(),
+                workers: office.fleet.views(agent, version),
+                backlog: counts.backlog,
+                in_flight: counts.in_flight,
+                open: holds.into_iter().map(|hold| (hold.cause, hold.count)).collect(),
+                protocol: entry.protocol,
+                capabilities: entry.capabilities.clone(),
+                channels: entry.channels.clone(),
+                kinds: entry.kinds.clone(),
+                schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
+                breaker_open: office.projection.breaker_open(agent, version, office.mesh.now()),
+            });
+        }
+        agents.push(AgentView {
+            versions,
+            alarms: office.alarms(Some(&route.agent)),
+            agent: route.agent,
+            active: route.active,
+            canary: route.canary,
+            previous: route.previous,
+            pinning: route.pinning,
+            rollout: route.rollout,
+        });
+    }
+    Ok(AgentsView { agents })
+}
+
+pub(super) async fn quarantine(office: &Office, asked: VersionAct) -> Result<Route, Error> {
+    change(office, asked, rollout::quarantine).await
+}
+
+pub(super) async fn lift(office: &Office, asked: VersionAct) -> Result<Route, Error> {
+    change(office, asked, rollout::lift).await
+}
+
+pub(super) async fn set_route(office: &Office, asked: VersionAct) -> Result<Route, Error> {
+    let bands = office.bands;
+    // Without its stream and consumers the work would have nowhere to wait.
+    office.mesh.ensure_agent(&asked.agent, &asked.version, bands).await?;
+    let act = Act::new(asked.by, office.mesh.now());
+    let (agent, version) = (&asked.agent, &asked.version);
+    let changed = office
+        .mesh
+        .change_route(agent, |route| match route {
+            Some(route) => rollout::activate(route, version, &act).map(Some),
+            None => Ok(Some(Route::first(agent.clone(), version.clone(), act.at, &*act.by))),
+        })
+        .await?;
+    let Some((route, _)) = changed else {
+        return office.route(agent).await;
+    };
+    office.shut_or_open(&route).await?;
+    Ok(route)
+}
+
+/// Takes a version out of service, when nothing open names it up to the end of the ledger.
+pub(super) async fn retire(office: &Office, asked: VersionAct) -> Result<Route, Error> {
+    let VersionAct { agent, version, by } = asked;
+    let route = office.route(&agent).await?;
+    let act = Act::new(by, office.mesh.now());
+    // What the route alone forbids is said first: it is the better reason.
+    let dry = rollout::retire(&route, &version, &act);
+    if let Err(refused) = &dry
+        && refused.code != "WRONG_STATE"
+    {
+        return Err(refused.clone().into());
+    }
+    let end = office.projection.caught_up(CATCH_UP).await?;
+    let holds = office.hold_views(&route, &version).await?;
+    if office.projection.position() < end {
+        return Err(Refused::new("BUSY", "the projection is being built anew", "try again in a moment").into());
+    }
+    if !holds.is_empty() {
+        let open: u64 = holds.iter().map(|hold| hold.count).sum();
+        let causes: Vec<String> = holds
+            .iter()
+            .map(|hold| {
+                format!(
+                    "{} {} (the oldest is {}, since {})",
+                    hold.count, hold.cause, hold.oldest, hold.since
+                )
+            })
+            .collect();
+        let fix = format!(
+            "let it finish, or move it: baton intents move --agent {agent} --from {version} --to {}",
+            route.active
+        );
+        let message = format!("{open} open intents name {agent}@{version}: {}", causes.join(", "));
+        return Err(Refused::new("STILL_OPEN", message, fix).into());
+    }
+    dry?;
+    let after = office
+        .decide(&agent, |present| rollout::retire(present, &version, &act).map(Some))
+        .await?;
+    office.shut_or_open(&after).await?;
+    Ok(after)
+}
+
+async fn change(
+    office: &Office,
+    asked: VersionAct,
+    decide: impl Fn(&Route, &AgentVersion, &Act) -> Result<Route, Refused> + Send + Sync,
+) -> Result<Route, Error> {
+    let act = Act::new(asked.by, office.mesh.now());
+    let route = office
+        .decide(&asked.agent, |present| decide(present, &asked.version, &act).map(Some))
+        .await?;
+    office.shut_or_open(&route).await?;
+    Ok(route)
+}

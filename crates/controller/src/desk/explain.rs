@@ -1,0 +1,144 @@
+//! Which version would take work, and why: the very functions that route it, asked.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::rollout::Refused;
+use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route, choose};
+use baton_jetstream::Error;
+use baton_jetstream::control::{Candidate, ExplainRequest, ExplainView};
+
+use crate::office::Office;
+
+/// What of an intent counts for its route.
+struct Circumstances {
+    root: IntentId,
+    kind: Option<String>,
+    pins: BTreeMap<AgentName, AgentVersion>,
+    path: Vec<PathEntry>,
+}
+
+pub(super) async fn explain(office: &Office, asked: ExplainRequest) -> Result<ExplainView, Error> {
+    let about = circumstances(office, &asked).await?;
+    match asked.agent {
+        Some(agent) => by_name(office, &agent, &about).await,
+        None if asked.capabilities.is_empty() => Err(Refused::new(
+            "BAD_REQUEST",
+            "neither an agent nor a capability was named",
+            "name one of them",
+        )
+        .into()),
+        None => by_capability(office, &asked.capabilities, &about).await,
+    }
+}
+
+async fn circumstances(office: &Office, asked: &ExplainRequest) -> Result<Circumstances, Error> {
+    let Some(intent) = &asked.intent else {
+        return Ok(Circumstances {
+            // Without an intent a new one is asked for.
+            root: office.mesh.clock().intent_id(),
+            kind: asked.kind.clone(),
+            pins: BTreeMap::new(),
+            path: Vec::new(),
+        });
+    };
+    let snapshot = office.mesh.must_find(intent).await?.record.snapshot;
+    Ok(Circumstances {
+        root: snapshot.root.unwrap_or_else(|| intent.clone()),
+        kind: asked.kind.clone().or(snapshot.kind),
+        pins: snapshot.pins,
+        path: snapshot.path,
+    })
+}
+
+async fn by_name(office: &Office, agent: &AgentName, about: &Circumstances) -> Result<ExplainView, Error> {
+    let route = office.route(agent).await?;
+    let asked = Asked {
+        root: &about.root,
+        kind: about.kind.as_deref(),
+        pins: &about.pins,
+        path: &about.path,
+    };
+    let chosen = choose(&route, &asked);
+    let mut candidates = Vec::new();
+    let tickets = office.mesh.agent_counts(agent).await?;
+    for (version, entry) in &route.versions {
+        let (able, reason) = match &chosen {
+            Ok(choice) if choice.version == *version => (true, choice.why.to_string()),
+            Ok(_) | Err(_) => (false, why_not(&route, version, &entry.state.to_string())),
+        };
+        candidates.push(Candidate {
+            agent: agent.clone(),
+            version: version.clone(),
+            able,
+            reason,
+            backlog: tickets.get(version).map_or(0, |counts| counts.backlog),
+            workers: office.fleet.count(agent, version),
+            breaker_open: office.projection.breaker_open(agent, version, office.mesh.now()),
+        });
+    }
+    Ok(match chosen {
+        Ok(choice) => ExplainView {
+            agent: Some(agent.clone()),
+            version: Some(choice.version),
+            why: choice.why.to_string(),
+            candidates,
+        },
+        Err(error) => ExplainView {
+            agent: None,
+            version: None,
+            why: error.to_string(),
+            candidates,
+        },
+    })
+}
+
+fn why_not(route: &Route, version: &AgentVersion, state: &str) -> String {
+    match &route.canary {
+        Some(canary) if canary.version == *version => {
+            format!(
+                "it is the canary, and takes the chains of the buckets below {}",
+                canary.percent.get()
+            )
+        }
+        Some(_) | None if route.active == *version => "it is active, and another one comes first".to_owned(),
+        Some(_) | None => format!("it is {state}"),
+    }
+}
+
+async fn by_capability(office: &Office, needed: &[String], about: &Circumstances) -> Result<ExplainView, Error> {
+    let picked = office
+        .mesh
+        .pick_capable(needed, &about.root, about.kind.as_deref())
+        .await?;
+    let candidates = picked
+        .candidates
+        .into_iter()
+        .map(|one| Candidate {
+            agent: one.agent,
+            version: one.version,
+            able: one.able,
+            reason: one.reason,
+            backlog: one.backlog,
+            workers: u64::from(one.workers),
+            breaker_open: one.breaker_open,
+        })
+        .collect();
+    Ok(match picked.best {
+        Some((agent, choice)) => ExplainView {
+            agent: Some(agent),
+            version: Some(choice.version),
+            why: format!(
+                "it has {}, and the least to do for each worker; {}",
+                needed.join(", "),
+                choice.why
+            ),
+            candidates,
+        },
+        None => ExplainView {
+            agent: None,
+            version: None,
+            why: format!("no agent has {}", needed.join(" and ")),
+            candidates,
+        },
+    })
+}

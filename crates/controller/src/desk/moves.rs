@@ -1,0 +1,94 @@
+//! Moving open work from one version to another.
+
+use std::time::Duration;
+
+use baton_envelope::rollout::Refused;
+use baton_envelope::{Author, Role, VersionState};
+use baton_jetstream::control::{MoveRequest, MoveView, MovedView};
+use baton_jetstream::{Error, Moved};
+use futures::StreamExt as _;
+
+use crate::office::Office;
+
+/// How long the projection may take to catch up before it is said what there is to move.
+const CATCH_UP: Duration = Duration::from_secs(10);
+/// How many intents are moved at the same time.
+const AT_ONCE: usize = 16;
+
+pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveView, Error> {
+    let MoveRequest {
+        agent,
+        from,
+        to,
+        status,
+        dry_run,
+        by,
+    } = asked;
+    let route = office.route(&agent).await?;
+    match route.state(&to) {
+        None => {
+            let message = format!("no worker of {agent}@{to} was ever heard of");
+            return Err(Refused::new("UNKNOWN_VERSION", message, "start a worker of it, or correct --to").into());
+        }
+        Some(state @ (VersionState::Drained | VersionState::Retired | VersionState::Quarantined)) => {
+            let message = format!("{agent}@{to} is {state}, and takes no work");
+            let fix = format!("name another version with --to; {} is active", route.active);
+            return Err(Refused::new("WRONG_STATE", message, fix).into());
+        }
+        Some(_) => {}
+    }
+    if from == to {
+        return Err(Refused::new("SAME_VERSION", "--from and --to are the same version", "name another").into());
+    }
+    office.projection.caught_up(CATCH_UP).await?;
+    let mut view = MoveView {
+        agent: agent.clone(),
+        from: from.clone(),
+        to: to.clone(),
+        dry_run,
+        moved: Vec::new(),
+        failed: Vec::new(),
+    };
+    let author = Author::of(Role::Operator, by);
+    let candidates = office.projection.held(&agent, &from).await?;
+    let work = futures::stream::iter(candidates).map(|(intent, cause)| {
+        let (agent, from, to, author, wanted) = (&agent, &from, &to, &author, status.as_deref());
+        async move {
+            let moved = async {
+                let head = office.mesh.must_find(&intent).await?;
+                let present = &head.record.snapshot.status;
+                if wanted.is_some_and(|wanted| present.name() != wanted) {
+                    return Ok(None);
+                }
+                if dry_run {
+                    return Ok(Some((present.to_string(), format!("would be moved ({cause})"))));
+                }
+                match office.mesh.move_intent(&intent, agent, from, to, author).await? {
+                    Moved::Done { status, what, .. } => Ok(Some((status, what.to_owned()))),
+                    Moved::NotThere => Ok(None),
+                }
+            };
+            let moved = moved.await;
+            (intent, moved)
+        }
+    });
+    let mut work = std::pin::pin!(work.buffered(AT_ONCE));
+    while let Some((intent, moved)) = work.next().await {
+        let moved: Result<Option<(String, String)>, Error> = moved;
+        match moved {
+            Ok(Some((status, detail))) => view.moved.push(MovedView { intent, status, detail }),
+            Ok(None) => {}
+            Err(error) => view.failed.push(MovedView {
+                intent,
+                status: String::new(),
+                detail: error.to_string(),
+            }),
+        }
+    }
+    // Without workers nobody takes the old tickets out; they would keep the version from being drained.
+    if !dry_run && office.fleet.count(&agent, &from) == 0 {
+        office.mesh.drop_superseded(&agent, &from).await?;
+    }
+    tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
+    Ok(view)
+}

@@ -1,0 +1,174 @@
+//! The checks before a rollout. Each that fails says what to do.
+
+use std::collections::BTreeSet;
+
+use baton_envelope::{AgentName, AgentVersion, Declaration, Route, VersionEntry, VersionState};
+use baton_jetstream::Error;
+use baton_jetstream::control::{Check, PlanRequest, PlanView};
+
+use crate::desk::replaying;
+use crate::office::Office;
+
+pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView, Error> {
+    let PlanRequest { agent, version, replay } = asked;
+    let route = office.route(&agent).await?;
+    let new = route.versions.get(&version).cloned().unwrap_or_default();
+    let old = route.versions.get(&route.active).cloned().unwrap_or_default();
+    let workers = office.fleet.of(&agent, &version);
+    let mut checks = vec![
+        state(&route, &version),
+        live(&agent, &version, &workers),
+        protocol(office, &route, &version, &new).await?,
+        kept("capabilities", &route.active, &old.capabilities, &new.capabilities),
+        kept("channels", &route.active, &old.channels, &new.channels),
+        kinds(office, &route, &new).await?,
+    ];
+    let replay = match replay {
+        0 => None,
+        count if workers.is_empty() => {
+            checks.push(failed(
+                "replay",
+                format!("{count} hops cannot be replayed without a live worker"),
+                format!("start a worker of {agent}@{version}"),
+            ));
+            None
+        }
+        count => {
+            let view = replaying::replay(office, &route, &version, count).await?;
+            checks.push(replayed(&view, &agent, &version));
+            Some(view)
+        }
+    };
+    Ok(PlanView {
+        agent,
+        from: route.active,
+        to: version,
+        passed: checks.iter().all(|check| check.passed),
+        checks,
+        replay,
+    })
+}
+
+fn passed(name: &str, detail: impl Into<String>) -> Check {
+    Check {
+        name: name.to_owned(),
+        passed: true,
+        detail: detail.into(),
+        fix: None,
+    }
+}
+
+fn failed(name: &str, detail: impl Into<String>, fix: impl Into<String>) -> Check {
+    Check {
+        passed: false,
+        fix: Some(fix.into()),
+        ..passed(name, detail)
+    }
+}
+
+fn state(route: &Route, version: &AgentVersion) -> Check {
+    let agent = &route.agent;
+    match route.state(version) {
+        None => failed(
+            "state",
+            format!("no worker of {agent}@{version} was ever heard of"),
+            format!("start one: baton worker --agent {agent} --version {version} --exec 'CMD…'"),
+        ),
+        Some(VersionState::Quarantined) => failed(
+            "state",
+            "it is quarantined",
+            format!("lift it first: baton agents quarantine {agent} {version} --lift"),
+        ),
+        Some(_) if route.active == *version => failed("state", "it is active already", "nothing needs to be done"),
+        Some(state) => passed("state", format!("it is {state}")),
+    }
+}
+
+fn live(agent: &AgentName, version: &AgentVersion, workers: &[Declaration]) -> Check {
+    let slots: u32 = workers.iter().map(|worker| worker.concurrency).sum();
+    if workers.is_empty() {
+        return failed(
+            "workers",
+            "no live worker",
+            format!("start one: baton worker --agent {agent} --version {version} --exec 'CMD…'"),
+        );
+    }
+    passed("workers", format!("{} live, {slots} hops at a time", workers.len()))
+}
+
+/// Whatever lives may hand work to it, or get work from it: both must have a form of the envelope in common.
+async fn protocol(office: &Office, route: &Route, version: &AgentVersion, new: &VersionEntry) -> Result<Check, Error> {
+    let mut seen = 0;
+    let mut strangers = Vec::new();
+    for other in office.mesh.all_routes().await? {
+        for (neighbour, entry) in &other.versions {
+            let itself = other.agent == route.agent && neighbour == version;
+            if itself || office.fleet.count(&other.agent, neighbour) == 0 {
+                continue;
+            }
+            seen += 1;
+            let both_ways = new.protocol.newest_common(entry.protocol).is_some()
+                && entry.protocol.newest_common(new.protocol).is_some();
+            if !both_ways {
+                strangers.push(format!("{}@{neighbour} reads {}", other.agent, entry.protocol));
+            }
+        }
+    }
+    if strangers.is_empty() {
+        let detail = format!("{} overlaps with all {seen} live versions of agents", new.protocol);
+        return Ok(passed("protocol", detail));
+    }
+    Ok(failed(
+        "protocol",
+        format!("it reads {}, and {}", new.protocol, strangers.join(", ")),
+        "build it so that it reads the older version of the protocol too, or upgrade the others first",
+    ))
+}
+
+fn kept(what: &str, active: &AgentVersion, old: &[String], new: &[String]) -> Check {
+    let missing: Vec<&str> = old
+        .iter()
+        .filter(|one| !new.contains(one))
+        .map(String::as_str)
+        .collect();
+    if missing.is_empty() {
+        return passed(what, format!("it keeps the {} of {active}", old.len()));
+    }
+    failed(
+        what,
+        format!("it lacks {} of {active}", missing.join(", ")),
+        format!("declare them in the new version, or start with --force if nobody needs these {what} any more"),
+    )
+}
+
+async fn kinds(office: &Office, route: &Route, new: &VersionEntry) -> Result<Check, Error> {
+    let queued: BTreeSet<String> = office.projection.kinds(&route.agent).await?.into_iter().collect();
+    let missing: Vec<String> = queued
+        .iter()
+        .filter(|kind| !new.kinds.is_empty() && !new.kinds.contains(kind))
+        .cloned()
+        .collect();
+    if missing.is_empty() {
+        return Ok(passed(
+            "kinds",
+            format!("it takes all {} kinds that are open", queued.len()),
+        ));
+    }
+    Ok(failed(
+        "kinds",
+        format!("it does not take {}, of which there is open work", missing.join(", ")),
+        "declare these kinds in the new version, or let that work finish first",
+    ))
+}
+
+fn replayed(view: &baton_jetstream::control::ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
+    let detail = format!("{} hops replayed, {} came to the same", view.replayed, view.same);
+    if view.differences.is_empty() {
+        return passed("replay", detail);
+    }
+    failed(
+        "replay",
+        format!("{detail}, {} differences", view.differences.len()),
+        format!("look at the differences; where they are meant, start: baton rollout start {agent} {version} --force"),
+    )
+}

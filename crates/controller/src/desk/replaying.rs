@@ -1,0 +1,127 @@
+//! The last hops of the active version, run on the new one in a sandbox: recorded steps answer, nothing is written, and
+//! what it comes to is compared with what was committed.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Route};
+use baton_jetstream::control::{Difference, ReplayView};
+use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
+
+use crate::office::Office;
+
+/// How much of a value is shown where it differs.
+const SHOWN: usize = 200;
+
+/// A committed hop: what it was given, what it had recorded, what it came to.
+struct Done {
+    envelope: Envelope,
+    attempt: u32,
+    steps: BTreeMap<String, Json>,
+    commit: Record,
+}
+
+pub(super) async fn replay(
+    office: &Office,
+    route: &Route,
+    version: &AgentVersion,
+    count: u32,
+) -> Result<ReplayView, Error> {
+    let agent = &route.agent;
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut view = ReplayView {
+        asked: count,
+        ..ReplayView::default()
+    };
+    for (intent, hop, seq) in office.projection.last_done(agent, &route.active, wanted).await? {
+        let Some(done) = done(office, &intent, hop, seq).await? else {
+            continue;
+        };
+        let request = ReplayRequest {
+            envelope: done.envelope.clone(),
+            attempt: done.attempt,
+            steps: done.steps.clone(),
+        };
+        let answer = office.mesh.replay(agent, version, &request).await?;
+        let differences = compare(&intent, hop, &done.commit, &answer);
+        view.replayed += 1;
+        view.same += u32::from(differences.is_empty());
+        view.differences.extend(differences);
+    }
+    Ok(view)
+}
+
+/// A committed hop, from its history; `None` when that is not there any more.
+async fn done(office: &Office, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
+    let history: Vec<Head> = office.mesh.history(intent, 1).await?;
+    let mut envelope = None;
+    let mut steps = BTreeMap::new();
+    let mut attempt = 1;
+    for head in history {
+        let record = head.record;
+        if head.seq == seq {
+            let Some(envelope) = envelope else { return Ok(None) };
+            return Ok(Some(Done {
+                envelope,
+                attempt,
+                steps,
+                commit: record,
+            }));
+        }
+        if record.snapshot.hop == hop {
+            attempt = record.snapshot.attempt;
+            if let Some(step) = record.step {
+                steps.insert(step.name, step.result);
+            }
+        }
+        if let Some(found) = record.envelope.filter(|envelope| envelope.hop == hop) {
+            envelope = Some(found);
+        }
+    }
+    Ok(None)
+}
+
+fn compare(intent: &IntentId, hop: u32, commit: &Record, answer: &ReplayAnswer) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, old: String, new: String| {
+        found.push(Difference {
+            intent: intent.clone(),
+            hop,
+            what: what.to_owned(),
+            old: shown(&old),
+            new: shown(&new),
+        });
+    };
+    for step in &answer.new_steps {
+        differ("step", "not recorded".to_owned(), format!("wants to run \"{step}\""));
+    }
+    let (outcome, to, value) = match (&commit.event, &commit.envelope) {
+        (Event::HandedOff, Some(next)) => ("hand_off", Some(next.to.to_string()), Some(next.payload.clone())),
+        (Event::Completed, _) => ("complete", None, commit.snapshot.result.clone()),
+        (event, _) => (event.name(), None, None),
+    };
+    if answer.outcome != outcome {
+        let said = [answer.code.clone(), answer.message.clone()].into_iter().flatten();
+        let said: Vec<String> = std::iter::once(answer.outcome.clone()).chain(said).collect();
+        differ("outcome", outcome.to_owned(), said.join(": "));
+        return found;
+    }
+    // Who is able, and the least loaded, is for the moment to say.
+    let by_capability = answer.to.as_ref().is_some_and(|to| to.starts_with("capability "));
+    if answer.to != to && !by_capability {
+        differ("to", to.unwrap_or_default(), answer.to.clone().unwrap_or_default());
+    }
+    let (old, new) = (value.unwrap_or_default(), answer.payload.clone().unwrap_or_default());
+    if !old.same_meaning(&new) {
+        let what = if outcome == "complete" { "result" } else { "payload" };
+        differ(what, old.get().to_owned(), new.get().to_owned());
+    }
+    found
+}
+
+fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,178 @@
+//! Rollouts: started, steered, shown.
+
+use baton_envelope::rollout::{self, Act, Refused, StartPlan};
+use baton_envelope::{Json, Route, VersionState};
+use baton_jetstream::Error;
+use baton_jetstream::control::{
+    AboutAgent, DecisionView, HistoryView, PlanRequest, RollbackRequest, RolloutAct, StartRequest, StatusView,
+};
+
+use crate::desk::preflight;
+use crate::office::Office;
+use crate::ramping;
+
+pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<StatusView, Error> {
+    let StartRequest { agent, version, by, .. } = asked.clone();
+    let route = office.route(&agent).await?;
+    // A repeat of a question whose answer was lost is the same rollout.
+    if route.rollout.as_ref().is_some_and(|known| known.id == asked.id) {
+        return view(office, &route).await;
+    }
+    let plan = StartPlan {
+        id: asked.id,
+        version: version.clone(),
+        steps: asked.steps,
+        hold_seconds: asked.hold_seconds,
+        auto: asked.auto,
+        at_once: asked.at_once,
+        margins: asked.margins,
+    };
+    let act = Act::new(by, office.mesh.now());
+    // What the route alone forbids is the better reason than a failed check.
+    rollout::start(&route, plan.clone(), &act)?;
+    let question = PlanRequest {
+        agent: agent.clone(),
+        version: version.clone(),
+        replay: 0,
+    };
+    let checks = preflight::plan(office, question).await?;
+    if !checks.passed && !asked.force {
+        let failed: Vec<String> = checks
+            .checks
+            .iter()
+            .filter(|check| !check.passed)
+            .map(|check| format!("{}: {}", check.name, check.detail))
+            .collect();
+        return Err(Refused::new(
+            "PREFLIGHT",
+            format!("{agent}@{version} may not be rolled out: {}", failed.join("; ")),
+            format!("baton rollout plan {agent} {version} says what to do about each; --force starts it all the same"),
+        )
+        .into());
+    }
+    let act = Act {
+        numbers: Json::of(&checks.checks).ok(),
+        ..act
+    };
+    let after = office
+        .decide(&agent, |present| rollout::start(present, plan.clone(), &act).map(Some))
+        .await?;
+    settle(office, &after).await
+}
+
+pub(super) async fn promote(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
+    let to_end = asked.to_end;
+    steer(office, asked, |route, act| rollout::advance(route, to_end, act)).await
+}
+
+pub(super) async fn pause(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(office, asked, rollout::pause).await
+}
+
+pub(super) async fn resume(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(office, asked, rollout::resume).await
+}
+
+pub(super) async fn abort(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(office, asked, rollout::abort).await
+}
+
+pub(super) async fn rollback(office: &Office, asked: RollbackRequest) -> Result<StatusView, Error> {
+    let act = with_numbers(office, &asked.agent, Act::new(asked.by, office.mesh.now())).await;
+    let after = office
+        .decide(&asked.agent, |present| {
+            rollout::rollback(present, asked.to.as_ref(), &act).map(Some)
+        })
+        .await?;
+    settle(office, &after).await
+}
+
+pub(super) async fn status(office: &Office, asked: AboutAgent) -> Result<StatusView, Error> {
+    let route = office.route(&named(asked)?).await?;
+    view(office, &route).await
+}
+
+pub(super) async fn history(office: &Office, asked: AboutAgent) -> Result<HistoryView, Error> {
+    let agent = named(asked)?;
+    office.route(&agent).await?;
+    let decisions = office
+        .mesh
+        .route_history(&agent)
+        .await?
+        .into_iter()
+        .filter_map(|(revision, route)| {
+            Some(DecisionView {
+                revision,
+                decision: route.decision?,
+                active: route.active,
+                canary: route.canary,
+            })
+        })
+        .collect();
+    Ok(HistoryView { agent, decisions })
+}
+
+fn named(asked: AboutAgent) -> Result<baton_envelope::AgentName, Error> {
+    asked
+        .agent
+        .ok_or_else(|| Refused::new("BAD_REQUEST", "no agent was named", "name one in the field `agent`").into())
+}
+
+async fn steer(
+    office: &Office,
+    asked: RolloutAct,
+    decide: impl Fn(&Route, &Act) -> Result<Route, Refused> + Send + Sync,
+) -> Result<StatusView, Error> {
+    let act = Act {
+        take_over: asked.take_over,
+        ..with_numbers(office, &asked.agent, Act::new(asked.by, office.mesh.now())).await
+    };
+    let after = office
+        .decide(&asked.agent, |present| decide(present, &act).map(Some))
+        .await?;
+    settle(office, &after).await
+}
+
+/// What a person decides is recorded with what could be known at that moment.
+async fn with_numbers(office: &Office, agent: &baton_envelope::AgentName, mut act: Act) -> Act {
+    if let Ok(route) = office.mesh.route_of(agent).await
+        && let Ok(Some(evidence)) = office.evidence(&route).await
+    {
+        act.numbers = Json::of(&evidence).ok();
+    }
+    act
+}
+
+/// The route stands; now the consumers follow.
+async fn settle(office: &Office, route: &Route) -> Result<StatusView, Error> {
+    office.shut_or_open(route).await?;
+    view(office, route).await
+}
+
+/// A rollout, its evidence, and what holds the versions that take nothing new.
+async fn view(office: &Office, route: &Route) -> Result<StatusView, Error> {
+    let mut tickets = office.mesh.agent_counts(&route.agent).await?;
+    let mut drains = Vec::new();
+    for (version, entry) in &route.versions {
+        if let VersionState::Draining | VersionState::Drained | VersionState::Quarantined = entry.state {
+            let counts = tickets.remove(version).unwrap_or_default();
+            drains.push(office.drain_view(route, version, counts).await?);
+        }
+    }
+    let evidence = office.evidence(route).await?;
+    let verdict = match (&route.rollout, &evidence) {
+        (Some(rollout), Some(evidence)) => Some(ramping::verdict(office, rollout, evidence).text().to_owned()),
+        (_, _) => None,
+    };
+    Ok(StatusView {
+        agent: route.agent.clone(),
+        active: route.active.clone(),
+        canary: route.canary.clone(),
+        rollout: route.rollout.clone(),
+        evidence,
+        verdict,
+        drains,
+        alarms: office.alarms(Some(&route.agent)),
+        behind: office.projection.behind().await?,
+    })
+}

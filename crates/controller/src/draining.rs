@@ -1,0 +1,152 @@
+//! Versions that drain: when nothing holds them any more they are drained; what keeps them from it is an alarm where no
+//! worker is left; and work that reaches a version which takes none is sent elsewhere.
+
+use std::time::Duration;
+
+use baton_envelope::rollout;
+use baton_envelope::{AgentVersion, Cause, Route, VersionState};
+use baton_jetstream::control::Alarm;
+use baton_jetstream::{Counts, Error, Moved};
+
+use crate::office::Office;
+
+/// How long the projection may take to catch up with the end of the ledger before the question is put off.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// How many strays are sent elsewhere in one round.
+const STRAYS: usize = 1000;
+
+/// Says that a version is drained when it is.
+///
+/// Its consumers are paused first. From then on nothing can be run on it, so whatever the ledger holds up to the end that
+/// is read after that is all there can be; only a sender with an old route can still add to it, and that is a stray.
+pub(crate) async fn finish_if_empty(
+    office: &Office,
+    route: &Route,
+    version: &AgentVersion,
+    tickets: Counts,
+) -> Result<(), Error> {
+    let agent = &route.agent;
+    if !office.projection.hold_views(agent, version).await?.is_empty() {
+        return Ok(());
+    }
+    if tickets.backlog + tickets.in_flight > 0 {
+        // With workers the tickets of what is over are acked by them. Without, nobody would.
+        if office.fleet.count(agent, version) == 0 {
+            let dropped = office.mesh.drop_superseded(agent, version).await?;
+            tracing::debug!(%agent, %version, dropped, "tickets of what is over");
+        }
+        return Ok(());
+    }
+    office.mesh.shut_version(agent, version).await?;
+    let end = office.projection.caught_up(CATCH_UP).await?;
+    let tickets = office
+        .mesh
+        .agent_counts(agent)
+        .await?
+        .remove(version)
+        .unwrap_or_default();
+    let holds = office.projection.hold_views(agent, version).await?;
+    // A projection that is just being built anew knows of nothing, and says so by its position.
+    let is_known = office.projection.position() >= end;
+    if !(is_known && holds.is_empty() && tickets.backlog + tickets.in_flight == 0) {
+        office.mesh.open_version(agent, version).await?;
+        return Ok(());
+    }
+    let act = office
+        .act()
+        .because(format!("no open intent names it, up to ledger record {end}"));
+    let after = office
+        .decide(agent, |present| match present.state(version) {
+            Some(VersionState::Draining) => rollout::drained(present, version, &act).map(Some),
+            Some(_) | None => Ok(None),
+        })
+        .await?;
+    // Somebody may have given it work again meanwhile.
+    office.shut_or_open(&after).await?;
+    tracing::info!(%agent, %version, end, "drained");
+    Ok(())
+}
+
+/// Sends work elsewhere that reached a version which is drained or retired, through a sender with an old route.
+pub(crate) async fn reroute_strays(office: &Office, route: &Route, version: &AgentVersion) -> Result<usize, Error> {
+    let agent = &route.agent;
+    let mut rerouted = 0;
+    for (intent, cause) in office.projection.held(agent, version).await?.into_iter().take(STRAYS) {
+        match office.mesh.reroute(&intent, agent, version, &office.by).await {
+            Ok(Moved::Done { to, .. }) => {
+                tracing::info!(%intent, %agent, from = %version, %to, %cause, "a stray was sent elsewhere");
+                rerouted += 1;
+            }
+            Ok(Moved::NotThere) => {}
+            Err(error) => tracing::warn!(%error, %intent, %agent, %version, "a stray could not be sent elsewhere"),
+        }
+    }
+    if rerouted > 0 && office.fleet.count(agent, version) == 0 {
+        office.mesh.drop_superseded(agent, version).await?;
+    }
+    Ok(rerouted)
+}
+
+/// The alarms of a version: work that nobody will do by itself.
+pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersion) -> Result<Vec<Alarm>, Error> {
+    let agent = &route.agent;
+    let state = route.state(version).unwrap_or_default();
+    if state.is_shut() || office.fleet.count(agent, version) > 0 {
+        return Ok(Vec::new());
+    }
+    let holds = office.hold_views(route, version).await?;
+    let stuck: u64 = holds
+        .iter()
+        .filter(|hold| hold.cause.needs_workers())
+        .map(|hold| hold.count)
+        .sum();
+    if stuck == 0 {
+        return Ok(Vec::new());
+    }
+    let causes: Vec<String> = holds
+        .iter()
+        .map(|hold| format!("{} {}", hold.count, hold.cause))
+        .collect();
+    let oldest = holds
+        .iter()
+        .filter(|hold| hold.cause != Cause::ChainPinned)
+        .min_by_key(|hold| hold.since);
+    let example = oldest
+        .map(|hold| format!(", the oldest is {}", hold.oldest))
+        .unwrap_or_default();
+    let is_draining = state == VersionState::Draining;
+    let to = match route
+        .canary
+        .as_ref()
+        .filter(|canary| route.active == *version && canary.version != *version)
+    {
+        Some(canary) => canary.version.clone(),
+        None if route.active != *version => route.active.clone(),
+        None => route.previous.clone().unwrap_or_else(|| route.active.clone()),
+    };
+    let mut ways_out = vec![format!(
+        "baton worker --agent {agent} --version {version} --exec 'CMD…'"
+    )];
+    if to != *version {
+        ways_out.push(format!("baton intents move --agent {agent} --from {version} --to {to}"));
+    }
+    if is_draining {
+        ways_out.push(format!("baton agents quarantine {agent} {version}"));
+    }
+    Ok(vec![Alarm {
+        code: if is_draining {
+            "DRAIN_WITHOUT_WORKERS"
+        } else {
+            "WORK_WITHOUT_WORKERS"
+        }
+        .to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: office.mesh.now(),
+        message: format!(
+            "{agent}@{version} is {state} and has no live worker, and {stuck} open intents wait for one ({}{example})",
+            causes.join(", ")
+        ),
+        ways_out,
+    }])
+}

@@ -1,0 +1,91 @@
+//! The workers that are alive, as this process has heard them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Declaration};
+use baton_jetstream::control::WorkerView;
+use tokio::time::Instant;
+
+/// After how long without a heartbeat a worker counts as dead: three of them, which come every 5 s.
+const SILENCE: Duration = Duration::from_secs(15);
+
+type Key = (AgentName, AgentVersion, String);
+
+/// The workers that are alive; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fleet {
+    workers: Arc<Mutex<BTreeMap<Key, Seen>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    declaration: Declaration,
+    heard: Instant,
+}
+
+impl Fleet {
+    /// A worker said that it is alive, or that it stops.
+    pub(crate) fn heard(&self, declaration: &Declaration) {
+        let Declaration {
+            agent,
+            version,
+            instance,
+            stopping,
+            ..
+        } = declaration;
+        let key = (agent.clone(), version.clone(), instance.clone());
+        let mut workers = self.lock();
+        if *stopping {
+            workers.remove(&key);
+        } else {
+            let seen = Seen {
+                declaration: declaration.clone(),
+                heard: Instant::now(),
+            };
+            workers.insert(key, seen);
+        }
+    }
+
+    /// A worker is gone: the server has nobody to give it a message.
+    pub(crate) fn gone(&self, agent: &AgentName, version: &AgentVersion, instance: &str) {
+        self.lock()
+            .remove(&(agent.clone(), version.clone(), instance.to_owned()));
+    }
+
+    /// The live workers of a version.
+    pub(crate) fn of(&self, agent: &AgentName, version: &AgentVersion) -> Vec<Declaration> {
+        let mut workers = self.lock();
+        workers.retain(|_, seen| seen.heard.elapsed() < SILENCE);
+        workers
+            .values()
+            .map(|seen| &seen.declaration)
+            .filter(|one| one.agent == *agent && one.version == *version)
+            .cloned()
+            .collect()
+    }
+
+    /// How many live workers a version has.
+    pub(crate) fn count(&self, agent: &AgentName, version: &AgentVersion) -> u64 {
+        u64::try_from(self.of(agent, version).len()).unwrap_or(u64::MAX)
+    }
+
+    /// The live workers of a version, as they are shown.
+    pub(crate) fn views(&self, agent: &AgentName, version: &AgentVersion) -> Vec<WorkerView> {
+        self.of(agent, version)
+            .into_iter()
+            .map(|one| WorkerView {
+                instance: one.instance,
+                concurrency: one.concurrency,
+                busy: one.busy,
+                stopping: one.stopping,
+                heard_at: one.at,
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Seen>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,213 @@
+//! What the parts of a controller that decide over versions share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use baton_envelope::rollout::{Act, Refused};
+use baton_envelope::{AgentName, AgentVersion, Author, Bands, Cause, Route, VersionState};
+use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
+use baton_jetstream::{Counts, Error, Mesh};
+
+use crate::fleet::Fleet;
+use crate::projection::Projection;
+
+/// What the parts of a controller that decide over versions share; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Office {
+    pub(crate) mesh: Mesh,
+    pub(crate) projection: Projection,
+    pub(crate) fleet: Fleet,
+    pub(crate) by: Author,
+    pub(crate) bands: Bands,
+    alarms: Arc<Mutex<BTreeMap<(AgentName, AgentVersion, String), Alarm>>>,
+}
+
+impl Office {
+    pub(crate) fn new(mesh: &Mesh, projection: Projection, fleet: Fleet, by: Author, bands: Bands) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            projection,
+            fleet,
+            by,
+            bands,
+            alarms: Arc::default(),
+        }
+    }
+
+    /// A decision that this controller takes by itself.
+    pub(crate) fn act(&self) -> Act {
+        Act {
+            take_over: true,
+            ..Act::new(format!("controller {}", self.by.instance), self.mesh.now())
+        }
+    }
+
+    /// Changes a route that must be there.
+    pub(crate) async fn decide(
+        &self,
+        agent: &AgentName,
+        decide: impl Fn(&Route) -> Result<Option<Route>, Refused> + Send + Sync,
+    ) -> Result<Route, Error> {
+        let changed = self
+            .mesh
+            .change_route(agent, |route| match route {
+                Some(route) => decide(route),
+                None => Ok(None),
+            })
+            .await?;
+        match changed {
+            Some((route, revision)) => {
+                tracing::debug!(%agent, revision, "route");
+                Ok(route)
+            }
+            None => Err(self.unknown(agent).await),
+        }
+    }
+
+    /// The route of an agent as it stands in the bucket.
+    pub(crate) async fn route(&self, agent: &AgentName) -> Result<Route, Error> {
+        match self.mesh.route(agent).await? {
+            Some((route, _)) => Ok(route),
+            None => Err(self.unknown(agent).await),
+        }
+    }
+
+    async fn unknown(&self, agent: &AgentName) -> Error {
+        match self.mesh.all_routes().await {
+            Ok(routes) => Error::UnknownAgent {
+                agent: agent.to_string(),
+                known: routes.iter().map(|route| route.agent.to_string()).collect(),
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// Makes the consumers of an agent's versions what their states say: those of a version that is shut are paused, so
+    /// that the server itself holds work back from it.
+    pub(crate) async fn shut_or_open(&self, route: &Route) -> Result<(), Error> {
+        for (version, entry) in &route.versions {
+            if entry.state.is_shut() {
+                self.mesh.shut_version(&route.agent, version).await?;
+            } else {
+                self.mesh.open_version(&route.agent, version).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Open intents that hold a version, by cause; what waits in a quarantined version's queue is paused.
+    pub(crate) async fn hold_views(&self, route: &Route, version: &AgentVersion) -> Result<Vec<HoldView>, Error> {
+        let mut views: Vec<HoldView> = self.projection.hold_views(&route.agent, version).await?;
+        if route.state(version) == Some(VersionState::Quarantined) {
+            views = as_paused(views);
+        }
+        Ok(views)
+    }
+
+    /// What still holds a version.
+    pub(crate) async fn drain_view(
+        &self,
+        route: &Route,
+        version: &AgentVersion,
+        tickets: Counts,
+    ) -> Result<DrainView, Error> {
+        let holds = self.hold_views(route, version).await?;
+        let open = holds.iter().map(|hold| hold.count).sum();
+        let agent = &route.agent;
+        let entry = route.versions.get(version);
+        // What only a person ends has no end that could be foreseen.
+        let by_itself = holds.iter().all(|hold| hold.cause.needs_workers());
+        let pace = self.projection.pace(agent, version, self.mesh.now()).await?;
+        let eta_seconds = match pace {
+            Some(pace) if by_itself && open > 0 && pace > 0.0 => Some(seconds(open, pace)),
+            Some(_) | None => None,
+        };
+        Ok(DrainView {
+            version: version.clone(),
+            state: route.state(version).unwrap_or_default(),
+            since: entry.and_then(|entry| entry.since),
+            workers: self.fleet.count(agent, version),
+            open,
+            holds,
+            tickets: tickets.backlog + tickets.in_flight,
+            eta_seconds,
+        })
+    }
+
+    /// What was seen of the two versions of a rollout.
+    pub(crate) async fn evidence(&self, route: &Route) -> Result<Option<EvidenceView>, Error> {
+        let Some(rollout) = &route.rollout else { return Ok(None) };
+        let agent = &route.agent;
+        let of = |version, since, slow| self.projection.tally(agent, version, since, slow);
+        let base = of(&rollout.from, rollout.started_at, None).await?;
+        let limit = base.p95_ms.map(|p95| rollout.margins.p95_limit_ms(p95));
+        Ok(Some(EvidenceView {
+            from: of(&rollout.from, rollout.started_at, limit).await?,
+            to: of(&rollout.to, rollout.started_at, limit).await?,
+            from_in_step: of(&rollout.from, rollout.step_since, limit).await?,
+            to_in_step: of(&rollout.to, rollout.step_since, limit).await?,
+        }))
+    }
+
+    /// The alarms of an agent, or of all.
+    pub(crate) fn alarms(&self, agent: Option<&AgentName>) -> Vec<Alarm> {
+        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        alarms
+            .values()
+            .filter(|alarm| agent.is_none_or(|agent| alarm.agent == *agent))
+            .cloned()
+            .collect()
+    }
+
+    /// Replaces the alarms of an agent; gives those that are new.
+    pub(crate) fn set_alarms(&self, agent: &AgentName, now: Vec<Alarm>) -> Vec<Alarm> {
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        let key = |alarm: &Alarm| (alarm.agent.clone(), alarm.version.clone(), alarm.code.clone());
+        let mut next: BTreeMap<_, _> = alarms
+            .iter()
+            .filter(|(_, alarm)| alarm.agent != *agent)
+            .map(|(key, alarm)| (key.clone(), alarm.clone()))
+            .collect();
+        for mut alarm in now {
+            match alarms.get(&key(&alarm)) {
+                Some(known) => alarm.since = known.since,
+                None => new.push(alarm.clone()),
+            }
+            next.insert(key(&alarm), alarm);
+        }
+        *alarms = next;
+        new
+    }
+}
+
+/// How long `open` takes at `pace` per second, in whole seconds.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate for people; clamped"
+)]
+fn seconds(open: u64, pace: f64) -> u64 {
+    (open as f64 / pace).ceil().clamp(0.0, 1e9) as u64
+}
+
+/// What waits in the queue of a quarantined version is paused.
+fn as_paused(views: Vec<HoldView>) -> Vec<HoldView> {
+    let (waiting, mut rest): (Vec<HoldView>, Vec<HoldView>) = views
+        .into_iter()
+        .partition(|view| matches!(view.cause, Cause::Queued | Cause::Delayed));
+    let paused = waiting.into_iter().reduce(|mut one, other| {
+        one.count += other.count;
+        if other.since < one.since {
+            (one.oldest, one.since) = (other.oldest, other.since);
+        }
+        one.intents.extend(other.intents);
+        one
+    });
+    if let Some(mut paused) = paused {
+        paused.cause = Cause::Paused;
+        rest.push(paused);
+    }
+    rest
+}

@@ -1,0 +1,209 @@
+//! What only the leading controller does, again and again: rollouts, drains, strays, alarms, and the word about load.
+//!
+//! Everything is decided with compare-and-set on the route, and may be repeated: a second leader, for the moment in which
+//! two believe that they lead, costs work and does no harm.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_envelope::rollout;
+use baton_envelope::{AgentName, AgentVersion, Route, Timestamp, VersionState};
+use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
+use tokio::time::Instant;
+
+use crate::controller::Stops;
+use crate::draining;
+use crate::office::Office;
+use crate::ramping;
+
+/// How long from one round to the next. Rollouts move, and alarms come, within a few of them.
+const ROUND: Duration = Duration::from_millis(500);
+/// How often the consumers of all versions are compared with their states: a controller may have died between the two.
+const COMPARE: Duration = Duration::from_secs(10);
+/// How often the workers of versions that are not rolled are asked whether they live; heartbeats tell it else.
+const PROBE_OTHERS: Duration = Duration::from_secs(5);
+/// How long after a leader began to lead a silent version may be taken for one without workers: until all have been heard.
+const HEARING: Duration = Duration::from_secs(2);
+
+/// The leader's duty.
+#[derive(Debug)]
+pub(crate) struct Overseer {
+    office: Office,
+    leadership: Leadership,
+    stops: Stops,
+    /// Since when a version was seen without a live worker.
+    alone: BTreeMap<(AgentName, AgentVersion), Timestamp>,
+    compared: Option<Instant>,
+    probed: Option<Instant>,
+    leads_since: Option<Instant>,
+}
+
+impl Overseer {
+    pub(crate) fn new(office: Office, leadership: Leadership, stops: &Stops) -> Self {
+        Self {
+            office,
+            leadership,
+            stops: stops.clone(),
+            alone: BTreeMap::new(),
+            compared: None,
+            probed: None,
+            leads_since: None,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let stop = self.stops.stop.clone();
+        stop.run_until_cancelled(Box::pin(async {
+            loop {
+                tokio::time::sleep(ROUND).await;
+                if self.leadership.is_leading() {
+                    self.leads_since.get_or_insert_with(Instant::now);
+                    self.round().await;
+                } else {
+                    self.leads_since = None;
+                    self.alone.clear();
+                }
+            }
+        }))
+        .await;
+    }
+
+    async fn round(&mut self) {
+        let routes = match self.office.mesh.all_routes().await {
+            Ok(routes) => routes,
+            Err(error) => {
+                tracing::debug!(%error, "the routes cannot be read");
+                return;
+            }
+        };
+        let due = |last: &mut Option<Instant>, every: Duration| {
+            let is_due = last.is_none_or(|last| last.elapsed() >= every);
+            if is_due {
+                *last = Some(Instant::now());
+            }
+            is_due
+        };
+        let compare = due(&mut self.compared, COMPARE);
+        let probe_all = due(&mut self.probed, PROBE_OTHERS);
+        let mut report = LoadReport {
+            at: self.office.mesh.now(),
+            versions: Vec::new(),
+        };
+        for route in &routes {
+            // One agent that cannot be looked after must not keep the others from it.
+            if let Err(error) = self.look_after(route, compare, probe_all, &mut report).await {
+                tracing::debug!(%error, agent = %route.agent, "an agent cannot be looked after now");
+            }
+        }
+        if let Err(error) = self.office.mesh.tell_load(&report).await {
+            tracing::debug!(%error, "the load cannot be told");
+        }
+    }
+
+    async fn look_after(
+        &mut self,
+        route: &Route,
+        compare: bool,
+        probe_all: bool,
+        report: &mut LoadReport,
+    ) -> Result<(), Error> {
+        let agent = &route.agent;
+        let mut tickets = self.office.mesh.agent_counts(agent).await?;
+        self.count_workers(route, probe_all).await;
+        for version in route.versions.keys() {
+            let counts = tickets.get(version).copied().unwrap_or_default();
+            report.versions.push(VersionLoad {
+                agent: agent.clone(),
+                version: version.clone(),
+                backlog: counts.backlog,
+                workers: u32::try_from(self.office.fleet.count(agent, version)).unwrap_or(u32::MAX),
+                breaker_open: self.office.projection.breaker_open(agent, version, report.at),
+            });
+        }
+        let canary = route.running().map(|rollout| rollout.to.clone());
+        let alone = canary.and_then(|version| self.alone_since(agent, &version));
+        ramping::look_after(&self.office, route, alone).await?;
+        let mut alarms = Vec::new();
+        for (version, entry) in &route.versions {
+            let counts: Counts = tickets.remove(version).unwrap_or_default();
+            match entry.state {
+                VersionState::Draining => {
+                    draining::finish_if_empty(&self.office, route, version, counts).await?;
+                }
+                VersionState::Drained | VersionState::Retired => {
+                    draining::reroute_strays(&self.office, route, version).await?;
+                }
+                VersionState::Ready => self.silence(route, version).await?,
+                VersionState::Declared
+                | VersionState::Canary
+                | VersionState::Active
+                | VersionState::Quarantined
+                | VersionState::Unknown(_) => {}
+            }
+            if self.alone_since(agent, version).is_some() {
+                alarms.extend(draining::alarms(&self.office, route, version).await?);
+            }
+        }
+        self.tell(agent, alarms).await;
+        if compare {
+            self.office.shut_or_open(route).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks workers whether they live, and notes since when a version has none.
+    async fn count_workers(&mut self, route: &Route, probe_all: bool) {
+        let (mesh, fleet) = (&self.office.mesh, &self.office.fleet);
+        let agent = &route.agent;
+        for (version, entry) in &route.versions {
+            let is_watched = matches!(entry.state, VersionState::Draining | VersionState::Canary);
+            if is_watched || probe_all {
+                let workers = fleet.of(agent, version);
+                let asked = workers.iter().map(|worker| async {
+                    let alive = mesh.is_worker_alive(agent, version, &worker.instance).await;
+                    (worker.instance.clone(), alive)
+                });
+                for (instance, alive) in futures::future::join_all(asked).await {
+                    if alive == Alive::Gone {
+                        tracing::info!(%agent, %version, %instance, "a worker is gone");
+                        fleet.gone(agent, version, &instance);
+                    }
+                }
+            }
+            let key = (agent.clone(), version.clone());
+            let heard_all = self.leads_since.is_some_and(|since| since.elapsed() > HEARING);
+            if fleet.count(agent, version) > 0 {
+                self.alone.remove(&key);
+            } else if heard_all {
+                let now = self.office.mesh.now();
+                self.alone.entry(key).or_insert(now);
+            }
+        }
+    }
+
+    fn alone_since(&self, agent: &AgentName, version: &AgentVersion) -> Option<Timestamp> {
+        self.alone.get(&(agent.clone(), version.clone())).copied()
+    }
+
+    /// A version that takes no work and has no worker left is only declared.
+    async fn silence(&self, route: &Route, version: &AgentVersion) -> Result<(), Error> {
+        if self.alone_since(&route.agent, version).is_some() {
+            let act = self.office.act().because("no worker is left");
+            let decide = |present: &Route| Ok(rollout::silent(present, version, &act));
+            self.office.decide(&route.agent, decide).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, agent: &AgentName, alarms: Vec<baton_jetstream::control::Alarm>) {
+        for alarm in self.office.set_alarms(agent, alarms) {
+            let version = &alarm.version;
+            tracing::warn!(%agent, %version, code = alarm.code, ways_out = ?alarm.ways_out, "{}", alarm.message);
+            let Ok(body) = serde_json::to_vec(&alarm) else { continue };
+            let subject = self.office.mesh.subjects().alarm();
+            if let Err(error) = self.office.mesh.publish_plain(subject, body.into()).await {
+                tracing::debug!(%error, "an alarm cannot be told");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Rollouts that decide by themselves: the evidence is looked at, and the next step taken, or the old version given its
+//! work back. What was decided stands in the route; a leader that dies in between leaves it to the next one.
+
+use std::time::Duration;
+
+use baton_envelope::rollout::{self, Act, judge};
+use baton_envelope::{Json, Phase, Rollout, Route, Timestamp, Verdict};
+use baton_jetstream::Error;
+use baton_jetstream::control::EvidenceView;
+
+use crate::office::Office;
+
+/// How long the new version may be without a live worker before it gets no more work.
+const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
+
+/// Looks at the rollout of a route that is under way, and decides where it may.
+///
+/// `alone_since` is when the new version was first seen without a live worker.
+pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Option<Timestamp>) -> Result<(), Error> {
+    let (Some(rollout), Some(evidence)) = (route.running(), office.evidence(route).await?) else {
+        return Ok(());
+    };
+    if !rollout.auto {
+        return Ok(());
+    }
+    let verdict = match alone_since {
+        Some(since) if office.mesh.now().since(since) > WITHOUT_WORKERS => {
+            Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
+        }
+        Some(_) | None => verdict(office, rollout, &evidence),
+    };
+    let reason = verdict.text().to_owned();
+    let act = Act {
+        numbers: Json::of(&evidence).ok(),
+        ..office.act().because(reason.clone())
+    };
+    // Decided on this very step of this very rollout, or not at all.
+    let same = |present: &Route| {
+        present
+            .running()
+            .is_some_and(|now| now.id == rollout.id && now.step == rollout.step && now.phase == rollout.phase)
+    };
+    let (agent, to) = (&route.agent, &rollout.to);
+    match verdict {
+        Verdict::Hold(_) => return Ok(()),
+        Verdict::Advance(_) => {
+            let next = office
+                .decide(agent, |present| match same(present) {
+                    true => rollout::advance(present, false, &act).map(Some),
+                    false => Ok(None),
+                })
+                .await?;
+            let share = next.rollout.as_ref().map(Rollout::share);
+            tracing::info!(%agent, version = %to, ?share, "rollout advanced: {reason}");
+        }
+        Verdict::RollBack(_) => {
+            let next = office
+                .decide(agent, |present| match same(present) {
+                    true => rollout::rollback(present, None, &act).map(Some),
+                    false => Ok(None),
+                })
+                .await?;
+            tracing::warn!(%agent, version = %to, active = %next.active, "rolled back: {reason}");
+        }
+    }
+    Ok(())
+}
+
+/// What the evidence says of a rollout.
+pub(crate) fn verdict(office: &Office, rollout: &Rollout, evidence: &EvidenceView) -> Verdict {
+    if !rollout.phase.is_open() {
+        return Verdict::Hold(ended(rollout));
+    }
+    let EvidenceView {
+        from,
+        to,
+        from_in_step,
+        to_in_step,
+    } = evidence;
+    judge(rollout, from, to, from_in_step, to_in_step, office.mesh.now())
+}
+
+/// What is said of a rollout that decides nothing any more.
+fn ended(rollout: &Rollout) -> String {
+    match rollout.phase {
+        Phase::Draining => format!("{} is active, {} drains", rollout.to, rollout.from),
+        Phase::Done => format!("{} is active, {} is drained", rollout.to, rollout.from),
+        Phase::RolledBack => format!("rolled back to {}", rollout.from),
+        Phase::Aborted => format!("aborted; {} keeps the new work", rollout.from),
+        Phase::Ramping | Phase::Paused | Phase::Unknown(_) => String::new(),
+    }
+}
