@@ -24,7 +24,7 @@ const CONSUMER_NOT_FOUND: u64 = 10014;
 /// How often a list is read again that changed while it was read.
 const TRIES: u32 = 5;
 /// How long a consumer may take to follow the server's answer; in a cluster that answer comes first.
-const OPENING: Duration = Duration::from_secs(5);
+const FOLLOWING: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What is queued for a version, over all of its bands.
@@ -68,7 +68,7 @@ impl Mesh {
         Ok(counts)
     }
 
-    /// Shuts a version: its workers get no ticket until it is opened. Gives the number of consumers that were still
+    /// Shuts a version: from now on its workers get no ticket until it is opened. Gives the number of consumers that were still
     /// open. A version that has no consumers yet cannot be shut.
     ///
     /// # Errors
@@ -78,7 +78,10 @@ impl Mesh {
         for (of, found) in self.consumers(agent).await? {
             if of == *version && !found.paused {
                 let until = serde_json::json!({ "pause_until": FOR_GOOD });
-                changed += usize::from(self.pause(agent, &found.name, &until).await?);
+                if self.pause(agent, &found.name, &until).await? {
+                    self.until_paused(agent, &found.name, true).await?;
+                    changed += 1;
+                }
             }
         }
         Ok(changed)
@@ -99,7 +102,7 @@ impl Mesh {
                 if !self.pause(agent, &found.name, &serde_json::json!({})).await? {
                     continue;
                 }
-                self.until_open(agent, &found.name).await?;
+                self.until_paused(agent, &found.name, false).await?;
                 self.wake(agent, &found.name).await?;
                 changed += 1;
             } else if found.num_pending > 0 && found.num_waiting > 0 {
@@ -198,17 +201,20 @@ impl Mesh {
         }
     }
 
-    async fn until_open(&self, agent: &AgentName, consumer: &str) -> Result<(), Error> {
-        let until = tokio::time::Instant::now() + OPENING;
-        while self.consumer(agent, consumer).await?.is_some_and(|found| found.paused) {
-            if tokio::time::Instant::now() > until {
-                return Err(Error::NoAnswer {
-                    what: format!("opening consumer {consumer}"),
-                });
+    /// Waits until a consumer does what its pause says; one that is gone does nothing.
+    async fn until_paused(&self, agent: &AgentName, consumer: &str, paused: bool) -> Result<(), Error> {
+        let until = tokio::time::Instant::now() + FOLLOWING;
+        loop {
+            match self.consumer(agent, consumer).await? {
+                Some(found) if found.paused != paused && tokio::time::Instant::now() > until => {
+                    return Err(Error::NoAnswer {
+                        what: format!("shutting or opening consumer {consumer}"),
+                    });
+                }
+                Some(found) if found.paused != paused => tokio::time::sleep(PAUSE).await,
+                Some(_) | None => return Ok(()),
             }
-            tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 
     /// Makes a consumer look at its queue. The server (2.15.1, and 2.14) does not do that when a pause is ended early:

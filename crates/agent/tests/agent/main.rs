@@ -3,10 +3,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests: a failure here is a test failure"
 )]
 
 mod probing;
 mod replaying;
+mod secured;
 mod shutting;
 mod support;

@@ -35,7 +35,7 @@ async fn a_killed_worker_is_gone_at_once_and_a_frozen_one_is_silent() {
     let mut process = ProcessGuard::spawn("worker", command, server.dir());
     eventually("the worker answers", PATIENCE, async || match alive().await {
         Alive::Yes => Ok(()),
-        other => Err(format!("{other:?}")),
+        other @ (Alive::Gone | Alive::Silent) => Err(format!("{other:?}")),
     })
     .await;
     process.pause();
@@ -43,15 +43,13 @@ async fn a_killed_worker_is_gone_at_once_and_a_frozen_one_is_silent() {
     process.resume();
     assert_eq!(alive().await, Alive::Yes);
     process.kill();
-    let killed = Instant::now();
     eventually("the worker is gone", Duration::from_secs(1), async || {
         match alive().await {
             Alive::Gone => Ok(()),
-            other => Err(format!("{other:?}")),
+            other @ (Alive::Yes | Alive::Silent) => Err(format!("{other:?}")),
         }
     })
     .await;
-    println!("gone {:?} after kill -9", killed.elapsed());
 }
 
 #[tokio::test]
@@ -73,7 +71,17 @@ async fn all_workers_of_this_mesh_are_found_and_no_others() {
     let other = other.connect().await.unwrap();
     let elsewhere = shout().instance("c").bind(&other).await.unwrap();
 
-    let found = mesh.find_workers(Duration::from_millis(500)).await.unwrap();
+    // What they said when they were bound may still be on its way to the server.
+    let found = eventually("both are found", PATIENCE, async || {
+        let found = mesh.find_workers(Duration::from_millis(500)).await;
+        let found = found.map_err(|error| error.to_string())?;
+        if found.len() < 2 {
+            Err(format!("{found:?}"))
+        } else {
+            Ok(found)
+        }
+    })
+    .await;
     let names: Vec<_> = found
         .iter()
         .map(|one| (one.version.clone(), one.instance.as_str()))

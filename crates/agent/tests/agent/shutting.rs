@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use baton_envelope::Bands;
-use baton_jetstream::{Delivery, Pulled, Puller};
+use baton_jetstream::{Delivery, Pulled, Puller, Target};
+use baton_testkit::Cluster;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{TestServer, agent, completed, connect, mesh, shout, start, status, submit, version};
@@ -42,12 +43,10 @@ async fn shut_and_open(slots: u32, before: usize) {
     assert_eq!((counts.backlog, counts.in_flight), (5, 0));
     assert!(counts.waiting_pulls >= 3, "the worker goes on pulling: {counts:?}");
 
-    let started = Instant::now();
     assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
     for intent in &waiting {
         completed(&mesh, intent, AT_ONCE).await;
     }
-    println!("{slots} slots: five hops {:?} after opening", started.elapsed());
     assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 0);
     worker.abort();
 }
@@ -169,4 +168,28 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
         [("handed-back", 2), ("silent", 2)],
         "nothing was counted while it was shut"
     );
+}
+
+#[tokio::test]
+async fn so_it_is_in_a_cluster_where_the_answer_comes_before_the_deed() {
+    let cluster = Cluster::start(3).await;
+    let target = Target {
+        replicas: Some(3),
+        ..Target::at(cluster.urls())
+    };
+    let mesh = target.connect().await.unwrap();
+    mesh.ensure_topology(mesh.limits()).await.unwrap();
+    mesh.set_route(&agent(), &version(), "test", true).await.unwrap();
+    let worker = shout().bind(&target.connect().await.unwrap()).await.unwrap();
+    let worker = tokio::spawn(worker.run_until(std::future::pending()));
+    completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(20)).await;
+    for round in 0..5 {
+        assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 3);
+        let intent = submit(&mesh, &format!("waits-{round}")).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(status(&mesh, &intent).await, "pending");
+        assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+        completed(&mesh, &intent, AT_ONCE).await;
+    }
+    worker.abort();
 }

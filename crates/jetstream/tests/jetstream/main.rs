@@ -1,7 +1,6 @@
 //! What the controllers use for drains and rollouts, against a real nats-server.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "tests: a failure here is a test failure"
 )]
