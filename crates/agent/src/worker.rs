@@ -113,6 +113,7 @@ impl Worker {
             replays: Some(replays),
         };
         mesh.beat(&worker.declaration).await?;
+        warn_if_shut(mesh, &worker.declaration).await;
         Ok(worker)
     }
 
@@ -212,6 +213,16 @@ impl Worker {
             Ok(Err(error)) => tracing::debug!(%error, "a heartbeat could not be sent"),
             Err(_) => tracing::debug!("a heartbeat could not be sent in time"),
         }
+    }
+}
+
+/// A worker of a version that takes no work would wait for ever without a word.
+async fn warn_if_shut(mesh: &Mesh, declaration: &Declaration) {
+    let Declaration { agent, version, .. } = declaration;
+    if let Ok(Some((route, _))) = mesh.route(agent).await
+        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_shut)
+    {
+        tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }
 }
 

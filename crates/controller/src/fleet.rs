@@ -48,6 +48,21 @@ impl Fleet {
         }
     }
 
+    /// A worker answered; what it says of itself may be older than its last heartbeat.
+    pub(crate) fn found(&self, declaration: &Declaration) {
+        let Declaration {
+            agent,
+            version,
+            instance,
+            ..
+        } = declaration;
+        let key = (agent.clone(), version.clone(), instance.clone());
+        self.lock().entry(key).or_insert_with(|| Seen {
+            declaration: declaration.clone(),
+            heard: Instant::now(),
+        });
+    }
+
     /// A worker is gone: the server has nobody to give it a message.
     pub(crate) fn gone(&self, agent: &AgentName, version: &AgentVersion, instance: &str) {
         self.lock()

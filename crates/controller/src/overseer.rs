@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::rollout;
-use baton_envelope::{AgentName, AgentVersion, Route, Timestamp, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
 use tokio::time::Instant;
 
@@ -22,8 +22,20 @@ const ROUND: Duration = Duration::from_millis(500);
 const COMPARE: Duration = Duration::from_secs(10);
 /// How often the workers of versions that are not rolled are asked whether they live; heartbeats tell it else.
 const PROBE_OTHERS: Duration = Duration::from_secs(5);
-/// How long after a leader began to lead a silent version may be taken for one without workers: until all have been heard.
-const HEARING: Duration = Duration::from_secs(2);
+/// How often the tickets of agents without a drain are counted, for the word about load.
+const COUNT_OTHERS: Duration = Duration::from_secs(2);
+/// How long after a leader began to lead a silent version may be taken for one without workers: heartbeats come every 5 s.
+const HEARING: Duration = Duration::from_secs(6);
+/// How long a new leader asks who lives, so that it need not wait for heartbeats.
+const ROLL_CALL: Duration = Duration::from_millis(500);
+
+/// What one round rests on.
+struct Round<'a> {
+    compare: bool,
+    probe_all: bool,
+    count_all: bool,
+    open: &'a BTreeMap<(AgentName, AgentVersion), BTreeMap<Cause, u64>>,
+}
 
 /// The leader's duty.
 #[derive(Debug)]
@@ -35,6 +47,9 @@ pub(crate) struct Overseer {
     alone: BTreeMap<(AgentName, AgentVersion), Timestamp>,
     compared: Option<Instant>,
     probed: Option<Instant>,
+    counted: Option<Instant>,
+    /// The tickets of each agent's versions, as they were last counted.
+    tickets: BTreeMap<AgentName, BTreeMap<AgentVersion, Counts>>,
     leads_since: Option<Instant>,
 }
 
@@ -47,6 +62,8 @@ impl Overseer {
             alone: BTreeMap::new(),
             compared: None,
             probed: None,
+            counted: None,
+            tickets: BTreeMap::new(),
             leads_since: None,
         }
     }
@@ -57,7 +74,10 @@ impl Overseer {
             loop {
                 tokio::time::sleep(ROUND).await;
                 if self.leadership.is_leading() {
-                    self.leads_since.get_or_insert_with(Instant::now);
+                    if self.leads_since.is_none() {
+                        self.leads_since = Some(Instant::now());
+                        self.roll_call().await;
+                    }
                     self.round().await;
                 } else {
                     self.leads_since = None;
@@ -68,11 +88,23 @@ impl Overseer {
         .await;
     }
 
+    /// Asks who lives, without waiting for heartbeats.
+    async fn roll_call(&self) {
+        match self.office.mesh.find_workers(ROLL_CALL).await {
+            Ok(workers) => workers.iter().for_each(|worker| self.office.fleet.found(worker)),
+            Err(error) => tracing::debug!(%error, "workers cannot be called"),
+        }
+    }
+
     async fn round(&mut self) {
-        let routes = match self.office.mesh.all_routes().await {
-            Ok(routes) => routes,
+        let known = async {
+            let open = self.office.projection.counts().await?;
+            Ok::<_, Error>((self.office.mesh.known_routes().await?, open))
+        };
+        let (routes, open) = match known.await {
+            Ok(known) => known,
             Err(error) => {
-                tracing::debug!(%error, "the routes cannot be read");
+                tracing::debug!(%error, "routes or projection cannot be read");
                 return;
             }
         };
@@ -85,13 +117,20 @@ impl Overseer {
         };
         let compare = due(&mut self.compared, COMPARE);
         let probe_all = due(&mut self.probed, PROBE_OTHERS);
+        let count_all = due(&mut self.counted, COUNT_OTHERS);
+        let round = Round {
+            compare,
+            probe_all,
+            count_all,
+            open: &open,
+        };
         let mut report = LoadReport {
             at: self.office.mesh.now(),
             versions: Vec::new(),
         };
         for route in &routes {
             // One agent that cannot be looked after must not keep the others from it.
-            if let Err(error) = self.look_after(route, compare, probe_all, &mut report).await {
+            if let Err(error) = self.look_after(route, &round, &mut report).await {
                 tracing::debug!(%error, agent = %route.agent, "an agent cannot be looked after now");
             }
         }
@@ -100,16 +139,18 @@ impl Overseer {
         }
     }
 
-    async fn look_after(
-        &mut self,
-        route: &Route,
-        compare: bool,
-        probe_all: bool,
-        report: &mut LoadReport,
-    ) -> Result<(), Error> {
+    async fn look_after(&mut self, route: &Route, round: &Round<'_>, report: &mut LoadReport) -> Result<(), Error> {
         let agent = &route.agent;
-        let mut tickets = self.office.mesh.agent_counts(agent).await?;
-        self.count_workers(route, probe_all).await;
+        let drains = route
+            .versions
+            .values()
+            .any(|entry| entry.state == VersionState::Draining);
+        if round.count_all || drains || !self.tickets.contains_key(agent) {
+            let counts = self.office.mesh.agent_counts(agent).await?;
+            self.tickets.insert(agent.clone(), counts);
+        }
+        let tickets = self.tickets.get(agent).cloned().unwrap_or_default();
+        self.count_workers(route, round.probe_all).await;
         for version in route.versions.keys() {
             let counts = tickets.get(version).copied().unwrap_or_default();
             report.versions.push(VersionLoad {
@@ -125,27 +166,30 @@ impl Overseer {
         ramping::look_after(&self.office, route, alone).await?;
         let mut alarms = Vec::new();
         for (version, entry) in &route.versions {
-            let counts: Counts = tickets.remove(version).unwrap_or_default();
+            let counts: Counts = tickets.get(version).copied().unwrap_or_default();
+            let is_held = round.open.contains_key(&(agent.clone(), version.clone()));
             match entry.state {
                 VersionState::Draining => {
                     draining::finish_if_empty(&self.office, route, version, counts).await?;
                 }
-                VersionState::Drained | VersionState::Retired => {
+                VersionState::Drained | VersionState::Retired if is_held => {
                     draining::reroute_strays(&self.office, route, version).await?;
                 }
                 VersionState::Ready => self.silence(route, version).await?,
-                VersionState::Declared
+                VersionState::Drained
+                | VersionState::Retired
+                | VersionState::Declared
                 | VersionState::Canary
                 | VersionState::Active
                 | VersionState::Quarantined
                 | VersionState::Unknown(_) => {}
             }
-            if self.alone_since(agent, version).is_some() {
+            if is_held && self.alone_since(agent, version).is_some() {
                 alarms.extend(draining::alarms(&self.office, route, version).await?);
             }
         }
         self.tell(agent, alarms).await;
-        if compare {
+        if round.compare {
             self.office.shut_or_open(route).await?;
         }
         Ok(())

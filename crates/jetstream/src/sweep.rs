@@ -1,15 +1,14 @@
 //! Finding open intents whose ticket is lost, and writing it again; ending intents whose deadline has passed.
 //!
 //! A ticket can be missing when a submitter died between its two writes, or when a power cut took the last writes of a
-//! work stream. It is known to be missing when the intent should have one while everything that was in its agent's
+//! work stream. It is known to be missing when the intent should have one while everything that was in its version's
 //! queue at that time is gone. Sweeping is safe to repeat and safe to run twice at once: a ticket that is written
 //! again is read against the ledger before it is run.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Author, Event, Record, Status, Timestamp};
-use serde::Deserialize;
+use baton_envelope::{AgentName, AgentVersion, Author, Event, Record, Status, Timestamp};
 
 use crate::error::Error;
 use crate::ledger::{Head, Written};
@@ -60,7 +59,7 @@ impl Sweeper {
     /// When the server does not answer.
     pub async fn sweep(&self) -> Result<SweepReport, Error> {
         let mut report = SweepReport::default();
-        let mut oldest: HashMap<AgentName, Option<Timestamp>> = HashMap::new();
+        let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
             for head in self.mesh.heads_of(chunk).await? {
                 let status = &head.record.snapshot.status;
@@ -84,7 +83,11 @@ impl Sweeper {
         Ok(report)
     }
 
-    async fn help(&self, head: &Head, oldest: &mut HashMap<AgentName, Option<Timestamp>>) -> Result<Help, Error> {
+    async fn help(
+        &self,
+        head: &Head,
+        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
+    ) -> Result<Help, Error> {
         if self.end_if_late(head).await? {
             return Ok(Help::TimedOut);
         }
@@ -117,10 +120,11 @@ impl Sweeper {
     async fn reissue_if_lost(
         &self,
         head: &Head,
-        oldest: &mut HashMap<AgentName, Option<Timestamp>>,
+        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
     ) -> Result<bool, Error> {
         let snapshot = &head.record.snapshot;
-        let Some(agent) = snapshot.agent.as_ref().filter(|_| snapshot.status.is_workable()) else {
+        let (Some(agent), Some(version), true) = (&snapshot.agent, &snapshot.version, snapshot.status.is_workable())
+        else {
             return Ok(false);
         };
         let due = snapshot
@@ -130,13 +134,14 @@ impl Sweeper {
         if due > self.mesh.now() {
             return Ok(false);
         }
-        if !oldest.contains_key(agent) {
-            oldest.insert(agent.clone(), self.oldest_ticket(agent).await?);
+        let key = (agent.clone(), version.clone());
+        if !oldest.contains_key(&key) {
+            oldest.insert(key.clone(), self.oldest_ticket(agent, version).await?);
         }
         // A ticket stays in its stream until it is acked, so while anything as old as this record (less slack for two
         // clocks) is queued, the ticket may be among it.
         let queued_before = |at: &Timestamp| *at <= snapshot.updated_at.plus(self.slack);
-        if oldest.get(agent).and_then(Option::as_ref).is_some_and(queued_before) {
+        if oldest.get(&key).and_then(Option::as_ref).is_some_and(queued_before) {
             return Ok(false);
         }
         tracing::info!(intent = %head.record.intent, %agent, "its ticket is lost, writing it again");
@@ -144,27 +149,25 @@ impl Sweeper {
         Ok(true)
     }
 
-    /// When the oldest message of an agent's work stream was stored.
-    async fn oldest_ticket(&self, agent: &AgentName) -> Result<Option<Timestamp>, Error> {
-        #[derive(Deserialize)]
-        struct Info {
-            state: State,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            messages: u64,
-            first_ts: String,
-        }
-        let what = format!("STREAM.INFO.{}", self.mesh.subjects().work_stream(agent));
-        match self.mesh.ask::<Info>(&what, &serde_json::json!({})).await? {
-            Ok(info) if info.state.messages > 0 => info
-                .state
-                .first_ts
-                .parse()
-                .map(Some)
-                .map_err(|error: String| Error::api(what, error)),
-            Ok(_) => Ok(None),
-            Err(refusal) => Err(refusal.into()),
+    /// When the oldest ticket of a version was stored. Of the version, not of its agent: another one without workers
+    /// may have tickets that stay.
+    async fn oldest_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<Option<Timestamp>, Error> {
+        let stream = self.mesh.subjects().work_stream(agent);
+        let subject = self.mesh.subjects().work_version(agent, version);
+        let request = serde_json::json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
+        let (found, _) = self.mesh.direct_batch_of(&stream, &request).await?;
+        let Some(first) = found.first() else { return Ok(None) };
+        let stored_at = first
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Nats-Time-Stamp"))
+            .map(|time| time.as_str().parse());
+        match stored_at {
+            Some(Ok(at)) => Ok(Some(at)),
+            Some(Err(_)) | None => Err(Error::api(
+                format!("reading the oldest ticket of {agent}@{version}"),
+                "it has no time of storing",
+            )),
         }
     }
 }
