@@ -27,6 +27,8 @@ use crate::sweeping::Sweeping;
 /// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
 /// enough that a wrong setting is seen.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long workers may take to answer a controller that starts.
+const ROLL_CALL: Duration = Duration::from_millis(500);
 /// How long the last acks may take to leave this process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -70,6 +72,11 @@ impl Controller {
         let tracker = &stops.tracker;
         let projection = Projection::open(&mesh, config.projection.clone()).await?;
         let fleet = Fleet::default();
+        // A question that comes before the first heartbeats is to find the workers known.
+        match mesh.find_workers(ROLL_CALL).await {
+            Ok(workers) => workers.iter().for_each(|worker| fleet.found(worker)),
+            Err(error) => tracing::debug!(%error, "workers cannot be called"),
+        }
         let office = Office::new(&mesh, projection.clone(), fleet.clone(), by.clone(), config.bands);
         let leadership = Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone());
         let mut following = tracker.spawn(projection.run(stops.stop.clone()));

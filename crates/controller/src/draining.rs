@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use baton_envelope::rollout;
-use baton_envelope::{AgentVersion, Cause, Route, VersionState};
+use baton_envelope::{AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::control::Alarm;
 use baton_jetstream::{Counts, Error, Moved};
 
@@ -12,6 +12,8 @@ use crate::office::Office;
 
 /// How long the projection may take to catch up with the end of the ledger before the question is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);
+/// How long a version that takes work may be without a live worker before that is an alarm.
+const RESTART: Duration = Duration::from_secs(10);
 /// How many strays are sent elsewhere in one round.
 const STRAYS: usize = 1000;
 
@@ -87,12 +89,22 @@ pub(crate) async fn reroute_strays(office: &Office, route: &Route, version: &Age
     Ok(rerouted)
 }
 
-/// The alarms of a version: work that nobody will do by itself.
-pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersion) -> Result<Vec<Alarm>, Error> {
+/// The alarm of a version with work that nobody will do by itself.
+///
+/// `alone_since` is when it was first seen without a live worker.
+pub(crate) async fn alarm(
+    office: &Office,
+    route: &Route,
+    version: &AgentVersion,
+    alone_since: Timestamp,
+) -> Result<Option<Alarm>, Error> {
     let agent = &route.agent;
     let state = route.state(version).unwrap_or_default();
-    if state.is_shut() || office.fleet.count(agent, version) > 0 {
-        return Ok(Vec::new());
+    let is_draining = state == VersionState::Draining;
+    // Workers of a version that takes work are restarted now and then; those of one that drains may never come back.
+    let is_usual = !is_draining && office.mesh.now().since(alone_since) < RESTART;
+    if state.is_shut() || is_usual || office.fleet.count(agent, version) > 0 {
+        return Ok(None);
     }
     let holds = office.hold_views(route, version).await?;
     let stuck: u64 = holds
@@ -101,7 +113,7 @@ pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersio
         .map(|hold| hold.count)
         .sum();
     if stuck == 0 {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let causes: Vec<String> = holds
         .iter()
@@ -114,7 +126,6 @@ pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersio
     let example = oldest
         .map(|hold| format!(", the oldest is {}", hold.oldest))
         .unwrap_or_default();
-    let is_draining = state == VersionState::Draining;
     let to = match route
         .canary
         .as_ref()
@@ -133,7 +144,7 @@ pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersio
     if is_draining {
         ways_out.push(format!("baton agents quarantine {agent} {version}"));
     }
-    Ok(vec![Alarm {
+    Ok(Some(Alarm {
         code: if is_draining {
             "DRAIN_WITHOUT_WORKERS"
         } else {
@@ -142,11 +153,11 @@ pub(crate) async fn alarms(office: &Office, route: &Route, version: &AgentVersio
         .to_owned(),
         agent: agent.clone(),
         version: version.clone(),
-        since: office.mesh.now(),
+        since: alone_since,
         message: format!(
             "{agent}@{version} is {state} and has no live worker, and {stuck} open intents wait for one ({}{example})",
             causes.join(", ")
         ),
         ways_out,
-    }])
+    }))
 }

@@ -184,8 +184,8 @@ impl Overseer {
                 | VersionState::Quarantined
                 | VersionState::Unknown(_) => {}
             }
-            if is_held && self.alone_since(agent, version).is_some() {
-                alarms.extend(draining::alarms(&self.office, route, version).await?);
+            if let (true, Some(since)) = (is_held, self.alone_since(agent, version)) {
+                alarms.extend(draining::alarm(&self.office, route, version, since).await?);
             }
         }
         self.tell(agent, alarms).await;

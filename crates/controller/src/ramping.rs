@@ -10,6 +10,8 @@ use baton_jetstream::control::EvidenceView;
 
 use crate::office::Office;
 
+/// How long the projection may take to catch up before a decision is put off to the next round.
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// How long the new version may be without a live worker before it gets no more work.
 const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
 
@@ -17,12 +19,14 @@ const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
 ///
 /// `alone_since` is when the new version was first seen without a live worker.
 pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Option<Timestamp>) -> Result<(), Error> {
-    let (Some(rollout), Some(evidence)) = (route.running(), office.evidence(route).await?) else {
+    let Some(rollout) = route.running().filter(|rollout| rollout.auto) else {
         return Ok(());
     };
-    if !rollout.auto {
+    // A projection that is just being built anew would show a part of the evidence as if it were all.
+    office.projection.caught_up(CATCH_UP).await?;
+    let Some(evidence) = office.evidence(route).await? else {
         return Ok(());
-    }
+    };
     let verdict = match alone_since {
         Some(since) if office.mesh.now().since(since) > WITHOUT_WORKERS => {
             Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
