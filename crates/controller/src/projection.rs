@@ -15,6 +15,8 @@ mod follow;
 mod intents;
 mod latency;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -103,8 +105,17 @@ impl Projection {
     /// # Errors
     /// When the server does not answer or has no ledger.
     pub async fn open(mesh: &Mesh, file: Option<PathBuf>) -> Result<Self, Error> {
-        let ledger = mesh.ledger_end().await?.created;
-        let store = spawn_blocking(move || Store::open(file, &ledger)).await??;
+        let end = mesh.ledger_end().await?;
+        let store = spawn_blocking(move || {
+            let mut store = Store::open(file, &end.created)?;
+            // A ledger that is shorter than it was lost records. (One that has others in their place by now is noticed by
+            // the tail, before it gives the first record.)
+            if store.mark().seq > end.last_seq {
+                store.rebuild(&end.created)?;
+            }
+            Ok::<_, rusqlite::Error>(store)
+        })
+        .await??;
         let place = Place::of(&store);
         Ok(Self {
             inner: Arc::new(Inner {

@@ -1,38 +1,27 @@
 //! The projection says what the ledger says, whatever happens to its file, to the server, and to the ledger.
 
+mod faults;
+mod random;
+mod speed;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_controller::Projection;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Cause, Envelope, Event, IntentId, Json, Record, Successor, Timestamp, WaitReason,
-    holds, next,
+    holds,
 };
 use baton_jetstream::{Filter, Limits, Mesh, Written};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::random::lives;
 use crate::support::{PATIENCE, TestServer, connect, eventually, id, operator};
 
 type Version = (AgentName, AgentVersion);
 type Counts = BTreeMap<Version, BTreeMap<Cause, u64>>;
-
-/// Random numbers that are the same in every run (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).unwrap()
-    }
-
-    fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        of.get(self.roll(of.len())).unwrap().clone()
-    }
-}
 
 fn version(agent: &str, version: &str) -> Version {
     (agent.parse().unwrap(), version.parse().unwrap())
@@ -87,74 +76,6 @@ fn figures(mut record: Record, took_ms: u64, cost: Option<&str>) -> Record {
     record
 }
 
-/// An intent's life of up to nine records, any that is legal. `name` must be new.
-async fn live(mesh: &Mesh, dice: &mut Dice, name: &str) {
-    let all = versions();
-    let mut envelope = envelope(mesh, name, &dice.pick(&all));
-    if dice.roll(3) == 0 {
-        let (agent, version) = dice.pick(&all);
-        envelope.pins.insert(agent, version);
-    }
-    let first = all.iter().find(|(agent, _)| *agent == envelope.to).unwrap().1.clone();
-    let mut head = Record::submitted(mesh.record_id(), mesh.now(), operator(), first, envelope.clone());
-    let mut seq = write(mesh, &head, 0).await;
-    for _ in 0..dice.roll(9) {
-        let code = "CODE".to_owned();
-        let mut events = vec![
-            Event::Claimed,
-            Event::Started,
-            Event::Step,
-            Event::HandedOff,
-            Event::HandedOff,
-            Event::Waiting {
-                reason: dice.pick(&[WaitReason::Human, WaitReason::Time, WaitReason::Tool]),
-            },
-            Event::FannedOut,
-            Event::Signalled,
-            Event::Resumed,
-            Event::RetryScheduled,
-            Event::Released,
-            Event::Parked { code: code.clone() },
-            Event::Redriven,
-            Event::Moved,
-            Event::Completed,
-            Event::Rejected { code: code.clone() },
-            Event::Failed { code: code.clone() },
-            Event::Cancelled,
-            Event::Compensating,
-            Event::Compensated { code: None },
-        ];
-        events.retain(|event| next(Some(&head.snapshot.status), event).is_ok());
-        let Some(event) = (!events.is_empty()).then(|| dice.pick(&events)) else {
-            break;
-        };
-        let holder: Version = (
-            head.snapshot.agent.clone().unwrap(),
-            head.snapshot.version.clone().unwrap(),
-        );
-        let mut record = following(mesh, &head, seq, event.clone(), mesh.now(), worker(&holder));
-        let to = dice.pick(&all);
-        if matches!(event, Event::HandedOff) {
-            let Ok(next) = envelope.successor(successor(mesh, &holder, &to)) else {
-                break;
-            };
-            envelope = next;
-            record = record.with_work(envelope.clone(), to.1);
-        } else if matches!(event, Event::Redriven | Event::Resumed | Event::Moved) {
-            envelope = envelope.again(mesh.clock().envelope_id());
-            record = record.with_work(envelope.clone(), holder.1);
-        } else if matches!(event, Event::RetryScheduled) {
-            record.snapshot.wake_at = Some(mesh.now().plus(Duration::from_secs(1)));
-        }
-        if dice.roll(8) == 0 {
-            let (agent, version) = dice.pick(&all);
-            record.snapshot.pins.insert(agent, version);
-        }
-        seq = write(mesh, &record, seq).await;
-        head = record;
-    }
-}
-
 fn successor(mesh: &Mesh, from: &Version, to: &Version) -> Successor {
     Successor {
         id: mesh.clock().envelope_id(),
@@ -165,22 +86,6 @@ fn successor(mesh: &Mesh, from: &Version, to: &Version) -> Successor {
         kind: None,
         history: None,
     }
-}
-
-/// Several intents at once, so that their records are mixed.
-async fn lives(mesh: &Mesh, name: &str, count: usize) {
-    let tracker = TaskTracker::new();
-    for task in 0..8 {
-        let (mesh, name) = (mesh.clone(), name.to_owned());
-        tracker.spawn(async move {
-            let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (task + 1) << 20 ^ name.len() as u64);
-            for number in 0..count / 8 {
-                live(&mesh, &mut dice, &format!("{name}-{task}-{number}")).await;
-            }
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
 }
 
 /// What the heads of the ledger say.
@@ -265,16 +170,6 @@ fn file(server: &TestServer) -> PathBuf {
     server.dir().join("controller/projection.db")
 }
 
-async fn make_ledger_anew(server: &TestServer, mesh: &Mesh) {
-    let client = server.client().await;
-    let deleted = client
-        .request("$JS.API.STREAM.DELETE.MESH_LEDGER", Vec::new().into())
-        .await
-        .unwrap();
-    assert!(String::from_utf8_lossy(&deleted.payload).contains("\"success\":true"));
-    mesh.ensure_topology(Limits::default()).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_is_seen_within_a_second() {
     let server = TestServer::start().await;
@@ -329,121 +224,6 @@ async fn it_goes_on_where_it_was_stopped() {
     );
     assert_equal(&mesh, &other.projection).await;
     other.stop().await;
-    following.stop().await;
-}
-
-async fn is_built_anew_after(damage: impl AsyncFn(&TestServer, &Mesh, &Path)) {
-    let server = TestServer::start().await;
-    let mesh = mesh_of(&server).await;
-    lives(&mesh, "before", 80).await;
-    let following = Following::start(&mesh, Some(file(&server))).await;
-    assert_equal(&mesh, &following.projection).await;
-    following.stop().await;
-
-    damage(&server, &mesh, &file(&server)).await;
-    let opened = Projection::open(&mesh, Some(file(&server))).await.unwrap();
-    assert_eq!(opened.position(), 0, "nothing of it is used");
-    drop(opened);
-    let following = Following::start(&mesh, Some(file(&server))).await;
-    assert_equal(&mesh, &following.projection).await;
-    lives(&mesh, "after", 40).await;
-    assert_equal(&mesh, &following.projection).await;
-    following.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_was_deleted_is_built_anew() {
-    is_built_anew_after(async |_, _, file| std::fs::remove_file(file).unwrap()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_garbage_is_built_anew() {
-    is_built_anew_after(async |_, _, file| std::fs::write(file, [b'x'; 20_000]).unwrap()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_damaged_in_the_middle_is_built_anew() {
-    is_built_anew_after(async |_, _, file| {
-        let mut bytes = std::fs::read(file).unwrap();
-        let from = bytes.len() / 3;
-        bytes[from..].fill(0x5a);
-        std::fs::write(file, bytes).unwrap();
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_ledger_is_noticed_when_it_starts() {
-    is_built_anew_after(async |server, mesh, _| {
-        make_ledger_anew(server, mesh).await;
-        lives(mesh, "anew", 40).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_ledger_is_noticed_while_it_follows() {
-    let server = TestServer::start().await;
-    let mesh = mesh_of(&server).await;
-    lives(&mesh, "before", 80).await;
-    let following = Following::start(&mesh, Some(file(&server))).await;
-    assert_equal(&mesh, &following.projection).await;
-    make_ledger_anew(&server, &mesh).await;
-    // Also while the new one is empty: what is known of the old one has to go.
-    assert_eq!(following.projection.caught_up(PATIENCE).await.unwrap(), 0);
-    assert_equal(&mesh, &following.projection).await;
-    lives(&mesh, "after", 40).await;
-    assert_equal(&mesh, &following.projection).await;
-    following.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_damaged_while_it_is_used_is_built_anew() {
-    let server = TestServer::start().await;
-    let mesh = mesh_of(&server).await;
-    lives(&mesh, "before", 160).await;
-    let following = Following::start(&mesh, Some(file(&server))).await;
-    assert_equal(&mesh, &following.projection).await;
-    for path in [file(&server), file(&server).with_extension("db-wal")] {
-        if let Ok(length) = std::fs::metadata(&path).map(|data| data.len()) {
-            let garbage = vec![0x5a; usize::try_from(length).unwrap()];
-            std::fs::write(&path, garbage).unwrap();
-        }
-    }
-    lives(&mesh, "after", 160).await;
-    assert_equal(&mesh, &following.projection).await;
-    following.stop().await;
-    let following = Following::start(&mesh, Some(file(&server))).await;
-    assert_equal(&mesh, &following.projection).await;
-    following.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_missed_when_the_server_restarts() {
-    let server = TestServer::start().await;
-    let mesh = mesh_of(&server).await;
-    let following = Following::start(&mesh, None).await;
-    for round in ["one", "three", "five05"] {
-        let writer = tokio::spawn({
-            let (mesh, round) = (mesh.clone(), round.to_owned());
-            async move { lives(&mesh, &round, 160).await }
-        });
-        let position = following.projection.position();
-        let mut changes = following.projection.changes();
-        changes.wait_for(|now| *now > position).await.unwrap();
-        server.kill().await;
-        server.restart().await;
-        writer.await.unwrap();
-        assert_equal(&mesh, &following.projection).await;
-    }
-    // Idle when the server restarts; then new records must come soon all the same.
-    server.restart().await;
-    let to = version("research", "1.0.0");
-    let seq = write(&mesh, &submitted(&mesh, "after-all", &to), 0).await;
-    let mut changes = following.projection.changes();
-    let seen = tokio::time::timeout(Duration::from_secs(4), changes.wait_for(|position| *position >= seq)).await;
-    seen.expect("soon after the restart").unwrap();
-    assert_equal(&mesh, &following.projection).await;
     following.stop().await;
 }
 
@@ -661,69 +441,6 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     assert_eq!(following.projection.caught_up(PATIENCE).await.unwrap(), 3);
     assert_eq!(following.projection.counts().await.unwrap()[&to][&Cause::Queued], 2);
     following.stop().await;
-}
-
-/// Prints how many records a second are applied: `cargo test --release … -- --ignored --nocapture speed`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn speed() {
-    let server = TestServer::start().await;
-    let mesh = mesh_of(&server).await;
-    let client = server.client().await;
-    let intents: u64 = 60_000;
-    let payload = Json::of(&"x".repeat(500)).unwrap();
-    let to = version("code", "1.0.0");
-    let mut sent = 0;
-    for number in 0..intents {
-        let name = format!("i-{number}");
-        let mut envelope = envelope(&mesh, &name, &to);
-        envelope.payload = payload.clone();
-        let first = Record::submitted(mesh.record_id(), mesh.now(), operator(), to.1.clone(), envelope);
-        let subject = mesh.subjects().ledger(&id(&name));
-        let mut records = vec![first];
-        if number % 4 != 0 {
-            records.push(figures(
-                attempted(&mesh, &records[0], 1, Event::Started, mesh.now(), &to),
-                1,
-                None,
-            ));
-            records.push(figures(
-                attempted(&mesh, &records[1], 1, Event::Completed, mesh.now(), &to),
-                number % 900,
-                Some("0.01"),
-            ));
-        }
-        for record in records {
-            let body = serde_json::to_vec(&record).unwrap();
-            client.publish(subject.clone(), body.into()).await.unwrap();
-            sent += 1;
-        }
-    }
-    client.flush().await.unwrap();
-    eventually("all records are stored", Duration::from_secs(120), async || match mesh
-        .ledger_end()
-        .await
-        .map(|end| end.last_seq)
-    {
-        Ok(end) if end == sent => Ok(()),
-        other => Err(format!("{other:?} of {sent}")),
-    })
-    .await;
-    for place in [None, Some(file(&server))] {
-        let what = if place.is_some() { "in a file" } else { "in memory" };
-        let started = tokio::time::Instant::now();
-        let following = Following::start(&mesh, place).await;
-        following.projection.caught_up(Duration::from_secs(120)).await.unwrap();
-        let took = started.elapsed();
-        println!(
-            "{what}: {sent} records in {took:?}, {:.0} a second",
-            sent as f64 / took.as_secs_f64()
-        );
-        let started = tokio::time::Instant::now();
-        let counts = following.projection.counts().await.unwrap();
-        println!("counts of {:?} open intents in {:?}", counts[&to], started.elapsed());
-        following.stop().await;
-    }
 }
 
 /// The record that a worker writes after `head`.
