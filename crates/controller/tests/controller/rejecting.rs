@@ -98,8 +98,8 @@ const CASES: [Case; 12] = [
         "capability.translate",
         ("x", "y"),
         "{}",
-        "UNSUPPORTED",
-        "capability",
+        "NONE_CAPABLE",
+        "research 1.0.0: lacks translate",
     ),
     ("channel", "channel.news", ("x", "y"), "{}", "UNSUPPORTED", "channel"),
     (
