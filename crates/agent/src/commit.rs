@@ -45,7 +45,7 @@ impl Shared {
     ) {
         at.took_ms = u64::try_from(took.as_millis()).ok();
         let act = match ended {
-            Ended::Done(outcome) => self.act_on_outcome(at, envelope, outcome).await,
+            Ended::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
             Ended::Failed(fault) => self.act_on_fault(at, fault),
             Ended::Fenced => Act::Nothing,
             Ended::Aborted => Act::Release("the worker stops"),

@@ -52,7 +52,7 @@ impl std::fmt::Debug for Shared {
 
 /// How the run of a handler ended.
 pub(crate) enum Ended {
-    Done(Outcome),
+    Done(Box<Outcome>),
     Failed(Fault),
     /// Another holder has the hop.
     Fenced,
@@ -117,7 +117,7 @@ impl Shared {
         let ended = tokio::select! {
             biased;
             finished = handler => match finished {
-                Ok(Ok(outcome)) => Ended::Done(outcome),
+                Ok(Ok(outcome)) => Ended::Done(Box::new(outcome)),
                 Ok(Err(fault)) => Ended::Failed(fault),
                 Err(panic) => Ended::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
             },

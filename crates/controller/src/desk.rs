@@ -64,6 +64,7 @@ async fn answer(office: Office, request: ControlRequest) {
         verb::LIFT => reply(request, async |asked| agents::lift(office, asked).await).await,
         verb::RETIRE => reply(request, async |asked| agents::retire(office, asked).await).await,
         verb::SET_ROUTE => reply(request, async |asked| agents::set_route(office, asked).await).await,
+        verb::SET_PINNING => reply(request, async |asked| agents::set_pinning(office, asked).await).await,
         verb::PLAN => reply(request, async |asked| preflight::plan(office, asked).await).await,
         verb::START => reply(request, async |asked| rollouts::start(office, asked).await).await,
         verb::STATUS => reply(request, async |asked| rollouts::status(office, asked).await).await,

@@ -11,6 +11,9 @@ use baton_jetstream::{Counts, Error, Mesh};
 use crate::fleet::Fleet;
 use crate::projection::Projection;
 
+/// Agent, version and code.
+type AlarmKey = (AgentName, AgentVersion, String);
+
 /// What the parts of a controller that decide over versions share; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Office {
@@ -19,7 +22,7 @@ pub(crate) struct Office {
     pub(crate) fleet: Fleet,
     pub(crate) by: Author,
     pub(crate) bands: Bands,
-    alarms: Arc<Mutex<BTreeMap<(AgentName, AgentVersion, String), Alarm>>>,
+    alarms: Arc<Mutex<BTreeMap<AlarmKey, Alarm>>>,
 }
 
 impl Office {

@@ -14,7 +14,7 @@ use crate::wire::wire_object;
 
 pub use act::{
     Act, Refused, StartPlan, abort, activate, advance, declare, drained, lift, pause, quarantine, resume, retire,
-    rollback, silent, start,
+    rollback, set_pinning, silent, start,
 };
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};

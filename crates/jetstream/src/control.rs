@@ -41,6 +41,8 @@ pub mod verb {
     pub const MOVE: &str = "intents.move";
     /// [`VersionAct`](super::VersionAct) → the [`Route`](baton_envelope::Route).
     pub const SET_ROUTE: &str = "route.set";
+    /// [`PinningRequest`](super::PinningRequest) → the [`Route`](baton_envelope::Route).
+    pub const SET_PINNING: &str = "route.pinning";
     /// [`ExplainRequest`](super::ExplainRequest) → [`ExplainView`](super::ExplainView).
     pub const EXPLAIN: &str = "route.explain";
 }

@@ -121,7 +121,7 @@ impl Mesh {
     ) -> Result<Submitted, Error> {
         let until = tokio::time::Instant::now() + patience;
         loop {
-            match self.submit(envelope.clone(), by.clone()).await {
+            match Box::pin(self.submit(envelope.clone(), by.clone())).await {
                 Err(Error::UnknownAgent { .. }) if tokio::time::Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

@@ -1,11 +1,17 @@
 //! `baton doctor`: what an operator should know, each finding with its remedy.
 
-use baton_jetstream::{Finding, Level, examine};
+use std::time::Duration;
+
+use baton_jetstream::control::{AboutAgent, AgentsView, verb};
+use baton_jetstream::{Finding, Level, Mesh, examine};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
+
+/// How long a controller is looked for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -41,7 +47,34 @@ pub(crate) async fn run(app: &App) -> Result<(), CliError> {
 
 async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
     let mesh = app.connect().await?;
-    Ok(examine(&mesh).await?)
+    let mut findings = examine(&mesh).await?;
+    findings.extend(controllers(&mesh).await);
+    Ok(findings)
+}
+
+/// Whether a controller answers, and what it says needs a person.
+async fn controllers(mesh: &Mesh) -> Vec<Finding> {
+    let all = AboutAgent::default();
+    let agents: AgentsView = match mesh.control_within(PATIENCE, verb::AGENTS, &all).await {
+        Ok(agents) => agents,
+        Err(error) => {
+            let remedy = "start `baton controller`: raw intents, rollouts and drains wait for one";
+            return vec![Finding::new("controllers", Level::Warning, error.to_string(), remedy)];
+        }
+    };
+    let alarms = agents.agents.into_iter().flat_map(|agent| agent.alarms);
+    let mut findings: Vec<Finding> = alarms
+        .map(|alarm| Finding::new(alarm.code, Level::Problem, alarm.message, alarm.ways_out.join("; or ")))
+        .collect();
+    if findings.is_empty() {
+        findings.push(Finding::new(
+            "controllers",
+            Level::Ok,
+            "one answers, and there is no alarm",
+            "",
+        ));
+    }
+    findings
 }
 
 fn finding(error: &CliError) -> Finding {

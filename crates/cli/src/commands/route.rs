@@ -2,6 +2,7 @@
 
 mod explain;
 mod list;
+mod pinning;
 mod set;
 
 use clap::Subcommand;
@@ -16,6 +17,8 @@ pub(crate) enum RouteCommand {
     List,
     /// Make a version the one that takes new work; open work stays where it is.
     Set(set::SetArgs),
+    /// How intents of an agent keep to versions when they say nothing themselves.
+    Pinning(pinning::PinningArgs),
     /// Which version would take a piece of work, and why.
     Explain(explain::ExplainArgs),
 }
@@ -25,6 +28,7 @@ pub(crate) async fn run(command: RouteCommand, app: &App) -> Result<(), CliError
     match command {
         RouteCommand::List => list::run(app).await,
         RouteCommand::Set(args) => set::run(args, app).await,
+        RouteCommand::Pinning(args) => pinning::run(args, app).await,
         RouteCommand::Explain(args) => explain::run(args, app).await,
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct SendArgs {
 
 /// How an intent keeps to versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Keeping {
+pub(crate) enum Keeping {
     /// Each hop takes the route of its moment.
     Hop,
     /// The routes of the moment of the submit, for all hops.

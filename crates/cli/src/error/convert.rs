@@ -80,6 +80,19 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),
         ),
+        Error::NoCommonProtocol(_) => (
+            Kind::Refused,
+            "`baton agents list` shows what each version reads".to_owned(),
+        ),
+        Error::NoneCapable { .. } => (
+            Kind::NotFound,
+            "`baton route explain --capability NAME` shows what each agent lacks; --when-none hold waits for one"
+                .to_owned(),
+        ),
+        Error::NoWorker { agent, version } => (
+            Kind::NotFound,
+            format!("start one: baton worker --agent {agent} --version {version} --exec 'CMD…'"),
+        ),
         Error::Unroutable(_) => (
             Kind::Refused,
             "`baton route explain AGENT` shows which version takes what".to_owned(),
@@ -165,7 +178,7 @@ impl From<baton_controller::Error> for CliError {
         let (kind, hints) = match &error {
             baton_controller::Error::Prepare { source, .. } => explain(source),
             baton_controller::Error::DutyEnded { .. } => (Kind::Bug, Vec::new()),
-            _ => (Kind::Failed, Vec::new()),
+            baton_controller::Error::Projection(_) | _ => (Kind::Failed, Vec::new()),
         };
         Self {
             hints,

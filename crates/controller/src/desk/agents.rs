@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::rollout::{self, Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Route};
+use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
 use baton_jetstream::Error;
-use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, VersionAct, VersionView};
+use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, PinningRequest, VersionAct, VersionView};
 
 use crate::office::Office;
 
@@ -90,6 +90,18 @@ pub(super) async fn set_route(office: &Office, asked: VersionAct) -> Result<Rout
     };
     office.shut_or_open(&route).await?;
     Ok(route)
+}
+
+pub(super) async fn set_pinning(office: &Office, asked: PinningRequest) -> Result<Route, Error> {
+    let PinningRequest { agent, pinning, by } = asked;
+    if let Pinning::Unknown(name) = &pinning {
+        let message = format!("\"{name}\" is no way of pinning");
+        return Err(Refused::new("BAD_REQUEST", message, "give hop or chain").into());
+    }
+    let act = Act::new(by, office.mesh.now());
+    office
+        .decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
+        .await
 }
 
 /// Takes a version out of service, when nothing open names it up to the end of the ledger.

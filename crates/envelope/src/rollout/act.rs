@@ -2,6 +2,7 @@
 
 use crate::json::Json;
 use crate::names::AgentVersion;
+use crate::pinning::Pinning;
 use crate::rollout::{Margins, Phase, Rollout};
 use crate::routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
 use crate::timestamp::Timestamp;
@@ -294,6 +295,18 @@ pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Rout
     }
     make_active(&mut next, version, act)?;
     Ok(decided(next, "set", act))
+}
+
+/// Sets how intents of this agent keep to versions that say nothing of it; `None` when that is so already.
+pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
+    if route.pinning == *pinning {
+        return None;
+    }
+    let next = Route {
+        pinning: pinning.clone(),
+        ..route.clone()
+    };
+    Some(decided(next, "pinning", act))
 }
 
 /// Nothing open names the version any more.

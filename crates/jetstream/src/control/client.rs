@@ -47,10 +47,23 @@ impl Mesh {
         verb: &str,
         question: &Q,
     ) -> Result<A, Error> {
+        self.control_within(PATIENCE, verb, question).await
+    }
+
+    /// As [`Mesh::control`], and looks for a controller for as long as `patience`.
+    ///
+    /// # Errors
+    /// As [`Mesh::control`].
+    pub async fn control_within<Q: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        verb: &str,
+        question: &Q,
+    ) -> Result<A, Error> {
         let subject = self.subjects().control(verb);
         let body = serde_json::to_vec(question).map_err(|error| Error::api("encoding a question", error))?;
         let body = Bytes::from(body);
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let until = tokio::time::Instant::now() + patience;
         let reply = loop {
             let request = Request::new().payload(body.clone()).timeout(Some(ANSWER));
             match self.client().send_request(subject.clone(), request).await {

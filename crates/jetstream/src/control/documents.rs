@@ -116,6 +116,17 @@ pub struct MoveRequest {
     pub by: String,
 }
 
+/// Sets how intents of an agent keep to versions that say nothing of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PinningRequest {
+    /// The agent.
+    pub agent: AgentName,
+    /// `hop` or `chain`.
+    pub pinning: Pinning,
+    /// Who asks.
+    pub by: String,
+}
+
 /// Asks which version would take work, and why.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ExplainRequest {

@@ -1,0 +1,42 @@
+//! `baton route pinning`: how intents of an agent keep to versions.
+
+use baton_envelope::{AgentName, Pinning, Route};
+use baton_jetstream::control::{PinningRequest, verb};
+use clap::Args;
+
+use crate::app::App;
+use crate::commands::send::Keeping;
+use crate::error::CliError;
+use crate::who;
+
+/// `baton route pinning`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PinningArgs {
+    /// The agent to which the intents are submitted.
+    agent: AgentName,
+    /// What holds for intents that say nothing themselves.
+    #[arg(value_enum)]
+    pinning: Keeping,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: PinningArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect().await?;
+    let request = PinningRequest {
+        agent: args.agent,
+        pinning: args.pinning.into(),
+        by: who::person(),
+    };
+    let route: Route = mesh.control(verb::SET_PINNING, &request).await?;
+    app.output.show(&route, || {
+        let meaning = match route.pinning {
+            Pinning::Chain => "the routes of the moment of the submit hold for all hops",
+            Pinning::Hop | Pinning::Unknown(_) => "each hop takes the route of its moment",
+        };
+        format!(
+            "new intents for {}: pinning {} ({meaning})",
+            route.agent,
+            route.pinning.name()
+        )
+    })
+}
