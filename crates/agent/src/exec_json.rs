@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::{Envelope, Json};
+use baton_envelope::Json;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
@@ -25,7 +25,8 @@ struct Told<'a> {
     idempotency_key: String,
     payload: &'a Json,
     steps: &'a BTreeMap<String, Json>,
-    envelope: &'a Envelope,
+    /// In the newest form that the agent reads.
+    envelope: Json,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replay: bool,
 }
@@ -40,7 +41,7 @@ pub(crate) fn input(hop: &Hop) -> String {
         idempotency_key: hop.idempotency_key("exec"),
         payload: hop.payload(),
         steps: hop.steps(),
-        envelope: hop.envelope(),
+        envelope: hop.document(),
         replay: hop.is_replay(),
     };
     let mut text = serde_json::to_string(&told).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use baton_envelope::{Envelope, Event, IntentId, Json, StepEntry};
+use baton_envelope::{Envelope, Event, IntentId, Json, ProtocolRange, StepEntry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
@@ -21,6 +21,8 @@ pub struct Hop {
     pub(crate) epoch: u64,
     pub(crate) ground: Ground,
     pub(crate) steps: BTreeMap<String, Json>,
+    /// The versions of the protocol that the agent reads.
+    pub(crate) protocol: ProtocolRange,
 }
 
 /// What a hop stands on.
@@ -41,6 +43,15 @@ impl Hop {
     /// The envelope that this hop received.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// The envelope as a JSON document, in the newest form that both this agent and this build know: what the agent
+    /// declares that it reads is what it gets, whatever form the sender wrote.
+    pub fn document(&self) -> Json {
+        let form = self.protocol.newest_common(ProtocolRange::of_forms());
+        let document = form.and_then(|form| self.envelope.document(form).ok());
+        // An agent that reads no form that is known here gets no work; a replay on it shows the form that there is.
+        document.unwrap_or_else(|| Json::of(self.envelope()).unwrap_or_default())
     }
 
     /// The payload as it is.

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_envelope::AgentName;
+use baton_envelope::{AgentName, ProtocolRange};
 use baton_jetstream::{Error, Mesh, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -78,6 +78,7 @@ impl Replays {
     pub(crate) async fn serve(mesh: &Mesh, shared: &Shared) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
+        let protocol = shared.protocol;
         let task = tokio::spawn(async move {
             // In the set, so that they end with this task; a panic is caught where the handler runs.
             let mut running = tokio::task::JoinSet::new();
@@ -89,7 +90,7 @@ impl Replays {
                 };
                 let (agent, handler) = (agent.clone(), Arc::clone(&handler));
                 running.spawn(async move {
-                    answer(call, &agent, &*handler).await;
+                    answer(call, &agent, protocol, &*handler).await;
                     drop(slot);
                 });
             }
@@ -98,10 +99,10 @@ impl Replays {
     }
 }
 
-async fn answer(call: ReplayCall, agent: &AgentName, handler: &dyn AnyHandler) {
+async fn answer(call: ReplayCall, agent: &AgentName, protocol: ProtocolRange, handler: &dyn AnyHandler) {
     let answer = match call.read() {
         Ok(request) if request.envelope.to == *agent => {
-            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, handler));
+            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, protocol, handler));
             replay.await.unwrap_or_else(|_| {
                 let message = format!("the handler took longer than {} s", HANDLER_TIME.as_secs());
                 ReplayAnswer::refused("REPLAY_TIMED_OUT", message)
@@ -120,7 +121,7 @@ async fn answer(call: ReplayCall, agent: &AgentName, handler: &dyn AnyHandler) {
 }
 
 /// Runs a handler on a hop of the past.
-async fn replay(request: ReplayRequest, handler: &dyn AnyHandler) -> ReplayAnswer {
+async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn AnyHandler) -> ReplayAnswer {
     let sandbox = Arc::new(Sandbox::default());
     let mut hop = Hop {
         envelope: Arc::new(request.envelope),
@@ -129,6 +130,7 @@ async fn replay(request: ReplayRequest, handler: &dyn AnyHandler) -> ReplayAnswe
         epoch: 0,
         ground: Ground::Sandbox(Arc::clone(&sandbox)),
         steps: request.steps,
+        protocol,
     };
     let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
     let log = std::mem::take(&mut *sandbox.log());

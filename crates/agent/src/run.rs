@@ -112,6 +112,7 @@ impl Shared {
             epoch,
             ground: Ground::Ledger(Arc::clone(position)),
             steps,
+            protocol: self.protocol,
         };
         let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
         let ended = tokio::select! {

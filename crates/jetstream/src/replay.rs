@@ -7,7 +7,7 @@ use async_nats::{Request, RequestErrorKind, Subscriber};
 use baton_envelope::{AgentName, AgentVersion, Envelope, Json};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
@@ -21,12 +21,19 @@ const GROUP: &str = "replay";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplayRequest {
     /// What the hop received.
+    #[serde(deserialize_with = "in_any_form")]
     pub envelope: Envelope,
     /// The attempt that the handler is told.
     pub attempt: u32,
     /// The recorded steps of the hop, by name.
     #[serde(default)]
     pub steps: BTreeMap<String, Json>,
+}
+
+/// An envelope as the ledger has it; derived code would read those of this build's own major only.
+fn in_any_form<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Envelope, D::Error> {
+    let document = Json::deserialize(deserializer)?;
+    Envelope::decode(document.get().as_bytes()).map_err(serde::de::Error::custom)
 }
 
 /// What the handler made of it.
