@@ -236,24 +236,22 @@ impl Shared {
         to: &Receiver,
         kind: Option<&str>,
     ) -> Result<(AgentName, AgentVersion, Arc<Route>), Fault> {
-        let agent = match to {
-            Receiver::Agent(agent) => agent.clone(),
-            Receiver::Capable(Capability(needed)) => {
-                match self.mesh.choose_capable(needed, envelope.root(), kind).await {
-                    Ok((agent, _, _)) => agent,
-                    Err(error @ Error::NoneCapable { .. }) => {
-                        return Err(Fault::retry(error.to_string()).with_code("NONE_CAPABLE"));
-                    }
-                    Err(error) => return Err(Fault::unwritten(&error)),
-                }
-            }
-        };
         // The pins of the ledger, not those of the envelope: an operator may have changed them since.
         let asked = Asked {
             root: envelope.root(),
             kind,
             pins: &at.snapshot.pins,
             path: &at.snapshot.path,
+        };
+        let agent = match to {
+            Receiver::Agent(agent) => agent.clone(),
+            Receiver::Capable(Capability(needed)) => match self.mesh.choose_capable(needed, &asked).await {
+                Ok((agent, _, _)) => agent,
+                Err(error @ Error::NoneCapable { .. }) => {
+                    return Err(Fault::retry(error.to_string()).with_code("NONE_CAPABLE"));
+                }
+                Err(error) => return Err(Fault::unwritten(&error)),
+            },
         };
         match self.mesh.choose(&agent, &asked).await {
             Ok((choice, route)) => Ok((agent, choice.version, route)),

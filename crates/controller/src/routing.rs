@@ -1,11 +1,12 @@
 //! Routing one raw intent: what it asks for, what it becomes, and what is written of it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_KIND, HEADER_PROTOCOL,
-    HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
+    AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_KIND,
+    HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
 };
 use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
@@ -178,7 +179,14 @@ impl Routing {
             }
         };
         let intent = raw.intent_id();
-        match self.mesh.choose_capable(needed, &intent, raw.header(HEADER_KIND)).await {
+        let none = BTreeMap::new();
+        let asked = Wanted {
+            root: &intent,
+            kind: raw.header(HEADER_KIND),
+            pins: &none,
+            path: &[],
+        };
+        match self.mesh.choose_capable(needed, &asked).await {
             Ok((agent, choice, _)) => {
                 tracing::debug!(%intent, %agent, version = %choice.version, ?needed, "able");
                 Ok(Able::Agent(agent))

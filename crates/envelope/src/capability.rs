@@ -2,11 +2,9 @@
 
 use std::borrow::Borrow;
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::IntentId;
 use crate::names::{AgentName, AgentVersion};
 use crate::routes::Route;
 use crate::routing::{Asked, Choice, Unroutable, choose};
@@ -55,27 +53,19 @@ pub struct Picked {
 
 /// Picks the agent for work that needs certain capabilities.
 ///
-/// Of each agent only the version counts that [`choose`] gives for this chain. It is able when it declares every needed
+/// Of each agent only the version counts that [`choose`] gives for this work, its pins and its path included. It is able when it declares every needed
 /// capability; nothing makes up for one that is missing. Of the able ones a closed breaker comes before an open one,
 /// then the smallest backlog for each live worker, then the agent's name. Where no worker is known to live the work
 /// would wait, so such a version comes after all that have one.
 pub fn pick<R: Borrow<Route>>(
     routes: &[R],
     needed: &[String],
-    root: &IntentId,
-    kind: Option<&str>,
+    asked: &Asked<'_>,
     load: &dyn Fn(&AgentName, &AgentVersion) -> Option<Load>,
 ) -> Picked {
-    let pins = BTreeMap::new();
-    let asked = Asked {
-        root,
-        kind,
-        pins: &pins,
-        path: &[],
-    };
     let mut considered: Vec<(CapabilityCandidate, Option<Choice>)> = routes
         .iter()
-        .map(|route| consider(route.borrow(), needed, &asked, load))
+        .map(|route| consider(route.borrow(), needed, asked, load))
         .collect();
     considered.sort_by(|(a, _), (b, _)| order(a, b));
     let best = considered
@@ -164,7 +154,10 @@ fn order(a: &CapabilityCandidate, b: &CapabilityCandidate) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::ids::IntentId;
     use crate::routes::{Canary, Percent, VersionEntry};
     use crate::routing::Why;
     use crate::timestamp::Timestamp;
@@ -192,6 +185,15 @@ mod tests {
         route
     }
 
+    fn asked<'a>(root: &'a IntentId, kind: Option<&'a str>, pins: &'a BTreeMap<AgentName, AgentVersion>) -> Asked<'a> {
+        Asked {
+            root,
+            kind,
+            pins,
+            path: &[],
+        }
+    }
+
     /// Picks with loads given as (agent, backlog, workers, breaker open).
     fn picked(routes: &[Route], needed: &[&str], loads: &[(&str, u64, u32, bool)]) -> Picked {
         let needed: Vec<String> = needed.iter().map(|&one| one.to_owned()).collect();
@@ -203,7 +205,8 @@ mod tests {
                 breaker_open: found.3,
             })
         };
-        pick(routes, &needed, &"r".parse().expect("id"), None, &load)
+        let (root, pins) = ("r".parse().expect("id"), BTreeMap::new());
+        pick(routes, &needed, &asked(&root, None, &pins), &load)
     }
 
     fn best(picked: &Picked) -> Option<&str> {
@@ -274,9 +277,22 @@ mod tests {
     fn a_kind_that_is_not_taken_is_the_reason() {
         let mut picky = route("a", &["x"]);
         picky.versions.get_mut(&version("1.0.0")).expect("entry").kinds = vec!["invoice".to_owned()];
-        let root = "r".parse().expect("id");
-        let found = pick(&[picky], &["x".to_owned()], &root, Some("letter"), &|_, _| None);
+        let (root, pins) = ("r".parse().expect("id"), BTreeMap::new());
+        let asked = asked(&root, Some("letter"), &pins);
+        let found = pick(&[picky], &["x".to_owned()], &asked, &|_, _| None);
         assert_eq!(found.best, None);
         assert!(found.candidates[0].reason.contains("letter"), "{:?}", found.candidates);
+    }
+
+    #[test]
+    fn a_version_that_the_work_is_pinned_to_is_the_one_that_must_be_able() {
+        let mut both = route("a", &["x"]);
+        both.versions.insert(version("0.9.0"), entry(&[]));
+        let (root, needed) = ("r".parse().expect("id"), ["x".to_owned()]);
+        let pins = BTreeMap::from([("a".parse().expect("name"), version("0.9.0"))]);
+        let routes = [both, route("b", &["x"])];
+        let found = pick(&routes, &needed, &asked(&root, None, &pins), &|_, _| None);
+        assert_eq!(best(&found), Some("b"), "{:?}", found.candidates);
+        assert_eq!(found.candidates[1].reason, "lacks x");
     }
 }

@@ -1,6 +1,6 @@
 //! Choosing an agent by what it can do.
 
-use baton_envelope::{AgentName, Author, CapabilityCandidate, Choice, Envelope, IntentId, Picked, pick};
+use baton_envelope::{AgentName, Asked, Author, CapabilityCandidate, Choice, Envelope, IntentId, Picked, pick};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
@@ -11,11 +11,11 @@ impl Mesh {
     ///
     /// # Errors
     /// When the routes cannot be read.
-    pub async fn pick_capable(&self, needed: &[String], root: &IntentId, kind: Option<&str>) -> Result<Picked, Error> {
+    pub async fn pick_capable(&self, needed: &[String], asked: &Asked<'_>) -> Result<Picked, Error> {
         let routes = self.known_routes().await?;
         let report = self.load();
         let load = |agent: &AgentName, version: &_| report.as_ref()?.of(agent, version);
-        Ok(pick(&routes, needed, root, kind, &load))
+        Ok(pick(&routes, needed, asked, &load))
     }
 
     /// Submits an intent to whoever is able; `to` of the envelope is filled in here. Work that was submitted under this
@@ -29,20 +29,40 @@ impl Mesh {
         mut envelope: Envelope,
         by: Author,
     ) -> Result<(AgentName, Submitted), Error> {
-        let kind = envelope.kind.clone();
-        let (agent, _, _) = self.choose_capable(needed, envelope.root(), kind.as_deref()).await?;
-        envelope.to = agent;
+        let asked = Asked {
+            root: envelope.root(),
+            kind: envelope.kind.as_deref(),
+            pins: &envelope.pins,
+            path: &[],
+        };
+        envelope.to = match self.choose_capable(needed, &asked).await {
+            Ok((agent, _, _)) => agent,
+            Err(error @ Error::NoneCapable { .. }) => self.first_receiver(&envelope.intent).await?.ok_or(error)?,
+            Err(error) => return Err(error),
+        };
         let submitted = self.submit(envelope.clone(), by.clone()).await?;
-        if let Submitted::Conflict(_) = &submitted {
-            let first = self.history(&envelope.intent, 1).await?.into_iter().next();
-            if let Some(there) = first.and_then(|first| first.record.envelope)
-                && there.to != envelope.to
-            {
-                envelope.to = there.to;
-                return Ok((envelope.to.clone(), self.submit(envelope, by).await?));
-            }
+        if let Submitted::Conflict(_) = &submitted
+            && let Some(there) = self.first_receiver(&envelope.intent).await?
+            && there != envelope.to
+        {
+            envelope.to = there;
+            return Ok((envelope.to.clone(), self.submit(envelope, by).await?));
         }
         Ok((envelope.to, submitted))
+    }
+
+    /// The agent that an intent was submitted to; `None` when there is no such intent.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn first_receiver(&self, intent: &IntentId) -> Result<Option<AgentName>, Error> {
+        let Some(head) = self.head(intent).await? else {
+            return Ok(None);
+        };
+        let first = self.history_through(intent, head.seq).await?.into_iter().next();
+        Ok(first
+            .and_then(|first| first.record.envelope)
+            .map(|envelope| envelope.to))
     }
 
     /// The agent that can do all that is needed and is the least loaded, its version, and everyone who was considered,
@@ -53,10 +73,9 @@ impl Mesh {
     pub async fn choose_capable(
         &self,
         needed: &[String],
-        root: &IntentId,
-        kind: Option<&str>,
+        asked: &Asked<'_>,
     ) -> Result<(AgentName, Choice, Vec<CapabilityCandidate>), Error> {
-        let Picked { best, candidates } = self.pick_capable(needed, root, kind).await?;
+        let Picked { best, candidates } = self.pick_capable(needed, asked).await?;
         if let Some((agent, choice)) = best {
             return Ok((agent, choice, candidates));
         }

@@ -17,6 +17,17 @@ struct Circumstances {
     path: Vec<PathEntry>,
 }
 
+impl Circumstances {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            root: &self.root,
+            kind: self.kind.as_deref(),
+            pins: &self.pins,
+            path: &self.path,
+        }
+    }
+}
+
 pub(super) async fn explain(office: &Office, asked: ExplainRequest) -> Result<ExplainView, Error> {
     let about = circumstances(office, &asked).await?;
     match asked.agent {
@@ -52,13 +63,7 @@ async fn circumstances(office: &Office, asked: &ExplainRequest) -> Result<Circum
 
 async fn by_name(office: &Office, agent: &AgentName, about: &Circumstances) -> Result<ExplainView, Error> {
     let route = office.route(agent).await?;
-    let asked = Asked {
-        root: &about.root,
-        kind: about.kind.as_deref(),
-        pins: &about.pins,
-        path: &about.path,
-    };
-    let chosen = choose(&route, &asked);
+    let chosen = choose(&route, &about.asked());
     let mut candidates = Vec::new();
     let tickets = office.mesh.agent_counts(agent).await?;
     for (version, entry) in &route.versions {
@@ -106,10 +111,7 @@ fn why_not(route: &Route, version: &AgentVersion, state: &str) -> String {
 }
 
 async fn by_capability(office: &Office, needed: &[String], about: &Circumstances) -> Result<ExplainView, Error> {
-    let picked = office
-        .mesh
-        .pick_capable(needed, &about.root, about.kind.as_deref())
-        .await?;
+    let picked = office.mesh.pick_capable(needed, &about.asked()).await?;
     let candidates = picked
         .candidates
         .into_iter()

@@ -1,6 +1,8 @@
 //! Load reports reach whoever follows the routes, and capabilities are chosen by them.
 
-use baton_envelope::{Route, VersionEntry};
+use std::collections::BTreeMap;
+
+use baton_envelope::{Asked, Route, VersionEntry};
 use baton_jetstream::{Error, LoadReport, Mesh, VersionLoad};
 
 use crate::support::{PATIENCE, TestServer, connect, eventually, version};
@@ -52,16 +54,19 @@ async fn the_least_loaded_agent_that_can_do_it_is_chosen() {
     .await;
     assert_eq!(*mesh.load().unwrap(), report);
 
-    let root = "root".parse().unwrap();
-    let (agent, choice, candidates) = mesh.choose_capable(&["ocr".to_owned()], &root, None).await.unwrap();
+    let (root, pins) = ("root".parse().unwrap(), BTreeMap::new());
+    let asked = Asked {
+        root: &root,
+        kind: None,
+        pins: &pins,
+        path: &[],
+    };
+    let (agent, choice, candidates) = mesh.choose_capable(&["ocr".to_owned()], &asked).await.unwrap();
     assert_eq!((agent.as_str(), choice.version), ("idle", version("1.0.0")));
     let order: Vec<_> = candidates.iter().map(|one| (one.agent.as_str(), one.able)).collect();
     assert_eq!(order, [("idle", true), ("busy", true), ("idlest", false)]);
 
-    let refused = mesh
-        .choose_capable(&["steno".to_owned()], &root, None)
-        .await
-        .unwrap_err();
+    let refused = mesh.choose_capable(&["steno".to_owned()], &asked).await.unwrap_err();
     assert!(
         matches!(&refused, Error::NoneCapable { needed, .. } if needed == &["steno"]),
         "{refused}"
