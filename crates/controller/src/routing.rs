@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_KIND,
-    HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
+    AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
+    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
 };
 use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
@@ -109,8 +109,9 @@ impl Routing {
         let raw = message.raw()?;
         let (agent, needed) = match self.asked(&raw) {
             Asked::Agent(agent) => (agent, None),
-            Asked::Capable(needed) => match self.able(&raw, &needed).await? {
+            Asked::Capable(needed) => match self.able(message, &raw, &needed).await? {
                 Able::Agent(agent) => (agent, Some(needed)),
+                Able::Before(agent) => (agent, None),
                 Able::NoneHold(reason) => {
                     if message.delivered() == 1 {
                         tracing::warn!(subject = raw.subject, "held in the intake: {reason}");
@@ -165,7 +166,7 @@ impl Routing {
     }
 
     /// The agent that is able to do what a capability subject asks for, or what the message wants done when none is.
-    async fn able(&self, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
+    async fn able(&self, message: &IntakeMessage, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
         if raw.header(HEADER_PROTOCOL).is_some() {
             let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
             return Ok(Able::Rejected(Rejection::new("BAD_SUBJECT", text)));
@@ -179,6 +180,13 @@ impl Routing {
             }
         };
         let intent = raw.intent_id();
+        // What was taken in before stays with the agent that got it, whoever is able now, and were it nobody.
+        let is_named = raw.header(HEADER_INTENT).or(raw.header(HEADER_MSG_ID)).is_some();
+        if (is_named || message.delivered() > 1)
+            && let Some(agent) = self.mesh.first_receiver(&intent).await?
+        {
+            return Ok(Able::Before(agent));
+        }
         let none = BTreeMap::new();
         let asked = Wanted {
             root: &intent,
@@ -191,7 +199,11 @@ impl Routing {
                 tracing::debug!(%intent, %agent, version = %choice.version, ?needed, "able");
                 Ok(Able::Agent(agent))
             }
-            Err(error @ Error::NoneCapable { .. }) if hold => Ok(Able::NoneHold(error.to_string())),
+            // Nothing is held that could not be taken in then: a bad header, or a deadline that has passed.
+            Err(error @ Error::NoneCapable { .. }) if hold => Ok(match raw.check(self.mesh.now()) {
+                Ok(()) => Able::NoneHold(error.to_string()),
+                Err(rejection) => Able::Rejected(rejection.into()),
+            }),
             Err(error) => match Rejection::of_error(&error) {
                 Some(rejection) => Ok(Able::Rejected(rejection)),
                 None => Err(error),
@@ -283,6 +295,8 @@ impl Routing {
 enum Able {
     /// This agent.
     Agent(AgentName),
+    /// This agent got it at an earlier delivery, or under the same id.
+    Before(AgentName),
     /// None, and the message wants to be held until one is.
     NoneHold(String),
     /// None, or the message is wrong.

@@ -124,6 +124,14 @@ impl<'a> RawIntent<'a> {
         Ok(envelope)
     }
 
+    /// Checks the headers of a message that is not made an envelope yet.
+    ///
+    /// # Errors
+    /// Names the header, its value, and the fix.
+    pub fn check(&self, now: Timestamp) -> Result<(), RawRejection> {
+        self.fields(now).map(drop)
+    }
+
     fn enveloped(&self, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {
         let envelope = Envelope::decode(self.body).map_err(|error| malformed(&error))?;
         let place = |field| convert::place_of(envelope.protocol, field);

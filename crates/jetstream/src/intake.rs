@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind};
 use base64::Engine as _;
-use baton_envelope::{HEADER_INTENT, IntentId, RawIntent, RawKept, Timestamp};
+use baton_envelope::{Envelope, HEADER_INTENT, HEADER_PROTOCOL, IntentId, RawIntent, RawKept, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
@@ -112,6 +112,16 @@ impl Mesh {
             .cloned()
             .collect();
         headers.push((HEADER_INTENT.to_owned(), intent.to_string()));
+        let is_enveloped = headers.iter().any(|(name, _)| name == HEADER_PROTOCOL);
+        let body = match Envelope::decode(&body) {
+            // The id of an enveloped one is in its body, and no header says another.
+            Ok(mut envelope) if is_enveloped => {
+                envelope.intent = intent.clone();
+                envelope.id = self.clock().envelope_id();
+                serde_json::to_vec(&envelope).map_err(|error| Error::api("writing an envelope", error))?
+            }
+            Ok(_) | Err(_) => body,
+        };
         self.publish_raw(kept.subject.clone(), headers, body.into()).await
     }
 }

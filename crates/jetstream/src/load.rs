@@ -82,6 +82,28 @@ impl Mesh {
         (heard.elapsed() < CURRENT).then(|| Arc::clone(report))
     }
 
+    /// Waits for one report, for a process that does not stay long enough to follow them. When none comes within `max`,
+    /// nobody leads, and all count as equally loaded.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn hear_load(&self, max: Duration) -> Result<(), Error> {
+        let subscribed = self.client().subscribe(self.subjects().load()).await;
+        let mut reports = subscribed.map_err(|error| Error::api("subscribe", error))?;
+        let heard = async {
+            while let Some(message) = reports.next().await {
+                if let Ok(report) = serde_json::from_slice(&message.payload) {
+                    self.learn_load(report);
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(max, heard).await.is_err() {
+            tracing::debug!("nobody tells how loaded the agents are");
+        }
+        Ok(())
+    }
+
     /// Keeps the last report, for as long as it is polled.
     pub(crate) async fn follow_load(&self) {
         loop {

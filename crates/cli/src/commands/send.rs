@@ -20,6 +20,9 @@ use crate::output::Table;
 use crate::parse::{self, Span};
 use crate::{view, who};
 
+/// How long it is listened for who has the least to do; controllers tell it twice a second.
+const HEAR: Duration = Duration::from_millis(1500);
+
 /// `baton send`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SendArgs {
@@ -118,7 +121,10 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         To::Capable {
             needed,
             when_none: WhenNone::Reject,
-        } => mesh.submit_capable(needed, envelope, by).await?.1,
+        } => {
+            mesh.hear_load(HEAR).await?;
+            mesh.submit_capable(needed, envelope, by).await?.1
+        }
         To::Capable {
             needed,
             when_none: WhenNone::Hold,
