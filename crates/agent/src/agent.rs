@@ -21,6 +21,9 @@ pub enum BuildError {
     /// The version is no full semantic version.
     #[error(transparent)]
     Version(#[from] BadVersion),
+    /// The instance cannot become a subject token: its heartbeats would be heard by nobody.
+    #[error("instance \"{0}\" may not be empty, and may hold neither white space nor any of . * >")]
+    Instance(String),
     /// No handler was given.
     #[error("agent \"{0}\" has no handler")]
     NoHandler(AgentName),
@@ -158,7 +161,8 @@ impl AgentBuilder {
         self
     }
 
-    /// The id of this worker process; by default a new one for each start.
+    /// The id of this worker process; by default a new one for each start. It becomes a token of subjects, and so holds
+    /// neither white space nor any of `.`, `*`, `>`.
     #[must_use]
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());

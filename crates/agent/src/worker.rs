@@ -57,6 +57,9 @@ impl Worker {
             return Err(BuildError::NoHandler(builder.name));
         };
         let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
+        if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
+            return Err(BuildError::Instance(instance));
+        }
         mesh.ensure_topology(mesh.limits()).await?;
         let routes = mesh.follow_routes().await?;
         let puller = Puller::open(
