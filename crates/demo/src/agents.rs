@@ -1,11 +1,13 @@
 //! The three agents of the demo. What they do takes a moment and leaves a line in a file, so that it can be seen
 //! afterwards what really ran, whatever the ledger says.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_agent::{Agent, Fault, Handler, Hop, Outcome, shutdown_signal};
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, shutdown_signal};
+use baton_envelope::IntentId;
 use baton_jetstream::Mesh;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +16,66 @@ use crate::error::DemoError;
 /// The agents, in the order in which they hand on.
 pub const ROLES: [&str; 3] = ["research", "code", "qa"];
 
-/// How long one step of the demo works.
+/// How long one step of the demo works, and how long a light one does.
 const WORK: Duration = Duration::from_millis(40);
+const LIGHT_WORK: Duration = Duration::from_millis(3);
+/// When a light attempt that failed is tried again: soon enough for a story, and often enough that none is parked.
+const LIGHT_RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 8,
+    unit: Duration::from_millis(100),
+    longest: Duration::from_secs(1),
+};
+
+/// Which agent a process plays, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Which of [`ROLES`].
+    pub role: String,
+    /// In which version.
+    pub version: String,
+    /// How many of a hundred of its attempts fail.
+    pub fails: u8,
+    /// One short step for each hop, for stories of much work.
+    pub light: bool,
+}
+
+impl Part {
+    /// A role as the first story plays it.
+    pub(crate) fn of(role: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            version: "1.0.0".to_owned(),
+            fails: 0,
+            light: false,
+        }
+    }
+
+    /// The same for much work, in a version.
+    pub(crate) fn light(role: &str, version: &str) -> Self {
+        Self {
+            version: version.to_owned(),
+            light: true,
+            ..Self::of(role)
+        }
+    }
+
+    /// What its process and its log are called.
+    pub(crate) fn name(&self) -> String {
+        match self.light {
+            true => format!("{}-{}", self.role, self.version),
+            false => self.role.clone(),
+        }
+    }
+
+    /// The arguments of `baton demo-agent` that play it.
+    pub(crate) fn args(&self, effects: &Path) -> Vec<String> {
+        let mut args = vec![self.role.clone(), effects.display().to_string()];
+        args.extend(["--version".to_owned(), self.version.clone()]);
+        args.extend(["--fails".to_owned(), self.fails.to_string()]);
+        args.extend(self.light.then(|| "--light".to_owned()));
+        args
+    }
+}
 
 /// What goes from agent to agent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +87,9 @@ struct Feature {
 
 struct Role {
     steps: &'static [&'static str],
+    work: Duration,
+    /// How many of a hundred attempts fail.
+    fails: u8,
     next: Option<&'static str>,
     effects: PathBuf,
     instance: String,
@@ -41,6 +104,10 @@ impl Handler for Role {
             let made = hop.step(step, || self.work(&place, step, &feature.topic)).await?;
             feature.parts.push(made);
         }
+        // After its steps: another attempt finds them recorded.
+        if is_hit(hop.intent(), hop.attempt(), self.fails) {
+            return Err(Fault::retry("this build loses its head now and then").with_code("FLAKY"));
+        }
         match self.next {
             Some(next) => Outcome::hand_off(next, &feature),
             None => Outcome::complete(&feature),
@@ -50,7 +117,7 @@ impl Handler for Role {
 
 impl Role {
     async fn work(&self, place: &str, step: &str, topic: &str) -> Result<String, Fault> {
-        tokio::time::sleep(WORK).await;
+        tokio::time::sleep(self.work).await;
         let mut log = std::fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -61,29 +128,56 @@ impl Role {
     }
 }
 
+/// Whether an attempt is one of those `fails` in a hundred that fail: by a hash, so that the same one always is.
+fn is_hit(intent: &IntentId, attempt: u32, fails: u8) -> bool {
+    let mut hasher = DefaultHasher::new();
+    (intent.as_str(), attempt).hash(&mut hasher);
+    hasher.finish() % 100 < u64::from(fails)
+}
+
 /// Runs one agent of the demo until it is told to stop.
 ///
 /// # Errors
 /// When there is no such role, or the mesh refuses.
-pub async fn run_agent(mesh: &Mesh, role: &str, effects: &Path) -> Result<(), DemoError> {
-    let (steps, next): (&[&str], _) = match role {
-        "research" => (&["gather"], Some("code")),
-        "code" => (&["plan", "write", "compile"], Some("qa")),
-        "qa" => (&["test"], None),
-        other => return Err(DemoError::NoRole(other.to_owned())),
+pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), DemoError> {
+    let role = part.role.as_str();
+    let (steps, next): (&[&str], _) = match (role, part.light) {
+        ("research", _) => (&["gather"], Some("code")),
+        ("code", false) => (&["plan", "write", "compile"], Some("qa")),
+        ("code", true) => (&["write"], Some("qa")),
+        ("qa", _) => (&["test"], None),
+        (other, _) => return Err(DemoError::NoRole(other.to_owned())),
     };
-    let instance = format!("{role}-{}", std::process::id());
+    // A token of subjects, as which it may have no dots.
+    let instance = format!("{}-{}", part.name().replace('.', "_"), std::process::id());
     let handler = Role {
         steps,
+        work: if part.light { LIGHT_WORK } else { WORK },
+        fails: part.fails,
         next,
         effects: effects.to_owned(),
         instance: instance.clone(),
     };
-    let worker = Agent::builder(role, "1.0.0")?
-        .handler(handler)
-        .instance(instance)
-        .bind(mesh)
-        .await?;
-    worker.run_until(shutdown_signal()).await?;
+    let mut agent = Agent::builder(role, &part.version)?.handler(handler).instance(instance);
+    if part.light {
+        agent = agent.retry(LIGHT_RETRY);
+    }
+    agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_so_many_attempts_fail_and_always_the_same() {
+        let hits = |fails| {
+            let hit = |n: u32| is_hit(&format!("intent-{n}").parse().expect("id"), 1, fails);
+            (0..2_000).filter(|n| hit(*n)).count()
+        };
+        assert_eq!((hits(0), hits(100)), (0, 2_000));
+        assert!((320..=480).contains(&hits(20)), "{}", hits(20));
+        assert_eq!(hits(20), hits(20));
+    }
 }

@@ -1,20 +1,17 @@
 //! Telling the story: server, controller, agents, submits, the kill, the end.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_embedded::{Finder, ManagedChild, RunningServer, ServerOptions};
 use baton_envelope::{Author, Envelope, Event, IntentId, Json, Role};
-use baton_jetstream::{Events, Head, Mesh, Target, WaitEnd};
+use baton_jetstream::{Events, Head, Mesh, WaitEnd};
 use tokio::time::Instant;
 
-use crate::agents::ROLES;
+use crate::agents::{Part, ROLES};
 use crate::check::{Verdict, judge};
 use crate::error::DemoError;
+use crate::stage::{START, Stage};
 
-/// How long the agents may take to be heard of. A cold machine may have to page in its binaries first.
-const START: Duration = Duration::from_secs(60);
 /// How long after the last submit everything must be done: the killed worker's hops wait for the ack wait of 10 s.
 const END: Duration = Duration::from_secs(120);
 
@@ -45,40 +42,19 @@ pub struct Told {
 /// # Errors
 /// When a part of it could not be started, or what it waits for does not come.
 pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, DemoError> {
-    let binary = Finder::from_process().nats_server(&|line| say(line))?;
-    let folder = tempfile::Builder::new()
-        .prefix("baton-demo-")
-        .tempdir()
-        .map_err(|error| DemoError::io("a temporary folder cannot be made", error))?;
-    let server = RunningServer::start(ServerOptions::new(binary.path, folder.path().join("server")))?;
-    let target = Target {
-        name: "baton demo".to_owned(),
-        ..Target::at(server.url())
-    };
-    let mesh = target.connect().await?;
-    say(&format!(
-        "nats-server at {}, data in {}",
-        server.url(),
-        folder.path().display()
-    ));
-
-    let cast = Cast {
-        exe: &plan.exe,
-        folder: folder.path(),
-        url: server.url(),
-    };
-    let controller = cast.start("controller", &["controller"])?;
-    let effects = folder.path().join("effects.log");
+    let stage = Stage::open(&plan.exe, say).await?;
+    let mesh = &stage.mesh;
+    let controller = stage.controller("controller")?;
     let mut agents = Vec::new();
     for role in ROLES {
-        agents.push((role, cast.agent(role, &effects)?));
+        agents.push((role, stage.agent(&Part::of(role))?));
     }
-    wait_for_routes(&mesh).await?;
+    stage.wait_for_routes().await?;
     say("controller and agents research → code → qa are up, each a process of its own");
 
     let mut events = mesh.events(None).await?;
     let started = Instant::now();
-    let intents = submit(&mesh, plan.intents).await?;
+    let intents = submit(mesh, plan.intents).await?;
     say(&format!("{} intents submitted", intents.len()));
     wait_for_half_done_work(&mut events).await?;
     let mut kills = 0;
@@ -88,7 +64,7 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
             .kill()
             .map_err(|error| DemoError::io("the agent cannot be killed", error))?;
         kills += 1;
-        *child = cast.agent(role, &effects)?;
+        *child = stage.agent(&Part::of(role))?;
         let new = child.pid();
         say(&format!(
             "code (process {killed}) killed with SIGKILL in the middle of work; process {new} started"
@@ -110,11 +86,10 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
         let history = mesh.history(&intent, 1).await?;
         histories.push((intent, history));
     }
-    let effects = std::fs::read_to_string(&effects).map_err(|error| DemoError::io("effects.log", error))?;
     let verdict = Verdict {
         kills,
         seconds,
-        ..judge(&histories, &effects)
+        ..judge(&histories, &stage.effects()?)
     };
     let taken_over = |history: &[Head]| history.iter().any(|head| head.record.event == Event::Claimed);
     let example = histories
@@ -127,67 +102,13 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
         .map(|(_, history)| history)
         .unwrap_or_default();
     // In this order, so that nobody finds the server gone.
-    drop((agents, controller, events, mesh));
-    drop(server);
-    let folder = (plan.keep || !verdict.is_good()).then(|| folder.keep());
+    drop((agents, controller, events));
+    let folder = stage.close(plan.keep || !verdict.is_good());
     Ok(Told {
         verdict,
         example,
         folder,
     })
-}
-
-/// Who starts the processes of the story.
-struct Cast<'a> {
-    exe: &'a Path,
-    folder: &'a Path,
-    url: String,
-}
-
-impl Cast<'_> {
-    fn agent(&self, role: &str, effects: &Path) -> Result<ManagedChild, DemoError> {
-        self.start(role, &["demo-agent", role, &effects.to_string_lossy()])
-    }
-
-    fn start(&self, name: &str, args: &[&str]) -> Result<ManagedChild, DemoError> {
-        let failed = |error| DemoError::io(format!("{name} cannot be started"), error);
-        let log = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.folder.join(format!("{name}.log")))
-            .map_err(failed)?;
-        let mut command = Command::new(self.exe);
-        command
-            .args(args)
-            // Only this server counts, whatever the person's environment says of other meshes.
-            .env_remove("BATON_CONTEXT")
-            .env_remove("BATON_NAMESPACE")
-            .env_remove("BATON_CONFIG")
-            .env("BATON_SERVER", &self.url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        ManagedChild::spawn(&mut command).map_err(failed)
-    }
-}
-
-async fn wait_for_routes(mesh: &Mesh) -> Result<(), DemoError> {
-    let until = Instant::now() + START;
-    loop {
-        let known = mesh.all_routes().await.unwrap_or_default();
-        if ROLES
-            .iter()
-            .all(|role| known.iter().any(|route| route.agent.as_str() == *role))
-        {
-            return Ok(());
-        }
-        if Instant::now() > until {
-            let known: Vec<String> = known.iter().map(|route| route.agent.to_string()).collect();
-            let problem = format!("not all agents came up within {START:?} (known: {})", known.join(", "));
-            return Err(DemoError::Stuck(problem));
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {

@@ -1,10 +1,12 @@
 //! `baton demo`: the whole story by itself.
 
+mod upgrade;
+
 use baton_agent::shutdown_signal;
-use baton_demo::{Plan, Told, Verdict, run_agent, tell};
+use baton_demo::{Part, Plan, Told, Verdict, run_agent, tell};
 
 use crate::app::App;
-use crate::commands::local::{DemoAgentArgs, DemoArgs};
+use crate::commands::local::{DemoAgentArgs, DemoArgs, DemoStory};
 use crate::error::{CliError, Kind};
 use crate::output::{Output, Table};
 use crate::view::timeline;
@@ -13,6 +15,9 @@ use crate::view::timeline;
 pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError> {
     let exe = std::env::current_exe()
         .map_err(|error| CliError::failed(anyhow::Error::new(error).context("this program cannot find itself")))?;
+    if let Some(DemoStory::Upgrade(args)) = args.story {
+        return upgrade::run(args, exe, output).await;
+    }
     let plan = Plan {
         intents: usize::try_from(args.intents).unwrap_or(usize::MAX),
         exe,
@@ -38,7 +43,20 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
 /// Runs one agent of the demo.
 pub(crate) async fn agent(args: DemoAgentArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect_to_stay(format!("baton demo {}", args.role)).await?;
-    Ok(run_agent(&mesh, &args.role, &args.effects).await?)
+    let DemoAgentArgs {
+        role,
+        effects,
+        version,
+        fails,
+        light,
+    } = args;
+    let part = Part {
+        role,
+        version,
+        fails,
+        light,
+    };
+    Ok(run_agent(&mesh, &part, &effects).await?)
 }
 
 fn text(told: &Told) -> String {

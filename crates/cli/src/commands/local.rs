@@ -2,14 +2,39 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// `baton demo`.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DemoArgs {
+    /// Another story.
+    #[command(subcommand)]
+    pub(crate) story: Option<DemoStory>,
     /// How many intents to submit.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) intents: u32,
+    /// Keep the temporary folder with the server's data and the logs.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// The stories besides the one of the crash.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DemoStory {
+    /// Upgrade an agent while work comes in: 10, 25, 50, 100 % by evidence, then the old version drains and is retired.
+    Upgrade(UpgradeArgs),
+}
+
+/// `baton demo upgrade`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpgradeArgs {
+    /// How many intents to submit a second.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rate: u32,
+    /// The new version is a bad build, which fails a fifth of its attempts: it is rolled back by the evidence.
+    #[arg(long)]
+    pub(crate) bad: bool,
     /// Keep the temporary folder with the server's data and the logs.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -22,6 +47,15 @@ pub(crate) struct DemoAgentArgs {
     pub(crate) role: String,
     /// Where its effects leave a line each.
     pub(crate) effects: PathBuf,
+    /// Its version.
+    #[arg(long, value_name = "VERSION", default_value = "1.0.0")]
+    pub(crate) version: String,
+    /// How many of a hundred of its attempts fail.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) fails: u8,
+    /// One short step for each hop.
+    #[arg(long)]
+    pub(crate) light: bool,
 }
 
 /// `baton dev`.
@@ -67,6 +101,25 @@ mod tests {
             panic!("another command")
         };
         args.projection(configured).display().to_string()
+    }
+
+    #[test]
+    fn the_first_story_needs_no_name_and_the_second_has_its_own_flags() {
+        let parsed = |line: &str| Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string());
+        let Ok(Command::Demo(args)) = parsed("baton demo --intents 5 --keep").map(|cli| cli.command) else {
+            panic!("another command")
+        };
+        assert!(args.story.is_none() && args.keep && args.intents == 5);
+        let Ok(Command::Demo(args)) = parsed("baton demo upgrade --bad --rate 20").map(|cli| cli.command) else {
+            panic!("another command")
+        };
+        let Some(DemoStory::Upgrade(upgrade)) = args.story else {
+            panic!("another story")
+        };
+        assert!(upgrade.bad && !upgrade.keep && upgrade.rate == 20);
+        for line in ["baton demo --intents 5 upgrade", "baton demo upgrade --intents 5", "baton demo upgrade --rate 0"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
     }
 
     #[test]

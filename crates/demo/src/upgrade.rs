@@ -1,0 +1,190 @@
+//! The story of an upgrade: an agent gets a new version while work comes in at a steady pace; the controllers ramp it up
+//! by evidence, or give its work back, and the ledger shows that nothing was lost and nothing changed sides.
+
+mod cast;
+mod judging;
+mod ledger;
+mod load;
+mod rollout;
+mod routed;
+mod verdict;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use baton_envelope::Margins;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::agents::Part;
+use crate::error::DemoError;
+use crate::stage::Stage;
+use crate::upgrade::cast::{Cast, Controllers};
+use crate::upgrade::ledger::Ledger;
+use crate::upgrade::rollout::Rolling;
+
+pub use verdict::{Act, Upgrade, UpgradeStep};
+
+/// The agent that is upgraded, and its versions.
+const AGENT: &str = "code";
+const FROM: &str = "1.0.0";
+const TO: &str = "2.0.0";
+/// How many of a hundred attempts of a bad version fail.
+const BAD: u8 = 20;
+/// How many intents have completed before the new version comes.
+const WARM_UP: usize = 100;
+/// How long that may take, and how long the last intents may take to end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the story is made of.
+#[derive(Debug, Clone)]
+pub struct UpgradePlan {
+    /// This program: `EXE controller` and `EXE demo-agent …` are started from it.
+    pub exe: PathBuf,
+    /// How many intents a second are submitted.
+    pub rate: u32,
+    /// The new version fails a fifth of its attempts.
+    pub bad: bool,
+    /// How long a step takes at least, in whole seconds.
+    pub hold: Duration,
+    /// What the evidence is held against.
+    pub margins: Margins,
+    /// All controllers are killed and replaced so long after the start of the rollout, and so long after that, and so on.
+    pub kills: Vec<Duration>,
+    /// For how long the load goes on when the old version is gone.
+    pub after: Duration,
+    /// Keep the folder with the server's data and the logs.
+    pub keep: bool,
+}
+
+impl UpgradePlan {
+    /// The story as `baton demo upgrade` tells it.
+    pub fn new(exe: impl Into<PathBuf>) -> Self {
+        Self {
+            exe: exe.into(),
+            rate: 50,
+            bad: false,
+            hold: Duration::from_secs(2),
+            margins: Margins::default(),
+            kills: Vec::new(),
+            after: Duration::from_secs(2),
+            keep: false,
+        }
+    }
+}
+
+/// The end of the story.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// What it came to.
+    pub verdict: Upgrade,
+    /// The folder that was kept.
+    pub folder: Option<PathBuf>,
+}
+
+/// Tells the story; `say` hears what happens.
+///
+/// # Errors
+/// When a part of it could not be started, or what it waits for does not come.
+pub async fn tell_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Result<Upgraded, DemoError> {
+    let stage = Stage::open(&plan.exe, say).await?;
+    let told = Box::pin(play(plan, &stage, say)).await;
+    let is_good = told.as_ref().is_ok_and(Upgrade::is_good);
+    let folder = stage.close(plan.keep || !is_good);
+    match told {
+        Ok(verdict) => Ok(Upgraded { verdict, folder }),
+        Err(error) => {
+            if let Some(folder) = folder {
+                say(&format!("the server's data and all logs are kept in {}", folder.display()));
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) -> Result<Upgrade, DemoError> {
+    let started = Instant::now();
+    let mut controllers = Controllers::start(stage)?;
+    let mut cast = Cast::start(stage, FROM)?;
+    stage.wait_for_routes().await?;
+    say(&format!(
+        "2 controllers and the agents research → {AGENT} → qa, all {FROM}, are up, each a process of its own"
+    ));
+    let ledger = Ledger::follow(&stage.mesh).await?;
+    let mut rolling = Rolling::new(&stage.mesh, AGENT, FROM, TO)?;
+    let mut kills = 0;
+
+    say(&format!(
+        "{} intents a second are submitted from now on, however fast they end",
+        plan.rate
+    ));
+    let (stop, stopped) = watch::channel(false);
+    let (begin, begun) = watch::channel(false);
+    let upgrade = async {
+        let upgraded = tokio::select! {
+            upgraded = upgrade(plan, &mut cast, &mut rolling, &ledger, &begin, say) => upgraded,
+            harmed = controllers.suffer(&plan.kills, begun, &mut kills, say) => harmed,
+        };
+        // Whatever became of it, the load ends.
+        stop.send_replace(true);
+        upgraded
+    };
+    let load = load::run(&stage.mesh, plan.rate, stopped, say);
+    let (sent, upgraded) = tokio::join!(load, upgrade);
+    let sent = sent?;
+    upgraded?;
+    ledger.until_over(&sent.intents, PATIENCE).await?;
+    say(&format!("the load stopped after {} intents, and all of them have ended", sent.intents.len()));
+    let seconds = started.elapsed().as_secs_f64();
+
+    let decisions = rolling.decisions().await?;
+    let run = judging::Run {
+        asked: plan.rate,
+        bad: plan.bad,
+        kills,
+        seconds,
+        from: &rolling.from,
+        to: &rolling.to,
+        agent: &rolling.agent,
+        rate: sent.rate,
+        histories: &ledger.histories(sent.intents),
+        decisions: &decisions,
+        effects: &stage.effects()?,
+    };
+    Ok(judging::judge_upgrade(&run))
+}
+
+/// What happens beside the load.
+async fn upgrade(
+    plan: &UpgradePlan,
+    cast: &mut Cast<'_>,
+    rolling: &mut Rolling<'_>,
+    ledger: &Ledger,
+    begin: &watch::Sender<bool>,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(), DemoError> {
+    ledger.until_completed(WARM_UP, PATIENCE).await?;
+    let new = Part {
+        fails: if plan.bad { BAD } else { 0 },
+        ..Part::light(AGENT, TO)
+    };
+    cast.join(&new)?;
+    rolling.until_ready().await?;
+    let flaw = match plan.bad {
+        true => format!(", a bad build: {BAD} % of its attempts fail"),
+        false => String::new(),
+    };
+    say(&format!(
+        "{AGENT} {TO} runs beside {FROM}{flaw}; it gets nothing, because no route names it"
+    ));
+    say(&format!("rollout start {AGENT} {TO} --canary 10 --steps 25,50,100 --hold {}s --auto", plan.hold.as_secs()));
+    rolling.start(plan).await?;
+    begin.send_replace(true);
+    let gone = rolling.follow(say).await?;
+    rolling.retire(&gone).await?;
+    cast.leave(&Part::light(AGENT, &gone.to_string())).await?;
+    say(&format!("{AGENT} {gone} is retired, and its worker stopped"));
+    // The load alone, without the old version.
+    tokio::time::sleep(plan.after).await;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The processes of the upgrade: two controllers, and the agents by version.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_embedded::ManagedChild;
+use tokio::sync::watch;
+
+use crate::agents::{Part, ROLES};
+use crate::error::DemoError;
+use crate::stage::Stage;
+
+/// How many controllers there are.
+const CONTROLLERS: usize = 2;
+/// How long a worker may take to stop.
+const STOP: Duration = Duration::from_secs(10);
+
+/// The processes.
+#[derive(Debug)]
+pub(super) struct Cast<'a> {
+    stage: &'a Stage,
+    agents: BTreeMap<String, ManagedChild>,
+}
+
+impl<'a> Cast<'a> {
+    /// Starts the agents, all in version `from`.
+    pub(super) fn start(stage: &'a Stage, from: &str) -> Result<Self, DemoError> {
+        let mut cast = Self {
+            stage,
+            agents: BTreeMap::new(),
+        };
+        for role in ROLES {
+            cast.join(&Part::light(role, from))?;
+        }
+        Ok(cast)
+    }
+
+    /// Starts another agent.
+    pub(super) fn join(&mut self, part: &Part) -> Result<(), DemoError> {
+        self.agents.insert(part.name(), self.stage.agent(part)?);
+        Ok(())
+    }
+
+    /// Stops an agent in an orderly way.
+    pub(super) async fn leave(&mut self, part: &Part) -> Result<(), DemoError> {
+        let Some(mut child) = self.agents.remove(&part.name()) else {
+            return Ok(());
+        };
+        let failed = |error| DemoError::io(format!("{} cannot be stopped", part.name()), error);
+        // It blocks its thread until the process is gone.
+        match tokio::task::spawn_blocking(move || child.terminate(STOP)).await {
+            Ok(stopped) => stopped.map(drop).map_err(failed),
+            Err(error) => Err(DemoError::Stuck(format!("{} cannot be stopped: {error}", part.name()))),
+        }
+    }
+}
+
+/// The controllers, and how they come to harm.
+#[derive(Debug)]
+pub(super) struct Controllers<'a> {
+    stage: &'a Stage,
+    living: Vec<ManagedChild>,
+}
+
+impl<'a> Controllers<'a> {
+    pub(super) fn start(stage: &'a Stage) -> Result<Self, DemoError> {
+        let mut controllers = Self {
+            stage,
+            living: Vec::new(),
+        };
+        controllers.replace()?;
+        Ok(controllers)
+    }
+
+    /// Kills all of them and starts others, so long after the rollout has begun, so long after that, and so on; then
+    /// waits for ever.
+    pub(super) async fn suffer(
+        &mut self,
+        after: &[Duration],
+        mut begun: watch::Receiver<bool>,
+        kills: &mut usize,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), DemoError> {
+        if begun.wait_for(|begun| *begun).await.is_err() {
+            return std::future::pending().await;
+        }
+        for wait in after {
+            tokio::time::sleep(*wait).await;
+            self.replace()?;
+            *kills += 1;
+            say(&format!(
+                "all {CONTROLLERS} controllers killed with SIGKILL, as many new ones started"
+            ));
+        }
+        std::future::pending().await
+    }
+
+    fn replace(&mut self) -> Result<(), DemoError> {
+        for old in &mut self.living {
+            old.kill()
+                .map_err(|error| DemoError::io("a controller cannot be killed", error))?;
+        }
+        self.living.clear();
+        for n in 1..=CONTROLLERS {
+            self.living.push(self.stage.controller(&format!("controller-{n}"))?);
+        }
+        Ok(())
+    }
+}
