@@ -95,7 +95,10 @@ pub async fn tell_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Re
         Ok(verdict) => Ok(Upgraded { verdict, folder }),
         Err(error) => {
             if let Some(folder) = folder {
-                say(&format!("the server's data and all logs are kept in {}", folder.display()));
+                say(&format!(
+                    "the server's data and all logs are kept in {}",
+                    folder.display()
+                ));
             }
             Err(error)
         }
@@ -134,7 +137,10 @@ async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) ->
     let sent = sent?;
     upgraded?;
     ledger.until_over(&sent.intents, PATIENCE).await?;
-    say(&format!("the load stopped after {} intents, and all of them have ended", sent.intents.len()));
+    say(&format!(
+        "the load stopped after {} intents, and all of them have ended",
+        sent.intents.len()
+    ));
     let seconds = started.elapsed().as_secs_f64();
 
     let decisions = rolling.decisions().await?;
@@ -177,7 +183,10 @@ async fn upgrade(
     say(&format!(
         "{AGENT} {TO} runs beside {FROM}{flaw}; it gets nothing, because no route names it"
     ));
-    say(&format!("rollout start {AGENT} {TO} --canary 10 --steps 25,50,100 --hold {}s --auto", plan.hold.as_secs()));
+    say(&format!(
+        "rollout start {AGENT} {TO} --canary 10 --steps 25,50,100 --hold {}s --auto",
+        plan.hold.as_secs()
+    ));
     rolling.start(plan).await?;
     begin.send_replace(true);
     let gone = rolling.follow(say).await?;

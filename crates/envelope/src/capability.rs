@@ -88,9 +88,9 @@ fn consider(
     let (version, chosen) = match choose(route, asked) {
         Ok(choice) => (choice.version.clone(), Ok(choice)),
         Err(refused) => match &refused {
-            Unroutable::Kind { version, .. } | Unroutable::ClosedPin { version, .. } => {
-                (version.clone(), Err(refused.to_string()))
-            }
+            Unroutable::Kind { version, .. }
+            | Unroutable::ClosedPin { version, .. }
+            | Unroutable::UnknownPin { version, .. } => (version.clone(), Err(refused.to_string())),
         },
     };
     let known = load(agent, &version);

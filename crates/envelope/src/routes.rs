@@ -97,6 +97,8 @@ wire_object! {
         req by: String,
         /// When.
         req at: Timestamp,
+        /// The version that it is about.
+        opt version: AgentVersion,
         /// Why, in words.
         opt reason: String,
         /// The numbers that it rests on.

@@ -102,6 +102,16 @@ pub enum Unroutable {
         /// What it takes.
         takes: Vec<String>,
     },
+    /// The intent is held to a version that nobody has heard of.
+    #[error("the intent is pinned to version {version} of agent \"{agent}\", which nobody has heard of (known: {})", known.join(", "))]
+    UnknownPin {
+        /// The agent.
+        agent: AgentName,
+        /// The version.
+        version: AgentVersion,
+        /// The versions that are known.
+        known: Vec<String>,
+    },
     /// The intent is held to a version that takes no work any more.
     #[error("the intent is pinned to version {version} of agent \"{agent}\", which is {state}")]
     ClosedPin {
@@ -137,6 +147,14 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
                 agent: agent.clone(),
                 version: pinned.clone(),
                 state,
+            });
+        }
+        // A route of a 1.0 controller knows of its active version only.
+        if !route.versions.is_empty() && route.state(pinned).is_none() {
+            return Err(Unroutable::UnknownPin {
+                agent: agent.clone(),
+                version: pinned.clone(),
+                known: route.versions.keys().map(ToString::to_string).collect(),
             });
         }
         return chosen(pinned, Why::Pinned);

@@ -117,7 +117,11 @@ mod tests {
             panic!("another story")
         };
         assert!(upgrade.bad && !upgrade.keep && upgrade.rate == 20);
-        for line in ["baton demo --intents 5 upgrade", "baton demo upgrade --intents 5", "baton demo upgrade --rate 0"] {
+        for line in [
+            "baton demo --intents 5 upgrade",
+            "baton demo upgrade --intents 5",
+            "baton demo upgrade --rate 0",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

@@ -17,7 +17,13 @@ impl From<Error> for CliError {
                 .hint("start `baton controller` (or `baton dev`), which makes it, or pass another --namespace");
         }
         let (kind, hints) = explain(&error);
+        let code = match &error {
+            Error::Control(refused) => Some(refused.code.clone()),
+            Error::Decision(refused) => Some(refused.code.to_owned()),
+            _ => None,
+        };
         Self {
+            code,
             hints,
             ..Self::new(kind, Any::new(error))
         }
@@ -70,7 +76,7 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
         ),
         Error::NoIntent(_) => (
             Kind::NotFound,
-            "`baton intents list` shows the intents of this namespace".to_owned(),
+            "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake until then".to_owned(),
         ),
         Error::WrongStatus { intent, .. } => (
             Kind::Refused,

@@ -106,9 +106,17 @@ pub(super) async fn set_pinning(office: &Office, asked: PinningRequest) -> Resul
 
 /// Takes a version out of service, when nothing open names it up to the end of the ledger.
 pub(super) async fn retire(office: &Office, asked: VersionAct) -> Result<Route, Error> {
-    let VersionAct { agent, version, by } = asked;
+    let VersionAct {
+        agent,
+        version,
+        by,
+        reason,
+    } = asked;
     let route = office.route(&agent).await?;
-    let act = Act::new(by, office.mesh.now());
+    let act = Act {
+        reason,
+        ..Act::new(by, office.mesh.now())
+    };
     // What the route alone forbids is said first: it is the better reason.
     let dry = rollout::retire(&route, &version, &act);
     if let Err(refused) = &dry
@@ -152,7 +160,10 @@ async fn change(
     asked: VersionAct,
     decide: impl Fn(&Route, &AgentVersion, &Act) -> Result<Route, Refused> + Send + Sync,
 ) -> Result<Route, Error> {
-    let act = Act::new(asked.by, office.mesh.now());
+    let act = Act {
+        reason: asked.reason.clone(),
+        ..Act::new(asked.by.clone(), office.mesh.now())
+    };
     let route = office
         .decide(&asked.agent, |present| decide(present, &asked.version, &act).map(Some))
         .await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::rollout::Refused;
-use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route, choose};
+use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route, Unroutable, choose};
 use baton_jetstream::Error;
 use baton_jetstream::control::{Candidate, ExplainRequest, ExplainView};
 
@@ -69,6 +69,9 @@ async fn by_name(office: &Office, agent: &AgentName, about: &Circumstances) -> R
     for (version, entry) in &route.versions {
         let (able, reason) = match &chosen {
             Ok(choice) if choice.version == *version => (true, choice.why.to_string()),
+            Err(Unroutable::Kind { .. }) if route.active == *version => {
+                (false, "it is active, and does not take this kind".to_owned())
+            }
             Ok(_) | Err(_) => (false, why_not(&route, version, &entry.state.to_string())),
         };
         candidates.push(Candidate {

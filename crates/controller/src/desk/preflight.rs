@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use baton_envelope::{AgentName, AgentVersion, Declaration, Route, VersionEntry, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Declaration, ProtocolRange, Route, VersionEntry, VersionState};
 use baton_jetstream::Error;
 use baton_jetstream::control::{Check, PlanRequest, PlanView};
 
@@ -18,7 +18,7 @@ pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView
     let mut checks = vec![
         state(&route, &version),
         live(&agent, &version, &workers),
-        protocol(office, &route, &version, &new).await?,
+        protocol(office, &route, &version, &old, &new).await?,
         kept("capabilities", &route.active, &old.capabilities, &new.capabilities),
         kept("channels", &route.active, &old.channels, &new.channels),
         kinds(office, &route, &new).await?,
@@ -93,11 +93,20 @@ fn live(agent: &AgentName, version: &AgentVersion, workers: &[Declaration]) -> C
             format!("start one: baton worker --agent {agent} --version {version} --exec 'CMD…'"),
         );
     }
-    passed("workers", format!("{} live, {slots} hops at a time", workers.len()))
+    passed(
+        "workers",
+        format!("{} alive, for {slots} hops at a time", workers.len()),
+    )
 }
 
 /// Whatever lives may hand work to it, or get work from it: both must have a form of the envelope in common.
-async fn protocol(office: &Office, route: &Route, version: &AgentVersion, new: &VersionEntry) -> Result<Check, Error> {
+async fn protocol(
+    office: &Office,
+    route: &Route,
+    version: &AgentVersion,
+    old: &VersionEntry,
+    new: &VersionEntry,
+) -> Result<Check, Error> {
     let mut seen = 0;
     let mut strangers = Vec::new();
     for other in office.mesh.all_routes().await? {
@@ -107,15 +116,17 @@ async fn protocol(office: &Office, route: &Route, version: &AgentVersion, new: &
                 continue;
             }
             seen += 1;
-            let both_ways = new.protocol.newest_common(entry.protocol).is_some()
-                && entry.protocol.newest_common(new.protocol).is_some();
-            if !both_ways {
+            let overlaps = |range: ProtocolRange| {
+                range.newest_common(entry.protocol).is_some() && entry.protocol.newest_common(range).is_some()
+            };
+            // What the active version could not talk to either is no neighbour of this agent.
+            if overlaps(old.protocol) && !overlaps(new.protocol) {
                 strangers.push(format!("{}@{neighbour} reads {}", other.agent, entry.protocol));
             }
         }
     }
     if strangers.is_empty() {
-        let detail = format!("{} overlaps with all {seen} live versions of agents", new.protocol);
+        let detail = format!("{} fits the {seen} other live versions in the mesh", new.protocol);
         return Ok(passed("protocol", detail));
     }
     Ok(failed(
@@ -131,8 +142,11 @@ fn kept(what: &str, active: &AgentVersion, old: &[String], new: &[String]) -> Ch
         .filter(|one| !new.contains(one))
         .map(String::as_str)
         .collect();
+    if old.is_empty() {
+        return passed(what, format!("{active} declares none"));
+    }
     if missing.is_empty() {
-        return passed(what, format!("it keeps the {} of {active}", old.len()));
+        return passed(what, format!("it keeps all {} of {active}", old.len()));
     }
     failed(
         what,
@@ -151,7 +165,10 @@ async fn kinds(office: &Office, route: &Route, new: &VersionEntry) -> Result<Che
     if missing.is_empty() {
         return Ok(passed(
             "kinds",
-            format!("it takes all {} kinds that are open", queued.len()),
+            match queued.len() {
+                0 => "no open work names a kind".to_owned(),
+                count => format!("it takes all {count} kinds of which there is open work"),
+            },
         ));
     }
     Ok(failed(
@@ -163,6 +180,13 @@ async fn kinds(office: &Office, route: &Route, new: &VersionEntry) -> Result<Che
 
 fn replayed(view: &baton_jetstream::control::ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
     let detail = format!("{} hops replayed, {} came to the same", view.replayed, view.same);
+    if let Some(refused) = &view.refused {
+        return failed(
+            "replay",
+            format!("its worker does not replay: {refused}"),
+            "leave --replay out",
+        );
+    }
     if view.differences.is_empty() {
         return passed("replay", detail);
     }

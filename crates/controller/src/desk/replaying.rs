@@ -42,6 +42,10 @@ pub(super) async fn replay(
             steps: done.steps.clone(),
         };
         let answer = office.mesh.replay(agent, version, &request).await?;
+        if answer.outcome == "refused" {
+            view.refused = answer.message;
+            break;
+        }
         let differences = compare(&intent, hop, &done.commit, &answer);
         view.replayed += 1;
         view.same += u32::from(differences.is_empty());
@@ -110,7 +114,12 @@ fn compare(intent: &IntentId, hop: u32, commit: &Record, answer: &ReplayAnswer) 
     if answer.to != to && !by_capability {
         differ("to", to.unwrap_or_default(), answer.to.clone().unwrap_or_default());
     }
-    let (old, new) = (value.unwrap_or_default(), answer.payload.clone().unwrap_or_default());
+    let answered = if outcome == "complete" {
+        &answer.result
+    } else {
+        &answer.payload
+    };
+    let (old, new) = (value.unwrap_or_default(), answered.clone().unwrap_or_default());
     if !old.same_meaning(&new) {
         let what = if outcome == "complete" { "result" } else { "payload" };
         differ(what, old.get().to_owned(), new.get().to_owned());

@@ -78,7 +78,11 @@ pub(super) async fn abort(office: &Office, asked: RolloutAct) -> Result<StatusVi
 }
 
 pub(super) async fn rollback(office: &Office, asked: RollbackRequest) -> Result<StatusView, Error> {
-    let act = with_numbers(office, &asked.agent, Act::new(asked.by, office.mesh.now())).await;
+    let act = Act {
+        reason: asked.reason,
+        ..Act::new(asked.by, office.mesh.now())
+    };
+    let act = with_numbers(office, &asked.agent, act).await;
     let after = office
         .decide(&asked.agent, |present| {
             rollout::rollback(present, asked.to.as_ref(), &act).map(Some)
@@ -125,6 +129,7 @@ async fn steer(
 ) -> Result<StatusView, Error> {
     let act = Act {
         take_over: asked.take_over,
+        reason: asked.reason,
         ..with_numbers(office, &asked.agent, Act::new(asked.by, office.mesh.now())).await
     };
     let after = office

@@ -42,7 +42,9 @@ pub(super) fn judge_upgrade(run: &Run<'_>) -> Upgrade {
     let sides: Vec<Side> = hops.routed.iter().map(|hop| side(&rules, hop)).collect();
     let count = |wanted| sides.iter().filter(|side| **side == wanted).count();
     let acts = acts(&decided);
-    let end = acts.iter().find(|act| ["promoted", "rolled_back"].contains(&&*act.what));
+    let end = acts
+        .iter()
+        .find(|act| ["promoted", "rolled_back"].contains(&&*act.what));
     let drained = acts.iter().find(|act| act.what == "drained");
     let mut upgrade = Upgrade {
         problems: Vec::new(),
@@ -108,7 +110,12 @@ fn steps(run: &Run<'_>, decided: &[&Route], hops: &Hops) -> Vec<UpgradeStep> {
             share: share(route),
             seconds: until.map(|until| until.since(route.updated_at).as_secs_f64()),
             routed: hops.routed.iter().filter(within).count(),
-            to_new: hops.routed.iter().filter(within).filter(|hop| hop.version == *run.to).count(),
+            to_new: hops
+                .routed
+                .iter()
+                .filter(within)
+                .filter(|hop| hop.version == *run.to)
+                .count(),
             attempts: seen.as_ref().map(|seen| seen.to_in_step.hops),
             failed: seen.as_ref().map(|seen| seen.to_in_step.failed()),
         });
@@ -125,7 +132,10 @@ fn problems(run: &Run<'_>, upgrade: &Upgrade, decided: &[&Route]) -> Vec<String>
         (upgrade.repeated_steps, "recorded steps ran again"),
         (upgrade.illegal_records, "records may not stand where they stand"),
         (upgrade.moved, "hops were given to another version"),
-        (upgrade.foreign, "records are by a version that the hop was not routed to"),
+        (
+            upgrade.foreign,
+            "records are by a version that the hop was not routed to",
+        ),
         (upgrade.wrong_side, "chains went to the other side of the canary"),
     ] {
         if count > 0 {
@@ -152,9 +162,15 @@ fn problems(run: &Run<'_>, upgrade: &Upgrade, decided: &[&Route]) -> Vec<String>
         ],
         true => &[("started", 10), ("rolled_back", 0), ("drained", 0), ("retired", 0)],
     };
-    let made: Vec<(&str, u8)> = upgrade.decisions.iter().map(|act| (act.what.as_str(), act.share)).collect();
+    let made: Vec<(&str, u8)> = upgrade
+        .decisions
+        .iter()
+        .map(|act| (act.what.as_str(), act.share))
+        .collect();
     if made != expected {
-        problems.push(format!("the decisions were {made:?}, and should have been {expected:?}"));
+        problems.push(format!(
+            "the decisions were {made:?}, and should have been {expected:?}"
+        ));
     }
     let rolled_back = decided
         .iter()
@@ -162,7 +178,10 @@ fn problems(run: &Run<'_>, upgrade: &Upgrade, decided: &[&Route]) -> Vec<String>
         .find(|decision| decision.what == "rolled_back");
     let seen = rolled_back.and_then(|decision| evidence(decision.numbers.as_ref()));
     if let Some(seen) = seen.filter(|seen| seen.to.hops >= NOTICED) {
-        problems.push(format!("{} was rolled back only after {} attempts", run.to, seen.to.hops));
+        problems.push(format!(
+            "{} was rolled back only after {} attempts",
+            run.to, seen.to.hops
+        ));
     }
     problems
 }

@@ -43,7 +43,8 @@ impl Ledger {
     /// Waits until so many intents have completed.
     pub(super) async fn until_completed(&self, count: usize, max: Duration) -> Result<(), DemoError> {
         let completed = |seen: &Histories| {
-            let is_completed = |history: &&Vec<Head>| present(history).is_some_and(|status| *status == Status::Completed);
+            let is_completed =
+                |history: &&Vec<Head>| present(history).is_some_and(|status| *status == Status::Completed);
             match seen.values().filter(is_completed).count() {
                 done if done >= count => Ok(()),
                 done => Err(format!("only {done} of {count} intents completed")),

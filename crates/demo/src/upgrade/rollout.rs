@@ -115,6 +115,7 @@ impl<'a> Rolling<'a> {
             agent: self.agent.clone(),
             version: version.clone(),
             by: BY.to_owned(),
+            reason: None,
         };
         loop {
             let asked = self.mesh.control::<_, Route>(verb::RETIRE, &act);
@@ -173,12 +174,19 @@ impl<'a> Rolling<'a> {
                     names.join(", ")
                 )
             }
-            "advanced" => format!("{} % go to {to}: {reason}{}", share(route), latency(decision.numbers.as_ref())),
+            "advanced" => format!(
+                "{} % go to {to}: {reason}{}",
+                share(route),
+                latency(decision.numbers.as_ref())
+            ),
             "promoted" => format!(
                 "100 % go to {to}: {reason}{}; {from} gets nothing new, and drains",
                 latency(decision.numbers.as_ref())
             ),
-            "rolled_back" => format!("rolled back to {}: {reason}; {to} gets nothing new, and drains", route.active),
+            "rolled_back" => format!(
+                "rolled back to {}: {reason}; {to} gets nothing new, and drains",
+                route.active
+            ),
             "drained" => format!("drained: {reason}"),
             "retired" | "declared" => return None,
             other => format!("{other}: {reason}"),

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{
-    AgentName, AgentVersion, Event, IntentId, Route, Timestamp, Role, canary_bucket,
-};
+use baton_envelope::{AgentName, AgentVersion, Event, IntentId, Role, Route, Timestamp, canary_bucket};
 use baton_jetstream::Head;
 
 /// How long after a decision a worker may still route by the revision before it: until its watch has told it.

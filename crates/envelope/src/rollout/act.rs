@@ -1,7 +1,7 @@
 //! Decisions on a route: each takes one revision and gives the next, or says why not.
 
 use crate::json::Json;
-use crate::names::AgentVersion;
+use crate::names::{AgentName, AgentVersion};
 use crate::pinning::Pinning;
 use crate::rollout::{Margins, Phase, Rollout};
 use crate::routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
@@ -92,7 +92,7 @@ pub fn declare(route: Option<&Route>, declared: &Declaration, act: &Act) -> Opti
     let Some(route) = route else {
         let mut first = Route::first(declared.agent.clone(), version.clone(), act.at, &*act.by);
         describe(first.versions.entry(version.clone()).or_default(), declared);
-        return Some(decided(first, "declared", act));
+        return Some(decided(first, "declared", Some(version), act));
     };
     let mut next = route.clone();
     let is_new = !route.versions.contains_key(version);
@@ -110,7 +110,7 @@ pub fn declare(route: Option<&Route>, declared: &Declaration, act: &Act) -> Opti
     if next.versions == route.versions {
         return None;
     }
-    Some(decided(next, "declared", act))
+    Some(decided(next, "declared", Some(version), act))
 }
 
 fn describe(entry: &mut VersionEntry, declared: &Declaration) {
@@ -124,7 +124,7 @@ fn describe(entry: &mut VersionEntry, declared: &Declaration) {
 pub fn silent(route: &Route, version: &AgentVersion, act: &Act) -> Option<Route> {
     let mut next = route.clone();
     happen(&mut next, version, VersionEvent::Silent, act).ok()?;
-    Some(decided(next, "silent", act))
+    Some(decided(next, "silent", Some(version), act))
 }
 
 /// Starts a rollout.
@@ -179,7 +179,7 @@ pub fn start(route: &Route, plan: StartPlan, act: &Act) -> Result<Route, Refused
         percent: first,
         extra: Extra::new(),
     });
-    Ok(decided(next, "started", act))
+    Ok(decided(next, "started", Some(version), act))
 }
 
 /// Takes the next step of the rollout; after the last one the new version is active. With `to_end` all steps at once.
@@ -202,7 +202,7 @@ pub fn advance(route: &Route, to_end: bool, act: &Act) -> Result<Route, Refused>
             extra: Extra::new(),
         });
     }
-    Ok(decided(next, "advanced", act))
+    Ok(decided(next, "advanced", Some(&rollout.to), act))
 }
 
 /// Keeps the rollout where it is until it is resumed.
@@ -210,8 +210,8 @@ pub fn advance(route: &Route, to_end: bool, act: &Act) -> Result<Route, Refused>
 /// # Errors
 /// When no rollout is under way, or another person's is.
 pub fn pause(route: &Route, act: &Act) -> Result<Route, Refused> {
-    running(route, act)?;
-    Ok(decided(with_phase(route, Phase::Paused), "paused", act))
+    let to = &running(route, act)?.to;
+    Ok(decided(with_phase(route, Phase::Paused), "paused", Some(to), act))
 }
 
 /// Lets a paused rollout go on; its step begins anew.
@@ -219,12 +219,12 @@ pub fn pause(route: &Route, act: &Act) -> Result<Route, Refused> {
 /// # Errors
 /// When no rollout is under way, or another person's is.
 pub fn resume(route: &Route, act: &Act) -> Result<Route, Refused> {
-    running(route, act)?;
+    let to = &running(route, act)?.to;
     let mut next = with_phase(route, Phase::Ramping);
     if let Some(rollout) = &mut next.rollout {
         rollout.step_since = act.at;
     }
-    Ok(decided(next, "resumed", act))
+    Ok(decided(next, "resumed", Some(to), act))
 }
 
 /// Ends the rollout: the old version keeps the new work, what the new one has it finishes.
@@ -232,11 +232,11 @@ pub fn resume(route: &Route, act: &Act) -> Result<Route, Refused> {
 /// # Errors
 /// When no rollout is under way, or another person's is.
 pub fn abort(route: &Route, act: &Act) -> Result<Route, Refused> {
-    running(route, act)?;
+    let to = &running(route, act)?.to;
     let mut next = with_phase(route, Phase::Aborted);
     end_canary(&mut next, act)?;
     end_rollout(&mut next, Phase::Aborted, act);
-    Ok(decided(next, "aborted", act))
+    Ok(decided(next, "aborted", Some(to), act))
 }
 
 /// Gives the new work back to an older version: the one that the rollout began with, or the one before. Anyone may.
@@ -247,6 +247,14 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
     let target = match (to, route.running()) {
         (Some(version), _) => version.clone(),
         (None, Some(rollout)) => rollout.from.clone(),
+        // Asked once more, it would go on to an older one, or back to the bad one.
+        (None, None) if route.decision.as_ref().is_some_and(|last| last.what == "rolled_back") => {
+            return Err(Refused::new(
+                "ALREADY_ROLLED_BACK",
+                format!("{} was rolled back to {} already", route.agent, route.active),
+                "name a version with --to to go to another one",
+            ));
+        }
         (None, None) => route.previous.clone().ok_or_else(|| {
             Refused::new(
                 "NOTHING_BEFORE",
@@ -268,8 +276,12 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
         happen(&mut next, &target, VersionEvent::Revived, act)?;
     }
     make_active(&mut next, &target, act)?;
+    // One that was over is undone too, when it is its version that loses the new work.
+    if next.rollout.as_ref().is_some_and(|rollout| rollout.to == route.active) {
+        finish(&mut next, Phase::RolledBack, act);
+    }
     end_rollout(&mut next, Phase::RolledBack, act);
-    Ok(decided(next, "rolled_back", act))
+    Ok(decided(next, "rolled_back", Some(&target), act))
 }
 
 /// Gives all new work to a version at once, without a rollout.
@@ -294,7 +306,7 @@ pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Rout
         happen(&mut next, version, VersionEvent::Revived, act)?;
     }
     make_active(&mut next, version, act)?;
-    Ok(decided(next, "set", act))
+    Ok(decided(next, "set", Some(version), act))
 }
 
 /// Sets how intents of this agent keep to versions that say nothing of it; `None` when that is so already.
@@ -306,7 +318,7 @@ pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route>
         pinning: pinning.clone(),
         ..route.clone()
     };
-    Some(decided(next, "pinning", act))
+    Some(decided(next, "pinning", None, act))
 }
 
 /// Nothing open names the version any more.
@@ -320,7 +332,7 @@ pub fn drained(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route
     if next.rollout.as_ref().is_some_and(done) {
         finish(&mut next, Phase::Done, act);
     }
-    Ok(decided(next, "drained", act))
+    Ok(decided(next, "drained", Some(version), act))
 }
 
 /// Takes a version out of service. The caller has made sure that nothing open names it.
@@ -342,7 +354,7 @@ pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route,
     }
     let mut next = route.clone();
     happen(&mut next, version, VersionEvent::Retired, act)?;
-    Ok(decided(next, "retired", act))
+    Ok(decided(next, "retired", Some(version), act))
 }
 
 /// Sets a version aside as a bad build: nothing new comes to it. When it is active, the version before it takes the new
@@ -372,7 +384,7 @@ pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Ro
         }
     }
     happen(&mut next, version, VersionEvent::Quarantined, act)?;
-    Ok(decided(next, "quarantined", act))
+    Ok(decided(next, "quarantined", Some(version), act))
 }
 
 /// Lifts a quarantine: what is open on the version goes on; new work comes to it only if it is still the active one.
@@ -386,7 +398,7 @@ pub fn lift(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, R
     if next.active == *version {
         happen(&mut next, version, VersionEvent::Activated, act)?;
     }
-    Ok(decided(next, "lifted", act))
+    Ok(decided(next, "lifted", Some(version), act))
 }
 
 // --- what the decisions share -----------------------------------------------------------------------------------
@@ -401,7 +413,7 @@ fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
         rollout.step_since = act.at;
         rollout.phase = Phase::Draining;
     }
-    Ok(decided(next, what, act))
+    Ok(decided(next, what, Some(&to), act))
 }
 
 /// Makes a version the active one; the one that was, and a canary that is another, drain.
@@ -517,20 +529,9 @@ fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
 fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &Act) -> Result<(), Refused> {
     let agent = next.agent.clone();
     let state = next.state(version).unwrap_or_default();
-    let after = state.next(event).map_err(|illegal| {
-        let fix = match (&state, event) {
-            (VersionState::Declared, VersionEvent::CanaryStarted) => {
-                "it has no live worker: start one, then try again".to_owned()
-            }
-            (VersionState::Quarantined, _) => {
-                format!("lift it first: baton agents quarantine {agent} {version} --lift")
-            }
-            (VersionState::Draining, VersionEvent::Retired) => {
-                format!("wait until it is drained, or move its work: baton rollout status {agent}")
-            }
-            (_, _) => format!("see baton agents describe {agent}"),
-        };
-        Refused::new("WRONG_STATE", format!("{agent}@{version}: {illegal}"), fix)
+    let after = state.next(event).map_err(|_| {
+        let (problem, fix) = why_not(&agent, version, &state, event);
+        Refused::new("WRONG_STATE", format!("{agent}@{version} is {state}: {problem}"), fix)
     })?;
     let entry = next.versions.entry(version.clone()).or_default();
     entry.state = after;
@@ -539,13 +540,46 @@ fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &A
     Ok(())
 }
 
-fn decided(mut route: Route, what: &str, act: &Act) -> Route {
+/// Why an event may not happen to a version, and what to do.
+fn why_not(
+    agent: &AgentName,
+    version: &AgentVersion,
+    state: &VersionState,
+    event: VersionEvent,
+) -> (&'static str, String) {
+    let problem = match event {
+        VersionEvent::CanaryStarted if *state == VersionState::Declared => "it has no live worker",
+        VersionEvent::CanaryStarted | VersionEvent::Activated => "it may not take new work",
+        VersionEvent::Retired if *state == VersionState::Retired => "nothing is left to do",
+        VersionEvent::Retired => "it cannot be retired yet",
+        VersionEvent::Quarantined => "it cannot be set aside",
+        VersionEvent::Lifted => "there is no quarantine to lift",
+        VersionEvent::Emptied => "it does not drain",
+        VersionEvent::Heard | VersionEvent::Silent | VersionEvent::Superseded | VersionEvent::Revived => {
+            "that may not happen to it"
+        }
+    };
+    let fix = match (state, event) {
+        (VersionState::Declared, VersionEvent::CanaryStarted) => "start a worker of it, then try again".to_owned(),
+        (VersionState::Quarantined, VersionEvent::CanaryStarted | VersionEvent::Activated) => {
+            format!("lift it first: baton agents quarantine {agent} {version} --lift")
+        }
+        (VersionState::Draining, VersionEvent::Retired) => {
+            format!("wait until it is drained, or move its work: baton rollout status {agent}")
+        }
+        (_, _) => format!("see baton agents describe {agent}"),
+    };
+    (problem, fix)
+}
+
+fn decided(mut route: Route, what: &str, version: Option<&AgentVersion>, act: &Act) -> Route {
     route.updated_at = act.at;
     route.updated_by.clone_from(&act.by);
     route.decision = Some(Decision {
         what: what.to_owned(),
         by: act.by.clone(),
         at: act.at,
+        version: version.cloned(),
         reason: act.reason.clone(),
         numbers: act.numbers.clone(),
         extra: Extra::new(),

@@ -328,6 +328,7 @@ pub(crate) fn full_route() -> Route {
             what: "started".to_owned(),
             by: "alice@host".to_owned(),
             at: NOW,
+            version: Some(version("2.0.0")),
             reason: Some("a new build".to_owned()),
             numbers: Some(json("{\"hops\":1}")),
             extra: Extra::new(),

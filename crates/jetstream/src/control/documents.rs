@@ -26,6 +26,9 @@ pub struct VersionAct {
     pub version: AgentVersion,
     /// Who asks.
     pub by: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Asks for the checks of a rollout, without doing anything.
@@ -80,6 +83,9 @@ pub struct RolloutAct {
     /// Do it although somebody else owns the rollout.
     #[serde(default)]
     pub take_over: bool,
+    /// Why, in words.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// For promote: all steps at once.
     #[serde(default)]
     pub to_end: bool,
@@ -95,6 +101,9 @@ pub struct RollbackRequest {
     pub to: Option<AgentVersion>,
     /// Who asks.
     pub by: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Moves open work from one version to another.
@@ -278,6 +287,9 @@ pub struct ReplayView {
     pub replayed: u32,
     /// How many came to the same.
     pub same: u32,
+    /// Why the new version's worker does not replay, where it does not.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// What differs.
     pub differences: Vec<Difference>,
 }

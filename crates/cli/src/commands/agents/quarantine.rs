@@ -18,16 +18,25 @@ pub(crate) struct QuarantineArgs {
     /// Lift the quarantine: what is open there goes on.
     #[arg(long)]
     lift: bool,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// Quarantines it, or lifts that.
 pub(crate) async fn run(args: QuarantineArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let QuarantineArgs { agent, version, lift } = args;
+    let QuarantineArgs {
+        agent,
+        version,
+        lift,
+        reason,
+    } = args;
     let act = VersionAct {
         agent,
         version,
         by: who::person(),
+        reason,
     };
     let verb = if lift { verb::LIFT } else { verb::QUARANTINE };
     let route: Route = mesh.control(verb, &act).await?;
@@ -64,6 +73,7 @@ mod tests {
             agent: "code".parse().expect("name"),
             version: "2.0.0".parse().expect("version"),
             by: "ada@host".to_owned(),
+            reason: None,
         };
         let said = notes(&act, false, &route()).join("\n");
         assert!(said.contains("code@2.0.0 is paused"), "{said}");

@@ -15,6 +15,9 @@ pub(crate) struct RetireArgs {
     agent: AgentName,
     /// The version.
     version: AgentVersion,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// Retires it.
@@ -24,8 +27,11 @@ pub(crate) async fn run(args: RetireArgs, app: &App) -> Result<(), CliError> {
         agent: args.agent,
         version: args.version,
         by: who::person(),
+        reason: args.reason,
     };
     let route: Route = mesh.control(verb::RETIRE, &act).await?;
     app.output
-        .show(&route, || format!("{}@{} is retired", act.agent, act.version))
+        .show(&route, || format!("{}@{} is retired", act.agent, act.version))?;
+    app.output.note("its workers may be stopped");
+    Ok(())
 }

@@ -29,7 +29,10 @@ pub(super) async fn run(args: UpgradeArgs, exe: PathBuf, output: &Output) -> Res
     if told.verdict.is_good() {
         return Ok(());
     }
-    let message = format!("the upgrade did not go as it should: {}", told.verdict.problems.join("; "));
+    let message = format!(
+        "the upgrade did not go as it should: {}",
+        told.verdict.problems.join("; ")
+    );
     Err(CliError::say(Kind::Failed, message).hint("the server's data and all logs were kept in the folder above"))
 }
 
@@ -38,7 +41,14 @@ fn text(verdict: &Upgrade) -> String {
 }
 
 fn steps(verdict: &Upgrade) -> Table {
-    let mut table = Table::new(&["SHARE ASKED", "SHARE SEEN", "CHAINS", "ATTEMPTS SEEN", "FAILED", "SECONDS"]);
+    let mut table = Table::new(&[
+        "SHARE ASKED",
+        "SHARE SEEN",
+        "CHAINS",
+        "ATTEMPTS SEEN",
+        "FAILED",
+        "SECONDS",
+    ]);
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     for step in &verdict.steps {
         table.row([
@@ -73,7 +83,9 @@ fn summary(verdict: &Upgrade) -> Table {
     ] {
         table.row([name.to_owned(), count.to_string()]);
     }
-    let drained = verdict.drained_after.map_or_else(|| "-".to_owned(), |after| format!("{after:.1}"));
+    let drained = verdict
+        .drained_after
+        .map_or_else(|| "-".to_owned(), |after| format!("{after:.1}"));
     table.row(["seconds until the version that left was drained".to_owned(), drained]);
     table.row(["seconds in all".to_owned(), format!("{:.1}", verdict.seconds)]);
     table

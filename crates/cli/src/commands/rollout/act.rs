@@ -16,6 +16,9 @@ pub(crate) struct ActArgs {
     /// Do it although somebody else owns the rollout.
     #[arg(long)]
     take_over: bool,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// `baton rollout promote`.
@@ -44,6 +47,7 @@ async fn ask(verb: &str, args: ActArgs, to_end: bool, app: &App) -> Result<(), C
         agent: args.agent,
         by: who::person(),
         take_over: args.take_over,
+        reason: args.reason,
         to_end,
     };
     let status: StatusView = mesh.control(verb, &act).await?;

@@ -9,8 +9,8 @@ use crate::error::CliError;
 use crate::output::Table;
 use crate::view;
 
-/// How much of the numbers fits into the last column; all of them are in the JSON.
-const NUMBERS: usize = 60;
+/// How much of a reason fits into the last column; all of it, and the numbers, are in the JSON.
+const REASON: usize = 100;
 
 /// `baton rollout history`.
 #[derive(Debug, Clone, Args)]
@@ -40,25 +40,24 @@ fn text(history: &HistoryView) -> String {
     if history.decisions.is_empty() {
         return String::new();
     }
-    let mut table = Table::new(&["REVISION", "AT", "WHAT", "ACTIVE", "CANARY", "BY", "REASON", "NUMBERS"]);
+    let mut table = Table::new(&["REVISION", "AT", "WHAT", "VERSION", "ACTIVE", "CANARY", "BY", "REASON"]);
     for one in &history.decisions {
         let (decision, canary) = (&one.decision, one.canary.as_ref());
         table.row([
             one.revision.to_string(),
             decision.at.to_string(),
             decision.what.clone(),
+            decision
+                .version
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
             one.active.to_string(),
             canary.map_or_else(
                 || "-".to_owned(),
                 |canary| format!("{} {}", canary.version, canary.percent),
             ),
             decision.by.clone(),
-            decision.reason.clone().unwrap_or_default(),
-            decision
-                .numbers
-                .as_ref()
-                .map(|numbers| view::one_line(numbers.get(), NUMBERS))
-                .unwrap_or_default(),
+            view::one_line(&decision.reason.clone().unwrap_or_default(), REASON),
         ]);
     }
     table.render()
@@ -69,8 +68,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_decision_has_its_line_and_its_numbers_are_cut() {
-        let long: Vec<u32> = (100..150).collect();
+    fn each_decision_has_its_line_and_a_long_reason_is_cut() {
+        let long = format!("more failures {}", "x".repeat(100));
         let history: HistoryView = serde_json::from_value(serde_json::json!({
             "agent": "code",
             "decisions": [
@@ -78,7 +77,7 @@ mod tests {
                  "decision": {"what": "started", "by": "ada@host", "at": "2026-11-21T05:00:00Z"}},
                 {"revision": 9, "active": "1.4.0", "canary": null,
                  "decision": {"what": "rolled_back", "by": "controller", "at": "2026-11-21T05:01:00Z",
-                              "reason": "more failures", "numbers": {"hops": long}}},
+                              "version": "1.4.0", "reason": long, "numbers": {"hops": 1}}},
             ],
         }))
         .expect("a document");
@@ -86,6 +85,6 @@ mod tests {
         assert!(text.contains("2.0.0 10 %"), "{text}");
         let last = text.lines().last().expect("a line");
         assert!(last.contains("rolled_back") && last.contains("more failures"), "{last}");
-        assert!(last.ends_with('…') && !last.contains("149"), "{last}");
+        assert!(last.ends_with('…') && !last.contains("hops"), "{last}");
     }
 }

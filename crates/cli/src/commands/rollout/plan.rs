@@ -47,9 +47,18 @@ fn failed(plan: &PlanView) -> CliError {
         Kind::Refused,
         format!("{agent}@{to} cannot be rolled out: {failed} of {total} checks failed"),
     )
-    .hint(format!(
-        "`baton rollout start {agent} {to} --force` starts in spite of them"
-    ))
+    .hint(hint(plan))
+}
+
+/// Not everything can be forced: what the route itself forbids stays forbidden.
+fn hint(plan: &PlanView) -> String {
+    let (agent, to) = (&plan.agent, &plan.to);
+    let is_forbidden = plan.checks.iter().any(|check| !check.passed && check.name == "state");
+    if is_forbidden {
+        "each failed check says what to do".to_owned()
+    } else {
+        format!("each failed check says what to do; `baton rollout start {agent} {to} --force` starts in spite of them")
+    }
 }
 
 fn text(plan: &PlanView) -> String {

@@ -16,6 +16,9 @@ pub(crate) struct RollbackArgs {
     /// The version that gets the new work [default: the one before].
     #[arg(long, value_name = "VERSION")]
     to: Option<AgentVersion>,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// Rolls back. What the other version still holds is among the drains of the answer.
@@ -25,6 +28,7 @@ pub(crate) async fn run(args: RollbackArgs, app: &App) -> Result<(), CliError> {
         agent: args.agent,
         to: args.to,
         by: who::person(),
+        reason: args.reason,
     };
     let status: StatusView = mesh.control(verb::ROLLBACK, &request).await?;
     app.output.show(&status, || view::rollout_status(&status))

@@ -26,6 +26,7 @@ pub(crate) async fn run(args: SetArgs, app: &App) -> Result<(), CliError> {
         agent,
         version,
         by: who::person(),
+        reason: None,
     };
     let route: Route = mesh.control(verb::SET_ROUTE, &act).await?;
     app.output.show(&route, || list::text(std::slice::from_ref(&route)))?;
