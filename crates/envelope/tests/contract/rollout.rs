@@ -113,8 +113,12 @@ fn a_rollback_works_after_the_promotion_too_even_from_drained_and_retired() {
             (state(&back, "1.0.0"), state(&back, "2.0.0")),
             ("active".into(), "draining".into())
         );
-        let again = rollout::rollback(&back, None, &act("bob")).expect("and forth");
+        let error =
+            rollout::rollback(&back, None, &act("bob")).expect_err("not on to an older one, nor to the bad one");
+        assert_eq!(error.code, "ALREADY_ROLLED_BACK");
+        let again = rollout::rollback(&back, Some(&version("2.0.0")), &act("bob")).expect("and forth, when named");
         assert_eq!(again.active, version("2.0.0"));
+        assert_eq!(back.rollout.map(|rollout| rollout.phase), Some(Phase::RolledBack));
     }
 }
 
