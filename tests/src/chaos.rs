@@ -92,6 +92,12 @@ impl Program {
         Self { dir, exec }
     }
 
+    /// The line for `sh -c`.
+    #[must_use]
+    pub fn exec(&self) -> &str {
+        &self.exec
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -101,7 +107,19 @@ impl Program {
     /// Starts a `baton worker` process that runs it.
     #[must_use]
     pub fn worker(&self, mesh: &TestMesh, agent: &str, name: &str, args: &[&str]) -> ProcessGuard {
-        let mut command = mesh.baton(&["worker", "--agent", agent, "--version", "1.0.0", "--exec", &self.exec]);
+        self.worker_of(mesh, (agent, "1.0.0"), name, args)
+    }
+
+    /// Starts a `baton worker` process of a version that runs it.
+    #[must_use]
+    pub fn worker_of(
+        &self,
+        mesh: &TestMesh,
+        (agent, version): (&str, &str),
+        name: &str,
+        args: &[&str],
+    ) -> ProcessGuard {
+        let mut command = mesh.baton(&["worker", "--agent", agent, "--version", version, "--exec", &self.exec]);
         command.args(args).env("BATON_LOG", "info,async_nats=off");
         ProcessGuard::spawn(name, command, self.dir())
     }
@@ -193,6 +211,13 @@ impl Drop for Running {
 
 /// A handler made of a closure over the envelope.
 pub struct ByEnvelope<F>(F);
+
+impl<F> ByEnvelope<F> {
+    /// A handler.
+    pub const fn new(run: F) -> Self {
+        Self(run)
+    }
+}
 
 impl<F> fmt::Debug for ByEnvelope<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

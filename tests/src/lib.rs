@@ -6,6 +6,7 @@
 )]
 
 pub mod chaos;
+pub mod rolling;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,19 +38,25 @@ impl Drop for TestMesh {
 impl TestMesh {
     /// Starts a server and a controller.
     pub async fn start() -> Self {
+        let mut mesh = Self::start_without_controller().await;
+        let controller = Controller::new(mesh.mesh.clone(), ControllerConfig::default());
+        mesh.controller = tokio::spawn(async move {
+            controller.run_until(std::future::pending()).await.expect("controller");
+        });
+        mesh
+    }
+
+    /// Starts a server, and no controller: that is for the test.
+    pub async fn start_without_controller() -> Self {
         let server = TestServer::start().await;
         let mesh = connect(server.url()).await;
         mesh.ensure_topology(baton_jetstream::Limits::default())
             .await
             .expect("topology");
-        let controller = Controller::new(mesh.clone(), ControllerConfig::default());
-        let controller = tokio::spawn(async move {
-            controller.run_until(std::future::pending()).await.expect("controller");
-        });
         Self {
             server,
             mesh,
-            controller,
+            controller: tokio::spawn(std::future::ready(())),
         }
     }
 
