@@ -36,6 +36,9 @@ pub struct Counts {
     pub in_flight: u64,
     /// Pulls of idle workers that wait at the server.
     pub waiting_pulls: u64,
+    /// Whether the version is shut, in one band at least.
+    #[serde(default)]
+    pub shut: bool,
 }
 
 /// A consumer of a work stream, as the server tells of it.
@@ -64,6 +67,7 @@ impl Mesh {
             counts.backlog += found.num_pending;
             counts.in_flight += found.num_ack_pending;
             counts.waiting_pulls += found.num_waiting;
+            counts.shut |= found.paused;
         }
         Ok(counts)
     }
@@ -90,14 +94,19 @@ impl Mesh {
     /// Opens a version that was shut: workers that wait get their tickets at once. Gives the number of consumers that
     /// were shut.
     ///
+    /// Tickets of work that went elsewhere meanwhile are taken away first: to a worker they would come as new ones, which
+    /// it runs without reading the ledger.
+    ///
     /// # Errors
     /// As [`Mesh::shut_version`].
     pub async fn open_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
         let mut changed = 0;
-        for (of, found) in self.consumers(agent).await? {
-            if of != *version {
-                continue;
-            }
+        let mut consumers = self.consumers(agent).await?;
+        consumers.retain(|(of, _)| of == version);
+        if consumers.iter().any(|(_, found)| found.paused) {
+            self.drop_superseded(agent, version).await?;
+        }
+        for (_, found) in consumers {
             if found.paused {
                 if !self.pause(agent, &found.name, &serde_json::json!({})).await? {
                     continue;
