@@ -13,6 +13,8 @@ use crate::projection::Projection;
 
 /// Agent, version and code.
 type AlarmKey = (AgentName, AgentVersion, String);
+/// How often the consumers are made anew what the states say, while these change.
+const SHUT_TRIES: u32 = 5;
 
 /// What the parts of a controller that decide over versions share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -86,15 +88,34 @@ impl Office {
     }
 
     /// Makes the consumers of an agent's versions what their states say: those of a version that is shut are paused, so
-    /// that the server itself holds work back from it.
+    /// that the server itself holds work back from it. A decision that comes between is heeded as well: nobody opens what
+    /// somebody else shut after the route was read.
+    ///
+    /// A version that drains is left as it is. It may be shut just now because the leader finds out whether it is empty;
+    /// the leader opens it again where it is not.
     pub(crate) async fn shut_or_open(&self, route: &Route) -> Result<(), Error> {
-        for (version, entry) in &route.versions {
-            if entry.state.is_shut() {
-                self.mesh.shut_version(&route.agent, version).await?;
-            } else {
-                self.mesh.open_version(&route.agent, version).await?;
+        let mut done = route.clone();
+        for _ in 0..SHUT_TRIES {
+            for (version, entry) in &done.versions {
+                if entry.state.is_shut() {
+                    self.mesh.shut_version(&done.agent, version).await?;
+                } else if entry.state != VersionState::Draining {
+                    self.mesh.open_version(&done.agent, version).await?;
+                }
             }
+            let present = self.route(&done.agent).await?;
+            let states = |route: &Route| -> Vec<_> {
+                let versions = route.versions.iter();
+                versions
+                    .map(|(version, entry)| (version.clone(), entry.state.clone()))
+                    .collect()
+            };
+            if states(&present) == states(&done) {
+                return Ok(());
+            }
+            done = present;
         }
+        // The leader compares again before long.
         Ok(())
     }
 

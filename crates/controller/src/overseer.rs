@@ -172,8 +172,8 @@ impl Overseer {
                 VersionState::Draining => {
                     draining::finish_if_empty(&self.office, route, version, counts).await?;
                 }
-                VersionState::Drained | VersionState::Retired if is_held => {
-                    draining::reroute_strays(&self.office, route, version).await?;
+                VersionState::Drained | VersionState::Retired if is_held || counts.backlog + counts.in_flight > 0 => {
+                    draining::reroute_strays(&self.office, route, version, counts).await?;
                 }
                 VersionState::Ready => self.silence(route, version).await?,
                 VersionState::Drained
@@ -190,7 +190,9 @@ impl Overseer {
         }
         self.tell(agent, alarms).await;
         if round.compare {
-            self.office.shut_or_open(route).await?;
+            // Not as it was when this round began: a version may have been drained in it.
+            let present = self.office.route(agent).await?;
+            self.office.shut_or_open(&present).await?;
         }
         Ok(())
     }
