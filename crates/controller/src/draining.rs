@@ -29,14 +29,17 @@ pub(crate) async fn finish_if_empty(
 ) -> Result<(), Error> {
     let agent = &route.agent;
     if !office.projection.hold_views(agent, version).await?.is_empty() {
+        // It was set aside until now, or a check did not come to its end.
+        if tickets.shut {
+            office.mesh.open_version(agent, version).await?;
+        }
         return Ok(());
     }
     if tickets.backlog + tickets.in_flight > 0 {
-        // With workers the tickets of what is over are acked by them. Without, nobody would.
-        if office.fleet.count(agent, version) == 0 {
-            let dropped = office.mesh.drop_superseded(agent, version).await?;
-            tracing::debug!(%agent, %version, dropped, "tickets of what is over");
-        }
+        // Workers ack the tickets of what is over when they get them; that may be after a long delay, after the ack wait
+        // of a holder that was fenced out, or never.
+        let dropped = office.mesh.drop_superseded(agent, version).await?;
+        tracing::debug!(%agent, %version, dropped, "tickets of what is over");
         return Ok(());
     }
     office.mesh.shut_version(agent, version).await?;
@@ -70,7 +73,12 @@ pub(crate) async fn finish_if_empty(
 }
 
 /// Sends work elsewhere that reached a version which is drained or retired, through a sender with an old route.
-pub(crate) async fn reroute_strays(office: &Office, route: &Route, version: &AgentVersion) -> Result<usize, Error> {
+pub(crate) async fn reroute_strays(
+    office: &Office,
+    route: &Route,
+    version: &AgentVersion,
+    tickets: Counts,
+) -> Result<usize, Error> {
     let agent = &route.agent;
     let mut rerouted = 0;
     for (intent, cause) in office.projection.held(agent, version).await?.into_iter().take(STRAYS) {
@@ -83,7 +91,9 @@ pub(crate) async fn reroute_strays(office: &Office, route: &Route, version: &Age
             Err(error) => tracing::warn!(%error, %intent, %agent, %version, "a stray could not be sent elsewhere"),
         }
     }
-    if rerouted > 0 && office.fleet.count(agent, version) == 0 {
+    // Its workers get nothing, so nobody else takes the old tickets away. One that its sender writes only now is found in
+    // the next round.
+    if rerouted > 0 || tickets.backlog + tickets.in_flight > 0 {
         office.mesh.drop_superseded(agent, version).await?;
     }
     Ok(rerouted)
