@@ -40,6 +40,12 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     if from == to {
         return Err(Refused::new("SAME_VERSION", "--from and --to are the same version", "name another").into());
     }
+    // What is moved must not be given to a worker of the old version any more: a ticket that comes to it as a new one is
+    // run without a look into the ledger. What a worker has by now is fenced out.
+    let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
+    if opens_again {
+        office.mesh.shut_version(&agent, &from).await?;
+    }
     office.projection.caught_up(CATCH_UP).await?;
     let mut view = MoveView {
         agent: agent.clone(),
@@ -85,9 +91,13 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
             }),
         }
     }
-    // Without workers nobody takes the old tickets out; they would keep the version from being drained.
-    if !dry_run && office.fleet.count(&agent, &from) == 0 {
+    // Nobody else takes the old tickets out before the version is open again; without workers nobody at all.
+    if !dry_run {
         office.mesh.drop_superseded(&agent, &from).await?;
+    }
+    // One that drains is opened by the leader, should it still have work; and so is any other, should this be cut off.
+    if opens_again {
+        office.shut_or_open(&office.route(&agent).await?).await?;
     }
     tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
     Ok(view)
