@@ -22,14 +22,15 @@ async fn begin() -> (TestMesh, Stage, Running) {
 }
 
 /// Rolls 2.0.0 out while `intent` holds 1.0.0, checks that it does, ends that, and checks that this was all.
-async fn drains(mesh: &TestMesh, stage: &Stage, cause: &str, intent: &IntentId, end: impl AsyncFnOnce()) {
-    let _new = stage.code(mesh, NEW).await;
+async fn drains(mesh: &TestMesh, stage: &Stage, cause: &str, intent: &IntentId, end: impl AsyncFnOnce()) -> Running {
+    let new = stage.code(mesh, NEW).await;
     mesh.roll_out().await;
     mesh.held(OLD, cause, intent).await;
     mesh.stays(OLD, &["draining"]).await;
     mesh.held(OLD, cause, intent).await;
     end().await;
     is_drained(mesh, cause).await;
+    new
 }
 
 /// Checks that 1.0.0 is drained promptly, rightly, and may then be retired.
@@ -73,9 +74,9 @@ async fn running_work_holds_its_version_until_it_is_finished() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delayed_retry_holds_its_version_until_it_was_made() {
     let (mesh, stage, _old) = begin().await;
-    let intent = mesh.submit("delayed", AGENT, "\"8s\"").await;
+    let intent = mesh.submit("delayed", AGENT, "\"20s\"").await;
     drains(&mesh, &stage, "delayed", &intent, async || {
-        mesh.until(&intent, "completed", SOON).await;
+        mesh.until(&intent, "completed", SOON * 2).await;
     })
     .await;
     assert_eq!(stage.ran(OLD), [intent.clone(), intent]);
@@ -161,7 +162,7 @@ async fn pin_that_is_moved_lets_the_version_go() {
     let mut envelope = mesh.envelope("pinned", "plan", "\"code\"");
     envelope.pins.insert(code(), version(OLD));
     let intent = mesh.submit_envelope(envelope).await;
-    drains(&mesh, &stage, "chain_pinned", &intent, async || {
+    let _new = drains(&mesh, &stage, "chain_pinned", &intent, async || {
         let moved = mesh
             .run_baton(&["intents", "move", "--agent", AGENT, "--from", OLD, "--to", NEW])
             .await;

@@ -137,12 +137,15 @@ async fn stale_submits_race_with_the_end_of_their_version() {
     const BEFORE: usize = 40;
     /// So many at least are sent when 1.0.0 is known to be drained.
     const AFTER: usize = 60;
+    /// And so many when it is known to be retired.
+    const LAST: usize = 20;
     let (mesh, stage) = (Arc::new(TestMesh::start().await), Stage::default());
     let _old = stage.code(&mesh, OLD).await;
     mesh.until_state(OLD, "active", SOON).await;
     let _new = stage.code(&mesh, NEW).await;
     let (sent, mut progress) = watch::channel(0);
     let (drained, mut is_drained) = watch::channel(false);
+    let (retired, mut is_retired) = watch::channel(false);
     let sender = {
         let mesh = Arc::clone(&mesh);
         tokio::spawn(async move {
@@ -150,6 +153,9 @@ async fn stale_submits_race_with_the_end_of_their_version() {
             for n in 0..ALL {
                 if n >= ALL - AFTER {
                     is_drained.wait_for(|drained| *drained).await.expect("the test runs");
+                }
+                if n >= ALL - LAST {
+                    is_retired.wait_for(|retired| *retired).await.expect("the test runs");
                 }
                 let envelope = mesh.envelope(&format!("stale-{n}"), AGENT, "\"quick\"");
                 intents.push(mesh.submitted_for(OLD, envelope, true).await);
@@ -173,6 +179,7 @@ async fn stale_submits_race_with_the_end_of_their_version() {
         other => panic!("{other:?}"),
     })
     .await;
+    retired.send_replace(true);
     let at_retired = *progress.borrow();
     let intents = sender.await.expect("the sender");
 

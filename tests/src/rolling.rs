@@ -50,7 +50,7 @@ pub fn id(text: &str) -> IntentId {
 }
 
 /// The handlers of all versions, and what they ran. What they do, the payload says: `"wait"` waits for the gate, `"fail"`
-/// fails until the gate is open, `"8s"` and `"60s"` fail and ask for another attempt after that time, `"code"` hands off
+/// fails until the gate is open, `"20s"` and `"60s"` fail and ask for another attempt after that time, `"code"` hands off
 /// to that agent once the gate is open; anything else completes.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -94,7 +94,7 @@ impl Stage {
                 gate.wait_for(|open| *open).await.map_err(|_| Fault::retry("no gate"))?;
             }
             "\"fail\"" if !*self.gate.borrow() => return Err(Fault::retry("not as long as the gate is shut")),
-            "\"8s\"" if runs == 1 => return Err(delay(8)),
+            "\"20s\"" if runs == 1 => return Err(delay(20)),
             "\"60s\"" if runs == 1 => return Err(delay(60)),
             _ => {}
         }
