@@ -6,6 +6,7 @@
 //!
 //! It must not name `async_nats` (that is `baton-jetstream`'s) nor `baton-agent` (they meet in the envelope).
 
+mod alarms;
 mod backoff;
 mod config;
 mod controller;

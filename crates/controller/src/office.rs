@@ -1,8 +1,5 @@
 //! What the parts of a controller that decide over versions share.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use baton_envelope::rollout::{Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Cause, Route, VersionState};
 use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
@@ -11,8 +8,6 @@ use baton_jetstream::{Counts, Error, Mesh};
 use crate::fleet::Fleet;
 use crate::projection::Projection;
 
-/// Agent, version and code.
-type AlarmKey = (AgentName, AgentVersion, String);
 /// How often the consumers are made anew what the states say, while these change.
 const SHUT_TRIES: u32 = 5;
 
@@ -24,7 +19,6 @@ pub(crate) struct Office {
     pub(crate) fleet: Fleet,
     pub(crate) by: Author,
     pub(crate) bands: Bands,
-    alarms: Arc<Mutex<BTreeMap<AlarmKey, Alarm>>>,
 }
 
 impl Office {
@@ -35,7 +29,6 @@ impl Office {
             fleet,
             by,
             bands,
-            alarms: Arc::default(),
         }
     }
 
@@ -173,35 +166,12 @@ impl Office {
         }))
     }
 
-    /// The alarms of an agent, or of all.
-    pub(crate) fn alarms(&self, agent: Option<&AgentName>) -> Vec<Alarm> {
-        let alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-        alarms
-            .values()
-            .filter(|alarm| agent.is_none_or(|agent| alarm.agent == *agent))
-            .cloned()
-            .collect()
-    }
-
-    /// Replaces the alarms of an agent; gives those that are new.
-    pub(crate) fn set_alarms(&self, agent: &AgentName, now: Vec<Alarm>) -> Vec<Alarm> {
-        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new = Vec::new();
-        let key = |alarm: &Alarm| (alarm.agent.clone(), alarm.version.clone(), alarm.code.clone());
-        let mut next: BTreeMap<_, _> = alarms
-            .iter()
-            .filter(|(_, alarm)| alarm.agent != *agent)
-            .map(|(key, alarm)| (key.clone(), alarm.clone()))
-            .collect();
-        for mut alarm in now {
-            match alarms.get(&key(&alarm)) {
-                Some(known) => alarm.since = known.since,
-                None => new.push(alarm.clone()),
-            }
-            next.insert(key(&alarm), alarm);
-        }
-        *alarms = next;
-        new
+    /// The alarms of an agent, as the leading controller has told them: whichever controller is asked, it is the leader
+    /// that watches.
+    pub(crate) fn alarms(&self, agent: &AgentName) -> Vec<Alarm> {
+        let report = self.mesh.load();
+        let alarms = report.iter().flat_map(|report| &report.alarms);
+        alarms.filter(|alarm| alarm.agent == *agent).cloned().collect()
     }
 }
 

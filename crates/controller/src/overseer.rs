@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use baton_envelope::rollout;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
+use baton_jetstream::control::Alarm;
 use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
 use tokio::time::Instant;
 
+use crate::alarms::Alarms;
 use crate::controller::Stops;
 use crate::draining;
 use crate::office::Office;
@@ -51,6 +53,7 @@ pub(crate) struct Overseer {
     /// The tickets of each agent's versions, as they were last counted.
     tickets: BTreeMap<AgentName, BTreeMap<AgentVersion, Counts>>,
     leads_since: Option<Instant>,
+    alarms: Alarms,
 }
 
 impl Overseer {
@@ -65,6 +68,7 @@ impl Overseer {
             counted: None,
             tickets: BTreeMap::new(),
             leads_since: None,
+            alarms: Alarms::default(),
         }
     }
 
@@ -82,6 +86,7 @@ impl Overseer {
                 } else {
                     self.leads_since = None;
                     self.alone.clear();
+                    self.alarms.clear();
                 }
             }
         }))
@@ -127,6 +132,7 @@ impl Overseer {
         let mut report = LoadReport {
             at: self.office.mesh.now(),
             versions: Vec::new(),
+            alarms: Vec::new(),
         };
         for route in &routes {
             // One agent that cannot be looked after must not keep the others from it.
@@ -134,6 +140,7 @@ impl Overseer {
                 tracing::debug!(%error, agent = %route.agent, "an agent cannot be looked after now");
             }
         }
+        report.alarms = self.alarms.all();
         if let Err(error) = self.office.mesh.tell_load(&report).await {
             tracing::debug!(%error, "the load cannot be told");
         }
@@ -241,8 +248,8 @@ impl Overseer {
         Ok(())
     }
 
-    async fn tell(&self, agent: &AgentName, alarms: Vec<baton_jetstream::control::Alarm>) {
-        for alarm in self.office.set_alarms(agent, alarms) {
+    async fn tell(&mut self, agent: &AgentName, alarms: Vec<Alarm>) {
+        for alarm in self.alarms.replace(agent, alarms) {
             let version = &alarm.version;
             tracing::warn!(%agent, %version, code = alarm.code, ways_out = ?alarm.ways_out, "{}", alarm.message);
             let Ok(body) = serde_json::to_vec(&alarm) else { continue };

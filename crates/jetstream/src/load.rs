@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::control::Alarm;
 use crate::error::Error;
 use crate::mesh::Mesh;
 
@@ -22,6 +23,9 @@ pub struct LoadReport {
     /// The versions.
     #[serde(default)]
     pub versions: Vec<VersionLoad>,
+    /// What needs a person.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
 }
 
 /// How loaded one version is.

@@ -79,6 +79,7 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
     assert_eq!(lease.tick().await, Leading::Yes);
     lease.release().await;
     let report = LoadReport {
+        alarms: Vec::new(),
         at: control.now(),
         versions: Vec::new(),
     };

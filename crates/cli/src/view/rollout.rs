@@ -24,7 +24,17 @@ pub(crate) fn rollout_status(status: &StatusView) -> String {
 
 fn headline(status: &StatusView) -> String {
     match &status.rollout {
-        Some(rollout) => format!("{}: {}", status.agent, rollout_line(rollout)),
+        Some(rollout) => {
+            let canary = status.canary.as_ref();
+            let share = canary.map(|canary| format!(", {} has {} of it", canary.version, canary.percent));
+            format!(
+                "{}: {}\n{} takes the new work{}",
+                status.agent,
+                rollout_line(rollout),
+                status.active,
+                share.unwrap_or_default()
+            )
+        }
         None => format!(
             "{}: {} takes the new work; nothing was rolled out yet",
             status.agent, status.active
@@ -77,6 +87,9 @@ fn evidence(rollout: &Rollout, seen: &EvidenceView) -> String {
         ("in step", &rollout.from, &seen.from_in_step),
         ("in step", &rollout.to, &seen.to_in_step),
     ] {
+        if window == "in step" && !rollout.phase.is_open() {
+            continue;
+        }
         table.row([
             window.to_owned(),
             version.to_string(),

@@ -52,7 +52,7 @@ pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsVie
         }
         agents.push(AgentView {
             versions,
-            alarms: office.alarms(Some(&route.agent)),
+            alarms: office.alarms(&route.agent),
             agent: route.agent,
             active: route.active,
             canary: route.canary,

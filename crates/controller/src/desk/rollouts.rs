@@ -177,7 +177,7 @@ async fn view(office: &Office, route: &Route) -> Result<StatusView, Error> {
         evidence,
         verdict,
         drains,
-        alarms: office.alarms(Some(&route.agent)),
+        alarms: office.alarms(&route.agent),
         behind: office.projection.behind().await?,
     })
 }
