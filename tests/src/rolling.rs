@@ -154,11 +154,19 @@ pub fn pasted(mesh: &TestMesh, line: &str) -> Command {
 
 impl TestMesh {
     /// Waits until a version stands so, and gives how long that took.
-    pub async fn until_state(&self, version: &str, state: &str, max: Duration) -> Duration {
+    pub async fn until_state(&self, of: &str, state: &str, max: Duration) -> Duration {
         let started = Instant::now();
-        eventually(&format!("{AGENT}@{version} is {state}"), max, async || {
-            let seen = self.state(version).await;
-            (seen == state).then_some(()).ok_or(seen)
+        eventually(&format!("{AGENT}@{of} is {state}"), max, async || {
+            let seen = self.state(of).await;
+            if seen == state {
+                return Ok(());
+            }
+            let counts = self
+                .mesh
+                .agent_counts(&code())
+                .await
+                .map_err(|error| error.to_string())?;
+            Err(format!("{seen}, {:?}", counts.get(&version(of))))
         })
         .await;
         started.elapsed()
