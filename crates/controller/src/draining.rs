@@ -29,8 +29,10 @@ pub(crate) async fn finish_if_empty(
 ) -> Result<(), Error> {
     let agent = &route.agent;
     if !office.projection.hold_views(agent, version).await?.is_empty() {
-        // It was set aside until now, or a check did not come to its end.
-        if tickets.shut {
+        // It was set aside until now, or a check did not come to its end. Or it was opened, and workers that wait beside
+        // work were not told: they would get nothing before they ask again, which takes them half a minute.
+        let is_asleep = tickets.backlog > 0 && tickets.waiting_pulls > 0;
+        if tickets.shut || is_asleep {
             office.mesh.open_version(agent, version).await?;
         }
         return Ok(());
