@@ -8,9 +8,11 @@
 )]
 
 mod bad_input;
+mod capability;
 mod crash;
 mod dead_letter;
 mod drain;
+mod explain;
 mod handoff;
 mod holding;
 mod hop;
@@ -19,4 +21,10 @@ mod nats_cli;
 mod orphans;
 mod priority;
 mod projection;
+mod protocols;
+mod publishing;
+mod replaying;
+mod rollback;
+mod steering;
+mod strangers;
 mod strays;

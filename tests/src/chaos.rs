@@ -243,7 +243,16 @@ where
     F: Fn(Envelope) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Outcome, Fault>> + Send + 'static,
 {
-    Agent::builder(name, "1.0.0").expect("agent").handler(ByEnvelope(run))
+    agent_at(name, "1.0.0", run)
+}
+
+/// An agent of a version that runs a closure.
+pub fn agent_at<F, Fut>(name: &str, version: &str, run: F) -> AgentBuilder
+where
+    F: Fn(Envelope) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Outcome, Fault>> + Send + 'static,
+{
+    Agent::builder(name, version).expect("agent").handler(ByEnvelope(run))
 }
 
 impl TestMesh {

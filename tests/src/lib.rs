@@ -6,6 +6,7 @@
 )]
 
 pub mod chaos;
+pub mod gated;
 pub mod rolling;
 
 use std::path::PathBuf;
