@@ -56,7 +56,7 @@ async fn what_is_explained_is_what_then_happens() {
             .filter(|one| one.able)
             .map(|one| one.version.to_string())
             .collect();
-        assert_eq!(able, [version.clone()]);
+        assert_eq!(able, std::slice::from_ref(&version));
         said.insert(intent.clone(), (version, explained.why));
     }
     // The binary says the same.

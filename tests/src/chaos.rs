@@ -317,7 +317,7 @@ impl TestMesh {
     /// Submits an envelope as soon as its agent is known.
     pub async fn submit_envelope(&self, envelope: Envelope) -> IntentId {
         let intent = envelope.intent.clone();
-        submit_whatever_comes(&self.mesh, envelope).await;
+        Box::pin(submit_whatever_comes(&self.mesh, envelope)).await;
         intent
     }
 
@@ -369,7 +369,7 @@ pub async fn submit_all(mesh: &Mesh, envelopes: Vec<Envelope>) -> Vec<IntentId> 
     futures::stream::iter(envelopes)
         .map(|envelope| async {
             let intent = envelope.intent.clone();
-            submit_whatever_comes(mesh, envelope).await;
+            Box::pin(submit_whatever_comes(mesh, envelope)).await;
             intent
         })
         .buffered(64)
