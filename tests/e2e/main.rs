@@ -28,3 +28,4 @@ mod rollback;
 mod steering;
 mod strangers;
 mod strays;
+mod upgrade;

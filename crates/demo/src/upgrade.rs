@@ -184,7 +184,7 @@ async fn upgrade(
         "{AGENT} {TO} runs beside {FROM}{flaw}; it gets nothing, because no route names it"
     ));
     say(&format!(
-        "rollout start {AGENT} {TO} --canary 10 --steps 25,50,100 --hold {}s --auto",
+        "asked for: baton rollout start {AGENT} {TO} --canary 10 --steps 25,50,100 --hold {}s --auto",
         plan.hold.as_secs()
     ));
     rolling.start(plan).await?;

@@ -185,3 +185,32 @@ fn problems(run: &Run<'_>, upgrade: &Upgrade, decided: &[&Route]) -> Vec<String>
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_that_never_came_and_an_intent_that_was_lost_are_problems() {
+        let (agent, from, to) = ("code".parse(), "1.0.0".parse(), "2.0.0".parse());
+        let run = Run {
+            asked: 1,
+            rate: 1,
+            bad: false,
+            kills: 0,
+            seconds: 1.0,
+            agent: &agent.expect("agent"),
+            from: &from.expect("version"),
+            to: &to.expect("version"),
+            histories: &[("lost".parse().expect("id"), Vec::new())],
+            decisions: &[],
+            effects: "",
+        };
+        let upgrade = judge_upgrade(&run);
+        let [lost, decisions] = &*upgrade.problems else {
+            panic!("{:?}", upgrade.problems)
+        };
+        assert_eq!(lost, "1 intents were lost");
+        assert!(decisions.contains("should have been [(\"started\", 10)"), "{decisions}");
+    }
+}

@@ -159,7 +159,7 @@ impl<'a> Rolling<'a> {
         let decision = route.decision.as_ref()?;
         let after = decision.at.since(self.started?).as_secs_f64();
         let reason = decision.reason.as_deref().unwrap_or_default();
-        let Self { agent, from, to, .. } = self;
+        let Self { from, to, .. } = self;
         let what = match decision.what.as_str() {
             "started" => {
                 let checks: Vec<Check> = decision
@@ -169,7 +169,7 @@ impl<'a> Rolling<'a> {
                     .unwrap_or_default();
                 let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
                 format!(
-                    "{} % of the chains go to {to}; checked first: {}",
+                    "{} % of the chains go to {to}; checked before: {}",
                     share(route),
                     names.join(", ")
                 )
@@ -183,15 +183,20 @@ impl<'a> Rolling<'a> {
                 "100 % go to {to}: {reason}{}; {from} gets nothing new, and drains",
                 latency(decision.numbers.as_ref())
             ),
-            "rolled_back" => format!(
-                "rolled back to {}: {reason}; {to} gets nothing new, and drains",
-                route.active
-            ),
-            "drained" => format!("drained: {reason}"),
+            "rolled_back" => {
+                let back = &route.active;
+                format!("0 % go to {to}, rolled back to {back}: {reason}; {to} gets nothing new, and drains")
+            }
+            "drained" => {
+                let versions = route.versions.iter();
+                let mut drained = versions.filter(|(_, entry)| entry.state == VersionState::Drained);
+                let version = drained.next().map(|(version, _)| version.to_string());
+                format!("{} is drained: {reason}", version.unwrap_or_default())
+            }
             "retired" | "declared" => return None,
             other => format!("{other}: {reason}"),
         };
-        Some(format!("  {after:>5.1} s  {agent} {what}"))
+        Some(format!("  {after:>5.1} s  {what}"))
     }
 
     /// Where it stands, for whoever wonders why nothing happens.

@@ -1,0 +1,143 @@
+//! An agent is upgraded while it works: both stories of `baton demo upgrade`, and rollouts whose controllers are killed.
+//!
+//! The normal run takes four seeds of the killed ones. All twenty:
+//! `cargo test -p baton-e2e --test e2e -- --ignored every_seed`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use baton_demo::{Upgrade, UpgradePlan, tell_upgrade};
+use baton_envelope::Margins;
+use futures::StreamExt as _;
+
+/// The seeds of the normal run, and all of them.
+const FEW: std::ops::RangeInclusive<u64> = 1..=4;
+const ALL: std::ops::RangeInclusive<u64> = 1..=20;
+/// How many rollouts run at the same time.
+const AT_ONCE: usize = 4;
+
+/// A short story: few intents, and little evidence for a step.
+fn short() -> UpgradePlan {
+    let binary = PathBuf::from(baton_e2e::baton().get_program());
+    UpgradePlan {
+        rate: 20,
+        hold: Duration::from_secs(1),
+        margins: Margins {
+            min_hops: Some(5),
+            // Many processes share this machine: how long an attempt takes says nothing of its version.
+            latency_floor_ms: Some(5_000.0),
+            ..Margins::default()
+        },
+        after: Duration::from_secs(1),
+        ..UpgradePlan::new(binary)
+    }
+}
+
+async fn told(name: &str, plan: &UpgradePlan) -> Upgrade {
+    let lines = std::sync::Mutex::new(Vec::new());
+    let say = |line: &str| lines.lock().expect("lines").push(line.to_owned());
+    let told = tell_upgrade(plan, &say).await;
+    let lines = lines.lock().expect("lines").join("\n");
+    let told = told.unwrap_or_else(|error| panic!("{name}: {error:?}\n{lines}"));
+    let (verdict, folder) = (told.verdict, told.folder);
+    assert!(verdict.is_good(), "{name}: {verdict:#?}\n{lines}\nkept: {folder:?}");
+    println!(
+        "{name}: {} intents, {} kills, {:.1} s, drained after {:?} s",
+        verdict.submitted, verdict.kills, verdict.seconds, verdict.drained_after
+    );
+    verdict
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_is_ramped_up_by_evidence_while_work_comes_in() {
+    let verdict = told("good", &short()).await;
+    assert_eq!((verdict.end.as_str(), verdict.parked), ("promoted", 0));
+    assert_eq!(verdict.completed, verdict.submitted);
+    assert!(verdict.routed >= verdict.submitted, "{verdict:#?}");
+    let shares: Vec<u8> = verdict.steps.iter().map(|step| step.share).collect();
+    assert_eq!(shares, [10, 25, 50, 100]);
+    assert!(verdict.drained_after.is_some_and(|after| after < 10.0), "{verdict:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_version_is_rolled_back_by_evidence_and_loses_nothing() {
+    let plan = UpgradePlan {
+        bad: true,
+        rate: 50,
+        ..short()
+    };
+    // With the evidence of a real step: after five attempts a flaw of one in five may not have shown.
+    let plan = UpgradePlan {
+        margins: Margins {
+            min_hops: None,
+            ..plan.margins
+        },
+        ..plan
+    };
+    let verdict = told("bad", &plan).await;
+    assert_eq!(verdict.end, "rolled_back");
+    assert!(
+        verdict.reason.contains("attempts of 2.0.0 failed"),
+        "{}",
+        verdict.reason
+    );
+    assert!(verdict.retries > 0, "{verdict:#?}");
+    assert_eq!(verdict.completed + verdict.parked, verdict.submitted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_outlives_all_of_its_controllers() {
+    rollouts_with_kills(FEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: run it with --ignored every_seed"]
+async fn a_rollout_outlives_all_of_its_controllers_for_every_seed() {
+    rollouts_with_kills(ALL).await;
+}
+
+/// Kills every controller at two or three moments of a rollout. That each step was taken once and in order, that the old
+/// version was drained, and that nothing was lost or doubled, is what the verdict says.
+async fn rollouts_with_kills(seeds: impl IntoIterator<Item = u64>) {
+    // Built before they run side by side.
+    let base = short();
+    let stories = futures::stream::iter(seeds).map(|seed| {
+        let kills = moments(seed);
+        let plan = UpgradePlan {
+            kills: kills.clone(),
+            ..base.clone()
+        };
+        async move {
+            let verdict = told(&format!("seed {seed}, killed after {kills:?}"), &plan).await;
+            assert!(verdict.kills > 0, "seed {seed}: no kill hit the rollout: {verdict:#?}");
+            assert_eq!((verdict.end.as_str(), verdict.parked), ("promoted", 0));
+            verdict.kills
+        }
+    });
+    let kills: Vec<usize> = stories.buffer_unordered(AT_ONCE).collect().await;
+    // The last kills of a short rollout may find it over.
+    assert!(kills.iter().sum::<usize>() >= 2 * kills.len(), "{kills:?}");
+}
+
+/// Two or three waits: the first kill hits one of the steps, the later ones come before, while and after another
+/// controller takes the lead.
+fn moments(seed: u64) -> Vec<Duration> {
+    let mut random = SplitMix(seed);
+    let count = 2 + random.below(2);
+    let mut moments = vec![Duration::from_millis(random.below(5_000))];
+    moments.extend((1..count).map(|_| Duration::from_millis(500 + random.below(9_500))));
+    moments
+}
+
+/// Random numbers that are the same on every machine (Steele, Lea and Flood 2014).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
