@@ -58,7 +58,7 @@ impl Ledger {
         let over = |seen: &Histories| {
             let is_open = |intent: &&IntentId| {
                 let history = seen.get(*intent);
-                !history.and_then(present).is_some_and(is_over)
+                !history.and_then(|history| present(history)).is_some_and(is_over)
             };
             match intents.iter().filter(is_open).count() {
                 0 => Ok(()),
@@ -102,7 +102,7 @@ fn is_over(status: &Status) -> bool {
     status.is_terminal() || matches!(status, Status::Parked { .. })
 }
 
-fn present(history: &Vec<Head>) -> Option<&Status> {
+fn present(history: &[Head]) -> Option<&Status> {
     history.last().map(|head| &head.record.snapshot.status)
 }
 
