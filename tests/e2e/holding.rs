@@ -186,9 +186,10 @@ async fn after(mesh: &TestMesh, name: &str, event: Event) -> IntentId {
 
 async fn waits(reason: WaitReason, end: impl AsyncFnOnce(&TestMesh, &IntentId)) {
     let (mesh, stage, _old) = begin().await;
-    let cause = match &reason {
-        WaitReason::Unknown(_) => "waiting_other".to_owned(),
-        known => format!("waiting_{}", known.name()),
+    let cause = if let WaitReason::Unknown(_) = &reason {
+        "waiting_other".to_owned()
+    } else {
+        format!("waiting_{}", reason.name())
     };
     let intent = after(&mesh, &cause, Event::Waiting { reason }).await;
     drains(&mesh, &stage, &cause, &intent, async || end(&mesh, &intent).await).await;

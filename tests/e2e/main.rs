@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "helpers of tests: a failure here is a test failure"
 )]
+#![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 mod bad_input;
 mod capability;

@@ -17,10 +17,12 @@ impl From<Error> for CliError {
                 .hint("start `baton controller` (or `baton dev`), which makes it, or pass another --namespace");
         }
         let (kind, hints) = explain(&error);
-        let code = match &error {
-            Error::Control(refused) => Some(refused.code.clone()),
-            Error::Decision(refused) => Some(refused.code.to_owned()),
-            _ => None,
+        let code = if let Error::Control(refused) = &error {
+            Some(refused.code.clone())
+        } else if let Error::Decision(refused) = &error {
+            Some(refused.code.to_owned())
+        } else {
+            None
         };
         Self {
             code,
