@@ -257,8 +257,8 @@ async fn malformed_envelope_is_rejected_whole_with_the_field_and_the_fix() {
             &["to", "count", "mesh.intent.shout", "fix: "],
         ),
         (
-            envelope(r#""payload":1"#).replace("1.0.0", "2.0.0"),
-            &["protocol", "2.0.0", "1."],
+            envelope(r#""payload":1"#).replace("1.0.0", "3.0.0"),
+            &["protocol", "3.0.0", "1."],
         ),
     ];
     for (body, _) in &cases {

@@ -37,8 +37,10 @@ fn scribble(file: &Path, from: (usize, usize)) {
     fs::write(file, bytes).expect("written");
 }
 
-/// What can become of a file between two runs.
-fn damages(old: Vec<(PathBuf, Vec<u8>)>) -> Vec<(&'static str, Box<dyn Fn(&Path) + Send>)> {
+/// What can become of a file between two runs, in words and in deed.
+type Damage = (&'static str, Box<dyn Fn(&Path) + Send>);
+
+fn damages(old: Vec<(PathBuf, Vec<u8>)>) -> Vec<Damage> {
     vec![
         (
             "text",
