@@ -3,7 +3,7 @@
 //! Everything is decided with compare-and-set on the route, and may be repeated: a second leader, for the moment in which
 //! two believe that they lead, costs work and does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_envelope::rollout;
@@ -47,6 +47,8 @@ pub(crate) struct Overseer {
     stops: Stops,
     /// Since when a version was seen without a live worker.
     alone: BTreeMap<(AgentName, AgentVersion), Timestamp>,
+    /// The versions that had a live worker since this leader began to lead: when they have none any more, it saw them go.
+    had: BTreeSet<(AgentName, AgentVersion)>,
     compared: Option<Instant>,
     probed: Option<Instant>,
     counted: Option<Instant>,
@@ -63,6 +65,7 @@ impl Overseer {
             leadership,
             stops: stops.clone(),
             alone: BTreeMap::new(),
+            had: BTreeSet::new(),
             compared: None,
             probed: None,
             counted: None,
@@ -87,6 +90,7 @@ impl Overseer {
                     self.leads_since = None;
                     self.alone.clear();
                     self.alarms.clear();
+                    self.had.clear();
                 }
             }
         }))
@@ -227,7 +231,8 @@ impl Overseer {
             let heard_all = self.leads_since.is_some_and(|since| since.elapsed() > HEARING);
             if fleet.count(agent, version) > 0 {
                 self.alone.remove(&key);
-            } else if heard_all {
+                self.had.insert(key);
+            } else if heard_all || self.had.contains(&key) {
                 let now = self.office.mesh.now();
                 self.alone.entry(key).or_insert(now);
             }
