@@ -40,6 +40,7 @@ async fn the_least_loaded_agent_that_can_do_it_is_chosen() {
         breaker_open: false,
     };
     let report = LoadReport {
+        alarms: Vec::new(),
         at: leader.now(),
         versions: vec![of("busy", 9), of("idle", 1), of("idlest", 0)],
     };
