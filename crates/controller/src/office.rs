@@ -89,10 +89,15 @@ impl Office {
     pub(crate) async fn shut_or_open(&self, route: &Route) -> Result<(), Error> {
         let mut done = route.clone();
         for _ in 0..SHUT_TRIES {
+            // One look at all of them: an agent may have had many versions.
+            let counts = self.mesh.agent_counts(&done.agent).await?;
             for (version, entry) in &done.versions {
-                if entry.state.is_shut() {
+                let Some(counts) = counts.get(version) else { continue };
+                // Whoever opened it may have died before its idle workers were woken.
+                let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
+                if entry.state.is_shut() && counts.open {
                     self.mesh.shut_version(&done.agent, version).await?;
-                } else if entry.state != VersionState::Draining {
+                } else if !entry.state.is_shut() && entry.state != VersionState::Draining && (counts.shut || sleeps) {
                     self.mesh.open_version(&done.agent, version).await?;
                 }
             }

@@ -39,6 +39,9 @@ pub struct Counts {
     /// Whether the version is shut, in one band at least.
     #[serde(default)]
     pub shut: bool,
+    /// Whether it is open, in one band at least.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// A consumer of a work stream, as the server tells of it.
@@ -68,6 +71,7 @@ impl Mesh {
             counts.in_flight += found.num_ack_pending;
             counts.waiting_pulls += found.num_waiting;
             counts.shut |= found.paused;
+            counts.open |= !found.paused;
         }
         Ok(counts)
     }

@@ -73,6 +73,7 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
     let counts = mesh.agent_counts(&agent()).await.unwrap();
     let backlog = |backlog| Counts {
         backlog,
+        open: true,
         ..Counts::default()
     };
     assert_eq!((counts[&one], counts[&two]), (backlog(2), backlog(1)));
