@@ -19,6 +19,8 @@ use crate::run::Shared;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often it says so at first, and how many times: a controller that starts at the same moment may miss the first.
 const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
+/// How long the open pulls may take to be withdrawn.
+const STOP_TIME: Duration = Duration::from_secs(4);
 /// How long the last messages of a worker may take to leave it.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 /// How long a heartbeat may take to leave.
@@ -172,14 +174,15 @@ impl Worker {
     }
 
     async fn drain(mut self, tracker: &TaskTracker) -> usize {
-        drop(self.replays.take());
         // Tickets that were on their way here come without a slot now, and are handed back.
-        if tokio::time::timeout(FLUSH_TIME, self.puller.stop()).await.is_err() {
+        if tokio::time::timeout(STOP_TIME, self.puller.stop()).await.is_err() {
             tracing::warn!("open pulls could not be withdrawn in time");
         }
         while let Some(delivery) = self.puller.leftover().await {
             self.spawn(tracker, delivery);
         }
+        // Only now: what wakes the connection earlier makes it forget pulls that are being withdrawn.
+        drop(self.replays.take());
         tracker.close();
         let mut handed_back = 0;
         if tokio::time::timeout(self.drain_timeout, tracker.wait()).await.is_err() {

@@ -27,6 +27,8 @@ const FLOOR: u64 = 8;
 const STANDING: Duration = Duration::from_secs(30);
 /// How long a bulk pull waits at the server once there is nothing more.
 const BULK: Duration = Duration::from_millis(100);
+/// How long a puller that stops waits for its bulk pulls to end: their time at the server, and a slow way back.
+const LAST_BULK: Duration = Duration::from_millis(1500);
 /// How long until the work stream is read again when it could not be.
 const LEARN_PAUSE: Duration = Duration::from_secs(1);
 /// How much longer this side waits for the server's word that a pull is over.
@@ -57,6 +59,8 @@ pub struct Puller {
     bulks: u64,
     fresh_after: u64,
     stopped: bool,
+    /// Tickets that came after it was stopped.
+    last: Vec<Delivery>,
     trouble: Option<Instant>,
     /// When to read the work stream's last sequence again, after a reconnect.
     learn_at: Option<Instant>,
@@ -128,6 +132,7 @@ impl Puller {
             bulks: 0,
             fresh_after: u64::MAX,
             stopped: false,
+            last: Vec::new(),
             trouble: None,
             learn_at: None,
         };
@@ -149,8 +154,18 @@ impl Puller {
 
     /// Asks for nothing more, and makes the open pulls void: the server sees that nobody listens any more. Tickets that
     /// are on their way come from [`Puller::leftover`].
+    ///
+    /// Bulk pulls end by themselves within a moment and bring most of what is on its way, so they are waited for. The
+    /// client forgets a subscription that drains as soon as anything else wakes it, and with it what is still to come.
     pub async fn stop(&mut self) {
         self.stopped = true;
+        let until = Instant::now() + LAST_BULK;
+        while self.lanes.iter().any(|lane| lane.bulk.pull.is_some()) {
+            match tokio::time::timeout_at(until, next_reply(&mut self.lanes)).await {
+                Ok(Some((index, kind, message))) => self.keep_last(index, kind, &message),
+                Ok(None) | Err(_) => break,
+            }
+        }
         for source in self.lanes.iter_mut().flat_map(Lane::sources) {
             if let Err(error) = source.replies.drain().await {
                 tracing::debug!(%error, "open pulls could not be withdrawn");
@@ -161,12 +176,30 @@ impl Puller {
     /// A ticket that was on its way when the puller was stopped; `None` when there is none left. It comes without a
     /// slot: nothing new is run.
     pub async fn leftover(&mut self) -> Option<Delivery> {
+        if let Some(delivery) = self.last.pop() {
+            return Some(delivery);
+        }
         loop {
             let (_, _, message) = tokio::time::timeout(GRACE, next_reply(&mut self.lanes)).await.ok()??;
             if message.status.is_none()
                 && let Some(delivery) = Delivery::read(&self.mesh, &message, self.fresh_after, None)
             {
                 return Some(delivery);
+            }
+        }
+    }
+
+    /// Takes note of what came after the puller was told to stop.
+    fn keep_last(&mut self, index: usize, kind: Kind, message: &Message) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        match message.status.map(|status| status.as_u16()) {
+            Some(100) => {}
+            Some(_) => lane.close(pull_id(message)),
+            None => {
+                // Its slot is free at once: nothing new is run.
+                drop(lane.take(kind));
+                self.last
+                    .extend(Delivery::read(&self.mesh, message, self.fresh_after, None));
             }
         }
     }
@@ -303,14 +336,13 @@ impl Puller {
 
     async fn receive(&mut self, index: usize, kind: Kind, message: &Message) -> Result<Option<Delivery>, Error> {
         if let Some(status) = message.status.map(|status| status.as_u16()) {
-            let id = message
-                .subject
-                .rsplit('.')
-                .next()
-                .and_then(|token| token.parse().ok())
-                .unwrap_or(0);
-            self.pull_is_over(index, id, status, message.description.as_deref().unwrap_or_default())
-                .await?;
+            self.pull_is_over(
+                index,
+                pull_id(message),
+                status,
+                message.description.as_deref().unwrap_or_default(),
+            )
+            .await?;
             return Ok(None);
         }
         let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
@@ -442,6 +474,12 @@ impl Source {
             pull: None,
         })
     }
+}
+
+/// The pull that a status is about.
+fn pull_id(message: &Message) -> u64 {
+    let token = message.subject.rsplit('.').next();
+    token.and_then(|token| token.parse().ok()).unwrap_or(0)
 }
 
 /// The next message of any band, most urgent band first; `None` when all subscriptions are over.
