@@ -47,7 +47,8 @@ pub(crate) struct Overseer {
     stops: Stops,
     /// Since when a version was seen without a live worker.
     alone: BTreeMap<(AgentName, AgentVersion), Timestamp>,
-    /// The versions that had a live worker since this leader began to lead: when they have none any more, it saw them go.
+    /// The versions of which this leader knew a worker, perhaps from before it began to lead: when they have none any
+    /// more, it saw that one go.
     had: BTreeSet<(AgentName, AgentVersion)>,
     compared: Option<Instant>,
     probed: Option<Instant>,
@@ -213,6 +214,10 @@ impl Overseer {
         let (mesh, fleet) = (&self.office.mesh, &self.office.fleet);
         let agent = &route.agent;
         for (version, entry) in &route.versions {
+            let key = (agent.clone(), version.clone());
+            if fleet.count(agent, version) > 0 {
+                self.had.insert(key.clone());
+            }
             let is_watched = matches!(entry.state, VersionState::Draining | VersionState::Canary);
             if is_watched || probe_all {
                 let workers = fleet.of(agent, version);
@@ -228,11 +233,9 @@ impl Overseer {
                     }
                 }
             }
-            let key = (agent.clone(), version.clone());
             let heard_all = self.leads_since.is_some_and(|since| since.elapsed() > HEARING);
             if fleet.count(agent, version) > 0 {
                 self.alone.remove(&key);
-                self.had.insert(key);
             } else if heard_all || self.had.contains(&key) {
                 let now = self.office.mesh.now();
                 self.alone.entry(key).or_insert(now);
