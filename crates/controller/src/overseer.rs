@@ -229,7 +229,6 @@ impl Overseer {
                     if alive == Alive::Gone {
                         tracing::info!(%agent, %version, %instance, "a worker is gone");
                         fleet.gone(agent, version, &instance);
-                        self.had.insert((agent.clone(), version.clone()));
                     }
                 }
             }
