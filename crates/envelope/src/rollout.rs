@@ -132,15 +132,15 @@ wire_object! {
         /// The shares of the new work, one after the other; the last one is all of it.
         def steps: Vec<Percent>,
         /// Which of them is in force, from 0.
-        def step: u32,
+        req step: u32,
         /// Since when.
         req step_since: Timestamp,
         /// How long a step takes at least, in seconds.
         def hold_seconds: u64,
         /// Whether steps are taken, and rolled back, by the evidence; else by a person.
-        def auto: bool,
+        req auto: bool,
         /// Where it stands.
-        def phase: Phase,
+        req phase: Phase,
         /// What the evidence is held against.
         def margins: Margins,
         /// When it ended.

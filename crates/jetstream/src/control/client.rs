@@ -7,13 +7,17 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::control::verb;
 use crate::error::Error;
 use crate::mesh::Mesh;
 
 /// How long it is tried to reach a controller: one that died is replaced within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a controller may take to answer. A replay or a move of much work takes a while.
-const ANSWER: Duration = Duration::from_secs(120);
+/// How long a controller may take to answer: longer than a server takes to come back. One that died does not answer at
+/// all, and nobody says so.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long for a replay, or a move of much work.
+const LONG_ANSWER: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a controller refused, and why.
@@ -63,9 +67,13 @@ impl Mesh {
         let subject = self.subjects().control(verb);
         let body = serde_json::to_vec(question).map_err(|error| Error::api("encoding a question", error))?;
         let body = Bytes::from(body);
+        let answer = match verb {
+            verb::MOVE | verb::PLAN => LONG_ANSWER,
+            _ => ANSWER,
+        };
         let until = tokio::time::Instant::now() + patience;
         let reply = loop {
-            let request = Request::new().payload(body.clone()).timeout(Some(ANSWER));
+            let request = Request::new().payload(body.clone()).timeout(Some(answer));
             match self.client().send_request(subject.clone(), request).await {
                 Ok(reply) => break reply,
                 Err(error) if error.kind() == RequestErrorKind::NoResponders && tokio::time::Instant::now() < until => {
