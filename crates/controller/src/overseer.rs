@@ -142,7 +142,13 @@ impl Overseer {
         for route in &routes {
             // One agent that cannot be looked after must not keep the others from it.
             if let Err(error) = self.look_after(route, &round, &mut report).await {
-                tracing::debug!(%error, agent = %route.agent, "an agent cannot be looked after now");
+                let agent = &route.agent;
+                // Now and then so that a person sees it; each time would drown the rest.
+                if compare {
+                    tracing::warn!(%error, %agent, "an agent cannot be looked after now");
+                } else {
+                    tracing::debug!(%error, %agent, "an agent cannot be looked after now");
+                }
             }
         }
         report.alarms = self.alarms.all();
@@ -175,27 +181,30 @@ impl Overseer {
         }
         let canary = route.running().map(|rollout| rollout.to.clone());
         let alone = canary.and_then(|version| self.alone_since(agent, &version));
-        ramping::look_after(&self.office, route, alone).await?;
+        // What fails for one version keeps neither the others nor the alarms waiting.
+        let mut outcome = ramping::look_after(&self.office, route, alone).await;
         let mut alarms = Vec::new();
         for (version, entry) in &route.versions {
             let counts: Counts = tickets.get(version).copied().unwrap_or_default();
             let is_held = round.open.contains_key(&(agent.clone(), version.clone()));
-            match entry.state {
-                VersionState::Draining => {
-                    draining::finish_if_empty(&self.office, route, version, counts).await?;
+            let has_tickets = counts.backlog + counts.in_flight > 0;
+            let done = match entry.state {
+                VersionState::Draining => draining::finish_if_empty(&self.office, route, version, counts).await,
+                VersionState::Drained | VersionState::Retired if is_held || has_tickets => {
+                    draining::reroute_strays(&self.office, route, version, counts)
+                        .await
+                        .map(drop)
                 }
-                VersionState::Drained | VersionState::Retired if is_held || counts.backlog + counts.in_flight > 0 => {
-                    draining::reroute_strays(&self.office, route, version, counts).await?;
-                }
-                VersionState::Ready => self.silence(route, version).await?,
+                VersionState::Ready => self.silence(route, version).await,
                 VersionState::Drained
                 | VersionState::Retired
                 | VersionState::Declared
                 | VersionState::Canary
                 | VersionState::Active
                 | VersionState::Quarantined
-                | VersionState::Unknown(_) => {}
-            }
+                | VersionState::Unknown(_) => Ok(()),
+            };
+            outcome = outcome.and(done);
             if let (true, Some(since)) = (is_held, self.alone_since(agent, version)) {
                 alarms.extend(draining::alarm(&self.office, route, version, since).await?);
             }
@@ -206,7 +215,7 @@ impl Overseer {
             let present = self.office.route(agent).await?;
             self.office.shut_or_open(&present).await?;
         }
-        Ok(())
+        outcome
     }
 
     /// Asks workers whether they live, and notes since when a version has none.
