@@ -180,6 +180,12 @@ impl Shared {
                 kind,
                 history,
             } => {
+                // Whoever pinned it may have changed that since this holder last wrote.
+                if !at.snapshot.pins.is_empty()
+                    && let Err(error) = at.refresh().await
+                {
+                    return self.act_on_fault(at, Fault::unwritten(&error));
+                }
                 let of_kind = kind.as_deref().or(envelope.kind.as_deref());
                 let (to, version, route) = match self.receiver(at, envelope, &to, of_kind).await {
                     Ok(found) => found,

@@ -86,16 +86,35 @@ impl Position {
                     self.seq = seq;
                     return Ok((record, seq));
                 }
-                Written::Superseded(head) if self.still_mine(&head.record.snapshot) => {
-                    self.snapshot = head.record.snapshot;
-                    if self.snapshot.envelope_seq.is_none() {
-                        self.snapshot.envelope_seq = Some(head.seq);
-                    }
-                    self.seq = head.seq;
+                // A handoff was made for the pins as they were: with others it goes elsewhere, so it is made again.
+                Written::Superseded(head)
+                    if event == Event::HandedOff && head.record.snapshot.pins != self.snapshot.pins =>
+                {
+                    return Err(Lost::Failed(Error::Raced(head.record.intent)));
                 }
+                Written::Superseded(head) if self.still_mine(&head.record.snapshot) => self.take_over(*head),
                 Written::Superseded(head) => return Err(Lost::Fenced(head)),
             }
         }
+    }
+
+    /// Takes over what others, who do not hold the hop, have changed meanwhile.
+    pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
+        if let Some(head) = self.mesh.head(&self.intent).await?
+            && head.seq > self.seq
+            && self.still_mine(&head.record.snapshot)
+        {
+            self.take_over(head);
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self, head: Head) {
+        self.snapshot = head.record.snapshot;
+        if self.snapshot.envelope_seq.is_none() {
+            self.snapshot.envelope_seq = Some(head.seq);
+        }
+        self.seq = head.seq;
     }
 
     /// Says in the ledger that this instance is at work, once.

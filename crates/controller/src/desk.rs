@@ -45,7 +45,11 @@ impl Desk {
                     while let Some(request) = requests.next().await {
                         let office = self.office.clone();
                         // In a task of its own: a move of much work must not keep a rollback waiting.
-                        self.stops.tracker.spawn(Box::pin(answer(office, request)));
+                        // Cut off, a move may leave a version shut; the leader opens it.
+                        let kill = self.stops.kill.clone();
+                        self.stops
+                            .tracker
+                            .spawn(async move { kill.run_until_cancelled(Box::pin(answer(office, request))).await });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),

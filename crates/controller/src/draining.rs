@@ -15,7 +15,7 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// How long a version that takes work may be without a live worker before that is an alarm.
 const RESTART: Duration = Duration::from_secs(10);
 /// How many strays are sent elsewhere in one round.
-const STRAYS: usize = 1000;
+const STRAYS: usize = 100;
 
 /// Says that a version is drained when it is.
 ///
@@ -28,11 +28,17 @@ pub(crate) async fn finish_if_empty(
     tickets: Counts,
 ) -> Result<(), Error> {
     let agent = &route.agent;
+    // As it stands now: since this round began a rollback may have given it the new work again, or a person set it aside.
+    let route = &office.route(agent).await?;
+    let entry = route.versions.get(version);
+    let is_moving = entry.is_some_and(|entry| entry.is_held_back(office.mesh.now()));
+    if route.state(version) != Some(VersionState::Draining) || is_moving {
+        return Ok(());
+    }
     if !office.projection.hold_views(agent, version).await?.is_empty() {
         // It was set aside until now, or a check did not come to its end. Or it was opened, and workers that wait beside
         // work were not told: they would get nothing before they ask again, which takes them half a minute.
-        let is_asleep = tickets.backlog > 0 && tickets.waiting_pulls > 0;
-        if tickets.shut || is_asleep {
+        if tickets.shut || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
             office.mesh.open_version(agent, version).await?;
         }
         return Ok(());
@@ -45,8 +51,23 @@ pub(crate) async fn finish_if_empty(
         return Ok(());
     }
     office.mesh.shut_version(agent, version).await?;
+    let said = say_if_empty(office, route, version).await;
+    if !matches!(said, Ok(true)) {
+        // Whatever came between: it may have work to do, unless somebody set it aside meanwhile.
+        let present = office.route(agent).await?;
+        let entry = present.versions.get(version);
+        if !entry.is_some_and(|entry| entry.is_held_back(office.mesh.now())) {
+            office.mesh.open_version(agent, version).await?;
+        }
+    }
+    said.map(drop)
+}
+
+/// Says that a version which is shut is drained, if nothing names it up to the end of the ledger.
+async fn say_if_empty(office: &Office, route: &Route, version: &AgentVersion) -> Result<bool, Error> {
+    let agent = &route.agent;
     let end = office.projection.caught_up(CATCH_UP).await?;
-    let tickets = office
+    let counts = office
         .mesh
         .agent_counts(agent)
         .await?
@@ -55,9 +76,8 @@ pub(crate) async fn finish_if_empty(
     let holds = office.projection.hold_views(agent, version).await?;
     // A projection that is just being built anew knows of nothing, and says so by its position.
     let is_known = office.projection.position() >= end;
-    if !(is_known && holds.is_empty() && tickets.backlog + tickets.in_flight == 0) {
-        office.mesh.open_version(agent, version).await?;
-        return Ok(());
+    if !(is_known && holds.is_empty() && counts.backlog + counts.in_flight == 0) {
+        return Ok(false);
     }
     let act = office
         .act()
@@ -70,8 +90,11 @@ pub(crate) async fn finish_if_empty(
         .await?;
     // Somebody may have given it work again meanwhile.
     office.shut_or_open(&after).await?;
-    tracing::info!(%agent, %version, end, "drained");
-    Ok(())
+    let is_drained = after.state(version) == Some(VersionState::Drained);
+    if is_drained {
+        tracing::info!(%agent, %version, end, "drained");
+    }
+    Ok(is_drained)
 }
 
 /// Sends work elsewhere that reached a version which is drained or retired, through a sender with an old route.
@@ -83,7 +106,12 @@ pub(crate) async fn reroute_strays(
 ) -> Result<usize, Error> {
     let agent = &route.agent;
     let mut rerouted = 0;
-    for (intent, cause) in office.projection.held(agent, version).await?.into_iter().take(STRAYS) {
+    let mut held = office.projection.held(agent, version).await?;
+    // Others first in each round, so that those which cannot be sent elsewhere do not keep the rest waiting.
+    let turn = usize::try_from(office.mesh.now().unix_millis() / 500).unwrap_or_default();
+    let first = turn.wrapping_mul(STRAYS).checked_rem(held.len()).unwrap_or_default();
+    held.rotate_left(first);
+    for (intent, cause) in held.into_iter().take(STRAYS) {
         match office.mesh.reroute(&intent, agent, version, &office.by).await {
             Ok(Moved::Done { to, .. }) => {
                 tracing::info!(%intent, %agent, from = %version, %to, %cause, "a stray was sent elsewhere");

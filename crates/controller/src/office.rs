@@ -95,7 +95,8 @@ impl Office {
                 let Some(counts) = counts.get(version) else { continue };
                 // Whoever opened it may have died before its idle workers were woken.
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
-                if entry.state.is_shut() && counts.open {
+                let held_back = entry.is_held_back(self.mesh.now());
+                if held_back && counts.open {
                     self.mesh.shut_version(&done.agent, version).await?;
                 } else if !entry.state.is_shut() && entry.state != VersionState::Draining && (counts.shut || sleeps) {
                     self.mesh.open_version(&done.agent, version).await?;

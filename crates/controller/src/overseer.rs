@@ -159,6 +159,11 @@ impl Overseer {
 
     async fn look_after(&mut self, route: &Route, round: &Round<'_>, report: &mut LoadReport) -> Result<(), Error> {
         let agent = &route.agent;
+        self.count_workers(route, round.probe_all).await;
+        let canary = route.running().map(|rollout| rollout.to.clone());
+        let alone = canary.and_then(|version| self.alone_since(agent, &version));
+        // What fails for one version keeps neither the others nor the alarms waiting.
+        let mut outcome = ramping::look_after(&self.office, route, alone).await;
         let drains = route
             .versions
             .values()
@@ -168,7 +173,6 @@ impl Overseer {
             self.tickets.insert(agent.clone(), counts);
         }
         let tickets = self.tickets.get(agent).cloned().unwrap_or_default();
-        self.count_workers(route, round.probe_all).await;
         for version in route.versions.keys() {
             let counts = tickets.get(version).copied().unwrap_or_default();
             report.versions.push(VersionLoad {
@@ -179,10 +183,6 @@ impl Overseer {
                 breaker_open: self.office.projection.breaker_open(agent, version, report.at),
             });
         }
-        let canary = route.running().map(|rollout| rollout.to.clone());
-        let alone = canary.and_then(|version| self.alone_since(agent, &version));
-        // What fails for one version keeps neither the others nor the alarms waiting.
-        let mut outcome = ramping::look_after(&self.office, route, alone).await;
         let mut alarms = Vec::new();
         for (version, entry) in &route.versions {
             let counts: Counts = tickets.get(version).copied().unwrap_or_default();

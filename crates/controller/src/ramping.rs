@@ -23,15 +23,22 @@ pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Opti
         return Ok(());
     };
     // A projection that is just being built anew would show a part of the evidence as if it were all.
-    office.projection.caught_up(CATCH_UP).await?;
+    let end = office.projection.caught_up(CATCH_UP).await;
     let Some(evidence) = office.evidence(route).await? else {
         return Ok(());
     };
     let verdict = match alone_since {
+        // This needs no evidence, so it does not wait for any.
         Some(since) if office.mesh.now().since(since) > WITHOUT_WORKERS => {
             Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
         }
-        Some(_) | None => verdict(office, rollout, &evidence),
+        Some(_) | None => {
+            // It may have begun to be built anew while it was asked.
+            if office.projection.position() < end? {
+                return Ok(());
+            }
+            verdict(office, rollout, &evidence)
+        }
     };
     let reason = verdict.text().to_owned();
     let act = Act {

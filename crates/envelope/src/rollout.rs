@@ -13,8 +13,8 @@ use crate::timestamp::Timestamp;
 use crate::wire::wire_object;
 
 pub use act::{
-    Act, Refused, StartPlan, abort, activate, advance, declare, drained, lift, pause, quarantine, resume, retire,
-    rollback, set_pinning, silent, start,
+    Act, Refused, StartPlan, abort, activate, advance, declare, drained, lift, moving, pause, quarantine, resume,
+    retire, rollback, set_pinning, silent, start,
 };
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};

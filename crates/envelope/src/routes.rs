@@ -85,6 +85,8 @@ wire_object! {
         def kinds: Vec<String>,
         /// The protocol versions that its workers read.
         def protocol: ProtocolRange,
+        /// Its work is being moved away, and its consumers are paused meanwhile; at most until then.
+        opt moving_until: Timestamp,
     }
 }
 
@@ -160,6 +162,13 @@ wire_object! {
         def stopping: bool,
         /// When it said so.
         req at: Timestamp,
+    }
+}
+
+impl VersionEntry {
+    /// Whether nothing may be given to its workers at this time.
+    pub fn is_held_back(&self, now: Timestamp) -> bool {
+        self.state.is_shut() || self.moving_until.is_some_and(|until| until > now)
     }
 }
 

@@ -28,8 +28,15 @@ impl Mesh {
     ) -> Result<Option<(Route, u64)>, Error> {
         let store = self.bucket(self.subjects().routes_bucket()).await?;
         let mut tries = 0;
+        let mut tried: Option<Route> = None;
         loop {
             let present = self.route(agent).await?;
+            // A write that was not answered may stand all the same; decided once more, a step would be taken twice.
+            if let Some((route, _)) = &present
+                && tried.as_ref() == Some(route)
+            {
+                return Ok(present);
+            }
             let Some(next) = decide(present.as_ref().map(|(route, _)| route))? else {
                 return Ok(present);
             };
@@ -54,6 +61,7 @@ impl Mesh {
                 Err(_) if tries < TRIES => tries += 1,
                 Err(error) => return Err(Error::api("setting a route", error)),
             }
+            tried = Some(next);
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -153,6 +153,11 @@ impl Sweeper {
     /// may have tickets that stay.
     async fn oldest_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<Option<Timestamp>, Error> {
         let stream = self.mesh.subjects().work_stream(agent);
+        // A stream that is not there does not answer a direct get; that must not pass for a server that is away.
+        let what = format!("STREAM.INFO.{stream}");
+        self.mesh
+            .ask::<serde::de::IgnoredAny>(&what, &serde_json::json!({}))
+            .await??;
         let subject = self.mesh.subjects().work_version(agent, version);
         let request = serde_json::json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
         let (found, _) = self.mesh.direct_batch_of(&stream, &request).await?;

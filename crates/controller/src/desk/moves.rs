@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use baton_envelope::rollout::Refused;
-use baton_envelope::{Author, Role, VersionState};
+use baton_envelope::rollout::{self, Act, Refused};
+use baton_envelope::{AgentName, AgentVersion, Author, Role, VersionState};
 use baton_jetstream::control::{MoveRequest, MoveView, MovedView};
 use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use crate::office::Office;
 
@@ -14,6 +15,22 @@ use crate::office::Office;
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// How many intents are moved at the same time.
 const AT_ONCE: usize = 16;
+
+/// For how long a version is held back at a time while its work is moved: should this controller die meanwhile, its
+/// workers go on after that.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// Says in the route that the version is held back, so that the leader does not open it, and shuts it.
+async fn hold_back(office: &Office, agent: &AgentName, from: &AgentVersion, by: &str) -> Result<(), Error> {
+    let act = Act::new(by, office.mesh.now());
+    let until = act.at.plus(HOLD);
+    office
+        .decide(agent, |present| {
+            rollout::moving(present, from, Some(until), &act).map(Some)
+        })
+        .await?;
+    office.mesh.shut_version(agent, from).await.map(drop)
+}
 
 pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveView, Error> {
     let MoveRequest {
@@ -44,8 +61,9 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     // run without a look into the ledger. What a worker has by now is fenced out.
     let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
     if opens_again {
-        office.mesh.shut_version(&agent, &from).await?;
+        hold_back(office, &agent, &from, &by).await?;
     }
+    let mut held_since = Instant::now();
     office.projection.caught_up(CATCH_UP).await?;
     let mut view = MoveView {
         agent: agent.clone(),
@@ -55,7 +73,7 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
         moved: Vec::new(),
         failed: Vec::new(),
     };
-    let author = Author::of(Role::Operator, by);
+    let author = Author::of(Role::Operator, by.clone());
     let candidates = office.projection.held(&agent, &from).await?;
     let work = futures::stream::iter(candidates).map(|(intent, cause)| {
         let (agent, from, to, author, wanted) = (&agent, &from, &to, &author, status.as_deref());
@@ -80,6 +98,10 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     });
     let mut work = std::pin::pin!(work.buffered(AT_ONCE));
     while let Some((intent, moved)) = work.next().await {
+        if opens_again && held_since.elapsed() > HOLD / 2 {
+            hold_back(office, &agent, &from, &by).await?;
+            held_since = Instant::now();
+        }
         let moved: Result<Option<(String, String)>, Error> = moved;
         match moved {
             Ok(Some((status, detail))) => view.moved.push(MovedView { intent, status, detail }),
@@ -97,7 +119,11 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     }
     // One that drains is opened by the leader, should it still have work; and so is any other, should this be cut off.
     if opens_again {
-        office.shut_or_open(&office.route(&agent).await?).await?;
+        let act = Act::new(by, office.mesh.now()).because(format!("{} intents went to {to}", view.moved.len()));
+        let route = office
+            .decide(&agent, |present| rollout::moving(present, &from, None, &act).map(Some))
+            .await?;
+        office.shut_or_open(&route).await?;
     }
     tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
     Ok(view)

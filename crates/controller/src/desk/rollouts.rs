@@ -1,5 +1,7 @@
 //! Rollouts: started, steered, shown.
 
+use std::time::Duration;
+
 use baton_envelope::rollout::{self, Act, Refused, StartPlan};
 use baton_envelope::{Json, Route, VersionState};
 use baton_jetstream::Error;
@@ -10,6 +12,9 @@ use baton_jetstream::control::{
 use crate::desk::preflight;
 use crate::office::Office;
 use crate::ramping;
+
+/// How long a person's decision waits for the numbers that are recorded with it.
+const NUMBERS: Duration = Duration::from_millis(200);
 
 pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<StatusView, Error> {
     let StartRequest { agent, version, by, .. } = asked.clone();
@@ -140,9 +145,12 @@ async fn steer(
 
 /// What a person decides is recorded with what could be known at that moment.
 async fn with_numbers(office: &Office, agent: &baton_envelope::AgentName, mut act: Act) -> Act {
-    if let Ok(route) = office.mesh.route_of(agent).await
-        && let Ok(Some(evidence)) = office.evidence(&route).await
-    {
+    let asked = async {
+        let route = office.mesh.route_of(agent).await?;
+        office.evidence(&route).await
+    };
+    // A rollback does not wait for numbers.
+    if let Ok(Ok(Some(evidence))) = tokio::time::timeout(NUMBERS, asked).await {
         act.numbers = Json::of(&evidence).ok();
     }
     act

@@ -248,7 +248,7 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
         (Some(version), _) => version.clone(),
         (None, Some(rollout)) => rollout.from.clone(),
         // Asked once more, it would go on to an older one, or back to the bad one.
-        (None, None) if route.decision.as_ref().is_some_and(|last| last.what == "rolled_back") => {
+        (None, None) if was_rolled_back(route) => {
             return Err(Refused::new(
                 "ALREADY_ROLLED_BACK",
                 format!("{} was rolled back to {} already", route.agent, route.active),
@@ -276,6 +276,8 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
         happen(&mut next, &target, VersionEvent::Revived, act)?;
     }
     make_active(&mut next, &target, act)?;
+    // There is no version before that a person could mean by the next bare rollback.
+    next.previous = None;
     // One that was over is undone too, when it is its version that loses the new work.
     if next.rollout.as_ref().is_some_and(|rollout| rollout.to == route.active) {
         finish(&mut next, Phase::RolledBack, act);
@@ -319,6 +321,20 @@ pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route>
         ..route.clone()
     };
     Some(decided(next, "pinning", None, act))
+}
+
+/// Holds a version's work back while it is moved away, at most until a time; `None` when that is over.
+///
+/// # Errors
+/// When nobody has heard of the version.
+pub fn moving(route: &Route, version: &AgentVersion, until: Option<Timestamp>, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    if let Some(entry) = next.versions.get_mut(version) {
+        entry.moving_until = until;
+    }
+    let what = if until.is_some() { "moving" } else { "moved" };
+    Ok(decided(next, what, Some(version), act))
 }
 
 /// Nothing open names the version any more.
@@ -538,6 +554,12 @@ fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &A
     entry.since = Some(act.at);
     entry.reason.clone_from(&act.reason);
     Ok(())
+}
+
+/// Whether the last thing that was done about versions was to go back. Declarations and drains may have come since.
+fn was_rolled_back(route: &Route) -> bool {
+    let rollout = route.rollout.as_ref();
+    route.previous.is_none() && rollout.is_some_and(|rollout| rollout.phase == Phase::RolledBack)
 }
 
 /// Why an event may not happen to a version, and what to do.

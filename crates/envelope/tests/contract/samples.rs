@@ -280,6 +280,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         channels: vec!["news".to_owned()],
         kinds: vec!["invoice.extract.v1".to_owned()],
         protocol: full_declaration().protocol,
+        moving_until: Some(NOW),
         extra: Extra::new(),
     }
 }
