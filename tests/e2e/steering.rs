@@ -60,8 +60,7 @@ async fn one_person_owns_a_rollout_and_anyone_may_roll_back() {
     let start = ["rollout", "start", "code", "2.0.0", "--manual", "--steps", "10,50,100"];
     let started = told(&mesh, "alice", &start).await;
     assert_eq!(started["canary"]["percent"], 10, "{started}");
-    // The first phase, which is not written.
-    assert_eq!(started["rollout"]["phase"], Value::Null, "{started}");
+    assert_eq!(started["rollout"]["phase"], "ramping", "{started}");
 
     // Bob is told who is at it, and nothing that he tries changes anything.
     for args in [
@@ -86,7 +85,7 @@ async fn one_person_owns_a_rollout_and_anyone_may_roll_back() {
         (&"paused".into(), &10.into())
     );
     let resumed = told(&mesh, "alice", &["rollout", "resume", "code"]).await;
-    assert_eq!(resumed["rollout"]["phase"], Value::Null, "{resumed}");
+    assert_eq!(resumed["rollout"]["phase"], "ramping", "{resumed}");
     let advanced = told(&mesh, "alice", &["rollout", "promote", "code"]).await;
     assert_eq!(advanced["canary"]["percent"], 50);
     let taken = told(&mesh, "bob", &["rollout", "pause", "code", "--take-over"]).await;

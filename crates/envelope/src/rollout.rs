@@ -4,6 +4,7 @@
 mod act;
 mod evidence;
 mod judge;
+mod versions;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -12,12 +13,10 @@ use crate::routes::Percent;
 use crate::timestamp::Timestamp;
 use crate::wire::wire_object;
 
-pub use act::{
-    Act, Refused, StartPlan, abort, activate, advance, declare, drained, lift, moving, pause, quarantine, resume,
-    retire, rollback, set_pinning, silent, start,
-};
+pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, rollback, silent, start};
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
+pub use versions::{activate, drained, lift, moving, quarantine, retire, set_pinning};
 
 /// Where a rollout stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

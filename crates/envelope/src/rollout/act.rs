@@ -2,7 +2,6 @@
 
 use crate::json::Json;
 use crate::names::{AgentName, AgentVersion};
-use crate::pinning::Pinning;
 use crate::rollout::{Margins, Phase, Rollout};
 use crate::routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
 use crate::timestamp::Timestamp;
@@ -286,137 +285,6 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
     Ok(decided(next, "rolled_back", Some(&target), act))
 }
 
-/// Gives all new work to a version at once, without a rollout.
-///
-/// # Errors
-/// When a rollout is under way, or the version may not take work.
-pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
-    if let Some(running) = route.running() {
-        return Err(owned(route, running));
-    }
-    let mut next = route.clone();
-    next.versions.entry(version.clone()).or_insert_with(|| VersionEntry {
-        state: if route.active == *version {
-            VersionState::Active
-        } else {
-            VersionState::Declared
-        },
-        since: Some(act.at),
-        ..VersionEntry::default()
-    });
-    if route.state(version) == Some(VersionState::Retired) {
-        happen(&mut next, version, VersionEvent::Revived, act)?;
-    }
-    make_active(&mut next, version, act)?;
-    Ok(decided(next, "set", Some(version), act))
-}
-
-/// Sets how intents of this agent keep to versions that say nothing of it; `None` when that is so already.
-pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
-    if route.pinning == *pinning {
-        return None;
-    }
-    let next = Route {
-        pinning: pinning.clone(),
-        ..route.clone()
-    };
-    Some(decided(next, "pinning", None, act))
-}
-
-/// Holds a version's work back while it is moved away, at most until a time; `None` when that is over.
-///
-/// # Errors
-/// When nobody has heard of the version.
-pub fn moving(route: &Route, version: &AgentVersion, until: Option<Timestamp>, act: &Act) -> Result<Route, Refused> {
-    known(route, version)?;
-    let mut next = route.clone();
-    if let Some(entry) = next.versions.get_mut(version) {
-        entry.moving_until = until;
-    }
-    let what = if until.is_some() { "moving" } else { "moved" };
-    Ok(decided(next, what, Some(version), act))
-}
-
-/// Nothing open names the version any more.
-///
-/// # Errors
-/// When the version is not draining.
-pub fn drained(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
-    let mut next = route.clone();
-    happen(&mut next, version, VersionEvent::Emptied, act)?;
-    let done = |rollout: &Rollout| rollout.phase == Phase::Draining && rollout.from == *version;
-    if next.rollout.as_ref().is_some_and(done) {
-        finish(&mut next, Phase::Done, act);
-    }
-    Ok(decided(next, "drained", Some(version), act))
-}
-
-/// Takes a version out of service. The caller has made sure that nothing open names it.
-///
-/// # Errors
-/// When it takes new work, or still drains.
-pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
-    known(route, version)?;
-    let takes_work = route.active == *version || route.canary.as_ref().is_some_and(|canary| canary.version == *version);
-    if takes_work {
-        return Err(Refused::new(
-            "TAKES_WORK",
-            format!("{}@{version} takes new work", route.agent),
-            format!(
-                "roll another version out first: baton rollout start {} VERSION",
-                route.agent
-            ),
-        ));
-    }
-    let mut next = route.clone();
-    happen(&mut next, version, VersionEvent::Retired, act)?;
-    Ok(decided(next, "retired", Some(version), act))
-}
-
-/// Sets a version aside as a bad build: nothing new comes to it. When it is active, the version before it takes the new
-/// work again, where there is one that may; else new work waits.
-///
-/// # Errors
-/// When the version is unknown, or retired.
-pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
-    known(route, version)?;
-    let mut next = route.clone();
-    if route.canary.as_ref().is_some_and(|canary| canary.version == *version) {
-        next.canary = None;
-        end_rollout(&mut next, Phase::RolledBack, act);
-    }
-    if route.active == *version {
-        let before = match route.running() {
-            Some(rollout) => Some(rollout.to.clone()),
-            None => route.previous.clone(),
-        };
-        let able = |version: &AgentVersion| {
-            let state = route.state(version);
-            state.is_some_and(|state| state.is_alive() || state == VersionState::Drained)
-        };
-        if let Some(before) = before.filter(|before| before != version && able(before)) {
-            make_active(&mut next, &before, act)?;
-            end_rollout(&mut next, Phase::Draining, act);
-        }
-    }
-    happen(&mut next, version, VersionEvent::Quarantined, act)?;
-    Ok(decided(next, "quarantined", Some(version), act))
-}
-
-/// Lifts a quarantine: what is open on the version goes on; new work comes to it only if it is still the active one.
-///
-/// # Errors
-/// When it is not quarantined.
-pub fn lift(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
-    known(route, version)?;
-    let mut next = route.clone();
-    happen(&mut next, version, VersionEvent::Lifted, act)?;
-    if next.active == *version {
-        happen(&mut next, version, VersionEvent::Activated, act)?;
-    }
-    Ok(decided(next, "lifted", Some(version), act))
-}
-
 // --- what the decisions share -----------------------------------------------------------------------------------
 
 fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
@@ -433,7 +301,7 @@ fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
 }
 
 /// Makes a version the active one; the one that was, and a canary that is another, drain.
-fn make_active(next: &mut Route, version: &AgentVersion, act: &Act) -> Result<(), Refused> {
+pub(super) fn make_active(next: &mut Route, version: &AgentVersion, act: &Act) -> Result<(), Refused> {
     let was = next.active.clone();
     let canary = next.canary.take().map(|canary| canary.version);
     if was != *version {
@@ -463,7 +331,7 @@ fn end_canary(next: &mut Route, act: &Act) -> Result<(), Refused> {
 }
 
 /// Ends the rollout that decides over the route, if one does, or drains its old version.
-fn end_rollout(next: &mut Route, phase: Phase, act: &Act) {
+pub(super) fn end_rollout(next: &mut Route, phase: Phase, act: &Act) {
     let lives = |rollout: &Rollout| {
         !matches!(rollout.phase, Phase::Done | Phase::RolledBack | Phase::Aborted) || rollout.ended_at.is_none()
     };
@@ -472,7 +340,7 @@ fn end_rollout(next: &mut Route, phase: Phase, act: &Act) {
     }
 }
 
-fn finish(next: &mut Route, phase: Phase, act: &Act) {
+pub(super) fn finish(next: &mut Route, phase: Phase, act: &Act) {
     if let Some(rollout) = &mut next.rollout {
         rollout.phase = phase;
         rollout.ended_at = Some(act.at);
@@ -504,7 +372,7 @@ fn no_rollout(route: &Route) -> Refused {
     )
 }
 
-fn owned(route: &Route, rollout: &Rollout) -> Refused {
+pub(super) fn owned(route: &Route, rollout: &Rollout) -> Refused {
     let Rollout {
         from,
         to,
@@ -526,7 +394,7 @@ fn owned(route: &Route, rollout: &Rollout) -> Refused {
     )
 }
 
-fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
+pub(super) fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
     if route.state(version).is_some() {
         return Ok(());
     }
@@ -542,7 +410,7 @@ fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
     ))
 }
 
-fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &Act) -> Result<(), Refused> {
+pub(super) fn happen(next: &mut Route, version: &AgentVersion, event: VersionEvent, act: &Act) -> Result<(), Refused> {
     let agent = next.agent.clone();
     let state = next.state(version).unwrap_or_default();
     let after = state.next(event).map_err(|_| {
@@ -594,7 +462,7 @@ fn why_not(
     (problem, fix)
 }
 
-fn decided(mut route: Route, what: &str, version: Option<&AgentVersion>, act: &Act) -> Route {
+pub(super) fn decided(mut route: Route, what: &str, version: Option<&AgentVersion>, act: &Act) -> Route {
     route.updated_at = act.at;
     route.updated_by.clone_from(&act.by);
     route.decision = Some(Decision {

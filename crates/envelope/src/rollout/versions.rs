@@ -1,0 +1,141 @@
+//! Decisions about single versions, apart from the steps of a rollout: set as active, drained, retired, set aside, moved
+//! away from.
+
+use crate::names::AgentVersion;
+use crate::pinning::Pinning;
+use crate::rollout::act::{Act, Refused, decided, end_rollout, finish, happen, known, make_active, owned};
+use crate::rollout::{Phase, Rollout};
+use crate::routes::{Route, VersionEntry};
+use crate::timestamp::Timestamp;
+use crate::version_state::{VersionEvent, VersionState};
+
+/// Gives all new work to a version at once, without a rollout.
+///
+/// # Errors
+/// When a rollout is under way, or the version may not take work.
+pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    if let Some(running) = route.running() {
+        return Err(owned(route, running));
+    }
+    let mut next = route.clone();
+    next.versions.entry(version.clone()).or_insert_with(|| VersionEntry {
+        state: if route.active == *version {
+            VersionState::Active
+        } else {
+            VersionState::Declared
+        },
+        since: Some(act.at),
+        ..VersionEntry::default()
+    });
+    if route.state(version) == Some(VersionState::Retired) {
+        happen(&mut next, version, VersionEvent::Revived, act)?;
+    }
+    make_active(&mut next, version, act)?;
+    Ok(decided(next, "set", Some(version), act))
+}
+
+/// Sets how intents of this agent keep to versions that say nothing of it; `None` when that is so already.
+pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
+    if route.pinning == *pinning {
+        return None;
+    }
+    let next = Route {
+        pinning: pinning.clone(),
+        ..route.clone()
+    };
+    Some(decided(next, "pinning", None, act))
+}
+
+/// Holds a version's work back while it is moved away, at most until a time; `None` when that is over.
+///
+/// # Errors
+/// When nobody has heard of the version.
+pub fn moving(route: &Route, version: &AgentVersion, until: Option<Timestamp>, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    if let Some(entry) = next.versions.get_mut(version) {
+        entry.moving_until = until;
+    }
+    let what = if until.is_some() { "moving" } else { "moved" };
+    Ok(decided(next, what, Some(version), act))
+}
+
+/// Nothing open names the version any more.
+///
+/// # Errors
+/// When the version is not draining.
+pub fn drained(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Emptied, act)?;
+    let done = |rollout: &Rollout| rollout.phase == Phase::Draining && rollout.from == *version;
+    if next.rollout.as_ref().is_some_and(done) {
+        finish(&mut next, Phase::Done, act);
+    }
+    Ok(decided(next, "drained", Some(version), act))
+}
+
+/// Takes a version out of service. The caller has made sure that nothing open names it.
+///
+/// # Errors
+/// When it takes new work, or still drains.
+pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let takes_work = route.active == *version || route.canary.as_ref().is_some_and(|canary| canary.version == *version);
+    if takes_work {
+        return Err(Refused::new(
+            "TAKES_WORK",
+            format!("{}@{version} takes new work", route.agent),
+            format!(
+                "roll another version out first: baton rollout start {} VERSION",
+                route.agent
+            ),
+        ));
+    }
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Retired, act)?;
+    Ok(decided(next, "retired", Some(version), act))
+}
+
+/// Sets a version aside as a bad build: nothing new comes to it. When it is active, the version before it takes the new
+/// work again, where there is one that may; else new work waits.
+///
+/// # Errors
+/// When the version is unknown, or retired.
+pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    if route.canary.as_ref().is_some_and(|canary| canary.version == *version) {
+        next.canary = None;
+        end_rollout(&mut next, Phase::RolledBack, act);
+    }
+    if route.active == *version {
+        let before = match route.running() {
+            Some(rollout) => Some(rollout.to.clone()),
+            None => route.previous.clone(),
+        };
+        let able = |version: &AgentVersion| {
+            let state = route.state(version);
+            state.is_some_and(|state| state.is_alive() || state == VersionState::Drained)
+        };
+        if let Some(before) = before.filter(|before| before != version && able(before)) {
+            make_active(&mut next, &before, act)?;
+            end_rollout(&mut next, Phase::Draining, act);
+        }
+    }
+    happen(&mut next, version, VersionEvent::Quarantined, act)?;
+    Ok(decided(next, "quarantined", Some(version), act))
+}
+
+/// Lifts a quarantine: what is open on the version goes on; new work comes to it only if it is still the active one.
+///
+/// # Errors
+/// When it is not quarantined.
+pub fn lift(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let mut next = route.clone();
+    happen(&mut next, version, VersionEvent::Lifted, act)?;
+    if next.active == *version {
+        happen(&mut next, version, VersionEvent::Activated, act)?;
+    }
+    Ok(decided(next, "lifted", Some(version), act))
+}
