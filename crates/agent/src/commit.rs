@@ -116,13 +116,7 @@ impl Shared {
             intent = %delivery.ticket.intent, code = error.code, attempt, of = self.retry.max_attempts,
             "attempt failed, the next one in {:.1} s: {}", delay.as_secs_f64(), error.message
         );
-        let scheduled = at.append(Event::RetryScheduled, |mut record| {
-            record.snapshot.attempt += 1;
-            record.snapshot.epoch += 1;
-            record.snapshot.holder = None;
-            record.snapshot.wake_at = Some(wake_at);
-            record.with_error(error.clone())
-        });
+        let scheduled = at.append(Event::RetryScheduled, |record| record.to_retry(wake_at, error.clone()));
         match scheduled.await {
             Ok(_) => delivery.hand_back(delay).await,
             Err(lost) => self.lost(delivery, lost).await,
@@ -317,11 +311,7 @@ fn park(error: ErrorInfo) -> (Event, Fill) {
     let event = Event::Parked {
         code: error.code.clone(),
     };
-    let fill = move |mut record: Record| {
-        record.snapshot.holder = None;
-        record.snapshot.epoch += 1;
-        record.with_error(error.clone())
-    };
+    let fill = move |record: Record| record.without_holder().with_error(error.clone());
     (event, Box::new(fill))
 }
 

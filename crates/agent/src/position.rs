@@ -1,6 +1,8 @@
 //! Where a holder stands in the ledger: the last record that it saw, and guarded writes after it.
 
-use baton_envelope::{Author, EnvelopeId, Event, IntentId, Json, Record, Snapshot};
+use baton_envelope::{
+    Author, EnvelopeId, Event, IntentId, Json, Overtaken, Record, Snapshot, is_still_held, on_overtaken,
+};
 use baton_jetstream::{Error, Head, Mesh, Written};
 
 /// The holder's view of its intent.
@@ -86,14 +88,14 @@ impl Position {
                     self.seq = seq;
                     return Ok((record, seq));
                 }
-                // A handoff was made for the pins as they were: with others it goes elsewhere, so it is made again.
-                Written::Superseded(head)
-                    if event == Event::HandedOff && head.record.snapshot.pins != self.snapshot.pins =>
-                {
-                    return Err(Lost::Failed(Error::Raced(head.record.intent)));
+                Written::Superseded(head) => {
+                    let (by, now) = (&self.by.instance, &head.record.snapshot);
+                    match on_overtaken(&event, &self.snapshot, self.envelope, by, now) {
+                        Overtaken::Rebase => self.take_over(*head),
+                        Overtaken::Remake => return Err(Lost::Failed(Error::Raced(head.record.intent))),
+                        Overtaken::Fenced => return Err(Lost::Fenced(head)),
+                    }
                 }
-                Written::Superseded(head) if self.still_mine(&head.record.snapshot) => self.take_over(*head),
-                Written::Superseded(head) => return Err(Lost::Fenced(head)),
             }
         }
     }
@@ -102,7 +104,7 @@ impl Position {
     pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
         if let Some(head) = self.mesh.head(&self.intent).await?
             && head.seq > self.seq
-            && self.still_mine(&head.record.snapshot)
+            && is_still_held(&self.snapshot, self.envelope, &self.by.instance, &head.record.snapshot)
         {
             self.take_over(head);
         }
@@ -110,10 +112,7 @@ impl Position {
     }
 
     fn take_over(&mut self, head: Head) {
-        self.snapshot = head.record.snapshot;
-        if self.snapshot.envelope_seq.is_none() {
-            self.snapshot.envelope_seq = Some(head.seq);
-        }
+        self.snapshot = head.record.snapshot.seen_at(head.seq);
         self.seq = head.seq;
     }
 
@@ -121,11 +120,7 @@ impl Position {
     pub(crate) async fn make_visible(&mut self) -> Result<(), Lost> {
         if !self.visible {
             let holder = self.by.instance.clone();
-            self.append(Event::Started, |mut record| {
-                record.snapshot.holder = Some(holder.clone());
-                record
-            })
-            .await?;
+            self.append(Event::Started, |record| record.held_by(&holder)).await?;
             self.visible = true;
         }
         Ok(())
@@ -133,21 +128,12 @@ impl Position {
 
     /// Gives the hop back: a new epoch, so that whatever this holder still writes is refused.
     pub(crate) async fn release(&mut self, reason: &str) -> Result<(), Lost> {
-        self.append(Event::Released, |mut record| {
-            record.snapshot.holder = None;
-            record.snapshot.epoch += 1;
+        self.append(Event::Released, |record| {
+            let mut record = record.without_holder();
             record.note = Some(reason.to_owned());
             record
         })
         .await
         .map(drop)
-    }
-
-    /// Whether this holder's epoch still holds at a head that it did not write.
-    fn still_mine(&self, head: &Snapshot) -> bool {
-        head.epoch == self.snapshot.epoch
-            && head.envelope == Some(self.envelope)
-            && head.status.is_workable()
-            && head.holder.as_ref().is_none_or(|holder| *holder == self.by.instance)
     }
 }

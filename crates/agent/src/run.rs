@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, IntentId, Json, ProtocolRange, Standing,
-    is_fresh, on_delivery,
+    is_fresh, is_untouched, on_delivery, recorded_steps,
 };
 use baton_jetstream::{Delivery, Error, Head, Mesh, Ticket, Written};
 use futures::FutureExt as _;
@@ -221,10 +221,7 @@ impl Shared {
                     }
                 }
                 Standing::Mine { attempt } => {
-                    // Nothing has happened since the ticket was authorised, and nobody is known to have had it: there
-                    // is no holder to fence out and no step to load.
-                    let untouched =
-                        head.seq == ticket.seq && ticket.facts.delivered == 1 && head.record.event.begins_hop();
+                    let untouched = is_untouched(&head.record, head.seq, ticket.seq, ticket.facts);
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
                         let position = self.position(&envelope, head.record.snapshot, head.seq);
                         let envelope = Arc::new(envelope);
@@ -263,20 +260,14 @@ impl Shared {
         };
         let mut position = self.position(&envelope, head.record.snapshot, head.seq);
         let holder = self.by.instance.clone();
-        let epoch = position.snapshot.epoch + 1;
-        let claimed = position.append(Event::Claimed, |mut record| {
-            record.snapshot.attempt = attempt;
-            record.snapshot.epoch = epoch;
-            record.snapshot.holder = Some(holder.clone());
-            record
-        });
+        let epoch = position.snapshot.epoch;
+        let claimed = position.append(Event::Claimed, |record| record.claimed_by(&holder, attempt, epoch));
         match claimed.await {
             Ok(_) => {}
             Err(Lost::Fenced(_)) => return Ok(None),
             Err(Lost::Failed(error)) => return Err(error),
         }
         position.visible = true;
-        // Steps belong to the hop, not to the envelope: a redrive gives the hop a new one.
         let history = match self.mesh.history_through(&intent, position.seq).await {
             Ok(history) => history,
             Err(error) => {
@@ -288,11 +279,7 @@ impl Shared {
                 return Err(error);
             }
         };
-        let steps = history
-            .into_iter()
-            .filter(|head| head.record.snapshot.hop == envelope.hop)
-            .filter_map(|head| head.record.step.map(|step| (step.name, step.result)))
-            .collect();
+        let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
         Ok(Some(Ready {
             position,
             envelope: Arc::new(envelope),
@@ -311,8 +298,7 @@ impl Shared {
             self.mesh.now(),
             self.by.clone(),
         )?;
-        record.snapshot.holder = None;
-        record.snapshot.epoch += 1;
+        record = record.without_holder();
         if let Some(error) = error {
             record = record.with_error(error);
         }

@@ -1,10 +1,12 @@
 //! The decisions of the commit protocol, as pure functions of what the ledger says.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::ids::EnvelopeId;
+use crate::json::Json;
 use crate::record::Record;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
@@ -79,6 +81,21 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     Standing::Mine {
         attempt: snapshot.attempt.saturating_add(burnt),
     }
+}
+
+/// Whether nothing has happened since a ticket was authorised, by the record at `ticket_seq`, and nobody is known to
+/// have had it: then there is no holder to fence out and no step to load, and the hop runs without a claim.
+pub fn is_untouched(head: &Record, head_seq: u64, ticket_seq: u64, facts: DeliveryFacts) -> bool {
+    head_seq == ticket_seq && facts.delivered == 1 && head.event.begins_hop()
+}
+
+/// The results of the steps that are recorded for a hop, by name. Steps belong to the hop, not to the envelope: a redrive
+/// gives the hop a new one.
+pub fn recorded_steps(history: impl IntoIterator<Item = Record>, hop: u32) -> BTreeMap<String, Json> {
+    let of_hop = history.into_iter().filter(|record| record.snapshot.hop == hop);
+    of_hop
+        .filter_map(|record| record.step.map(|step| (step.name, step.result)))
+        .collect()
 }
 
 /// How a submit that found its id taken compares with what is there.

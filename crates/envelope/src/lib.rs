@@ -11,6 +11,7 @@ mod decide;
 mod envelope;
 mod error;
 mod event;
+mod fencing;
 mod glance;
 mod header;
 mod holds;
@@ -29,14 +30,18 @@ mod snapshot;
 mod status;
 mod subject;
 mod timestamp;
+mod upkeep;
 mod version_state;
 mod wire;
 
 pub use capability::{CapabilityCandidate, Load, Picked, pick};
-pub use decide::{DeliveryFacts, Standing, Submission, compare_submission, is_fresh, on_delivery};
+pub use decide::{
+    DeliveryFacts, Standing, Submission, compare_submission, is_fresh, is_untouched, on_delivery, recorded_steps,
+};
 pub use envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority, Successor};
 pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use event::Event;
+pub use fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
 pub use glance::Glance;
 pub use header::*;
 pub use holds::{Cause, Hold, holds};
@@ -55,5 +60,6 @@ pub use snapshot::{PathEntry, Snapshot};
 pub use status::{IllegalTransition, Status, WaitReason, next};
 pub use subject::{Band, Bands, Subjects};
 pub use timestamp::Timestamp;
+pub use upkeep::{Need, is_ticket_lost, needs};
 pub use version_state::{IllegalVersionEvent, VersionEvent, VersionState};
 pub use wire::Extra;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use base64::Engine as _;
-use baton_envelope::{HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId};
+use baton_envelope::{HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId, Unconfirmed, on_unconfirmed};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -81,16 +81,21 @@ impl Mesh {
                 Published::Unknown => unknown_before = true,
             }
             match self.head(&record.intent).await {
-                Ok(Some(head)) if head.record.id == record.id => return Ok(Written::Stored { seq: head.seq }),
-                Ok(Some(head)) if head.seq > expected => {
-                    if unknown_before && let Some(seq) = self.find(record, head.seq).await? {
-                        return Ok(Written::Stored { seq });
+                Ok(Some(head)) => {
+                    let at = Some((head.record.id, head.seq));
+                    match on_unconfirmed(record.id, expected, at, unknown_before) {
+                        Unconfirmed::Stands => return Ok(Written::Stored { seq: head.seq }),
+                        Unconfirmed::Superseded => return Ok(Written::Superseded(Box::new(head))),
+                        Unconfirmed::LookBack => {
+                            if let Some(seq) = self.find(record, head.seq).await? {
+                                return Ok(Written::Stored { seq });
+                            }
+                            return Ok(Written::Superseded(Box::new(head)));
+                        }
+                        Unconfirmed::Again => {}
                     }
-                    return Ok(Written::Superseded(Box::new(head)));
                 }
-                // The head is where it was (or not there): a conflict in flight that came to nothing, or a publish
-                // that never arrived.
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(error @ Error::Decode(_)) => return Err(error),
                 Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use baton_envelope::{
-    HEADER_HOP, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED, HEADER_STATUS, Record, Status,
+    HEADER_HOP, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED, HEADER_STATUS, Record,
 };
 use bytes::Bytes;
 
@@ -45,13 +45,13 @@ impl Mesh {
     }
 
     pub(crate) async fn settle_encoded(&self, record: &Record, body: Bytes, seq: u64) -> Result<Settled, Error> {
-        if record.envelope.is_none() || record.snapshot.status != Status::Pending {
+        if !record.implies_ticket() {
             self.answer(record).await;
             return Ok(Settled::Nothing);
         }
         // Past the window the server no longer knows the message id: a repeat would stand beside the first ticket, so it
         // is marked, and whoever takes it reads the ledger.
-        let is_late = self.now().since(record.at) > DUPLICATE_WINDOW.saturating_sub(WINDOW_MARGIN);
+        let is_late = record.is_past_window(self.now(), DUPLICATE_WINDOW.saturating_sub(WINDOW_MARGIN));
         self.write_ticket(record, body, seq, is_late.then_some(seq)).await?;
         Ok(Settled::Ticket)
     }

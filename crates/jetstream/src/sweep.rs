@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Author, Event, Record, Status, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Author, Event, Need, Record, Timestamp, is_ticket_lost, needs};
 
 use crate::error::Error;
 use crate::ledger::{Head, Written};
@@ -62,12 +62,12 @@ impl Sweeper {
         let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
             for head in self.mesh.heads_of(chunk).await? {
-                let status = &head.record.snapshot.status;
-                if status.is_terminal() || matches!(status, Status::Parked { .. } | Status::Unknown { .. }) {
+                let need = needs(&head.record.snapshot, self.mesh.now(), self.slack);
+                if need == Need::Closed {
                     continue;
                 }
                 report.open += 1;
-                match self.help(&head, &mut oldest).await {
+                match self.help(&head, need, &mut oldest).await {
                     Ok(Help::TimedOut) => report.timed_out += 1,
                     Ok(Help::Reissued) => report.reissued += 1,
                     Ok(Help::None) => {}
@@ -86,29 +86,25 @@ impl Sweeper {
     async fn help(
         &self,
         head: &Head,
+        need: Need,
         oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
     ) -> Result<Help, Error> {
-        if self.end_if_late(head).await? {
-            return Ok(Help::TimedOut);
-        }
-        let reissued = self.reissue_if_lost(head, oldest).await?;
-        Ok(if reissued { Help::Reissued } else { Help::None })
+        let (done, help) = match need {
+            Need::Closed | Need::None => return Ok(Help::None),
+            Need::TimeOut => (self.end(head).await?, Help::TimedOut),
+            Need::Ticket => (self.reissue_if_lost(head, oldest).await?, Help::Reissued),
+        };
+        Ok(if done { help } else { Help::None })
     }
 
-    async fn end_if_late(&self, head: &Head) -> Result<bool, Error> {
-        let now = self.mesh.now();
-        let snapshot = &head.record.snapshot;
-        // Undoing is not cut short by the deadline that may have caused it.
-        if snapshot.deadline.is_none_or(|deadline| deadline > now) || snapshot.status == Status::Compensating {
-            return Ok(false);
-        }
+    async fn end(&self, head: &Head) -> Result<bool, Error> {
         let record = Record::following(
-            snapshot,
+            &head.record.snapshot,
             head.seq,
             self.mesh.record_id(),
             head.record.intent.clone(),
             Event::TimedOut,
-            now,
+            self.mesh.now(),
             self.by.clone(),
         )?;
         match self.mesh.write(&record, head.seq).await? {
@@ -123,25 +119,19 @@ impl Sweeper {
         oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
     ) -> Result<bool, Error> {
         let snapshot = &head.record.snapshot;
-        let (Some(agent), Some(version), true) = (&snapshot.agent, &snapshot.version, snapshot.status.is_workable())
-        else {
+        let (Some(agent), Some(version)) = (&snapshot.agent, &snapshot.version) else {
             return Ok(false);
         };
-        let due = snapshot
-            .updated_at
-            .max(snapshot.wake_at.unwrap_or(snapshot.updated_at))
-            .plus(self.slack);
-        if due > self.mesh.now() {
-            return Ok(false);
-        }
         let key = (agent.clone(), version.clone());
-        if !oldest.contains_key(&key) {
-            oldest.insert(key.clone(), self.oldest_ticket(agent, version).await?);
-        }
-        // A ticket stays in its stream until it is acked, so while anything as old as this record (less slack for two
-        // clocks) is queued, the ticket may be among it.
-        let queued_before = |at: &Timestamp| *at <= snapshot.updated_at.plus(self.slack);
-        if oldest.get(&key).and_then(Option::as_ref).is_some_and(queued_before) {
+        let oldest = match oldest.get(&key) {
+            Some(at) => *at,
+            None => {
+                let at = self.oldest_ticket(agent, version).await?;
+                oldest.insert(key, at);
+                at
+            }
+        };
+        if !is_ticket_lost(snapshot, oldest, self.slack) {
             return Ok(false);
         }
         tracing::info!(intent = %head.record.intent, %agent, "its ticket is lost, writing it again");
