@@ -1,65 +1,27 @@
 //! What is measured.
 
-use std::future::Future;
+use clap::ValueEnum;
+use serde::Serialize;
 
-use baton_jetstream::Error;
-use futures::stream::{StreamExt as _, TryStreamExt as _};
-
-/// How many submits are under way at once in a throughput measurement.
-const SUBMITTERS: usize = 256;
-
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is measured. Payloads of 512 bytes, handlers that do nothing, durable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Workload {
-    /// Submit, and one agent completes: intents per second.
-    OneHop,
-    /// A relay of three agents: intents per second.
-    Relay,
-    /// One submit at a time, until its result is known: latency.
-    SubmitToResult,
+    /// Submit, one worker completes: completed per second.
+    W1,
+    /// A relay of three agents: completed per second.
+    W2,
+    /// Submit and wait for the result, one at a time: latency.
+    W3,
+    /// A relay of three agents at 20 per second: latency from end to end.
+    W4,
+    /// Submit alone, and through intake and router: taken in per second.
+    W5,
+    /// W1, W2 and W3 on a server that syncs each write.
+    W6,
 }
 
 impl Workload {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::OneHop, Self::Relay, Self::SubmitToResult];
-
-    /// For people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OneHop => "one hop",
-            Self::Relay => "relay of three",
-            Self::SubmitToResult => "submit to result",
-        }
-    }
-
-    pub(crate) const fn tag(self) -> &'static str {
-        match self {
-            Self::OneHop => "one",
-            Self::Relay => "relay",
-            Self::SubmitToResult => "wait",
-        }
-    }
-
-    pub(crate) const fn agents(self) -> usize {
-        match self {
-            Self::OneHop | Self::SubmitToResult => 1,
-            Self::Relay => 3,
-        }
-    }
-
-    /// Whether one intent at a time is timed, rather than many at once.
-    pub const fn is_sequential(self) -> bool {
-        matches!(self, Self::SubmitToResult)
-    }
-}
-
-/// Does something `count` times, with a bounded number under way.
-pub(crate) async fn concurrently<F>(count: usize, each: impl Fn(usize) -> F) -> Result<(), Error>
-where
-    F: Future<Output = Result<(), Error>>,
-{
-    futures::stream::iter(0..count)
-        .map(|n| Ok(each(n)))
-        .try_for_each_concurrent(SUBMITTERS, |done| done)
-        .await
+    /// Those that a run without a choice measures.
+    pub const USUAL: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
 }

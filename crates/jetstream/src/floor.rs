@@ -1,33 +1,58 @@
 //! The floor that benchmarks compare with: a bare client program that does the least which a durable handoff of this
 //! design can do. Pull, one guarded publish to a ledger, one publish to the next work stream, ack; nothing is decoded.
+//!
+//! It is written as one would write it for speed: whole batches pulled ahead, one task for each stage, no copy of a
+//! payload, no header but the guard. What it leaves out is what Baton adds: an envelope, a record with the state after
+//! it, message ids, routes, leases, retries. What it may not leave out is durability, and the order of the steps.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod intake;
+mod watch;
+
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy};
 use async_nats::jetstream::{self, Context};
-use bytes::Bytes;
+use async_nats::{Client, HeaderMap, Request, Subject};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::StreamExt as _;
-use tokio::sync::Notify;
+use serde::Deserialize;
 
 use crate::error::Error;
 use crate::mesh::Mesh;
 
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+pub use intake::IntakeFloor;
+pub use watch::{held_in, stored_in, until_empty, work_streams};
+
+/// How many bytes before the payload of a ticket say what it is for: the ledger sequence, then the intent.
+const SEQUENCE_BYTES: usize = 8;
+/// As many as a Baton intent's id has, so that subjects are equally long.
+const INTENT_BYTES: usize = 36;
+/// How many messages a stage pulls ahead.
+const BATCH: usize = 500;
+
+/// What a floor consists of.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Stages of the relay.
+    pub agents: usize,
+    /// How many hops each stage has under way at once.
+    pub slots: usize,
+    /// The payload in bytes.
+    pub payload: usize,
+    /// Whether the stages work; without, what is submitted stays in the first work stream.
+    pub is_working: bool,
+}
 
 /// A bare relay on streams of its own.
 #[derive(Debug)]
 pub struct Floor {
     context: Context,
     name: String,
-    agents: usize,
-    body: Bytes,
-    done: Arc<AtomicUsize>,
-    progress: Arc<Notify>,
+    shape: Shape,
+    work: Vec<Subject>,
+    payload: Bytes,
     workers: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -40,17 +65,17 @@ impl Drop for Floor {
 }
 
 impl Floor {
-    /// Makes the streams of `name` and starts one worker with `slots` for each of `agents` stages.
+    /// Makes the streams of `name` and starts the stages.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn start(mesh: &Mesh, name: &str, agents: usize, slots: usize, payload: usize) -> Result<Self, Error> {
+    pub async fn start(mesh: &Mesh, name: &str, shape: Shape) -> Result<Self, Error> {
         let context = mesh.context().clone();
-        let failed = |error: &dyn std::fmt::Display| Error::api("floor", error);
         let ledger = Config {
             name: format!("{name}_LEDGER"),
             subjects: vec![format!("{name}.ledger.*")],
             discard: DiscardPolicy::New,
+            allow_direct: true,
             republish: Some(Republish {
                 source: format!("{name}.ledger.*"),
                 destination: format!("{name}.event.{{{{wildcard(1)}}}}"),
@@ -58,113 +83,116 @@ impl Floor {
             }),
             ..Config::default()
         };
-        context.create_stream(ledger).await.map_err(|error| failed(&error))?;
+        context.create_stream(ledger).await.map_err(failed)?;
         let mut floor = Self {
-            context: context.clone(),
+            context,
             name: name.to_owned(),
-            agents,
-            body: Bytes::from(vec![b'x'; payload]),
-            done: Arc::default(),
-            progress: Arc::default(),
+            shape,
+            work: (0..shape.agents)
+                .map(|stage| format!("{name}.work.{stage}").into())
+                .collect(),
+            payload: Bytes::from(vec![b'x'; shape.payload]),
             workers: Vec::new(),
         };
-        for stage in 0..agents {
-            let stream = Config {
-                name: format!("{name}_WORK_{stage}"),
-                subjects: vec![format!("{name}.work.{stage}")],
-                retention: RetentionPolicy::WorkQueue,
-                discard: DiscardPolicy::New,
-                ..Config::default()
-            };
-            let stream = context.create_stream(stream).await.map_err(|error| failed(&error))?;
-            let config = pull::Config {
-                durable_name: Some("w".to_owned()),
-                ack_policy: AckPolicy::Explicit,
-                max_ack_pending: 100_000,
-                ..pull::Config::default()
-            };
-            let consumer = stream.create_consumer(config).await.map_err(|error| failed(&error))?;
-            let messages = consumer
-                .stream()
-                .max_messages_per_batch(slots)
-                .messages()
-                .await
-                .map_err(|error| failed(&error))?;
-            floor
-                .workers
-                .push(tokio::spawn(floor.stage(stage).work(messages, slots)));
+        for (stage, subject) in floor.work.clone().into_iter().enumerate() {
+            let next = floor.work.get(stage + 1).cloned();
+            floor.open(stage, subject, next).await?;
         }
         Ok(floor)
     }
 
-    fn stage(&self, stage: usize) -> Stage {
-        Stage {
-            context: self.context.clone(),
-            ledger: format!("{}.ledger", self.name),
-            next: (stage + 1 < self.agents).then(|| format!("{}.work.{}", self.name, stage + 1)),
-            done: Arc::clone(&self.done),
-            progress: Arc::clone(&self.progress),
+    async fn open(&mut self, stage: usize, subject: Subject, next: Option<Subject>) -> Result<(), Error> {
+        let stream = Config {
+            name: format!("{}_WORK_{stage}", self.name),
+            subjects: vec![subject.to_string()],
+            retention: RetentionPolicy::WorkQueue,
+            discard: DiscardPolicy::New,
+            ..Config::default()
+        };
+        let stream = self.context.create_stream(stream).await.map_err(failed)?;
+        let config = pull::Config {
+            durable_name: Some("w".to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            max_ack_pending: 100_000,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(failed)?;
+        if !self.shape.is_working {
+            return Ok(());
         }
+        let messages = consumer.stream().max_messages_per_batch(BATCH).messages();
+        let messages = messages.await.map_err(failed)?;
+        let stage = Stage {
+            client: self.context.client(),
+            ledger: format!("{}.ledger.", self.name),
+            next,
+        };
+        self.workers.push(tokio::spawn(stage.work(messages, self.shape.slots)));
+        Ok(())
+    }
+
+    /// The work streams, in the order in which an intent passes them.
+    pub fn work_streams(&self) -> Vec<String> {
+        (0..self.shape.agents)
+            .map(|stage| format!("{}_WORK_{stage}", self.name))
+            .collect()
+    }
+
+    /// The stream of the ledger.
+    pub fn ledger_stream(&self) -> String {
+        format!("{}_LEDGER", self.name)
     }
 
     /// Submits one intent: guarded at 0, then the ticket.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn submit(&self, intent: &str) -> Result<(), Error> {
-        let seq = guarded(
-            &self.context,
-            format!("{}.ledger.{intent}", self.name),
-            0,
-            self.body.clone(),
-        )
-        .await?;
-        ticket(
-            &self.context,
-            format!("{}.work.0", self.name),
-            intent,
-            seq,
-            self.body.clone(),
-        )
-        .await
+    pub async fn submit(&self, number: u64) -> Result<(), Error> {
+        let client = self.context.client();
+        submit(&client, &self.name, &intent(number), self.first(), &self.payload).await
+    }
+
+    fn first(&self) -> Subject {
+        self.work.first().cloned().unwrap_or_else(|| "".into())
     }
 
     /// Submits one intent and waits until its last record comes by.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn submit_and_wait(&self, intent: &str) -> Result<(), Error> {
+    pub async fn submit_and_wait(&self, number: u64) -> Result<(), Error> {
         let client = self.context.client();
+        let intent = intent(number);
         let events = client.subscribe(format!("{}.event.{intent}", self.name)).await;
-        let mut events = events.map_err(|error| Error::api("floor", error))?;
-        self.submit(intent).await?;
-        for _ in 0..=self.agents {
+        let mut events = events.map_err(failed)?;
+        submit(&client, &self.name, &intent, self.first(), &self.payload).await?;
+        // Its submission comes by too, and each stage's record; the last of them is the end.
+        for _ in 0..=self.shape.agents {
             let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
-            event.map_err(|_| Error::NoAnswer {
-                what: "floor".to_owned(),
+            event.ok().flatten().ok_or_else(|| Error::NoAnswer {
+                what: "the end of a bare intent".to_owned(),
             })?;
         }
         Ok(())
     }
+}
 
-    /// Waits until so many intents have gone through.
-    pub async fn wait_for(&self, count: usize) {
-        loop {
-            let progress = self.progress.notified();
-            if self.done.load(Ordering::Acquire) >= count {
-                return;
-            }
-            progress.await;
-        }
-    }
+/// The id of an intent.
+fn intent(number: u64) -> String {
+    format!("{number:0INTENT_BYTES$}")
+}
+
+async fn submit(client: &Client, name: &str, intent: &str, work: Subject, payload: &Bytes) -> Result<(), Error> {
+    let seq = guarded(client, format!("{name}.ledger.{intent}").into(), 0, payload.clone()).await?;
+    publish(client, work, None, ticket(seq, intent.as_bytes(), payload))
+        .await
+        .map(drop)
 }
 
 struct Stage {
-    context: Context,
+    client: Client,
     ledger: String,
-    next: Option<String>,
-    done: Arc<AtomicUsize>,
-    progress: Arc<Notify>,
+    next: Option<Subject>,
 }
 
 impl Stage {
@@ -173,7 +201,7 @@ impl Stage {
             .for_each_concurrent(slots, |message| async {
                 let handled = match message {
                     Ok(message) => self.hop(&message).await,
-                    Err(error) => Err(Error::api("floor", error)),
+                    Err(error) => Err(failed(error)),
                 };
                 if let Err(error) = handled {
                     tracing::warn!(%error, "floor");
@@ -183,53 +211,57 @@ impl Stage {
     }
 
     async fn hop(&self, message: &jetstream::Message) -> Result<(), Error> {
-        let headers = message.headers.as_ref();
-        let text = |name: &str| {
-            headers
-                .and_then(|h| h.get(name))
-                .map(|v| v.as_str().to_owned())
-                .unwrap_or_default()
-        };
-        let (intent, expected) = (text("Intent"), text("Sequence").parse().unwrap_or(0));
-        let seq = guarded(
-            &self.context,
-            format!("{}.{intent}", self.ledger),
-            expected,
-            message.payload.clone(),
-        )
-        .await?;
+        let mut rest = message.payload.clone();
+        if rest.len() < SEQUENCE_BYTES + INTENT_BYTES {
+            return Err(failed("a ticket is too short"));
+        }
+        let mut sequence = [0; SEQUENCE_BYTES];
+        sequence.copy_from_slice(&rest.split_to(SEQUENCE_BYTES));
+        let intent = rest.split_to(INTENT_BYTES);
+        let subject = format!("{}{}", self.ledger, String::from_utf8_lossy(&intent));
+        let expected = u64::from_be_bytes(sequence);
+        let seq = guarded(&self.client, subject.into(), expected, rest.clone()).await?;
         if let Some(next) = &self.next {
-            ticket(&self.context, next.clone(), &intent, seq, message.payload.clone()).await?;
+            publish(&self.client, next.clone(), None, ticket(seq, &intent, &rest)).await?;
         }
-        message.ack().await.map_err(|error| Error::api("floor", error))?;
-        if self.next.is_none() {
-            self.done.fetch_add(1, Ordering::Release);
-            self.progress.notify_waiters();
-        }
-        Ok(())
+        message.ack().await.map_err(failed)
     }
 }
 
-async fn guarded(context: &Context, subject: String, expected: u64, body: Bytes) -> Result<u64, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED, expected.to_string());
-    publish(context, subject, headers, body).await
+fn ticket(seq: u64, intent: &[u8], payload: &Bytes) -> Bytes {
+    let mut body = BytesMut::with_capacity(SEQUENCE_BYTES + INTENT_BYTES + payload.len());
+    body.put_u64(seq);
+    body.put_slice(intent);
+    body.put_slice(payload);
+    body.freeze()
 }
 
-async fn ticket(context: &Context, subject: String, intent: &str, seq: u64, body: Bytes) -> Result<(), Error> {
+async fn guarded(client: &Client, subject: Subject, expected: u64, body: Bytes) -> Result<u64, Error> {
     let mut headers = HeaderMap::new();
-    headers.insert("Intent", intent);
-    headers.insert("Sequence", seq.to_string());
-    publish(context, subject, headers, body).await.map(drop)
+    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
+    publish(client, subject, Some(headers), body).await
 }
 
-async fn publish(context: &Context, subject: String, headers: HeaderMap, body: Bytes) -> Result<u64, Error> {
-    let message = PublishMessage::build().headers(headers).payload(body);
-    let ack = context
-        .send_publish(subject, message)
-        .await
-        .map_err(|error| Error::api("floor", error))?;
-    ack.await
-        .map(|ack| ack.sequence)
-        .map_err(|error| Error::api("floor", error))
+/// Publishes and waits for the server's acknowledgement: the sequence.
+async fn publish(client: &Client, subject: Subject, headers: Option<HeaderMap>, body: Bytes) -> Result<u64, Error> {
+    #[derive(Deserialize)]
+    struct Ack<'a> {
+        #[serde(default)]
+        seq: u64,
+        #[serde(default, borrow)]
+        error: Option<&'a serde_json::value::RawValue>,
+    }
+    let mut request = Request::new().payload(body);
+    if let Some(headers) = headers {
+        request = request.headers(headers);
+    }
+    let reply = client.send_request(subject, request).await.map_err(failed)?;
+    match serde_json::from_slice(&reply.payload).map_err(failed)? {
+        Ack { seq, error: None } => Ok(seq),
+        Ack { error: Some(error), .. } => Err(failed(error.get())),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::api("floor", error)
 }

@@ -83,9 +83,8 @@ impl DevArgs {
 /// `baton bench`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
-    /// A short run, for a first look.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) options: baton_bench::Options,
 }
 
 #[cfg(test)]

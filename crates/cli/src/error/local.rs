@@ -61,7 +61,12 @@ impl From<BenchError> for CliError {
         match error {
             BenchError::Mesh(error) => error.into(),
             BenchError::Agent(error) => error.into(),
-            other @ (BenchError::Ended(_) | _) => Self::new(Kind::Failed, Any::new(other)),
+            BenchError::Missing(error) => error.into(),
+            BenchError::Server(error) => error.into(),
+            BenchError::Interrupted => Self::say(Kind::Interrupted, "interrupted: nothing is measured"),
+            other @ (BenchError::Ended(_) | BenchError::Incomplete { .. } | BenchError::Io { .. } | _) => {
+                Self::new(Kind::Failed, Any::new(other))
+            }
         }
     }
 }

@@ -1,0 +1,53 @@
+//! A benchmark that could not be run.
+
+use std::io;
+
+/// A benchmark that could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The mesh refused or did not answer.
+    #[error(transparent)]
+    Mesh(#[from] baton_jetstream::Error),
+    /// An agent could not be started.
+    #[error(transparent)]
+    Agent(#[from] baton_agent::BuildError),
+    /// There is no `nats-server`.
+    #[error(transparent)]
+    Missing(#[from] baton_embedded::Error),
+    /// The server could not be started or stopped.
+    #[error(transparent)]
+    Server(#[from] baton_embedded::ServerError),
+    /// An intent did not end as it should.
+    #[error("an intent of the benchmark ended as {0}")]
+    Ended(String),
+    /// Fewer records stand in the ledger than what was measured must have written: the measurement is worth nothing.
+    #[error("{side} wrote {found} records, and at least {needed} were to be written")]
+    Incomplete {
+        /// Who was measured.
+        side: &'static str,
+        /// How many records stand.
+        found: u64,
+        /// How many must.
+        needed: u64,
+    },
+    /// The machine refused something.
+    #[error("{what} failed")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// It was stopped by a signal.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl BenchError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

@@ -1,0 +1,123 @@
+//! How a side is measured. The same code for both, so that both do the same waiting.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::error::BenchError;
+use crate::figure::Figure;
+use crate::side::Side;
+use crate::site::Site;
+
+/// How many submits are under way at once in a throughput measurement.
+pub(crate) const SUBMITTERS: usize = 256;
+/// Intents before the clock starts: connections, pulls and caches are what they will be.
+const WARM_UP: u64 = 500;
+const WARM_UP_SAMPLES: u64 = 20;
+/// How long before a moment a pacer stops sleeping and watches the clock.
+const WATCH: Duration = Duration::from_micros(200);
+
+/// Submits so many intents and waits until the last of them has ended: until no ticket is left. `hops` is how many
+/// records each must have left behind besides its submission.
+pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64) -> Result<Figure, BenchError> {
+    let work = side.work_streams();
+    let (ledger, until_done) = (side.ledger_stream(), hops > 0);
+    let run = async |numbers: std::ops::Range<u64>| {
+        concurrently(numbers, |number| side.submit(number)).await?;
+        // Without workers the tickets stay, and the end is that the last one stands.
+        if until_done {
+            site.until_empty(&work).await
+        } else {
+            Ok(())
+        }
+    };
+    run(0..WARM_UP).await?;
+    let before = site.stored_in(&ledger).await?;
+    let (spent, started) = (site.spent(), Instant::now());
+    run(WARM_UP..WARM_UP + intents).await?;
+    let (took, spent) = (started.elapsed(), site.spent().since(spent));
+    let (found, needed) = (site.stored_in(&ledger).await? - before, intents * (1 + hops));
+    if found < needed {
+        let side = side.name();
+        return Err(BenchError::Incomplete { side, found, needed });
+    }
+    Ok(Figure::rate(intents, took, &spent))
+}
+
+/// Submits one intent at a time and waits for its result.
+pub(crate) async fn one_at_a_time(site: &Site, side: &Side, samples: u64) -> Result<Figure, BenchError> {
+    for number in 0..WARM_UP_SAMPLES {
+        side.submit_and_wait(number).await?;
+    }
+    let mut times = Vec::new();
+    let spent = site.spent();
+    for number in WARM_UP_SAMPLES..WARM_UP_SAMPLES + samples {
+        let started = Instant::now();
+        side.submit_and_wait(number).await?;
+        times.push(started.elapsed());
+    }
+    Ok(Figure::latency(times, &site.spent().since(spent)))
+}
+
+/// Submits one intent at each moment of a schedule, whatever became of those before, and measures each from its moment.
+pub(crate) async fn paced(site: &Site, side: &Side, samples: u64, pace: Duration) -> Result<Figure, BenchError> {
+    for number in 0..WARM_UP_SAMPLES {
+        side.submit_and_wait(number).await?;
+    }
+    let spent = site.spent();
+    let mut moments = pacer(samples, pace);
+    let (mut times, mut running, mut number) = (Vec::new(), FuturesUnordered::new(), WARM_UP_SAMPLES);
+    loop {
+        tokio::select! {
+            moment = moments.recv() => {
+                let Some(moment) = moment else { break };
+                running.push(timed(side, number, moment));
+                number += 1;
+            }
+            Some(time) = running.next() => times.push(time?),
+        }
+    }
+    while let Some(time) = running.next().await {
+        times.push(time?);
+    }
+    Ok(Figure::latency(times, &site.spent().since(spent)))
+}
+
+async fn timed(side: &Side, number: u64, moment: Instant) -> Result<Duration, BenchError> {
+    side.submit_and_wait(number).await?;
+    Ok(moment.elapsed())
+}
+
+/// Tells each moment of a schedule when it has come. A thread of its own: the timer of the runtime is as coarse as what
+/// is measured.
+fn pacer(count: u64, pace: Duration) -> mpsc::UnboundedReceiver<Instant> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let mut moment = Instant::now() + pace;
+    std::thread::spawn(move || {
+        for _ in 0..count {
+            std::thread::sleep(moment.saturating_duration_since(Instant::now()).saturating_sub(WATCH));
+            while Instant::now() < moment {
+                std::hint::spin_loop();
+            }
+            if tell.send(moment).is_err() {
+                return;
+            }
+            moment += pace;
+        }
+    });
+    told
+}
+
+/// Does something for each number, with a bounded count under way.
+pub(crate) async fn concurrently<F, E>(numbers: std::ops::Range<u64>, each: impl Fn(u64) -> F) -> Result<(), E>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    futures::stream::iter(numbers)
+        .map(|number| Ok(each(number)))
+        .try_for_each_concurrent(SUBMITTERS, |done| done)
+        .await
+}

@@ -1,0 +1,174 @@
+//! Pairs: floor and Baton back to back, who goes first in turns.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::BenchError;
+use crate::figure::Figure;
+use crate::measure;
+use crate::options::{Only, Options, PACE};
+use crate::report::{Fact, Pair, Report};
+use crate::run::Say;
+use crate::side::{Shape, Side};
+use crate::site::Site;
+use crate::stats::median;
+
+/// What is done to each side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Many intents through so many agents.
+    Throughput { agents: usize },
+    /// Submissions alone.
+    Submit,
+    /// One intent at a time through so many agents.
+    OneAtATime { agents: usize },
+    /// Intents at a fixed pace through so many agents.
+    Paced { agents: usize },
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) intents: u64,
+    pub(crate) samples: u64,
+    pub(crate) paced_samples: u64,
+    pub(crate) payload: usize,
+    pub(crate) slots: u32,
+}
+
+impl Size {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            intents: options.intents(),
+            samples: options.samples(),
+            paced_samples: options.paced_samples(),
+            payload: options.payload,
+            slots: options.slots,
+        }
+    }
+}
+
+/// Measures every pair of a report, or one side again and again.
+pub(crate) async fn measure(
+    site: &Site,
+    kind: Kind,
+    size: Size,
+    options: &Options,
+    report: Report,
+    say: Say<'_>,
+) -> Result<Report, BenchError> {
+    each_pair(options, report, say, async |which| one(site, which, kind, size).await).await
+}
+
+/// Calls `one` for each side of each pair.
+pub(crate) async fn each_pair(
+    options: &Options,
+    mut report: Report,
+    say: Say<'_>,
+    mut one: impl AsyncFnMut(Only) -> Result<Figure, BenchError>,
+) -> Result<Report, BenchError> {
+    let title = format!("{}, {}", name(&report), report.what);
+    if let Some(side) = options.only {
+        let mut figures: Vec<Figure> = Vec::new();
+        for round in 1.. {
+            let figure = one(side).await?;
+            say(&format!("{title}: {} {round}: {}", side.name(), line(&figure)));
+            figures.push(figure);
+            if !options.forever && round == options.pairs() {
+                break;
+            }
+        }
+        report.facts = medians(side, &figures);
+        return Ok(report);
+    }
+    for pair in 0..options.pairs() {
+        let order = if pair % 2 == 0 {
+            [Only::Floor, Only::Baton]
+        } else {
+            [Only::Baton, Only::Floor]
+        };
+        let (mut floor, mut baton) = (Figure::default(), Figure::default());
+        for side in order {
+            let figure = one(side).await?;
+            match side {
+                Only::Floor => floor = figure,
+                Only::Baton => baton = figure,
+            }
+        }
+        let (low, high) = (line(&floor), line(&baton));
+        say(&format!("{title}: pair {}: floor {low}; baton {high}", pair + 1));
+        report.add(Pair {
+            first: order[0].name().to_owned(),
+            baseline: floor,
+            subject: baton,
+        });
+    }
+    Ok(report)
+}
+
+async fn one(site: &Site, which: Only, kind: Kind, size: Size) -> Result<Figure, BenchError> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let tag = format!("b{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let shape = |agents, is_working| Shape {
+        agents,
+        slots: size.slots,
+        payload: size.payload,
+        is_working,
+    };
+    let start = async |shape| Side::start(site, which, &tag, shape).await;
+    let (side, figure) = match kind {
+        Kind::Throughput { agents } => {
+            let side = start(shape(agents, true)).await?;
+            let hops = u64::try_from(agents).unwrap_or(u64::MAX);
+            let figure = measure::throughput(site, &side, size.intents, hops).await;
+            (side, figure)
+        }
+        Kind::Submit => {
+            let side = start(shape(1, false)).await?;
+            let figure = measure::throughput(site, &side, size.intents, 0).await;
+            (side, figure)
+        }
+        Kind::OneAtATime { agents } => {
+            let side = start(shape(agents, true)).await?;
+            let figure = measure::one_at_a_time(site, &side, size.samples).await;
+            (side, figure)
+        }
+        Kind::Paced { agents } => {
+            let side = start(shape(agents, true)).await?;
+            let figure = measure::paced(site, &side, size.paced_samples, PACE).await;
+            (side, figure)
+        }
+    };
+    side.stop().await?;
+    figure
+}
+
+fn medians(side: Only, figures: &[Figure]) -> Vec<Fact> {
+    let Some(first) = figures.first() else {
+        return Vec::new();
+    };
+    let value = |metric| {
+        let values: Vec<f64> = figures.iter().filter_map(|figure| figure.get(metric)).collect();
+        Fact::new(
+            format!("{} {}", side.name(), metric.name()),
+            Some(median(&values)),
+            metric.unit(),
+        )
+    };
+    first.metrics().map(value).collect()
+}
+
+fn line(figure: &Figure) -> String {
+    let parts = figure.metrics().filter_map(|metric| {
+        let value = metric.show(figure.get(metric)?);
+        Some(if metric == crate::Metric::PerSecond {
+            value
+        } else {
+            format!("{} {value}", metric.name())
+        })
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn name(report: &Report) -> String {
+    crate::table::workload(report.workload)
+}

@@ -1,0 +1,134 @@
+//! A whole run: every workload that was asked for, one after the other.
+
+use baton_embedded::{Binary, Finder};
+
+use crate::error::BenchError;
+use crate::figure::Metric;
+use crate::meter::Machine;
+use crate::options::Options;
+use crate::pairs::{Kind, Size, measure};
+use crate::report::{Document, Report, Target};
+use crate::site::{Ground, Site};
+use crate::workload::Workload;
+
+/// Who hears what is being measured.
+pub(crate) type Say<'a> = &'a dyn Fn(&str);
+
+/// Runs what was asked for on servers of its own; `say` hears how it goes. It blocks, on a runtime of its own: how many
+/// threads the client process has is a part of what is measured.
+///
+/// # Errors
+/// When there is no server, when it refuses, or when it is interrupted.
+pub fn run(options: &Options, say: Say<'_>) -> Result<Document, BenchError> {
+    let Binary { path, version, .. } = Finder::from_process().nats_server(&|line| say(line))?;
+    let ground = Ground {
+        binary: path,
+        dir: options.dir.clone().unwrap_or_else(std::env::temp_dir),
+    };
+    std::fs::create_dir_all(&ground.dir).map_err(BenchError::io(format!("creating {}", ground.dir.display())))?;
+    let mut builder = match options.threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .worker_threads(usize::from(options.threads))
+        .enable_all()
+        .build()
+        .map_err(BenchError::io("starting the runtime"))?;
+    let reports = runtime.block_on(async {
+        tokio::select! {
+            reports = all(options, &ground, say) => reports,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.map_err(BenchError::io("waiting for a signal"))?;
+                Err(BenchError::Interrupted)
+            }
+        }
+    })?;
+    Ok(Document {
+        machine: Machine::here(version.map_or_else(|| "unknown".to_owned(), |version| version.to_string())),
+        payload_bytes: options.payload,
+        slots: options.slots,
+        threads: usize::from(options.threads),
+        reports,
+    })
+}
+
+async fn all(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+    let mut reports = Vec::new();
+    for workload in options.workloads() {
+        reports.extend(Box::pin(one(workload, options, ground, say)).await?);
+    }
+    Ok(reports)
+}
+
+async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+    let site = Site::start(ground, if workload == Workload::W6 { "always" } else { "1s" }).await?;
+    if let (Some(only), Some(server)) = (options.only, site.pid()) {
+        say(&format!(
+            "{}: process {}, server {server}",
+            only.name(),
+            std::process::id()
+        ));
+    }
+    let size = Size::of(options);
+    let report = |what: &str| Report::new(workload, what, "floor", "baton");
+    let quick_enough = |report: Report| {
+        report
+            .aiming(Metric::P50Ms, Target::AtMost(1.5))
+            .aiming(Metric::P99Ms, Target::AtMost(2.0))
+    };
+    let plan: Vec<(Kind, Size, Report)> = match workload {
+        Workload::W1 => vec![(
+            Kind::Throughput { agents: 1 },
+            size,
+            report("one hop").aiming(Metric::PerSecond, Target::AtLeast(0.7)),
+        )],
+        Workload::W2 => vec![(
+            Kind::Throughput { agents: 3 },
+            size,
+            report("relay of three").aiming(Metric::PerSecond, Target::AtLeast(0.7)),
+        )],
+        Workload::W3 => vec![(
+            Kind::OneAtATime { agents: 1 },
+            size,
+            quick_enough(report("submit to result")),
+        )],
+        Workload::W4 => vec![(
+            Kind::Paced { agents: 3 },
+            size,
+            quick_enough(report("relay of three, 20 per second")),
+        )],
+        Workload::W5 => vec![(
+            Kind::Submit,
+            size,
+            report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
+        )],
+        Workload::W6 => {
+            // Each write waits for the disk: fewer of them take as long.
+            let size = Size {
+                intents: size.intents.div_ceil(4),
+                samples: size.samples.div_ceil(2),
+                ..size
+            };
+            let grouped = |what| report(what).aiming(Metric::PerSecond, Target::AtLeast(3.5));
+            vec![
+                (Kind::Throughput { agents: 1 }, size, grouped("one hop, synced always")),
+                (
+                    Kind::Throughput { agents: 3 },
+                    size,
+                    grouped("relay of three, synced always"),
+                ),
+                (
+                    Kind::OneAtATime { agents: 1 },
+                    size,
+                    report("a lone hop, synced always"),
+                ),
+            ]
+        }
+    };
+    let mut reports = Vec::new();
+    for (kind, size, report) in plan {
+        reports.push(measure(&site, kind, size, options, report, say).await?);
+    }
+    Ok(reports)
+}

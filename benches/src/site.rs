@@ -1,0 +1,98 @@
+//! A server of the benchmark's own, in a folder that goes when it ends.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use baton_embedded::{RunningServer, ServerOptions};
+use baton_envelope::Namespace;
+use baton_jetstream::floor::{stored_in, until_empty};
+use baton_jetstream::{Error, Mesh, Target};
+
+use crate::error::BenchError;
+use crate::meter::Spent;
+
+/// How long what was submitted may take to end after the last submission.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Where servers come from and keep their data.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    /// The `nats-server` executable.
+    pub(crate) binary: PathBuf,
+    /// Where the folders are made.
+    pub(crate) dir: PathBuf,
+}
+
+/// A server, and a connection that looks on.
+#[derive(Debug)]
+pub(crate) struct Site {
+    server: RunningServer,
+    observer: Mesh,
+    // After the server, so that it is removed when the server is gone.
+    _folder: Folder,
+}
+
+impl Site {
+    /// Starts a server that flushes its store this often.
+    pub(crate) async fn start(ground: &Ground, sync_interval: &str) -> Result<Self, BenchError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = Folder(ground.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
+        let mut options = ServerOptions::new(ground.binary.clone(), folder.0.clone());
+        options.sync_interval = sync_interval.to_owned();
+        let server = RunningServer::start(options)?;
+        let observer = connect(&server, "observer").await?;
+        Ok(Self {
+            server,
+            observer,
+            _folder: folder,
+        })
+    }
+
+    /// A connection to a mesh on it.
+    pub(crate) async fn connect(&self, namespace: &str) -> Result<Mesh, BenchError> {
+        connect(&self.server, namespace).await
+    }
+
+    /// The process of the server.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
+    /// The CPU time that this process and the server have spent.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent::until_now(self.pid())
+    }
+
+    /// Waits until work queues are empty, in the order in which intents pass them.
+    pub(crate) async fn until_empty(&self, streams: &[String]) -> Result<(), BenchError> {
+        Ok(until_empty(&self.observer, streams, PATIENCE).await?)
+    }
+
+    /// The sequence of the last message that a stream has stored.
+    pub(crate) async fn stored_in(&self, stream: &str) -> Result<u64, BenchError> {
+        Ok(stored_in(&self.observer, stream).await?)
+    }
+}
+
+async fn connect(server: &RunningServer, namespace: &str) -> Result<Mesh, BenchError> {
+    let namespace: Namespace = namespace.parse().map_err(Error::from)?;
+    let target = Target {
+        namespace,
+        ..Target::at(server.url())
+    };
+    Ok(target.connect().await?)
+}
+
+/// A folder that is removed when it is dropped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed lies in the temporary folder, and is the system's to clear.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
