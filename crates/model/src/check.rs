@@ -1,0 +1,78 @@
+//! One exhaustive check.
+
+use std::time::Duration;
+
+use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
+
+use crate::Protocol;
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// States that were reached, each counted once.
+    pub unique: usize,
+    /// States that were generated.
+    pub states: usize,
+    /// The length of the longest path.
+    pub depth: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// The property that does not hold, and the shortest way there.
+    pub counterexample: Option<(&'static str, String)>,
+}
+
+impl Protocol {
+    /// Explores every state within the bounds; ends at the first that breaks a property.
+    #[expect(clippy::disallowed_types, reason = "how long it took by the clock on the wall")]
+    pub fn check(&self, threads: usize) -> Found {
+        let begun = std::time::Instant::now();
+        let done = self
+            .clone()
+            .checker()
+            .threads(threads)
+            .finish_when(HasDiscoveries::AnyFailures)
+            .spawn_bfs()
+            .join();
+        let mut counterexample = None;
+        for property in self.properties() {
+            let path = done.discovery(property.name);
+            counterexample = match (property.expectation, path) {
+                (Expectation::Always, Some(path)) => Some((property.name, self.tell(path.into_actions()))),
+                (Expectation::Sometimes, None) => Some((property.name, "no such state".to_owned())),
+                (_, _) => None,
+            };
+            if counterexample.is_some() {
+                break;
+            }
+        }
+        Found {
+            unique: done.unique_state_count(),
+            states: done.state_count(),
+            depth: done.max_depth(),
+            took: begun.elapsed(),
+            counterexample,
+        }
+    }
+
+    /// A path, with the records that each action wrote.
+    fn tell(&self, actions: Vec<crate::Action>) -> String {
+        let mut text = String::new();
+        let Some(mut world) = self.init_states().into_iter().next() else {
+            return text;
+        };
+        for action in actions {
+            let next = self.after(&world, action);
+            text.push_str(&format!("{action:?}\n"));
+            for (before, after) in world.ledgers.iter().zip(&next.ledgers) {
+                for (index, record) in after.iter().enumerate().skip(before.len()) {
+                    text.push_str(&format!("    {}: {record:?}\n", index + 1));
+                }
+            }
+            world = next;
+        }
+        if let Some(wrong) = world.wrong {
+            text.push_str(&format!("{wrong:?}\n"));
+        }
+        text
+    }
+}

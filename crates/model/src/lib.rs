@@ -1,0 +1,49 @@
+//! A model of the commit protocol, checked exhaustively within small bounds.
+//!
+//! What is modelled is the world around the rules: a ledger that guards writes, a work stream, a network that loses,
+//! delays and repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's:
+//! `next`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`, `needs`,
+//! `is_ticket_lost`, `compare_submission`, and the records that `Record` and `Envelope` make. A change of a rule is a
+//! change of the model.
+//!
+//! Nothing here is in a product. [`Broken`] switches one rule off at a time, to show that the model can fail.
+
+mod actions;
+mod bounds;
+mod calm;
+mod check;
+mod hold;
+mod others;
+mod properties;
+mod records;
+mod suites;
+#[expect(clippy::wildcard_enum_match_arm, reason = "what a worker is not at stays as it is")]
+mod worker;
+mod world;
+mod write;
+
+pub use actions::Action;
+pub use bounds::{Bounds, Broken, Faults};
+pub use check::Found;
+pub use properties::Violation;
+pub use suites::{DEEP, SMALL, Suite};
+pub use world::World;
+
+/// The protocol within bounds, as the checker takes it.
+#[derive(Debug, Clone)]
+pub struct Protocol {
+    /// How much there is of everything.
+    pub bounds: Bounds,
+    /// Which rule is switched off.
+    pub broken: Broken,
+}
+
+impl Protocol {
+    /// The protocol as it is, within these bounds.
+    pub const fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            broken: Broken::Nothing,
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! A worker: what `run.rs`, `position.rs` and `commit.rs` of the agent do with one ticket, one write at a time.
+
+use baton_envelope::{
+    DeliveryFacts, ErrorInfo, Event, Json, Overtaken, Record, Standing, StepEntry, Successor, is_fresh, is_untouched,
+    on_delivery, on_overtaken, recorded_steps,
+};
+
+use crate::Protocol;
+use crate::actions::{Action, Actor, Does, Network};
+use crate::bounds::Broken;
+use crate::hold::{Act, Doing, Hold, Turn, Worker};
+use crate::properties::Violation;
+use crate::records::{BACKOFF, Pen, Rec, agent, at, intent, version};
+use crate::world::{Ticket, World, is_lossy};
+use crate::write::{End, Write};
+
+impl Worker {
+    pub(crate) fn new(number: u8) -> Self {
+        Self {
+            pen: Pen::new(Actor::Worker(number)),
+            doing: Doing::Idle,
+        }
+    }
+
+    pub(crate) fn goes_first(&self) -> bool {
+        self.write().is_some_and(Write::goes_first)
+    }
+
+    pub(crate) fn is_unused(&self) -> bool {
+        self.doing == Doing::Idle && (self.pen.life, self.pen.writes) == (0, 0)
+    }
+
+    fn write(&self) -> Option<&Write> {
+        match &self.doing {
+            Doing::Ends { write, .. } | Doing::Has(_, Turn::Writes(write, _)) => Some(write),
+            Doing::Idle | Doing::Has(..) | Doing::Settles { .. } | Doing::Acks { .. } | Doing::SettlesAcked { .. } => {
+                None
+            }
+        }
+    }
+
+    /// What it can do next by itself.
+    pub(crate) fn calm_actions(&self, number: u8, actions: &mut Vec<Action>) {
+        let actor = Actor::Worker(number);
+        if let Some(write) = self.write() {
+            let networks = write.networks(false).iter().filter(|how| !is_lossy(**how));
+            actions.extend(networks.map(|how| Action::Write(actor, *how)));
+        }
+        match &self.doing {
+            Doing::Settles { .. } | Doing::SettlesAcked { .. } => actions.push(Action::Settle(actor)),
+            Doing::Acks { .. } => actions.push(Action::Ack(number)),
+            Doing::Has(_, Turn::Effect(_)) => actions.push(Action::Handler(number, Does::Effect)),
+            Doing::Idle | Doing::Ends { .. } | Doing::Has(..) => {}
+        }
+    }
+
+    /// What it can do next when answers are lost.
+    pub(crate) fn lossy_actions(&self, number: u8, actions: &mut Vec<Action>) {
+        let actor = Actor::Worker(number);
+        if let Some(write) = self.write() {
+            let networks = write.networks(true).iter().filter(|how| is_lossy(**how));
+            actions.extend(networks.map(|how| Action::Write(actor, *how)));
+        }
+        match &self.doing {
+            Doing::Settles { .. } => actions.push(Action::Unsettled(actor)),
+            Doing::Acks { .. } => actions.push(Action::AckLost(number)),
+            Doing::Idle | Doing::Ends { .. } | Doing::Has(..) | Doing::SettlesAcked { .. } => {}
+        }
+    }
+}
+
+impl World {
+    /// A worker lets its ticket go without an ack: it will be delivered again.
+    pub(crate) fn hand_back(&mut self, number: u8) {
+        for ticket in self.queue.iter_mut().filter(|ticket| ticket.holder == Some(number)) {
+            ticket.holder = None;
+        }
+        self.does(number, Doing::Idle);
+    }
+
+    fn does(&mut self, number: u8, doing: Doing) {
+        if let Some(worker) = self.workers.get_mut(usize::from(number)) {
+            worker.doing = doing;
+        }
+    }
+
+    fn take_doing(&mut self, number: u8) -> Doing {
+        let worker = self.workers.get_mut(usize::from(number));
+        worker.map_or(Doing::Idle, |worker| std::mem::replace(&mut worker.doing, Doing::Idle))
+    }
+
+    fn pen(&mut self, number: u8) -> Pen {
+        let actor = Actor::Worker(number);
+        let pen = self.workers.get(usize::from(number)).map(|worker| worker.pen);
+        pen.unwrap_or(Pen::new(actor))
+    }
+}
+
+impl Protocol {
+    /// What the handlers, and those who stop workers, may do next.
+    pub(crate) fn willed(&self, world: &World, number: u8, worker: &Worker, actions: &mut Vec<Action>) {
+        let Doing::Has(hold, Turn::Runs) = &worker.doing else {
+            return;
+        };
+        actions.push(Action::Handler(number, self.handler_goes_on(hold)));
+        let shows = self.bounds.shows && !hold.visible && hold.next_step(self.bounds.steps).is_none();
+        let may = [
+            (shows, Does::Shows),
+            (world.left.failures > 0, Does::Fails),
+            (world.left.stops > 0, Does::Stops),
+        ];
+        let may = may.into_iter().filter(|(may, _)| *may);
+        actions.extend(may.map(|(_, does)| Action::Handler(number, does)));
+    }
+
+    pub(crate) fn handler_goes_on(&self, hold: &Hold) -> Does {
+        let step = hold.next_step(self.bounds.steps);
+        step.map_or(Does::Ends, |_| Does::Step)
+    }
+
+    pub(crate) fn deliver(&self, world: &mut World, number: u8, worker: u8) {
+        let Some(ticket) = world.queue.iter_mut().find(|ticket| ticket.number == number) else {
+            return;
+        };
+        if ticket.holder.is_some() {
+            world.left.redeliveries -= 1;
+        }
+        ticket.holder = Some(worker);
+        ticket.delivered = (ticket.delivered + 1).min(2);
+        let ticket = ticket.clone();
+        let mut facts = DeliveryFacts {
+            delivered: ticket.delivered.into(),
+            reissued: ticket.reissued,
+            stored_after_connect: ticket.after_connect,
+        };
+        match self.broken {
+            Broken::RedeliveredIsFresh => facts.delivered = 1,
+            Broken::ReissuedIsFresh => facts.reissued = false,
+            _ => {}
+        }
+        if world.record(ticket.intent, ticket.seq).as_ref() != Some(&ticket.rec) {
+            world.wrong = Some(Violation::TicketWithoutRecord);
+        }
+        let now = at(world.hour);
+        let in_time = ticket.rec.snapshot.deadline.is_none_or(|deadline| deadline > now);
+        if is_fresh(facts) && ticket.rec.event.begins_hop() && in_time {
+            let (seen, seq) = (ticket.rec.clone(), ticket.seq);
+            world.does(worker, Doing::Has(Box::new(Hold::new(&ticket, seen, seq)), Turn::Runs));
+        } else {
+            self.examine(world, worker, &ticket, facts);
+        }
+    }
+
+    /// Reads the head and decides what the ticket is worth.
+    fn examine(&self, world: &mut World, worker: u8, ticket: &Ticket, facts: DeliveryFacts) {
+        let (Some((head, seq)), Some(envelope)) = (world.head(ticket.intent), ticket.rec.envelope_id()) else {
+            return self.acked(world, worker, ticket.number);
+        };
+        match on_delivery(&head, envelope, facts, at(world.hour)) {
+            Standing::Superseded if self.broken == Broken::UnsettledUnswept => {
+                self.acked(world, worker, ticket.number);
+            }
+            Standing::Superseded => self.settles(world, worker, (ticket.number, ticket.intent), head, seq),
+            Standing::Early { .. } => world.hand_back(worker),
+            Standing::Late => self.end(world, worker, ticket, (&head, seq), Event::TimedOut),
+            Standing::Mine { attempt } if attempt > self.bounds.max_attempts => {
+                let code = "POISON".to_owned();
+                self.end(world, worker, ticket, (&head, seq), Event::Parked { code });
+            }
+            Standing::Mine { attempt } => {
+                let mut hold = Box::new(Hold::new(ticket, head.clone(), seq));
+                let doing = if is_untouched(&head, seq, ticket.seq, facts) {
+                    Doing::Has(hold, Turn::Runs)
+                } else if self.broken == Broken::TakeoverUnclaimed {
+                    hold.visible = true;
+                    hold.steps = self.load(world, &hold);
+                    Doing::Has(hold, Turn::Runs)
+                } else {
+                    let epoch = head.snapshot.epoch;
+                    self.writes(world, worker, hold, Act::Claim { attempt, epoch })
+                };
+                world.does(worker, doing);
+            }
+        }
+    }
+
+    fn load(&self, world: &World, hold: &Hold) -> Vec<String> {
+        if self.broken == Broken::StepsNotLoaded {
+            return Vec::new();
+        }
+        let ledger = world.ledgers.get(usize::from(hold.ticket.intent)).into_iter().flatten();
+        let steps = recorded_steps(ledger.map(|rec| Record::clone(rec)), hold.hop());
+        steps.into_keys().collect()
+    }
+
+    /// The record of an act on what the holder has seen, ready to be written.
+    fn writes(&self, world: &mut World, worker: u8, hold: Box<Hold>, mut act: Act) -> Doing {
+        let now = at(world.hour);
+        let Some(pen) = world.workers.get_mut(usize::from(worker)).map(|worker| &mut worker.pen) else {
+            return Doing::Idle;
+        };
+        let (id, author) = (pen.record_id(), pen.author());
+        if let Act::HandOff(next @ None) = &mut act {
+            // Made once for one outcome: a rebase writes the same envelope again.
+            *next = Some(pen.envelope_id());
+        }
+        let instance = pen.instance();
+        let held = hold.snapshot();
+        let made = Record::following(
+            &held,
+            hold.seq,
+            id,
+            intent(hold.ticket.intent),
+            act.event(),
+            now,
+            author,
+        );
+        let Ok(record) = made else {
+            world.hand_back(worker);
+            return Doing::Idle;
+        };
+        let error = ErrorInfo::new("RETRY", "the handler failed");
+        let record = match &act {
+            Act::Claim { .. } if self.broken == Broken::ClaimUnfenced => record,
+            Act::Claim { attempt, epoch } => record.claimed_by(&instance, *attempt, *epoch),
+            Act::Show { .. } => record.held_by(&instance),
+            Act::Step(name) => Record {
+                step: Some(StepEntry::new(name.clone(), Json::null())),
+                ..record
+            },
+            Act::HandOff(id) => {
+                let (Some(envelope), Some(id)) = (&hold.ticket.rec.envelope, *id) else {
+                    return Doing::Idle;
+                };
+                let to = agent(hold.hop() + 1);
+                let next = envelope.successor(Successor {
+                    id,
+                    to,
+                    to_version: version(0),
+                    from: instance,
+                    payload: Json::null(),
+                    kind: None,
+                    history: None,
+                });
+                let Ok(mut next) = next else { return Doing::Idle };
+                next.pins.clone_from(&held.pins);
+                record.with_work(next, version(0))
+            }
+            Act::Complete => record,
+            Act::Park => record.without_holder().with_error(error),
+            Act::Retry => record.to_retry(now.plus(BACKOFF), error),
+            Act::Release { .. } => record.without_holder(),
+        };
+        let mut write = Write::new(hold.ticket.intent, Rec::new(record), hold.seq);
+        write.unguarded = self.broken == Broken::CommitUnguarded && act.is_outcome();
+        if self.broken == Broken::TicketBeforeCommit && matches!(act, Act::HandOff(_)) {
+            world.publish_ticket(hold.ticket.intent, write.rec.clone(), hold.seq + 1, None);
+        }
+        Doing::Has(hold, Turn::Writes(write, act))
+    }
+
+    fn end(&self, world: &mut World, worker: u8, ticket: &Ticket, (head, seq): (&Rec, u64), event: Event) {
+        let now = at(world.hour);
+        let Some(pen) = world.workers.get_mut(usize::from(worker)).map(|worker| &mut worker.pen) else {
+            return;
+        };
+        let (id, by) = (pen.record_id(), pen.author());
+        let made = Record::following(&head.snapshot, seq, id, intent(ticket.intent), event, now, by);
+        let doing = made.map_or(Doing::Idle, |record| Doing::Ends {
+            ticket: Box::new(ticket.clone()),
+            write: Write::new(ticket.intent, Rec::new(record.without_holder()), seq),
+        });
+        world.does(worker, doing);
+    }
+
+    pub(crate) fn handler(&self, world: &mut World, number: u8, does: Does) {
+        let Doing::Has(hold, turn) = world.take_doing(number) else {
+            return;
+        };
+        let step = hold.next_step(self.bounds.steps);
+        let doing = match (does, turn, step) {
+            (Does::Effect, Turn::Effect(step), _) => {
+                check_effect(world, &hold, &step);
+                self.writes(world, number, hold, Act::Step(step))
+            }
+            (Does::Step, _, Some(step)) if hold.visible || self.broken == Broken::StepUnannounced => {
+                Doing::Has(hold, Turn::Effect(step))
+            }
+            (Does::Step, _, step) => self.writes(world, number, hold, Act::Show { step }),
+            (Does::Shows, _, _) => self.writes(world, number, hold, Act::Show { step: None }),
+            (Does::Fails, _, _) => {
+                world.left.failures -= 1;
+                let is_last = hold.seen.snapshot.attempt >= self.bounds.max_attempts;
+                let act = if is_last { Act::Park } else { Act::Retry };
+                self.writes(world, number, hold, act)
+            }
+            (Does::Stops, _, _) => {
+                world.left.stops -= 1;
+                self.writes(world, number, hold, Act::Release { stops: true })
+            }
+            (Does::Ends | Does::Effect, _, _) if hold.hop() < self.bounds.hops => {
+                self.writes(world, number, hold, Act::HandOff(None))
+            }
+            (Does::Ends | Does::Effect, _, _) => self.writes(world, number, hold, Act::Complete),
+        };
+        let doing = match doing {
+            Doing::Has(hold, Turn::Writes(write, act)) => Doing::Has(hold, Turn::Writes(write.local(), act)),
+            other => other,
+        };
+        world.does(number, doing);
+    }
+
+    pub(crate) fn worker_writes(&self, world: &mut World, number: u8, how: Network) {
+        match world.take_doing(number) {
+            Doing::Ends { ticket, mut write } => match world.advance(&mut write, how, self.broken) {
+                None => world.does(number, Doing::Ends { ticket, write }),
+                Some(End::Stored(seq)) => {
+                    self.settles(world, number, (ticket.number, write.intent), write.rec, seq);
+                }
+                // The head moved meanwhile: look again.
+                Some(End::Superseded) => self.look_again(world, number, &ticket),
+                Some(End::GaveUp) => world.hand_back(number),
+            },
+            Doing::Has(hold, Turn::Writes(mut write, act)) => match world.advance(&mut write, how, self.broken) {
+                None => world.does(number, Doing::Has(hold, Turn::Writes(write, act))),
+                Some(End::Stored(seq)) => self.stored(world, number, hold, (write, seq), act),
+                Some(End::Superseded) => self.overtaken(world, number, hold, act),
+                Some(End::GaveUp) => self.gave_up(world, number, hold, act),
+            },
+            other => world.does(number, other),
+        }
+    }
+
+    fn stored(&self, world: &mut World, number: u8, mut hold: Box<Hold>, (write, seq): (Write, u64), act: Act) {
+        if act.is_outcome() && world.record(hold.ticket.intent, seq).as_ref() != Some(&write.rec) {
+            world.wrong = Some(Violation::BelievedCommit);
+        }
+        hold.take_over((write.rec.clone(), seq));
+        hold.guard = Some(seq);
+        match act {
+            Act::Claim { .. } => {
+                hold.visible = true;
+                hold.steps = self.load(world, &hold);
+                world.does(number, Doing::Has(hold, Turn::Runs));
+            }
+            Act::Show { step } => {
+                hold.visible = true;
+                world.does(number, Doing::Has(hold, step.map_or(Turn::Runs, Turn::Effect)));
+            }
+            Act::Step(name) => {
+                hold.steps.push(name);
+                world.does(number, Doing::Has(hold, Turn::Runs));
+            }
+            Act::HandOff(_) | Act::Complete | Act::Park => {
+                self.settles(world, number, (hold.ticket.number, hold.ticket.intent), write.rec, seq);
+            }
+            Act::Retry | Act::Release { .. } => world.hand_back(number),
+        }
+    }
+
+    fn overtaken(&self, world: &mut World, number: u8, mut hold: Box<Hold>, act: Act) {
+        let (Some(head), Some(envelope)) = (world.head(hold.ticket.intent), hold.ticket.rec.envelope_id()) else {
+            return;
+        };
+        let (held, instance) = (hold.snapshot(), world.pen(number).instance());
+        let mut found = on_overtaken(&act.event(), &held, envelope, &instance, &head.0.snapshot);
+        if self.broken == Broken::EveryHeadMine {
+            found = Overtaken::Rebase;
+        }
+        match (found, act) {
+            (Overtaken::Rebase, act) => {
+                hold.take_over(head);
+                let doing = self.writes(world, number, hold, act);
+                world.does(number, doing);
+            }
+            (Overtaken::Remake, _) => world.hand_back(number),
+            (Overtaken::Fenced, Act::Claim { .. }) => self.look_again(world, number, &hold.ticket),
+            // The run ends; nothing that was done counts, and the ticket is left to whoever has the hop.
+            (Overtaken::Fenced, Act::Show { .. } | Act::Step(_)) => world.hand_back(number),
+            (Overtaken::Fenced, Act::Release { stops: false }) => world.hand_back(number),
+            (Overtaken::Fenced, _) => {
+                if head.0.snapshot.status.may_have_a_ticket() {
+                    world.hand_back(number);
+                } else {
+                    self.settles(world, number, (hold.ticket.number, hold.ticket.intent), head.0, head.1);
+                }
+            }
+        }
+    }
+
+    fn gave_up(&self, world: &mut World, number: u8, hold: Box<Hold>, act: Act) {
+        match act {
+            // The trouble is the server's: the hop is released, if that can be written.
+            Act::Show { step: Some(_) } | Act::Step(_) => {
+                let doing = self.writes(world, number, hold, Act::Release { stops: false });
+                world.does(number, doing);
+            }
+            Act::Show { step: None } => world.does(number, Doing::Has(hold, Turn::Runs)),
+            Act::Claim { .. } | Act::HandOff(_) | Act::Complete | Act::Park | Act::Retry | Act::Release { .. } => {
+                world.hand_back(number);
+            }
+        }
+    }
+
+    fn look_again(&self, world: &mut World, number: u8, ticket: &Ticket) {
+        let facts = DeliveryFacts {
+            delivered: ticket.delivered.into(),
+            reissued: ticket.reissued,
+            stored_after_connect: ticket.after_connect,
+        };
+        self.examine(world, number, ticket, facts);
+    }
+
+    fn settles(&self, world: &mut World, number: u8, (ticket, intent): (u8, u8), rec: Rec, seq: u64) {
+        if !rec.implies_ticket() {
+            return self.acked(world, number, ticket);
+        }
+        let doing = if self.broken == Broken::AckFirstUnswept {
+            world.queue.retain(|queued| queued.number != ticket);
+            Doing::SettlesAcked { intent, rec, seq }
+        } else {
+            Doing::Settles {
+                ticket,
+                intent,
+                rec,
+                seq,
+            }
+        };
+        world.does(number, doing);
+    }
+
+    fn acked(&self, world: &mut World, number: u8, ticket: u8) {
+        world.does(number, Doing::Acks { ticket });
+    }
+
+    pub(crate) fn worker_settles(&self, world: &mut World, number: u8) {
+        match world.take_doing(number) {
+            Doing::Settles {
+                ticket,
+                intent,
+                rec,
+                seq,
+            } => {
+                world.settle(intent, &rec, seq);
+                self.acked(world, number, ticket);
+            }
+            Doing::SettlesAcked { intent, rec, seq } => world.settle(intent, &rec, seq),
+            other => world.does(number, other),
+        }
+    }
+
+    pub(crate) fn unsettled(world: &mut World, actor: Actor) {
+        if let Actor::Worker(number) = actor {
+            world.left.unanswered -= 1;
+            world.hand_back(number);
+        }
+    }
+
+    pub(crate) fn acks(&self, world: &mut World, number: u8) {
+        if let Doing::Acks { ticket } = world.take_doing(number) {
+            world.queue.retain(|queued| queued.number != ticket);
+        }
+    }
+}
+
+/// I6: an effect whose result is recorded runs only in the hands of a holder that was sure of the hop before that record
+/// was written, and froze between its guard and the effect. Nothing but the effect's own end can refuse that one.
+fn check_effect(world: &mut World, hold: &Hold, step: &str) {
+    let ledger = world.ledgers.get(usize::from(hold.ticket.intent)).into_iter().flatten();
+    let recorded = (1_u64..).zip(ledger).find(|(_, rec)| {
+        let is_named = rec.step.as_ref().is_some_and(|entry| entry.name == step);
+        is_named && rec.snapshot.hop == hold.hop()
+    });
+    if let Some((seq, _)) = recorded
+        && hold.guard.is_none_or(|guard| guard > seq)
+    {
+        world.wrong = Some(Violation::EffectRepeated);
+    }
+}

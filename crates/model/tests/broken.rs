@@ -1,0 +1,119 @@
+//! The model can fail: each rule that is switched off gives a counterexample, against the invariant that rests on it.
+
+#![expect(clippy::expect_used, reason = "support of tests: a failure here is a test failure")]
+
+use baton_model::{Bounds, Broken, Faults, Protocol, SMALL};
+
+const NONE: Faults = Faults::none();
+
+fn small(name: &str) -> Bounds {
+    let found = SMALL.iter().find(|suite| suite.name == name);
+    found.expect("bounds of this name").bounds
+}
+
+/// One crash of a worker, and no sweeper anywhere.
+fn unswept() -> Bounds {
+    let bounds = Bounds {
+        only_workers_crash: true,
+        ..Bounds::calm()
+    };
+    bounds.with(Faults { crashes: 1, ..NONE })
+}
+
+#[track_caller]
+fn breaks(broken: Broken, bounds: Bounds, invariant: &str) {
+    let found = Protocol { bounds, broken }.check(2);
+    let (property, path) = found.counterexample.expect("a counterexample");
+    assert!(property.contains(invariant), "{property}\n{path}");
+    assert!(path.lines().count() > 3, "{path}");
+}
+
+#[track_caller]
+fn holds(broken: Broken, bounds: Bounds) {
+    let found = Protocol { bounds, broken }.check(2);
+    assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
+}
+
+#[test]
+fn an_unguarded_commit_gives_an_illegal_history() {
+    breaks(Broken::CommitUnguarded, small("crashes"), "I4");
+}
+
+#[test]
+fn a_takeover_without_a_claim_repeats_an_effect() {
+    breaks(Broken::TakeoverUnclaimed, small("crashes"), "I6");
+}
+
+#[test]
+fn a_takeover_without_the_recorded_steps_repeats_an_effect() {
+    breaks(Broken::StepsNotLoaded, small("crashes"), "I6");
+}
+
+#[test]
+fn an_effect_that_was_not_announced_is_repeated() {
+    breaks(Broken::StepUnannounced, small("crashes"), "I6");
+}
+
+#[test]
+fn a_holder_that_takes_every_head_for_its_own_records_a_step_twice() {
+    breaks(Broken::EveryHeadMine, small("crashes"), "I6");
+}
+
+#[test]
+fn a_claim_that_fences_nobody_lets_an_effect_be_repeated() {
+    breaks(Broken::ClaimUnfenced, small("crashes"), "I6");
+}
+
+#[test]
+fn a_ticket_before_its_commit_delivers_what_was_never_committed() {
+    breaks(Broken::TicketBeforeCommit, small("crashes"), "I5");
+}
+
+#[test]
+fn an_unanswered_write_that_counts_as_stored_is_a_commit_that_is_not_there() {
+    breaks(Broken::UnansweredIsStored, small("lost answers"), "I2");
+}
+
+#[test]
+fn an_unanswered_write_that_counts_as_lost_repeats_an_effect() {
+    breaks(Broken::UnansweredIsLost, small("lost answers"), "I6");
+}
+
+#[test]
+fn without_a_sweeper_a_dead_submitter_leaves_an_intent_for_ever() {
+    breaks(Broken::NoSweeper, small("crashes"), "I1");
+}
+
+#[test]
+fn without_a_sweeper_the_death_of_workers_is_healed_by_redelivery_alone() {
+    holds(Broken::NoSweeper, unswept());
+}
+
+#[test]
+fn a_superseded_ticket_that_is_not_settled_loses_a_handoff() {
+    breaks(Broken::UnsettledUnswept, unswept(), "I5");
+}
+
+#[test]
+fn an_ack_before_the_next_ticket_loses_a_handoff() {
+    breaks(Broken::AckFirstUnswept, unswept(), "I5");
+}
+
+/// Freshness is an economy, as `is_fresh` says, and no proof: a ticket that is run unread loses its guarded write. Were
+/// this to change, something else would have come to rest on it.
+#[test]
+fn nothing_rests_on_freshness() {
+    let redelivered = Bounds::calm().with(Faults {
+        crashes: 1,
+        redeliveries: 1,
+        ..NONE
+    });
+    holds(Broken::RedeliveredIsFresh, redelivered);
+    let reissued = Bounds::calm().with(Faults {
+        lost_tickets: 1,
+        crashes: 1,
+        hours: 1,
+        ..NONE
+    });
+    holds(Broken::ReissuedIsFresh, reissued);
+}

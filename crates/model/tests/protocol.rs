@@ -1,0 +1,29 @@
+//! The protocol as it is: no state within the small bounds breaks an invariant (I1 to I6).
+
+use baton_model::{Bounds, Faults, Protocol, SMALL};
+
+/// Fewer states than this, and the faults were not explored.
+const FEWEST: usize = 1_000;
+
+#[test]
+fn no_state_within_small_bounds_breaks_an_invariant() {
+    for suite in SMALL {
+        let found = Protocol::new(suite.bounds).check(2);
+        println!(
+            "{}: {} states, depth {}, {:?}",
+            suite.name, found.unique, found.depth, found.took
+        );
+        if let Some((property, path)) = found.counterexample {
+            panic!("{}: {property}\n{path}", suite.name);
+        }
+        assert!(found.unique > FEWEST, "{}: only {} states", suite.name, found.unique);
+    }
+}
+
+/// Nothing goes wrong: everything completes, and little is to be seen.
+#[test]
+fn a_calm_world_has_few_states() {
+    let found = Protocol::new(Bounds::calm().with(Faults::none())).check(1);
+    assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
+    assert!(found.unique < FEWEST, "{}", found.unique);
+}
