@@ -70,6 +70,9 @@ pub struct Bounds {
     pub shows: bool,
     /// Whether submitters, operators and sweepers are spared from crashes.
     pub only_workers_crash: bool,
+    /// Whether the way back is tried from every state, and not only from those in which nothing happens by itself: that
+    /// shows circles in which something happens for ever.
+    pub everywhere: bool,
     /// What may go wrong.
     pub faults: Faults,
 }
@@ -87,6 +90,7 @@ impl Bounds {
             deadline: None,
             shows: false,
             only_workers_crash: false,
+            everywhere: false,
             faults: Faults::none(),
         }
     }

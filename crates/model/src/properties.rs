@@ -41,7 +41,8 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             world.wrong != Some(Violation::TicketWithoutRecord)
         }),
         Property::always("I1, I5 from everywhere the work goes on", |model, world: &World| {
-            !model.is_quiet(world) || model.recovers(world)
+            let is_asked = model.bounds.everywhere || model.is_quiet(world);
+            !is_asked || model.recovers(world)
         }),
         Property::always("I6 a recorded step's effect does not run again", |_, world: &World| {
             world.wrong != Some(Violation::EffectRepeated) && world.ledgers.iter().all(|ledger| records_once(ledger))

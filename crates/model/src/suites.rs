@@ -14,7 +14,19 @@ pub struct Suite {
 const NONE: Faults = Faults::none();
 
 /// Those that the tests check in less than a minute together.
-pub const SMALL: [Suite; 11] = [
+pub const SMALL: [Suite; 12] = [
+    Suite {
+        name: "no circles",
+        bounds: Bounds {
+            everywhere: true,
+            ..Bounds::calm()
+        }
+        .with(Faults {
+            crashes: 1,
+            redeliveries: 1,
+            ..NONE
+        }),
+    },
     Suite {
         name: "crashes",
         bounds: Bounds::calm().with(Faults {

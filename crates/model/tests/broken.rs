@@ -99,21 +99,29 @@ fn an_ack_before_the_next_ticket_loses_a_handoff() {
     breaks(Broken::AckFirstUnswept, unswept(), "I5");
 }
 
-/// Freshness is an economy, as `is_fresh` says, and no proof: a ticket that is run unread loses its guarded write. Were
-/// this to change, something else would have come to rest on it.
+/// Its writes are refused for ever: the one who died is still named as holder.
 #[test]
-fn nothing_rests_on_freshness() {
-    let redelivered = Bounds::calm().with(Faults {
-        crashes: 1,
-        redeliveries: 1,
-        ..NONE
-    });
-    holds(Broken::RedeliveredIsFresh, redelivered);
-    let reissued = Bounds::calm().with(Faults {
+fn a_redelivered_ticket_that_is_run_unread_goes_in_circles() {
+    let bounds = Bounds {
+        everywhere: true,
+        ..Bounds::calm()
+    };
+    breaks(
+        Broken::RedeliveredIsFresh,
+        bounds.with(Faults { crashes: 1, ..NONE }),
+        "I1",
+    );
+}
+
+/// That a reissued ticket is read before it is run is an economy, as `is_fresh` says, and no proof: run unread it loses its
+/// guarded write. Were this to change, something else would have come to rest on it.
+#[test]
+fn nothing_rests_on_the_mark_of_a_reissued_ticket() {
+    let bounds = Bounds::calm().with(Faults {
         lost_tickets: 1,
         crashes: 1,
         hours: 1,
         ..NONE
     });
-    holds(Broken::ReissuedIsFresh, reissued);
+    holds(Broken::ReissuedIsFresh, bounds);
 }
