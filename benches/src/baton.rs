@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RunSummary};
-use baton_envelope::{AgentName, Author, Bands, Envelope, IntentId, Role};
+use baton_envelope::{AgentName, AgentVersion, Author, Bands, Envelope, Role};
 use baton_jetstream::floor::work_streams;
 use baton_jetstream::{Error, Mesh, RouteFollower, Submitted, WaitEnd};
 use tokio::sync::watch;
 
 use crate::error::BenchError;
-use crate::side::Shape;
+use crate::side::{Layout, Shape};
 
 /// How long the result of one intent may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Relay {
     mesh: Mesh,
     agents: Vec<AgentName>,
+    versions: Vec<AgentVersion>,
+    layout: Layout,
     payload: Json,
     crew: Crew,
     _routes: RouteFollower,
@@ -50,16 +52,25 @@ impl Relay {
     pub(crate) async fn start(mesh: Mesh, shape: Shape) -> Result<Self, BenchError> {
         mesh.ensure_topology(mesh.limits()).await?;
         let name = |stage: usize| format!("stage-{stage}");
-        let version = version("1.0.0")?;
+        let versions = (1..=shape.versions).map(|major| version(&format!("{major}.0.0")));
+        let versions: Vec<AgentVersion> = versions.collect::<Result<_, _>>()?;
         let (mut agents, mut crew) = (Vec::new(), Crew::none());
         for stage in 0..shape.agents {
             let agent: AgentName = name(stage).parse().map_err(Error::from)?;
-            mesh.ensure_agent(&agent, &version, Bands::default()).await?;
-            mesh.set_route(&agent, &version, "bench", true).await?;
-            if shape.is_working {
-                let next = (stage + 1 < shape.agents).then(|| name(stage + 1));
-                let builder = Agent::builder(agent.as_str(), "1.0.0")?.handler(Stage { next });
-                crew.hire(builder.concurrency(shape.slots).bind(&mesh).await?);
+            let is_working = match shape.layout {
+                Layout::Waiting => false,
+                Layout::Beside => stage == 0,
+                Layout::Relay | Layout::Fleet => true,
+            };
+            let next = (shape.layout == Layout::Relay && stage + 1 < shape.agents).then(|| name(stage + 1));
+            for (index, version) in versions.iter().enumerate() {
+                mesh.ensure_agent(&agent, version, Bands::default()).await?;
+                mesh.set_route(&agent, version, "bench", index == 0).await?;
+                if is_working {
+                    let builder = Agent::builder(agent.as_str(), &version.to_string())?;
+                    let builder = builder.handler(Stage { next: next.clone() });
+                    crew.hire(builder.concurrency(shape.slots).bind(&mesh).await?);
+                }
             }
             agents.push(agent);
         }
@@ -68,6 +79,8 @@ impl Relay {
             _routes: mesh.follow_routes().await?,
             mesh,
             agents,
+            versions,
+            layout: shape.layout,
             payload: payload(shape.payload),
             crew,
         })
@@ -77,27 +90,48 @@ impl Relay {
         &self.mesh
     }
 
-    /// The work streams, in the order in which an intent passes them.
+    /// The work streams that are emptied, in the order in which an intent passes them.
     pub(crate) fn work_streams(&self) -> Vec<String> {
-        work_streams(&self.mesh, &self.agents)
-    }
-
-    pub(crate) async fn submit(&self) -> Result<(), BenchError> {
-        self.submit_as(self.mesh.clock().intent_id()).await
-    }
-
-    async fn submit_as(&self, intent: IntentId) -> Result<(), BenchError> {
-        let id = self.mesh.clock().envelope_id();
-        let Some(first) = self.agents.first() else {
-            return Err(BenchError::Ended("a relay without agents".to_owned()));
+        let working = match self.layout {
+            Layout::Beside => 1,
+            Layout::Relay | Layout::Fleet | Layout::Waiting => self.agents.len(),
         };
-        let envelope = Envelope::first(id, intent, first.clone(), self.payload.clone());
+        work_streams(&self.mesh, self.agents.iter().take(working))
+    }
+
+    /// Submits one intent; `number` says whose turn it is.
+    pub(crate) async fn submit(&self, number: u64) -> Result<(), BenchError> {
+        let mut envelope = self.envelope(0)?;
+        if self.layout == Layout::Fleet {
+            let number = usize::try_from(number).unwrap_or_default();
+            envelope = self.envelope(number % self.agents.len().max(1))?;
+            let turn = number / self.agents.len().max(1);
+            let version = self.versions.get(turn % self.versions.len().max(1));
+            if let Some(version) = version.filter(|_| self.versions.len() > 1) {
+                envelope.pins.insert(envelope.to.clone(), version.clone());
+            }
+        }
         submit(&self.mesh, envelope).await
     }
 
+    /// Submits one intent for the second agent, which has no worker when it stands beside the first.
+    pub(crate) async fn leave_open(&self) -> Result<(), BenchError> {
+        submit(&self.mesh, self.envelope(1)?).await
+    }
+
+    fn envelope(&self, stage: usize) -> Result<Envelope, BenchError> {
+        let agent = self.agents.get(stage);
+        let agent =
+            agent.ok_or_else(|| BenchError::Ended(format!("addressed to a stage {stage} that is not there")))?;
+        let clock = self.mesh.clock();
+        let (id, intent) = (clock.envelope_id(), clock.intent_id());
+        Ok(Envelope::first(id, intent, agent.clone(), self.payload.clone()))
+    }
+
     pub(crate) async fn submit_and_wait(&self) -> Result<(), BenchError> {
-        let intent = self.mesh.clock().intent_id();
-        self.submit_as(intent.clone()).await?;
+        let envelope = self.envelope(0)?;
+        let intent = envelope.intent.clone();
+        submit(&self.mesh, envelope).await?;
         match self.mesh.wait(&intent, PATIENCE).await? {
             WaitEnd::Ended(_) => Ok(()),
             WaitEnd::Parked(head) => Err(BenchError::Ended(head.record.snapshot.status.to_string())),
@@ -155,7 +189,7 @@ pub(crate) fn payload(bytes: usize) -> Json {
 }
 
 /// Reads a version.
-pub(crate) fn version(text: &str) -> Result<baton_envelope::AgentVersion, BenchError> {
+pub(crate) fn version(text: &str) -> Result<AgentVersion, BenchError> {
     text.parse().map_err(|error| {
         BenchError::Mesh(Error::BadEnvelope {
             field: "version",

@@ -1,6 +1,7 @@
 //! What one measurement came to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -56,6 +57,21 @@ pub struct Figure {
     values: BTreeMap<Metric, f64>,
 }
 
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (metric, value)) in self.values.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if *metric != Metric::PerSecond {
+                write!(f, "{} ", metric.name())?;
+            }
+            f.write_str(&metric.show(*value))?;
+        }
+        Ok(())
+    }
+}
+
 impl Figure {
     /// A metric of it.
     pub fn get(&self, metric: Metric) -> Option<f64> {
@@ -74,6 +90,15 @@ impl Figure {
             .values
             .insert(Metric::PerSecond, count(intents) / took.as_secs_f64());
         figure.with_cpu(intents, spent)
+    }
+
+    /// The same with time on the wall for each intent in place of a rate, for comparisons of a size with another.
+    #[must_use]
+    pub(crate) fn into_cost(mut self) -> Self {
+        if let Some(rate) = self.values.remove(&Metric::PerSecond) {
+            self.values.insert(Metric::WallUs, 1e6 / rate);
+        }
+        self
     }
 
     /// The latency of single intents.
@@ -114,6 +139,15 @@ mod tests {
         assert_eq!(figure.get(Metric::ServerCpuUs), None);
         let json = serde_json::to_string(&figure).unwrap();
         assert_eq!(json, r#"{"per_second":500.0,"client_cpu_us":500.0}"#);
+    }
+
+    #[test]
+    fn a_rate_becomes_what_one_intent_costs() {
+        let figure = Figure::rate(1_000, Duration::from_secs(2), &Spent::default()).into_cost();
+        assert_eq!(
+            (figure.get(Metric::PerSecond), figure.get(Metric::WallUs)),
+            (None, Some(2_000.0))
+        );
     }
 
     #[test]

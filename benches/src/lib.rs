@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod side;
 mod site;
+mod sizes;
 mod stats;
 mod table;
 mod workload;

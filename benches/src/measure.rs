@@ -25,8 +25,8 @@ const WATCH: Duration = Duration::from_micros(200);
 pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64) -> Result<Figure, BenchError> {
     let work = side.work_streams();
     let (ledger, until_done) = (side.ledger_stream(), hops > 0);
-    let run = async |numbers: std::ops::Range<u64>| {
-        concurrently(numbers, |number| side.submit(number)).await?;
+    let run = async |intents: u64| {
+        concurrently(intents, || side.submit()).await?;
         // Without workers the tickets stay, and the end is that the last one stands.
         if until_done {
             site.until_empty(&work).await
@@ -34,10 +34,10 @@ pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64
             Ok(())
         }
     };
-    run(0..WARM_UP).await?;
+    run(WARM_UP).await?;
     let before = site.stored_in(&ledger).await?;
     let (spent, started) = (site.spent(), Instant::now());
-    run(WARM_UP..WARM_UP + intents).await?;
+    run(intents).await?;
     let (took, spent) = (started.elapsed(), site.spent().since(spent));
     let (found, needed) = (site.stored_in(&ledger).await? - before, intents * (1 + hops));
     if found < needed {
@@ -49,14 +49,14 @@ pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64
 
 /// Submits one intent at a time and waits for its result.
 pub(crate) async fn one_at_a_time(site: &Site, side: &Side, samples: u64) -> Result<Figure, BenchError> {
-    for number in 0..WARM_UP_SAMPLES {
-        side.submit_and_wait(number).await?;
+    for _ in 0..WARM_UP_SAMPLES {
+        side.submit_and_wait().await?;
     }
     let mut times = Vec::new();
     let spent = site.spent();
-    for number in WARM_UP_SAMPLES..WARM_UP_SAMPLES + samples {
+    for _ in 0..samples {
         let started = Instant::now();
-        side.submit_and_wait(number).await?;
+        side.submit_and_wait().await?;
         times.push(started.elapsed());
     }
     Ok(Figure::latency(times, &site.spent().since(spent)))
@@ -64,18 +64,17 @@ pub(crate) async fn one_at_a_time(site: &Site, side: &Side, samples: u64) -> Res
 
 /// Submits one intent at each moment of a schedule, whatever became of those before, and measures each from its moment.
 pub(crate) async fn paced(site: &Site, side: &Side, samples: u64, pace: Duration) -> Result<Figure, BenchError> {
-    for number in 0..WARM_UP_SAMPLES {
-        side.submit_and_wait(number).await?;
+    for _ in 0..WARM_UP_SAMPLES {
+        side.submit_and_wait().await?;
     }
     let spent = site.spent();
     let mut moments = pacer(samples, pace);
-    let (mut times, mut running, mut number) = (Vec::new(), FuturesUnordered::new(), WARM_UP_SAMPLES);
+    let (mut times, mut running) = (Vec::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
             moment = moments.recv() => {
                 let Some(moment) = moment else { break };
-                running.push(timed(side, number, moment));
-                number += 1;
+                running.push(timed(side, moment));
             }
             Some(time) = running.next() => times.push(time?),
         }
@@ -86,8 +85,8 @@ pub(crate) async fn paced(site: &Site, side: &Side, samples: u64, pace: Duration
     Ok(Figure::latency(times, &site.spent().since(spent)))
 }
 
-async fn timed(side: &Side, number: u64, moment: Instant) -> Result<Duration, BenchError> {
-    side.submit_and_wait(number).await?;
+async fn timed(side: &Side, moment: Instant) -> Result<Duration, BenchError> {
+    side.submit_and_wait().await?;
     Ok(moment.elapsed())
 }
 
@@ -111,13 +110,13 @@ fn pacer(count: u64, pace: Duration) -> mpsc::UnboundedReceiver<Instant> {
     told
 }
 
-/// Does something for each number, with a bounded count under way.
-pub(crate) async fn concurrently<F, E>(numbers: std::ops::Range<u64>, each: impl Fn(u64) -> F) -> Result<(), E>
+/// Does something so many times, with a bounded count under way.
+pub(crate) async fn concurrently<F, E>(times: u64, each: impl Fn() -> F) -> Result<(), E>
 where
     F: Future<Output = Result<(), E>>,
 {
-    futures::stream::iter(numbers)
-        .map(|number| Ok(each(number)))
+    futures::stream::iter(0..times)
+        .map(|_| Ok(each()))
         .try_for_each_concurrent(SUBMITTERS, |done| done)
         .await
 }

@@ -87,6 +87,15 @@ impl Options {
         self.samples.unwrap_or(if self.quick { 200 } else { 1_000 })
     }
 
+    /// How many intents are open in the sizes of w8.
+    pub(crate) fn open_intents(&self) -> [u64; 3] {
+        if self.quick {
+            [100, 10_000, 50_000]
+        } else {
+            [1_000, 100_000, 500_000]
+        }
+    }
+
     /// How many intents come at a fixed pace. They take real time, so there are fewer.
     pub(crate) fn paced_samples(&self) -> u64 {
         self.samples.unwrap_or(if self.quick { 60 } else { 300 })

@@ -8,7 +8,7 @@ use crate::measure;
 use crate::options::{Only, Options, PACE};
 use crate::report::{Fact, Pair, Report};
 use crate::run::Say;
-use crate::side::{Shape, Side};
+use crate::side::{Layout, Shape, Side};
 use crate::site::Site;
 use crate::stats::median;
 
@@ -71,7 +71,7 @@ pub(crate) async fn each_pair(
         let mut figures: Vec<Figure> = Vec::new();
         for round in 1.. {
             let figure = one(side).await?;
-            say(&format!("{title}: {} {round}: {}", side.name(), line(&figure)));
+            say(&format!("{title}: {} {round}: {figure}", side.name()));
             figures.push(figure);
             if !options.forever && round == options.pairs() {
                 break;
@@ -94,8 +94,7 @@ pub(crate) async fn each_pair(
                 Only::Baton => baton = figure,
             }
         }
-        let (low, high) = (line(&floor), line(&baton));
-        say(&format!("{title}: pair {}: floor {low}; baton {high}", pair + 1));
+        say(&format!("{title}: pair {}: floor {floor}; baton {baton}", pair + 1));
         report.add(Pair {
             first: order[0].name().to_owned(),
             baseline: floor,
@@ -108,32 +107,33 @@ pub(crate) async fn each_pair(
 async fn one(site: &Site, which: Only, kind: Kind, size: Size) -> Result<Figure, BenchError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let tag = format!("b{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let shape = |agents, is_working| Shape {
+    let shape = |agents, layout| Shape {
         agents,
+        versions: 1,
+        layout,
         slots: size.slots,
         payload: size.payload,
-        is_working,
     };
     let start = async |shape| Side::start(site, which, &tag, shape).await;
     let (side, figure) = match kind {
         Kind::Throughput { agents } => {
-            let side = start(shape(agents, true)).await?;
+            let side = start(shape(agents, Layout::Relay)).await?;
             let hops = u64::try_from(agents).unwrap_or(u64::MAX);
             let figure = measure::throughput(site, &side, size.intents, hops).await;
             (side, figure)
         }
         Kind::Submit => {
-            let side = start(shape(1, false)).await?;
+            let side = start(shape(1, Layout::Waiting)).await?;
             let figure = measure::throughput(site, &side, size.intents, 0).await;
             (side, figure)
         }
         Kind::OneAtATime { agents } => {
-            let side = start(shape(agents, true)).await?;
+            let side = start(shape(agents, Layout::Relay)).await?;
             let figure = measure::one_at_a_time(site, &side, size.samples).await;
             (side, figure)
         }
         Kind::Paced { agents } => {
-            let side = start(shape(agents, true)).await?;
+            let side = start(shape(agents, Layout::Relay)).await?;
             let figure = measure::paced(site, &side, size.paced_samples, PACE).await;
             (side, figure)
         }
@@ -155,18 +155,6 @@ fn medians(side: Only, figures: &[Figure]) -> Vec<Fact> {
         )
     };
     first.metrics().map(value).collect()
-}
-
-fn line(figure: &Figure) -> String {
-    let parts = figure.metrics().filter_map(|metric| {
-        let value = metric.show(figure.get(metric)?);
-        Some(if metric == crate::Metric::PerSecond {
-            value
-        } else {
-            format!("{} {value}", metric.name())
-        })
-    });
-    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn name(report: &Report) -> String {

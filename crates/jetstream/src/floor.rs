@@ -32,17 +32,30 @@ const INTENT_BYTES: usize = 36;
 /// How many messages a stage pulls ahead.
 const BATCH: usize = 500;
 
+/// How the stages of a floor stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Each hands on to the next, the last one completes.
+    Relay,
+    /// Each completes; what is submitted goes to all in turns.
+    Fleet,
+    /// The first completes, the others do not work: what is left open waits there.
+    Beside,
+    /// None works: what is submitted waits.
+    Waiting,
+}
+
 /// What a floor consists of.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Stages of the relay.
-    pub agents: usize,
+    /// How many stages: a work stream each.
+    pub stages: usize,
+    /// How they stand to each other.
+    pub layout: Layout,
     /// How many hops each stage has under way at once.
     pub slots: usize,
     /// The payload in bytes.
     pub payload: usize,
-    /// Whether the stages work; without, what is submitted stays in the first work stream.
-    pub is_working: bool,
 }
 
 /// A bare relay on streams of its own.
@@ -88,20 +101,19 @@ impl Floor {
             context,
             name: name.to_owned(),
             shape,
-            work: (0..shape.agents)
+            work: (0..shape.stages)
                 .map(|stage| format!("{name}.work.{stage}").into())
                 .collect(),
             payload: Bytes::from(vec![b'x'; shape.payload]),
             workers: Vec::new(),
         };
         for (stage, subject) in floor.work.clone().into_iter().enumerate() {
-            let next = floor.work.get(stage + 1).cloned();
-            floor.open(stage, subject, next).await?;
+            floor.open(stage, subject).await?;
         }
         Ok(floor)
     }
 
-    async fn open(&mut self, stage: usize, subject: Subject, next: Option<Subject>) -> Result<(), Error> {
+    async fn open(&mut self, stage: usize, subject: Subject) -> Result<(), Error> {
         let stream = Config {
             name: format!("{}_WORK_{stage}", self.name),
             subjects: vec![subject.to_string()],
@@ -117,9 +129,12 @@ impl Floor {
             ..pull::Config::default()
         };
         let consumer = stream.create_consumer(config).await.map_err(failed)?;
-        if !self.shape.is_working {
-            return Ok(());
-        }
+        let next = match self.shape.layout {
+            Layout::Waiting => return Ok(()),
+            Layout::Beside if stage > 0 => return Ok(()),
+            Layout::Beside | Layout::Fleet => None,
+            Layout::Relay => self.work.get(stage + 1).cloned(),
+        };
         let messages = consumer.stream().max_messages_per_batch(BATCH).messages();
         let messages = messages.await.map_err(failed)?;
         let stage = Stage {
@@ -131,9 +146,13 @@ impl Floor {
         Ok(())
     }
 
-    /// The work streams, in the order in which an intent passes them.
+    /// The work streams that are emptied, in the order in which an intent passes them.
     pub fn work_streams(&self) -> Vec<String> {
-        (0..self.shape.agents)
+        let working = match self.shape.layout {
+            Layout::Beside => 1,
+            Layout::Relay | Layout::Fleet | Layout::Waiting => self.shape.stages,
+        };
+        (0..working)
             .map(|stage| format!("{}_WORK_{stage}", self.name))
             .collect()
     }
@@ -148,12 +167,29 @@ impl Floor {
     /// # Errors
     /// When the server refuses.
     pub async fn submit(&self, number: u64) -> Result<(), Error> {
-        let client = self.context.client();
-        submit(&client, &self.name, &intent(number), self.first(), &self.payload).await
+        let stage = match self.shape.layout {
+            Layout::Fleet => usize::try_from(number).unwrap_or_default() % self.shape.stages.max(1),
+            Layout::Relay | Layout::Beside | Layout::Waiting => 0,
+        };
+        self.submit_to(stage, number).await
     }
 
-    fn first(&self) -> Subject {
-        self.work.first().cloned().unwrap_or_else(|| "".into())
+    /// Submits one intent for the second stage, which does not work when it stands beside the first.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn leave_open(&self, number: u64) -> Result<(), Error> {
+        self.submit_to(1, number).await
+    }
+
+    async fn submit_to(&self, stage: usize, number: u64) -> Result<(), Error> {
+        let client = self.context.client();
+        submit(&client, &self.name, &intent(number), self.entry(stage)?, &self.payload).await
+    }
+
+    fn entry(&self, stage: usize) -> Result<Subject, Error> {
+        let subject = self.work.get(stage).cloned();
+        subject.ok_or_else(|| failed(format!("there is no stage {stage}")))
     }
 
     /// Submits one intent and waits until its last record comes by.
@@ -165,9 +201,9 @@ impl Floor {
         let intent = intent(number);
         let events = client.subscribe(format!("{}.event.{intent}", self.name)).await;
         let mut events = events.map_err(failed)?;
-        submit(&client, &self.name, &intent, self.first(), &self.payload).await?;
+        submit(&client, &self.name, &intent, self.entry(0)?, &self.payload).await?;
         // Its submission comes by too, and each stage's record; the last of them is the end.
-        for _ in 0..=self.shape.agents {
+        for _ in 0..=self.shape.stages {
             let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
             event.ok().flatten().ok_or_else(|| Error::NoAnswer {
                 what: "the end of a bare intent".to_owned(),

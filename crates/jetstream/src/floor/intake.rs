@@ -7,7 +7,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
-use super::{BATCH, Floor, Shape, failed, intent, publish, submit};
+use super::{BATCH, Floor, Layout, Shape, failed, intent, publish, submit};
 use crate::error::Error;
 use crate::mesh::Mesh;
 
@@ -27,18 +27,25 @@ impl Drop for IntakeFloor {
 }
 
 impl IntakeFloor {
-    /// Makes the streams of `name` and starts a router that has `slots` submissions under way at once.
+    /// Makes the streams of `name` and starts a router that has `slots` submissions under way at once. Publisher and
+    /// router have a connection each, as two programs have.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn start(mesh: &Mesh, name: &str, slots: usize, payload: usize) -> Result<Self, Error> {
+    pub async fn start(
+        publisher: &Mesh,
+        router: &Mesh,
+        name: &str,
+        slots: usize,
+        payload: usize,
+    ) -> Result<Self, Error> {
         let shape = Shape {
-            agents: 1,
+            stages: 1,
+            layout: Layout::Waiting,
             slots,
             payload,
-            is_working: false,
         };
-        let floor = Floor::start(mesh, name, shape).await?;
+        let floor = Floor::start(router, name, shape).await?;
         let stream = Config {
             name: format!("{name}_INTAKE"),
             subjects: vec![format!("{name}.intent.*")],
@@ -59,10 +66,10 @@ impl IntakeFloor {
         let router = Router {
             client: floor.context.client(),
             name: name.to_owned(),
-            work: floor.first(),
+            work: floor.entry(0)?,
         };
         Ok(Self {
-            client: floor.context.client(),
+            client: publisher.client().clone(),
             subject: format!("{name}.intent.0").into(),
             router: tokio::spawn(router.route(messages, slots)),
             floor,

@@ -65,8 +65,9 @@ pub async fn stored_in(mesh: &Mesh, stream: &str) -> Result<u64, Error> {
 }
 
 /// The streams in which Baton's tickets wait, for agents in the order in which intents pass them.
-pub fn work_streams(mesh: &Mesh, agents: &[AgentName]) -> Vec<String> {
-    agents.iter().map(|agent| mesh.subjects().work_stream(agent)).collect()
+pub fn work_streams<'a>(mesh: &Mesh, agents: impl IntoIterator<Item = &'a AgentName>) -> Vec<String> {
+    let streams = agents.into_iter().map(|agent| mesh.subjects().work_stream(agent));
+    streams.collect()
 }
 
 async fn state(mesh: &Mesh, stream: &str) -> Result<State, Error> {
