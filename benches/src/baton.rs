@@ -33,8 +33,16 @@ pub(crate) struct Crew {
     workers: Vec<tokio::task::JoinHandle<Result<RunSummary, Error>>>,
 }
 
-struct Stage {
+/// A handler that does nothing but hand on.
+pub(crate) struct Stage {
     next: Option<String>,
+}
+
+impl Stage {
+    /// One that completes.
+    pub(crate) const fn last() -> Self {
+        Self { next: None }
+    }
 }
 
 impl Handler for Stage {
@@ -117,6 +125,13 @@ impl Relay {
     /// Submits one intent for the second agent, which has no worker when it stands beside the first.
     pub(crate) async fn leave_open(&self) -> Result<(), BenchError> {
         submit(&self.mesh, self.envelope(1)?).await
+    }
+
+    /// The subject of raw intents for the first agent.
+    #[cfg(feature = "controller")]
+    pub(crate) fn intent_subject(&self) -> Result<String, BenchError> {
+        let envelope = self.agents.first().map(|agent| self.mesh.subjects().intent(agent));
+        envelope.ok_or_else(|| BenchError::Ended("addressed to nobody".to_owned()))
     }
 
     fn envelope(&self, stage: usize) -> Result<Envelope, BenchError> {

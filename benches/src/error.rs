@@ -12,6 +12,13 @@ pub enum BenchError {
     /// An agent could not be started.
     #[error(transparent)]
     Agent(#[from] baton_agent::BuildError),
+    /// The controller ended.
+    #[cfg(feature = "controller")]
+    #[error(transparent)]
+    Controller(#[from] baton_controller::Error),
+    /// There is no `baton` to run a controller with.
+    #[error("there is no {0}: build it with `cargo build --release`, or name it with --baton")]
+    NoBaton(std::path::PathBuf),
     /// There is no `nats-server`.
     #[error(transparent)]
     Missing(#[from] baton_embedded::Error),

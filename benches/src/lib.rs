@@ -7,7 +7,10 @@
 mod baton;
 mod error;
 mod figure;
+#[cfg(feature = "controller")]
+mod intake;
 mod measure;
+mod memory;
 mod meter;
 mod options;
 mod pairs;

@@ -47,7 +47,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(cli: &Cli) -> Result<(), BenchError> {
-    let document = run(&cli.options, &tell)?;
+    let Some(document) = run(&cli.options, &tell)? else {
+        return Ok(());
+    };
     let text = match cli.output {
         Format::Table => table(&document),
         Format::Json => serde_json::to_string_pretty(&document).unwrap_or_default(),

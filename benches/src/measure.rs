@@ -15,7 +15,7 @@ use crate::site::Site;
 /// How many submits are under way at once in a throughput measurement.
 pub(crate) const SUBMITTERS: usize = 256;
 /// Intents before the clock starts: connections, pulls and caches are what they will be.
-const WARM_UP: u64 = 500;
+pub(crate) const WARM_UP: u64 = 500;
 const WARM_UP_SAMPLES: u64 = 20;
 /// How long before a moment a pacer stops sleeping and watches the clock.
 const WATCH: Duration = Duration::from_micros(200);

@@ -59,6 +59,15 @@ fn ticks(line: &str) -> Option<u32> {
     Some(next()? + next()?)
 }
 
+/// The memory of a process that is its own and in use, in MB (resident set). Linux only.
+pub(crate) fn memory_mb(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    // What is called kB there has 1,024 bytes.
+    Some(crate::stats::count(kilobytes * 1024) / 1e6)
+}
+
 /// The machine that was measured on.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {

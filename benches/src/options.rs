@@ -1,11 +1,13 @@
 //! What to measure, and how much of it: the arguments of `baton bench`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::error::BenchError;
 use crate::workload::Workload;
 
 /// What to measure, and how much of it.
@@ -41,6 +43,24 @@ pub struct Options {
     /// Threads of the client process, for Baton and the floor alike.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
+    pub memory_intents: Option<u64>,
+    /// The most open intents in w8; the other sizes are a fifth and a 500th of it [default: 500000; with --quick: 50000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
+    pub open: Option<u64>,
+    /// The `baton` that w7 runs a controller with [default: this one, or the one beside it].
+    #[arg(long, value_name = "FILE")]
+    pub baton: Option<PathBuf>,
+    /// A configuration file for the controller of w7.
+    #[arg(long, value_name = "FILE")]
+    pub controller_config: Option<PathBuf>,
+    /// Runs the worker of w7, at this server, and measures nothing.
+    #[arg(long, value_name = "URL", hide = true)]
+    pub worker_at: Option<String>,
+    /// The words before the options when this program starts itself, besides its name.
+    #[arg(skip)]
+    pub own_command: Vec<OsString>,
     /// Where the servers keep their data while they are measured: on the disk that is meant [default: the system's
     /// temporary folder].
     #[arg(long, value_name = "FOLDER")]
@@ -87,13 +107,35 @@ impl Options {
         self.samples.unwrap_or(if self.quick { 200 } else { 1_000 })
     }
 
+    pub(crate) fn memory_intents(&self) -> u64 {
+        self.memory_intents
+            .unwrap_or(if self.quick { 50_000 } else { 1_000_000 })
+    }
+
+    /// How this program is started.
+    pub(crate) fn itself(&self) -> Result<Vec<OsString>, BenchError> {
+        let exe = std::env::current_exe().map_err(BenchError::io("finding this program"))?;
+        let mut words = vec![exe.into_os_string()];
+        words.extend(self.own_command.iter().cloned());
+        Ok(words)
+    }
+
+    /// The `baton` to run a controller with.
+    pub(crate) fn baton(&self) -> Result<OsString, BenchError> {
+        let exe = std::env::current_exe().map_err(BenchError::io("finding this program"))?;
+        let beside = exe.with_file_name(format!("baton{}", std::env::consts::EXE_SUFFIX));
+        let found = self.baton.clone().unwrap_or(beside);
+        if found.is_file() {
+            Ok(found.into_os_string())
+        } else {
+            Err(BenchError::NoBaton(found))
+        }
+    }
+
     /// How many intents are open in the sizes of w8.
     pub(crate) fn open_intents(&self) -> [u64; 3] {
-        if self.quick {
-            [100, 10_000, 50_000]
-        } else {
-            [1_000, 100_000, 500_000]
-        }
+        let most = self.open.unwrap_or(if self.quick { 50_000 } else { 500_000 });
+        [most / 500, most / 5, most]
     }
 
     /// How many intents come at a fixed pace. They take real time, so there are fewer.

@@ -111,6 +111,14 @@ impl Fact {
             met: None,
         }
     }
+
+    /// Says what it is to be.
+    #[must_use]
+    pub(crate) fn aiming(mut self, target: Target) -> Self {
+        self.met = self.value.map(|value| target.is_met_by(value));
+        self.target = Some(target);
+        self
+    }
 }
 
 /// One row of what is measured.

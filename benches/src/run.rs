@@ -15,11 +15,16 @@ use crate::workload::Workload;
 pub(crate) type Say<'a> = &'a dyn Fn(&str);
 
 /// Runs what was asked for on servers of its own; `say` hears how it goes. It blocks, on a runtime of its own: how many
-/// threads the client process has is a part of what is measured.
+/// threads the client process has is a part of what is measured. `None` when this was a worker of another run.
 ///
 /// # Errors
 /// When there is no server, when it refuses, or when it is interrupted.
-pub fn run(options: &Options, say: Say<'_>) -> Result<Document, BenchError> {
+pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchError> {
+    if let Some(url) = &options.worker_at {
+        let runtime = tokio::runtime::Runtime::new().map_err(BenchError::io("starting the runtime"))?;
+        runtime.block_on(crate::memory::work(url, options.slots))?;
+        return Ok(None);
+    }
     let Binary { path, version, .. } = Finder::from_process().nats_server(&|line| say(line))?;
     let ground = Ground {
         binary: path,
@@ -44,13 +49,13 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Document, BenchError> {
             }
         }
     })?;
-    Ok(Document {
+    Ok(Some(Document {
         machine: Machine::here(version.map_or_else(|| "unknown".to_owned(), |version| version.to_string())),
         payload_bytes: options.payload,
         slots: options.slots,
         threads: usize::from(options.threads),
         reports,
-    })
+    }))
 }
 
 async fn all(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
@@ -62,8 +67,10 @@ async fn all(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Rep
 }
 
 async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
-    if workload == Workload::W8 {
-        return crate::sizes::measure(options, ground, say).await;
+    match workload {
+        Workload::W7 => return crate::memory::measure(options, ground, say).await,
+        Workload::W8 => return crate::sizes::measure(options, ground, say).await,
+        Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
     let site = Site::start(ground, if workload == Workload::W6 { "always" } else { "1s" }).await?;
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
@@ -106,7 +113,7 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
             size,
             report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
         )],
-        Workload::W8 => Vec::new(),
+        Workload::W7 | Workload::W8 => Vec::new(),
         Workload::W6 => {
             // Each write waits for the disk: fewer of them take as long.
             let size = Size {
@@ -133,6 +140,15 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
     let mut reports = Vec::new();
     for (kind, size, report) in plan {
         reports.push(measure(&site, kind, size, options, report, say).await?);
+    }
+    if workload == Workload::W5 {
+        #[cfg(feature = "controller")]
+        {
+            let report = report("raw, through intake and router").aiming(Metric::PerSecond, Target::AtLeast(0.5));
+            reports.push(crate::intake::measure(&site, options, report, say).await?);
+        }
+        #[cfg(not(feature = "controller"))]
+        say("w5: nothing through intake and router, this build has no controller (--features controller)");
     }
     Ok(reports)
 }

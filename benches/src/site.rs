@@ -56,6 +56,11 @@ impl Site {
         connect(&self.server, namespace).await
     }
 
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
     /// The process of the server.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.server.pid()

@@ -67,7 +67,7 @@ fn compared(report: &Report, comparison: &Comparison, is_first: bool) -> [String
 fn fact_row(report: &Report, fact: &Fact) -> [String; 8] {
     let value = fact
         .value
-        .map_or("not available".to_owned(), |value| format!("{value:.1} {}", fact.unit));
+        .map_or("not available".to_owned(), |value| format!("{value:.2} {}", fact.unit));
     [
         title(report, true),
         fact.what.clone(),

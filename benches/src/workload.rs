@@ -19,6 +19,8 @@ pub enum Workload {
     W5,
     /// W1, W2 and W3 on a server that syncs each write.
     W6,
+    /// The memory of worker, controller and server: idle, at load, and as a million intents pass.
+    W7,
     /// What an intent costs with 1, 10 and 100 agents in two versions each, and with few and many open intents.
     W8,
 }

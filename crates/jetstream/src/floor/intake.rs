@@ -92,9 +92,9 @@ impl IntakeFloor {
         format!("{}_INTAKE", self.floor.name)
     }
 
-    /// The stream of the ledger.
-    pub fn ledger_stream(&self) -> String {
-        self.floor.ledger_stream()
+    /// The stream of the tickets.
+    pub fn work_stream(&self) -> String {
+        format!("{}_WORK_0", self.floor.name)
     }
 }
 
