@@ -10,13 +10,15 @@ const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
 /// The crates that must be found, so that a moved folder does not make these tests look at nothing.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 10] = [
     "agent",
+    "checker",
     "cli",
     "controller",
     "demo",
     "embedded",
     "envelope",
+    "faults",
     "jetstream",
     "testkit",
 ];
@@ -204,8 +206,30 @@ fn embedded_knows_nothing_of_the_mesh() -> Result<()> {
 }
 
 #[test]
+fn checker_shares_no_code_with_the_runtime() -> Result<()> {
+    let siblings: Vec<String> = dependencies("checker")?
+        .into_iter()
+        .filter(|name| name.starts_with("baton-") || name == "tokio")
+        .collect();
+    ensure!(siblings.is_empty(), "checker depends on {siblings:?}");
+    names_none_of("crates/checker/src", &["baton_envelope", "baton_jetstream", "std::env"])
+}
+
+#[test]
+fn nothing_depends_on_the_fault_runner() -> Result<()> {
+    for (package, names) in manifests()? {
+        ensure!(!names.contains("baton-faults"), "{package} depends on baton-faults");
+    }
+    Ok(())
+}
+
+#[test]
 fn testkit_is_in_no_product() -> Result<()> {
     for Source { path, text } in files("crates", "Cargo.toml")? {
+        // The fault runner is a tool for tests itself: it starts servers, and nothing may depend on it.
+        if path == "crates/faults/Cargo.toml" {
+            continue;
+        }
         let manifest: toml::Table = text.parse()?;
         let product = manifest.get("dependencies").and_then(toml::Value::as_table);
         let found = product.is_some_and(|table| table.contains_key("baton-testkit"));

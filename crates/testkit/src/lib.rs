@@ -18,17 +18,21 @@
 
 mod binaries;
 mod cluster;
+mod disk;
 mod eventually;
 mod fake;
 mod process;
 mod protocol;
 mod proxy;
 mod server;
+mod store;
 
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};
 pub use crate::cluster::Cluster;
+pub use crate::disk::SmallDisk;
 pub use crate::eventually::eventually;
 pub use crate::fake::FakeServer;
 pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;
 pub use crate::server::{ServerBuilder, TestServer};
+pub use crate::store::{StoredMessage, limit_stream, read_stream, stream_names, stream_size};

@@ -36,6 +36,8 @@ pub struct ClusterOptions {
     pub port: u16,
     /// Cluster ports of the members, this one's own among them or not.
     pub peers: Vec<u16>,
+    /// Whether clients are told the addresses of the other members.
+    pub advertise: bool,
 }
 
 impl ServerOptions {
@@ -104,8 +106,9 @@ impl ClusterOptions {
             .map(|peer| format!("\"nats://127.0.0.1:{peer}\""))
             .collect();
         Ok(format!(
-            "cluster {{\n  name: {name}\n  host: \"127.0.0.1\"\n  port: {}\n  routes: [{}]\n}}",
+            "cluster {{\n  name: {name}\n  host: \"127.0.0.1\"\n  port: {}\n  no_advertise: {}\n  routes: [{}]\n}}",
             self.port,
+            !self.advertise,
             routes.join(", ")
         ))
     }

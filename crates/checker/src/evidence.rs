@@ -1,0 +1,251 @@
+//! What a run leaves behind: three files of JSON lines in one folder.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// One message of a stream, as it was stored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Message {
+    /// The stream.
+    pub stream: String,
+    /// Its sequence there.
+    pub seq: u64,
+    /// The subject.
+    pub subject: String,
+    /// When the server stored it, in milliseconds since 1970, by the server's clock.
+    pub time_ms: i64,
+    /// The headers, in order.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The body where it is UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The body in base64, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+impl Message {
+    /// The first header of this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        match (&self.body, &self.body_base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(coded)) => base64::engine::general_purpose::STANDARD
+                .decode(coded)
+                .unwrap_or_default(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+/// A line of the journal of a load.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Journal {
+    /// Work is about to be submitted. Written before the first try.
+    Tried(Tried),
+    /// The mesh acknowledged it.
+    Acked {
+        /// The key of the work.
+        key: String,
+    },
+    /// A worker was asked to stop (SIGTERM).
+    Stopped {
+        /// The instance.
+        instance: String,
+        /// When it was asked, in milliseconds since 1970.
+        from_ms: i64,
+        /// When it had ended.
+        until_ms: i64,
+        /// Whether it ended by itself, in good order, and neither its server nor its network was in trouble meanwhile.
+        clean: bool,
+    },
+    /// All of a group of work was queued for one worker; from now on the order counts.
+    Burst {
+        /// The group, as in [`Tried::group`].
+        group: String,
+        /// When the last one was acknowledged, in milliseconds since 1970.
+        ready_ms: i64,
+        /// How many hops the worker runs at a time.
+        slots: usize,
+    },
+    /// A fault or an operation, for readers.
+    Note {
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
+        /// What, in words.
+        text: String,
+    },
+}
+
+/// What the load knows of a piece of work.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Tried {
+    /// The key, unique in the run; it stands in the payload as `key`.
+    pub key: String,
+    /// How it was submitted, for readers.
+    pub via: String,
+    /// The intent id, where the load chose one.
+    #[serde(default)]
+    pub intent: Option<String>,
+    /// Every end that is allowed: `completed`, `timed_out`, or `failed:CODE`, `rejected:CODE`, `parked:CODE`.
+    pub expect: Vec<String>,
+    /// The must-carry constraints as they were written, where there are any.
+    #[serde(default)]
+    pub constraints: Option<String>,
+    /// Fields of the envelope that the protocol does not know: name and value, as it was written.
+    #[serde(default)]
+    pub unknown: Vec<(String, String)>,
+    /// The group of a burst.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The priority.
+    #[serde(default)]
+    pub priority: i64,
+}
+
+/// A line that a handler wrote when it did something: the trace of an effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Effect {
+    /// A handler began a hop.
+    Run {
+        /// The intent.
+        intent: String,
+        /// The key of the work, from the payload.
+        key: String,
+        /// The hop.
+        hop: u64,
+        /// The attempt.
+        attempt: u64,
+        /// The epoch that the holder believes in.
+        epoch: u64,
+        /// The envelope that it got.
+        envelope: String,
+        /// The agent that the worker is.
+        agent: String,
+        /// Its version.
+        version: String,
+        /// The worker process.
+        instance: String,
+        /// When, in milliseconds since 1970, by the machine's clock.
+        at_ms: i64,
+    },
+    /// The effect of a step happened.
+    Step {
+        /// The intent.
+        intent: String,
+        /// The hop.
+        hop: u64,
+        /// The name of the step.
+        step: String,
+        /// What the effect returned: different each time that it happens.
+        token: String,
+        /// The epoch that the holder believes in.
+        epoch: u64,
+        /// The worker process.
+        instance: String,
+    },
+}
+
+/// Evidence that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{path}, line {line}, is no line of evidence")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// All that a run left behind.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The messages of all streams, `dump.jsonl`.
+    pub messages: Vec<Message>,
+    /// The journal, `journal.jsonl`.
+    pub journal: Vec<Journal>,
+    /// The effects in the order in which they happened, `effects.jsonl`.
+    pub effects: Vec<Effect>,
+    /// Lines of effects that a killed process could not finish.
+    pub torn: usize,
+}
+
+impl Evidence {
+    /// Reads the three files of a folder.
+    ///
+    /// # Errors
+    /// When a file is missing or a line of the dump or the journal cannot be read. A line of effects may be torn: its
+    /// writer was killed while it wrote.
+    pub fn read(folder: &Path) -> Result<Self, EvidenceError> {
+        let (messages, _) = lines(&folder.join("dump.jsonl"), Torn::Refused)?;
+        let (journal, _) = lines(&folder.join("journal.jsonl"), Torn::Refused)?;
+        let (effects, torn) = lines(&folder.join("effects.jsonl"), Torn::Counted)?;
+        Ok(Self {
+            messages,
+            journal,
+            effects,
+            torn,
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Torn {
+    Refused,
+    Counted,
+}
+
+fn lines<T: DeserializeOwned>(path: &Path, torn: Torn) -> Result<(Vec<T>, usize), EvidenceError> {
+    let read = |source| EvidenceError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let (mut found, mut broken) = (Vec::new(), 0);
+    for (index, line) in BufReader::new(File::open(path).map_err(read)?).split(b'\n').enumerate() {
+        let line = line.map_err(read)?;
+        if line.is_empty() {
+            continue;
+        }
+        match serde_json::from_slice(&line) {
+            Ok(value) => found.push(value),
+            Err(_) if torn == Torn::Counted => broken += 1,
+            Err(source) => {
+                return Err(EvidenceError::Line {
+                    path: path.to_owned(),
+                    line: index + 1,
+                    source,
+                });
+            }
+        }
+    }
+    Ok((found, broken))
+}

@@ -1,0 +1,29 @@
+//! Judges what a mesh left behind: [`check`] takes the messages of its streams, the journal of a load and the traces of
+//! its effects, and says whether the invariants I1 to I14 held for every intent.
+//!
+//! It shares no code with the runtime, on purpose: it depends on no other crate of Baton, and what it knows it has from
+//! `docs/protocol.md`. A mistake in the runtime's own functions is so not repeated here. It must stay a pure function of
+//! its evidence: it talks to no server, reads no clock and looks at nothing but the three files.
+//!
+//! What each check sees, and what it cannot see, stands in the module of the invariant in [`checks`].
+
+pub mod checks;
+mod evidence;
+mod history;
+mod record;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use evidence::{Effect, Evidence, EvidenceError, Journal, Message, Tried};
+pub use history::{Context, History};
+pub use record::{By, Envelope, Event, Record, Snapshot, Status};
+pub use table::TRANSITIONS;
+pub use verdict::{Counts, Verdict, Violation};
+
+/// Judges the evidence.
+#[must_use]
+pub fn check(evidence: &Evidence) -> Verdict {
+    verdict::judge(evidence)
+}

@@ -1,0 +1,264 @@
+//! Records and envelopes as `docs/protocol.md` sections 7 and 8 describe them, read as far as the checks need.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::evidence::Message;
+
+/// A record of the ledger.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Record {
+    /// The record id.
+    pub id: String,
+    /// The intent.
+    pub intent: String,
+    /// What happened.
+    pub event: Event,
+    /// When, by the writer's clock.
+    pub at: String,
+    /// Who wrote it.
+    pub by: By,
+    /// The state after it.
+    pub snapshot: Snapshot,
+    /// The envelope, where the record puts work before an agent.
+    #[serde(default)]
+    pub envelope: Option<Envelope>,
+    /// The step, for `step`.
+    #[serde(default)]
+    pub step: Option<Step>,
+    /// What was kept of a raw intent that was rejected.
+    #[serde(default)]
+    pub raw: Option<RawKept>,
+    /// The sequence in the ledger stream.
+    #[serde(skip)]
+    pub seq: u64,
+    /// When the server stored it, in milliseconds since 1970.
+    #[serde(skip)]
+    pub time_ms: i64,
+    /// The message that it was read from, by its place in the evidence.
+    #[serde(skip)]
+    pub message: usize,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// The name.
+    #[serde(rename = "type")]
+    pub name: String,
+}
+
+/// Who wrote a record.
+#[derive(Debug, Clone, Deserialize)]
+pub struct By {
+    /// `client`, `worker`, `controller` or `operator`.
+    pub role: String,
+    /// Which one.
+    pub instance: String,
+    /// The agent, for a worker.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// Where an intent stands.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// The name.
+    pub state: String,
+    /// The code of `parked`, `rejected` and `failed`.
+    #[serde(default)]
+    pub code: Option<String>,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{}:{code}", self.state),
+            None => f.write_str(&self.state),
+        }
+    }
+}
+
+/// The state after a record.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Snapshot {
+    /// Where the intent stands.
+    pub status: Status,
+    /// Whose turn it is.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// In which version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The hop.
+    #[serde(default)]
+    pub hop: u64,
+    /// The limit on hops.
+    #[serde(default = "ten")]
+    pub max_hops: u64,
+    /// The attempt.
+    #[serde(default)]
+    pub attempt: u64,
+    /// The epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Who holds the hop.
+    #[serde(default)]
+    pub holder: Option<String>,
+    /// The envelope of the hop.
+    #[serde(default)]
+    pub envelope: Option<String>,
+    /// The sequence of the record that holds it.
+    #[serde(default)]
+    pub envelope_seq: Option<u64>,
+    /// When the intent must be done.
+    #[serde(default)]
+    pub deadline: Option<String>,
+    /// Not before this time.
+    #[serde(default)]
+    pub wake_at: Option<String>,
+    /// The agents that had a turn.
+    #[serde(default)]
+    pub path: Vec<PathEntry>,
+    /// Versions that the intent is held to.
+    #[serde(default)]
+    pub pins: BTreeMap<String, String>,
+    /// The result, once completed.
+    #[serde(default)]
+    pub result: Option<Box<RawValue>>,
+}
+
+const fn ten() -> u64 {
+    10
+}
+
+/// One turn of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PathEntry {
+    /// The agent.
+    pub agent: String,
+    /// The version.
+    pub version: String,
+}
+
+/// A recorded step.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// What the effect returned.
+    #[serde(default)]
+    pub result: Option<Box<RawValue>>,
+}
+
+/// A raw intent that was rejected.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RawKept {
+    /// Its body.
+    pub body_base64: String,
+}
+
+/// An envelope, in any form: its fields as they were written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Envelope {
+    fields: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Envelope {
+    /// A field as it was written.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.fields
+            .get(name)
+            .map(|value| value.get())
+            .filter(|text| *text != "null")
+    }
+
+    /// A field that is a string.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.raw(name)?).ok()
+    }
+
+    /// The hop.
+    #[must_use]
+    pub fn hop(&self) -> u64 {
+        self.raw("hop").and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    /// The limit on hops.
+    #[must_use]
+    pub fn max_hops(&self) -> u64 {
+        self.raw("max_hops").and_then(|text| text.parse().ok()).unwrap_or(10)
+    }
+
+    /// The agent that it is for: `to`, or `to.agent` in the draft of 2.0.
+    #[must_use]
+    pub fn to(&self) -> Option<String> {
+        self.text("to").or_else(|| inner(self.raw("to")?, "agent"))
+    }
+
+    /// The version that it is for.
+    #[must_use]
+    pub fn to_version(&self) -> Option<String> {
+        self.text("to_version").or_else(|| inner(self.raw("to")?, "version"))
+    }
+
+    /// The `key` of the payload, which is `content.data` in the draft of 2.0.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        if let Some(payload) = self.raw("payload") {
+            return inner(payload, "key");
+        }
+        let content: BTreeMap<String, Box<RawValue>> = serde_json::from_str(self.raw("content")?).ok()?;
+        inner(content.get("data")?.get(), "key")
+    }
+}
+
+fn inner(object: &str, field: &str) -> Option<String> {
+    let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(object).ok()?;
+    serde_json::from_str(fields.get(field)?.get()).ok()
+}
+
+impl Record {
+    /// Reads the record of a message.
+    ///
+    /// # Errors
+    /// When the body is no record.
+    pub fn read(message: &Message, place: usize) -> Result<Self, serde_json::Error> {
+        let mut record: Self = serde_json::from_slice(&message.bytes())?;
+        record.seq = message.seq;
+        record.time_ms = message.time_ms;
+        record.message = place;
+        Ok(record)
+    }
+
+    /// When it was written by the writer's clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn at_ms(&self) -> Option<i64> {
+        millis(&self.at)
+    }
+
+    /// The key of the raw intent that was rejected.
+    #[must_use]
+    pub fn rejected_key(&self) -> Option<String> {
+        use base64::Engine as _;
+        let body = base64::engine::general_purpose::STANDARD
+            .decode(&self.raw.as_ref()?.body_base64)
+            .ok()?;
+        let text = String::from_utf8(body).ok()?;
+        inner(&text, "key").or_else(|| serde_json::from_str::<Envelope>(&text).ok()?.key())
+    }
+}
+
+/// A time of the protocol in milliseconds since 1970.
+pub(crate) fn millis(text: &str) -> Option<i64> {
+    let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    i64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok()
+}

@@ -1,0 +1,116 @@
+//! What a run comes to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::checks;
+use crate::evidence::Evidence;
+use crate::history::Context;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// The invariant: `I1` to `I14`.
+    pub invariant: &'static str,
+    /// The intent, where one can be named.
+    pub intent: Option<String>,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Violation {
+    pub(crate) fn of(invariant: &'static str, intent: &str, what: impl Into<String>) -> Self {
+        Self {
+            invariant,
+            intent: Some(intent.to_owned()),
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn at_large(invariant: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            invariant,
+            intent: None,
+            what: what.into(),
+        }
+    }
+}
+
+/// What was seen, for the summary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Intents with a record.
+    pub intents: usize,
+    /// Pieces of work that were acknowledged.
+    pub acknowledged: usize,
+    /// Records of the ledger.
+    pub records: usize,
+    /// Records that ended a hop: handoffs and ends written by workers.
+    pub commits: usize,
+    /// Records by event.
+    pub events: BTreeMap<String, usize>,
+    /// Where intents stand at the end.
+    pub ends: BTreeMap<String, usize>,
+    /// Runs of handlers.
+    pub runs: usize,
+    /// Runs of one envelope beyond the first: work that was delivered again and run again.
+    pub reruns: usize,
+    /// Claims that burnt an attempt: a holder was gone without a word.
+    pub takeovers: usize,
+    /// Runs of holders of an older epoch than the one that committed: their results were refused.
+    pub fenced: usize,
+    /// Effects of steps.
+    pub effects: usize,
+    /// Effects of steps that were not recorded: what happened between an effect and its record.
+    pub unrecorded_effects: usize,
+    /// Lines of effects that a killed process could not finish.
+    pub torn: usize,
+    /// Times that a version was said to be drained.
+    pub drained: usize,
+    /// Groups whose order was looked at.
+    pub bursts: usize,
+    /// Orderly stops of workers that were looked at.
+    pub stops: usize,
+    /// Retries whose delay was looked at.
+    pub delays: usize,
+}
+
+/// The judgement of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// What did not hold, in the order of the invariants.
+    pub violations: Vec<Violation>,
+    /// What was seen.
+    pub counts: Counts,
+    /// The first violating history in full.
+    pub told: Option<String>,
+}
+
+impl Verdict {
+    /// Whether every invariant held.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// The invariants that did not hold.
+    #[must_use]
+    pub fn broken(&self) -> BTreeSet<&'static str> {
+        self.violations.iter().map(|violation| violation.invariant).collect()
+    }
+}
+
+pub(crate) fn judge(evidence: &Evidence) -> Verdict {
+    let mut violations = Vec::new();
+    let context = Context::new(evidence, &mut violations);
+    let mut counts = checks::count(&context);
+    checks::all(&context, &mut counts, &mut violations);
+    let first = violations.iter().find_map(|violation| violation.intent.clone());
+    let told = first.map(|intent| context.tell(&intent));
+    Verdict {
+        violations,
+        counts,
+        told,
+    }
+}

@@ -1,0 +1,230 @@
+//! The end of a run: everything is healed and brought up, what faults parked is put back, and it is waited until all
+//! work is closed or parked as it should be. Then the order of priorities is tried, and the streams are written down.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use baton_checker::{Journal as Line, Message};
+use baton_jetstream::{Filter, Mesh};
+use baton_testkit::{StoredMessage, read_stream, stream_names, stream_size};
+use futures::StreamExt as _;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::apply::Disturber;
+use crate::journal::{Journal, now_ms};
+use crate::load::Load;
+use crate::operations::{Operator, stays};
+use crate::stage::{Member, Stage};
+use crate::work::{LINE, burst};
+
+/// How long all work may take to come to its end once nothing is wrong any more.
+const CLOSING: Duration = Duration::from_secs(180);
+/// The burst by which the order is judged: low ones, and high ones.
+const BURST: (usize, usize) = (24, 48);
+
+impl Stage {
+    /// Brings up every process that is down.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn heal(&self) -> Result<()> {
+        for seat in &self.workers {
+            let mut member = seat.member.lock().await;
+            if is_down(&mut member) {
+                self.launch_worker(seat, &mut member)?;
+            }
+        }
+        for seat in &self.controllers {
+            let mut member = seat.lock().await;
+            if is_down(&mut member) {
+                self.launch_controller(&mut member)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every process to stop.
+    pub async fn stop_all(&self) {
+        for seat in &self.workers {
+            end(&mut *seat.member.lock().await);
+        }
+        for seat in &self.controllers {
+            end(&mut *seat.lock().await);
+        }
+    }
+}
+
+fn is_down(member: &mut Member) -> bool {
+    member
+        .process
+        .as_mut()
+        .is_none_or(|process| process.try_wait().is_some())
+}
+
+fn end(member: &mut Member) {
+    if let Some(mut process) = member.process.take() {
+        process.kill();
+    }
+}
+
+/// Waits until all work is closed, or parked and meant to be; puts back meanwhile what is not.
+///
+/// # Errors
+/// When that takes longer than [`CLOSING`]; the text says what is still open.
+pub async fn until_closed(stage: &Stage, operator: &Operator) -> Result<()> {
+    let until = Instant::now() + CLOSING;
+    loop {
+        let open = match timeout(Duration::from_secs(30), still_open(stage, operator)).await {
+            Ok(Ok(open)) if open.is_empty() => return Ok(()),
+            Ok(Ok(open)) => open,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "the server does not answer".to_owned(),
+        };
+        if Instant::now() > until {
+            bail!("not closed within {CLOSING:?}: {open}");
+        }
+        stage.heal().await?;
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn still_open(stage: &Stage, operator: &Operator) -> Result<String> {
+    let redriven = Box::pin(operator.redrive_all()).await?;
+    if redriven > 0 {
+        return Ok(format!("{redriven} were parked and put back"));
+    }
+    let client = stage.servers.get(0).client().await;
+    for name in stream_names(&client).await.map_err(anyhow::Error::msg)? {
+        let is_queue = name == "MESH_INTAKE" || name.starts_with("MESH_WORK_");
+        let size = if is_queue {
+            stream_size(&client, &name).await.map_err(anyhow::Error::msg)?
+        } else {
+            0
+        };
+        if size > 0 {
+            return Ok(format!("{size} messages in {name}"));
+        }
+    }
+    let heads = operator.mesh.list(&Filter::default()).await?.heads;
+    let open: Vec<String> = heads
+        .iter()
+        .filter(|head| !head.record.snapshot.status.is_terminal() && !stays(head))
+        .map(|head| format!("{} is {}", head.record.intent, head.record.snapshot.status))
+        .collect();
+    let shown: Vec<&str> = open.iter().take(5).map(String::as_str).collect();
+    Ok(match open.len() {
+        0 => String::new(),
+        count => format!("{count} are open: {}", shown.join(", ")),
+    })
+}
+
+/// Queues low work and then high work for one worker with one slot, and lets it run.
+///
+/// # Errors
+/// When the worker does not start or the work does not end.
+pub async fn order(stage: &Stage, disturber: &Disturber, load: &Load, journal: &Journal, seed: u64) -> Result<()> {
+    let seat = stage.seat(LINE, "1.0.0", 0).await?;
+    let mut member = seat.member.lock().await;
+    // Once up, so that the agent is known.
+    stage.launch_worker_with(&seat, &mut member, 1)?;
+    let mut pieces = burst(seed, "known", 1, 0)
+        .into_iter()
+        .chain(burst(seed, "order", BURST.0, BURST.1));
+    let first = pieces.next().context("a burst")?;
+    anyhow::ensure!(
+        Box::pin(load.submit(first)).await?,
+        "the first of the line was not taken"
+    );
+    disturber.stop_worker(&seat, &mut member).await?;
+    let mut submits = futures::stream::iter(pieces)
+        .map(|piece| load.submit(piece))
+        .buffered(16);
+    while let Some(done) = submits.next().await {
+        anyhow::ensure!(done?, "a piece of the burst was not acknowledged");
+    }
+    journal.write(&Line::Burst {
+        group: "order".to_owned(),
+        ready_ms: now_ms(),
+        slots: 1,
+    })?;
+    stage.launch_worker_with(&seat, &mut member, 1)?;
+    let until = Instant::now() + CLOSING;
+    let client = stage.servers.get(0).client().await;
+    while stream_size(&client, &format!("MESH_WORK_{LINE}"))
+        .await
+        .map_err(anyhow::Error::msg)?
+        > 0
+    {
+        anyhow::ensure!(Instant::now() < until, "the burst did not end");
+        sleep(Duration::from_millis(100)).await;
+    }
+    disturber.stop_worker(&seat, &mut member).await
+}
+
+/// Writes every message of every stream of the mesh to a file, byte for byte.
+///
+/// # Errors
+/// When a stream cannot be read whole.
+pub async fn dump(stage: &Stage, path: &Path) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let client = stage.servers.get(0).client().await;
+    for stream in stream_names(&client).await.map_err(anyhow::Error::msg)? {
+        for message in read_stream(&client, &stream).await.map_err(anyhow::Error::msg)? {
+            let line = line(&stream, message)?;
+            writeln!(file, "{}", serde_json::to_string(&line)?)?;
+        }
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn line(stream: &str, message: StoredMessage) -> Result<Message> {
+    let time = time::OffsetDateTime::parse(&message.time, &time::format_description::well_known::Rfc3339);
+    let time = time.with_context(|| format!("the time {:?}", message.time))?;
+    let (body, body_base64) = match std::str::from_utf8(&message.body) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (
+            None,
+            Some(base64::engine::general_purpose::STANDARD.encode(&message.body)),
+        ),
+    };
+    Ok(Message {
+        stream: stream.to_owned(),
+        seq: message.seq,
+        subject: message.subject,
+        time_ms: i64::try_from(time.unix_timestamp_nanos() / 1_000_000)?,
+        headers: message.headers,
+        body,
+        body_base64,
+    })
+}
+
+/// Waits until the agents are known and every version may take work.
+///
+/// # Errors
+/// When that takes too long.
+pub async fn until_ready(mesh: &Mesh, agents: &[&str], versions: &[&str]) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(90);
+    loop {
+        let mut missing = Vec::new();
+        for agent in agents {
+            let route = mesh.route(&agent.parse()?).await;
+            for version in versions {
+                let version = version.parse()?;
+                let state = route.as_ref().ok().and_then(|found| found.as_ref()?.0.state(&version));
+                if !state.as_ref().is_some_and(|state| state.to_string() != "declared") {
+                    missing.push(format!("{agent}@{version} is {state:?}"));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < until, "not ready: {}", missing.join(", "));
+        sleep(Duration::from_millis(100)).await;
+    }
+}

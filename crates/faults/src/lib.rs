@@ -1,0 +1,15 @@
+//! The fault runner: a mesh of real processes under a mixed load and a seeded schedule of faults, judged at the end by
+//! `baton-checker`, which shares no code with the runtime.
+//!
+//! A tool, not a product: nothing depends on it. `docs/reliability.md` says how to use it.
+
+pub mod apply;
+pub mod finish;
+pub mod journal;
+pub mod load;
+pub mod operations;
+pub mod run;
+pub mod schedule;
+pub mod stage;
+pub mod work;
+pub mod worker;

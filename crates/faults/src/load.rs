@@ -1,0 +1,176 @@
+//! Submits work at a rate and writes down what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use baton_checker::Journal as Line;
+use baton_envelope::{Author, Envelope, IntentId, Json, MaxHops, Priority, Role};
+use baton_jetstream::{Mesh, Submitted};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::task::TaskTracker;
+
+use crate::journal::Journal;
+use crate::work::{Piece, Via, piece};
+
+/// How many submits are on their way at most; while the server is away no more are begun.
+const AT_ONCE: usize = 256;
+/// How long one submit is pursued.
+const PATIENCE: Duration = Duration::from_secs(45);
+const AGAIN: Duration = Duration::from_millis(200);
+/// Work is begun in ticks of this length.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The load of a run.
+#[derive(Debug, Clone)]
+pub struct Load {
+    mesh: Mesh,
+    journal: Arc<Journal>,
+    acked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Load {
+    /// A load on a connection.
+    #[must_use]
+    pub fn new(mesh: Mesh, journal: Arc<Journal>) -> Self {
+        Self {
+            mesh,
+            journal,
+            acked: Arc::default(),
+        }
+    }
+
+    /// How many were acknowledged, by kind.
+    #[must_use]
+    pub fn acked(&self) -> BTreeMap<&'static str, usize> {
+        self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Submits so many each second for so long, and waits until each is acknowledged or given up.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn run(&self, seed: u64, rate: f64, length: Duration) -> Result<()> {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let tracker = TaskTracker::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let until = Instant::now() + length;
+        let (mut number, mut due) = (0_u64, 0.0);
+        while Instant::now() < until {
+            ticks.tick().await;
+            due += rate * TICK.as_secs_f64();
+            while due >= 1.0 {
+                due -= 1.0;
+                let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                    continue;
+                };
+                let (load, piece) = (self.clone(), piece(seed, number));
+                number += 1;
+                // Policy: an error is the journal's, and shows at the next write as well.
+                tracker.spawn(async move {
+                    let done = Box::pin(load.submit(piece)).await;
+                    if let Err(error) = done {
+                        tracing::error!(%error, "a submit");
+                    }
+                    drop(slot);
+                });
+            }
+        }
+        tracker.close();
+        tracker.wait().await;
+        Ok(())
+    }
+
+    /// Submits one piece, and again under the same id where it has one and was not acknowledged.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn submit(&self, piece: Piece) -> Result<bool> {
+        self.journal.write(&Line::Tried(piece.tried.clone()))?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.once(&piece).await {
+                Ok(()) => {
+                    let key = piece.tried.key.clone();
+                    self.journal.write(&Line::Acked { key })?;
+                    let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
+                    *acked.entry(piece.kind).or_default() += 1;
+                    return Ok(true);
+                }
+                Err(error) if piece.via.has_id() && Instant::now() < until => {
+                    tracing::debug!(%error, key = piece.tried.key, "not acknowledged yet");
+                    sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, key = piece.tried.key, "not acknowledged");
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn once(&self, piece: &Piece) -> Result<()> {
+        let body = serde_json::to_string(&piece.work)?;
+        if piece.via == Via::Record {
+            let envelope = self.envelope(piece, &body)?;
+            let by = Author::of(Role::Client, "load");
+            let patience = Duration::from_secs(20);
+            let submitted = Box::pin(self.mesh.submit_when_known(envelope, by, patience)).await?;
+            anyhow::ensure!(
+                !matches!(submitted, Submitted::Conflict(_)),
+                "a conflict: {submitted:?}"
+            );
+            return Ok(());
+        }
+        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+        let mut sent = body.clone();
+        match piece.via {
+            Via::Enveloped => {
+                sent = serde_json::to_string(&self.envelope(piece, &body)?)?;
+                add("Baton-Protocol", "1.1.0".to_owned());
+            }
+            Via::RawIntent => add("Baton-Intent", piece.tried.key.clone()),
+            Via::RawMessageId => add("Nats-Msg-Id", piece.tried.key.clone()),
+            Via::RawAlone | Via::Record => {}
+        }
+        if piece.via != Via::Enveloped {
+            add("Baton-Kind", piece.kind.to_owned());
+            add(
+                "Baton-Priority",
+                if piece.bad_header {
+                    "most".to_owned()
+                } else {
+                    piece.priority.to_string()
+                },
+            );
+            add("Baton-Max-Hops", piece.max_hops.to_string());
+            if let Some(deadline) = piece.deadline {
+                add("Baton-Deadline", format!("{}s", deadline.as_secs()));
+            }
+        }
+        let subject = format!("mesh.intent.{}", piece.to);
+        self.mesh.publish_raw(subject, headers, sent.into()).await?;
+        Ok(())
+    }
+
+    fn envelope(&self, piece: &Piece, body: &str) -> Result<Envelope> {
+        let intent: IntentId = piece.tried.key.parse()?;
+        let payload = Json::parse(body)?;
+        let mut envelope = Envelope::first(self.mesh.clock().envelope_id(), intent, piece.to.parse()?, payload);
+        envelope.kind = Some(piece.kind.to_owned());
+        envelope.priority = Priority::new(piece.priority).map_err(anyhow::Error::msg)?;
+        envelope.max_hops = MaxHops::new(piece.max_hops).map_err(anyhow::Error::msg)?;
+        envelope.deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
+        if let Some(text) = &piece.tried.constraints {
+            envelope = envelope.with_constraints(Json::parse(text)?);
+        }
+        for (name, value) in &piece.tried.unknown {
+            envelope.extra.insert(name.clone(), Json::parse(value)?);
+        }
+        Ok(envelope)
+    }
+}

@@ -1,0 +1,209 @@
+//! `baton-faults`: runs seeds and says what became of them. Under other names it is the processes of a run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use baton_checker::{Evidence, Verdict};
+use baton_faults::run::{Plan, Summary, run};
+use baton_faults::worker::{self, WorkerArgs};
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::sync::Semaphore;
+
+/// Runs a mesh under faults and checks what it leaves behind.
+#[derive(Debug, Parser)]
+#[command(name = "baton-faults", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    process: Option<Process>,
+    /// The seed, or the first of several.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds, one after the other from the first on.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// How many run at the same time.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// How long faults and load go on, in minutes.
+    #[arg(long, default_value_t = 1.0)]
+    minutes: f64,
+    /// 1, or a cluster of 3.
+    #[arg(long, default_value_t = 1, value_parser = parse_servers)]
+    servers: usize,
+    /// Intents each second, for each seed.
+    #[arg(long, default_value_t = 60.0)]
+    rate: f64,
+    /// A table for people, or a line of JSON for each seed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The folder for the evidence of each seed; by default it is kept only where something did not hold.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Judges the evidence in a folder once more, and runs nothing.
+    #[arg(long, value_name = "FOLDER")]
+    check: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Process {
+    /// A worker of a run; the runner starts it.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+fn parse_servers(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        other => Err(format!("{other} servers: expected 1 or 3")),
+    }
+}
+
+fn main() -> ExitCode {
+    // The very command, in this process: so a run needs one binary.
+    if std::env::args().nth(1).as_deref() == Some("controller") {
+        return baton_cli::main();
+    }
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "warn,async_nats=off".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let ended = tokio::runtime::Runtime::new()
+        .context("the async runtime")
+        .and_then(|runtime| runtime.block_on(go(cli)));
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn go(cli: Cli) -> Result<bool> {
+    if let Some(Process::Worker(args)) = cli.process {
+        return Box::pin(worker::run(args)).await.map(|()| true);
+    }
+    if let Some(folder) = &cli.check {
+        let verdict = baton_checker::check(&Evidence::read(folder)?);
+        show_verdict(&verdict);
+        return Ok(verdict.holds());
+    }
+    let slots = Arc::new(Semaphore::new(cli.jobs.max(1)));
+    let mut runs = tokio::task::JoinSet::new();
+    for seed in cli.seed..cli.seed.saturating_add(cli.seeds) {
+        let plan = Plan {
+            seed,
+            length: Duration::from_secs_f64(cli.minutes * 60.0),
+            servers: cli.servers,
+            rate: cli.rate,
+        };
+        let (slots, keep, output) = (Arc::clone(&slots), cli.keep.clone(), cli.output);
+        // Policy: a run that panics (the server did not start, say) counts as one that did not hold.
+        runs.spawn(async move {
+            let _slot = slots.acquire_owned().await?;
+            // A runtime of its own for each: what one run leaves behind when it fails disturbs no other.
+            let run = tokio::task::spawn_blocking(move || {
+                tokio::runtime::Runtime::new()?.block_on(Box::pin(one(&plan, keep, output)))
+            });
+            run.await?.with_context(|| format!("seed {seed}"))
+        });
+    }
+    let (mut all, mut held, mut intents) = (0_usize, 0_usize, 0_usize);
+    while let Some(done) = runs.join_next().await {
+        all += 1;
+        match done.context("a run").and_then(|done| done) {
+            Ok(summary) => {
+                held += usize::from(summary.holds());
+                intents += summary.counts.intents;
+            }
+            Err(error) => say(&format!("error: {error:#}")),
+        }
+    }
+    if cli.output == Format::Table {
+        say(&format!("{held} of {all} seeds held, {intents} intents"));
+    }
+    Ok(held == all)
+}
+
+async fn one(plan: &Plan, keep: Option<PathBuf>, output: Format) -> Result<Summary> {
+    if output == Format::Table {
+        let mut text = format!("seed {}: {} server(s), {:?}\n", plan.seed, plan.servers, plan.length);
+        for planned in plan.schedule() {
+            text.push_str(&format!("  {planned}\n"));
+        }
+        say(text.trim_end());
+    }
+    let kept = tempfile::Builder::new()
+        .prefix(&format!("baton-faults-{}-", plan.seed))
+        .tempdir()?;
+    let dir = match &keep {
+        Some(folder) => folder.join(format!("seed-{}-servers-{}", plan.seed, plan.servers)),
+        None => kept.path().to_owned(),
+    };
+    std::fs::create_dir_all(&dir)?;
+    let summary = Box::pin(run(plan, &dir)).await;
+    if keep.is_none() && !summary.as_ref().is_ok_and(Summary::holds) {
+        say(&format!(
+            "seed {}: the evidence is kept in {}",
+            plan.seed,
+            kept.keep().display()
+        ));
+    }
+    let summary = summary?;
+    match output {
+        Format::Json => say(&serde_json::to_string(&summary)?),
+        Format::Table => show(&summary),
+    }
+    Ok(summary)
+}
+
+fn show(summary: &Summary) {
+    let Summary { seed, counts, .. } = summary;
+    let said = if summary.holds() { "held" } else { "DID NOT HOLD" };
+    let mut text = format!(
+        "seed {seed}: {said} in {:.0} s (closing {:.0} s)\n  acknowledged {:?}\n  faults {:?}\n  operations {:?}\n  {counts:?}",
+        summary.seconds, summary.closing_seconds, summary.acknowledged, summary.faults, summary.operations
+    );
+    if let Some(problem) = &summary.unfinished {
+        text.push_str(&format!("\n  UNFINISHED: {problem}"));
+    }
+    say(&text);
+    show_violations(&summary.violations, summary.told.as_deref());
+}
+
+fn show_verdict(verdict: &Verdict) {
+    say(&format!("{:?}", verdict.counts));
+    show_violations(&verdict.violations, verdict.told.as_deref());
+    say(if verdict.holds() { "held" } else { "DID NOT HOLD" });
+}
+
+fn show_violations(violations: &[baton_checker::Violation], told: Option<&str>) {
+    for violation in violations.iter().take(20) {
+        let intent = violation.intent.as_deref().unwrap_or("-");
+        say(&format!("  {} {intent}: {}", violation.invariant, violation.what));
+    }
+    if violations.len() > 20 {
+        say(&format!("  and {} more", violations.len() - 20));
+    }
+    if let Some(told) = told {
+        say(&format!("  the first violating history:\n{told}"));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the one place where this tool prints")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,231 @@
+//! What operators do while a run goes on: rollouts, rollbacks, moves, redrives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use baton_envelope::{Author, Margins, MaxHops, Percent, Role, Status};
+use baton_jetstream::control::{MoveRequest, MoveView, RollbackRequest, RolloutAct, StartRequest, StatusView, verb};
+use baton_jetstream::{Error, Filter, Head, Mesh, Redrive};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::time::{Instant, sleep_until};
+
+use crate::journal::Journal;
+use crate::work::{AGENTS, kind};
+
+/// Who asks, always the same.
+const BY: &str = "fault-runner";
+/// On average something is done every so often, in milliseconds.
+const PAUSE: u64 = 2_500;
+/// Long enough to find a controller while one is frozen; a question that is not answered is left.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an operator does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Rolls a version out, with these shares; none means all at once.
+    Start(&'static str, &'static str, Vec<u64>),
+    /// Takes the next step.
+    Promote(&'static str),
+    /// Goes back to the version before.
+    Rollback(&'static str),
+    /// Ends a rollout where it is.
+    Abort(&'static str),
+    /// Moves open work from one version to another.
+    Move(&'static str, &'static str, &'static str),
+    /// Puts back what was parked by a fault.
+    Redrive,
+}
+
+/// The operations of a seed with their times: a pure function of the seed.
+#[must_use]
+pub fn operations(seed: u64, length: Duration) -> Vec<(Duration, Operation)> {
+    let mut random = StdRng::seed_from_u64(!seed);
+    let mut found = Vec::new();
+    let mut at = Duration::from_secs(2);
+    loop {
+        at += Duration::from_millis(random.random_range(PAUSE / 4..PAUSE * 7 / 4));
+        if at > length {
+            return found;
+        }
+        let agent = AGENTS.choose(&mut random).copied().unwrap_or("alpha");
+        let (to, from) = if random.random_bool(0.5) {
+            ("1.0.0", "2.0.0")
+        } else {
+            ("2.0.0", "1.0.0")
+        };
+        let steps = if random.random_bool(0.5) {
+            vec![30, 100]
+        } else {
+            Vec::new()
+        };
+        let operation = match random.random_range(0..100) {
+            0..40 => Operation::Start(agent, to, steps),
+            40..52 => Operation::Promote(agent),
+            52..66 => Operation::Rollback(agent),
+            66..70 => Operation::Abort(agent),
+            70..85 => Operation::Move(agent, from, to),
+            _ => Operation::Redrive,
+        };
+        found.push((at, operation));
+    }
+}
+
+/// An operator of a run.
+#[derive(Debug)]
+pub struct Operator {
+    /// A connection of its own.
+    pub mesh: Mesh,
+}
+
+impl Operator {
+    /// Does everything at its time; what is refused or not answered is noted and left. How many of each were done.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn run(
+        &self,
+        operations: Vec<(Duration, Operation)>,
+        journal: &Journal,
+    ) -> Result<BTreeMap<String, usize>> {
+        let started = Instant::now();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, operation) in operations {
+            sleep_until(started + at).await;
+            match Box::pin(self.one(&operation)).await {
+                Ok(()) => {
+                    journal.note(format!("done: {operation:?}"))?;
+                    *counts.entry(name(&operation).to_owned()).or_default() += 1;
+                }
+                Err(error) => {
+                    journal.note(format!("not done: {operation:?}: {error:#}"))?;
+                    *counts.entry("not done".to_owned()).or_default() += 1;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn one(&self, operation: &Operation) -> Result<()> {
+        let by = BY.to_owned();
+        let act = |agent: &str| {
+            let (take_over, reason, to_end) = (true, None, false);
+            anyhow::Ok(RolloutAct {
+                agent: agent.parse()?,
+                by: BY.to_owned(),
+                take_over,
+                reason,
+                to_end,
+            })
+        };
+        match operation {
+            Operation::Start(agent, version, steps) => {
+                let request = StartRequest {
+                    id: self.mesh.clock().intent_id().to_string(),
+                    agent: agent.parse()?,
+                    version: version.parse()?,
+                    steps: steps.iter().filter_map(|step| Percent::new(*step).ok()).collect(),
+                    hold_seconds: 1,
+                    auto: !steps.is_empty(),
+                    at_once: steps.is_empty(),
+                    force: true,
+                    margins: Margins::default(),
+                    by,
+                };
+                self.ask::<_, StatusView>(verb::START, &request).await
+            }
+            Operation::Promote(agent) => self.ask::<_, StatusView>(verb::PROMOTE, &act(agent)?).await,
+            Operation::Abort(agent) => self.ask::<_, StatusView>(verb::ABORT, &act(agent)?).await,
+            Operation::Rollback(agent) => {
+                let request = RollbackRequest {
+                    agent: agent.parse()?,
+                    to: None,
+                    by,
+                    reason: None,
+                };
+                self.ask::<_, StatusView>(verb::ROLLBACK, &request).await
+            }
+            Operation::Move(agent, from, to) => {
+                let request = MoveRequest {
+                    agent: agent.parse()?,
+                    from: from.parse()?,
+                    to: to.parse()?,
+                    status: None,
+                    dry_run: false,
+                    by,
+                };
+                self.ask::<_, MoveView>(verb::MOVE, &request).await
+            }
+            Operation::Redrive => Ok(Box::pin(self.redrive_all()).await.map(drop)?),
+        }
+    }
+
+    async fn ask<Q: serde::Serialize + Sync, A: serde::de::DeserializeOwned>(
+        &self,
+        verb: &str,
+        question: &Q,
+    ) -> Result<()> {
+        Ok(self
+            .mesh
+            .control_within::<Q, A>(PATIENCE, verb, question)
+            .await
+            .map(drop)?)
+    }
+
+    /// Puts back everything that is parked and not meant to stay so. Gives how many there were.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn redrive_all(&self) -> Result<usize, Error> {
+        let parked = Filter {
+            statuses: vec!["parked".to_owned()],
+            ..Filter::default()
+        };
+        let mut count = 0;
+        for head in self.mesh.list(&parked).await?.heads {
+            if stays(&head) {
+                continue;
+            }
+            count += 1;
+            let lift = head.record.snapshot.kind.as_deref() == Some(kind::LIFT);
+            let how = Redrive {
+                max_hops: lift.then(|| MaxHops::new(10)).and_then(Result::ok),
+                ..Redrive::default()
+            };
+            let by = Author::of(Role::Operator, BY);
+            match Box::pin(self.mesh.redrive(&head.record.intent, &how, by)).await {
+                Ok(_) => {}
+                // Somebody else was first, or the server was away: the next round sees it again.
+                Err(error) => tracing::info!(%error, intent = %head.record.intent, "not redriven"),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Whether a parked intent is meant to stay so.
+#[must_use]
+pub fn stays(head: &Head) -> bool {
+    let snapshot = &head.record.snapshot;
+    let Status::Parked { code } = &snapshot.status else {
+        return false;
+    };
+    match snapshot.kind.as_deref() {
+        Some(kind::STAY) => matches!(code.as_str(), "STAY" | "HOP_LIMIT"),
+        Some(kind::LATE) => code == "EXHAUSTED",
+        Some(_) | None => false,
+    }
+}
+
+const fn name(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Start(..) => "rollout started",
+        Operation::Promote(_) => "rollout promoted",
+        Operation::Rollback(_) => "rolled back",
+        Operation::Abort(_) => "rollout aborted",
+        Operation::Move(..) => "work moved",
+        Operation::Redrive => "redriven",
+    }
+}

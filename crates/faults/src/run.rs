@@ -1,0 +1,187 @@
+//! One run: a seed from its first process to its verdict.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use baton_checker::{Counts, Evidence, Violation};
+use baton_jetstream::Target;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::apply::Disturber;
+use crate::finish::{dump, order, until_closed, until_ready};
+use crate::journal::Journal;
+use crate::load::Load;
+use crate::operations::{Operator, operations};
+use crate::schedule::{Cast, Planned, schedule};
+use crate::stage::{CONTROLLERS, Stage, VERSIONS};
+use crate::work::AGENTS;
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// How long faults and load go on.
+    pub length: Duration,
+    /// 1 or 3.
+    pub servers: usize,
+    /// Intents each second.
+    pub rate: f64,
+}
+
+impl Plan {
+    /// Who is disturbed. Every fourth seed on one server has its store on a small disk, where the platform allows it.
+    #[must_use]
+    pub fn cast(&self) -> Cast {
+        Cast {
+            servers: self.servers,
+            workers: AGENTS.len() * VERSIONS.iter().map(|(_, count)| count).sum::<usize>(),
+            controllers: CONTROLLERS,
+            small_disk: self.servers == 1 && self.seed % 4 == 0,
+        }
+    }
+
+    /// What goes wrong.
+    #[must_use]
+    pub fn schedule(&self) -> Vec<Planned> {
+        schedule(self.seed, self.length, self.cast())
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The seed.
+    pub seed: u64,
+    /// How many servers.
+    pub servers: usize,
+    /// How long all of it took, in seconds.
+    pub seconds: f64,
+    /// How long it took to close everything after the last fault, in seconds.
+    pub closing_seconds: f64,
+    /// Whether the store was on a small disk, which was filled.
+    pub small_disk: bool,
+    /// Acknowledged pieces of work, by kind.
+    pub acknowledged: BTreeMap<&'static str, usize>,
+    /// Faults, by kind.
+    pub faults: BTreeMap<&'static str, usize>,
+    /// Operations, by kind.
+    pub operations: BTreeMap<String, usize>,
+    /// What the checker saw.
+    pub counts: Counts,
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// The first violating history.
+    #[serde(skip)]
+    pub told: Option<String>,
+    /// What kept the run from coming to its end, such as work that did not close.
+    pub unfinished: Option<String>,
+    /// The folder with the evidence.
+    pub evidence: PathBuf,
+}
+
+impl Summary {
+    /// Whether every invariant held, to the end.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.violations.is_empty() && self.unfinished.is_none()
+    }
+}
+
+/// Runs a plan in a folder.
+///
+/// # Errors
+/// When something of the runner's own fails. What fails in the mesh is in the summary.
+pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
+    let started = Instant::now();
+    let mut cast = plan.cast();
+    let journal = Arc::new(Journal::create(&dir.join("journal.jsonl"))?);
+    std::fs::write(dir.join("effects.jsonl"), "")?;
+    let stage = match Stage::start(dir, cast).await {
+        Ok(stage) => stage,
+        Err(error) if cast.small_disk => {
+            journal.note(format!("no small disk, and so none is filled: {error:#}"))?;
+            cast.small_disk = false;
+            Stage::start(dir, cast).await?
+        }
+        Err(error) => return Err(error),
+    };
+    let stage = Arc::new(stage);
+    let target = Target {
+        replicas: Some(stage.replicas()),
+        patience: Duration::from_secs(30),
+        ..Target::at(stage.servers.urls())
+    };
+    let (mesh, operator) = (
+        target.connect().await?,
+        Operator {
+            mesh: target.connect().await?,
+        },
+    );
+    let _routes = follow(&mesh).await?;
+    let versions = VERSIONS.map(|(version, _)| version);
+    until_ready(&mesh, &AGENTS, &versions).await?;
+
+    let load = Load::new(mesh, Arc::clone(&journal));
+    let disturber = Disturber::new(Arc::clone(&stage), Arc::clone(&journal));
+    let planned = schedule(plan.seed, plan.length, cast);
+    let (loaded, faults, done) = tokio::join!(
+        load.run(plan.seed, plan.rate, plan.length),
+        disturber.run(planned),
+        operator.run(operations(plan.seed, plan.length), &journal),
+    );
+    loaded?;
+    let (faults, done) = (faults?, done?);
+    let closing = Instant::now();
+    let mut unfinished = None;
+    if let Err(error) = until_closed(&stage, &operator).await {
+        unfinished = Some(format!("{error:#}"));
+    }
+    let closing_seconds = closing.elapsed().as_secs_f64();
+    if unfinished.is_none() {
+        order(&stage, &disturber, &load, &journal, plan.seed)
+            .await
+            .context("the order of priorities")?;
+    }
+    dump(&stage, &dir.join("dump.jsonl")).await?;
+    stage.stop_all().await;
+    journal.flush()?;
+    let folder = dir.to_owned();
+    let judged = tokio::task::spawn_blocking(move || {
+        let evidence = Evidence::read(&folder)?;
+        anyhow::Ok(baton_checker::check(&evidence))
+    });
+    let verdict = judged.await.context("the checker")??;
+    Ok(Summary {
+        seed: plan.seed,
+        servers: plan.servers,
+        seconds: started.elapsed().as_secs_f64(),
+        closing_seconds,
+        small_disk: cast.small_disk,
+        acknowledged: load.acked(),
+        faults,
+        operations: done,
+        counts: verdict.counts,
+        violations: verdict.violations,
+        told: verdict.told,
+        unfinished,
+        evidence: dir.to_owned(),
+    })
+}
+
+/// The load resolves versions as a client does that follows the routes; a server that is only just up may need a while.
+async fn follow(mesh: &baton_jetstream::Mesh) -> Result<baton_jetstream::RouteFollower> {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        mesh.ensure_topology(mesh.limits()).await?;
+        match mesh.follow_routes().await {
+            Ok(follower) => return Ok(follower),
+            Err(error) if Instant::now() > until => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What runs: servers, proxies, controllers and workers, all of them real processes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use baton_testkit::{Cluster, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
+use tokio::sync::Mutex;
+
+use crate::journal::now_ms;
+use crate::schedule::Cast;
+use crate::work::AGENTS;
+
+/// The versions of every agent, and how many worker processes each has.
+pub const VERSIONS: [(&str, usize); 2] = [("1.0.0", 2), ("2.0.0", 1)];
+/// How many controllers run.
+pub const CONTROLLERS: usize = 2;
+/// Hops that a worker runs at a time.
+const SLOTS: u32 = 16;
+/// Size of the small disk, in megabytes.
+const DISK_MB: u32 = 512;
+
+/// The servers.
+#[derive(Debug)]
+pub enum Servers {
+    /// One.
+    Single(TestServer),
+    /// Three.
+    Cluster(Cluster),
+}
+
+impl Servers {
+    /// The server with this number.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &TestServer {
+        match self {
+            Self::Single(server) => server,
+            Self::Cluster(cluster) => cluster.server(index),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Single(_) => 1,
+            Self::Cluster(cluster) => cluster.size(),
+        }
+    }
+
+    /// Addresses of all of them.
+    #[must_use]
+    pub fn urls(&self) -> String {
+        match self {
+            Self::Single(server) => server.url().to_owned(),
+            Self::Cluster(cluster) => cluster.urls(),
+        }
+    }
+}
+
+/// A process that is started again and again.
+#[derive(Debug)]
+pub struct Member {
+    /// What it is, such as `beta-1.0.0-0`.
+    pub name: String,
+    /// The process; `None` while it is down.
+    pub process: Option<ProcessGuard>,
+    /// How often it was started.
+    pub starts: u32,
+    /// The name of the present process, for a worker.
+    pub instance: String,
+}
+
+/// A worker: its process, and what stands between it and the servers.
+pub struct WorkerSeat {
+    /// The process. Whoever disturbs it holds the lock as long as the disturbance lasts.
+    pub member: Arc<Mutex<Member>>,
+    /// A proxy for each server.
+    pub proxies: Vec<Proxy>,
+    /// The agent.
+    pub agent: String,
+    /// The version.
+    pub version: String,
+    /// The file that says by how much its clock is off.
+    pub clock: PathBuf,
+    /// When its network, its clock or its process was last in trouble.
+    pub trouble_ms: AtomicI64,
+}
+
+impl fmt::Debug for WorkerSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerSeat")
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Stage {
+    /// The folder of a run: logs and evidence.
+    pub dir: PathBuf,
+    /// The servers; before the disk, which must outlive them.
+    pub servers: Servers,
+    /// The small disk, where there is one.
+    pub disk: Option<SmallDisk>,
+    /// One lock for each server.
+    pub server_locks: Vec<Arc<Mutex<()>>>,
+    /// The workers.
+    pub workers: Vec<Arc<WorkerSeat>>,
+    /// The controllers.
+    pub controllers: Vec<Arc<Mutex<Member>>>,
+    /// When a server was last in trouble.
+    pub trouble_ms: AtomicI64,
+}
+
+/// A command that runs this very program.
+fn own(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("this program")?);
+    command.args(args).env_clear();
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("BATON_LOG", "info,async_nats=off");
+    command.env("RUST_LOG", "info,async_nats=off");
+    Ok(command)
+}
+
+impl Stage {
+    /// Starts servers and proxies.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn start(dir: &Path, cast: Cast) -> Result<Self> {
+        let mut disk = None;
+        let servers = if cast.servers > 1 {
+            Servers::Cluster(Cluster::start(cast.servers).await)
+        } else if cast.small_disk {
+            let small = SmallDisk::new(&nats_server().await, DISK_MB)
+                .await
+                .context("a small disk")?;
+            let server = TestServer::builder().binary(small.binary()).start().await;
+            disk = Some(small);
+            Servers::Single(server)
+        } else {
+            Servers::Single(TestServer::start().await)
+        };
+        let mut stage = Self {
+            dir: dir.to_owned(),
+            server_locks: (0..servers.count()).map(|_| Arc::default()).collect(),
+            servers,
+            disk,
+            workers: Vec::new(),
+            controllers: Vec::new(),
+            trouble_ms: AtomicI64::new(0),
+        };
+        for index in 0..CONTROLLERS {
+            let mut member = Member::new(format!("controller-{index}"));
+            stage.launch_controller(&mut member)?;
+            stage.controllers.push(Arc::new(Mutex::new(member)));
+        }
+        for agent in AGENTS {
+            for (version, count) in VERSIONS {
+                for index in 0..count {
+                    let seat = stage.seat(agent, version, index).await?;
+                    stage.launch_worker(&seat, &mut *seat.member.lock().await)?;
+                    stage.workers.push(Arc::new(seat));
+                }
+            }
+        }
+        Ok(stage)
+    }
+
+    /// How many copies streams keep.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        self.servers.count()
+    }
+
+    /// A seat for a worker that is not launched yet.
+    ///
+    /// # Errors
+    /// When its files cannot be written.
+    pub async fn seat(&self, agent: &str, version: &str, index: usize) -> Result<WorkerSeat> {
+        let mut proxies = Vec::new();
+        for server in 0..self.servers.count() {
+            proxies.push(Proxy::start(self.servers.get(server).url()).await);
+        }
+        let name = format!("{agent}-{version}-{index}");
+        let clock = self.dir.join(format!("{name}.clock"));
+        std::fs::write(&clock, "0")?;
+        Ok(WorkerSeat {
+            member: Arc::new(Mutex::new(Member::new(name))),
+            proxies,
+            agent: agent.to_owned(),
+            version: version.to_owned(),
+            clock,
+            trouble_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Starts the process of a seat; a new name each time.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn launch_worker(&self, seat: &WorkerSeat, member: &mut Member) -> Result<()> {
+        self.launch_worker_with(seat, member, SLOTS)
+    }
+
+    /// As [`Stage::launch_worker`], with so many slots.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn launch_worker_with(&self, seat: &WorkerSeat, member: &mut Member, slots: u32) -> Result<()> {
+        member.starts += 1;
+        // A token of a subject holds no dots.
+        member.instance = format!("{}-{}", member.name.replace('.', "_"), member.starts);
+        let mut urls: Vec<&str> = seat.proxies.iter().map(Proxy::url).collect();
+        // Workers begin at different servers.
+        let count = urls.len();
+        urls.rotate_left(member.name.len() % count);
+        let mut command = own(&["worker", "--server", &urls.join(",")])?;
+        command
+            .args(["--agent", &seat.agent, "--version", &seat.version])
+            .args(["--instance", &member.instance, "--slots", &slots.to_string()])
+            .args(["--replicas", &self.replicas().to_string()])
+            .arg("--clock")
+            .arg(&seat.clock)
+            .arg("--effects")
+            .arg(self.dir.join("effects.jsonl"));
+        member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
+        Ok(())
+    }
+
+    /// Starts a controller.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn launch_controller(&self, member: &mut Member) -> Result<()> {
+        member.starts += 1;
+        let mut command = own(&["controller", "--sweep-interval", "3s", "--sweep-slack", "8s"])?;
+        command
+            .env("BATON_SERVER", self.servers.urls())
+            .env("BATON_REPLICAS", self.replicas().to_string());
+        member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
+        Ok(())
+    }
+
+    /// Says that a server is, or was just now, in trouble.
+    pub fn server_in_trouble(&self) {
+        self.trouble_ms.store(now_ms(), Ordering::SeqCst);
+    }
+
+    /// Whether a worker and its servers were well for so long.
+    #[must_use]
+    pub fn was_calm(&self, seat: &WorkerSeat, since: Duration) -> bool {
+        let before = now_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        self.trouble_ms.load(Ordering::SeqCst) < before && seat.trouble_ms.load(Ordering::SeqCst) < before
+    }
+}
+
+impl WorkerSeat {
+    /// Says that it is, or was just now, in trouble.
+    pub fn in_trouble(&self) {
+        self.trouble_ms.store(now_ms(), Ordering::SeqCst);
+    }
+}
+
+impl Member {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            process: None,
+            starts: 0,
+            instance: String::new(),
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! A piece of work: what its handlers will do, how it is submitted, and what may come of it. A pure function of the seed
+//! and the number of the work.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_checker::Tried;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+/// The agents among which the work goes around.
+pub const AGENTS: [&str; 3] = ["alpha", "beta", "gamma"];
+/// The agent of the bursts by which the order is judged.
+pub const LINE: &str = "line";
+
+/// The payload: everything that the handlers do stands in it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// The key, unique in the run.
+    pub key: String,
+    /// What each hop does, the first one first; a hop beyond the end does nothing.
+    #[serde(default)]
+    pub turns: Vec<Turn>,
+    /// What the hops so far have recorded.
+    #[serde(default)]
+    pub trail: Vec<Trace>,
+}
+
+/// What one hop does.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Turn {
+    /// How many recorded steps it runs.
+    #[serde(default)]
+    pub steps: u32,
+    /// How long it takes beside, in milliseconds.
+    #[serde(default)]
+    pub slow_ms: u64,
+    /// How many attempts fail before one does not.
+    #[serde(default)]
+    pub fails: u32,
+    /// The delay that a failure asks for, in milliseconds.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// How it ends.
+    #[serde(default)]
+    pub end: End,
+}
+
+/// How a hop ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The intent is completed.
+    #[default]
+    Complete,
+    /// It is handed to this agent.
+    HandOff(String),
+    /// It fails for good.
+    Fail(String),
+    /// It is declined.
+    Reject(String),
+    /// Each attempt fails with this code, so that it is parked.
+    Park(String),
+    /// Each attempt fails until it is redriven.
+    ParkOnce,
+}
+
+/// What one hop has recorded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trace {
+    /// The hop.
+    pub hop: u32,
+    /// What its steps returned.
+    pub steps: BTreeMap<String, String>,
+}
+
+/// How a piece of work is submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// As a client of Baton does, with a record.
+    Record,
+    /// As a raw message with `Baton-Intent`.
+    RawIntent,
+    /// As a raw message with `Nats-Msg-Id`.
+    RawMessageId,
+    /// As a raw message without any id.
+    RawAlone,
+    /// As an envelope in a raw message.
+    Enveloped,
+}
+
+impl Via {
+    /// A name for the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::RawIntent => "raw, Baton-Intent",
+            Self::RawMessageId => "raw, Nats-Msg-Id",
+            Self::RawAlone => "raw, no id",
+            Self::Enveloped => "raw, enveloped",
+        }
+    }
+
+    /// Whether it may be submitted again under the same id.
+    #[must_use]
+    pub const fn has_id(self) -> bool {
+        !matches!(self, Self::RawAlone)
+    }
+}
+
+/// A piece of work with everything around it.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// The payload.
+    pub work: Work,
+    /// How it is submitted.
+    pub via: Via,
+    /// The first agent.
+    pub to: String,
+    /// The kind, by which whoever redrives tells what is meant to stay parked.
+    pub kind: &'static str,
+    /// The priority, 1 to 10.
+    pub priority: i64,
+    /// The limit on hops.
+    pub max_hops: i64,
+    /// When it must be done, from its submission on.
+    pub deadline: Option<Duration>,
+    /// A header that no router can read.
+    pub bad_header: bool,
+    /// What the journal says of it.
+    pub tried: Tried,
+}
+
+/// Kinds of work.
+pub mod kind {
+    /// Must complete, fail or be rejected; where it is parked a fault was the cause.
+    pub const CHAIN: &str = "chain.v1";
+    /// Is parked for good.
+    pub const STAY: &str = "stay.v1";
+    /// Is parked once, and completes when it is redriven.
+    pub const ONCE: &str = "once.v1";
+    /// Is parked at its limit on hops, and completes when it is redriven with more.
+    pub const LIFT: &str = "lift.v1";
+    /// Has a deadline that it cannot keep.
+    pub const LATE: &str = "late.v1";
+}
+
+/// Constraints as people write them: the spelling must survive.
+const CONSTRAINTS: [&str; 3] = [
+    r#"{"max_cost":1.50,"do_not":["email"]}"#,
+    r#"{ "do_not": ["e\u006dail", "\u00e9"], "max_cost": 1.50, "a": {} }"#,
+    r#"{"region":"eu","format":{"width":80.0,"tabs":false},"note":"\"quoted\" and \\ \n"}"#,
+];
+/// Fields that the protocol does not know.
+const UNKNOWN: [(&str, &str); 3] = [
+    ("acme-ticket", r#"{"no": 7.10, "tags": [ "a", "b" ]}"#),
+    ("x-cost", "1.0e3"),
+    ("zeta-flag", "false"),
+];
+
+/// The piece of work with this number.
+#[must_use]
+pub fn piece(seed: u64, number: u64) -> Piece {
+    // Mixed, so that neighbours in seed and number have nothing in common.
+    let random = &mut StdRng::seed_from_u64(
+        seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03),
+    );
+    let key = format!("s{seed}-{number}");
+    let hops = random.random_range(1..=5_usize);
+    let mut turns: Vec<Turn> = (0..hops).map(|_| turn(random)).collect();
+    let mut route: Vec<&str> = Vec::new();
+    for _ in 0..hops {
+        route.push(AGENTS.choose(random).copied().unwrap_or("alpha"));
+    }
+    let mut piece = Piece {
+        work: Work::default(),
+        via: via(random),
+        to: (*route.first().unwrap_or(&"alpha")).to_owned(),
+        kind: kind::CHAIN,
+        priority: random.random_range(1..=10),
+        max_hops: 10,
+        deadline: None,
+        bad_header: false,
+        tried: Tried::default(),
+    };
+    for (turn, next) in turns.iter_mut().zip(route.iter().skip(1)) {
+        turn.end = End::HandOff((*next).to_owned());
+    }
+    let mut expect = vec!["completed".to_owned()];
+    let last = turns.last_mut();
+    match (random.random_range(0..100), last) {
+        (0..7, Some(last)) => {
+            last.end = End::Fail("BROKEN".to_owned());
+            expect = vec!["failed:BROKEN".to_owned()];
+        }
+        (7..13, Some(last)) => {
+            last.end = End::Reject("NOT_MINE".to_owned());
+            expect = vec!["rejected:NOT_MINE".to_owned()];
+        }
+        (13..26, Some(last)) => {
+            last.fails = random.random_range(1..=2);
+            last.delay_ms = random.random_range(50..1_500);
+            last.steps = random.random_range(1..=3);
+        }
+        (26..28, Some(last)) => {
+            last.end = End::Park("STAY".to_owned());
+            last.delay_ms = 50;
+            piece.kind = kind::STAY;
+            expect = vec!["parked:STAY".to_owned()];
+        }
+        (28..32, _) => {
+            if let Some(first) = turns.first_mut() {
+                first.end = End::ParkOnce;
+                first.delay_ms = 50;
+                first.steps = 1;
+            }
+            turns.truncate(1);
+            piece.kind = kind::ONCE;
+        }
+        (32..36, _) if hops > 1 => {
+            piece.max_hops = i64::try_from(hops).unwrap_or(2) - 1;
+            piece.kind = kind::LIFT;
+        }
+        (36..38, _) if hops > 1 => {
+            piece.max_hops = i64::try_from(hops).unwrap_or(2) - 1;
+            piece.kind = kind::STAY;
+            expect = vec!["parked:HOP_LIMIT".to_owned()];
+        }
+        (38..41, _) => {
+            turns = vec![Turn {
+                steps: 1,
+                fails: u32::MAX,
+                delay_ms: 4_000,
+                ..Turn::default()
+            }];
+            piece.deadline = Some(Duration::from_secs(3));
+            piece.kind = kind::LATE;
+            // A worker whose clock is off may take it for early, and use up its attempts.
+            expect = ["timed_out", "rejected:DEADLINE_PAST", "parked:EXHAUSTED"]
+                .map(str::to_owned)
+                .to_vec();
+        }
+        (41..43, _) => {
+            piece.via = Via::RawIntent;
+            if random.random_bool(0.5) {
+                piece.bad_header = true;
+                expect = vec!["rejected:BAD_HEADER".to_owned()];
+            } else {
+                piece.to = "nobody".to_owned();
+                expect = vec!["rejected:UNKNOWN_AGENT".to_owned()];
+            }
+        }
+        (_, _) => {}
+    }
+    if piece.kind == kind::STAY {
+        keep_from_gamma(&mut piece, &mut turns);
+    }
+    let carried = matches!(piece.via, Via::Record | Via::Enveloped);
+    let mut tried = Tried {
+        key: key.clone(),
+        via: piece.via.name().to_owned(),
+        intent: match piece.via {
+            Via::RawAlone => None,
+            _ => Some(key.clone()),
+        },
+        expect,
+        priority: piece.priority,
+        ..Tried::default()
+    };
+    if carried && random.random_bool(0.5) {
+        tried.constraints = CONSTRAINTS.choose(random).map(|text| (*text).to_owned());
+    }
+    if carried && random.random_bool(0.5) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let count = random.random_range(1..=UNKNOWN.len());
+        tried.unknown = UNKNOWN.iter().take(count).map(owned).collect();
+    }
+    piece.tried = tried;
+    piece.work = Work {
+        key,
+        turns,
+        trail: Vec::new(),
+    };
+    piece
+}
+
+/// The pieces of a burst: low work first, then high, all for the one worker of `line`.
+#[must_use]
+pub fn burst(seed: u64, group: &str, low: usize, high: usize) -> Vec<Piece> {
+    let one = |number: usize| {
+        let key = format!("s{seed}-{group}-{number}");
+        let priority = if number < low {
+            1 + (number % 3) as i64
+        } else {
+            8 + (number % 3) as i64
+        };
+        let turn = Turn {
+            slow_ms: 5,
+            ..Turn::default()
+        };
+        Piece {
+            work: Work {
+                key: key.clone(),
+                turns: vec![turn],
+                trail: Vec::new(),
+            },
+            via: Via::Record,
+            to: LINE.to_owned(),
+            kind: kind::CHAIN,
+            priority,
+            max_hops: 10,
+            deadline: None,
+            bad_header: false,
+            tried: Tried {
+                key: key.clone(),
+                via: Via::Record.name().to_owned(),
+                intent: Some(key),
+                expect: vec!["completed".to_owned()],
+                group: Some(group.to_owned()),
+                priority,
+                ..Tried::default()
+            },
+        }
+    };
+    (0..low + high).map(one).collect()
+}
+
+fn via(random: &mut StdRng) -> Via {
+    match random.random_range(0..100) {
+        0..40 => Via::Record,
+        40..55 => Via::RawIntent,
+        55..65 => Via::RawMessageId,
+        65..85 => Via::RawAlone,
+        _ => Via::Enveloped,
+    }
+}
+
+fn turn(random: &mut StdRng) -> Turn {
+    let slow_ms = match random.random_range(0..100) {
+        0..60 => 0,
+        60..94 => random.random_range(1..20),
+        _ => random.random_range(250..900),
+    };
+    Turn {
+        steps: random.random_range(0..=2),
+        slow_ms,
+        ..Turn::default()
+    }
+}
+
+/// Sends work that stays parked to another agent than `gamma`, all the way: versions of that one must be able to drain.
+fn keep_from_gamma(piece: &mut Piece, turns: &mut [Turn]) {
+    let other = |name: &mut String| {
+        if name == "gamma" {
+            "beta".clone_into(name);
+        }
+    };
+    other(&mut piece.to);
+    for turn in turns {
+        if let End::HandOff(name) = &mut turn.end {
+            other(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_gives_the_same_work_each_time_and_every_kind_comes() {
+        let mut kinds = std::collections::BTreeSet::new();
+        let mut ends = std::collections::BTreeSet::new();
+        for number in 0..2_000 {
+            let (one, same) = (piece(7, number), piece(7, number));
+            assert_eq!(format!("{one:?}"), format!("{same:?}"));
+            kinds.insert((one.kind, one.via.name()));
+            ends.extend(one.tried.expect.clone());
+            assert!(
+                one.kind != kind::STAY || !format!("{one:?}").contains("gamma"),
+                "{one:?}"
+            );
+        }
+        assert!(kinds.len() >= 25, "{kinds:?}");
+        assert_eq!(ends.len(), 9, "{ends:?}");
+    }
+}

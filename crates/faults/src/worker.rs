@@ -1,0 +1,241 @@
+//! A worker process of the load: does what the payload says, and leaves a trace of each thing that it really does.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, shutdown_signal};
+use baton_checker::Effect;
+use baton_envelope::Timestamp;
+use baton_jetstream::{Clock, SystemClock, Target};
+use clap::Args;
+
+use crate::work::{End, Trace, Turn, Work};
+
+/// How often the file with the shift of the clock is read.
+const CLOCK_PAUSE: Duration = Duration::from_millis(50);
+/// What an attempt waits for its next one, unless the payload says otherwise.
+const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 3,
+    unit: Duration::from_millis(100),
+    longest: Duration::from_secs(2),
+};
+
+/// `baton-faults worker`, which the runner starts.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerArgs {
+    /// The servers, separated by commas.
+    #[arg(long)]
+    server: String,
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// Its version.
+    #[arg(long)]
+    version: String,
+    /// The name of this process.
+    #[arg(long)]
+    instance: String,
+    /// The file that traces are appended to.
+    #[arg(long)]
+    effects: PathBuf,
+    /// The file that says by how many milliseconds the clock is off.
+    #[arg(long)]
+    clock: PathBuf,
+    /// How many hops run at a time.
+    #[arg(long)]
+    slots: u32,
+    /// How many copies streams keep.
+    #[arg(long)]
+    replicas: usize,
+}
+
+/// Works until it is told to stop.
+///
+/// # Errors
+/// When the mesh cannot be reached or the file of traces cannot be opened.
+pub async fn run(args: WorkerArgs) -> Result<()> {
+    let traces = OpenOptions::new().create(true).append(true).open(&args.effects);
+    let does = Does {
+        traces: traces.context("the file of traces")?,
+        agent: args.agent.clone(),
+        version: args.version.clone(),
+        instance: args.instance.clone(),
+        count: AtomicU64::new(0),
+    };
+    let target = Target {
+        replicas: Some(args.replicas),
+        patience: Duration::from_secs(60),
+        name: args.instance.clone(),
+        ..Target::at(args.server)
+    };
+    let clock = ShiftedClock::following(&args.clock);
+    let builder = || {
+        let builder = Agent::builder(&args.agent, &args.version)?;
+        anyhow::Ok(builder.instance(&args.instance).concurrency(args.slots).retry(RETRY))
+    };
+    let does = Arc::new(does);
+    let stop = shutdown_signal();
+    tokio::pin!(stop);
+    let worker = loop {
+        // A server that is away for a moment is part of the game; a worker that gave up would not be.
+        let bound = async {
+            let mesh = target.connect_with(Arc::clone(&clock)).await?;
+            let handler = Shared(Arc::clone(&does));
+            let bind = builder()?
+                .drain_timeout(Duration::from_secs(3))
+                .handler(handler)
+                .bind(&mesh);
+            anyhow::Ok(bind.await?)
+        };
+        let bound = tokio::select! {
+            () = &mut stop => return Ok(()),
+            bound = bound => bound,
+        };
+        match bound {
+            Ok(worker) => break worker,
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "not bound yet"),
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    };
+    tracing::info!("worker ready");
+    let summary = worker.run_until(stop).await?;
+    tracing::info!(?summary, "worker stopped");
+    Ok(())
+}
+
+/// A clock that is off by what a file says.
+#[derive(Debug)]
+struct ShiftedClock {
+    off_ms: Arc<AtomicI64>,
+}
+
+impl ShiftedClock {
+    fn following(path: &Path) -> Arc<dyn Clock> {
+        let off_ms = Arc::new(AtomicI64::new(0));
+        let (path, shared) = (path.to_owned(), Arc::clone(&off_ms));
+        // A thread of its own: it lives as long as the process, whatever its runtime does.
+        std::thread::spawn(move || {
+            loop {
+                let read = std::fs::read_to_string(&path).unwrap_or_default();
+                shared.store(read.trim().parse().unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(CLOCK_PAUSE);
+            }
+        });
+        Arc::new(Self { off_ms })
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        let off = self.off_ms.load(Ordering::Relaxed);
+        Timestamp::from_unix_millis(SystemClock.now().unix_millis().saturating_add(off))
+    }
+
+    fn random(&self) -> [u8; 10] {
+        SystemClock.random()
+    }
+}
+
+/// What every hop of the process shares.
+struct Does {
+    traces: File,
+    agent: String,
+    version: String,
+    instance: String,
+    count: AtomicU64,
+}
+
+impl Does {
+    /// Appends a line with one write. A kill can tear it; the newline before each line keeps the next one whole.
+    fn trace(&self, effect: &Effect) -> std::io::Result<()> {
+        let line = format!("\n{}\n", serde_json::to_string(effect)?);
+        (&self.traces).write_all(line.as_bytes())
+    }
+
+    /// A token that no other effect has.
+    fn token(&self) -> String {
+        format!("{}-{}", self.instance, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    async fn act(&self, hop: &mut Hop, mut work: Work) -> Result<Outcome, Fault> {
+        let (intent, number) = (hop.intent().to_string(), hop.number());
+        self.trace(&Effect::Run {
+            intent: intent.clone(),
+            key: work.key.clone(),
+            hop: u64::from(number),
+            attempt: u64::from(hop.attempt()),
+            epoch: hop.epoch(),
+            envelope: hop.envelope().id.to_string(),
+            agent: self.agent.clone(),
+            version: self.version.clone(),
+            instance: self.instance.clone(),
+            at_ms: SystemClock.now().unix_millis(),
+        })?;
+        let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+        let turn = work.turns.get(index).cloned().unwrap_or_default();
+        let mut steps = BTreeMap::new();
+        for step in 0..turn.steps {
+            let name = format!("step{step}");
+            let epoch = hop.epoch();
+            let effect = || async {
+                let token = self.token();
+                self.trace(&Effect::Step {
+                    intent: intent.clone(),
+                    hop: u64::from(number),
+                    step: name.clone(),
+                    token: token.clone(),
+                    epoch,
+                    instance: self.instance.clone(),
+                })?;
+                Ok::<_, Fault>(token)
+            };
+            let token: String = hop.step(&name, effect).await?;
+            steps.insert(name.clone(), token);
+        }
+        if turn.slow_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(turn.slow_ms)).await;
+        }
+        work.trail.push(Trace { hop: number, steps });
+        end(hop, &work, turn)
+    }
+}
+
+fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
+    let delayed = |fault: Fault| match turn.delay_ms {
+        0 => fault,
+        delay => fault.after(Duration::from_millis(delay)),
+    };
+    if hop.attempt() <= turn.fails {
+        return Err(delayed(Fault::retry("not yet")));
+    }
+    match turn.end {
+        End::Complete => Outcome::complete(work),
+        End::HandOff(to) => Outcome::hand_off(&to, work),
+        End::Fail(code) => Err(Fault::terminal(code, "as the payload says")),
+        End::Reject(code) => Ok(Outcome::reject(code, "as the payload says")),
+        End::Park(code) => Err(delayed(Fault::retry("as the payload says").with_code(code))),
+        // What was put back before its agent names the envelope that it was before.
+        End::ParkOnce if hop.envelope().previous.is_none() => Err(delayed(Fault::retry("not before a redrive"))),
+        End::ParkOnce => Outcome::complete(work),
+    }
+}
+
+struct Shared(Arc<Does>);
+
+impl Handler for Shared {
+    type Input = Work;
+
+    async fn handle(&self, hop: &mut Hop, work: Work) -> Result<Outcome, Fault> {
+        // A replay of the past is no run: it writes nothing, and so leaves no trace.
+        if hop.is_replay() {
+            return Err(Fault::terminal("NO_REPLAY", "this worker leaves traces"));
+        }
+        self.0.act(hop, work).await
+    }
+}
