@@ -173,7 +173,7 @@ impl Shared {
     async fn examine(&self, delivery: &Delivery) -> Result<Examined, Error> {
         let ticket = &delivery.ticket;
         loop {
-            let Some(head) = self.mesh.head(&ticket.intent).await? else {
+            let Some(head) = self.mesh.head_in_server_time(&ticket.intent).await? else {
                 tracing::error!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
                 return Ok(Examined::Settled);
             };

@@ -54,6 +54,17 @@ pub enum Standing {
     Late,
 }
 
+/// A head whose delay counts from when the server stored it, and no longer from the clock of its writer. With a clock
+/// that is a day ahead the next attempt of a second's delay would else be put off by a day, for every reader.
+#[must_use]
+pub fn in_server_time(mut head: Record, stored_at: Timestamp) -> Record {
+    if let Some(wake_at) = head.snapshot.wake_at {
+        head.snapshot.wake_at = Some(stored_at.plus(wake_at.since(head.at)));
+        head.at = stored_at;
+    }
+    head
+}
+
 /// What to do with a ticket that is not fresh.
 ///
 /// A takeover burns an attempt, because the earlier holder may have been killed by the payload; after a release or a
@@ -70,8 +81,12 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     if snapshot.deadline.is_some_and(|deadline| deadline <= now) {
         return Standing::Late;
     }
-    if let Some(wait) = snapshot.wake_at.map(|at| at.since(now)).filter(|wait| !wait.is_zero()) {
-        return Standing::Early { wait };
+    if let Some(wake_at) = snapshot.wake_at {
+        // Never longer than was meant: a reader whose clock is a day behind would put the ticket away for a day.
+        let wait = wake_at.since(now).min(wake_at.since(head.at));
+        if !wait.is_zero() {
+            return Standing::Early { wait };
+        }
     }
     // Behind a `repinned` may lie a release or a scheduled retry: an operator's act must not burn an attempt.
     let given_back = matches!(head.event, Event::Released | Event::RetryScheduled | Event::Repinned);

@@ -36,7 +36,8 @@ mod wire;
 
 pub use capability::{CapabilityCandidate, Load, Picked, pick};
 pub use decide::{
-    DeliveryFacts, Standing, Submission, compare_submission, is_fresh, is_untouched, on_delivery, recorded_steps,
+    DeliveryFacts, Standing, Submission, compare_submission, in_server_time, is_fresh, is_untouched, on_delivery,
+    recorded_steps,
 };
 pub use envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority, Successor};
 pub use error::{BadName, DecodeError, HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use base64::Engine as _;
-use baton_envelope::{HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId, Unconfirmed, on_unconfirmed};
+use baton_envelope::{
+    HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId, Timestamp, Unconfirmed, in_server_time, on_unconfirmed,
+};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -113,22 +115,45 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or the record cannot be read.
     pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
-        let subject = self.subjects().ledger(intent);
-        // Replicas may lag behind, and a stale head would look like work that is not there yet: with more than one
-        // copy the leader is asked.
-        let found = if self.replicas() > 1 {
-            self.leader_last(&subject).await?
-        } else {
-            self.direct_last(&subject).await?
-        };
+        let found = self.last_of(intent).await?;
         found
-            .map(|(seq, body)| {
+            .map(|last| {
                 Ok(Head {
-                    record: Record::decode(&body)?,
-                    seq,
+                    record: Record::decode(&last.body)?,
+                    seq: last.seq,
                 })
             })
             .transpose()
+    }
+
+    /// The last record of an intent, its delay counted from when the server stored it: what its ticket is worth must not
+    /// rest on the clock of whoever wrote it.
+    ///
+    /// # Errors
+    /// As [`Mesh::head`].
+    pub async fn head_in_server_time(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        let found = self.last_of(intent).await?;
+        found
+            .map(|last| {
+                let record = Record::decode(&last.body)?;
+                let record = match last.stored_at {
+                    Some(stored_at) => in_server_time(record, stored_at),
+                    None => record,
+                };
+                Ok(Head { record, seq: last.seq })
+            })
+            .transpose()
+    }
+
+    async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
+        let subject = self.subjects().ledger(intent);
+        // Replicas may lag behind, and a stale head would look like work that is not there yet: with more than one
+        // copy the leader is asked.
+        if self.replicas() > 1 {
+            self.leader_last(&subject).await
+        } else {
+            self.direct_last(&subject).await
+        }
     }
 
     /// All records of an intent from `from_seq` on, oldest first.
@@ -203,7 +228,7 @@ impl Mesh {
             .map(|head| head.seq))
     }
 
-    async fn direct_last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Error> {
+    async fn direct_last(&self, subject: &str) -> Result<Option<Last>, Error> {
         let stream = self.subjects().ledger_stream();
         let what = format!("DIRECT.GET.{stream}.{subject}");
         let reply = self
@@ -214,14 +239,18 @@ impl Mesh {
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, format!("status {status}"))),
-            None => Ok(Some((
-                header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0),
-                reply.payload,
-            ))),
+            None => {
+                let time = reply.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
+                Ok(Some(Last {
+                    seq: header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0),
+                    stored_at: time.and_then(|time| time.as_str().parse().ok()),
+                    body: reply.payload,
+                }))
+            }
         }
     }
 
-    async fn leader_last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Error> {
+    async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {
         #[derive(Deserialize)]
         struct Answer {
             message: Message,
@@ -231,6 +260,8 @@ impl Mesh {
             seq: u64,
             #[serde(default)]
             data: String,
+            #[serde(default)]
+            time: String,
         }
         let what = format!("STREAM.MSG.GET.{}", self.subjects().ledger_stream());
         match self
@@ -241,7 +272,11 @@ impl Mesh {
                 let body = base64::engine::general_purpose::STANDARD
                     .decode(answer.message.data)
                     .map_err(|error| Error::api(what, error))?;
-                Ok(Some((answer.message.seq, body.into())))
+                Ok(Some(Last {
+                    seq: answer.message.seq,
+                    stored_at: answer.message.time.parse().ok(),
+                    body: body.into(),
+                }))
             }
             Err(refusal) if refusal.code == 10037 => Ok(None),
             Err(refusal) => Err(refusal.into()),
@@ -308,6 +343,14 @@ impl Mesh {
             });
         }
     }
+}
+
+/// The last message on a ledger subject.
+struct Last {
+    seq: u64,
+    /// By the server's clock; absent only where the server did not say.
+    stored_at: Option<Timestamp>,
+    body: Bytes,
 }
 
 /// A message of a stream, with the headers that it was stored with and those that the server adds.

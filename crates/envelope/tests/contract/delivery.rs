@@ -15,6 +15,7 @@ fn open_head() -> Record {
     let snapshot = &mut record.snapshot;
     (snapshot.status, snapshot.envelope) = (Status::Pending, Some(envelope_id(1)));
     (snapshot.deadline, snapshot.wake_at, snapshot.holder) = (None, None, None);
+    record.at = NOW;
     record
 }
 
@@ -88,6 +89,27 @@ proptest! {
         prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), early);
         let later = NOW.plus(Duration::from_millis(wait));
         let due = on_delivery(&head, envelope_id(1), facts, later);
+        prop_assert!(matches!(due, Standing::Mine { .. }), "{:?}", due);
+    }
+
+    #[test]
+    fn a_reader_whose_clock_is_behind_waits_no_longer_than_was_meant(delay in 1_u64..60_000, behind in 0_u64..1_000_000_000, facts in any_facts()) {
+        let mut head = open_head();
+        head.snapshot.wake_at = Some(NOW.plus(Duration::from_millis(delay)));
+        let now = Timestamp::from_unix_millis(NOW.unix_millis() - i64::try_from(behind).unwrap());
+        let early = Standing::Early { wait: Duration::from_millis(delay) };
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, now), early);
+    }
+
+    #[test]
+    fn a_writer_whose_clock_is_off_puts_a_hop_off_by_what_it_meant(delay in 1_u64..60_000, off in -1_000_000_000_i64..1_000_000_000, facts in any_facts()) {
+        let mut head = open_head();
+        head.at = Timestamp::from_unix_millis(NOW.unix_millis() + off);
+        head.snapshot.wake_at = Some(head.at.plus(Duration::from_millis(delay)));
+        let head = in_server_time(head, NOW);
+        let early = Standing::Early { wait: Duration::from_millis(delay) };
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), early);
+        let due = on_delivery(&head, envelope_id(1), facts, NOW.plus(Duration::from_millis(delay)));
         prop_assert!(matches!(due, Standing::Mine { .. }), "{:?}", due);
     }
 
