@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use baton_checker::{Journal as Line, Message};
 use baton_jetstream::{Filter, Mesh};
-use baton_testkit::{StoredMessage, read_stream, stream_names, stream_size};
+use baton_testkit::{StoredMessage, consumers, read_stream, stream_names, stream_size};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -22,7 +22,7 @@ use crate::stage::{Member, Stage};
 use crate::work::{LINE, burst};
 
 /// How long all work may take to come to its end once nothing is wrong any more.
-const CLOSING: Duration = Duration::from_secs(180);
+const CLOSING: Duration = Duration::from_secs(90);
 /// The burst by which the order is judged: low ones, and high ones.
 const BURST: (usize, usize) = (24, 48);
 
@@ -106,7 +106,8 @@ async fn still_open(stage: &Stage, operator: &Operator) -> Result<String> {
             0
         };
         if size > 0 {
-            return Ok(format!("{size} messages in {name}"));
+            let consumers = consumers(&client, &name).await.map_err(anyhow::Error::msg)?;
+            return Ok(format!("{size} messages in {name}; {}", consumers.join("; ")));
         }
     }
     let heads = operator.mesh.list(&Filter::default()).await?.heads;

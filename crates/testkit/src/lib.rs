@@ -35,4 +35,4 @@ pub use crate::fake::FakeServer;
 pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;
 pub use crate::server::{ServerBuilder, TestServer};
-pub use crate::store::{StoredMessage, limit_stream, read_stream, stream_names, stream_size};
+pub use crate::store::{StoredMessage, consumers, limit_stream, read_stream, stream_names, stream_size};

@@ -172,3 +172,28 @@ pub async fn limit_stream(client: &Client, name: &str, more: Option<i64>) -> Res
     context.update_stream(config).await.map_err(|error| error.to_string())?;
     Ok(true)
 }
+
+/// How far each consumer of a stream is, for a reader who wonders why nothing moves.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn consumers(client: &Client, name: &str) -> Result<Vec<String>, String> {
+    let context = jetstream::new(client.clone());
+    let stream = context.get_stream(name).await.map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    let mut listed = stream.consumers();
+    while let Some(info) = listed.next().await {
+        let info = info.map_err(|error| error.to_string())?;
+        found.push(format!(
+            "{}: {} pending, {} waiting for an ack, {} redelivered, {} pulls, delivered {:?}, floor {:?}",
+            info.name,
+            info.num_pending,
+            info.num_ack_pending,
+            info.num_redelivered,
+            info.num_waiting,
+            info.delivered.stream_sequence,
+            info.ack_floor.stream_sequence,
+        ));
+    }
+    Ok(found)
+}
