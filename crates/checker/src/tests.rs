@@ -222,6 +222,39 @@ fn i1_lost_work_is_found() {
     breaks("I1", &twice);
 }
 
+/// Raw messages with one id that cannot become an intent: each is rejected under an id that is free.
+fn rejected(ids: &[&str], chosen: Option<&str>) -> Evidence {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.encode(r#"{"key":"k1"}"#);
+    let mut evidence = Evidence::default();
+    for (number, id) in ids.iter().enumerate() {
+        let record = json!({
+            "id": format!("r{number}"), "intent": id, "event": {"type": "rejected"}, "raw": {"body_base64": body},
+            "by": {"role": "controller", "instance": "c"}, "snapshot": {"status": {"state": "rejected", "code": "BAD"}},
+        });
+        let mut message = stored(&[(0, record)]).remove(0);
+        message.seq += number as u64;
+        message.subject = format!("mesh.ledger.0.{id}");
+        evidence.messages.push(message);
+    }
+    let work = Tried {
+        key: "k1".to_owned(),
+        intent: chosen.map(str::to_owned),
+        expect: vec!["rejected:BAD".to_owned()],
+        ..Tried::default()
+    };
+    evidence.journal = vec![Journal::Tried(work), Journal::Acked { key: "k1".to_owned() }];
+    evidence
+}
+
+#[test]
+fn i1_a_raw_message_is_rejected_as_often_as_it_was_published() {
+    assert_eq!(check(&rejected(&["k1"], Some("k1"))).violations, []);
+    assert_eq!(check(&rejected(&["k1", "derived"], Some("k1"))).violations, []);
+    breaks("I1", &rejected(&["one", "two"], None));
+    breaks("I1", &rejected(&[], Some("k1")));
+}
+
 #[test]
 fn i2_a_hop_that_commits_twice_is_found() {
     let again = rewritten(|records| {
@@ -321,7 +354,7 @@ fn i6_an_effect_that_happens_again_is_found() {
     breaks(
         "I6",
         &altered(6, |record| {
-            record["snapshot"]["result"]["trail"][0]["steps"]["s"] = json!("t2")
+            record["snapshot"]["result"]["trail"][0]["steps"]["s"] = json!("t2");
         }),
     );
     let recorded_twice = rewritten(|records| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::Journal as Line;
-use baton_testkit::limit_stream;
-use tokio::time::{Instant, sleep, sleep_until};
+use baton_testkit::{Proxy, limit_stream};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::journal::{Journal, now_ms};
@@ -74,8 +74,17 @@ impl Disturber {
             Fault::Kill(Part::Worker(index)) => self.worker(*index, lasts, How::Kill).await,
             Fault::Stop(Part::Worker(index)) => self.worker(*index, lasts, How::Stop).await,
             Fault::Freeze(Part::Worker(index)) => self.worker(*index, lasts, How::Freeze).await,
-            Fault::Cut(index) | Fault::Stall(index) | Fault::Delay(index, _) | Fault::DropAcks(index) => {
-                self.network(*index, lasts, &planned.fault).await
+            Fault::Cut(index) => self.network(*index, lasts, Proxy::cut, Proxy::heal).await,
+            Fault::Stall(index) => self.network(*index, lasts, Proxy::stall, Proxy::heal).await,
+            Fault::Delay(index, by) => {
+                let by = Duration::from_millis(*by);
+                let delay = |proxy: &Proxy| proxy.delay(by);
+                self.network(*index, lasts, delay, |proxy: &Proxy| proxy.delay(Duration::ZERO))
+                    .await
+            }
+            Fault::DropAcks(index) => {
+                let drop_acks = |proxy: &Proxy| proxy.drop_publishes("$JS.ACK.");
+                self.network(*index, lasts, drop_acks, Proxy::pass_publishes).await
             }
             Fault::Clock(index, off) => self.clock(*index, lasts, *off).await,
             Fault::FullStream(name) => self.full_stream(name, lasts).await,
@@ -148,29 +157,22 @@ impl Disturber {
         })
     }
 
-    async fn network(&self, index: usize, lasts: Duration, fault: &Fault) -> Result<()> {
+    async fn network(
+        &self,
+        index: usize,
+        lasts: Duration,
+        disturb: impl Fn(&Proxy) + Send,
+        heal: impl Fn(&Proxy) + Send,
+    ) -> Result<()> {
         let seat = self.seat(index)?;
         seat.in_trouble();
-        for proxy in &seat.proxies {
-            match fault {
-                Fault::Cut(_) => proxy.cut(),
-                Fault::Stall(_) => proxy.stall(),
-                Fault::Delay(_, by) => proxy.delay(Duration::from_millis(*by)),
-                _ => proxy.drop_publishes("$JS.ACK."),
-            }
-        }
+        seat.proxies.iter().for_each(disturb);
         let until = Instant::now() + lasts;
         while Instant::now() < until {
             seat.in_trouble();
             sleep(Duration::from_millis(250).min(until - Instant::now())).await;
         }
-        for proxy in &seat.proxies {
-            match fault {
-                Fault::Cut(_) | Fault::Stall(_) => proxy.heal(),
-                Fault::Delay(..) => proxy.delay(Duration::ZERO),
-                _ => proxy.pass_publishes(),
-            }
-        }
+        seat.proxies.iter().for_each(heal);
         seat.in_trouble();
         Ok(())
     }
@@ -197,11 +199,7 @@ impl Disturber {
     async fn limit(&self, name: &str, more: Option<i64>) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            let index = usize::from(self.stage.servers.count() > 1 && now_ms() % 2 == 0);
-            let client = self.stage.servers.get(index).client();
-            let limited = tokio::time::timeout(Duration::from_secs(5), async {
-                limit_stream(&client.await, name, more).await
-            });
+            let limited = timeout(Duration::from_secs(5), limit_stream(&self.stage.client, name, more));
             match limited.await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) if Instant::now() > until => anyhow::bail!("{name} cannot be limited: {error}"),

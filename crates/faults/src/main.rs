@@ -11,6 +11,7 @@ use baton_faults::run::{Plan, Summary, run};
 use baton_faults::worker::{self, WorkerArgs};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// Runs a mesh under faults and checks what it leaves behind.
 #[derive(Debug, Parser)]
@@ -102,6 +103,13 @@ async fn go(cli: Cli) -> Result<bool> {
         return Ok(verdict.holds());
     }
     let slots = Arc::new(Semaphore::new(cli.jobs.max(1)));
+    // A run that is dropped takes its processes with it; one that is killed leaves them behind.
+    let stopped = CancellationToken::new();
+    let stop = stopped.clone();
+    let signal = tokio::spawn(async move {
+        baton_agent::shutdown_signal().await;
+        stop.cancel();
+    });
     let mut runs = tokio::task::JoinSet::new();
     for seed in cli.seed..cli.seed.saturating_add(cli.seeds) {
         let plan = Plan {
@@ -110,13 +118,19 @@ async fn go(cli: Cli) -> Result<bool> {
             servers: cli.servers,
             rate: cli.rate,
         };
-        let (slots, keep, output) = (Arc::clone(&slots), cli.keep.clone(), cli.output);
+        let (slots, keep, output, stopped) = (Arc::clone(&slots), cli.keep.clone(), cli.output, stopped.clone());
         // Policy: a run that panics (the server did not start, say) counts as one that did not hold.
         runs.spawn(async move {
             let _slot = slots.acquire_owned().await?;
             // A runtime of its own for each: what one run leaves behind when it fails disturbs no other.
             let run = tokio::task::spawn_blocking(move || {
-                tokio::runtime::Runtime::new()?.block_on(Box::pin(one(&plan, keep, output)))
+                let run = async {
+                    tokio::select! {
+                        done = Box::pin(one(&plan, keep, output)) => done,
+                        () = stopped.cancelled() => anyhow::bail!("the run was stopped"),
+                    }
+                };
+                tokio::runtime::Runtime::new()?.block_on(run)
             });
             run.await?.with_context(|| format!("seed {seed}"))
         });
@@ -132,6 +146,7 @@ async fn go(cli: Cli) -> Result<bool> {
             Err(error) => say(&format!("error: {error:#}")),
         }
     }
+    signal.abort();
     if cli.output == Format::Table {
         say(&format!("{held} of {all} seeds held, {intents} intents"));
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::apply::Disturber;
-use crate::finish::{dump, order, until_closed, until_ready};
+use crate::finish::{dump, leftovers, order, until_closed, until_ready};
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::operations::{Operator, operations};
@@ -41,7 +41,7 @@ impl Plan {
             servers: self.servers,
             workers: AGENTS.len() * VERSIONS.iter().map(|(_, count)| count).sum::<usize>(),
             controllers: CONTROLLERS,
-            small_disk: self.servers == 1 && self.seed % 4 == 0,
+            small_disk: self.servers == 1 && self.seed.is_multiple_of(4),
         }
     }
 
@@ -78,6 +78,8 @@ pub struct Summary {
     /// The first violating history.
     #[serde(skip)]
     pub told: Option<String>,
+    /// Acknowledged messages that are in a queue again after the disk was full, and that nobody is given.
+    pub leftovers: u64,
     /// What kept the run from coming to its end, such as work that did not close.
     pub unfinished: Option<String>,
     /// The folder with the evidence.
@@ -147,6 +149,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
             .await
             .context("the order of priorities")?;
     }
+    let leftovers = leftovers(&stage).await?;
     dump(&stage, &dir.join("dump.jsonl")).await?;
     stage.stop_all().await;
     journal.flush()?;
@@ -168,6 +171,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         counts: verdict.counts,
         violations: verdict.violations,
         told: verdict.told,
+        leftovers,
         unfinished,
         evidence: dir.to_owned(),
     })

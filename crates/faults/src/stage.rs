@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_testkit::{Cluster, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
+use baton_testkit::{Client, Cluster, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
 use tokio::sync::Mutex;
 
 use crate::journal::now_ms;
@@ -108,6 +108,8 @@ pub struct Stage {
     pub servers: Servers,
     /// The small disk, where there is one.
     pub disk: Option<SmallDisk>,
+    /// A bare connection, made while all is well, which finds back to the servers by itself.
+    pub client: Client,
     /// One lock for each server.
     pub server_locks: Vec<Arc<Mutex<()>>>,
     /// The workers.
@@ -151,7 +153,12 @@ impl Stage {
         } else {
             Servers::Single(TestServer::start().await)
         };
+        let client = match &servers {
+            Servers::Single(server) => server.client().await,
+            Servers::Cluster(cluster) => cluster.client().await,
+        };
         let mut stage = Self {
+            client,
             dir: dir.to_owned(),
             server_locks: (0..servers.count()).map(|_| Arc::default()).collect(),
             servers,

@@ -262,10 +262,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
     let mut tried = Tried {
         key: key.clone(),
         via: piece.via.name().to_owned(),
-        intent: match piece.via {
-            Via::RawAlone => None,
-            _ => Some(key.clone()),
-        },
+        intent: piece.via.has_id().then(|| key.clone()),
         expect,
         priority: piece.priority,
         ..Tried::default()

@@ -27,6 +27,9 @@ mod proxy;
 mod server;
 mod store;
 
+/// The client's connection, for what takes one here.
+pub use async_nats::Client;
+
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};
 pub use crate::cluster::Cluster;
 pub use crate::disk::SmallDisk;
@@ -35,4 +38,4 @@ pub use crate::fake::FakeServer;
 pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;
 pub use crate::server::{ServerBuilder, TestServer};
-pub use crate::store::{StoredMessage, consumers, limit_stream, read_stream, stream_names, stream_size};
+pub use crate::store::{ConsumerState, StoredMessage, consumers, limit_stream, read_stream, stream_names, stream_size};

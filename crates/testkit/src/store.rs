@@ -173,27 +173,36 @@ pub async fn limit_stream(client: &Client, name: &str, more: Option<i64>) -> Res
     Ok(true)
 }
 
-/// How far each consumer of a stream is, for a reader who wonders why nothing moves.
+/// How far a consumer is.
+#[derive(Debug, Clone)]
+pub struct ConsumerState {
+    /// Its name.
+    pub name: String,
+    /// Messages that it has not delivered yet.
+    pub pending: u64,
+    /// Messages that were delivered and not acknowledged.
+    pub unacked: usize,
+    /// The last stream sequence that it has delivered.
+    pub delivered: u64,
+}
+
+/// How far each consumer of a stream is.
 ///
 /// # Errors
-/// When the server does not answer.
-pub async fn consumers(client: &Client, name: &str) -> Result<Vec<String>, String> {
+/// When there is no such stream or the server does not answer.
+pub async fn consumers(client: &Client, name: &str) -> Result<Vec<ConsumerState>, String> {
     let context = jetstream::new(client.clone());
     let stream = context.get_stream(name).await.map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     let mut listed = stream.consumers();
     while let Some(info) = listed.next().await {
         let info = info.map_err(|error| error.to_string())?;
-        found.push(format!(
-            "{}: {} pending, {} waiting for an ack, {} redelivered, {} pulls, delivered {:?}, floor {:?}",
-            info.name,
-            info.num_pending,
-            info.num_ack_pending,
-            info.num_redelivered,
-            info.num_waiting,
-            info.delivered.stream_sequence,
-            info.ack_floor.stream_sequence,
-        ));
+        found.push(ConsumerState {
+            name: info.name,
+            pending: info.num_pending,
+            unacked: info.num_ack_pending,
+            delivered: info.delivered.stream_sequence,
+        });
     }
     Ok(found)
 }

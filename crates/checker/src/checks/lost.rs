@@ -1,13 +1,14 @@
 //! I1: no acknowledged intent is ever lost.
 //!
 //! For each key that the journal calls acknowledged there must be an intent whose last record is one of the ends that
-//! the load expects; a key under an id of its own, or one that was acknowledged by the router's own rules, has exactly
-//! one intent. What was not acknowledged may be there or not, but where it is it must have an expected end too.
+//! the load expects, and there must be only one. (A raw message that cannot become an intent is rejected each time that it
+//! is published, under an id that is free: where the load published it again under the same id, more than one rejection
+//! is right.) What was not acknowledged may be there or not, but where it is it must have an expected end too.
 //!
 //! Not seen: an acknowledgement that the load did not hear of. What the load could not keep a promise about is never
 //! asked for.
 
-use crate::history::Context;
+use crate::history::{Context, History};
 use crate::table::{is_terminal, is_workable};
 use crate::verdict::Violation;
 
@@ -15,15 +16,25 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
     let mut acked: Vec<&str> = context.acked.iter().copied().collect();
     acked.sort_unstable();
     for key in acked {
-        match context.by_key.get(key).map(Vec::as_slice) {
-            None | Some([]) => {
+        let again = context.tried.get(key).is_some_and(|tried| tried.intent.is_some());
+        let mut intents = context.by_key.get(key).cloned().unwrap_or_default();
+        if again && intents.len() > 1 {
+            let is_rejection = |intent: &String| context.histories.get(intent).is_some_and(is_rejected_raw);
+            if intents.iter().all(is_rejection) {
+                intents.truncate(1);
+            } else {
+                intents.retain(|intent| !is_rejection(intent));
+            }
+        }
+        match intents.as_slice() {
+            [] => {
                 found.push(Violation::at_large(
                     "I1",
                     format!("{key} was acknowledged and has no record"),
                 ));
             }
-            Some([_]) => {}
-            Some(intents @ [first, ..]) => {
+            [_] => {}
+            [first, ..] => {
                 let what = format!("{key} was submitted once and became {intents:?}");
                 found.push(Violation::of("I1", first, what));
             }
@@ -43,7 +54,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             found.push(Violation::of("I5", &history.intent, what));
             continue;
         };
-        if let Some(intent) = tried.intent.as_ref().filter(|intent| **intent != history.intent) {
+        let other = tried.intent.as_ref().filter(|intent| **intent != history.intent);
+        if let Some(intent) = other.filter(|_| !is_rejected_raw(history)) {
             let what = format!("{key} was submitted under the id {intent}");
             found.push(Violation::of("I1", &history.intent, what));
         }
@@ -56,4 +68,9 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             found.push(Violation::of("I1", &history.intent, what));
         }
     }
+}
+
+/// Whether this is the record of a raw message that never became an intent.
+fn is_rejected_raw(history: &History) -> bool {
+    matches!(history.records.as_slice(), [only] if only.event.name == "rejected" && only.raw.is_some())
 }
