@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_checker::Journal as Line;
-use baton_envelope::{Author, Envelope, IntentId, Json, MaxHops, Priority, Role};
+use baton_envelope::{Author, Envelope, IntentId, Json, MaxHops, Priority, Role, Timestamp};
 use baton_jetstream::{Mesh, Submitted};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -91,8 +91,10 @@ impl Load {
     pub async fn submit(&self, piece: Piece) -> Result<bool> {
         self.journal.write(&Line::Tried(piece.tried.clone()))?;
         let until = Instant::now() + PATIENCE;
+        // The same in every try: the work of a repeat must be that of the first.
+        let deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
         loop {
-            match self.once(&piece).await {
+            match self.once(&piece, deadline).await {
                 Ok(()) => {
                     let key = piece.tried.key.clone();
                     self.journal.write(&Line::Acked { key })?;
@@ -112,10 +114,10 @@ impl Load {
         }
     }
 
-    async fn once(&self, piece: &Piece) -> Result<()> {
+    async fn once(&self, piece: &Piece, deadline: Option<Timestamp>) -> Result<()> {
         let body = serde_json::to_string(&piece.work)?;
         if piece.via == Via::Record {
-            let envelope = self.envelope(piece, &body)?;
+            let envelope = self.envelope(piece, &body, deadline)?;
             let by = Author::of(Role::Client, "load");
             let patience = Duration::from_secs(20);
             let submitted = Box::pin(self.mesh.submit_when_known(envelope, by, patience)).await?;
@@ -130,7 +132,7 @@ impl Load {
         let mut sent = body.clone();
         match piece.via {
             Via::Enveloped => {
-                sent = serde_json::to_string(&self.envelope(piece, &body)?)?;
+                sent = serde_json::to_string(&self.envelope(piece, &body, deadline)?)?;
                 add("Baton-Protocol", "1.1.0".to_owned());
             }
             Via::RawIntent => add("Baton-Intent", piece.tried.key.clone()),
@@ -148,8 +150,10 @@ impl Load {
                 },
             );
             add("Baton-Max-Hops", piece.max_hops.to_string());
-            if let Some(deadline) = piece.deadline {
-                add("Baton-Deadline", format!("{}s", deadline.as_secs()));
+            match (deadline, piece.deadline) {
+                (Some(deadline), _) if piece.via.has_id() => add("Baton-Deadline", deadline.to_string()),
+                (_, Some(within)) => add("Baton-Deadline", format!("{}s", within.as_secs())),
+                (_, None) => {}
             }
         }
         let subject = format!("mesh.intent.{}", piece.to);
@@ -157,14 +161,14 @@ impl Load {
         Ok(())
     }
 
-    fn envelope(&self, piece: &Piece, body: &str) -> Result<Envelope> {
+    fn envelope(&self, piece: &Piece, body: &str, deadline: Option<Timestamp>) -> Result<Envelope> {
         let intent: IntentId = piece.tried.key.parse()?;
         let payload = Json::parse(body)?;
         let mut envelope = Envelope::first(self.mesh.clock().envelope_id(), intent, piece.to.parse()?, payload);
         envelope.kind = Some(piece.kind.to_owned());
         envelope.priority = Priority::new(piece.priority).map_err(anyhow::Error::msg)?;
         envelope.max_hops = MaxHops::new(piece.max_hops).map_err(anyhow::Error::msg)?;
-        envelope.deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
+        envelope.deadline = deadline;
         if let Some(text) = &piece.tried.constraints {
             envelope = envelope.with_constraints(Json::parse(text)?);
         }
