@@ -174,7 +174,9 @@ impl Shared {
         let ticket = &delivery.ticket;
         loop {
             let Some(head) = self.mesh.head_in_server_time(&ticket.intent).await? else {
-                tracing::error!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
+                // Closed, archived and purged: the ticket is one that came back, or was written by somebody who had been
+                // frozen.
+                tracing::warn!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
                 return Ok(Examined::Settled);
             };
             if head.seq < ticket.seq {
@@ -199,6 +201,11 @@ impl Shared {
                     if self.end(&head, Event::TimedOut, None).await? {
                         return Ok(Examined::Settled);
                     }
+                }
+                // An archived intent whose records came back after a crash of the server.
+                Standing::Mine { .. } if self.mesh.is_closed(&head).await? => {
+                    tracing::warn!(intent = %ticket.intent, "a ticket of an archived intent is dropped");
+                    return Ok(Examined::Settled);
                 }
                 Standing::Mine { attempt } if attempt > self.retry.max_attempts => {
                     let message = format!(

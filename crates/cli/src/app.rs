@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_jetstream::{Mesh, Target};
+use baton_jetstream::{Limits, Mesh, Target};
 
 use crate::args::GlobalArgs;
 use crate::config::{Config, Environment, load};
@@ -64,6 +64,15 @@ impl App {
             patience: Duration::ZERO,
         };
         Ok(Self { config, output, target })
+    }
+
+    /// The limits of the streams that every mesh has, as they are configured.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            replicas: usize::from(self.config.connection.replicas),
+            archive_max_age: self.config.archive.max_age.0,
+            ..Limits::default()
+        }
     }
 
     /// Connects; gives up at once when no server answers.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use baton_envelope::Namespace;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{agents, completions, controller, dead, intents, local, rollout, route, send, worker};
+use crate::commands::{agents, archive, completions, controller, dead, intents, local, rollout, route, send, worker};
 use crate::output::Format;
 
 /// Hand work between agents so that a crash, a deploy or a slow human loses nothing.
@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Look after agents and their versions.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
+    /// Look at the archive of closed intents.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
     Doctor,
     /// Measure Baton against a bare NATS client.
@@ -123,6 +126,7 @@ impl Command {
             | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)
+            | Self::Archive(_)
             | Self::Doctor
             | Self::Bench(_)
             | Self::Completions(_) => false,

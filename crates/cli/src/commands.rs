@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod agents;
+pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod controller;
@@ -34,6 +35,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Rollout(command) => Box::pin(rollout::run(command, app)).await,
         Command::Route(command) => Box::pin(route::run(command, app)).await,
         Command::Agents(command) => Box::pin(agents::run(command, app)).await,
+        Command::Archive(command) => Box::pin(archive::run(command, app)).await,
         Command::Doctor => Box::pin(doctor::run(app)).await,
         Command::Bench(args) => Box::pin(crate::bench::run(args, &app.output)).await,
         Command::Completions(args) => completions::run(args, &app.output),

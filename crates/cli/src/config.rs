@@ -1,5 +1,6 @@
 //! The configuration: defaults, then a file, then `BATON_SECTION__KEY`, then flags. What is unknown is refused.
 
+mod archive;
 mod connection;
 mod controller;
 mod layers;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use archive::ArchiveConfig;
 pub(crate) use connection::ConnectionConfig;
 pub(crate) use controller::ControllerConfig;
 pub(crate) use layers::load;
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerConfig,
     /// `baton controller`.
     pub(crate) controller: ControllerConfig,
+    /// What becomes of closed intents.
+    pub(crate) archive: ArchiveConfig,
 }
 
 /// The variables of this process; those that are not text cannot be meant for us.

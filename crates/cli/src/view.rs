@@ -10,7 +10,7 @@ mod versions;
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Json, Record, Snapshot, Timestamp};
-use baton_jetstream::Head;
+use baton_jetstream::{Head, Listed};
 use serde::Serialize;
 
 pub(crate) use holders::{Holder, holders};
@@ -18,6 +18,7 @@ pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
 pub(crate) use versions::{alarms, protocol, version_state, versions};
 
+use crate::output::Output;
 use crate::parse::Span;
 
 /// A record and its sequence, as one document: the record's own fields, and `seq`.
@@ -56,6 +57,13 @@ impl<'a> From<&'a Head> for Standing<'a> {
             seq: head.seq,
             snapshot: &head.record.snapshot,
         }
+    }
+}
+
+/// Says so where a list lacks what the archive has.
+pub(crate) fn note_incomplete(listed: &Listed, output: Output) {
+    if !listed.is_complete {
+        output.note("no controller answers, so archived intents are not listed");
     }
 }
 

@@ -6,6 +6,29 @@ use std::time::Duration;
 use baton_envelope::Bands;
 use baton_jetstream::Limits;
 
+/// The settings of the archive; the same on every controller of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveConfig {
+    /// Whether closed intents are archived at all. Default yes.
+    pub enabled: bool,
+    /// How long a closed intent stays in the ledger. Default 10 min: longer than the server may take to write what it has
+    /// acknowledged to the disk (2 min where nothing is set).
+    pub grace: Duration,
+    /// How long the terminal record of an intent stays in the ledger after it was archived, where the caller chose the id,
+    /// so that a repeat is recognised without asking anybody. Default 24 h.
+    pub keep_chosen_ids: Duration,
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            grace: Duration::from_secs(10 * 60),
+            keep_chosen_ids: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
 /// The settings of one controller.
 #[derive(Debug, Clone)]
 pub struct ControllerConfig {
@@ -27,6 +50,8 @@ pub struct ControllerConfig {
     pub drain_timeout: Duration,
     /// Where the projection of the ledger is kept. Default none: in memory, built anew at each start.
     pub projection: Option<PathBuf>,
+    /// What becomes of closed intents.
+    pub archive: ArchiveConfig,
     /// The name of this process in the records that it writes. Default `controller-<process id>`.
     pub instance: String,
 }
@@ -42,6 +67,7 @@ impl Default for ControllerConfig {
             route_slots: 64,
             drain_timeout: Duration::from_secs(10),
             projection: None,
+            archive: ArchiveConfig::default(),
             instance: format!("controller-{}", std::process::id()),
         }
     }

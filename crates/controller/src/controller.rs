@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::archiving::Archiving;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::desk::Desk;
@@ -77,20 +78,24 @@ impl Controller {
             Ok(workers) => workers.iter().for_each(|worker| fleet.found(worker)),
             Err(error) => tracing::debug!(%error, "workers cannot be called"),
         }
-        let office = Office::new(&mesh, projection.clone(), fleet.clone(), by.clone(), config.bands);
+        let office = Office::new(&mesh, projection.clone(), fleet.clone(), by.clone(), &config);
         let leadership = Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone());
+        let archiving = Archiving::new(&mesh, projection.clone(), &config.archive, leadership.clone(), &stops);
+        let mut archiving = tracker.spawn(archiving.run());
+        let (index, for_routing) = (projection.clone(), projection.clone());
         let mut following = tracker.spawn(projection.run(stops.stop.clone()));
         let mut overseer = tracker.spawn(Overseer::new(office.clone(), leadership.clone(), &stops).run());
         let mut desk = tracker.spawn(Desk::new(office, &stops).run());
-        let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), &stops).run());
+        let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), for_routing, &stops).run());
         let mut registrar = tracker.spawn(Registrar::new(&mesh, &config, fleet, &stops).run());
-        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, leadership, &stops).run());
+        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, leadership, index, &stops).run());
         tracing::info!(instance = %config.instance, namespace = %mesh.subjects().namespace(), "controller started");
 
         let ended = tokio::select! {
             () = &mut shutdown => Ok(()),
             end = &mut router => unexpected("router", end),
             end = &mut registrar => unexpected("registrar", end),
+            end = &mut archiving => unexpected("archive", end),
             end = &mut sweeping => unexpected("sweeper", end),
             end = &mut following => unexpected("projection", end),
             end = &mut overseer => unexpected("overseer", end),

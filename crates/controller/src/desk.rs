@@ -2,6 +2,7 @@
 //! does not matter which.
 
 mod agents;
+mod archive;
 mod explain;
 mod moves;
 mod preflight;
@@ -79,6 +80,9 @@ async fn answer(office: Office, request: ControlRequest) {
         verb::ROLLBACK => reply(request, async |asked| rollouts::rollback(office, asked).await).await,
         verb::HISTORY => reply(request, async |asked| rollouts::history(office, asked).await).await,
         verb::MOVE => reply(request, async |asked| moves::carry(office, asked).await).await,
+        verb::ARCHIVE_FIND => reply(request, async |asked| archive::find(office, asked).await).await,
+        verb::ARCHIVE_LIST => reply(request, async |asked| archive::list(office, asked).await).await,
+        verb::ARCHIVE_STATUS => reply(request, async |asked| archive::status(office, asked).await).await,
         verb::EXPLAIN => reply(request, async |asked| explain::explain(office, asked).await).await,
         other => {
             let error = refusal("BAD_REQUEST", &format!("there is nothing to ask as \"{other}\""), "");

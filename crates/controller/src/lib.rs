@@ -7,6 +7,7 @@
 //! It must not name `async_nats` (that is `baton-jetstream`'s) nor `baton-agent` (they meet in the envelope).
 
 mod alarms;
+mod archiving;
 mod backoff;
 mod config;
 mod controller;
@@ -24,7 +25,7 @@ mod router;
 mod routing;
 mod sweeping;
 
-pub use config::ControllerConfig;
+pub use config::{ArchiveConfig, ControllerConfig};
 pub use controller::Controller;
 pub use error::Error;
 pub use projection::{Error as ProjectionError, Projection};

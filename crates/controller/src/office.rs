@@ -5,6 +5,7 @@ use baton_envelope::{AgentName, AgentVersion, Author, Bands, Cause, Route, Versi
 use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
 use baton_jetstream::{Counts, Error, Mesh};
 
+use crate::config::{ArchiveConfig, ControllerConfig};
 use crate::fleet::Fleet;
 use crate::projection::Projection;
 
@@ -19,16 +20,24 @@ pub(crate) struct Office {
     pub(crate) fleet: Fleet,
     pub(crate) by: Author,
     pub(crate) bands: Bands,
+    pub(crate) archive: ArchiveConfig,
 }
 
 impl Office {
-    pub(crate) fn new(mesh: &Mesh, projection: Projection, fleet: Fleet, by: Author, bands: Bands) -> Self {
+    pub(crate) fn new(
+        mesh: &Mesh,
+        projection: Projection,
+        fleet: Fleet,
+        by: Author,
+        config: &ControllerConfig,
+    ) -> Self {
         Self {
             mesh: mesh.clone(),
             projection,
             fleet,
             by,
-            bands,
+            bands: config.bands,
+            archive: config.archive.clone(),
         }
     }
 

@@ -9,9 +9,11 @@
 //! for some 10 ms, which is too long for a thread of the runtime to stand still. Only what is asked for each raw intent,
 //! whether a breaker is open, is kept beside it and answered at once.
 
+mod archive;
 mod breaker;
 mod evidence;
 mod follow;
+mod follow_archive;
 mod intents;
 mod latency;
 mod store;
@@ -30,6 +32,7 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, spawn_blocking};
 
+pub(crate) use archive::{Closed, Handled, Life};
 use breaker::Streaks;
 use store::{Store, is_damage};
 
@@ -84,6 +87,8 @@ struct Inner {
     streaks: Mutex<Streaks>,
     place: watch::Sender<Place>,
     position: watch::Sender<u64>,
+    /// How far the index of the archive has come.
+    archive: watch::Sender<Place>,
     /// A question met rows that cannot be right.
     damaged: Notify,
 }
@@ -123,6 +128,7 @@ impl Projection {
                 streaks: Mutex::new(store.streaks().clone()),
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),
+                archive: watch::Sender::new(Place::of_archive(&store)),
                 store: Mutex::new(store),
                 damaged: Notify::new(),
             }),
@@ -279,6 +285,9 @@ impl Inner {
         self.position
             .send_if_modified(|seq| std::mem::replace(seq, place.seq) != place.seq);
         self.place.send_replace(place);
+        let archive = Place::of_archive(store);
+        self.archive
+            .send_if_modified(|known| std::mem::replace(known, archive.clone()) != archive);
     }
 }
 
@@ -287,6 +296,14 @@ impl Place {
         Self {
             ledger: store.ledger().to_owned(),
             seq: store.mark().seq,
+        }
+    }
+
+    fn of_archive(store: &Store) -> Self {
+        let (created, mark) = store.archive();
+        Self {
+            ledger: created.to_owned(),
+            seq: mark.seq,
         }
     }
 

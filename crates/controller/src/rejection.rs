@@ -83,13 +83,14 @@ pub(crate) async fn record(
     rejection: &Rejection,
 ) -> Result<Recorded, Error> {
     // The last resort: somebody took the derived id, too.
-    for id in ids.into_iter().chain([mesh.clock().intent_id()]) {
-        match write(mesh, by, raw, &id, rejection).await? {
-            Written::Stored { .. } => return Ok(Recorded::Rejected(id)),
+    let last = mesh.clock().intent_id();
+    for id in ids.iter().chain([&last]) {
+        match write(mesh, by, raw, (id, &ids), rejection).await? {
+            Written::Stored { .. } => return Ok(Recorded::Rejected(id.clone())),
             Written::Superseded(head) if is_of(&head, raw) => return Ok(Recorded::Before),
             Written::Superseded(head) => {
                 if let Some(envelope) = envelope
-                    && is_same(mesh, &id, envelope).await?
+                    && is_same(mesh, id, envelope).await?
                 {
                     mesh.settle(&head.record, head.seq).await?;
                     return Ok(Recorded::Before);
@@ -109,7 +110,7 @@ pub(crate) fn is_of(head: &Head, raw: &RawIntent<'_>) -> bool {
 }
 
 async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool, Error> {
-    let first = mesh.history(id, 1).await?.into_iter().next();
+    let first = mesh.trail(id).await?.into_iter().next();
     let there = first.and_then(|first| first.record.envelope);
     Ok(there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same))
 }
@@ -118,12 +119,16 @@ async fn write(
     mesh: &Mesh,
     by: &Author,
     raw: &RawIntent<'_>,
-    id: &IntentId,
+    (id, chosen): (&IntentId, &[IntentId]),
     rejection: &Rejection,
 ) -> Result<Written, Error> {
+    // An id that the message named may be named again.
+    let is_chosen = *id != raw.derived_id && chosen.contains(id);
     let record = |kept: RawKept, message: String| {
         let error = ErrorInfo::new(rejection.code, message);
-        Record::rejected(mesh.record_id(), id.clone(), mesh.now(), by.clone(), error, kept)
+        let mut record = Record::rejected(mesh.record_id(), id.clone(), mesh.now(), by.clone(), error, kept);
+        record.generated_id = !is_chosen;
+        record
     };
     let mut kept = raw.keep();
     kept.extra

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::controller::Stops;
+use crate::projection::Projection;
 use crate::routing::{Routing, Trouble};
 
 /// How long a pull that is open when the controller is told to stop may still bring what is on its way; what it
@@ -30,9 +31,15 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, by: Author, stops: &Stops) -> Self {
+    pub(crate) fn new(
+        mesh: &Mesh,
+        config: &ControllerConfig,
+        by: Author,
+        projection: Projection,
+        stops: &Stops,
+    ) -> Self {
         Self {
-            routing: Arc::new(Routing::new(mesh, by, stops.kill.clone())),
+            routing: Arc::new(Routing::new(mesh, by, stops.kill.clone(), projection, &config.archive)),
             batch: config.route_batch.max(1),
             slots: Arc::new(Semaphore::new(config.route_slots.max(1))),
             stops: stops.clone(),

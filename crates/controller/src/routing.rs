@@ -12,10 +12,15 @@ use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::ArchiveConfig;
+use crate::projection::Projection;
 use crate::rejection::{Recorded, Rejection, is_of, record};
 
 /// The longest time for which a message is handed back when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
+
+/// How long the index of the archive may take to catch up before a message is handed back.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// The longest time for which work is held that no agent is able to do: one may start at any moment.
 const HOLD_LONGEST: Duration = Duration::from_secs(5);
@@ -34,6 +39,8 @@ pub(crate) struct Routing {
     pub(crate) mesh: Mesh,
     by: Author,
     kill: CancellationToken,
+    projection: Projection,
+    archive: ArchiveConfig,
     trouble: Mutex<Trouble>,
 }
 
@@ -58,8 +65,16 @@ enum Asked {
 }
 
 impl Routing {
-    pub(crate) fn new(mesh: &Mesh, by: Author, kill: CancellationToken) -> Self {
+    pub(crate) fn new(
+        mesh: &Mesh,
+        by: Author,
+        kill: CancellationToken,
+        projection: Projection,
+        archive: &ArchiveConfig,
+    ) -> Self {
         Self {
+            projection,
+            archive: archive.clone(),
             mesh: mesh.clone(),
             by,
             kill,
@@ -107,6 +122,10 @@ impl Routing {
     /// waits for an able agent.
     async fn route(&self, message: &IntakeMessage) -> Result<Routed, Error> {
         let raw = message.raw()?;
+        if self.was_archived(message, &raw).await? {
+            tracing::debug!(intent = %raw.derived_id, "delivered again, and archived by now");
+            return Ok(Routed::Taken);
+        }
         let (agent, needed) = match self.asked(&raw) {
             Asked::Agent(agent) => (agent, None),
             Asked::Capable(needed) => match self.able(message, &raw, &needed).await? {
@@ -134,10 +153,16 @@ impl Routing {
             Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
         };
         let intent = envelope.intent.clone();
+        let is_derived = intent == raw.derived_id;
         let submitted = match needed {
+            None if is_derived => self.mesh.submit_new(envelope, self.by.clone()).await,
             None => self.mesh.submit(envelope, self.by.clone()).await,
             Some(needed) => {
-                let submitted = self.mesh.submit_capable(&needed, envelope, self.by.clone()).await;
+                let submitted = if is_derived {
+                    self.mesh.submit_capable_new(&needed, envelope, self.by.clone()).await
+                } else {
+                    self.mesh.submit_capable(&needed, envelope, self.by.clone()).await
+                };
                 submitted.map(|(_, submitted)| submitted)
             }
         };
@@ -163,6 +188,18 @@ impl Routing {
                 None => Err(error),
             },
         }
+    }
+
+    /// Whether this message was taken in long ago, and its intent has gone into the archive since: on a single server the
+    /// last acks may be forgotten in a crash, and the ledger keeps nothing of an id that was derived from a message.
+    async fn was_archived(&self, message: &IntakeMessage, raw: &RawIntent<'_>) -> Result<bool, Error> {
+        let is_old = self.mesh.now().since(raw.stored_at) >= self.archive.grace;
+        if !(message.delivered() > 1 || is_old) || raw.intent_id() != raw.derived_id {
+            return Ok(false);
+        }
+        self.projection.archive_caught_up(CATCH_UP).await?;
+        let at = self.projection.find_archived(&raw.derived_id).await?;
+        Ok(self.mesh.bundle_of(&raw.derived_id, at).await?.is_some())
     }
 
     /// The agent that is able to do what a capability subject asks for, or what the message wants done when none is.

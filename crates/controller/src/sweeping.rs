@@ -7,14 +7,17 @@ use std::time::Duration;
 use baton_envelope::Author;
 use baton_jetstream::{Leadership, Mesh, SweepReport, Sweeper};
 
+use crate::archiving::ArchiveIndex;
 use crate::backoff::{fraction, spread};
 use crate::config::ControllerConfig;
 use crate::controller::Stops;
+use crate::projection::Projection;
 
 #[derive(Debug)]
 pub(crate) struct Sweeping {
     mesh: Mesh,
     sweeper: Sweeper,
+    archive: ArchiveIndex,
     interval: Duration,
     leadership: Leadership,
     stops: Stops,
@@ -26,11 +29,17 @@ impl Sweeping {
         config: &ControllerConfig,
         by: Author,
         leadership: Leadership,
+        projection: Projection,
         stops: &Stops,
     ) -> Self {
         Self {
             mesh: mesh.clone(),
             sweeper: Sweeper::new(mesh, by, config.sweep_slack),
+            archive: ArchiveIndex {
+                mesh: mesh.clone(),
+                projection,
+                config: config.archive.clone(),
+            },
             interval: config.sweep_interval,
             leadership,
             stops: stops.clone(),
@@ -44,7 +53,7 @@ impl Sweeping {
             let round = async {
                 tokio::time::sleep(wait).await;
                 match self.leadership.is_leading() {
-                    true => self.sweeper.sweep().await,
+                    true => self.sweeper.sweep(&self.archive).await,
                     false => Ok(SweepReport::default()),
                 }
             };
@@ -55,8 +64,9 @@ impl Sweeping {
                     reissued,
                     timed_out,
                     failed,
-                })) if reissued + timed_out + failed > 0 => {
-                    tracing::info!(open, reissued, timed_out, failed, "swept");
+                    returned,
+                })) if reissued + timed_out + failed + returned > 0 => {
+                    tracing::info!(open, reissued, timed_out, failed, returned, "swept");
                 }
                 Some(Ok(SweepReport { open, .. })) => tracing::debug!(open, "swept, nothing to do"),
                 Some(Err(error)) => tracing::warn!(%error, "the sweep failed, the next one makes it good"),

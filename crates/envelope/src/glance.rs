@@ -33,6 +33,10 @@ pub struct Glance {
     /// What that attempt says it cost. What is no number counts as absent: it comes from the handler's code.
     #[serde(default, deserialize_with = "readable")]
     pub cost: Option<f64>,
+    /// Whether Baton made the intent id. What is no truth value counts as no: then the id is taken for a chosen one,
+    /// which is remembered for longer.
+    #[serde(default, deserialize_with = "yes")]
+    pub generated_id: bool,
 }
 
 impl Glance {
@@ -43,6 +47,10 @@ impl Glance {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode("ledger record", bytes)
     }
+}
+
+fn yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(readable::<D, bool>(deserializer)?.unwrap_or(false))
 }
 
 /// The value where it is of the type, and nothing where it is of another.

@@ -34,3 +34,13 @@ pub const HEADER_REISSUED: &str = "Baton-Reissued";
 pub const HEADER_EVENT: &str = "Baton-Event";
 /// On a ledger record: the status after it.
 pub const HEADER_STATUS: &str = "Baton-Status";
+/// On a bundle of the archive: when its intent was submitted, RFC 3339.
+pub const HEADER_SUBMITTED: &str = "Baton-Submitted";
+/// On a bundle: when its intent ended, RFC 3339.
+pub const HEADER_ENDED: &str = "Baton-Ended";
+/// On a bundle: `1` when Baton made the intent id, so that the ledger keeps nothing of it.
+pub const HEADER_GENERATED: &str = "Baton-Generated";
+/// On a part of a bundle that is too large for one message: `<part>/<parts>`.
+pub const HEADER_PART: &str = "Baton-Part";
+/// On each part but the first: the archive sequence of the part before it.
+pub const HEADER_PREVIOUS_PART: &str = "Baton-Previous-Part";

@@ -44,6 +44,17 @@ impl IntentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A number that stands for the id in an index of very many: the first 8 bytes of its SHA-256. Two ids may have the
+    /// same one, however rarely, so what is found by it must be compared with the id itself.
+    pub fn fingerprint(&self) -> i64 {
+        let digest = Sha256::digest(self.as_str().as_bytes());
+        let mut bytes = [0_u8; 8];
+        for (to, from) in bytes.iter_mut().zip(digest.iter()) {
+            *to = *from;
+        }
+        i64::from_be_bytes(bytes)
+    }
 }
 
 impl FromStr for IntentId {

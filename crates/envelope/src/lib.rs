@@ -5,6 +5,7 @@
 //! in as arguments, so that the live path, recovery, the projection, the model checker and the tests all run the very
 //! same functions. `docs/protocol.md` is the normative text; the tests hold the two together.
 
+mod bundle;
 mod capability;
 mod convert;
 mod decide;
@@ -34,6 +35,7 @@ mod upkeep;
 mod version_state;
 mod wire;
 
+pub use bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
 pub use capability::{CapabilityCandidate, Load, Picked, pick};
 pub use decide::{
     DeliveryFacts, Standing, Submission, compare_submission, in_server_time, is_fresh, is_untouched, on_delivery,

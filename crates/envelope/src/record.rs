@@ -153,6 +153,8 @@ wire_object! {
         opt cost: Json,
         /// The conversion of the envelope, where it is not in the form of the one before.
         opt conversion: Conversion,
+        /// In the first record: Baton made the intent id, for this submit alone, so nobody submits it again.
+        def generated_id: bool,
     }
 }
 
@@ -354,6 +356,7 @@ impl Record {
             took_ms: None,
             cost: None,
             conversion: None,
+            generated_id: false,
             extra: Extra::new(),
         }
     }

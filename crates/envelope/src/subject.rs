@@ -115,6 +115,21 @@ impl Subjects {
         format!("{}.ledger.*.*", self.namespace)
     }
 
+    /// Where the bundles of closed intents go, by the agent that had the intent last; `-` stands for none.
+    pub fn archive(&self, agent: Option<&AgentName>) -> String {
+        format!("{}.archive.{}", self.namespace, agent.map_or("-", AgentName::as_str))
+    }
+
+    /// All bundles.
+    pub fn archive_all(&self) -> String {
+        format!("{}.archive.*", self.namespace)
+    }
+
+    /// The archive stream.
+    pub fn archive_stream(&self) -> String {
+        format!("{}_ARCHIVE", self.upper)
+    }
+
     /// Where an intent's records are republished as they are stored.
     pub fn event(&self, intent: &IntentId) -> String {
         format!("{}.event.{intent}", self.namespace)

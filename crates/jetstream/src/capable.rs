@@ -26,8 +26,31 @@ impl Mesh {
     pub async fn submit_capable(
         &self,
         needed: &[String],
+        envelope: Envelope,
+        by: Author,
+    ) -> Result<(AgentName, Submitted), Error> {
+        self.submit_capable_as(needed, envelope, by, false).await
+    }
+
+    /// As [`Mesh::submit_capable`], with an id that was made for this submit alone, as for [`Mesh::submit_new`].
+    ///
+    /// # Errors
+    /// As [`Mesh::submit_capable`].
+    pub async fn submit_capable_new(
+        &self,
+        needed: &[String],
+        envelope: Envelope,
+        by: Author,
+    ) -> Result<(AgentName, Submitted), Error> {
+        self.submit_capable_as(needed, envelope, by, true).await
+    }
+
+    async fn submit_capable_as(
+        &self,
+        needed: &[String],
         mut envelope: Envelope,
         by: Author,
+        generated: bool,
     ) -> Result<(AgentName, Submitted), Error> {
         let asked = Asked {
             root: envelope.root(),
@@ -40,13 +63,13 @@ impl Mesh {
             Err(error @ Error::NoneCapable { .. }) => self.first_receiver(&envelope.intent).await?.ok_or(error)?,
             Err(error) => return Err(error),
         };
-        let submitted = self.submit(envelope.clone(), by.clone()).await?;
+        let submitted = self.submit_as(envelope.clone(), by.clone(), generated).await?;
         if let Submitted::Conflict(_) = &submitted
             && let Some(there) = self.first_receiver(&envelope.intent).await?
             && there != envelope.to
         {
             envelope.to = there;
-            return Ok((envelope.to.clone(), self.submit(envelope, by).await?));
+            return Ok((envelope.to.clone(), self.submit_as(envelope, by, generated).await?));
         }
         Ok((envelope.to, submitted))
     }
@@ -56,10 +79,10 @@ impl Mesh {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn first_receiver(&self, intent: &IntentId) -> Result<Option<AgentName>, Error> {
-        let Some(head) = self.head(intent).await? else {
-            return Ok(None);
+        let first = match self.head(intent).await? {
+            Some(head) => self.trail_through(intent, head.seq).await?.into_iter().next(),
+            None => None,
         };
-        let first = self.history_through(intent, head.seq).await?.into_iter().next();
         Ok(first
             .and_then(|first| first.record.envelope)
             .map(|envelope| envelope.to))

@@ -1,10 +1,12 @@
 //! The control API: what an operator asks, and any controller answers, over plain request and reply on
 //! `mesh.control.<verb>`.
 
+mod archive;
 mod client;
 mod documents;
 mod serve;
 
+pub use archive::*;
 pub use client::ControlError;
 pub use documents::*;
 pub use serve::{ControlReply, ControlRequest, ControlRequests};
@@ -43,6 +45,12 @@ pub mod verb {
     pub const SET_ROUTE: &str = "route.set";
     /// [`PinningRequest`](super::PinningRequest) → the [`Route`](baton_envelope::Route).
     pub const SET_PINNING: &str = "route.pinning";
+    /// [`ArchiveFind`](super::ArchiveFind) → [`ArchiveFound`](super::ArchiveFound).
+    pub const ARCHIVE_FIND: &str = "archive.find";
+    /// [`ArchiveList`](super::ArchiveList) → [`ArchivePage`](super::ArchivePage).
+    pub const ARCHIVE_LIST: &str = "archive.list";
+    /// [`AboutArchive`](super::AboutArchive) → [`ArchiveStatus`](super::ArchiveStatus).
+    pub const ARCHIVE_STATUS: &str = "archive.status";
     /// [`ExplainRequest`](super::ExplainRequest) → [`ExplainView`](super::ExplainView).
     pub const EXPLAIN: &str = "route.explain";
 }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
-use baton_envelope::{DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record};
+use baton_envelope::{
+    DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record, Timestamp,
+};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ledger::header_u64;
 use crate::mesh::Mesh;
+
+/// A ticket that was stored so long after its record was written is read before it is run, as one that was reissued. Most
+/// are stored within milliseconds; that the clocks of a writer and of the server differ by more costs a read, no more.
+const PUBLISHED_LATE: Duration = Duration::from_secs(10);
 
 /// What a ticket says.
 #[derive(Debug)]
@@ -60,9 +66,14 @@ impl Delivery {
             Some(record) => record.intent.clone(),
             None => headers?.get(HEADER_INTENT)?.as_str().parse().ok()?,
         };
+        // Written long after its record, by somebody who had been frozen for one: the ledger may have moved on, and even
+        // gone into the archive.
+        let is_late = record
+            .as_ref()
+            .is_some_and(|record| place.stored_at.since(record.at) > PUBLISHED_LATE);
         let facts = DeliveryFacts {
             delivered: place.delivered,
-            reissued: headers.is_some_and(|h| h.get(HEADER_REISSUED).is_some()),
+            reissued: is_late || headers.is_some_and(|h| h.get(HEADER_REISSUED).is_some()),
             stored_after_connect: place.stream_seq > fresh_after,
         };
         let seq = header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0);
@@ -143,6 +154,7 @@ impl Extender {
 struct AckPlace {
     delivered: u64,
     stream_seq: u64,
+    stored_at: Timestamp,
 }
 
 impl AckPlace {
@@ -158,6 +170,7 @@ impl AckPlace {
         Some(Self {
             delivered: tokens.get(at)?.parse().ok()?,
             stream_seq: tokens.get(at + 1)?.parse().ok()?,
+            stored_at: Timestamp::from_unix_millis(tokens.get(at + 3)?.parse::<i64>().ok()? / 1_000_000),
         })
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
+use crate::topology::Limits;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,18 +58,18 @@ struct StreamState {
     bytes: u64,
 }
 
-/// Looks at the server and at this mesh on it; changes nothing.
+/// Looks at the server and at this mesh on it, as it should be with these limits; changes nothing.
 ///
 /// # Errors
 /// When the server does not answer.
-pub async fn examine(mesh: &Mesh) -> Result<Vec<Finding>, Error> {
+pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
     let mut findings = vec![server(mesh), jetstream(mesh).await?];
-    for wanted in mesh.base_streams(mesh.limits()) {
+    for wanted in mesh.base_streams(limits) {
         findings.push(stream(mesh, &wanted).await?);
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in routes {
-            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, mesh.limits())).await?);
+            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, limits)).await?);
         }
     }
     findings.push(clock(mesh).await?);
@@ -211,6 +212,13 @@ fn drift(wanted: &Config, found: &Config) -> Vec<String> {
         wanted.allow_rollup.to_string(),
         found.allow_rollup.to_string(),
     );
+    if wanted.compression.is_some() {
+        compare(
+            "compression",
+            format!("{:?}", wanted.compression),
+            format!("{:?}", found.compression),
+        );
+    }
     let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
     compare(
         "republish",

@@ -86,6 +86,17 @@ pub enum Error {
     /// No record of the intent.
     #[error("there is no intent \"{0}\"")]
     NoIntent(IntentId),
+    /// The intent is closed, and only the archive has it.
+    #[error("intent \"{intent}\" is {status}, and in the archive: what is there is closed for good")]
+    Archived {
+        /// The intent.
+        intent: IntentId,
+        /// How it ended.
+        status: String,
+    },
+    /// A bundle of the archive is not what it should be.
+    #[error(transparent)]
+    Bundle(Box<baton_envelope::BundleError>),
     /// The intent is not in a status in which that can be done.
     #[error("intent \"{intent}\" is {status}: {problem}")]
     WrongStatus {

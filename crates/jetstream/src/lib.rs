@@ -5,6 +5,7 @@
 //! `baton-envelope` do, and this crate carries out what they say.
 
 mod api;
+mod archive;
 mod capable;
 mod clock;
 mod connect;
@@ -39,7 +40,9 @@ mod sweep;
 mod tail;
 mod tickets;
 mod topology;
+mod trail;
 
+pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use clock::{Clock, SystemClock};
 pub use connect::Target;
 pub use consumers::Counts;
@@ -65,7 +68,8 @@ pub use routes::RouteFollower;
 pub use service::ServiceRegistration;
 pub use settle::Settled;
 pub use submit::{Submitted, WaitEnd};
-pub use sweep::{SweepReport, Sweeper};
+pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use tail::{LedgerBatch, LedgerEnd, LedgerMark, LedgerTail};
 pub use tickets::QueuedTicket;
 pub use topology::{ACK_WAIT, Limits};
+pub use trail::holds_life;

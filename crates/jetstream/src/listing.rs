@@ -1,16 +1,23 @@
 //! Listing intents: the subjects of the ledger, and the last record of each.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use baton_envelope::{AgentName, IntentId, Record};
+use futures::StreamExt as _;
 use serde::Deserialize;
 
+use crate::control::{ArchiveList, ArchivePage, verb};
 use crate::error::Error;
 use crate::ledger::Head;
 use crate::mesh::Mesh;
 
 /// The server refuses a batched read of more than 1,024 subjects.
 const CHUNK: usize = 1000;
+/// How many bundles are read at the same time.
+const AT_ONCE: usize = 32;
+/// How long a controller is looked for that knows the archive.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which intents are wanted.
 #[derive(Debug, Clone, Default)]
@@ -30,16 +37,32 @@ pub struct Listed {
     pub heads: Vec<Head>,
     /// How many matched, those cut off by the limit included.
     pub matched: usize,
+    /// Whether the archive was looked into, too: that takes a controller. Else only what the ledger has is here.
+    pub is_complete: bool,
+}
+
+/// What the archive has of the intents that match.
+#[derive(Debug, Default)]
+struct Archive {
+    heads: Vec<Head>,
+    matched: usize,
 }
 
 impl Mesh {
-    /// The intents that match.
+    /// The intents that match, in the ledger and in the archive.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn list(&self, filter: &Filter) -> Result<Listed, Error> {
+        let archive = if filter.wants_closed() {
+            self.list_archive(filter).await?
+        } else {
+            Some(Archive::default())
+        };
+        let subjects = self.counted_subjects().await?;
+        let names: Vec<String> = subjects.keys().cloned().collect();
         let mut heads = Vec::new();
-        for chunk in self.ledger_subjects().await?.chunks(CHUNK) {
+        for chunk in names.chunks(CHUNK) {
             heads.extend(
                 self.heads_of(chunk)
                     .await?
@@ -47,12 +70,70 @@ impl Mesh {
                     .filter(|head| filter.matches(&head.record)),
             );
         }
+        let is_complete = archive.is_some();
+        let mut matched = heads.len();
+        if let Some(archive) = archive {
+            // What is left of an archived intent is the last record of its bundle: it is listed there, with all the others.
+            // So is one that was archived just now and is not purged yet.
+            let known: HashSet<(&IntentId, u64)> = archive
+                .heads
+                .iter()
+                .map(|head| (&head.record.intent, head.seq))
+                .collect();
+            heads.retain(|head| {
+                let subject = self.subjects().ledger(&head.record.intent);
+                let is_remainder = subjects.get(&subject) == Some(&1) && !head.record.is_opening();
+                !is_remainder && !known.contains(&(&head.record.intent, head.seq))
+            });
+            matched = heads.len() + archive.matched;
+            heads.extend(archive.heads);
+        }
         heads.sort_by_key(|head| std::cmp::Reverse(head.seq));
-        let matched = heads.len();
         if filter.limit > 0 {
             heads.truncate(filter.limit);
         }
-        Ok(Listed { heads, matched })
+        Ok(Listed {
+            heads,
+            matched,
+            is_complete,
+        })
+    }
+
+    /// What the archive has of them; `None` when no controller is there to be asked.
+    async fn list_archive(&self, filter: &Filter) -> Result<Option<Archive>, Error> {
+        let mut found = Archive::default();
+        if self.archive_is_empty().await? {
+            return Ok(Some(found));
+        }
+        let mut before = None;
+        let mut left = if filter.limit > 0 { filter.limit } else { usize::MAX };
+        while left > 0 {
+            let limit = left.min(CHUNK);
+            let question = ArchiveList {
+                statuses: filter.statuses.clone(),
+                agent: filter.agent.clone(),
+                before,
+                limit,
+            };
+            let asked = self.control_within(PATIENCE, verb::ARCHIVE_LIST, &question).await;
+            let page: ArchivePage = match asked {
+                Err(Error::NoController) => return Ok(None),
+                asked => asked?,
+            };
+            found.matched = usize::try_from(page.matched).unwrap_or(usize::MAX);
+            let (count, last) = (page.at.len(), page.at.last().copied());
+            let bundles = futures::stream::iter(page.at).map(|seq| self.last_of_bundle(seq));
+            let mut bundles = std::pin::pin!(bundles.buffered(AT_ONCE));
+            while let Some(head) = bundles.next().await {
+                found.heads.extend(head?);
+            }
+            left = left.saturating_sub(count);
+            before = last;
+            if count < limit {
+                break;
+            }
+        }
+        Ok(Some(found))
     }
 
     /// The last records on some ledger subjects, at most 1,000.
@@ -81,8 +162,26 @@ impl Mesh {
         Ok(heads)
     }
 
+    /// The last records of some intents; those without any are left out. Any number of intents.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn heads(&self, intents: &[IntentId]) -> Result<Vec<Head>, Error> {
+        let mut heads = Vec::new();
+        for chunk in intents.chunks(CHUNK) {
+            let subjects: Vec<String> = chunk.iter().map(|intent| self.subjects().ledger(intent)).collect();
+            heads.extend(self.heads_of(&subjects).await?);
+        }
+        Ok(heads)
+    }
+
     /// Every subject of the ledger, that is, every intent that has records.
     pub(crate) async fn ledger_subjects(&self) -> Result<Vec<String>, Error> {
+        Ok(self.counted_subjects().await?.into_keys().collect())
+    }
+
+    /// Every subject of the ledger, and how many records stand there.
+    async fn counted_subjects(&self) -> Result<HashMap<String, u64>, Error> {
         #[derive(Deserialize)]
         struct Info {
             state: State,
@@ -95,29 +194,54 @@ impl Mesh {
             subjects: Option<HashMap<String, u64>>,
         }
         let what = format!("STREAM.INFO.{}", self.subjects().ledger_stream());
-        let mut found: Vec<String> = Vec::new();
+        let mut found = HashMap::new();
+        let mut offset = 0;
         loop {
-            let request = serde_json::json!({ "subjects_filter": self.subjects().ledger_all(), "offset": found.len() });
+            let request = serde_json::json!({ "subjects_filter": self.subjects().ledger_all(), "offset": offset });
             let info: Info = self.ask(&what, &request).await??;
             let page = info.state.subjects.unwrap_or_default();
             let (got, total) = (page.len(), info.total);
-            found.extend(page.into_keys());
-            if got == 0 || found.len() >= total {
+            offset += got;
+            found.extend(page);
+            if got == 0 || offset >= total {
                 return Ok(found);
             }
         }
     }
 
-    /// The head of an intent, or an error that says that there is none.
+    /// The head of an intent in the ledger, or an error that says that there is none.
     ///
     /// # Errors
-    /// `NoIntent`, or when the server does not answer.
+    /// `NoIntent`; `Archived` when the intent is closed and only the archive has it; or when the server does not answer.
     pub async fn must_find(&self, intent: &IntentId) -> Result<Head, Error> {
-        self.head(intent).await?.ok_or_else(|| Error::NoIntent(intent.clone()))
+        if let Some(head) = self.head(intent).await? {
+            return Ok(head);
+        }
+        match self.last_record(intent).await? {
+            Some(head) if head.record.snapshot.status.is_terminal() => Err(Error::Archived {
+                intent: intent.clone(),
+                status: head.record.snapshot.status.to_string(),
+            }),
+            Some(head) => Ok(head),
+            None => Err(Error::NoIntent(intent.clone())),
+        }
     }
 }
 
 impl Filter {
+    /// Whether a closed intent could match.
+    fn wants_closed(&self) -> bool {
+        const OPEN: [&str; 6] = [
+            "pending",
+            "accepted",
+            "in_progress",
+            "waiting",
+            "parked",
+            "compensating",
+        ];
+        self.statuses.is_empty() || self.statuses.iter().any(|name| !OPEN.contains(&name.as_str()))
+    }
+
     fn matches(&self, record: &Record) -> bool {
         let snapshot = &record.snapshot;
         (self.statuses.is_empty() || self.statuses.iter().any(|name| name == snapshot.status.name()))

@@ -32,6 +32,8 @@ struct Inner {
     replicas: usize,
     routes: RouteTable,
     load: LoadBoard,
+    /// Until when it is not looked for a controller again.
+    without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Mesh {
@@ -57,6 +59,7 @@ impl Mesh {
             replicas,
             routes,
             load: LoadBoard::default(),
+            without_controller: std::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -128,6 +131,17 @@ impl Mesh {
             replicas: self.inner.replicas,
             ..Limits::default()
         }
+    }
+
+    pub(crate) fn is_without_controller(&self) -> bool {
+        let until = self.inner.without_controller.lock();
+        let until = until.unwrap_or_else(std::sync::PoisonError::into_inner);
+        until.is_some_and(|until| tokio::time::Instant::now() < until)
+    }
+
+    pub(crate) fn without_controller_until(&self, until: tokio::time::Instant) {
+        let known = self.inner.without_controller.lock();
+        *known.unwrap_or_else(std::sync::PoisonError::into_inner) = Some(until);
     }
 
     pub(crate) fn routes(&self) -> &RouteTable {

@@ -39,7 +39,9 @@ impl Mesh {
     /// # Errors
     /// When the intent does not exist, is neither parked nor a rejected raw one, or changed at the same moment.
     pub async fn redrive(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
-        let head = self.must_find(intent).await?;
+        let Some(head) = self.last_record(intent).await? else {
+            return Err(Error::NoIntent(intent.clone()));
+        };
         let snapshot = &head.record.snapshot;
         if let (Status::Rejected { .. }, Some(kept)) = (&snapshot.status, &head.record.raw) {
             let again = self.clock().intent_id();

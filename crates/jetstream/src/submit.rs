@@ -47,7 +47,25 @@ impl Mesh {
     ///
     /// # Errors
     /// When the agent is unknown, the deadline has passed, or the server refuses.
-    pub async fn submit(&self, mut envelope: Envelope, by: Author) -> Result<Submitted, Error> {
+    pub async fn submit(&self, envelope: Envelope, by: Author) -> Result<Submitted, Error> {
+        self.submit_as(envelope, by, false).await
+    }
+
+    /// Submits an intent whose id was made for this submit alone ([`Clock::intent_id`](crate::Clock::intent_id)), so that
+    /// nobody will submit it again: once it is archived the ledger keeps nothing of it.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`].
+    pub async fn submit_new(&self, envelope: Envelope, by: Author) -> Result<Submitted, Error> {
+        self.submit_as(envelope, by, true).await
+    }
+
+    pub(crate) async fn submit_as(
+        &self,
+        mut envelope: Envelope,
+        by: Author,
+        generated: bool,
+    ) -> Result<Submitted, Error> {
         let now = self.now();
         if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
             let problem = format!("{deadline} is in the past (now {now}); give a time in the future, or none");
@@ -74,6 +92,7 @@ impl Mesh {
         let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
         let mut record = Record::submitted(self.record_id(), now, by, version, envelope);
         record.conversion = conversion;
+        record.generated_id = generated;
         let body = Self::encode(&record)?;
         match self.write_encoded(&record, body.clone(), 0).await? {
             Written::Stored { seq } => {
@@ -131,7 +150,7 @@ impl Mesh {
     }
 
     async fn compare(&self, record: &Record, head: Box<Head>) -> Result<Submitted, Error> {
-        let first = self.history_through(&record.intent, head.seq).await?.into_iter().next();
+        let first = self.trail_through(&record.intent, head.seq).await?.into_iter().next();
         let same = match (
             first.as_ref().and_then(|first| first.record.envelope.as_ref()),
             &record.envelope,
@@ -155,8 +174,10 @@ impl Mesh {
         let until = tokio::time::Instant::now() + timeout;
         let mut events = self.events(Some(intent)).await?;
         loop {
-            let head = match self.head(intent).await {
+            let head = match self.last_record(intent).await {
                 Ok(head) => head.map(Box::new),
+                // Nobody knows whether it was archived; it may also be one that is not there yet.
+                Err(Error::NoController) => None,
                 // A restart or an election; the intent goes on, and so does the wait.
                 Err(Error::NoAnswer { .. }) if tokio::time::Instant::now() < until => {
                     tokio::time::sleep(Duration::from_millis(250)).await;

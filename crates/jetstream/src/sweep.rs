@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Author, Event, Need, Record, Timestamp, is_ticket_lost, needs};
+use baton_envelope::{AgentName, AgentVersion, Author, Event, IntentId, Need, Record, Timestamp, is_ticket_lost, needs};
 
 use crate::error::Error;
 use crate::ledger::{Head, Written};
@@ -25,6 +25,8 @@ pub struct SweepReport {
     pub timed_out: usize,
     /// Intents that could not be helped this time; the log says why.
     pub failed: usize,
+    /// Archived intents whose records were back, and purged again.
+    pub returned: usize,
 }
 
 /// What one intent needed.
@@ -32,6 +34,36 @@ enum Help {
     None,
     Reissued,
     TimedOut,
+}
+
+/// What a sweep does about what the archive holds: somebody else knows what that is.
+pub trait ClosedInLedger: Sync {
+    /// Purges those of these open intents that the archive holds, and gives them: their records came back after a crash,
+    /// or were written again by somebody who had been frozen. They are closed, and nothing is done for them.
+    ///
+    /// # Errors
+    /// When that cannot be found out, or the server does not answer.
+    fn purge_returned(&self, open: &[Head]) -> impl Future<Output = Result<Vec<IntentId>, Error>> + Send;
+
+    /// Takes note of closed intents that are in the ledger.
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    fn note_closed(&self, closed: Vec<Head>) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// For a mesh without an archive.
+#[derive(Debug, Clone, Copy)]
+pub struct NoArchive;
+
+impl ClosedInLedger for NoArchive {
+    async fn purge_returned(&self, _open: &[Head]) -> Result<Vec<IntentId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn note_closed(&self, _closed: Vec<Head>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Sweeps one mesh.
@@ -57,13 +89,20 @@ impl Sweeper {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn sweep(&self) -> Result<SweepReport, Error> {
+    pub async fn sweep(&self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
         let mut report = SweepReport::default();
         let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
-            for head in self.mesh.heads_of(chunk).await? {
+            let heads = self.mesh.heads_of(chunk).await?;
+            let (closed, open): (Vec<Head>, Vec<Head>) = heads
+                .into_iter()
+                .partition(|head| head.record.snapshot.status.is_terminal());
+            archive.note_closed(closed).await?;
+            let returned = archive.purge_returned(&open).await?;
+            report.returned += returned.len();
+            for head in open {
                 let need = needs(&head.record.snapshot, self.mesh.now(), self.slack);
-                if need == Need::Closed {
+                if need == Need::Closed || returned.contains(&head.record.intent) {
                     continue;
                 }
                 report.open += 1;

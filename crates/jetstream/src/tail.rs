@@ -76,13 +76,45 @@ pub struct LedgerBatch {
 
 /// Follows the ledger.
 #[derive(Debug)]
-pub struct LedgerTail {
+pub struct LedgerTail(Tail);
+
+/// A message that was delivered by a [`Tail`].
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) seq: u64,
+    /// When it was stored, in nanoseconds since the Unix epoch.
+    pub(crate) stored: u64,
+    pub(crate) message: Message,
+}
+
+/// The next messages of a stream.
+#[derive(Debug)]
+pub(crate) struct TailBatch {
+    pub(crate) followed: Vec<Followed>,
+    pub(crate) through: LedgerMark,
+}
+
+/// Which stream is followed.
+#[derive(Debug, Clone)]
+pub(crate) struct Followable {
+    pub(crate) stream: String,
+    /// All of its subjects.
+    pub(crate) subjects: String,
+    /// Whether the bodies are left out.
+    pub(crate) headers_only: bool,
+}
+
+/// Follows a stream.
+#[derive(Debug)]
+pub(crate) struct Tail {
     mesh: Mesh,
+    of: Followable,
+    /// When the stream was created.
     ledger: String,
     mark: LedgerMark,
     /// The last sequence of the ledger when that was last looked at.
     end: u64,
-    ready: Vec<(u64, Bytes)>,
+    ready: Vec<Followed>,
     replaced: bool,
     connections: watch::Receiver<u64>,
     source: Option<Source>,
@@ -125,6 +157,11 @@ impl Mesh {
     /// # Errors
     /// When there is no ledger, or the server does not answer.
     pub async fn ledger_end(&self) -> Result<LedgerEnd, Error> {
+        self.stream_end(&self.subjects().ledger_stream()).await
+    }
+
+    /// The end of a stream, as its leader knows it.
+    pub(crate) async fn stream_end(&self, stream: &str) -> Result<LedgerEnd, Error> {
         #[derive(Deserialize)]
         struct Info {
             created: String,
@@ -135,7 +172,7 @@ impl Mesh {
             last_seq: u64,
             first_seq: u64,
         }
-        let what = format!("STREAM.INFO.{}", self.subjects().ledger_stream());
+        let what = format!("STREAM.INFO.{stream}");
         let info: Info = self.ask(&what, &serde_json::json!({})).await??;
         Ok(LedgerEnd {
             last_seq: info.state.last_seq,
@@ -146,8 +183,19 @@ impl Mesh {
 
     /// Follows the ledger that was created at `ledger` from the record after `after` on.
     pub fn tail_ledger(&self, ledger: &str, after: LedgerMark) -> LedgerTail {
-        LedgerTail {
+        let of = Followable {
+            stream: self.subjects().ledger_stream(),
+            subjects: self.subjects().ledger_all(),
+            headers_only: false,
+        };
+        LedgerTail(self.tail(of, ledger, after))
+    }
+
+    /// Follows the stream that was created at `ledger` from the message after `after` on.
+    pub(crate) fn tail(&self, of: Followable, ledger: &str, after: LedgerMark) -> Tail {
+        Tail {
             mesh: self.clone(),
+            of,
             ledger: ledger.to_owned(),
             mark: after,
             end: 0,
@@ -158,10 +206,10 @@ impl Mesh {
         }
     }
 
-    /// Whether any record stands in the ledger from a sequence on, as its leader knows it.
-    async fn has_record_from(&self, seq: u64) -> Result<bool, Error> {
-        let what = format!("STREAM.MSG.GET.{}", self.subjects().ledger_stream());
-        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger_all() });
+    /// Whether any message stands in a stream from a sequence on, as its leader knows it.
+    async fn has_message_from(&self, of: &Followable, seq: u64) -> Result<bool, Error> {
+        let what = format!("STREAM.MSG.GET.{}", of.stream);
+        let request = serde_json::json!({ "seq": seq, "next_by_subj": of.subjects });
         match self.ask::<serde::de::IgnoredAny>(&what, &request).await? {
             Ok(_) => Ok(true),
             Err(refusal) if refusal.code == 10037 => Ok(false),
@@ -179,6 +227,21 @@ impl LedgerTail {
     /// # Errors
     /// When the server does not answer, or refuses. Wait a little before the next call.
     pub async fn next_batch(&mut self) -> Result<Option<LedgerBatch>, Error> {
+        let batch = self.0.next_batch().await?;
+        Ok(batch.map(|batch| LedgerBatch {
+            records: batch
+                .followed
+                .into_iter()
+                .map(|one| (one.seq, one.message.payload))
+                .collect(),
+            through: batch.through,
+        }))
+    }
+}
+
+impl Tail {
+    /// As [`LedgerTail::next_batch`], of any stream.
+    pub(crate) async fn next_batch(&mut self) -> Result<Option<TailBatch>, Error> {
         loop {
             if !self.ready.is_empty() {
                 return Ok(Some(self.take_batch()));
@@ -221,9 +284,9 @@ impl LedgerTail {
         }
     }
 
-    fn take_batch(&mut self) -> LedgerBatch {
-        LedgerBatch {
-            records: std::mem::take(&mut self.ready),
+    fn take_batch(&mut self) -> TailBatch {
+        TailBatch {
+            followed: std::mem::take(&mut self.ready),
             through: self.mark,
         }
     }
@@ -246,7 +309,7 @@ impl LedgerTail {
         }
         let mut tries = 0;
         self.end = loop {
-            let end = self.mesh.ledger_end().await?;
+            let end = self.mesh.stream_end(&self.of.stream).await?;
             self.replaced = end.created != self.ledger || (end.last_seq < self.mark.seq && tries >= SHORT_TRIES);
             if self.replaced {
                 return Ok(());
@@ -257,7 +320,7 @@ impl LedgerTail {
             tries += 1;
             tokio::time::sleep(SHORT_PAUSE).await;
         };
-        let stream = self.mesh.subjects().ledger_stream();
+        let stream = self.of.stream.clone();
         let comparing = self.mark.stored > 0;
         let start = if comparing { self.mark.seq } else { self.mark.seq + 1 };
         let request = serde_json::json!({
@@ -267,6 +330,7 @@ impl LedgerTail {
                 "deliver_policy": "by_start_sequence",
                 "opt_start_seq": start,
                 "ack_policy": "none",
+                "headers_only": self.of.headers_only,
                 "replay_policy": "instant",
                 "inactive_threshold": nanos(INACTIVE),
                 "mem_storage": true,
@@ -335,13 +399,17 @@ impl LedgerTail {
             seq: place.seq,
             stored: place.stored,
         };
-        self.ready.push((place.seq, message.payload));
+        self.ready.push(Followed {
+            seq: place.seq,
+            stored: place.stored,
+            message,
+        });
         Ok(())
     }
 
     /// Nothing came for a while: looks whether that is right. What is purged is never delivered, and who waits for its
     /// sequence would wait for ever.
-    async fn look(&mut self) -> Result<Option<LedgerBatch>, Error> {
+    async fn look(&mut self) -> Result<Option<TailBatch>, Error> {
         let Some(source) = &mut self.source else {
             return Ok(None);
         };
@@ -353,7 +421,7 @@ impl LedgerTail {
         let (mesh, mark, mut connections) = (self.mesh.clone(), self.mark, self.connections.clone());
         let audit = tokio::select! {
             biased;
-            audit = audit(&mesh, &self.ledger, mark) => audit,
+            audit = audit(&mesh, &self.of, &self.ledger, mark) => audit,
             Ok(()) = connections.changed() => Ok(Audit::Doubtful),
         };
         source.audit_at = Instant::now() + AUDIT;
@@ -385,13 +453,13 @@ impl LedgerTail {
     }
 }
 
-async fn audit(mesh: &Mesh, ledger: &str, mark: LedgerMark) -> Result<Audit, Error> {
-    let end = mesh.ledger_end().await?;
+async fn audit(mesh: &Mesh, of: &Followable, ledger: &str, mark: LedgerMark) -> Result<Audit, Error> {
+    let end = mesh.stream_end(&of.stream).await?;
     Ok(if end.created != ledger || end.last_seq < mark.seq {
         Audit::Doubtful
     } else if end.last_seq == mark.seq {
         Audit::AtEnd
-    } else if mesh.has_record_from(mark.seq + 1).await? {
+    } else if mesh.has_message_from(of, mark.seq + 1).await? {
         Audit::More(end.last_seq)
     } else {
         Audit::Gone(end.last_seq)

@@ -28,6 +28,8 @@ pub struct Limits {
     pub replicas: usize,
     /// The largest size of a stream in bytes; -1 for no limit of its own. A full stream refuses, it never discards.
     pub max_bytes: i64,
+    /// How long the archive keeps a closed intent; zero for ever. Default 30 days.
+    pub archive_max_age: Duration,
 }
 
 impl Default for Limits {
@@ -35,12 +37,13 @@ impl Default for Limits {
         Self {
             replicas: 1,
             max_bytes: -1,
+            archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, routes, agents and control. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, archive, routes, agents and control. Anything that exists is left as it is; `doctor`
     /// shows where that differs.
     ///
     /// # Errors
@@ -134,6 +137,14 @@ impl Mesh {
                 compression: Some(Compression::None),
                 description: Some("Baton: the append-only record of every intent".to_owned()),
                 ..common(s.ledger_stream())
+            },
+            Config {
+                subjects: vec![s.archive_all()],
+                retention: RetentionPolicy::Limits,
+                max_age: limits.archive_max_age,
+                compression: Some(Compression::S2),
+                description: Some("Baton: closed intents, one bundle each".to_owned()),
+                ..common(s.archive_stream())
             },
             Config {
                 description: Some("Baton: routes".to_owned()),

@@ -30,6 +30,8 @@ mod store;
 /// The client's connection, for what takes one here.
 pub use async_nats::Client;
 
+pub use async_nats::HeaderMap as Headers;
+
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};
 pub use crate::cluster::Cluster;
 pub use crate::disk::SmallDisk;

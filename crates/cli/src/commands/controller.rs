@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use baton_agent::{second_signal, shutdown_signal};
 use baton_controller::{Controller, ControllerConfig};
-use baton_jetstream::Limits;
 use clap::Args;
 
 use crate::app::App;
@@ -41,10 +40,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
     tracing::debug!(?projection, "where the projection of the ledger is kept");
     let size = |count: std::num::NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
     ControllerConfig {
-        limits: Limits {
-            replicas: usize::from(connection.replicas),
-            ..Limits::default()
-        },
+        limits: app.limits(),
         bands: connection.bands.into(),
         sweep_interval: args.sweep_interval.unwrap_or(ours.sweep_interval).0,
         sweep_slack: args.sweep_slack.unwrap_or(ours.sweep_slack).0,
@@ -52,6 +48,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         route_slots: size(ours.route_slots),
         drain_timeout: ours.drain_timeout.0,
         projection,
+        archive: (&app.config.archive).into(),
         ..ControllerConfig::default()
     }
 }

@@ -3,7 +3,7 @@
 use baton_agent::shutdown_signal;
 use baton_controller::{Controller, ControllerConfig};
 use baton_embedded::{Finder, RunningServer, ServerOptions};
-use baton_jetstream::Target;
+use baton_jetstream::{Limits, Target};
 use serde::Serialize;
 
 use crate::app::App;
@@ -37,6 +37,11 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
     let projection = args.projection(app.config.controller.projection.as_ref());
     let config = ControllerConfig {
         projection: Some(projection),
+        limits: Limits {
+            archive_max_age: app.config.archive.max_age.0,
+            ..Limits::default()
+        },
+        archive: (&app.config.archive).into(),
         bands: app.config.connection.bands.into(),
         ..ControllerConfig::default()
     };

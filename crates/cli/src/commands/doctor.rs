@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use baton_jetstream::control::{AboutAgent, AgentsView, verb};
+use baton_envelope::Timestamp;
+use baton_jetstream::control::{AboutAgent, AboutArchive, AgentsView, ArchiveStatus, verb};
 use baton_jetstream::{Finding, Level, Mesh, examine};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
+use crate::parse::Span;
 
+/// How late an intent may be archived before that is worth a warning: a few rounds of the leader, or a new leader.
+const LATE: Duration = Duration::from_secs(60);
 /// How long a controller is looked for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -47,8 +51,14 @@ pub(crate) async fn run(app: &App) -> Result<(), CliError> {
 
 async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
     let mesh = app.connect().await?;
-    let mut findings = examine(&mesh).await?;
+    let mut findings = examine(&mesh, app.limits()).await?;
     findings.extend(controllers(&mesh).await);
+    if let Ok(status) = mesh
+        .control_within(PATIENCE, verb::ARCHIVE_STATUS, &AboutArchive {})
+        .await
+    {
+        findings.push(archive(&status, mesh.now()));
+    }
     Ok(findings)
 }
 
@@ -75,6 +85,40 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What waits to be archived, and whether it waits for too long: what is not archived costs the server memory.
+fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
+    let found = format!(
+        "{} closed intents archived, {} wait in the ledger ({} due), {} terminal records kept for chosen ids",
+        status.archived, status.waiting, status.due, status.kept
+    );
+    let grace = Duration::from_secs(status.grace_seconds);
+    let late = status
+        .oldest_due
+        .map(|ended| now.since(ended).saturating_sub(grace))
+        .filter(|late| *late > LATE);
+    if !status.enabled {
+        let remedy = "set enabled = true in [archive]: each closed intent in the ledger costs the server memory";
+        return Finding::new("archive", Level::Warning, format!("archiving is off; {found}"), remedy);
+    }
+    if let Some(problem) = &status.problem {
+        let found = format!(
+            "{} closed intents cannot be archived, such as {problem}; {found}",
+            status.failing
+        );
+        let remedy = "mend what it names; they stay in the ledger, readable, and are tried again every minute";
+        return Finding::new("archive", Level::Problem, found, remedy);
+    }
+    if let Some(late) = late {
+        let found = format!(
+            "the oldest is late by {}; {found}",
+            Span(Duration::from_secs(late.as_secs()))
+        );
+        let remedy = "the leading controller archives: see that it runs, and that the archive stream is not full";
+        return Finding::new("archive", Level::Warning, found, remedy);
+    }
+    Finding::new("archive", Level::Ok, found, "")
 }
 
 fn finding(error: &CliError) -> Finding {

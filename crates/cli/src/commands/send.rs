@@ -117,13 +117,18 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let intent = envelope.intent.clone();
     let by = who::author(Role::Client);
     let submitted = match &to {
+        // Nobody knows an id that was made here, so nobody repeats it.
+        To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
         To::Agent(_) => mesh.submit(envelope, by).await?,
         To::Capable {
             needed,
             when_none: WhenNone::Reject,
         } => {
             mesh.hear_load(HEAR).await?;
-            mesh.submit_capable(needed, envelope, by).await?.1
+            match args.id {
+                None => mesh.submit_capable_new(needed, envelope, by).await?.1,
+                Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,
+            }
         }
         To::Capable {
             needed,

@@ -80,6 +80,14 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::NotFound,
             "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake until then".to_owned(),
         ),
+        Error::Archived { intent, .. } => (
+            Kind::Refused,
+            format!("`baton intents get {intent}` shows it; to do the work again, send it anew"),
+        ),
+        Error::Bundle(_) => (
+            Kind::Failed,
+            "the bundle in the archive cannot be believed: restore the archive from a backup".to_owned(),
+        ),
         Error::WrongStatus { intent, .. } => (
             Kind::Refused,
             format!("`baton intents get {intent}` shows how it got there"),

@@ -52,7 +52,10 @@ async fn circumstances(office: &Office, asked: &ExplainRequest) -> Result<Circum
             path: Vec::new(),
         });
     };
-    let snapshot = office.mesh.must_find(intent).await?.record.snapshot;
+    let snapshot = match office.mesh.last_record(intent).await? {
+        Some(head) => head.record.snapshot,
+        None => return Err(Error::NoIntent(intent.clone())),
+    };
     Ok(Circumstances {
         root: snapshot.root.unwrap_or_else(|| intent.clone()),
         kind: asked.kind.clone().or(snapshot.kind),

@@ -56,7 +56,7 @@ pub(super) async fn replay(
 
 /// A committed hop, from its history; `None` when that is not there any more.
 async fn done(office: &Office, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
-    let history: Vec<Head> = office.mesh.history(intent, 1).await?;
+    let history: Vec<Head> = office.mesh.trail(intent).await?;
     let mut envelope = None;
     let mut steps = BTreeMap::new();
     let mut attempt = 1;

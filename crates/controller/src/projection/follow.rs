@@ -19,7 +19,10 @@ impl Projection {
     /// Follows the ledger until told to stop. Failures are logged, and it is tried again after a pause; what is stored
     /// and turns out to be damaged is thrown away and built anew.
     pub async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.follow()).await;
+        stop.run_until_cancelled(async {
+            tokio::join!(self.follow(), self.follow_archive());
+        })
+        .await;
     }
 
     async fn follow(&self) {

@@ -6,8 +6,8 @@ use baton_envelope::{AgentName, AgentVersion, Cause, Glance, Hold, IntentId, Sna
 use baton_jetstream::control::HoldView;
 use rusqlite::{Connection, Row, params};
 
-use super::Version;
 use super::store::parsed;
+use super::{Version, archive};
 
 /// How many intents a view of holds names.
 const NAMED: usize = 5;
@@ -70,13 +70,18 @@ impl Intents {
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (intent, touched) in &self.0 {
-            let intent = intent.as_str();
+        for (id, touched) in &self.0 {
+            let intent = id.as_str();
             let Last { seq, snapshot, holds } = &touched.last;
             if touched.stored {
                 forget.execute([intent])?;
             }
-            if snapshot.status.is_terminal() {
+            let is_terminal = snapshot.status.is_terminal();
+            if is_terminal {
+                archive::note_closed(db, id, *seq, snapshot)?;
+            }
+            // What the archive holds is closed, also when records of it are seen before the purge, or come back.
+            if is_terminal || archive::is_closed(db, id, *seq, snapshot)? {
                 if touched.stored {
                     close.execute([intent])?;
                 }

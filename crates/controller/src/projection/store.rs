@@ -6,16 +6,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use baton_envelope::{Glance, Timestamp};
-use baton_jetstream::{LedgerBatch, LedgerMark};
+use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
 
+use super::archive;
 use super::breaker::{self, Streaks};
 use super::evidence::{self, Gathered};
 use super::intents::Intents;
 
 /// Changes with every change of the tables, or of what is written into them: an older file is built anew.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// How often what nobody asks for any more is deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -60,6 +61,10 @@ pub(super) struct Store {
     mark: LedgerMark,
     streaks: Streaks,
     pruned_at: Timestamp,
+    /// When the archive that the index is of was created, and how far it is known.
+    archive: (String, LedgerMark),
+    /// How often everything was thrown away.
+    generation: u64,
 }
 
 impl Store {
@@ -83,10 +88,11 @@ impl Store {
 
     /// Throws everything away and begins anew.
     pub(super) fn rebuild(&mut self, ledger: &str) -> rusqlite::Result<()> {
-        let file = self.file.take();
+        let (file, generation) = (self.file.take(), self.generation + 1);
         // The old file is closed before it is deleted.
         *self = Self::make(None, ledger)?;
         *self = Self::make(file, ledger)?;
+        self.generation = generation;
         Ok(())
     }
 
@@ -108,6 +114,7 @@ impl Store {
             return Err(malformed(0, verdict));
         }
         let streaks = breaker::read(&db)?;
+        let archive = archive::place(&db)?;
         tracing::info!(file = %path.display(), position = mark.seq, "the projection is taken up");
         Ok(Some(Self {
             db,
@@ -116,6 +123,8 @@ impl Store {
             mark,
             streaks,
             pruned_at: Timestamp::default(),
+            archive,
+            generation: 0,
         }))
     }
 
@@ -141,13 +150,15 @@ impl Store {
             mark: LedgerMark::default(),
             streaks: Streaks::new(),
             pruned_at: Timestamp::default(),
+            archive: (String::new(), LedgerMark::default()),
+            generation: 0,
         })
     }
 
     /// Applies records, in the order of the ledger. Those that were applied before are skipped.
     ///
-    /// The rows of an intent whose subject was purged while its row was open stay: nothing tells of a purge. They go when
-    /// the projection is built anew. (Only closed intents are purged by Baton, and whoever follows has seen their end.)
+    /// Nothing tells of a purge. Only closed intents are purged by Baton, and only once the archive has them: whoever has
+    /// not seen the end of one learns it from there.
     pub(super) fn apply(&mut self, batch: &LedgerBatch, now: Timestamp) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut intents, mut gathered) = (Intents::default(), Gathered::new(now));
@@ -192,6 +203,43 @@ impl Store {
         Ok(())
     }
 
+    /// Begins anew with the archive where the index is of another one, or of more than there is.
+    pub(super) fn take_up_archive(&mut self, end: &LedgerEnd) -> rusqlite::Result<()> {
+        if self.archive.0 != end.created || self.archive.1.seq > end.last_seq {
+            self.reset_archive(&end.created)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn reset_archive(&mut self, created: &str) -> rusqlite::Result<()> {
+        self.transact(|db| archive::reset(db, created))?;
+        self.archive = (created.to_owned(), LedgerMark::default());
+        Ok(())
+    }
+
+    /// Changes the database, all of it or nothing.
+    pub(super) fn transact<T>(
+        &mut self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = change(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    pub(super) fn archive(&self) -> (&str, LedgerMark) {
+        (&self.archive.0, self.archive.1)
+    }
+
+    pub(super) fn set_archive_mark(&mut self, mark: LedgerMark) {
+        self.archive.1 = mark;
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn db(&self) -> &Connection {
         &self.db
     }
@@ -224,6 +272,7 @@ fn connect(file: Option<&Path>) -> rusqlite::Result<Connection> {
 fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     let db = connect(file)?;
     db.execute_batch(TABLES)?;
+    db.execute_batch(archive::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

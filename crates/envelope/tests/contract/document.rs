@@ -298,6 +298,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.capability(&"translate".parse().expect("capability")),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
+        subjects.archive(Some(&agent)),
+        subjects.archive_all(),
         subjects.event(&intent()),
         subjects.work(&agent, &version, Priority::default()),
         subjects.work_all(&agent),
@@ -314,6 +316,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let streams = [
         subjects.intake_stream(),
         subjects.ledger_stream(),
+        subjects.archive_stream(),
         subjects.work_stream(&agent),
     ];
     assert_eq!(documented("### Streams", 1), set(streams));
@@ -324,6 +327,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     };
     assert_eq!(of_stream(subjects.intake_stream()), set(subjects.intake_subjects()));
     assert_eq!(of_stream(subjects.ledger_stream()), set([subjects.ledger_all()]));
+    assert_eq!(of_stream(subjects.archive_stream()), set([subjects.archive_all()]));
     assert_eq!(
         of_stream(subjects.work_stream(&agent)),
         set([subjects.work_all(&agent)])

@@ -403,11 +403,11 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     );
     let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
         .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
-    let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion));
+    let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion), any::<bool>());
     let rest = (of(step), of(text()), of(any_error()), of(raw), spent, any_extra());
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, (took_ms, cost, conversion), extra) = rest;
+        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), extra) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -424,6 +424,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             took_ms,
             cost,
             conversion,
+            generated_id,
             extra,
         }
     })

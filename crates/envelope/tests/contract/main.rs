@@ -7,6 +7,7 @@
     reason = "test helpers: a broken expectation is a failed test"
 )]
 
+mod bundle;
 mod conversion;
 mod decoding;
 mod delivery;

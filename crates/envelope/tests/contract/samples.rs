@@ -246,6 +246,7 @@ pub(crate) fn full_record() -> Record {
             "3.1.0".parse().expect("version"),
             vec!["content.type".to_owned()],
         )),
+        generated_id: true,
         extra: Extra::new(),
     }
 }

@@ -45,6 +45,7 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         matched: listed.matched,
     };
     app.output.show(&document, || text(&listed.heads))?;
+    view::note_incomplete(&listed, app.output);
     if listed.heads.is_empty() {
         app.output.note("nothing is parked or rejected");
     } else {

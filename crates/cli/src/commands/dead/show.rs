@@ -38,7 +38,7 @@ struct Document<'a> {
 /// Shows it.
 pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let history = mesh.history(&args.id, 1).await?;
+    let history = mesh.trail(&args.id).await?;
     let Some(head) = history.last() else {
         return Err(Error::NoIntent(args.id).into());
     };

@@ -62,6 +62,7 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         matched: listed.matched,
     };
     app.output.show(&document, || text(&listed))?;
+    view::note_incomplete(&listed, app.output);
     if listed.heads.is_empty() {
         app.output.note("no intent matches");
     } else if listed.matched > listed.heads.len() {

@@ -45,7 +45,16 @@ async fn one(mesh: &Mesh, intent: &IntentId, output: Output) -> Result<(), CliEr
     let mut events = mesh.events(Some(intent)).await?;
     let mut shown = 0;
     loop {
-        for head in mesh.history(intent, shown + 1).await? {
+        let mut records = mesh.history(intent, shown + 1).await?;
+        // Nothing new, and nothing at all: then it may have been archived, before this began or meanwhile.
+        let is_remainder = records
+            .first()
+            .is_some_and(|first| shown == 0 && !first.record.is_opening());
+        if is_remainder || (records.is_empty() && mesh.head(intent).await?.is_none()) {
+            records = mesh.trail(intent).await?;
+            records.retain(|head| head.seq > shown);
+        }
+        for head in records {
             show(output, head.seq, &head.record, false)?;
             shown = head.seq;
             if head.record.snapshot.status.is_terminal() {

@@ -1,0 +1,344 @@
+//! The index of the archive, and the closed intents that the ledger still has: which are to be archived, which are to be
+//! purged.
+//!
+//! Of an archived intent only a fingerprint of its id is kept, so that millions of them take some 100 bytes each. Who
+//! acts on what was found by it compares the id in the bundle first.
+
+use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
+use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use super::store::parsed;
+
+/// The tables.
+pub(super) const TABLES: &str = "
+    CREATE TABLE archive_meta (one INTEGER PRIMARY KEY CHECK (one = 1),
+        created TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
+    INSERT INTO archive_meta VALUES (1, '', 0, 0);
+    CREATE TABLE archived (seq INTEGER PRIMARY KEY, fingerprint INTEGER NOT NULL, ledger_seq INTEGER NOT NULL,
+        submitted INTEGER NOT NULL, at INTEGER NOT NULL, generated INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT);
+    CREATE INDEX archived_of ON archived (fingerprint, seq);
+    CREATE TABLE closed (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, submitted INTEGER NOT NULL,
+        due INTEGER NOT NULL, archived INTEGER NOT NULL, at INTEGER NOT NULL, generated INTEGER NOT NULL,
+        problem TEXT) WITHOUT ROWID;
+    CREATE INDEX closed_due ON closed (due) WHERE archived = 0;
+    CREATE INDEX closed_done ON closed (generated, at) WHERE archived > 0;
+";
+
+/// A closed intent whose records are in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// The intent.
+    pub(crate) intent: IntentId,
+    /// The sequence of its terminal record.
+    pub(crate) seq: u64,
+}
+
+/// What was done with a closed intent.
+#[derive(Debug, Clone)]
+pub(crate) enum Handled {
+    /// It is in the archive; what was to be purged is. One with a generated id left nothing.
+    Archived {
+        /// The intent.
+        intent: IntentId,
+        /// Where its bundle stands.
+        archive_seq: u64,
+        /// Whether the ledger has nothing of it any more.
+        gone: bool,
+    },
+    /// The ledger has nothing of it any more.
+    Gone(IntentId),
+    /// It is not time yet.
+    Early {
+        /// The intent.
+        intent: IntentId,
+        /// When it counts as having ended.
+        due: Timestamp,
+    },
+    /// It stays in the ledger, and is tried again then.
+    Failed {
+        /// The intent.
+        intent: IntentId,
+        /// Why.
+        problem: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+}
+
+/// A life of an intent: what is in the ledger now, to be compared with what the archive holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    pub(crate) intent: IntentId,
+    /// The sequence of the last record.
+    pub(crate) seq: u64,
+    pub(crate) submitted_at: Timestamp,
+}
+
+/// How the archive and the ledger stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Bundles in the archive.
+    pub(crate) archived: u64,
+    /// Closed intents in the ledger that are not in the archive.
+    pub(crate) waiting: u64,
+    /// Of these, those whose grace time is over.
+    pub(crate) due: u64,
+    /// When the oldest of these was due.
+    pub(crate) oldest_due: Option<Timestamp>,
+    /// Archived intents of which the ledger still has something: terminal records behind chosen ids.
+    pub(crate) kept: u64,
+    /// Closed intents that cannot be archived, and why the first of them.
+    pub(crate) failing: u64,
+    pub(crate) problem: Option<String>,
+}
+
+/// Where the index stands, and on which archive.
+pub(super) fn place(db: &Connection) -> rusqlite::Result<(String, LedgerMark)> {
+    db.query_row("SELECT created, position, stored FROM archive_meta", [], |row| {
+        let mark = LedgerMark {
+            seq: row.get(1)?,
+            stored: row.get(2)?,
+        };
+        Ok((row.get(0)?, mark))
+    })
+}
+
+/// Forgets what was known of another archive.
+pub(super) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM archived", [])?;
+    db.execute("UPDATE closed SET archived = 0, at = 0, generated = 0", [])?;
+    db.execute(
+        "UPDATE archive_meta SET created = ?1, position = 0, stored = 0",
+        [created],
+    )?;
+    Ok(())
+}
+
+pub(super) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<()> {
+    let mut add = db.prepare_cached(
+        "INSERT OR REPLACE INTO archived (seq, fingerprint, ledger_seq, submitted, at, generated, status, agent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    let mut again =
+        db.prepare_cached("DELETE FROM archived WHERE fingerprint = ?1 AND ledger_seq = ?2 AND seq < ?3")?;
+    let mut done =
+        db.prepare_cached("UPDATE closed SET archived = ?2, at = ?3, generated = ?4 WHERE intent = ?1 AND seq <= ?5")?;
+    // Whoever was away while the intent ended and was purged is told of its end by the archive alone.
+    let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1 AND seq <= ?2")?;
+    let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
+    for ArchiveNote {
+        archive_seq,
+        archived_at,
+        intent,
+        facts,
+    } in &batch.notes
+    {
+        let (at, id) = (archived_at.unix_millis(), intent.as_str());
+        // A leader that died between archiving and purging may have archived it before.
+        again.execute(params![intent.fingerprint(), facts.seq, archive_seq])?;
+        add.execute(params![
+            archive_seq,
+            intent.fingerprint(),
+            facts.seq,
+            facts.submitted_at.unix_millis(),
+            at,
+            facts.generated,
+            facts.status,
+            facts.agent.as_ref().map(AgentName::as_str),
+        ])?;
+        done.execute(params![id, archive_seq, at, facts.generated, facts.seq])?;
+        if close.execute(params![id, facts.seq])? > 0 {
+            forget.execute([id])?;
+        }
+    }
+    db.prepare_cached("UPDATE archive_meta SET position = ?1, stored = ?2")?
+        .execute([batch.through.seq, batch.through.stored])?;
+    Ok(())
+}
+
+/// The newest bundle of the same life of an intent: where it stands, when it was written, whether the id was generated.
+/// A record that comes back after a crash has its old sequence; one that a frozen writer wrote again has a new one, and
+/// says the same time of submitting.
+fn same_life(
+    db: &Connection,
+    intent: &IntentId,
+    seq: u64,
+    submitted: i64,
+) -> rusqlite::Result<Option<(u64, i64, bool)>> {
+    db.prepare_cached(
+        "SELECT seq, at, generated FROM archived
+         WHERE fingerprint = ?1 AND (ledger_seq >= ?2 OR submitted = ?3) ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row(params![intent.fingerprint(), seq, submitted], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+    .optional()
+}
+
+/// Whether the archive holds this life of an intent, so that it is closed whatever its last record in the ledger says.
+pub(super) fn is_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<bool> {
+    Ok(same_life(db, intent, seq, snapshot.submitted_at.unix_millis())?.is_some())
+}
+
+/// Takes note of a terminal record in the ledger.
+pub(super) fn note_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let submitted = snapshot.submitted_at.unix_millis();
+    let (archived, at, generated) = same_life(db, intent, seq, submitted)?.unwrap_or((0, 0, false));
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO closed (intent, seq, submitted, due, archived, at, generated, problem)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
+    )?
+    .execute(params![
+        intent.as_str(),
+        seq,
+        submitted,
+        snapshot.updated_at.unix_millis(),
+        archived,
+        at,
+        generated
+    ])?;
+    Ok(())
+}
+
+/// As [`note_closed`], of one that was found in the ledger and may be known.
+pub(super) fn adopt(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let known = db
+        .prepare_cached("SELECT 1 FROM closed WHERE intent = ?1 AND seq = ?2")?
+        .exists(params![intent.as_str(), seq])?;
+    if known {
+        return Ok(());
+    }
+    note_closed(db, intent, seq, snapshot)
+}
+
+/// Closed intents that ended until `until` and are not in the archive, the oldest first.
+pub(super) fn due(db: &Connection, until: Timestamp, limit: usize) -> rusqlite::Result<Vec<Closed>> {
+    db.prepare_cached("SELECT intent, seq FROM closed WHERE archived = 0 AND due <= ?1 ORDER BY due LIMIT ?2")?
+        .query_map(params![until.unix_millis(), limit], closed)?
+        .collect()
+}
+
+/// Archived intents of which the ledger should have nothing any more: generated ids that were archived until `generated`,
+/// chosen ones until `chosen`.
+pub(super) fn over(
+    db: &Connection,
+    generated: Timestamp,
+    chosen: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<Closed>> {
+    db.prepare_cached(
+        "SELECT intent, seq FROM closed WHERE archived > 0 AND generated = 1 AND at <= ?1
+         UNION ALL SELECT intent, seq FROM closed WHERE archived > 0 AND generated = 0 AND at <= ?2 LIMIT ?3",
+    )?
+    .query_map(params![generated.unix_millis(), chosen.unix_millis(), limit], closed)?
+    .collect()
+}
+
+fn closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
+    Ok(Closed {
+        intent: parsed(row, 0)?,
+        seq: row.get(1)?,
+    })
+}
+
+pub(super) fn handled(db: &Connection, done: &[Handled], now: Timestamp) -> rusqlite::Result<()> {
+    let mut gone = db.prepare_cached("DELETE FROM closed WHERE intent = ?1")?;
+    let mut kept =
+        db.prepare_cached("UPDATE closed SET archived = ?2, at = ?3, generated = 0, problem = NULL WHERE intent = ?1")?;
+    let mut later = db.prepare_cached("UPDATE closed SET due = ?2 WHERE intent = ?1")?;
+    let mut failed = db.prepare_cached("UPDATE closed SET problem = ?2, due = ?3 WHERE intent = ?1")?;
+    for one in done {
+        match one {
+            Handled::Gone(intent) | Handled::Archived { intent, gone: true, .. } => gone.execute([intent.as_str()])?,
+            Handled::Archived {
+                intent, archive_seq, ..
+            } => kept.execute(params![intent.as_str(), archive_seq, now.unix_millis()])?,
+            Handled::Early { intent, due } => later.execute(params![intent.as_str(), due.unix_millis()])?,
+            Handled::Failed { intent, problem, again } => {
+                failed.execute(params![intent.as_str(), problem, again.unix_millis()])?
+            }
+        };
+    }
+    Ok(())
+}
+
+/// The bundles of an id, the newest first.
+pub(super) fn find(db: &Connection, intent: &IntentId) -> rusqlite::Result<Vec<u64>> {
+    db.prepare_cached("SELECT seq FROM archived WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 16")?
+        .query_map([intent.fingerprint()], |row| row.get(0))?
+        .collect()
+}
+
+/// Which of these lives the archive holds: their place in the list, and where the bundle stands.
+pub(super) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
+    let mut found = Vec::new();
+    for (index, life) in lives.iter().enumerate() {
+        if let Some((seq, ..)) = same_life(db, &life.intent, life.seq, life.submitted_at.unix_millis())? {
+            found.push((index, seq));
+        }
+    }
+    Ok(found)
+}
+
+/// Bundles below `before`, the newest first, by status and agent; and how many there are in all.
+pub(super) fn list(
+    db: &Connection,
+    statuses: &[String],
+    agent: Option<&AgentName>,
+    before: u64,
+    limit: usize,
+) -> rusqlite::Result<(u64, Vec<u64>)> {
+    // Without a status none is left out; the names are data, never text of the query.
+    let marks = vec!["?"; statuses.len()].join(", ");
+    let by_status = if statuses.is_empty() {
+        "1".to_owned()
+    } else {
+        format!("status IN ({marks})")
+    };
+    let by_agent = if agent.is_some() { "agent = ?" } else { "1" };
+    let mut values: Vec<String> = statuses.to_vec();
+    values.extend(agent.map(ToString::to_string));
+    let of = format!("FROM archived WHERE {by_status} AND {by_agent}");
+    let matched = db
+        .prepare_cached(&format!("SELECT count(*) {of}"))?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    let page = db
+        .prepare_cached(&format!(
+            "SELECT seq {of} AND seq < {before} ORDER BY seq DESC LIMIT {limit}"
+        ))?
+        .query_map(params_from_iter(&values), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok((matched, page))
+}
+
+pub(super) fn standing(db: &Connection, due_until: Timestamp) -> rusqlite::Result<Standing> {
+    let count = |query: &str| db.query_row(query, [], |row| row.get::<_, u64>(0));
+    let (due, oldest): (u64, Option<i64>) = db.query_row(
+        "SELECT count(*), min(due) FROM closed WHERE archived = 0 AND due <= ?1",
+        [due_until.unix_millis()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let problem = db
+        .query_row(
+            "SELECT intent || ': ' || problem FROM closed WHERE archived = 0 AND problem IS NOT NULL LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(Standing {
+        archived: count("SELECT count(*) FROM archived")?,
+        waiting: count("SELECT count(*) FROM closed WHERE archived = 0")?,
+        due,
+        oldest_due: oldest.map(Timestamp::from_unix_millis),
+        kept: count("SELECT count(*) FROM closed WHERE archived > 0")?,
+        failing: count("SELECT count(*) FROM closed WHERE archived = 0 AND problem IS NOT NULL")?,
+        problem,
+    })
+}
+
+/// Forgets the bundles that the archive has dropped for their age.
+pub(super) fn prune(db: &Connection, first_seq: u64) -> rusqlite::Result<usize> {
+    db.execute("DELETE FROM archived WHERE seq < ?1", [first_seq])
+}

@@ -1,0 +1,76 @@
+//! What is asked of controllers about the archive.
+
+use baton_envelope::{AgentName, IntentId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Asks where the bundles of an intent stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArchiveFind {
+    /// The intent.
+    pub intent: IntentId,
+    /// A record of it in the ledger, its sequence and the time of submitting that it says: is that intent closed?
+    #[serde(default)]
+    pub life: Option<(u64, Timestamp)>,
+}
+
+/// Where the bundles of an intent stand.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ArchiveFound {
+    /// Sequences of the archive, the newest first. Bundles of other intents may be among them: compare the id.
+    pub at: Vec<u64>,
+    /// Whether the archive holds the intent of the record that was named.
+    #[serde(default)]
+    pub closed: bool,
+}
+
+/// Asks for a page of the archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ArchiveList {
+    /// Only with one of these status names; empty for all.
+    #[serde(default)]
+    pub statuses: Vec<String>,
+    /// Only those that this agent had last.
+    #[serde(default)]
+    pub agent: Option<AgentName>,
+    /// Only bundles below this sequence of the archive; absent for the newest.
+    #[serde(default)]
+    pub before: Option<u64>,
+    /// At most so many; the controller gives 1,000 at most.
+    pub limit: usize,
+}
+
+/// A page of the archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ArchivePage {
+    /// How many bundles match, on this page or not.
+    pub matched: u64,
+    /// Sequences of the archive, the newest first.
+    pub at: Vec<u64>,
+}
+
+/// Asks how the archive stands.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct AboutArchive {}
+
+/// How the archive stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ArchiveStatus {
+    /// Whether closed intents are archived.
+    pub enabled: bool,
+    /// How long they stay in the ledger before, in seconds.
+    pub grace_seconds: u64,
+    /// Bundles in the archive.
+    pub archived: u64,
+    /// Closed intents in the ledger that are not in the archive yet.
+    pub waiting: u64,
+    /// Of these, those whose grace time is over.
+    pub due: u64,
+    /// When the oldest of these ended.
+    pub oldest_due: Option<Timestamp>,
+    /// Archived intents of which the ledger still has the terminal record, because the caller chose the id.
+    pub kept: u64,
+    /// Closed intents that could not be archived; only the leading controller knows of them.
+    pub failing: u64,
+    /// Which one for example, and why.
+    pub problem: Option<String>,
+}

@@ -1,0 +1,353 @@
+//! Closed intents go into the archive and read back as if nothing had moved; what is there never runs again.
+
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use baton_agent::Outcome;
+use baton_e2e::TestMesh;
+use baton_e2e::chaos::{Running, SOON, agent, assert_legal, at_most, commits, logged};
+use baton_envelope::{Author, Envelope, IntentId, Json, Role, Status};
+use baton_jetstream::Submitted;
+use baton_jetstream::control::{AboutArchive, ArchiveStatus, verb};
+use baton_testkit::{ProcessGuard, eventually};
+use futures::StreamExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The next controller leads once the lease of one that was killed has run out, and has to catch up then.
+const NEW_LEADER: Duration = Duration::from_secs(40);
+
+/// A controller in a process of its own, with its own settings of the archive.
+struct Archiver {
+    dir: TempDir,
+    count: usize,
+}
+
+impl Archiver {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        Self { dir, count: 0 }
+    }
+
+    /// Starts the next one.
+    async fn start(&mut self, mesh: &TestMesh, settings: &[(&str, &str)]) -> ProcessGuard {
+        self.count += 1;
+        let mut command = mesh.baton(&["controller", "--sweep-interval", "300ms"]);
+        command.env("BATON_LOG", "info,async_nats=off");
+        for (key, value) in settings {
+            command.env(format!("BATON_ARCHIVE__{key}"), value);
+        }
+        let run = ProcessGuard::spawn(&format!("archiver-{}", self.count), command, self.dir.path());
+        logged(&run, "controller started").await;
+        run
+    }
+}
+
+/// Completes, or hands `park` on to itself, past its hop limit; counts what it runs.
+async fn worker(mesh: &TestMesh) -> (Running, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let builder = agent("work", move |envelope: Envelope| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match envelope.payload.get() {
+                r#""park""# => Outcome::hand_off("work", &envelope.payload),
+                _ => Outcome::complete(&envelope.payload),
+            }
+        }
+    });
+    (Running::start(mesh.server.url(), builder).await, runs)
+}
+
+/// Submits under an id that Baton makes.
+async fn submit_new(mesh: &TestMesh, payload: &str) -> IntentId {
+    let intent = mesh.mesh.clock().intent_id();
+    let envelope = mesh.envelope(intent.as_str(), "work", payload);
+    mesh.mesh.follow_routes().await.expect("routes");
+    let by = Author::of(Role::Client, "test");
+    mesh.mesh.submit_new(envelope, by).await.expect("submitted");
+    intent
+}
+
+/// How many records the ledger has.
+async fn in_ledger(mesh: &TestMesh) -> u64 {
+    let state = mesh.stream_state("MESH_LEDGER").await;
+    state["messages"].as_u64().expect("a count")
+}
+
+async fn until_ledger_has(mesh: &TestMesh, count: u64, max: Duration) {
+    eventually(&format!("the ledger has {count} records"), max, async || {
+        let left = in_ledger(mesh).await;
+        (left == count).then_some(()).ok_or(format!("{left} records"))
+    })
+    .await;
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+async fn said(mesh: &TestMesh, args: &[&str]) -> String {
+    text(&mesh.run_baton(&[args, &["--output", "json"]].concat()).await)
+}
+
+async fn json(mesh: &TestMesh, args: &[&str]) -> Value {
+    serde_json::from_str(&said(mesh, args).await).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archived_intents_read_back_as_if_nothing_had_moved() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let mut off = archiver.start(&mesh, &[("ENABLED", "false")]).await;
+    let (_worker, runs) = worker(&mesh).await;
+    let chosen = mesh.submit("order-1", "work", r#"{"n": 1.50, "x":"\u00e9"}"#).await;
+    let generated = submit_new(&mesh, "\"quick\"").await;
+    let stuck = at_most(mesh.envelope("stuck", "work", "\"park\""), 1);
+    let parked = mesh.submit_envelope(stuck).await;
+    let client = mesh.server.client().await;
+    let mut headers = baton_testkit::Headers::new();
+    headers.insert("Baton-Priority", "11");
+    client
+        .publish_with_headers("mesh.intent.work", headers, "raw".into())
+        .await
+        .expect("published");
+    mesh.until(&chosen, "completed", SOON).await;
+    mesh.until(&generated, "completed", SOON).await;
+    mesh.until(&parked, "parked", SOON).await;
+    mesh.until_intake_is_empty().await;
+
+    let rejected = json(&mesh, &["intents", "list", "--status", "rejected"]).await["intents"][0]["intent"].clone();
+    let rejected = rejected.as_str().expect("an id").to_owned();
+    let questions: Vec<Vec<&str>> = vec![
+        vec!["intents", "get", chosen.as_str()],
+        vec!["intents", "get", generated.as_str()],
+        vec!["intents", "get", parked.as_str()],
+        vec!["intents", "get", &rejected],
+        vec!["dead", "show", &rejected],
+        vec!["intents", "watch", generated.as_str()],
+        vec!["intents", "watch", chosen.as_str()],
+        vec!["intents", "list"],
+        vec!["intents", "list", "--limit", "1"],
+        vec!["intents", "list", "--status", "completed", "--agent", "work"],
+        vec!["intents", "list", "--status", "parked"],
+        vec!["dead", "list"],
+    ];
+    let mut before = Vec::new();
+    for question in &questions {
+        before.push(said(&mesh, question).await);
+    }
+    let records = in_ledger(&mesh).await;
+    off.terminate();
+    off.wait(SOON).await;
+    let ran = runs.load(Ordering::SeqCst);
+
+    // What is parked is open and stays, all of it; of the chosen id the last record stays.
+    let open = u64::try_from(mesh.history_of(&parked).await.len()).expect("a count");
+    let _on = archiver.start(&mesh, &[("GRACE", "0s")]).await;
+    until_ledger_has(&mesh, open + 1, NEW_LEADER).await;
+    assert!(records > open + 1);
+    for (question, before) in questions.iter().zip(&before) {
+        assert_eq!(&said(&mesh, question).await, before, "{question:?}");
+    }
+    let waited = said(
+        &mesh,
+        &["send", "work", "--id", "order-1", "--wait", r#"{"n":1.50,"x":"é"}"#],
+    )
+    .await;
+    assert!(
+        waited.contains("completed") && waited.contains("\"known\": true"),
+        "{waited}"
+    );
+    assert_eq!(runs.load(Ordering::SeqCst), ran, "nothing runs again");
+
+    // Nobody acts on what is closed.
+    let refused = mesh.run_baton(&["dead", "redrive", generated.as_str()]).await;
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let doctor = mesh.run_baton(&["doctor"]).await;
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains("MESH_ARCHIVE"), "{doctor}");
+    assert!(doctor.contains("3 closed intents archived, 0 wait"), "{doctor}");
+    let status: ArchiveStatus = mesh
+        .ask(verb::ARCHIVE_STATUS, &AboutArchive {})
+        .await
+        .expect("a status");
+    assert_eq!((status.archived, status.due, status.kept), (3, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeat_of_a_chosen_id_is_known_until_its_time_is_over() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let mut first = archiver.start(&mesh, &[("GRACE", "0s")]).await;
+    let (_worker, runs) = worker(&mesh).await;
+    let intent = mesh.submit("order-7", "work", "[1, 2]").await;
+    until_ledger_has(&mesh, 1, SOON).await;
+    let by = || Author::of(Role::Client, "test");
+
+    let again = mesh.mesh.submit(mesh.envelope("order-7", "work", "[1,2]"), by()).await;
+    let Ok(Submitted::Repeated(head)) = again else {
+        panic!("{again:?}")
+    };
+    assert_eq!(head.record.snapshot.status, Status::Completed);
+    let other = mesh.mesh.submit(mesh.envelope("order-7", "work", "[3]"), by()).await;
+    assert!(matches!(other, Ok(Submitted::Conflict(_))), "{other:?}");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+
+    // Its time is over: the id is free, and what was done under it is still there.
+    first.terminate();
+    first.wait(SOON).await;
+    let _second = archiver
+        .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
+        .await;
+    until_ledger_has(&mesh, 0, NEW_LEADER).await;
+    let old = mesh.mesh.trail(&intent).await.expect("a trail");
+    assert_legal(&old);
+    let new = mesh.mesh.submit(mesh.envelope("order-7", "work", "[3]"), by()).await;
+    assert!(matches!(new, Ok(Submitted::New { .. })), "{new:?}");
+    eventually("the new one is done and archived", SOON, async || {
+        let trail = mesh.mesh.trail(&intent).await.map_err(|error| error.to_string())?;
+        let result = trail.last().and_then(|head| head.record.snapshot.result.clone());
+        match result {
+            Some(result) if result.same_meaning(&Json::parse("[3]").expect("json")) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn controllers_killed_amid_archiving_lose_nothing_and_archive_all() {
+    const INTENTS: usize = 1500;
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let mut off = archiver.start(&mesh, &[("ENABLED", "false")]).await;
+    let (_worker, _) = worker(&mesh).await;
+    let envelopes = (0..INTENTS)
+        .map(|n| mesh.envelope(&format!("i-{n}"), "work", &n.to_string()))
+        .collect();
+    let intents = mesh.submit_all(envelopes).await;
+    mesh.until_all_completed(INTENTS, Duration::from_secs(60)).await;
+    off.terminate();
+    off.wait(SOON).await;
+
+    let total = u64::try_from(INTENTS).expect("a count");
+    let mut kills = 0;
+    loop {
+        let mut run = archiver
+            .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
+            .await;
+        // Killed as soon as it has done something, until all is done.
+        let before = in_ledger(&mesh).await;
+        let now = eventually("it archives", NEW_LEADER, async || {
+            let left = in_ledger(&mesh).await;
+            (left < before || left == 0)
+                .then_some(left)
+                .ok_or(format!("{left} records"))
+        })
+        .await;
+        if now == 0 || kills == 3 {
+            until_ledger_has(&mesh, 0, NEW_LEADER).await;
+            break;
+        }
+        run.kill();
+        kills += 1;
+    }
+    println!("{kills} controllers were killed");
+    assert!(kills > 0, "no kill came in between");
+    // Every one is there, whole, once in the index, and closed.
+    let _last = archiver
+        .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
+        .await;
+    for intent in &intents {
+        let trail = mesh.mesh.trail(intent).await.expect("a trail");
+        assert_legal(&trail);
+        assert_eq!(commits(&trail).into_values().sum::<usize>(), 1);
+    }
+    let listed = json(&mesh, &["intents", "list", "--limit", "1"]).await;
+    assert_eq!(listed["matched"].as_u64(), Some(total));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_and_tickets_that_come_back_are_purged_again_and_never_run() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let client = mesh.server.client().await;
+    let mut published = client.subscribe("mesh.*.*.>").await.expect("subscribed");
+    let _run = archiver
+        .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
+        .await;
+    let (_worker, runs) = worker(&mesh).await;
+    let intents = [mesh.submit("mine", "work", "1").await, submit_new(&mesh, "2").await];
+    let mut old = Vec::new();
+    while old.len() < 4 {
+        let message = published.next().await.expect("a message");
+        let subject = message.subject.as_str();
+        let is_first = |headers: &Option<_>| format!("{headers:?}").contains("submitted");
+        if subject.starts_with("mesh.work.") || (subject.starts_with("mesh.ledger.") && is_first(&message.headers)) {
+            old.push(message);
+        }
+    }
+    until_ledger_has(&mesh, 0, NEW_LEADER).await;
+    let asked = |intent: &IntentId| ["intents", "get", intent.as_str()].map(str::to_owned);
+    let mut before = Vec::new();
+    for intent in &intents {
+        let question = asked(intent);
+        before.push(said(&mesh, &question.each_ref().map(String::as_str)).await);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    // Dead for long enough that an archive could have been written meanwhile: the rules for old records apply.
+    let ended = mesh
+        .mesh
+        .trail(&intents[1])
+        .await
+        .expect("a trail")
+        .pop()
+        .expect("a record");
+    eventually("the records are old", SOON, async || {
+        let age = mesh.mesh.now().since(ended.record.at);
+        (age > Duration::from_secs(11)).then_some(()).ok_or(format!("{age:?}"))
+    })
+    .await;
+
+    // The server forgets the message ids of the tickets, as it would; the records and the tickets are back.
+    mesh.server.kill().await;
+    mesh.server.restart().await;
+    let client = mesh.server.client().await;
+    for message in &old {
+        let headers = message.headers.clone().unwrap_or_default();
+        client
+            .publish_with_headers(message.subject.clone(), headers, message.payload.clone())
+            .await
+            .expect("published");
+    }
+    client.flush().await.expect("flushed");
+    eventually("the records have come back", SOON, async || {
+        let state = mesh.stream_state("MESH_LEDGER").await;
+        let last = state["last_seq"].as_u64().expect("a sequence");
+        (last >= ended.seq + 2).then_some(()).ok_or(state.to_string())
+    })
+    .await;
+    until_ledger_has(&mesh, 0, NEW_LEADER).await;
+    eventually("the tickets are gone", NEW_LEADER, async || {
+        let state = mesh.stream_state("MESH_WORK_work").await;
+        (state["messages"].as_u64() == Some(0))
+            .then_some(())
+            .ok_or(state.to_string())
+    })
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2, "an archived intent was run again");
+    for (intent, before) in intents.iter().zip(&before) {
+        let question = asked(intent);
+        assert_eq!(&said(&mesh, &question.each_ref().map(String::as_str)).await, before);
+    }
+    // The projection does not take them for open.
+    let held = mesh.stream_state("MESH_LEDGER").await;
+    assert_eq!(held["messages"].as_u64(), Some(0));
+    let agents = json(&mesh, &["agents", "describe", "work"]).await;
+    assert!(!agents.to_string().contains("queued"), "{agents}");
+}
