@@ -267,9 +267,17 @@ impl ClosedInLedger for ArchiveIndex {
         for (index, archive_seq) in self.projection.returned(lives).await? {
             let Some(head) = open.get(index) else { continue };
             // The index knows fingerprints only: it is the bundle that says whose it is.
-            let bundle = self.mesh.bundle_at(archive_seq).await?;
+            let bundle = match self.mesh.bundle_at(archive_seq).await {
+                Ok(bundle) => bundle,
+                Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                // Dropped for its age, or altered: one bundle must not keep all other intents from being swept.
+                Err(error) => {
+                    tracing::warn!(%error, intent = %head.record.intent, "the bundle of an open intent cannot be read");
+                    continue;
+                }
+            };
             let submitted_at = head.record.snapshot.submitted_at;
-            if bundle.intent != head.record.intent || !holds_life(&bundle, head.seq, submitted_at).unwrap_or(false) {
+            if bundle.intent != head.record.intent || !holds_life(&bundle, submitted_at).unwrap_or(false) {
                 continue;
             }
             tracing::warn!(intent = %bundle.intent, seq = head.seq, "records of an archived intent are back: purged again");
@@ -294,7 +302,6 @@ impl Life {
     fn of(head: &Head) -> Self {
         Self {
             intent: head.record.intent.clone(),
-            seq: head.seq,
             submitted_at: head.record.snapshot.submitted_at,
         }
     }

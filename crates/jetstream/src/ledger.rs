@@ -18,6 +18,8 @@ use crate::mesh::Mesh;
 /// How long a write whose outcome is unknown is pursued. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
 const PURSUIT: Duration = Duration::from_secs(60);
+/// How long the ledger must say that it has nothing of an intent before a writer that saw its records believes it.
+const GONE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often a replica that lags is asked again, a pause apart.
 const LAG_TRIES: usize = 100;
@@ -71,6 +73,7 @@ impl Mesh {
         }
         let started = tokio::time::Instant::now();
         let mut unknown_before = false;
+        let mut gone_since: Option<tokio::time::Instant> = None;
         loop {
             let mut headers = HeaderMap::new();
             headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
@@ -80,9 +83,17 @@ impl Mesh {
                 Published::Stored { seq } => return Ok(Written::Stored { seq }),
                 Published::Refused(refusal) => return Err(refusal.into()),
                 Published::WrongSequence => {}
-                Published::Unknown => unknown_before = true,
+                Published::Unknown => (unknown_before, gone_since) = (true, None),
             }
             match self.head(&record.intent).await {
+                // Refused, because the records that it would follow are not there: the intent was closed and archived
+                // while the writer was frozen. A leader that was just elected may say the same for a moment.
+                Ok(None) if expected > 0 => {
+                    let since = gone_since.get_or_insert_with(tokio::time::Instant::now);
+                    if since.elapsed() > GONE {
+                        return Err(Error::NoIntent(record.intent.clone()));
+                    }
+                }
                 Ok(Some(head)) => {
                     let at = Some((head.record.id, head.seq));
                     match on_unconfirmed(record.id, expected, at, unknown_before) {

@@ -81,7 +81,7 @@ impl Mesh {
         }
         let question = ArchiveFind {
             intent: intent.clone(),
-            life: None,
+            submitted_at: None,
         };
         let found: ArchiveFound = self.control_within(PATIENCE, verb::ARCHIVE_FIND, &question).await?;
         Ok(self.bundle_of(intent, found.at).await?.map(|(_, bundle)| bundle))
@@ -101,14 +101,14 @@ impl Mesh {
     /// enough for that. Where no controller is there, nobody knows, and work in flight goes on without one.
     ///
     /// # Errors
-    /// When a controller is there and does not answer.
+    /// When the question cannot be asked.
     pub async fn is_closed(&self, head: &Head) -> Result<bool, Error> {
         if self.now().since(head.record.snapshot.updated_at) < ASK_AFTER || self.is_without_controller() {
             return Ok(false);
         }
         let question = ArchiveFind {
             intent: head.record.intent.clone(),
-            life: Some((head.seq, head.record.snapshot.submitted_at)),
+            submitted_at: Some(head.record.snapshot.submitted_at),
         };
         let found: Result<ArchiveFound, Error> = self
             .control_within(WORKER_PATIENCE, verb::ARCHIVE_FIND, &question)
@@ -121,6 +121,12 @@ impl Mesh {
             }
             // A controller of before there was an archive.
             Err(Error::Control(_)) => Ok(false),
+            // None that hears this, or permissions of before there was an archive: the work goes on all the same.
+            Err(Error::NoAnswer { .. }) => {
+                tracing::warn!(intent = %head.record.intent, "no controller says whether it is archived; it is taken for open");
+                self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -151,12 +157,11 @@ fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
         .collect()
 }
 
-/// Whether a bundle holds this life of an intent: all of its records up to a sequence, or one that was submitted at the
-/// very same time.
+/// Whether a bundle holds this life of an intent. An id may be used again when the ledger does not remember it any more,
+/// so the id alone does not tell; each of its lives was submitted at another time, which every record says.
 ///
 /// # Errors
 /// When the bundle is not the history of a closed intent.
-pub fn holds_life(bundle: &Bundle, seq: u64, submitted_at: Timestamp) -> Result<bool, BundleError> {
-    let facts = bundle.verify()?;
-    Ok(facts.seq >= seq || facts.submitted_at == submitted_at)
+pub fn holds_life(bundle: &Bundle, submitted_at: Timestamp) -> Result<bool, BundleError> {
+    Ok(bundle.verify()?.submitted_at == submitted_at)
 }

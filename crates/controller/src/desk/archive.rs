@@ -21,10 +21,10 @@ pub(super) async fn find(office: &Office, asked: ArchiveFind) -> Result<ArchiveF
         at = office.projection.find_archived(&asked.intent).await?;
     }
     let mut closed = false;
-    if let Some((seq, submitted_at)) = asked.life
+    if let Some(submitted_at) = asked.submitted_at
         && let Some((_, bundle)) = bundle(office, &asked, &at).await?
     {
-        closed = holds_life(&bundle, seq, submitted_at).map_err(|error| Error::Bundle(Box::new(error)))?;
+        closed = holds_life(&bundle, submitted_at).map_err(|error| Error::Bundle(Box::new(error)))?;
     }
     Ok(ArchiveFound { at, closed })
 }

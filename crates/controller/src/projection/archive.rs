@@ -15,7 +15,7 @@ pub(super) const TABLES: &str = "
     CREATE TABLE archive_meta (one INTEGER PRIMARY KEY CHECK (one = 1),
         created TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     INSERT INTO archive_meta VALUES (1, '', 0, 0);
-    CREATE TABLE archived (seq INTEGER PRIMARY KEY, fingerprint INTEGER NOT NULL, ledger_seq INTEGER NOT NULL,
+    CREATE TABLE archived (seq INTEGER PRIMARY KEY, fingerprint INTEGER NOT NULL,
         submitted INTEGER NOT NULL, at INTEGER NOT NULL, generated INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT);
     CREATE INDEX archived_of ON archived (fingerprint, seq);
     CREATE TABLE closed (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, submitted INTEGER NOT NULL,
@@ -70,8 +70,6 @@ pub(crate) enum Handled {
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     pub(crate) intent: IntentId,
-    /// The sequence of the last record.
-    pub(crate) seq: u64,
     pub(crate) submitted_at: Timestamp,
 }
 
@@ -117,15 +115,15 @@ pub(super) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
 
 pub(super) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<()> {
     let mut add = db.prepare_cached(
-        "INSERT OR REPLACE INTO archived (seq, fingerprint, ledger_seq, submitted, at, generated, status, agent)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT OR REPLACE INTO archived (seq, fingerprint, submitted, at, generated, status, agent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let mut again =
-        db.prepare_cached("DELETE FROM archived WHERE fingerprint = ?1 AND ledger_seq = ?2 AND seq < ?3")?;
-    let mut done =
-        db.prepare_cached("UPDATE closed SET archived = ?2, at = ?3, generated = ?4 WHERE intent = ?1 AND seq <= ?5")?;
+    let mut again = db.prepare_cached("DELETE FROM archived WHERE fingerprint = ?1 AND submitted = ?2 AND seq < ?3")?;
+    let mut done = db.prepare_cached(
+        "UPDATE closed SET archived = ?2, at = ?3, generated = ?4 WHERE intent = ?1 AND submitted = ?5",
+    )?;
     // Whoever was away while the intent ended and was purged is told of its end by the archive alone.
-    let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1 AND seq <= ?2")?;
+    let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1 AND submitted = ?2")?;
     let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
     for ArchiveNote {
         archive_seq,
@@ -135,20 +133,20 @@ pub(super) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<(
     } in &batch.notes
     {
         let (at, id) = (archived_at.unix_millis(), intent.as_str());
+        let submitted = facts.submitted_at.unix_millis();
         // A leader that died between archiving and purging may have archived it before.
-        again.execute(params![intent.fingerprint(), facts.seq, archive_seq])?;
+        again.execute(params![intent.fingerprint(), submitted, archive_seq])?;
         add.execute(params![
             archive_seq,
             intent.fingerprint(),
-            facts.seq,
-            facts.submitted_at.unix_millis(),
+            submitted,
             at,
             facts.generated,
             facts.status,
             facts.agent.as_ref().map(AgentName::as_str),
         ])?;
-        done.execute(params![id, archive_seq, at, facts.generated, facts.seq])?;
-        if close.execute(params![id, facts.seq])? > 0 {
+        done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
+        if close.execute(params![id, submitted])? > 0 {
             forget.execute([id])?;
         }
     }
@@ -158,33 +156,27 @@ pub(super) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<(
 }
 
 /// The newest bundle of the same life of an intent: where it stands, when it was written, whether the id was generated.
-/// A record that comes back after a crash has its old sequence; one that a frozen writer wrote again has a new one, and
-/// says the same time of submitting.
-fn same_life(
-    db: &Connection,
-    intent: &IntentId,
-    seq: u64,
-    submitted: i64,
-) -> rusqlite::Result<Option<(u64, i64, bool)>> {
+/// All records of a life say the same time of submitting, be they seen before the purge, be they back after a crash, or
+/// written again by somebody who had been frozen. An id that is used again has another.
+fn same_life(db: &Connection, intent: &IntentId, submitted: i64) -> rusqlite::Result<Option<(u64, i64, bool)>> {
     db.prepare_cached(
-        "SELECT seq, at, generated FROM archived
-         WHERE fingerprint = ?1 AND (ledger_seq >= ?2 OR submitted = ?3) ORDER BY seq DESC LIMIT 1",
+        "SELECT seq, at, generated FROM archived WHERE fingerprint = ?1 AND submitted = ?2 ORDER BY seq DESC LIMIT 1",
     )?
-    .query_row(params![intent.fingerprint(), seq, submitted], |row| {
+    .query_row(params![intent.fingerprint(), submitted], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })
     .optional()
 }
 
 /// Whether the archive holds this life of an intent, so that it is closed whatever its last record in the ledger says.
-pub(super) fn is_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<bool> {
-    Ok(same_life(db, intent, seq, snapshot.submitted_at.unix_millis())?.is_some())
+pub(super) fn is_closed(db: &Connection, intent: &IntentId, snapshot: &Snapshot) -> rusqlite::Result<bool> {
+    Ok(same_life(db, intent, snapshot.submitted_at.unix_millis())?.is_some())
 }
 
 /// Takes note of a terminal record in the ledger.
 pub(super) fn note_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<()> {
     let submitted = snapshot.submitted_at.unix_millis();
-    let (archived, at, generated) = same_life(db, intent, seq, submitted)?.unwrap_or((0, 0, false));
+    let (archived, at, generated) = same_life(db, intent, submitted)?.unwrap_or((0, 0, false));
     db.prepare_cached(
         "INSERT OR REPLACE INTO closed (intent, seq, submitted, due, archived, at, generated, problem)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
@@ -274,7 +266,7 @@ pub(super) fn find(db: &Connection, intent: &IntentId) -> rusqlite::Result<Vec<u
 pub(super) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
     let mut found = Vec::new();
     for (index, life) in lives.iter().enumerate() {
-        if let Some((seq, ..)) = same_life(db, &life.intent, life.seq, life.submitted_at.unix_millis())? {
+        if let Some((seq, ..)) = same_life(db, &life.intent, life.submitted_at.unix_millis())? {
             found.push((index, seq));
         }
     }

@@ -65,8 +65,8 @@ impl Intents {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
-            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -81,7 +81,7 @@ impl Intents {
                 archive::note_closed(db, id, *seq, snapshot)?;
             }
             // What the archive holds is closed, also when records of it are seen before the purge, or come back.
-            if is_terminal || archive::is_closed(db, id, *seq, snapshot)? {
+            if is_terminal || archive::is_closed(db, id, snapshot)? {
                 if touched.stored {
                     close.execute([intent])?;
                 }
@@ -103,6 +103,7 @@ impl Intents {
                 snapshot.updated_at.unix_millis(),
                 code(&snapshot.status),
                 snapshot.kind,
+                snapshot.submitted_at.unix_millis(),
             ])?;
             for of in holds {
                 hold.execute(params![

@@ -24,7 +24,8 @@ const TABLES: &str = "
     CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
-        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT) WITHOUT ROWID;
+        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL)
+        WITHOUT ROWID;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
     CREATE INDEX holds_of_version ON holds (agent, version, cause, since, intent);

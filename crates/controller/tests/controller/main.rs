@@ -7,6 +7,7 @@
     reason = "helpers of tests: a failure is a panic"
 )]
 
+mod archiving;
 mod projection;
 mod registering;
 mod rejecting;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use baton_envelope::BundleFacts;
 use baton_jetstream::{Mesh, Target};
 
 use crate::support::{
@@ -22,7 +23,7 @@ fn contexts(server: &TestServer) -> PathBuf {
     let folder = server.dir().join("contexts");
     let contexts = folder.join("nats/context");
     std::fs::create_dir_all(&contexts).unwrap();
-    for user in ["controller", "publisher", "research", "code"] {
+    for user in ["controller", "operator", "publisher", "research", "code"] {
         let context = serde_json::json!({
             "url": server.url(), "user": user, "password": format!("change-me-{user}"),
             "inbox_prefix": format!("_INBOX_{user}"),
@@ -104,5 +105,33 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     assert_eq!(control.all_routes().await.unwrap()[0].active, research().1);
     let all = listed(&control, &[]).await.unwrap();
     assert_eq!(all.len(), 2, "only what was allowed became an intent");
+
+    // The archive is the controllers' alone: nobody else writes bundles, and nobody else takes records out of the ledger.
+    let operator = connect_as("operator", &folder).await;
+    let bundle = control.stored_records(&intent).await.unwrap().expect("its records");
+    let facts = BundleFacts {
+        status: "completed".to_owned(),
+        agent: Some(research().0),
+        seq: 1,
+        submitted_at: control.now(),
+        ended_at: control.now(),
+        generated: false,
+    };
+    let before = control.archive_end().await.unwrap().last_seq;
+    for (who, mesh) in [("operator", &operator), ("worker", &worker), ("publisher", &publisher)] {
+        for subject in ["mesh.archive.research", "$JS.API.STREAM.PURGE.MESH_LEDGER"] {
+            mesh.publish_plain(subject.to_owned(), "{}".into()).await.unwrap();
+        }
+        let purged = tokio::time::timeout(Duration::from_secs(1), mesh.purge_records(&intent, 100)).await;
+        assert!(!matches!(purged, Ok(Ok(()))), "{who} purged the ledger");
+    }
+    let seq = control.archive_bundle(&bundle, &facts).await.unwrap();
+    assert_eq!(seq, before + 1, "somebody else wrote into the archive");
+    assert!(control.head(&intent).await.unwrap().is_some(), "the ledger was purged");
+    assert_eq!(control.bundle_at(seq).await.unwrap(), bundle);
+    // A worker may ask whether a ticket is of an archived intent, and is answered.
+    let mut old = head(&worker, &intent).await;
+    old.record.snapshot.updated_at = worker.now().minus(Duration::from_secs(60));
+    assert!(!worker.is_closed(&old).await.unwrap());
     controller.stop().await;
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct ArchiveFind {
     /// The intent.
     pub intent: IntentId,
-    /// A record of it in the ledger, its sequence and the time of submitting that it says: is that intent closed?
+    /// The time of submitting that a record of it in the ledger says: is that intent closed?
     #[serde(default)]
-    pub life: Option<(u64, Timestamp)>,
+    pub submitted_at: Option<Timestamp>,
 }
 
 /// Where the bundles of an intent stand.

@@ -5,6 +5,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod archive;
 mod choosing;
 mod leasing;
 mod support;
