@@ -246,11 +246,10 @@ impl crate::record::Record {
 
 /// A raw intent that was refused has a rejection alone, and no envelope.
 fn is_opening(event: &Event, had_envelope: bool) -> bool {
-    match event {
-        Event::Submitted => true,
-        Event::Rejected { .. } => !had_envelope,
-        _ => false,
+    if let Event::Rejected { .. } = event {
+        return !had_envelope;
     }
+    *event == Event::Submitted
 }
 
 impl Entry {
