@@ -1,5 +1,6 @@
 //! A whole run: every workload that was asked for, one after the other.
 
+use baton_agent::shutdown_signal;
 use baton_embedded::{Binary, Finder};
 
 use crate::error::BenchError;
@@ -43,10 +44,8 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
     let reports = runtime.block_on(async {
         tokio::select! {
             reports = all(options, &ground, say) => reports,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(BenchError::io("waiting for a signal"))?;
-                Err(BenchError::Interrupted)
-            }
+            // SIGTERM too: the servers and their folders go in order.
+            () = shutdown_signal() => Err(BenchError::Interrupted),
         }
     })?;
     Ok(Some(Document {

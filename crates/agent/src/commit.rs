@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Envelope, ErrorInfo, Event, HistoryEntry, Json, Record, Route, Successor,
 };
-use baton_jetstream::{Delivery, Error, in_form_for};
+use baton_jetstream::{Delivery, Error, Sealed, in_form_for};
 
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
@@ -52,24 +52,31 @@ impl Shared {
         };
         match act {
             Act::Commit(event, fill) => self.write(delivery, at, event, fill).await,
-            Act::Retry(delay, error) => self.schedule(delivery, at, delay, error).await,
-            Act::Release(reason) => match at.release(reason).await {
-                Ok(()) => delivery.hand_back(Duration::ZERO).await,
-                Err(lost) => self.lost(delivery, lost).await,
-            },
+            // What is rare is apart, so that the state of a hop that waits for its commit stays small.
+            Act::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
+            Act::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
             Act::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
-            Act::Later => {
-                // The trouble is the server's: the next delivery must not take it for the silent death of a worker.
-                match at
-                    .release("the ledger or the routes could not be read or written")
-                    .await
-                {
-                    Ok(()) | Err(Lost::Fenced(_)) => {}
-                    Err(Lost::Failed(error)) => tracing::debug!(%error, "a release could not be recorded"),
-                }
-                delivery.hand_back(UNWRITTEN).await;
-            }
+            Act::Later => Box::pin(self.try_later(delivery, at)).await,
         }
+    }
+
+    async fn release(&self, delivery: Delivery, at: &mut Position, reason: &'static str) {
+        match at.release(reason).await {
+            Ok(()) => delivery.hand_back(Duration::ZERO).await,
+            Err(lost) => self.lost(delivery, lost).await,
+        }
+    }
+
+    async fn try_later(&self, delivery: Delivery, at: &mut Position) {
+        // The trouble is the server's: the next delivery must not take it for the silent death of a worker.
+        match at
+            .release("the ledger or the routes could not be read or written")
+            .await
+        {
+            Ok(()) | Err(Lost::Fenced(_)) => {}
+            Err(Lost::Failed(error)) => tracing::debug!(%error, "a release could not be recorded"),
+        }
+        delivery.hand_back(UNWRITTEN).await;
     }
 
     async fn write(
@@ -83,23 +90,27 @@ impl Shared {
             Ok((record, seq)) => self.settle(delivery, &record, seq).await,
             Err(Lost::Failed(Error::TooLarge { what, size, limit })) => {
                 let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
-                let (event, fill) = park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
-                match at.append(event, &*fill).await {
-                    Ok((record, seq)) => self.settle(delivery, &record, seq).await,
-                    Err(lost) => self.lost(delivery, lost).await,
-                }
+                Box::pin(self.park_too_large(delivery, at, message)).await;
             }
+            Err(lost) => Box::pin(self.lost(delivery, lost)).await,
+        }
+    }
+
+    async fn park_too_large(&self, delivery: Delivery, at: &mut Position, message: String) {
+        let (event, fill) = park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
+        match at.append(event, &*fill).await {
+            Ok((record, seq)) => self.settle(delivery, &record, seq).await,
             Err(lost) => self.lost(delivery, lost).await,
         }
     }
 
     /// Writes what a committed record implies. Only then may the ticket go.
-    async fn settle(&self, delivery: Delivery, record: &Record, seq: u64) {
+    async fn settle(&self, delivery: Delivery, record: &Sealed, seq: u64) {
         if let Some(error) = &record.error {
             let (intent, status) = (&record.intent, &record.snapshot.status);
             tracing::warn!(%intent, %status, "the hop ended badly: {}", error.message);
         }
-        match self.mesh.settle(record, seq).await {
+        match self.mesh.settle_sealed(record, seq).await {
             Ok(_) => delivery.ack().await,
             // Committed but not settled: the next delivery of this ticket sees the head and settles.
             Err(error) => {
@@ -245,7 +256,7 @@ impl Shared {
         };
         let agent = match to {
             Receiver::Agent(agent) => agent.clone(),
-            Receiver::Capable(Capability(needed)) => match self.mesh.choose_capable(needed, &asked).await {
+            Receiver::Capable(Capability(needed)) => match Box::pin(self.mesh.choose_capable(needed, &asked)).await {
                 Ok((agent, _, _)) => agent,
                 Err(error @ Error::NoneCapable { .. }) => {
                     return Err(Fault::retry(error.to_string()).with_code("NONE_CAPABLE"));

@@ -3,7 +3,7 @@
 use baton_envelope::{
     Author, EnvelopeId, Event, IntentId, Json, Overtaken, Record, Snapshot, is_still_held, on_overtaken,
 };
-use baton_jetstream::{Error, Head, Mesh, Written};
+use baton_jetstream::{Error, Head, Mesh, Sealed, Written};
 
 /// The holder's view of its intent.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Position {
         &mut self,
         event: Event,
         fill: impl Fn(Record) -> Record,
-    ) -> Result<(Record, u64), Lost> {
+    ) -> Result<(Sealed, u64), Lost> {
         loop {
             let record = Record::following(
                 &self.snapshot,
@@ -79,14 +79,16 @@ impl Position {
                 self.by.clone(),
             )
             .map_err(Error::from)?;
-            let mut record = fill(record);
+            // On the heap: it would be part of the state of every hop that waits for the server.
+            let mut record = Box::new(fill(record));
             record.took_ms = self.took_ms;
             record.cost.clone_from(&self.cost);
-            match self.mesh.write(&record, self.seq).await? {
+            let sealed = Sealed::new(record)?;
+            match self.mesh.write_sealed(&sealed, self.seq).await? {
                 Written::Stored { seq } => {
-                    self.snapshot = record.snapshot.clone();
+                    self.snapshot.clone_from(&sealed.snapshot);
                     self.seq = seq;
-                    return Ok((record, seq));
+                    return Ok((sealed, seq));
                 }
                 Written::Superseded(head) => {
                     let (by, now) = (&self.by.instance, &head.record.snapshot);

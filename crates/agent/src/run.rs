@@ -62,9 +62,19 @@ pub(crate) enum Ended {
 
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
 struct Ready {
-    position: Position,
+    position: Arc<Mutex<Position>>,
     envelope: Arc<Envelope>,
     steps: BTreeMap<String, Json>,
+}
+
+impl Ready {
+    fn new(position: Position, envelope: Envelope, steps: BTreeMap<String, Json>) -> Self {
+        Self {
+            position: Arc::new(Mutex::new(position)),
+            envelope: Arc::new(envelope),
+            steps,
+        }
+    }
 }
 
 impl Shared {
@@ -77,12 +87,17 @@ impl Shared {
         };
         delivery.hold(active);
         if !delivery.has_slot() {
-            return self.hand_back_unrun(delivery).await;
+            return Box::pin(self.hand_back_unrun(delivery)).await;
         }
-        let Some((delivery, ready)) = self.prepare(delivery).await else {
-            return;
+        let (delivery, ready) = match self.take_fresh(&mut delivery) {
+            Some(ready) => (delivery, ready),
+            // Rare, and apart, so that the state of a hop stays small: thousands may run at once.
+            None => match Box::pin(self.prepare(delivery)).await {
+                Some(prepared) => prepared,
+                None => return,
+            },
         };
-        let position = Arc::new(Mutex::new(ready.position));
+        let position = ready.position;
         let started = tokio::time::Instant::now();
         let ended = self.run(&delivery, &position, &ready.envelope, ready.steps).await;
         let took = started.elapsed();
@@ -114,45 +129,51 @@ impl Shared {
             steps,
             protocol: self.protocol,
         };
-        let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
-        let ended = tokio::select! {
-            biased;
-            finished = handler => match finished {
-                Ok(Ok(outcome)) => Ended::Done(Box::new(outcome)),
-                Ok(Err(fault)) => Ended::Failed(fault),
-                Err(panic) => Ended::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
-            },
-            () = self.abort.cancelled() => Ended::Aborted,
-            () = keep(delivery, Arc::clone(position)) => Ended::Fenced,
+        let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
+            Ok(Ok(outcome)) => Ended::Done(Box::new(outcome)),
+            Ok(Err(fault)) => Ended::Failed(fault),
+            Err(panic) => Ended::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
         };
-        ended
+        let mut handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+        // One that does not wait for anything needs nobody to keep its delivery.
+        if let Some(done) = (&mut handler).now_or_never() {
+            return finished(done);
+        }
+        let kept = Box::pin(keep(delivery, Arc::clone(position)));
+        tokio::select! {
+            biased;
+            done = handler => finished(done),
+            () = self.abort.cancelled() => Ended::Aborted,
+            () = kept => Ended::Fenced,
+        }
+    }
+
+    /// What a fresh ticket brings to its run: nothing has to be read or written for it. `None` when the ledger has to
+    /// be read first.
+    fn take_fresh(&self, delivery: &mut Delivery) -> Option<Ready> {
+        let ticket = &mut delivery.ticket;
+        // A ticket that does not begin its hop, after a redrive for one, finds steps of earlier attempts in the ledger.
+        let begins = |record: &baton_envelope::Record| record.event.begins_hop() && record.envelope.is_some();
+        if !is_fresh(ticket.facts) || !ticket.record.as_ref().is_some_and(|record| begins(record)) {
+            return None;
+        }
+        let deadline =
+            |record: &baton_envelope::Record| record.envelope.as_ref().and_then(|envelope| envelope.deadline);
+        let is_late = |deadline| deadline <= self.mesh.now();
+        if ticket.record.as_deref().and_then(deadline).is_some_and(is_late) {
+            return None;
+        }
+        let record = ticket.record.take()?;
+        let (snapshot, envelope) = (record.snapshot, record.envelope?);
+        let mut position = self.position(&envelope, snapshot, ticket.seq);
+        position.snapshot.envelope_seq = Some(ticket.seq);
+        Some(Ready::new(position, envelope, BTreeMap::new()))
     }
 
     /// Finds out whether a ticket may be run, and claims it where that takes a claim. `None` when it is dealt with.
     async fn prepare(&self, delivery: Delivery) -> Option<(Delivery, Ready)> {
-        let ticket = &delivery.ticket;
-        let fresh = is_fresh(ticket.facts);
-        // A ticket that does not begin its hop, after a redrive for one, finds steps of earlier attempts in the ledger.
-        let begins = ticket.record.as_ref().filter(|record| record.event.begins_hop());
-        if let (true, Some(record)) = (fresh, begins)
-            && let Some(envelope) = record.envelope.clone()
-        {
-            let mut snapshot = record.snapshot.clone();
-            snapshot.envelope_seq = Some(ticket.seq);
-            if envelope.deadline.is_none_or(|deadline| deadline > self.mesh.now()) {
-                let position = self.position(&envelope, snapshot, ticket.seq);
-                return Some((
-                    delivery,
-                    Ready {
-                        position,
-                        envelope: Arc::new(envelope),
-                        steps: BTreeMap::new(),
-                    },
-                ));
-            }
-        }
         match self.examine(&delivery).await {
-            Ok(Examined::Run(ready)) => Some((delivery, *ready)),
+            Ok(Examined::Run(ready)) => Some((delivery, ready)),
             Ok(Examined::Settled) => {
                 delivery.ack().await;
                 None
@@ -231,15 +252,10 @@ impl Shared {
                     let untouched = is_untouched(&head.record, head.seq, ticket.seq, ticket.facts);
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
                         let position = self.position(&envelope, head.record.snapshot, head.seq);
-                        let envelope = Arc::new(envelope);
-                        return Ok(Examined::Run(Box::new(Ready {
-                            position,
-                            envelope,
-                            steps: BTreeMap::new(),
-                        })));
+                        return Ok(Examined::Run(Ready::new(position, envelope, BTreeMap::new())));
                     }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
-                        return Ok(Examined::Run(Box::new(ready)));
+                        return Ok(Examined::Run(ready));
                     }
                 }
             }
@@ -287,11 +303,7 @@ impl Shared {
             }
         };
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
-        Ok(Some(Ready {
-            position,
-            envelope: Arc::new(envelope),
-            steps,
-        }))
+        Ok(Some(Ready::new(position, envelope, steps)))
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
@@ -377,7 +389,7 @@ impl Drop for Active {
 
 enum Examined {
     /// Run it.
-    Run(Box<Ready>),
+    Run(Ready),
     /// Nothing is left to do: ack.
     Settled,
     /// Not now.

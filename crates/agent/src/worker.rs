@@ -167,10 +167,11 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let busy = Arc::clone(&self.busy);
         busy.fetch_add(1, Ordering::Relaxed);
-        tracker.spawn(async move {
+        // On the heap: the runtime moves what it is given several times, and a hop's state is some kilobytes.
+        tracker.spawn(Box::pin(async move {
             shared.take(delivery).await;
             busy.fetch_sub(1, Ordering::Relaxed);
-        });
+        }));
     }
 
     async fn drain(mut self, tracker: &TaskTracker) -> usize {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Request, RequestErrorKind};
+use async_nats::{Client, HeaderMap, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -47,47 +47,47 @@ struct ApiError {
 /// stream or within a batch.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 
-impl Mesh {
-    /// Publishes to a stream and waits for the server's acknowledgement.
-    pub(crate) async fn publish_acked(
-        &self,
-        subject: String,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<Published, Error> {
-        let size = payload.len();
-        let request = Request::new()
-            .headers(headers)
-            .payload(payload)
-            .timeout(Some(REQUEST_TIMEOUT));
-        let reply = match self.client().send_request(subject.clone(), request).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                return match error.kind() {
-                    RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
-                        Ok(Published::Unknown)
-                    }
-                    RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge {
-                        what: subject,
-                        size,
-                        limit: self.client().max_payload(),
-                    }),
-                    RequestErrorKind::InvalidSubject => Err(Error::api(format!("publish to {subject}"), error)),
-                };
-            }
-        };
-        let ack: PubAck = serde_json::from_slice(&reply.payload)
-            .map_err(|error| Error::api(format!("reading the acknowledgement for {subject}"), error))?;
-        Ok(match ack.error {
-            None => Published::Stored { seq: ack.seq },
-            Some(error) if WRONG_LAST_SEQUENCE.contains(&error.err_code) => Published::WrongSequence,
-            Some(error) => Published::Refused(Refusal {
-                code: error.err_code,
-                description: error.description,
-            }),
-        })
-    }
+/// Publishes to a stream and waits for the server's acknowledgement.
+pub(crate) async fn publish_acked(
+    client: &Client,
+    subject: Subject,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Result<Published, Error> {
+    let size = payload.len();
+    let request = Request::new()
+        .headers(headers)
+        .payload(payload)
+        .timeout(Some(REQUEST_TIMEOUT));
+    let reply = match client.send_request(subject.clone(), request).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            return match error.kind() {
+                RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
+                    Ok(Published::Unknown)
+                }
+                RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge {
+                    what: subject.to_string(),
+                    size,
+                    limit: client.max_payload(),
+                }),
+                RequestErrorKind::InvalidSubject => Err(Error::api(format!("publish to {subject}"), error)),
+            };
+        }
+    };
+    let ack: PubAck = serde_json::from_slice(&reply.payload)
+        .map_err(|error| Error::api(format!("reading the acknowledgement for {subject}"), error))?;
+    Ok(match ack.error {
+        None => Published::Stored { seq: ack.seq },
+        Some(error) if WRONG_LAST_SEQUENCE.contains(&error.err_code) => Published::WrongSequence,
+        Some(error) => Published::Refused(Refusal {
+            code: error.err_code,
+            description: error.description,
+        }),
+    })
+}
 
+impl Mesh {
     /// Asks the JetStream API and reads its JSON answer.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,

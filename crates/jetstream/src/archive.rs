@@ -12,7 +12,7 @@ use baton_envelope::{
 };
 use bytes::Bytes;
 
-use crate::api::Published;
+use crate::api::{Published, publish_acked};
 use crate::error::Error;
 use crate::ledger::{Stored, header_u64};
 use crate::mesh::Mesh;
@@ -142,7 +142,7 @@ impl Mesh {
             if let Some(previous) = previous {
                 headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
             }
-            match self.publish_acked(subject.clone(), headers, body.clone()).await? {
+            match publish_acked(self.client(), subject.clone().into(), headers, body.clone()).await? {
                 Published::Stored { seq } => return Ok(seq),
                 Published::Refused(refusal) => return Err(refusal.into()),
                 Published::WrongSequence | Published::Unknown => {}

@@ -10,7 +10,7 @@ use baton_envelope::{Envelope, HEADER_INTENT, HEADER_PROTOCOL, IntentId, RawInte
 use bytes::Bytes;
 use futures::StreamExt as _;
 
-use crate::api::Published;
+use crate::api::{Published, publish_acked};
 use crate::error::Error;
 use crate::mesh::Mesh;
 
@@ -81,7 +81,7 @@ impl Mesh {
         for (key, value) in headers {
             map.append(key.as_str(), value.as_str());
         }
-        match self.publish_acked(subject.clone(), map, body).await? {
+        match publish_acked(self.client(), subject.clone().into(), map, body).await? {
             Published::Stored { seq } => Ok(seq),
             Published::Refused(refusal) => Err(refusal.into()),
             Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subject};
 use base64::Engine as _;
 use baton_envelope::{
     HEADER_EVENT, HEADER_STATUS, IntentId, Record, RecordId, Timestamp, Unconfirmed, in_server_time, on_unconfirmed,
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::api::Published;
 use crate::error::Error;
+use crate::group::Message;
 use crate::mesh::Mesh;
 
 /// How long a write whose outcome is unknown is pursued. An election after the loss of a leader takes 5 to 10 s; a
@@ -28,6 +29,9 @@ const LAG_TRIES: usize = 100;
 /// that can be committed while its ticket can never be written would leave its intent without work for ever.
 const TICKET_HEADROOM: usize = 1024;
 
+/// What the server compares with the sequence of the subject's last message; 0 where there must be none.
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+
 /// The last record of an intent and its sequence.
 #[derive(Debug, Clone)]
 pub struct Head {
@@ -35,6 +39,36 @@ pub struct Head {
     pub record: Record,
     /// Its sequence in the ledger stream.
     pub seq: u64,
+}
+
+/// A record together with its bytes on the wire: its ticket has the very same body, and is not encoded again.
+#[derive(Debug)]
+pub struct Sealed {
+    record: Box<Record>,
+    body: Bytes,
+}
+
+impl Sealed {
+    /// Encodes a record.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn new(record: Box<Record>) -> Result<Self, Error> {
+        let body = Mesh::encode(&record)?;
+        Ok(Self { record, body })
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+}
+
+impl std::ops::Deref for Sealed {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
 }
 
 /// What became of a guarded write.
@@ -61,34 +95,60 @@ impl Mesh {
         self.write_encoded(record, Self::encode(record)?, expected).await
     }
 
+    /// As [`Mesh::write`], with a record that is encoded already.
+    ///
+    /// # Errors
+    /// As [`Mesh::write`].
+    pub async fn write_sealed(&self, sealed: &Sealed, expected: u64) -> Result<Written, Error> {
+        self.write_encoded(&sealed.record, sealed.body.clone(), expected).await
+    }
+
     pub(crate) async fn write_encoded(&self, record: &Record, body: Bytes, expected: u64) -> Result<Written, Error> {
-        let subject = self.subjects().ledger(&record.intent);
+        let subject = Subject::from(self.subjects().ledger(&record.intent));
         let (size, limit) = (body.len(), self.client().max_payload());
         if size + TICKET_HEADROOM > limit {
             return Err(Error::TooLarge {
-                what: subject,
+                what: subject.to_string(),
                 size,
                 limit: limit.saturating_sub(TICKET_HEADROOM),
             });
         }
-        let started = tokio::time::Instant::now();
-        let mut unknown_before = false;
-        let mut gone_since: Option<tokio::time::Instant> = None;
-        loop {
+        let message = || {
             let mut headers = HeaderMap::new();
-            headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+            headers.insert(EXPECTED, expected.to_string());
             headers.insert(HEADER_EVENT, record.event.name());
             headers.insert(HEADER_STATUS, record.snapshot.status.name());
-            match self.publish_acked(subject.clone(), headers, body.clone()).await? {
-                Published::Stored { seq } => return Ok(Written::Stored { seq }),
-                Published::Refused(refusal) => return Err(refusal.into()),
-                Published::WrongSequence => {}
-                Published::Unknown => (unknown_before, gone_since) = (true, None),
+            Message {
+                subject: subject.clone(),
+                headers,
+                payload: body.clone(),
             }
+        };
+        match self.ledger_lane().write(message()).await? {
+            Published::Stored { seq } => Ok(Written::Stored { seq }),
+            Published::Refused(refusal) => Err(refusal.into()),
+            // Apart, so that the common case stays small.
+            Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
+            Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
+        }
+    }
+
+    /// Goes on with a write that the server did not confirm, until it is known what became of it.
+    async fn pursue(
+        &self,
+        record: &Record,
+        message: Message,
+        expected: u64,
+        mut unknown_before: bool,
+    ) -> Result<Written, Error> {
+        let started = tokio::time::Instant::now();
+        let mut gone_since: Option<tokio::time::Instant> = None;
+        let mut refused = !unknown_before;
+        loop {
             match self.head(&record.intent).await {
                 // Refused, because the records that it would follow are not there: the intent was closed and archived
                 // while the writer was frozen. A leader that was just elected may say the same for a moment.
-                Ok(None) if expected > 0 => {
+                Ok(None) if expected > 0 && refused => {
                     let since = gone_since.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > GONE {
                         return Err(Error::NoIntent(record.intent.clone()));
@@ -118,6 +178,12 @@ impl Mesh {
                 });
             }
             tokio::time::sleep(PAUSE).await;
+            match self.ledger_lane().write(message.clone()).await? {
+                Published::Stored { seq } => return Ok(Written::Stored { seq }),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                Published::WrongSequence => refused = true,
+                Published::Unknown => (unknown_before, refused, gone_since) = (true, false, None),
+            }
         }
     }
 

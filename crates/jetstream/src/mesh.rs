@@ -1,18 +1,24 @@
 //! A connection to one mesh.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::Client;
 use async_nats::jetstream::{self, Context};
-use baton_envelope::{Record, RecordId, Subjects, Timestamp};
+use baton_envelope::{AgentName, Record, RecordId, Subjects, Timestamp};
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::group::Lane;
 use crate::load::LoadBoard;
 use crate::routes::RouteTable;
 use crate::topology::Limits;
+
+/// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
+/// (fixed in 2.14.4, and in 2.12.14 for that line).
+const BATCH_SERVER: (i64, i64, i64) = (2, 14, 4);
 
 /// A connection to one mesh; cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +40,9 @@ struct Inner {
     load: LoadBoard,
     /// Until when it is not looked for a controller again.
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
+    takes_batches: bool,
+    ledger_lane: Arc<Lane>,
+    work_lanes: RwLock<HashMap<AgentName, Arc<Lane>>>,
 }
 
 impl Mesh {
@@ -48,6 +57,9 @@ impl Mesh {
     ) -> Self {
         let context = jetstream::with_prefix(client.clone(), &api_prefix);
         let routes = RouteTable::default();
+        let (major, minor, patch) = BATCH_SERVER;
+        let takes_batches = client.is_server_compatible(major, minor, patch);
+        let ledger_lane = Arc::new(Lane::new(client.clone(), takes_batches));
         let inner = Inner {
             client,
             context,
@@ -60,6 +72,9 @@ impl Mesh {
             routes,
             load: LoadBoard::default(),
             without_controller: std::sync::Mutex::default(),
+            takes_batches,
+            ledger_lane,
+            work_lanes: RwLock::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -121,6 +136,27 @@ impl Mesh {
         &self.inner.api_prefix
     }
 
+    /// What writes to the ledger.
+    pub(crate) fn ledger_lane(&self) -> &Arc<Lane> {
+        &self.inner.ledger_lane
+    }
+
+    /// What writes tickets for an agent.
+    pub(crate) fn work_lane(&self, agent: &AgentName) -> Arc<Lane> {
+        let lanes = &self.inner.work_lanes;
+        if let Some(lane) = lanes.read().unwrap_or_else(PoisonError::into_inner).get(agent) {
+            return Arc::clone(lane);
+        }
+        let mut lanes = lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Lane::new(self.client().clone(), self.takes_batches()));
+        Arc::clone(lanes.entry(agent.clone()).or_insert_with(new))
+    }
+
+    /// Whether the server can take atomic batches: streams are created for them then.
+    pub(crate) fn takes_batches(&self) -> bool {
+        self.inner.takes_batches
+    }
+
     pub(crate) fn replicas(&self) -> usize {
         self.inner.replicas
     }
@@ -158,8 +194,15 @@ impl Mesh {
     }
 
     pub(crate) fn encode(record: &Record) -> Result<Bytes, Error> {
-        serde_json::to_vec(record)
-            .map(Bytes::from)
-            .map_err(|error| Error::api("encoding a record", error))
+        // What a record holds beside the payloads, so that the buffer seldom grows.
+        const FRAME: usize = 1536;
+        let payload = record
+            .envelope
+            .as_ref()
+            .map_or(0, |envelope| envelope.payload.get().len());
+        let result = record.snapshot.result.as_ref().map_or(0, |result| result.get().len());
+        let mut body = Vec::with_capacity(FRAME + payload + result);
+        serde_json::to_writer(&mut body, record).map_err(|error| Error::api("encoding a record", error))?;
+        Ok(body.into())
     }
 }

@@ -1,8 +1,9 @@
 //! Writing what a committed record implies: tickets, and the answer to whoever waits. Everything here may be repeated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subject};
 use baton_envelope::{
     HEADER_HOP, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED, HEADER_STATUS, Record,
 };
@@ -10,7 +11,8 @@ use bytes::Bytes;
 
 use crate::api::Published;
 use crate::error::Error;
-use crate::ledger::Head;
+use crate::group::{Lane, Message};
+use crate::ledger::{Head, Sealed};
 use crate::mesh::Mesh;
 use crate::topology::DUPLICATE_WINDOW;
 
@@ -42,6 +44,14 @@ impl Mesh {
         }
         self.answer(record).await;
         Ok(Settled::Nothing)
+    }
+
+    /// As [`Mesh::settle`], with a record that is encoded already.
+    ///
+    /// # Errors
+    /// As [`Mesh::settle`].
+    pub async fn settle_sealed(&self, sealed: &Sealed, seq: u64) -> Result<Settled, Error> {
+        self.settle_encoded(sealed, sealed.body(), seq).await
     }
 
     pub(crate) async fn settle_encoded(&self, record: &Record, body: Bytes, seq: u64) -> Result<Settled, Error> {
@@ -77,11 +87,8 @@ impl Mesh {
                 "the record names no envelope or no version",
             ));
         };
-        let subject = self.subjects().work(&envelope.to, version, envelope.priority);
-        let started = tokio::time::Instant::now();
-        let mut pause = Duration::from_millis(20);
-        let mut full = None;
-        loop {
+        let subject = Subject::from(self.subjects().work(&envelope.to, version, envelope.priority));
+        let message = || {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER_INTENT, record.intent.as_str());
             headers.insert(HEADER_HOP, envelope.hop.to_string());
@@ -94,22 +101,19 @@ impl Mesh {
                 }
                 None => headers.insert(HEADER_MSG_ID, envelope.id.to_string()),
             }
-            match self.publish_acked(subject.clone(), headers, body.clone()).await? {
-                Published::Stored { .. } => return Ok(()),
-                // Unguarded, so this cannot be; treat it as unknown rather than lose the ticket.
-                Published::WrongSequence | Published::Unknown => {}
-                Published::Refused(refusal) if refusal.is_full() => {
-                    tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
-                    full = Some(refusal);
-                }
-                Published::Refused(refusal) => return Err(refusal.into()),
+            Message {
+                subject: subject.clone(),
+                headers,
+                payload: body.clone(),
             }
-            if started.elapsed() > PURSUIT {
-                let what = format!("writing the ticket of {} to {subject}", record.intent);
-                return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
+        };
+        let lane = self.work_lane(&envelope.to);
+        match lane.write(message()).await? {
+            Published::Stored { .. } => Ok(()),
+            // Apart, so that the common case stays small.
+            published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
+                Box::pin(pursue(&lane, message(), published)).await
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 
@@ -149,5 +153,32 @@ impl Mesh {
         {
             tracing::warn!(%error, %reply_to, intent = %record.intent, "the answer could not be sent");
         }
+    }
+}
+
+/// Writes a ticket again until the server has it.
+async fn pursue(lane: &Arc<Lane>, message: Message, mut published: Published) -> Result<(), Error> {
+    let subject = message.subject.clone();
+    let started = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(20);
+    let mut full = None;
+    loop {
+        match published {
+            Published::Stored { .. } => return Ok(()),
+            // Unguarded, so this cannot be; treat it as unknown rather than lose the ticket.
+            Published::WrongSequence | Published::Unknown => {}
+            Published::Refused(refusal) if refusal.is_full() => {
+                tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
+                full = Some(refusal);
+            }
+            Published::Refused(refusal) => return Err(refusal.into()),
+        }
+        if started.elapsed() > PURSUIT {
+            let what = format!("writing a ticket to {subject}");
+            return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+        published = lane.write(message.clone()).await?;
     }
 }

@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Author, Event, IntentId, Need, Record, Timestamp, is_ticket_lost, needs};
+use baton_envelope::{
+    AgentName, AgentVersion, Author, Event, IntentId, Need, Record, Timestamp, is_ticket_lost, needs,
+};
 
 use crate::error::Error;
 use crate::ledger::{Head, Written};

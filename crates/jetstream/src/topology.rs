@@ -135,6 +135,7 @@ impl Mesh {
                     headers_only: false,
                 }),
                 compression: Some(Compression::None),
+                allow_atomic_publish: self.takes_batches(),
                 description: Some("Baton: the append-only record of every intent".to_owned()),
                 ..common(s.ledger_stream())
             },
@@ -172,6 +173,7 @@ impl Mesh {
             num_replicas: limits.replicas,
             duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
+            allow_atomic_publish: self.takes_batches(),
             description: Some(format!("Baton: tickets for agent {agent}")),
             ..Config::default()
         }

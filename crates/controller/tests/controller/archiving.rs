@@ -46,7 +46,9 @@ async fn left(mesh: &Mesh, server: &TestServer) -> u64 {
     let subject = format!("$JS.API.STREAM.INFO.{}", mesh.subjects().ledger_stream());
     let info = client.request(subject, "".into()).await.unwrap();
     let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
-    info["state"]["messages"].as_u64().unwrap()
+    info.pointer("/state/messages")
+        .and_then(|count| count.as_u64())
+        .unwrap()
 }
 
 /// A projection that saw an intent open, and was away while it ended and was archived and purged, learns of its end from

@@ -1,0 +1,154 @@
+//! Many writes that wait share one sync, on a server that syncs each write to disk; each keeps its own guard.
+
+use baton_envelope::{Event, Record};
+use baton_jetstream::{Mesh, Written};
+use futures::future::join_all;
+
+use crate::support::{TestServer, agent, connect, mesh_with_research, operator, submit};
+
+/// How many writers are busy at once, and how often each writes: enough for both ways of writing to be measured.
+const WRITERS: usize = 200;
+const ROUNDS: usize = 12;
+
+async fn syncing_server() -> TestServer {
+    TestServer::builder().sync_interval("always").start().await
+}
+
+/// Whether the last record of an intent came in a batch, as the server says that it stands there.
+async fn came_in_a_batch(server: &TestServer, id: &str) -> bool {
+    let context = async_nats::jetstream::new(server.client().await);
+    let ledger = context.get_stream("MESH_LEDGER").await.unwrap();
+    let subject = format!("mesh.ledger.0.{id}");
+    let last = ledger.get_last_raw_message_by_subject(&subject).await.unwrap();
+    last.headers.get("Nats-Batch-Id").is_some()
+}
+
+/// The next record of an intent, after the one at `seq`: `started`, then notes.
+fn note(mesh: &Mesh, after: &Record, seq: u64) -> Record {
+    let event = if after.event == Event::Submitted {
+        Event::Started
+    } else {
+        Event::Progress
+    };
+    Record::following(
+        &after.snapshot,
+        seq,
+        mesh.record_id(),
+        after.intent.clone(),
+        event,
+        mesh.now(),
+        operator(),
+    )
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_wait_share_a_sync_and_each_stands_where_it_was_told() {
+    let server = syncing_server().await;
+    let mesh = mesh_with_research(&server).await;
+    let writers = (0..WRITERS).map(async |n| {
+        let mut head = submit(&mesh, &format!("busy-{n}")).await;
+        let mut batches = 0_u32;
+        for _ in 0..ROUNDS {
+            let record = note(&mesh, &head.record, head.seq);
+            let Written::Stored { seq } = mesh.write(&record, head.seq).await.unwrap() else {
+                panic!("nobody else writes busy-{n}");
+            };
+            head = mesh.head(&record.intent).await.unwrap().unwrap();
+            // The sequence that the writer was told is where the server has this very record.
+            assert_eq!((head.seq, head.record.id), (seq, record.id));
+            batches += u32::from(came_in_a_batch(&server, record.intent.as_str()).await);
+        }
+        let history = mesh.history(&head.record.intent, 1).await.unwrap();
+        assert_eq!(history.len(), ROUNDS + 1, "each record once");
+        batches
+    });
+    let batches: u32 = join_all(writers).await.into_iter().sum();
+    assert!(batches > 0, "no write of {} came in a batch", WRITERS * ROUNDS);
+
+    // And one that finds nobody before it goes by itself.
+    submit(&mesh, "alone").await;
+    assert!(!came_in_a_batch(&server, "alone").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_does_not_hold_refuses_its_own_write_and_no_other() {
+    let server = syncing_server().await;
+    let mesh = mesh_with_research(&server).await;
+    let writers = (0..WRITERS).map(async |n| {
+        let mut head = submit(&mesh, &format!("mixed-{n}")).await;
+        let first = head.clone();
+        for _ in 0..ROUNDS {
+            let record = note(&mesh, &head.record, head.seq);
+            let Written::Stored { seq } = mesh.write(&record, head.seq).await.unwrap() else {
+                panic!("the guard of mixed-{n} holds");
+            };
+            head.seq = seq;
+            head.record = record;
+            // Every tenth writer lags behind: it writes after the first record, as a holder that froze would.
+            if n % 10 == 0 {
+                let late = note(&mesh, &first.record, first.seq);
+                match mesh.write(&late, first.seq).await.unwrap() {
+                    Written::Superseded(now) => assert_eq!(now.record.id, head.record.id),
+                    Written::Stored { .. } => panic!("a stale guard was let through for mixed-{n}"),
+                }
+            }
+        }
+        let history = mesh.history(&head.record.intent, 1).await.unwrap();
+        assert_eq!(history.len(), ROUNDS + 1, "mixed-{n}");
+    });
+    join_all(writers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_whose_id_is_known_is_dropped_and_the_others_of_its_group_stand() {
+    let server = syncing_server().await;
+    let mesh = mesh_with_research(&server).await;
+    let heads = join_all((0..WRITERS).map(|n| {
+        let mesh = &mesh;
+        async move { submit(mesh, &format!("again-{n}")).await }
+    }))
+    .await;
+    for _ in 0..ROUNDS {
+        // Settling may be repeated by anyone at any time.
+        join_all(
+            heads
+                .iter()
+                .map(async |head| mesh.settle(&head.record, head.seq).await.unwrap()),
+        )
+        .await;
+    }
+    let context = async_nats::jetstream::new(server.client().await);
+    let work = mesh.subjects().work_stream(&agent());
+    let info = context.get_stream(&work).await.unwrap().get_info().await.unwrap();
+    assert_eq!(info.state.messages, WRITERS as u64, "one ticket for each intent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_takes_no_batches_is_written_to_all_the_same() {
+    let server = syncing_server().await;
+    let mesh = mesh_with_research(&server).await;
+    let context = async_nats::jetstream::new(server.client().await);
+    let mut config = context
+        .get_stream("MESH_LEDGER")
+        .await
+        .unwrap()
+        .get_info()
+        .await
+        .unwrap()
+        .config;
+    config.allow_atomic_publish = false;
+    context.update_stream(config).await.unwrap();
+    // A connection that has learnt nothing yet.
+    let mesh = {
+        drop(mesh);
+        connect(&server).await
+    };
+    let _routes = mesh.follow_routes().await.unwrap();
+    let heads = join_all((0..WRITERS * ROUNDS / 2).map(|n| {
+        let mesh = &mesh;
+        async move { submit(mesh, &format!("plain-{n}")).await }
+    }))
+    .await;
+    assert_eq!(heads.len(), WRITERS * ROUNDS / 2);
+}
