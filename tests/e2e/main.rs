@@ -18,6 +18,7 @@ mod explain;
 mod handoff;
 mod holding;
 mod hop;
+mod invariants;
 mod layers;
 mod nats_cli;
 mod orphans;

@@ -7,6 +7,7 @@
 
 pub mod chaos;
 pub mod gated;
+pub mod invariants;
 pub mod rolling;
 
 use std::path::PathBuf;

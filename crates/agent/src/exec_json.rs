@@ -99,44 +99,98 @@ enum Kind {
     Fail,
 }
 
-/// Reads what the program writes, records steps and notes, and returns the object with the outcome.
-pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Result<Option<Reply>, Fault> {
-    let mut lines = BufReader::new(stdout).lines();
-    let mut text = String::new();
-    let mut found = None;
-    while let Some(line) = lines.next_line().await? {
-        if line.trim().is_empty() && text.is_empty() {
-            continue;
+/// Joins the lines that a program writes to objects: one object may span lines.
+#[derive(Debug, Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    /// The object that ends with this line, if one does.
+    fn push(&mut self, line: &str) -> Result<Option<Reply>, Fault> {
+        if line.trim().is_empty() && self.text.is_empty() {
+            return Ok(None);
         }
-        text.push_str(&line);
-        text.push('\n');
-        // One object may span lines: an unfinished one waits for the next line.
-        let reply: Reply = match serde_json::from_str(&text) {
-            Ok(reply) => reply,
-            Err(error) if error.is_eof() => continue,
-            Err(error) => return Err(bad(&text, &error)),
-        };
-        text.clear();
-        match (reply.outcome, &reply.progress, &reply.step) {
-            (Some(_), _, _) => found = Some(reply),
-            (None, Some(note), _) => hop.progress(note).await?,
-            (None, None, Some(name)) if hop.steps().contains_key(name) => {}
-            (None, None, Some(name)) => {
-                hop.visible().await?;
-                let (name, result) = (name.clone(), reply.result.clone().unwrap_or_default());
-                hop.record_step(&name, result).await?;
+        self.text.push_str(line);
+        self.text.push('\n');
+        match serde_json::from_str(&self.text) {
+            Ok(reply) => {
+                self.text.clear();
+                Ok(Some(reply))
             }
+            // An unfinished one waits for the next line.
+            Err(error) if error.is_eof() => Ok(None),
+            Err(error) => Err(bad(&self.text, &error)),
+        }
+    }
+
+    /// Fails when the last object is unfinished.
+    fn finish(self) -> Result<(), Fault> {
+        match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
+            Err(error) if !self.text.trim().is_empty() => Err(bad(&self.text, &error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// What one object of a program means.
+enum Said {
+    Outcome(Box<Reply>),
+    Note(String),
+    Step(String, Json),
+}
+
+impl Reply {
+    fn said(self) -> Result<Said, Fault> {
+        match (self.outcome, &self.progress, &self.step) {
+            (Some(_), _, _) => Ok(Said::Outcome(Box::new(self))),
+            (None, Some(note), _) => Ok(Said::Note(note.clone())),
+            (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
             (None, None, None) => {
                 let problem = "an object needs `outcome`, `progress` or `step`";
-                return Err(Fault::retry(problem).with_code("BAD_OUTCOME"));
+                Err(Fault::retry(problem).with_code("BAD_OUTCOME"))
             }
         }
     }
-    match serde_json::from_str::<Reply>(&text) {
-        Ok(reply) if found.is_none() => Ok(Some(reply)),
-        Err(error) if !text.trim().is_empty() => Err(bad(&text, &error)),
-        Ok(_) | Err(_) => Ok(found),
+}
+
+/// Reads what the program writes, records steps and notes, and returns the object with the outcome.
+pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Result<Option<Reply>, Fault> {
+    let mut written = BufReader::new(stdout).lines();
+    let mut lines = Lines::default();
+    let mut found = None;
+    while let Some(line) = written.next_line().await? {
+        let Some(reply) = lines.push(&line)? else { continue };
+        match reply.said()? {
+            Said::Outcome(reply) => found = Some(*reply),
+            Said::Note(note) => hop.progress(&note).await?,
+            Said::Step(name, _) if hop.steps().contains_key(&name) => {}
+            Said::Step(name, result) => {
+                hop.visible().await?;
+                hop.record_step(&name, result).await?;
+            }
+        }
     }
+    lines.finish()?;
+    Ok(found)
+}
+
+/// The outcome of all that a program wrote, steps and notes left out; `None` when it named none.
+///
+/// # Errors
+/// When it is no outcome, or one that fails the hop.
+#[doc(hidden)]
+pub fn read_outcome(written: &str) -> Result<Option<Outcome>, Fault> {
+    let mut lines = Lines::default();
+    let mut found = None;
+    for line in written.lines() {
+        let Some(reply) = lines.push(line)? else { continue };
+        if let Said::Outcome(reply) = reply.said()? {
+            found = Some(*reply);
+        }
+    }
+    lines.finish()?;
+    found.map(Reply::outcome).transpose()
 }
 
 fn bad(text: &str, error: &serde_json::Error) -> Fault {

@@ -45,6 +45,8 @@ mod worker;
 
 pub use agent::{Agent, AgentBuilder, BuildError};
 pub use exec::{ExecHandler, ExecMode};
+#[doc(hidden)]
+pub use exec_json::read_outcome;
 pub use fault::Fault;
 pub use handler::Handler;
 pub use hop::Hop;

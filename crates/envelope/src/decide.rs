@@ -7,6 +7,7 @@ use crate::envelope::Envelope;
 use crate::event::Event;
 use crate::ids::EnvelopeId;
 use crate::json::Json;
+use crate::mutants::Mutant;
 use crate::record::Record;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
@@ -89,7 +90,8 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
         }
     }
     // Behind a `repinned` may lie a release or a scheduled retry: an operator's act must not burn an attempt.
-    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled | Event::Repinned);
+    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled | Event::Repinned)
+        && !(head.event == Event::Released && Mutant::I12ReleaseBurns.is_on());
     // Only the broker's own count says that a holder of this very ticket went silent. A holder in the ledger may be well,
     // and this a second ticket for its hop: the claim fences it out, and must not count as its death too.
     let burnt = u32::from(facts.delivered > 1 && !given_back);
@@ -107,7 +109,8 @@ pub fn is_untouched(head: &Record, head_seq: u64, ticket_seq: u64, facts: Delive
 /// The results of the steps that are recorded for a hop, by name. Steps belong to the hop, not to the envelope: a redrive
 /// gives the hop a new one.
 pub fn recorded_steps(history: impl IntoIterator<Item = Record>, hop: u32) -> BTreeMap<String, Json> {
-    let of_hop = history.into_iter().filter(|record| record.snapshot.hop == hop);
+    let is_known = |record: &Record| record.snapshot.hop == hop && !Mutant::I6StepsForgotten.is_on();
+    let of_hop = history.into_iter().filter(is_known);
     of_hop
         .filter_map(|record| record.step.map(|step| (step.name, step.result)))
         .collect()

@@ -10,6 +10,7 @@ use crate::convert;
 use crate::error::{DecodeError, HopLimit, MustCarryBroken};
 use crate::ids::{EnvelopeId, IntentId};
 use crate::json::Json;
+use crate::mutants::Mutant;
 use crate::names::{AgentName, AgentVersion};
 use crate::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
 use crate::pinning::Pinning;
@@ -247,7 +248,7 @@ impl Envelope {
     /// When the handoff would pass `max_hops`.
     pub fn successor(&self, new: Successor) -> Result<Self, HopLimit> {
         let hop = self.hop.saturating_add(1);
-        if hop > self.max_hops.get() {
+        if hop > self.max_hops.get() + u32::from(Mutant::I9OneHopMore.is_on()) {
             return Err(HopLimit {
                 to: new.to,
                 hop,
@@ -290,7 +291,7 @@ impl Envelope {
         let expected = self.constraints_hash.clone().unwrap_or_else(|| hash(self));
         let found = hash(next);
         let stated = next.constraints_hash.clone().unwrap_or_else(|| found.clone());
-        if found == expected && stated == expected {
+        if (found == expected && stated == expected) || Mutant::I10Uncarried.is_on() {
             Ok(())
         } else {
             Err(MustCarryBroken { expected, found })

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::Mutant;
 use crate::names::{AgentName, AgentVersion};
 use crate::snapshot::Snapshot;
 use crate::status::{Status, WaitReason};
@@ -116,7 +117,8 @@ pub struct Hold {
 /// Every version that an intent holds open, and why; none for one that has ended. `paused` is not known here: it is the
 /// version that is paused, and whoever counts turns `queued` and `delayed` of a quarantined version into it.
 pub fn holds(snapshot: &Snapshot) -> Vec<Hold> {
-    if snapshot.status.is_terminal() {
+    let is_forgotten = matches!(snapshot.status, Status::Parked { .. }) && Mutant::I8ParkedHoldsNothing.is_on();
+    if snapshot.status.is_terminal() || is_forgotten {
         return Vec::new();
     }
     let mut found = Vec::new();

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::Event;
+use crate::mutants::Mutant;
 
 /// What a waiting intent waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,6 +281,7 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
         Status::Parked { .. } => match event {
             Event::Redriven => Some(Status::Pending),
             Event::Moved | Event::Repinned => Some(status.clone()),
+            Event::Completed if Mutant::I4ParkedCompletes.is_on() => Some(Status::Completed),
             Event::Completed | Event::Rejected { .. } => None,
             _ => ending(event),
         },
@@ -296,6 +298,7 @@ pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTra
             Event::Compensated { code: None } => Some(Status::Cancelled),
             _ => None,
         },
+        Status::Completed if Mutant::I3EndsTwice.is_on() => ending(event),
         Status::Completed
         | Status::Rejected { .. }
         | Status::Failed { .. }

@@ -2,6 +2,7 @@
 
 use crate::envelope::Priority;
 use crate::ids::IntentId;
+use crate::mutants::Mutant;
 use crate::names::{AgentName, AgentVersion, CapabilityName, Namespace};
 
 /// A group of priorities that share a consumer.
@@ -46,6 +47,11 @@ impl Bands {
     pub fn list(self) -> Vec<Band> {
         match self {
             Self::One => vec![Band { low: 1, high: 10 }],
+            Self::Three if Mutant::I14Reversed.is_on() => vec![
+                Band { low: 1, high: 3 },
+                Band { low: 4, high: 7 },
+                Band { low: 8, high: 10 },
+            ],
             Self::Three => vec![
                 Band { low: 8, high: 10 },
                 Band { low: 4, high: 7 },
@@ -147,6 +153,9 @@ impl Subjects {
 
     /// The subject of a ticket.
     pub fn work(&self, agent: &AgentName, version: &AgentVersion, priority: Priority) -> String {
+        if Mutant::I7OneVersion.is_on() {
+            return format!("{}.work.{agent}.1_0_0.p{priority}", self.namespace);
+        }
         format!("{}.work.{agent}.{}.p{priority}", self.namespace, version.token())
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::event::Event;
+use crate::mutants::Mutant;
 use crate::record::Record;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
@@ -10,7 +12,8 @@ use crate::timestamp::Timestamp;
 impl Record {
     /// Whether this record, while it is the head, implies a ticket that must stand in a work stream.
     pub fn implies_ticket(&self) -> bool {
-        self.envelope.is_some() && self.snapshot.status == Status::Pending
+        let is_dropped = self.event == Event::HandedOff && Mutant::I5NoTicket.is_on();
+        self.envelope.is_some() && self.snapshot.status == Status::Pending && !is_dropped
     }
 
     /// Whether a ticket of this record that is written now must be marked as reissued: the server may not know the
@@ -40,11 +43,12 @@ pub fn needs(head: &Snapshot, now: Timestamp, slack: Duration) -> Need {
         return Need::Closed;
     }
     // Undoing is not cut short by the deadline that may have caused it.
-    if head.deadline.is_some_and(|deadline| deadline <= now) && *status != Status::Compensating {
+    let is_late = head.deadline.is_some_and(|deadline| deadline <= now) && !Mutant::I13DeadlineSleeps.is_on();
+    if is_late && *status != Status::Compensating {
         return Need::TimeOut;
     }
     let due = head.updated_at.max(head.wake_at.unwrap_or(head.updated_at)).plus(slack);
-    if status.is_workable() && due <= now {
+    if status.is_workable() && due <= now && !Mutant::I1SweeperSleeps.is_on() {
         Need::Ticket
     } else {
         Need::None

@@ -96,6 +96,9 @@ macro_rules! wire_object {
                         while let Some(key) = map.next_key::<$crate::wire::Key<'de>>()? {
                             match &*key.0 {
                                 $( stringify!($field) => { $field = map.next_value()?; } )*
+                                _ if $crate::mutants::Mutant::I11UnknownDropped.is_on() => {
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                }
                                 _ => { extra.insert(key.0.into_owned(), map.next_value()?); }
                             }
                         }

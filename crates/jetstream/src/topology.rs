@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
 use async_nats::jetstream::{ErrorCode, context::CreateStreamErrorKind};
-use baton_envelope::{AgentName, AgentVersion, Bands};
+use baton_envelope::{AgentName, AgentVersion, Bands, Mutant};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
@@ -104,7 +104,7 @@ impl Mesh {
         let common = |name: String| Config {
             name,
             storage: StorageType::File,
-            discard: DiscardPolicy::New,
+            discard: when_full(),
             max_bytes: limits.max_bytes,
             num_replicas: limits.replicas,
             duplicate_window: DUPLICATE_WINDOW,
@@ -168,7 +168,7 @@ impl Mesh {
             subjects: vec![self.subjects().work_all(agent)],
             retention: RetentionPolicy::WorkQueue,
             storage: StorageType::File,
-            discard: DiscardPolicy::New,
+            discard: when_full(),
             max_bytes: limits.max_bytes,
             num_replicas: limits.replicas,
             duplicate_window: DUPLICATE_WINDOW,
@@ -223,5 +223,14 @@ impl Mesh {
                 .map_err(|error| Error::api("deleting a stream", error))?;
         }
         Ok(())
+    }
+}
+
+/// What a full stream does: it refuses.
+fn when_full() -> DiscardPolicy {
+    if Mutant::I16Discards.is_on() {
+        DiscardPolicy::Old
+    } else {
+        DiscardPolicy::New
     }
 }

@@ -1,0 +1,89 @@
+//! Faults that a test build can put into the runtime, one at a time, to show that a test notices: see
+//! `docs/reliability.md`.
+//!
+//! They are there with the feature `mutants` only, which no product has, and then only in a process whose environment
+//! names one in `BATON_MUTANT`. Without the feature [`Mutant::is_on`] is `false` at compile time, and nothing of this is left.
+
+/// A fault, by the invariant that it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// I1: the sweeper finds no lost ticket.
+    I1SweeperSleeps,
+    /// I2: writes to the ledger are not guarded.
+    I2Unguarded,
+    /// I3: an ended intent can be ended again.
+    I3EndsTwice,
+    /// I4: a parked intent can complete.
+    I4ParkedCompletes,
+    /// I5: a committed handoff has no ticket.
+    I5NoTicket,
+    /// I6: the recorded steps of a hop are not loaded.
+    I6StepsForgotten,
+    /// I7: tickets go to version 1.0.0, whatever version they are for.
+    I7OneVersion,
+    /// I8: what is parked holds no version open.
+    I8ParkedHoldsNothing,
+    /// I9: the limit on hops is one too high.
+    I9OneHopMore,
+    /// I10: every successor passes for carrying the constraints.
+    I10Uncarried,
+    /// I11: unknown fields are dropped.
+    I11UnknownDropped,
+    /// I12: a release counts as a death.
+    I12ReleaseBurns,
+    /// I13: nobody ends an intent whose deadline has passed.
+    I13DeadlineSleeps,
+    /// I14: the least urgent band comes first.
+    I14Reversed,
+    /// I15: a heartbeat is believed on any subject.
+    I15AnyoneSpeaks,
+    /// I16: a full stream discards its oldest.
+    I16Discards,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::I1SweeperSleeps,
+        Self::I2Unguarded,
+        Self::I3EndsTwice,
+        Self::I4ParkedCompletes,
+        Self::I5NoTicket,
+        Self::I6StepsForgotten,
+        Self::I7OneVersion,
+        Self::I8ParkedHoldsNothing,
+        Self::I9OneHopMore,
+        Self::I10Uncarried,
+        Self::I11UnknownDropped,
+        Self::I12ReleaseBurns,
+        Self::I13DeadlineSleeps,
+        Self::I14Reversed,
+        Self::I15AnyoneSpeaks,
+        Self::I16Discards,
+    ];
+
+    /// Its name in `BATON_MUTANT`, which begins with the invariant.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Whether this process runs with this fault.
+    #[cfg(not(feature = "mutants"))]
+    #[inline]
+    pub const fn is_on(self) -> bool {
+        false
+    }
+
+    /// Whether this process runs with this fault.
+    #[cfg(feature = "mutants")]
+    pub fn is_on(self) -> bool {
+        static CHOSEN: std::sync::OnceLock<Option<Mutant>> = std::sync::OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let name = std::env::var("BATON_MUTANT").ok()?;
+            Self::ALL.into_iter().find(|mutant| mutant.name() == name)
+        }) == Some(self)
+    }
+}
+
+#[cfg(all(feature = "mutants", not(debug_assertions)))]
+compile_error!("the feature `mutants` is for test builds: it puts faults into the runtime");

@@ -1,0 +1,145 @@
+//! Documents: envelopes, ledger records, raw intents, routes.
+
+use std::fmt::Debug;
+
+use base64::Engine as _;
+use baton_envelope::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A field that no version knows, with a number whose spelling must stay.
+const UNKNOWN: (&str, &str) = ("zz_unknown", r#"{"b":1.50,"a":[null]}"#);
+
+pub(crate) fn envelope(bytes: &[u8]) {
+    both(bytes, Envelope::decode);
+    let Ok(found) = Envelope::decode(bytes) else { return };
+    // Whatever constraints an envelope came with, its successor is held to them.
+    let next = found.successor(Successor {
+        id: found.id,
+        to: found.to.clone(),
+        to_version: AgentVersion::from_token("1_0_0").expect("a version"),
+        from: "fuzz@1.0.0".to_owned(),
+        payload: Json::null(),
+        kind: None,
+        history: None,
+    });
+    match next {
+        Ok(next) => {
+            assert!(next.hop <= next.max_hops.get(), "the path grew past max_hops");
+            let states_its_own = found.constraints_hash.is_none()
+                || found
+                    .clone()
+                    .with_constraints(found.constraints.clone().unwrap_or_default())
+                    .constraints_hash
+                    == found.constraints_hash;
+            assert_eq!(
+                found.check_must_carry(&next).is_ok(),
+                states_its_own,
+                "constraints were altered"
+            );
+        }
+        Err(limit) => assert!(limit.hop > limit.max_hops),
+    }
+}
+
+pub(crate) fn record(bytes: &[u8]) {
+    both(bytes, Record::decode);
+    // What a projection glances at is what a full read says.
+    if let (Ok(record), Ok(glance)) = (Record::decode(bytes), Glance::decode(bytes)) {
+        assert_eq!(glance.intent, record.intent);
+        assert_eq!(glance.event, record.event);
+    }
+}
+
+pub(crate) fn route(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(found) = serde_json::from_str::<Route>(text) else {
+        return;
+    };
+    comes_back(&found, |text| serde_json::from_str(text).expect("its own writing"));
+}
+
+/// The headers, one a line as `name: value`, then an empty line, then the body.
+pub(crate) fn raw(bytes: &[u8]) {
+    let now = Timestamp::from_unix_millis(1_795_237_200_000);
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = end.map_or((bytes, &b""[..]), |end| (&bytes[..end], &bytes[end + 2..]));
+    let Ok(head) = std::str::from_utf8(head) else { return };
+    let raw = RawIntent {
+        subject: "mesh.intent.research",
+        headers: head.lines().filter_map(|line| line.split_once(": ")).collect(),
+        body,
+        stored_at: now,
+        derived_id: IntentId::derived("MESH_INTAKE", 7, 1),
+    };
+    let kept = raw.keep();
+    let back = base64::engine::general_purpose::STANDARD.decode(&kept.body_base64);
+    assert_eq!(back.as_deref(), Ok(body), "a body was not kept whole");
+    let id = raw.intent_id();
+    assert_eq!(id.as_str().parse(), Ok(id.clone()), "an id that is none");
+    let envelope_id = EnvelopeId::generate(now, [1; 10]);
+    match raw.to_envelope(envelope_id, &"research".parse().expect("a name"), now) {
+        Ok(envelope) => {
+            let text = serde_json::to_string(&envelope).expect("it can be written");
+            assert_eq!(Envelope::decode(text.as_bytes()), Ok(envelope));
+        }
+        Err(refused) => {
+            assert!(
+                !refused.code.is_empty() && !refused.field.is_empty(),
+                "an error without a field"
+            );
+            assert!(
+                !refused.problem.is_empty() && !refused.fix.is_empty(),
+                "an error without a fix"
+            );
+        }
+    }
+}
+
+/// A document that is read: written and read back it is the same, and a field that nobody knows comes through.
+fn both<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, DecodeError>)
+where
+    T: Serialize + PartialEq + Debug,
+{
+    match decode(bytes) {
+        Ok(found) => {
+            comes_back(&found, |text| decode(text.as_bytes()).expect("its own writing"));
+            if let Some(more) = with_unknown(bytes) {
+                let found = decode(more.as_bytes()).expect("an unknown field is no error");
+                let written = serde_json::to_string(&found).expect("it can be written");
+                let kept = format!("\"{}\":{}", UNKNOWN.0, UNKNOWN.1);
+                assert!(written.contains(&kept), "an unknown field was lost: {written}");
+            }
+        }
+        Err(error) => {
+            assert!(
+                !error.field.is_empty() && !error.problem.is_empty(),
+                "an error without a field"
+            );
+            assert!(!error.fix().is_empty(), "an error without a fix");
+        }
+    }
+}
+
+fn comes_back<T>(found: &T, decode: impl FnOnce(&str) -> T)
+where
+    T: Serialize + PartialEq + Debug,
+{
+    let text = serde_json::to_string(found).expect("it can be written");
+    let back = decode(&text);
+    assert_eq!(&back, found, "it was not read back as it was written");
+    assert_eq!(serde_json::to_string(&back).expect("it can be written"), text);
+}
+
+/// The same object with the unknown field in front.
+fn with_unknown(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let rest = text.trim_start().strip_prefix('{')?;
+    let is_object_with_fields = read::<serde_json::Map<String, Value>>(text).is_some_and(|map| !map.is_empty());
+    (is_object_with_fields && !text.contains(UNKNOWN.0)).then(|| format!("{{\"{}\":{},{rest}", UNKNOWN.0, UNKNOWN.1))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}

@@ -1,0 +1,32 @@
+//! What must hold for any bytes that reach Baton from outside: nothing panics, what is read is written and read back the
+//! same, unknown fields survive, an accepted name comes back out of its subject, and an error names the field.
+//!
+//! Each target is a function of bytes that panics when its property does not hold. `crates/fuzz/run` lets libFuzzer
+//! look for such bytes, guided by coverage, on stable Rust; `tests/corpus.rs` runs the kept corpus and seeded changes
+//! of it without any instrumentation.
+
+mod documents;
+mod names;
+mod programs;
+
+/// A property, by name. Its corpus is in `corpus/<name>`.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All properties.
+pub const TARGETS: [Target; 7] = [
+    ("envelope", documents::envelope),
+    ("record", documents::record),
+    ("raw", documents::raw),
+    ("route", documents::route),
+    ("names", names::names),
+    ("times", names::times),
+    ("outcome", programs::outcome),
+];
+
+/// The property of this name.
+pub fn target(name: &str) -> Option<fn(&[u8])> {
+    TARGETS
+        .iter()
+        .find(|(found, _)| *found == name)
+        .map(|(_, check)| *check)
+}

@@ -1,0 +1,201 @@
+//! Each invariant of the design has a test, and a fault that the test notices; tests of those that no other module holds.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use baton_agent::Outcome;
+use baton_e2e::TestMesh;
+use baton_e2e::chaos::{Running, SOON, agent_at};
+use baton_e2e::invariants::{PROOFS, table};
+use baton_envelope::{Author, Envelope, Event, Json, Mutant, Record, Role};
+use baton_jetstream::{Error, Limits, Submitted, Written};
+use baton_testkit::{TestServer, eventually};
+
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn each_invariant_has_a_test_that_is_there_and_a_fault_of_its_own() {
+    let numbers: Vec<u8> = PROOFS.iter().map(|proof| proof.invariant).collect();
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+    for proof in PROOFS {
+        let name = proof.mutant.name();
+        let number: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
+        assert_eq!(number, proof.invariant.to_string(), "{name} is for another invariant");
+        let test = proof.test.rsplit("::").next().expect("a name");
+        assert!(
+            read(proof.source).contains(&format!("fn {test}(")),
+            "{}: no {test}",
+            proof.source
+        );
+    }
+    for mutant in Mutant::ALL {
+        let uses = PROOFS.iter().filter(|proof| proof.mutant == mutant).count();
+        assert_eq!(uses, 1, "{}", mutant.name());
+    }
+}
+
+#[test]
+fn the_document_lists_the_invariants_as_they_are() {
+    let document = read("docs/reliability.md");
+    assert!(
+        document.contains(&table()),
+        "docs/reliability.md should have:\n{}",
+        table()
+    );
+}
+
+#[test]
+fn faults_are_in_no_product() {
+    assert!(cfg!(debug_assertions), "faults are for test builds");
+    for folder in fs::read_dir(root().join("crates")).expect("crates") {
+        let manifest = folder.expect("a folder").path().join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).expect("a manifest");
+        let table: toml::Table = text.parse().expect("TOML");
+        let features = table.get("features").and_then(toml::Value::as_table);
+        let has_default = features.is_some_and(|features| features.contains_key("default"));
+        assert!(!has_default, "{} switches features on by itself", manifest.display());
+        let dependencies = ["dependencies", "build-dependencies"];
+        for found in dependencies.iter().filter_map(|kind| table.get(*kind)) {
+            assert!(!found.to_string().contains("mutants"), "{}", manifest.display());
+        }
+    }
+    let workspace = read("Cargo.toml");
+    assert!(!workspace.contains("mutants"), "the workspace switches faults on");
+    // The only reading of the switch is behind the feature.
+    let source = read("crates/envelope/src/mutants.rs");
+    let (before, behind) = source.split_once("#[cfg(feature = \"mutants\")]").expect("the feature");
+    assert!(!before.contains("std::env::") && behind.contains("std::env::var(\"BATON_MUTANT\")"));
+    assert!(
+        source.contains("compile_error!"),
+        "a release build with faults must not compile"
+    );
+}
+
+/// I2: two holders that saw the same head both believe that the hop is theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_commits_on_one_head_one_stands() {
+    let mesh = TestMesh::start_without_controller().await;
+    let intent = "twice".parse().expect("an id");
+    let (name, version) = ("research".parse().expect("a name"), "1.0.0".parse().expect("a version"));
+    let author = |name: &str| Author::of(Role::Worker, name);
+    let envelope = Envelope::first(mesh.mesh.clock().envelope_id(), intent, name, Json::null());
+    let at = mesh.mesh.now();
+    let first = Record::submitted(mesh.mesh.record_id(), at, author("submitter"), version, envelope);
+    let Written::Stored { seq } = mesh.mesh.write(&first, 0).await.expect("a first record") else {
+        panic!("the ledger is empty");
+    };
+    let mut stored = 0;
+    for holder in ["one", "two"] {
+        let (id, by) = (mesh.mesh.record_id(), author(holder));
+        let commit = Record::following(&first.snapshot, seq, id, first.intent.clone(), Event::Completed, at, by);
+        let commit = commit.expect("a legal end");
+        stored += usize::from(matches!(
+            mesh.mesh.write(&commit, seq).await.expect("an answer"),
+            Written::Stored { .. }
+        ));
+    }
+    assert_eq!(stored, 1, "each of them believes that its commit stands");
+    assert_eq!(mesh.events_of(&first.intent).await, ["submitted", "completed"]);
+}
+
+/// I7: two versions with workers, and work that is held to each of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_for_a_version_is_handled_by_that_version() {
+    let mesh = TestMesh::start().await;
+    let mut workers = Vec::new();
+    for version in ["1.0.0", "2.0.0"] {
+        let builder = agent_at("research", version, move |_| async move { Outcome::complete(&version) });
+        workers.push(Running::start(mesh.server.url(), builder).await);
+    }
+    for version in ["1.0.0", "2.0.0", "1.0.0", "2.0.0"] {
+        let intent = mesh.mesh.clock().intent_id();
+        let to = "research".parse().expect("a name");
+        let mut envelope = Envelope::first(mesh.mesh.clock().envelope_id(), intent.clone(), to, Json::null());
+        envelope
+            .pins
+            .insert("research".parse().expect("a name"), version.parse().expect("a version"));
+        let by = Author::of(Role::Client, "test");
+        let patience = Duration::from_secs(20);
+        let submitted = mesh
+            .mesh
+            .submit_when_known(envelope, by, patience)
+            .await
+            .expect("submitted");
+        assert!(matches!(submitted, Submitted::New { .. }));
+        let head = mesh.until(&intent, "completed", SOON).await.record;
+        assert_eq!(
+            head.snapshot.result,
+            Some(Json::string(version)),
+            "another version handled it"
+        );
+        assert_eq!(head.by.version, Some(version.parse().expect("a version")));
+    }
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+/// I16: the ledger is as full as it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_stream_refuses_and_keeps_what_it_has() {
+    let server = TestServer::start().await;
+    let mesh = baton_e2e::connect(server.url()).await;
+    let limits = Limits {
+        max_bytes: 200_000,
+        ..Limits::default()
+    };
+    mesh.ensure_topology(limits).await.expect("topology");
+    let (name, version) = ("research", "1.0.0");
+    let submitted = |number: usize| {
+        let intent = format!("intent-{number}").parse().expect("an id");
+        let to = name.parse().expect("a name");
+        let payload = Json::string(&"x".repeat(10_000));
+        let envelope = Envelope::first(mesh.clock().envelope_id(), intent, to, payload);
+        let by = Author::of(Role::Client, "test");
+        Record::submitted(
+            mesh.record_id(),
+            mesh.now(),
+            by,
+            version.parse().expect("a version"),
+            envelope,
+        )
+    };
+    let mut taken = Vec::new();
+    let mut refused = None;
+    for number in 0..100 {
+        let record = submitted(number);
+        match mesh.write(&record, 0).await {
+            Ok(Written::Stored { .. }) => taken.push(record.intent),
+            Ok(Written::Superseded(head)) => panic!("{head:?}"),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    assert!(taken.len() > 5, "only {} were taken", taken.len());
+    for intent in &taken {
+        let head = mesh.head(intent).await.expect("an answer");
+        assert!(head.is_some(), "{intent} was acknowledged and is gone");
+    }
+    assert!(
+        matches!(&refused, Some(Error::Refused(why)) if why.is_full()),
+        "{refused:?}"
+    );
+    // And it is the same when it is asked again.
+    eventually("still refused", SOON, async || {
+        match mesh.write(&submitted(1_000), 0).await {
+            Err(Error::Refused(why)) if why.is_full() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,193 @@
+//! The invariants, the test of each, and the fault that the test must notice.
+//!
+//! This is the one list: a test holds it against the sources and against `docs/reliability.md`, and the binary `mutations`
+//! runs every test twice, as it is and with its fault.
+
+use std::fmt::Write as _;
+
+use baton_envelope::Mutant;
+
+/// What proves an invariant.
+#[derive(Debug, Clone, Copy)]
+pub struct Proof {
+    /// Its number.
+    pub invariant: u8,
+    /// What it says.
+    pub says: &'static str,
+    /// The fault that breaks it.
+    pub mutant: Mutant,
+    /// What the fault does.
+    pub fault: &'static str,
+    /// The package and the source of the test.
+    pub package: &'static str,
+    /// The source, below the root.
+    pub source: &'static str,
+    /// The test, as its binary names it.
+    pub test: &'static str,
+}
+
+/// All of them, in order.
+pub const PROOFS: [Proof; 16] = [
+    Proof {
+        invariant: 1,
+        says: "no acknowledged intent is ever lost",
+        mutant: Mutant::I1SweeperSleeps,
+        fault: "the sweeper finds no lost ticket",
+        package: "baton-controller",
+        source: "crates/controller/tests/controller/sweeping.rs",
+        test: "sweeping::a_lost_ticket_is_written_again",
+    },
+    Proof {
+        invariant: 2,
+        says: "a hop commits at most once",
+        mutant: Mutant::I2Unguarded,
+        fault: "writes to the ledger are not guarded",
+        package: "baton-e2e",
+        source: "tests/e2e/invariants.rs",
+        test: "invariants::of_two_commits_on_one_head_one_stands",
+    },
+    Proof {
+        invariant: 3,
+        says: "no record follows a terminal one",
+        mutant: Mutant::I3EndsTwice,
+        fault: "an intent that completed can be ended again",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/transitions.rs",
+        test: "transitions::nothing_follows_a_terminal_status",
+    },
+    Proof {
+        invariant: 4,
+        says: "every recorded history is legal under `next`",
+        mutant: Mutant::I4ParkedCompletes,
+        fault: "a parked intent can complete",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/transitions.rs",
+        test: "transitions::every_pair_of_status_and_event_is_as_the_table_has_it",
+    },
+    Proof {
+        invariant: 5,
+        says: "a committed handoff is delivered, one that was not committed never is",
+        mutant: Mutant::I5NoTicket,
+        fault: "a committed handoff has no ticket",
+        package: "baton-e2e",
+        source: "tests/e2e/hop.rs",
+        test: "hop::an_agent_may_hand_off_to_itself",
+    },
+    Proof {
+        invariant: 6,
+        says: "a recorded step's effect does not run again",
+        mutant: Mutant::I6StepsForgotten,
+        fault: "a takeover does not load the recorded steps",
+        package: "baton-e2e",
+        source: "tests/e2e/hop.rs",
+        test: "hop::a_step_that_is_recorded_does_not_run_again_in_a_later_attempt",
+    },
+    Proof {
+        invariant: 7,
+        says: "a message for a version is only handled by that version",
+        mutant: Mutant::I7OneVersion,
+        fault: "tickets go to version 1.0.0, whatever version they are for",
+        package: "baton-e2e",
+        source: "tests/e2e/invariants.rs",
+        test: "invariants::work_for_a_version_is_handled_by_that_version",
+    },
+    Proof {
+        invariant: 8,
+        says: "a version reported drained has no open work, and gets none",
+        mutant: Mutant::I8ParkedHoldsNothing,
+        fault: "what is parked holds no version open",
+        package: "baton-e2e",
+        source: "tests/e2e/holding.rs",
+        test: "holding::parked_work_holds_its_version_until_it_is_redriven",
+    },
+    Proof {
+        invariant: 9,
+        says: "the path never grows past `max_hops`",
+        mutant: Mutant::I9OneHopMore,
+        fault: "the limit is one too high",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/relay.rs",
+        test: "relay::no_chain_grows_past_max_hops",
+    },
+    Proof {
+        invariant: 10,
+        says: "must-carry constraints arrive unchanged at every hop",
+        mutant: Mutant::I10Uncarried,
+        fault: "every successor passes for carrying them",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/relay.rs",
+        test: "relay::constraints_arrive_unchanged_or_are_found_out",
+    },
+    Proof {
+        invariant: 11,
+        says: "unknown fields survive any chain of older agents",
+        mutant: Mutant::I11UnknownDropped,
+        fault: "unknown fields are dropped where they are read",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/relay.rs",
+        test: "relay::unknown_fields_survive_any_chain_byte_for_byte",
+    },
+    Proof {
+        invariant: 12,
+        says: "a stop by signal burns no attempt",
+        mutant: Mutant::I12ReleaseBurns,
+        fault: "a release counts as the death of its holder",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/delivery.rs",
+        test: "delivery::after_a_release_a_scheduled_retry_or_a_change_of_pins_no_attempt_is_burnt",
+    },
+    Proof {
+        invariant: 13,
+        says: "retries, deadlines and delays survive the death of every process",
+        mutant: Mutant::I13DeadlineSleeps,
+        fault: "nobody ends an intent whose deadline has passed",
+        package: "baton-controller",
+        source: "crates/controller/tests/controller/sweeping.rs",
+        test: "sweeping::an_intent_whose_deadline_passed_is_ended",
+    },
+    Proof {
+        invariant: 14,
+        says: "what is more urgent is taken first, what is less is never starved",
+        mutant: Mutant::I14Reversed,
+        fault: "the least urgent band comes first",
+        package: "baton-e2e",
+        source: "tests/e2e/priority.rs",
+        test: "priority::urgent_intent_passes_a_thousand_with_one_slot",
+    },
+    Proof {
+        invariant: 15,
+        says: "what one role may not publish is refused; nobody speaks for another",
+        mutant: Mutant::I15AnyoneSpeaks,
+        fault: "a heartbeat is believed on any subject",
+        package: "baton-controller",
+        source: "crates/controller/tests/controller/registering.rs",
+        test: "registering::a_heartbeat_that_speaks_for_another_agent_is_not_believed",
+    },
+    Proof {
+        invariant: 16,
+        says: "a full stream refuses, it never discards",
+        mutant: Mutant::I16Discards,
+        fault: "a full stream discards its oldest message",
+        package: "baton-e2e",
+        source: "tests/e2e/invariants.rs",
+        test: "invariants::a_full_stream_refuses_and_keeps_what_it_has",
+    },
+];
+
+/// The list as `docs/reliability.md` has it.
+pub fn table() -> String {
+    let mut text = "| | Invariant | Fault | Test that notices |\n|---|---|---|---|\n".to_owned();
+    for proof in PROOFS {
+        let Proof {
+            invariant,
+            says,
+            fault,
+            source,
+            test,
+            ..
+        } = proof;
+        let name = test.rsplit("::").next().unwrap_or(test);
+        writeln!(text, "| I{invariant} | {says} | {fault} | `{name}` in `{source}` |").expect("a string takes it");
+    }
+    text
+}
