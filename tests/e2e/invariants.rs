@@ -54,7 +54,6 @@ fn the_document_lists_the_invariants_as_they_are() {
 
 #[test]
 fn faults_are_in_no_product() {
-    assert!(cfg!(debug_assertions), "faults are for test builds");
     for folder in fs::read_dir(root().join("crates")).expect("crates") {
         let manifest = folder.expect("a folder").path().join("Cargo.toml");
         let text = fs::read_to_string(&manifest).expect("a manifest");

@@ -62,7 +62,7 @@ impl Worker {
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
-        mesh.ensure_topology(mesh.limits()).await?;
+        mesh.ensure_topology_of_workers(mesh.limits()).await?;
         let routes = mesh.follow_routes().await?;
         let puller = Puller::open(
             mesh,

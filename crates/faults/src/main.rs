@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "warn,async_nats=off".into()))
+        .with_env_filter(filter.unwrap_or_else(|_| "error,baton=warn".into()))
         .with_writer(std::io::stderr)
         .init();
     let ended = tokio::runtime::Runtime::new()

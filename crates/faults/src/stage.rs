@@ -129,8 +129,8 @@ fn own(args: &[&str]) -> Result<Command> {
             command.env(name, value);
         }
     }
-    command.env("BATON_LOG", "info,async_nats=off");
-    command.env("RUST_LOG", "info,async_nats=off");
+    command.env("BATON_LOG", "error,baton=info");
+    command.env("RUST_LOG", "error,baton=info");
     Ok(command)
 }
 

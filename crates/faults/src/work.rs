@@ -382,6 +382,6 @@ mod tests {
             );
         }
         assert!(kinds.len() >= 25, "{kinds:?}");
-        assert_eq!(ends.len(), 9, "{ends:?}");
+        assert_eq!(ends.len(), 10, "{ends:?}");
     }
 }

@@ -55,6 +55,21 @@ impl Mesh {
         Ok(())
     }
 
+    /// Creates what every mesh has, but for the archive: how long that keeps bundles is a setting of the controllers, and a
+    /// worker may have no business with it.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_topology_of_workers(&self, limits: Limits) -> Result<(), Error> {
+        let archive = self.subjects().archive_stream();
+        for config in self.base_streams(limits) {
+            if config.name != archive {
+                self.ensure_stream(config).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the work stream of an agent and the consumers of one of its versions. Consumers that exist are left as
     /// they are, and one that is made beside consumers that are shut is made shut: a version that was shut stays so.
     ///
