@@ -65,7 +65,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     if options.only == Some(Only::Floor) {
         return Ok(Vec::new());
     }
-    let site = Site::start(ground, "1s").await?;
+    let site = Site::start(ground, "1s", options.tickets()).await?;
     let cast = Cast::start(&site, options)?;
     let mesh = site.connect(NAMESPACE).await?;
     let agent: AgentName = AGENT.parse().map_err(Error::from)?;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use baton_jetstream::TicketPersistence;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -43,6 +44,9 @@ pub struct Options {
     /// Threads of the client process, for Baton and the floor alike.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// When the server writes Baton's tickets, as `connection.tickets` says it [default: default; in w6: async].
+    #[arg(long, value_name = "WHEN", value_parser = tickets)]
+    pub tickets: Option<TicketPersistence>,
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
     pub memory_intents: Option<u64>,
@@ -67,6 +71,14 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
+fn tickets(text: &str) -> Result<TicketPersistence, String> {
+    match text {
+        "default" => Ok(TicketPersistence::Default),
+        "async" => Ok(TicketPersistence::Async),
+        other => Err(format!("{other:?} is neither `default` nor `async`")),
+    }
+}
+
 /// One side of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +100,11 @@ impl Only {
 }
 
 impl Options {
+    /// When the server writes tickets where nothing else is said.
+    pub(crate) fn tickets(&self) -> TicketPersistence {
+        self.tickets.unwrap_or_default()
+    }
+
     pub(crate) fn workloads(&self) -> Vec<Workload> {
         if self.workload.is_empty() {
             return Workload::USUAL.to_vec();

@@ -2,6 +2,7 @@
 
 use baton_agent::shutdown_signal;
 use baton_embedded::{Binary, Finder};
+use baton_jetstream::TicketPersistence;
 
 use crate::error::BenchError;
 use crate::figure::Metric;
@@ -71,7 +72,13 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
         Workload::W8 => return crate::sizes::measure(options, ground, say).await,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
-    let site = Site::start(ground, if workload == Workload::W6 { "always" } else { "1s" }).await?;
+    // Where each write is synced, tickets are the first thing that an operator spares.
+    let site = match workload {
+        Workload::W6 => Site::start(ground, "always", options.tickets.unwrap_or(TicketPersistence::Async)).await?,
+        Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W7 | Workload::W8 => {
+            Site::start(ground, "1s", options.tickets()).await?
+        }
+    };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
             "{}: process {}, server {server}",

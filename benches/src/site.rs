@@ -8,7 +8,7 @@ use std::time::Duration;
 use baton_embedded::{RunningServer, ServerOptions};
 use baton_envelope::Namespace;
 use baton_jetstream::floor::{stored_in, until_empty};
-use baton_jetstream::{Error, Mesh, Target};
+use baton_jetstream::{Error, Mesh, Target, TicketPersistence};
 
 use crate::error::BenchError;
 use crate::meter::Spent;
@@ -30,30 +30,36 @@ pub(crate) struct Ground {
 pub(crate) struct Site {
     server: RunningServer,
     observer: Mesh,
+    tickets: TicketPersistence,
     // After the server, so that it is removed when the server is gone.
     _folder: Folder,
 }
 
 impl Site {
     /// Starts a server that flushes its store this often.
-    pub(crate) async fn start(ground: &Ground, sync_interval: &str) -> Result<Self, BenchError> {
+    pub(crate) async fn start(
+        ground: &Ground,
+        sync_interval: &str,
+        tickets: TicketPersistence,
+    ) -> Result<Self, BenchError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = Folder(ground.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
         let mut options = ServerOptions::new(ground.binary.clone(), folder.0.clone());
         options.sync_interval = sync_interval.to_owned();
         let server = RunningServer::start(options)?;
-        let observer = connect(&server, "observer").await?;
+        let observer = connect(&server, "observer", tickets).await?;
         Ok(Self {
             server,
             observer,
+            tickets,
             _folder: folder,
         })
     }
 
     /// A connection to a mesh on it.
     pub(crate) async fn connect(&self, namespace: &str) -> Result<Mesh, BenchError> {
-        connect(&self.server, namespace).await
+        connect(&self.server, namespace, self.tickets).await
     }
 
     /// Its address.
@@ -82,10 +88,11 @@ impl Site {
     }
 }
 
-async fn connect(server: &RunningServer, namespace: &str) -> Result<Mesh, BenchError> {
+async fn connect(server: &RunningServer, namespace: &str, tickets: TicketPersistence) -> Result<Mesh, BenchError> {
     let namespace: Namespace = namespace.parse().map_err(Error::from)?;
     let target = Target {
         namespace,
+        tickets,
         ..Target::at(server.url())
     };
     Ok(target.connect().await?)

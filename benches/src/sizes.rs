@@ -6,6 +6,8 @@
 //!
 //! Shards of the ledger are no size here: there is one, in a ledger whose subjects are `<namespace>.ledger.0.<intent>`.
 
+use baton_jetstream::TicketPersistence;
+
 use crate::error::BenchError;
 use crate::figure::{Figure, Metric};
 use crate::measure::{concurrently, throughput};
@@ -76,7 +78,7 @@ async fn through(sizes: &[Size], options: &Options, ground: &Ground, say: Say<'_
         let mut fields = Vec::new();
         for size in sizes {
             say(&format!("w8, {}: {} is prepared", which.name(), size.name));
-            fields.push(Field::prepare(which, size, ground).await?);
+            fields.push(Field::prepare(which, size, ground, options.tickets()).await?);
         }
         let rounds = rounds(&fields, which, options, say).await?;
         reports.extend(compare(&fields, which, &rounds));
@@ -146,8 +148,13 @@ fn compare(fields: &[Field], which: Only, rounds: &[Vec<Figure>]) -> Vec<Report>
 }
 
 impl Field {
-    async fn prepare(which: Only, size: &Size, ground: &Ground) -> Result<Self, BenchError> {
-        let site = Site::start(ground, "1s").await?;
+    async fn prepare(
+        which: Only,
+        size: &Size,
+        ground: &Ground,
+        tickets: TicketPersistence,
+    ) -> Result<Self, BenchError> {
+        let site = Site::start(ground, "1s", tickets).await?;
         let side = Side::start(&site, which, "sizes", size.shape).await?;
         concurrently(size.open, || side.leave_open()).await?;
         Ok(Self {

@@ -61,6 +61,7 @@ impl App {
             namespace: connection.namespace.clone(),
             name: "baton".to_owned(),
             replicas: Some(usize::from(connection.replicas)),
+            tickets: connection.tickets,
             patience: Duration::ZERO,
         };
         Ok(Self { config, output, target })
@@ -70,6 +71,7 @@ impl App {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             replicas: usize::from(self.config.connection.replicas),
+            tickets: self.config.connection.tickets,
             archive_max_age: self.config.archive.max_age.0,
             ..Limits::default()
         }

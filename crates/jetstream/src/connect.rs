@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::mesh::Mesh;
 use crate::nats_context::NatsContext;
+use crate::topology::TicketPersistence;
 
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 11, 0);
@@ -39,6 +40,8 @@ pub struct Target {
     pub name: String,
     /// How many copies streams keep; 1 where nothing is said.
     pub replicas: Option<usize>,
+    /// When the server writes tickets to disk.
+    pub tickets: TicketPersistence,
     /// How long to keep trying when no server answers; zero gives up at once.
     pub patience: Duration,
 }
@@ -119,7 +122,7 @@ impl Target {
             Subjects::new(self.namespace.clone()),
             clock,
             connections,
-            self.replicas.unwrap_or(1),
+            (self.replicas.unwrap_or(1), self.tickets),
         );
         match mesh.ask::<serde_json::Value>("INFO", &serde_json::json!({})).await {
             Ok(Ok(_)) => Ok(mesh),

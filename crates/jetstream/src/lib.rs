@@ -72,5 +72,5 @@ pub use submit::{Submitted, WaitEnd};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use tail::{LedgerBatch, LedgerEnd, LedgerMark, LedgerTail};
 pub use tickets::QueuedTicket;
-pub use topology::{ACK_WAIT, Limits};
+pub use topology::{ACK_WAIT, Limits, TicketPersistence};
 pub use trail::holds_life;

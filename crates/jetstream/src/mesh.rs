@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::group::Lane;
 use crate::load::LoadBoard;
 use crate::routes::RouteTable;
-use crate::topology::Limits;
+use crate::topology::{Limits, TicketPersistence};
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
 /// (fixed in 2.14.4, and in 2.12.14 for that line).
@@ -36,6 +36,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     connections: watch::Receiver<u64>,
     replicas: usize,
+    tickets: TicketPersistence,
     routes: RouteTable,
     load: LoadBoard,
     /// Until when it is not looked for a controller again.
@@ -53,7 +54,7 @@ impl Mesh {
         subjects: Subjects,
         clock: Arc<dyn Clock>,
         connections: watch::Receiver<u64>,
-        replicas: usize,
+        (replicas, tickets): (usize, TicketPersistence),
     ) -> Self {
         let context = jetstream::with_prefix(client.clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -69,6 +70,7 @@ impl Mesh {
             clock,
             connections,
             replicas,
+            tickets,
             routes,
             load: LoadBoard::default(),
             without_controller: std::sync::Mutex::default(),
@@ -165,6 +167,7 @@ impl Mesh {
     pub fn limits(&self) -> Limits {
         Limits {
             replicas: self.inner.replicas,
+            tickets: self.inner.tickets,
             ..Limits::default()
         }
     }

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{
+    Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
+};
 use async_nats::jetstream::{ErrorCode, context::CreateStreamErrorKind};
 use baton_envelope::{AgentName, AgentVersion, Bands, Mutant};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::mesh::Mesh;
@@ -21,6 +24,21 @@ pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// too; the broker would stop delivering at this number.
 const MAX_ACK_PENDING: i64 = 100_000;
 
+/// When the server writes tickets to disk.
+///
+/// The ledger says what is open, so a ticket that is lost is written again, after the sweep's slack. That is why tickets,
+/// and they alone, may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TicketPersistence {
+    /// Before it acknowledges them; with `sync_interval: always` it also syncs each ticket and each ack of one.
+    #[default]
+    Default,
+    /// Soon after. The death of the server's process can lose those of the last milliseconds, a power cut those since
+    /// the last sync.
+    Async,
+}
+
 /// Limits of the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -30,6 +48,8 @@ pub struct Limits {
     pub max_bytes: i64,
     /// How long the archive keeps a closed intent; zero for ever. Default 30 days.
     pub archive_max_age: Duration,
+    /// When tickets are written. Streams with several copies are as with `Default`, whatever this says.
+    pub tickets: TicketPersistence,
 }
 
 impl Default for Limits {
@@ -38,6 +58,7 @@ impl Default for Limits {
             replicas: 1,
             max_bytes: -1,
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            tickets: TicketPersistence::Default,
         }
     }
 }
@@ -178,6 +199,8 @@ impl Mesh {
     }
 
     pub(crate) fn work_stream_config(&self, agent: &AgentName, limits: Limits) -> Config {
+        // The server takes it for neither a replicated stream nor one with atomic batches.
+        let is_async = limits.tickets == TicketPersistence::Async && limits.replicas == 1;
         Config {
             name: self.subjects().work_stream(agent),
             subjects: vec![self.subjects().work_all(agent)],
@@ -188,7 +211,8 @@ impl Mesh {
             num_replicas: limits.replicas,
             duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
-            allow_atomic_publish: self.takes_batches(),
+            allow_atomic_publish: self.takes_batches() && !is_async,
+            persist_mode: is_async.then_some(PersistenceMode::Async),
             description: Some(format!("Baton: tickets for agent {agent}")),
             ..Config::default()
         }

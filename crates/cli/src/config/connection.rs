@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use baton_envelope::{Bands, Namespace};
+use baton_jetstream::TicketPersistence;
 use serde::{Deserialize, Serialize};
 
 use super::{path, unset};
@@ -30,6 +31,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) namespace: Namespace,
     /// How many copies new streams keep.
     pub(crate) replicas: u8,
+    /// When the server writes tickets to disk.
+    pub(crate) tickets: TicketPersistence,
     /// How the ten priorities are grouped.
     pub(crate) bands: Grouping,
 }
@@ -44,6 +47,7 @@ impl Default for ConnectionConfig {
             password: None,
             namespace: Namespace::default(),
             replicas: 1,
+            tickets: TicketPersistence::Default,
             bands: Grouping::Three,
         }
     }

@@ -173,8 +173,15 @@ pub(super) fn is_closed(db: &Connection, intent: &IntentId, snapshot: &Snapshot)
     Ok(same_life(db, intent, snapshot.submitted_at.unix_millis())?.is_some())
 }
 
-/// Takes note of a terminal record in the ledger.
-pub(super) fn note_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<()> {
+/// Takes note of a terminal record in the ledger. The grace time counts from when the server stored it, or soon after: a
+/// writer whose clock is off would else have it archived at once, or a day late.
+pub(super) fn note_closed(
+    db: &Connection,
+    intent: &IntentId,
+    seq: u64,
+    snapshot: &Snapshot,
+    stored: Option<i64>,
+) -> rusqlite::Result<()> {
     let submitted = snapshot.submitted_at.unix_millis();
     let (archived, at, generated) = same_life(db, intent, submitted)?.unwrap_or((0, 0, false));
     db.prepare_cached(
@@ -185,7 +192,7 @@ pub(super) fn note_closed(db: &Connection, intent: &IntentId, seq: u64, snapshot
         intent.as_str(),
         seq,
         submitted,
-        snapshot.updated_at.unix_millis(),
+        stored.unwrap_or_else(|| snapshot.updated_at.unix_millis()),
         archived,
         at,
         generated
@@ -201,7 +208,7 @@ pub(super) fn adopt(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Sna
     if known {
         return Ok(());
     }
-    note_closed(db, intent, seq, snapshot)
+    note_closed(db, intent, seq, snapshot, None)
 }
 
 /// Closed intents that ended until `until` and are not in the archive, the oldest first.

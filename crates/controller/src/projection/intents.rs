@@ -61,7 +61,8 @@ impl Intents {
     }
 
     /// Replaces the rows of every intent that was noted by what its last record says.
-    pub(super) fn write(&self, db: &Connection) -> rusqlite::Result<()> {
+    /// `stored` is when the server stored the last of the batch, in milliseconds since the Unix epoch, where that is known.
+    pub(super) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
@@ -78,7 +79,7 @@ impl Intents {
             }
             let is_terminal = snapshot.status.is_terminal();
             if is_terminal {
-                archive::note_closed(db, id, *seq, snapshot)?;
+                archive::note_closed(db, id, *seq, snapshot, stored)?;
             }
             // What the archive holds is closed, also when records of it are seen before the purge, or come back.
             if is_terminal || archive::is_closed(db, id, snapshot)? {

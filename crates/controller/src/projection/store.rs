@@ -181,7 +181,8 @@ impl Store {
                 Err(error) => tracing::warn!(%error, seq, "a ledger record cannot be read"),
             }
         }
-        intents.write(&transaction)?;
+        let stored = i64::try_from(batch.through.stored / 1_000_000).ok();
+        intents.write(&transaction, stored.filter(|stored| *stored > 0))?;
         let changed = gathered.write(&transaction)?;
         let prune = now.since(self.pruned_at) > PRUNE_EVERY;
         if prune {
