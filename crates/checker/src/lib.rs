@@ -7,6 +7,7 @@
 //!
 //! What each check sees, and what it cannot see, stands in the module of the invariant in [`checks`].
 
+mod archive;
 pub mod checks;
 mod evidence;
 mod history;

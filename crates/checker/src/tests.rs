@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
+mod archived;
+
 const INTENT: &str = "work-1";
 /// 2026-11-21T05:00:00Z.
 const NOW: i64 = 1_795_237_200_000;

@@ -1,9 +1,11 @@
 //! What a run comes to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::archive;
 use crate::checks;
 use crate::evidence::Evidence;
 use crate::history::Context;
@@ -103,6 +105,16 @@ impl Verdict {
 
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut violations = Vec::new();
+    let mut evidence = Cow::Borrowed(evidence);
+    if evidence
+        .messages
+        .iter()
+        .any(|message| message.stream.ends_with("_ARCHIVE"))
+    {
+        let wrong = archive::unpack(&mut evidence.to_mut().messages);
+        violations.extend(wrong.into_iter().map(|what| Violation::at_large("I1", what)));
+    }
+    let evidence = evidence.as_ref();
     let context = Context::new(evidence, &mut violations);
     let mut counts = checks::count(&context);
     checks::all(&context, &mut counts, &mut violations);
