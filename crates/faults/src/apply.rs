@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::journal::{Journal, now_ms};
 use crate::schedule::{Fault, Part, Planned};
-use crate::stage::{Member, Stage, WorkerSeat};
+use crate::stage::{Disk, Member, Stage, WorkerSeat};
 
 /// How long a process may take to stop when it is told to: the grace of its hops, their release, and the last flush.
 const STOP: Duration = Duration::from_secs(25);
@@ -210,7 +210,7 @@ impl Disturber {
     }
 
     async fn full_disk(&self, lasts: Duration) -> Result<()> {
-        let Some(disk) = &self.stage.disk else {
+        let Some(Disk::Small(disk)) = &self.stage.disk else {
             return self.journal.note("skipped: this run has no small disk");
         };
         let all = self.stage.server_locks.first().context("no server")?;

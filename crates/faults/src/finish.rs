@@ -188,17 +188,27 @@ pub async fn order(stage: &Stage, disturber: &Disturber, load: &Load, journal: &
 ///
 /// # Errors
 /// When a stream cannot be read whole.
-pub async fn dump(stage: &Stage, path: &Path) -> Result<()> {
+pub async fn dump(client: &Client, path: &Path) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    let client = stage.client.clone();
-    for stream in stream_names(&client).await.map_err(anyhow::Error::msg)? {
-        for message in read_stream(&client, &stream).await.map_err(anyhow::Error::msg)? {
-            let line = line(&stream, message)?;
-            writeln!(file, "{}", serde_json::to_string(&line)?)?;
-        }
+    for message in read_all(client).await? {
+        writeln!(file, "{}", serde_json::to_string(&message)?)?;
     }
     file.flush()?;
     Ok(())
+}
+
+/// Every message of every stream of the mesh.
+///
+/// # Errors
+/// When a stream cannot be read whole.
+pub async fn read_all(client: &Client) -> Result<Vec<Message>> {
+    let mut found = Vec::new();
+    for stream in stream_names(client).await.map_err(anyhow::Error::msg)? {
+        for message in read_stream(client, &stream).await.map_err(anyhow::Error::msg)? {
+            found.push(line(&stream, message)?);
+        }
+    }
+    Ok(found)
 }
 
 fn line(stream: &str, message: StoredMessage) -> Result<Message> {

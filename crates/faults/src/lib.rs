@@ -5,9 +5,12 @@
 
 pub mod apply;
 pub mod finish;
+pub mod hostile;
 pub mod journal;
 pub mod load;
+pub mod loss;
 pub mod operations;
+pub mod power;
 pub mod run;
 pub mod schedule;
 pub mod stage;

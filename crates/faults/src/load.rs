@@ -1,6 +1,6 @@
 //! Submits work at a rate and writes down what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::task::TaskTracker;
 
-use crate::journal::Journal;
+use crate::journal::{Journal, now_ms};
 use crate::work::{Piece, Via, piece};
 
 /// How many submits are on their way at most; while the server is away no more are begun.
@@ -29,6 +29,7 @@ pub struct Load {
     mesh: Mesh,
     journal: Arc<Journal>,
     acked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    times: Arc<Mutex<HashMap<String, i64>>>,
 }
 
 impl Load {
@@ -39,6 +40,7 @@ impl Load {
             mesh,
             journal,
             acked: Arc::default(),
+            times: Arc::default(),
         }
     }
 
@@ -46,6 +48,12 @@ impl Load {
     #[must_use]
     pub fn acked(&self) -> BTreeMap<&'static str, usize> {
         self.acked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When each key was acknowledged, in milliseconds since 1970 by the machine's clock.
+    #[must_use]
+    pub fn times(&self) -> HashMap<String, i64> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Submits so many each second for so long, and waits until each is acknowledged or given up.
@@ -97,6 +105,9 @@ impl Load {
             match self.once(&piece, deadline).await {
                 Ok(()) => {
                     let key = piece.tried.key.clone();
+                    let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+                    times.insert(key.clone(), now_ms());
+                    drop(times);
                     self.journal.write(&Line::Acked { key })?;
                     let mut acked = self.acked.lock().unwrap_or_else(PoisonError::into_inner);
                     *acked.entry(piece.kind).or_default() += 1;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::{Evidence, Verdict};
+use baton_faults::hostile::{self, HostileSummary, Scale};
+use baton_faults::power::{self, PowerPlan, PowerSummary};
 use baton_faults::run::{Plan, Summary, run};
 use baton_faults::worker::{self, WorkerArgs};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,51 @@ enum Process {
     /// A worker of a run; the runner starts it.
     #[command(hide = true)]
     Worker(WorkerArgs),
+    /// Cuts the power of a server under load, and says what was lost; needs root.
+    PowerCut(PowerArgs),
+    /// Load that is meant to hurt, without faults: many at once, long queues, slow agents, large payloads, a flood.
+    Hostile(HostileArgs),
+}
+
+#[derive(Debug, Args)]
+struct HostileArgs {
+    /// A seventh of it, for the tests of every day.
+    #[arg(long)]
+    small: bool,
+    /// How to say what became of it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The folder for the evidence; by default it is kept only where something did not hold.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct PowerArgs {
+    /// The seed: when the power is cut, and what the load is.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many cuts.
+    #[arg(long, default_value_t = 3)]
+    rounds: u64,
+    /// The server's `sync_interval`: `always`, or such as `1s`.
+    #[arg(long, default_value = "always")]
+    sync: String,
+    /// Intents each second.
+    #[arg(long, default_value_t = 400.0)]
+    rate: f64,
+    /// Cuts the power of streams that were made just before, which the kernel has not written back yet.
+    #[arg(long)]
+    fresh: bool,
+    /// How to say what became of it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The folder for the evidence; by default it is kept only where something did not hold.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Where the platform cannot do it, says so and ends well.
+    #[arg(long)]
+    skip: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,8 +141,11 @@ fn main() -> ExitCode {
 }
 
 async fn go(cli: Cli) -> Result<bool> {
-    if let Some(Process::Worker(args)) = cli.process {
-        return Box::pin(worker::run(args)).await.map(|()| true);
+    match cli.process {
+        Some(Process::Worker(args)) => return Box::pin(worker::run(args)).await.map(|()| true),
+        Some(Process::PowerCut(args)) => return Box::pin(power_cut(args)).await,
+        Some(Process::Hostile(args)) => return Box::pin(hurt(args)).await,
+        None => {}
     }
     if let Some(folder) = &cli.check {
         let verdict = baton_checker::check(&Evidence::read(folder)?);
@@ -183,6 +233,106 @@ async fn one(plan: &Plan, keep: Option<PathBuf>, output: Format) -> Result<Summa
         Format::Table => show(&summary),
     }
     Ok(summary)
+}
+
+async fn power_cut(args: PowerArgs) -> Result<bool> {
+    let disk = match power::disk().await {
+        Err(error) if args.skip => {
+            say(&format!("skipped: {error:#}"));
+            return Ok(true);
+        }
+        made => made?,
+    };
+    let plan = PowerPlan {
+        seed: args.seed,
+        rounds: args.rounds,
+        sync: args.sync,
+        rate: args.rate,
+        fresh: args.fresh,
+    };
+    let temporary = tempfile::Builder::new().prefix("baton-power-cut-").tempdir()?;
+    let dir = match &args.keep {
+        Some(folder) => folder.join(format!("power-cut-{}-{}", plan.sync, plan.seed)),
+        None => temporary.path().to_owned(),
+    };
+    std::fs::create_dir_all(&dir)?;
+    let summary = Box::pin(power::run(&plan, disk, &dir)).await;
+    if args.keep.is_none() && !summary.as_ref().is_ok_and(PowerSummary::holds) {
+        say(&format!("the evidence is kept in {}", temporary.keep().display()));
+    }
+    let summary = summary?;
+    match args.output {
+        Format::Json => say(&serde_json::to_string(&summary)?),
+        Format::Table => show_power(&summary),
+    }
+    Ok(summary.holds())
+}
+
+async fn hurt(args: HostileArgs) -> Result<bool> {
+    let scale = if args.small { Scale::SMALL } else { Scale::FULL };
+    let temporary = tempfile::Builder::new().prefix("baton-hostile-").tempdir()?;
+    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&dir)?;
+    let summary = Box::pin(hostile::run(scale, &dir)).await;
+    if args.keep.is_none() && !summary.as_ref().is_ok_and(HostileSummary::holds) {
+        say(&format!("the evidence is kept in {}", temporary.keep().display()));
+    }
+    let summary = summary?;
+    if args.output == Format::Json {
+        say(&serde_json::to_string(&summary)?);
+        return Ok(summary.holds());
+    }
+    say(if summary.holds() { "held" } else { "DID NOT HOLD" });
+    for (name, figure) in &summary.figures {
+        say(&format!("  {name}: {figure:.2}"));
+    }
+    for (name, peak) in &summary.peak_kb {
+        say(&format!("  peak memory of {name}: {} MB", peak / 1024));
+    }
+    for beyond in &summary.beyond {
+        say(&format!("  {beyond}"));
+    }
+    say(&format!("  {:?}", summary.counts));
+    show_violations(&summary.violations, summary.told.as_deref());
+    Ok(summary.holds())
+}
+
+fn show_power(summary: &PowerSummary) {
+    let said = if summary.holds() { "held" } else { "DID NOT HOLD" };
+    let mut text = format!("sync_interval {}, seed {}: {said}", summary.sync, summary.seed);
+    for (index, cut) in summary.cuts.iter().enumerate() {
+        let who = if cut.everything {
+            "server, workers, controllers"
+        } else {
+            "server"
+        };
+        let loss = &cut.loss;
+        text.push_str(&format!(
+            "\n  cut {index} ({who}), up again after {} ms\n    acknowledged before {:?}, {} batches of {} messages\n    \
+             written and lost {:?}\n    acknowledged and lost {:?}, the oldest {} ms old\n    removed and back {:?}\n    \
+             acknowledged work of which nothing is left: {}, the oldest acknowledged {} ms before",
+            cut.up_ms,
+            cut.acknowledged,
+            cut.batches.0,
+            cut.batches.1,
+            loss.lost,
+            loss.lost_acknowledged,
+            loss.lost_ms,
+            loss.back,
+            cut.intents_lost,
+            cut.intents_lost_ms,
+        ));
+    }
+    text.push_str(&format!(
+        "\n  {:?}\n  consequences of what was lost: {:?}",
+        summary.counts, summary.consequences
+    ));
+    if let Some(problem) = &summary.unfinished {
+        text.push_str(&format!("\n  UNFINISHED: {problem}"));
+    }
+    say(&text);
+    show_violations(&summary.examples, None);
+    show_violations(&summary.violations, summary.told.as_deref());
 }
 
 fn show(summary: &Summary) {

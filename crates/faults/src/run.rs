@@ -116,7 +116,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let target = Target {
         replicas: Some(stage.replicas()),
         patience: Duration::from_secs(30),
-        ..Target::at(stage.servers.urls())
+        ..Target::at(stage.urls())
     };
     let (mesh, operator) = (
         target.connect().await?,
@@ -150,7 +150,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
             .context("the order of priorities")?;
     }
     let leftovers = leftovers(&stage).await?;
-    dump(&stage, &dir.join("dump.jsonl")).await?;
+    dump(&stage.client, &dir.join("dump.jsonl")).await?;
     stage.stop_all().await;
     journal.flush()?;
     let folder = dir.to_owned();
@@ -178,7 +178,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
 }
 
 /// The load resolves versions as a client does that follows the routes; a server that is only just up may need a while.
-async fn follow(mesh: &baton_jetstream::Mesh) -> Result<baton_jetstream::RouteFollower> {
+pub(crate) async fn follow(mesh: &baton_jetstream::Mesh) -> Result<baton_jetstream::RouteFollower> {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         mesh.ensure_topology(mesh.limits()).await?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_testkit::{Client, Cluster, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
+use baton_testkit::{Acks, Client, Cluster, PowerDisk, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
 use tokio::sync::Mutex;
 
 use crate::journal::now_ms;
@@ -99,6 +99,36 @@ impl fmt::Debug for WorkerSeat {
     }
 }
 
+/// The disk under the one server.
+#[derive(Debug)]
+pub enum Disk {
+    /// One that can be filled.
+    Small(SmallDisk),
+    /// One whose power can be cut.
+    Power(PowerDisk),
+}
+
+/// How a stage is set up.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Hops that a worker runs at a time.
+    pub slots: u32,
+    /// The grace of the archive; as a product has it unless told otherwise.
+    pub grace: Option<&'static str>,
+    /// Whether everything that the server acknowledges is written down, to any process.
+    pub listens: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            slots: SLOTS,
+            grace: None,
+            listens: false,
+        }
+    }
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 pub struct Stage {
@@ -106,8 +136,14 @@ pub struct Stage {
     pub dir: PathBuf,
     /// The servers; before the disk, which must outlive them.
     pub servers: Servers,
-    /// The small disk, where there is one.
-    pub disk: Option<SmallDisk>,
+    /// The disk, where it is not the platform's.
+    pub disk: Option<Disk>,
+    /// How it is set up.
+    pub setting: Setting,
+    /// What the server acknowledged, where that is written down.
+    pub acks: Acks,
+    /// The way to the server for all that has no proxy of its own, where acknowledgements are written down.
+    front: Option<Proxy>,
     /// A bare connection, made while all is well, which finds back to the servers by itself.
     pub client: Client,
     /// One lock for each server.
@@ -135,7 +171,7 @@ fn own(args: &[&str]) -> Result<Command> {
 }
 
 impl Stage {
-    /// Starts servers and proxies.
+    /// Starts servers, and then all else.
     ///
     /// # Errors
     /// When something does not start.
@@ -148,14 +184,27 @@ impl Stage {
                 .await
                 .context("a small disk")?;
             let server = TestServer::builder().binary(small.binary()).start().await;
-            disk = Some(small);
+            disk = Some(Disk::Small(small));
             Servers::Single(server)
         } else {
             Servers::Single(TestServer::start().await)
         };
+        Self::on(dir, servers, disk, Setting::default()).await
+    }
+
+    /// Starts proxies, controllers and workers around servers that run.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn on(dir: &Path, servers: Servers, disk: Option<Disk>, setting: Setting) -> Result<Self> {
         let client = match &servers {
             Servers::Single(server) => server.client().await,
             Servers::Cluster(cluster) => cluster.client().await,
+        };
+        let acks = Acks::default();
+        let front = match setting.listens {
+            true => Some(Proxy::listening(servers.get(0).url(), &acks).await),
+            false => None,
         };
         let mut stage = Self {
             client,
@@ -163,6 +212,9 @@ impl Stage {
             server_locks: (0..servers.count()).map(|_| Arc::default()).collect(),
             servers,
             disk,
+            setting,
+            acks,
+            front,
             workers: Vec::new(),
             controllers: Vec::new(),
             trouble_ms: AtomicI64::new(0),
@@ -184,6 +236,15 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The way to the servers for whoever has no proxy of its own.
+    #[must_use]
+    pub fn urls(&self) -> String {
+        match &self.front {
+            Some(proxy) => proxy.url().to_owned(),
+            None => self.servers.urls(),
+        }
+    }
+
     /// How many copies streams keep.
     #[must_use]
     pub fn replicas(&self) -> usize {
@@ -197,7 +258,11 @@ impl Stage {
     pub async fn seat(&self, agent: &str, version: &str, index: usize) -> Result<WorkerSeat> {
         let mut proxies = Vec::new();
         for server in 0..self.servers.count() {
-            proxies.push(Proxy::start(self.servers.get(server).url()).await);
+            let url = self.servers.get(server).url();
+            proxies.push(match self.setting.listens {
+                true => Proxy::listening(url, &self.acks).await,
+                false => Proxy::start(url).await,
+            });
         }
         let name = format!("{agent}-{version}-{index}");
         let clock = self.dir.join(format!("{name}.clock"));
@@ -217,7 +282,7 @@ impl Stage {
     /// # Errors
     /// When it does not start.
     pub fn launch_worker(&self, seat: &WorkerSeat, member: &mut Member) -> Result<()> {
-        self.launch_worker_with(seat, member, SLOTS)
+        self.launch_worker_with(seat, member, self.setting.slots)
     }
 
     /// As [`Stage::launch_worker`], with so many slots.
@@ -253,8 +318,11 @@ impl Stage {
         member.starts += 1;
         let mut command = own(&["controller", "--sweep-interval", "3s", "--sweep-slack", "8s"])?;
         command
-            .env("BATON_SERVER", self.servers.urls())
+            .env("BATON_SERVER", self.urls())
             .env("BATON_REPLICAS", self.replicas().to_string());
+        if let Some(grace) = self.setting.grace {
+            command.env("BATON_ARCHIVE__GRACE", grace);
+        }
         member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
         Ok(())
     }

@@ -26,6 +26,9 @@ pub struct Work {
     /// What the hops so far have recorded.
     #[serde(default)]
     pub trail: Vec<Trace>,
+    /// Nothing, to make it large.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pad: String,
 }
 
 /// What one hop does.
@@ -279,7 +282,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
     piece.work = Work {
         key,
         turns,
-        trail: Vec::new(),
+        ..Work::default()
     };
     piece
 }
@@ -302,7 +305,7 @@ pub fn burst(seed: u64, group: &str, low: usize, high: usize) -> Vec<Piece> {
             work: Work {
                 key: key.clone(),
                 turns: vec![turn],
-                trail: Vec::new(),
+                ..Work::default()
             },
             via: Via::Record,
             to: LINE.to_owned(),

@@ -16,11 +16,13 @@
     reason = "test support: a failure is a test failure"
 )]
 
+mod acks;
 mod binaries;
 mod cluster;
 mod disk;
 mod eventually;
 mod fake;
+mod power;
 mod process;
 mod protocol;
 mod proxy;
@@ -32,11 +34,13 @@ pub use async_nats::Client;
 
 pub use async_nats::HeaderMap as Headers;
 
+pub use crate::acks::{Acks, Heard};
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};
 pub use crate::cluster::Cluster;
 pub use crate::disk::SmallDisk;
 pub use crate::eventually::eventually;
 pub use crate::fake::FakeServer;
+pub use crate::power::{PowerDisk, StoreCopy};
 pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;
 pub use crate::server::{ServerBuilder, TestServer};

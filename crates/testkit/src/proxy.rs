@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::acks::{Acks, Listener};
 use crate::protocol::{Kind, Operations};
 
 /// Bytes in flight per direction before the sender is made to wait.
@@ -52,12 +53,24 @@ impl Proxy {
     /// # Panics
     /// When no port can be listened on.
     pub async fn start(url: &str) -> Self {
+        Self::start_with(url, None).await
+    }
+
+    /// As [`start`](Self::start), and writes down what the server acknowledges. One list may serve many proxies.
+    ///
+    /// # Panics
+    /// When no port can be listened on.
+    pub async fn listening(url: &str, acks: &Acks) -> Self {
+        Self::start_with(url, Some(acks.clone())).await
+    }
+
+    async fn start_with(url: &str, acks: Option<Acks>) -> Self {
         let target = url.trim_start_matches("nats://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = watch::Sender::new(Faults::default());
         let dropped = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(accept(listener, target, faults.clone(), Arc::clone(&dropped)));
+        let task = tokio::spawn(accept(listener, target, faults.clone(), Arc::clone(&dropped), acks));
         Self {
             url: format!("nats://127.0.0.1:{port}"),
             faults,
@@ -124,7 +137,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, faults: watch::Sender<Faults>, dropped: Arc<AtomicUsize>) {
+async fn accept(
+    listener: TcpListener,
+    target: String,
+    faults: watch::Sender<Faults>,
+    dropped: Arc<AtomicUsize>,
+    acks: Option<Acks>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
@@ -133,11 +152,18 @@ async fn accept(listener: TcpListener, target: String, faults: watch::Sender<Fau
             target.clone(),
             faults.subscribe(),
             Arc::clone(&dropped),
+            acks.clone(),
         ));
     }
 }
 
-async fn connection(client: TcpStream, target: String, faults: watch::Receiver<Faults>, dropped: Arc<AtomicUsize>) {
+async fn connection(
+    client: TcpStream,
+    target: String,
+    faults: watch::Receiver<Faults>,
+    dropped: Arc<AtomicUsize>,
+    acks: Option<Acks>,
+) {
     if faults.borrow().link == Link::Cut {
         return;
     }
@@ -150,14 +176,21 @@ async fn connection(client: TcpStream, target: String, faults: watch::Receiver<F
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = faults.clone();
-    let loser = Filter {
+    let mut loser = Filter {
         operations: Operations::default(),
         faults: faults.clone(),
         dropped,
     };
+    let mut listener = acks.map(Listener::new);
+    let heard = |bytes: &[u8]| {
+        if let Some(listener) = &mut listener {
+            listener.feed(bytes);
+        }
+        Bytes::copy_from_slice(bytes)
+    };
     tokio::select! {
-        () = pump(from_client, to_server, faults.clone(), Some(loser)) => {}
-        () = pump(from_server, to_client, faults, None) => {}
+        () = pump(from_client, to_server, faults.clone(), |bytes: &[u8]| loser.pass(bytes)) => {}
+        () = pump(from_server, to_client, faults, heard) => {}
         _ = cut.wait_for(|faults| faults.link == Link::Cut) => {}
     }
 }
@@ -167,7 +200,7 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut faults: watch::Receiver<Faults>,
-    mut filter: Option<Filter>,
+    mut pass: impl FnMut(&[u8]) -> Bytes,
 ) {
     let mut part = vec![0; 64 * 1024];
     let mut flight: VecDeque<(Instant, Bytes)> = VecDeque::new();
@@ -177,10 +210,7 @@ async fn pump(
         tokio::select! {
             read = from.read(&mut part), if size < WINDOW => {
                 let Ok(count @ 1..) = read else { return };
-                let bytes = match &mut filter {
-                    Some(filter) => filter.pass(&part[..count]),
-                    None => Bytes::copy_from_slice(&part[..count]),
-                };
+                let bytes = pass(&part[..count]);
                 size += bytes.len();
                 flight.push_back((Instant::now() + faults.borrow().delay, bytes));
             }

@@ -184,6 +184,8 @@ pub struct ConsumerState {
     pub unacked: usize,
     /// The last stream sequence that it has delivered.
     pub delivered: u64,
+    /// The stream sequence up to which everything was acknowledged.
+    pub floor: u64,
 }
 
 /// How far each consumer of a stream is.
@@ -202,6 +204,7 @@ pub async fn consumers(client: &Client, name: &str) -> Result<Vec<ConsumerState>
             pending: info.num_pending,
             unacked: info.num_ack_pending,
             delivered: info.delivered.stream_sequence,
+            floor: info.ack_floor.stream_sequence,
         });
     }
     Ok(found)

@@ -1,0 +1,35 @@
+//! Two power cuts each way (`docs/reliability.md`): what a server acknowledged that syncs always is there, and after a cut of
+//! one that does not, all that is left comes to its end. More of them by hand. Takes root, and says so where it is not.
+
+use std::io::Write as _;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+fn hold(sync: &str) -> Result<()> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton-faults"));
+    let args = [
+        "power-cut",
+        "--skip",
+        "--seed",
+        "5",
+        "--rounds",
+        "2",
+        "--rate",
+        "120",
+        "--sync",
+        sync,
+    ];
+    let ended = command.args(args).env_remove("BATON_CONFIG").output()?;
+    let said = String::from_utf8_lossy(&ended.stdout);
+    writeln!(std::io::stderr(), "{said}")?;
+    let complaints = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "{args:?} did not hold:\n{said}\n{complaints}");
+    Ok(())
+}
+
+#[test]
+fn what_was_synced_is_there_after_a_power_cut() -> Result<()> {
+    hold("always")?;
+    hold("1s")
+}
