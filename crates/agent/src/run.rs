@@ -24,6 +24,9 @@ use crate::retry::RetryPolicy;
 
 /// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
 const LATER: Duration = Duration::from_secs(1);
+/// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
+/// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
+const AHEAD: u64 = 10;
 
 /// What all hops of a worker share.
 pub(crate) struct Shared {
@@ -201,7 +204,14 @@ impl Shared {
                 return Ok(Examined::Settled);
             };
             if head.seq < ticket.seq {
-                return Ok(Examined::Wait(LATER));
+                if ticket.facts.delivered <= AHEAD {
+                    return Ok(Examined::Wait(LATER));
+                }
+                // A power cut took the record and left the ticket. Kept, it would pass for work that is queued, and the
+                // sweeper would write no lost ticket of this version again.
+                tracing::warn!(intent = %ticket.intent, "a ticket whose record the ledger has lost is dropped");
+                self.mesh.settle(&head.record, head.seq).await?;
+                return Ok(Examined::Settled);
             }
             let id = match &ticket.record {
                 Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),

@@ -56,6 +56,26 @@ struct Found {
     num_waiting: u64,
     #[serde(default)]
     paused: bool,
+    #[serde(default)]
+    ack_floor: Floor,
+    #[serde(default)]
+    config: Filters,
+}
+
+/// Up to where everything was acknowledged.
+#[derive(Debug, Default, Deserialize)]
+struct Floor {
+    #[serde(default)]
+    stream_seq: u64,
+}
+
+/// What a consumer delivers.
+#[derive(Debug, Default, Deserialize)]
+struct Filters {
+    #[serde(default)]
+    filter_subject: Option<String>,
+    #[serde(default)]
+    filter_subjects: Vec<String>,
 }
 
 impl Mesh {
@@ -146,6 +166,31 @@ impl Mesh {
             }
         }
         None
+    }
+
+    /// From which sequence on each subject of a version's consumers holds what will still be delivered. Empty when the
+    /// version has no consumers.
+    ///
+    /// # Errors
+    /// When the server does not answer, or cannot tell of every consumer.
+    pub(crate) async fn undelivered_from(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let mut found = Vec::new();
+        for (of, consumer) in self.consumers(agent).await? {
+            if of == *version {
+                let from = consumer.ack_floor.stream_seq + 1;
+                let Filters {
+                    filter_subject,
+                    filter_subjects,
+                } = consumer.config;
+                let subjects = filter_subjects.into_iter().chain(filter_subject);
+                found.extend(subjects.map(|subject| (subject, from)));
+            }
+        }
+        Ok(found)
     }
 
     /// Every consumer of an agent's work stream that belongs to a version.

@@ -180,8 +180,11 @@ impl Sweeper {
         Ok(true)
     }
 
-    /// When the oldest ticket of a version was stored. Of the version, not of its agent: another one without workers
-    /// may have tickets that stay.
+    /// When the oldest ticket of a version was stored that may still be delivered. Of the version, not of its agent:
+    /// another one without workers may have tickets that stay.
+    ///
+    /// A ticket below the floor of its consumer was acknowledged and will not be delivered again: a power cut can bring it
+    /// back to the stream alone. It must not pass for queued work for ever.
     async fn oldest_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<Option<Timestamp>, Error> {
         let stream = self.mesh.subjects().work_stream(agent);
         // A stream that is not there does not answer a direct get; that must not pass for a server that is away.
@@ -189,9 +192,25 @@ impl Sweeper {
         self.mesh
             .ask::<serde::de::IgnoredAny>(&what, &serde_json::json!({}))
             .await??;
-        let subject = self.mesh.subjects().work_version(agent, version);
-        let request = serde_json::json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
-        let (found, _) = self.mesh.direct_batch_of(&stream, &request).await?;
+        let mut places = self.mesh.undelivered_from(agent, version).await?;
+        if places.is_empty() {
+            places.push((self.mesh.subjects().work_version(agent, version), 1));
+        }
+        let mut oldest: Option<Timestamp> = None;
+        for (subject, from) in places {
+            let stored = self.first_stored(&stream, &subject, from).await?;
+            oldest = match (oldest, stored) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(oldest)
+    }
+
+    /// When the first message of a subject at or after a sequence was stored.
+    async fn first_stored(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Timestamp>, Error> {
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 1 });
+        let (found, _) = self.mesh.direct_batch_of(stream, &request).await?;
         let Some(first) = found.first() else { return Ok(None) };
         let stored_at = first
             .headers
@@ -201,7 +220,7 @@ impl Sweeper {
         match stored_at {
             Some(Ok(at)) => Ok(Some(at)),
             Some(Err(_)) | None => Err(Error::api(
-                format!("reading the oldest ticket of {agent}@{version}"),
+                format!("reading the oldest ticket of {subject}"),
                 "it has no time of storing",
             )),
         }

@@ -7,6 +7,7 @@
     reason = "tests: a failure here is a test failure"
 )]
 
+mod ahead;
 mod probing;
 mod replaying;
 mod secured;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use baton_controller::ControllerConfig;
 use baton_envelope::{Envelope, Json, Record};
 use baton_jetstream::WaitEnd;
+use baton_testkit::eventually;
 
 use crate::support::{
     PATIENCE, Running, TestServer, id, mesh_with_research, operator, puller, quiet, research, ticket,
@@ -54,4 +55,60 @@ async fn an_intent_whose_deadline_passed_is_ended() {
     };
     assert_eq!(head.record.snapshot.status.name(), "timed_out");
     controller.stop().await;
+}
+
+/// A power cut can bring an acknowledged ticket back into the stream while its consumer remembers that it is done with
+/// it. It stays for ever, and must not pass for the oldest ticket of the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_came_back_keeps_no_other_from_being_written_again() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    let (agent, version) = research();
+    let mut tickets = puller(&mesh).await;
+    let envelope = |name: &str| Envelope::first(mesh.clock().envelope_id(), id(name), agent.clone(), Json::null());
+    for name in ["back", "after"] {
+        mesh.submit(envelope(name), operator()).await.unwrap();
+    }
+    // The messages as they are on the disk now, and the consumers as they are after the acks.
+    server.terminate().await;
+    let stream = server.dir().join("jetstream/$G/streams/MESH_WORK_research");
+    let (messages, before) = (stream.join("msgs"), server.dir().join("before"));
+    copy(&messages, &before);
+    server.restart().await;
+    for _ in 0..2 {
+        ticket(&mut tickets).await.ack().await;
+    }
+    mesh.flush().await.unwrap();
+    eventually("both are gone", PATIENCE, async || {
+        match mesh.agent_counts(&agent).await {
+            Ok(counts) if counts[&version].in_flight == 0 && counts[&version].backlog == 0 => Ok(()),
+            counts => Err(format!("{counts:?}")),
+        }
+    })
+    .await;
+    drop(tickets);
+    server.terminate().await;
+    std::fs::remove_dir_all(&messages).unwrap();
+    copy(&before, &messages);
+    server.restart().await;
+
+    let left = baton_testkit::stream_size(&server.client().await, "MESH_WORK_research")
+        .await
+        .unwrap();
+    println!("{left} came back");
+    let record = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope("lost"));
+    mesh.write(&record, 0).await.unwrap();
+    let controller = Running::start(&mesh, eager());
+    let mut tickets = puller(&mesh).await;
+    let delivery = ticket(&mut tickets).await;
+    assert!(delivery.ticket.facts.reissued);
+    controller.stop().await;
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
