@@ -37,8 +37,10 @@ const ROOM: i64 = 20;
 /// bytes, as parsed payload and as the record being written, are below 64 MB; the rest is room for an allocator that
 /// gives nothing back and for a build without optimisation.
 const PROCESS_KB: u64 = 256 * 1024;
-/// The same of the server: its caches of blocks (8 MB each, for a dozen streams) and what is under way to clients.
-const SERVER_KB: u64 = 768 * 1024;
+/// The same of the server. It keeps blocks that were written to in its caches for some 10 s, and its runtime lets the
+/// heap double before it collects. Here some 60 MB are written each second: each large payload stands in a record, in
+/// its ticket and in the result. That is 1.2 GB; as much again is room. It follows the rate, and not how much is stored.
+const SERVER_KB: u64 = 2_560 * 1024;
 /// How much slower the fast agent may be beside a slow one. Ten times the noise of a busy machine, far below what waiting
 /// for the slow one would cost.
 const SLOWER: f64 = 3.0;
