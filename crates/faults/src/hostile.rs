@@ -362,7 +362,9 @@ impl Hostile {
         let waits = keys.iter().map(|key| async move {
             match self.mesh.wait(&key.parse()?, PATIENCE).await? {
                 WaitEnd::Ended(_) => anyhow::Ok(()),
-                other => anyhow::bail!("{key} did not end within {PATIENCE:?}: {other:?}"),
+                other @ (WaitEnd::Parked(_) | WaitEnd::TimedOut(_)) => {
+                    anyhow::bail!("{key} did not end within {PATIENCE:?}: {other:?}")
+                }
             }
         });
         futures::stream::iter(waits)

@@ -150,8 +150,9 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
             .context("the order of priorities")?;
     }
     let leftovers = leftovers(&stage).await?;
-    dump(&stage.client, &dir.join("dump.jsonl")).await?;
+    // Else an intent could go from the ledger to the archive between the reading of the two.
     stage.stop_all().await;
+    dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
     let folder = dir.to_owned();
     let judged = tokio::task::spawn_blocking(move || {

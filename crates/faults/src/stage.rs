@@ -123,7 +123,9 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             slots: SLOTS,
-            grace: None,
+            // Long enough that no submission is still being repeated, and short enough that most intents of a minute are
+            // archived in it.
+            grace: Some("15s"),
             listens: false,
         }
     }
