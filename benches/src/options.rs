@@ -45,7 +45,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
     /// When the server writes Baton's tickets, as `connection.tickets` says it [default: default; in w6: async].
-    #[arg(long, value_name = "WHEN", value_parser = tickets)]
+    #[arg(long, value_name = "WHEN")]
     pub tickets: Option<TicketPersistence>,
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
@@ -69,14 +69,6 @@ pub struct Options {
     /// temporary folder].
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
-}
-
-fn tickets(text: &str) -> Result<TicketPersistence, String> {
-    match text {
-        "default" => Ok(TicketPersistence::Default),
-        "async" => Ok(TicketPersistence::Async),
-        other => Err(format!("{other:?} is neither `default` nor `async`")),
-    }
 }
 
 /// One side of a pair.

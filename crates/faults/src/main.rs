@@ -11,6 +11,7 @@ use baton_faults::hostile::{self, HostileSummary, Scale};
 use baton_faults::power::{self, PowerPlan, PowerSummary};
 use baton_faults::run::{Plan, Summary, run};
 use baton_faults::worker::{self, WorkerArgs};
+use baton_jetstream::TicketPersistence;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,9 @@ struct PowerArgs {
     /// Cuts the power of streams that were made just before, which the kernel has not written back yet.
     #[arg(long)]
     fresh: bool,
+    /// When the server writes tickets to disk: `default` or `async`, with which they may be lost.
+    #[arg(long, default_value = "default")]
+    tickets: TicketPersistence,
     /// How to say what became of it.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -249,6 +253,7 @@ async fn power_cut(args: PowerArgs) -> Result<bool> {
         sync: args.sync,
         rate: args.rate,
         fresh: args.fresh,
+        tickets: args.tickets,
     };
     let temporary = tempfile::Builder::new().prefix("baton-power-cut-").tempdir()?;
     let dir = match &args.keep {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::{Counts, Evidence, Message, Violation};
-use baton_jetstream::Target;
+use baton_jetstream::{Target, TicketPersistence};
 use baton_testkit::{PowerDisk, StoreCopy, TestServer, nats_server};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -52,6 +52,8 @@ pub struct PowerPlan {
     /// sync what it writes when it makes a stream or a consumer either: that reaches the disk when the kernel writes it
     /// back, within half a minute.
     pub fresh: bool,
+    /// When the server writes tickets to disk. With `async` they may be lost, whatever `sync` is.
+    pub tickets: TicketPersistence,
 }
 
 /// One cut.
@@ -80,6 +82,8 @@ pub struct PowerSummary {
     pub seed: u64,
     /// The server's `sync_interval`.
     pub sync: String,
+    /// When the server wrote tickets to disk.
+    pub tickets: &'static str,
     /// The cuts.
     pub cuts: Vec<Cut>,
     /// What the checker saw at the end.
@@ -104,8 +108,11 @@ impl PowerSummary {
     /// otherwise every invariant holds for all intents from which nothing was taken.
     #[must_use]
     pub fn holds(&self) -> bool {
-        let kept =
-            |cut: &Cut| self.sync != "always" || (cut.loss.lost_acknowledged.is_empty() && cut.intents_lost == 0);
+        let may_go = |stream: &String| self.tickets == "async" && stream.contains("_WORK_");
+        let kept = |cut: &Cut| {
+            let mut lost = cut.loss.lost_acknowledged.keys();
+            self.sync != "always" || (lost.all(may_go) && cut.intents_lost == 0)
+        };
         self.violations.is_empty() && self.unfinished.is_none() && self.cuts.iter().all(kept)
     }
 }
@@ -135,10 +142,12 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
         slots: SLOTS,
         grace: Some(GRACE),
         listens: true,
+        tickets: plan.tickets,
     };
     let stage = Stage::on(dir, Servers::Single(server), Some(Disk::Power(disk)), setting).await?;
     let target = Target {
         patience: Duration::from_secs(30),
+        tickets: plan.tickets,
         ..Target::at(stage.urls())
     };
     let (mesh, operator) = (
@@ -195,6 +204,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
     Ok(PowerSummary {
         seed: plan.seed,
         sync: plan.sync.clone(),
+        tickets: plan.tickets.name(),
         cuts,
         counts: verdict.counts,
         violations,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::{Counts, Evidence, Violation};
-use baton_jetstream::Target;
+use baton_jetstream::{Target, TicketPersistence};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -42,6 +42,11 @@ impl Plan {
             workers: AGENTS.len() * VERSIONS.iter().map(|(_, count)| count).sum::<usize>(),
             controllers: CONTROLLERS,
             small_disk: self.servers == 1 && self.seed.is_multiple_of(4),
+            tickets: if self.servers == 1 && self.seed.is_multiple_of(3) {
+                TicketPersistence::Async
+            } else {
+                TicketPersistence::Default
+            },
         }
     }
 
@@ -65,6 +70,8 @@ pub struct Summary {
     pub closing_seconds: f64,
     /// Whether the store was on a small disk, which was filled.
     pub small_disk: bool,
+    /// When the server writes tickets to disk.
+    pub tickets: &'static str,
     /// Acknowledged pieces of work, by kind.
     pub acknowledged: BTreeMap<&'static str, usize>,
     /// Faults, by kind.
@@ -115,6 +122,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let stage = Arc::new(stage);
     let target = Target {
         replicas: Some(stage.replicas()),
+        tickets: cast.tickets,
         patience: Duration::from_secs(30),
         ..Target::at(stage.urls())
     };
@@ -166,6 +174,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         seconds: started.elapsed().as_secs_f64(),
         closing_seconds,
         small_disk: cast.small_disk,
+        tickets: cast.tickets.name(),
         acknowledged: load.acked(),
         faults,
         operations: done,

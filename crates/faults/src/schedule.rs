@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use baton_jetstream::TicketPersistence;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -18,6 +19,8 @@ pub struct Cast {
     pub controllers: usize,
     /// Whether the store of the one server is on a small disk of its own.
     pub small_disk: bool,
+    /// When the one server writes tickets to disk.
+    pub tickets: TicketPersistence,
 }
 
 /// Which part a fault hits.
@@ -173,6 +176,7 @@ mod tests {
         workers: 9,
         controllers: 2,
         small_disk: false,
+        tickets: TicketPersistence::Default,
     };
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use baton_jetstream::TicketPersistence;
 use baton_testkit::{Acks, Client, Cluster, PowerDisk, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
 use tokio::sync::Mutex;
 
@@ -117,6 +118,8 @@ pub struct Setting {
     pub grace: Option<&'static str>,
     /// Whether everything that the server acknowledges is written down, to any process.
     pub listens: bool,
+    /// When the server writes tickets to disk.
+    pub tickets: TicketPersistence,
 }
 
 impl Default for Setting {
@@ -127,6 +130,7 @@ impl Default for Setting {
             // archived in it.
             grace: Some("15s"),
             listens: false,
+            tickets: TicketPersistence::Default,
         }
     }
 }
@@ -191,7 +195,11 @@ impl Stage {
         } else {
             Servers::Single(TestServer::start().await)
         };
-        Self::on(dir, servers, disk, Setting::default()).await
+        let setting = Setting {
+            tickets: cast.tickets,
+            ..Setting::default()
+        };
+        Self::on(dir, servers, disk, setting).await
     }
 
     /// Starts proxies, controllers and workers around servers that run.
@@ -304,6 +312,7 @@ impl Stage {
             .args(["--agent", &seat.agent, "--version", &seat.version])
             .args(["--instance", &member.instance, "--slots", &slots.to_string()])
             .args(["--replicas", &self.replicas().to_string()])
+            .args(["--tickets", self.setting.tickets.name()])
             .arg("--clock")
             .arg(&seat.clock)
             .arg("--effects")
@@ -321,7 +330,8 @@ impl Stage {
         let mut command = own(&["controller", "--sweep-interval", "3s", "--sweep-slack", "8s"])?;
         command
             .env("BATON_SERVER", self.urls())
-            .env("BATON_REPLICAS", self.replicas().to_string());
+            .env("BATON_REPLICAS", self.replicas().to_string())
+            .env("BATON_CONNECTION__TICKETS", self.setting.tickets.name());
         if let Some(grace) = self.setting.grace {
             command.env("BATON_ARCHIVE__GRACE", grace);
         }

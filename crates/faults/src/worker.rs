@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, shutdown_signal};
 use baton_checker::Effect;
 use baton_envelope::Timestamp;
-use baton_jetstream::{Clock, SystemClock, Target};
+use baton_jetstream::{Clock, SystemClock, Target, TicketPersistence};
 use clap::Args;
 
 use crate::work::{End, Trace, Turn, Work};
@@ -53,6 +53,9 @@ pub struct WorkerArgs {
     /// How many copies streams keep.
     #[arg(long)]
     replicas: usize,
+    /// When the server writes tickets to disk.
+    #[arg(long)]
+    tickets: TicketPersistence,
 }
 
 /// Works until it is told to stop.
@@ -70,6 +73,7 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
     };
     let target = Target {
         replicas: Some(args.replicas),
+        tickets: args.tickets,
         patience: Duration::from_secs(60),
         name: args.instance.clone(),
         ..Target::at(args.server)

@@ -1,6 +1,7 @@
 //! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
 //! repaired in silence.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -37,6 +38,26 @@ pub enum TicketPersistence {
     /// Soon after. The death of the server's process can lose those of the last milliseconds, a power cut those since
     /// the last sync.
     Async,
+}
+
+impl TicketPersistence {
+    /// Its word in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Async => "async",
+        }
+    }
+}
+
+impl FromStr for TicketPersistence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Default, Self::Async];
+        let found = all.into_iter().find(|one| one.name() == text);
+        found.ok_or_else(|| format!("{text:?} is neither `default` nor `async`"))
+    }
 }
 
 /// Limits of the streams.

@@ -1,7 +1,6 @@
 //! Puts each fault of `baton_e2e::invariants` into the runtime, and demands that its test notices.
 //!
-//! One build serves all: it has the feature `mutants` of the envelope, in a target folder of its own, and
-//! `BATON_MUTANT` chooses the fault of a run. Each test must pass without a fault, else its failure would say nothing.
+//! One build serves all: it has the feature `mutants` of the envelope, and `BATON_MUTANT` chooses the fault of a run. Each test must pass without a fault, else its failure would say nothing.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -46,11 +45,11 @@ fn root() -> &'static Path {
 
 /// Builds the test binaries with the faults in them; gives them by package, and fails when anything does not compile.
 fn build() -> Result<HashMap<&'static str, Vec<PathBuf>>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let mut command = Command::new(env!("CARGO"));
     command.args(["test", "--no-run", "--locked", "--message-format=json"]);
-    command.args(["--features", "baton-envelope/mutants", "--target-dir"]);
-    command.arg(target.join("mutants")).current_dir(root());
+    command
+        .args(["--features", "baton-envelope/mutants"])
+        .current_dir(root());
     let mut packages: Vec<&'static str> = PROOFS.iter().map(|proof| proof.package).collect();
     packages.sort_unstable();
     packages.dedup();
