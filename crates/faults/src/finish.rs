@@ -22,7 +22,7 @@ use crate::stage::{Member, Stage};
 use crate::work::{LINE, burst};
 
 /// How long all work may take to come to its end once nothing is wrong any more.
-const CLOSING: Duration = Duration::from_secs(90);
+pub const CLOSING: Duration = Duration::from_secs(90);
 /// The burst by which the order is judged: low ones, and high ones.
 const BURST: (usize, usize) = (24, 48);
 
@@ -74,9 +74,9 @@ fn end(member: &mut Member) {
 /// Waits until all work is closed, or parked and meant to be; puts back meanwhile what is not.
 ///
 /// # Errors
-/// When that takes longer than [`CLOSING`]; the text says what is still open.
-pub async fn until_closed(stage: &Stage, operator: &Operator) -> Result<()> {
-    let until = Instant::now() + CLOSING;
+/// When that takes longer than `within`; the text says what is still open.
+pub async fn until_closed(stage: &Stage, operator: &Operator, within: Duration) -> Result<()> {
+    let until = Instant::now() + within;
     loop {
         let open = match timeout(Duration::from_secs(30), still_open(stage, operator)).await {
             Ok(Ok(open)) if open.is_empty() => return Ok(()),
@@ -85,7 +85,7 @@ pub async fn until_closed(stage: &Stage, operator: &Operator) -> Result<()> {
             Err(_) => "the server does not answer".to_owned(),
         };
         if Instant::now() > until {
-            bail!("not closed within {CLOSING:?}: {open}");
+            bail!("not closed within {within:?}: {open}");
         }
         stage.heal().await?;
         sleep(Duration::from_millis(500)).await;

@@ -17,7 +17,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::finish::{dump, until_closed, until_ready};
+use crate::finish::{CLOSING, dump, until_closed, until_ready};
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::operations::Operator;
@@ -152,7 +152,7 @@ pub async fn run(scale: Scale, dir: &Path) -> Result<HostileSummary> {
         mut beyond,
         ..
     } = hostile;
-    until_closed(&stage, &Operator { mesh }).await?;
+    until_closed(&stage, &Operator { mesh }, CLOSING).await?;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     stage.stop_all().await;
     journal.flush()?;

@@ -37,6 +37,10 @@ const SLOTS: u32 = 128;
 /// Short, so that intents move to the archive while the power is cut.
 const GRACE: &str = "3s";
 
+/// How long all work may take to come to its end. With a sync for each write the disk says how fast that is, and a busy one
+/// does 100 records in a second.
+const CLOSING: Duration = Duration::from_secs(300);
+
 /// What is run.
 #[derive(Debug, Clone)]
 pub struct PowerPlan {
@@ -179,7 +183,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
         cuts.push(cut);
     }
     let mut unfinished = None;
-    if let Err(error) = until_closed(&stage, &operator).await {
+    if let Err(error) = until_closed(&stage, &operator, CLOSING).await {
         unfinished = Some(format!("{error:#}"));
     }
     // Before it is read: intents go on moving from the ledger to the archive.

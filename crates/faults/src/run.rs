@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::apply::Disturber;
-use crate::finish::{dump, leftovers, order, until_closed, until_ready};
+use crate::finish::{CLOSING, dump, leftovers, order, until_closed, until_ready};
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::operations::{Operator, operations};
@@ -148,7 +148,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let (faults, done) = (faults?, done?);
     let closing = Instant::now();
     let mut unfinished = None;
-    if let Err(error) = until_closed(&stage, &operator).await {
+    if let Err(error) = until_closed(&stage, &operator, CLOSING).await {
         unfinished = Some(format!("{error:#}"));
     }
     let closing_seconds = closing.elapsed().as_secs_f64();
