@@ -103,10 +103,16 @@ pub(crate) async fn record(
     })
 }
 
-/// Whether this record is the rejection of this very message.
+/// Whether this record is the rejection of this very message, or of one that said the same: a sender that heard no
+/// acknowledgement sends it again.
 pub(crate) fn is_of(head: &Head, raw: &RawIntent<'_>) -> bool {
-    let message = head.record.raw.as_ref().and_then(|kept| kept.extra.get(KEPT_MESSAGE));
-    message.is_some_and(|message| *message == Json::string(raw.derived_id.as_str()))
+    let Some(there) = &head.record.raw else { return false };
+    let message = there.extra.get(KEPT_MESSAGE);
+    if message.is_some_and(|message| *message == Json::string(raw.derived_id.as_str())) {
+        return true;
+    }
+    let here = raw.keep();
+    (&there.subject, &there.headers, &there.body_base64) == (&here.subject, &here.headers, &here.body_base64)
 }
 
 async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool, Error> {

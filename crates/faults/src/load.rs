@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_checker::Journal as Line;
-use baton_envelope::{Author, Envelope, IntentId, Json, MaxHops, Priority, Role, Timestamp};
+use baton_envelope::{Author, Envelope, EnvelopeId, IntentId, Json, MaxHops, Priority, Role, Timestamp};
 use baton_jetstream::{Mesh, Submitted};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -101,8 +101,9 @@ impl Load {
         let until = Instant::now() + PATIENCE;
         // The same in every try: the work of a repeat must be that of the first.
         let deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
+        let id = self.mesh.clock().envelope_id();
         loop {
-            match self.once(&piece, deadline).await {
+            match self.once(&piece, id, deadline).await {
                 Ok(()) => {
                     let key = piece.tried.key.clone();
                     let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,10 +126,10 @@ impl Load {
         }
     }
 
-    async fn once(&self, piece: &Piece, deadline: Option<Timestamp>) -> Result<()> {
+    async fn once(&self, piece: &Piece, id: EnvelopeId, deadline: Option<Timestamp>) -> Result<()> {
         let body = serde_json::to_string(&piece.work)?;
         if piece.via == Via::Record {
-            let envelope = self.envelope(piece, &body, deadline)?;
+            let envelope = self.envelope(piece, id, &body, deadline)?;
             let by = Author::of(Role::Client, "load");
             let patience = Duration::from_secs(20);
             let submitted = Box::pin(self.mesh.submit_when_known(envelope, by, patience)).await?;
@@ -143,7 +144,7 @@ impl Load {
         let mut sent = body.clone();
         match piece.via {
             Via::Enveloped => {
-                sent = serde_json::to_string(&self.envelope(piece, &body, deadline)?)?;
+                sent = serde_json::to_string(&self.envelope(piece, id, &body, deadline)?)?;
                 add("Baton-Protocol", "1.1.0".to_owned());
             }
             Via::RawIntent => add("Baton-Intent", piece.tried.key.clone()),
@@ -172,10 +173,10 @@ impl Load {
         Ok(())
     }
 
-    fn envelope(&self, piece: &Piece, body: &str, deadline: Option<Timestamp>) -> Result<Envelope> {
+    fn envelope(&self, piece: &Piece, id: EnvelopeId, body: &str, deadline: Option<Timestamp>) -> Result<Envelope> {
         let intent: IntentId = piece.tried.key.parse()?;
         let payload = Json::parse(body)?;
-        let mut envelope = Envelope::first(self.mesh.clock().envelope_id(), intent, piece.to.parse()?, payload);
+        let mut envelope = Envelope::first(id, intent, piece.to.parse()?, payload);
         envelope.kind = Some(piece.kind.to_owned());
         envelope.priority = Priority::new(piece.priority).map_err(anyhow::Error::msg)?;
         envelope.max_hops = MaxHops::new(piece.max_hops).map_err(anyhow::Error::msg)?;

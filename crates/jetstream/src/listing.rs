@@ -16,6 +16,9 @@ use crate::mesh::Mesh;
 const CHUNK: usize = 1000;
 /// How many bundles are read at the same time.
 const AT_ONCE: usize = 32;
+/// How many more bundles are read than are asked for. Several are written at a time, so those of intents that closed about
+/// the same time stand in the archive in any order, and a list has the order of the ledger.
+const SWAPPED: usize = 64;
 /// How long a controller is looked for that knows the archive.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -106,7 +109,10 @@ impl Mesh {
             return Ok(Some(found));
         }
         let mut before = None;
-        let mut left = if filter.limit > 0 { filter.limit } else { usize::MAX };
+        let mut left = match filter.limit {
+            0 => usize::MAX,
+            limit => limit.saturating_add(SWAPPED),
+        };
         while left > 0 {
             let limit = left.min(CHUNK);
             let question = ArchiveList {

@@ -13,7 +13,7 @@ use baton_envelope::{
     AgentName, AgentVersion, Author, Cause, Envelope, Event, IntentId, Json, Record, Successor, Timestamp, WaitReason,
     holds,
 };
-use baton_jetstream::{Filter, Limits, Mesh, Written};
+use baton_jetstream::{Error, Filter, Limits, Mesh, Written};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -89,10 +89,10 @@ fn successor(mesh: &Mesh, from: &Version, to: &Version) -> Successor {
 }
 
 /// What the heads of the ledger say.
-async fn expected(mesh: &Mesh) -> (Counts, BTreeMap<Version, Vec<(IntentId, Cause)>>) {
+async fn expected(mesh: &Mesh) -> Result<(Counts, BTreeMap<Version, Vec<(IntentId, Cause)>>), Error> {
     let mut counts = Counts::new();
     let mut held: BTreeMap<Version, Vec<(Timestamp, IntentId, Cause)>> = BTreeMap::new();
-    for head in mesh.list(&Filter::default()).await.unwrap().heads {
+    for head in mesh.list(&Filter::default()).await?.heads {
         for hold in holds(&head.record.snapshot) {
             let version = (hold.agent, hold.version);
             *counts
@@ -111,13 +111,13 @@ async fn expected(mesh: &Mesh) -> (Counts, BTreeMap<Version, Vec<(IntentId, Caus
             held.into_iter().map(|(_, intent, cause)| (intent, cause)).collect(),
         )
     });
-    (counts, held.collect())
+    Ok((counts, held.collect()))
 }
 
 async fn assert_equal(mesh: &Mesh, projection: &Projection) {
     let end = projection.caught_up(PATIENCE).await.unwrap();
     assert_eq!(end, mesh.ledger_end().await.unwrap().last_seq);
-    let (counts, held) = expected(mesh).await;
+    let (counts, held) = expected(mesh).await.unwrap();
     assert_eq!(projection.counts().await.unwrap(), counts);
     for (agent, version) in versions() {
         let of = (agent.clone(), version.clone());

@@ -151,6 +151,25 @@ async fn an_invalid_id_is_rejected_under_one_that_is_derived() {
     controller.stop().await;
 }
 
+/// A sender that heard no acknowledgement sends its message again; one that has mended it must be told that the id is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_message_that_comes_again_is_recorded_once() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    let controller = Running::start(&mesh, quiet("a"));
+    let headers = [("Baton-Intent", "order-1"), ("Baton-Priority", "11")];
+    for _ in 0..2 {
+        publish(&mesh, "mesh.intent.research", &headers, b"{}").await;
+    }
+    pass_marker(&mesh, "first").await;
+    assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 1);
+    let mended = [("Baton-Intent", "order-1"), ("Baton-Priority", "10")];
+    publish(&mesh, "mesh.intent.research", &mended, b"{}").await;
+    pass_marker(&mesh, "second").await;
+    assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 2);
+    controller.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_work_under_a_taken_id_is_a_conflict_and_the_same_work_is_not() {
     let server = TestServer::start().await;
