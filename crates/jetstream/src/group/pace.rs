@@ -96,7 +96,7 @@ impl Pace {
         if window.outstanding < BUSY.saturating_mul(seen as usize) {
             // Too calm to be measured. Groups that were not measured are not stayed with: it is tried again when the
             // measurement of single writes is old.
-            if self.way == Way::Grouped && !self.grouped.is_some_and(|measured| now - measured.at < FRESH) {
+            if self.way == Way::Grouped && self.grouped.is_none_or(|measured| now - measured.at >= FRESH) {
                 self.way = Way::Single;
                 self.grouped = Some(Measured {
                     per_second: 0.0,
