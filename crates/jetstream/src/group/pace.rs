@@ -19,8 +19,12 @@ const LEAST: Duration = Duration::from_millis(50);
 /// (3,600 to 4,000 on the disks that were measured), one that does not is far above it. A rate says what the server can do only
 /// where the writers are faster; short of that, what had gathered when groups began would flatter them.
 const FAST: f64 = 10_000.0;
-/// How long a measurement counts. Measuring the slower way takes some 50 ms: a thousandth of this.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long a measurement counts at first. What was measured while a process started says little: its writers were not
+/// up to speed, and what is compared with it a moment later was written by more of them.
+const FIRST: Duration = Duration::from_millis(200);
+/// How long a measurement counts at most; each one that says the same again counts for twice as long as the one before.
+/// Measuring the slower way takes some 50 ms: a thousandth of this.
+const LONGEST: Duration = Duration::from_secs(60);
 /// How much faster groups must be before they are used. Where the two are close, single writes are simpler and quicker
 /// to answer. Measured: with a sync for each write groups are 2 to 10 times faster, without 2 times slower.
 const GAIN: f64 = 1.3;
@@ -47,6 +51,9 @@ pub(super) struct Pace {
     single: Option<Measured>,
     grouped: Option<Measured>,
     window: Option<Window>,
+    /// How long a measurement counts, and what the last comparison of two said.
+    counts_for: Duration,
+    chosen: Option<Way>,
 }
 
 /// A measurement that goes on.
@@ -67,6 +74,8 @@ impl Pace {
             single: None,
             grouped: None,
             window: None,
+            counts_for: FIRST,
+            chosen: None,
         }
     }
 
@@ -96,12 +105,12 @@ impl Pace {
         if window.outstanding < BUSY.saturating_mul(seen as usize) {
             // Too calm to be measured. Groups that were not measured are not stayed with: it is tried again when the
             // measurement of single writes is old.
-            if self.way == Way::Grouped && self.grouped.is_none_or(|measured| now - measured.at >= FRESH) {
-                self.way = Way::Single;
+            if self.way == Way::Grouped && self.fresh(self.grouped, now).is_none() {
                 self.grouped = Some(Measured {
                     per_second: 0.0,
                     at: now,
                 });
+                self.way = self.choose(Way::Single);
             }
             return;
         }
@@ -113,17 +122,34 @@ impl Pace {
             Way::Single => self.single = measured,
             Way::Grouped => self.grouped = measured,
         }
-        let fresh = |measured: Option<Measured>| measured.filter(|measured| now - measured.at < FRESH);
-        let way = match (fresh(self.single), fresh(self.grouped)) {
+        let way = match (self.fresh(self.single, now), self.fresh(self.grouped, now)) {
             (None, _) => Way::Single,
             (Some(single), None) if single.per_second < FAST => Way::Grouped,
-            (Some(single), Some(grouped)) if grouped.per_second > GAIN * single.per_second => Way::Grouped,
-            (Some(_), _) => Way::Single,
+            (Some(_), None) => self.choose(Way::Single),
+            (Some(single), Some(grouped)) if grouped.per_second > GAIN * single.per_second => self.choose(Way::Grouped),
+            (Some(_), Some(_)) => self.choose(Way::Single),
         };
         if way != self.way {
             tracing::debug!(?way, single = ?self.single, grouped = ?self.grouped, "writes are sent another way");
             self.way = way;
         }
+    }
+
+    /// What a comparison says. Where it was a trial of the other way and says what was said before, the next comes later.
+    fn choose(&mut self, way: Way) -> Way {
+        if self.chosen != Some(self.way) {
+            self.counts_for = if self.chosen == Some(way) {
+                (self.counts_for * 2).min(LONGEST)
+            } else {
+                FIRST
+            };
+            self.chosen = Some(way);
+        }
+        way
+    }
+
+    fn fresh(&self, measured: Option<Measured>, now: Instant) -> Option<Measured> {
+        measured.filter(|measured| now - measured.at < self.counts_for)
     }
 }
 
@@ -195,6 +221,28 @@ mod tests {
             pace.answered(BUSY / 2, BUSY / 2, now);
         }
         assert_eq!(pace.way(), Way::Single);
+    }
+
+    #[test]
+    fn what_was_measured_while_the_writers_started_is_soon_measured_again() {
+        let mut pace = Pace::new();
+        let (mut now, mut grouped) = (Instant::now(), Duration::ZERO);
+        for answers in 0..400_000 {
+            let (count, rate) = match pace.way() {
+                // The first writes are few, and slow because of their writers.
+                Way::Single if answers < 1_000 => (1, 4_000.0),
+                Way::Single => (1, 30_000.0),
+                Way::Grouped => (200, 8_000.0),
+            };
+            let took = Duration::from_secs_f64(f64::from(count) / rate);
+            if pace.way() == Way::Grouped {
+                grouped += took;
+            }
+            now += took;
+            pace.answered(usize::try_from(count).unwrap(), 256, now);
+        }
+        assert_eq!(pace.way(), Way::Single);
+        assert!(grouped < Duration::from_secs(2), "{grouped:?}");
     }
 
     #[test]
