@@ -28,6 +28,19 @@ pub enum BenchError {
     /// An intent did not end as it should.
     #[error("an intent of the benchmark ended as {0}")]
     Ended(String),
+    /// Nothing leaves the ledger.
+    #[error(
+        "the ledger has {held} records, more than --ledger-at-most {most}, and has not shrunk for {seconds} s: is the archive on, \
+         and its grace time short?"
+    )]
+    NotArchived {
+        /// How many records it has.
+        held: u64,
+        /// How many it may have.
+        most: u64,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// Fewer records stand in the ledger than what was measured must have written: the measurement is worth nothing.
     #[error("{side} wrote {found} records, and at least {needed} were to be written")]
     Incomplete {

@@ -36,6 +36,8 @@ const WAVE: u64 = 5_000;
 /// How long a mesh is left alone at a checkpoint: at least, at most, and how long its ledger must not have shrunk.
 const REST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(180));
 const STILL: Duration = Duration::from_secs(20);
+/// How long nothing may leave a ledger that is too full.
+const STUCK: Duration = Duration::from_secs(60);
 /// What a worker may take, in MB, and how far the server may grow.
 const WORKER: report::Target = report::Target::AtMost(25.0);
 const FLAT: report::Target = report::Target::AtMost(1.2);
@@ -77,6 +79,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
         agent,
         mesh,
         site: &site,
+        ledger_at_most: options.ledger_at_most,
     };
     let by = Author::of(Role::Client, "bench");
     load.mesh.submit_when_known(load.envelope(), by, KNOWN).await?;
@@ -192,6 +195,7 @@ struct Load<'a> {
     agent: AgentName,
     work: Vec<String>,
     payload: Json,
+    ledger_at_most: Option<u64>,
 }
 
 impl Load<'_> {
@@ -208,9 +212,31 @@ impl Load<'_> {
             let wave = left.min(WAVE);
             concurrently(wave, || submit(&self.mesh, self.envelope())).await?;
             self.site.until_empty(&self.work).await?;
+            self.until_archived().await?;
             left -= wave;
         }
         Ok(())
+    }
+
+    /// Waits while the ledger is fuller than it may be.
+    async fn until_archived(&self) -> Result<(), BenchError> {
+        let Some(most) = self.ledger_at_most else { return Ok(()) };
+        let ledger = self.mesh.subjects().ledger_stream();
+        let (mut smallest, mut since) = (u64::MAX, Instant::now());
+        loop {
+            let held = held_in(&self.mesh, &ledger).await?;
+            if held <= most {
+                return Ok(());
+            }
+            if held < smallest {
+                (smallest, since) = (held, Instant::now());
+            }
+            if since.elapsed() > STUCK {
+                let seconds = STUCK.as_secs();
+                return Err(BenchError::NotArchived { held, most, seconds });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Waits until the ledger does not shrink any more: what can be archived is.

@@ -50,6 +50,10 @@ pub struct Options {
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
     pub memory_intents: Option<u64>,
+    /// Holds the load of w7 back while the ledger has more records than this, so that it goes as fast as the archive
+    /// does. Without it the load goes as fast as it can.
+    #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub ledger_at_most: Option<u64>,
     /// The most open intents in w8; the other sizes are a fifth and a 500th of it [default: 500000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
     pub open: Option<u64>,

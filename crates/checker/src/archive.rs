@@ -25,8 +25,9 @@ struct Entry {
     bytes: usize,
 }
 
-/// Adds the records of every bundle that the ledger does not have any more. Gives what is wrong with the archive.
-pub(crate) fn unpack(messages: &mut Vec<Message>) -> Vec<String> {
+/// Adds the records of every bundle that the ledger does not have any more. Gives how many bundles there are, and what is
+/// wrong with the archive.
+pub(crate) fn unpack(messages: &mut Vec<Message>) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
     // Of two bundles of one life of an intent the newer counts: by intent and time of submitting.
     let mut bundles: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
@@ -62,6 +63,7 @@ pub(crate) fn unpack(messages: &mut Vec<Message>) -> Vec<String> {
         let intent = message.subject.rsplit('.').next().unwrap_or_default();
         there.insert((intent.to_owned(), message.seq));
     }
+    let count = bundles.len();
     for ((intent, _), bytes) in bundles {
         match open(&intent, &bytes) {
             Ok(records) => messages.extend(
@@ -72,7 +74,7 @@ pub(crate) fn unpack(messages: &mut Vec<Message>) -> Vec<String> {
             Err(error) => wrong.push(format!("the bundle of {intent}: {error}")),
         }
     }
-    wrong
+    (count, wrong)
 }
 
 fn open(intent: &str, bytes: &[u8]) -> Result<Vec<Message>, String> {

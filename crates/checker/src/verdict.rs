@@ -46,7 +46,9 @@ pub struct Counts {
     pub intents: usize,
     /// Pieces of work that were acknowledged.
     pub acknowledged: usize,
-    /// Records of the ledger.
+    /// Intents of which the archive holds a bundle.
+    pub archived: usize,
+    /// Records of the ledger and of bundles.
     pub records: usize,
     /// Records that ended a hop: handoffs and ends written by workers.
     pub commits: usize,
@@ -106,17 +108,20 @@ impl Verdict {
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut violations = Vec::new();
     let mut evidence = Cow::Borrowed(evidence);
+    let mut archived = 0;
     if evidence
         .messages
         .iter()
         .any(|message| message.stream.ends_with("_ARCHIVE"))
     {
-        let wrong = archive::unpack(&mut evidence.to_mut().messages);
+        let wrong;
+        (archived, wrong) = archive::unpack(&mut evidence.to_mut().messages);
         violations.extend(wrong.into_iter().map(|what| Violation::at_large("I1", what)));
     }
     let evidence = evidence.as_ref();
     let context = Context::new(evidence, &mut violations);
     let mut counts = checks::count(&context);
+    counts.archived = archived;
     checks::all(&context, &mut counts, &mut violations);
     let first = violations.iter().find_map(|violation| violation.intent.clone());
     let told = first.map(|intent| context.tell(&intent));

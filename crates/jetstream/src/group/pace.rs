@@ -22,8 +22,9 @@ const FAST: f64 = 10_000.0;
 /// How long a measurement counts at first. What was measured while a process started says little: its writers were not
 /// up to speed, and what is compared with it a moment later was written by more of them.
 const FIRST: Duration = Duration::from_millis(200);
-/// How long a measurement counts at most; each one that says the same again counts for twice as long as the one before.
-/// Measuring the slower way takes some 50 ms: a thousandth of this.
+/// How many times as long a measurement counts that says the same as the one before.
+const MORE: u32 = 8;
+/// How long a measurement counts at most. Measuring the slower way takes some 50 ms: a thousandth of this.
 const LONGEST: Duration = Duration::from_secs(60);
 /// How much faster groups must be before they are used. Where the two are close, single writes are simpler and quicker
 /// to answer. Measured: with a sync for each write groups are 2 to 10 times faster, without 2 times slower.
@@ -139,7 +140,7 @@ impl Pace {
     fn choose(&mut self, way: Way) -> Way {
         if self.chosen != Some(self.way) {
             self.counts_for = if self.chosen == Some(way) {
-                (self.counts_for * 2).min(LONGEST)
+                (self.counts_for * MORE).min(LONGEST)
             } else {
                 FIRST
             };
