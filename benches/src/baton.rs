@@ -192,7 +192,7 @@ impl Crew {
 
 /// Submits an intent that is new.
 pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchError> {
-    match mesh.submit(envelope, Author::of(Role::Client, "bench")).await? {
+    match mesh.submit_new(envelope, Author::of(Role::Client, "bench")).await? {
         Submitted::New { .. } | Submitted::Repeated(_) => Ok(()),
         Submitted::Conflict(head) => Err(Error::Raced(head.record.intent).into()),
     }

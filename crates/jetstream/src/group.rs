@@ -129,7 +129,7 @@ impl Lane {
             self.send_wave(wave).await;
             let mut state = self.state();
             let outstanding = count + state.waiting.len();
-            state.pace.answered(count, outstanding, Instant::now());
+            state.pace.answered(Way::Grouped, count, outstanding, Instant::now());
         }
     }
 
@@ -238,7 +238,7 @@ impl Drop for UnderWay<'_> {
         let mut state = self.lane.state();
         let outstanding = state.under_way;
         state.under_way = outstanding.saturating_sub(1);
-        state.pace.answered(1, outstanding, Instant::now());
+        state.pace.answered(Way::Single, 1, outstanding, Instant::now());
         if state.under_way == 0
             && !state.driven
             && !state.waiting.is_empty()

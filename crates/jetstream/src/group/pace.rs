@@ -12,7 +12,7 @@ pub(super) const BUSY: usize = 32;
 /// How long nothing may be answered within one measurement.
 const GAP: Duration = Duration::from_secs(1);
 /// How many writes one measurement takes at least.
-const SAMPLE: u32 = 256;
+const SAMPLE: u32 = 64;
 /// How long one measurement takes at least, so that it is not a single burst of answers.
 const LEAST: Duration = Duration::from_millis(50);
 /// From how many single writes a second on groups are not even tried: a server that syncs each of them does not get there
@@ -23,7 +23,7 @@ const FAST: f64 = 10_000.0;
 /// up to speed, and what is compared with it a moment later was written by more of them.
 const FIRST: Duration = Duration::from_millis(200);
 /// How many times as long a measurement counts that says the same as the one before.
-const MORE: u32 = 8;
+const MORE: u32 = 4;
 /// How long a measurement counts at most. Measuring the slower way takes some 50 ms: a thousandth of this.
 const LONGEST: Duration = Duration::from_secs(60);
 /// How much faster groups must be before they are used. Where the two are close, single writes are simpler and quicker
@@ -84,8 +84,13 @@ impl Pace {
         self.way
     }
 
-    /// Takes note that `count` writes were answered at `now`, and that so many were outstanding until then.
-    pub(super) fn answered(&mut self, count: usize, outstanding: usize, now: Instant) {
+    /// Takes note that `count` writes that went this way were answered at `now`, and that so many were outstanding until
+    /// then.
+    pub(super) fn answered(&mut self, way: Way, count: usize, outstanding: usize, now: Instant) {
+        if way != self.way {
+            // What is still under way from before the change says nothing of the new way.
+            return;
+        }
         let Some(mut window) = self.window.take().filter(|window| now - window.last < GAP) else {
             self.window = Some(Window {
                 since: now,
@@ -174,7 +179,7 @@ mod tests {
                 Way::Grouped => used.1 += took,
             }
             now += Duration::from_secs_f64(took);
-            pace.answered(count, 256, now);
+            pace.answered(pace.way(), count, 256, now);
         }
         used
     }
@@ -199,7 +204,7 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..10_000 {
             now += Duration::from_millis(1);
-            pace.answered(1, BUSY - 1, now);
+            pace.answered(Way::Single, 1, BUSY - 1, now);
         }
         assert_eq!(pace.way(), Way::Single);
         assert!(pace.single.is_none() && pace.grouped.is_none());
@@ -211,7 +216,7 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..1_000 {
             now += Duration::from_micros(250);
-            pace.answered(1, 256, now);
+            pace.answered(Way::Single, 1, 256, now);
             if pace.way() == Way::Grouped {
                 break;
             }
@@ -219,7 +224,7 @@ mod tests {
         assert_eq!(pace.way(), Way::Grouped);
         for _ in 0..1_000 {
             now += Duration::from_millis(1);
-            pace.answered(BUSY / 2, BUSY / 2, now);
+            pace.answered(Way::Grouped, BUSY / 2, BUSY / 2, now);
         }
         assert_eq!(pace.way(), Way::Single);
     }
@@ -227,11 +232,11 @@ mod tests {
     #[test]
     fn what_was_measured_while_the_writers_started_is_soon_measured_again() {
         let mut pace = Pace::new();
-        let (mut now, mut grouped) = (Instant::now(), Duration::ZERO);
-        for answers in 0..400_000 {
+        let (start, mut now, mut grouped) = (Instant::now(), Instant::now(), Duration::ZERO);
+        while now - start < Duration::from_secs(20) {
             let (count, rate) = match pace.way() {
-                // The first writes are few, and slow because of their writers.
-                Way::Single if answers < 1_000 => (1, 4_000.0),
+                // The first writes are slow because of their writers.
+                Way::Single if now - start < Duration::from_millis(300) => (1, 4_000.0),
                 Way::Single => (1, 30_000.0),
                 Way::Grouped => (200, 8_000.0),
             };
@@ -240,10 +245,10 @@ mod tests {
                 grouped += took;
             }
             now += took;
-            pace.answered(usize::try_from(count).unwrap(), 256, now);
+            pace.answered(pace.way(), usize::try_from(count).unwrap(), 256, now);
         }
         assert_eq!(pace.way(), Way::Single);
-        assert!(grouped < Duration::from_secs(2), "{grouped:?}");
+        assert!(grouped < Duration::from_secs(1), "{grouped:?}");
     }
 
     #[test]
@@ -258,7 +263,7 @@ mod tests {
                     Way::Grouped => (200, grouped),
                 };
                 now += Duration::from_secs_f64(f64::from(count) / rate);
-                pace.answered(usize::try_from(count).unwrap(), 256, now);
+                pace.answered(pace.way(), usize::try_from(count).unwrap(), 256, now);
             }
         };
         until(&mut pace, 70_000.0, 30_000.0, 10);
