@@ -146,8 +146,9 @@ impl Relay {
     pub(crate) async fn submit_and_wait(&self) -> Result<(), BenchError> {
         let envelope = self.envelope(0)?;
         let intent = envelope.intent.clone();
+        let waiting = self.mesh.waiting(&intent).await?;
         submit(&self.mesh, envelope).await?;
-        match self.mesh.wait(&intent, PATIENCE).await? {
+        match waiting.end_of_new(PATIENCE).await? {
             WaitEnd::Ended(_) => Ok(()),
             WaitEnd::Parked(head) => Err(BenchError::Ended(head.record.snapshot.status.to_string())),
             WaitEnd::TimedOut(_) => Err(BenchError::Ended("timed out".to_owned())),

@@ -43,14 +43,20 @@ impl Mesh {
     /// # Errors
     /// When the connection was closed.
     pub async fn events(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
+        let events = self.listen(intent).await?;
+        // The server must know of the subscription before the caller does what it wants to see.
+        self.flush().await?;
+        Ok(events)
+    }
+
+    /// As [`Mesh::events`], from the next request on this connection on.
+    pub(crate) async fn listen(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
         let subject = intent.map_or_else(|| self.subjects().event_all(), |intent| self.subjects().event(intent));
         let events = self
             .client()
             .subscribe(subject)
             .await
             .map_err(|error| Error::api("subscribe", error))?;
-        // The server must know of the subscription before the caller does what it wants to see.
-        self.flush().await?;
         Ok(Events(events))
     }
 }

@@ -42,6 +42,7 @@ mod tail;
 mod tickets;
 mod topology;
 mod trail;
+mod waiting;
 
 pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use clock::{Clock, SystemClock};
@@ -68,9 +69,10 @@ pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayReque
 pub use routes::RouteFollower;
 pub use service::ServiceRegistration;
 pub use settle::Settled;
-pub use submit::{Submitted, WaitEnd};
+pub use submit::Submitted;
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use tail::{LedgerBatch, LedgerEnd, LedgerMark, LedgerTail};
 pub use tickets::QueuedTicket;
 pub use topology::{ACK_WAIT, Limits, TicketPersistence};
 pub use trail::holds_life;
+pub use waiting::{WaitEnd, Waiting};

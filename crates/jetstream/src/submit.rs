@@ -1,10 +1,10 @@
-//! Taking an intent in: `submitted` at expected sequence 0, then the ticket. And waiting for its end.
+//! Taking an intent in: `submitted` at expected sequence 0, then the ticket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, Record, Submission, choose,
+    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Record, Submission, choose,
     compare_submission,
 };
 
@@ -25,17 +25,6 @@ pub enum Submitted {
     Repeated(Box<Head>),
     /// Other work was submitted under this id before.
     Conflict(Box<Head>),
-}
-
-/// How waiting for an intent ended.
-#[derive(Debug)]
-pub enum WaitEnd {
-    /// The intent ended.
-    Ended(Box<Head>),
-    /// It was parked: nothing will happen until a person acts.
-    Parked(Box<Head>),
-    /// The time was up.
-    TimedOut(Option<Box<Head>>),
 }
 
 impl Mesh {
@@ -163,42 +152,5 @@ impl Mesh {
         }
         self.settle(&head.record, head.seq).await?;
         Ok(Submitted::Repeated(head))
-    }
-
-    /// Waits until the intent has ended or was parked. Live events wake it; the ledger, read at least every second,
-    /// decides, so a lost event costs a second and no more.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub async fn wait(&self, intent: &IntentId, timeout: Duration) -> Result<WaitEnd, Error> {
-        let until = tokio::time::Instant::now() + timeout;
-        let mut events = self.events(Some(intent)).await?;
-        loop {
-            let head = match self.last_record(intent).await {
-                Ok(head) => head.map(Box::new),
-                // Nobody knows whether it was archived; it may also be one that is not there yet.
-                Err(Error::NoController) => None,
-                // A restart or an election; the intent goes on, and so does the wait.
-                Err(Error::NoAnswer { .. }) if tokio::time::Instant::now() < until => {
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let status = head.as_ref().map(|head| head.record.snapshot.status.clone());
-            match (head, status) {
-                (Some(head), Some(status)) if status.is_terminal() => return Ok(WaitEnd::Ended(head)),
-                (Some(head), Some(baton_envelope::Status::Parked { .. })) => return Ok(WaitEnd::Parked(head)),
-                (head, _) if tokio::time::Instant::now() >= until => return Ok(WaitEnd::TimedOut(head)),
-                (_, _) => {}
-            }
-            let look_again = until.min(tokio::time::Instant::now() + Duration::from_secs(1));
-            loop {
-                match tokio::time::timeout_at(look_again, events.next()).await {
-                    Ok(Some(live)) if live.record.snapshot.status.is_workable() => {}
-                    Ok(_) | Err(_) => break,
-                }
-            }
-        }
     }
 }

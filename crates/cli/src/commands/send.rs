@@ -8,7 +8,7 @@ use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
     IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
 };
-use baton_jetstream::{Clock as _, Head, Mesh, Submitted, SystemClock, WaitEnd};
+use baton_jetstream::{Clock as _, Head, Submitted, SystemClock, WaitEnd};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -116,6 +116,10 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let intent = envelope.intent.clone();
     let by = who::author(Role::Client);
+    let waiting = match args.wait {
+        true => Some(mesh.waiting(&intent).await?),
+        false => None,
+    };
     let submitted = match &to {
         // Nobody knows an id that was made here, so nobody repeats it.
         To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
@@ -137,7 +141,8 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
             if args.wait {
                 app.output.note(&format!("intent {intent}"));
-                return wait(&mesh, &intent, false, args.timeout.0, app).await;
+                let end = mesh.wait(&intent, args.timeout.0).await?;
+                return show_end(&intent, false, end, args.timeout.0, app);
             }
             let document = Sent {
                 intent: &intent,
@@ -160,9 +165,13 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         }
         Submitted::Conflict(head) => return Err(conflict(&intent, head)),
     };
-    if args.wait {
+    if let Some(waiting) = waiting {
         app.output.note(&format!("intent {intent}"));
-        return wait(&mesh, &intent, known, args.timeout.0, app).await;
+        let end = match known {
+            true => waiting.end(args.timeout.0).await?,
+            false => waiting.end_of_new(args.timeout.0).await?,
+        };
+        return show_end(&intent, known, end, args.timeout.0, app);
     }
     let standing = match &submitted {
         Submitted::New { seq } => Where::New { seq: *seq },
@@ -233,8 +242,8 @@ fn conflict(intent: &IntentId, head: &Head) -> CliError {
         .hint("for new work give another --id, or none")
 }
 
-async fn wait(mesh: &Mesh, intent: &IntentId, known: bool, timeout: Duration, app: &App) -> Result<(), CliError> {
-    let head = match mesh.wait(intent, timeout).await? {
+fn show_end(intent: &IntentId, known: bool, end: WaitEnd, timeout: Duration, app: &App) -> Result<(), CliError> {
+    let head = match end {
         WaitEnd::Ended(head) | WaitEnd::Parked(head) => head,
         WaitEnd::TimedOut(head) => {
             let stands = head.map_or_else(String::new, |head| {
