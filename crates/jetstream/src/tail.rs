@@ -5,9 +5,11 @@
 //! whenever anything about it is doubtful. What was delivered is known by the stream's sequence alone, so that nothing
 //! is skipped and nothing comes twice.
 
+mod place;
+
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::mesh::Mesh;
+use place::Place;
 
 /// How many records are asked for at a time, and given at a time at most.
 const BATCH: usize = 1000;
@@ -35,7 +38,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How often an idle tail looks whether it is at the end indeed.
 const AUDIT: Duration = Duration::from_secs(5);
 /// How long a record that is known to stand in the ledger may take to be delivered.
-const OVERDUE: Duration = Duration::from_secs(1);
+const OVERDUE: Duration = Duration::from_secs(3);
 /// How often, and how far apart, a ledger that seems to have lost records is asked again: a replica that has just
 /// become the leader may not have caught up with itself.
 const SHORT_TRIES: usize = 4;
@@ -123,9 +126,11 @@ pub(crate) struct Tail {
 /// A consumer, and the pull that waits there.
 #[derive(Debug)]
 struct Source {
+    client: Client,
     replies: Subscriber,
     inbox: String,
     next_subject: String,
+    delete_subject: String,
     /// The consumer's own count of what it delivered: has no gaps, while the sequence in the stream may.
     delivered: u64,
     /// The record at the mark is to come first, to be compared.
@@ -338,13 +343,17 @@ impl Tail {
             },
         });
         let made: Made = self.mesh.ask(&format!("CONSUMER.CREATE.{stream}"), &request).await??;
-        let inbox = self.mesh.client().new_inbox();
-        let replies = self.mesh.client().subscribe(format!("{inbox}.*")).await;
+        let client = self.mesh.client().clone();
+        let inbox = client.new_inbox();
+        let replies = client.subscribe(format!("{inbox}.*")).await;
         let now = Instant::now();
+        let api = self.mesh.api_prefix();
         self.source = Some(Source {
+            client,
             replies: replies.map_err(|error| Error::api(WHAT, error))?,
             inbox,
-            next_subject: format!("{}.CONSUMER.MSG.NEXT.{stream}.{}", self.mesh.api_prefix(), made.name),
+            next_subject: format!("{api}.CONSUMER.MSG.NEXT.{stream}.{}", made.name),
+            delete_subject: format!("{api}.CONSUMER.DELETE.{stream}.{}", made.name),
             delivered: 0,
             comparing,
             pulls: 0,
@@ -530,6 +539,23 @@ impl Source {
     }
 }
 
+impl Drop for Source {
+    /// The server would keep the consumer for [`INACTIVE`] more, and count for it with each purge what it has not seen:
+    /// with ten of them, made one after the other by a tail that was slow, purges took the whole server.
+    fn drop(&mut self) {
+        // Without a runtime the connection is gone, too.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (client, subject) = (self.client.clone(), std::mem::take(&mut self.delete_subject));
+        runtime.spawn(async move {
+            let answer_to = client.new_inbox();
+            // Nobody waits for the answer: if it fails, the consumer goes by itself.
+            client.publish_with_reply(subject, answer_to, Bytes::new()).await.ok();
+        });
+    }
+}
+
 /// How long to wait for a record before it is looked whether there is one.
 const fn patience(seq: u64, end: u64) -> Duration {
     if seq < end { SETTLE } else { AUDIT }
@@ -537,52 +563,4 @@ const fn patience(seq: u64, end: u64) -> Duration {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What an ack subject says of a delivery that is never acked.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    seq: u64,
-    delivery: u64,
-    stored: u64,
-}
-
-impl Place {
-    /// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`; the second form has the
-    /// domain and an account hash before the stream.
-    fn parse(reply: &str) -> Option<Self> {
-        let skipped = match reply.split('.').count() {
-            9 => 5,
-            11.. => 7,
-            _ => return None,
-        };
-        let mut numbers = reply.split('.').skip(skipped).map(str::parse);
-        Some(Self {
-            seq: numbers.next()?.ok()?,
-            delivery: numbers.next()?.ok()?,
-            stored: numbers.next()?.ok()?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_the_ack_subject_are_read() {
-        let expected = Place {
-            seq: 77,
-            delivery: 9,
-            stored: 1_700_000_000,
-        };
-        for reply in [
-            "$JS.ACK.MESH_LEDGER.c.1.77.9.1700000000.3",
-            "$JS.ACK.hub.x.MESH_LEDGER.c.1.77.9.1700000000.3",
-            "$JS.ACK.hub.x.MESH_LEDGER.c.1.77.9.1700000000.3.r",
-        ] {
-            assert_eq!(Place::parse(reply).as_ref(), Some(&expected), "{reply}");
-        }
-        assert_eq!(Place::parse("_INBOX.x"), None);
-    }
 }

@@ -43,11 +43,9 @@ async fn a_killed_worker_is_gone_at_once_and_a_frozen_one_is_silent() {
     process.resume();
     assert_eq!(alive().await, Alive::Yes);
     process.kill();
-    eventually("the worker is gone", Duration::from_secs(1), async || {
-        match alive().await {
-            Alive::Gone => Ok(()),
-            other @ (Alive::Yes | Alive::Silent) => Err(format!("{other:?}")),
-        }
+    eventually("the worker is gone", PATIENCE, async || match alive().await {
+        Alive::Gone => Ok(()),
+        other @ (Alive::Yes | Alive::Silent) => Err(format!("{other:?}")),
     })
     .await;
 }

@@ -7,6 +7,7 @@
 
 mod archive;
 mod choosing;
+mod following;
 mod grouping;
 mod leasing;
 mod support;
