@@ -11,6 +11,9 @@ use tokio::time::Instant;
 pub(super) const BUSY: usize = 32;
 /// How long nothing may be answered within one measurement.
 const GAP: Duration = Duration::from_secs(1);
+/// How long writes must have come, without such a gap, before the first measurement: while a process starts, its writers are
+/// the limit.
+const SETTLE: Duration = Duration::from_millis(250);
 /// How many writes one measurement takes at least.
 const SAMPLE: u32 = 64;
 /// How long one measurement takes at least, so that it is not a single burst of answers.
@@ -19,8 +22,7 @@ const LEAST: Duration = Duration::from_millis(50);
 /// (3,600 to 4,000 on the disks that were measured), one that does not is far above it. A rate says what the server can do only
 /// where the writers are faster; short of that, what had gathered when groups began would flatter them.
 const FAST: f64 = 10_000.0;
-/// How long a measurement counts at first. What was measured while a process started says little: its writers were not
-/// up to speed, and what is compared with it a moment later was written by more of them.
+/// How long a measurement counts at first: what is compared with it a moment later may have been written by more writers.
 const FIRST: Duration = Duration::from_millis(200);
 /// How many times as long a measurement counts that says the same as the one before.
 const MORE: u32 = 4;
@@ -52,6 +54,8 @@ pub(super) struct Pace {
     single: Option<Measured>,
     grouped: Option<Measured>,
     window: Option<Window>,
+    /// Since when writes have come, and when the last one did.
+    busy: Option<(Instant, Instant)>,
     /// How long a measurement counts, and what the last comparison of two said.
     counts_for: Duration,
     chosen: Option<Way>,
@@ -61,7 +65,6 @@ pub(super) struct Pace {
 #[derive(Debug, Clone, Copy)]
 struct Window {
     since: Instant,
-    last: Instant,
     seen: u32,
     /// The sum of what was outstanding at each answer. Answers come in bursts, so that one look at what is outstanding
     /// says little.
@@ -75,6 +78,7 @@ impl Pace {
             single: None,
             grouped: None,
             window: None,
+            busy: None,
             counts_for: FIRST,
             chosen: None,
         }
@@ -91,16 +95,25 @@ impl Pace {
             // What is still under way from before the change says nothing of the new way.
             return;
         }
-        let Some(mut window) = self.window.take().filter(|window| now - window.last < GAP) else {
+        let since = match self.busy.filter(|(_, last)| now - *last < GAP) {
+            Some((since, _)) => since,
+            None => {
+                self.window = None;
+                now
+            }
+        };
+        self.busy = Some((since, now));
+        if now - since < SETTLE {
+            return;
+        }
+        let Some(mut window) = self.window.take() else {
             self.window = Some(Window {
                 since: now,
-                last: now,
                 seen: 0,
                 outstanding: 0,
             });
             return;
         };
-        window.last = now;
         window.seen = window.seen.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         window.outstanding = window.outstanding.saturating_add(count.saturating_mul(outstanding));
         let (took, seen) = (now - window.since, window.seen);
@@ -214,7 +227,7 @@ mod tests {
     fn groups_that_cannot_be_measured_are_left() {
         let mut pace = Pace::new();
         let mut now = Instant::now();
-        for _ in 0..1_000 {
+        for _ in 0..4_000 {
             now += Duration::from_micros(250);
             pace.answered(Way::Single, 1, 256, now);
             if pace.way() == Way::Grouped {
