@@ -45,7 +45,7 @@ impl Mesh {
     pub async fn events(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
         let events = self.listen(intent).await?;
         // The server must know of the subscription before the caller does what it wants to see.
-        self.flush().await?;
+        self.round_trip().await?;
         Ok(events)
     }
 

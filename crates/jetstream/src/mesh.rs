@@ -115,6 +115,18 @@ impl Mesh {
         self.client().flush().await.map_err(|error| Error::api("flush", error))
     }
 
+    /// Waits until the server has read all that was sent before: it answers in order, while a flush says only that the bytes
+    /// have left.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn round_trip(&self) -> Result<(), Error> {
+        let info = self
+            .ask::<serde::de::IgnoredAny>("INFO", &serde_json::json!({}))
+            .await?;
+        Ok(info.map(drop)?)
+    }
+
     /// Publishes on a plain subject, without any stream.
     ///
     /// # Errors

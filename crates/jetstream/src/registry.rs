@@ -67,7 +67,7 @@ impl Mesh {
             .await
             .map_err(|error| Error::api("subscribe", error))?;
         // The server must know of the subscription before the caller counts on it.
-        self.flush().await?;
+        self.round_trip().await?;
         Ok(Heartbeats {
             messages,
             subjects: self.subjects().clone(),

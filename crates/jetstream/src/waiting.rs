@@ -41,10 +41,7 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn wait(&self, intent: &IntentId, timeout: Duration) -> Result<WaitEnd, Error> {
-        let waiting = self.waiting(intent).await?;
-        // What is read below must not be older than what is heard.
-        self.flush().await?;
-        waiting.end(timeout).await
+        self.waiting(intent).await?.end(timeout).await
     }
 
     /// Begins to listen for the end of an intent that is submitted after this, on the same connection.

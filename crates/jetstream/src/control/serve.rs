@@ -54,7 +54,7 @@ impl Mesh {
             .queue_subscribe(self.subjects().control_all(), GROUP.to_owned())
             .await
             .map_err(|error| Error::api("subscribe", error))?;
-        self.flush().await?;
+        self.round_trip().await?;
         Ok(ControlRequests {
             mesh: self.clone(),
             messages,
