@@ -112,7 +112,13 @@ pub(crate) fn is_of(head: &Head, raw: &RawIntent<'_>) -> bool {
         return true;
     }
     let here = raw.keep();
-    (&there.subject, &there.headers, &there.body_base64) == (&here.subject, &here.headers, &here.body_base64)
+    // Headers have no order.
+    let sorted = |kept: &RawKept| {
+        let mut headers = kept.headers.clone();
+        headers.sort();
+        headers
+    };
+    there.subject == here.subject && there.body_base64 == here.body_base64 && sorted(there) == sorted(&here)
 }
 
 async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool, Error> {
