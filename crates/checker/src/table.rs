@@ -1,6 +1,6 @@
 //! The transitions of `docs/protocol.md` section 9, written down once more.
 
-/// For each event the status that follows, in the order of [`STATUSES`]; `-` where the event must not follow.
+/// For each event the status that follows, in the order of `STATUSES`; `-` where the event must not follow.
 pub const TRANSITIONS: [(&str, &str); 25] = [
     ("submitted", "pending - - - - - -"),
     ("claimed", "- accepted accepted accepted - - compensating"),

@@ -2,7 +2,7 @@
 //!
 //! Each revision of a route that says `drained` of a version is one claim, at the time when the server stored it. No
 //! intent may then have been open at that version, or pinned to it, by a record that was there for longer than
-//! [`STALE`]; and until the version is given work again no worker of it may write anything.
+//! `STALE`; and until the version is given work again no worker of it may write anything.
 //!
 //! Not a violation: work that a sender with an old route wrote for the version at that very moment or later. The
 //! protocol calls it a stray, and it must be rerouted: where it is not, I1 finds it.
