@@ -222,21 +222,13 @@ impl Load<'_> {
     async fn until_archived(&self) -> Result<(), BenchError> {
         let Some(most) = self.ledger_at_most else { return Ok(()) };
         let ledger = self.mesh.subjects().ledger_stream();
-        let (mut smallest, mut since) = (u64::MAX, Instant::now());
+        let mut ebb = Ebb::new();
         loop {
-            let held = match held_in(&self.mesh, &ledger).await {
-                Ok(held) => held,
-                // A server under load may be slow to say.
-                Err(Error::NoAnswer { .. }) if since.elapsed() < STUCK => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let held = held_in(&self.mesh, &ledger).await?;
             if held <= most {
                 return Ok(());
             }
-            if held < smallest {
-                (smallest, since) = (held, Instant::now());
-            }
-            if since.elapsed() > STUCK {
+            if ebb.still(held) > STUCK {
                 let seconds = STUCK.as_secs();
                 return Err(BenchError::NotArchived { held, most, seconds });
             }
@@ -247,14 +239,11 @@ impl Load<'_> {
     /// Waits until the ledger does not shrink any more: what can be archived is.
     async fn rest(&self) -> Result<(), BenchError> {
         let ledger = self.mesh.subjects().ledger_stream();
-        let (started, mut smallest, mut since) = (Instant::now(), u64::MAX, Instant::now());
+        let (started, mut ebb) = (Instant::now(), Ebb::new());
         loop {
-            let held = held_in(&self.mesh, &ledger).await?;
-            if held < smallest {
-                (smallest, since) = (held, Instant::now());
-            }
+            let still = ebb.still(held_in(&self.mesh, &ledger).await?);
             let rested = started.elapsed();
-            if rested > REST.1 || (rested > REST.0 && since.elapsed() > STILL) {
+            if rested > REST.1 || (rested > REST.0 && still > STILL) {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -266,6 +255,29 @@ impl Load<'_> {
         let ledger = self.mesh.subjects().ledger_stream();
         let archive = ledger.replace("LEDGER", "ARCHIVE");
         [("ledger", ledger), ("archive", archive)]
+    }
+}
+
+/// A stream that is watched as it shrinks.
+struct Ebb {
+    smallest: u64,
+    since: Instant,
+}
+
+impl Ebb {
+    fn new() -> Self {
+        Self {
+            smallest: u64::MAX,
+            since: Instant::now(),
+        }
+    }
+
+    /// How long it has not shrunk.
+    fn still(&mut self, held: u64) -> Duration {
+        if held < self.smallest {
+            (self.smallest, self.since) = (held, Instant::now());
+        }
+        self.since.elapsed()
     }
 }
 

@@ -97,15 +97,15 @@ impl Archiving {
 
     /// One round over what is due; gives how many that were.
     async fn archive_due(&self) -> Result<usize, Error> {
-        let behind = self.projection.behind().await?;
-        if behind > BEHIND {
-            tracing::debug!(behind, "archiving waits for the projection");
-            return Ok(0);
-        }
         let until = self.mesh.now().minus(self.config.grace);
         let due = self.projection.due_for_archive(until, BATCH).await?;
         let count = due.len();
         if count == 0 {
+            return Ok(0);
+        }
+        let behind = self.projection.behind().await?;
+        if behind > BEHIND {
+            tracing::debug!(behind, "archiving waits for the projection");
             return Ok(0);
         }
         let started = Instant::now();

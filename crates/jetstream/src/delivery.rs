@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
-use baton_envelope::{
-    DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record, Timestamp,
-};
+use baton_envelope::{DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::ack_place::AckPlace;
 use crate::ledger::header_u64;
 use crate::mesh::Mesh;
 
@@ -70,7 +69,7 @@ impl Delivery {
         // gone into the archive.
         let is_late = record
             .as_ref()
-            .is_some_and(|record| place.stored_at.since(record.at) > PUBLISHED_LATE);
+            .is_some_and(|record| place.stored_at().since(record.at) > PUBLISHED_LATE);
         let facts = DeliveryFacts {
             delivered: place.delivered,
             reissued: is_late || headers.is_some_and(|h| h.get(HEADER_REISSUED).is_some()),
@@ -147,44 +146,5 @@ impl Extender {
         {
             tracing::debug!(%error, "a delivery could not be extended");
         }
-    }
-}
-
-/// What an ack subject says of a delivery.
-struct AckPlace {
-    delivered: u64,
-    stream_seq: u64,
-    stored_at: Timestamp,
-}
-
-impl AckPlace {
-    /// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`; the second form has the
-    /// domain and an account hash before the stream.
-    fn parse(reply: &str) -> Option<Self> {
-        let tokens: Vec<&str> = reply.split('.').collect();
-        let at = match tokens.len() {
-            9 => 4,
-            11.. => 6,
-            _ => return None,
-        };
-        Some(Self {
-            delivered: tokens.get(at)?.parse().ok()?,
-            stream_seq: tokens.get(at + 1)?.parse().ok()?,
-            stored_at: Timestamp::from_unix_millis(tokens.get(at + 3)?.parse::<i64>().ok()? / 1_000_000),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_the_ack_subject_are_read() {
-        let first = AckPlace::parse("$JS.ACK.MESH_WORK_code.1_0_0_p4-7.2.77.9.1700000000.3").expect("first form");
-        assert_eq!((first.delivered, first.stream_seq), (2, 77));
-        let second = AckPlace::parse("$JS.ACK.hub.x.MESH_WORK_code.c.3.78.9.1700000000.3").expect("second form");
-        assert_eq!((second.delivered, second.stream_seq), (3, 78));
-        assert!(AckPlace::parse("_INBOX.x").is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! registry, and live events. It decides nothing about the life of an intent: the pure functions of
 //! `baton-envelope` do, and this crate carries out what they say.
 
+mod ack_place;
 mod api;
 mod archive;
 mod capable;

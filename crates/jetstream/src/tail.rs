@@ -5,8 +5,6 @@
 //! whenever anything about it is doubtful. What was delivered is known by the stream's sequence alone, so that nothing
 //! is skipped and nothing comes twice.
 
-mod place;
-
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
@@ -16,9 +14,9 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::ack_place::AckPlace;
 use crate::error::Error;
 use crate::mesh::Mesh;
-use place::Place;
 
 /// How many records are asked for at a time, and given at a time at most.
 const BATCH: usize = 1000;
@@ -384,32 +382,32 @@ impl Tail {
         if let Some(status) = message.status.map(|status| status.as_u16()) {
             return source.hear(status, &message);
         }
-        let place = message.reply.as_deref().and_then(Place::parse);
+        let place = message.reply.as_deref().and_then(AckPlace::parse);
         let place = place.ok_or_else(|| Error::api(WHAT, "a message that is no delivery"))?;
-        if place.delivery != source.delivered + 1 {
+        if place.consumer_seq != source.delivered + 1 {
             return Err(Error::api(WHAT, "deliveries are missing"));
         }
-        source.delivered = place.delivery;
+        source.delivered = place.consumer_seq;
         source.remaining = source.remaining.saturating_sub(1);
         source.got += 1;
         source.suspect = false;
-        source.audit_at = source.heard + patience(place.seq, self.end);
-        let compared = std::mem::take(&mut source.comparing) && place.seq == self.mark.seq;
+        source.audit_at = source.heard + patience(place.stream_seq, self.end);
+        let compared = std::mem::take(&mut source.comparing) && place.stream_seq == self.mark.seq;
         if compared && place.stored == self.mark.stored {
             return Ok(());
         }
         // Another record at the place of the last one that is known, or the count runs lower than it did.
-        if compared || place.seq <= self.mark.seq {
+        if compared || place.stream_seq <= self.mark.seq {
             self.replaced = true;
             self.source = None;
             return Ok(());
         }
         self.mark = LedgerMark {
-            seq: place.seq,
+            seq: place.stream_seq,
             stored: place.stored,
         };
         self.ready.push(Followed {
-            seq: place.seq,
+            seq: place.stream_seq,
             stored: place.stored,
             message,
         });

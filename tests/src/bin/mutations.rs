@@ -1,6 +1,7 @@
 //! Puts each fault of `baton_e2e::invariants` into the runtime, and demands that its test notices.
 //!
-//! One build serves all: it has the feature `mutants` of the envelope, and `BATON_MUTANT` chooses the fault of a run. Each test must pass without a fault, else its failure would say nothing.
+//! One build serves all: it has the feature `mutants` of the envelope, and `BATON_MUTANT` chooses the fault of a run.
+//! Each test must pass without a fault, else its failure would say nothing.
 
 use std::collections::HashMap;
 use std::io::Write as _;

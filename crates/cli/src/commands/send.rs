@@ -139,9 +139,9 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             when_none: WhenNone::Hold,
         } => {
             let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
-            if args.wait {
+            if let Some(waiting) = waiting {
                 app.output.note(&format!("intent {intent}"));
-                let end = mesh.wait(&intent, args.timeout.0).await?;
+                let end = waiting.end(args.timeout.0).await?;
                 return show_end(&intent, false, end, args.timeout.0, app);
             }
             let document = Sent {
