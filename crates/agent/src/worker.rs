@@ -182,7 +182,6 @@ impl Worker {
         while let Some(delivery) = self.puller.leftover().await {
             self.spawn(tracker, delivery);
         }
-        // Only now: what wakes the connection earlier makes it forget pulls that are being withdrawn.
         drop(self.replays.take());
         tracker.close();
         let mut handed_back = 0;

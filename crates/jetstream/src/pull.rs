@@ -29,6 +29,12 @@ const STANDING: Duration = Duration::from_secs(30);
 const BULK: Duration = Duration::from_millis(100);
 /// How long a puller that stops waits for its bulk pulls to end: their time at the server, and a slow way back.
 const LAST_BULK: Duration = Duration::from_millis(1500);
+/// How long the server may take to say that it has read that pulls are withdrawn.
+const WITHDRAWN: Duration = Duration::from_secs(2);
+/// Ends a subscription at the server and not in the client. The client forgets a subscription that is unsubscribed, or
+/// that drains, as soon as anything else wakes it, and what is on its way then is lost. Told to end one after so many
+/// messages it waits for them; the server reads numbers of up to nine digits, and takes a longer one for none (`parseSize`).
+const AT_THE_SERVER: u64 = u64::MAX;
 /// How long until the work stream is read again when it could not be.
 const LEARN_PAUSE: Duration = Duration::from_secs(1);
 /// How much longer this side waits for the server's word that a pull is over.
@@ -153,10 +159,10 @@ impl Puller {
     }
 
     /// Asks for nothing more, and makes the open pulls void: the server sees that nobody listens any more. Tickets that
-    /// are on their way come from [`Puller::leftover`].
+    /// were on their way come from [`Puller::leftover`].
     ///
-    /// Bulk pulls end by themselves within a moment and bring most of what is on its way, so they are waited for. The
-    /// client forgets a subscription that drains as soon as anything else wakes it, and with it what is still to come.
+    /// Bulk pulls end by themselves within a moment, so they are waited for. The subscriptions of the others are ended at
+    /// the server first, and at this side only when the server has answered: what it sent before came before the answer.
     pub async fn stop(&mut self) {
         self.stopped = true;
         let until = Instant::now() + LAST_BULK;
@@ -167,8 +173,19 @@ impl Puller {
             }
         }
         for source in self.lanes.iter_mut().flat_map(Lane::sources) {
-            if let Err(error) = source.replies.drain().await {
+            if let Err(error) = source.replies.unsubscribe_after(AT_THE_SERVER).await {
                 tracing::debug!(%error, "open pulls could not be withdrawn");
+            }
+        }
+        match tokio::time::timeout(WITHDRAWN, self.mesh.round_trip()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "whether the open pulls were withdrawn is not known"),
+            Err(_) => tracing::debug!("no server says that the open pulls were withdrawn"),
+        }
+        for source in self.lanes.iter_mut().flat_map(Lane::sources) {
+            // What has come can still be read.
+            if let Err(error) = source.replies.unsubscribe().await {
+                tracing::debug!(%error, "a subscription could not be ended");
             }
         }
     }

@@ -10,5 +10,6 @@ mod choosing;
 mod following;
 mod grouping;
 mod leasing;
+mod pulling;
 mod support;
 mod tickets;
