@@ -61,11 +61,11 @@ impl Gate {
             site.until_empty(std::slice::from_ref(&intake)).await
         };
         run(WARM_UP).await?;
-        let before = site.stored_in(&work).await?;
+        let before = site.stored_in(std::slice::from_ref(&work)).await?;
         let (spent, started) = (site.spent(), Instant::now());
         run(intents).await?;
         let (took, spent) = (started.elapsed(), site.spent().since(spent));
-        let found = site.stored_in(&work).await? - before;
+        let found = site.stored_in(std::slice::from_ref(&work)).await? - before;
         if found < intents {
             return Err(BenchError::Incomplete {
                 side: match self {
@@ -125,6 +125,7 @@ impl Routed {
             layout: Layout::Waiting,
             slots: options.slots,
             payload: options.payload,
+            shards: 1,
         };
         let relay = Relay::start(publisher, shape).await?;
         let (stop, stopped) = oneshot::channel::<()>();

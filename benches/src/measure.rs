@@ -24,7 +24,7 @@ const WATCH: Duration = Duration::from_micros(200);
 /// records each must have left behind besides its submission.
 pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64) -> Result<Figure, BenchError> {
     let work = side.work_streams();
-    let (ledger, until_done) = (side.ledger_stream(), hops > 0);
+    let (ledger, until_done) = (side.ledger_streams(), hops > 0);
     let run = async |intents: u64| {
         concurrently(intents, || side.submit()).await?;
         // Without workers the tickets stay, and the end is that the last one stands.

@@ -113,6 +113,7 @@ async fn one(site: &Site, which: Only, kind: Kind, size: Size) -> Result<Figure,
         layout,
         slots: size.slots,
         payload: size.payload,
+        shards: 1,
     };
     let start = async |shape| Side::start(site, which, &tag, shape).await;
     let (side, figure) = match kind {

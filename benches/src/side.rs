@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) slots: u32,
     /// The payload in bytes.
     pub(crate) payload: usize,
+    /// Streams of the ledger. Baton has one; only a bare client can be measured with more.
+    pub(crate) shards: usize,
 }
 
 /// One side of a pair, at work.
@@ -60,6 +62,7 @@ impl Side {
                     layout: shape.layout,
                     slots: usize::try_from(shape.slots).unwrap_or(usize::MAX),
                     payload: shape.payload,
+                    shards: shape.shards,
                 };
                 let floor = Box::new(Floor::start(&mesh, &name, shape).await?);
                 Kind::Floor { mesh, name, floor }
@@ -114,11 +117,11 @@ impl Side {
         }
     }
 
-    /// The stream of the ledger.
-    pub(crate) fn ledger_stream(&self) -> String {
+    /// The streams of the ledger.
+    pub(crate) fn ledger_streams(&self) -> Vec<String> {
         match &self.kind {
-            Kind::Floor { floor, .. } => floor.ledger_stream(),
-            Kind::Baton(relay) => relay.mesh().subjects().ledger_stream(),
+            Kind::Floor { floor, .. } => floor.ledger_streams(),
+            Kind::Baton(relay) => vec![relay.mesh().subjects().ledger_stream()],
         }
     }
 

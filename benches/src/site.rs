@@ -82,9 +82,13 @@ impl Site {
         Ok(until_empty(&self.observer, streams, PATIENCE).await?)
     }
 
-    /// The sequence of the last message that a stream has stored.
-    pub(crate) async fn stored_in(&self, stream: &str) -> Result<u64, BenchError> {
-        Ok(stored_in(&self.observer, stream).await?)
+    /// How many messages some streams have stored so far.
+    pub(crate) async fn stored_in(&self, streams: &[String]) -> Result<u64, BenchError> {
+        let mut stored = 0;
+        for stream in streams {
+            stored += stored_in(&self.observer, stream).await?;
+        }
+        Ok(stored)
     }
 }
 

@@ -4,7 +4,7 @@
 //! one does not carry the load of another. Baton and the floor go through the same sizes: where both cost more, the
 //! server does.
 //!
-//! Shards of the ledger are no size here: there is one, in a ledger whose subjects are `<namespace>.ledger.0.<intent>`.
+//! Baton has one shard of the ledger, `<namespace>.ledger.0.<intent>`. What more of them would bring, the floor tells.
 
 use baton_jetstream::TicketPersistence;
 
@@ -49,6 +49,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
             layout: Layout::Fleet,
             slots: FLEET_SLOTS,
             payload: options.payload,
+            shards: 1,
         },
         open: 0,
     });
@@ -60,31 +61,51 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
             layout: Layout::Beside,
             slots: options.slots,
             payload: options.payload,
+            shards: 1,
         },
         open,
     });
+    let shards = [1, 2, 4].map(|shards| Size {
+        name: format!("{shards} shards of the ledger"),
+        shape: Shape {
+            agents: 1,
+            versions: 1,
+            layout: Layout::Relay,
+            slots: options.slots,
+            payload: options.payload,
+            shards,
+        },
+        open: 0,
+    });
+    let both = [Only::Floor, Only::Baton];
     let mut reports = Vec::new();
-    for sizes in [fleets, heaps] {
-        reports.extend(through(&sizes, options, ground, say).await?);
+    for (sizes, sides) in [(fleets, &both[..]), (heaps, &both[..]), (shards, &[Only::Floor][..])] {
+        for which in sides.iter().copied() {
+            if options.only.is_none_or(|only| only == which) {
+                reports.extend(through(&sizes, which, options, ground, say).await?);
+            }
+        }
     }
     Ok(reports)
 }
 
-/// Goes through some sizes, round by round: up in one round, down in the next.
-async fn through(sizes: &[Size], options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
-    let sides = options.only.map_or(vec![Only::Floor, Only::Baton], |only| vec![only]);
-    let mut reports = Vec::new();
-    for which in sides {
-        let mut fields = Vec::new();
-        for size in sizes {
-            say(&format!("w8, {}: {} is prepared", which.name(), size.name));
-            fields.push(Field::prepare(which, size, ground, options.tickets()).await?);
-        }
-        let rounds = rounds(&fields, which, options, say).await?;
-        reports.extend(compare(&fields, which, &rounds));
-        for field in fields {
-            field.side.stop().await?;
-        }
+/// Takes one side through some sizes, round by round: up in one round, down in the next.
+async fn through(
+    sizes: &[Size],
+    which: Only,
+    options: &Options,
+    ground: &Ground,
+    say: Say<'_>,
+) -> Result<Vec<Report>, BenchError> {
+    let mut fields = Vec::new();
+    for size in sizes {
+        say(&format!("w8, {}: {} is prepared", which.name(), size.name));
+        fields.push(Field::prepare(which, size, ground, options.tickets()).await?);
+    }
+    let rounds = rounds(&fields, which, options, say).await?;
+    let reports = compare(&fields, which, &rounds);
+    for field in fields {
+        field.side.stop().await?;
     }
     Ok(reports)
 }

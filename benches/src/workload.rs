@@ -21,7 +21,8 @@ pub enum Workload {
     W6,
     /// The memory of worker, controller and server: idle, at load, and as a million intents pass.
     W7,
-    /// What an intent costs with 1, 10 and 100 agents in two versions each, and with few and many open intents.
+    /// What an intent costs with 1, 10 and 100 agents in two versions each, with few and many open intents, and, for a bare
+    /// client, with 1, 2 and 4 shards of the ledger.
     W8,
 }
 

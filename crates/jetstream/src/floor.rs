@@ -56,6 +56,8 @@ pub struct Shape {
     pub slots: usize,
     /// The payload in bytes.
     pub payload: usize,
+    /// How many streams the ledger consists of; an intent's records are all in one of them.
+    pub shards: usize,
 }
 
 /// A bare relay on streams of its own.
@@ -84,19 +86,22 @@ impl Floor {
     /// When the server refuses.
     pub async fn start(mesh: &Mesh, name: &str, shape: Shape) -> Result<Self, Error> {
         let context = mesh.context().clone();
-        let ledger = Config {
-            name: format!("{name}_LEDGER"),
-            subjects: vec![format!("{name}.ledger.*")],
-            discard: DiscardPolicy::New,
-            allow_direct: true,
-            republish: Some(Republish {
-                source: format!("{name}.ledger.*"),
-                destination: format!("{name}.event.{{{{wildcard(1)}}}}"),
-                headers_only: false,
-            }),
-            ..Config::default()
-        };
-        context.create_stream(ledger).await.map_err(failed)?;
+        for shard in 0..shape.shards {
+            let subjects = format!("{name}.ledger.{shard}.*");
+            let ledger = Config {
+                name: format!("{name}_LEDGER_{shard}"),
+                subjects: vec![subjects.clone()],
+                discard: DiscardPolicy::New,
+                allow_direct: true,
+                republish: Some(Republish {
+                    source: subjects,
+                    destination: format!("{name}.event.{{{{wildcard(1)}}}}"),
+                    headers_only: false,
+                }),
+                ..Config::default()
+            };
+            context.create_stream(ledger).await.map_err(failed)?;
+        }
         let mut floor = Self {
             context,
             name: name.to_owned(),
@@ -140,6 +145,7 @@ impl Floor {
         let stage = Stage {
             client: self.context.client(),
             ledger: format!("{}.ledger.", self.name),
+            shards: self.shape.shards,
             next,
         };
         self.workers.push(tokio::spawn(stage.work(messages, self.shape.slots)));
@@ -157,9 +163,10 @@ impl Floor {
             .collect()
     }
 
-    /// The stream of the ledger.
-    pub fn ledger_stream(&self) -> String {
-        format!("{}_LEDGER", self.name)
+    /// The streams of the ledger.
+    pub fn ledger_streams(&self) -> Vec<String> {
+        let shards = 0..self.shape.shards;
+        shards.map(|shard| format!("{}_LEDGER_{shard}", self.name)).collect()
     }
 
     /// Submits one intent: guarded at 0, then the ticket.
@@ -183,8 +190,14 @@ impl Floor {
     }
 
     async fn submit_to(&self, stage: usize, number: u64) -> Result<(), Error> {
+        self.submit_as(&intent(number), stage).await
+    }
+
+    async fn submit_as(&self, intent: &str, stage: usize) -> Result<(), Error> {
         let client = self.context.client();
-        submit(&client, &self.name, &intent(number), self.entry(stage)?, &self.payload).await
+        let ledger = format!("{}.ledger.", self.name);
+        let ledger = subject_of(&ledger, intent.as_bytes(), self.shape.shards);
+        submit(&client, ledger, intent, self.entry(stage)?, &self.payload).await
     }
 
     fn entry(&self, stage: usize) -> Result<Subject, Error> {
@@ -201,7 +214,7 @@ impl Floor {
         let intent = intent(number);
         let events = client.subscribe(format!("{}.event.{intent}", self.name)).await;
         let mut events = events.map_err(failed)?;
-        submit(&client, &self.name, &intent, self.entry(0)?, &self.payload).await?;
+        self.submit_as(&intent, 0).await?;
         // Its submission comes by too, and each stage's record; the last of them is the end.
         for _ in 0..=self.shape.stages {
             let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
@@ -218,8 +231,19 @@ fn intent(number: u64) -> String {
     format!("{number:0INTENT_BYTES$}")
 }
 
-async fn submit(client: &Client, name: &str, intent: &str, work: Subject, payload: &Bytes) -> Result<(), Error> {
-    let seq = guarded(client, format!("{name}.ledger.{intent}").into(), 0, payload.clone()).await?;
+/// The subject of an intent's records. Ids are numbers, so their last two digits spread them evenly.
+fn subject_of(ledger: &str, intent: &[u8], shards: usize) -> Subject {
+    let digits = intent
+        .iter()
+        .rev()
+        .take(2)
+        .map(|digit| usize::from(digit.saturating_sub(b'0')));
+    let shard = digits.rev().fold(0, |number, digit| 10 * number + digit) % shards.max(1);
+    format!("{ledger}{shard}.{}", String::from_utf8_lossy(intent)).into()
+}
+
+async fn submit(client: &Client, ledger: Subject, intent: &str, work: Subject, payload: &Bytes) -> Result<(), Error> {
+    let seq = guarded(client, ledger, 0, payload.clone()).await?;
     publish(client, work, None, ticket(seq, intent.as_bytes(), payload))
         .await
         .map(drop)
@@ -228,6 +252,7 @@ async fn submit(client: &Client, name: &str, intent: &str, work: Subject, payloa
 struct Stage {
     client: Client,
     ledger: String,
+    shards: usize,
     next: Option<Subject>,
 }
 
@@ -254,9 +279,9 @@ impl Stage {
         let mut sequence = [0; SEQUENCE_BYTES];
         sequence.copy_from_slice(&rest.split_to(SEQUENCE_BYTES));
         let intent = rest.split_to(INTENT_BYTES);
-        let subject = format!("{}{}", self.ledger, String::from_utf8_lossy(&intent));
+        let subject = subject_of(&self.ledger, &intent, self.shards);
         let expected = u64::from_be_bytes(sequence);
-        let seq = guarded(&self.client, subject.into(), expected, rest.clone()).await?;
+        let seq = guarded(&self.client, subject, expected, rest.clone()).await?;
         if let Some(next) = &self.next {
             publish(&self.client, next.clone(), None, ticket(seq, &intent, &rest)).await?;
         }

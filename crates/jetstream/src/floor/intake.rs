@@ -7,7 +7,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
-use super::{BATCH, Floor, Layout, Shape, failed, intent, publish, submit};
+use super::{BATCH, Floor, Layout, Shape, failed, intent, publish, subject_of, submit};
 use crate::error::Error;
 use crate::mesh::Mesh;
 
@@ -44,6 +44,7 @@ impl IntakeFloor {
             layout: Layout::Waiting,
             slots,
             payload,
+            shards: 1,
         };
         let floor = Floor::start(router, name, shape).await?;
         let stream = Config {
@@ -65,7 +66,7 @@ impl IntakeFloor {
         let messages = messages.await.map_err(failed)?;
         let router = Router {
             client: floor.context.client(),
-            name: name.to_owned(),
+            ledger: format!("{name}.ledger."),
             work: floor.entry(0)?,
         };
         Ok(Self {
@@ -100,7 +101,7 @@ impl IntakeFloor {
 
 struct Router {
     client: Client,
-    name: String,
+    ledger: String,
     work: Subject,
 }
 
@@ -123,7 +124,9 @@ impl Router {
         // The id comes from the sequence in the intake, so that a redelivery is the same intent.
         let number = message.info().map_err(failed)?.stream_sequence;
         let payload: &Bytes = &message.payload;
-        submit(&self.client, &self.name, &intent(number), self.work.clone(), payload).await?;
+        let intent = intent(number);
+        let ledger = subject_of(&self.ledger, intent.as_bytes(), 1);
+        submit(&self.client, ledger, &intent, self.work.clone(), payload).await?;
         message.ack().await.map_err(failed)
     }
 }
