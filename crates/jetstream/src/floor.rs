@@ -65,6 +65,8 @@ pub struct Shape {
 pub struct Floor {
     context: Context,
     name: String,
+    /// What the subjects of the ledger begin with.
+    ledger: String,
     shape: Shape,
     work: Vec<Subject>,
     payload: Bytes,
@@ -105,6 +107,7 @@ impl Floor {
         let mut floor = Self {
             context,
             name: name.to_owned(),
+            ledger: format!("{name}.ledger."),
             shape,
             work: (0..shape.stages)
                 .map(|stage| format!("{name}.work.{stage}").into())
@@ -144,7 +147,7 @@ impl Floor {
         let messages = messages.await.map_err(failed)?;
         let stage = Stage {
             client: self.context.client(),
-            ledger: format!("{}.ledger.", self.name),
+            ledger: self.ledger.clone(),
             shards: self.shape.shards,
             next,
         };
@@ -195,8 +198,7 @@ impl Floor {
 
     async fn submit_as(&self, intent: &str, stage: usize) -> Result<(), Error> {
         let client = self.context.client();
-        let ledger = format!("{}.ledger.", self.name);
-        let ledger = subject_of(&ledger, intent.as_bytes(), self.shape.shards);
+        let ledger = subject_of(&self.ledger, intent.as_bytes(), self.shape.shards);
         submit(&client, ledger, intent, self.entry(stage)?, &self.payload).await
     }
 

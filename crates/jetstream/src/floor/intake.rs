@@ -66,7 +66,7 @@ impl IntakeFloor {
         let messages = messages.await.map_err(failed)?;
         let router = Router {
             client: floor.context.client(),
-            ledger: format!("{name}.ledger."),
+            ledger: floor.ledger.clone(),
             work: floor.entry(0)?,
         };
         Ok(Self {
