@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use baton_bench::{BenchError, Options, run, table};
 use clap::{Parser, ValueEnum};
 
+/// That of `baton`, for both sides alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Baton against a bare NATS client that does the least a durable handoff can do.
 #[derive(Debug, Parser)]
 #[command(name = "baton-bench", version, max_term_width = 110)]

@@ -26,8 +26,6 @@ pub const HEADER_TRACEPARENT: &str = "traceparent";
 pub const HEADER_MSG_ID: &str = "Nats-Msg-Id";
 /// On a ticket: the ledger sequence that authorised it.
 pub const HEADER_LEDGER_SEQUENCE: &str = "Baton-Ledger-Sequence";
-/// On a ticket: the hop.
-pub const HEADER_HOP: &str = "Baton-Hop";
 /// On a ticket that was written again from the ledger: it is read before it is run.
 pub const HEADER_REISSUED: &str = "Baton-Reissued";
 /// On a ledger record: the event's name.

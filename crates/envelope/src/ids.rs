@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::error::BadName;
 use crate::timestamp::Timestamp;
+use crate::wire::Text;
 
 const INTENT_RULE: &str =
     "1 to 128 characters of A-Z a-z 0-9 _ -, starting with a letter or digit (it becomes a subject token: no dots)";
@@ -98,7 +99,7 @@ impl Serialize for IntentId {
 
 impl<'de> Deserialize<'de> for IntentId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Text::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
@@ -149,7 +150,7 @@ macro_rules! uuid_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = Text::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }

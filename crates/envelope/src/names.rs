@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::BadName;
+use crate::wire::Text;
 
 const NAME_RULE: &str =
     "1 to 63 characters of a-z 0-9 -, starting with a letter or digit (it becomes a subject token: no dots, no *)";
@@ -69,7 +70,7 @@ macro_rules! name_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = Text::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
@@ -97,7 +98,15 @@ impl Default for Namespace {
 
 /// An immutable build of an agent: a semantic version, at most 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AgentVersion(Arc<semver::Version>);
+pub struct AgentVersion(Arc<Version>);
+
+/// Compared and ordered as semantic versions are: a version has one spelling only, so that the text adds nothing.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Version {
+    semver: semver::Version,
+    /// It is written far more often than it is compared.
+    text: Box<str>,
+}
 
 /// A version that is not a full semantic version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,13 +123,23 @@ const VERSION_RULE: &str = "expected a full semantic version such as 1.4.0 or 2.
 impl AgentVersion {
     /// The semantic version.
     pub fn semver(&self) -> &semver::Version {
-        &self.0
+        &self.0.semver
+    }
+
+    /// The version as text.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
     }
 
     /// The version as one subject token: `.` is written `_` and `+` is written `=`. A semantic version contains
     /// neither `_` nor `=`, so the encoding is total and reversible.
     pub fn token(&self) -> String {
-        self.0.to_string().replace('.', "_").replace('+', "=")
+        let token = |c| match c {
+            '.' => '_',
+            '+' => '=',
+            other => other,
+        };
+        self.as_str().chars().map(token).collect()
     }
 
     /// Reads a subject token back.
@@ -150,33 +169,33 @@ impl FromStr for AgentVersion {
         if text.len() > 64 {
             return Err(bad());
         }
-        semver::Version::parse(text)
-            .map(|version| Self(Arc::new(version)))
-            .map_err(|_| bad())
+        let semver = semver::Version::parse(text).map_err(|_| bad())?;
+        let text = text.into();
+        Ok(Self(Arc::new(Version { semver, text })))
     }
 }
 
 impl fmt::Display for AgentVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for AgentVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.write_str(self.as_str())
     }
 }
 
 impl Serialize for AgentVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for AgentVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Text::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
@@ -202,5 +221,9 @@ mod tests {
         let version: AgentVersion = "2.0.0-rc.1+build.5".parse().expect("valid");
         assert_eq!(version.token(), "2_0_0-rc_1=build_5");
         assert_eq!(AgentVersion::from_token(&version.token()), Ok(version));
+        for text in ["1.4.0", "2.0.0-rc.1", "1.0.0+build.05", "2.0.0-rc.1+build.5"] {
+            let version: AgentVersion = text.parse().expect("valid");
+            assert_eq!((version.as_str(), version.semver().to_string().as_str()), (text, text));
+        }
     }
 }

@@ -104,7 +104,7 @@ impl Subjects {
 
     /// The subject of an intent's records.
     pub fn ledger(&self, intent: &IntentId) -> String {
-        format!("{}.ledger.0.{intent}", self.namespace)
+        [self.namespace.as_str(), ".ledger.0.", intent.as_str()].concat()
     }
 
     /// The intent whose records stand on a ledger subject.
@@ -156,7 +156,10 @@ impl Subjects {
         if Mutant::I7OneVersion.is_on() {
             return format!("{}.work.{agent}.1_0_0.p{priority}", self.namespace);
         }
-        format!("{}.work.{agent}.{}.p{priority}", self.namespace, version.token())
+        // Joined, here and above: each hop needs both, and a formatted string grows piece by piece.
+        let (token, priority) = (version.token(), priority.get().to_string());
+        let (namespace, agent) = (self.namespace.as_str(), agent.as_str());
+        [namespace, ".work.", agent, ".", &token, ".p", &priority].concat()
     }
 
     /// All tickets of an agent.

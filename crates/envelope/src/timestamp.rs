@@ -1,12 +1,15 @@
 //! Points in time, as the wire writes them.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime};
+
+use crate::wire::Text;
 
 /// A point in time with millisecond precision; RFC 3339 in UTC on the wire (`2026-11-21T05:00:00.123Z`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -15,6 +18,12 @@ pub struct Timestamp(i64);
 /// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z: what RFC 3339 can write.
 const FIRST: i64 = -62_167_219_200_000;
 const LAST: i64 = 253_402_300_799_999;
+
+/// How long the text of a time is.
+const WIDTH: usize = 24;
+/// Where year, month, day, hour, minute, second and millisecond stand in it.
+const PARTS: [Range<usize>; 7] = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19, 20..23];
+const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
 impl Timestamp {
     /// From milliseconds since the Unix epoch; saturates at the years 0 and 9999, the ends of RFC 3339.
@@ -70,16 +79,61 @@ impl Timestamp {
     }
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).map_err(|_| fmt::Error)?;
+impl Timestamp {
+    /// As the wire writes it. By hand, as [`Timestamp::read`] is: each record has three or four, and what interprets a
+    /// description of the format costs several times what the digits do.
+    fn text(self) -> Option<[u8; WIDTH]> {
+        let at = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).ok()?;
         let (year, month, day) = at.to_calendar_date();
         let (hour, minute, second) = at.to_hms();
-        let (month, millis) = (u8::from(month), self.0.rem_euclid(1000));
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        )
+        let millis = u32::try_from(self.0.rem_euclid(1000)).ok()?;
+        let parts = [
+            u32::try_from(year).ok()?,
+            u32::from(u8::from(month)),
+            day.into(),
+            hour.into(),
+            minute.into(),
+            second.into(),
+            millis,
+        ];
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (range, mut number) in PARTS.into_iter().zip(parts) {
+            for place in text.get_mut(range)?.iter_mut().rev() {
+                *place = b'0' + u8::try_from(number % 10).ok()?;
+                number /= 10;
+            }
+        }
+        Some(text)
+    }
+
+    /// Reads what [`Timestamp::text`] writes; `None` for every other spelling, also for those that mean something.
+    fn read(text: &str) -> Option<Self> {
+        let text: &[u8; WIDTH] = text.as_bytes().try_into().ok()?;
+        let mut parts = [0_u32; PARTS.len()];
+        for (part, range) in parts.iter_mut().zip(PARTS) {
+            for digit in text.get(range)? {
+                *part = *part * 10 + char::from(*digit).to_digit(10)?;
+            }
+        }
+        let [year, month, day, hour, minute, second, millis] = parts;
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let small = |number: u32| u8::try_from(number).ok();
+        let date =
+            Date::from_calendar_date(i32::try_from(year).ok()?, small(month)?.try_into().ok()?, small(day)?).ok()?;
+        let days = i64::from(date.to_julian_day() - EPOCH.to_julian_day());
+        let seconds = (days * 24 + i64::from(hour)) * 3600 + i64::from(minute * 60 + second);
+        let read = Self(seconds * 1000 + i64::from(millis));
+        // What stands between the numbers is compared last: it is seldom wrong.
+        (read.text().as_ref() == Some(text)).then_some(read)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text().ok_or(fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -93,6 +147,9 @@ impl FromStr for Timestamp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(read) = Self::read(text) {
+            return Ok(read);
+        }
         let at = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| "expected RFC 3339 such as 2026-11-21T05:00:00Z".to_owned())?;
         match i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)) {
@@ -105,15 +162,17 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = self.text();
+        let text = text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+        serializer.serialize_str(text.ok_or_else(|| serde::ser::Error::custom("a time past the year 9999"))?)
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Text::deserialize(deserializer)?;
         text.parse()
-            .map_err(|problem| serde::de::Error::custom(format!("\"{text}\": {problem}")))
+            .map_err(|problem| serde::de::Error::custom(format!("\"{}\": {problem}", &*text)))
     }
 }
 
@@ -130,6 +189,44 @@ mod tests {
             Ok(Timestamp::from_unix_millis(-1))
         );
         assert_eq!(Timestamp::from_unix_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_every_other_spelling_is() {
+        let slow = |text: &str| {
+            let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+            i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+        };
+        // Days apart by a prime number of milliseconds, over all the years that can be written.
+        let step = (LAST - FIRST) / 20_011;
+        for millis in (FIRST..=LAST)
+            .step_by(usize::try_from(step).expect("positive"))
+            .chain([FIRST, LAST])
+        {
+            let at = Timestamp::from_unix_millis(millis);
+            let text = at.to_string();
+            assert_eq!(Timestamp::read(&text), Some(at), "{text}");
+            assert_eq!(slow(&text), Some(millis), "{text}");
+        }
+        for other in [
+            "2026-11-21T05:00:00Z",
+            "2026-11-21T05:00:00.000+00:00",
+            "2026-11-21 05:00:00.000Z",
+            "2026-02-29T05:00:00.000Z",
+            "2026-11-21T24:00:00.000Z",
+            "2026-11-21T05:00:60.000Z",
+            "2026-11-21T05:00:00.0éZ",
+            "2026-11-21t05:00:00.000z",
+            "2026/11/21T05:00:00.000Z",
+            "2026-00-21T05:00:00.000Z",
+            "2026-13-21T05:00:00.000Z",
+            "2026-11-00T05:00:00.000Z",
+            "+026-11-21T05:00:00.000Z",
+            "",
+        ] {
+            assert_eq!(Timestamp::read(other), None, "{other}");
+            assert_eq!(other.parse().ok(), slow(other).map(Timestamp), "{other}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
@@ -14,25 +15,33 @@ use crate::json::Json;
 /// The fields of an object that this version of the protocol does not know, kept and passed on.
 pub type Extra = BTreeMap<String, Json>;
 
-/// An object key, borrowed from the input where it has no escapes.
-pub(crate) struct Key<'de>(pub(crate) Cow<'de, str>);
+/// A string, borrowed from the input where it has no escapes. (`Cow` by itself is always read as an owned one.)
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object key")
+                f.write_str("a string")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
+                Ok(Text(Cow::Borrowed(text)))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(KeyVisitor)
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -93,8 +102,8 @@ macro_rules! wire_object {
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
                         $( let mut $field: Option<$crate::wire::wire_object!(@read $ty $(as $via)?)> = None; )*
                         let mut extra = $crate::wire::Extra::new();
-                        while let Some(key) = map.next_key::<$crate::wire::Key<'de>>()? {
-                            match &*key.0 {
+                        while let Some(key) = map.next_key::<$crate::wire::Text<'de>>()? {
+                            match &*key {
                                 $( stringify!($field) => { $field = map.next_value()?; } )*
                                 _ if $crate::mutants::Mutant::I11UnknownDropped.is_on() => {
                                     map.next_value::<serde::de::IgnoredAny>()?;

@@ -35,14 +35,18 @@ pub(crate) struct Lane {
     client: Client,
     /// Whether the stream takes batches, as far as is known.
     takes_batches: AtomicBool,
+    pace: Arc<Mutex<Pace>>,
+    /// Whether the writes of this lane are what the pace is measured by.
+    is_measured: bool,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    pace: Pace,
     /// Writes that were sent by themselves and are not answered.
     under_way: usize,
+    /// Writes of the wave that is not answered.
+    in_wave: usize,
     waiting: VecDeque<Waiting>,
     /// Whether a task sends what waits.
     driven: bool,
@@ -69,16 +73,27 @@ impl Message {
 }
 
 impl Lane {
+    /// A lane that measures by its own writes which way they go.
     pub(crate) fn new(client: Client, takes_batches: bool) -> Self {
         Self {
             client,
             takes_batches: AtomicBool::new(takes_batches),
-            state: Mutex::new(State {
-                pace: Pace::new(),
-                under_way: 0,
-                waiting: VecDeque::new(),
-                driven: false,
-            }),
+            pace: Arc::new(Mutex::new(Pace::new())),
+            is_measured: true,
+            state: Mutex::default(),
+        }
+    }
+
+    /// A lane to a stream that gets fewer writes, on the same server: it goes the way that was measured here, while it has
+    /// enough writes for a group. By its own writes it would take a share of what the process writes for the most that the
+    /// server can do.
+    pub(crate) fn beside(&self, takes_batches: bool) -> Self {
+        Self {
+            client: self.client.clone(),
+            takes_batches: AtomicBool::new(takes_batches),
+            pace: Arc::clone(&self.pace),
+            is_measured: false,
+            state: Mutex::default(),
         }
     }
 
@@ -89,8 +104,7 @@ impl Lane {
         }
         let answered = {
             let mut state = self.state();
-            let busy = state.driven || state.under_way > 0;
-            if busy && state.pace.way() == Way::Grouped {
+            if self.is_busy(&state) && self.pace().way() == Way::Grouped {
                 let (answer, answered) = oneshot::channel();
                 state.waiting.push_back(Waiting { message, answer });
                 Ok(answered)
@@ -109,6 +123,28 @@ impl Lane {
         }
     }
 
+    /// Whether a write that comes now is to wait for others, where groups pay. The lane that measures notices by itself when
+    /// it is too calm for that.
+    fn is_busy(&self, state: &State) -> bool {
+        if self.is_measured {
+            state.driven || state.under_way > 0
+        } else {
+            // Behind one that waits all wait, so that the way gets free for it.
+            !state.waiting.is_empty() || state.under_way + state.in_wave >= BUSY
+        }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that so many writes were answered, while so many were outstanding.
+    fn answered(&self, way: Way, count: usize, outstanding: usize) {
+        if self.is_measured {
+            self.pace().answered(way, count, outstanding, Instant::now());
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,6 +155,7 @@ impl Lane {
             let wave = {
                 let mut state = self.state();
                 let wave = state.next_wave();
+                state.in_wave = wave.len();
                 if wave.is_empty() {
                     state.driven = false;
                     return;
@@ -127,9 +164,8 @@ impl Lane {
             };
             let count = wave.len();
             self.send_wave(wave).await;
-            let mut state = self.state();
-            let outstanding = count + state.waiting.len();
-            state.pace.answered(Way::Grouped, count, outstanding, Instant::now());
+            let outstanding = count + self.state().waiting.len();
+            self.answered(Way::Grouped, count, outstanding);
         }
     }
 
@@ -197,6 +233,10 @@ impl Lane {
                 if refusal.code == NOT_ENABLED {
                     tracing::debug!(%refusal, "the stream takes no batches");
                     self.takes_batches.store(false, Ordering::Relaxed);
+                    if self.is_measured {
+                        // Nothing is measured any more, and those beside must not go on with what was chosen last.
+                        *self.pace() = Pace::new();
+                    }
                 }
                 Batch::Refused
             }
@@ -238,7 +278,7 @@ impl Drop for UnderWay<'_> {
         let mut state = self.lane.state();
         let outstanding = state.under_way;
         state.under_way = outstanding.saturating_sub(1);
-        state.pace.answered(Way::Single, 1, outstanding, Instant::now());
+        self.lane.answered(Way::Single, 1, outstanding);
         if state.under_way == 0
             && !state.driven
             && !state.waiting.is_empty()

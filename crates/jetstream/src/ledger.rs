@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subject};
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::{HeaderMap, HeaderName, Subject};
 use base64::Engine as _;
 use baton_envelope::{
     HEADER_EVENT, HEADER_STATUS, IntentId, Mutant, Record, RecordId, Timestamp, Unconfirmed, in_server_time,
@@ -29,9 +30,6 @@ const LAG_TRIES: usize = 100;
 /// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers; a record
 /// that can be committed while its ticket can never be written would leave its intent without work for ever.
 const TICKET_HEADROOM: usize = 1024;
-
-/// What the server compares with the sequence of the subject's last message; 0 where there must be none.
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// The last record of an intent and its sequence.
 #[derive(Debug, Clone)]
@@ -117,10 +115,10 @@ impl Mesh {
         let message = || {
             let mut headers = HeaderMap::new();
             if !Mutant::I2Unguarded.is_on() {
-                headers.insert(EXPECTED, expected.to_string());
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
             }
-            headers.insert(HEADER_EVENT, record.event.name());
-            headers.insert(HEADER_STATUS, record.snapshot.status.name());
+            headers.insert(HeaderName::from_static(HEADER_EVENT), record.event.name());
+            headers.insert(HeaderName::from_static(HEADER_STATUS), record.snapshot.status.name());
             Message {
                 subject: subject.clone(),
                 headers,

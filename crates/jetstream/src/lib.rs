@@ -14,6 +14,7 @@ mod consumers;
 pub mod control;
 mod delivery;
 mod doctor;
+mod encode;
 mod error;
 mod events;
 pub mod floor;

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::Client;
 use async_nats::jetstream::{self, Context};
-use baton_envelope::{AgentName, Record, RecordId, Subjects, Timestamp};
+use baton_envelope::{AgentName, RecordId, Subjects, Timestamp};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -162,13 +162,18 @@ impl Mesh {
             return Arc::clone(lane);
         }
         let mut lanes = lanes.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Lane::new(self.client().clone(), self.takes_batches()));
+        let new = || Arc::new(self.ledger_lane().beside(self.work_takes_batches(self.limits())));
         Arc::clone(lanes.entry(agent.clone()).or_insert_with(new))
     }
 
     /// Whether the server can take atomic batches: streams are created for them then.
     pub(crate) fn takes_batches(&self) -> bool {
         self.inner.takes_batches
+    }
+
+    /// Whether work streams of these limits can take them, too.
+    pub(crate) fn work_takes_batches(&self, limits: Limits) -> bool {
+        self.takes_batches() && !limits.is_async()
     }
 
     pub(crate) fn replicas(&self) -> usize {
@@ -206,18 +211,5 @@ impl Mesh {
     /// Counts the connections that were made; changes with each reconnect.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.inner.connections.clone()
-    }
-
-    pub(crate) fn encode(record: &Record) -> Result<Bytes, Error> {
-        // What a record holds beside the payloads, so that the buffer seldom grows.
-        const FRAME: usize = 1536;
-        let payload = record
-            .envelope
-            .as_ref()
-            .map_or(0, |envelope| envelope.payload.get().len());
-        let result = record.snapshot.result.as_ref().map_or(0, |result| result.get().len());
-        let mut body = Vec::with_capacity(FRAME + payload + result);
-        serde_json::to_writer(&mut body, record).map_err(|error| Error::api("encoding a record", error))?;
-        Ok(body.into())
     }
 }

@@ -68,9 +68,14 @@ impl Mesh {
     /// # Errors
     /// `UnknownAgent` with the agents that are known, when there is no route.
     pub async fn route_of(&self, agent: &AgentName) -> Result<Arc<Route>, Error> {
-        if let Some(route) = self.routes().get(agent) {
-            return Ok(route);
+        match self.routes().get(agent) {
+            Some(route) => Ok(route),
+            // Apart: it would be part of the state of every hop and every submit, and most of it.
+            None => Box::pin(self.route_in_bucket(agent)).await,
         }
+    }
+
+    async fn route_in_bucket(&self, agent: &AgentName) -> Result<Arc<Route>, Error> {
         if let Some((route, _)) = self.route(agent).await? {
             return Ok(Arc::new(route));
         }
@@ -125,7 +130,8 @@ impl Mesh {
             known.sort_by(|a, b| a.agent.cmp(&b.agent));
             return Ok(known);
         }
-        Ok(self.all_routes().await?.into_iter().map(Arc::new).collect())
+        let routes = Box::pin(self.all_routes()).await?;
+        Ok(routes.into_iter().map(Arc::new).collect())
     }
 
     /// All routes, by agent, from the bucket.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subject};
-use baton_envelope::{
-    HEADER_HOP, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED, HEADER_STATUS, Record,
-};
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{HeaderMap, HeaderName, Subject};
+use baton_envelope::{HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, HEADER_STATUS, Record};
 use bytes::Bytes;
 
 use crate::api::Published;
@@ -90,16 +89,15 @@ impl Mesh {
         let subject = Subject::from(self.subjects().work(&envelope.to, version, envelope.priority));
         let message = || {
             let mut headers = HeaderMap::new();
-            headers.insert(HEADER_INTENT, record.intent.as_str());
-            headers.insert(HEADER_HOP, envelope.hop.to_string());
-            headers.insert(HEADER_LEDGER_SEQUENCE, seq.to_string());
+            headers.insert(HeaderName::from_static(HEADER_INTENT), record.intent.as_str());
+            headers.insert(HeaderName::from_static(HEADER_LEDGER_SEQUENCE), seq.to_string());
             match reissued {
                 // The id holds the head's sequence, so that two sweepers write one ticket, and a later sweep another.
                 Some(head_seq) => {
-                    headers.insert(HEADER_MSG_ID, format!("{}:{head_seq}", envelope.id));
+                    headers.insert(NATS_MESSAGE_ID, format!("{}:{head_seq}", envelope.id));
                     headers.insert(HEADER_REISSUED, "1");
                 }
-                None => headers.insert(HEADER_MSG_ID, envelope.id.to_string()),
+                None => headers.insert(NATS_MESSAGE_ID, envelope.id.to_string()),
             }
             Message {
                 subject: subject.clone(),

@@ -74,7 +74,7 @@ impl Mesh {
         let version = choice.version;
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
-            envelope.pins = self.pins_of_now(&envelope, &version).await?;
+            envelope.pins = Box::pin(self.pins_of_now(&envelope, &version)).await?;
         }
         envelope.to_version = Some(version.clone());
         let from = envelope.protocol;
@@ -88,7 +88,8 @@ impl Mesh {
                 self.settle_encoded(&record, body, seq).await?;
                 Ok(Submitted::New { seq })
             }
-            Written::Superseded(head) => self.compare(&record, head).await,
+            // Apart, so that the common case stays small.
+            Written::Superseded(head) => Box::pin(self.compare(&record, head)).await,
         }
     }
 

@@ -222,6 +222,11 @@ impl Mesh {
 }
 
 impl LedgerTail {
+    /// Whether there are records up to which it has not come, as far as it knows.
+    pub fn is_behind(&self) -> bool {
+        self.0.mark.seq < self.0.end
+    }
+
     /// The next records, as soon as there is one. `None` when the ledger is not the one that was begun with any more:
     /// it was deleted and made again, or it lost records in a crash. Then everything that was learnt from it is void.
     ///

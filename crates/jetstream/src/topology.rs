@@ -73,6 +73,14 @@ pub struct Limits {
     pub tickets: TicketPersistence,
 }
 
+impl Limits {
+    /// Whether work streams are written when the server finds the time. It takes that for neither a replicated stream nor one
+    /// with atomic batches.
+    pub(crate) fn is_async(self) -> bool {
+        self.tickets == TicketPersistence::Async && self.replicas == 1
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -220,8 +228,6 @@ impl Mesh {
     }
 
     pub(crate) fn work_stream_config(&self, agent: &AgentName, limits: Limits) -> Config {
-        // The server takes it for neither a replicated stream nor one with atomic batches.
-        let is_async = limits.tickets == TicketPersistence::Async && limits.replicas == 1;
         Config {
             name: self.subjects().work_stream(agent),
             subjects: vec![self.subjects().work_all(agent)],
@@ -232,8 +238,8 @@ impl Mesh {
             num_replicas: limits.replicas,
             duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
-            allow_atomic_publish: self.takes_batches() && !is_async,
-            persist_mode: is_async.then_some(PersistenceMode::Async),
+            allow_atomic_publish: self.work_takes_batches(limits),
+            persist_mode: limits.is_async().then_some(PersistenceMode::Async),
             description: Some(format!("Baton: tickets for agent {agent}")),
             ..Config::default()
         }

@@ -14,6 +14,11 @@ use crate::backoff::Backoff;
 /// Short: after a restart of the server the projection is to be up to date within a second or two.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// How long records gather for the next transaction, from the last one on, while they keep coming: each transaction has a
+/// price of its own. A record that comes alone is applied at once.
+const GATHER: Duration = Duration::from_millis(20);
+/// With so many records in a batch there are more to come, and transactions are large enough.
+const LARGE: usize = 500;
 
 impl Projection {
     /// Follows the ledger until told to stop. Failures are logged, and it is tried again after a pause; what is stored
@@ -49,15 +54,25 @@ impl Projection {
             let store = self.inner.store();
             self.inner.mesh.tail_ledger(store.ledger(), store.mark())
         };
+        let mut not_before = tokio::time::Instant::now();
         loop {
+            let next = async {
+                tokio::time::sleep_until(not_before).await;
+                tail.next_batch().await
+            };
             let next = tokio::select! {
                 biased;
                 () = self.inner.damaged.notified() => return Ok("it is damaged"),
-                next = tail.next_batch() => next,
+                next = next => next,
             };
+            let now = tokio::time::Instant::now();
             match next {
                 Ok(Some(batch)) => match self.apply(batch).await {
-                    Ok(()) => backoff.reset(),
+                    Ok(is_large) => {
+                        let is_on = is_large || tail.is_behind();
+                        not_before = if is_on { now } else { now + GATHER };
+                        backoff.reset();
+                    }
                     Err(Error::Store(error)) if is_damage(&error) => {
                         tracing::warn!(%error, "the projection is damaged");
                         return Ok("it is damaged");
@@ -73,14 +88,15 @@ impl Projection {
         }
     }
 
-    async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
+    /// Applies records, and says whether there were many.
+    async fn apply(&self, batch: LedgerBatch) -> Result<bool, Error> {
         let inner = Arc::clone(&self.inner);
         // On a thread of its own: a thousand records take some 10 ms, in which a worker thread could do nothing else.
         spawn_blocking(move || {
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
             inner.publish(&store);
-            Ok(())
+            Ok(batch.records.len() >= LARGE)
         })
         .await?
     }

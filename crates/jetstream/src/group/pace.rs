@@ -1,4 +1,5 @@
-//! Whether the writes of a busy stream are sent one by one or in groups: whichever was measured to be faster.
+//! Whether the writes of a process are sent one by one or in groups: whichever was measured to be faster on its busiest stream,
+//! the ledger.
 //!
 //! A client cannot ask a server whether it syncs each write to disk. So nothing is assumed: while many writes wait, both
 //! ways are timed for a moment, and the faster one is kept until the measurement is old.
