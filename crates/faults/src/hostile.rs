@@ -153,8 +153,9 @@ pub async fn run(scale: Scale, dir: &Path) -> Result<HostileSummary> {
         ..
     } = hostile;
     until_closed(&stage, &Operator { mesh }, CLOSING).await?;
-    dump(&stage.client, &dir.join("dump.jsonl")).await?;
+    // Else an intent could go from the ledger to the archive between the reading of the two.
     stage.stop_all().await;
+    dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
     for (name, peak) in &peak_kb {
         let bound = if name == "server" { SERVER_KB } else { PROCESS_KB };
