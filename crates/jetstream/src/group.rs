@@ -104,7 +104,7 @@ impl Lane {
         }
         let answered = {
             let mut state = self.state();
-            if self.is_busy(&state) && self.pace().way() == Way::Grouped {
+            if self.gathers(&state) {
                 let (answer, answered) = oneshot::channel();
                 state.waiting.push_back(Waiting { message, answer });
                 Ok(answered)
@@ -123,15 +123,19 @@ impl Lane {
         }
     }
 
-    /// Whether a write that comes now is to wait for others, where groups pay. The lane that measures notices by itself when
-    /// it is too calm for that.
-    fn is_busy(&self, state: &State) -> bool {
-        if self.is_measured {
+    /// Whether a write that comes now is to wait for others.
+    fn gathers(&self, state: &State) -> bool {
+        // Behind one that waits for the way to get free all wait, also when groups pay no more: it would never get free.
+        if !state.driven && !state.waiting.is_empty() {
+            return true;
+        }
+        // The lane that measures notices by itself when it is too calm for groups.
+        let is_busy = if self.is_measured {
             state.driven || state.under_way > 0
         } else {
-            // Behind one that waits all wait, so that the way gets free for it.
-            !state.waiting.is_empty() || state.under_way + state.in_wave >= BUSY
-        }
+            state.under_way + state.in_wave + state.waiting.len() >= BUSY
+        };
+        is_busy && self.pace().way() == Way::Grouped
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
@@ -288,5 +292,35 @@ impl Drop for UnderWay<'_> {
             state.driven = true;
             runtime.spawn(Arc::clone(self.lane).drive());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn behind_a_write_that_waits_all_wait_though_groups_pay_no_more() {
+        let server = baton_testkit::TestServer::start().await;
+        // A pace that has measured nothing: groups do not pay.
+        let lane = Lane::new(server.client().await, true).beside(true);
+        let mut state = State {
+            under_way: 2 * BUSY,
+            ..State::default()
+        };
+        assert!(!lane.gathers(&state));
+        let (answer, _answered) = oneshot::channel();
+        state.waiting.push_back(Waiting {
+            message: Message {
+                subject: "work".into(),
+                headers: HeaderMap::new(),
+                payload: Bytes::new(),
+            },
+            answer,
+        });
+        assert!(lane.gathers(&state));
+        // Whoever drives takes what waits, wave after wave.
+        state.driven = true;
+        assert!(!lane.gathers(&state));
     }
 }
