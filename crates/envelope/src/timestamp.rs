@@ -19,11 +19,11 @@ pub struct Timestamp(i64);
 const FIRST: i64 = -62_167_219_200_000;
 const LAST: i64 = 253_402_300_799_999;
 
-/// How long the text of a time is.
+/// What the text of a time looks like, with `0` for every digit.
+const FORM: [u8; WIDTH] = *b"0000-00-00T00:00:00.000Z";
 const WIDTH: usize = 24;
 /// Where year, month, day, hour, minute, second and millisecond stand in it.
 const PARTS: [Range<usize>; 7] = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19, 20..23];
-const EPOCH: Date = OffsetDateTime::UNIX_EPOCH.date();
 
 impl Timestamp {
     /// From milliseconds since the Unix epoch; saturates at the years 0 and 9999, the ends of RFC 3339.
@@ -96,7 +96,7 @@ impl Timestamp {
             second.into(),
             millis,
         ];
-        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut text = FORM;
         for (range, mut number) in PARTS.into_iter().zip(parts) {
             for place in text.get_mut(range)?.iter_mut().rev() {
                 *place = b'0' + u8::try_from(number % 10).ok()?;
@@ -109,6 +109,10 @@ impl Timestamp {
     /// Reads what [`Timestamp::text`] writes; `None` for every other spelling, also for those that mean something.
     fn read(text: &str) -> Option<Self> {
         let text: &[u8; WIDTH] = text.as_bytes().try_into().ok()?;
+        let mut pairs = text.iter().zip(FORM);
+        if !pairs.all(|(byte, form)| *byte == form || (form == b'0' && byte.is_ascii_digit())) {
+            return None;
+        }
         let mut parts = [0_u32; PARTS.len()];
         for (part, range) in parts.iter_mut().zip(PARTS) {
             for digit in text.get(range)? {
@@ -116,17 +120,12 @@ impl Timestamp {
             }
         }
         let [year, month, day, hour, minute, second, millis] = parts;
-        if hour > 23 || minute > 59 || second > 59 {
-            return None;
-        }
         let small = |number: u32| u8::try_from(number).ok();
-        let date =
-            Date::from_calendar_date(i32::try_from(year).ok()?, small(month)?.try_into().ok()?, small(day)?).ok()?;
-        let days = i64::from(date.to_julian_day() - EPOCH.to_julian_day());
-        let seconds = (days * 24 + i64::from(hour)) * 3600 + i64::from(minute * 60 + second);
-        let read = Self(seconds * 1000 + i64::from(millis));
-        // What stands between the numbers is compared last: it is seldom wrong.
-        (read.text().as_ref() == Some(text)).then_some(read)
+        let month = small(month)?.try_into().ok()?;
+        let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, small(day)?).ok()?;
+        let (hour, minute, second) = (small(hour)?, small(minute)?, small(second)?);
+        let at = date.with_hms(hour, minute, second).ok()?.assume_utc();
+        Some(Self(at.unix_timestamp() * 1000 + i64::from(millis)))
     }
 }
 
