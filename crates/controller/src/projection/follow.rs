@@ -65,20 +65,20 @@ impl Projection {
                 () = self.inner.damaged.notified() => return Ok("it is damaged"),
                 next = next => next,
             };
-            let now = tokio::time::Instant::now();
             match next {
-                Ok(Some(batch)) => match self.apply(batch).await {
-                    Ok(is_large) => {
-                        let is_on = is_large || tail.is_behind();
-                        not_before = if is_on { now } else { now + GATHER };
-                        backoff.reset();
+                Ok(Some(batch)) => {
+                    if batch.records.len() < LARGE && !tail.is_behind() {
+                        not_before = tokio::time::Instant::now() + GATHER;
                     }
-                    Err(Error::Store(error)) if is_damage(&error) => {
-                        tracing::warn!(%error, "the projection is damaged");
-                        return Ok("it is damaged");
+                    match self.apply(batch).await {
+                        Ok(()) => backoff.reset(),
+                        Err(Error::Store(error)) if is_damage(&error) => {
+                            tracing::warn!(%error, "the projection is damaged");
+                            return Ok("it is damaged");
+                        }
+                        Err(error) => return Err(error),
                     }
-                    Err(error) => return Err(error),
-                },
+                }
                 Ok(None) => return Ok("the ledger is another one, or lost records"),
                 Err(error) => {
                     tracing::warn!(%error, "the ledger cannot be followed, trying again");
@@ -88,15 +88,14 @@ impl Projection {
         }
     }
 
-    /// Applies records, and says whether there were many.
-    async fn apply(&self, batch: LedgerBatch) -> Result<bool, Error> {
+    async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
         // On a thread of its own: a thousand records take some 10 ms, in which a worker thread could do nothing else.
         spawn_blocking(move || {
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
             inner.publish(&store);
-            Ok(batch.records.len() >= LARGE)
+            Ok(())
         })
         .await?
     }
