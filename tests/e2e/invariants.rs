@@ -69,7 +69,7 @@ fn faults_are_in_no_product() {
     let workspace = read("Cargo.toml");
     assert!(!workspace.contains("mutants"), "the workspace switches faults on");
     // The only reading of the switch is behind the feature.
-    let source = read("crates/envelope/src/mutants.rs");
+    let source = read("crates/envelope/src/base/mutants.rs");
     let (before, behind) = source.split_once("#[cfg(feature = \"mutants\")]").expect("the feature");
     assert!(!before.contains("std::env::") && behind.contains("std::env::var(\"BATON_MUTANT\")"));
     assert!(

@@ -1,12 +1,13 @@
 //! Decisions on a route: each takes one revision and gives the next, or says why not.
 
-use crate::json::Json;
-use crate::names::{AgentName, AgentVersion};
-use crate::rollout::{Margins, Phase, Rollout};
-use crate::routes::{Canary, Decision, Declaration, Percent, Route, VersionEntry};
-use crate::timestamp::Timestamp;
-use crate::version_state::{VersionEvent, VersionState};
-use crate::wire::Extra;
+use crate::base::json::Json;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::Extra;
+use crate::version::percent::Percent;
+use crate::version::rollout::{Margins, Phase, Rollout};
+use crate::version::route::{Canary, Decision, Declaration, Route, VersionEntry};
+use crate::version::state::{VersionEvent, VersionState};
 
 /// Who decides, when, and why.
 #[derive(Debug, Clone)]

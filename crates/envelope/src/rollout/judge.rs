@@ -1,8 +1,8 @@
 //! What the evidence says of a rollout: go on, wait, or go back.
 
+use crate::base::timestamp::Timestamp;
 use crate::rollout::evidence::{FALSE_ALARM, Tally, lower_bound, upper_bound};
-use crate::rollout::{Phase, Rollout};
-use crate::timestamp::Timestamp;
+use crate::version::rollout::{Phase, Rollout};
 
 /// Attempts of each version below which its latency is not judged.
 const LATENCY_HOPS: u64 = 50;

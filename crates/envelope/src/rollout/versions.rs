@@ -1,13 +1,13 @@
 //! Decisions about single versions, apart from the steps of a rollout: set as active, drained, retired, set aside, moved
 //! away from.
 
-use crate::names::AgentVersion;
-use crate::pinning::Pinning;
+use crate::base::names::AgentVersion;
+use crate::base::timestamp::Timestamp;
 use crate::rollout::act::{Act, Refused, decided, end_rollout, finish, happen, known, make_active, owned};
-use crate::rollout::{Phase, Rollout};
-use crate::routes::{Route, VersionEntry};
-use crate::timestamp::Timestamp;
-use crate::version_state::{VersionEvent, VersionState};
+use crate::version::pinning::Pinning;
+use crate::version::rollout::{Phase, Rollout};
+use crate::version::route::{Route, VersionEntry};
+use crate::version::state::{VersionEvent, VersionState};
 
 /// Gives all new work to a version at once, without a rollout.
 ///

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::samples::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/protocol.md");
-const HEADERS: &str = include_str!("../../src/header.rs");
-const RAW: &str = include_str!("../../src/raw.rs");
+const HEADERS: &str = include_str!("../../src/base/header.rs");
+const RAW: &str = include_str!("../../src/message/raw.rs");
 
 /// The rows of the first table below a heading, without its header row; code marks are taken off.
 fn table(heading: &str) -> Vec<Vec<String>> {

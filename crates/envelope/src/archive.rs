@@ -1,0 +1,3 @@
+//! Closed intents, as the archive keeps them.
+
+pub(crate) mod bundle;

@@ -1,0 +1,14 @@
+//! The life of an intent: its statuses and events, the records of the ledger, and what each record means for whoever
+//! reads it next.
+
+pub(crate) mod delivery;
+pub(crate) mod error_info;
+pub(crate) mod event;
+pub(crate) mod fencing;
+pub(crate) mod record;
+pub(crate) mod references;
+pub(crate) mod snapshot;
+pub(crate) mod status;
+pub(crate) mod summary;
+pub(crate) mod upkeep;
+pub(crate) mod wait_reason;

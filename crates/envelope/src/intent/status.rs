@@ -1,0 +1,290 @@
+//! The life of an intent: which status may follow which.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::mutants::Mutant;
+use crate::intent::event::Event;
+use crate::intent::wait_reason::WaitReason;
+
+/// Where an intent stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// There is work for an agent, and nobody is known to hold it.
+    Pending,
+    /// A holder claimed it.
+    Accepted,
+    /// A holder is at work.
+    InProgress,
+    /// It waits for something outside.
+    Waiting {
+        /// For what.
+        reason: WaitReason,
+    },
+    /// Set aside for a person.
+    Parked {
+        /// Why.
+        code: String,
+    },
+    /// Completed hops are being undone.
+    Compensating,
+    /// Ended well.
+    Completed,
+    /// Declined.
+    Rejected {
+        /// Why.
+        code: String,
+    },
+    /// Failed for good.
+    Failed {
+        /// Why.
+        code: String,
+    },
+    /// Cancelled.
+    Cancelled,
+    /// The deadline passed.
+    TimedOut,
+    /// A status of a newer minor version: left alone here.
+    Unknown {
+        /// Its name on the wire.
+        name: String,
+    },
+}
+
+impl Status {
+    /// The name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::InProgress => "in_progress",
+            Self::Waiting { .. } => "waiting",
+            Self::Parked { .. } => "parked",
+            Self::Compensating => "compensating",
+            Self::Completed => "completed",
+            Self::Rejected { .. } => "rejected",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Unknown { name } => name,
+        }
+    }
+
+    /// Whether nothing may follow.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Completed | Self::Rejected { .. } | Self::Failed { .. } | Self::Cancelled | Self::TimedOut => true,
+            Self::Pending
+            | Self::Accepted
+            | Self::InProgress
+            | Self::Waiting { .. }
+            | Self::Parked { .. }
+            | Self::Compensating
+            | Self::Unknown { .. } => false,
+        }
+    }
+
+    /// Whether a ticket may belong to this status; one of a newer version is not known well enough to say no.
+    pub fn may_have_a_ticket(&self) -> bool {
+        self.is_workable() || matches!(self, Self::Unknown { .. })
+    }
+
+    /// Whether a ticket for an agent belongs to this status.
+    pub fn is_workable(&self) -> bool {
+        matches!(self, Self::Pending | Self::Accepted | Self::InProgress)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting { reason } => write!(f, "waiting({})", reason.name()),
+            Self::Parked { code } | Self::Rejected { code } | Self::Failed { code } => {
+                write!(f, "{}({code})", self.name())
+            }
+            Self::Pending
+            | Self::Accepted
+            | Self::InProgress
+            | Self::Compensating
+            | Self::Completed
+            | Self::Cancelled
+            | Self::TimedOut
+            | Self::Unknown { .. } => f.write_str(self.name()),
+        }
+    }
+}
+
+/// The status as an object: `{"state":"waiting","reason":"human"}`.
+#[derive(Serialize, Deserialize)]
+struct Form<'a> {
+    #[serde(borrow)]
+    state: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<WaitReason>,
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (mut code, mut reason) = (None, None);
+        match self {
+            Self::Waiting { reason: why } => reason = Some(why.clone()),
+            Self::Parked { code: why } | Self::Rejected { code: why } | Self::Failed { code: why } => {
+                code = Some(why.clone());
+            }
+            Self::Pending
+            | Self::Accepted
+            | Self::InProgress
+            | Self::Compensating
+            | Self::Completed
+            | Self::Cancelled
+            | Self::TimedOut
+            | Self::Unknown { .. } => {}
+        }
+        Form {
+            state: self.name().into(),
+            code,
+            reason,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Form { state, code, reason } = Form::deserialize(deserializer)?;
+        let code = code.unwrap_or_default();
+        Ok(match &*state {
+            "pending" => Self::Pending,
+            "accepted" => Self::Accepted,
+            "in_progress" => Self::InProgress,
+            "waiting" => Self::Waiting {
+                reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))?,
+            },
+            "parked" => Self::Parked { code },
+            "compensating" => Self::Compensating,
+            "completed" => Self::Completed,
+            "rejected" => Self::Rejected { code },
+            "failed" => Self::Failed { code },
+            "cancelled" => Self::Cancelled,
+            "timed_out" => Self::TimedOut,
+            _ => Self::Unknown {
+                name: state.into_owned(),
+            },
+        })
+    }
+}
+
+/// An event that may not follow a status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event \"{event}\" may not follow status \"{status}\"")]
+pub struct IllegalTransition {
+    /// The status, or `none` before the first record.
+    pub status: String,
+    /// The event.
+    pub event: String,
+}
+
+/// The status after an event, or why there is none. The only place where the life of an intent is decided: the live
+/// path, recovery, the projection, the model and the tests all call it.
+///
+/// # Errors
+/// When the event may not follow the status; the intent stays as it was.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a table: what is not listed is illegal; the model test walks every pair of status and event"
+)]
+pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTransition> {
+    let illegal = || IllegalTransition {
+        status: status.map_or("none", Status::name).to_owned(),
+        event: event.name().to_owned(),
+    };
+    let Some(status) = status else {
+        return match event {
+            Event::Submitted => Ok(Status::Pending),
+            Event::Rejected { code } => Ok(Status::Rejected { code: code.clone() }),
+            _ => Err(illegal()),
+        };
+    };
+    let found = match status {
+        Status::Pending => at_work(event).or(match event {
+            Event::Claimed => Some(Status::Accepted),
+            Event::Started => Some(Status::InProgress),
+            Event::Repinned => Some(status.clone()),
+            _ => None,
+        }),
+        Status::Accepted | Status::InProgress => at_work(event).or(match event {
+            Event::Claimed => Some(Status::Accepted),
+            Event::Started | Event::Step | Event::Progress => Some(Status::InProgress),
+            Event::Repinned => Some(status.clone()),
+            _ => None,
+        }),
+        Status::Waiting { .. } => match event {
+            Event::Signalled | Event::ChildDone | Event::Moved | Event::Repinned | Event::Progress => {
+                Some(status.clone())
+            }
+            Event::Resumed => Some(Status::Pending),
+            _ => ending(event),
+        },
+        Status::Parked { .. } => match event {
+            Event::Redriven => Some(Status::Pending),
+            Event::Moved | Event::Repinned => Some(status.clone()),
+            Event::Completed if Mutant::I4ParkedCompletes.is_on() => Some(Status::Completed),
+            Event::Completed | Event::Rejected { .. } => None,
+            _ => ending(event),
+        },
+        Status::Compensating => match event {
+            Event::Claimed
+            | Event::Started
+            | Event::Step
+            | Event::Progress
+            | Event::RetryScheduled
+            | Event::Released
+            | Event::Repinned => Some(Status::Compensating),
+            Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
+            Event::Compensated { code: Some(code) } => Some(Status::Failed { code: code.clone() }),
+            Event::Compensated { code: None } => Some(Status::Cancelled),
+            _ => None,
+        },
+        Status::Completed if Mutant::I3EndsTwice.is_on() => ending(event),
+        Status::Completed
+        | Status::Rejected { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled
+        | Status::TimedOut
+        | Status::Unknown { .. } => None,
+    };
+    found.ok_or_else(illegal)
+}
+
+/// What may follow while an agent has, or could have, the work.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
+fn at_work(event: &Event) -> Option<Status> {
+    match event {
+        Event::HandedOff | Event::RetryScheduled | Event::Released | Event::Rerouted | Event::Moved => {
+            Some(Status::Pending)
+        }
+        Event::FannedOut => Some(Status::Waiting {
+            reason: WaitReason::Children,
+        }),
+        Event::Waiting { reason } => Some(Status::Waiting { reason: reason.clone() }),
+        _ => ending(event),
+    }
+}
+
+/// What may end, or set aside, any open intent.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
+fn ending(event: &Event) -> Option<Status> {
+    match event {
+        Event::Completed => Some(Status::Completed),
+        Event::Rejected { code } => Some(Status::Rejected { code: code.clone() }),
+        Event::Failed { code } => Some(Status::Failed { code: code.clone() }),
+        Event::Cancelled => Some(Status::Cancelled),
+        Event::TimedOut => Some(Status::TimedOut),
+        Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
+        Event::Compensating => Some(Status::Compensating),
+        _ => None,
+    }
+}

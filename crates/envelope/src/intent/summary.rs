@@ -1,0 +1,108 @@
+//! What a projection needs of a ledger record, read without paying for the rest: the envelope with its payload, its
+//! history and its constraints is most of a record's bytes, and counting needs none of it.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::base::error::{DecodeError, decode};
+use crate::base::ids::IntentId;
+use crate::base::json::Json;
+use crate::base::timestamp::Timestamp;
+use crate::intent::event::Event;
+use crate::intent::record::Author;
+use crate::intent::snapshot::Snapshot;
+
+/// A ledger record without its envelope, its step and its texts. It can be read and never written: what it leaves out
+/// would be lost.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Glance {
+    /// The intent.
+    pub intent: IntentId,
+    /// What happened.
+    pub event: Event,
+    /// When, by the writer's clock.
+    pub at: Timestamp,
+    /// Who wrote it.
+    pub by: Author,
+    /// The state after it.
+    pub snapshot: Snapshot,
+    /// How long the attempt that this record ends ran, in milliseconds. What is no whole number counts as absent: a
+    /// figure for statistics must not make a record unreadable.
+    #[serde(default, deserialize_with = "readable")]
+    pub took_ms: Option<u64>,
+    /// What that attempt says it cost. What is no number counts as absent: it comes from the handler's code.
+    #[serde(default, deserialize_with = "readable")]
+    pub cost: Option<f64>,
+    /// Whether Baton made the intent id. What is no truth value counts as no: then the id is taken for a chosen one,
+    /// which is remembered for longer.
+    #[serde(default, deserialize_with = "yes")]
+    pub generated_id: bool,
+}
+
+impl Glance {
+    /// Reads what is wanted of a record.
+    ///
+    /// # Errors
+    /// Names the field, the value and what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode("ledger record", bytes)
+    }
+}
+
+fn yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(readable::<D, bool>(deserializer)?.unwrap_or(false))
+}
+
+/// The value where it is of the type, and nothing where it is of another.
+fn readable<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Json>::deserialize(deserializer)?.and_then(|value| value.read().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::status::Status;
+
+    fn record(more: &str) -> String {
+        format!(
+            r#"{{"protocol":"1.0","id":"not read","intent":"i-1","event":{{"type":"completed"}},
+            "at":"2026-11-21T05:00:00.123Z","by":{{"role":"worker","instance":"w","agent":"a","version":"1.0.0"}},
+            "snapshot":{{"status":{{"state":"completed"}},"submitted_at":"2026-11-21T05:00:00Z",
+            "updated_at":"2026-11-21T05:00:00Z"}},"envelope":{{"nothing":["of",1e999]}}{more}}}"#
+        )
+    }
+
+    fn glance(more: &str) -> Glance {
+        Glance::decode(record(more).as_bytes()).expect("a record that can be read")
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_read() {
+        let seen = glance(r#","took_ms":42,"cost":0.5,"newer":true"#);
+        assert_eq!(seen.snapshot.status, Status::Completed);
+        assert_eq!(seen.by.agent.as_ref().map(|agent| agent.as_str()), Some("a"));
+        assert_eq!((seen.took_ms, seen.cost), (Some(42), Some(0.5)));
+    }
+
+    #[test]
+    fn figures_that_are_no_numbers_are_absent() {
+        for more in [
+            "",
+            r#","took_ms":null,"cost":null"#,
+            r#","took_ms":-1,"cost":"free""#,
+            r#","took_ms":"1","cost":1e999"#,
+            r#","took_ms":1.5,"cost":{"eur":1}"#,
+        ] {
+            let seen = glance(more);
+            assert_eq!((seen.took_ms, seen.cost), (None, None), "{more}");
+        }
+        assert_eq!(glance(r#","cost":3"#).cost, Some(3.0));
+    }
+
+    #[test]
+    fn a_record_without_its_intent_is_refused_by_name() {
+        let text = record("").replace(r#""intent":"i-1","#, "");
+        let error = Glance::decode(text.as_bytes()).expect_err("no intent");
+        assert_eq!((error.what, error.field.as_str()), ("ledger record", "intent"));
+    }
+}

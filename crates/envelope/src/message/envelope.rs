@@ -1,0 +1,264 @@
+//! The immutable message that carries an intent to one agent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::ids::{EnvelopeId, IntentId};
+use crate::base::json::Json;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::protocol::{PROTOCOL, Protocol};
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::{Extra, wire_object};
+use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
+use crate::version::pinning::Pinning;
+
+/// How many hops an intent may take when it says nothing: long enough for real relays, short enough to stop a loop.
+pub const MAX_HOPS_DEFAULT: u32 = 10;
+/// The most hops that an intent may ask for.
+pub const MAX_HOPS_LIMIT: u32 = 64;
+
+macro_rules! bounded {
+    ($(#[$meta:meta])* $name:ident, $int:ty, $low:expr, $high:expr, $default:expr, $what:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name($int);
+
+        impl $name {
+            /// Takes a number in the range.
+            ///
+            /// # Errors
+            /// When it is outside; the text names the value and the range.
+            pub fn new(value: i64) -> Result<Self, String> {
+                match <$int>::try_from(value) {
+                    Ok(number) if ($low..=$high).contains(&number) => Ok(Self(number)),
+                    Ok(_) | Err(_) => {
+                        Err(format!("{} {value} is out of range: expected {} to {}", $what, $low, $high))
+                    }
+                }
+            }
+
+            /// The number.
+            pub const fn get(self) -> $int {
+                self.0
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self($default)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(i64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+bounded! {
+    /// 1 (least urgent) to 10 (most urgent), default 5.
+    Priority, u8, 1, 10, 5, "priority"
+}
+bounded! {
+    /// How many hops the intent may take: 1 to 64, default 10.
+    MaxHops, u32, 1, MAX_HOPS_LIMIT, MAX_HOPS_DEFAULT, "max_hops"
+}
+
+wire_object! {
+    by_hand
+    /// The message that carries an intent to one agent. An agent never edits one: it makes the next, which names it
+    /// in `previous`.
+    ///
+    /// It is written in the form that `protocol` names, and read by [`Envelope::decode`] from any form that is known
+    /// here; `Deserialize` alone reads only the major of [`PROTOCOL`].
+    pub struct Envelope {
+        /// The version of the contract that this was written in.
+        req protocol: Protocol,
+        /// The id of this envelope.
+        req id: EnvelopeId,
+        /// The intent that it carries.
+        req intent: IntentId,
+        /// The first intent of the tree that this one belongs to; absent when that is the intent itself.
+        opt root: IntentId,
+        /// The intent that this is a child of.
+        opt parent: IntentId,
+        /// The envelope that this one follows.
+        opt previous: EnvelopeId,
+        /// The kind of work, such as `invoice.extract.v1`.
+        opt kind: String,
+        /// Who made it: `agent@version`, or a name of the client's choice.
+        opt from: String,
+        /// The agent that it is for.
+        req to: AgentName,
+        /// The version of that agent which the route gave when it was written.
+        opt to_version: AgentVersion,
+        /// Which hop this is, from 1.
+        req hop: u32,
+        /// The limit on `hop`.
+        def max_hops: MaxHops,
+        /// How urgent.
+        def priority: Priority,
+        /// When the intent must be done.
+        opt deadline: Timestamp,
+        /// What is wanted, where it stands, what is asked.
+        opt task: Task,
+        /// What is remembered elsewhere.
+        def memory: Vec<MemoryRef>,
+        /// Who did and decided what.
+        def history: Vec<HistoryEntry>,
+        /// Must-carry constraints: any JSON object; every successor carries it unchanged.
+        opt constraints: Json,
+        /// The SHA-256 of the constraints, in hex; present when they are.
+        opt constraints_hash: String,
+        /// What is expected back.
+        opt expects: Expects,
+        /// The work itself: any JSON.
+        def payload: Json,
+        /// `base64` when the payload is a string of base64 because the body was not text.
+        opt payload_encoding: String,
+        /// What may be spent, and what was.
+        opt budget: Budget,
+        /// Agent versions that this intent is held to.
+        def pins: BTreeMap<AgentName, AgentVersion>,
+        /// The agents to go to after this one, if that was configured.
+        def itinerary: Vec<AgentName>,
+        /// The join that this child takes part in.
+        opt join: Json,
+        /// A subject that is told the result.
+        opt reply_to: String,
+        /// W3C trace context.
+        opt traceparent: String,
+        /// By which routes its hops find their versions; absent for each hop by the route of its moment.
+        opt pinning: Pinning,
+    }
+}
+
+impl Envelope {
+    /// An envelope for the first hop, with only what must be there.
+    pub fn first(id: EnvelopeId, intent: IntentId, to: AgentName, payload: Json) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            id,
+            intent,
+            root: None,
+            parent: None,
+            previous: None,
+            kind: None,
+            from: None,
+            to,
+            to_version: None,
+            hop: 1,
+            max_hops: MaxHops::default(),
+            priority: Priority::default(),
+            deadline: None,
+            task: None,
+            memory: Vec::new(),
+            history: Vec::new(),
+            constraints: None,
+            constraints_hash: None,
+            expects: None,
+            payload,
+            payload_encoding: None,
+            budget: None,
+            pins: BTreeMap::new(),
+            itinerary: Vec::new(),
+            join: None,
+            reply_to: None,
+            traceparent: None,
+            pinning: None,
+            extra: Extra::new(),
+        }
+    }
+
+    /// The first intent of the tree that this one belongs to.
+    pub fn root(&self) -> &IntentId {
+        self.root.as_ref().unwrap_or(&self.intent)
+    }
+
+    /// The same work once more under a new envelope id, so that its ticket is not taken for a repeat.
+    #[must_use]
+    pub fn again(&self, id: EnvelopeId) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            id,
+            previous: Some(self.id),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::successor::Successor;
+
+    fn first() -> Envelope {
+        Envelope::first(
+            EnvelopeId::generate(Timestamp::from_unix_millis(1), [1; 10]),
+            "order-1".parse().expect("id"),
+            "research".parse().expect("name"),
+            Json::string("otters"),
+        )
+    }
+
+    fn to(agent: &str) -> Successor {
+        Successor {
+            id: EnvelopeId::generate(Timestamp::from_unix_millis(2), [2; 10]),
+            to: agent.parse().expect("name"),
+            to_version: "1.0.0".parse().expect("version"),
+            from: "research@1.0.0".to_owned(),
+            payload: Json::null(),
+            kind: None,
+            history: None,
+        }
+    }
+
+    #[test]
+    fn the_hop_after_max_hops_is_refused() {
+        let mut envelope = first();
+        envelope.max_hops = MaxHops::new(2).expect("in range");
+        let second = envelope.successor(to("code")).expect("hop 2 of 2");
+        assert_eq!(second.previous, Some(envelope.id));
+        let error = second.successor(to("qa")).expect_err("hop 3 of 2");
+        assert_eq!((error.hop, error.max_hops), (3, 2));
+    }
+
+    #[test]
+    fn altered_constraints_are_seen_whatever_their_spelling() {
+        let envelope = first().with_constraints(Json::parse(r#"{"b":1, "a":[1.50,{"x":"y"}]}"#).expect("json"));
+        let mut next = envelope.successor(to("code")).expect("hop 2");
+        next.constraints = Some(Json::parse(r#"{"a":[1.50,{"x":"y"}],"b":1}"#).expect("json"));
+        assert_eq!(envelope.check_must_carry(&next), Ok(()));
+        next.constraints = Some(Json::parse(r#"{"a":[1.5,{"x":"y"}],"b":1}"#).expect("json"));
+        assert!(envelope.check_must_carry(&next).is_err());
+        next.constraints = None;
+        assert!(envelope.check_must_carry(&next).is_err());
+    }
+
+    #[test]
+    fn a_bad_field_is_named_with_its_value() {
+        let text = serde_json::to_string(&first()).expect("json");
+        let bad = text.replace("\"hop\":1", "\"hop\":1,\"priority\":11");
+        let error = Envelope::decode(bad.as_bytes()).expect_err("priority 11");
+        assert_eq!((error.field.as_str(), error.value.as_deref()), ("priority", Some("11")));
+        assert!(error.fix().contains("1 (least urgent) to 10"), "{}", error.fix());
+        assert_eq!(Envelope::decode(b"{}").expect_err("empty").field, "protocol");
+        assert_eq!(Envelope::decode(b"{\"a\":").expect_err("cut").field, ".");
+    }
+}

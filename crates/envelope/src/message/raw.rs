@@ -1,0 +1,284 @@
+//! Raw intents: what anyone may publish, without knowing of envelopes.
+
+use base64::Engine as _;
+
+use crate::base::error::DecodeError;
+use crate::base::header::*;
+use crate::base::ids::{EnvelopeId, IntentId};
+use crate::base::json::Json;
+use crate::base::names::AgentName;
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::{Extra, wire_object};
+use crate::message::convert;
+use crate::message::envelope::{Envelope, MaxHops, Priority};
+use crate::version::pinning::Pinning;
+
+wire_object! {
+    /// A raw intent that could not become an intent, kept whole.
+    pub struct RawKept {
+        /// The subject that it was published on.
+        req subject: String,
+        /// Its headers.
+        def headers: Vec<(String, String)>,
+        /// Its body, in base64.
+        req body_base64: String,
+    }
+}
+
+/// A message of the intake stream.
+#[derive(Debug, Clone)]
+pub struct RawIntent<'a> {
+    /// The subject that it was published on.
+    pub subject: &'a str,
+    /// Its headers, in order.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// Its body.
+    pub body: &'a [u8],
+    /// When the server stored it.
+    pub stored_at: Timestamp,
+    /// The id that it has when it names none.
+    pub derived_id: IntentId,
+}
+
+/// What a raw intent asks for, checked.
+#[derive(Debug, Clone, Default)]
+pub struct RawFields {
+    /// The id that the sender chose.
+    pub intent: Option<IntentId>,
+    /// The kind.
+    pub kind: Option<String>,
+    /// The priority.
+    pub priority: Priority,
+    /// The limit on hops.
+    pub max_hops: MaxHops,
+    /// The deadline.
+    pub deadline: Option<Timestamp>,
+    /// How it keeps to versions.
+    pub pinning: Option<Pinning>,
+}
+
+/// Why a raw intent is refused: `field`, `value` and `fix` name the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} \"{value}\": {problem}; fix: {fix}")]
+pub struct RawRejection {
+    /// The code of the rejection, such as `BAD_HEADER`.
+    pub code: &'static str,
+    /// The header or field at fault.
+    pub field: String,
+    /// Its value.
+    pub value: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl<'a> RawIntent<'a> {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| *value)
+    }
+
+    /// The id under which this message is recorded: the sender's where it is valid, else one derived from the message.
+    pub fn intent_id(&self) -> IntentId {
+        // An empty message id names nothing: the server does not deduplicate by it either.
+        match (
+            self.header(HEADER_INTENT),
+            self.header(HEADER_MSG_ID).filter(|id| !id.is_empty()),
+        ) {
+            (Some(chosen), _) => chosen.parse().unwrap_or_else(|_| self.derived_id.clone()),
+            (None, Some(message_id)) => IntentId::from_foreign(message_id),
+            (None, None) => self.derived_id.clone(),
+        }
+    }
+
+    /// The whole message, as it is kept when it is refused.
+    pub fn keep(&self) -> RawKept {
+        RawKept {
+            subject: self.subject.to_owned(),
+            headers: self
+                .headers
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+            body_base64: base64::engine::general_purpose::STANDARD.encode(self.body),
+            extra: Extra::new(),
+        }
+    }
+
+    /// Makes the first envelope of the intent.
+    ///
+    /// With a `Baton-Protocol` header the body is a whole envelope; else the whole body is the payload: JSON where it
+    /// is JSON, else a string where it is UTF-8, else base64.
+    ///
+    /// # Errors
+    /// Names the header or field, its value, and the fix.
+    pub fn to_envelope(&self, id: EnvelopeId, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {
+        if self.header(HEADER_PROTOCOL).is_some() {
+            return self.enveloped(to, now);
+        }
+        let fields = self.fields(now)?;
+        let intent = fields.intent.unwrap_or_else(|| self.intent_id());
+        let (payload, encoding) = payload_of(self.body);
+        let mut envelope = Envelope::first(id, intent, to.clone(), payload);
+        envelope.payload_encoding = encoding;
+        envelope.kind = fields.kind;
+        envelope.priority = fields.priority;
+        envelope.max_hops = fields.max_hops;
+        envelope.deadline = fields.deadline;
+        envelope.pinning = fields.pinning;
+        envelope.reply_to = self.header(HEADER_REPLY_TO).map(str::to_owned);
+        envelope.traceparent = self.header(HEADER_TRACEPARENT).map(str::to_owned);
+        Ok(envelope)
+    }
+
+    /// Checks the headers of a message that is not made an envelope yet.
+    ///
+    /// # Errors
+    /// Names the header, its value, and the fix.
+    pub fn check(&self, now: Timestamp) -> Result<(), RawRejection> {
+        self.fields(now).map(drop)
+    }
+
+    fn enveloped(&self, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {
+        let envelope = Envelope::decode(self.body).map_err(|error| malformed(&error))?;
+        let place = |field| convert::place_of(envelope.protocol, field);
+        if envelope.to != *to {
+            return Err(RawRejection {
+                code: "MALFORMED_ENVELOPE",
+                field: place("to").to_owned(),
+                value: envelope.to.to_string(),
+                problem: format!("the envelope was published on {}", self.subject),
+                fix: format!(
+                    "publish it on the subject of agent {}, or set `{}` to {to}",
+                    envelope.to,
+                    place("to")
+                ),
+            });
+        }
+        if envelope.hop != 1 {
+            return Err(RawRejection {
+                code: "MALFORMED_ENVELOPE",
+                field: "hop".to_owned(),
+                value: envelope.hop.to_string(),
+                problem: "a submitted envelope starts at hop 1".to_owned(),
+                fix: "set `hop` to 1".to_owned(),
+            });
+        }
+        check_deadline(envelope.deadline, now, place("deadline"))?;
+        let stated = envelope.constraints_hash.clone();
+        let constraints = envelope.constraints.clone().unwrap_or_default();
+        let envelope = envelope.with_constraints(constraints);
+        if stated.is_some() && stated != envelope.constraints_hash {
+            return Err(RawRejection {
+                code: "MALFORMED_ENVELOPE",
+                field: "constraints_hash".to_owned(),
+                value: stated.unwrap_or_default(),
+                problem: "does not match the constraints".to_owned(),
+                fix: "leave it out: it is computed here".to_owned(),
+            });
+        }
+        Ok(envelope)
+    }
+
+    fn fields(&self, now: Timestamp) -> Result<RawFields, RawRejection> {
+        let bad = |field: &str, value: &str, problem: String, fix: &str| RawRejection {
+            code: "BAD_HEADER",
+            field: field.to_owned(),
+            value: value.to_owned(),
+            problem,
+            fix: fix.to_owned(),
+        };
+        let mut fields = RawFields {
+            kind: self.header(HEADER_KIND).map(str::to_owned),
+            ..RawFields::default()
+        };
+        if let Some(value) = self.header(HEADER_INTENT) {
+            let id = value.parse().map_err(|e: crate::base::error::BadName| {
+                bad(
+                    HEADER_INTENT,
+                    value,
+                    e.rule.to_owned(),
+                    "choose another id, or leave the header out",
+                )
+            })?;
+            fields.intent = Some(id);
+        }
+        if let Some(value) = self.header(HEADER_PRIORITY) {
+            fields.priority = value
+                .trim()
+                .parse()
+                .map_err(|_| "not a whole number".to_owned())
+                .and_then(Priority::new)
+                .map_err(|problem| bad(HEADER_PRIORITY, value, problem, "give a whole number from 1 to 10"))?;
+        }
+        if let Some(value) = self.header(HEADER_MAX_HOPS) {
+            fields.max_hops = value
+                .trim()
+                .parse()
+                .map_err(|_| "not a whole number".to_owned())
+                .and_then(MaxHops::new)
+                .map_err(|problem| bad(HEADER_MAX_HOPS, value, problem, "give a whole number from 1 to 64"))?;
+        }
+        if let Some(value) = self.header(HEADER_PINNING) {
+            fields.pinning = Some(match value.trim() {
+                "hop" => Pinning::Hop,
+                "chain" => Pinning::Chain,
+                _ => {
+                    return Err(bad(
+                        HEADER_PINNING,
+                        value,
+                        "is no way of pinning".to_owned(),
+                        "give hop or chain",
+                    ));
+                }
+            });
+        }
+        if let Some(value) = self.header(HEADER_DEADLINE) {
+            let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)
+                .map_err(|problem| bad(HEADER_DEADLINE, value, problem, "give a time or a duration such as 10m"))?;
+            check_deadline(Some(deadline), now, HEADER_DEADLINE)?;
+            fields.deadline = Some(deadline);
+        }
+        Ok(fields)
+    }
+}
+
+fn check_deadline(deadline: Option<Timestamp>, now: Timestamp, field: &str) -> Result<(), RawRejection> {
+    match deadline {
+        Some(deadline) if deadline <= now => Err(RawRejection {
+            code: "DEADLINE_PAST",
+            field: field.to_owned(),
+            value: deadline.to_string(),
+            problem: format!("is in the past (now {now})"),
+            fix: "give a deadline in the future, or none".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn malformed(error: &DecodeError) -> RawRejection {
+    RawRejection {
+        code: "MALFORMED_ENVELOPE",
+        field: error.field.clone(),
+        value: error.value.clone().unwrap_or_default(),
+        problem: error.problem.clone(),
+        fix: error.fix(),
+    }
+}
+
+fn payload_of(body: &[u8]) -> (Json, Option<String>) {
+    if body.is_empty() {
+        return (Json::null(), None);
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => (Json::parse(text.trim()).unwrap_or_else(|_| Json::string(text)), None),
+        Err(_) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(body);
+            (Json::string(&encoded), Some("base64".to_owned()))
+        }
+    }
+}

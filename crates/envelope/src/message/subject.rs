@@ -1,0 +1,290 @@
+//! Subjects, stream names and bucket names of one mesh, in one place.
+
+use crate::base::ids::IntentId;
+use crate::base::mutants::Mutant;
+use crate::base::names::{AgentName, AgentVersion, CapabilityName, Namespace};
+use crate::message::envelope::Priority;
+
+/// A group of priorities that share a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Band {
+    /// The lowest priority in it.
+    pub low: u8,
+    /// The highest priority in it.
+    pub high: u8,
+}
+
+impl Band {
+    /// The band as a token: `p4-7`.
+    pub fn token(self) -> String {
+        if self.low == self.high {
+            format!("p{}", self.low)
+        } else {
+            format!("p{}-{}", self.low, self.high)
+        }
+    }
+
+    /// Whether a priority belongs to it.
+    pub fn contains(self, priority: Priority) -> bool {
+        (self.low..=self.high).contains(&priority.get())
+    }
+}
+
+/// How the ten priorities are grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bands {
+    /// One band: priorities are recorded but do not act.
+    One,
+    /// High 8–10, normal 4–7, low 1–3.
+    #[default]
+    Three,
+    /// One band for each priority.
+    Ten,
+}
+
+impl Bands {
+    /// The bands, most urgent first.
+    pub fn list(self) -> Vec<Band> {
+        match self {
+            Self::One => vec![Band { low: 1, high: 10 }],
+            Self::Three if Mutant::I14Reversed.is_on() => vec![
+                Band { low: 1, high: 3 },
+                Band { low: 4, high: 7 },
+                Band { low: 8, high: 10 },
+            ],
+            Self::Three => vec![
+                Band { low: 8, high: 10 },
+                Band { low: 4, high: 7 },
+                Band { low: 1, high: 3 },
+            ],
+            Self::Ten => (1..=10).rev().map(|p| Band { low: p, high: p }).collect(),
+        }
+    }
+}
+
+/// The names that one namespace gives to its subjects, streams and buckets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    namespace: Namespace,
+    upper: String,
+}
+
+impl Subjects {
+    /// The names of a namespace.
+    pub fn new(namespace: Namespace) -> Self {
+        let upper = namespace.as_str().to_ascii_uppercase();
+        Self { namespace, upper }
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// What anyone may publish to: the subjects of the intake stream.
+    pub fn intake_subjects(&self) -> Vec<String> {
+        let ns = &self.namespace;
+        vec![
+            format!("{ns}.intent.*"),
+            format!("{ns}.capability.*"),
+            format!("{ns}.channel.*"),
+            format!("{ns}.signal.*.*"),
+        ]
+    }
+
+    /// The subject of raw intents for an agent.
+    pub fn intent(&self, agent: &AgentName) -> String {
+        format!("{}.intent.{agent}", self.namespace)
+    }
+
+    /// The subject of raw intents for whoever has a capability.
+    pub fn capability(&self, capability: &CapabilityName) -> String {
+        format!("{}.capability.{capability}", self.namespace)
+    }
+
+    /// The subject of an intent's records.
+    pub fn ledger(&self, intent: &IntentId) -> String {
+        [self.namespace.as_str(), ".ledger.0.", intent.as_str()].concat()
+    }
+
+    /// The intent whose records stand on a ledger subject.
+    pub fn intent_of_ledger(&self, subject: &str) -> Option<IntentId> {
+        subject
+            .strip_prefix(self.namespace.as_str())?
+            .strip_prefix(".ledger.0.")?
+            .parse()
+            .ok()
+    }
+
+    /// All records of all intents.
+    pub fn ledger_all(&self) -> String {
+        format!("{}.ledger.*.*", self.namespace)
+    }
+
+    /// Where the bundles of closed intents go, by the agent that had the intent last; `-` stands for none.
+    pub fn archive(&self, agent: Option<&AgentName>) -> String {
+        format!("{}.archive.{}", self.namespace, agent.map_or("-", AgentName::as_str))
+    }
+
+    /// All bundles.
+    pub fn archive_all(&self) -> String {
+        format!("{}.archive.*", self.namespace)
+    }
+
+    /// The archive stream.
+    pub fn archive_stream(&self) -> String {
+        format!("{}_ARCHIVE", self.upper)
+    }
+
+    /// Where an intent's records are republished as they are stored.
+    pub fn event(&self, intent: &IntentId) -> String {
+        format!("{}.event.{intent}", self.namespace)
+    }
+
+    /// The republished records of all intents.
+    pub fn event_all(&self) -> String {
+        format!("{}.event.*", self.namespace)
+    }
+
+    /// The destination of the ledger's republish rule.
+    pub fn event_rule(&self) -> String {
+        format!("{}.event.{{{{wildcard(2)}}}}", self.namespace)
+    }
+
+    /// The subject of a ticket.
+    pub fn work(&self, agent: &AgentName, version: &AgentVersion, priority: Priority) -> String {
+        if Mutant::I7OneVersion.is_on() {
+            return format!("{}.work.{agent}.1_0_0.p{priority}", self.namespace);
+        }
+        // Joined, here and above: each hop needs both, and a formatted string grows piece by piece.
+        let (token, priority) = (version.token(), priority.get().to_string());
+        let (namespace, agent) = (self.namespace.as_str(), agent.as_str());
+        [namespace, ".work.", agent, ".", &token, ".p", &priority].concat()
+    }
+
+    /// All tickets of an agent.
+    pub fn work_all(&self, agent: &AgentName) -> String {
+        format!("{}.work.{agent}.*.*", self.namespace)
+    }
+
+    /// The subjects of a version's tickets in a band.
+    pub fn work_band(&self, agent: &AgentName, version: &AgentVersion, band: Band) -> Vec<String> {
+        let token = version.token();
+        (band.low..=band.high)
+            .rev()
+            .map(|p| format!("{}.work.{agent}.{token}.p{p}", self.namespace))
+            .collect()
+    }
+
+    /// Where an instance's heartbeats go.
+    pub fn heartbeat(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> String {
+        format!("{}.heartbeat.{agent}.{}.{instance}", self.namespace, version.token())
+    }
+
+    /// All heartbeats.
+    pub fn heartbeat_all(&self) -> String {
+        format!("{}.heartbeat.*.*.*", self.namespace)
+    }
+
+    /// Where controllers are asked.
+    pub fn control(&self, verb: &str) -> String {
+        format!("{}.control.{verb}", self.namespace)
+    }
+
+    /// Everything that controllers are asked.
+    pub fn control_all(&self) -> String {
+        format!("{}.control.>", self.namespace)
+    }
+
+    /// Where the controllers tell how loaded each version is.
+    pub fn load(&self) -> String {
+        format!("{}.load", self.namespace)
+    }
+
+    /// Where alarms are told.
+    pub fn alarm(&self) -> String {
+        format!("{}.alarm", self.namespace)
+    }
+
+    /// Where a worker of a version answers replays of hops.
+    pub fn replay(&self, agent: &AgentName, version: &AgentVersion) -> String {
+        format!("{}.replay.{agent}.{}", self.namespace, version.token())
+    }
+
+    /// The subjects of all tickets of a version.
+    pub fn work_version(&self, agent: &AgentName, version: &AgentVersion) -> String {
+        format!("{}.work.{agent}.{}.*", self.namespace, version.token())
+    }
+
+    /// Where one worker process answers.
+    pub fn instance(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> String {
+        format!("{}.agent.{agent}.{}.{instance}", self.namespace, version.token())
+    }
+
+    /// The control bucket: who leads.
+    pub fn control_bucket(&self) -> String {
+        format!("{}_CONTROL", self.upper)
+    }
+
+    /// The intake stream.
+    pub fn intake_stream(&self) -> String {
+        format!("{}_INTAKE", self.upper)
+    }
+
+    /// The ledger stream.
+    pub fn ledger_stream(&self) -> String {
+        format!("{}_LEDGER", self.upper)
+    }
+
+    /// The work stream of an agent.
+    pub fn work_stream(&self, agent: &AgentName) -> String {
+        format!("{}_WORK_{agent}", self.upper)
+    }
+
+    /// The prefix of all work streams.
+    pub fn work_stream_prefix(&self) -> String {
+        format!("{}_WORK_", self.upper)
+    }
+
+    /// The consumer of a version in a band, on the agent's work stream.
+    pub fn work_consumer(&self, version: &AgentVersion, band: Band) -> String {
+        format!("{}_{}", version.token(), band.token())
+    }
+
+    /// The routes bucket.
+    pub fn routes_bucket(&self) -> String {
+        format!("{}_ROUTES", self.upper)
+    }
+
+    /// The agents bucket.
+    pub fn agents_bucket(&self) -> String {
+        format!("{}_AGENTS", self.upper)
+    }
+
+    /// The key of an agent version in the agents bucket.
+    pub fn agent_key(&self, agent: &AgentName, version: &AgentVersion) -> String {
+        format!("{agent}.{}", version.token())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_priority_is_in_exactly_one_band() {
+        for bands in [Bands::One, Bands::Three, Bands::Ten] {
+            for p in 1..=10 {
+                let priority = Priority::new(p).expect("in range");
+                assert_eq!(bands.list().iter().filter(|band| band.contains(priority)).count(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_subject_names_its_intent() {
+        let subjects = Subjects::new(Namespace::default());
+        let intent: IntentId = "order-42".parse().expect("id");
+        assert_eq!(subjects.intent_of_ledger(&subjects.ledger(&intent)), Some(intent));
+    }
+}

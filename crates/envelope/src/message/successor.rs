@@ -1,0 +1,61 @@
+//! The envelope that follows another.
+
+use crate::base::ids::EnvelopeId;
+use crate::base::json::Json;
+use crate::base::mutants::Mutant;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::message::convert;
+use crate::message::envelope::Envelope;
+use crate::message::error::HopLimit;
+use crate::message::parts::HistoryEntry;
+
+/// What is new in the envelope that follows another.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    /// The id of the new envelope.
+    pub id: EnvelopeId,
+    /// The agent that it is for.
+    pub to: AgentName,
+    /// The version of that agent.
+    pub to_version: AgentVersion,
+    /// Who makes it, as `agent@version`.
+    pub from: String,
+    /// The payload.
+    pub payload: Json,
+    /// The kind, where it changes.
+    pub kind: Option<String>,
+    /// What the author did and decided.
+    pub history: Option<HistoryEntry>,
+}
+
+impl Envelope {
+    /// The envelope of the next hop: same intent, one hop further, constraints and unknown fields carried along. It is
+    /// in the form of this build, whatever form this one came in; [`Envelope::in_form`] makes it one for the receiver.
+    ///
+    /// # Errors
+    /// When the handoff would pass `max_hops`.
+    pub fn successor(&self, new: Successor) -> Result<Self, HopLimit> {
+        let hop = self.hop.saturating_add(1);
+        if hop > self.max_hops.get() + u32::from(Mutant::I9OneHopMore.is_on()) {
+            return Err(HopLimit {
+                to: new.to,
+                hop,
+                max_hops: self.max_hops.get(),
+            });
+        }
+        let mut next = self.again(new.id);
+        next.hop = hop;
+        next.from = Some(new.from);
+        next.to = new.to;
+        next.to_version = Some(new.to_version);
+        next.kind = new.kind.or(next.kind);
+        next.payload = new.payload;
+        next.payload_encoding = None;
+        convert::forget_payload(&mut next.extra);
+        next.history.extend(new.history);
+        if next.itinerary.first() == Some(&next.to) {
+            next.itinerary.remove(0);
+        }
+        Ok(next)
+    }
+}

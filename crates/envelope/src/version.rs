@@ -1,0 +1,11 @@
+//! Versions of an agent: the states of each, the route that says which of them takes work, and the choice for one piece
+//! of work.
+
+pub(crate) mod capability;
+pub(crate) mod choose;
+pub(crate) mod path;
+pub(crate) mod percent;
+pub(crate) mod pinning;
+pub(crate) mod rollout;
+pub(crate) mod route;
+pub(crate) mod state;
