@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, ProtocolRange};
-use baton_jetstream::{Error, Mesh};
+use baton_jetstream::Error;
 
 use crate::handler::{AnyHandler, Handler};
 use crate::retry::RetryPolicy;
-use crate::worker::Worker;
 
 /// An agent that cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -167,13 +166,5 @@ impl AgentBuilder {
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
-    }
-
-    /// Creates the agent's stream and consumers where they are missing, and declares the worker.
-    ///
-    /// # Errors
-    /// When there is no handler, or the mesh refuses.
-    pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
-        Worker::bind(self, mesh).await
     }
 }

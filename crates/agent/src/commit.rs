@@ -8,9 +8,9 @@ use baton_envelope::{
 };
 use baton_jetstream::{Delivery, Error, Sealed, in_form_for};
 
+use crate::claim::{Lost, Position};
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
-use crate::position::{Lost, Position};
 use crate::run::{Ended, Shared};
 
 /// How long a hop waits whose outcome the ledger did not take; its steps are recorded, so the rest is done again.

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
+use crate::claim::{Lost, Position};
 use crate::fault::Fault;
-use crate::position::{Lost, Position};
-use crate::replay::Sandbox;
+use crate::sandbox::Sandbox;
 
 /// One hop of one intent, with what an agent may know and do.
 #[derive(Debug)]

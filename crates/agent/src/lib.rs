@@ -28,27 +28,27 @@
 //! ```
 
 mod agent;
+mod claim;
 mod commit;
-mod exec;
-mod exec_json;
 mod fault;
 mod handler;
+mod handlers;
 mod hop;
-mod keeper;
 mod outcome;
-mod position;
+mod renewal;
 mod replay;
 mod retry;
 mod run;
+mod sandbox;
 mod signal;
 mod worker;
 
 pub use agent::{Agent, AgentBuilder, BuildError};
-pub use exec::{ExecHandler, ExecMode};
-#[doc(hidden)]
-pub use exec_json::read_outcome;
 pub use fault::Fault;
 pub use handler::Handler;
+#[doc(hidden)]
+pub use handlers::read_outcome;
+pub use handlers::{ExecHandler, ExecMode};
 pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;

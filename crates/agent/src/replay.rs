@@ -2,7 +2,7 @@
 //! nothing is written anywhere.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{AgentName, ProtocolRange};
@@ -15,51 +15,12 @@ use crate::handler::AnyHandler;
 use crate::hop::{Ground, Hop};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::run::{Shared, panic_text};
+use crate::sandbox::{Log, NEW_STEP, REFUSED, Sandbox};
 
 /// How many replays run at a time, beside the worker's own hops.
 const AT_A_TIME: usize = 4;
 /// How long a handler may take: the answer must be there before the asker gives up.
 const HANDLER_TIME: Duration = REPLAY_TIME.saturating_sub(Duration::from_secs(2));
-
-const NEW_STEP: &str = "NEW_STEP";
-const REFUSED: &str = "REPLAY_UNSUPPORTED";
-
-/// What a replayed hop stands on instead of the ledger.
-#[derive(Debug, Default)]
-pub(crate) struct Sandbox {
-    log: Mutex<Log>,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    new_steps: Vec<String>,
-    refused: bool,
-}
-
-impl Sandbox {
-    /// Notes a step that has no record, and gives the fault that the handler gets instead of its result.
-    pub(crate) fn new_step(&self, name: &str) -> Fault {
-        self.note_step(name);
-        Fault::terminal(
-            NEW_STEP,
-            format!("step \"{name}\" has no record, and a replay runs none"),
-        )
-    }
-
-    pub(crate) fn note_step(&self, name: &str) {
-        self.log().new_steps.push(name.to_owned());
-    }
-
-    /// Notes that this handler cannot be replayed, and why.
-    pub(crate) fn refuse(&self, why: &str) -> Fault {
-        self.log().refused = true;
-        Fault::terminal(REFUSED, why)
-    }
-
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Answers replays for as long as it lives; those that run when it is dropped are dropped with it.
 #[derive(Debug)]
@@ -133,7 +94,7 @@ async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn A
         protocol,
     };
     let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
-    let log = std::mem::take(&mut *sandbox.log());
+    let log = sandbox.take_log();
     let answer = match ended {
         Ok(Ok(outcome)) => of_outcome(outcome),
         Ok(Err(fault)) => of_fault(fault, &log),

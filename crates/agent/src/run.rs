@@ -14,12 +14,12 @@ use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::claim::{Lost, Position};
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
 use crate::hop::{Ground, Hop};
-use crate::keeper::{extend, keep};
 use crate::outcome::Outcome;
-use crate::position::{Lost, Position};
+use crate::renewal::{extend, keep};
 use crate::retry::RetryPolicy;
 
 /// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.

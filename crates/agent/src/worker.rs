@@ -53,8 +53,18 @@ pub struct RunSummary {
     pub handed_back: usize,
 }
 
+impl AgentBuilder {
+    /// Creates the agent's stream and consumers where they are missing, and declares the worker.
+    ///
+    /// # Errors
+    /// When there is no handler, or the mesh refuses.
+    pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
+        Worker::bind(self, mesh).await
+    }
+}
+
 impl Worker {
-    pub(crate) async fn bind(builder: AgentBuilder, mesh: &Mesh) -> Result<Self, BuildError> {
+    async fn bind(builder: AgentBuilder, mesh: &Mesh) -> Result<Self, BuildError> {
         let Some(handler) = builder.handler else {
             return Err(BuildError::NoHandler(builder.name));
         };

@@ -1,4 +1,4 @@
-//! A worker: what `run.rs`, `position.rs` and `commit.rs` of the agent do with one ticket, one write at a time.
+//! A worker: what `run.rs`, `claim.rs` and `commit.rs` of the agent do with one ticket, one write at a time.
 
 use baton_envelope::{
     DeliveryFacts, ErrorInfo, Event, Json, Overtaken, Record, Standing, StepEntry, Successor, is_fresh, is_untouched,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_jetstream::{ACK_WAIT, Delivery, Extender};
 use tokio::sync::Mutex;
 
-use crate::position::{Lost, Position};
+use crate::claim::{Lost, Position};
 
 /// A hop that runs longer than this is shown in the ledger with its holder. Shorter ones cost no extra write.
 const VISIBLE_AFTER: Duration = Duration::from_millis(200);

@@ -1,5 +1,7 @@
 //! Any program as an agent: one process for each hop.
 
+mod json;
+
 use std::process::Stdio;
 
 use base64::Engine as _;
@@ -7,11 +9,13 @@ use baton_envelope::Json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::exec_json;
 use crate::fault::Fault;
 use crate::handler::Handler;
 use crate::hop::Hop;
 use crate::outcome::Outcome;
+
+#[doc(hidden)]
+pub use json::read_outcome;
 
 /// What exit code 75 means: try again (`EX_TEMPFAIL` of sysexits.h).
 const EXIT_RETRY: i32 = 75;
@@ -134,7 +138,7 @@ impl Handler for ExecHandler {
         };
         let input = match self.mode {
             ExecMode::Plain => plain_input(hop, &payload),
-            ExecMode::Json => exec_json::input(hop).into_bytes(),
+            ExecMode::Json => json::input(hop).into_bytes(),
         };
         let intent = hop.intent().to_string();
         let feed = async move {
@@ -159,7 +163,7 @@ impl Handler for ExecHandler {
             }
             ExecMode::Json => {
                 let read = async {
-                    exec_json::listen(hop, stdout)
+                    json::listen(hop, stdout)
                         .await
                         .map(|reply| Said::Json(reply.map(Box::new)))
                 };
@@ -187,7 +191,7 @@ impl Handler for ExecHandler {
 
 enum Said {
     Plain(Vec<u8>),
-    Json(Option<Box<exec_json::Reply>>),
+    Json(Option<Box<json::Reply>>),
 }
 
 fn describe(said: &Said, tail: &str, what: &str) -> String {

@@ -1,0 +1,53 @@
+//! The ground of a replayed hop: it notes the steps that the handler wants to run, and writes nowhere.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::fault::Fault;
+
+/// The code of the fault for a step that has no record.
+pub(crate) const NEW_STEP: &str = "NEW_STEP";
+/// The code of the fault for a handler that cannot be replayed.
+pub(crate) const REFUSED: &str = "REPLAY_UNSUPPORTED";
+
+/// What a replayed hop stands on instead of the ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Sandbox {
+    log: Mutex<Log>,
+}
+
+/// What a replayed handler did that a replay does not allow.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) new_steps: Vec<String>,
+    pub(crate) refused: bool,
+}
+
+impl Sandbox {
+    /// Notes a step that has no record, and gives the fault that the handler gets instead of its result.
+    pub(crate) fn new_step(&self, name: &str) -> Fault {
+        self.note_step(name);
+        Fault::terminal(
+            NEW_STEP,
+            format!("step \"{name}\" has no record, and a replay runs none"),
+        )
+    }
+
+    pub(crate) fn note_step(&self, name: &str) {
+        self.log().new_steps.push(name.to_owned());
+    }
+
+    /// Notes that this handler cannot be replayed, and why.
+    pub(crate) fn refuse(&self, why: &str) -> Fault {
+        self.log().refused = true;
+        Fault::terminal(REFUSED, why)
+    }
+
+    /// Takes what was noted, once the handler has ended.
+    pub(crate) fn take_log(&self) -> Log {
+        std::mem::take(&mut *self.log())
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
