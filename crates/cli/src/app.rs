@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use baton_jetstream::{Limits, Mesh, Target};
 
-use crate::args::GlobalArgs;
-use crate::config::{Config, Environment, load};
+use crate::config::{Config, Environment, GlobalArgs, load};
 use crate::error::CliError;
 use crate::output::Output;
 

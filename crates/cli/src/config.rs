@@ -3,6 +3,7 @@
 mod archive;
 mod connection;
 mod controller;
+mod flags;
 mod layers;
 mod path;
 mod unset;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use archive::ArchiveConfig;
 pub(crate) use connection::ConnectionConfig;
 pub(crate) use controller::ControllerConfig;
+pub(crate) use flags::GlobalArgs;
 pub(crate) use layers::load;
 pub(crate) use worker::WorkerConfig;
 

@@ -18,9 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
-
-pub(crate) use commands::{bench, demo, dev};
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::app::App;
 use crate::args::Cli;
@@ -46,7 +44,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     if let args::Command::Completions(args) = cli.command {
-        return commands::completions::run(args, &output);
+        return commands::completions::run(args, &mut Cli::command(), &output);
     }
     logging::init(cli.global.verbose, cli.command.is_long_running(), &output);
     let app = App::new(cli.global, output, config::environment())?;

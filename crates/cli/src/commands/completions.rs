@@ -1,9 +1,8 @@
 //! `baton completions`: a completion script for a shell.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -15,9 +14,9 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Prints the script.
-pub(crate) fn run(args: CompletionsArgs, output: &Output) -> Result<(), CliError> {
+/// Prints the script for this command line.
+pub(crate) fn run(args: CompletionsArgs, command: &mut clap::Command, output: &Output) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "baton", &mut script);
+    clap_complete::generate(args.shell, command, "baton", &mut script);
     output.raw(&script)
 }

@@ -2,7 +2,7 @@
 
 mod get;
 mod list;
-mod moving;
+mod moves;
 mod watch;
 
 use clap::Subcommand;
@@ -20,7 +20,7 @@ pub(crate) enum IntentsCommand {
     /// Transitions as they happen; for one intent with its history so far, until it ends.
     Watch(watch::WatchArgs),
     /// Give the open work of one version of an agent to another.
-    Move(moving::MoveArgs),
+    Move(moves::MoveArgs),
 }
 
 /// Runs the command.
@@ -29,6 +29,6 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::Get(args) => get::run(args, app).await,
         IntentsCommand::List(args) => list::run(args, app).await,
         IntentsCommand::Watch(args) => watch::run(args, app).await,
-        IntentsCommand::Move(args) => moving::run(args, app).await,
+        IntentsCommand::Move(args) => moves::run(args, app).await,
     }
 }
