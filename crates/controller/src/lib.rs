@@ -6,26 +6,19 @@
 //!
 //! It must not name `async_nats` (that is `baton-jetstream`'s) nor `baton-agent` (they meet in the envelope).
 
-mod alarms;
-mod archiving;
+mod api;
 mod backoff;
 mod config;
-mod controller;
-mod desk;
-mod draining;
+mod context;
 mod error;
-mod fleet;
-mod office;
-mod overseer;
+mod intake;
 mod projection;
-mod ramping;
-mod registrar;
-mod rejection;
-mod router;
-mod routing;
-mod sweeping;
+mod registry;
+mod rounds;
+mod run;
+mod workers;
 
 pub use config::{ArchiveConfig, ControllerConfig};
-pub use controller::Controller;
 pub use error::Error;
 pub use projection::{Error as ProjectionError, Projection};
+pub use run::Controller;

@@ -9,69 +9,30 @@
 //! for some 10 ms, which is too long for a thread of the runtime to stand still. Only what is asked for each raw intent,
 //! whether a breaker is open, is kept beside it and answered at once.
 
-mod archive;
-mod breaker;
-mod evidence;
+mod columns;
+mod error;
 mod follow;
-mod follow_archive;
-mod intents;
-mod latency;
+mod queries;
 mod store;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Cause, IntentId, Tally, Timestamp};
 use baton_jetstream::Mesh;
-use baton_jetstream::control::HoldView;
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 
-pub(crate) use archive::{Closed, Handled, Life};
-use breaker::Streaks;
-use store::{Store, is_damage};
+use columns::is_damage;
+use store::Store;
+use tables::breaker::Streaks;
 
-type Version = (AgentName, AgentVersion);
-
-/// Why the projection has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The server was asked in vain.
-    #[error("the ledger cannot be read")]
-    Ledger(#[from] baton_jetstream::Error),
-    /// The database failed.
-    #[error("the projection cannot be read or written")]
-    Store(#[from] rusqlite::Error),
-    /// The ledger's end was not reached in time.
-    #[error("the projection is {behind} records behind the ledger after {} ms", patience.as_millis())]
-    Behind {
-        /// How many records are missing.
-        behind: u64,
-        /// How long it was waited.
-        patience: Duration,
-    },
-    /// The thread that worked on it ended.
-    #[error("the work on the projection was cut off")]
-    CutOff(#[from] JoinError),
-}
-
-impl From<Error> for baton_jetstream::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Ledger(error) => error,
-            Error::Store(_) | Error::Behind { .. } | Error::CutOff(_) => Self::Api {
-                what: "asking the projection".to_owned(),
-                detail: error.to_string(),
-            },
-        }
-    }
-}
+pub use error::Error;
+pub(crate) use tables::archive::{Closed, Handled, Life};
 
 /// A projection of the ledger; cheap to clone.
 #[derive(Debug, Clone)]
@@ -174,89 +135,24 @@ impl Projection {
         }
     }
 
-    /// How many open intents hold which version, and why.
+    /// Waits until everything that is in the archive now is in the index.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn counts(&self) -> Result<BTreeMap<Version, BTreeMap<Cause, u64>>, Error> {
-        self.ask(intents::counts).await
-    }
-
-    /// What holds a version, by cause, with the oldest intents of each.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn hold_views(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<HoldView>, Error> {
-        let of = (agent.clone(), version.clone());
-        self.ask(move |db| intents::hold_views(db, &of)).await
-    }
-
-    /// Every intent that holds a version, and why, the oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn held(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<(IntentId, Cause)>, Error> {
-        let of = (agent.clone(), version.clone());
-        self.ask(move |db| intents::held(db, &of)).await
-    }
-
-    /// What attempts of a version came to, counted in the whole seconds that began at `since` or later, at most a day
-    /// back. `slow` counts those that took longer than `slow_over_ms`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn tally(
-        &self,
-        agent: &AgentName,
-        version: &AgentVersion,
-        since: Timestamp,
-        slow_over_ms: Option<f64>,
-    ) -> Result<Tally, Error> {
-        let of = (agent.clone(), version.clone());
-        self.ask(move |db| evidence::tally(db, &of, since, slow_over_ms)).await
-    }
-
-    /// The kinds of the open intents that are before an agent, in whatever version.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn kinds(&self, agent: &AgentName) -> Result<Vec<String>, Error> {
-        let agent = agent.clone();
-        self.ask(move |db| intents::kinds(db, &agent)).await
-    }
-
-    /// How many intents per second ceased to hold a version over the last minute; `None` when none did.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn pace(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> Result<Option<f64>, Error> {
-        let of = (agent.clone(), version.clone());
-        self.ask(move |db| evidence::pace(db, &of, now)).await
-    }
-
-    /// The last hops that a version ended well, the newest first: intent, hop, and the sequence of the commit. Some two
-    /// hundred are remembered; their records may be purged by now.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn last_done(
-        &self,
-        agent: &AgentName,
-        version: &AgentVersion,
-        n: usize,
-    ) -> Result<Vec<(IntentId, u32, u64)>, Error> {
-        let of = (agent.clone(), version.clone());
-        self.ask(move |db| evidence::last_done(db, &of, n)).await
-    }
-
-    /// Whether three or more intents in a row were parked on a version, with none that went well between, the last of
-    /// them within a minute. Answered at once.
-    pub fn breaker_open(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> bool {
-        // A key of two references would need a map of maps; the names are counted pointers.
-        let of = (agent.clone(), version.clone());
-        lock(&self.inner.streaks)
-            .get(&of)
-            .is_some_and(|streak| streak.is_open(now))
+    /// When that takes longer than `patience`, or the server does not answer.
+    pub async fn archive_caught_up(&self, patience: Duration) -> Result<(), Error> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut place = self.inner.archive.subscribe();
+        let end = tokio::time::timeout_at(until, self.inner.mesh.archive_end()).await;
+        let end = end.map_err(|_| Error::Behind { behind: 0, patience })??;
+        let behind = |place: &Place| place.behind(&end.created, end.last_seq);
+        let reached = tokio::time::timeout_at(until, place.wait_for(|place| behind(place) == 0)).await;
+        if reached.is_ok() {
+            return Ok(());
+        }
+        Err(Error::Behind {
+            behind: behind(&self.inner.archive.borrow()),
+            patience,
+        })
     }
 
     async fn ask<T: Send + 'static>(
@@ -269,6 +165,20 @@ impl Projection {
             self.inner.damaged.notify_one();
         }
         Ok(answer?)
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Store) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(&self.inner);
+        spawn_blocking(move || {
+            let mut store = inner.store();
+            let done = change(&mut store)?;
+            inner.publish(&store);
+            Ok(done)
+        })
+        .await?
     }
 }
 

@@ -1,5 +1,7 @@
 //! Following: one task that takes the ledger's records and applies them, for ever.
 
+mod archive;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use baton_jetstream::LedgerBatch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::store::is_damage;
+use super::columns::is_damage;
 use super::{Error, Projection};
 use crate::backoff::Backoff;
 

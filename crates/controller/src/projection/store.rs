@@ -1,19 +1,17 @@
 //! The database: opened, made, thrown away and made anew; one transaction for each batch of records.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use baton_envelope::{Glance, Timestamp};
 use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
-use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
-use super::archive;
-use super::breaker::{self, Streaks};
-use super::evidence::{self, Gathered};
-use super::intents::Intents;
+use super::columns::malformed;
+use super::tables::archive;
+use super::tables::breaker::{self, Streaks};
+use super::tables::evidence::{self, Gathered};
+use super::tables::intents::Intents;
 
 /// Changes with every change of the tables, or of what is written into them: an older file is built anew.
 const SCHEMA: i64 = 2;
@@ -295,28 +293,4 @@ fn remove(path: &Path) {
     {
         tracing::warn!(%error, folder = %folder.display(), "the folder of the projection cannot be made");
     }
-}
-
-/// Whether a failure says that what is stored is damaged, and would be for ever.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    ) || matches!(
-        error,
-        rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-    )
-}
-
-/// A column that holds what nobody wrote there.
-pub(super) fn malformed(column: usize, problem: impl Display) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.to_string().into())
-}
-
-/// A name out of a column.
-pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|error| malformed(column, error))
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Author, Cause, Envelope, Event, Json, Record, Timestamp};
+use baton_envelope::{Author, Cause, Envelope, Event, IntentId, Json, Record, Timestamp};
 use baton_jetstream::{Clock as _, LedgerBatch, LedgerMark, Limits, SystemClock, Target};
 use baton_testkit::{TestServer, eventually};
 use tokio_util::sync::CancellationToken;
 
+use super::columns::Version;
+use super::tables::{evidence, intents};
 use super::*;
 
 fn code() -> Version {

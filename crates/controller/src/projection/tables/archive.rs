@@ -8,10 +8,10 @@ use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
 use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use super::store::parsed;
+use crate::projection::columns::parsed;
 
 /// The tables.
-pub(super) const TABLES: &str = "
+pub(in crate::projection) const TABLES: &str = "
     CREATE TABLE archive_meta (one INTEGER PRIMARY KEY CHECK (one = 1),
         created TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     INSERT INTO archive_meta VALUES (1, '', 0, 0);
@@ -92,7 +92,7 @@ pub(crate) struct Standing {
 }
 
 /// Where the index stands, and on which archive.
-pub(super) fn place(db: &Connection) -> rusqlite::Result<(String, LedgerMark)> {
+pub(in crate::projection) fn place(db: &Connection) -> rusqlite::Result<(String, LedgerMark)> {
     db.query_row("SELECT created, position, stored FROM archive_meta", [], |row| {
         let mark = LedgerMark {
             seq: row.get(1)?,
@@ -103,7 +103,7 @@ pub(super) fn place(db: &Connection) -> rusqlite::Result<(String, LedgerMark)> {
 }
 
 /// Forgets what was known of another archive.
-pub(super) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
+pub(in crate::projection) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
     db.execute("DELETE FROM archived", [])?;
     db.execute("UPDATE closed SET archived = 0, at = 0, generated = 0", [])?;
     db.execute(
@@ -113,7 +113,7 @@ pub(super) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-pub(super) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<()> {
+pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<()> {
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO archived (seq, fingerprint, submitted, at, generated, status, agent)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -169,13 +169,17 @@ fn same_life(db: &Connection, intent: &IntentId, submitted: i64) -> rusqlite::Re
 }
 
 /// Whether the archive holds this life of an intent, so that it is closed whatever its last record in the ledger says.
-pub(super) fn is_closed(db: &Connection, intent: &IntentId, snapshot: &Snapshot) -> rusqlite::Result<bool> {
+pub(in crate::projection) fn is_closed(
+    db: &Connection,
+    intent: &IntentId,
+    snapshot: &Snapshot,
+) -> rusqlite::Result<bool> {
     Ok(same_life(db, intent, snapshot.submitted_at.unix_millis())?.is_some())
 }
 
 /// Takes note of a terminal record in the ledger. The grace time counts from when the server stored it, or soon after: a
 /// writer whose clock is off would else have it archived at once, or a day late.
-pub(super) fn note_closed(
+pub(in crate::projection) fn note_closed(
     db: &Connection,
     intent: &IntentId,
     seq: u64,
@@ -201,7 +205,12 @@ pub(super) fn note_closed(
 }
 
 /// As [`note_closed`], of one that was found in the ledger and may be known.
-pub(super) fn adopt(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Snapshot) -> rusqlite::Result<()> {
+pub(in crate::projection) fn adopt(
+    db: &Connection,
+    intent: &IntentId,
+    seq: u64,
+    snapshot: &Snapshot,
+) -> rusqlite::Result<()> {
     let known = db
         .prepare_cached("SELECT 1 FROM closed WHERE intent = ?1 AND seq = ?2")?
         .exists(params![intent.as_str(), seq])?;
@@ -212,7 +221,7 @@ pub(super) fn adopt(db: &Connection, intent: &IntentId, seq: u64, snapshot: &Sna
 }
 
 /// Closed intents that ended until `until` and are not in the archive, the oldest first.
-pub(super) fn due(db: &Connection, until: Timestamp, limit: usize) -> rusqlite::Result<Vec<Closed>> {
+pub(in crate::projection) fn due(db: &Connection, until: Timestamp, limit: usize) -> rusqlite::Result<Vec<Closed>> {
     db.prepare_cached("SELECT intent, seq FROM closed WHERE archived = 0 AND due <= ?1 ORDER BY due LIMIT ?2")?
         .query_map(params![until.unix_millis(), limit], closed)?
         .collect()
@@ -220,7 +229,7 @@ pub(super) fn due(db: &Connection, until: Timestamp, limit: usize) -> rusqlite::
 
 /// Archived intents of which the ledger should have nothing any more: generated ids that were archived until `generated`,
 /// chosen ones until `chosen`.
-pub(super) fn over(
+pub(in crate::projection) fn over(
     db: &Connection,
     generated: Timestamp,
     chosen: Timestamp,
@@ -241,7 +250,7 @@ fn closed(row: &Row<'_>) -> rusqlite::Result<Closed> {
     })
 }
 
-pub(super) fn handled(db: &Connection, done: &[Handled], now: Timestamp) -> rusqlite::Result<()> {
+pub(in crate::projection) fn handled(db: &Connection, done: &[Handled], now: Timestamp) -> rusqlite::Result<()> {
     let mut gone = db.prepare_cached("DELETE FROM closed WHERE intent = ?1")?;
     let mut kept =
         db.prepare_cached("UPDATE closed SET archived = ?2, at = ?3, generated = 0, problem = NULL WHERE intent = ?1")?;
@@ -263,14 +272,14 @@ pub(super) fn handled(db: &Connection, done: &[Handled], now: Timestamp) -> rusq
 }
 
 /// The bundles of an id, the newest first.
-pub(super) fn find(db: &Connection, intent: &IntentId) -> rusqlite::Result<Vec<u64>> {
+pub(in crate::projection) fn find(db: &Connection, intent: &IntentId) -> rusqlite::Result<Vec<u64>> {
     db.prepare_cached("SELECT seq FROM archived WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 16")?
         .query_map([intent.fingerprint()], |row| row.get(0))?
         .collect()
 }
 
 /// Which of these lives the archive holds: their place in the list, and where the bundle stands.
-pub(super) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
+pub(in crate::projection) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
     let mut found = Vec::new();
     for (index, life) in lives.iter().enumerate() {
         if let Some((seq, ..)) = same_life(db, &life.intent, life.submitted_at.unix_millis())? {
@@ -281,7 +290,7 @@ pub(super) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<
 }
 
 /// Bundles below `before`, the newest first, by status and agent; and how many there are in all.
-pub(super) fn list(
+pub(in crate::projection) fn list(
     db: &Connection,
     statuses: &[String],
     agent: Option<&AgentName>,
@@ -312,7 +321,7 @@ pub(super) fn list(
     Ok((matched, page))
 }
 
-pub(super) fn standing(db: &Connection, due_until: Timestamp) -> rusqlite::Result<Standing> {
+pub(in crate::projection) fn standing(db: &Connection, due_until: Timestamp) -> rusqlite::Result<Standing> {
     let count = |query: &str| db.query_row(query, [], |row| row.get::<_, u64>(0));
     let (due, oldest): (u64, Option<i64>) = db.query_row(
         "SELECT count(*), min(due) FROM closed WHERE archived = 0 AND due <= ?1",
@@ -338,6 +347,6 @@ pub(super) fn standing(db: &Connection, due_until: Timestamp) -> rusqlite::Resul
 }
 
 /// Forgets the bundles that the archive has dropped for their age.
-pub(super) fn prune(db: &Connection, first_seq: u64) -> rusqlite::Result<usize> {
+pub(in crate::projection) fn prune(db: &Connection, first_seq: u64) -> rusqlite::Result<usize> {
     db.execute("DELETE FROM archived WHERE seq < ?1", [first_seq])
 }

@@ -12,11 +12,11 @@ use baton_jetstream::control::Alarm;
 use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
 use tokio::time::Instant;
 
-use crate::alarms::Alarms;
-use crate::controller::Stops;
-use crate::draining;
-use crate::office::Office;
-use crate::ramping;
+use crate::context::Office;
+use crate::context::Stops;
+use crate::rounds::alarms::Alarms;
+use crate::rounds::drains;
+use crate::rounds::rollouts;
 
 /// How long from one round to the next. Rollouts move, and alarms come, within a few of them.
 const ROUND: Duration = Duration::from_millis(500);
@@ -163,7 +163,7 @@ impl Overseer {
         let canary = route.running().map(|rollout| rollout.to.clone());
         let alone = canary.and_then(|version| self.alone_since(agent, &version));
         // What fails for one version keeps neither the others nor the alarms waiting.
-        let mut outcome = ramping::look_after(&self.office, route, alone).await;
+        let mut outcome = rollouts::look_after(&self.office, route, alone).await;
         let drains = route
             .versions
             .values()
@@ -189,9 +189,9 @@ impl Overseer {
             let is_held = round.open.contains_key(&(agent.clone(), version.clone()));
             let has_tickets = counts.backlog + counts.in_flight > 0;
             let done = match entry.state {
-                VersionState::Draining => draining::finish_if_empty(&self.office, route, version, counts).await,
+                VersionState::Draining => drains::finish_if_empty(&self.office, route, version, counts).await,
                 VersionState::Drained | VersionState::Retired if is_held || has_tickets => {
-                    draining::reroute_strays(&self.office, route, version, counts)
+                    drains::reroute_strays(&self.office, route, version, counts)
                         .await
                         .map(drop)
                 }
@@ -206,7 +206,7 @@ impl Overseer {
             };
             outcome = outcome.and(done);
             if let (true, Some(since)) = (is_held, self.alone_since(agent, version)) {
-                alarms.extend(draining::alarm(&self.office, route, version, since).await?);
+                alarms.extend(drains::alarm(&self.office, route, version, since).await?);
             }
         }
         self.tell(agent, alarms).await;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use baton_envelope::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::Version;
-use super::store::parsed;
+use crate::projection::columns::{Version, parsed};
 
 /// How many intents parked in a row open a breaker, and for how long after the last of them.
 const STREAK: u64 = 3;
@@ -15,14 +14,14 @@ const OPEN_FOR: Duration = Duration::from_secs(60);
 
 /// Intents parked on a version with no success between.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Streak {
+pub(in crate::projection) struct Streak {
     in_a_row: u64,
     last: Timestamp,
 }
 
 impl Streak {
     /// The streak with one more parked intent.
-    pub(super) fn longer(self, at: Timestamp) -> Self {
+    pub(in crate::projection) fn longer(self, at: Timestamp) -> Self {
         Self {
             in_a_row: self.in_a_row.saturating_add(1),
             last: at,
@@ -30,16 +29,16 @@ impl Streak {
     }
 
     /// Whether the breaker is open. After the time is up one more that is parked opens it again at once.
-    pub(super) fn is_open(self, now: Timestamp) -> bool {
+    pub(in crate::projection) fn is_open(self, now: Timestamp) -> bool {
         self.in_a_row >= STREAK && now.since(self.last) < OPEN_FOR
     }
 }
 
 /// The streaks of versions that ever had one.
-pub(super) type Streaks = HashMap<Version, Streak>;
+pub(in crate::projection) type Streaks = HashMap<Version, Streak>;
 
 /// The streaks that are stored.
-pub(super) fn read(db: &Connection) -> rusqlite::Result<Streaks> {
+pub(in crate::projection) fn read(db: &Connection) -> rusqlite::Result<Streaks> {
     let mut query = db.prepare_cached("SELECT agent, version, in_a_row, last FROM exhausted")?;
     query
         .query_map([], |row| {
@@ -51,7 +50,7 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Streaks> {
 }
 
 /// Stores streaks.
-pub(super) fn write(db: &Connection, streaks: &Streaks) -> rusqlite::Result<()> {
+pub(in crate::projection) fn write(db: &Connection, streaks: &Streaks) -> rusqlite::Result<()> {
     let mut insert =
         db.prepare_cached("INSERT OR REPLACE INTO exhausted (agent, version, in_a_row, last) VALUES (?1, ?2, ?3, ?4)")?;
     for ((agent, version), Streak { in_a_row, last }) in streaks {

@@ -7,7 +7,7 @@ use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route,
 use baton_jetstream::Error;
 use baton_jetstream::control::{Candidate, ExplainRequest, ExplainView};
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// What of an intent counts for its route.
 struct Circumstances {

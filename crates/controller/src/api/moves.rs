@@ -9,7 +9,7 @@ use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How long the projection may take to catch up before it is said what there is to move.
 const CATCH_UP: Duration = Duration::from_secs(10);

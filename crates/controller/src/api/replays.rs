@@ -7,7 +7,7 @@ use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Rout
 use baton_jetstream::control::{Difference, ReplayView};
 use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How much of a value is shown where it differs.
 const SHOWN: usize = 200;

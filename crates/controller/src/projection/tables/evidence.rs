@@ -6,10 +6,9 @@ use std::time::Duration;
 use baton_envelope::{Event, Glance, IntentId, Role, Tally, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::Version;
 use super::breaker::{self, Streak, Streaks};
 use super::latency::Latencies;
-use super::store::{malformed, parsed};
+use crate::projection::columns::{Version, malformed, parsed};
 
 /// How long the evidence of a second is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,7 +49,7 @@ struct Done {
 
 /// What the batch at hand adds.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(in crate::projection) struct Gathered {
     now: Timestamp,
     seconds: HashMap<(Version, i64), Second>,
     ended: HashMap<(Version, i64), u64>,
@@ -59,7 +58,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(in crate::projection) fn new(now: Timestamp) -> Self {
         Self {
             now,
             seconds: HashMap::new(),
@@ -70,7 +69,7 @@ impl Gathered {
     }
 
     /// Takes note of a record; `streaks` are those before this batch.
-    pub(super) fn note(&mut self, seq: u64, glance: &Glance, streaks: &Streaks) {
+    pub(in crate::projection) fn note(&mut self, seq: u64, glance: &Glance, streaks: &Streaks) {
         let Some((version, outcome)) = attempt(glance) else {
             return;
         };
@@ -124,14 +123,14 @@ impl Gathered {
     }
 
     /// Takes note of a hold that ended.
-    pub(super) fn note_end(&mut self, version: Version, at: Timestamp) {
+    pub(in crate::projection) fn note_end(&mut self, version: Version, at: Timestamp) {
         if self.now.since(at) <= ENDS_KEPT {
             *self.ended.entry((version, second_of(at))).or_default() += 1;
         }
     }
 
     /// Adds it to what is stored, and gives the streaks that changed.
-    pub(super) fn write(self, db: &Connection) -> rusqlite::Result<Streaks> {
+    pub(in crate::projection) fn write(self, db: &Connection) -> rusqlite::Result<Streaks> {
         let mut present =
             db.prepare_cached("SELECT latency FROM evidence WHERE agent = ?1 AND version = ?2 AND second = ?3")?;
         let mut add = db.prepare_cached(
@@ -243,7 +242,7 @@ fn latencies(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Latenci
 }
 
 /// What was seen of a version from `since` on.
-pub(super) fn tally(
+pub(in crate::projection) fn tally(
     db: &Connection,
     (agent, version): &Version,
     since: Timestamp,
@@ -275,7 +274,11 @@ pub(super) fn tally(
 }
 
 /// How many holds of a version ended per second over the last minute; `None` without any.
-pub(super) fn pace(db: &Connection, (agent, version): &Version, now: Timestamp) -> rusqlite::Result<Option<f64>> {
+pub(in crate::projection) fn pace(
+    db: &Connection,
+    (agent, version): &Version,
+    now: Timestamp,
+) -> rusqlite::Result<Option<f64>> {
     let mut query = db.prepare_cached(
         "SELECT coalesce(sum(count), 0) FROM ended WHERE agent = ?1 AND version = ?2 AND second > ?3 AND second <= ?4",
     )?;
@@ -290,7 +293,7 @@ pub(super) fn pace(db: &Connection, (agent, version): &Version, now: Timestamp) 
 }
 
 /// The last hops that a version ended well, the newest first: intent, hop, and the sequence of the commit.
-pub(super) fn last_done(
+pub(in crate::projection) fn last_done(
     db: &Connection,
     (agent, version): &Version,
     n: usize,
@@ -306,7 +309,7 @@ pub(super) fn last_done(
 }
 
 /// Forgets what nobody asks for any more.
-pub(super) fn prune(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+pub(in crate::projection) fn prune(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     db.execute("DELETE FROM evidence WHERE second < ?1", [second_before(now, KEPT)])?;
     db.execute("DELETE FROM ended WHERE second < ?1", [second_before(now, ENDS_KEPT)])?;
     Ok(())

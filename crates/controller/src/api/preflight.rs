@@ -6,8 +6,8 @@ use baton_envelope::{AgentName, AgentVersion, Declaration, ProtocolRange, Route,
 use baton_jetstream::Error;
 use baton_jetstream::control::{Check, PlanRequest, PlanView};
 
-use crate::desk::replaying;
-use crate::office::Office;
+use crate::api::replays;
+use crate::context::Office;
 
 pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView, Error> {
     let PlanRequest { agent, version, replay } = asked;
@@ -34,7 +34,7 @@ pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView
             None
         }
         count => {
-            let view = replaying::replay(office, &route, &version, count).await?;
+            let view = replays::replay(office, &route, &version, count).await?;
             checks.push(replayed(&view, &agent, &version));
             Some(view)
         }

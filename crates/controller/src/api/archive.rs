@@ -6,7 +6,7 @@ use baton_envelope::Bundle;
 use baton_jetstream::control::{AboutArchive, ArchiveFind, ArchiveFound, ArchiveList, ArchivePage, ArchiveStatus};
 use baton_jetstream::{Error, holds_life};
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How long the index may take to catch up with the archive before something is said not to be there.
 const CATCH_UP: Duration = Duration::from_secs(8);

@@ -6,7 +6,7 @@ mod archive;
 mod explain;
 mod moves;
 mod preflight;
-mod replaying;
+mod replays;
 mod rollouts;
 
 use baton_jetstream::Error;
@@ -14,8 +14,8 @@ use baton_jetstream::control::{ControlError, ControlRequest, verb};
 use serde::Serialize;
 
 use crate::backoff::Backoff;
-use crate::controller::Stops;
-use crate::office::Office;
+use crate::context::Office;
+use crate::context::Stops;
 
 /// Answers questions until told to stop.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use baton_envelope::Author;
 use baton_jetstream::{Leadership, Mesh, SweepReport, Sweeper};
 
-use crate::archiving::ArchiveIndex;
 use crate::backoff::{fraction, spread};
 use crate::config::ControllerConfig;
-use crate::controller::Stops;
+use crate::context::Stops;
 use crate::projection::Projection;
+use crate::rounds::archive::ArchiveIndex;
 
 #[derive(Debug)]
 pub(crate) struct Sweeping {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::backoff::{Backoff, spread};
 use crate::config::ControllerConfig;
-use crate::controller::Stops;
-use crate::fleet::Fleet;
+use crate::context::Stops;
+use crate::workers::Fleet;
 
 /// How often a kept declaration is refreshed at most: heartbeats come every 5 s from each worker, and the bucket keeps
 /// a short history.

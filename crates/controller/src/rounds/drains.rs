@@ -8,7 +8,7 @@ use baton_envelope::{AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::control::Alarm;
 use baton_jetstream::{Counts, Error, Moved};
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How long the projection may take to catch up with the end of the ledger before the question is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);

@@ -13,8 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ArchiveConfig;
+use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
-use crate::rejection::{Recorded, Rejection, is_of, record};
 
 /// The longest time for which a message is handed back when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use baton_envelope::{Json, Phase, Rollout, Route, Timestamp, Verdict};
 use baton_jetstream::Error;
 use baton_jetstream::control::EvidenceView;
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How long the projection may take to catch up before a decision is put off to the next round.
 const CATCH_UP: Duration = Duration::from_secs(1);

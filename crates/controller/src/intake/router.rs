@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
-use crate::controller::Stops;
+use crate::context::Stops;
+use crate::intake::routing::{Routing, Trouble};
 use crate::projection::Projection;
-use crate::routing::{Routing, Trouble};
 
 /// How long a pull that is open when the controller is told to stop may still bring what is on its way; what it
 /// brings is handed back at once, and would wait for the broker's patience otherwise.

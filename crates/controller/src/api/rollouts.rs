@@ -9,9 +9,9 @@ use baton_jetstream::control::{
     AboutAgent, DecisionView, HistoryView, PlanRequest, RollbackRequest, RolloutAct, StartRequest, StatusView,
 };
 
-use crate::desk::preflight;
-use crate::office::Office;
-use crate::ramping;
+use crate::api::preflight;
+use crate::context::Office;
+use crate::rounds::rollouts;
 
 /// How long a person's decision waits for the numbers that are recorded with it.
 const NUMBERS: Duration = Duration::from_millis(200);
@@ -174,7 +174,7 @@ async fn view(office: &Office, route: &Route) -> Result<StatusView, Error> {
     }
     let evidence = office.evidence(route).await?;
     let verdict = match (&route.rollout, &evidence) {
-        (Some(rollout), Some(evidence)) => Some(ramping::verdict(office, rollout, evidence).text().to_owned()),
+        (Some(rollout), Some(evidence)) => Some(rollouts::verdict(office, rollout, evidence).text().to_owned()),
         (_, _) => None,
     };
     Ok(StatusView {

@@ -6,8 +6,8 @@ use baton_envelope::{AgentName, AgentVersion, Cause, Glance, Hold, IntentId, Sna
 use baton_jetstream::control::HoldView;
 use rusqlite::{Connection, Row, params};
 
-use super::store::parsed;
-use super::{Version, archive};
+use super::archive;
+use crate::projection::columns::{Version, parsed};
 
 /// How many intents a view of holds names.
 const NAMED: usize = 5;
@@ -31,11 +31,16 @@ struct Last {
 
 /// The intents of which the batch at hand has records.
 #[derive(Debug, Default)]
-pub(super) struct Intents(HashMap<IntentId, Touched>);
+pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
 
 impl Intents {
     /// Takes note of a record, and gives the versions that the intent held before it and does not hold after it.
-    pub(super) fn note(&mut self, db: &Connection, seq: u64, glance: Glance) -> rusqlite::Result<Vec<Version>> {
+    pub(in crate::projection) fn note(
+        &mut self,
+        db: &Connection,
+        seq: u64,
+        glance: Glance,
+    ) -> rusqlite::Result<Vec<Version>> {
         let holds = holds(&glance.snapshot);
         let mut held: Vec<Version> = Vec::with_capacity(holds.len());
         held.extend(holds.iter().map(|hold| (hold.agent.clone(), hold.version.clone())));
@@ -62,7 +67,7 @@ impl Intents {
 
     /// Replaces the rows of every intent that was noted by what its last record says.
     /// `stored` is when the server stored the last of the batch, in milliseconds since the Unix epoch, where that is known.
-    pub(super) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
+    pub(in crate::projection) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
@@ -164,7 +169,7 @@ fn since(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 }
 
 /// How many open intents hold which version, and why.
-pub(super) fn counts(db: &Connection) -> rusqlite::Result<BTreeMap<Version, BTreeMap<Cause, u64>>> {
+pub(in crate::projection) fn counts(db: &Connection) -> rusqlite::Result<BTreeMap<Version, BTreeMap<Cause, u64>>> {
     let mut query =
         db.prepare_cached("SELECT agent, version, cause, count(*) FROM holds GROUP BY agent, version, cause")?;
     let mut rows = query.query([])?;
@@ -177,7 +182,10 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<BTreeMap<Version, BTre
 }
 
 /// What holds a version, by cause.
-pub(super) fn hold_views(db: &Connection, (agent, version): &Version) -> rusqlite::Result<Vec<HoldView>> {
+pub(in crate::projection) fn hold_views(
+    db: &Connection,
+    (agent, version): &Version,
+) -> rusqlite::Result<Vec<HoldView>> {
     let version = version.to_string();
     let mut causes =
         db.prepare_cached("SELECT cause, count(*) FROM holds WHERE agent = ?1 AND version = ?2 GROUP BY cause")?;
@@ -209,7 +217,10 @@ pub(super) fn hold_views(db: &Connection, (agent, version): &Version) -> rusqlit
 }
 
 /// Every intent that holds a version, and why, the oldest first.
-pub(super) fn held(db: &Connection, (agent, version): &Version) -> rusqlite::Result<Vec<(IntentId, Cause)>> {
+pub(in crate::projection) fn held(
+    db: &Connection,
+    (agent, version): &Version,
+) -> rusqlite::Result<Vec<(IntentId, Cause)>> {
     let mut query =
         db.prepare_cached("SELECT intent, cause FROM holds WHERE agent = ?1 AND version = ?2 ORDER BY since, intent")?;
     query
@@ -220,7 +231,7 @@ pub(super) fn held(db: &Connection, (agent, version): &Version) -> rusqlite::Res
 }
 
 /// The kinds of the open intents that are before an agent.
-pub(super) fn kinds(db: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<String>> {
+pub(in crate::projection) fn kinds(db: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<String>> {
     let mut ask = db
         .prepare_cached("SELECT DISTINCT kind FROM open_intents WHERE agent = ?1 AND kind IS NOT NULL ORDER BY kind")?;
     let rows = ask.query_map([agent.as_str()], |row| row.get(0))?;

@@ -9,21 +9,19 @@ use baton_envelope::{Author, Role};
 use baton_jetstream::{Lease, Mesh, RouteFollower};
 use tokio::task::JoinError;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::archiving::Archiving;
+use crate::api::Desk;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
-use crate::desk::Desk;
+use crate::context::{Office, Stops};
 use crate::error::Error;
-use crate::fleet::Fleet;
-use crate::office::Office;
-use crate::overseer::Overseer;
+use crate::intake::router::Router;
 use crate::projection::Projection;
-use crate::registrar::Registrar;
-use crate::router::Router;
-use crate::sweeping::Sweeping;
+use crate::registry::Registrar;
+use crate::rounds::archive::Archiving;
+use crate::rounds::leader::Overseer;
+use crate::rounds::sweep::Sweeping;
+use crate::workers::Fleet;
 
 /// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
 /// enough that a wrong setting is seen.
@@ -38,17 +36,6 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Controller {
     mesh: Mesh,
     config: ControllerConfig,
-}
-
-/// When a duty must stop, and what runs besides it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stops {
-    /// Cancelled first: take nothing new.
-    pub(crate) stop: CancellationToken,
-    /// Cancelled when the time to finish is up.
-    pub(crate) kill: CancellationToken,
-    /// Every task of the controller.
-    pub(crate) tracker: TaskTracker,
 }
 
 impl Controller {

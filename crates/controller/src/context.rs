@@ -1,16 +1,29 @@
-//! What the parts of a controller that decide over versions share.
+//! What the parts of a controller share: when to stop, and what is needed to decide over versions.
 
 use baton_envelope::rollout::{Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Cause, Route, VersionState};
 use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
 use baton_jetstream::{Counts, Error, Mesh};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::{ArchiveConfig, ControllerConfig};
-use crate::fleet::Fleet;
 use crate::projection::Projection;
+use crate::workers::Fleet;
 
 /// How often the consumers are made anew what the states say, while these change.
 const SHUT_TRIES: u32 = 5;
+
+/// When a duty must stop, and what runs besides it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stops {
+    /// Cancelled first: take nothing new.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when the time to finish is up.
+    pub(crate) kill: CancellationToken,
+    /// Every task of the controller.
+    pub(crate) tracker: TaskTracker,
+}
 
 /// What the parts of a controller that decide over versions share; cheap to clone.
 #[derive(Debug, Clone)]

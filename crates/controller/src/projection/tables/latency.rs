@@ -10,21 +10,21 @@ const KEPT_BITS: u32 = 11;
 
 /// Counts by duration in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Latencies(BTreeMap<u64, u64>);
+pub(in crate::projection) struct Latencies(BTreeMap<u64, u64>);
 
 impl Latencies {
-    pub(super) fn record(&mut self, millis: u64) {
+    pub(in crate::projection) fn record(&mut self, millis: u64) {
         *self.0.entry(rounded(millis)).or_default() += 1;
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(in crate::projection) fn add(&mut self, other: &Self) {
         for (millis, count) in &other.0 {
             *self.0.entry(*millis).or_default() += count;
         }
     }
 
     /// The duration that so many percent of the attempts do not pass.
-    pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
+    pub(in crate::projection) fn percentile(&self, percent: u64) -> Option<f64> {
         let rank = self.0.values().sum::<u64>().saturating_mul(percent).div_ceil(100);
         let mut seen = 0;
         self.0.iter().find_map(|(millis, count)| {
@@ -34,13 +34,13 @@ impl Latencies {
     }
 
     /// How many took longer.
-    pub(super) fn over(&self, millis: f64) -> u64 {
+    pub(in crate::projection) fn over(&self, millis: f64) -> u64 {
         let slow = self.0.iter().filter(|(value, _)| **value as f64 > millis);
         slow.map(|(_, count)| count).sum()
     }
 
     /// Pairs of the distance to the value before and the count, each seven bits a byte.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::projection) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.len() * 3);
         let mut before = 0;
         for (millis, count) in &self.0 {
@@ -52,7 +52,7 @@ impl Latencies {
     }
 
     /// `None` when these bytes are no counts.
-    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
+    pub(in crate::projection) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut counts = BTreeMap::new();
         let mut before = 0_u64;
         while !bytes.is_empty() {

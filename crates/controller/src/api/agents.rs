@@ -8,7 +8,7 @@ use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
 use baton_jetstream::Error;
 use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, PinningRequest, VersionAct, VersionView};
 
-use crate::office::Office;
+use crate::context::Office;
 
 /// How long the projection may take to catch up before a retirement is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);

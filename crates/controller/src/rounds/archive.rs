@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::config::ArchiveConfig;
-use crate::controller::Stops;
+use crate::context::Stops;
 use crate::projection::{Closed, Handled, Life, Projection};
 
 /// How many closed intents one round takes on.

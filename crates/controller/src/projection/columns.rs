@@ -1,0 +1,35 @@
+//! Reading a column: what it may hold, and how to tell that a file is damaged.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use baton_envelope::{AgentName, AgentVersion};
+use rusqlite::types::Type;
+use rusqlite::{ErrorCode, Row};
+
+/// A version of an agent, as most tables name it.
+pub(super) type Version = (AgentName, AgentVersion);
+
+/// Whether a failure says that what is stored is damaged, and would be for ever.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    ) || matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
+}
+
+/// A column that holds what nobody wrote there.
+pub(super) fn malformed(column: usize, problem: impl Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.to_string().into())
+}
+
+/// A name out of a column.
+pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| malformed(column, error))
+}
