@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RunSummary};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Envelope, Role};
-use baton_jetstream::floor::work_streams;
 use baton_jetstream::{Error, Mesh, RouteFollower, Submitted, WaitEnd};
 use tokio::sync::watch;
 
@@ -158,7 +157,7 @@ impl Relay {
     /// Stops the workers in order, and removes what they left on the server.
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
         self.crew.dismiss().await?;
-        Ok(self.mesh.remove_everything("baton_bench_nothing").await?)
+        Ok(self.mesh.remove_everything().await?)
     }
 }
 
@@ -189,6 +188,12 @@ impl Crew {
         }
         Ok(())
     }
+}
+
+/// The streams in which tickets wait, for agents in the order in which intents pass them.
+pub(crate) fn work_streams<'a>(mesh: &Mesh, agents: impl IntoIterator<Item = &'a AgentName>) -> Vec<String> {
+    let streams = agents.into_iter().map(|agent| mesh.subjects().work_stream(agent));
+    streams.collect()
 }
 
 /// Submits an intent that is new.

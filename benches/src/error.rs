@@ -9,6 +9,9 @@ pub enum BenchError {
     /// The mesh refused or did not answer.
     #[error(transparent)]
     Mesh(#[from] baton_jetstream::Error),
+    /// The baseline failed.
+    #[error(transparent)]
+    Baseline(#[from] baton_baseline::Error),
     /// An agent could not be started.
     #[error(transparent)]
     Agent(#[from] baton_agent::BuildError),

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use baton_baseline::IntakeBaseline;
 use baton_controller::{Controller, ControllerConfig};
 use baton_jetstream::Mesh;
-use baton_jetstream::floor::IntakeFloor;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -33,14 +33,16 @@ pub(crate) async fn measure(
 async fn one(site: &Site, which: Only, options: &Options) -> Result<Figure, BenchError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let tag = format!("i{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let (publisher, router) = (site.connect(&tag).await?, site.connect(&tag).await?);
     let gate = match which {
         Only::Floor => {
             let slots = usize::try_from(options.slots).unwrap_or(usize::MAX);
-            let floor = IntakeFloor::start(&publisher, &router, &tag, slots, options.payload).await?;
-            Gate::Floor(publisher, tag, Box::new(floor))
+            let floor = IntakeBaseline::start(&site.url(), &tag, slots, options.payload).await?;
+            Gate::Floor(Box::new(floor))
         }
-        Only::Baton => Gate::Baton(Box::new(Routed::start(publisher, router, options).await?)),
+        Only::Baton => {
+            let (publisher, router) = (site.connect(&tag).await?, site.connect(&tag).await?);
+            Gate::Baton(Box::new(Routed::start(publisher, router, options).await?))
+        }
     };
     let figure = gate.measure(site, options.intents()).await;
     gate.stop().await?;
@@ -48,7 +50,7 @@ async fn one(site: &Site, which: Only, options: &Options) -> Result<Figure, Benc
 }
 
 enum Gate {
-    Floor(Mesh, String, Box<IntakeFloor>),
+    Floor(Box<IntakeBaseline>),
     Baton(Box<Routed>),
 }
 
@@ -69,7 +71,7 @@ impl Gate {
         if found < intents {
             return Err(BenchError::Incomplete {
                 side: match self {
-                    Self::Floor(..) => Only::Floor.name(),
+                    Self::Floor(_) => Only::Floor.name(),
                     Self::Baton(_) => Only::Baton.name(),
                 },
                 found,
@@ -81,7 +83,7 @@ impl Gate {
 
     async fn publish(&self) -> Result<(), BenchError> {
         match self {
-            Self::Floor(_, _, floor) => Ok(floor.publish().await?),
+            Self::Floor(floor) => Ok(floor.publish().await?),
             Self::Baton(routed) => routed.publish().await,
         }
     }
@@ -89,7 +91,7 @@ impl Gate {
     /// The streams of the intake and of the tickets.
     fn streams(&self) -> (String, String) {
         match self {
-            Self::Floor(_, _, floor) => (floor.intake_stream(), floor.work_stream()),
+            Self::Floor(floor) => (floor.intake_stream(), floor.work_stream()),
             Self::Baton(routed) => {
                 let mesh = routed.relay.mesh();
                 let work = routed.relay.work_streams().into_iter().next();
@@ -100,10 +102,7 @@ impl Gate {
 
     async fn stop(self) -> Result<(), BenchError> {
         match self {
-            Self::Floor(mesh, name, floor) => {
-                drop(floor);
-                Ok(mesh.remove_everything(&name).await?)
-            }
+            Self::Floor(floor) => Ok(floor.remove().await?),
             Self::Baton(routed) => routed.stop().await,
         }
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use baton_agent::{Agent, shutdown_signal};
 use baton_embedded::ManagedChild;
 use baton_envelope::{AgentName, Author, Envelope, Json, Role};
-use baton_jetstream::floor::{held_in, work_streams};
 use baton_jetstream::{Error, Mesh, Target};
 use tokio::time::Instant;
 
-use crate::baton::{Stage, payload, submit};
+use crate::baton::{Stage, payload, submit, work_streams};
 use crate::error::BenchError;
 use crate::measure::concurrently;
 use crate::meter::memory_mb;
@@ -109,7 +108,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
         let rested = last(&looks);
         report.facts.extend(facts(&format!("at rest, {checkpoint}"), &rested));
         for (what, stream) in load.stores() {
-            let held = held_in(&load.mesh, &stream).await.ok().map(crate::stats::count);
+            let held = load.site.held_in(&stream).await.ok().map(crate::stats::count);
             report
                 .facts
                 .push(Fact::new(format!("{what}, {checkpoint}"), held, "messages"));
@@ -224,7 +223,7 @@ impl Load<'_> {
         let ledger = self.mesh.subjects().ledger_stream();
         let mut ebb = Ebb::new();
         loop {
-            let held = held_in(&self.mesh, &ledger).await?;
+            let held = self.site.held_in(&ledger).await?;
             if held <= most {
                 return Ok(());
             }
@@ -241,7 +240,7 @@ impl Load<'_> {
         let ledger = self.mesh.subjects().ledger_stream();
         let (started, mut ebb) = (Instant::now(), Ebb::new());
         loop {
-            let still = ebb.still(held_in(&self.mesh, &ledger).await?);
+            let still = ebb.still(self.site.held_in(&ledger).await?);
             let rested = started.elapsed();
             if rested > REST.1 || (rested > REST.0 && still > STILL) {
                 return Ok(());

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use baton_jetstream::Mesh;
-use baton_jetstream::floor::{self, Floor};
+use baton_baseline::Baseline;
 
-pub(crate) use baton_jetstream::floor::Layout;
+pub(crate) use baton_baseline::Layout;
 
 use crate::baton::Relay;
 use crate::error::BenchError;
@@ -40,11 +39,7 @@ pub(crate) struct Side {
 #[derive(Debug)]
 enum Kind {
     /// The bare client.
-    Floor {
-        mesh: Mesh,
-        name: String,
-        floor: Box<Floor>,
-    },
+    Floor(Box<Baseline>),
     /// Baton.
     Baton(Relay),
 }
@@ -52,20 +47,18 @@ enum Kind {
 impl Side {
     /// Starts a side on a connection and in a namespace of its own.
     pub(crate) async fn start(site: &Site, which: Only, tag: &str, shape: Shape) -> Result<Self, BenchError> {
-        let mesh = site.connect(tag).await?;
         let kind = match which {
-            Only::Baton => Kind::Baton(Relay::start(mesh, shape).await?),
+            Only::Baton => Kind::Baton(Relay::start(site.connect(tag).await?, shape).await?),
             Only::Floor => {
                 let name = tag.replace('-', "_");
-                let shape = floor::Shape {
+                let shape = baton_baseline::Shape {
                     stages: shape.agents * shape.versions,
                     layout: shape.layout,
                     slots: usize::try_from(shape.slots).unwrap_or(usize::MAX),
                     payload: shape.payload,
                     shards: shape.shards,
                 };
-                let floor = Box::new(Floor::start(&mesh, &name, shape).await?);
-                Kind::Floor { mesh, name, floor }
+                Kind::Floor(Box::new(Baseline::start(&site.url(), &name, shape).await?))
             }
         };
         Ok(Self {
@@ -80,7 +73,7 @@ impl Side {
 
     pub(crate) fn name(&self) -> &'static str {
         match &self.kind {
-            Kind::Floor { .. } => Only::Floor.name(),
+            Kind::Floor(_) => Only::Floor.name(),
             Kind::Baton(_) => Only::Baton.name(),
         }
     }
@@ -88,7 +81,7 @@ impl Side {
     /// Submits one intent.
     pub(crate) async fn submit(&self) -> Result<(), BenchError> {
         match &self.kind {
-            Kind::Floor { floor, .. } => Ok(floor.submit(self.number()).await?),
+            Kind::Floor(floor) => Ok(floor.submit(self.number()).await?),
             Kind::Baton(relay) => relay.submit(self.number()).await,
         }
     }
@@ -96,7 +89,7 @@ impl Side {
     /// Submits one intent that stays open.
     pub(crate) async fn leave_open(&self) -> Result<(), BenchError> {
         match &self.kind {
-            Kind::Floor { floor, .. } => Ok(floor.leave_open(self.number()).await?),
+            Kind::Floor(floor) => Ok(floor.leave_open(self.number()).await?),
             Kind::Baton(relay) => relay.leave_open().await,
         }
     }
@@ -104,7 +97,7 @@ impl Side {
     /// Submits one intent and waits for its end.
     pub(crate) async fn submit_and_wait(&self) -> Result<(), BenchError> {
         match &self.kind {
-            Kind::Floor { floor, .. } => Ok(floor.submit_and_wait(self.number()).await?),
+            Kind::Floor(floor) => Ok(floor.submit_and_wait(self.number()).await?),
             Kind::Baton(relay) => relay.submit_and_wait().await,
         }
     }
@@ -112,7 +105,7 @@ impl Side {
     /// The work streams that are emptied, in the order in which an intent passes them.
     pub(crate) fn work_streams(&self) -> Vec<String> {
         match &self.kind {
-            Kind::Floor { floor, .. } => floor.work_streams(),
+            Kind::Floor(floor) => floor.work_streams(),
             Kind::Baton(relay) => relay.work_streams(),
         }
     }
@@ -120,7 +113,7 @@ impl Side {
     /// The streams of the ledger.
     pub(crate) fn ledger_streams(&self) -> Vec<String> {
         match &self.kind {
-            Kind::Floor { floor, .. } => floor.ledger_streams(),
+            Kind::Floor(floor) => floor.ledger_streams(),
             Kind::Baton(relay) => vec![relay.mesh().subjects().ledger_stream()],
         }
     }
@@ -128,10 +121,7 @@ impl Side {
     /// Stops it, and removes what it left on the server.
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
         match self.kind {
-            Kind::Floor { mesh, name, floor } => {
-                drop(floor);
-                Ok(mesh.remove_everything(&name).await?)
-            }
+            Kind::Floor(floor) => Ok(floor.remove().await?),
             Kind::Baton(relay) => relay.stop().await,
         }
     }

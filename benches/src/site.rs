@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use baton_baseline::Observer;
 use baton_embedded::{RunningServer, ServerOptions};
 use baton_envelope::Namespace;
-use baton_jetstream::floor::{stored_in, until_empty};
 use baton_jetstream::{Error, Mesh, Target, TicketPersistence};
 
 use crate::error::BenchError;
@@ -29,7 +29,7 @@ pub(crate) struct Ground {
 #[derive(Debug)]
 pub(crate) struct Site {
     server: RunningServer,
-    observer: Mesh,
+    observer: Observer,
     tickets: TicketPersistence,
     // After the server, so that it is removed when the server is gone.
     _folder: Folder,
@@ -48,7 +48,7 @@ impl Site {
         let mut options = ServerOptions::new(ground.binary.clone(), folder.0.clone());
         options.sync_interval = sync_interval.to_owned();
         let server = RunningServer::start(options)?;
-        let observer = connect(&server, "observer", tickets).await?;
+        let observer = Observer::connect(&server.url()).await?;
         Ok(Self {
             server,
             observer,
@@ -79,14 +79,19 @@ impl Site {
 
     /// Waits until work queues are empty, in the order in which intents pass them.
     pub(crate) async fn until_empty(&self, streams: &[String]) -> Result<(), BenchError> {
-        Ok(until_empty(&self.observer, streams, PATIENCE).await?)
+        Ok(self.observer.until_empty(streams, PATIENCE).await?)
+    }
+
+    /// How many messages a stream holds.
+    pub(crate) async fn held_in(&self, stream: &str) -> Result<u64, BenchError> {
+        Ok(self.observer.held_in(stream).await?)
     }
 
     /// How many messages some streams have stored so far.
     pub(crate) async fn stored_in(&self, streams: &[String]) -> Result<u64, BenchError> {
         let mut stored = 0;
         for stream in streams {
-            stored += stored_in(&self.observer, stream).await?;
+            stored += self.observer.stored_in(stream).await?;
         }
         Ok(stored)
     }

@@ -10,8 +10,9 @@ const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
 /// The crates that must be found, so that a moved folder does not make these tests look at nothing.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "agent",
+    "baseline",
     "checker",
     "cli",
     "controller",
@@ -147,14 +148,17 @@ fn nothing(wrong: Vec<String>) -> Result<()> {
 }
 
 #[test]
-fn only_jetstream_and_testkit_depend_on_the_nats_client() -> Result<()> {
+fn only_jetstream_testkit_and_baseline_depend_on_the_nats_client() -> Result<()> {
     let mut users: Vec<String> = Vec::new();
     for (package, dependencies) in manifests()? {
         if dependencies.contains("async-nats") {
             users.push(package);
         }
     }
-    ensure!(users == ["crates/jetstream", "crates/testkit"], "{users:?}");
+    ensure!(
+        users == ["crates/baseline", "crates/jetstream", "crates/testkit"],
+        "{users:?}"
+    );
     Ok(())
 }
 
@@ -192,10 +196,25 @@ fn jetstream_names_neither_agent_nor_controller() -> Result<()> {
     names_none_of("crates/jetstream", &["baton_agent", "baton_controller"])
 }
 
+/// The baseline names the client as the testkit does, and no mesh may run on it.
 #[test]
-fn the_nats_client_is_named_in_jetstream_and_testkit_alone() -> Result<()> {
+fn the_baseline_is_bare_and_only_the_benchmarks_use_it() -> Result<()> {
+    let siblings: Vec<String> = dependencies("baseline")?
+        .into_iter()
+        .filter(|name| name.starts_with("baton-"))
+        .collect();
+    ensure!(siblings.is_empty(), "baseline depends on {siblings:?}");
+    let users = manifests()?;
+    let users = users.iter().filter(|(_, names)| names.contains("baton-baseline"));
+    let users: Vec<&str> = users.map(|(package, _)| package.as_str()).collect();
+    ensure!(users == ["benches"], "{users:?}");
+    Ok(())
+}
+
+#[test]
+fn the_nats_client_is_named_in_jetstream_testkit_and_baseline_alone() -> Result<()> {
     for name in CRATES {
-        if name != "jetstream" && name != "testkit" {
+        if !["jetstream", "testkit", "baseline"].contains(&name) {
             names_none_of(&format!("crates/{name}"), &["async_nats"])?;
         }
     }

@@ -17,7 +17,6 @@ mod doctor;
 mod encode;
 mod error;
 mod events;
-pub mod floor;
 mod forms;
 mod group;
 mod intake;

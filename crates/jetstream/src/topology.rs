@@ -265,20 +265,18 @@ impl Mesh {
 }
 
 impl Mesh {
-    /// Deletes every stream and bucket of this namespace, and every stream whose name starts with `also`: for
-    /// benchmarks and tests, which make namespaces of their own.
+    /// Deletes every stream and bucket of this namespace: for benchmarks and tests, which make namespaces of their own.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn remove_everything(&self, also: &str) -> Result<(), Error> {
+    pub async fn remove_everything(&self) -> Result<(), Error> {
         use futures::StreamExt as _;
         let own = self.subjects().ledger_stream().trim_end_matches("LEDGER").to_owned();
         let mut names = self.context().stream_names();
         let mut doomed = Vec::new();
         while let Some(name) = names.next().await {
             let name = name.map_err(|error| Error::api("listing streams", error))?;
-            if name.starts_with(&own) || name.starts_with(&format!("KV_{own}")) || name.starts_with(&format!("{also}_"))
-            {
+            if name.starts_with(&own) || name.starts_with(&format!("KV_{own}")) {
                 doomed.push(name);
             }
         }

@@ -1,38 +1,20 @@
-//! The floor that benchmarks compare with: a bare client program that does the least which a durable handoff of this
-//! design can do. Pull, one guarded publish to a ledger, one publish to the next work stream, ack; nothing is decoded.
-//!
-//! It is written as one would write it for speed: whole batches pulled ahead, one task for each stage, no copy of a
-//! payload, no header but the guard. What it leaves out is what Baton adds: an envelope, a record with the state after
-//! it, message ids, routes, leases, retries. What it may not leave out is durability, and the order of the steps.
-
-mod intake;
-mod watch;
+//! The bare relay: a ledger, a work stream for each stage, and the stages that empty them.
 
 use std::time::Duration;
 
-use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, HeaderMap, Request, Subject};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use async_nats::{Client, Subject};
+use bytes::Bytes;
 use futures::StreamExt as _;
-use serde::Deserialize;
 
+use crate::client::{
+    BATCH, INTENT_BYTES, SEQUENCE_BYTES, connect, guarded, intent, publish, subject_of, submit, ticket,
+};
 use crate::error::Error;
-use crate::mesh::Mesh;
 
-pub use intake::IntakeFloor;
-pub use watch::{held_in, stored_in, until_empty, work_streams};
-
-/// How many bytes before the payload of a ticket say what it is for: the ledger sequence, then the intent.
-const SEQUENCE_BYTES: usize = 8;
-/// As many as a Baton intent's id has, so that subjects are equally long.
-const INTENT_BYTES: usize = 36;
-/// How many messages a stage pulls ahead.
-const BATCH: usize = 500;
-
-/// How the stages of a floor stand to each other.
+/// How the stages of a baseline stand to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Each hands on to the next, the last one completes.
@@ -45,7 +27,7 @@ pub enum Layout {
     Waiting,
 }
 
-/// What a floor consists of.
+/// What a baseline consists of.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// How many stages: a work stream each.
@@ -62,18 +44,18 @@ pub struct Shape {
 
 /// A bare relay on streams of its own.
 #[derive(Debug)]
-pub struct Floor {
-    context: Context,
-    name: String,
+pub struct Baseline {
+    pub(crate) context: Context,
+    pub(crate) name: String,
     /// What the subjects of the ledger begin with.
-    ledger: String,
+    pub(crate) ledger: String,
     shape: Shape,
     work: Vec<Subject>,
-    payload: Bytes,
+    pub(crate) payload: Bytes,
     workers: Vec<tokio::task::JoinHandle<()>>,
 }
 
-impl Drop for Floor {
+impl Drop for Baseline {
     fn drop(&mut self) {
         for worker in &self.workers {
             worker.abort();
@@ -81,13 +63,13 @@ impl Drop for Floor {
     }
 }
 
-impl Floor {
-    /// Makes the streams of `name` and starts the stages.
+impl Baseline {
+    /// Connects to the server at `url`, makes the streams of `name`, and starts the stages.
     ///
     /// # Errors
-    /// When the server refuses.
-    pub async fn start(mesh: &Mesh, name: &str, shape: Shape) -> Result<Self, Error> {
-        let context = mesh.context().clone();
+    /// When no server answers there, or it refuses.
+    pub async fn start(url: &str, name: &str, shape: Shape) -> Result<Self, Error> {
+        let context = jetstream::new(connect(url).await?);
         for shard in 0..shape.shards {
             let subjects = format!("{name}.ledger.{shard}.*");
             let ledger = Config {
@@ -102,9 +84,9 @@ impl Floor {
                 }),
                 ..Config::default()
             };
-            context.create_stream(ledger).await.map_err(failed)?;
+            context.create_stream(ledger).await.map_err(Error::failed)?;
         }
-        let mut floor = Self {
+        let mut baseline = Self {
             context,
             name: name.to_owned(),
             ledger: format!("{name}.ledger."),
@@ -115,10 +97,10 @@ impl Floor {
             payload: Bytes::from(vec![b'x'; shape.payload]),
             workers: Vec::new(),
         };
-        for (stage, subject) in floor.work.clone().into_iter().enumerate() {
-            floor.open(stage, subject).await?;
+        for (stage, subject) in baseline.work.clone().into_iter().enumerate() {
+            baseline.open(stage, subject).await?;
         }
-        Ok(floor)
+        Ok(baseline)
     }
 
     async fn open(&mut self, stage: usize, subject: Subject) -> Result<(), Error> {
@@ -129,14 +111,14 @@ impl Floor {
             discard: DiscardPolicy::New,
             ..Config::default()
         };
-        let stream = self.context.create_stream(stream).await.map_err(failed)?;
+        let stream = self.context.create_stream(stream).await.map_err(Error::failed)?;
         let config = pull::Config {
             durable_name: Some("w".to_owned()),
             ack_policy: AckPolicy::Explicit,
             max_ack_pending: 100_000,
             ..pull::Config::default()
         };
-        let consumer = stream.create_consumer(config).await.map_err(failed)?;
+        let consumer = stream.create_consumer(config).await.map_err(Error::failed)?;
         let next = match self.shape.layout {
             Layout::Waiting => return Ok(()),
             Layout::Beside if stage > 0 => return Ok(()),
@@ -144,7 +126,7 @@ impl Floor {
             Layout::Relay => self.work.get(stage + 1).cloned(),
         };
         let messages = consumer.stream().max_messages_per_batch(BATCH).messages();
-        let messages = messages.await.map_err(failed)?;
+        let messages = messages.await.map_err(Error::failed)?;
         let stage = Stage {
             client: self.context.client(),
             ledger: self.ledger.clone(),
@@ -202,9 +184,26 @@ impl Floor {
         submit(&client, ledger, intent, self.entry(stage)?, &self.payload).await
     }
 
-    fn entry(&self, stage: usize) -> Result<Subject, Error> {
+    /// The subject of a stage's tickets.
+    pub(crate) fn entry(&self, stage: usize) -> Result<Subject, Error> {
         let subject = self.work.get(stage).cloned();
-        subject.ok_or_else(|| failed(format!("there is no stage {stage}")))
+        subject.ok_or_else(|| Error::failed(format!("there is no stage {stage}")))
+    }
+
+    /// Stops the stages and deletes the streams.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn remove(&self) -> Result<(), Error> {
+        let work = (0..self.shape.stages).map(|stage| format!("{}_WORK_{stage}", self.name));
+        let streams: Vec<String> = self.ledger_streams().into_iter().chain(work).collect();
+        for worker in &self.workers {
+            worker.abort();
+        }
+        for stream in streams {
+            self.context.delete_stream(stream).await.map_err(Error::failed)?;
+        }
+        Ok(())
     }
 
     /// Submits one intent and waits until its last record comes by.
@@ -215,40 +214,15 @@ impl Floor {
         let client = self.context.client();
         let intent = intent(number);
         let events = client.subscribe(format!("{}.event.{intent}", self.name)).await;
-        let mut events = events.map_err(failed)?;
+        let mut events = events.map_err(Error::failed)?;
         self.submit_as(&intent, 0).await?;
         // Its submission comes by too, and each stage's record; the last of them is the end.
         for _ in 0..=self.shape.stages {
             let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
-            event.ok().flatten().ok_or_else(|| Error::NoAnswer {
-                what: "the end of a bare intent".to_owned(),
-            })?;
+            event.ok().flatten().ok_or(Error::NoEnd)?;
         }
         Ok(())
     }
-}
-
-/// The id of an intent.
-fn intent(number: u64) -> String {
-    format!("{number:0INTENT_BYTES$}")
-}
-
-/// The subject of an intent's records. Ids are numbers, so their last two digits spread them evenly.
-fn subject_of(ledger: &str, intent: &[u8], shards: usize) -> Subject {
-    let digits = intent
-        .iter()
-        .rev()
-        .take(2)
-        .map(|digit| usize::from(digit.saturating_sub(b'0')));
-    let shard = digits.rev().fold(0, |number, digit| 10 * number + digit) % shards.max(1);
-    format!("{ledger}{shard}.{}", String::from_utf8_lossy(intent)).into()
-}
-
-async fn submit(client: &Client, ledger: Subject, intent: &str, work: Subject, payload: &Bytes) -> Result<(), Error> {
-    let seq = guarded(client, ledger, 0, payload.clone()).await?;
-    publish(client, work, None, ticket(seq, intent.as_bytes(), payload))
-        .await
-        .map(drop)
 }
 
 struct Stage {
@@ -264,10 +238,10 @@ impl Stage {
             .for_each_concurrent(slots, |message| async {
                 let handled = match message {
                     Ok(message) => self.hop(&message).await,
-                    Err(error) => Err(failed(error)),
+                    Err(error) => Err(Error::failed(error)),
                 };
                 if let Err(error) = handled {
-                    tracing::warn!(%error, "floor");
+                    tracing::warn!(%error, "baseline");
                 }
             })
             .await;
@@ -276,7 +250,7 @@ impl Stage {
     async fn hop(&self, message: &jetstream::Message) -> Result<(), Error> {
         let mut rest = message.payload.clone();
         if rest.len() < SEQUENCE_BYTES + INTENT_BYTES {
-            return Err(failed("a ticket is too short"));
+            return Err(Error::failed("a ticket is too short"));
         }
         let mut sequence = [0; SEQUENCE_BYTES];
         sequence.copy_from_slice(&rest.split_to(SEQUENCE_BYTES));
@@ -287,44 +261,6 @@ impl Stage {
         if let Some(next) = &self.next {
             publish(&self.client, next.clone(), None, ticket(seq, &intent, &rest)).await?;
         }
-        message.ack().await.map_err(failed)
+        message.ack().await.map_err(Error::failed)
     }
-}
-
-fn ticket(seq: u64, intent: &[u8], payload: &Bytes) -> Bytes {
-    let mut body = BytesMut::with_capacity(SEQUENCE_BYTES + INTENT_BYTES + payload.len());
-    body.put_u64(seq);
-    body.put_slice(intent);
-    body.put_slice(payload);
-    body.freeze()
-}
-
-async fn guarded(client: &Client, subject: Subject, expected: u64, body: Bytes) -> Result<u64, Error> {
-    let mut headers = HeaderMap::new();
-    headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
-    publish(client, subject, Some(headers), body).await
-}
-
-/// Publishes and waits for the server's acknowledgement: the sequence.
-async fn publish(client: &Client, subject: Subject, headers: Option<HeaderMap>, body: Bytes) -> Result<u64, Error> {
-    #[derive(Deserialize)]
-    struct Ack<'a> {
-        #[serde(default)]
-        seq: u64,
-        #[serde(default, borrow)]
-        error: Option<&'a serde_json::value::RawValue>,
-    }
-    let mut request = Request::new().payload(body);
-    if let Some(headers) = headers {
-        request = request.headers(headers);
-    }
-    let reply = client.send_request(subject, request).await.map_err(failed)?;
-    match serde_json::from_slice(&reply.payload).map_err(failed)? {
-        Ack { seq, error: None } => Ok(seq),
-        Ack { error: Some(error), .. } => Err(failed(error.get())),
-    }
-}
-
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::api("floor", error)
 }
