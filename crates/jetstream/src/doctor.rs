@@ -4,8 +4,8 @@ use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::mesh::Mesh;
-use crate::topology::Limits;
+use crate::server::Limits;
+use crate::server::Mesh;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// The record of an order, made as `redrive.rs` and `moving.rs` make theirs.
+    /// The record of an order, made as `redrive.rs` and `moves.rs` make theirs.
     fn ordered(&mut self, order: Order, number: u8) -> Option<Write> {
         let (head, seq) = self.head(number)?;
         if !order.applies_to(&head) {

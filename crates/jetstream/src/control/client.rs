@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::control::verb;
-use crate::error::Error;
-use crate::mesh::Mesh;
+use crate::documents::verb;
+use crate::error::{ControlError, Error};
+use crate::server::Mesh;
 
 /// How long it is tried to reach a controller: one that died is replaced within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,19 +19,6 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long for a replay, or a move of much work.
 const LONG_ANSWER: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// What a controller refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct ControlError {
-    /// What a program branches on, such as `ROLLOUT_OWNED`.
-    pub code: String,
-    /// What a person reads.
-    pub message: String,
-    /// What to do about it.
-    #[serde(default)]
-    pub fix: String,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]

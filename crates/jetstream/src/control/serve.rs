@@ -6,9 +6,8 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::ControlError;
-use crate::error::Error;
-use crate::mesh::Mesh;
+use crate::error::{ControlError, Error};
+use crate::server::Mesh;
 
 /// The queue group that controllers share, so that each question reaches one of them.
 const GROUP: &str = "controllers";

@@ -1,0 +1,247 @@
+//! The archive: bundles written, read back by their sequence, and followed; and the purge of what they hold.
+//!
+//! Where the bundle of an intent stands is not known to the stream, which has few subjects. Controllers keep an index.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use baton_envelope::{
+    Bundle, BundleFacts, HEADER_ENDED, HEADER_GENERATED, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID,
+    HEADER_PART, HEADER_PREVIOUS_PART, HEADER_STATUS, HEADER_SUBMITTED, IntentId, StoredRecord,
+};
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::server::Mesh;
+use crate::server::{LedgerEnd, Stored, header_u64};
+use crate::server::{Published, publish_acked};
+
+/// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and comes twice; the
+/// rest is numbers and times.
+const HEADROOM: usize = 4 * 1024;
+/// How long a bundle whose outcome is unknown is pursued before the intent is left for the next round.
+const PURSUIT: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a replica that does not have a bundle yet is asked again, a pause apart.
+const LAG_TRIES: usize = 100;
+/// Headers that the server adds to what it reads from a stream.
+const ADDED: [&str; 8] = [
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Nats-Time-Stamp",
+    "Nats-Num-Pending",
+    "Nats-Last-Sequence",
+    "Nats-Last-Stream",
+    "Nats-UpTo-Sequence",
+];
+
+impl Mesh {
+    /// All records of an intent as they are stored; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn stored_records(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
+        let subject = self.subjects().ledger(intent);
+        let stream = self.subjects().ledger_stream();
+        let (mut records, mut next) = (Vec::new(), 1);
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let Some(last) = batch.last() else { break };
+            next = last.seq + 1;
+            records.extend(batch.into_iter().map(as_stored));
+            if !more {
+                break;
+            }
+        }
+        Ok((!records.is_empty()).then(|| Bundle {
+            intent: intent.clone(),
+            records,
+        }))
+    }
+
+    /// Writes a bundle into the archive, in parts where one message does not hold it, reads all of it back, and compares.
+    /// Gives the sequence of its last part. May be repeated: a repeat within the duplicate window is the same bundle, a
+    /// later one a second copy, of which readers take the newest.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer, or what it gives back are other bytes.
+    pub async fn archive_bundle(&self, bundle: &Bundle, facts: &BundleFacts) -> Result<u64, Error> {
+        let unusable = |error: baton_envelope::BundleError| Error::Bundle(Box::new(error));
+        let bytes = Bytes::from(bundle.encode().map_err(unusable)?);
+        let room = self.client().max_payload().saturating_sub(HEADROOM).max(1);
+        let parts = bytes.len().div_ceil(room).max(1);
+        let mut previous = None;
+        for (index, start) in (0..bytes.len()).step_by(room).enumerate() {
+            let part = bytes.slice(start..bytes.len().min(start + room));
+            let seq = self
+                .publish_part(bundle, facts, &part, (index + 1, parts), previous)
+                .await?;
+            self.compare_part(seq, &bundle.intent, &part).await?;
+            previous = Some(seq);
+        }
+        previous.ok_or_else(|| Error::api("archiving", "an empty bundle"))
+    }
+
+    async fn publish_part(
+        &self,
+        bundle: &Bundle,
+        facts: &BundleFacts,
+        body: &Bytes,
+        (part, parts): (usize, usize),
+        previous: Option<u64>,
+    ) -> Result<u64, Error> {
+        let subject = self.subjects().archive(facts.agent.as_ref());
+        let started = tokio::time::Instant::now();
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER_MSG_ID, Bundle::message_id(&bundle.intent, facts.seq, part));
+            headers.insert(HEADER_INTENT, bundle.intent.as_str());
+            headers.insert(HEADER_STATUS, facts.status.as_str());
+            headers.insert(HEADER_LEDGER_SEQUENCE, facts.seq.to_string());
+            headers.insert(HEADER_SUBMITTED, facts.submitted_at.to_string());
+            headers.insert(HEADER_ENDED, facts.ended_at.to_string());
+            if facts.generated {
+                headers.insert(HEADER_GENERATED, "1");
+            }
+            if parts > 1 {
+                headers.insert(HEADER_PART, format!("{part}/{parts}"));
+            }
+            if let Some(previous) = previous {
+                headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
+            }
+            match publish_acked(self.client(), subject.clone().into(), headers, body.clone()).await? {
+                Published::Stored { seq } => return Ok(seq),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                Published::WrongSequence | Published::Unknown => {}
+            }
+            if started.elapsed() > PURSUIT {
+                return Err(Error::NoAnswer {
+                    what: format!("archiving {}", bundle.intent),
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Reads a part back. The message id makes a repeat the first one, so the bytes are compared, never believed.
+    async fn compare_part(&self, seq: u64, intent: &IntentId, wanted: &Bytes) -> Result<(), Error> {
+        let found = self.archived_part(seq).await?;
+        if found.body == *wanted {
+            return Ok(());
+        }
+        let problem = format!(
+            "the bundle of {intent} at {seq} is not what was written ({} bytes, {} were written)",
+            found.body.len(),
+            wanted.len()
+        );
+        Err(Error::api("reading back from the archive", problem))
+    }
+
+    /// One message of the archive. It is known to have stood there, so a replica that does not have it lags; one that
+    /// never gets it lets the caller know in the end.
+    async fn archived_part(&self, seq: u64) -> Result<Stored, Error> {
+        let stream = self.subjects().archive_stream();
+        let what = format!("DIRECT.GET.{stream}");
+        for _ in 0..LAG_TRIES {
+            let request = serde_json::json!({ "seq": seq }).to_string();
+            let reply = self
+                .client()
+                .request(format!("{}.{what}", self.api_prefix()), request.into())
+                .await
+                .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+            match reply.status.map(|status| status.as_u16()) {
+                None => {
+                    return Ok(Stored {
+                        seq,
+                        subject: String::new(),
+                        headers: reply.headers,
+                        body: reply.payload,
+                    });
+                }
+                Some(404) if self.replicas() > 1 => tokio::time::sleep(PAUSE).await,
+                Some(404) => break,
+                Some(status) => return Err(Error::api(what, format!("status {status}"))),
+            }
+        }
+        Err(Error::api(
+            what,
+            format!("there is no message {seq} in the archive (any more)"),
+        ))
+    }
+
+    /// The bundle whose last part stands at a sequence of the archive.
+    ///
+    /// # Errors
+    /// When a part is not there, or the bundle was altered.
+    pub async fn bundle_at(&self, seq: u64) -> Result<Bundle, Error> {
+        let last = self.archived_part(seq).await?;
+        let mut parts = vec![last.body];
+        let mut previous = header_u64(last.headers.as_ref(), HEADER_PREVIOUS_PART);
+        while let Some(seq) = previous {
+            let part = self.archived_part(seq).await?;
+            previous = header_u64(part.headers.as_ref(), HEADER_PREVIOUS_PART).filter(|before| *before < seq);
+            parts.push(part.body);
+        }
+        parts.reverse();
+        Bundle::decode(&parts.concat()).map_err(|error| Error::Bundle(Box::new(error)))
+    }
+
+    /// The newest bundle of an intent among those that stand at these sequences of the archive, and where it stands. One
+    /// that the archive has dropped for its age meanwhile is passed over.
+    ///
+    /// # Errors
+    /// When the server does not answer, or a bundle was altered.
+    pub async fn bundle_of(&self, intent: &IntentId, seqs: Vec<u64>) -> Result<Option<(u64, Bundle)>, Error> {
+        for seq in seqs {
+            match self.bundle_at(seq).await {
+                Ok(bundle) if bundle.intent == *intent => return Ok(Some((seq, bundle))),
+                Ok(_) => {}
+                Err(Error::Api { .. }) => tracing::debug!(seq, %intent, "a bundle is not in the archive any more"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the records of an intent below a sequence out of the ledger. Only for what the archive holds.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer; then it may have been done.
+    pub async fn purge_records(&self, intent: &IntentId, below: u64) -> Result<(), Error> {
+        let what = format!("STREAM.PURGE.{}", self.subjects().ledger_stream());
+        let request = serde_json::json!({ "filter": self.subjects().ledger(intent), "seq": below });
+        self.ask::<serde::de::IgnoredAny>(&what, &request).await??;
+        Ok(())
+    }
+
+    /// The end of the archive, as its leader knows it.
+    ///
+    /// # Errors
+    /// When there is no archive, or the server does not answer.
+    pub async fn archive_end(&self) -> Result<LedgerEnd, Error> {
+        self.stream_end(&self.subjects().archive_stream()).await
+    }
+}
+
+fn as_stored(found: Stored) -> StoredRecord {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut stored = String::new();
+    for (name, values) in found.headers.iter().flat_map(HeaderMap::iter) {
+        let name: &str = name.as_ref();
+        if name == "Nats-Time-Stamp" {
+            stored = values.first().map(ToString::to_string).unwrap_or_default();
+        }
+        if !ADDED.contains(&name) {
+            headers.extend(values.iter().map(|value| (name.to_owned(), value.to_string())));
+        }
+    }
+    headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    StoredRecord {
+        seq: found.seq,
+        stored,
+        headers,
+        body: found.body.to_vec(),
+    }
+}

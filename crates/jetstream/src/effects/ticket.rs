@@ -1,0 +1,104 @@
+//! Writing a ticket, for the first time or once more, until the server has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{HeaderMap, HeaderName, Subject};
+use baton_envelope::{HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::ledger::Head;
+use crate::server::Mesh;
+use crate::server::Published;
+use crate::server::{Lane, Message};
+
+/// How long one settling pursues a ticket whose outcome is unknown; after that the delivery is left unacked, and its
+/// redelivery settles again.
+const PURSUIT: Duration = Duration::from_secs(30);
+
+impl Mesh {
+    /// Writes the ticket of an open intent again from the ledger; whoever takes it reads the ledger before running it.
+    ///
+    /// # Errors
+    /// When the envelope cannot be read or the ticket cannot be written.
+    pub async fn reissue(&self, head: &Head) -> Result<(), Error> {
+        let source = match head.record.snapshot.envelope_seq {
+            Some(seq) if head.record.envelope.is_none() => self.record_at(&head.record.intent, seq).await?,
+            Some(_) | None => head.clone(),
+        };
+        let body = Self::encode(&source.record)?;
+        self.write_ticket(&source.record, body, source.seq, Some(head.seq))
+            .await
+    }
+
+    pub(super) async fn write_ticket(
+        &self,
+        record: &Record,
+        body: Bytes,
+        seq: u64,
+        reissued: Option<u64>,
+    ) -> Result<(), Error> {
+        let (Some(envelope), Some(version)) = (&record.envelope, &record.snapshot.version) else {
+            return Err(Error::api(
+                "writing a ticket",
+                "the record names no envelope or no version",
+            ));
+        };
+        let subject = Subject::from(self.subjects().work(&envelope.to, version, envelope.priority));
+        let message = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(HEADER_INTENT), record.intent.as_str());
+            headers.insert(HeaderName::from_static(HEADER_LEDGER_SEQUENCE), seq.to_string());
+            match reissued {
+                // The id holds the head's sequence, so that two sweepers write one ticket, and a later sweep another.
+                Some(head_seq) => {
+                    headers.insert(NATS_MESSAGE_ID, format!("{}:{head_seq}", envelope.id));
+                    headers.insert(HEADER_REISSUED, "1");
+                }
+                None => headers.insert(NATS_MESSAGE_ID, envelope.id.to_string()),
+            }
+            Message {
+                subject: subject.clone(),
+                headers,
+                payload: body.clone(),
+            }
+        };
+        let lane = self.work_lane(&envelope.to);
+        match lane.write(message()).await? {
+            Published::Stored { .. } => Ok(()),
+            // Apart, so that the common case stays small.
+            published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
+                Box::pin(pursue(&lane, message(), published)).await
+            }
+        }
+    }
+}
+
+/// Writes a ticket again until the server has it.
+async fn pursue(lane: &Arc<Lane>, message: Message, mut published: Published) -> Result<(), Error> {
+    let subject = message.subject.clone();
+    let started = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(20);
+    let mut full = None;
+    loop {
+        match published {
+            Published::Stored { .. } => return Ok(()),
+            // Unguarded, so this cannot be; treat it as unknown rather than lose the ticket.
+            Published::WrongSequence | Published::Unknown => {}
+            Published::Refused(refusal) if refusal.is_full() => {
+                tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
+                full = Some(refusal);
+            }
+            Published::Refused(refusal) => return Err(refusal.into()),
+        }
+        if started.elapsed() > PURSUIT {
+            let what = format!("writing a ticket to {subject}");
+            return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+        published = lane.write(message.clone()).await?;
+    }
+}

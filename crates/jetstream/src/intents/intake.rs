@@ -1,0 +1,247 @@
+//! Raw intents: publishing them, and reading them as one of any number of routers.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{self, AckKind};
+use base64::Engine as _;
+use baton_envelope::{Envelope, HEADER_INTENT, HEADER_PROTOCOL, IntentId, RawIntent, RawKept, Timestamp};
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use crate::error::Error;
+use crate::server::Mesh;
+use crate::server::{Published, publish_acked};
+
+/// In a raw intent that was kept: the size of its body in bytes, where only the beginning of it is kept.
+pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
+
+const ROUTER: &str = "router";
+/// How long a router may hold a raw intent before another router gets it.
+const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long a pull that does not wait at the server may take to be answered.
+const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads the intake; routers share it.
+#[derive(Debug)]
+pub struct IntakeReader {
+    mesh: Mesh,
+    consumer: PullConsumer,
+}
+
+/// One raw intent, to be routed and then acked.
+#[derive(Debug)]
+pub struct IntakeMessage {
+    message: jetstream::Message,
+    stream: String,
+}
+
+impl Mesh {
+    /// Joins the routers of this mesh.
+    ///
+    /// # Errors
+    /// When the intake is missing or the server refuses.
+    pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
+        let stream = self.subjects().intake_stream();
+        let config = pull::Config {
+            durable_name: Some(ROUTER.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            ack_wait: ROUTER_ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: 10_000,
+            ..pull::Config::default()
+        };
+        let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
+            Ok(consumer) => consumer,
+            Err(_) => self
+                .context()
+                .create_consumer_on_stream(config, &stream)
+                .await
+                .map_err(|error| Error::api("creating consumer router", error))?,
+        };
+        Ok(IntakeReader {
+            mesh: self.clone(),
+            consumer,
+        })
+    }
+
+    /// Publishes a raw message on an intake subject and waits until it is stored.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn publish_raw(
+        &self,
+        subject: String,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Result<u64, Error> {
+        let mut map = HeaderMap::new();
+        for (key, value) in headers {
+            map.append(key.as_str(), value.as_str());
+        }
+        match publish_acked(self.client(), subject.clone().into(), map, body).await? {
+            Published::Stored { seq } => Ok(seq),
+            Published::Refused(refusal) => Err(refusal.into()),
+            Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {
+                what: format!("publishing to {subject}"),
+            }),
+        }
+    }
+
+    /// Publishes a raw intent that was kept once more, as it came, under an id that is given here.
+    ///
+    /// # Errors
+    /// When its body cannot be read, or as [`Mesh::publish_raw`].
+    pub async fn publish_kept(&self, kept: &RawKept, intent: &IntentId) -> Result<u64, Error> {
+        if kept.extra.contains_key(KEPT_BODY_BYTES) {
+            return Err(Error::api(
+                "publishing a kept raw intent",
+                "only the beginning of its body was kept: it was too large",
+            ));
+        }
+        let body = base64::engine::general_purpose::STANDARD
+            .decode(&kept.body_base64)
+            .map_err(|error| Error::api("reading a kept raw intent", error))?;
+        let dropped = [HEADER_INTENT, baton_envelope::HEADER_MSG_ID];
+        let mut headers: Vec<(String, String)> = kept
+            .headers
+            .iter()
+            .filter(|(key, _)| !dropped.contains(&key.as_str()))
+            .cloned()
+            .collect();
+        headers.push((HEADER_INTENT.to_owned(), intent.to_string()));
+        let is_enveloped = headers.iter().any(|(name, _)| name == HEADER_PROTOCOL);
+        let body = match Envelope::decode(&body) {
+            // The id of an enveloped one is in its body, and no header says another.
+            Ok(mut envelope) if is_enveloped => {
+                envelope.intent = intent.clone();
+                envelope.id = self.clock().envelope_id();
+                serde_json::to_vec(&envelope).map_err(|error| Error::api("writing an envelope", error))?
+            }
+            Ok(_) | Err(_) => body,
+        };
+        self.publish_raw(kept.subject.clone(), headers, body.into()).await
+    }
+}
+
+impl IntakeReader {
+    /// Up to `max` raw intents; waits a while for the first one. Empty when there was none, or when the connection was
+    /// made anew: the server forgets the pulls of the old one.
+    ///
+    /// # Errors
+    /// When the consumer is gone or the server does not answer.
+    pub async fn next_batch(&self, max: usize) -> Result<Vec<IntakeMessage>, Error> {
+        let mut connections = self.mesh.connections();
+        connections.mark_unchanged();
+        let mut found = Vec::new();
+        let end = tokio::select! {
+            biased;
+            end = self.pull(max, &mut found) => end,
+            Ok(()) = connections.changed() => Ok(()),
+        };
+        // What came before an error is not thrown away: the broker would deliver it again only after its patience.
+        match end {
+            Err(error) if found.is_empty() => Err(error),
+            Ok(()) | Err(_) => Ok(found),
+        }
+    }
+
+    /// Takes what is there; with nothing there, waits for one message only, so that the first is not held back until a
+    /// batch is full.
+    async fn pull(&self, max: usize, found: &mut Vec<IntakeMessage>) -> Result<(), Error> {
+        let mut batch = self
+            .consumer
+            .fetch()
+            .max_messages(max)
+            .messages()
+            .await
+            .map_err(|error| Error::api("pull from intake", error))?;
+        // The client puts no limit of its own on such a pull: without this one a lost answer would be waited for for
+        // ever.
+        tokio::time::timeout(FETCH_PATIENCE, self.drain_into(found, &mut batch))
+            .await
+            .map_err(|_| Error::NoAnswer {
+                what: "pull from intake".to_owned(),
+            })??;
+        if found.is_empty() {
+            let mut batch = self
+                .consumer
+                .batch()
+                .max_messages(1)
+                .expires(Duration::from_secs(20))
+                .messages()
+                .await
+                .map_err(|error| Error::api("pull from intake", error))?;
+            self.drain_into(found, &mut batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn drain_into(&self, found: &mut Vec<IntakeMessage>, batch: &mut pull::Batch) -> Result<(), Error> {
+        let stream = self.mesh.subjects().intake_stream();
+        while let Some(message) = batch.next().await {
+            let message = message.map_err(|error| Error::api("pull from intake", error))?;
+            found.push(IntakeMessage {
+                message,
+                stream: stream.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl IntakeMessage {
+    /// The subject that it was published on.
+    pub fn subject(&self) -> &str {
+        &self.message.subject
+    }
+
+    /// How often the broker has delivered it, this time included.
+    pub fn delivered(&self) -> u64 {
+        self.message
+            .info()
+            .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
+    }
+
+    /// The message as a raw intent.
+    ///
+    /// # Errors
+    /// When the broker's own facts about it cannot be read.
+    pub fn raw(&self) -> Result<RawIntent<'_>, Error> {
+        let info = self
+            .message
+            .info()
+            .map_err(|error| Error::api("reading an intake message", error))?;
+        let nanos = info.published.unix_timestamp_nanos();
+        let headers = self
+            .message
+            .headers
+            .iter()
+            .flat_map(HeaderMap::iter)
+            .flat_map(|(name, values)| values.iter().map(move |value| (name.as_ref(), value.as_str())))
+            .collect();
+        Ok(RawIntent {
+            subject: &self.message.subject,
+            headers,
+            body: &self.message.payload,
+            stored_at: Timestamp::from_unix_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)),
+            derived_id: IntentId::derived(&self.stream, info.stream_sequence, nanos),
+        })
+    }
+
+    /// Takes it out of the intake.
+    pub async fn ack(&self) {
+        if let Err(error) = self.message.ack().await {
+            tracing::debug!(%error, "an intake message could not be acked");
+        }
+    }
+
+    /// Leaves it for another try.
+    pub async fn hand_back(&self, delay: Duration) {
+        if let Err(error) = self.message.ack_with(AckKind::Nak(Some(delay))).await {
+            tracing::debug!(%error, "an intake message could not be handed back");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Listing intents: the subjects of the ledger, and the last record of each.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use baton_envelope::{AgentName, IntentId, Record};
+use futures::StreamExt as _;
+
+use crate::documents::{ArchiveList, ArchivePage, verb};
+use crate::error::Error;
+use crate::ledger::Head;
+use crate::server::Mesh;
+
+/// The server refuses a batched read of more than 1,024 subjects.
+const CHUNK: usize = 1000;
+/// How many bundles are read at the same time.
+const AT_ONCE: usize = 32;
+/// How many more bundles are read than are asked for. Several are written at a time, so those of intents that closed about
+/// the same time stand in the archive in any order, and a list has the order of the ledger.
+const SWAPPED: usize = 64;
+/// How long a controller is looked for that knows the archive.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which intents are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only with one of these status names; empty for all.
+    pub statuses: Vec<String>,
+    /// Only those whose turn it is at this agent.
+    pub agent: Option<AgentName>,
+    /// At most so many, the newest first; 0 for all.
+    pub limit: usize,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The heads, newest first.
+    pub heads: Vec<Head>,
+    /// How many matched, those cut off by the limit included.
+    pub matched: usize,
+    /// Whether the archive was looked into, too: that takes a controller. Else only what the ledger has is here.
+    pub is_complete: bool,
+}
+
+/// What the archive has of the intents that match.
+#[derive(Debug, Default)]
+struct Archive {
+    heads: Vec<Head>,
+    matched: usize,
+}
+
+impl Mesh {
+    /// The intents that match, in the ledger and in the archive.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn list(&self, filter: &Filter) -> Result<Listed, Error> {
+        let archive = if filter.wants_closed() {
+            self.list_archive(filter).await?
+        } else {
+            Some(Archive::default())
+        };
+        let subjects = self.counted_subjects().await?;
+        let names: Vec<String> = subjects.keys().cloned().collect();
+        let mut heads = Vec::new();
+        for chunk in names.chunks(CHUNK) {
+            heads.extend(
+                self.heads_of(chunk)
+                    .await?
+                    .into_iter()
+                    .filter(|head| filter.matches(&head.record)),
+            );
+        }
+        let is_complete = archive.is_some();
+        let mut matched = heads.len();
+        if let Some(archive) = archive {
+            // What is left of an archived intent is the last record of its bundle: it is listed there, with all the others.
+            // So is one that was archived just now and is not purged yet.
+            let known: HashSet<(&IntentId, u64)> = archive
+                .heads
+                .iter()
+                .map(|head| (&head.record.intent, head.seq))
+                .collect();
+            heads.retain(|head| {
+                let subject = self.subjects().ledger(&head.record.intent);
+                let is_remainder = subjects.get(&subject) == Some(&1) && !head.record.is_opening();
+                !is_remainder && !known.contains(&(&head.record.intent, head.seq))
+            });
+            matched = heads.len() + archive.matched;
+            heads.extend(archive.heads);
+        }
+        heads.sort_by_key(|head| std::cmp::Reverse(head.seq));
+        if filter.limit > 0 {
+            heads.truncate(filter.limit);
+        }
+        Ok(Listed {
+            heads,
+            matched,
+            is_complete,
+        })
+    }
+
+    /// What the archive has of them; `None` when no controller is there to be asked.
+    async fn list_archive(&self, filter: &Filter) -> Result<Option<Archive>, Error> {
+        let mut found = Archive::default();
+        if self.archive_is_empty().await? {
+            return Ok(Some(found));
+        }
+        let mut before = None;
+        let mut left = match filter.limit {
+            0 => usize::MAX,
+            limit => limit.saturating_add(SWAPPED),
+        };
+        while left > 0 {
+            let limit = left.min(CHUNK);
+            let question = ArchiveList {
+                statuses: filter.statuses.clone(),
+                agent: filter.agent.clone(),
+                before,
+                limit,
+            };
+            let asked = self.control_within(PATIENCE, verb::ARCHIVE_LIST, &question).await;
+            let page: ArchivePage = match asked {
+                Err(Error::NoController) => return Ok(None),
+                asked => asked?,
+            };
+            found.matched = usize::try_from(page.matched).unwrap_or(usize::MAX);
+            let (count, last) = (page.at.len(), page.at.last().copied());
+            let bundles = futures::stream::iter(page.at).map(|seq| self.last_of_bundle(seq));
+            let mut bundles = std::pin::pin!(bundles.buffered(AT_ONCE));
+            while let Some(head) = bundles.next().await {
+                found.heads.extend(head?);
+            }
+            left = left.saturating_sub(count);
+            before = last;
+            if count < limit {
+                break;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The head of an intent in the ledger, or an error that says that there is none.
+    ///
+    /// # Errors
+    /// `NoIntent`; `Archived` when the intent is closed and only the archive has it; or when the server does not answer.
+    pub async fn must_find(&self, intent: &IntentId) -> Result<Head, Error> {
+        if let Some(head) = self.head(intent).await? {
+            return Ok(head);
+        }
+        match self.last_record(intent).await? {
+            Some(head) if head.record.snapshot.status.is_terminal() => Err(Error::Archived {
+                intent: intent.clone(),
+                status: head.record.snapshot.status.to_string(),
+            }),
+            Some(head) => Ok(head),
+            None => Err(Error::NoIntent(intent.clone())),
+        }
+    }
+}
+
+impl Filter {
+    /// Whether a closed intent could match.
+    fn wants_closed(&self) -> bool {
+        const OPEN: [&str; 6] = [
+            "pending",
+            "accepted",
+            "in_progress",
+            "waiting",
+            "parked",
+            "compensating",
+        ];
+        self.statuses.is_empty() || self.statuses.iter().any(|name| !OPEN.contains(&name.as_str()))
+    }
+
+    fn matches(&self, record: &Record) -> bool {
+        let snapshot = &record.snapshot;
+        (self.statuses.is_empty() || self.statuses.iter().any(|name| name == snapshot.status.name()))
+            && (self.agent.is_none() || self.agent == snapshot.agent)
+    }
+}

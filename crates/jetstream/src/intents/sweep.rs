@@ -1,0 +1,228 @@
+//! Finding open intents whose ticket is lost, and writing it again; ending intents whose deadline has passed.
+//!
+//! A ticket can be missing when a submitter died between its two writes, or when a power cut took the last writes of a
+//! work stream. It is known to be missing when the intent should have one while everything that was in its version's
+//! queue at that time is gone. Sweeping is safe to repeat and safe to run twice at once: a ticket that is written
+//! again is read against the ledger before it is run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use baton_envelope::{
+    AgentName, AgentVersion, Author, Event, IntentId, Need, Record, Timestamp, is_ticket_lost, needs,
+};
+
+use crate::error::Error;
+use crate::ledger::{Head, Written};
+use crate::server::Mesh;
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Open intents that were looked at.
+    pub open: usize,
+    /// Tickets that were written again.
+    pub reissued: usize,
+    /// Intents whose deadline had passed.
+    pub timed_out: usize,
+    /// Intents that could not be helped this time; the log says why.
+    pub failed: usize,
+    /// Archived intents whose records were back, and purged again.
+    pub returned: usize,
+}
+
+/// What one intent needed.
+enum Help {
+    None,
+    Reissued,
+    TimedOut,
+}
+
+/// What a sweep does about what the archive holds: somebody else knows what that is.
+pub trait ClosedInLedger: Sync {
+    /// Purges those of these open intents that the archive holds, and gives them: their records came back after a crash,
+    /// or were written again by somebody who had been frozen. They are closed, and nothing is done for them.
+    ///
+    /// # Errors
+    /// When that cannot be found out, or the server does not answer.
+    fn purge_returned(&self, open: &[Head]) -> impl Future<Output = Result<Vec<IntentId>, Error>> + Send;
+
+    /// Takes note of closed intents that are in the ledger.
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    fn note_closed(&self, closed: Vec<Head>) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// For a mesh without an archive.
+#[derive(Debug, Clone, Copy)]
+pub struct NoArchive;
+
+impl ClosedInLedger for NoArchive {
+    async fn purge_returned(&self, _open: &[Head]) -> Result<Vec<IntentId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn note_closed(&self, _closed: Vec<Head>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Sweeps one mesh.
+#[derive(Debug, Clone)]
+pub struct Sweeper {
+    mesh: Mesh,
+    by: Author,
+    /// How long after its last record an intent is looked at.
+    slack: Duration,
+}
+
+impl Sweeper {
+    /// A sweeper that leaves intents alone until `slack` after their last record.
+    pub fn new(mesh: &Mesh, by: Author, slack: Duration) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            by,
+            slack,
+        }
+    }
+
+    /// One pass over all intents.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn sweep(&self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
+        let mut report = SweepReport::default();
+        let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
+        for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
+            let heads = self.mesh.heads_of(chunk).await?;
+            let (closed, open): (Vec<Head>, Vec<Head>) = heads
+                .into_iter()
+                .partition(|head| head.record.snapshot.status.is_terminal());
+            archive.note_closed(closed).await?;
+            let returned = archive.purge_returned(&open).await?;
+            report.returned += returned.len();
+            for head in open {
+                let need = needs(&head.record.snapshot, self.mesh.now(), self.slack);
+                if need == Need::Closed || returned.contains(&head.record.intent) {
+                    continue;
+                }
+                report.open += 1;
+                match self.help(&head, need, &mut oldest).await {
+                    Ok(Help::TimedOut) => report.timed_out += 1,
+                    Ok(Help::Reissued) => report.reissued += 1,
+                    Ok(Help::None) => {}
+                    // One agent whose stream is gone or full must not keep all other intents from being swept.
+                    Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, intent = %head.record.intent, "an intent could not be swept");
+                        report.failed += 1;
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn help(
+        &self,
+        head: &Head,
+        need: Need,
+        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
+    ) -> Result<Help, Error> {
+        let (done, help) = match need {
+            Need::Closed | Need::None => return Ok(Help::None),
+            Need::TimeOut => (self.end(head).await?, Help::TimedOut),
+            Need::Ticket => (self.reissue_if_lost(head, oldest).await?, Help::Reissued),
+        };
+        Ok(if done { help } else { Help::None })
+    }
+
+    async fn end(&self, head: &Head) -> Result<bool, Error> {
+        let record = Record::following(
+            &head.record.snapshot,
+            head.seq,
+            self.mesh.record_id(),
+            head.record.intent.clone(),
+            Event::TimedOut,
+            self.mesh.now(),
+            self.by.clone(),
+        )?;
+        match self.mesh.write(&record, head.seq).await? {
+            Written::Stored { seq } => self.mesh.settle(&record, seq).await.map(|_| true),
+            Written::Superseded(_) => Ok(false),
+        }
+    }
+
+    async fn reissue_if_lost(
+        &self,
+        head: &Head,
+        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
+    ) -> Result<bool, Error> {
+        let snapshot = &head.record.snapshot;
+        let (Some(agent), Some(version)) = (&snapshot.agent, &snapshot.version) else {
+            return Ok(false);
+        };
+        let key = (agent.clone(), version.clone());
+        let oldest = match oldest.get(&key) {
+            Some(at) => *at,
+            None => {
+                let at = self.oldest_ticket(agent, version).await?;
+                oldest.insert(key, at);
+                at
+            }
+        };
+        if !is_ticket_lost(snapshot, oldest, self.slack) {
+            return Ok(false);
+        }
+        tracing::info!(intent = %head.record.intent, %agent, "its ticket is lost, writing it again");
+        self.mesh.reissue(head).await?;
+        Ok(true)
+    }
+
+    /// When the oldest ticket of a version was stored that may still be delivered. Of the version, not of its agent:
+    /// another one without workers may have tickets that stay.
+    ///
+    /// A ticket below the floor of its consumer was acknowledged and will not be delivered again: a power cut can bring it
+    /// back to the stream alone. It must not pass for queued work for ever.
+    async fn oldest_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<Option<Timestamp>, Error> {
+        let stream = self.mesh.subjects().work_stream(agent);
+        // A stream that is not there does not answer a direct get; that must not pass for a server that is away.
+        let what = format!("STREAM.INFO.{stream}");
+        self.mesh
+            .ask::<serde::de::IgnoredAny>(&what, &serde_json::json!({}))
+            .await??;
+        let mut places = self.mesh.undelivered_from(agent, version).await?;
+        if places.is_empty() {
+            places.push((self.mesh.subjects().work_version(agent, version), 1));
+        }
+        let mut oldest: Option<Timestamp> = None;
+        for (subject, from) in places {
+            let stored = self.first_stored(&stream, &subject, from).await?;
+            oldest = match (oldest, stored) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(oldest)
+    }
+
+    /// When the first message of a subject at or after a sequence was stored.
+    async fn first_stored(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Timestamp>, Error> {
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 1 });
+        let (found, _) = self.mesh.direct_batch_of(stream, &request).await?;
+        let Some(first) = found.first() else { return Ok(None) };
+        let stored_at = first
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Nats-Time-Stamp"))
+            .map(|time| time.as_str().parse());
+        match stored_at {
+            Some(Ok(at)) => Ok(Some(at)),
+            Some(Err(_)) | None => Err(Error::api(
+                format!("reading the oldest ticket of {subject}"),
+                "it has no time of storing",
+            )),
+        }
+    }
+}

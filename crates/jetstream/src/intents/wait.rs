@@ -1,0 +1,130 @@
+//! Waiting until an intent has ended.
+
+use std::time::Duration;
+
+use baton_envelope::{IntentId, Status};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::ledger::{Events, Head};
+use crate::server::Mesh;
+
+/// From one look at the ledger to the next: what a lost event costs.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long until a server that did not answer is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How waiting for an intent ended.
+#[derive(Debug)]
+pub enum WaitEnd {
+    /// The intent ended.
+    Ended(Box<Head>),
+    /// It was parked: nothing will happen until a person acts.
+    Parked(Box<Head>),
+    /// The time was up.
+    TimedOut(Option<Box<Head>>),
+}
+
+/// Listens to the records of one intent.
+#[derive(Debug)]
+pub struct Waiting {
+    mesh: Mesh,
+    intent: IntentId,
+    events: Events,
+}
+
+impl Mesh {
+    /// Waits until the intent has ended or was parked. Live events tell it; they may be lost, so the ledger is read at
+    /// the beginning and every second: a lost event costs a second and no more.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn wait(&self, intent: &IntentId, timeout: Duration) -> Result<WaitEnd, Error> {
+        self.waiting(intent).await?.end(timeout).await
+    }
+
+    /// Begins to listen for the end of an intent that is submitted after this, on the same connection.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn waiting(&self, intent: &IntentId) -> Result<Waiting, Error> {
+        Ok(Waiting {
+            mesh: self.clone(),
+            intent: intent.clone(),
+            events: self.listen(Some(intent)).await?,
+        })
+    }
+}
+
+impl Waiting {
+    /// The end of an intent that may have ended before.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn end(self, timeout: Duration) -> Result<WaitEnd, Error> {
+        self.until(Instant::now() + timeout, true).await
+    }
+
+    /// The end of an intent that was new when it was submitted, after this began to listen: the ledger need not be read
+    /// unless an event is lost.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn end_of_new(self, timeout: Duration) -> Result<WaitEnd, Error> {
+        self.until(Instant::now() + timeout, false).await
+    }
+
+    async fn until(mut self, until: Instant, mut look: bool) -> Result<WaitEnd, Error> {
+        loop {
+            if std::mem::replace(&mut look, true)
+                && let Some(end) = self.look(until).await?
+            {
+                return Ok(end);
+            }
+            let look_again = until.min(Instant::now() + LOOK);
+            while let Ok(heard) = tokio::time::timeout_at(look_again, self.events.next()).await {
+                let Some(live) = heard else {
+                    // The connection was closed; the ledger says whether for good.
+                    break;
+                };
+                let head = Head {
+                    record: live.record,
+                    seq: live.seq,
+                };
+                if let Some(end) = ended(Box::new(head)) {
+                    return Ok(end);
+                }
+            }
+        }
+    }
+
+    /// What the ledger says.
+    async fn look(&self, until: Instant) -> Result<Option<WaitEnd>, Error> {
+        let head = match self.mesh.last_record(&self.intent).await {
+            Ok(head) => head.map(Box::new),
+            // Nobody knows whether it was archived; it may also be one that is not there yet.
+            Err(Error::NoController) => None,
+            // A restart or an election; the intent goes on, and so does the wait.
+            Err(Error::NoAnswer { .. }) if Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(end) = head.clone().and_then(ended) {
+            return Ok(Some(end));
+        }
+        Ok((Instant::now() >= until).then_some(WaitEnd::TimedOut(head)))
+    }
+}
+
+fn ended(head: Box<Head>) -> Option<WaitEnd> {
+    let status = &head.record.snapshot.status;
+    if status.is_terminal() {
+        Some(WaitEnd::Ended(head))
+    } else if matches!(status, Status::Parked { .. }) {
+        Some(WaitEnd::Parked(head))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,121 @@
+//! Records as bytes. Each is encoded once, into room that is shared with the records before and after it.
+
+use std::cell::RefCell;
+
+use baton_envelope::Record;
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// What a record holds beside the payloads, so that its room seldom grows.
+const FRAME: usize = 1536;
+/// How much is taken from the allocator at once: room for some ten common records, which are of the size that the system's
+/// allocator is slowest at. A block lives as long as the last of its records.
+const BLOCK: usize = 16 << 10;
+
+thread_local! {
+    static ROOM: RefCell<BytesMut> = RefCell::default();
+}
+
+/// A record together with its bytes on the wire: its ticket has the very same body, and is not encoded again.
+#[derive(Debug)]
+pub struct Sealed {
+    record: Box<Record>,
+    body: Bytes,
+}
+
+impl Sealed {
+    /// Encodes a record.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn new(record: Box<Record>) -> Result<Self, Error> {
+        let body = Mesh::encode(&record)?;
+        Ok(Self { record, body })
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+}
+
+impl std::ops::Deref for Sealed {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl Mesh {
+    pub(crate) fn encode(record: &Record) -> Result<Bytes, Error> {
+        let size = room_for(record);
+        if size > BLOCK {
+            let mut own = BytesMut::with_capacity(size);
+            write(record, &mut own)?;
+            return Ok(own.freeze());
+        }
+        ROOM.with_borrow_mut(|room| {
+            // Of a record that could not be encoded.
+            room.clear();
+            if room.capacity() < size {
+                *room = BytesMut::with_capacity(BLOCK);
+            }
+            write(record, room)?;
+            let body = room.split().freeze();
+            // It was larger than it looked, and what is left of its room would be shared with others.
+            if body.len() > BLOCK {
+                *room = BytesMut::new();
+            }
+            Ok(body)
+        })
+    }
+}
+
+fn write(record: &Record, room: &mut BytesMut) -> Result<(), Error> {
+    serde_json::to_writer(room.writer(), record).map_err(|error| Error::api("encoding a record", error))
+}
+
+/// About how many bytes a record takes.
+fn room_for(record: &Record) -> usize {
+    let payload = record.envelope.as_ref().map(|envelope| &envelope.payload);
+    let step = record.step.as_ref().map(|step| &step.result);
+    let parts = [payload, step, record.snapshot.result.as_ref()];
+    FRAME + parts.into_iter().flatten().map(|part| part.get().len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::{Author, Envelope, Json, Role, Timestamp};
+
+    use super::*;
+    use crate::server::{Clock as _, SystemClock};
+
+    fn record(payload: usize, note: usize) -> Record {
+        let id = SystemClock.intent_id();
+        let payload = Json::string(&"x".repeat(payload));
+        let envelope = Envelope::first(SystemClock.envelope_id(), id, "research".parse().unwrap(), payload);
+        let by = Author::of(Role::Client, "me");
+        let version = "1.0.0".parse().unwrap();
+        let mut record = Record::submitted(SystemClock.record_id(), Timestamp::default(), by, version, envelope);
+        record.note = Some("n".repeat(note));
+        record
+    }
+
+    #[test]
+    fn records_of_all_sizes_share_room_and_keep_their_own_bytes() {
+        // Common ones, one beyond the frame, one beyond a block, one that looks small and is not; then common ones again.
+        let sizes = [(10, 0), (512, 0), (512, 3_000), (100_000, 0), (10, 100_000), (512, 0)];
+        let records: Vec<Record> = sizes
+            .into_iter()
+            .cycle()
+            .take(60)
+            .map(|(payload, note)| record(payload, note))
+            .collect();
+        let bodies: Vec<Bytes> = records.iter().map(|record| Mesh::encode(record).unwrap()).collect();
+        for (record, body) in records.iter().zip(bodies) {
+            assert_eq!(body, serde_json::to_vec(record).unwrap());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Transitions as they happen: the ledger's records, republished on plain subjects.
+
+use async_nats::Subscriber;
+use baton_envelope::{IntentId, Record};
+use futures::StreamExt as _;
+
+use crate::error::Error;
+use crate::server::Mesh;
+use crate::server::header_u64;
+
+/// Records as they are stored. At most once: whoever must not miss one reads the ledger.
+#[derive(Debug)]
+pub struct Events(Subscriber);
+
+/// A record as it came by.
+#[derive(Debug, Clone)]
+pub struct LiveRecord {
+    /// The record.
+    pub record: Record,
+    /// Its sequence in the ledger stream.
+    pub seq: u64,
+}
+
+impl Events {
+    /// The next record that can be read; `None` when the connection was closed.
+    pub async fn next(&mut self) -> Option<LiveRecord> {
+        loop {
+            let message = self.0.next().await?;
+            match Record::decode(&message.payload) {
+                Ok(record) => {
+                    let seq = header_u64(message.headers.as_ref(), "Nats-Sequence").unwrap_or(0);
+                    return Some(LiveRecord { record, seq });
+                }
+                Err(error) => tracing::warn!(%error, subject = %message.subject, "an event cannot be read"),
+            }
+        }
+    }
+}
+
+impl Mesh {
+    /// The records of one intent, or of all, from now on.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn events(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
+        let events = self.listen(intent).await?;
+        // The server must know of the subscription before the caller does what it wants to see.
+        self.round_trip().await?;
+        Ok(events)
+    }
+
+    /// As [`Mesh::events`], from the next request on this connection on.
+    pub(crate) async fn listen(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
+        let subject = intent.map_or_else(|| self.subjects().event_all(), |intent| self.subjects().event(intent));
+        let events = self
+            .client()
+            .subscribe(subject)
+            .await
+            .map_err(|error| Error::api("subscribe", error))?;
+        Ok(Events(events))
+    }
+}

@@ -1,0 +1,88 @@
+//! The heads of many intents at once, and the subjects of the ledger.
+
+use std::collections::{HashMap, HashSet};
+
+use baton_envelope::{IntentId, Record};
+use serde::Deserialize;
+
+use super::read::Head;
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// The server refuses a batched read of more than 1,024 subjects.
+const CHUNK: usize = 1000;
+
+impl Mesh {
+    /// The last records on some ledger subjects, at most 1,000.
+    pub(crate) async fn heads_of(&self, subjects: &[String]) -> Result<Vec<Head>, Error> {
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut heads = Vec::with_capacity(subjects.len());
+        let mut left: HashSet<&str> = subjects.iter().map(String::as_str).collect();
+        // The server bounds the bytes of one answer, so ask for the rest until it has nothing more.
+        while !left.is_empty() {
+            let request = serde_json::json!({ "multi_last": left, "batch": CHUNK });
+            let (batch, more) = self.direct_batch(&request).await?;
+            let before = left.len();
+            for (seq, subject, body) in batch {
+                left.remove(subject.as_str());
+                match Record::decode(&body) {
+                    Ok(record) => heads.push(Head { record, seq }),
+                    Err(error) => tracing::warn!(%error, subject, seq, "a ledger record cannot be read"),
+                }
+            }
+            if !more || left.len() == before {
+                break;
+            }
+        }
+        Ok(heads)
+    }
+
+    /// The last records of some intents; those without any are left out. Any number of intents.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn heads(&self, intents: &[IntentId]) -> Result<Vec<Head>, Error> {
+        let mut heads = Vec::new();
+        for chunk in intents.chunks(CHUNK) {
+            let subjects: Vec<String> = chunk.iter().map(|intent| self.subjects().ledger(intent)).collect();
+            heads.extend(self.heads_of(&subjects).await?);
+        }
+        Ok(heads)
+    }
+
+    /// Every subject of the ledger, that is, every intent that has records.
+    pub(crate) async fn ledger_subjects(&self) -> Result<Vec<String>, Error> {
+        Ok(self.counted_subjects().await?.into_keys().collect())
+    }
+
+    /// Every subject of the ledger, and how many records stand there.
+    pub(crate) async fn counted_subjects(&self) -> Result<HashMap<String, u64>, Error> {
+        #[derive(Deserialize)]
+        struct Info {
+            state: State,
+            #[serde(default)]
+            total: usize,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            #[serde(default)]
+            subjects: Option<HashMap<String, u64>>,
+        }
+        let what = format!("STREAM.INFO.{}", self.subjects().ledger_stream());
+        let mut found = HashMap::new();
+        let mut offset = 0;
+        loop {
+            let request = serde_json::json!({ "subjects_filter": self.subjects().ledger_all(), "offset": offset });
+            let info: Info = self.ask(&what, &request).await??;
+            let page = info.state.subjects.unwrap_or_default();
+            let (got, total) = (page.len(), info.total);
+            offset += got;
+            found.extend(page);
+            if got == 0 || offset >= total {
+                return Ok(found);
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading the ledger: the head and the history of an intent.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use baton_envelope::{IntentId, Record, Timestamp, in_server_time};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::server::{Mesh, header_u64};
+
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a replica that lags is asked again, a pause apart.
+const LAG_TRIES: usize = 100;
+
+/// The last record of an intent and its sequence.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The record.
+    pub record: Record,
+    /// Its sequence in the ledger stream.
+    pub seq: u64,
+}
+
+impl Mesh {
+    /// The last record of an intent.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the record cannot be read.
+    pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        let found = self.last_of(intent).await?;
+        found
+            .map(|last| {
+                Ok(Head {
+                    record: Record::decode(&last.body)?,
+                    seq: last.seq,
+                })
+            })
+            .transpose()
+    }
+
+    /// The last record of an intent, its delay counted from when the server stored it: what its ticket is worth must not
+    /// rest on the clock of whoever wrote it.
+    ///
+    /// # Errors
+    /// As [`Mesh::head`].
+    pub async fn head_in_server_time(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        let found = self.last_of(intent).await?;
+        found
+            .map(|last| {
+                let record = Record::decode(&last.body)?;
+                let record = match last.stored_at {
+                    Some(stored_at) => in_server_time(record, stored_at),
+                    None => record,
+                };
+                Ok(Head { record, seq: last.seq })
+            })
+            .transpose()
+    }
+
+    async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
+        let subject = self.subjects().ledger(intent);
+        // Replicas may lag behind, and a stale head would look like work that is not there yet: with more than one
+        // copy the leader is asked.
+        if self.replicas() > 1 {
+            self.leader_last(&subject).await
+        } else {
+            self.direct_last(&subject).await
+        }
+    }
+
+    /// All records of an intent from `from_seq` on, oldest first.
+    ///
+    /// # Errors
+    /// When the server does not answer, or a record cannot be read.
+    pub async fn history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Head>, Error> {
+        let subject = self.subjects().ledger(intent);
+        let mut found = Vec::new();
+        let mut next = from_seq.max(1);
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch(&request).await?;
+            let Some((last, _, _)) = batch.last() else { break };
+            next = last + 1;
+            for (seq, _, body) in batch {
+                found.push(Head {
+                    record: Record::decode(&body)?,
+                    seq,
+                });
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// All records of an intent, up to one that is known to stand at `through`. Any replica may answer, and replicas apply
+    /// records in order: one that does not have that record yet lags, and is asked again.
+    ///
+    /// # Errors
+    /// When no replica has it within a few seconds, or as [`Mesh::history`].
+    pub async fn history_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Head>, Error> {
+        for _ in 0..LAG_TRIES {
+            let found = self.history(intent, 1).await?;
+            if found.last().is_some_and(|head| head.seq >= through) {
+                return Ok(found);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(Error::NoAnswer {
+            what: format!("the history of {intent} up to {through}"),
+        })
+    }
+
+    /// One record by its sequence.
+    ///
+    /// # Errors
+    /// When there is none there, or the server does not answer.
+    pub async fn record_at(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
+        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent), "batch": 1 });
+        let (batch, _) = self.direct_batch(&request).await?;
+        match batch.into_iter().next() {
+            Some((found, _, body)) if found == seq => Ok(Head {
+                record: Record::decode(&body)?,
+                seq,
+            }),
+            Some(_) | None => Err(Error::api(
+                format!("reading ledger record {seq} of {intent}"),
+                "there is none",
+            )),
+        }
+    }
+
+    async fn direct_last(&self, subject: &str) -> Result<Option<Last>, Error> {
+        let stream = self.subjects().ledger_stream();
+        let what = format!("DIRECT.GET.{stream}.{subject}");
+        let reply = self
+            .client()
+            .request(format!("{}.{what}", self.api_prefix()), Bytes::new())
+            .await
+            .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+        match reply.status.map(|status| status.as_u16()) {
+            Some(404) => Ok(None),
+            Some(status) => Err(Error::api(what, format!("status {status}"))),
+            None => {
+                let time = reply.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
+                Ok(Some(Last {
+                    seq: header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0),
+                    stored_at: time.and_then(|time| time.as_str().parse().ok()),
+                    body: reply.payload,
+                }))
+            }
+        }
+    }
+
+    async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Message,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            seq: u64,
+            #[serde(default)]
+            data: String,
+            #[serde(default)]
+            time: String,
+        }
+        let what = format!("STREAM.MSG.GET.{}", self.subjects().ledger_stream());
+        match self
+            .ask::<Answer>(&what, &serde_json::json!({ "last_by_subj": subject }))
+            .await?
+        {
+            Ok(answer) => {
+                let body = base64::engine::general_purpose::STANDARD
+                    .decode(answer.message.data)
+                    .map_err(|error| Error::api(what, error))?;
+                Ok(Some(Last {
+                    seq: answer.message.seq,
+                    stored_at: answer.message.time.parse().ok(),
+                    body: body.into(),
+                }))
+            }
+            Err(refusal) if refusal.code == 10037 => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// A batched direct get of the ledger: what matched as (sequence, subject, body), and whether there is more.
+    pub(crate) async fn direct_batch(
+        &self,
+        request: &serde_json::Value,
+    ) -> Result<(Vec<(u64, String, Bytes)>, bool), Error> {
+        let (found, more) = self.direct_batch_of(&self.subjects().ledger_stream(), request).await?;
+        let found = found
+            .into_iter()
+            .map(|stored| (stored.seq, stored.subject, stored.body));
+        Ok((found.collect(), more))
+    }
+}
+
+/// The last message on a ledger subject.
+struct Last {
+    seq: u64,
+    /// By the server's clock; absent only where the server did not say.
+    stored_at: Option<Timestamp>,
+    body: Bytes,
+}

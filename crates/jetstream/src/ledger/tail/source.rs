@@ -1,0 +1,131 @@
+//! One consumer of a tail, and the pull that waits there.
+
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How many records are asked for at a time, and given at a time at most.
+const BATCH: usize = 1000;
+/// How many bytes are asked for at a time, so that large records do not fill the memory.
+const PULL_BYTES: usize = 16 * 1024 * 1024;
+/// How long a pull waits at the server.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How often the server says that a waiting pull is still known to it.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long the server keeps a consumer that nobody pulls from.
+pub(super) const INACTIVE: Duration = Duration::from_secs(10);
+
+/// What the errors of a tail say was being done.
+pub(super) const WHAT: &str = "following the ledger";
+
+/// A consumer, and the pull that waits there.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) client: Client,
+    pub(super) replies: Subscriber,
+    pub(super) inbox: String,
+    pub(super) next_subject: String,
+    pub(super) delete_subject: String,
+    /// The consumer's own count of what it delivered: has no gaps, while the sequence in the stream may.
+    pub(super) delivered: u64,
+    /// The record at the mark is to come first, to be compared.
+    pub(super) comparing: bool,
+    pub(super) pulls: u64,
+    pub(super) remaining: usize,
+    pub(super) got: usize,
+    pub(super) heard: Instant,
+    pub(super) audit_at: Instant,
+    /// A record that was not delivered is known to stand in the ledger.
+    pub(super) suspect: bool,
+}
+
+impl Source {
+    pub(super) async fn pull(&mut self, mesh: &Mesh) -> Result<(), Error> {
+        let id = self.pulls + 1;
+        let request = serde_json::json!({
+            "batch": BATCH,
+            // Never less than one message can have: a record that does not fit would never come.
+            "max_bytes": PULL_BYTES.max(mesh.client().max_payload() * 2),
+            "expires": nanos(EXPIRES),
+            "idle_heartbeat": nanos(HEARTBEAT),
+        });
+        mesh.client()
+            .publish_with_reply(
+                self.next_subject.clone(),
+                format!("{}.{id}", self.inbox),
+                request.to_string().into(),
+            )
+            .await
+            .map_err(|error| Error::api(WHAT, error))?;
+        (self.pulls, self.remaining, self.got) = (id, BATCH, 0);
+        Ok(())
+    }
+
+    /// What the server says of a pull.
+    pub(super) fn hear(&mut self, status: u16, message: &Message) -> Result<(), Error> {
+        let text = message.description.as_deref().unwrap_or_default();
+        let id = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
+        match status {
+            100 => Ok(()),
+            // The pull before this one.
+            _ if id != Some(self.pulls) => Ok(()),
+            404 | 408 => {
+                self.remaining = 0;
+                Ok(())
+            }
+            // It has its bytes. One that ends so without any would end so again at once.
+            409 if self.got > 0 && text.contains("MaxBytes") => {
+                self.remaining = 0;
+                Ok(())
+            }
+            // Deleted, its leader changed, the server stops, nobody there.
+            _ => Err(Error::api(WHAT, format!("status {status} {text}"))),
+        }
+    }
+
+    /// Waits for a message, and takes all that are here already. Pending for ever once the subscription is over; then
+    /// the connection is, too.
+    pub(super) fn next_messages(&mut self) -> impl Future<Output = Vec<Message>> {
+        // Unconstrained: the runtime would end a batch after 128 messages to let others run, and it is not long.
+        tokio::task::unconstrained(std::future::poll_fn(|context| {
+            let mut found = Vec::new();
+            while found.len() < BATCH
+                && let std::task::Poll::Ready(Some(message)) = self.replies.poll_next_unpin(context)
+            {
+                found.push(message);
+            }
+            if found.is_empty() {
+                std::task::Poll::Pending
+            } else {
+                std::task::Poll::Ready(found)
+            }
+        }))
+    }
+}
+
+impl Drop for Source {
+    /// The server would keep the consumer for [`INACTIVE`] more, and count for it with each purge what it has not seen:
+    /// with ten of them, made one after the other by a tail that was slow, purges took the whole server.
+    fn drop(&mut self) {
+        // Without a runtime the connection is gone, too.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (client, subject) = (self.client.clone(), std::mem::take(&mut self.delete_subject));
+        runtime.spawn(async move {
+            let answer_to = client.new_inbox();
+            // Nobody waits for the answer: if it fails, the consumer goes by itself.
+            client.publish_with_reply(subject, answer_to, Bytes::new()).await.ok();
+        });
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,152 @@
+//! Guarded writes to the ledger, with all of their outcomes.
+
+use std::time::Duration;
+
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::{HeaderMap, HeaderName, Subject};
+use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed};
+use bytes::Bytes;
+
+use super::encode::Sealed;
+use super::read::Head;
+use crate::error::Error;
+use crate::server::{Mesh, Message, Published};
+
+/// How long a write whose outcome is unknown is pursued. An election after the loss of a leader takes 5 to 10 s; a
+/// server that restarts on a large store takes longer.
+const PURSUIT: Duration = Duration::from_secs(60);
+/// How long the ledger must say that it has nothing of an intent before a writer that saw its records believes it.
+const GONE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers; a record
+/// that can be committed while its ticket can never be written would leave its intent without work for ever.
+const TICKET_HEADROOM: usize = 1024;
+
+/// What became of a guarded write.
+#[derive(Debug)]
+pub enum Written {
+    /// It stands, at this sequence.
+    Stored {
+        /// Its sequence in the ledger stream.
+        seq: u64,
+    },
+    /// Another record came first and this one was not written; this is the present head.
+    Superseded(Box<Head>),
+}
+
+impl Mesh {
+    /// Writes a record if the intent's last record still stands at `expected` (0: if there is none).
+    ///
+    /// A publish that was not answered is *unknown*: the ledger is read, and the record's own id tells whether it
+    /// stands. Only then is it written again.
+    ///
+    /// # Errors
+    /// When the server refuses the record, or does not answer for a minute.
+    pub async fn write(&self, record: &Record, expected: u64) -> Result<Written, Error> {
+        self.write_encoded(record, Self::encode(record)?, expected).await
+    }
+
+    /// As [`Mesh::write`], with a record that is encoded already.
+    ///
+    /// # Errors
+    /// As [`Mesh::write`].
+    pub async fn write_sealed(&self, sealed: &Sealed, expected: u64) -> Result<Written, Error> {
+        self.write_encoded(sealed, sealed.body(), expected).await
+    }
+
+    pub(crate) async fn write_encoded(&self, record: &Record, body: Bytes, expected: u64) -> Result<Written, Error> {
+        let subject = Subject::from(self.subjects().ledger(&record.intent));
+        let (size, limit) = (body.len(), self.client().max_payload());
+        if size + TICKET_HEADROOM > limit {
+            return Err(Error::TooLarge {
+                what: subject.to_string(),
+                size,
+                limit: limit.saturating_sub(TICKET_HEADROOM),
+            });
+        }
+        let message = || {
+            let mut headers = HeaderMap::new();
+            if !Mutant::I2Unguarded.is_on() {
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected.to_string());
+            }
+            headers.insert(HeaderName::from_static(HEADER_EVENT), record.event.name());
+            headers.insert(HeaderName::from_static(HEADER_STATUS), record.snapshot.status.name());
+            Message {
+                subject: subject.clone(),
+                headers,
+                payload: body.clone(),
+            }
+        };
+        match self.ledger_lane().write(message()).await? {
+            Published::Stored { seq } => Ok(Written::Stored { seq }),
+            Published::Refused(refusal) => Err(refusal.into()),
+            // Apart, so that the common case stays small.
+            Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
+            Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
+        }
+    }
+
+    /// Goes on with a write that the server did not confirm, until it is known what became of it.
+    async fn pursue(
+        &self,
+        record: &Record,
+        message: Message,
+        expected: u64,
+        mut unknown_before: bool,
+    ) -> Result<Written, Error> {
+        let started = tokio::time::Instant::now();
+        let mut gone_since: Option<tokio::time::Instant> = None;
+        let mut refused = !unknown_before;
+        loop {
+            match self.head(&record.intent).await {
+                // Refused, because the records that it would follow are not there: the intent was closed and archived
+                // while the writer was frozen. A leader that was just elected may say the same for a moment.
+                Ok(None) if expected > 0 && refused => {
+                    let since = gone_since.get_or_insert_with(tokio::time::Instant::now);
+                    if since.elapsed() > GONE {
+                        return Err(Error::NoIntent(record.intent.clone()));
+                    }
+                }
+                Ok(Some(head)) => {
+                    let at = Some((head.record.id, head.seq));
+                    match on_unconfirmed(record.id, expected, at, unknown_before) {
+                        Unconfirmed::Stands => return Ok(Written::Stored { seq: head.seq }),
+                        Unconfirmed::Superseded => return Ok(Written::Superseded(Box::new(head))),
+                        Unconfirmed::LookBack => {
+                            if let Some(seq) = self.find(record, head.seq).await? {
+                                return Ok(Written::Stored { seq });
+                            }
+                            return Ok(Written::Superseded(Box::new(head)));
+                        }
+                        Unconfirmed::Again => {}
+                    }
+                }
+                Ok(None) => {}
+                Err(error @ Error::Decode(_)) => return Err(error),
+                Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
+            }
+            if started.elapsed() > PURSUIT {
+                return Err(Error::NoAnswer {
+                    what: format!("writing \"{}\" of {}", record.event.name(), record.intent),
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+            match self.ledger_lane().write(message.clone()).await? {
+                Published::Stored { seq } => return Ok(Written::Stored { seq }),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                Published::WrongSequence => refused = true,
+                Published::Unknown => (unknown_before, refused, gone_since) = (true, false, None),
+            }
+        }
+    }
+
+    async fn find(&self, record: &Record, through: u64) -> Result<Option<u64>, Error> {
+        let id: RecordId = record.id;
+        let records = self.history_through(&record.intent, through).await?;
+        Ok(records
+            .into_iter()
+            .find(|head| head.record.id == id)
+            .map(|head| head.seq))
+    }
+}

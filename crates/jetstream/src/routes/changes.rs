@@ -1,0 +1,115 @@
+//! Decisions on routes, written with compare-and-set, and their history.
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv::Operation;
+use baton_envelope::rollout::{Act, Refused, activate};
+use baton_envelope::{AgentName, AgentVersion, Route};
+use futures::StreamExt as _;
+
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How often a decision is taken again when another writer came first.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Mesh {
+    /// Writes what `decide` makes of the present route of an agent, and gives the route that stands and its revision.
+    /// `decide` is called again on the newer route when somebody else wrote at the same moment, so no decision rests on
+    /// a route that it did not see. `None` of it leaves the route as it is.
+    ///
+    /// # Errors
+    /// When `decide` refuses, or the bucket cannot be read or written.
+    pub async fn change_route(
+        &self,
+        agent: &AgentName,
+        decide: impl Fn(Option<&Route>) -> Result<Option<Route>, Refused> + Send,
+    ) -> Result<Option<(Route, u64)>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mut tries = 0;
+        let mut tried: Option<Route> = None;
+        loop {
+            let present = self.route(agent).await?;
+            // A write that was not answered may stand all the same; decided once more, a step would be taken twice.
+            if let Some((route, _)) = &present
+                && tried.as_ref() == Some(route)
+            {
+                return Ok(present);
+            }
+            let Some(next) = decide(present.as_ref().map(|(route, _)| route))? else {
+                return Ok(present);
+            };
+            let value = serde_json::to_vec(&next).map_err(|error| Error::api("encoding a route", error))?;
+            let written = match &present {
+                Some((_, revision)) => store
+                    .update(agent.as_str(), value.into(), *revision)
+                    .await
+                    .map_err(|error| error.to_string()),
+                None => store
+                    .create(agent.as_str(), value.into())
+                    .await
+                    .map_err(|error| error.to_string()),
+            };
+            match written {
+                Ok(revision) => {
+                    self.routes().put(next.clone());
+                    return Ok(Some((next, revision)));
+                }
+                // Someone else wrote between the read and the write; read again. A bucket that is full, or that this
+                // user may not write, can be read all the same: do not try for ever.
+                Err(_) if tries < TRIES => tries += 1,
+                Err(error) => return Err(Error::api("setting a route", error)),
+            }
+            tried = Some(next);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Gives all new work of an agent to a version. With `only_if_absent` an existing route is left as it is.
+    ///
+    /// # Errors
+    /// When a rollout is under way, the version may take no work, or the bucket cannot be written.
+    pub async fn set_route(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        by: &str,
+        only_if_absent: bool,
+    ) -> Result<Route, Error> {
+        let act = Act::new(by, self.now());
+        let set = self
+            .change_route(agent, |present| match present {
+                None => Ok(Some(Route::first(agent.clone(), version.clone(), act.at, by))),
+                Some(_) if only_if_absent => Ok(None),
+                Some(route) => activate(route, version, &act).map(Some),
+            })
+            .await?;
+        set.map(|(route, _)| route)
+            .ok_or_else(|| Error::api("setting a route", "there is none"))
+    }
+
+    /// The revisions of an agent's route that are kept, oldest first.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read.
+    pub async fn route_history(&self, agent: &AgentName) -> Result<Vec<(u64, Route)>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mut entries = store
+            .history(agent.as_str())
+            .await
+            .map_err(|error| Error::api("reading the history of a route", error))?;
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(|error| Error::api("reading the history of a route", error))?;
+            if entry.operation != Operation::Put {
+                continue;
+            }
+            match serde_json::from_slice::<Route>(&entry.value) {
+                Ok(route) => found.push((entry.revision, route)),
+                Err(error) => tracing::warn!(%error, %agent, revision = entry.revision, "a route cannot be read"),
+            }
+        }
+        Ok(found)
+    }
+}

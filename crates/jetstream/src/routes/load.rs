@@ -1,0 +1,80 @@
+//! How loaded each version is, as the leading controller tells everyone who follows the routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::documents::load::LoadReport;
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How long a report counts. It is told every second; after this time nobody tells it any more.
+const CURRENT: Duration = Duration::from_secs(10);
+
+impl Mesh {
+    /// Tells everyone who follows the routes how loaded the versions are; for the leading controller. Core NATS: nobody
+    /// may be listening.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn tell_load(&self, report: &LoadReport) -> Result<(), Error> {
+        let body = serde_json::to_vec(report).map_err(|error| Error::api("encoding a load report", error))?;
+        self.publish_plain(self.subjects().load(), body.into()).await
+    }
+
+    /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came.
+    pub fn load(&self) -> Option<Arc<LoadReport>> {
+        // By this process's own clock, not by the report's: the two may differ.
+        let last = self.load_board().last.read().ok()?;
+        let (report, heard) = last.as_ref()?;
+        (heard.elapsed() < CURRENT).then(|| Arc::clone(report))
+    }
+
+    /// Waits for one report, for a process that does not stay long enough to follow them. When none comes within `max`,
+    /// nobody leads, and all count as equally loaded.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn hear_load(&self, max: Duration) -> Result<(), Error> {
+        let subscribed = self.client().subscribe(self.subjects().load()).await;
+        let mut reports = subscribed.map_err(|error| Error::api("subscribe", error))?;
+        let heard = async {
+            while let Some(message) = reports.next().await {
+                if let Ok(report) = serde_json::from_slice(&message.payload) {
+                    self.learn_load(report);
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(max, heard).await.is_err() {
+            tracing::debug!("nobody tells how loaded the agents are");
+        }
+        Ok(())
+    }
+
+    /// Keeps the last report, for as long as it is polled.
+    pub(crate) async fn follow_load(&self) {
+        loop {
+            match self.client().subscribe(self.subjects().load()).await {
+                Ok(mut reports) => {
+                    while let Some(message) = reports.next().await {
+                        match serde_json::from_slice(&message.payload) {
+                            Ok(report) => self.learn_load(report),
+                            Err(error) => tracing::warn!(%error, "a load report cannot be read"),
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "load reports cannot be followed yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn learn_load(&self, report: LoadReport) {
+        if let Ok(mut last) = self.load_board().last.write() {
+            *last = Some((Arc::new(report), Instant::now()));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The server and the connection to it: where it is and what it can do, requests to it, the streams and buckets of a mesh,
+//! and [`Mesh`], which holds all of that.
+
+mod ack_place;
+mod api;
+mod batch;
+mod bucket;
+mod cache;
+mod clock;
+mod connect;
+mod limits;
+mod mesh;
+mod nats_context;
+mod publish;
+mod stream;
+mod topology;
+
+pub(crate) use ack_place::AckPlace;
+pub(crate) use batch::{Lane, Message};
+pub(crate) use cache::RouteTable;
+pub use clock::{Clock, SystemClock};
+pub use connect::Target;
+pub use limits::{Limits, TicketPersistence};
+pub use mesh::Mesh;
+pub(crate) use publish::{Published, publish_acked};
+pub use stream::LedgerEnd;
+pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
+pub(crate) use topology::DUPLICATE_WINDOW;

@@ -1,0 +1,40 @@
+//! Requests to the JetStream API.
+
+use async_nats::Request;
+use bytes::Bytes;
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+
+use super::mesh::Mesh;
+use super::publish::{ApiError, REQUEST_TIMEOUT};
+use crate::error::{Error, Refusal};
+
+impl Mesh {
+    /// Asks the JetStream API and reads its JSON answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        payload: &serde_json::Value,
+    ) -> Result<Result<T, Refusal>, Error> {
+        let request = Request::new()
+            .payload(Bytes::from(payload.to_string()))
+            .timeout(Some(REQUEST_TIMEOUT));
+        let reply = self
+            .client()
+            .send_request(format!("{}.{what}", self.api_prefix()), request)
+            .await
+            .map_err(|_| Error::NoAnswer { what: what.to_owned() })?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
+        if let Some(error) = answer.get("error") {
+            let error = ApiError::deserialize(error).map_err(|error| Error::api(what, error))?;
+            return Ok(Err(Refusal {
+                code: error.err_code,
+                description: error.description,
+            }));
+        }
+        serde_json::from_value(answer)
+            .map(Ok)
+            .map_err(|error| Error::api(what, error))
+    }
+}

@@ -1,0 +1,73 @@
+//! The limits of the streams that a connection creates, and when the server writes tickets.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// When the server writes tickets to disk.
+///
+/// The ledger says what is open, so a ticket that is lost is written again, after the sweep's slack. That is why tickets,
+/// and they alone, may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TicketPersistence {
+    /// Before it acknowledges them; with `sync_interval: always` it also syncs each ticket and each ack of one.
+    #[default]
+    Default,
+    /// Soon after. The death of the server's process can lose those of the last milliseconds, a power cut those since
+    /// the last sync.
+    Async,
+}
+
+impl TicketPersistence {
+    /// Its word in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Async => "async",
+        }
+    }
+}
+
+impl FromStr for TicketPersistence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Default, Self::Async];
+        let found = all.into_iter().find(|one| one.name() == text);
+        found.ok_or_else(|| format!("{text:?} is neither `default` nor `async`"))
+    }
+}
+
+/// Limits of the streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many copies streams keep.
+    pub replicas: usize,
+    /// The largest size of a stream in bytes; -1 for no limit of its own. A full stream refuses, it never discards.
+    pub max_bytes: i64,
+    /// How long the archive keeps a closed intent; zero for ever. Default 30 days.
+    pub archive_max_age: Duration,
+    /// When tickets are written. Streams with several copies are as with `Default`, whatever this says.
+    pub tickets: TicketPersistence,
+}
+
+impl Limits {
+    /// Whether work streams are written when the server finds the time. It takes that for neither a replicated stream nor one
+    /// with atomic batches.
+    pub(crate) fn is_async(self) -> bool {
+        self.tickets == TicketPersistence::Async && self.replicas == 1
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            max_bytes: -1,
+            archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            tickets: TicketPersistence::Default,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
+//! repaired in silence.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{
+    Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
+};
+use async_nats::jetstream::{ErrorCode, context::CreateStreamErrorKind};
+use baton_envelope::{AgentName, Mutant};
+
+use super::limits::Limits;
+use super::mesh::Mesh;
+use crate::error::Error;
+
+/// The window in which the server drops a repeated message id.
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+impl Mesh {
+    /// Creates what every mesh has: intake, ledger, archive, routes, agents and control. Anything that exists is left as it is; `doctor`
+    /// shows where that differs.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_topology(&self, limits: Limits) -> Result<(), Error> {
+        for config in self.base_streams(limits) {
+            self.ensure_stream(config).await?;
+        }
+        Ok(())
+    }
+
+    /// Creates what every mesh has, but for the archive: how long that keeps bundles is a setting of the controllers, and a
+    /// worker may have no business with it.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn ensure_topology_of_workers(&self, limits: Limits) -> Result<(), Error> {
+        let archive = self.subjects().archive_stream();
+        for config in self.base_streams(limits) {
+            if config.name != archive {
+                self.ensure_stream(config).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The streams that every mesh has, as they should be.
+    pub(crate) fn base_streams(&self, limits: Limits) -> Vec<Config> {
+        let s = self.subjects();
+        let common = |name: String| Config {
+            name,
+            storage: StorageType::File,
+            discard: when_full(),
+            max_bytes: limits.max_bytes,
+            num_replicas: limits.replicas,
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            ..Config::default()
+        };
+        let bucket = |name: String, history: i64| Config {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: history,
+            allow_rollup: true,
+            deny_delete: true,
+            ..common(String::new())
+        };
+        vec![
+            Config {
+                subjects: s.intake_subjects(),
+                retention: RetentionPolicy::WorkQueue,
+                description: Some("Baton: what anyone may publish".to_owned()),
+                ..common(s.intake_stream())
+            },
+            Config {
+                subjects: vec![s.ledger_all()],
+                retention: RetentionPolicy::Limits,
+                republish: Some(Republish {
+                    source: s.ledger_all(),
+                    destination: s.event_rule(),
+                    headers_only: false,
+                }),
+                compression: Some(Compression::None),
+                allow_atomic_publish: self.takes_batches(),
+                description: Some("Baton: the append-only record of every intent".to_owned()),
+                ..common(s.ledger_stream())
+            },
+            Config {
+                subjects: vec![s.archive_all()],
+                retention: RetentionPolicy::Limits,
+                max_age: limits.archive_max_age,
+                compression: Some(Compression::S2),
+                description: Some("Baton: closed intents, one bundle each".to_owned()),
+                ..common(s.archive_stream())
+            },
+            Config {
+                description: Some("Baton: routes".to_owned()),
+                ..bucket(s.routes_bucket(), 1024)
+            },
+            Config {
+                description: Some("Baton: agent versions".to_owned()),
+                ..bucket(s.agents_bucket(), 8)
+            },
+            Config {
+                description: Some("Baton: which controller leads".to_owned()),
+                ..bucket(s.control_bucket(), 1)
+            },
+        ]
+    }
+
+    pub(crate) fn work_stream_config(&self, agent: &AgentName, limits: Limits) -> Config {
+        Config {
+            name: self.subjects().work_stream(agent),
+            subjects: vec![self.subjects().work_all(agent)],
+            retention: RetentionPolicy::WorkQueue,
+            storage: StorageType::File,
+            discard: when_full(),
+            max_bytes: limits.max_bytes,
+            num_replicas: limits.replicas,
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            allow_atomic_publish: self.work_takes_batches(limits),
+            persist_mode: limits.is_async().then_some(PersistenceMode::Async),
+            description: Some(format!("Baton: tickets for agent {agent}")),
+            ..Config::default()
+        }
+    }
+
+    pub(crate) async fn ensure_stream(&self, config: Config) -> Result<(), Error> {
+        let name = config.name.clone();
+        if self.context().get_stream(&name).await.is_ok() {
+            return Ok(());
+        }
+        match self.context().create_stream(config).await {
+            Ok(_) => Ok(()),
+            // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
+            Err(error)
+                if matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e)
+                    if e.error_code() == ErrorCode::STREAM_NAME_EXIST) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
+        }
+    }
+}
+
+impl Mesh {
+    /// Deletes every stream and bucket of this namespace: for benchmarks and tests, which make namespaces of their own.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn remove_everything(&self) -> Result<(), Error> {
+        use futures::StreamExt as _;
+        let own = self.subjects().ledger_stream().trim_end_matches("LEDGER").to_owned();
+        let mut names = self.context().stream_names();
+        let mut doomed = Vec::new();
+        while let Some(name) = names.next().await {
+            let name = name.map_err(|error| Error::api("listing streams", error))?;
+            if name.starts_with(&own) || name.starts_with(&format!("KV_{own}")) {
+                doomed.push(name);
+            }
+        }
+        for name in doomed {
+            self.context()
+                .delete_stream(&name)
+                .await
+                .map_err(|error| Error::api("deleting a stream", error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a full stream does: it refuses.
+fn when_full() -> DiscardPolicy {
+    if Mutant::I16Discards.is_on() {
+        DiscardPolicy::Old
+    } else {
+        DiscardPolicy::New
+    }
+}

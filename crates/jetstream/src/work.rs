@@ -1,0 +1,16 @@
+//! Work before agents: the consumers of their versions, the tickets that wait there, and pulling them.
+
+mod consumers;
+mod delivery;
+mod gate;
+mod puller;
+mod replay;
+mod setup;
+mod tickets;
+
+pub use consumers::Counts;
+pub use delivery::{Delivery, Extender, Ticket};
+pub use puller::{Pulled, Puller};
+pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayRequest};
+pub use setup::ACK_WAIT;
+pub use tickets::QueuedTicket;

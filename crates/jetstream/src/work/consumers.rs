@@ -1,0 +1,201 @@
+//! The consumers of an agent's versions: what waits for each version, and from where on.
+
+use std::collections::BTreeMap;
+
+use baton_envelope::{AgentName, AgentVersion};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::server::{Mesh, STREAM_NOT_FOUND};
+
+/// The server's code for a consumer that does not exist.
+pub(super) const CONSUMER_NOT_FOUND: u64 = 10014;
+/// How often a list is read again that changed while it was read.
+const TRIES: u32 = 5;
+
+/// What is queued for a version, over all of its bands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Tickets that no worker has been given yet.
+    pub backlog: u64,
+    /// Tickets that a worker holds, and those that wait to be delivered again.
+    pub in_flight: u64,
+    /// Pulls of idle workers that wait at the server.
+    pub waiting_pulls: u64,
+    /// Whether the version is shut, in one band at least.
+    #[serde(default)]
+    pub shut: bool,
+    /// Whether it is open, in one band at least.
+    #[serde(default)]
+    pub open: bool,
+}
+
+/// A consumer of a work stream, as the server tells of it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Found {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) num_pending: u64,
+    #[serde(default)]
+    num_ack_pending: u64,
+    #[serde(default)]
+    pub(super) num_waiting: u64,
+    #[serde(default)]
+    pub(super) paused: bool,
+    #[serde(default)]
+    ack_floor: Floor,
+    #[serde(default)]
+    config: Filters,
+}
+
+/// Up to where everything was acknowledged.
+#[derive(Debug, Default, Deserialize)]
+struct Floor {
+    #[serde(default)]
+    stream_seq: u64,
+}
+
+/// What a consumer delivers.
+#[derive(Debug, Default, Deserialize)]
+struct Filters {
+    #[serde(default)]
+    filter_subject: Option<String>,
+    #[serde(default)]
+    filter_subjects: Vec<String>,
+}
+
+impl Mesh {
+    /// What is queued for each version of an agent that has consumers; empty when the agent has no work stream.
+    ///
+    /// # Errors
+    /// When the server does not answer, or cannot tell of every consumer.
+    pub async fn agent_counts(&self, agent: &AgentName) -> Result<BTreeMap<AgentVersion, Counts>, Error> {
+        let mut counts: BTreeMap<AgentVersion, Counts> = BTreeMap::new();
+        for (version, found) in self.consumers(agent).await? {
+            let counts = counts.entry(version).or_default();
+            counts.backlog += found.num_pending;
+            counts.in_flight += found.num_ack_pending;
+            counts.waiting_pulls += found.num_waiting;
+            counts.shut |= found.paused;
+            counts.open |= !found.paused;
+        }
+        Ok(counts)
+    }
+
+    /// From which sequence on each subject of a version's consumers holds what will still be delivered. Empty when the
+    /// version has no consumers.
+    ///
+    /// # Errors
+    /// When the server does not answer, or cannot tell of every consumer.
+    pub(crate) async fn undelivered_from(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let mut found = Vec::new();
+        for (of, consumer) in self.consumers(agent).await? {
+            if of == *version {
+                let from = consumer.ack_floor.stream_seq + 1;
+                let Filters {
+                    filter_subject,
+                    filter_subjects,
+                } = consumer.config;
+                let subjects = filter_subjects.into_iter().chain(filter_subject);
+                found.extend(subjects.map(|subject| (subject, from)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every consumer of an agent's work stream that belongs to a version.
+    pub(super) async fn consumers(&self, agent: &AgentName) -> Result<Vec<(AgentVersion, Found)>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            total: usize,
+            #[serde(default)]
+            consumers: Vec<Found>,
+            /// Consumers that did not answer, in a cluster, and those that the server cannot load.
+            #[serde(default)]
+            missing: Option<Vec<String>>,
+            #[serde(default)]
+            offline: Option<BTreeMap<String, String>>,
+        }
+        let what = format!("CONSUMER.LIST.{}", self.subjects().work_stream(agent));
+        for _ in 0..TRIES {
+            let mut found: BTreeMap<String, Found> = BTreeMap::new();
+            let mut offset = 0;
+            let total = loop {
+                let page: Page = match self.ask(&what, &serde_json::json!({ "offset": offset })).await? {
+                    Ok(page) => page,
+                    Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
+                    Err(refusal) => return Err(refusal.into()),
+                };
+                // A consumer that nobody tells of is not one without work: a drain must not end on that.
+                let is_silent = page.missing.is_some_and(|missing| !missing.is_empty())
+                    || page.offline.is_some_and(|offline| !offline.is_empty());
+                if is_silent {
+                    return Err(Error::NoAnswer { what });
+                }
+                offset += page.consumers.len();
+                let is_last = page.consumers.is_empty() || offset >= page.total;
+                found.extend(page.consumers.into_iter().map(|one| (one.name.clone(), one)));
+                if is_last {
+                    break page.total;
+                }
+            };
+            // One that was made or deleted between two pages shifts the rest.
+            if found.len() == total {
+                return Ok(found
+                    .into_values()
+                    .filter_map(|found| Some((version_of(&found.name)?, found)))
+                    .collect());
+            }
+        }
+        Err(Error::api(what, "the list changed each time while it was read"))
+    }
+
+    pub(super) async fn consumer(&self, agent: &AgentName, consumer: &str) -> Result<Option<Found>, Error> {
+        let what = format!("CONSUMER.INFO.{}.{consumer}", self.subjects().work_stream(agent));
+        match self.ask::<Found>(&what, &serde_json::json!({})).await? {
+            Ok(found) => Ok(Some(found)),
+            Err(refusal) if [CONSUMER_NOT_FOUND, STREAM_NOT_FOUND].contains(&refusal.code) => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+/// The version whose tickets a consumer delivers; `None` for one that is not Baton's.
+fn version_of(consumer: &str) -> Option<AgentVersion> {
+    let (token, band) = consumer.rsplit_once("_p")?;
+    let number = |text: &str| text.parse::<u8>().is_ok_and(|priority| (1..=10).contains(&priority));
+    let is_band = match band.split_once('-') {
+        Some((low, high)) => number(low) && number(high),
+        None => number(band),
+    };
+    is_band.then(|| AgentVersion::from_token(token).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::{Bands, Namespace, Subjects};
+
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_back_from_every_consumer_name() {
+        let subjects = Subjects::new(Namespace::default());
+        for text in ["1.0.0", "2.0.0-rc.1", "1.0.0-x.p3", "1.0.0-p+b.p1-3"] {
+            let version: AgentVersion = text.parse().expect("version");
+            for band in [Bands::One, Bands::Three, Bands::Ten]
+                .iter()
+                .flat_map(|bands| bands.list())
+            {
+                let name = subjects.work_consumer(&version, band);
+                assert_eq!(version_of(&name), Some(version.clone()), "{name}");
+            }
+        }
+        for foreign in ["router", "1_0_0", "1_0_0_px", "1_0_0_p11", "tail_p4-7"] {
+            assert_eq!(version_of(foreign), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One delivered ticket: what it carries, and how it is acked, extended or handed back.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message};
+use baton_envelope::{DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::server::AckPlace;
+use crate::server::Mesh;
+use crate::server::header_u64;
+
+/// A ticket that was stored so long after its record was written is read before it is run, as one that was reissued. Most
+/// are stored within milliseconds; that the clocks of a writer and of the server differ by more costs a read, no more.
+const PUBLISHED_LATE: Duration = Duration::from_secs(10);
+
+/// What a ticket says.
+#[derive(Debug)]
+pub struct Ticket {
+    /// The intent.
+    pub intent: IntentId,
+    /// The ledger sequence that authorised it.
+    pub seq: u64,
+    /// The record at that sequence, with the envelope; `None` when the body cannot be read.
+    pub record: Option<Box<Record>>,
+    /// What is known of the delivery.
+    pub facts: DeliveryFacts,
+}
+
+/// A delivered ticket, with the slot in which it runs.
+#[derive(Debug)]
+pub struct Delivery {
+    mesh: Mesh,
+    reply: String,
+    /// What the ticket says.
+    pub ticket: Ticket,
+    slot: Option<OwnedSemaphorePermit>,
+    held: Option<Box<dyn std::any::Any + Send + Sync>>,
+}
+
+impl Delivery {
+    /// Gives the delivery something to hold until just before it is handed back or acked: a ticket may come again before
+    /// the sender of the nak has run another line.
+    pub fn hold(&mut self, held: impl std::any::Any + Send + Sync) {
+        self.held = Some(Box::new(held));
+    }
+
+    /// Reads a delivered message; `None` when it is no ticket (nothing says which intent it is for).
+    pub(crate) fn read(
+        mesh: &Mesh,
+        message: &Message,
+        fresh_after: u64,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Option<Self> {
+        let reply = message.reply.as_ref()?.to_string();
+        let place = AckPlace::parse(&reply)?;
+        let headers: Option<&HeaderMap> = message.headers.as_ref();
+        let record = Record::decode(&message.payload).map(Box::new);
+        if let Err(error) = &record {
+            tracing::error!(%error, subject = %message.subject, "a ticket cannot be read");
+        }
+        let record = record.ok();
+        let intent = match &record {
+            Some(record) => record.intent.clone(),
+            None => headers?.get(HEADER_INTENT)?.as_str().parse().ok()?,
+        };
+        // Written long after its record, by somebody who had been frozen for one: the ledger may have moved on, and even
+        // gone into the archive.
+        let is_late = record
+            .as_ref()
+            .is_some_and(|record| place.stored_at().since(record.at) > PUBLISHED_LATE);
+        let facts = DeliveryFacts {
+            delivered: place.delivered,
+            reissued: is_late || headers.is_some_and(|h| h.get(HEADER_REISSUED).is_some()),
+            stored_after_connect: place.stream_seq > fresh_after,
+        };
+        let seq = header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0);
+        Some(Self {
+            mesh: mesh.clone(),
+            reply,
+            ticket: Ticket {
+                intent,
+                seq,
+                record,
+                facts,
+            },
+            slot,
+            held: None,
+        })
+    }
+
+    /// Whether it came with a slot to run in. One without was pulled beside another and must be handed back.
+    pub fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Takes the ticket out of the work stream.
+    pub async fn ack(mut self) {
+        self.held = None;
+        self.send(Bytes::from_static(b"+ACK")).await;
+    }
+
+    /// What extends this delivery, also while it is being settled.
+    pub fn extender(&self) -> Extender {
+        Extender {
+            mesh: self.mesh.clone(),
+            reply: self.reply.clone(),
+        }
+    }
+
+    /// Hands the ticket back, to be delivered again after a delay.
+    pub async fn hand_back(mut self, delay: Duration) {
+        self.held = None;
+        let body = if delay.is_zero() {
+            Bytes::from_static(b"-NAK")
+        } else {
+            Bytes::from(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()))
+        };
+        self.send(body).await;
+    }
+
+    async fn send(&self, body: Bytes) {
+        // Fire and forget: a lost ack means one more delivery, which the ledger settles.
+        if let Err(error) = self.mesh.client().publish(self.reply.clone(), body).await {
+            tracing::debug!(%error, "an acknowledgement could not be sent");
+        }
+    }
+}
+
+/// Extends a delivery.
+#[derive(Debug)]
+pub struct Extender {
+    mesh: Mesh,
+    reply: String,
+}
+
+impl Extender {
+    /// Tells the broker that the work goes on.
+    pub async fn extend(&self) {
+        if let Err(error) = self
+            .mesh
+            .client()
+            .publish(self.reply.clone(), Bytes::from_static(b"+WPI"))
+            .await
+        {
+            tracing::debug!(%error, "a delivery could not be extended");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Shutting and opening a version.
+//!
+//! A version is shut by pausing its consumers at the server: its workers go on pulling and get nothing, whatever they
+//! are made of. What they hold already they may finish; what they let go of is not delivered again before the version
+//! is opened. The server keeps the pause across restarts.
+
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Bands};
+
+use super::consumers::CONSUMER_NOT_FOUND;
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// Until when a shut version is shut: for good. The server counts in nanoseconds and reaches to about 2316.
+const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
+/// The same, in seconds since the Unix epoch.
+const FOR_GOOD_UNIX: i64 = 7_258_118_400;
+/// How long a consumer may take to follow the server's answer; in a cluster that answer comes first.
+const FOLLOWING: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Mesh {
+    /// Shuts a version: from now on its workers get no ticket until it is opened. Gives the number of consumers that were still
+    /// open. A version that has no consumers yet cannot be shut.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer; some consumers may be shut then, and it may be repeated.
+    pub async fn shut_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+        let mut changed = 0;
+        for (of, found) in self.consumers(agent).await? {
+            if of == *version && !found.paused {
+                let until = serde_json::json!({ "pause_until": FOR_GOOD });
+                if self.pause(agent, &found.name, &until).await? {
+                    self.until_paused(agent, &found.name, true).await?;
+                    changed += 1;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Opens a version that was shut: workers that wait get their tickets at once. Gives the number of consumers that
+    /// were shut.
+    ///
+    /// Tickets of work that went elsewhere meanwhile are taken away first: to a worker they would come as new ones, which
+    /// it runs without reading the ledger.
+    ///
+    /// # Errors
+    /// As [`Mesh::shut_version`].
+    pub async fn open_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+        let mut changed = 0;
+        let mut consumers = self.consumers(agent).await?;
+        consumers.retain(|(of, _)| of == version);
+        if consumers.iter().any(|(_, found)| found.paused) {
+            self.drop_superseded(agent, version).await?;
+        }
+        for (_, found) in consumers {
+            if found.paused {
+                if !self.pause(agent, &found.name, &serde_json::json!({})).await? {
+                    continue;
+                }
+                self.until_paused(agent, &found.name, false).await?;
+                self.wake(agent, &found.name).await?;
+                changed += 1;
+            } else if found.num_pending > 0 && found.num_waiting > 0 {
+                // Work and pulls side by side: whoever opened it last may have died before waking it.
+                self.wake(agent, &found.name).await?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The time until which a version's consumers are paused, when one of them is: a consumer that is made beside it must
+    /// be shut as well.
+    pub(crate) async fn shut_until(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        bands: Bands,
+    ) -> Option<time::OffsetDateTime> {
+        // One by one, by name: a worker may look at its own consumers, but need not be allowed to list.
+        for band in bands.list() {
+            let consumer = self.subjects().work_consumer(version, band);
+            match self.consumer(agent, &consumer).await {
+                Ok(Some(found)) if found.paused => {
+                    return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, consumer, "whether it is shut cannot be read"),
+            }
+        }
+        None
+    }
+
+    /// Pauses a consumer, or ends its pause. `false` when the consumer is gone.
+    async fn pause(&self, agent: &AgentName, consumer: &str, until: &serde_json::Value) -> Result<bool, Error> {
+        let what = format!("CONSUMER.PAUSE.{}.{consumer}", self.subjects().work_stream(agent));
+        match self.ask::<serde_json::Value>(&what, until).await? {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.code == CONSUMER_NOT_FOUND => Ok(false),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Waits until a consumer does what its pause says; one that is gone does nothing.
+    async fn until_paused(&self, agent: &AgentName, consumer: &str, paused: bool) -> Result<(), Error> {
+        let until = tokio::time::Instant::now() + FOLLOWING;
+        loop {
+            match self.consumer(agent, consumer).await? {
+                Some(found) if found.paused != paused && tokio::time::Instant::now() > until => {
+                    return Err(Error::NoAnswer {
+                        what: format!("shutting or opening consumer {consumer}"),
+                    });
+                }
+                Some(found) if found.paused != paused => tokio::time::sleep(PAUSE).await,
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// Makes a consumer look at its queue. The server (2.15.1, and 2.14) does not do that when a pause is ended early:
+    /// pulls that wait would get nothing until another message or pull comes, up to half a minute later. So one more
+    /// pull is sent: it expires before it can be served, and its answer goes nowhere.
+    async fn wake(&self, agent: &AgentName, consumer: &str) -> Result<(), Error> {
+        let subject = format!(
+            "{}.CONSUMER.MSG.NEXT.{}.{consumer}",
+            self.api_prefix(),
+            self.subjects().work_stream(agent)
+        );
+        self.client()
+            .publish_with_reply(subject, self.client().new_inbox(), r#"{"batch":1,"expires":1}"#.into())
+            .await
+            .map_err(|error| Error::api("waking a consumer", error))?;
+        // It must not sit in this process while somebody waits for it.
+        self.flush().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_for_good_are_one_moment() {
+        let at: baton_envelope::Timestamp = FOR_GOOD.parse().expect("a time");
+        assert_eq!(at.unix_millis(), FOR_GOOD_UNIX * 1000);
+    }
+}

@@ -1,0 +1,160 @@
+//! Pulling tickets: never more than there are free slots, most urgent band first, low bands not starved.
+//!
+//! There are two kinds of pull. A *standing* pull of a few tickets waits at the server for each band, so that an idle
+//! worker is served at once and an urgent ticket finds a reserved slot. A *bulk* pull takes what is there and does not
+//! wait; it is used for a band whose standing pull was used up, the most urgent such band first, and every
+//! [`FLOOR`]th time the least urgent. With fewer slots than twice the bands nothing can be reserved: then the bands are
+//! swept one by one, and only when all are empty a pull for one ticket waits on each. Should two of those be served at
+//! the same moment, the second ticket comes without a slot and is handed back.
+
+mod answers;
+mod lane;
+mod requests;
+mod shutdown;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Bands};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use self::lane::{Lane, Source, next_reply};
+use super::delivery::Delivery;
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How much longer this side waits for the server's word that a pull is over.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What came from the puller.
+#[derive(Debug)]
+pub enum Pulled {
+    /// A ticket, with or without a slot.
+    Ticket(Delivery),
+    /// The connection is gone for good.
+    Closed,
+}
+
+/// Pulls the tickets of one agent version.
+#[derive(Debug)]
+pub struct Puller {
+    mesh: Mesh,
+    agent: AgentName,
+    version: AgentVersion,
+    bands: Bands,
+    connections: watch::Receiver<u64>,
+    slots: Arc<Semaphore>,
+    roomy: bool,
+    share: u32,
+    lanes: Vec<Lane>,
+    next_pull: u64,
+    bulks: u64,
+    fresh_after: u64,
+    stopped: bool,
+    /// Tickets that came after it was stopped.
+    last: Vec<Delivery>,
+    trouble: Option<Instant>,
+    /// When to read the work stream's last sequence again, after a reconnect.
+    learn_at: Option<Instant>,
+}
+
+impl Puller {
+    /// Makes sure that the stream and the consumers exist, and starts with `slots` free slots.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn open(
+        mesh: &Mesh,
+        agent: &AgentName,
+        version: &AgentVersion,
+        bands: Bands,
+        slots: u32,
+    ) -> Result<Self, Error> {
+        mesh.ensure_agent(agent, version, bands).await?;
+        let stream = mesh.subjects().work_stream(agent);
+        let mut lanes = Vec::new();
+        for band in bands.list() {
+            let consumer = mesh.subjects().work_consumer(version, band);
+            lanes.push(Lane {
+                next_subject: format!("{}.CONSUMER.MSG.NEXT.{stream}.{consumer}", mesh.api_prefix()),
+                standing: Source::open(mesh).await?,
+                bulk: Source::open(mesh).await?,
+                hot: true,
+            });
+        }
+        let mut puller = Self {
+            mesh: mesh.clone(),
+            agent: agent.clone(),
+            version: version.clone(),
+            bands,
+            connections: mesh.connections(),
+            slots: Arc::new(Semaphore::new(slots as usize)),
+            roomy: slots as usize >= 2 * lanes.len(),
+            share: (slots / 16).clamp(1, 16),
+            lanes,
+            next_pull: 0,
+            bulks: 0,
+            fresh_after: u64::MAX,
+            stopped: false,
+            last: Vec::new(),
+            trouble: None,
+            learn_at: None,
+        };
+        // The client tells of its first connection a moment after it is made; taken for a reconnect, that would void the
+        // first pulls.
+        let first = puller.connections.wait_for(|count| *count > 0);
+        if tokio::time::timeout(GRACE, first).await.is_err() {
+            tracing::debug!("the client did not tell of its connection");
+        }
+        puller.connections.mark_unchanged();
+        puller.learn_watermark().await?;
+        Ok(puller)
+    }
+
+    /// Free slots at this moment, those reserved by open pulls not counted.
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    /// The next ticket.
+    ///
+    /// # Errors
+    /// When the server refuses to serve this agent version at all.
+    pub async fn next(&mut self) -> Result<Pulled, Error> {
+        loop {
+            if self.learn_at.is_some_and(|at| at <= Instant::now()) {
+                self.learn_again().await;
+            }
+            self.refill().await?;
+            let wake_at = self.lanes.iter().flat_map(Lane::pulls).map(|pull| pull.over_at).min();
+            let wake_at = [wake_at, self.trouble, self.learn_at].into_iter().flatten().min();
+            let wants_slot = !self.stopped && self.trouble.is_none() && self.could_pull_with_a_slot();
+            let slots = Arc::clone(&self.slots);
+            tokio::select! {
+                biased;
+                reply = next_reply(&mut self.lanes) => {
+                    let Some((index, kind, message)) = reply else { return Ok(Pulled::Closed) };
+                    if let Some(delivery) = self.receive(index, kind, &message).await? {
+                        return Ok(Pulled::Ticket(delivery));
+                    }
+                }
+                changed = self.connections.changed() => {
+                    if changed.is_err() {
+                        return Ok(Pulled::Closed);
+                    }
+                    self.after_reconnect().await;
+                }
+                freed = slots.acquire(), if wants_slot => drop(freed),
+                () = sleep_until(wake_at) => self.give_up_overdue(),
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

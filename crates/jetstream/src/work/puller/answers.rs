@@ -1,0 +1,108 @@
+//! What the server answers: tickets, the end of a pull, and what a reconnect makes void.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Message;
+use tokio::time::Instant;
+
+use super::Puller;
+use super::lane::{Kind, pull_id};
+use crate::error::Error;
+use crate::work::delivery::Delivery;
+
+/// How long until the work stream is read again when it could not be.
+const LEARN_PAUSE: Duration = Duration::from_secs(1);
+
+impl Puller {
+    pub(super) async fn receive(
+        &mut self,
+        index: usize,
+        kind: Kind,
+        message: &Message,
+    ) -> Result<Option<Delivery>, Error> {
+        if let Some(status) = message.status.map(|status| status.as_u16()) {
+            self.pull_is_over(
+                index,
+                pull_id(message),
+                status,
+                message.description.as_deref().unwrap_or_default(),
+            )
+            .await?;
+            return Ok(None);
+        }
+        let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
+        if !self.roomy {
+            // Nothing waits at the server for the more urgent bands: they are asked again before this one is.
+            self.lanes.iter_mut().take(index).for_each(|lane| lane.hot = true);
+        }
+        // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
+        let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
+        Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
+    }
+
+    pub(super) async fn pull_is_over(&mut self, index: usize, id: u64, status: u16, text: &str) -> Result<(), Error> {
+        if status == 100 {
+            return Ok(());
+        }
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.close(id);
+        }
+        let consumer_is_gone = status == 503 || (status == 409 && text.contains("Deleted"));
+        if consumer_is_gone {
+            tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, looking");
+            self.trouble = Some(Instant::now() + Duration::from_millis(500));
+            if let Err(error) = self.mesh.ensure_agent(&self.agent, &self.version, self.bands).await {
+                tracing::warn!(%error, "the consumers cannot be created yet");
+            }
+        } else if status != 404 && status != 408 {
+            tracing::debug!(status, text, "a pull ended early");
+            self.trouble = Some(Instant::now() + Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// After a reconnect every open pull is void, and the broker may have forgotten deliveries that it made before.
+    pub(super) async fn after_reconnect(&mut self) {
+        self.fresh_after = u64::MAX;
+        for lane in &mut self.lanes {
+            (lane.standing.pull, lane.bulk.pull, lane.hot) = (None, None, true);
+        }
+        self.learn_again().await;
+    }
+
+    /// Until the work stream could be read, every ticket is checked against the ledger.
+    pub(super) async fn learn_again(&mut self) {
+        // The next try is set before this one, which may be dropped while it waits.
+        self.learn_at = Some(Instant::now() + LEARN_PAUSE);
+        match self.learn_watermark().await {
+            Ok(()) => self.learn_at = None,
+            Err(error) => tracing::warn!(%error, "the work stream cannot be read yet, trying again"),
+        }
+    }
+
+    pub(super) fn give_up_overdue(&mut self) {
+        let now = Instant::now();
+        for lane in &mut self.lanes {
+            lane.standing.pull = lane.standing.pull.take().filter(|pull| pull.over_at > now);
+            if lane.bulk.pull.as_ref().is_some_and(|pull| pull.over_at <= now) {
+                (lane.bulk.pull, lane.hot) = (None, true);
+            }
+        }
+    }
+
+    pub(super) async fn learn_watermark(&mut self) -> Result<(), Error> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            state: State,
+        }
+        #[derive(serde::Deserialize)]
+        struct State {
+            last_seq: u64,
+        }
+        let what = format!("STREAM.INFO.{}", self.mesh.subjects().work_stream(&self.agent));
+        let info: Info = self.mesh.ask(&what, &serde_json::json!({})).await??;
+        self.fresh_after = info.state.last_seq;
+        Ok(())
+    }
+}

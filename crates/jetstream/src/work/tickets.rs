@@ -1,0 +1,147 @@
+//! Tickets that are queued for a version, read and cleared without its consumers: a delivery would be counted, and a
+//! worker that starts later would take it for the death of another.
+
+use async_nats::HeaderMap;
+use baton_envelope::{
+    AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, IntentId, Record,
+    Snapshot, Status,
+};
+
+use crate::error::Error;
+use crate::server::Mesh;
+use crate::server::STREAM_NOT_FOUND;
+use crate::server::{Stored, header_u64};
+
+/// The server's codes for a message that is not in its stream any more.
+const MESSAGE_GONE: [u64; 3] = [10037, 10043, 10057];
+
+/// A ticket in a work stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedTicket {
+    /// Its sequence in the work stream.
+    pub seq: u64,
+    /// The intent.
+    pub intent: IntentId,
+    /// The ledger sequence that authorised it.
+    pub ledger_seq: u64,
+    /// The envelope that it carries; `None` when that cannot be read.
+    pub envelope: Option<EnvelopeId>,
+}
+
+impl Mesh {
+    /// The tickets of a version that stand in its agent's work stream, those that a worker holds included, oldest
+    /// first. Empty when the agent has no work stream.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn queued_tickets(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
+        let stream = self.subjects().work_stream(agent);
+        // A direct get of a stream that does not exist is not answered at all.
+        match self
+            .ask::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await?
+        {
+            Ok(_) => {}
+            Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
+            Err(refusal) => return Err(refusal.into()),
+        }
+        let subject = self.subjects().work_version(agent, version);
+        let mut tickets = Vec::new();
+        let mut next = 1;
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let Some(last) = batch.last() else { break };
+            next = last.seq + 1;
+            for stored in &batch {
+                match QueuedTicket::read(stored) {
+                    Some(ticket) => tickets.push(ticket),
+                    None => tracing::warn!(%stream, seq = stored.seq, "a ticket that names no intent is left alone"),
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(tickets)
+    }
+
+    /// Deletes the tickets of a version that the ledger has superseded, each after what the ledger's head implies was
+    /// written once more. It is for a version without workers: nobody else would take them away. Gives how many were
+    /// deleted.
+    ///
+    /// A ticket whose head cannot be read, or says something that is not known here, is left.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn drop_superseded(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+        let mut dropped = 0;
+        for ticket in self.queued_tickets(agent, version).await? {
+            match self.drop_if_superseded(agent, version, &ticket).await {
+                Ok(done) => dropped += usize::from(done),
+                Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                // One intent that cannot be read or settled must not keep the others.
+                Err(error) => tracing::warn!(%error, intent = %ticket.intent, "a ticket is left in its stream"),
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_if_superseded(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        ticket: &QueuedTicket,
+    ) -> Result<bool, Error> {
+        let Some(head) = self.head(&ticket.intent).await? else {
+            tracing::warn!(intent = %ticket.intent, seq = ticket.seq, "a ticket without any ledger record is left");
+            return Ok(false);
+        };
+        // An older head than the one that authorised the ticket comes from a ledger that lost its end.
+        if head.seq < ticket.ledger_seq || !is_superseded(&head.record.snapshot, version, ticket.envelope) {
+            return Ok(false);
+        }
+        self.settle(&head.record, head.seq).await?;
+        let what = format!("STREAM.MSG.DELETE.{}", self.subjects().work_stream(agent));
+        let request = serde_json::json!({ "seq": ticket.seq, "no_erase": true });
+        match self.ask::<serde_json::Value>(&what, &request).await? {
+            Ok(_) => Ok(true),
+            Err(refusal) if MESSAGE_GONE.contains(&refusal.code) => Ok(false),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+impl QueuedTicket {
+    fn read(stored: &Stored) -> Option<Self> {
+        let headers = stored.headers.as_ref();
+        let header = |name: &str| {
+            headers
+                .and_then(|headers: &HeaderMap| headers.get(name))
+                .map(|value| value.as_str())
+        };
+        // The body is large and says the same; it is read only where the headers do not.
+        let body = std::cell::LazyCell::new(|| Record::decode(&stored.body).ok());
+        let intent = header(HEADER_INTENT).and_then(|text| text.parse().ok());
+        let intent = intent.or_else(|| body.as_ref().map(|record| record.intent.clone()))?;
+        // A reissued ticket's id has the head's sequence after the envelope's id.
+        let named = header(HEADER_MSG_ID).and_then(|id| id.split(':').next()?.parse().ok());
+        let envelope = named.or_else(|| body.as_ref()?.envelope.as_ref().map(|envelope| envelope.id));
+        Some(Self {
+            seq: stored.seq,
+            intent,
+            ledger_seq: header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0),
+            envelope,
+        })
+    }
+}
+
+/// Whether the head has no use for a ticket of this version with this envelope.
+fn is_superseded(head: &Snapshot, version: &AgentVersion, envelope: Option<EnvelopeId>) -> bool {
+    if matches!(head.status, Status::Unknown { .. }) {
+        return false;
+    }
+    let is_another_envelope = matches!((head.envelope, envelope), (Some(now), Some(then)) if now != then);
+    let is_another_version = head.version.as_ref().is_some_and(|now| now != version);
+    !head.status.may_have_a_ticket() || is_another_envelope || is_another_version
+}
