@@ -25,14 +25,14 @@ const CRATES: [&str; 11] = [
 ];
 
 /// A source file: its path below the root, and its text.
-struct Source {
-    path: String,
-    text: String,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// The text without comments: what a comment names is no dependency.
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let lines = self.text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let lines = lines.map(|line| line.split_once(" // ").map_or(line, |(code, _)| code));
         lines.collect::<Vec<_>>().join("\n")
@@ -45,7 +45,7 @@ fn root() -> PathBuf {
 }
 
 /// Every file below `folder` with this ending, build output left out.
-fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
+pub(crate) fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
     let root = root();
     let (mut open, mut found) = (vec![root.join(folder)], Vec::new());
     while let Some(folder) = open.pop() {
@@ -140,7 +140,7 @@ fn depends_on_none_of(name: &str, packages: &[&str]) -> Result<()> {
     nothing(found.map(|package| format!("{name} depends on {package}")).collect())
 }
 
-fn nothing(wrong: Vec<String>) -> Result<()> {
+pub(crate) fn nothing(wrong: Vec<String>) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 mod archive;
+mod arrows;
 mod bad_input;
 mod capability;
 mod crash;
