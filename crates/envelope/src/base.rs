@@ -10,3 +10,4 @@ pub(crate) mod names;
 pub(crate) mod protocol;
 pub(crate) mod timestamp;
 pub(crate) mod wire;
+pub(crate) mod wire_enum;

@@ -10,5 +10,6 @@ pub(crate) mod references;
 pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod summary;
+pub(crate) mod tagged;
 pub(crate) mod upkeep;
 pub(crate) mod wait_reason;

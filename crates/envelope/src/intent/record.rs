@@ -1,7 +1,5 @@
 //! One message of the ledger: an event, and the snapshot after it.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::base::error::DecodeError;
 use crate::base::ids::{IntentId, RecordId};
 use crate::base::json::Json;
@@ -9,6 +7,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::{AnyMajor, PROTOCOL, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
+use crate::base::wire_enum::wire_enum;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -20,50 +19,17 @@ use crate::version::path::PathEntry;
 
 const RECORD: &str = "ledger record";
 
-/// What kind of process wrote a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
-    /// A submitter.
-    Client,
-    /// A worker process of an agent.
-    Worker,
-    /// A controller.
-    Controller,
-    /// A person, through the CLI or the API.
-    Operator,
-    /// A role of a newer minor version, kept as it was named.
-    Unknown(String),
-}
-
-impl Role {
-    /// The name on the wire.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Client => "client",
-            Self::Worker => "worker",
-            Self::Controller => "controller",
-            Self::Operator => "operator",
-            Self::Unknown(name) => name,
-        }
-    }
-}
-
-impl Serialize for Role {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Role {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Ok(match name.as_str() {
-            "client" => Self::Client,
-            "worker" => Self::Worker,
-            "controller" => Self::Controller,
-            "operator" => Self::Operator,
-            _ => Self::Unknown(name),
-        })
+wire_enum! {
+    /// What kind of process wrote a record.
+    pub enum Role {
+        /// A submitter.
+        Client = "client",
+        /// A worker process of an agent.
+        Worker = "worker",
+        /// A controller.
+        Controller = "controller",
+        /// A person, through the CLI or the API.
+        Operator = "operator",
     }
 }
 

@@ -2,75 +2,52 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::base::mutants::Mutant;
 use crate::intent::event::Event;
+use crate::intent::tagged::wire_tagged;
 use crate::intent::wait_reason::WaitReason;
 
+wire_tagged! {
 /// Where an intent stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
+pub enum Status by "state" {
     /// There is work for an agent, and nobody is known to hold it.
-    Pending,
+    Pending = "pending",
     /// A holder claimed it.
-    Accepted,
+    Accepted = "accepted",
     /// A holder is at work.
-    InProgress,
+    InProgress = "in_progress",
     /// It waits for something outside.
     Waiting {
         /// For what.
-        reason: WaitReason,
-    },
+        reason: WaitReason
+    } = "waiting",
     /// Set aside for a person.
     Parked {
         /// Why.
-        code: String,
-    },
+        code: String
+    } = "parked",
     /// Completed hops are being undone.
-    Compensating,
+    Compensating = "compensating",
     /// Ended well.
-    Completed,
+    Completed = "completed",
     /// Declined.
     Rejected {
         /// Why.
-        code: String,
-    },
+        code: String
+    } = "rejected",
     /// Failed for good.
     Failed {
         /// Why.
-        code: String,
-    },
+        code: String
+    } = "failed",
     /// Cancelled.
-    Cancelled,
+    Cancelled = "cancelled",
     /// The deadline passed.
-    TimedOut,
-    /// A status of a newer minor version: left alone here.
-    Unknown {
-        /// Its name on the wire.
-        name: String,
-    },
+    TimedOut = "timed_out",
+}
 }
 
 impl Status {
-    /// The name on the wire.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Pending => "pending",
-            Self::Accepted => "accepted",
-            Self::InProgress => "in_progress",
-            Self::Waiting { .. } => "waiting",
-            Self::Parked { .. } => "parked",
-            Self::Compensating => "compensating",
-            Self::Completed => "completed",
-            Self::Rejected { .. } => "rejected",
-            Self::Failed { .. } => "failed",
-            Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed_out",
-            Self::Unknown { name } => name,
-        }
-    }
-
     /// Whether nothing may follow.
     pub fn is_terminal(&self) -> bool {
         match self {
@@ -112,68 +89,6 @@ impl fmt::Display for Status {
             | Self::TimedOut
             | Self::Unknown { .. } => f.write_str(self.name()),
         }
-    }
-}
-
-/// The status as an object: `{"state":"waiting","reason":"human"}`.
-#[derive(Serialize, Deserialize)]
-struct Form<'a> {
-    #[serde(borrow)]
-    state: std::borrow::Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<WaitReason>,
-}
-
-impl Serialize for Status {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (mut code, mut reason) = (None, None);
-        match self {
-            Self::Waiting { reason: why } => reason = Some(why.clone()),
-            Self::Parked { code: why } | Self::Rejected { code: why } | Self::Failed { code: why } => {
-                code = Some(why.clone());
-            }
-            Self::Pending
-            | Self::Accepted
-            | Self::InProgress
-            | Self::Compensating
-            | Self::Completed
-            | Self::Cancelled
-            | Self::TimedOut
-            | Self::Unknown { .. } => {}
-        }
-        Form {
-            state: self.name().into(),
-            code,
-            reason,
-        }
-        .serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Status {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Form { state, code, reason } = Form::deserialize(deserializer)?;
-        let code = code.unwrap_or_default();
-        Ok(match &*state {
-            "pending" => Self::Pending,
-            "accepted" => Self::Accepted,
-            "in_progress" => Self::InProgress,
-            "waiting" => Self::Waiting {
-                reason: reason.ok_or_else(|| serde::de::Error::missing_field("reason"))?,
-            },
-            "parked" => Self::Parked { code },
-            "compensating" => Self::Compensating,
-            "completed" => Self::Completed,
-            "rejected" => Self::Rejected { code },
-            "failed" => Self::Failed { code },
-            "cancelled" => Self::Cancelled,
-            "timed_out" => Self::TimedOut,
-            _ => Self::Unknown {
-                name: state.into_owned(),
-            },
-        })
     }
 }
 

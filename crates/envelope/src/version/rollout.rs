@@ -1,74 +1,35 @@
 //! A rollout as a document: its plan, and where it stands.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::base::wire_enum::wire_enum;
 use crate::version::percent::Percent;
 
-/// Where a rollout stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Phase {
-    /// The new version has a share of the new work.
-    #[default]
-    Ramping,
-    /// Likewise, and nothing is decided by itself.
-    Paused,
-    /// The new version is active, and the old one drains.
-    Draining,
-    /// The old version is drained.
-    Done,
-    /// The old version has the new work again.
-    RolledBack,
-    /// Ended by a person before the new version was active.
-    Aborted,
-    /// A phase of a newer protocol version.
-    Unknown(String),
+wire_enum! {
+    /// Where a rollout stands.
+    #[derive(Default)]
+    pub enum Phase {
+        /// The new version has a share of the new work.
+        #[default]
+        Ramping = "ramping",
+        /// Likewise, and nothing is decided by itself.
+        Paused = "paused",
+        /// The new version is active, and the old one drains.
+        Draining = "draining",
+        /// The old version is drained.
+        Done = "done",
+        /// The old version has the new work again.
+        RolledBack = "rolled_back",
+        /// Ended by a person before the new version was active.
+        Aborted = "aborted",
+    }
 }
 
 impl Phase {
-    const KNOWN: [Self; 6] = [
-        Self::Ramping,
-        Self::Paused,
-        Self::Draining,
-        Self::Done,
-        Self::RolledBack,
-        Self::Aborted,
-    ];
-
-    /// The name on the wire.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Ramping => "ramping",
-            Self::Paused => "paused",
-            Self::Draining => "draining",
-            Self::Done => "done",
-            Self::RolledBack => "rolled_back",
-            Self::Aborted => "aborted",
-            Self::Unknown(name) => name,
-        }
-    }
-
     /// Whether it still decides over the route.
     pub const fn is_open(&self) -> bool {
         matches!(self, Self::Ramping | Self::Paused)
-    }
-}
-
-impl Serialize for Phase {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Phase {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Ok(Self::KNOWN
-            .into_iter()
-            .find(|phase| phase.name() == name)
-            .unwrap_or(Self::Unknown(name)))
     }
 }
 

@@ -2,30 +2,30 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::base::wire_enum::wire_enum;
 
-/// Where a version of an agent stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum VersionState {
-    /// Known by name; no live worker.
-    #[default]
-    Declared,
-    /// Live workers, and no work is routed to it.
-    Ready,
-    /// Takes a share of the new work.
-    Canary,
-    /// Takes the new work.
-    Active,
-    /// Takes nothing new; open work names it.
-    Draining,
-    /// Nothing open names it, and nothing will be run on it.
-    Drained,
-    /// Taken out of service; kept for the audit.
-    Retired,
-    /// A bad build: nothing new, its open work is paused.
-    Quarantined,
-    /// A state of a newer protocol version, kept as it was named.
-    Unknown(String),
+wire_enum! {
+    /// Where a version of an agent stands.
+    #[derive(Default)]
+    pub enum VersionState {
+        /// Known by name; no live worker.
+        #[default]
+        Declared = "declared",
+        /// Live workers, and no work is routed to it.
+        Ready = "ready",
+        /// Takes a share of the new work.
+        Canary = "canary",
+        /// Takes the new work.
+        Active = "active",
+        /// Takes nothing new; open work names it.
+        Draining = "draining",
+        /// Nothing open names it, and nothing will be run on it.
+        Drained = "drained",
+        /// Taken out of service; kept for the audit.
+        Retired = "retired",
+        /// A bad build: nothing new, its open work is paused.
+        Quarantined = "quarantined",
+    }
 }
 
 /// What can happen to a version.
@@ -96,33 +96,6 @@ pub struct IllegalVersionEvent {
 }
 
 impl VersionState {
-    /// Every state that this version of the protocol knows.
-    pub const ALL: [Self; 8] = [
-        Self::Declared,
-        Self::Ready,
-        Self::Canary,
-        Self::Active,
-        Self::Draining,
-        Self::Drained,
-        Self::Retired,
-        Self::Quarantined,
-    ];
-
-    /// The name on the wire.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Declared => "declared",
-            Self::Ready => "ready",
-            Self::Canary => "canary",
-            Self::Active => "active",
-            Self::Draining => "draining",
-            Self::Drained => "drained",
-            Self::Retired => "retired",
-            Self::Quarantined => "quarantined",
-            Self::Unknown(name) => name,
-        }
-    }
-
     /// Whether work that was on this version before may come back to it: it is not drained, retired or set aside.
     pub const fn is_alive(&self) -> bool {
         matches!(
@@ -170,21 +143,5 @@ impl VersionState {
 impl fmt::Display for VersionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl Serialize for VersionState {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for VersionState {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Ok(Self::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .unwrap_or(Self::Unknown(name)))
     }
 }
