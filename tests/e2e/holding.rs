@@ -201,7 +201,7 @@ async fn waits(reason: WaitReason, end: impl AsyncFnOnce(&TestMesh, &IntentId)) 
 async fn resumed(mesh: &TestMesh, intent: &IntentId) {
     let envelope = mesh.first_envelope(intent).await.again(mesh.mesh.clock().envelope_id());
     mesh.append(intent, Event::Resumed, |record| {
-        record.with_work(envelope, version(OLD))
+        baton_testkit::records::with_work(record, envelope, version(OLD))
     })
     .await;
     mesh.until(intent, "completed", SOON).await;

@@ -8,8 +8,9 @@ use baton_agent::Outcome;
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent_at};
 use baton_e2e::invariants::{PROOFS, table};
-use baton_envelope::{Author, Envelope, Event, Json, Mutant, Record, Role};
-use baton_jetstream::{Error, Limits, Submitted, Written};
+use baton_envelope::{Author, Bands, Envelope, IntentId, Json, Mutant, Role, act};
+use baton_jetstream::{AdvanceError, Advanced, Decision, Error, Head, Known, Limits, Submitted};
+use baton_testkit::records;
 use baton_testkit::{TestServer, eventually};
 
 fn root() -> &'static Path {
@@ -87,22 +88,25 @@ async fn of_two_commits_on_one_head_one_stands() {
     let author = |name: &str| Author::of(Role::Worker, name);
     let envelope = Envelope::first(mesh.mesh.clock().envelope_id(), intent, name, Json::null());
     let at = mesh.mesh.now();
-    let first = Record::submitted(mesh.mesh.record_id(), at, author("submitter"), version, envelope);
-    let Written::Stored { seq } = mesh.mesh.write(&first, 0).await.expect("a first record") else {
-        panic!("the ledger is empty");
-    };
+    let first = records::submitted(mesh.mesh.record_id(), at, author("submitter"), version, envelope);
+    let seq = records::put(mesh.server.url(), &first, 0).await;
+    let first = Head::new(first, seq);
     let mut stored = 0;
     for holder in ["one", "two"] {
-        let (id, by) = (mesh.mesh.record_id(), author(holder));
-        let commit = Record::following(&first.snapshot, seq, id, first.intent.clone(), Event::Completed, at, by);
-        let commit = commit.expect("a legal end");
-        stored += usize::from(matches!(
-            mesh.mesh.write(&commit, seq).await.expect("an answer"),
-            Written::Stored { .. }
-        ));
+        let by = author(holder);
+        let commit = mesh
+            .mesh
+            .advance(&first.record.intent, &by, Known::Read(&first), |now, _| {
+                // Whoever is overtaken drops what it did.
+                let Some(now) = now.filter(|now| now.seq == seq) else {
+                    return Ok(Decision::Nothing);
+                };
+                Ok::<_, Error>(act::complete(now.snapshot, Json::null())?.into())
+            });
+        stored += usize::from(matches!(commit.await.expect("an answer"), Advanced::Committed(_)));
     }
     assert_eq!(stored, 1, "each of them believes that its commit stands");
-    assert_eq!(mesh.events_of(&first.intent).await, ["submitted", "completed"]);
+    assert_eq!(mesh.events_of(&first.record.intent).await, ["submitted", "completed"]);
 }
 
 /// I7: two versions with workers, and work that is held to each of them.
@@ -153,27 +157,35 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
     };
     mesh.ensure_topology(limits).await.expect("topology");
     let (name, version) = ("research", "1.0.0");
-    let submitted = |number: usize| {
-        let intent = format!("intent-{number}").parse().expect("an id");
+    let of = (name.parse().expect("a name"), version.parse().expect("a version"));
+    // Its tickets have a stream of their own, with room: the ledger is what is full here.
+    let roomy = baton_e2e::connect(server.url()).await;
+    roomy
+        .ensure_agent(&of.0, &of.1, Bands::default())
+        .await
+        .expect("an agent");
+    let submit = async |number: usize| {
+        let intent: IntentId = format!("intent-{number}").parse().expect("an id");
         let to = name.parse().expect("a name");
         let payload = Json::string(&"x".repeat(10_000));
-        let envelope = Envelope::first(mesh.clock().envelope_id(), intent, to, payload);
+        let envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), to, payload);
         let by = Author::of(Role::Client, "test");
-        Record::submitted(
-            mesh.record_id(),
-            mesh.now(),
-            by,
-            version.parse().expect("a version"),
-            envelope,
-        )
+        let written = mesh.advance(&intent, &by, Known::Absent, |head, stamp| {
+            assert!(head.is_none(), "{intent} is there already");
+            let version = version.parse().expect("a version");
+            Ok::<_, Error>(act::submit(stamp.at, version, envelope.clone()).into())
+        });
+        match written.await {
+            Ok(_) => Ok(intent.clone()),
+            Err(AdvanceError::NotWritten(error)) => Err(error),
+            Err(AdvanceError::Refused(error) | AdvanceError::Unsettled { source: error, .. }) => panic!("{error}"),
+        }
     };
     let mut taken = Vec::new();
     let mut refused = None;
     for number in 0..100 {
-        let record = submitted(number);
-        match mesh.write(&record, 0).await {
-            Ok(Written::Stored { .. }) => taken.push(record.intent),
-            Ok(Written::Superseded(head)) => panic!("{head:?}"),
+        match submit(number).await {
+            Ok(intent) => taken.push(intent),
             Err(error) => {
                 refused = Some(error);
                 break;
@@ -190,11 +202,9 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
         "{refused:?}"
     );
     // And it is the same when it is asked again.
-    eventually("still refused", SOON, async || {
-        match mesh.write(&submitted(1_000), 0).await {
-            Err(Error::Refused(why)) if why.is_full() => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
+    eventually("still refused", SOON, async || match submit(1_000).await {
+        Err(Error::Refused(why)) if why.is_full() => Ok(()),
+        other => Err(format!("{other:?}")),
     })
     .await;
 }

@@ -11,8 +11,9 @@ use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, Event, IntentId, Record, Role, Successor, Timestamp, VersionState, holds,
 };
 use baton_jetstream::control::{DrainView, StatusView};
-use baton_jetstream::{Filter, Head, Written};
+use baton_jetstream::{Filter, Head};
 use baton_testkit::eventually;
+use baton_testkit::records;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -261,13 +262,10 @@ impl TestMesh {
         let (intent, to) = (envelope.intent.clone(), version(version_of));
         envelope.to_version = Some(to.clone());
         let by = Author::of(Role::Client, "stale");
-        let record = Record::submitted(self.mesh.record_id(), self.mesh.now(), by, to, envelope);
-        let written = self.mesh.write(&record, 0).await.expect("written");
-        let Written::Stored { seq } = written else {
-            panic!("{intent} is there already: {written:?}");
-        };
+        let record = records::submitted(self.mesh.record_id(), self.mesh.now(), by, to, envelope);
+        let seq = records::put(self.mesh.url(), &record, 0).await;
         if settle {
-            self.mesh.settle(&record, seq).await.expect("settled");
+            self.mesh.settle(&Head::new(record, seq)).await.expect("settled");
         }
         intent
     }
@@ -277,13 +275,18 @@ impl TestMesh {
         let head = self.head_of(intent).await;
         let by = Author::of(Role::Operator, "by-hand");
         let (snapshot, id) = (&head.record.snapshot, self.mesh.record_id());
-        let record = Record::following(snapshot, head.seq, id, intent.clone(), event, self.mesh.now(), by);
-        let record = fill(record.expect("a legal event"));
-        let written = self.mesh.write(&record, head.seq).await.expect("written");
-        let Written::Stored { seq } = written else {
-            panic!("{intent} has changed: {written:?}");
-        };
-        self.mesh.settle(&record, seq).await.expect("settled");
+        let now = self.mesh.now();
+        let record = fill(records::following(
+            snapshot,
+            head.seq,
+            id,
+            intent.clone(),
+            event,
+            now,
+            by,
+        ));
+        let seq = records::put(self.mesh.url(), &record, head.seq).await;
+        self.mesh.settle(&Head::new(record, seq)).await.expect("settled");
         seq
     }
 
@@ -311,7 +314,7 @@ impl TestMesh {
         let next = next.expect("within the limit");
         self.append(&intent, Event::HandedOff, |mut record| {
             record.by = Author::worker("plan".parse().expect("name"), version("1.0.0"), "stale");
-            record.with_work(next, version(version_of))
+            records::with_work(record, next, version(version_of))
         })
         .await;
         intent

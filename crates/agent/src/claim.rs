@@ -1,13 +1,14 @@
-//! Where a holder stands in the ledger: the last record that it saw, and guarded writes after it.
+//! The claim of a holder on its hop: the last record that it saw, and what it writes after it.
 
 use baton_envelope::{
-    Author, EnvelopeId, Event, IntentId, Json, Overtaken, Record, Snapshot, is_still_held, on_overtaken,
+    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, act, is_still_held,
+    on_overtaken,
 };
-use baton_jetstream::{Error, Head, Mesh, Sealed, Written};
+use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, Mesh};
 
 /// The holder's view of its intent.
 #[derive(Debug)]
-pub(crate) struct Position {
+pub(crate) struct Claim {
     mesh: Mesh,
     by: Author,
     intent: IntentId,
@@ -24,22 +25,34 @@ pub(crate) struct Position {
     pub(crate) cost: Option<Json>,
 }
 
-/// Why a write did not come to stand.
+/// Why an append failed.
 #[derive(Debug)]
-pub(crate) enum Lost {
-    /// The hop is another's, or over; this is the head.
+pub(crate) enum AppendError {
+    /// The hop is another's, or over; this is the head. Nothing was written.
     Fenced(Box<Head>),
-    /// The server refused or did not answer.
+    /// The record stands, and a ticket that it owes was not written yet.
+    Unsettled(Error),
+    /// The server refused or did not answer. Nothing was written.
     Failed(Error),
 }
 
-impl From<Error> for Lost {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+impl From<AdvanceError<Self>> for AppendError {
+    fn from(error: AdvanceError<Self>) -> Self {
+        match error {
+            AdvanceError::Refused(error) => error,
+            AdvanceError::NotWritten(error) => Self::Failed(error),
+            AdvanceError::Unsettled { source, .. } => Self::Unsettled(source),
+        }
     }
 }
 
-impl Position {
+impl From<IllegalTransition> for AppendError {
+    fn from(error: IllegalTransition) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Claim {
     pub(crate) fn new(
         mesh: Mesh,
         by: Author,
@@ -61,45 +74,61 @@ impl Position {
         }
     }
 
-    /// Appends an event. `fill` completes the record; it may be called again, on a newer snapshot, when a record of
-    /// someone who does not hold the hop came between.
+    /// Appends what an act makes of the head. The act is asked again, on a newer head, when a record of someone who does not
+    /// hold the hop came between.
     pub(crate) async fn append(
         &mut self,
-        event: Event,
-        fill: impl Fn(Record) -> Record,
-    ) -> Result<(Sealed, u64), Lost> {
-        loop {
-            let record = Record::following(
-                &self.snapshot,
-                self.seq,
-                self.mesh.record_id(),
-                self.intent.clone(),
-                event.clone(),
-                self.mesh.now(),
-                self.by.clone(),
-            )
-            .map_err(Error::from)?;
-            // On the heap: it would be part of the state of every hop that waits for the server.
-            let mut record = Box::new(fill(record));
-            record.took_ms = self.took_ms;
-            record.cost.clone_from(&self.cost);
-            let sealed = Sealed::new(record)?;
-            match self.mesh.write_sealed(&sealed, self.seq).await? {
-                Written::Stored { seq } => {
-                    self.snapshot.clone_from(&sealed.snapshot);
-                    self.seq = seq;
-                    return Ok((sealed, seq));
-                }
-                Written::Superseded(head) => {
-                    let (by, now) = (&self.by.instance, &head.record.snapshot);
-                    match on_overtaken(&event, &self.snapshot, self.envelope, by, now) {
-                        Overtaken::Rebase => self.take_over(*head),
-                        Overtaken::Remake => return Err(Lost::Failed(Error::Raced(head.record.intent))),
-                        Overtaken::Fenced => return Err(Lost::Fenced(head)),
+        act: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
+    ) -> Result<(), AppendError> {
+        let (held, took_ms, cost) = (&self.snapshot, self.took_ms, &self.cost);
+        let (envelope, instance) = (self.envelope, self.by.instance.as_str());
+        let mut event: Option<Event> = None;
+        let known = Known::At(held, self.seq);
+        let advanced = self
+            .mesh
+            .advance(&self.intent, &self.by, known, |head: Option<HeadRef<'_>>, _| {
+                let snapshot = head.map_or(held, |head| head.snapshot);
+                // A head that was read is another's, who came first.
+                if let (
+                    Some(HeadRef {
+                        record: Some(record),
+                        seq,
+                        ..
+                    }),
+                    Some(event),
+                ) = (head, &event)
+                {
+                    match on_overtaken(event, held, envelope, instance, snapshot) {
+                        Overtaken::Rebase => {}
+                        Overtaken::Remake => return Err(AppendError::Failed(Error::Raced(record.intent.clone()))),
+                        Overtaken::Fenced => {
+                            return Err(AppendError::Fenced(Box::new(Head::new(record.clone(), seq))));
+                        }
                     }
                 }
+                let mut draft = act(snapshot)?;
+                draft.took_ms = took_ms;
+                draft.cost.clone_from(cost);
+                if event.is_none() {
+                    event = Some(draft.event.clone());
+                }
+                Ok(draft.into())
+            });
+        match advanced.await {
+            Ok(Advanced::Committed(committed)) => self.go_on_from(&committed),
+            Ok(Advanced::Unchanged(_)) => {}
+            Err(AdvanceError::Unsettled { committed, source }) => {
+                self.go_on_from(&committed);
+                return Err(AppendError::Unsettled(source));
             }
+            Err(error) => return Err(error.into()),
         }
+        Ok(())
+    }
+
+    fn go_on_from(&mut self, committed: &Committed) {
+        self.snapshot.clone_from(&committed.record.snapshot);
+        self.seq = committed.seq;
     }
 
     /// Takes over what others, who do not hold the hop, have changed meanwhile.
@@ -108,34 +137,32 @@ impl Position {
             && head.seq > self.seq
             && is_still_held(&self.snapshot, self.envelope, &self.by.instance, &head.record.snapshot)
         {
-            self.take_over(head);
+            self.snapshot = head.record.snapshot.seen_at(head.seq);
+            self.seq = head.seq;
         }
         Ok(())
     }
 
-    fn take_over(&mut self, head: Head) {
-        self.snapshot = head.record.snapshot.seen_at(head.seq);
-        self.seq = head.seq;
+    /// Takes the hop, as attempt number `attempt`: a new epoch fences out every earlier holder.
+    pub(crate) async fn take(&mut self, attempt: u32) -> Result<(), AppendError> {
+        let holder = self.by.instance.clone();
+        self.append(|head| act::claim(head, &holder, attempt)).await?;
+        self.visible = true;
+        Ok(())
     }
 
     /// Says in the ledger that this instance is at work, once.
-    pub(crate) async fn make_visible(&mut self) -> Result<(), Lost> {
+    pub(crate) async fn make_visible(&mut self) -> Result<(), AppendError> {
         if !self.visible {
             let holder = self.by.instance.clone();
-            self.append(Event::Started, |record| record.held_by(&holder)).await?;
+            self.append(|head| act::start(head, &holder)).await?;
             self.visible = true;
         }
         Ok(())
     }
 
     /// Gives the hop back: a new epoch, so that whatever this holder still writes is refused.
-    pub(crate) async fn release(&mut self, reason: &str) -> Result<(), Lost> {
-        self.append(Event::Released, |record| {
-            let mut record = record.without_holder();
-            record.note = Some(reason.to_owned());
-            record
-        })
-        .await
-        .map(drop)
+    pub(crate) async fn release(&mut self, reason: &str) -> Result<(), AppendError> {
+        self.append(|head| act::release(head, reason)).await
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Envelope, ErrorInfo, Event, HistoryEntry, Json, Record, Route, Successor,
+    AgentName, AgentVersion, Asked, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition, Json,
+    Route, Snapshot, Successor, act,
 };
-use baton_jetstream::{Delivery, Error, Sealed, in_form_for};
+use baton_jetstream::{Delivery, Error, in_form_for};
 
-use crate::claim::{Lost, Position};
+use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
-use crate::run::{Ended, Shared};
+use crate::run::{RunResult, WorkerContext};
 
 /// How long a hop waits whose outcome the ledger did not take; its steps are recorded, so the rest is done again.
 const UNWRITTEN: Duration = Duration::from_secs(5);
@@ -19,10 +20,59 @@ const UNWRITTEN: Duration = Duration::from_secs(5);
 /// How many characters of an error's text are kept.
 const LONGEST_MESSAGE: usize = 8_000;
 
-/// What is to be written for an outcome.
-enum Act {
-    /// Ends the hop: settle it and ack.
-    Commit(Event, Box<dyn Fn(Record) -> Record + Send + Sync>),
+/// How a hop ends: the act that commits it.
+enum Ending {
+    Complete {
+        result: Json,
+        note: Option<String>,
+    },
+    Reject {
+        error: ErrorInfo,
+        note: Option<String>,
+    },
+    HandOff {
+        envelope: Box<Envelope>,
+        version: AgentVersion,
+        conversion: Option<Conversion>,
+        note: Option<String>,
+    },
+    Fail(ErrorInfo),
+    Park(ErrorInfo),
+}
+
+impl Ending {
+    /// What it makes of the head. It may be asked again, on a newer one.
+    fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
+        match self {
+            Self::Complete { result, note } => Ok(act::complete(head, result.clone())?.with_note(note.clone())),
+            Self::Reject { error, note } => Ok(act::reject(head, error.clone())?.with_note(note.clone())),
+            Self::HandOff {
+                envelope,
+                version,
+                conversion,
+                note,
+            } => {
+                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?;
+                draft.conversion.clone_from(conversion);
+                Ok(draft.with_note(note.clone()))
+            }
+            Self::Fail(error) => act::fail(head, error.clone()),
+            Self::Park(error) => act::park(head, error.clone()),
+        }
+    }
+
+    fn error(&self) -> Option<&ErrorInfo> {
+        match self {
+            Self::Complete { .. } | Self::HandOff { .. } => None,
+            Self::Reject { error, .. } | Self::Fail(error) | Self::Park(error) => Some(error),
+        }
+    }
+}
+
+/// What a run comes to.
+enum Verdict {
+    /// Ends the hop: commit, then ack.
+    Commit(Ending),
     /// Another attempt after a delay.
     Retry(Duration, ErrorInfo),
     /// Give the hop back now.
@@ -33,152 +83,130 @@ enum Act {
     Later,
 }
 
-impl Shared {
+impl WorkerContext {
     /// Commits what a run came to, settles it, and acks or hands back the delivery.
     pub(crate) async fn commit(
         &self,
         delivery: Delivery,
-        at: &mut Position,
+        at: &mut Claim,
         envelope: &Envelope,
-        ended: Ended,
+        ended: RunResult,
         took: Duration,
     ) {
         at.took_ms = u64::try_from(took.as_millis()).ok();
-        let act = match ended {
-            Ended::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
-            Ended::Failed(fault) => self.act_on_fault(at, fault),
-            Ended::Fenced => Act::Nothing,
-            Ended::Aborted => Act::Release("the worker stops"),
+        let verdict = match ended {
+            RunResult::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
+            RunResult::Failed(fault) => self.act_on_fault(at, fault),
+            RunResult::Fenced => Verdict::Nothing,
+            RunResult::Aborted => Verdict::Release("the worker stops"),
         };
-        match act {
-            Act::Commit(event, fill) => self.write(delivery, at, event, fill).await,
+        match verdict {
+            Verdict::Commit(ending) => self.write(delivery, at, ending).await,
             // What is rare is apart, so that the state of a hop that waits for its commit stays small.
-            Act::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
-            Act::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
-            Act::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
-            Act::Later => Box::pin(self.try_later(delivery, at)).await,
+            Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
+            Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
+            Verdict::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
+            Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
         }
     }
 
-    async fn release(&self, delivery: Delivery, at: &mut Position, reason: &'static str) {
+    async fn release(&self, delivery: Delivery, at: &mut Claim, reason: &'static str) {
         match at.release(reason).await {
             Ok(()) => delivery.hand_back(Duration::ZERO).await,
-            Err(lost) => self.lost(delivery, lost).await,
+            Err(error) => self.not_appended(delivery, error).await,
         }
     }
 
-    async fn try_later(&self, delivery: Delivery, at: &mut Position) {
+    async fn try_later(&self, delivery: Delivery, at: &mut Claim) {
         // The trouble is the server's: the next delivery must not take it for the silent death of a worker.
         match at
             .release("the ledger or the routes could not be read or written")
             .await
         {
-            Ok(()) | Err(Lost::Fenced(_)) => {}
-            Err(Lost::Failed(error)) => tracing::debug!(%error, "a release could not be recorded"),
+            Ok(()) | Err(AppendError::Fenced(_)) => {}
+            Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
+                tracing::debug!(%error, "a release could not be recorded");
+            }
         }
         delivery.hand_back(UNWRITTEN).await;
     }
 
-    async fn write(
-        &self,
-        delivery: Delivery,
-        at: &mut Position,
-        event: Event,
-        fill: Box<dyn Fn(Record) -> Record + Send + Sync>,
-    ) {
-        match at.append(event, &*fill).await {
-            Ok((record, seq)) => self.settle(delivery, &record, seq).await,
-            Err(Lost::Failed(Error::TooLarge { what, size, limit })) => {
+    async fn write(&self, delivery: Delivery, at: &mut Claim, ending: Ending) {
+        match at.append(|head| ending.draft(head)).await {
+            Ok(()) => {
+                if let Some(error) = ending.error() {
+                    let (intent, status) = (&delivery.ticket.intent, &at.snapshot.status);
+                    tracing::warn!(%intent, %status, "the hop ended badly: {}", error.message);
+                }
+                delivery.ack().await;
+            }
+            // Of the record, not of its ticket: nothing was written.
+            Err(AppendError::Failed(Error::TooLarge { what, size, limit })) => {
                 let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
-                Box::pin(self.park_too_large(delivery, at, message)).await;
+                let ending = Ending::Park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
+                Box::pin(self.park_too_large(delivery, at, ending)).await;
             }
-            Err(lost) => Box::pin(self.lost(delivery, lost)).await,
+            Err(error) => Box::pin(self.not_appended(delivery, error)).await,
         }
     }
 
-    async fn park_too_large(&self, delivery: Delivery, at: &mut Position, message: String) {
-        let (event, fill) = park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
-        match at.append(event, &*fill).await {
-            Ok((record, seq)) => self.settle(delivery, &record, seq).await,
-            Err(lost) => self.lost(delivery, lost).await,
+    async fn park_too_large(&self, delivery: Delivery, at: &mut Claim, ending: Ending) {
+        match at.append(|head| ending.draft(head)).await {
+            Ok(()) => delivery.ack().await,
+            Err(error) => self.not_appended(delivery, error).await,
         }
     }
 
-    /// Writes what a committed record implies. Only then may the ticket go.
-    async fn settle(&self, delivery: Delivery, record: &Sealed, seq: u64) {
-        if let Some(error) = &record.error {
-            let (intent, status) = (&record.intent, &record.snapshot.status);
-            tracing::warn!(%intent, %status, "the hop ended badly: {}", error.message);
-        }
-        match self.mesh.settle_sealed(record, seq).await {
-            Ok(_) => delivery.ack().await,
-            // Committed but not settled: the next delivery of this ticket sees the head and settles.
-            Err(error) => {
-                tracing::warn!(%error, intent = %record.intent, "committed, and not settled yet");
-                delivery.hand_back(UNWRITTEN).await;
-            }
-        }
-    }
-
-    async fn schedule(&self, delivery: Delivery, at: &mut Position, delay: Duration, error: ErrorInfo) {
+    async fn schedule(&self, delivery: Delivery, at: &mut Claim, delay: Duration, error: ErrorInfo) {
         let wake_at = self.mesh.now().plus(delay);
         let attempt = at.snapshot.attempt;
         tracing::warn!(
             intent = %delivery.ticket.intent, code = error.code, attempt, of = self.retry.max_attempts,
             "attempt failed, the next one in {:.1} s: {}", delay.as_secs_f64(), error.message
         );
-        let scheduled = at.append(Event::RetryScheduled, |record| record.to_retry(wake_at, error.clone()));
+        let scheduled = at.append(|head| act::retry(head, wake_at, error.clone()));
         match scheduled.await {
-            Ok(_) => delivery.hand_back(delay).await,
-            Err(lost) => self.lost(delivery, lost).await,
+            Ok(()) => delivery.hand_back(delay).await,
+            Err(error) => self.not_appended(delivery, error).await,
         }
     }
 
-    /// The write did not come to stand.
-    async fn lost(&self, delivery: Delivery, lost: Lost) {
+    /// Deals with a delivery whose hop could not be written.
+    async fn not_appended(&self, delivery: Delivery, error: AppendError) {
         let intent = delivery.ticket.intent.clone();
-        match lost {
+        match error {
             // Someone else holds the hop. Acks are not fenced: acking here would take the ticket from under the other.
-            Lost::Fenced(head) if head.record.snapshot.status.may_have_a_ticket() => {
+            AppendError::Fenced(head) if head.record.snapshot.status.may_have_a_ticket() => {
                 tracing::info!(%intent, seq = head.seq, "commit refused: another holder has the hop, result dropped");
             }
-            Lost::Fenced(head) => {
+            AppendError::Fenced(head) => {
                 tracing::info!(%intent, seq = head.seq, "commit refused: the hop is over, result dropped");
-                match self.mesh.settle(&head.record, head.seq).await {
-                    Ok(_) => delivery.ack().await,
+                match self.mesh.settle(&head).await {
+                    Ok(()) => delivery.ack().await,
                     Err(error) => tracing::warn!(%error, %intent, "not settled"),
                 }
             }
-            Lost::Failed(error) => {
+            // Committed: the next delivery of this ticket sees the head and pays what it owes.
+            AppendError::Unsettled(error) => {
+                tracing::warn!(%error, %intent, "committed, and not settled yet");
+                delivery.hand_back(UNWRITTEN).await;
+            }
+            AppendError::Failed(error) => {
                 tracing::error!(%error, %intent, "the ledger did not take the outcome; the hop is handed back");
                 delivery.hand_back(UNWRITTEN).await;
             }
         }
     }
 
-    async fn act_on_outcome(&self, at: &mut Position, envelope: &Envelope, outcome: Outcome) -> Act {
+    async fn act_on_outcome(&self, at: &mut Claim, envelope: &Envelope, outcome: Outcome) -> Verdict {
         let note = outcome.note;
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
         match outcome.kind {
-            OutcomeKind::Complete(result) => Act::Commit(
-                Event::Completed,
-                Box::new(move |mut record| {
-                    record.snapshot.result = Some(result.clone());
-                    record.snapshot.error = None;
-                    record.note.clone_from(&note);
-                    record
-                }),
-            ),
-            OutcomeKind::Reject { code, reason } => {
-                let error = ErrorInfo::new(code.clone(), reason);
-                Act::Commit(
-                    Event::Rejected { code },
-                    Box::new(move |mut record| {
-                        record.note.clone_from(&note);
-                        record.with_error(error.clone())
-                    }),
-                )
-            }
+            OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
+            OutcomeKind::Reject { code, reason } => Verdict::Commit(Ending::Reject {
+                error: ErrorInfo::new(code, reason),
+                note,
+            }),
             OutcomeKind::HandOff {
                 to,
                 payload,
@@ -209,19 +237,17 @@ impl Shared {
                     Ok(mut next) => {
                         next.pins.clone_from(&at.snapshot.pins);
                         if let Err(broken) = envelope.check_must_carry(&next) {
-                            return commit(park(ErrorInfo::new("MUST_CARRY", broken.to_string())));
+                            return park(ErrorInfo::new("MUST_CARRY", broken.to_string()));
                         }
                         match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
-                            Ok((next, conversion)) => Act::Commit(
-                                Event::HandedOff,
-                                Box::new(move |mut record| {
-                                    record.note.clone_from(&note);
-                                    record.conversion.clone_from(&conversion);
-                                    record.with_work(next.clone(), version.clone())
-                                }),
-                            ),
+                            Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
+                                envelope: Box::new(next),
+                                version,
+                                conversion,
+                                note,
+                            }),
                             // No later attempt would find another form; a person rolls one of the two on, or back.
-                            Err(error) => commit(park(ErrorInfo::new("NO_COMMON_PROTOCOL", error.to_string()))),
+                            Err(error) => park(ErrorInfo::new("NO_COMMON_PROTOCOL", error.to_string())),
                         }
                     }
                     Err(limit) => {
@@ -232,7 +258,7 @@ impl Shared {
                             .map(|entry| format!("{}@{}", entry.agent, entry.version))
                             .collect();
                         let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
-                        commit(park(ErrorInfo::new("HOP_LIMIT", message)))
+                        park(ErrorInfo::new("HOP_LIMIT", message))
                     }
                 }
             }
@@ -242,7 +268,7 @@ impl Shared {
     /// Who gets a handoff, in which version.
     async fn receiver(
         &self,
-        at: &Position,
+        at: &Claim,
         envelope: &Envelope,
         to: &Receiver,
         kind: Option<&str>,
@@ -272,20 +298,14 @@ impl Shared {
         }
     }
 
-    fn act_on_fault(&self, at: &Position, fault: Fault) -> Act {
+    fn act_on_fault(&self, at: &Claim, fault: Fault) -> Verdict {
         // It is written twice in the record, and must never be what makes a record too large.
         let message: String = fault.message.chars().take(LONGEST_MESSAGE).collect();
         let error = ErrorInfo::new(fault.code, message);
         match fault.kind {
-            FaultKind::Fenced => Act::Nothing,
-            FaultKind::Unwritten => Act::Later,
-            FaultKind::Terminal => {
-                let code = error.code.clone();
-                Act::Commit(
-                    Event::Failed { code },
-                    Box::new(move |record| record.with_error(error.clone())),
-                )
-            }
+            FaultKind::Fenced => Verdict::Nothing,
+            FaultKind::Unwritten => Verdict::Later,
+            FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
                 let attempts = at.snapshot.attempt;
                 // The cause stays the code where it names one; a plain failure is parked as exhausted.
@@ -295,11 +315,11 @@ impl Shared {
                     error.code
                 };
                 let message = format!("{} (attempt {attempts} of {attempts})", error.message);
-                commit(park(ErrorInfo::new(code, message)))
+                park(ErrorInfo::new(code, message))
             }
             FaultKind::Retry(delay) => {
                 let random = self.mesh.clock().random()[0];
-                Act::Retry(
+                Verdict::Retry(
                     delay.unwrap_or_else(|| self.retry.delay(at.snapshot.attempt, random)),
                     error,
                 )
@@ -316,16 +336,6 @@ impl Shared {
     }
 }
 
-type Fill = Box<dyn Fn(Record) -> Record + Send + Sync>;
-
-fn park(error: ErrorInfo) -> (Event, Fill) {
-    let event = Event::Parked {
-        code: error.code.clone(),
-    };
-    let fill = move |record: Record| record.without_holder().with_error(error.clone());
-    (event, Box::new(fill))
-}
-
-fn commit((event, fill): (Event, Fill)) -> Act {
-    Act::Commit(event, fill)
+fn park(error: ErrorInfo) -> Verdict {
+    Verdict::Commit(Ending::Park(error))
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use baton_envelope::{Envelope, Event, IntentId, Json, ProtocolRange, StepEntry};
+use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, act};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use crate::claim::{Lost, Position};
+use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
 
@@ -19,7 +19,7 @@ pub struct Hop {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) attempt: u32,
     pub(crate) epoch: u64,
-    pub(crate) ground: Ground,
+    pub(crate) journal: Journal,
     pub(crate) steps: BTreeMap<String, Json>,
     /// The versions of the protocol that the agent reads.
     pub(crate) protocol: ProtocolRange,
@@ -27,9 +27,9 @@ pub struct Hop {
 
 /// What a hop stands on.
 #[derive(Debug)]
-pub(crate) enum Ground {
+pub(crate) enum Journal {
     /// Its place in the ledger: what it does is written there.
-    Ledger(Arc<Mutex<Position>>),
+    Ledger(Arc<Mutex<Claim>>),
     /// Nothing: a replay, which writes nowhere.
     Sandbox(Arc<Sandbox>),
 }
@@ -81,9 +81,9 @@ impl Hop {
     }
 
     pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
-        match &self.ground {
-            Ground::Ledger(_) => None,
-            Ground::Sandbox(sandbox) => Some(sandbox),
+        match &self.journal {
+            Journal::Ledger(_) => None,
+            Journal::Sandbox(sandbox) => Some(sandbox),
         }
     }
 
@@ -139,51 +139,46 @@ impl Hop {
     /// # Errors
     /// When the hop was taken over, or the ledger cannot be written.
     pub async fn progress(&mut self, note: &str) -> Result<(), Fault> {
-        let Ground::Ledger(position) = &self.ground else {
+        let Journal::Ledger(claim) = &self.journal else {
             return Ok(());
         };
         self.visible().await?;
-        let mut position = position.lock().await;
-        let noted = position.append(Event::Progress, |mut record| {
-            record.note = Some(note.to_owned());
-            record
-        });
-        noted.await.map(drop).map_err(lost)
+        let mut claim = claim.lock().await;
+        claim.append(|head| act::progress(head, note)).await.map_err(lost)
     }
 
     pub(crate) async fn visible(&self) -> Result<(), Fault> {
-        match &self.ground {
-            Ground::Ledger(position) => position.lock().await.make_visible().await.map_err(lost),
-            Ground::Sandbox(_) => Ok(()),
+        match &self.journal {
+            Journal::Ledger(claim) => claim.lock().await.make_visible().await.map_err(lost),
+            Journal::Sandbox(_) => Ok(()),
         }
     }
 
     pub(crate) async fn record_step(&mut self, name: &str, result: Json) -> Result<(), Fault> {
-        match &self.ground {
-            Ground::Ledger(position) => {
+        match &self.journal {
+            Journal::Ledger(claim) => {
                 let entry = StepEntry::new(name, result.clone());
-                let mut position = position.lock().await;
-                let recorded = position.append(Event::Step, |mut record| {
-                    record.step = Some(entry.clone());
-                    record
-                });
-                recorded.await.map_err(lost)?;
+                let mut claim = claim.lock().await;
+                claim
+                    .append(|head| act::step(head, entry.clone()))
+                    .await
+                    .map_err(lost)?;
             }
             // A program that has done the step by itself: it is told of, not kept.
-            Ground::Sandbox(sandbox) => sandbox.note_step(name),
+            Journal::Sandbox(sandbox) => sandbox.note_step(name),
         }
         self.steps.insert(name.to_owned(), result);
         Ok(())
     }
 }
 
-fn lost(lost: Lost) -> Fault {
-    match lost {
-        Lost::Fenced(_) => Fault::fenced(),
-        Lost::Failed(baton_jetstream::Error::TooLarge { what, size, limit }) => Fault::terminal(
+fn lost(error: AppendError) -> Fault {
+    match error {
+        AppendError::Fenced(_) => Fault::fenced(),
+        AppendError::Failed(baton_jetstream::Error::TooLarge { what, size, limit }) => Fault::terminal(
             "PAYLOAD_TOO_LARGE",
             format!("{what}: {size} bytes, and the server takes at most {limit} in one message"),
         ),
-        Lost::Failed(error) => Fault::unwritten(&error),
+        AppendError::Failed(error) | AppendError::Unsettled(error) => Fault::unwritten(&error),
     }
 }

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 
 use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
-use crate::hop::{Ground, Hop};
+use crate::hop::{Hop, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::run::{Shared, panic_text};
+use crate::run::{WorkerContext, panic_text};
 use crate::sandbox::{Log, NEW_STEP, REFUSED, Sandbox};
 
 /// How many replays run at a time, beside the worker's own hops.
@@ -36,7 +36,7 @@ impl Drop for Replays {
 
 impl Replays {
     /// Joins the workers of a version that answer replays.
-    pub(crate) async fn serve(mesh: &Mesh, shared: &Shared) -> Result<Self, Error> {
+    pub(crate) async fn serve(mesh: &Mesh, shared: &WorkerContext) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
         let protocol = shared.protocol;
@@ -89,7 +89,7 @@ async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn A
         attempt: request.attempt,
         // No holder has this one: a system that is handed it can only refuse it as too old.
         epoch: 0,
-        ground: Ground::Sandbox(Arc::clone(&sandbox)),
+        journal: Journal::Sandbox(Arc::clone(&sandbox)),
         steps: request.steps,
         protocol,
     };

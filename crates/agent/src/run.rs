@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, EnvelopeId, ErrorInfo, Event, IntentId, Json, ProtocolRange, Standing,
-    is_fresh, is_untouched, on_delivery, recorded_steps,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json,
+    ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
-use baton_jetstream::{Delivery, Error, Head, Mesh, Ticket, Written};
+use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Mesh, Ticket};
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{Lost, Position};
+use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
-use crate::hop::{Ground, Hop};
+use crate::hop::{Hop, Journal};
 use crate::outcome::Outcome;
 use crate::renewal::{extend, keep};
 use crate::retry::RetryPolicy;
@@ -29,7 +29,7 @@ const LATER: Duration = Duration::from_secs(1);
 const AHEAD: u64 = 10;
 
 /// What all hops of a worker share.
-pub(crate) struct Shared {
+pub(crate) struct WorkerContext {
     pub(crate) mesh: Mesh,
     pub(crate) agent: AgentName,
     pub(crate) version: AgentVersion,
@@ -44,9 +44,9 @@ pub(crate) struct Shared {
     pub(crate) active: std::sync::Mutex<HashSet<Work>>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for WorkerContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("WorkerContext")
             .field("agent", &self.agent)
             .field("version", &self.version)
             .finish_non_exhaustive()
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Shared {
 }
 
 /// How the run of a handler ended.
-pub(crate) enum Ended {
+pub(crate) enum RunResult {
     Done(Box<Outcome>),
     Failed(Fault),
     /// Another holder has the hop.
@@ -65,22 +65,22 @@ pub(crate) enum Ended {
 
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
 struct Ready {
-    position: Arc<Mutex<Position>>,
+    claim: Arc<Mutex<Claim>>,
     envelope: Arc<Envelope>,
     steps: BTreeMap<String, Json>,
 }
 
 impl Ready {
-    fn new(position: Position, envelope: Envelope, steps: BTreeMap<String, Json>) -> Self {
+    fn new(claim: Claim, envelope: Envelope, steps: BTreeMap<String, Json>) -> Self {
         Self {
-            position: Arc::new(Mutex::new(position)),
+            claim: Arc::new(Mutex::new(claim)),
             envelope: Arc::new(envelope),
             steps,
         }
     }
 }
 
-impl Shared {
+impl WorkerContext {
     /// Takes one delivery to its end.
     pub(crate) async fn take(self: Arc<Self>, mut delivery: Delivery) {
         let Some(active) = Active::enter(&self, &delivery.ticket) else {
@@ -100,15 +100,15 @@ impl Shared {
                 None => return,
             },
         };
-        let position = ready.position;
+        let claim = ready.claim;
         let started = tokio::time::Instant::now();
-        let ended = self.run(&delivery, &position, &ready.envelope, ready.steps).await;
+        let ended = self.run(&delivery, &claim, &ready.envelope, ready.steps).await;
         let took = started.elapsed();
-        let position = &mut *position.lock().await;
+        let claim = &mut *claim.lock().await;
         let extender = delivery.extender();
         tokio::select! {
             biased;
-            () = self.commit(delivery, position, &ready.envelope, ended, took) => {}
+            () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
             () = extend(&extender) => {}
         }
     }
@@ -116,38 +116,38 @@ impl Shared {
     async fn run(
         &self,
         delivery: &Delivery,
-        position: &Arc<Mutex<Position>>,
+        claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
         steps: BTreeMap<String, Json>,
-    ) -> Ended {
+    ) -> RunResult {
         let (attempt, epoch) = {
-            let position = position.lock().await;
-            (position.snapshot.attempt, position.snapshot.epoch)
+            let claim = claim.lock().await;
+            (claim.snapshot.attempt, claim.snapshot.epoch)
         };
         let mut hop = Hop {
             envelope: Arc::clone(envelope),
             attempt,
             epoch,
-            ground: Ground::Ledger(Arc::clone(position)),
+            journal: Journal::Ledger(Arc::clone(claim)),
             steps,
             protocol: self.protocol,
         };
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
-            Ok(Ok(outcome)) => Ended::Done(Box::new(outcome)),
-            Ok(Err(fault)) => Ended::Failed(fault),
-            Err(panic) => Ended::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
+            Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
+            Ok(Err(fault)) => RunResult::Failed(fault),
+            Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
         };
         let mut handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
         // One that does not wait for anything needs nobody to keep its delivery.
         if let Some(done) = (&mut handler).now_or_never() {
             return finished(done);
         }
-        let kept = Box::pin(keep(delivery, Arc::clone(position)));
+        let kept = Box::pin(keep(delivery, Arc::clone(claim)));
         tokio::select! {
             biased;
             done = handler => finished(done),
-            () = self.abort.cancelled() => Ended::Aborted,
-            () = kept => Ended::Fenced,
+            () = self.abort.cancelled() => RunResult::Aborted,
+            () = kept => RunResult::Fenced,
         }
     }
 
@@ -168,20 +168,20 @@ impl Shared {
         }
         let record = ticket.record.take()?;
         let (snapshot, envelope) = (record.snapshot, record.envelope?);
-        let mut position = self.position(&envelope, snapshot, ticket.seq);
-        position.snapshot.envelope_seq = Some(ticket.seq);
-        Some(Ready::new(position, envelope, BTreeMap::new()))
+        let mut claim = self.claim_on(&envelope, snapshot, ticket.seq);
+        claim.snapshot.envelope_seq = Some(ticket.seq);
+        Some(Ready::new(claim, envelope, BTreeMap::new()))
     }
 
     /// Finds out whether a ticket may be run, and claims it where that takes a claim. `None` when it is dealt with.
     async fn prepare(&self, delivery: Delivery) -> Option<(Delivery, Ready)> {
         match self.examine(&delivery).await {
-            Ok(Examined::Run(ready)) => Some((delivery, ready)),
-            Ok(Examined::Settled) => {
+            Ok(Disposition::Run(ready)) => Some((delivery, ready)),
+            Ok(Disposition::Settled) => {
                 delivery.ack().await;
                 None
             }
-            Ok(Examined::Wait(delay)) => {
+            Ok(Disposition::Wait(delay)) => {
                 delivery.hand_back(delay).await;
                 None
             }
@@ -194,24 +194,24 @@ impl Shared {
     }
 
     /// Reads the head and decides what the ticket is worth.
-    async fn examine(&self, delivery: &Delivery) -> Result<Examined, Error> {
+    async fn examine(&self, delivery: &Delivery) -> Result<Disposition, Error> {
         let ticket = &delivery.ticket;
         loop {
             let Some(head) = self.mesh.head_in_server_time(&ticket.intent).await? else {
                 // Closed, archived and purged: the ticket is one that came back, or was written by somebody who had been
                 // frozen.
                 tracing::warn!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
-                return Ok(Examined::Settled);
+                return Ok(Disposition::Settled);
             };
             if head.seq < ticket.seq {
                 if ticket.facts.delivered <= AHEAD {
-                    return Ok(Examined::Wait(LATER));
+                    return Ok(Disposition::Wait(LATER));
                 }
                 // A power cut took the record and left the ticket. Kept, it would pass for work that is queued, and the
                 // sweeper would write no lost ticket of this version again.
                 tracing::warn!(intent = %ticket.intent, "a ticket whose record the ledger has lost is dropped");
-                self.mesh.settle(&head.record, head.seq).await?;
-                return Ok(Examined::Settled);
+                self.mesh.settle(&head).await?;
+                return Ok(Disposition::Settled);
             }
             let id = match &ticket.record {
                 Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),
@@ -220,23 +220,23 @@ impl Shared {
                     source.record.envelope.map(|envelope| envelope.id)
                 }
             };
-            let Some(id) = id else { return Ok(Examined::Settled) };
+            let Some(id) = id else { return Ok(Disposition::Settled) };
             let now = self.mesh.now();
             match on_delivery(&head.record, id, ticket.facts, now) {
                 Standing::Superseded => {
-                    self.mesh.settle(&head.record, head.seq).await?;
-                    return Ok(Examined::Settled);
+                    self.mesh.settle(&head).await?;
+                    return Ok(Disposition::Settled);
                 }
-                Standing::Early { wait } => return Ok(Examined::Wait(wait)),
+                Standing::Early { wait } => return Ok(Disposition::Wait(wait)),
                 Standing::Late => {
-                    if self.end(&head, Event::TimedOut, None).await? {
-                        return Ok(Examined::Settled);
+                    if self.end(&head, act::time_out).await? {
+                        return Ok(Disposition::Settled);
                     }
                 }
                 // An archived intent whose records came back after a crash of the server.
                 Standing::Mine { .. } if self.mesh.is_closed(&head).await? => {
                     tracing::warn!(intent = %ticket.intent, "a ticket of an archived intent is dropped");
-                    return Ok(Examined::Settled);
+                    return Ok(Disposition::Settled);
                 }
                 Standing::Mine { attempt } if attempt > self.retry.max_attempts => {
                     let message = format!(
@@ -245,27 +245,18 @@ impl Shared {
                         head.record.snapshot.hop
                     );
                     let error = ErrorInfo::new("POISON", message);
-                    if self
-                        .end(
-                            &head,
-                            Event::Parked {
-                                code: error.code.clone(),
-                            },
-                            Some(error),
-                        )
-                        .await?
-                    {
-                        return Ok(Examined::Settled);
+                    if self.end(&head, |now| act::park(now, error.clone())).await? {
+                        return Ok(Disposition::Settled);
                     }
                 }
                 Standing::Mine { attempt } => {
                     let untouched = is_untouched(&head.record, head.seq, ticket.seq, ticket.facts);
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
-                        let position = self.position(&envelope, head.record.snapshot, head.seq);
-                        return Ok(Examined::Run(Ready::new(position, envelope, BTreeMap::new())));
+                        let claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+                        return Ok(Disposition::Run(Ready::new(claim, envelope, BTreeMap::new())));
                     }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
-                        return Ok(Examined::Run(ready));
+                        return Ok(Disposition::Run(ready));
                     }
                 }
             }
@@ -291,53 +282,44 @@ impl Shared {
                 .envelope
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
-        let mut position = self.position(&envelope, head.record.snapshot, head.seq);
-        let holder = self.by.instance.clone();
-        let epoch = position.snapshot.epoch;
-        let claimed = position.append(Event::Claimed, |record| record.claimed_by(&holder, attempt, epoch));
-        match claimed.await {
-            Ok(_) => {}
-            Err(Lost::Fenced(_)) => return Ok(None),
-            Err(Lost::Failed(error)) => return Err(error),
+        let mut claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+        match claim.take(attempt).await {
+            Ok(()) => {}
+            Err(AppendError::Fenced(_)) => return Ok(None),
+            Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
-        position.visible = true;
-        let history = match self.mesh.history_through(&intent, position.seq).await {
+        let history = match self.mesh.history_through(&intent, claim.seq).await {
             Ok(history) => history,
             Err(error) => {
                 // The trouble is the server's: it must not count as the death of this holder.
-                match position.release("the history could not be read").await {
-                    Ok(()) | Err(Lost::Fenced(_)) => {}
-                    Err(Lost::Failed(lost)) => tracing::debug!(error = %lost, "a release could not be recorded"),
+                match claim.release("the history could not be read").await {
+                    Ok(()) | Err(AppendError::Fenced(_)) => {}
+                    Err(AppendError::Failed(lost) | AppendError::Unsettled(lost)) => {
+                        tracing::debug!(error = %lost, "a release could not be recorded");
+                    }
                 }
                 return Err(error);
             }
         };
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
-        Ok(Some(Ready::new(position, envelope, steps)))
+        Ok(Some(Ready::new(claim, envelope, steps)))
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
-    async fn end(&self, head: &Head, event: Event, error: Option<ErrorInfo>) -> Result<bool, Error> {
-        let mut record = baton_envelope::Record::following(
-            &head.record.snapshot,
-            head.seq,
-            self.mesh.record_id(),
-            head.record.intent.clone(),
-            event,
-            self.mesh.now(),
-            self.by.clone(),
-        )?;
-        record = record.without_holder();
-        if let Some(error) = error {
-            record = record.with_error(error);
-        }
-        match self.mesh.write(&record, head.seq).await? {
-            Written::Stored { seq } => {
-                self.mesh.settle(&record, seq).await?;
-                Ok(true)
-            }
-            Written::Superseded(_) => Ok(false),
-        }
+    async fn end(
+        &self,
+        head: &Head,
+        act: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
+    ) -> Result<bool, Error> {
+        let ended = self
+            .mesh
+            .advance(&head.record.intent, &self.by, Known::Read(head), |now, _| {
+                let Some(now) = now.filter(|now| now.seq == head.seq) else {
+                    return Ok(Decision::Nothing);
+                };
+                Ok::<_, Error>(act(now.snapshot)?.into())
+            });
+        Ok(matches!(ended.await?, Advanced::Committed(_)))
     }
 
     /// Hands back a ticket that came without a slot. One that was never delivered before is marked as released first,
@@ -347,18 +329,20 @@ impl Shared {
         if let (1, Some(record)) = (delivery.ticket.facts.delivered, &delivery.ticket.record)
             && let Some(envelope) = &record.envelope
         {
-            let mut position = self.position(envelope, record.snapshot.clone(), delivery.ticket.seq);
-            match position.release("no free slot").await {
-                Ok(()) | Err(Lost::Fenced(_)) => {}
-                Err(Lost::Failed(error)) => tracing::warn!(%error, "a release could not be recorded"),
+            let mut claim = self.claim_on(envelope, record.snapshot.clone(), delivery.ticket.seq);
+            match claim.release("no free slot").await {
+                Ok(()) | Err(AppendError::Fenced(_)) => {}
+                Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
+                    tracing::warn!(%error, "a release could not be recorded");
+                }
             }
         }
         delivery.hand_back(Duration::ZERO).await;
     }
 
-    fn position(&self, envelope: &Envelope, snapshot: baton_envelope::Snapshot, seq: u64) -> Position {
+    fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, seq: u64) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
-        Position::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
+        Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
     }
 }
 
@@ -367,12 +351,12 @@ pub(crate) type Work = (IntentId, Option<EnvelopeId>);
 
 /// Work that this process is at, for as long as this lives; a panic ends it too.
 struct Active {
-    shared: Arc<Shared>,
+    shared: Arc<WorkerContext>,
     work: Work,
 }
 
 impl Active {
-    fn enter(shared: &Arc<Shared>, ticket: &Ticket) -> Option<Self> {
+    fn enter(shared: &Arc<WorkerContext>, ticket: &Ticket) -> Option<Self> {
         let record = ticket.record.as_ref();
         let envelope = record
             .and_then(|record| record.envelope.as_ref())
@@ -397,7 +381,7 @@ impl Drop for Active {
     }
 }
 
-enum Examined {
+enum Disposition {
     /// Run it.
     Run(Ready),
     /// Nothing is left to do: ack.
@@ -412,4 +396,21 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     format!("the handler panicked: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of hops may run at once, and each waits for the server in this future.
+    const MOST: usize = 4_400;
+
+    #[test]
+    fn the_state_of_a_hop_stays_small() {
+        fn size_of_future<F>(_: impl Fn(Arc<WorkerContext>, Delivery) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(WorkerContext::take);
+        assert!(size <= MOST, "{size} bytes, and {MOST} are allowed");
+    }
 }

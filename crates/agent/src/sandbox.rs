@@ -1,4 +1,4 @@
-//! The ground of a replayed hop: it notes the steps that the handler wants to run, and writes nowhere.
+//! The journal of a replayed hop: it notes the steps that the handler wants to run, and writes nowhere.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

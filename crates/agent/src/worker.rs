@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::replay::Replays;
-use crate::run::Shared;
+use crate::run::WorkerContext;
 
 /// How often a worker says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const RELEASE_TIME: Duration = Duration::from_secs(5);
 /// A worker that is bound to the mesh.
 #[derive(Debug)]
 pub struct Worker {
-    shared: Arc<Shared>,
+    shared: Arc<WorkerContext>,
     puller: Puller,
     declaration: Declaration,
     busy: Arc<AtomicU32>,
@@ -105,7 +105,7 @@ impl Worker {
                 None
             }
         };
-        let shared = Shared {
+        let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
             version: builder.version.clone(),

@@ -1,7 +1,10 @@
 //! The life of an intent: its statuses and events, the records of the ledger, and what each record means for whoever
 //! reads it next.
 
+pub mod act;
 pub(crate) mod delivery;
+pub(crate) mod draft;
+pub(crate) mod effects;
 pub(crate) mod error_info;
 pub(crate) mod event;
 pub(crate) mod fencing;
@@ -11,5 +14,4 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;
-pub(crate) mod upkeep;
 pub(crate) mod wait_reason;

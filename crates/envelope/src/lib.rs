@@ -22,10 +22,13 @@ pub use base::names::{AgentName, AgentVersion, BadVersion, CapabilityName, Names
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
+pub use intent::act;
 pub use intent::delivery::{
     DeliveryFacts, Standing, Submission, compare_submission, in_server_time, is_fresh, is_untouched, on_delivery,
     recorded_steps,
 };
+pub use intent::draft::{Draft, Stamp};
+pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_within, needs};
 pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
@@ -34,7 +37,6 @@ pub use intent::references::{Cause, Hold, holds};
 pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::Glance;
-pub use intent::upkeep::{Need, is_ticket_lost, needs};
 pub use intent::wait_reason::WaitReason;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};

@@ -100,6 +100,9 @@ pub enum Error {
     /// No record of the intent.
     #[error("there is no intent \"{0}\"")]
     NoIntent(IntentId),
+    /// The ledger has no envelope for the present hop of the intent.
+    #[error("the envelope of intent \"{0}\" cannot be found in the ledger")]
+    NoEnvelope(IntentId),
     /// The intent is closed, and only the archive has it.
     #[error("intent \"{intent}\" is {status}, and in the archive: what is there is closed for good")]
     Archived {

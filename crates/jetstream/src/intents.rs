@@ -1,5 +1,6 @@
 //! What is done with intents from outside of a hop: submitting, waiting, listing, redriving, moving, sweeping.
 
+mod cancel;
 mod capability;
 mod form;
 mod history;

@@ -1,5 +1,7 @@
-//! The ledger: guarded writes, the head and the history of an intent, and following every record.
+//! The ledger: reading an intent, taking it one record further, paying what it owes, and following every record.
 
+mod advance;
+mod effects;
 mod encode;
 mod events;
 mod heads;
@@ -7,9 +9,9 @@ mod read;
 mod tail;
 mod write;
 
-pub use encode::Sealed;
+pub use advance::{AdvanceError, Advanced, Committed, Decision, HeadRef, Known};
+pub use encode::EncodedRecord;
 pub use events::{Events, LiveRecord};
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
 pub use tail::{LedgerBatch, LedgerMark, LedgerTail};
-pub use write::Written;

@@ -8,7 +8,6 @@ mod archive;
 pub mod control;
 mod doctor;
 mod documents;
-mod effects;
 mod error;
 mod intents;
 mod ledger;
@@ -22,13 +21,15 @@ pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use documents::load::{LoadReport, VersionLoad};
-pub use effects::Settled;
 pub use error::{Error, Refusal};
 pub use intents::{
     ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive, Redriven,
     Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
 };
-pub use ledger::{Events, Head, LedgerBatch, LedgerMark, LedgerTail, LiveRecord, Sealed, Written};
+pub use ledger::{
+    AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
+    LedgerTail, LiveRecord,
+};
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{Clock, LedgerEnd, Limits, Mesh, SystemClock, Target, TicketPersistence};

@@ -73,6 +73,12 @@ pub struct Bounds {
     /// Whether the way back is tried from every state, and not only from those in which nothing happens by itself: that
     /// shows circles in which something happens for ever.
     pub everywhere: bool,
+    /// How many of the workers are of the build with the rules of before.
+    pub old_workers: u8,
+    /// Whether submitters and operators are.
+    pub old_clients: bool,
+    /// Whether the sweeper is.
+    pub old_sweeper: bool,
     /// What may go wrong.
     pub faults: Faults,
 }
@@ -91,6 +97,9 @@ impl Bounds {
             shows: false,
             only_workers_crash: false,
             everywhere: false,
+            old_workers: 0,
+            old_clients: false,
+            old_sweeper: false,
             faults: Faults::none(),
         }
     }
@@ -136,4 +145,8 @@ pub enum Broken {
     RedeliveredIsFresh,
     /// A reissued ticket is run unread.
     ReissuedIsFresh,
+    /// Whoever settles pays a ticket for every head with work, under an id of the head.
+    WorkableOwesNow,
+    /// Whoever settles late writes a marked ticket instead of leaving it to the sweeper.
+    LatePayers,
 }

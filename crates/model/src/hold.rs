@@ -74,7 +74,6 @@ pub(crate) enum Turn {
 pub(crate) enum Act {
     Claim {
         attempt: u32,
-        epoch: u64,
     },
     Show {
         step: Option<String>,

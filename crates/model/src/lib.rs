@@ -2,9 +2,9 @@
 //!
 //! What is modelled is the world around the rules: a ledger that guards writes, a work stream, a network that loses,
 //! delays and repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's:
-//! `next`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`, `needs`,
-//! `is_ticket_lost`, `compare_submission`, and the records that `Record` and `Envelope` make. A change of a rule is a
-//! change of the model.
+//! `next`, the acts, `effects`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`,
+//! `needs`, `is_ticket_lost`, `compare_submission`. A change of a rule is a change of the model. Beside them work processes
+//! of the last build that had other rules (`old.rs`).
 //!
 //! Nothing here is in a product. [`Broken`] switches one rule off at a time, to show that the model can fail.
 
@@ -13,6 +13,7 @@ mod bounds;
 mod calm;
 mod check;
 mod hold;
+mod old;
 mod others;
 mod properties;
 mod records;

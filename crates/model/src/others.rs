@@ -1,11 +1,13 @@
 //! The processes that are no workers: submitters, an operator, the sweeper.
 
-use baton_envelope::{Event, Need, Record, Status, Submission, compare_submission, needs};
+use baton_envelope::act::{self, Shift};
+use baton_envelope::{Need, Status, Submission, compare_submission};
 
 use crate::Protocol;
 use crate::actions::{Action, Actor, Network, Order};
-use crate::records::{Pen, Rec, SLACK, agent, at, first, intent, version};
-use crate::world::{World, is_lossy};
+use crate::old;
+use crate::records::{Pen, Rec, agent, at, first, intent, version};
+use crate::world::{Payer, Proof, World, is_lossy, need_of};
 use crate::write::{End, Write};
 
 /// A process that does one thing at a time.
@@ -72,14 +74,6 @@ impl Order {
             Self::Repin => !status.is_terminal(),
         }
     }
-
-    fn event(self) -> Event {
-        match self {
-            Self::Redrive => Event::Redriven,
-            Self::Move => Event::Moved,
-            Self::Repin => Event::Repinned,
-        }
-    }
 }
 
 impl World {
@@ -92,32 +86,36 @@ impl World {
         }
     }
 
-    /// The record of an order, made as `redrive.rs` and `moves.rs` make theirs.
-    fn ordered(&mut self, order: Order, number: u8) -> Option<Write> {
+    /// The record of an order.
+    fn ordered(&mut self, order: Order, number: u8, payer: Payer) -> Option<Write> {
         let (head, seq) = self.head(number)?;
         if !order.applies_to(&head) {
             return None;
         }
-        let now = at(self.hour);
         let pen = &mut self.operator.pen;
-        let (id, by) = (pen.record_id(), pen.author());
+        let stamp = pen.stamp(at(self.hour));
         let new_envelope = pen.envelope_id();
-        let mut record = Record::following(&head.snapshot, seq, id, intent(number), order.event(), now, by).ok()?;
-        if order == Order::Repin {
-            if let Some(pinned) = record.snapshot.pins.get_mut(&agent(0)) {
-                *pinned = version(1);
+        let draft = if order == Order::Repin {
+            act::repin(&head.snapshot, &agent(0), &version(1))
+        } else {
+            let source = match (&head.envelope, head.snapshot.envelope_seq) {
+                (None, Some(at)) => self.record(number, at)?,
+                (_, _) => head.clone(),
+            };
+            let mut envelope = source.envelope.as_ref()?.again(new_envelope);
+            let to = version(u8::from(order == Order::Move));
+            envelope.to_version = Some(to.clone());
+            match order {
+                Order::Redrive => act::redrive(&head.snapshot, envelope, to),
+                Order::Move | Order::Repin => act::shift(&head.snapshot, Shift::Moved, envelope, to),
             }
-            return Some(Write::new(number, Rec::new(record), seq));
-        }
-        let source = match (&head.envelope, head.snapshot.envelope_seq) {
-            (None, Some(at)) => self.record(number, at)?,
-            (_, _) => head.clone(),
         };
-        let mut envelope = source.envelope.as_ref()?.again(new_envelope);
-        let to = version(u8::from(order == Order::Move));
-        envelope.to_version = Some(to.clone());
-        envelope.pins.clone_from(&record.snapshot.pins);
-        Some(Write::new(number, Rec::new(record.with_work(envelope, to)), seq))
+        let record = draft.ok()?.seal(intent(number), seq, stamp);
+        let record = match payer {
+            Payer::Old => old::as_written(record, Some(&head.snapshot)),
+            Payer::New => record,
+        };
+        Some(Write::new(number, Rec::new(record), seq))
     }
 }
 
@@ -128,10 +126,14 @@ impl Protocol {
         };
         let Some(clerk) = world.clerk(actor) else { return };
         let pen = &mut clerk.pen;
-        let (id, by) = (pen.record_id(), pen.author());
+        let stamp = pen.stamp(now);
         let mut envelope = first(intent, pen, deadline);
         envelope.to_version = Some(version(0));
-        let record = Record::submitted(id, now, by, version(0), envelope);
+        let record = act::submit(now, version(0), envelope).seal(crate::records::intent(intent), 0, stamp);
+        let record = match self.payer(actor) {
+            Payer::Old => old::as_written(record, None),
+            Payer::New => record,
+        };
         clerk.doing = Office::Writes(Write::new(intent, Rec::new(record), 0).local(), None);
     }
 
@@ -150,7 +152,7 @@ impl Protocol {
             Some(End::Superseded) => match (actor, order) {
                 (Actor::Submitter { .. }, _) => repeated(world, &write),
                 (_, Some(order @ (Order::Move | Order::Repin))) => {
-                    let again = world.ordered(order, write.intent);
+                    let again = world.ordered(order, write.intent, self.payer(actor));
                     again.map_or(Office::Idle, |write| Office::Writes(write, Some(order)))
                 }
                 (_, _) => Office::Idle,
@@ -162,7 +164,9 @@ impl Protocol {
     pub(crate) fn clerk_settles(&self, world: &mut World, actor: Actor) {
         let Some(clerk) = world.clerk(actor) else { return };
         match std::mem::replace(&mut clerk.doing, Office::Idle) {
-            Office::Settles { intent, rec, seq } => world.settle(intent, &rec, seq),
+            Office::Settles { intent, rec, seq } => {
+                world.settle(intent, &rec, seq, self.payer(actor), self.broken);
+            }
             Office::Looks { intent, head, seq } => {
                 if world.finds_lost(&head) {
                     let source = match (&head.envelope, head.snapshot.envelope_seq) {
@@ -170,7 +174,7 @@ impl Protocol {
                         (_, _) => Some((head, seq)),
                     };
                     if let Some((rec, at)) = source {
-                        world.publish_ticket(intent, rec, at, Some(seq));
+                        world.publish_ticket(intent, rec, at, Some(seq), Proof::Given);
                     }
                 }
             }
@@ -179,22 +183,23 @@ impl Protocol {
         done(world, actor, Office::Idle);
     }
 
-    pub(crate) fn order(world: &mut World, order: Order, intent: u8) {
+    pub(crate) fn order(&self, world: &mut World, order: Order, intent: u8) {
         let left = &mut world.left;
         match order {
             Order::Redrive => left.redrives -= 1,
             Order::Move => left.moves -= 1,
             Order::Repin => left.repins -= 1,
         }
-        if let Some(write) = world.ordered(order, intent) {
+        if let Some(write) = world.ordered(order, intent, self.payer(Actor::Operator)) {
             world.operator.doing = Office::Writes(write, Some(order));
         }
     }
 
-    pub(crate) fn sweep(world: &mut World, number: u8) {
+    pub(crate) fn sweep(&self, world: &mut World, number: u8) {
         let Some((head, seq)) = world.head(number) else { return };
         let now = at(world.hour);
-        match needs(&head.snapshot, now, SLACK) {
+        let is_old = self.bounds.old_sweeper;
+        match need_of(&head, now, is_old) {
             Need::Closed | Need::None => {}
             Need::Ticket => {
                 world.sweeper.doing = Office::Looks {
@@ -204,12 +209,17 @@ impl Protocol {
                 }
             }
             Need::TimeOut => {
-                let pen = &mut world.sweeper.pen;
-                let (id, by) = (pen.record_id(), pen.author());
-                let record = Record::following(&head.snapshot, seq, id, intent(number), Event::TimedOut, now, by);
-                if let Ok(record) = record {
-                    world.sweeper.doing = Office::Writes(Write::new(number, Rec::new(record), seq), None);
+                let stamp = world.sweeper.pen.stamp(now);
+                let Ok(draft) = act::time_out(&head.snapshot) else {
+                    return;
+                };
+                let mut record = draft.seal(intent(number), seq, stamp);
+                if is_old {
+                    record = old::as_written(record, Some(&head.snapshot));
+                    (record.snapshot.holder, record.snapshot.epoch) =
+                        (head.snapshot.holder.clone(), head.snapshot.epoch);
                 }
+                world.sweeper.doing = Office::Writes(Write::new(number, Rec::new(record), seq), None);
             }
         }
     }

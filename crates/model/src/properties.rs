@@ -17,6 +17,8 @@ pub enum Violation {
     BelievedCommit,
     /// An effect ran again whose result was recorded before its holder took the hop (I6).
     EffectRepeated,
+    /// A ticket was written beside one of the same envelope that still stands: whoever gets it fences out the holder.
+    SecondTicket,
 }
 
 /// Everything that is checked. The names of the first ones begin with the invariant that they stand for.
@@ -46,6 +48,9 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         }),
         Property::always("I6 a recorded step's effect does not run again", |_, world: &World| {
             world.wrong != Some(Violation::EffectRepeated) && world.ledgers.iter().all(|ledger| records_once(ledger))
+        }),
+        Property::always("I5 nobody pays for a ticket that stands", |_, world: &World| {
+            world.wrong != Some(Violation::SecondTicket)
         }),
         Property::sometimes("all intents complete", |_, world: &World| {
             let completed = |ledger: &Vec<Rec>| ledger.last().is_some_and(|rec| rec.event == Event::Completed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, EnvelopeId, IntentId, Json, Record, RecordId, Role, Timestamp,
+    AgentName, AgentVersion, Author, Envelope, EnvelopeId, IntentId, Json, Record, RecordId, Role, Stamp, Timestamp,
 };
 
 use crate::actions::Actor;
@@ -103,7 +103,7 @@ impl Pen {
         format!("{}.{}", self.actor, self.life)
     }
 
-    pub(crate) fn author(&self) -> Author {
+    fn author(&self) -> Author {
         let role = match self.actor {
             Actor::Submitter { .. } => Role::Client,
             Actor::Worker(_) => Role::Worker,
@@ -124,7 +124,7 @@ impl Pen {
     }
 
     /// An id for the next record; every call gives another.
-    pub(crate) fn record_id(&mut self) -> RecordId {
+    fn record_id(&mut self) -> RecordId {
         self.writes += 1;
         RecordId::generate(BEGIN, self.unique())
     }
@@ -132,6 +132,15 @@ impl Pen {
     /// An id for an envelope of the next record.
     pub(crate) fn envelope_id(&self) -> EnvelopeId {
         EnvelopeId::generate(BEGIN, self.unique())
+    }
+
+    /// What makes the next record of this process different from every other.
+    pub(crate) fn stamp(&mut self, at: Timestamp) -> Stamp {
+        Stamp {
+            id: self.record_id(),
+            at,
+            by: self.author(),
+        }
     }
 
     /// The process dies; another takes its place.

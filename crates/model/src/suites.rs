@@ -14,7 +14,7 @@ pub struct Suite {
 const NONE: Faults = Faults::none();
 
 /// Those that the tests check in less than a minute together.
-pub const SMALL: [Suite; 12] = [
+pub const SMALL: [Suite; 16] = [
     Suite {
         name: "no circles",
         bounds: Bounds {
@@ -134,10 +134,60 @@ pub const SMALL: [Suite; 12] = [
         }
         .with(Faults { unanswered: 1, ..NONE }),
     },
+    Suite {
+        name: "pins between record and ticket",
+        bounds: Bounds {
+            steps: 0,
+            ..Bounds::calm()
+        }
+        .with(Faults {
+            repins: 1,
+            crashes: 1,
+            hours: 1,
+            ..NONE
+        }),
+    },
+    Suite {
+        name: "old tickets of later heads",
+        bounds: Bounds::calm().with(Faults {
+            failures: 1,
+            redeliveries: 1,
+            hours: 1,
+            ..NONE
+        }),
+    },
+    Suite {
+        name: "old and new workers",
+        bounds: Bounds {
+            old_workers: 1,
+            ..Bounds::calm()
+        }
+        .with(Faults {
+            stops: 1,
+            crashes: 1,
+            redeliveries: 1,
+            ..NONE
+        }),
+    },
+    Suite {
+        name: "old clients and leader",
+        bounds: Bounds {
+            old_clients: true,
+            old_sweeper: true,
+            steps: 0,
+            ..Bounds::calm()
+        }
+        .with(Faults {
+            repins: 1,
+            crashes: 1,
+            hours: 1,
+            ..NONE
+        }),
+    },
 ];
 
 /// Those that take longer, and are run by hand.
-pub const DEEP: [Suite; 10] = [
+pub const DEEP: [Suite; 11] = [
     Suite {
         name: "two submitters, deep",
         bounds: Bounds {
@@ -260,6 +310,25 @@ pub const DEEP: [Suite; 10] = [
             redeliveries: 1,
             failures: 1,
             redrives: 1,
+            moves: 1,
+            hours: 1,
+            ..NONE
+        }),
+    },
+    Suite {
+        name: "old and new, deep",
+        bounds: Bounds {
+            workers: 3,
+            old_workers: 1,
+            old_sweeper: true,
+            ..Bounds::calm()
+        }
+        .with(Faults {
+            stops: 1,
+            failures: 1,
+            crashes: 1,
+            redeliveries: 1,
+            repins: 1,
             moves: 1,
             hours: 1,
             ..NONE

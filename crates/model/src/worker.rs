@@ -1,17 +1,18 @@
 //! A worker: what `run.rs`, `claim.rs` and `commit.rs` of the agent do with one ticket, one write at a time.
 
 use baton_envelope::{
-    DeliveryFacts, ErrorInfo, Event, Json, Overtaken, Record, Standing, StepEntry, Successor, is_fresh, is_untouched,
-    on_delivery, on_overtaken, recorded_steps,
+    DeliveryFacts, Draft, ErrorInfo, IllegalTransition, Json, Overtaken, Owed, Record, Standing, StepEntry, Successor,
+    act, is_fresh, is_untouched, on_delivery, on_overtaken, recorded_steps,
 };
 
 use crate::Protocol;
 use crate::actions::{Action, Actor, Does, Network};
 use crate::bounds::Broken;
 use crate::hold::{Act, Doing, Hold, Turn, Worker};
+use crate::old;
 use crate::properties::Violation;
 use crate::records::{BACKOFF, Pen, Rec, agent, at, intent, version};
-use crate::world::{Ticket, World, is_lossy};
+use crate::world::{Payer, Proof, Ticket, World, is_lossy, owed_ticket};
 use crate::write::{End, Write};
 
 impl Worker {
@@ -156,16 +157,20 @@ impl Protocol {
         let (Some((head, seq)), Some(envelope)) = (world.head(ticket.intent), ticket.rec.envelope_id()) else {
             return self.acked(world, worker, ticket.number);
         };
-        match on_delivery(&head, envelope, facts, at(world.hour)) {
+        let standing = match self.payer(Actor::Worker(worker)) {
+            Payer::Old => old::on_delivery(&head, envelope, facts, at(world.hour)),
+            Payer::New => on_delivery(&head, envelope, facts, at(world.hour)),
+        };
+        match standing {
             Standing::Superseded if self.broken == Broken::UnsettledUnswept => {
                 self.acked(world, worker, ticket.number);
             }
             Standing::Superseded => self.settles(world, worker, (ticket.number, ticket.intent), head, seq),
             Standing::Early { .. } => world.hand_back(worker),
-            Standing::Late => self.end(world, worker, ticket, (&head, seq), Event::TimedOut),
+            Standing::Late => self.end(world, worker, ticket, (&head, seq), act::time_out(&head.snapshot)),
             Standing::Mine { attempt } if attempt > self.bounds.max_attempts => {
-                let code = "POISON".to_owned();
-                self.end(world, worker, ticket, (&head, seq), Event::Parked { code });
+                let error = ErrorInfo::new("POISON", "");
+                self.end(world, worker, ticket, (&head, seq), act::park(&head.snapshot, error));
             }
             Standing::Mine { attempt } => {
                 let mut hold = Box::new(Hold::new(ticket, head.clone(), seq));
@@ -176,8 +181,7 @@ impl Protocol {
                     hold.steps = self.load(world, &hold);
                     Doing::Has(hold, Turn::Runs)
                 } else {
-                    let epoch = head.snapshot.epoch;
-                    self.writes(world, worker, hold, Act::Claim { attempt, epoch })
+                    self.writes(world, worker, hold, Act::Claim { attempt })
                 };
                 world.does(worker, doing);
             }
@@ -199,35 +203,18 @@ impl Protocol {
         let Some(pen) = world.workers.get_mut(usize::from(worker)).map(|worker| &mut worker.pen) else {
             return Doing::Idle;
         };
-        let (id, author) = (pen.record_id(), pen.author());
+        let stamp = pen.stamp(now);
         if let Act::HandOff(next @ None) = &mut act {
             // Made once for one outcome: a rebase writes the same envelope again.
             *next = Some(pen.envelope_id());
         }
         let instance = pen.instance();
         let held = hold.snapshot();
-        let made = Record::following(
-            &held,
-            hold.seq,
-            id,
-            intent(hold.ticket.intent),
-            act.event(),
-            now,
-            author,
-        );
-        let Ok(record) = made else {
-            world.hand_back(worker);
-            return Doing::Idle;
-        };
         let error = ErrorInfo::new("RETRY", "the handler failed");
-        let record = match &act {
-            Act::Claim { .. } if self.broken == Broken::ClaimUnfenced => record,
-            Act::Claim { attempt, epoch } => record.claimed_by(&instance, *attempt, *epoch),
-            Act::Show { .. } => record.held_by(&instance),
-            Act::Step(name) => Record {
-                step: Some(StepEntry::new(name.clone(), Json::null())),
-                ..record
-            },
+        let made = match &act {
+            Act::Claim { attempt } => self::act::claim(&held, &instance, *attempt),
+            Act::Show { .. } => self::act::start(&held, &instance),
+            Act::Step(name) => self::act::step(&held, StepEntry::new(name.clone(), Json::null())),
             Act::HandOff(id) => {
                 let (Some(envelope), Some(id)) = (&hold.ticket.rec.envelope, *id) else {
                     return Doing::Idle;
@@ -242,33 +229,59 @@ impl Protocol {
                     kind: None,
                     history: None,
                 });
-                let Ok(mut next) = next else { return Doing::Idle };
-                next.pins.clone_from(&held.pins);
-                record.with_work(next, version(0))
+                let Ok(next) = next else { return Doing::Idle };
+                self::act::hand_off(&held, next, version(0))
             }
-            Act::Complete => record,
-            Act::Park => record.without_holder().with_error(error),
-            Act::Retry => record.to_retry(now.plus(BACKOFF), error),
-            Act::Release { .. } => record.without_holder(),
+            Act::Complete => self::act::complete(&held, Json::null()),
+            Act::Park => self::act::park(&held, error),
+            Act::Retry => self::act::retry(&held, now.plus(BACKOFF), error),
+            Act::Release { .. } => self::act::release(&held, "the worker stops"),
         };
+        let Ok(draft) = made else {
+            world.hand_back(worker);
+            return Doing::Idle;
+        };
+        let mut record = draft.seal(intent(hold.ticket.intent), hold.seq, stamp);
+        if matches!(act, Act::Claim { .. }) && self.broken == Broken::ClaimUnfenced {
+            let snapshot = &mut record.snapshot;
+            (snapshot.epoch, snapshot.attempt) = (held.epoch, held.attempt);
+            snapshot.holder.clone_from(&held.holder);
+        }
+        if self.payer(Actor::Worker(worker)) == Payer::Old {
+            record = old::as_written(record, Some(&held));
+        }
         let mut write = Write::new(hold.ticket.intent, Rec::new(record), hold.seq);
         write.unguarded = self.broken == Broken::CommitUnguarded && act.is_outcome();
         if self.broken == Broken::TicketBeforeCommit && matches!(act, Act::HandOff(_)) {
-            world.publish_ticket(hold.ticket.intent, write.rec.clone(), hold.seq + 1, None);
+            world.publish_ticket(hold.ticket.intent, write.rec.clone(), hold.seq + 1, None, Proof::Given);
         }
         Doing::Has(hold, Turn::Writes(write, act))
     }
 
-    fn end(&self, world: &mut World, worker: u8, ticket: &Ticket, (head, seq): (&Rec, u64), event: Event) {
+    fn end(
+        &self,
+        world: &mut World,
+        worker: u8,
+        ticket: &Ticket,
+        (head, seq): (&Rec, u64),
+        made: Result<Draft, IllegalTransition>,
+    ) {
         let now = at(world.hour);
         let Some(pen) = world.workers.get_mut(usize::from(worker)).map(|worker| &mut worker.pen) else {
             return;
         };
-        let (id, by) = (pen.record_id(), pen.author());
-        let made = Record::following(&head.snapshot, seq, id, intent(ticket.intent), event, now, by);
-        let doing = made.map_or(Doing::Idle, |record| Doing::Ends {
-            ticket: Box::new(ticket.clone()),
-            write: Write::new(ticket.intent, Rec::new(record.without_holder()), seq),
+        let stamp = pen.stamp(now);
+        let payer = self.payer(Actor::Worker(worker));
+        let doing = made.map_or(Doing::Idle, |draft| {
+            let record = draft.seal(intent(ticket.intent), seq, stamp);
+            let record = match payer {
+                Payer::Old => old::as_written(record, Some(&head.snapshot)),
+                Payer::New => record,
+            };
+            Doing::Ends {
+                ticket: Box::new(ticket.clone()),
+                write: Write::new(ticket.intent, Rec::new(record), seq),
+            }
         });
         world.does(worker, doing);
     }
@@ -363,7 +376,11 @@ impl Protocol {
             return;
         };
         let (held, instance) = (hold.snapshot(), world.pen(number).instance());
-        let mut found = on_overtaken(&act.event(), &held, envelope, &instance, &head.0.snapshot);
+        let judge = match self.payer(Actor::Worker(number)) {
+            Payer::Old => old::on_overtaken,
+            Payer::New => on_overtaken,
+        };
+        let mut found = judge(&act.event(), &held, envelope, &instance, &head.0.snapshot);
         if self.broken == Broken::EveryHeadMine {
             found = Overtaken::Rebase;
         }
@@ -412,7 +429,12 @@ impl Protocol {
     }
 
     fn settles(&self, world: &mut World, number: u8, (ticket, intent): (u8, u8), rec: Rec, seq: u64) {
-        if !rec.implies_ticket() {
+        let owes = match self.payer(Actor::Worker(number)) {
+            Payer::Old => old::implies_ticket(&rec),
+            Payer::New if self.broken == Broken::WorkableOwesNow => owed_ticket(&rec).is_some(),
+            Payer::New => owed_ticket(&rec).is_some_and(|(_, owed)| owed == Owed::Now),
+        };
+        if !owes {
             return self.acked(world, number, ticket);
         }
         let doing = if self.broken == Broken::AckFirstUnswept {
@@ -441,10 +463,12 @@ impl Protocol {
                 rec,
                 seq,
             } => {
-                world.settle(intent, &rec, seq);
+                world.settle(intent, &rec, seq, self.payer(Actor::Worker(number)), self.broken);
                 self.acked(world, number, ticket);
             }
-            Doing::SettlesAcked { intent, rec, seq } => world.settle(intent, &rec, seq),
+            Doing::SettlesAcked { intent, rec, seq } => {
+                world.settle(intent, &rec, seq, self.payer(Actor::Worker(number)), self.broken);
+            }
             other => world.does(number, other),
         }
     }

@@ -1,12 +1,13 @@
 //! The state of everything: ledgers, the work stream, the network, the processes; and what can happen next.
 
-use baton_envelope::{EnvelopeId, Need, Status, is_ticket_lost, needs};
+use baton_envelope::{Effect, EnvelopeId, Need, Owed, Status, Timestamp, effects, is_ticket_lost, is_within, needs};
 use stateright::{Model, Property};
 
 use crate::Protocol;
 use crate::actions::{Action, Actor, Network, Order};
 use crate::bounds::{Broken, Faults};
 use crate::hold::{Doing, Worker};
+use crate::old;
 use crate::others::Clerk;
 use crate::properties::Violation;
 use crate::records::{Rec, SLACK, WINDOW, at};
@@ -73,11 +74,18 @@ impl World {
     }
 
     /// Writes a ticket; the server drops it when it knows the message id.
-    pub(crate) fn publish_ticket(&mut self, intent: u8, rec: Rec, seq: u64, reissued: Option<u64>) {
+    pub(crate) fn publish_ticket(&mut self, intent: u8, rec: Rec, seq: u64, reissued: Option<u64>, proof: Proof) {
         let Some(envelope) = rec.envelope_id() else { return };
         let id = (envelope, reissued);
         if self.known.contains(&id) {
             return;
+        }
+        let stands = self
+            .queue
+            .iter()
+            .any(|ticket| ticket.rec.envelope_id() == Some(envelope));
+        if stands && proof == Proof::None {
+            self.wrong = Some(Violation::SecondTicket);
         }
         self.known.push(id);
         self.known.sort_unstable();
@@ -100,11 +108,31 @@ impl World {
         });
     }
 
-    /// Writes what a record implies.
-    pub(crate) fn settle(&mut self, intent: u8, rec: &Rec, seq: u64) {
-        if rec.implies_ticket() {
-            let reissued = rec.is_past_window(at(self.hour), WINDOW).then_some(seq);
-            self.publish_ticket(intent, rec.clone(), seq, reissued);
+    /// Pays what a head owes, by the rules of whoever pays.
+    pub(crate) fn settle(&mut self, intent: u8, rec: &Rec, seq: u64, payer: Payer, broken: Broken) {
+        let now = at(self.hour);
+        if payer == Payer::Old {
+            if old::implies_ticket(rec) {
+                let reissued = old::is_past_window(rec, now, WINDOW).then_some(seq);
+                self.publish_ticket(intent, rec.clone(), seq, reissued, Proof::Given);
+            }
+            return;
+        }
+        let Some((source, owed)) = owed_ticket(rec) else { return };
+        let found = match source {
+            Some(at) => self.record(intent, at).map(|rec| (rec, at)),
+            None => Some((rec.clone(), seq)),
+        };
+        let Some((source, at)) = found else { return };
+        match owed {
+            Owed::Now if is_within(source.at, now, WINDOW) => {
+                self.publish_ticket(intent, source, at, None, Proof::None);
+            }
+            Owed::Now if broken == Broken::LatePayers => {
+                self.publish_ticket(intent, source, at, Some(seq), Proof::None);
+            }
+            _ if broken == Broken::WorkableOwesNow => self.publish_ticket(intent, source, at, Some(seq), Proof::None),
+            Owed::Now | Owed::IfLost | Owed::Once => {}
         }
     }
 
@@ -120,9 +148,9 @@ impl World {
     }
 
     /// Whether a sweep of an intent would do something now.
-    pub(crate) fn wants_sweep(&self, intent: u8) -> bool {
+    pub(crate) fn wants_sweep(&self, intent: u8, is_old: bool) -> bool {
         self.head(intent)
-            .is_some_and(|(rec, seq)| match needs(&rec.snapshot, at(self.hour), SLACK) {
+            .is_some_and(|(rec, seq)| match need_of(&rec, at(self.hour), is_old) {
                 Need::TimeOut => true,
                 // The server drops one that it knows.
                 Need::Ticket => {
@@ -220,7 +248,7 @@ impl World {
         if left.repeated_tickets > 0 {
             for (intent, ledger) in (0_u8..).zip(&self.ledgers) {
                 for (seq, rec) in (1_u64..).zip(ledger) {
-                    let is_ticket = rec.implies_ticket();
+                    let is_ticket = old::implies_ticket(rec);
                     actions.extend(is_ticket.then_some(Action::RepeatTicket { intent, seq }));
                 }
             }
@@ -261,6 +289,10 @@ impl World {
             Action::RepeatTicket { intent, seq } => {
                 self.left.repeated_tickets -= 1;
                 if let Some(rec) = self.record(intent, seq) {
+                    // A copy of a publish carries its message id.
+                    let id = rec.envelope_id().map(|envelope| (envelope, None));
+                    self.known.extend(id.filter(|id| !self.known.contains(id)));
+                    self.known.sort_unstable();
                     self.add_ticket(intent, rec, seq, false, true);
                 }
             }
@@ -308,8 +340,8 @@ impl Protocol {
             Action::Deliver { ticket, worker } => self.deliver(&mut next, ticket, worker),
             Action::Handler(number, does) => self.handler(&mut next, number, does),
             Action::Crash(actor) => Self::crash(&mut next, actor),
-            Action::Orders(order, intent) => Self::order(&mut next, order, intent),
-            Action::Sweep(intent) => Self::sweep(&mut next, intent),
+            Action::Orders(order, intent) => self.order(&mut next, order, intent),
+            Action::Sweep(intent) => self.sweep(&mut next, intent),
             Action::Arrives(_)
             | Action::Vanishes(_)
             | Action::LoseTicket(_)
@@ -318,6 +350,16 @@ impl Protocol {
             | Action::Hour => next.happens(action),
         }
         next
+    }
+
+    /// By which rules a process writes and pays.
+    pub(crate) fn payer(&self, actor: Actor) -> Payer {
+        let is_old = match actor {
+            Actor::Worker(number) => number < self.bounds.old_workers,
+            Actor::Submitter { .. } | Actor::Operator => self.bounds.old_clients,
+            Actor::Sweeper => self.bounds.old_sweeper,
+        };
+        if is_old { Payer::Old } else { Payer::New }
     }
 
     /// Whether there is a sweeper.
@@ -369,7 +411,11 @@ impl Model for Protocol {
         world.orders(actions);
         if self.sweeps() && !world.sweeper.is_busy() {
             let intents = (0_u8..).zip(&world.ledgers).map(|(intent, _)| intent);
-            actions.extend(intents.filter(|intent| world.wants_sweep(*intent)).map(Action::Sweep));
+            actions.extend(
+                intents
+                    .filter(|intent| world.wants_sweep(*intent, self.bounds.old_sweeper))
+                    .map(Action::Sweep),
+            );
         }
         if world.left.hours > 0 && !world.ledgers.iter().all(Vec::is_empty) {
             actions.push(Action::Hour);
@@ -382,6 +428,38 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         crate::properties::all()
+    }
+}
+
+/// By which rules a process writes and pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payer {
+    New,
+    Old,
+}
+
+/// Whether whoever writes a ticket has found out that there is none: the sweeper has, as far as clocks tell. (Those of before
+/// never had to.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    None,
+    Given,
+}
+
+/// The ticket that a head owes: where its envelope stands, and when it is owed.
+pub(crate) fn owed_ticket(head: &Rec) -> Option<(Option<u64>, Owed)> {
+    effects(head).find_map(|(effect, owed)| match effect {
+        Effect::Ticket(work) => Some((work.source, owed)),
+        Effect::Answer(_) => None,
+    })
+}
+
+/// What a sweeper thinks that an intent needs.
+pub(crate) fn need_of(head: &Rec, now: Timestamp, is_old: bool) -> Need {
+    if is_old {
+        old::needs(&head.snapshot, now, SLACK)
+    } else {
+        needs(head, now, SLACK)
     }
 }
 

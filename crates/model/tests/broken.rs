@@ -125,3 +125,22 @@ fn nothing_rests_on_the_mark_of_a_reissued_ticket() {
     });
     holds(Broken::ReissuedIsFresh, bounds);
 }
+
+/// Claimed, started and stepped heads have their ticket in the stream: another would fence out the live holder.
+#[test]
+fn a_ticket_for_every_head_with_work_is_a_second_one() {
+    breaks(
+        Broken::WorkableOwesNow,
+        small("old tickets of later heads"),
+        "nobody pays",
+    );
+}
+
+#[test]
+fn a_late_payer_writes_a_ticket_beside_one_that_is_queued() {
+    breaks(
+        Broken::LatePayers,
+        small("pins between record and ticket"),
+        "nobody pays",
+    );
+}

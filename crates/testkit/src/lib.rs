@@ -26,6 +26,7 @@ mod power;
 mod process;
 mod protocol;
 mod proxy;
+pub mod records;
 mod server;
 mod store;
 

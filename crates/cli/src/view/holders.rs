@@ -59,7 +59,9 @@ pub(crate) fn holders(history: &[Head]) -> Vec<Holder> {
 
 #[cfg(test)]
 mod tests {
-    use baton_envelope::{Author, Envelope, EnvelopeId, IntentId, Json, Record, RecordId, Timestamp};
+    use baton_envelope::{Author, Envelope, EnvelopeId, IntentId, Json, RecordId, Timestamp};
+
+    use baton_testkit::records;
 
     use super::*;
 
@@ -77,10 +79,8 @@ mod tests {
             agent.clone(),
             Json::null(),
         );
-        let mut history = vec![Head {
-            record: Record::submitted(id(), at, Author::of(Role::Client, "me"), version.clone(), envelope),
-            seq: 4,
-        }];
+        let first = records::submitted(id(), at, Author::of(Role::Client, "me"), version.clone(), envelope);
+        let mut history = vec![Head::new(first, 4)];
         for (event, by, takeover) in [
             (Event::Started, "a", false),
             (Event::Claimed, "b", true),
@@ -88,10 +88,9 @@ mod tests {
         ] {
             let last = history.last().expect("one");
             let (snapshot, seq) = (&last.record.snapshot, last.seq);
-            let mut record =
-                Record::following(snapshot, seq, id(), intent.clone(), event, at, worker(by)).expect("legal");
+            let mut record = records::following(snapshot, seq, id(), intent.clone(), event, at, worker(by));
             record.snapshot.epoch += u64::from(takeover);
-            history.push(Head { record, seq: seq + 2 });
+            history.push(Head::new(record, seq + 2));
         }
         let found: Vec<(String, u32, u64, u64)> = holders(&history)
             .into_iter()

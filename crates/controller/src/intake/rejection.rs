@@ -1,9 +1,9 @@
 //! Recording a raw intent that cannot become an intent: the reason, and the whole message, for a person to look at
 //! and redrive. Nothing that was published vanishes.
 
-use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Record};
+use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, act};
 use baton_envelope::{Submission, compare_submission};
-use baton_jetstream::{Error, Head, KEPT_BODY_BYTES, Mesh, Written};
+use baton_jetstream::{Advanced, Decision, Error, Head, KEPT_BODY_BYTES, Known, Mesh};
 
 /// In a kept raw intent: which message of the intake it was, so that a redelivery finds its own rejection.
 const KEPT_MESSAGE: &str = "message";
@@ -86,13 +86,13 @@ pub(crate) async fn record(
     let last = mesh.clock().intent_id();
     for id in ids.iter().chain([&last]) {
         match write(mesh, by, raw, (id, &ids), rejection).await? {
-            Written::Stored { .. } => return Ok(Recorded::Rejected(id.clone())),
-            Written::Superseded(head) if is_of(&head, raw) => return Ok(Recorded::Before),
-            Written::Superseded(head) => {
+            None => return Ok(Recorded::Rejected(id.clone())),
+            Some(head) if is_of(&head, raw) => return Ok(Recorded::Before),
+            Some(head) => {
                 if let Some(envelope) = envelope
                     && is_same(mesh, id, envelope).await?
                 {
-                    mesh.settle(&head.record, head.seq).await?;
+                    mesh.settle(&head).await?;
                     return Ok(Recorded::Before);
                 }
             }
@@ -127,30 +127,38 @@ async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool
     Ok(there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same))
 }
 
+/// Writes a rejection under an id; gives the head where the id is taken.
 async fn write(
     mesh: &Mesh,
     by: &Author,
     raw: &RawIntent<'_>,
     (id, chosen): (&IntentId, &[IntentId]),
     rejection: &Rejection,
-) -> Result<Written, Error> {
+) -> Result<Option<Box<Head>>, Error> {
     // An id that the message named may be named again.
     let is_chosen = *id != raw.derived_id && chosen.contains(id);
-    let record = |kept: RawKept, message: String| {
-        let error = ErrorInfo::new(rejection.code, message);
-        let mut record = Record::rejected(mesh.record_id(), id.clone(), mesh.now(), by.clone(), error, kept);
-        record.generated_id = !is_chosen;
-        record
+    let refuse = async |kept: &RawKept, message: &str| {
+        let refused = mesh.advance(id, by, Known::Absent, |head, stamp| {
+            if head.is_some() {
+                return Ok::<_, Error>(Decision::Nothing);
+            }
+            let mut draft = act::refuse(stamp.at, ErrorInfo::new(rejection.code, message), kept.clone());
+            draft.generated_id = !is_chosen;
+            Ok(draft.into())
+        });
+        Ok::<_, Error>(match refused.await? {
+            Advanced::Committed(_) => None,
+            Advanced::Unchanged(head) => head,
+        })
     };
     let mut kept = raw.keep();
     kept.extra
         .insert(KEPT_MESSAGE.to_owned(), Json::string(raw.derived_id.as_str()));
-    match mesh.write(&record(kept.clone(), rejection.message.clone()), 0).await {
+    match refuse(&kept, &rejection.message).await {
         Err(Error::TooLarge { size, limit, .. }) => {
             let note = cut(&mut kept, raw.body.len(), size, limit);
             tracing::warn!(intent = %id, "a rejected raw intent is too large to be kept whole: {note}");
-            mesh.write(&record(kept, format!("{} ({note})", rejection.message)), 0)
-                .await
+            refuse(&kept, &format!("{} ({note})", rejection.message)).await
         }
         written => written,
     }

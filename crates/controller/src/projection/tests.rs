@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::{Author, Cause, Envelope, Event, IntentId, Json, Record, Timestamp};
 use baton_jetstream::{Clock as _, LedgerBatch, LedgerMark, Limits, SystemClock, Target};
-use baton_testkit::{TestServer, eventually};
+use baton_testkit::{TestServer, eventually, records};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::Version;
@@ -21,9 +21,9 @@ fn records(intent: &str) -> [Record; 2] {
     let by = Author::worker(agent.clone(), version.clone(), "w1");
     let (clock, id) = (SystemClock, intent.parse::<IntentId>().unwrap());
     let envelope = Envelope::first(clock.envelope_id(), id.clone(), agent, Json::null());
-    let first = Record::submitted(clock.record_id(), clock.now(), by.clone(), version, envelope);
+    let first = records::submitted(clock.record_id(), clock.now(), by.clone(), version, envelope);
     let record = clock.record_id();
-    let mut last = Record::following(&first.snapshot, 1, record, id, Event::Completed, clock.now(), by).unwrap();
+    let mut last = records::following(&first.snapshot, 1, record, id, Event::Completed, clock.now(), by);
     last.extra.insert("took_ms".to_owned(), Json::of(&7).unwrap());
     [first, last]
 }
@@ -76,8 +76,8 @@ async fn rows_that_cannot_be_right_are_built_anew() {
     let stop = CancellationToken::new();
     let running = tokio::spawn(projection.clone().run(stop.clone()));
     let [first, last] = records("closed");
-    mesh.write(&first, 0).await.unwrap();
-    mesh.write(&last, 1).await.unwrap();
+    records::put(mesh.url(), &first, 0).await;
+    records::put(mesh.url(), &last, 1).await;
     projection.caught_up(Duration::from_secs(10)).await.unwrap();
     projection
         .inner

@@ -6,6 +6,7 @@ use baton_controller::{ArchiveConfig, ControllerConfig, Projection};
 use baton_envelope::{Author, Envelope, Event, IntentId, Json, Record, Role};
 use baton_jetstream::control::{AboutArchive, ArchiveStatus, verb};
 use baton_jetstream::{Error, Mesh};
+use baton_testkit::records;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, Running, TestServer, eventually, id, mesh_with_research, operator, quiet, research};
@@ -33,11 +34,11 @@ fn life(mesh: &Mesh, intent: &IntentId, seq: u64, payload: &Json) -> [Record; 2]
     let (agent, version) = research();
     let mut envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), agent, payload.clone());
     envelope.to_version = Some(version.clone());
-    let mut first = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
+    let mut first = records::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
     first.generated_id = true;
     let by = Author::of(Role::Operator, "test");
     let (at, event) = (mesh.now(), Event::Completed);
-    let done = Record::following(&first.snapshot, seq, mesh.record_id(), intent.clone(), event, at, by).unwrap();
+    let done = records::following(&first.snapshot, seq, mesh.record_id(), intent.clone(), event, at, by);
     [first, done]
 }
 
@@ -60,7 +61,7 @@ async fn controller_that_was_away_learns_of_ends_from_the_archive() {
     let file = server.dir().join("away.db");
     let intent = id("away");
     let [first, done] = life(&mesh, &intent, 1, &Json::null());
-    mesh.write(&first, 0).await.unwrap();
+    records::put(mesh.url(), &first, 0).await;
     let (agent, version) = research();
     {
         let (away, stop) = follow(&mesh, &file).await;
@@ -68,7 +69,7 @@ async fn controller_that_was_away_learns_of_ends_from_the_archive() {
         assert_eq!(away.held(&agent, &version).await.unwrap().len(), 1);
         stop.cancel();
     }
-    mesh.write(&done, 1).await.unwrap();
+    records::put(mesh.url(), &done, 1).await;
     let running = Running::start(&mesh, at_once("a"));
     eventually("the ledger is empty", PATIENCE, async || {
         let left = left(&mesh, &server).await;
@@ -114,13 +115,11 @@ async fn what_is_no_closed_history_stays_and_is_told() {
     client.flush().await.unwrap();
     let good = id("good");
     let [first, _] = life(&mesh, &good, 0, &Json::null());
-    let baton_jetstream::Written::Stored { seq } = mesh.write(&first, 0).await.unwrap() else {
-        panic!("not stored")
-    };
+    let seq = records::put(mesh.url(), &first, 0).await;
     let by = Author::of(Role::Operator, "test");
     let (at, event) = (mesh.now(), Event::Completed);
-    let done = Record::following(&first.snapshot, seq, mesh.record_id(), good, event, at, by).unwrap();
-    mesh.write(&done, seq).await.unwrap();
+    let done = records::following(&first.snapshot, seq, mesh.record_id(), good, event, at, by);
+    records::put(mesh.url(), &done, seq).await;
     let running = Running::start(&mesh, at_once("a"));
     let status = eventually("one is archived and one is told", PATIENCE, async || {
         let status: ArchiveStatus = mesh

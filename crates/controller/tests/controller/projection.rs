@@ -13,7 +13,8 @@ use baton_envelope::{
     AgentName, AgentVersion, Author, Cause, Envelope, Event, IntentId, Json, Record, Successor, Timestamp, WaitReason,
     holds,
 };
-use baton_jetstream::{Error, Filter, Limits, Mesh, Written};
+use baton_jetstream::{Error, Filter, Limits, Mesh};
+use baton_testkit::records;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,10 +48,7 @@ async fn mesh_of(server: &TestServer) -> Mesh {
 }
 
 async fn write(mesh: &Mesh, record: &Record, expected: u64) -> u64 {
-    match mesh.write(record, expected).await.unwrap() {
-        Written::Stored { seq } => seq,
-        Written::Superseded(head) => panic!("somebody else wrote {head:?}"),
-    }
+    records::put(mesh.url(), record, expected).await
 }
 
 fn envelope(mesh: &Mesh, name: &str, to: &Version) -> Envelope {
@@ -59,12 +57,12 @@ fn envelope(mesh: &Mesh, name: &str, to: &Version) -> Envelope {
 
 fn submitted(mesh: &Mesh, name: &str, to: &Version) -> Record {
     let envelope = envelope(mesh, name, to);
-    Record::submitted(mesh.record_id(), mesh.now(), operator(), to.1.clone(), envelope)
+    records::submitted(mesh.record_id(), mesh.now(), operator(), to.1.clone(), envelope)
 }
 
 fn following(mesh: &Mesh, head: &Record, seq: u64, event: Event, at: Timestamp, by: Author) -> Record {
     let (id, intent) = (mesh.record_id(), head.intent.clone());
-    Record::following(&head.snapshot, seq, id, intent, event, at, by).unwrap()
+    records::following(&head.snapshot, seq, id, intent, event, at, by)
 }
 
 fn figures(mut record: Record, took_ms: u64, cost: Option<&str>) -> Record {
@@ -305,7 +303,7 @@ async fn attempts_are_counted_by_what_they_came_to() {
             let next = envelope(&mesh, name, &one)
                 .successor(successor(&mesh, of, &version("review", "1.0.0")))
                 .unwrap();
-            record = record.with_work(next, "1.0.0".parse().unwrap());
+            record = records::with_work(record, next, "1.0.0".parse().unwrap());
         }
         write(&mesh, &record, seq).await
     };

@@ -1,6 +1,7 @@
 //! A message of the intake that is delivered twice.
 
-use baton_envelope::{Author, ErrorInfo, Json, Record, Role};
+use baton_envelope::{Author, ErrorInfo, Json, Role, Stamp, act};
+use baton_testkit::records;
 
 use crate::support::{
     PATIENCE, Running, TestServer, eventually, give_back, head, id, listed, mesh_with_research, one_by_one, operator,
@@ -48,8 +49,8 @@ async fn a_router_that_died_between_its_two_writes_is_made_good() {
     let raw = message.raw().unwrap();
     let (agent, version) = research();
     let envelope = raw.to_envelope(mesh.clock().envelope_id(), &agent, mesh.now()).unwrap();
-    let record = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
-    mesh.write(&record, 0).await.unwrap();
+    let record = records::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
+    records::put(mesh.url(), &record, 0).await;
     give_back(&mesh, &message).await;
 
     let controller = Running::start(&mesh, one_by_one("a"));
@@ -103,8 +104,9 @@ async fn a_redelivered_message_is_rejected_once() {
         .insert("message".to_owned(), Json::string(raw.derived_id.as_str()));
     let by = Author::of(Role::Controller, "a controller that died");
     let error = ErrorInfo::new("UNKNOWN_AGENT", "as it was");
-    let record = Record::rejected(mesh.record_id(), id("order-8"), mesh.now(), by, error, kept);
-    mesh.write(&record, 0).await.unwrap();
+    let (id, at) = (mesh.record_id(), mesh.now());
+    let record = act::refuse(at, error, kept).seal("order-8".parse().unwrap(), 0, Stamp { id, at, by });
+    records::put(mesh.url(), &record, 0).await;
     give_back(&mesh, &message).await;
 
     let controller = Running::start(&mesh, one_by_one("a"));

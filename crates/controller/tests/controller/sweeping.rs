@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use baton_controller::ControllerConfig;
-use baton_envelope::{Envelope, Json, Record};
+use baton_envelope::{Envelope, Json};
 use baton_jetstream::WaitEnd;
-use baton_testkit::eventually;
+use baton_testkit::{eventually, records};
 
 use crate::support::{
     PATIENCE, Running, TestServer, id, mesh_with_research, operator, puller, quiet, research, ticket,
@@ -26,8 +26,8 @@ async fn a_lost_ticket_is_written_again() {
     let (agent, version) = research();
     // A submitter that died between its two writes.
     let envelope = Envelope::first(mesh.clock().envelope_id(), id("lost"), agent, Json::null());
-    let record = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
-    mesh.write(&record, 0).await.unwrap();
+    let record = records::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
+    records::put(mesh.url(), &record, 0).await;
 
     let controllers = [Running::start(&mesh, eager()), Running::start(&mesh, eager())];
     let mut tickets = puller(&mesh).await;
@@ -96,8 +96,8 @@ async fn a_ticket_that_came_back_keeps_no_other_from_being_written_again() {
         .await
         .unwrap();
     println!("{left} came back");
-    let record = Record::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope("lost"));
-    mesh.write(&record, 0).await.unwrap();
+    let record = records::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope("lost"));
+    records::put(mesh.url(), &record, 0).await;
     let controller = Running::start(&mesh, eager());
     let mut tickets = puller(&mesh).await;
     let delivery = ticket(&mut tickets).await;

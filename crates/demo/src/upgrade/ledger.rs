@@ -112,7 +112,7 @@ async fn read(mut tail: LedgerTail, seen: Arc<Mutex<Histories>>) {
             Ok(Some(batch)) => {
                 let heads = batch.records.iter().filter_map(|(seq, body)| {
                     let record = Record::decode(body).ok()?;
-                    Some(Head { record, seq: *seq })
+                    Some(Head::new(record, *seq))
                 });
                 let heads: Vec<Head> = heads.collect();
                 let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the contract that this build writes, and whose envelope is the model in memory.
-pub const PROTOCOL: Protocol = Protocol::new(1, 1, 0);
+pub const PROTOCOL: Protocol = Protocol::new(1, 2, 0);
 
 /// The first version that there was.
 const FIRST: Protocol = Protocol::new(1, 0, 0);

@@ -7,7 +7,6 @@ use crate::base::ids::EnvelopeId;
 use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
-use crate::intent::event::Event;
 use crate::intent::record::Record;
 use crate::intent::status::Status;
 use crate::message::envelope::Envelope;
@@ -89,12 +88,9 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
             return Standing::Early { wait };
         }
     }
-    // Behind a `repinned` may lie a release or a scheduled retry: an operator's act must not burn an attempt.
-    let given_back = matches!(head.event, Event::Released | Event::RetryScheduled | Event::Repinned)
-        && !(head.event == Event::Released && Mutant::I12ReleaseBurns.is_on());
     // Only the broker's own count says that a holder of this very ticket went silent. A holder in the ledger may be well,
     // and this a second ticket for its hop: the claim fences it out, and must not count as its death too.
-    let burnt = u32::from(facts.delivered > 1 && !given_back);
+    let burnt = u32::from(facts.delivered > 1 && !head.is_given_back());
     Standing::Mine {
         attempt: snapshot.attempt.saturating_add(burnt),
     }

@@ -90,6 +90,7 @@ impl Event {
     }
 
     /// The code, where the event has one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the few that have one are listed")]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Parked { code } | Self::Rejected { code } | Self::Failed { code } => Some(code),

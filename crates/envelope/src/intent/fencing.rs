@@ -1,10 +1,7 @@
 //! Who may write next: what a refused write means, and which records take a hop, give it back, or keep it.
 
 use crate::base::ids::{EnvelopeId, RecordId};
-use crate::base::timestamp::Timestamp;
-use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
-use crate::intent::record::Record;
 use crate::intent::snapshot::Snapshot;
 
 /// What became of a guarded write that the server did not confirm, now that the head was read.
@@ -53,14 +50,13 @@ pub fn on_overtaken(
     instance: &str,
     head: &Snapshot,
 ) -> Overtaken {
-    if *event == Event::HandedOff && head.pins != held.pins {
-        // A handoff was made for the pins as they were: with others it goes elsewhere.
-        return Overtaken::Remake;
-    }
-    if is_still_held(held, envelope, instance, head) {
-        Overtaken::Rebase
-    } else {
+    if !is_still_held(held, envelope, instance, head) {
         Overtaken::Fenced
+    } else if *event == Event::HandedOff && head.pins != held.pins {
+        // A handoff was made for the pins as they were: with others it goes elsewhere.
+        Overtaken::Remake
+    } else {
+        Overtaken::Rebase
     }
 }
 
@@ -70,49 +66,4 @@ pub fn is_still_held(held: &Snapshot, envelope: EnvelopeId, instance: &str, head
         && head.envelope == Some(envelope)
         && head.status.is_workable()
         && head.holder.as_deref().is_none_or(|holder| holder == instance)
-}
-
-impl Snapshot {
-    /// This snapshot as whoever writes next holds it, read from the record at `seq`.
-    #[must_use]
-    pub fn seen_at(mut self, seq: u64) -> Self {
-        if self.envelope_seq.is_none() {
-            self.envelope_seq = Some(seq);
-        }
-        self
-    }
-}
-
-impl Record {
-    /// Names the instance that holds the hop.
-    #[must_use]
-    pub fn held_by(mut self, instance: &str) -> Self {
-        self.snapshot.holder = Some(instance.to_owned());
-        self
-    }
-
-    /// Makes this record the claim of an instance: a new epoch fences out every earlier holder. `epoch` is the one of
-    /// the head that was claimed.
-    #[must_use]
-    pub fn claimed_by(mut self, instance: &str, attempt: u32, epoch: u64) -> Self {
-        self.snapshot.attempt = attempt;
-        self.snapshot.epoch = epoch.saturating_add(1);
-        self.held_by(instance)
-    }
-
-    /// Nobody holds the hop any more: a new epoch, so that whatever the holder still writes is refused.
-    #[must_use]
-    pub fn without_holder(mut self) -> Self {
-        self.snapshot.holder = None;
-        self.snapshot.epoch = self.snapshot.epoch.saturating_add(1);
-        self
-    }
-
-    /// The next attempt, not before `wake_at`.
-    #[must_use]
-    pub fn to_retry(mut self, wake_at: Timestamp, error: ErrorInfo) -> Self {
-        self.snapshot.attempt = self.snapshot.attempt.saturating_add(1);
-        self.snapshot.wake_at = Some(wake_at);
-        self.without_holder().with_error(error)
-    }
 }

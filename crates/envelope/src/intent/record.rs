@@ -4,18 +4,16 @@ use crate::base::error::DecodeError;
 use crate::base::ids::{IntentId, RecordId};
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
-use crate::base::protocol::{AnyMajor, PROTOCOL, Protocol};
+use crate::base::protocol::{AnyMajor, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
-use crate::intent::status::{IllegalTransition, Status, next};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
-use crate::version::path::PathEntry;
 
 const RECORD: &str = "ledger record";
 
@@ -165,174 +163,5 @@ impl Record {
                 ..record
             })
         })
-    }
-
-    /// The first record of an intent: `submitted`, with the envelope of its first hop, which must name the version.
-    pub fn submitted(id: RecordId, at: Timestamp, by: Author, version: AgentVersion, envelope: Envelope) -> Self {
-        let snapshot = Snapshot {
-            agent: Some(envelope.to.clone()),
-            version: Some(version.clone()),
-            hop: envelope.hop,
-            max_hops: envelope.max_hops,
-            attempt: 1,
-            epoch: 1,
-            envelope: Some(envelope.id),
-            priority: envelope.priority,
-            kind: envelope.kind.clone(),
-            root: envelope.root.clone(),
-            parent: envelope.parent.clone(),
-            deadline: envelope.deadline,
-            path: vec![PathEntry {
-                agent: envelope.to.clone(),
-                version,
-                extra: Extra::new(),
-            }],
-            pins: envelope.pins.clone(),
-            reply_to: envelope.reply_to.clone(),
-            ..Snapshot::blank(Status::Pending, at)
-        };
-        Self {
-            envelope: Some(envelope.clone()),
-            ..Self::bare(id, envelope.intent, Event::Submitted, at, by, snapshot)
-        }
-    }
-
-    /// The only record of a raw intent that was refused before it became an intent.
-    pub fn rejected(id: RecordId, intent: IntentId, at: Timestamp, by: Author, error: ErrorInfo, raw: RawKept) -> Self {
-        let mut snapshot = Snapshot::blank(
-            Status::Rejected {
-                code: error.code.clone(),
-            },
-            at,
-        );
-        snapshot.error = Some(error.clone());
-        let event = Event::Rejected {
-            code: error.code.clone(),
-        };
-        Self {
-            error: Some(error),
-            raw: Some(raw),
-            ..Self::bare(id, intent, event, at, by, snapshot)
-        }
-    }
-
-    /// The record that follows `head`, which stands at ledger sequence `head_seq`. The caller fills in what the event
-    /// carries and what else changes in the snapshot.
-    ///
-    /// # Errors
-    /// When the event may not follow the status of the head.
-    pub fn following(
-        head: &Snapshot,
-        head_seq: u64,
-        id: RecordId,
-        intent: IntentId,
-        event: Event,
-        at: Timestamp,
-        by: Author,
-    ) -> Result<Self, IllegalTransition> {
-        let status = next(Some(&head.status), &event)?;
-        let mut snapshot = head.clone();
-        snapshot.status = status;
-        snapshot.updated_at = at;
-        if event != Event::Repinned {
-            snapshot.wake_at = None;
-        }
-        if snapshot.envelope_seq.is_none() && snapshot.envelope.is_some() {
-            snapshot.envelope_seq = Some(head_seq);
-        }
-        Ok(Self::bare(id, intent, event, at, by, snapshot))
-    }
-
-    /// Makes this record put `envelope` before `version` of its agent, with a fresh count of attempts and a new epoch.
-    #[must_use]
-    pub fn with_work(mut self, envelope: Envelope, version: AgentVersion) -> Self {
-        let snapshot = &mut self.snapshot;
-        if envelope.hop > snapshot.hop {
-            let agent = envelope.to.clone();
-            snapshot.path.push(PathEntry {
-                agent,
-                version: version.clone(),
-                extra: Extra::new(),
-            });
-        }
-        if let Some(last) = snapshot.path.last_mut().filter(|last| last.agent == envelope.to) {
-            // The same hop again, perhaps in another version: a later return to this agent goes to that one.
-            last.version = version.clone();
-        }
-        snapshot.agent = Some(envelope.to.clone());
-        snapshot.version = Some(version);
-        snapshot.hop = envelope.hop;
-        snapshot.max_hops = envelope.max_hops;
-        snapshot.priority = envelope.priority;
-        snapshot.kind.clone_from(&envelope.kind);
-        snapshot.attempt = 1;
-        snapshot.epoch += 1;
-        snapshot.holder = None;
-        snapshot.envelope = Some(envelope.id);
-        snapshot.envelope_seq = None;
-        snapshot.error = None;
-        self.envelope = Some(envelope);
-        self
-    }
-
-    /// Sets the error of the record and of its snapshot.
-    #[must_use]
-    pub fn with_error(mut self, error: ErrorInfo) -> Self {
-        self.snapshot.error = Some(error.clone());
-        self.error = Some(error);
-        self
-    }
-
-    fn bare(id: RecordId, intent: IntentId, event: Event, at: Timestamp, by: Author, snapshot: Snapshot) -> Self {
-        Self {
-            protocol: PROTOCOL,
-            id,
-            intent,
-            event,
-            at,
-            by,
-            snapshot,
-            envelope: None,
-            step: None,
-            note: None,
-            error: None,
-            raw: None,
-            took_ms: None,
-            cost: None,
-            conversion: None,
-            generated_id: false,
-            extra: Extra::new(),
-        }
-    }
-}
-
-impl Snapshot {
-    fn blank(status: Status, at: Timestamp) -> Self {
-        Self {
-            status,
-            agent: None,
-            version: None,
-            hop: 0,
-            max_hops: crate::message::envelope::MaxHops::default(),
-            attempt: 0,
-            epoch: 0,
-            holder: None,
-            envelope: None,
-            envelope_seq: None,
-            priority: crate::message::envelope::Priority::default(),
-            kind: None,
-            root: None,
-            parent: None,
-            submitted_at: at,
-            updated_at: at,
-            deadline: None,
-            wake_at: None,
-            path: Vec::new(),
-            pins: std::collections::BTreeMap::new(),
-            reply_to: None,
-            result: None,
-            error: None,
-            extra: Extra::new(),
-        }
     }
 }

@@ -6,7 +6,7 @@ use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
-use crate::base::wire::wire_object;
+use crate::base::wire::{Extra, wire_object};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::status::Status;
 use crate::message::envelope::{MaxHops, Priority};
@@ -30,6 +30,9 @@ wire_object! {
         def attempt: u32,
         /// The fencing number of the holder: grows with each hop and with each takeover.
         def epoch: u64,
+        /// The epoch that began when the hop was given back, by `released` or `retry_scheduled`. While it is the present one,
+        /// the next delivery is not the sign of a death, and its ticket is in the stream with a delay or to be taken again.
+        opt given_back: u64,
         /// The instance that holds the hop, where it has said so.
         opt holder: String,
         /// The envelope of this hop.
@@ -62,5 +65,47 @@ wire_object! {
         opt result: Json,
         /// The last error.
         opt error: ErrorInfo,
+    }
+}
+
+impl Snapshot {
+    /// The state of an intent of which nothing is known but where it stands.
+    pub(crate) fn blank(status: Status, at: Timestamp) -> Self {
+        Self {
+            status,
+            agent: None,
+            version: None,
+            hop: 0,
+            max_hops: MaxHops::default(),
+            attempt: 0,
+            epoch: 0,
+            given_back: None,
+            holder: None,
+            envelope: None,
+            envelope_seq: None,
+            priority: Priority::default(),
+            kind: None,
+            root: None,
+            parent: None,
+            submitted_at: at,
+            updated_at: at,
+            deadline: None,
+            wake_at: None,
+            path: Vec::new(),
+            pins: BTreeMap::new(),
+            reply_to: None,
+            result: None,
+            error: None,
+            extra: Extra::new(),
+        }
+    }
+
+    /// This snapshot as whoever writes next holds it, read from the record at `seq`.
+    #[must_use]
+    pub fn seen_at(mut self, seq: u64) -> Self {
+        if self.envelope_seq.is_none() {
+            self.envelope_seq = Some(seq);
+        }
+        self
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::base::mutants::Mutant;
 use crate::intent::event::Event;
 use crate::intent::tagged::wire_tagged;
 use crate::intent::wait_reason::WaitReason;
@@ -107,76 +106,84 @@ pub struct IllegalTransition {
 ///
 /// # Errors
 /// When the event may not follow the status; the intent stays as it was.
+pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTransition> {
+    let found = match status {
+        None => first(event),
+        Some(status) => faults::planted(status, event).or_else(|| after(status, event)),
+    };
+    found.ok_or_else(|| IllegalTransition {
+        status: status.map_or("none", Status::name).to_owned(),
+        event: event.name().to_owned(),
+    })
+}
+
+/// What may begin an intent.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
+fn first(event: &Event) -> Option<Status> {
+    match event {
+        Event::Submitted => Some(Status::Pending),
+        Event::Rejected { code } => Some(Status::Rejected { code: code.clone() }),
+        _ => None,
+    }
+}
+
+/// What may follow each status.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a table: what is not listed is illegal; the model test walks every pair of status and event"
 )]
-pub fn next(status: Option<&Status>, event: &Event) -> Result<Status, IllegalTransition> {
-    let illegal = || IllegalTransition {
-        status: status.map_or("none", Status::name).to_owned(),
-        event: event.name().to_owned(),
-    };
-    let Some(status) = status else {
-        return match event {
-            Event::Submitted => Ok(Status::Pending),
-            Event::Rejected { code } => Ok(Status::Rejected { code: code.clone() }),
-            _ => Err(illegal()),
-        };
-    };
-    let found = match status {
-        Status::Pending => at_work(event).or(match event {
+fn after(status: &Status, event: &Event) -> Option<Status> {
+    match status {
+        Status::Pending => at_work(status, event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started => Some(Status::InProgress),
-            Event::Repinned => Some(status.clone()),
             _ => None,
         }),
-        Status::Accepted | Status::InProgress => at_work(event).or(match event {
+        Status::Accepted | Status::InProgress => at_work(status, event).or(match event {
             Event::Claimed => Some(Status::Accepted),
             Event::Started | Event::Step | Event::Progress => Some(Status::InProgress),
-            Event::Repinned => Some(status.clone()),
             _ => None,
         }),
         Status::Waiting { .. } => match event {
-            Event::Signalled | Event::ChildDone | Event::Moved | Event::Repinned | Event::Progress => {
-                Some(status.clone())
-            }
+            Event::Moved | Event::Progress => Some(status.clone()),
             Event::Resumed => Some(Status::Pending),
-            _ => ending(event),
+            _ => adding(status, event).or_else(|| ending(event)),
         },
         Status::Parked { .. } => match event {
             Event::Redriven => Some(Status::Pending),
-            Event::Moved | Event::Repinned => Some(status.clone()),
-            Event::Completed if Mutant::I4ParkedCompletes.is_on() => Some(Status::Completed),
+            Event::Moved => Some(status.clone()),
             Event::Completed | Event::Rejected { .. } => None,
-            _ => ending(event),
+            _ => adding(status, event).or_else(|| ending(event)),
         },
+        // Nobody works on it: what is undone is undone by children.
         Status::Compensating => match event {
-            Event::Claimed
-            | Event::Started
-            | Event::Step
-            | Event::Progress
-            | Event::RetryScheduled
-            | Event::Released
-            | Event::Repinned => Some(Status::Compensating),
+            Event::Progress => Some(status.clone()),
             Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
             Event::Compensated { code: Some(code) } => Some(Status::Failed { code: code.clone() }),
             Event::Compensated { code: None } => Some(Status::Cancelled),
-            _ => None,
+            _ => adding(status, event),
         },
-        Status::Completed if Mutant::I3EndsTwice.is_on() => ending(event),
         Status::Completed
         | Status::Rejected { .. }
         | Status::Failed { .. }
         | Status::Cancelled
         | Status::TimedOut
         | Status::Unknown { .. } => None,
-    };
-    found.ok_or_else(illegal)
+    }
+}
+
+/// What only adds to any open intent, and leaves it where it stands.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
+fn adding(status: &Status, event: &Event) -> Option<Status> {
+    match event {
+        Event::Signalled | Event::ChildDone | Event::Repinned => Some(status.clone()),
+        _ => None,
+    }
 }
 
 /// What may follow while an agent has, or could have, the work.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
-fn at_work(event: &Event) -> Option<Status> {
+fn at_work(status: &Status, event: &Event) -> Option<Status> {
     match event {
         Event::HandedOff | Event::RetryScheduled | Event::Released | Event::Rerouted | Event::Moved => {
             Some(Status::Pending)
@@ -185,11 +192,11 @@ fn at_work(event: &Event) -> Option<Status> {
             reason: WaitReason::Children,
         }),
         Event::Waiting { reason } => Some(Status::Waiting { reason: reason.clone() }),
-        _ => ending(event),
+        _ => adding(status, event).or_else(|| ending(event)),
     }
 }
 
-/// What may end, or set aside, any open intent.
+/// What may end, or set aside, an open intent.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn ending(event: &Event) -> Option<Status> {
     match event {
@@ -201,5 +208,27 @@ fn ending(event: &Event) -> Option<Status> {
         Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
         Event::Compensating => Some(Status::Compensating),
         _ => None,
+    }
+}
+
+/// Faults of test builds: transitions that the table does not have.
+mod faults {
+    use super::{Event, Status};
+
+    #[cfg(not(feature = "mutants"))]
+    pub(super) const fn planted(_: &Status, _: &Event) -> Option<Status> {
+        None
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn planted(status: &Status, event: &Event) -> Option<Status> {
+        use crate::base::mutants::Mutant;
+
+        let completes = matches!((status, event), (Status::Parked { .. }, Event::Completed));
+        if completes && Mutant::I4ParkedCompletes.is_on() {
+            return Some(Status::Completed);
+        }
+        let is_ended = *status == Status::Completed && Mutant::I3EndsTwice.is_on();
+        is_ended.then(|| super::ending(event)).flatten()
     }
 }

@@ -15,6 +15,7 @@ fn open_head() -> Record {
     let snapshot = &mut record.snapshot;
     (snapshot.status, snapshot.envelope) = (Status::Pending, Some(envelope_id(1)));
     (snapshot.deadline, snapshot.wake_at, snapshot.holder) = (None, None, None);
+    snapshot.given_back = None;
     record.at = NOW;
     record
 }
@@ -64,6 +65,20 @@ proptest! {
         let mut head = open_head();
         (head.event, head.snapshot.status, head.snapshot.holder, head.snapshot.attempt) = (event, status, holder, attempt);
         prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt });
+    }
+
+    #[test]
+    fn a_hop_that_was_given_back_burns_no_attempt_whatever_was_added_since_until_somebody_takes_it(
+        added in proptest::sample::select(vec![Event::Signalled, Event::ChildDone, Event::Progress]), status in workable(), facts in any_facts(), attempt in 1_u32..9, epoch in 1_u64..9,
+    ) {
+        let mut head = open_head();
+        (head.event, head.snapshot.status, head.snapshot.attempt) = (added, status, attempt);
+        (head.snapshot.epoch, head.snapshot.given_back) = (epoch, Some(epoch));
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt });
+        // A claim by a worker of an older minor carries the field along, and its epoch is another.
+        head.snapshot.epoch += 1;
+        let burnt = u32::from(facts.delivered > 1);
+        prop_assert_eq!(on_delivery(&head, envelope_id(1), facts, NOW), Standing::Mine { attempt: attempt + burnt });
     }
 
     #[test]

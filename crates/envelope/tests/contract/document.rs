@@ -260,7 +260,7 @@ fn the_life_of_a_version_is_the_one_of_the_code_in_every_cell() {
             .expect("an event");
         for (index, column) in columns.iter().enumerate() {
             let state = VersionState::ALL
-                .into_iter()
+                .iter()
                 .find(|state| state.name() == *column)
                 .expect("a state");
             let after = state.next(event).map_or("-".to_owned(), |state| state.to_string());

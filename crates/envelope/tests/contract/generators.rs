@@ -318,6 +318,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         any::<u32>(),
         any::<u64>(),
         of(text()),
+        of(any::<u64>()),
     );
     let work = (
         of(any_envelope_id()),
@@ -337,7 +338,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
-        let (status, agent, version, hop, max_hops, attempt, epoch, holder) = standing;
+        let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
         let (path, pins, reply_to, result, error, extra) = rest;
@@ -349,6 +350,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             max_hops,
             attempt,
             epoch,
+            given_back,
             holder,
             envelope,
             envelope_seq,

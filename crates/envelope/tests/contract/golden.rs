@@ -50,6 +50,13 @@ const FILES_OF_1_1_0: [&str; 3] = [
     "record_repinned.json",
 ];
 
+/// The files that were added when protocol 1.2.0 was made. Append only.
+const FILES_OF_1_2_0: [&str; 3] = [
+    "record_released_1_2.json",
+    "record_retry_scheduled_1_2.json",
+    "record_signalled_1_2.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -87,7 +94,7 @@ fn again(name: &str, text: &str) -> Json {
 #[test]
 fn the_folder_is_append_only() {
     let found: BTreeSet<String> = files().into_keys().collect();
-    for name in FILES_OF_1_0_0.into_iter().chain(FILES_OF_1_1_0) {
+    for name in FILES_OF_1_0_0.into_iter().chain(FILES_OF_1_1_0).chain(FILES_OF_1_2_0) {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
     for event in events() {
@@ -117,7 +124,10 @@ fn a_golden_record_is_of_its_event_and_legal() {
             continue;
         };
         let record = Record::decode(text.as_bytes()).expect("a record");
-        let event = event.trim_end_matches("_raw").trim_end_matches("_1_1");
+        let event = event
+            .trim_end_matches("_raw")
+            .trim_end_matches("_1_1")
+            .trim_end_matches("_1_2");
         assert_eq!(record.event.name(), event, "{name}");
         let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
         let legal = from

@@ -7,11 +7,13 @@
     reason = "test helpers: a broken expectation is a failed test"
 )]
 
+mod acts;
 mod bundle;
 mod conversion;
 mod decoding;
 mod delivery;
 mod document;
+mod effects;
 mod generators;
 mod golden;
 mod golden_v2;

@@ -262,7 +262,7 @@ fn a_malformed_envelope_is_refused_with_the_place() {
         (broken("\"hop\":1", "\"hop\":\"x\""), "hop", "\"x\""),
         (broken("\"goal\":\"goal\"", "\"goal\":3"), "task.goal", "3"),
         (
-            broken("\"protocol\":\"1.1.0\"", "\"protocol\":\"3.0.0\""),
+            broken("\"protocol\":\"1.2.0\"", "\"protocol\":\"3.0.0\""),
             "protocol",
             "\"3.0.0\"",
         ),
@@ -310,14 +310,13 @@ fn a_refused_message_is_kept_whole_in_its_only_record() {
     let rejection = message
         .to_envelope(envelope_id(1), &agent("code"), NOW)
         .expect_err("priority 11");
-    let record = Record::rejected(
-        record_id(1),
-        message.intent_id(),
-        NOW,
-        Author::of(Role::Controller, "c-1"),
-        ErrorInfo::new(rejection.code, rejection.to_string()),
-        message.keep(),
-    );
+    let error = ErrorInfo::new(rejection.code, rejection.to_string());
+    let stamp = Stamp {
+        id: record_id(1),
+        at: NOW,
+        by: Author::of(Role::Controller, "c-1"),
+    };
+    let record = act::refuse(NOW, error, message.keep()).seal(message.intent_id(), 0, stamp);
     let raw = record.raw.clone().expect("it is kept");
     let header = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(

@@ -195,6 +195,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         max_hops: MaxHops::new(12).expect("in range"),
         attempt: 2,
         epoch: 5,
+        given_back: Some(4),
         holder: Some("host-1.4711".to_owned()),
         envelope: Some(envelope_id(1)),
         envelope_seq: Some(17),

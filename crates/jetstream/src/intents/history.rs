@@ -148,12 +148,7 @@ fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
     bundle
         .records
         .iter()
-        .map(|stored| {
-            Ok(Head {
-                record: Record::decode(&stored.body)?,
-                seq: stored.seq,
-            })
-        })
+        .map(|stored| Ok(Head::new(Record::decode(&stored.body)?, stored.seq)))
         .collect()
 }
 

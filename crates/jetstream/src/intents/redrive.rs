@@ -1,10 +1,12 @@
 //! Putting a parked intent back before its agent, or a rejected raw one back into the intake.
 
-use baton_envelope::{AgentVersion, Asked, Author, Event, IntentId, MaxHops, ProtocolRange, Record, Status, choose};
+use baton_envelope::{
+    AgentVersion, Asked, Author, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act, choose,
+};
 
 use super::form::in_form_for;
 use crate::error::Error;
-use crate::ledger::Written;
+use crate::ledger::{Advanced, Committed, Decision, Known};
 use crate::server::Mesh;
 
 /// What to change on the way back.
@@ -42,34 +44,59 @@ impl Mesh {
         let Some(head) = self.last_record(intent).await? else {
             return Err(Error::NoIntent(intent.clone()));
         };
-        let snapshot = &head.record.snapshot;
-        if let (Status::Rejected { .. }, Some(kept)) = (&snapshot.status, &head.record.raw) {
+        if let (Status::Rejected { .. }, Some(kept)) = (&head.record.snapshot.status, &head.record.raw) {
             let again = self.clock().intent_id();
             self.publish_kept(kept, &again).await?;
             return Ok(Redriven::Republished { intent: again });
         }
-        let wrong = |problem: &str| Error::WrongStatus {
-            intent: intent.clone(),
-            status: snapshot.status.to_string(),
-            problem: problem.to_owned(),
+        // Routes are read before; what is decided on a head cannot wait for the server.
+        let route = match &head.record.snapshot.agent {
+            Some(agent) => Some(self.route_of(agent).await?),
+            None => None,
         };
-        let (Status::Parked { .. }, Some(at), Some(agent)) = (&snapshot.status, snapshot.envelope_seq, &snapshot.agent)
-        else {
-            return Err(wrong(
-                "only parked intents, and raw ones that were rejected, can be redriven",
-            ));
-        };
-        let source = self.record_at(intent, at).await?;
-        let Some(last) = source.record.envelope else {
-            return Err(wrong("its envelope cannot be found in the ledger"));
-        };
-        let route = self.route_of(agent).await?;
+        let put = self.advance(intent, &by, Known::Read(&head), |now, _| {
+            let Some(now) = now else {
+                return Err(Error::NoIntent(intent.clone()));
+            };
+            let is_parked = matches!(now.snapshot.status, Status::Parked { .. });
+            let Some(route) = route.as_ref().filter(|_| is_parked) else {
+                return Err(not_parked(intent, now.snapshot));
+            };
+            if now.snapshot.agent.as_ref() != Some(&route.agent) {
+                return Err(Error::Raced(intent.clone()));
+            }
+            let Some(last) = now.envelope else {
+                return Ok(Decision::ReadEnvelope);
+            };
+            self.put_back(intent, now.snapshot, last, route, how)
+        });
+        match put.await? {
+            Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
+                version: record
+                    .snapshot
+                    .version
+                    .clone()
+                    .ok_or_else(|| Error::NoIntent(intent.clone()))?,
+                seq,
+            }),
+            Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
+        }
+    }
+
+    fn put_back(
+        &self,
+        intent: &IntentId,
+        snapshot: &Snapshot,
+        last: &Envelope,
+        route: &Route,
+        how: &Redrive,
+    ) -> Result<Decision, Error> {
         let version = match &how.version {
             Some(version) => match route.state(version) {
                 Some(state) if state.is_shut() => {
-                    return Err(wrong(&format!(
-                        "version {version} of {agent} is {state}, and takes no work"
-                    )));
+                    let agent = &route.agent;
+                    let problem = format!("version {version} of {agent} is {state}, and takes no work");
+                    return Err(wrong_status(intent, snapshot, problem));
                 }
                 Some(_) | None => version.clone(),
             },
@@ -81,35 +108,31 @@ impl Mesh {
                     pins: &snapshot.pins,
                     path: &[],
                 };
-                choose(&route, &asked)?.version
+                choose(route, &asked)?.version
             }
         };
-        let from = last.protocol;
         // A new envelope id: the old ticket's id is still in the server's duplicate window.
         let mut envelope = last.again(self.clock().envelope_id());
         envelope.to_version = Some(version.clone());
         if let Some(max_hops) = how.max_hops {
             envelope.max_hops = max_hops;
         }
-        envelope.pins.clone_from(&snapshot.pins);
-        let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
-        let mut record = Record::following(
-            snapshot,
-            head.seq,
-            self.record_id(),
-            intent.clone(),
-            Event::Redriven,
-            self.now(),
-            by,
-        )?
-        .with_work(envelope, version.clone());
-        record.conversion = conversion;
-        match self.write(&record, head.seq).await? {
-            Written::Stored { seq } => {
-                self.settle(&record, seq).await?;
-                Ok(Redriven::Put { version, seq })
-            }
-            Written::Superseded(_) => Err(Error::Raced(intent.clone())),
-        }
+        let (envelope, conversion) = in_form_for(route, &version, envelope, last.protocol, ProtocolRange::of_forms())?;
+        let mut draft = act::redrive(snapshot, envelope, version)?;
+        draft.conversion = conversion;
+        Ok(draft.into())
+    }
+}
+
+fn not_parked(intent: &IntentId, snapshot: &Snapshot) -> Error {
+    let problem = "only parked intents, and raw ones that were rejected, can be redriven";
+    wrong_status(intent, snapshot, problem.to_owned())
+}
+
+fn wrong_status(intent: &IntentId, snapshot: &Snapshot, problem: String) -> Error {
+    Error::WrongStatus {
+        intent: intent.clone(),
+        status: snapshot.status.to_string(),
+        problem,
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Record, Submission, choose,
+    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Submission, act, choose,
     compare_submission,
 };
 
 use super::form::in_form_for;
 use crate::error::Error;
-use crate::ledger::{Head, Written};
+use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
 
 /// What became of a submit.
@@ -79,17 +79,21 @@ impl Mesh {
         envelope.to_version = Some(version.clone());
         let from = envelope.protocol;
         let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
-        let mut record = Record::submitted(self.record_id(), now, by, version, envelope);
-        record.conversion = conversion;
-        record.generated_id = generated;
-        let body = Self::encode(&record)?;
-        match self.write_encoded(&record, body.clone(), 0).await? {
-            Written::Stored { seq } => {
-                self.settle_encoded(&record, body, seq).await?;
-                Ok(Submitted::New { seq })
+        let intent = envelope.intent.clone();
+        let submitted = self.advance(&intent, &by, Known::Absent, |head, stamp| {
+            if head.is_some() {
+                return Ok::<_, Error>(Decision::Nothing);
             }
+            let mut draft = act::submit(stamp.at, version.clone(), envelope.clone());
+            draft.conversion.clone_from(&conversion);
+            draft.generated_id = generated;
+            Ok(draft.into())
+        });
+        match submitted.await? {
+            Advanced::Committed(Committed { seq, .. }) => Ok(Submitted::New { seq }),
             // Apart, so that the common case stays small.
-            Written::Superseded(head) => Box::pin(self.compare(&record, head)).await,
+            Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&envelope, head)).await,
+            Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
     }
 
@@ -139,19 +143,13 @@ impl Mesh {
         }
     }
 
-    async fn compare(&self, record: &Record, head: Box<Head>) -> Result<Submitted, Error> {
-        let first = self.trail_through(&record.intent, head.seq).await?.into_iter().next();
-        let same = match (
-            first.as_ref().and_then(|first| first.record.envelope.as_ref()),
-            &record.envelope,
-        ) {
-            (Some(there), Some(new)) => compare_submission(there, new) == Submission::Same,
-            (_, _) => false,
-        };
-        if !same {
+    async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {
+        let first = self.trail_through(&envelope.intent, head.seq).await?.into_iter().next();
+        let there = first.and_then(|first| first.record.envelope);
+        if !there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same) {
             return Ok(Submitted::Conflict(head));
         }
-        self.settle(&head.record, head.seq).await?;
+        self.settle(&head).await?;
         Ok(Submitted::Repeated(head))
     }
 }

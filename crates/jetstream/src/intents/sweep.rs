@@ -8,12 +8,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use baton_envelope::{
-    AgentName, AgentVersion, Author, Event, IntentId, Need, Record, Timestamp, is_ticket_lost, needs,
-};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, act, is_ticket_lost, needs};
 
 use crate::error::Error;
-use crate::ledger::{Head, Written};
+use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::Mesh;
 
 /// What one pass did.
@@ -103,7 +101,7 @@ impl Sweeper {
             let returned = archive.purge_returned(&open).await?;
             report.returned += returned.len();
             for head in open {
-                let need = needs(&head.record.snapshot, self.mesh.now(), self.slack);
+                let need = needs(&head.record, self.mesh.now(), self.slack);
                 if need == Need::Closed || returned.contains(&head.record.intent) {
                     continue;
                 }
@@ -139,19 +137,16 @@ impl Sweeper {
     }
 
     async fn end(&self, head: &Head) -> Result<bool, Error> {
-        let record = Record::following(
-            &head.record.snapshot,
-            head.seq,
-            self.mesh.record_id(),
-            head.record.intent.clone(),
-            Event::TimedOut,
-            self.mesh.now(),
-            self.by.clone(),
-        )?;
-        match self.mesh.write(&record, head.seq).await? {
-            Written::Stored { seq } => self.mesh.settle(&record, seq).await.map(|_| true),
-            Written::Superseded(_) => Ok(false),
-        }
+        let ended = self
+            .mesh
+            .advance(&head.record.intent, &self.by, Known::Read(head), |now, _| {
+                // Somebody else has moved it on: the next sweep looks at it again.
+                let Some(now) = now.filter(|now| now.seq == head.seq) else {
+                    return Ok(Decision::Nothing);
+                };
+                Ok::<_, Error>(act::time_out(now.snapshot)?.into())
+            });
+        Ok(matches!(ended.await?, Advanced::Committed(_)))
     }
 
     async fn reissue_if_lost(
@@ -212,14 +207,9 @@ impl Sweeper {
         let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 1 });
         let (found, _) = self.mesh.direct_batch_of(stream, &request).await?;
         let Some(first) = found.first() else { return Ok(None) };
-        let stored_at = first
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get("Nats-Time-Stamp"))
-            .map(|time| time.as_str().parse());
-        match stored_at {
-            Some(Ok(at)) => Ok(Some(at)),
-            Some(Err(_)) | None => Err(Error::api(
+        match first.stored_at() {
+            Some(at) => Ok(Some(at)),
+            None => Err(Error::api(
                 format!("reading the oldest ticket of {subject}"),
                 "it has no time of storing",
             )),

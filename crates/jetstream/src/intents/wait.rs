@@ -87,10 +87,7 @@ impl Waiting {
                     // The connection was closed; the ledger says whether for good.
                     break;
                 };
-                let head = Head {
-                    record: live.record,
-                    seq: live.seq,
-                };
+                let head = Head::new(live.record, live.seq);
                 if let Some(end) = ended(Box::new(head)) {
                     return Ok(end);
                 }

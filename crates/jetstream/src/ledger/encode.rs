@@ -20,17 +20,17 @@ thread_local! {
 
 /// A record together with its bytes on the wire: its ticket has the very same body, and is not encoded again.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct EncodedRecord {
     record: Box<Record>,
     body: Bytes,
 }
 
-impl Sealed {
+impl EncodedRecord {
     /// Encodes a record.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub fn new(record: Box<Record>) -> Result<Self, Error> {
+    pub(crate) fn new(record: Box<Record>) -> Result<Self, Error> {
         let body = Mesh::encode(&record)?;
         Ok(Self { record, body })
     }
@@ -40,7 +40,7 @@ impl Sealed {
     }
 }
 
-impl std::ops::Deref for Sealed {
+impl std::ops::Deref for EncodedRecord {
     type Target = Record;
 
     fn deref(&self) -> &Record {
@@ -87,7 +87,7 @@ fn room_for(record: &Record) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use baton_envelope::{Author, Envelope, Json, Role, Timestamp};
+    use baton_envelope::{Author, Envelope, Json, Role, Stamp, Timestamp, act};
 
     use super::*;
     use crate::server::{Clock as _, SystemClock};
@@ -95,12 +95,19 @@ mod tests {
     fn record(payload: usize, note: usize) -> Record {
         let id = SystemClock.intent_id();
         let payload = Json::string(&"x".repeat(payload));
-        let envelope = Envelope::first(SystemClock.envelope_id(), id, "research".parse().unwrap(), payload);
-        let by = Author::of(Role::Client, "me");
-        let version = "1.0.0".parse().unwrap();
-        let mut record = Record::submitted(SystemClock.record_id(), Timestamp::default(), by, version, envelope);
-        record.note = Some("n".repeat(note));
-        record
+        let envelope = Envelope::first(
+            SystemClock.envelope_id(),
+            id.clone(),
+            "research".parse().unwrap(),
+            payload,
+        );
+        let stamp = Stamp {
+            id: SystemClock.record_id(),
+            at: Timestamp::default(),
+            by: Author::of(Role::Client, "me"),
+        };
+        let draft = act::submit(stamp.at, "1.0.0".parse().unwrap(), envelope);
+        draft.with_note(Some("n".repeat(note))).seal(id, 0, stamp)
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Mesh {
             for (seq, subject, body) in batch {
                 left.remove(subject.as_str());
                 match Record::decode(&body) {
-                    Ok(record) => heads.push(Head { record, seq }),
+                    Ok(record) => heads.push(Head::new(record, seq)),
                     Err(error) => tracing::warn!(%error, subject, seq, "a ledger record cannot be read"),
                 }
             }

@@ -21,6 +21,19 @@ pub struct Head {
     pub record: Record,
     /// Its sequence in the ledger stream.
     pub seq: u64,
+    /// When the server stored it, where it said so.
+    pub stored_at: Option<Timestamp>,
+}
+
+impl Head {
+    /// A record that was read without its time of storing.
+    pub fn new(record: Record, seq: u64) -> Self {
+        Self {
+            record,
+            seq,
+            stored_at: None,
+        }
+    }
 }
 
 impl Mesh {
@@ -35,6 +48,7 @@ impl Mesh {
                 Ok(Head {
                     record: Record::decode(&last.body)?,
                     seq: last.seq,
+                    stored_at: last.stored_at,
                 })
             })
             .transpose()
@@ -54,7 +68,11 @@ impl Mesh {
                     Some(stored_at) => in_server_time(record, stored_at),
                     None => record,
                 };
-                Ok(Head { record, seq: last.seq })
+                Ok(Head {
+                    record,
+                    seq: last.seq,
+                    stored_at: last.stored_at,
+                })
             })
             .transpose()
     }
@@ -84,10 +102,7 @@ impl Mesh {
             let Some((last, _, _)) = batch.last() else { break };
             next = last + 1;
             for (seq, _, body) in batch {
-                found.push(Head {
-                    record: Record::decode(&body)?,
-                    seq,
-                });
+                found.push(Head::new(Record::decode(&body)?, seq));
             }
             if !more {
                 break;
@@ -120,11 +135,13 @@ impl Mesh {
     /// When there is none there, or the server does not answer.
     pub async fn record_at(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
         let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent), "batch": 1 });
-        let (batch, _) = self.direct_batch(&request).await?;
+        let stream = self.subjects().ledger_stream();
+        let (batch, _) = self.direct_batch_of(&stream, &request).await?;
         match batch.into_iter().next() {
-            Some((found, _, body)) if found == seq => Ok(Head {
-                record: Record::decode(&body)?,
+            Some(found) if found.seq == seq => Ok(Head {
+                record: Record::decode(&found.body)?,
                 seq,
+                stored_at: found.stored_at(),
             }),
             Some(_) | None => Err(Error::api(
                 format!("reading ledger record {seq} of {intent}"),

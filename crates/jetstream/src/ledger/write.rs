@@ -5,9 +5,8 @@ use std::time::Duration;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName, Subject};
 use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed};
-use bytes::Bytes;
 
-use super::encode::Sealed;
+use super::encode::EncodedRecord;
 use super::read::Head;
 use crate::error::Error;
 use crate::server::{Mesh, Message, Published};
@@ -25,7 +24,7 @@ const TICKET_HEADROOM: usize = 1024;
 
 /// What became of a guarded write.
 #[derive(Debug)]
-pub enum Written {
+pub(in crate::ledger) enum Written {
     /// It stands, at this sequence.
     Stored {
         /// Its sequence in the ledger stream.
@@ -43,19 +42,8 @@ impl Mesh {
     ///
     /// # Errors
     /// When the server refuses the record, or does not answer for a minute.
-    pub async fn write(&self, record: &Record, expected: u64) -> Result<Written, Error> {
-        self.write_encoded(record, Self::encode(record)?, expected).await
-    }
-
-    /// As [`Mesh::write`], with a record that is encoded already.
-    ///
-    /// # Errors
-    /// As [`Mesh::write`].
-    pub async fn write_sealed(&self, sealed: &Sealed, expected: u64) -> Result<Written, Error> {
-        self.write_encoded(sealed, sealed.body(), expected).await
-    }
-
-    pub(crate) async fn write_encoded(&self, record: &Record, body: Bytes, expected: u64) -> Result<Written, Error> {
+    pub(in crate::ledger) async fn write(&self, record: &EncodedRecord, expected: u64) -> Result<Written, Error> {
+        let body = record.body();
         let subject = Subject::from(self.subjects().ledger(&record.intent));
         let (size, limit) = (body.len(), self.client().max_payload());
         if size + TICKET_HEADROOM > limit {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use baton_envelope::Timestamp;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -32,6 +33,14 @@ pub(crate) struct Stored {
     pub(crate) subject: String,
     pub(crate) headers: Option<HeaderMap>,
     pub(crate) body: Bytes,
+}
+
+impl Stored {
+    /// When the server stored it.
+    pub(crate) fn stored_at(&self) -> Option<Timestamp> {
+        let time = self.headers.as_ref()?.get("Nats-Time-Stamp")?;
+        time.as_str().parse().ok()
+    }
 }
 
 pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {

@@ -101,7 +101,7 @@ impl Mesh {
         if head.seq < ticket.ledger_seq || !is_superseded(&head.record.snapshot, version, ticket.envelope) {
             return Ok(false);
         }
-        self.settle(&head.record, head.seq).await?;
+        self.settle(&head).await?;
         let what = format!("STREAM.MSG.DELETE.{}", self.subjects().work_stream(agent));
         let request = serde_json::json!({ "seq": ticket.seq, "no_erase": true });
         match self.ask::<serde_json::Value>(&what, &request).await? {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Bundle, BundleFacts, IntentId, StoredRecord};
-use baton_jetstream::{Error, LedgerMark, Mesh};
+use baton_envelope::{Bundle, BundleFacts, IntentId, Json, StoredRecord, act};
+use baton_jetstream::{AdvanceError, Error, Known, LedgerMark, Mesh};
 
 use crate::support::{TestServer, agent, mesh_with_research, submit};
 
@@ -95,15 +95,14 @@ async fn records_are_bundled_as_they_are_stored() {
     mesh.purge_records(&intent, head.seq + 1).await.unwrap();
     assert!(mesh.head(&intent).await.unwrap().is_none());
     // A writer that saw its records is told that there is nothing to follow.
-    let record = baton_envelope::Record::following(
-        &head.record.snapshot,
-        head.seq,
-        mesh.record_id(),
-        intent.clone(),
-        baton_envelope::Event::Completed,
-        mesh.now(),
-        crate::support::operator(),
+    let by = crate::support::operator();
+    let late = mesh.advance(&intent, &by, Known::Read(&head), |now, _| {
+        let snapshot = now.expect("what the writer saw").snapshot;
+        Ok::<_, Error>(act::complete(snapshot, Json::null())?.into())
+    });
+    let late = late.await;
+    assert!(
+        matches!(late, Err(AdvanceError::NotWritten(Error::NoIntent(_)))),
+        "{late:?}"
     );
-    let late = mesh.write(&record.unwrap(), head.seq).await;
-    assert!(matches!(late, Err(Error::NoIntent(_))), "{late:?}");
 }

@@ -1,7 +1,7 @@
 //! Many writes that wait share one sync, on a server that syncs each write to disk; each keeps its own guard.
 
-use baton_envelope::{Event, Record};
-use baton_jetstream::{Mesh, Written};
+use baton_envelope::{Event, act};
+use baton_jetstream::{Advanced, Committed, Decision, Error, Head, Known, Mesh};
 use futures::future::join_all;
 
 use crate::support::{TestServer, agent, connect, mesh_with_research, operator, submit};
@@ -46,33 +46,30 @@ async fn keep_busy(mesh: &Mesh, name: &str) {
     join_all((0..WRITERS).map(async |n| {
         let mut head = submit(mesh, &format!("{name}-{n}")).await;
         for _ in 0..ROUNDS {
-            let record = note(mesh, &head.record, head.seq);
-            let Written::Stored { seq } = mesh.write(&record, head.seq).await.unwrap() else {
-                panic!("nobody else writes {name}-{n}");
-            };
-            (head.record, head.seq) = (record, seq);
+            head = note(mesh, &head).await.unwrap();
         }
     }))
     .await;
 }
 
-/// The next record of an intent, after the one at `seq`: `started`, then notes.
-fn note(mesh: &Mesh, after: &Record, seq: u64) -> Record {
-    let event = if after.event == Event::Submitted {
-        Event::Started
-    } else {
-        Event::Progress
-    };
-    Record::following(
-        &after.snapshot,
-        seq,
-        mesh.record_id(),
-        after.intent.clone(),
-        event,
-        mesh.now(),
-        operator(),
-    )
-    .unwrap()
+/// Writes what follows a head, `started` and then notes, if that head still stands; gives the present one if not.
+async fn note(mesh: &Mesh, after: &Head) -> Result<Head, Box<Head>> {
+    let (intent, by) = (&after.record.intent, operator());
+    let written = mesh.advance(intent, &by, Known::Read(after), |now, _| {
+        let Some(now) = now.filter(|now| now.seq == after.seq) else {
+            return Ok(Decision::Nothing);
+        };
+        let draft = if after.record.event == Event::Submitted {
+            act::start(now.snapshot, "w-1")
+        } else {
+            act::progress(now.snapshot, "note")
+        };
+        Ok::<_, Error>(draft?.into())
+    });
+    match written.await.unwrap() {
+        Advanced::Committed(Committed { record, seq }) => Ok(Head::new((*record).clone(), seq)),
+        Advanced::Unchanged(head) => Err(head.unwrap()),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,14 +80,11 @@ async fn writes_that_wait_share_a_sync_and_each_stands_where_it_was_told() {
         let mut head = submit(&mesh, &format!("busy-{n}")).await;
         let mut batches = 0_u32;
         for _ in 0..ROUNDS {
-            let record = note(&mesh, &head.record, head.seq);
-            let Written::Stored { seq } = mesh.write(&record, head.seq).await.unwrap() else {
-                panic!("nobody else writes busy-{n}");
-            };
-            head = mesh.head(&record.intent).await.unwrap().unwrap();
+            let told = note(&mesh, &head).await.expect("nobody else writes it");
+            head = mesh.head(&told.record.intent).await.unwrap().unwrap();
             // The sequence that the writer was told is where the server has this very record.
-            assert_eq!((head.seq, head.record.id), (seq, record.id));
-            batches += u32::from(came_in_a_batch(&server, record.intent.as_str()).await);
+            assert_eq!((head.seq, head.record.id), (told.seq, told.record.id));
+            batches += u32::from(came_in_a_batch(&server, told.record.intent.as_str()).await);
         }
         let history = mesh.history(&head.record.intent, 1).await.unwrap();
         assert_eq!(history.len(), ROUNDS + 1, "each record once");
@@ -112,19 +106,11 @@ async fn a_guard_that_does_not_hold_refuses_its_own_write_and_no_other() {
         let mut head = submit(&mesh, &format!("mixed-{n}")).await;
         let first = head.clone();
         for _ in 0..ROUNDS {
-            let record = note(&mesh, &head.record, head.seq);
-            let Written::Stored { seq } = mesh.write(&record, head.seq).await.unwrap() else {
-                panic!("the guard of mixed-{n} holds");
-            };
-            head.seq = seq;
-            head.record = record;
+            head = note(&mesh, &head).await.expect("the guard holds");
             // Every tenth writer lags behind: it writes after the first record, as a holder that froze would.
             if n % 10 == 0 {
-                let late = note(&mesh, &first.record, first.seq);
-                match mesh.write(&late, first.seq).await.unwrap() {
-                    Written::Superseded(now) => assert_eq!(now.record.id, head.record.id),
-                    Written::Stored { .. } => panic!("a stale guard was let through for mixed-{n}"),
-                }
+                let now = note(&mesh, &first).await.expect_err("a stale guard was let through");
+                assert_eq!(now.record.id, head.record.id);
             }
         }
         let history = mesh.history(&head.record.intent, 1).await.unwrap();
@@ -155,12 +141,7 @@ async fn a_ticket_whose_id_is_known_is_dropped_and_the_others_of_its_group_stand
     let tickets = ticket_end(&server, &mesh).await;
     for _ in 0..ROUNDS {
         // Settling may be repeated by anyone at any time.
-        join_all(
-            heads
-                .iter()
-                .map(async |head| mesh.settle(&head.record, head.seq).await.unwrap()),
-        )
-        .await;
+        join_all(heads.iter().map(async |head| mesh.settle(head).await.unwrap())).await;
     }
     let context = async_nats::jetstream::new(server.client().await);
     let work = mesh.subjects().work_stream(&agent());

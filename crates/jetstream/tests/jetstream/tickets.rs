@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use baton_envelope::{Bands, Event, Record};
 use baton_jetstream::{Counts, Head, Mesh, Pulled, Puller};
+use baton_testkit::records;
 
 use crate::support::{TestServer, agent, connect, mesh_with_research, operator, submit, version};
 
 /// Writes what follows a head.
 async fn follow(mesh: &Mesh, head: &Head, event: Event, fill: impl Fn(Record) -> Record) {
-    let record = Record::following(
+    let (id, intent) = (mesh.record_id(), head.record.intent.clone());
+    let record = records::following(
         &head.record.snapshot,
         head.seq,
-        mesh.record_id(),
-        head.record.intent.clone(),
+        id,
+        intent,
         event,
         mesh.now(),
         operator(),
-    )
-    .unwrap();
-    mesh.write(&fill(record), head.seq).await.unwrap();
+    );
+    records::put(mesh.url(), &fill(record), head.seq).await;
 }
 
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
         envelope.previous = Some(envelope.id);
         envelope.id = mesh.clock().envelope_id();
         envelope.to_version = Some(two.clone());
-        record.with_work(envelope, two.clone())
+        records::with_work(record, envelope, two.clone())
     })
     .await;
     follow(&mesh, &held, Event::Started, |record| record).await;

@@ -61,7 +61,7 @@ impl Projection {
     pub(crate) async fn adopt(&self, heads: Vec<Head>) -> Result<(), Error> {
         self.change(move |store| {
             store.transact(|db| {
-                for Head { record, seq } in &heads {
+                for Head { record, seq, .. } in &heads {
                     archive::adopt(db, &record.intent, *seq, &record.snapshot)?;
                 }
                 Ok(())

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Event, Record, WaitReason, next};
+use baton_envelope::{Event, WaitReason, next};
 use baton_jetstream::Mesh;
+use baton_testkit::records;
 use tokio_util::task::TaskTracker;
 
 use super::{Version, envelope, following, successor, versions, worker, write};
@@ -34,7 +35,7 @@ async fn live(mesh: &Mesh, dice: &mut Dice, name: &str) {
         envelope.pins.insert(agent, version);
     }
     let first = all.iter().find(|(agent, _)| *agent == envelope.to).unwrap().1.clone();
-    let mut head = Record::submitted(mesh.record_id(), mesh.now(), operator(), first, envelope.clone());
+    let mut head = records::submitted(mesh.record_id(), mesh.now(), operator(), first, envelope.clone());
     let mut seq = write(mesh, &head, 0).await;
     for _ in 0..dice.roll(9) {
         let code = "CODE".to_owned();
@@ -77,10 +78,10 @@ async fn live(mesh: &Mesh, dice: &mut Dice, name: &str) {
                 break;
             };
             envelope = next;
-            record = record.with_work(envelope.clone(), to.1);
+            record = records::with_work(record, envelope.clone(), to.1);
         } else if matches!(event, Event::Redriven | Event::Resumed | Event::Moved) {
             envelope = envelope.again(mesh.clock().envelope_id());
-            record = record.with_work(envelope.clone(), holder.1);
+            record = records::with_work(record, envelope.clone(), holder.1);
         } else if matches!(event, Event::RetryScheduled) {
             record.snapshot.wake_at = Some(mesh.now().plus(Duration::from_secs(1)));
         }

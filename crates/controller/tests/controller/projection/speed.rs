@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Event, Json, Record};
+use baton_envelope::{Event, Json};
 
 use super::{Following, attempted, envelope, figures, file, mesh_of, submitted, version, write};
 use crate::support::{TestServer, eventually, id, operator};
@@ -23,7 +23,7 @@ async fn speed_of_building_it_anew() {
         let name = format!("i-{number}");
         let mut envelope = envelope(&mesh, &name, &to);
         envelope.payload = payload.clone();
-        let first = Record::submitted(mesh.record_id(), mesh.now(), operator(), to.1.clone(), envelope);
+        let first = baton_testkit::records::submitted(mesh.record_id(), mesh.now(), operator(), to.1.clone(), envelope);
         let subject = mesh.subjects().ledger(&id(&name));
         let mut records = vec![first];
         if number % 4 != 0 {

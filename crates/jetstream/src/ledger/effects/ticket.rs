@@ -9,30 +9,13 @@ use baton_envelope::{HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Rec
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::ledger::Head;
-use crate::server::Mesh;
-use crate::server::Published;
-use crate::server::{Lane, Message};
+use crate::server::{Lane, Mesh, Message, Published};
 
 /// How long one settling pursues a ticket whose outcome is unknown; after that the delivery is left unacked, and its
 /// redelivery settles again.
 const PURSUIT: Duration = Duration::from_secs(30);
 
 impl Mesh {
-    /// Writes the ticket of an open intent again from the ledger; whoever takes it reads the ledger before running it.
-    ///
-    /// # Errors
-    /// When the envelope cannot be read or the ticket cannot be written.
-    pub async fn reissue(&self, head: &Head) -> Result<(), Error> {
-        let source = match head.record.snapshot.envelope_seq {
-            Some(seq) if head.record.envelope.is_none() => self.record_at(&head.record.intent, seq).await?,
-            Some(_) | None => head.clone(),
-        };
-        let body = Self::encode(&source.record)?;
-        self.write_ticket(&source.record, body, source.seq, Some(head.seq))
-            .await
-    }
-
     pub(super) async fn write_ticket(
         &self,
         record: &Record,

@@ -19,10 +19,7 @@ impl Mesh {
     }
 
     /// Tells `reply_to` how the intent ended. Core NATS: whoever must not miss it reads the ledger.
-    pub(super) async fn answer(&self, record: &Record) {
-        let (true, Some(reply_to)) = (record.snapshot.status.is_terminal(), &record.snapshot.reply_to) else {
-            return;
-        };
+    pub(super) async fn answer(&self, record: &Record, reply_to: &str) {
         if !self.may_answer(reply_to) {
             tracing::warn!(%reply_to, intent = %record.intent, "an answer may not be published there");
             return;
@@ -37,7 +34,7 @@ impl Mesh {
         };
         if let Err(error) = self
             .client()
-            .publish_with_headers(reply_to.clone(), headers, body.into())
+            .publish_with_headers(reply_to.to_owned(), headers, body.into())
             .await
         {
             tracing::warn!(%error, %reply_to, intent = %record.intent, "the answer could not be sent");

@@ -1,0 +1,16 @@
+//! A parked intent is put back.
+
+use crate::base::names::AgentVersion;
+use crate::intent::draft::Draft;
+use crate::intent::event::Event;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::IllegalTransition;
+use crate::message::envelope::Envelope;
+
+/// Puts a parked intent before a version of its agent again.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn redrive(head: &Snapshot, envelope: Envelope, version: AgentVersion) -> Result<Draft, IllegalTransition> {
+    Ok(Draft::after(head, Event::Redriven)?.put(envelope, version))
+}

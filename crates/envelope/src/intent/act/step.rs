@@ -1,0 +1,18 @@
+//! The result of a step is recorded.
+
+use crate::intent::draft::Draft;
+use crate::intent::event::Event;
+use crate::intent::record::StepEntry;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::IllegalTransition;
+
+/// Records the result of a step.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn step(head: &Snapshot, entry: StepEntry) -> Result<Draft, IllegalTransition> {
+    Ok(Draft {
+        step: Some(entry),
+        ..Draft::after(head, Event::Step)?
+    })
+}

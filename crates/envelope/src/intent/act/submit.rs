@@ -1,0 +1,41 @@
+//! An intent is taken in.
+
+use crate::base::names::AgentVersion;
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::Extra;
+use crate::intent::draft::Draft;
+use crate::intent::event::Event;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::Status;
+use crate::message::envelope::Envelope;
+use crate::version::path::PathEntry;
+
+/// Takes an intent in: its first record, with the envelope of its first hop for a version of its agent.
+pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft {
+    let snapshot = Snapshot {
+        agent: Some(envelope.to.clone()),
+        version: Some(version.clone()),
+        hop: envelope.hop,
+        max_hops: envelope.max_hops,
+        attempt: 1,
+        epoch: 1,
+        envelope: Some(envelope.id),
+        priority: envelope.priority,
+        kind: envelope.kind.clone(),
+        root: envelope.root.clone(),
+        parent: envelope.parent.clone(),
+        deadline: envelope.deadline,
+        path: vec![PathEntry {
+            agent: envelope.to.clone(),
+            version,
+            extra: Extra::new(),
+        }],
+        pins: envelope.pins.clone(),
+        reply_to: envelope.reply_to.clone(),
+        ..Snapshot::blank(Status::Pending, at)
+    };
+    Draft {
+        envelope: Some(envelope),
+        ..Draft::first(Event::Submitted, snapshot)
+    }
+}

@@ -1,0 +1,192 @@
+//! What a writer wants to happen to an intent, and the record that it becomes.
+
+use crate::base::ids::{IntentId, RecordId};
+use crate::base::json::Json;
+use crate::base::names::AgentVersion;
+use crate::base::protocol::PROTOCOL;
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::Extra;
+use crate::intent::error_info::ErrorInfo;
+use crate::intent::event::Event;
+use crate::intent::record::{Author, Conversion, Record, StepEntry};
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::{IllegalTransition, next};
+use crate::message::envelope::Envelope;
+use crate::message::raw::RawKept;
+use crate::version::path::PathEntry;
+
+/// What makes one write different from every other: the id of its record, its time, its author.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The id of the record.
+    pub id: RecordId,
+    /// The time of the writer's clock.
+    pub at: Timestamp,
+    /// The author.
+    pub by: Author,
+}
+
+/// A record that is not sealed yet: what happens, and the state after it.
+///
+/// Acts make drafts ([`act`](crate::act)). A draft holds only for the head that it was made for: a writer that loses to
+/// another asks the act again. The snapshot lacks what only the write knows, `updated_at` and, where the head itself holds
+/// the envelope, `envelope_seq`; [`Draft::seal`] fills these in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// What happens.
+    pub event: Event,
+    /// The state after it.
+    pub snapshot: Snapshot,
+    /// The envelope that the ticket will carry, where this puts work before an agent.
+    pub envelope: Option<Envelope>,
+    /// The recorded step.
+    pub step: Option<StepEntry>,
+    /// A note, or the reason in words.
+    pub note: Option<String>,
+    /// The error, where there was one.
+    pub error: Option<ErrorInfo>,
+    /// The raw message, of one that was refused.
+    pub raw: Option<RawKept>,
+    /// How long the attempt that this ends ran, in milliseconds.
+    pub took_ms: Option<u64>,
+    /// What that attempt cost.
+    pub cost: Option<Json>,
+    /// The conversion of the envelope.
+    pub conversion: Option<Conversion>,
+    /// In the first record: Baton made the intent id.
+    pub generated_id: bool,
+}
+
+impl Draft {
+    /// The first thing that happens to an intent.
+    pub(crate) fn first(event: Event, snapshot: Snapshot) -> Self {
+        Self {
+            event,
+            snapshot,
+            envelope: None,
+            step: None,
+            note: None,
+            error: None,
+            raw: None,
+            took_ms: None,
+            cost: None,
+            conversion: None,
+            generated_id: false,
+        }
+    }
+
+    /// What follows a head. The act then says what else changes.
+    ///
+    /// # Errors
+    /// When the event may not follow the status of the head.
+    pub(crate) fn after(head: &Snapshot, event: Event) -> Result<Self, IllegalTransition> {
+        let status = next(Some(&head.status), &event)?;
+        let mut snapshot = head.clone();
+        snapshot.status = status;
+        if !event.only_adds() {
+            snapshot.wake_at = None;
+        }
+        Ok(Self::first(event, snapshot))
+    }
+
+    /// Puts work before a version of its agent, with a fresh count of attempts and a new epoch. The envelope carries the pins
+    /// of the ledger: whoever made it may have seen older ones.
+    #[must_use]
+    pub(crate) fn put(mut self, mut envelope: Envelope, version: AgentVersion) -> Self {
+        let snapshot = &mut self.snapshot;
+        if envelope.hop > snapshot.hop {
+            snapshot.path.push(PathEntry {
+                agent: envelope.to.clone(),
+                version: version.clone(),
+                extra: Extra::new(),
+            });
+        }
+        if let Some(last) = snapshot.path.last_mut().filter(|last| last.agent == envelope.to) {
+            // The same hop again, perhaps in another version: a later return to this agent goes to that one.
+            last.version = version.clone();
+        }
+        snapshot.agent = Some(envelope.to.clone());
+        snapshot.version = Some(version);
+        snapshot.hop = envelope.hop;
+        snapshot.max_hops = envelope.max_hops;
+        snapshot.priority = envelope.priority;
+        snapshot.kind.clone_from(&envelope.kind);
+        snapshot.attempt = 1;
+        snapshot.epoch = snapshot.epoch.saturating_add(1);
+        snapshot.holder = None;
+        snapshot.given_back = None;
+        snapshot.envelope = Some(envelope.id);
+        snapshot.envelope_seq = None;
+        snapshot.error = None;
+        envelope.pins.clone_from(&snapshot.pins);
+        self.envelope = Some(envelope);
+        self
+    }
+
+    /// Names the instance that holds the hop.
+    #[must_use]
+    pub(crate) fn held_by(mut self, instance: &str) -> Self {
+        self.snapshot.holder = Some(instance.to_owned());
+        self
+    }
+
+    /// Takes the hop from whoever holds it: a new epoch, so that what the holder still writes is refused.
+    #[must_use]
+    pub(crate) fn without_holder(mut self) -> Self {
+        self.snapshot.holder = None;
+        self.snapshot.given_back = None;
+        self.snapshot.epoch = self.snapshot.epoch.saturating_add(1);
+        self
+    }
+
+    /// As [`Draft::without_holder`], by a holder that was well: the next delivery burns no attempt.
+    #[must_use]
+    pub(crate) fn given_back(self) -> Self {
+        let mut draft = self.without_holder();
+        draft.snapshot.given_back = Some(draft.snapshot.epoch);
+        draft
+    }
+
+    /// Sets the error of the record and of its snapshot.
+    #[must_use]
+    pub(crate) fn with_error(mut self, error: ErrorInfo) -> Self {
+        self.snapshot.error = Some(error.clone());
+        self.error = Some(error);
+        self
+    }
+
+    /// Adds a note.
+    #[must_use]
+    pub fn with_note(mut self, note: Option<String>) -> Self {
+        self.note = note;
+        self
+    }
+
+    /// The record that is written after the one at ledger sequence `head_seq` (0: there is none).
+    pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
+        let mut snapshot = self.snapshot;
+        snapshot.updated_at = stamp.at;
+        if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
+            snapshot.envelope_seq = Some(head_seq);
+        }
+        Record {
+            protocol: PROTOCOL,
+            id: stamp.id,
+            intent,
+            event: self.event,
+            at: stamp.at,
+            by: stamp.by,
+            snapshot,
+            envelope: self.envelope,
+            step: self.step,
+            note: self.note,
+            error: self.error,
+            raw: self.raw,
+            took_ms: self.took_ms,
+            cost: self.cost,
+            conversion: self.conversion,
+            generated_id: self.generated_id,
+            extra: Extra::new(),
+        }
+    }
+}

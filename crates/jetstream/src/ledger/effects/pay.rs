@@ -1,0 +1,106 @@
+//! Paying what a head owes: on one's own write, on a redelivery or a repeat, and, by the sweeper, what is lost.
+
+use std::time::Duration;
+
+use baton_envelope::{Effect, Owed, Record, Work, effects, is_within};
+
+use crate::error::Error;
+use crate::ledger::{EncodedRecord, Head};
+use crate::server::{DUPLICATE_WINDOW, Mesh};
+
+/// For how long a ticket may be written under the plain id of its envelope: until somewhat before the end of the server's
+/// duplicate window, since clocks differ and a publish may be pursued for a while. What is older is left to the sweeper,
+/// who finds out whether it is lost.
+const PLAIN_ID: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(45));
+
+/// What is owed now, or once, told apart by what it takes to pay it.
+#[derive(Default)]
+struct Due<'h> {
+    /// The ticket whose envelope is in the head itself.
+    own: bool,
+    /// The ticket whose envelope is in the record at this sequence.
+    earlier: Option<u64>,
+    /// The answer to this subject.
+    answer: Option<&'h str>,
+}
+
+impl<'h> Due<'h> {
+    fn of(head: &'h Record) -> Self {
+        let mut due = Self::default();
+        for (effect, owed) in effects(head) {
+            match (effect, owed) {
+                (Effect::Ticket(Work { source: None, .. }), Owed::Now) => due.own = true,
+                (Effect::Ticket(Work { source, .. }), Owed::Now) => due.earlier = source,
+                (Effect::Ticket(_), Owed::IfLost | Owed::Once) => {}
+                (Effect::Answer(to), _) => due.answer = Some(to),
+            }
+        }
+        due
+    }
+}
+
+impl Mesh {
+    /// Pays what a record owes that this process has just written.
+    pub(in crate::ledger) async fn pay(&self, record: &EncodedRecord, seq: u64) -> Result<(), Error> {
+        let due = Due::of(record);
+        if due.own {
+            self.write_ticket(record, record.body(), seq, None).await?;
+        }
+        // What is rare is apart, so that the state of a hop that waits stays small.
+        if due.earlier.is_some() || due.answer.is_some() {
+            Box::pin(self.pay_the_rest(record, due)).await?;
+        }
+        Ok(())
+    }
+
+    async fn pay_the_rest(&self, head: &Record, due: Due<'_>) -> Result<(), Error> {
+        if let Some(seq) = due.earlier {
+            self.write_within(&self.record_at(&head.intent, seq).await?).await?;
+        }
+        if let Some(to) = due.answer {
+            self.answer(head, to).await;
+        }
+        Ok(())
+    }
+
+    /// Pays what the head of an intent owes, whoever wrote it: for a ticket that was delivered again, and for a repeat.
+    ///
+    /// # Errors
+    /// When a ticket could not be written; the caller must not ack then.
+    pub async fn settle(&self, head: &Head) -> Result<(), Error> {
+        let due = Due::of(&head.record);
+        if due.own {
+            self.write_within(head).await?;
+        }
+        self.pay_the_rest(&head.record, due).await
+    }
+
+    /// Writes the ticket of an intent again that is lost; whoever takes it reads the ledger before running it.
+    ///
+    /// # Errors
+    /// When the envelope cannot be read or the ticket cannot be written.
+    pub async fn reissue(&self, head: &Head) -> Result<(), Error> {
+        for (effect, _) in effects(&head.record) {
+            let Effect::Ticket(work) = effect else { continue };
+            let source = match work.source {
+                Some(seq) => self.record_at(&head.record.intent, seq).await?,
+                None => head.clone(),
+            };
+            let body = Self::encode(&source.record)?;
+            self.write_ticket(&source.record, body, source.seq, Some(head.seq))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the ticket of the record that holds the envelope, if the server still knows the id of a first one.
+    async fn write_within(&self, source: &Head) -> Result<(), Error> {
+        let stored_at = source.stored_at.unwrap_or(source.record.at);
+        if !is_within(stored_at, self.now(), PLAIN_ID) {
+            tracing::debug!(intent = %source.record.intent, "its ticket is left to the sweeper");
+            return Ok(());
+        }
+        let body = Self::encode(&source.record)?;
+        self.write_ticket(&source.record, body, source.seq, None).await
+    }
+}
