@@ -12,6 +12,7 @@ mod archive;
 mod arrows;
 mod bad_input;
 mod capability;
+mod counting;
 mod crash;
 mod dead_letter;
 mod drain;

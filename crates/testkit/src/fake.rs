@@ -95,6 +95,6 @@ fn answer(operation: Operation, subscriptions: &mut Vec<(String, String)>) -> Op
             let (_, id) = subscriptions.iter().find(|(subject, _)| matches(subject))?;
             Some(format!("HMSG {reply} {id} 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"))
         }
-        Kind::Publish { reply: None, .. } | Kind::Other => None,
+        Kind::Publish { reply: None, .. } | Kind::Message { .. } | Kind::Other => None,
     }
 }

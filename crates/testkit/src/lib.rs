@@ -29,6 +29,7 @@ mod proxy;
 pub mod records;
 mod server;
 mod store;
+mod traffic;
 
 /// The client's connection, for what takes one here.
 pub use async_nats::Client;
@@ -46,3 +47,4 @@ pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;
 pub use crate::server::{ServerBuilder, TestServer};
 pub use crate::store::{ConsumerState, StoredMessage, consumers, limit_stream, read_stream, stream_names, stream_size};
+pub use crate::traffic::{Passed, Traffic, Way};

@@ -1,19 +1,31 @@
-//! Cuts what a client sends into whole operations, as far as the proxy and the stand-in server need it.
+//! Cuts what a client or a server sends into whole operations, as far as the proxy and the stand-in server need it.
 
 use bytes::{Bytes, BytesMut};
 
-/// One operation of a client, with its exact bytes.
+/// One operation, with its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(crate) bytes: Bytes,
     pub(crate) kind: Kind,
+    /// Where the body begins: behind the line and the headers.
+    body: usize,
+}
+
+impl Operation {
+    /// The body of a message, without its headers; empty for everything else.
+    pub(crate) fn body(&self) -> Bytes {
+        let end = self.bytes.len().saturating_sub(2);
+        self.bytes.slice(self.body.min(end)..end)
+    }
 }
 
 /// The operations that are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `PUB` or `HPUB`.
+    /// `PUB` or `HPUB`, of a client.
     Publish { subject: String, reply: Option<String> },
+    /// `MSG` or `HMSG`, of a server.
+    Message { subject: String, reply: Option<String> },
     /// `SUB`.
     Subscribe { subject: String, id: String },
     /// `PING`.
@@ -22,7 +34,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Bytes of a client that do not make a whole operation yet.
+/// Bytes of one direction that do not make a whole operation yet.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
     buffer: BytesMut,
@@ -39,38 +51,51 @@ impl Operations {
         let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let verb = words.first().map(|verb| verb.to_ascii_uppercase()).unwrap_or_default();
-        let (kind, length) = match (verb.as_str(), words.as_slice()) {
-            // The last number counts the whole payload, headers included; CRLF follows it.
-            ("PUB", [_, subject, rest @ .., size]) => (publish(subject, rest), Some(size)),
-            ("HPUB", [_, subject, rest @ .., _, size]) => (publish(subject, rest), Some(size)),
+        // The last number counts the whole payload, headers included; CRLF follows it. The one before counts the headers.
+        let (kind, headers, length) = match (verb.as_str(), words.as_slice()) {
+            ("PUB", [_, subject, rest @ .., size]) => (publish(subject, rest), None, Some(size)),
+            ("HPUB", [_, subject, rest @ .., headers, size]) => (publish(subject, rest), Some(headers), Some(size)),
+            ("MSG", [_, subject, _, rest @ .., size]) => (message(subject, rest), None, Some(size)),
+            ("HMSG", [_, subject, _, rest @ .., headers, size]) => (message(subject, rest), Some(headers), Some(size)),
             ("SUB", [_, subject, .., id]) => (
                 Kind::Subscribe {
                     subject: (*subject).to_owned(),
                     id: (*id).to_owned(),
                 },
                 None,
+                None,
             ),
-            ("PING", _) => (Kind::Ping, None),
-            _ => (Kind::Other, None),
+            ("PING", _) => (Kind::Ping, None, None),
+            _ => (Kind::Other, None, None),
         };
-        let payload = length.map_or(Ok(0), |size| size.parse::<usize>().map(|size| size + 2));
-        // A size that is no number ends the operation at its line; the server will complain about it.
-        let whole = end + payload.unwrap_or(0);
+        // A size that is no number ends the operation at its line; whoever reads it will complain.
+        let number = |text: Option<&&str>| text.and_then(|text| text.parse::<usize>().ok());
+        let whole = end + number(length).map_or(0, |size| size + 2);
         if self.buffer.len() < whole {
             return None;
         }
+        let body = end + number(headers).unwrap_or(0);
         Some(Operation {
             bytes: self.buffer.split_to(whole).freeze(),
             kind,
+            body,
         })
     }
 }
 
 fn publish(subject: &str, rest: &[&str]) -> Kind {
-    Kind::Publish {
-        subject: subject.to_owned(),
-        reply: rest.first().map(|reply| (*reply).to_owned()),
-    }
+    let (subject, reply) = addressed(subject, rest);
+    Kind::Publish { subject, reply }
+}
+
+fn message(subject: &str, rest: &[&str]) -> Kind {
+    let (subject, reply) = addressed(subject, rest);
+    Kind::Message { subject, reply }
+}
+
+fn addressed(subject: &str, rest: &[&str]) -> (String, Option<String>) {
+    let reply = rest.first().map(|reply| (*reply).to_owned());
+    (subject.to_owned(), reply)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and a server that delays, cuts, stalls, and loses chosen publishes.
+//! A TCP proxy between a client and a server that delays, cuts, stalls, loses chosen publishes, and listens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::acks::{Acks, Listener};
 use crate::protocol::{Kind, Operations};
+use crate::traffic::{Recorder, Traffic};
 
 /// Bytes in flight per direction before the sender is made to wait.
 const WINDOW: usize = 1024 * 1024;
@@ -37,6 +38,13 @@ struct Faults {
     lost: Vec<String>,
 }
 
+/// Who is told what passes.
+#[derive(Debug, Clone, Default)]
+struct Ears {
+    acks: Option<Acks>,
+    traffic: Option<Traffic>,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Link {
     #[default]
@@ -53,7 +61,7 @@ impl Proxy {
     /// # Panics
     /// When no port can be listened on.
     pub async fn start(url: &str) -> Self {
-        Self::start_with(url, None).await
+        Self::start_with(url, Ears::default()).await
     }
 
     /// As [`start`](Self::start), and writes down what the server acknowledges. One list may serve many proxies.
@@ -61,16 +69,26 @@ impl Proxy {
     /// # Panics
     /// When no port can be listened on.
     pub async fn listening(url: &str, acks: &Acks) -> Self {
-        Self::start_with(url, Some(acks.clone())).await
+        let acks = Some(acks.clone());
+        Self::start_with(url, Ears { acks, traffic: None }).await
     }
 
-    async fn start_with(url: &str, acks: Option<Acks>) -> Self {
+    /// As [`start`](Self::start), and writes down every message that passes. One record may serve many proxies.
+    ///
+    /// # Panics
+    /// When no port can be listened on.
+    pub async fn recording(url: &str, traffic: &Traffic) -> Self {
+        let traffic = Some(traffic.clone());
+        Self::start_with(url, Ears { acks: None, traffic }).await
+    }
+
+    async fn start_with(url: &str, ears: Ears) -> Self {
         let target = url.trim_start_matches("nats://").to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = watch::Sender::new(Faults::default());
         let dropped = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(accept(listener, target, faults.clone(), Arc::clone(&dropped), acks));
+        let task = tokio::spawn(accept(listener, target, faults.clone(), Arc::clone(&dropped), ears));
         Self {
             url: format!("nats://127.0.0.1:{port}"),
             faults,
@@ -142,7 +160,7 @@ async fn accept(
     target: String,
     faults: watch::Sender<Faults>,
     dropped: Arc<AtomicUsize>,
-    acks: Option<Acks>,
+    ears: Ears,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -152,7 +170,7 @@ async fn accept(
             target.clone(),
             faults.subscribe(),
             Arc::clone(&dropped),
-            acks.clone(),
+            ears.clone(),
         ));
     }
 }
@@ -162,7 +180,7 @@ async fn connection(
     target: String,
     faults: watch::Receiver<Faults>,
     dropped: Arc<AtomicUsize>,
-    acks: Option<Acks>,
+    ears: Ears,
 ) {
     if faults.borrow().link == Link::Cut {
         return;
@@ -180,11 +198,16 @@ async fn connection(
         operations: Operations::default(),
         faults: faults.clone(),
         dropped,
+        traffic: ears.traffic.clone(),
     };
-    let mut listener = acks.map(Listener::new);
+    let mut listener = ears.acks.map(Listener::new);
+    let mut recorder = ears.traffic.map(Recorder::new);
     let heard = |bytes: &[u8]| {
         if let Some(listener) = &mut listener {
             listener.feed(bytes);
+        }
+        if let Some(recorder) = &mut recorder {
+            recorder.feed(bytes);
         }
         Bytes::copy_from_slice(bytes)
     };
@@ -238,12 +261,13 @@ async fn deliverable(due: Option<Instant>, faults: &mut watch::Receiver<Faults>)
     }
 }
 
-/// Takes lost publishes out of what a client sends.
+/// Takes lost publishes out of what a client sends, and tells of the others.
 #[derive(Debug)]
 struct Filter {
     operations: Operations,
     faults: watch::Receiver<Faults>,
     dropped: Arc<AtomicUsize>,
+    traffic: Option<Traffic>,
 }
 
 impl Filter {
@@ -254,6 +278,9 @@ impl Filter {
             if self.loses(&operation.kind) {
                 self.dropped.fetch_add(1, Ordering::SeqCst);
             } else {
+                if let Some(traffic) = &self.traffic {
+                    traffic.sent(&operation);
+                }
                 passed.extend_from_slice(&operation.bytes);
             }
         }
@@ -268,7 +295,7 @@ impl Filter {
                 .lost
                 .iter()
                 .any(|prefix| subject.starts_with(prefix.as_str())),
-            Kind::Subscribe { .. } | Kind::Ping | Kind::Other => false,
+            Kind::Message { .. } | Kind::Subscribe { .. } | Kind::Ping | Kind::Other => false,
         }
     }
 }
