@@ -1,4 +1,4 @@
-//! The desk: answers what operators ask. Every controller answers; a decision is a compare-and-set on the route, so it
+//! The API: answers what operators ask. Every controller answers; a decision is a compare-and-set on the route, so it
 //! does not matter which.
 
 mod agents;
@@ -14,20 +14,20 @@ use baton_jetstream::control::{ControlError, ControlRequest, verb};
 use serde::Serialize;
 
 use crate::backoff::Backoff;
-use crate::context::Office;
+use crate::context::Context;
 use crate::context::Stops;
 
 /// Answers questions until told to stop.
 #[derive(Debug)]
-pub(crate) struct Desk {
-    office: Office,
+pub(crate) struct Api {
+    cx: Context,
     stops: Stops,
 }
 
-impl Desk {
-    pub(crate) fn new(office: Office, stops: &Stops) -> Self {
+impl Api {
+    pub(crate) fn new(cx: Context, stops: &Stops) -> Self {
         Self {
-            office,
+            cx,
             stops: stops.clone(),
         }
     }
@@ -40,50 +40,50 @@ impl Desk {
     async fn answer(&self) {
         let mut backoff = Backoff::for_server();
         loop {
-            match self.office.mesh.serve_control().await {
+            match self.cx.mesh.serve_control().await {
                 Ok(mut requests) => {
                     backoff.reset();
                     while let Some(request) = requests.next().await {
-                        let office = self.office.clone();
+                        let cx = self.cx.clone();
                         // In a task of its own: a move of much work must not keep a rollback waiting.
                         // Cut off, a move may leave a version shut; the leader opens it.
                         let kill = self.stops.kill.clone();
                         self.stops
                             .tracker
-                            .spawn(async move { kill.run_until_cancelled(Box::pin(answer(office, request))).await });
+                            .spawn(async move { kill.run_until_cancelled(Box::pin(answer(cx, request))).await });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),
             }
-            backoff.wait(&self.office.mesh).await;
+            backoff.wait(&self.cx.mesh).await;
         }
     }
 }
 
-async fn answer(office: Office, request: ControlRequest) {
+async fn answer(cx: Context, request: ControlRequest) {
     let verb = request.verb.clone();
-    let office = &office;
+    let cx = &cx;
     match verb.as_str() {
-        verb::AGENTS => reply(request, async |asked| agents::list(office, asked).await).await,
-        verb::QUARANTINE => reply(request, async |asked| agents::quarantine(office, asked).await).await,
-        verb::LIFT => reply(request, async |asked| agents::lift(office, asked).await).await,
-        verb::RETIRE => reply(request, async |asked| agents::retire(office, asked).await).await,
-        verb::SET_ROUTE => reply(request, async |asked| agents::set_route(office, asked).await).await,
-        verb::SET_PINNING => reply(request, async |asked| agents::set_pinning(office, asked).await).await,
-        verb::PLAN => reply(request, async |asked| preflight::plan(office, asked).await).await,
-        verb::START => reply(request, async |asked| rollouts::start(office, asked).await).await,
-        verb::STATUS => reply(request, async |asked| rollouts::status(office, asked).await).await,
-        verb::PROMOTE => reply(request, async |asked| rollouts::promote(office, asked).await).await,
-        verb::PAUSE => reply(request, async |asked| rollouts::pause(office, asked).await).await,
-        verb::RESUME => reply(request, async |asked| rollouts::resume(office, asked).await).await,
-        verb::ABORT => reply(request, async |asked| rollouts::abort(office, asked).await).await,
-        verb::ROLLBACK => reply(request, async |asked| rollouts::rollback(office, asked).await).await,
-        verb::HISTORY => reply(request, async |asked| rollouts::history(office, asked).await).await,
-        verb::MOVE => reply(request, async |asked| moves::carry(office, asked).await).await,
-        verb::ARCHIVE_FIND => reply(request, async |asked| archive::find(office, asked).await).await,
-        verb::ARCHIVE_LIST => reply(request, async |asked| archive::list(office, asked).await).await,
-        verb::ARCHIVE_STATUS => reply(request, async |asked| archive::status(office, asked).await).await,
-        verb::EXPLAIN => reply(request, async |asked| explain::explain(office, asked).await).await,
+        verb::AGENTS => reply(request, async |asked| agents::list(cx, asked).await).await,
+        verb::QUARANTINE => reply(request, async |asked| agents::quarantine(cx, asked).await).await,
+        verb::LIFT => reply(request, async |asked| agents::lift(cx, asked).await).await,
+        verb::RETIRE => reply(request, async |asked| agents::retire(cx, asked).await).await,
+        verb::SET_ROUTE => reply(request, async |asked| agents::set_route(cx, asked).await).await,
+        verb::SET_PINNING => reply(request, async |asked| agents::set_pinning(cx, asked).await).await,
+        verb::PLAN => reply(request, async |asked| preflight::plan(cx, asked).await).await,
+        verb::START => reply(request, async |asked| rollouts::start(cx, asked).await).await,
+        verb::STATUS => reply(request, async |asked| rollouts::status(cx, asked).await).await,
+        verb::PROMOTE => reply(request, async |asked| rollouts::promote(cx, asked).await).await,
+        verb::PAUSE => reply(request, async |asked| rollouts::pause(cx, asked).await).await,
+        verb::RESUME => reply(request, async |asked| rollouts::resume(cx, asked).await).await,
+        verb::ABORT => reply(request, async |asked| rollouts::abort(cx, asked).await).await,
+        verb::ROLLBACK => reply(request, async |asked| rollouts::rollback(cx, asked).await).await,
+        verb::HISTORY => reply(request, async |asked| rollouts::history(cx, asked).await).await,
+        verb::MOVE => reply(request, async |asked| moves::carry(cx, asked).await).await,
+        verb::ARCHIVE_FIND => reply(request, async |asked| archive::find(cx, asked).await).await,
+        verb::ARCHIVE_LIST => reply(request, async |asked| archive::list(cx, asked).await).await,
+        verb::ARCHIVE_STATUS => reply(request, async |asked| archive::status(cx, asked).await).await,
+        verb::EXPLAIN => reply(request, async |asked| explain::explain(cx, asked).await).await,
         other => {
             let error = refusal("BAD_REQUEST", &format!("there is nothing to ask as \"{other}\""), "");
             request.answer::<()>(Err(&error)).await;

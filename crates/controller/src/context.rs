@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ArchiveConfig, ControllerConfig};
 use crate::projection::Projection;
-use crate::workers::Fleet;
+use crate::workers::Workers;
 
 /// How often the consumers are made anew what the states say, while these change.
 const SHUT_TRIES: u32 = 5;
@@ -27,27 +27,27 @@ pub(crate) struct Stops {
 
 /// What the parts of a controller that decide over versions share; cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Office {
+pub(crate) struct Context {
     pub(crate) mesh: Mesh,
     pub(crate) projection: Projection,
-    pub(crate) fleet: Fleet,
+    pub(crate) workers: Workers,
     pub(crate) by: Author,
     pub(crate) bands: Bands,
     pub(crate) archive: ArchiveConfig,
 }
 
-impl Office {
+impl Context {
     pub(crate) fn new(
         mesh: &Mesh,
         projection: Projection,
-        fleet: Fleet,
+        workers: Workers,
         by: Author,
         config: &ControllerConfig,
     ) -> Self {
         Self {
             mesh: mesh.clone(),
             projection,
-            fleet,
+            workers,
             by,
             bands: config.bands,
             archive: config.archive.clone(),
@@ -171,7 +171,7 @@ impl Office {
             version: version.clone(),
             state: route.state(version).unwrap_or_default(),
             since: entry.and_then(|entry| entry.since),
-            workers: self.fleet.count(agent, version),
+            workers: self.workers.count(agent, version),
             open,
             holds,
             tickets: tickets.backlog + tickets.in_flight,

@@ -1,4 +1,4 @@
-//! The registrar: makes the stream, the consumers and the first route of every version that declares itself.
+//! The registry: makes the stream, the consumers and the first route of every version that declares itself.
 //!
 //! Everything that it does is idempotent, so all controllers do it for all versions, and do it again now and then:
 //! what was deleted by mistake comes back.
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::backoff::{Backoff, spread};
 use crate::config::ControllerConfig;
 use crate::context::Stops;
-use crate::workers::Fleet;
+use crate::workers::Workers;
 
 /// How often a kept declaration is refreshed at most: heartbeats come every 5 s from each worker, and the bucket keeps
 /// a short history.
@@ -27,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 type Key = (AgentName, AgentVersion);
 
 #[derive(Debug)]
-pub(crate) struct Registrar {
+pub(crate) struct Registry {
     mesh: Mesh,
     bands: Bands,
     limits: Limits,
     instance: String,
-    fleet: Fleet,
+    workers: Workers,
     stops: Stops,
 }
 
@@ -44,14 +44,14 @@ struct Seen {
     registered: bool,
 }
 
-impl Registrar {
-    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, fleet: Fleet, stops: &Stops) -> Self {
+impl Registry {
+    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, workers: Workers, stops: &Stops) -> Self {
         Self {
             mesh: mesh.clone(),
             bands: config.bands,
             limits: config.limits,
             instance: config.instance.clone(),
-            fleet,
+            workers,
             stops: stops.clone(),
         }
     }
@@ -81,7 +81,7 @@ impl Registrar {
             tokio::select! {
                 beat = beats.next() => {
                     let Some(declaration) = beat else { return };
-                    self.fleet.heard(&declaration);
+                    self.workers.heard(&declaration);
                     if declaration.stopping {
                         continue;
                     }

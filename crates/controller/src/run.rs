@@ -10,18 +10,18 @@ use baton_jetstream::{Lease, Mesh, RouteFollower};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use crate::api::Desk;
+use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
-use crate::context::{Office, Stops};
+use crate::context::{Context, Stops};
 use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
-use crate::registry::Registrar;
+use crate::registry::Registry;
 use crate::rounds::archive::Archiving;
-use crate::rounds::leader::Overseer;
+use crate::rounds::leader::Leader;
 use crate::rounds::sweep::Sweeping;
-use crate::workers::Fleet;
+use crate::workers::Workers;
 
 /// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
 /// enough that a wrong setting is seen.
@@ -59,34 +59,34 @@ impl Controller {
         let stops = Stops::default();
         let tracker = &stops.tracker;
         let projection = Projection::open(&mesh, config.projection.clone()).await?;
-        let fleet = Fleet::default();
+        let workers = Workers::default();
         // A question that comes before the first heartbeats is to find the workers known.
         match mesh.find_workers(ROLL_CALL).await {
-            Ok(workers) => workers.iter().for_each(|worker| fleet.found(worker)),
+            Ok(found) => found.iter().for_each(|worker| workers.found(worker)),
             Err(error) => tracing::debug!(%error, "workers cannot be called"),
         }
-        let office = Office::new(&mesh, projection.clone(), fleet.clone(), by.clone(), &config);
+        let cx = Context::new(&mesh, projection.clone(), workers.clone(), by.clone(), &config);
         let leadership = Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone());
         let archiving = Archiving::new(&mesh, projection.clone(), &config.archive, leadership.clone(), &stops);
         let mut archiving = tracker.spawn(archiving.run());
         let (index, for_routing) = (projection.clone(), projection.clone());
         let mut following = tracker.spawn(projection.run(stops.stop.clone()));
-        let mut overseer = tracker.spawn(Overseer::new(office.clone(), leadership.clone(), &stops).run());
-        let mut desk = tracker.spawn(Desk::new(office, &stops).run());
+        let mut leader = tracker.spawn(Leader::new(cx.clone(), leadership.clone(), &stops).run());
+        let mut api = tracker.spawn(Api::new(cx, &stops).run());
         let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), for_routing, &stops).run());
-        let mut registrar = tracker.spawn(Registrar::new(&mesh, &config, fleet, &stops).run());
+        let mut registry = tracker.spawn(Registry::new(&mesh, &config, workers, &stops).run());
         let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, leadership, index, &stops).run());
         tracing::info!(instance = %config.instance, namespace = %mesh.subjects().namespace(), "controller started");
 
         let ended = tokio::select! {
             () = &mut shutdown => Ok(()),
             end = &mut router => unexpected("router", end),
-            end = &mut registrar => unexpected("registrar", end),
+            end = &mut registry => unexpected("registry", end),
             end = &mut archiving => unexpected("archive", end),
             end = &mut sweeping => unexpected("sweeper", end),
             end = &mut following => unexpected("projection", end),
-            end = &mut overseer => unexpected("overseer", end),
-            end = &mut desk => unexpected("desk", end),
+            end = &mut leader => unexpected("leader", end),
+            end = &mut api => unexpected("api", end),
         };
 
         stops.stop.cancel();

@@ -15,7 +15,7 @@ type Key = (AgentName, AgentVersion, String);
 
 /// The workers that are alive; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fleet {
+pub(crate) struct Workers {
     workers: Arc<Mutex<BTreeMap<Key, Seen>>>,
 }
 
@@ -25,7 +25,7 @@ struct Seen {
     heard: Instant,
 }
 
-impl Fleet {
+impl Workers {
     /// A worker said that it is alive, or that it stops.
     pub(crate) fn heard(&self, declaration: &Declaration) {
         let Declaration {

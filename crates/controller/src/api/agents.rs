@@ -8,17 +8,17 @@ use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
 use baton_jetstream::Error;
 use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, PinningRequest, VersionAct, VersionView};
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// How long the projection may take to catch up before a retirement is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsView, Error> {
+pub(super) async fn list(cx: &Context, asked: AboutAgent) -> Result<AgentsView, Error> {
     let routes = match asked.agent {
-        Some(agent) => vec![office.route(&agent).await?],
-        None => office.mesh.all_routes().await?,
+        Some(agent) => vec![cx.route(&agent).await?],
+        None => cx.mesh.all_routes().await?,
     };
-    let mut schemas: BTreeMap<(AgentName, AgentVersion), _> = office
+    let mut schemas: BTreeMap<(AgentName, AgentVersion), _> = cx
         .mesh
         .declarations()
         .await?
@@ -27,18 +27,18 @@ pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsVie
         .collect();
     let mut agents = Vec::new();
     for route in routes {
-        let mut tickets = office.mesh.agent_counts(&route.agent).await?;
+        let mut tickets = cx.mesh.agent_counts(&route.agent).await?;
         let mut versions = Vec::new();
         for (version, entry) in &route.versions {
             let agent = &route.agent;
             let counts = tickets.remove(version).unwrap_or_default();
-            let holds = office.hold_views(&route, version).await?;
+            let holds = cx.hold_views(&route, version).await?;
             versions.push(VersionView {
                 version: version.clone(),
                 state: entry.state.clone(),
                 since: entry.since,
                 reason: entry.reason.clone(),
-                workers: office.fleet.views(agent, version),
+                workers: cx.workers.views(agent, version),
                 backlog: counts.backlog,
                 in_flight: counts.in_flight,
                 open: holds.into_iter().map(|hold| (hold.cause, hold.count)).collect(),
@@ -47,12 +47,12 @@ pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsVie
                 channels: entry.channels.clone(),
                 kinds: entry.kinds.clone(),
                 schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
-                breaker_open: office.projection.breaker_open(agent, version, office.mesh.now()),
+                breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
             });
         }
         agents.push(AgentView {
             versions,
-            alarms: office.alarms(&route.agent),
+            alarms: cx.alarms(&route.agent),
             agent: route.agent,
             active: route.active,
             canary: route.canary,
@@ -64,21 +64,21 @@ pub(super) async fn list(office: &Office, asked: AboutAgent) -> Result<AgentsVie
     Ok(AgentsView { agents })
 }
 
-pub(super) async fn quarantine(office: &Office, asked: VersionAct) -> Result<Route, Error> {
-    change(office, asked, rollout::quarantine).await
+pub(super) async fn quarantine(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+    change(cx, asked, rollout::quarantine).await
 }
 
-pub(super) async fn lift(office: &Office, asked: VersionAct) -> Result<Route, Error> {
-    change(office, asked, rollout::lift).await
+pub(super) async fn lift(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+    change(cx, asked, rollout::lift).await
 }
 
-pub(super) async fn set_route(office: &Office, asked: VersionAct) -> Result<Route, Error> {
-    let bands = office.bands;
+pub(super) async fn set_route(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+    let bands = cx.bands;
     // Without its stream and consumers the work would have nowhere to wait.
-    office.mesh.ensure_agent(&asked.agent, &asked.version, bands).await?;
-    let act = Act::new(asked.by, office.mesh.now());
+    cx.mesh.ensure_agent(&asked.agent, &asked.version, bands).await?;
+    let act = Act::new(asked.by, cx.mesh.now());
     let (agent, version) = (&asked.agent, &asked.version);
-    let changed = office
+    let changed = cx
         .mesh
         .change_route(agent, |route| match route {
             Some(route) => rollout::activate(route, version, &act).map(Some),
@@ -86,36 +86,35 @@ pub(super) async fn set_route(office: &Office, asked: VersionAct) -> Result<Rout
         })
         .await?;
     let Some((route, _)) = changed else {
-        return office.route(agent).await;
+        return cx.route(agent).await;
     };
-    office.shut_or_open(&route).await?;
+    cx.shut_or_open(&route).await?;
     Ok(route)
 }
 
-pub(super) async fn set_pinning(office: &Office, asked: PinningRequest) -> Result<Route, Error> {
+pub(super) async fn set_pinning(cx: &Context, asked: PinningRequest) -> Result<Route, Error> {
     let PinningRequest { agent, pinning, by } = asked;
     if let Pinning::Unknown(name) = &pinning {
         let message = format!("\"{name}\" is no way of pinning");
         return Err(Refused::new("BAD_REQUEST", message, "give hop or chain").into());
     }
-    let act = Act::new(by, office.mesh.now());
-    office
-        .decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
+    let act = Act::new(by, cx.mesh.now());
+    cx.decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
         .await
 }
 
 /// Takes a version out of service, when nothing open names it up to the end of the ledger.
-pub(super) async fn retire(office: &Office, asked: VersionAct) -> Result<Route, Error> {
+pub(super) async fn retire(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
     let VersionAct {
         agent,
         version,
         by,
         reason,
     } = asked;
-    let route = office.route(&agent).await?;
+    let route = cx.route(&agent).await?;
     let act = Act {
         reason,
-        ..Act::new(by, office.mesh.now())
+        ..Act::new(by, cx.mesh.now())
     };
     // What the route alone forbids is said first: it is the better reason.
     let dry = rollout::retire(&route, &version, &act);
@@ -124,9 +123,9 @@ pub(super) async fn retire(office: &Office, asked: VersionAct) -> Result<Route, 
     {
         return Err(refused.clone().into());
     }
-    let end = office.projection.caught_up(CATCH_UP).await?;
-    let holds = office.hold_views(&route, &version).await?;
-    if office.projection.position() < end {
+    let end = cx.projection.caught_up(CATCH_UP).await?;
+    let holds = cx.hold_views(&route, &version).await?;
+    if cx.projection.position() < end {
         return Err(Refused::new("BUSY", "the projection is being built anew", "try again in a moment").into());
     }
     if !holds.is_empty() {
@@ -148,25 +147,25 @@ pub(super) async fn retire(office: &Office, asked: VersionAct) -> Result<Route, 
         return Err(Refused::new("STILL_OPEN", message, fix).into());
     }
     dry?;
-    let after = office
+    let after = cx
         .decide(&agent, |present| rollout::retire(present, &version, &act).map(Some))
         .await?;
-    office.shut_or_open(&after).await?;
+    cx.shut_or_open(&after).await?;
     Ok(after)
 }
 
 async fn change(
-    office: &Office,
+    cx: &Context,
     asked: VersionAct,
     decide: impl Fn(&Route, &AgentVersion, &Act) -> Result<Route, Refused> + Send + Sync,
 ) -> Result<Route, Error> {
     let act = Act {
         reason: asked.reason.clone(),
-        ..Act::new(asked.by.clone(), office.mesh.now())
+        ..Act::new(asked.by.clone(), cx.mesh.now())
     };
-    let route = office
+    let route = cx
         .decide(&asked.agent, |present| decide(present, &asked.version, &act).map(Some))
         .await?;
-    office.shut_or_open(&route).await?;
+    cx.shut_or_open(&route).await?;
     Ok(route)
 }

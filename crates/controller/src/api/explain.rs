@@ -7,7 +7,7 @@ use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route,
 use baton_jetstream::Error;
 use baton_jetstream::control::{Candidate, ExplainRequest, ExplainView};
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// What of an intent counts for its route.
 struct Circumstances {
@@ -28,31 +28,31 @@ impl Circumstances {
     }
 }
 
-pub(super) async fn explain(office: &Office, asked: ExplainRequest) -> Result<ExplainView, Error> {
-    let about = circumstances(office, &asked).await?;
+pub(super) async fn explain(cx: &Context, asked: ExplainRequest) -> Result<ExplainView, Error> {
+    let about = circumstances(cx, &asked).await?;
     match asked.agent {
-        Some(agent) => by_name(office, &agent, &about).await,
+        Some(agent) => by_name(cx, &agent, &about).await,
         None if asked.capabilities.is_empty() => Err(Refused::new(
             "BAD_REQUEST",
             "neither an agent nor a capability was named",
             "name one of them",
         )
         .into()),
-        None => by_capability(office, &asked.capabilities, &about).await,
+        None => by_capability(cx, &asked.capabilities, &about).await,
     }
 }
 
-async fn circumstances(office: &Office, asked: &ExplainRequest) -> Result<Circumstances, Error> {
+async fn circumstances(cx: &Context, asked: &ExplainRequest) -> Result<Circumstances, Error> {
     let Some(intent) = &asked.intent else {
         return Ok(Circumstances {
             // Without an intent a new one is asked for.
-            root: office.mesh.clock().intent_id(),
+            root: cx.mesh.clock().intent_id(),
             kind: asked.kind.clone(),
             pins: BTreeMap::new(),
             path: Vec::new(),
         });
     };
-    let snapshot = match office.mesh.last_record(intent).await? {
+    let snapshot = match cx.mesh.last_record(intent).await? {
         Some(head) => head.record.snapshot,
         None => return Err(Error::NoIntent(intent.clone())),
     };
@@ -64,11 +64,11 @@ async fn circumstances(office: &Office, asked: &ExplainRequest) -> Result<Circum
     })
 }
 
-async fn by_name(office: &Office, agent: &AgentName, about: &Circumstances) -> Result<ExplainView, Error> {
-    let route = office.route(agent).await?;
+async fn by_name(cx: &Context, agent: &AgentName, about: &Circumstances) -> Result<ExplainView, Error> {
+    let route = cx.route(agent).await?;
     let chosen = choose(&route, &about.asked());
     let mut candidates = Vec::new();
-    let tickets = office.mesh.agent_counts(agent).await?;
+    let tickets = cx.mesh.agent_counts(agent).await?;
     for (version, entry) in &route.versions {
         let (able, reason) = match &chosen {
             Ok(choice) if choice.version == *version => (true, choice.why.to_string()),
@@ -83,8 +83,8 @@ async fn by_name(office: &Office, agent: &AgentName, about: &Circumstances) -> R
             able,
             reason,
             backlog: tickets.get(version).map_or(0, |counts| counts.backlog),
-            workers: office.fleet.count(agent, version),
-            breaker_open: office.projection.breaker_open(agent, version, office.mesh.now()),
+            workers: cx.workers.count(agent, version),
+            breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
         });
     }
     Ok(match chosen {
@@ -116,8 +116,8 @@ fn why_not(route: &Route, version: &AgentVersion, state: &str) -> String {
     }
 }
 
-async fn by_capability(office: &Office, needed: &[String], about: &Circumstances) -> Result<ExplainView, Error> {
-    let picked = office.mesh.pick_capable(needed, &about.asked()).await?;
+async fn by_capability(cx: &Context, needed: &[String], about: &Circumstances) -> Result<ExplainView, Error> {
+    let picked = cx.mesh.pick_capable(needed, &about.asked()).await?;
     let candidates = picked
         .candidates
         .into_iter()

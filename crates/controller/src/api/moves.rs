@@ -9,7 +9,7 @@ use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// How long the projection may take to catch up before it is said what there is to move.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -21,18 +21,17 @@ const AT_ONCE: usize = 16;
 const HOLD: Duration = Duration::from_secs(60);
 
 /// Says in the route that the version is held back, so that the leader does not open it, and shuts it.
-async fn hold_back(office: &Office, agent: &AgentName, from: &AgentVersion, by: &str) -> Result<(), Error> {
-    let act = Act::new(by, office.mesh.now());
+async fn hold_back(cx: &Context, agent: &AgentName, from: &AgentVersion, by: &str) -> Result<(), Error> {
+    let act = Act::new(by, cx.mesh.now());
     let until = act.at.plus(HOLD);
-    office
-        .decide(agent, |present| {
-            rollout::moving(present, from, Some(until), &act).map(Some)
-        })
-        .await?;
-    office.mesh.shut_version(agent, from).await.map(drop)
+    cx.decide(agent, |present| {
+        rollout::moving(present, from, Some(until), &act).map(Some)
+    })
+    .await?;
+    cx.mesh.shut_version(agent, from).await.map(drop)
 }
 
-pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveView, Error> {
+pub(super) async fn carry(cx: &Context, asked: MoveRequest) -> Result<MoveView, Error> {
     let MoveRequest {
         agent,
         from,
@@ -41,7 +40,7 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
         dry_run,
         by,
     } = asked;
-    let route = office.route(&agent).await?;
+    let route = cx.route(&agent).await?;
     match route.state(&to) {
         None => {
             let message = format!("no worker of {agent}@{to} was ever heard of");
@@ -61,10 +60,10 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     // run without a look into the ledger. What a worker has by now is fenced out.
     let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
     if opens_again {
-        hold_back(office, &agent, &from, &by).await?;
+        hold_back(cx, &agent, &from, &by).await?;
     }
     let mut held_since = Instant::now();
-    office.projection.caught_up(CATCH_UP).await?;
+    cx.projection.caught_up(CATCH_UP).await?;
     let mut view = MoveView {
         agent: agent.clone(),
         from: from.clone(),
@@ -74,12 +73,12 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
         failed: Vec::new(),
     };
     let author = Author::of(Role::Operator, by.clone());
-    let candidates = office.projection.held(&agent, &from).await?;
+    let candidates = cx.projection.held(&agent, &from).await?;
     let work = futures::stream::iter(candidates).map(|(intent, cause)| {
         let (agent, from, to, author, wanted) = (&agent, &from, &to, &author, status.as_deref());
         async move {
             let moved = async {
-                let head = office.mesh.must_find(&intent).await?;
+                let head = cx.mesh.must_find(&intent).await?;
                 let present = &head.record.snapshot.status;
                 if wanted.is_some_and(|wanted| present.name() != wanted) {
                     return Ok(None);
@@ -87,7 +86,7 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
                 if dry_run {
                     return Ok(Some((present.to_string(), format!("would be moved ({cause})"))));
                 }
-                match office.mesh.move_intent(&intent, agent, from, to, author).await? {
+                match cx.mesh.move_intent(&intent, agent, from, to, author).await? {
                     Moved::Done { status, what, .. } => Ok(Some((status, what.to_owned()))),
                     Moved::NotThere => Ok(None),
                 }
@@ -99,7 +98,7 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     let mut work = std::pin::pin!(work.buffered(AT_ONCE));
     while let Some((intent, moved)) = work.next().await {
         if opens_again && held_since.elapsed() > HOLD / 2 {
-            hold_back(office, &agent, &from, &by).await?;
+            hold_back(cx, &agent, &from, &by).await?;
             held_since = Instant::now();
         }
         let moved: Result<Option<(String, String)>, Error> = moved;
@@ -115,15 +114,15 @@ pub(super) async fn carry(office: &Office, asked: MoveRequest) -> Result<MoveVie
     }
     // Nobody else takes the old tickets out before the version is open again; without workers nobody at all.
     if !dry_run {
-        office.mesh.drop_superseded(&agent, &from).await?;
+        cx.mesh.drop_superseded(&agent, &from).await?;
     }
     // One that drains is opened by the leader, should it still have work; and so is any other, should this be cut off.
     if opens_again {
-        let act = Act::new(by, office.mesh.now()).because(format!("{} intents went to {to}", view.moved.len()));
-        let route = office
+        let act = Act::new(by, cx.mesh.now()).because(format!("{} intents went to {to}", view.moved.len()));
+        let route = cx
             .decide(&agent, |present| rollout::moving(present, &from, None, &act).map(Some))
             .await?;
-        office.shut_or_open(&route).await?;
+        cx.shut_or_open(&route).await?;
     }
     tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
     Ok(view)

@@ -7,21 +7,21 @@ use baton_jetstream::Error;
 use baton_jetstream::control::{Check, PlanRequest, PlanView};
 
 use crate::api::replays;
-use crate::context::Office;
+use crate::context::Context;
 
-pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView, Error> {
+pub(super) async fn plan(cx: &Context, asked: PlanRequest) -> Result<PlanView, Error> {
     let PlanRequest { agent, version, replay } = asked;
-    let route = office.route(&agent).await?;
+    let route = cx.route(&agent).await?;
     let new = route.versions.get(&version).cloned().unwrap_or_default();
     let old = route.versions.get(&route.active).cloned().unwrap_or_default();
-    let workers = office.fleet.of(&agent, &version);
+    let workers = cx.workers.of(&agent, &version);
     let mut checks = vec![
         state(&route, &version),
         live(&agent, &version, &workers),
-        protocol(office, &route, &version, &old, &new).await?,
+        protocol(cx, &route, &version, &old, &new).await?,
         kept("capabilities", &route.active, &old.capabilities, &new.capabilities),
         kept("channels", &route.active, &old.channels, &new.channels),
-        kinds(office, &route, &new).await?,
+        kinds(cx, &route, &new).await?,
     ];
     let replay = match replay {
         0 => None,
@@ -34,7 +34,7 @@ pub(super) async fn plan(office: &Office, asked: PlanRequest) -> Result<PlanView
             None
         }
         count => {
-            let view = replays::replay(office, &route, &version, count).await?;
+            let view = replays::replay(cx, &route, &version, count).await?;
             checks.push(replayed(&view, &agent, &version));
             Some(view)
         }
@@ -101,7 +101,7 @@ fn live(agent: &AgentName, version: &AgentVersion, workers: &[Declaration]) -> C
 
 /// Whatever lives may hand work to it, or get work from it: both must have a form of the envelope in common.
 async fn protocol(
-    office: &Office,
+    cx: &Context,
     route: &Route,
     version: &AgentVersion,
     old: &VersionEntry,
@@ -109,10 +109,10 @@ async fn protocol(
 ) -> Result<Check, Error> {
     let mut seen = 0;
     let mut strangers = Vec::new();
-    for other in office.mesh.all_routes().await? {
+    for other in cx.mesh.all_routes().await? {
         for (neighbour, entry) in &other.versions {
             let itself = other.agent == route.agent && neighbour == version;
-            if itself || office.fleet.count(&other.agent, neighbour) == 0 {
+            if itself || cx.workers.count(&other.agent, neighbour) == 0 {
                 continue;
             }
             seen += 1;
@@ -155,8 +155,8 @@ fn kept(what: &str, active: &AgentVersion, old: &[String], new: &[String]) -> Ch
     )
 }
 
-async fn kinds(office: &Office, route: &Route, new: &VersionEntry) -> Result<Check, Error> {
-    let queued: BTreeSet<String> = office.projection.kinds(&route.agent).await?.into_iter().collect();
+async fn kinds(cx: &Context, route: &Route, new: &VersionEntry) -> Result<Check, Error> {
+    let queued: BTreeSet<String> = cx.projection.kinds(&route.agent).await?.into_iter().collect();
     let missing: Vec<String> = queued
         .iter()
         .filter(|kind| !new.kinds.is_empty() && !new.kinds.contains(kind))

@@ -7,7 +7,7 @@ use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Rout
 use baton_jetstream::control::{Difference, ReplayView};
 use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// How much of a value is shown where it differs.
 const SHOWN: usize = 200;
@@ -21,7 +21,7 @@ struct Done {
 }
 
 pub(super) async fn replay(
-    office: &Office,
+    cx: &Context,
     route: &Route,
     version: &AgentVersion,
     count: u32,
@@ -32,8 +32,8 @@ pub(super) async fn replay(
         asked: count,
         ..ReplayView::default()
     };
-    for (intent, hop, seq) in office.projection.last_done(agent, &route.active, wanted).await? {
-        let Some(done) = done(office, &intent, hop, seq).await? else {
+    for (intent, hop, seq) in cx.projection.last_done(agent, &route.active, wanted).await? {
+        let Some(done) = done(cx, &intent, hop, seq).await? else {
             continue;
         };
         let request = ReplayRequest {
@@ -41,7 +41,7 @@ pub(super) async fn replay(
             attempt: done.attempt,
             steps: done.steps.clone(),
         };
-        let answer = office.mesh.replay(agent, version, &request).await?;
+        let answer = cx.mesh.replay(agent, version, &request).await?;
         if answer.outcome == "refused" {
             view.refused = answer.message;
             break;
@@ -55,8 +55,8 @@ pub(super) async fn replay(
 }
 
 /// A committed hop, from its history; `None` when that is not there any more.
-async fn done(office: &Office, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
-    let history: Vec<Head> = office.mesh.trail(intent).await?;
+async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
+    let history: Vec<Head> = cx.mesh.trail(intent).await?;
     let mut envelope = None;
     let mut steps = BTreeMap::new();
     let mut attempt = 1;

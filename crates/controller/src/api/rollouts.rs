@@ -10,18 +10,18 @@ use baton_jetstream::control::{
 };
 
 use crate::api::preflight;
-use crate::context::Office;
+use crate::context::Context;
 use crate::rounds::rollouts;
 
 /// How long a person's decision waits for the numbers that are recorded with it.
 const NUMBERS: Duration = Duration::from_millis(200);
 
-pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<StatusView, Error> {
+pub(super) async fn start(cx: &Context, asked: StartRequest) -> Result<StatusView, Error> {
     let StartRequest { agent, version, by, .. } = asked.clone();
-    let route = office.route(&agent).await?;
+    let route = cx.route(&agent).await?;
     // A repeat of a question whose answer was lost is the same rollout.
     if route.rollout.as_ref().is_some_and(|known| known.id == asked.id) {
-        return view(office, &route).await;
+        return view(cx, &route).await;
     }
     let plan = StartPlan {
         id: asked.id,
@@ -32,7 +32,7 @@ pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<Status
         at_once: asked.at_once,
         margins: asked.margins,
     };
-    let act = Act::new(by, office.mesh.now());
+    let act = Act::new(by, cx.mesh.now());
     // What the route alone forbids is the better reason than a failed check.
     rollout::start(&route, plan.clone(), &act)?;
     let question = PlanRequest {
@@ -40,7 +40,7 @@ pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<Status
         version: version.clone(),
         replay: 0,
     };
-    let checks = preflight::plan(office, question).await?;
+    let checks = preflight::plan(cx, question).await?;
     if !checks.passed && !asked.force {
         let failed: Vec<String> = checks
             .checks
@@ -59,52 +59,52 @@ pub(super) async fn start(office: &Office, asked: StartRequest) -> Result<Status
         numbers: Json::of(&checks.checks).ok(),
         ..act
     };
-    let after = office
+    let after = cx
         .decide(&agent, |present| rollout::start(present, plan.clone(), &act).map(Some))
         .await?;
-    settle(office, &after).await
+    settle(cx, &after).await
 }
 
-pub(super) async fn promote(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
+pub(super) async fn promote(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
     let to_end = asked.to_end;
-    steer(office, asked, |route, act| rollout::advance(route, to_end, act)).await
+    steer(cx, asked, |route, act| rollout::advance(route, to_end, act)).await
 }
 
-pub(super) async fn pause(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
-    steer(office, asked, rollout::pause).await
+pub(super) async fn pause(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(cx, asked, rollout::pause).await
 }
 
-pub(super) async fn resume(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
-    steer(office, asked, rollout::resume).await
+pub(super) async fn resume(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(cx, asked, rollout::resume).await
 }
 
-pub(super) async fn abort(office: &Office, asked: RolloutAct) -> Result<StatusView, Error> {
-    steer(office, asked, rollout::abort).await
+pub(super) async fn abort(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+    steer(cx, asked, rollout::abort).await
 }
 
-pub(super) async fn rollback(office: &Office, asked: RollbackRequest) -> Result<StatusView, Error> {
+pub(super) async fn rollback(cx: &Context, asked: RollbackRequest) -> Result<StatusView, Error> {
     let act = Act {
         reason: asked.reason,
-        ..Act::new(asked.by, office.mesh.now())
+        ..Act::new(asked.by, cx.mesh.now())
     };
-    let act = with_numbers(office, &asked.agent, act).await;
-    let after = office
+    let act = with_numbers(cx, &asked.agent, act).await;
+    let after = cx
         .decide(&asked.agent, |present| {
             rollout::rollback(present, asked.to.as_ref(), &act).map(Some)
         })
         .await?;
-    settle(office, &after).await
+    settle(cx, &after).await
 }
 
-pub(super) async fn status(office: &Office, asked: AboutAgent) -> Result<StatusView, Error> {
-    let route = office.route(&named(asked)?).await?;
-    view(office, &route).await
+pub(super) async fn status(cx: &Context, asked: AboutAgent) -> Result<StatusView, Error> {
+    let route = cx.route(&named(asked)?).await?;
+    view(cx, &route).await
 }
 
-pub(super) async fn history(office: &Office, asked: AboutAgent) -> Result<HistoryView, Error> {
+pub(super) async fn history(cx: &Context, asked: AboutAgent) -> Result<HistoryView, Error> {
     let agent = named(asked)?;
-    office.route(&agent).await?;
-    let decisions = office
+    cx.route(&agent).await?;
+    let decisions = cx
         .mesh
         .route_history(&agent)
         .await?
@@ -128,26 +128,26 @@ fn named(asked: AboutAgent) -> Result<baton_envelope::AgentName, Error> {
 }
 
 async fn steer(
-    office: &Office,
+    cx: &Context,
     asked: RolloutAct,
     decide: impl Fn(&Route, &Act) -> Result<Route, Refused> + Send + Sync,
 ) -> Result<StatusView, Error> {
     let act = Act {
         take_over: asked.take_over,
         reason: asked.reason,
-        ..with_numbers(office, &asked.agent, Act::new(asked.by, office.mesh.now())).await
+        ..with_numbers(cx, &asked.agent, Act::new(asked.by, cx.mesh.now())).await
     };
-    let after = office
+    let after = cx
         .decide(&asked.agent, |present| decide(present, &act).map(Some))
         .await?;
-    settle(office, &after).await
+    settle(cx, &after).await
 }
 
 /// What a person decides is recorded with what could be known at that moment.
-async fn with_numbers(office: &Office, agent: &baton_envelope::AgentName, mut act: Act) -> Act {
+async fn with_numbers(cx: &Context, agent: &baton_envelope::AgentName, mut act: Act) -> Act {
     let asked = async {
-        let route = office.mesh.route_of(agent).await?;
-        office.evidence(&route).await
+        let route = cx.mesh.route_of(agent).await?;
+        cx.evidence(&route).await
     };
     // A rollback does not wait for numbers.
     if let Ok(Ok(Some(evidence))) = tokio::time::timeout(NUMBERS, asked).await {
@@ -157,24 +157,24 @@ async fn with_numbers(office: &Office, agent: &baton_envelope::AgentName, mut ac
 }
 
 /// The route stands; now the consumers follow.
-async fn settle(office: &Office, route: &Route) -> Result<StatusView, Error> {
-    office.shut_or_open(route).await?;
-    view(office, route).await
+async fn settle(cx: &Context, route: &Route) -> Result<StatusView, Error> {
+    cx.shut_or_open(route).await?;
+    view(cx, route).await
 }
 
 /// A rollout, its evidence, and what holds the versions that take nothing new.
-async fn view(office: &Office, route: &Route) -> Result<StatusView, Error> {
-    let mut tickets = office.mesh.agent_counts(&route.agent).await?;
+async fn view(cx: &Context, route: &Route) -> Result<StatusView, Error> {
+    let mut tickets = cx.mesh.agent_counts(&route.agent).await?;
     let mut drains = Vec::new();
     for (version, entry) in &route.versions {
         if let VersionState::Draining | VersionState::Drained | VersionState::Quarantined = entry.state {
             let counts = tickets.remove(version).unwrap_or_default();
-            drains.push(office.drain_view(route, version, counts).await?);
+            drains.push(cx.drain_view(route, version, counts).await?);
         }
     }
-    let evidence = office.evidence(route).await?;
+    let evidence = cx.evidence(route).await?;
     let verdict = match (&route.rollout, &evidence) {
-        (Some(rollout), Some(evidence)) => Some(rollouts::verdict(office, rollout, evidence).text().to_owned()),
+        (Some(rollout), Some(evidence)) => Some(rollouts::verdict(cx, rollout, evidence).text().to_owned()),
         (_, _) => None,
     };
     Ok(StatusView {
@@ -185,7 +185,7 @@ async fn view(office: &Office, route: &Route) -> Result<StatusView, Error> {
         evidence,
         verdict,
         drains,
-        alarms: office.alarms(&route.agent),
-        behind: office.projection.behind().await?,
+        alarms: cx.alarms(&route.agent),
+        behind: cx.projection.behind().await?,
     })
 }

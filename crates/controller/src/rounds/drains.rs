@@ -8,7 +8,7 @@ use baton_envelope::{AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::control::Alarm;
 use baton_jetstream::{Counts, Error, Moved};
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// How long the projection may take to catch up with the end of the ledger before the question is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -22,74 +22,69 @@ const STRAYS: usize = 100;
 /// Its consumers are paused first. From then on nothing can be run on it, so whatever the ledger holds up to the end that
 /// is read after that is all there can be; only a sender with an old route can still add to it, and that is a stray.
 pub(crate) async fn finish_if_empty(
-    office: &Office,
+    cx: &Context,
     route: &Route,
     version: &AgentVersion,
     tickets: Counts,
 ) -> Result<(), Error> {
     let agent = &route.agent;
     // As it stands now: since this round began a rollback may have given it the new work again, or a person set it aside.
-    let route = &office.route(agent).await?;
+    let route = &cx.route(agent).await?;
     let entry = route.versions.get(version);
-    let is_moving = entry.is_some_and(|entry| entry.is_held_back(office.mesh.now()));
+    let is_moving = entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now()));
     if route.state(version) != Some(VersionState::Draining) || is_moving {
         return Ok(());
     }
-    if !office.projection.hold_views(agent, version).await?.is_empty() {
+    if !cx.projection.hold_views(agent, version).await?.is_empty() {
         // It was set aside until now, or a check did not come to its end. Or it was opened, and workers that wait beside
         // work were not told: they would get nothing before they ask again, which takes them half a minute.
         if tickets.shut || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
-            office.mesh.open_version(agent, version).await?;
+            cx.mesh.open_version(agent, version).await?;
         }
         return Ok(());
     }
     if tickets.backlog + tickets.in_flight > 0 {
         // Workers ack the tickets of what is over when they get them; that may be after a long delay, after the ack wait
         // of a holder that was fenced out, or never.
-        let dropped = office.mesh.drop_superseded(agent, version).await?;
+        let dropped = cx.mesh.drop_superseded(agent, version).await?;
         tracing::debug!(%agent, %version, dropped, "tickets of what is over");
         return Ok(());
     }
-    office.mesh.shut_version(agent, version).await?;
-    let said = say_if_empty(office, route, version).await;
+    cx.mesh.shut_version(agent, version).await?;
+    let said = say_if_empty(cx, route, version).await;
     if !matches!(said, Ok(true)) {
         // Whatever came between: it may have work to do, unless somebody set it aside meanwhile.
-        let present = office.route(agent).await?;
+        let present = cx.route(agent).await?;
         let entry = present.versions.get(version);
-        if !entry.is_some_and(|entry| entry.is_held_back(office.mesh.now())) {
-            office.mesh.open_version(agent, version).await?;
+        if !entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now())) {
+            cx.mesh.open_version(agent, version).await?;
         }
     }
     said.map(drop)
 }
 
 /// Says that a version which is shut is drained, if nothing names it up to the end of the ledger.
-async fn say_if_empty(office: &Office, route: &Route, version: &AgentVersion) -> Result<bool, Error> {
+async fn say_if_empty(cx: &Context, route: &Route, version: &AgentVersion) -> Result<bool, Error> {
     let agent = &route.agent;
-    let end = office.projection.caught_up(CATCH_UP).await?;
-    let counts = office
-        .mesh
-        .agent_counts(agent)
-        .await?
-        .remove(version)
-        .unwrap_or_default();
-    let holds = office.projection.hold_views(agent, version).await?;
+    let end = cx.projection.caught_up(CATCH_UP).await?;
+    let counts = cx.mesh.agent_counts(agent).await?.remove(version).unwrap_or_default();
+    let holds = cx.projection.hold_views(agent, version).await?;
     // A projection that is just being built anew knows of nothing, and says so by its position.
-    let is_known = office.projection.position() >= end;
+    let is_known = cx.projection.position() >= end;
     if !(is_known && holds.is_empty() && counts.backlog + counts.in_flight == 0) {
         return Ok(false);
     }
-    let act = office
+    let act = cx
         .act()
         .because(format!("no open intent names it, up to ledger record {end}"));
-    let after = office
+    let after = cx
         .decide(agent, |present| match present.state(version) {
             Some(VersionState::Draining) => rollout::drained(present, version, &act).map(Some),
             Some(_) | None => Ok(None),
         })
         .await?;
     // Somebody may have given it work again meanwhile.
-    office.shut_or_open(&after).await?;
+    cx.shut_or_open(&after).await?;
     let is_drained = after.state(version) == Some(VersionState::Drained);
     if is_drained {
         tracing::info!(%agent, %version, end, "drained");
@@ -99,20 +94,20 @@ async fn say_if_empty(office: &Office, route: &Route, version: &AgentVersion) ->
 
 /// Sends work elsewhere that reached a version which is drained or retired, through a sender with an old route.
 pub(crate) async fn reroute_strays(
-    office: &Office,
+    cx: &Context,
     route: &Route,
     version: &AgentVersion,
     tickets: Counts,
 ) -> Result<usize, Error> {
     let agent = &route.agent;
     let mut rerouted = 0;
-    let mut held = office.projection.held(agent, version).await?;
+    let mut held = cx.projection.held(agent, version).await?;
     // Others first in each round, so that those which cannot be sent elsewhere do not keep the rest waiting.
-    let turn = usize::try_from(office.mesh.now().unix_millis() / 500).unwrap_or_default();
+    let turn = usize::try_from(cx.mesh.now().unix_millis() / 500).unwrap_or_default();
     let first = turn.wrapping_mul(STRAYS).checked_rem(held.len()).unwrap_or_default();
     held.rotate_left(first);
     for (intent, cause) in held.into_iter().take(STRAYS) {
-        match office.mesh.reroute(&intent, agent, version, &office.by).await {
+        match cx.mesh.reroute(&intent, agent, version, &cx.by).await {
             Ok(Moved::Done { to, .. }) => {
                 tracing::info!(%intent, %agent, from = %version, %to, %cause, "a stray was sent elsewhere");
                 rerouted += 1;
@@ -124,7 +119,7 @@ pub(crate) async fn reroute_strays(
     // Its workers get nothing, so nobody else takes the old tickets away. One that its sender writes only now is found in
     // the next round.
     if rerouted > 0 || tickets.backlog + tickets.in_flight > 0 {
-        office.mesh.drop_superseded(agent, version).await?;
+        cx.mesh.drop_superseded(agent, version).await?;
     }
     Ok(rerouted)
 }
@@ -133,7 +128,7 @@ pub(crate) async fn reroute_strays(
 ///
 /// `alone_since` is when it was first seen without a live worker.
 pub(crate) async fn alarm(
-    office: &Office,
+    cx: &Context,
     route: &Route,
     version: &AgentVersion,
     alone_since: Timestamp,
@@ -142,11 +137,11 @@ pub(crate) async fn alarm(
     let state = route.state(version).unwrap_or_default();
     let is_draining = state == VersionState::Draining;
     // Workers of a version that takes work are restarted now and then; those of one that drains may never come back.
-    let is_usual = !is_draining && office.mesh.now().since(alone_since) < RESTART;
-    if state.is_shut() || is_usual || office.fleet.count(agent, version) > 0 {
+    let is_usual = !is_draining && cx.mesh.now().since(alone_since) < RESTART;
+    if state.is_shut() || is_usual || cx.workers.count(agent, version) > 0 {
         return Ok(None);
     }
-    let holds = office.hold_views(route, version).await?;
+    let holds = cx.hold_views(route, version).await?;
     let stuck: u64 = holds
         .iter()
         .filter(|hold| hold.cause.needs_workers())

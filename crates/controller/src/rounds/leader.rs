@@ -12,7 +12,7 @@ use baton_jetstream::control::Alarm;
 use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
 use tokio::time::Instant;
 
-use crate::context::Office;
+use crate::context::Context;
 use crate::context::Stops;
 use crate::rounds::alarms::Alarms;
 use crate::rounds::drains;
@@ -41,8 +41,8 @@ struct Round<'a> {
 
 /// The leader's duty.
 #[derive(Debug)]
-pub(crate) struct Overseer {
-    office: Office,
+pub(crate) struct Leader {
+    cx: Context,
     leadership: Leadership,
     stops: Stops,
     /// Since when a version was seen without a live worker.
@@ -59,10 +59,10 @@ pub(crate) struct Overseer {
     alarms: Alarms,
 }
 
-impl Overseer {
-    pub(crate) fn new(office: Office, leadership: Leadership, stops: &Stops) -> Self {
+impl Leader {
+    pub(crate) fn new(cx: Context, leadership: Leadership, stops: &Stops) -> Self {
         Self {
-            office,
+            cx,
             leadership,
             stops: stops.clone(),
             alone: BTreeMap::new(),
@@ -100,16 +100,16 @@ impl Overseer {
 
     /// Asks who lives, without waiting for heartbeats.
     async fn roll_call(&self) {
-        match self.office.mesh.find_workers(ROLL_CALL).await {
-            Ok(workers) => workers.iter().for_each(|worker| self.office.fleet.found(worker)),
+        match self.cx.mesh.find_workers(ROLL_CALL).await {
+            Ok(workers) => workers.iter().for_each(|worker| self.cx.workers.found(worker)),
             Err(error) => tracing::debug!(%error, "workers cannot be called"),
         }
     }
 
     async fn round(&mut self) {
         let known = async {
-            let open = self.office.projection.counts().await?;
-            Ok::<_, Error>((self.office.mesh.known_routes().await?, open))
+            let open = self.cx.projection.counts().await?;
+            Ok::<_, Error>((self.cx.mesh.known_routes().await?, open))
         };
         let (routes, open) = match known.await {
             Ok(known) => known,
@@ -135,7 +135,7 @@ impl Overseer {
             open: &open,
         };
         let mut report = LoadReport {
-            at: self.office.mesh.now(),
+            at: self.cx.mesh.now(),
             versions: Vec::new(),
             alarms: Vec::new(),
         };
@@ -152,7 +152,7 @@ impl Overseer {
             }
         }
         report.alarms = self.alarms.all();
-        if let Err(error) = self.office.mesh.tell_load(&report).await {
+        if let Err(error) = self.cx.mesh.tell_load(&report).await {
             tracing::debug!(%error, "the load cannot be told");
         }
     }
@@ -163,13 +163,13 @@ impl Overseer {
         let canary = route.running().map(|rollout| rollout.to.clone());
         let alone = canary.and_then(|version| self.alone_since(agent, &version));
         // What fails for one version keeps neither the others nor the alarms waiting.
-        let mut outcome = rollouts::look_after(&self.office, route, alone).await;
+        let mut outcome = rollouts::look_after(&self.cx, route, alone).await;
         let drains = route
             .versions
             .values()
             .any(|entry| entry.state == VersionState::Draining);
         if round.count_all || drains || !self.tickets.contains_key(agent) {
-            let counts = self.office.mesh.agent_counts(agent).await?;
+            let counts = self.cx.mesh.agent_counts(agent).await?;
             self.tickets.insert(agent.clone(), counts);
         }
         let tickets = self.tickets.get(agent).cloned().unwrap_or_default();
@@ -179,8 +179,8 @@ impl Overseer {
                 agent: agent.clone(),
                 version: version.clone(),
                 backlog: counts.backlog,
-                workers: u32::try_from(self.office.fleet.count(agent, version)).unwrap_or(u32::MAX),
-                breaker_open: self.office.projection.breaker_open(agent, version, report.at),
+                workers: u32::try_from(self.cx.workers.count(agent, version)).unwrap_or(u32::MAX),
+                breaker_open: self.cx.projection.breaker_open(agent, version, report.at),
             });
         }
         let mut alarms = Vec::new();
@@ -189,11 +189,9 @@ impl Overseer {
             let is_held = round.open.contains_key(&(agent.clone(), version.clone()));
             let has_tickets = counts.backlog + counts.in_flight > 0;
             let done = match entry.state {
-                VersionState::Draining => drains::finish_if_empty(&self.office, route, version, counts).await,
+                VersionState::Draining => drains::finish_if_empty(&self.cx, route, version, counts).await,
                 VersionState::Drained | VersionState::Retired if is_held || has_tickets => {
-                    drains::reroute_strays(&self.office, route, version, counts)
-                        .await
-                        .map(drop)
+                    drains::reroute_strays(&self.cx, route, version, counts).await.map(drop)
                 }
                 VersionState::Ready => self.silence(route, version).await,
                 VersionState::Drained
@@ -206,30 +204,30 @@ impl Overseer {
             };
             outcome = outcome.and(done);
             if let (true, Some(since)) = (is_held, self.alone_since(agent, version)) {
-                alarms.extend(drains::alarm(&self.office, route, version, since).await?);
+                alarms.extend(drains::alarm(&self.cx, route, version, since).await?);
             }
         }
         self.tell(agent, alarms).await;
         if round.compare {
             // Not as it was when this round began: a version may have been drained in it.
-            let present = self.office.route(agent).await?;
-            self.office.shut_or_open(&present).await?;
+            let present = self.cx.route(agent).await?;
+            self.cx.shut_or_open(&present).await?;
         }
         outcome
     }
 
     /// Asks workers whether they live, and notes since when a version has none.
     async fn count_workers(&mut self, route: &Route, probe_all: bool) {
-        let (mesh, fleet) = (&self.office.mesh, &self.office.fleet);
+        let (mesh, known) = (&self.cx.mesh, &self.cx.workers);
         let agent = &route.agent;
         for (version, entry) in &route.versions {
             let key = (agent.clone(), version.clone());
-            if fleet.count(agent, version) > 0 {
+            if known.count(agent, version) > 0 {
                 self.had.insert(key.clone());
             }
             let is_watched = matches!(entry.state, VersionState::Draining | VersionState::Canary);
             if is_watched || probe_all {
-                let workers = fleet.of(agent, version);
+                let workers = known.of(agent, version);
                 let asked = workers.iter().map(|worker| async {
                     let alive = mesh.is_worker_alive(agent, version, &worker.instance).await;
                     (worker.instance.clone(), alive)
@@ -237,15 +235,15 @@ impl Overseer {
                 for (instance, alive) in futures::future::join_all(asked).await {
                     if alive == Alive::Gone {
                         tracing::info!(%agent, %version, %instance, "a worker is gone");
-                        fleet.gone(agent, version, &instance);
+                        known.gone(agent, version, &instance);
                     }
                 }
             }
             let heard_all = self.leads_since.is_some_and(|since| since.elapsed() > HEARING);
-            if fleet.count(agent, version) > 0 {
+            if known.count(agent, version) > 0 {
                 self.alone.remove(&key);
             } else if heard_all || self.had.contains(&key) {
-                let now = self.office.mesh.now();
+                let now = self.cx.mesh.now();
                 self.alone.entry(key).or_insert(now);
             }
         }
@@ -258,9 +256,9 @@ impl Overseer {
     /// A version that takes no work and has no worker left is only declared.
     async fn silence(&self, route: &Route, version: &AgentVersion) -> Result<(), Error> {
         if self.alone_since(&route.agent, version).is_some() {
-            let act = self.office.act().because("no worker is left");
+            let act = self.cx.act().because("no worker is left");
             let decide = |present: &Route| Ok(rollout::silent(present, version, &act));
-            self.office.decide(&route.agent, decide).await?;
+            self.cx.decide(&route.agent, decide).await?;
         }
         Ok(())
     }
@@ -270,8 +268,8 @@ impl Overseer {
             let version = &alarm.version;
             tracing::warn!(%agent, %version, code = alarm.code, ways_out = ?alarm.ways_out, "{}", alarm.message);
             let Ok(body) = serde_json::to_vec(&alarm) else { continue };
-            let subject = self.office.mesh.subjects().alarm();
-            if let Err(error) = self.office.mesh.publish_plain(subject, body.into()).await {
+            let subject = self.cx.mesh.subjects().alarm();
+            if let Err(error) = self.cx.mesh.publish_plain(subject, body.into()).await {
                 tracing::debug!(%error, "an alarm cannot be told");
             }
         }

@@ -8,7 +8,7 @@ use baton_envelope::{Json, Phase, Rollout, Route, Timestamp, Verdict};
 use baton_jetstream::Error;
 use baton_jetstream::control::EvidenceView;
 
-use crate::context::Office;
+use crate::context::Context;
 
 /// How long the projection may take to catch up before a decision is put off to the next round.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -18,32 +18,32 @@ const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
 /// Looks at the rollout of a route that is under way, and decides where it may.
 ///
 /// `alone_since` is when the new version was first seen without a live worker.
-pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Option<Timestamp>) -> Result<(), Error> {
+pub(crate) async fn look_after(cx: &Context, route: &Route, alone_since: Option<Timestamp>) -> Result<(), Error> {
     let Some(rollout) = route.running().filter(|rollout| rollout.auto) else {
         return Ok(());
     };
     // A projection that is just being built anew would show a part of the evidence as if it were all.
-    let end = office.projection.caught_up(CATCH_UP).await;
-    let Some(evidence) = office.evidence(route).await? else {
+    let end = cx.projection.caught_up(CATCH_UP).await;
+    let Some(evidence) = cx.evidence(route).await? else {
         return Ok(());
     };
     let verdict = match alone_since {
         // This needs no evidence, so it does not wait for any.
-        Some(since) if office.mesh.now().since(since) > WITHOUT_WORKERS => {
+        Some(since) if cx.mesh.now().since(since) > WITHOUT_WORKERS => {
             Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
         }
         Some(_) | None => {
             // It may have begun to be built anew while it was asked.
-            if office.projection.position() < end? {
+            if cx.projection.position() < end? {
                 return Ok(());
             }
-            verdict(office, rollout, &evidence)
+            verdict(cx, rollout, &evidence)
         }
     };
     let reason = verdict.text().to_owned();
     let act = Act {
         numbers: Json::of(&evidence).ok(),
-        ..office.act().because(reason.clone())
+        ..cx.act().because(reason.clone())
     };
     // Decided on this very step of this very rollout, or not at all.
     let same = |present: &Route| {
@@ -55,7 +55,7 @@ pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Opti
     match verdict {
         Verdict::Hold(_) => return Ok(()),
         Verdict::Advance(_) => {
-            let next = office
+            let next = cx
                 .decide(agent, |present| match same(present) {
                     true => rollout::advance(present, false, &act).map(Some),
                     false => Ok(None),
@@ -65,7 +65,7 @@ pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Opti
             tracing::info!(%agent, version = %to, ?share, "rollout advanced: {reason}");
         }
         Verdict::RollBack(_) => {
-            let next = office
+            let next = cx
                 .decide(agent, |present| match same(present) {
                     true => rollout::rollback(present, None, &act).map(Some),
                     false => Ok(None),
@@ -78,7 +78,7 @@ pub(crate) async fn look_after(office: &Office, route: &Route, alone_since: Opti
 }
 
 /// What the evidence says of a rollout.
-pub(crate) fn verdict(office: &Office, rollout: &Rollout, evidence: &EvidenceView) -> Verdict {
+pub(crate) fn verdict(cx: &Context, rollout: &Rollout, evidence: &EvidenceView) -> Verdict {
     if !rollout.phase.is_open() {
         return Verdict::Hold(ended(rollout));
     }
@@ -88,7 +88,7 @@ pub(crate) fn verdict(office: &Office, rollout: &Rollout, evidence: &EvidenceVie
         from_in_step,
         to_in_step,
     } = evidence;
-    judge(rollout, from, to, from_in_step, to_in_step, office.mesh.now())
+    judge(rollout, from, to, from_in_step, to_in_step, cx.mesh.now())
 }
 
 /// What is said of a rollout that decides nothing any more.
