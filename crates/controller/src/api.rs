@@ -15,48 +15,38 @@ use serde::Serialize;
 
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::context::Stops;
+use crate::duty::Duty;
 
 /// Answers questions until told to stop.
 #[derive(Debug)]
-pub(crate) struct Api {
-    cx: Context,
-    stops: Stops,
+pub(crate) struct Api;
+
+impl Duty for Api {
+    const NAME: &'static str = "api";
+
+    async fn run(self, cx: Context) {
+        cx.until_stopped(listen(&cx)).await;
+    }
 }
 
-impl Api {
-    pub(crate) fn new(cx: Context, stops: &Stops) -> Self {
-        Self {
-            cx,
-            stops: stops.clone(),
-        }
-    }
-
-    pub(crate) async fn run(self) {
-        let stop = self.stops.stop.clone();
-        stop.run_until_cancelled(self.answer()).await;
-    }
-
-    async fn answer(&self) {
-        let mut backoff = Backoff::for_server();
-        loop {
-            match self.cx.mesh.serve_control().await {
-                Ok(mut requests) => {
-                    backoff.reset();
-                    while let Some(request) = requests.next().await {
-                        let cx = self.cx.clone();
-                        // In a task of its own: a move of much work must not keep a rollback waiting.
-                        // Cut off, a move may leave a version shut; the leader opens it.
-                        let kill = self.stops.kill.clone();
-                        self.stops
-                            .tracker
-                            .spawn(async move { kill.run_until_cancelled(Box::pin(answer(cx, request))).await });
-                    }
+async fn listen(cx: &Context) {
+    let mut backoff = Backoff::for_server();
+    loop {
+        match cx.mesh.serve_control().await {
+            Ok(mut requests) => {
+                backoff.reset();
+                while let Some(request) = requests.next().await {
+                    let (of, kill) = (cx.clone(), cx.stops.kill.clone());
+                    // In a task of its own: a move of much work must not keep a rollback waiting.
+                    // Cut off, a move may leave a version shut; the leader opens it.
+                    cx.stops
+                        .tracker
+                        .spawn(async move { kill.run_until_cancelled(Box::pin(answer(of, request))).await });
                 }
-                Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),
             }
-            backoff.wait(&self.cx.mesh).await;
+            Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),
         }
+        backoff.wait(&cx.mesh).await;
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the parts of a controller share: when to stop, and what is needed to decide over versions.
 
+use std::sync::Arc;
+
 use baton_envelope::rollout::{Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Author, Bands, Cause, Route, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Author, Cause, Role, Route, VersionState};
 use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
-use baton_jetstream::{Counts, Error, Mesh};
+use baton_jetstream::{Counts, Error, Leadership, Lease, Mesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ArchiveConfig, ControllerConfig};
+use crate::config::ControllerConfig;
 use crate::projection::Projection;
 use crate::workers::Workers;
 
@@ -25,33 +27,38 @@ pub(crate) struct Stops {
     pub(crate) tracker: TaskTracker,
 }
 
-/// What the parts of a controller that decide over versions share; cheap to clone.
+/// What the parts of a controller share; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) mesh: Mesh,
+    pub(crate) config: Arc<ControllerConfig>,
     pub(crate) projection: Projection,
     pub(crate) workers: Workers,
+    /// The name of this controller in what it writes.
     pub(crate) by: Author,
-    pub(crate) bands: Bands,
-    pub(crate) archive: ArchiveConfig,
+    /// Whether this controller leads.
+    pub(crate) leadership: Leadership,
+    pub(crate) stops: Stops,
 }
 
 impl Context {
-    pub(crate) fn new(
-        mesh: &Mesh,
-        projection: Projection,
-        workers: Workers,
-        by: Author,
-        config: &ControllerConfig,
-    ) -> Self {
+    /// What the parts of a controller share. From now on it claims the lease, until it is told to stop.
+    pub(crate) fn new(mesh: &Mesh, config: ControllerConfig, projection: Projection, workers: Workers) -> Self {
+        let stops = Stops::default();
         Self {
             mesh: mesh.clone(),
             projection,
             workers,
-            by,
-            bands: config.bands,
-            archive: config.archive.clone(),
+            by: Author::of(Role::Controller, config.instance.clone()),
+            leadership: Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone()),
+            config: Arc::new(config),
+            stops,
         }
+    }
+
+    /// Does something until the controller is told to stop, and cuts it off then.
+    pub(crate) async fn until_stopped(&self, work: impl Future<Output = ()>) {
+        self.stops.stop.run_until_cancelled(work).await;
     }
 
     /// A decision that this controller takes by itself.

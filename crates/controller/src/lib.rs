@@ -10,6 +10,7 @@ mod api;
 mod backoff;
 mod config;
 mod context;
+mod duty;
 mod error;
 mod intake;
 mod projection;

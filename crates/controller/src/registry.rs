@@ -7,16 +7,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use baton_envelope::rollout::{Act, declare};
-use baton_envelope::{AgentName, AgentVersion, Bands, Declaration};
-use baton_jetstream::{Error, Heartbeats, Limits, Mesh};
+use baton_envelope::{AgentName, AgentVersion, Declaration};
+use baton_jetstream::{Error, Heartbeats};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, spread};
-use crate::config::ControllerConfig;
-use crate::context::Stops;
-use crate::workers::Workers;
+use crate::context::Context;
+use crate::duty::Duty;
 
 /// How often a kept declaration is refreshed at most: heartbeats come every 5 s from each worker, and the bucket keeps
 /// a short history.
@@ -26,15 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 type Key = (AgentName, AgentVersion);
 
+/// Registers every version that declares itself.
 #[derive(Debug)]
-pub(crate) struct Registry {
-    mesh: Mesh,
-    bands: Bands,
-    limits: Limits,
-    instance: String,
-    workers: Workers,
-    stops: Stops,
-}
+pub(crate) struct Registry;
 
 /// What is known of a version in this process.
 #[derive(Debug, Clone, Copy)]
@@ -44,104 +37,95 @@ struct Seen {
     registered: bool,
 }
 
-impl Registry {
-    pub(crate) fn new(mesh: &Mesh, config: &ControllerConfig, workers: Workers, stops: &Stops) -> Self {
-        Self {
-            mesh: mesh.clone(),
-            bands: config.bands,
-            limits: config.limits,
-            instance: config.instance.clone(),
-            workers,
-            stops: stops.clone(),
-        }
-    }
+impl Duty for Registry {
+    const NAME: &'static str = "registry";
 
-    pub(crate) async fn run(self) {
+    async fn run(self, cx: Context) {
         // A registration that is cut off here is made again by the next heartbeat, here or at another controller.
-        self.stops.stop.run_until_cancelled(self.listen()).await;
+        cx.until_stopped(Box::pin(listen(&cx))).await;
     }
+}
 
-    async fn listen(&self) {
-        let mut backoff = Backoff::for_server();
-        let mut seen = HashMap::new();
-        loop {
-            match self.mesh.heartbeats().await {
-                // The subscription survives reconnects; it ends only when the connection was closed for good.
-                Ok(beats) => self.follow(beats, &mut seen).await,
-                Err(error) => tracing::warn!(%error, "heartbeats cannot be heard, trying again"),
-            }
-            backoff.wait(&self.mesh).await;
+async fn listen(cx: &Context) {
+    let mut backoff = Backoff::for_server();
+    let mut seen = HashMap::new();
+    loop {
+        match cx.mesh.heartbeats().await {
+            // The subscription survives reconnects; it ends only when the connection was closed for good.
+            Ok(beats) => follow(cx, beats, &mut seen).await,
+            Err(error) => tracing::warn!(%error, "heartbeats cannot be heard, trying again"),
         }
+        backoff.wait(&cx.mesh).await;
     }
+}
 
-    async fn follow(&self, mut beats: Heartbeats, seen: &mut HashMap<Key, Seen>) {
-        // Registrations run beside the listening, so that a slow one delays no other version.
-        let mut running = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                beat = beats.next() => {
-                    let Some(declaration) = beat else { return };
-                    self.workers.heard(&declaration);
-                    if declaration.stopping {
-                        continue;
-                    }
-                    let key = (declaration.agent.clone(), declaration.version.clone());
-                    let known = seen.get(&key).copied();
-                    if known.is_some_and(|known| Instant::now() < known.due) {
-                        continue;
-                    }
-                    // Also keeps a second registration of the same version from starting while the first one runs.
-                    let due = Instant::now() + PATIENCE + spread(&self.mesh, REFRESH);
-                    let registered = known.is_some_and(|known| known.registered);
-                    seen.insert(key.clone(), Seen { due, registered });
-                    running.push(async move { (key, registered, self.register(&declaration, registered).await) });
+async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, Seen>) {
+    // Registrations run beside the listening, so that a slow one delays no other version.
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            beat = beats.next() => {
+                let Some(declaration) = beat else { return };
+                cx.workers.heard(&declaration);
+                if declaration.stopping {
+                    continue;
                 }
-                Some((key, registered, outcome)) = running.next(), if !running.is_empty() => match outcome {
-                    Ok(()) => {
-                        let due = Instant::now() + REFRESH;
-                        seen.insert(key, Seen { due, registered: true });
-                    }
-                    Err(error) => {
-                        let (agent, version) = &key;
-                        tracing::warn!(%agent, %version, %error, "a version could not be registered; its next heartbeat tries again");
-                        seen.insert(key, Seen { due: Instant::now(), registered });
-                    }
-                },
+                let key = (declaration.agent.clone(), declaration.version.clone());
+                let known = seen.get(&key).copied();
+                if known.is_some_and(|known| Instant::now() < known.due) {
+                    continue;
+                }
+                // Also keeps a second registration of the same version from starting while the first one runs.
+                let due = Instant::now() + PATIENCE + spread(&cx.mesh, REFRESH);
+                let registered = known.is_some_and(|known| known.registered);
+                seen.insert(key.clone(), Seen { due, registered });
+                running.push(async move { (key, registered, register(cx, &declaration, registered).await) });
             }
+            Some((key, registered, outcome)) = running.next(), if !running.is_empty() => match outcome {
+                Ok(()) => {
+                    let due = Instant::now() + REFRESH;
+                    seen.insert(key, Seen { due, registered: true });
+                }
+                Err(error) => {
+                    let (agent, version) = &key;
+                    tracing::warn!(%agent, %version, %error, "a version could not be registered; its next heartbeat tries again");
+                    seen.insert(key, Seen { due: Instant::now(), registered });
+                }
+            },
         }
     }
+}
 
-    async fn register(&self, declaration: &Declaration, registered: bool) -> Result<(), Error> {
-        let started = Instant::now();
-        let mut backoff = Backoff::for_server();
-        loop {
-            match self.register_once(declaration, registered).await {
-                Ok(()) => return Ok(()),
-                Err(error) if started.elapsed() > PATIENCE => return Err(error),
-                Err(error) => tracing::debug!(%error, agent = %declaration.agent, "registering again"),
-            }
-            backoff.wait(&self.mesh).await;
-            // A bucket may be missing: the server was wiped, or is younger than this controller.
-            if let Err(error) = self.mesh.ensure_topology(self.limits).await {
-                tracing::debug!(%error, "the topology is not there yet");
-            }
+async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> Result<(), Error> {
+    let started = Instant::now();
+    let mut backoff = Backoff::for_server();
+    loop {
+        match register_once(cx, declaration, registered).await {
+            Ok(()) => return Ok(()),
+            Err(error) if started.elapsed() > PATIENCE => return Err(error),
+            Err(error) => tracing::debug!(%error, agent = %declaration.agent, "registering again"),
+        }
+        backoff.wait(&cx.mesh).await;
+        // A bucket may be missing: the server was wiped, or is younger than this controller.
+        if let Err(error) = cx.mesh.ensure_topology(cx.config.limits).await {
+            tracing::debug!(%error, "the topology is not there yet");
         }
     }
+}
 
-    /// The consumers come before the route: nothing is routed to where no consumer would find it.
-    async fn register_once(&self, declaration: &Declaration, registered: bool) -> Result<(), Error> {
-        let Declaration { agent, version, .. } = declaration;
-        self.mesh.ensure_agent(agent, version, self.bands).await?;
-        self.mesh.keep_declaration(declaration).await?;
-        let by = format!("controller {}", self.instance);
-        let act = Act::new(by, self.mesh.now());
-        let route = self
-            .mesh
-            .change_route(agent, |route| Ok(declare(route, declaration, &act)))
-            .await?;
-        if let (false, Some((route, _))) = (registered, route) {
-            tracing::info!(%agent, %version, active = %route.active, worker = %declaration.instance, "version declared");
-        }
-        Ok(())
+/// The consumers come before the route: nothing is routed to where no consumer would find it.
+async fn register_once(cx: &Context, declaration: &Declaration, registered: bool) -> Result<(), Error> {
+    let Declaration { agent, version, .. } = declaration;
+    cx.mesh.ensure_agent(agent, version, cx.config.bands).await?;
+    cx.mesh.keep_declaration(declaration).await?;
+    let by = format!("controller {}", cx.by.instance);
+    let act = Act::new(by, cx.mesh.now());
+    let route = cx
+        .mesh
+        .change_route(agent, |route| Ok(declare(route, declaration, &act)))
+        .await?;
+    if let (false, Some((route, _))) = (registered, route) {
+        tracing::info!(%agent, %version, active = %route.active, worker = %declaration.instance, "version declared");
     }
+    Ok(())
 }

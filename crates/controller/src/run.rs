@@ -5,15 +5,14 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Author, Role};
-use baton_jetstream::{Lease, Mesh, RouteFollower};
-use tokio::task::JoinError;
+use baton_jetstream::{Mesh, RouteFollower};
 use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
+use crate::duty::{ArchiveIndex, FollowLedger, KeepLease, Task, duty};
 use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
@@ -30,6 +29,22 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const ROLL_CALL: Duration = Duration::from_millis(500);
 /// How long the last acks may take to leave this process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a controller does, each in a task of its own. Every controller does all of it; what
+/// only the leader may do asks [`Context::leadership`] itself.
+fn duties(cx: &Context) -> Vec<Task> {
+    vec![
+        duty(KeepLease, cx),
+        duty(FollowLedger, cx),
+        duty(ArchiveIndex, cx),
+        duty(Registry, cx),
+        duty(Router, cx),
+        duty(Api, cx),
+        duty(Leader, cx),
+        duty(Sweeping, cx),
+        duty(Archiving, cx),
+    ]
+}
 
 /// One controller of a mesh. Any number may run at once.
 #[derive(Debug)]
@@ -55,61 +70,50 @@ impl Controller {
             () = &mut shutdown => return Ok(()),
             prepared = prepare(&mesh, &config) => prepared?,
         };
-        let by = Author::of(Role::Controller, config.instance.clone());
-        let stops = Stops::default();
-        let tracker = &stops.tracker;
         let projection = Projection::open(&mesh, config.projection.clone()).await?;
         let workers = Workers::default();
         // A question that comes before the first heartbeats is to find the workers known.
-        match mesh.find_workers(ROLL_CALL).await {
-            Ok(found) => found.iter().for_each(|worker| workers.found(worker)),
-            Err(error) => tracing::debug!(%error, "workers cannot be called"),
-        }
-        let cx = Context::new(&mesh, projection.clone(), workers.clone(), by.clone(), &config);
-        let leadership = Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone());
-        let archiving = Archiving::new(&mesh, projection.clone(), &config.archive, leadership.clone(), &stops);
-        let mut archiving = tracker.spawn(archiving.run());
-        let (index, for_routing) = (projection.clone(), projection.clone());
-        let mut following = tracker.spawn(projection.run(stops.stop.clone()));
-        let mut leader = tracker.spawn(Leader::new(cx.clone(), leadership.clone(), &stops).run());
-        let mut api = tracker.spawn(Api::new(cx, &stops).run());
-        let mut router = tracker.spawn(Router::new(&mesh, &config, by.clone(), for_routing, &stops).run());
-        let mut registry = tracker.spawn(Registry::new(&mesh, &config, workers, &stops).run());
-        let mut sweeping = tracker.spawn(Sweeping::new(&mesh, &config, by, leadership, index, &stops).run());
-        tracing::info!(instance = %config.instance, namespace = %mesh.subjects().namespace(), "controller started");
-
+        workers.call(&mesh, ROLL_CALL).await;
+        let cx = Context::new(&mesh, config, projection, workers);
+        let (names, tasks): (Vec<_>, Vec<_>) = duties(&cx)
+            .into_iter()
+            .map(|task| (task.name, cx.stops.tracker.spawn(task.work)))
+            .unzip();
+        tracing::info!(instance = %cx.config.instance, namespace = %mesh.subjects().namespace(), "controller started");
         let ended = tokio::select! {
             () = &mut shutdown => Ok(()),
-            end = &mut router => unexpected("router", end),
-            end = &mut registry => unexpected("registry", end),
-            end = &mut archiving => unexpected("archive", end),
-            end = &mut sweeping => unexpected("sweeper", end),
-            end = &mut following => unexpected("projection", end),
-            end = &mut leader => unexpected("leader", end),
-            end = &mut api => unexpected("api", end),
+            (end, first, _) = futures::future::select_all(tasks) => Err(Error::DutyEnded {
+                duty: names.get(first).copied().unwrap_or_default(),
+                source: end.err(),
+            }),
         };
-
-        stops.stop.cancel();
-        tracker.close();
-        if tokio::time::timeout(config.drain_timeout, tracker.wait())
-            .await
-            .is_err()
-        {
-            // Safe: whatever is cut off here is redelivered, and an id in the ledger makes the repeat the same intent.
-            tracing::warn!(
-                left = tracker.len(),
-                "not everything was finished in time; it will be redelivered"
-            );
-            stops.kill.cancel();
-            tracker.wait().await;
-        }
-        match tokio::time::timeout(FLUSH_TIMEOUT, mesh.flush()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last acks may not have left"),
-            Err(_) => tracing::warn!("no server takes the last acks; their messages will be redelivered"),
-        }
-        tracing::info!(instance = %config.instance, "controller stopped");
+        finish(&cx).await;
+        tracing::info!(instance = %cx.config.instance, "controller stopped");
         ended
+    }
+}
+
+/// Stops the duties in order: nothing new is taken, and what is in flight gets its time.
+async fn finish(cx: &Context) {
+    let Stops { stop, kill, tracker } = &cx.stops;
+    stop.cancel();
+    tracker.close();
+    if tokio::time::timeout(cx.config.drain_timeout, tracker.wait())
+        .await
+        .is_err()
+    {
+        // Safe: whatever is cut off here is redelivered, and an id in the ledger makes the repeat the same intent.
+        tracing::warn!(
+            left = tracker.len(),
+            "not everything was finished in time; it will be redelivered"
+        );
+        kill.cancel();
+        tracker.wait().await;
+    }
+    match tokio::time::timeout(FLUSH_TIMEOUT, cx.mesh.flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last acks may not have left"),
+        Err(_) => tracing::warn!("no server takes the last acks; their messages will be redelivered"),
     }
 }
 
@@ -134,11 +138,4 @@ async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<RouteFollower
         }
         backoff.wait(mesh).await;
     }
-}
-
-fn unexpected(duty: &'static str, end: Result<(), JoinError>) -> Result<(), Error> {
-    Err(Error::DutyEnded {
-        duty,
-        source: end.err(),
-    })
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Declaration};
+use baton_jetstream::Mesh;
 use baton_jetstream::control::WorkerView;
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ impl Workers {
     }
 
     /// A worker answered; what it says of itself may be older than its last heartbeat.
-    pub(crate) fn found(&self, declaration: &Declaration) {
+    fn found(&self, declaration: &Declaration) {
         let Declaration {
             agent,
             version,
@@ -61,6 +62,14 @@ impl Workers {
             declaration: declaration.clone(),
             heard: Instant::now(),
         });
+    }
+
+    /// Asks who lives, without waiting for heartbeats.
+    pub(crate) async fn call(&self, mesh: &Mesh, patience: Duration) {
+        match mesh.find_workers(patience).await {
+            Ok(found) => found.iter().for_each(|worker| self.found(worker)),
+            Err(error) => tracing::debug!(%error, "workers cannot be called"),
+        }
     }
 
     /// A worker is gone: the server has nobody to give it a message.

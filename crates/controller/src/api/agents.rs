@@ -73,7 +73,7 @@ pub(super) async fn lift(cx: &Context, asked: VersionAct) -> Result<Route, Error
 }
 
 pub(super) async fn set_route(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
-    let bands = cx.bands;
+    let bands = cx.config.bands;
     // Without its stream and consumers the work would have nowhere to wait.
     cx.mesh.ensure_agent(&asked.agent, &asked.version, bands).await?;
     let act = Act::new(asked.by, cx.mesh.now());

@@ -44,11 +44,11 @@ pub(super) async fn list(cx: &Context, asked: ArchiveList) -> Result<ArchivePage
 }
 
 pub(super) async fn status(cx: &Context, _asked: AboutArchive) -> Result<ArchiveStatus, Error> {
-    let until = cx.mesh.now().minus(cx.archive.grace);
+    let until = cx.mesh.now().minus(cx.config.archive.grace);
     let standing = cx.projection.archive_standing(until).await?;
     Ok(ArchiveStatus {
-        enabled: cx.archive.enabled,
-        grace_seconds: cx.archive.grace.as_secs(),
+        enabled: cx.config.archive.enabled,
+        grace_seconds: cx.config.archive.grace.as_secs(),
         archived: standing.archived,
         waiting: standing.waiting,
         due: standing.due,

@@ -7,46 +7,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_envelope::Author;
-use baton_jetstream::{Error, IntakeMessage, IntakeReader, Mesh};
+use baton_jetstream::{Error, IntakeMessage, IntakeReader};
 use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
-use crate::config::ControllerConfig;
-use crate::context::Stops;
+use crate::context::{Context, Stops};
+use crate::duty::Duty;
 use crate::intake::routing::{Routing, Trouble};
-use crate::projection::Projection;
 
 /// How long a pull that is open when the controller is told to stop may still bring what is on its way; what it
 /// brings is handed back at once, and would wait for the broker's patience otherwise.
 const LAST_PULL: Duration = Duration::from_millis(200);
 
-/// The routing duty.
+/// Takes raw intents in.
 #[derive(Debug)]
-pub(crate) struct Router {
+pub(crate) struct Router;
+
+impl Duty for Router {
+    const NAME: &'static str = "router";
+
+    async fn run(self, cx: Context) {
+        let reading = Reading {
+            routing: Arc::new(Routing::new(&cx)),
+            batch: cx.config.route_batch.max(1),
+            slots: Arc::new(Semaphore::new(cx.config.route_slots.max(1))),
+            stops: cx.stops,
+        };
+        reading.run().await;
+    }
+}
+
+/// A router at work.
+struct Reading {
     routing: Arc<Routing>,
     batch: usize,
     slots: Arc<Semaphore>,
     stops: Stops,
 }
 
-impl Router {
-    pub(crate) fn new(
-        mesh: &Mesh,
-        config: &ControllerConfig,
-        by: Author,
-        projection: Projection,
-        stops: &Stops,
-    ) -> Self {
-        Self {
-            routing: Arc::new(Routing::new(mesh, by, stops.kill.clone(), projection, &config.archive)),
-            batch: config.route_batch.max(1),
-            slots: Arc::new(Semaphore::new(config.route_slots.max(1))),
-            stops: stops.clone(),
-        }
-    }
-
-    pub(crate) async fn run(self) {
+impl Reading {
+    async fn run(&self) {
         let mut backoff = Backoff::for_server();
         while !self.stops.stop.is_cancelled() {
             if let Err(error) = self.read(&mut backoff).await {

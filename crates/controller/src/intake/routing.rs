@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ArchiveConfig;
+use crate::context::Context;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
 
@@ -65,19 +66,13 @@ enum Asked {
 }
 
 impl Routing {
-    pub(crate) fn new(
-        mesh: &Mesh,
-        by: Author,
-        kill: CancellationToken,
-        projection: Projection,
-        archive: &ArchiveConfig,
-    ) -> Self {
+    pub(crate) fn new(cx: &Context) -> Self {
         Self {
-            projection,
-            archive: archive.clone(),
-            mesh: mesh.clone(),
-            by,
-            kill,
+            mesh: cx.mesh.clone(),
+            by: cx.by.clone(),
+            kill: cx.stops.kill.clone(),
+            projection: cx.projection.clone(),
+            archive: cx.config.archive.clone(),
             trouble: Mutex::default(),
         }
     }

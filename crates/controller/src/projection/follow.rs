@@ -23,16 +23,17 @@ const GATHER: Duration = Duration::from_millis(20);
 const LARGE: usize = 500;
 
 impl Projection {
-    /// Follows the ledger until told to stop. Failures are logged, and it is tried again after a pause; what is stored
+    /// Follows the ledger and the archive until told to stop. Failures are logged, and it is tried again after a pause; what is stored
     /// and turns out to be damaged is thrown away and built anew.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
-            tokio::join!(self.follow(), self.follow_archive());
+            tokio::join!(self.follow_ledger(), self.follow_archive());
         })
         .await;
     }
 
-    async fn follow(&self) {
+    /// Follows the ledger for ever.
+    pub(crate) async fn follow_ledger(&self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         loop {
             match self.follow_once(&mut backoff).await {

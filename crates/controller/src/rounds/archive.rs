@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use baton_envelope::{IntentId, Record};
-use baton_jetstream::{ClosedInLedger, Error, Head, Leadership, Mesh, holds_life};
+use baton_jetstream::{ClosedInLedger, Error, Head, holds_life};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::config::ArchiveConfig;
-use crate::context::Stops;
-use crate::projection::{Closed, Handled, Life, Projection};
+use crate::context::Context;
+use crate::duty::Duty;
+use crate::projection::{Closed, Handled, Life};
 
 /// How many closed intents one round takes on.
 const BATCH: usize = 1000;
@@ -44,41 +44,28 @@ const ADOPT_AFTER: Duration = Duration::from_secs(10);
 
 /// The leader's duty towards closed intents.
 #[derive(Debug)]
-pub(crate) struct Archiving {
-    mesh: Mesh,
-    projection: Projection,
-    config: ArchiveConfig,
-    leadership: Leadership,
-    stops: Stops,
+pub(crate) struct Archiving;
+
+impl Duty for Archiving {
+    const NAME: &'static str = "archive";
+
+    async fn run(self, cx: Context) {
+        let at_work = AtWork { cx };
+        let stopped = at_work.cx.clone();
+        stopped.until_stopped(Box::pin(at_work.rounds())).await;
+    }
 }
 
-impl Archiving {
-    pub(crate) fn new(
-        mesh: &Mesh,
-        projection: Projection,
-        config: &ArchiveConfig,
-        leadership: Leadership,
-        stops: &Stops,
-    ) -> Self {
-        Self {
-            mesh: mesh.clone(),
-            projection,
-            config: config.clone(),
-            leadership,
-            stops: stops.clone(),
-        }
-    }
+struct AtWork {
+    cx: Context,
+}
 
-    pub(crate) async fn run(self) {
-        let stop = self.stops.stop.clone();
-        stop.run_until_cancelled(Box::pin(self.rounds())).await;
-    }
-
+impl AtWork {
     async fn rounds(&self) {
         let mut tidied: Option<Instant> = None;
         loop {
             let mut pause = PAUSE;
-            if self.leadership.is_leading() && self.config.enabled {
+            if self.cx.leadership.is_leading() && self.cx.config.archive.enabled {
                 match self.archive_due().await {
                     Ok(BATCH..) => pause = Duration::ZERO,
                     Ok(_) => {}
@@ -97,13 +84,13 @@ impl Archiving {
 
     /// One round over what is due; gives how many that were.
     async fn archive_due(&self) -> Result<usize, Error> {
-        let until = self.mesh.now().minus(self.config.grace);
-        let due = self.projection.due_for_archive(until, BATCH).await?;
+        let until = self.cx.mesh.now().minus(self.cx.config.archive.grace);
+        let due = self.cx.projection.due_for_archive(until, BATCH).await?;
         let count = due.len();
         if count == 0 {
             return Ok(0);
         }
-        let behind = self.projection.behind().await?;
+        let behind = self.cx.projection.behind().await?;
         if behind > BEHIND {
             tracing::debug!(behind, "archiving waits for the projection");
             return Ok(0);
@@ -123,14 +110,14 @@ impl Archiving {
                     break;
                 }
             }
-            if !self.leadership.is_leading() {
+            if !self.cx.leadership.is_leading() {
                 break;
             }
         }
         drop(work);
         let handled = done.len();
         let failed = done.iter().filter(|one| matches!(one, Handled::Failed { .. })).count();
-        self.projection.handled(done).await?;
+        self.cx.projection.handled(done).await?;
         let millis = started.elapsed().as_millis();
         tracing::debug!(handled, failed, millis, "archived");
         match interrupted {
@@ -149,7 +136,7 @@ impl Archiving {
             Err(error) => {
                 let problem = error.to_string();
                 tracing::warn!(%intent, problem, "a closed intent stays in the ledger");
-                let again = self.mesh.now().plus(AGAIN);
+                let again = self.cx.mesh.now().plus(AGAIN);
                 Ok(Handled::Failed { intent, problem, again })
             }
         }
@@ -157,7 +144,7 @@ impl Archiving {
 
     async fn bundle_and_purge(&self, closed: &Closed) -> Result<Handled, Error> {
         let intent = closed.intent.clone();
-        let Some(bundle) = self.mesh.stored_records(&intent).await? else {
+        let Some(bundle) = self.cx.mesh.stored_records(&intent).await? else {
             return Ok(Handled::Gone(intent));
         };
         let opens = bundle
@@ -171,16 +158,16 @@ impl Archiving {
         // A raw intent that was refused has one record, which stays for as long as its id is to be remembered. So there is
         // nothing to gain before that.
         let alone = bundle.records.len() == 1;
-        let remembered_until = facts.ended_at.plus(self.config.keep_chosen_ids);
-        if alone && !facts.generated && remembered_until > self.mesh.now() {
-            let due = remembered_until.minus(self.config.grace);
+        let remembered_until = facts.ended_at.plus(self.cx.config.archive.keep_chosen_ids);
+        if alone && !facts.generated && remembered_until > self.cx.mesh.now() {
+            let due = remembered_until.minus(self.cx.config.archive.grace);
             return Ok(Handled::Early { intent, due });
         }
-        let archive_seq = self.mesh.archive_bundle(&bundle, &facts).await?;
+        let archive_seq = self.cx.mesh.archive_bundle(&bundle, &facts).await?;
         // A chosen id keeps its terminal record, which is the last one: nothing follows it.
         let gone = facts.generated || alone;
         let below = if gone { facts.seq + 1 } else { facts.seq };
-        self.mesh.purge_records(&intent, below).await?;
+        self.cx.mesh.purge_records(&intent, below).await?;
         Ok(Handled::Archived {
             intent,
             archive_seq,
@@ -192,10 +179,11 @@ impl Archiving {
     /// age.
     async fn remainder(&self, closed: &Closed) -> Result<Handled, Error> {
         let intent = closed.intent.clone();
-        self.projection.archive_caught_up(CATCH_UP).await?;
+        self.cx.projection.archive_caught_up(CATCH_UP).await?;
         if let Some((archive_seq, _)) = self
+            .cx
             .mesh
-            .bundle_of(&intent, self.projection.find_archived(&intent).await?)
+            .bundle_of(&intent, self.cx.projection.find_archived(&intent).await?)
             .await?
         {
             return Ok(Handled::Archived {
@@ -204,11 +192,15 @@ impl Archiving {
                 gone: false,
             });
         }
-        let Some(head) = self.mesh.head(&intent).await? else {
+        let Some(head) = self.cx.mesh.head(&intent).await? else {
             return Ok(Handled::Gone(intent));
         };
-        let over = head.record.snapshot.updated_at.plus(self.config.keep_chosen_ids);
-        if over > self.mesh.now() {
+        let over = head
+            .record
+            .snapshot
+            .updated_at
+            .plus(self.cx.config.archive.keep_chosen_ids);
+        if over > self.cx.mesh.now() {
             let problem = "the archive does not have its earlier records (any more)".to_owned();
             return Ok(Handled::Failed {
                 intent,
@@ -216,7 +208,7 @@ impl Archiving {
                 again: over,
             });
         }
-        self.mesh.purge_records(&intent, head.seq + 1).await?;
+        self.cx.mesh.purge_records(&intent, head.seq + 1).await?;
         Ok(Handled::Gone(intent))
     }
 
@@ -224,21 +216,21 @@ impl Archiving {
     /// over, and what a leader left that died between archiving and purging. A controller that does not lead only learns
     /// what was purged.
     async fn tidy(&self) -> Result<(), Error> {
-        let leading = self.leadership.is_leading() && self.config.enabled;
+        let leading = self.cx.leadership.is_leading() && self.cx.config.archive.enabled;
         let later = if leading { Duration::ZERO } else { OTHERS_LATER };
-        let now = self.mesh.now();
-        if let Some(end) = self.mesh.archive_end().await.ok().filter(|end| end.first_seq > 1) {
-            self.projection.prune_archived(end.first_seq).await?;
+        let now = self.cx.mesh.now();
+        if let Some(end) = self.cx.mesh.archive_end().await.ok().filter(|end| end.first_seq > 1) {
+            self.cx.projection.prune_archived(end.first_seq).await?;
         }
         let generated = now.minus(TIDY_AFTER + later);
-        let chosen = now.minus(self.config.keep_chosen_ids + later);
+        let chosen = now.minus(self.cx.config.archive.keep_chosen_ids + later);
         loop {
-            let over = self.projection.over_in_ledger(generated, chosen, BATCH).await?;
+            let over = self.cx.projection.over_in_ledger(generated, chosen, BATCH).await?;
             let count = over.len();
             let mut done = Vec::with_capacity(count);
             for chunk in over.chunks(CHUNK) {
                 let intents: Vec<IntentId> = chunk.iter().map(|closed| closed.intent.clone()).collect();
-                let there = self.mesh.heads(&intents).await?;
+                let there = self.cx.mesh.heads(&intents).await?;
                 for closed in chunk {
                     let head = there.iter().find(|head| head.record.intent == closed.intent);
                     match head {
@@ -247,14 +239,14 @@ impl Archiving {
                         Some(head) if head.seq > closed.seq => done.push(Handled::Gone(closed.intent.clone())),
                         Some(_) if !leading => {}
                         Some(_) => {
-                            self.mesh.purge_records(&closed.intent, closed.seq + 1).await?;
+                            self.cx.mesh.purge_records(&closed.intent, closed.seq + 1).await?;
                             done.push(Handled::Gone(closed.intent.clone()));
                         }
                     }
                 }
             }
             let settled = done.len();
-            self.projection.handled(done).await?;
+            self.cx.projection.handled(done).await?;
             if settled < count || count < BATCH {
                 return Ok(());
             }
@@ -264,20 +256,16 @@ impl Archiving {
 
 /// What a sweep asks of the archive's index.
 #[derive(Debug)]
-pub(crate) struct ArchiveIndex {
-    pub(crate) mesh: Mesh,
-    pub(crate) projection: Projection,
-    pub(crate) config: ArchiveConfig,
-}
+pub(crate) struct Closings(pub(crate) Context);
 
-impl ClosedInLedger for ArchiveIndex {
+impl ClosedInLedger for Closings {
     async fn purge_returned(&self, open: &[Head]) -> Result<Vec<IntentId>, Error> {
         let lives = open.iter().map(Life::of).collect();
         let mut purged = Vec::new();
-        for (index, archive_seq) in self.projection.returned(lives).await? {
+        for (index, archive_seq) in self.0.projection.returned(lives).await? {
             let Some(head) = open.get(index) else { continue };
             // The index knows fingerprints only: it is the bundle that says whose it is.
-            let bundle = match self.mesh.bundle_at(archive_seq).await {
+            let bundle = match self.0.mesh.bundle_at(archive_seq).await {
                 Ok(bundle) => bundle,
                 Err(error @ Error::NoAnswer { .. }) => return Err(error),
                 // Dropped for its age, or altered: one bundle must not keep all other intents from being swept.
@@ -291,20 +279,20 @@ impl ClosedInLedger for ArchiveIndex {
                 continue;
             }
             tracing::warn!(intent = %bundle.intent, seq = head.seq, "records of an archived intent are back: purged again");
-            self.mesh.purge_records(&bundle.intent, head.seq + 1).await?;
+            self.0.mesh.purge_records(&bundle.intent, head.seq + 1).await?;
             purged.push(bundle.intent);
         }
         Ok(purged)
     }
 
     async fn note_closed(&self, closed: Vec<Head>) -> Result<(), Error> {
-        let before = self.mesh.now().minus(self.config.grace + ADOPT_AFTER);
+        let before = self.0.mesh.now().minus(self.0.config.archive.grace + ADOPT_AFTER);
         let mut old = closed;
         old.retain(|head| head.record.snapshot.updated_at <= before);
         if old.is_empty() {
             return Ok(());
         }
-        Ok(self.projection.adopt(old).await?)
+        Ok(self.0.projection.adopt(old).await?)
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use baton_envelope::rollout;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::control::Alarm;
-use baton_jetstream::{Alive, Counts, Error, Leadership, LoadReport, VersionLoad};
+use baton_jetstream::{Alive, Counts, Error, LoadReport, VersionLoad};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::context::Stops;
+use crate::duty::Duty;
 use crate::rounds::alarms::Alarms;
 use crate::rounds::drains;
 use crate::rounds::rollouts;
@@ -39,12 +39,22 @@ struct Round<'a> {
     open: &'a BTreeMap<(AgentName, AgentVersion), BTreeMap<Cause, u64>>,
 }
 
-/// The leader's duty.
+/// Rollouts, drains and alarms.
 #[derive(Debug)]
-pub(crate) struct Leader {
+pub(crate) struct Leader;
+
+impl Duty for Leader {
+    const NAME: &'static str = "leader";
+
+    async fn run(self, cx: Context) {
+        let watching = Watching::new(cx.clone());
+        cx.until_stopped(Box::pin(watching.run())).await;
+    }
+}
+
+/// What the leader knows.
+struct Watching {
     cx: Context,
-    leadership: Leadership,
-    stops: Stops,
     /// Since when a version was seen without a live worker.
     alone: BTreeMap<(AgentName, AgentVersion), Timestamp>,
     /// The versions of which this leader knew a worker, perhaps from before it began to lead: when they have none any
@@ -59,12 +69,10 @@ pub(crate) struct Leader {
     alarms: Alarms,
 }
 
-impl Leader {
-    pub(crate) fn new(cx: Context, leadership: Leadership, stops: &Stops) -> Self {
+impl Watching {
+    fn new(cx: Context) -> Self {
         Self {
             cx,
-            leadership,
-            stops: stops.clone(),
             alone: BTreeMap::new(),
             had: BTreeSet::new(),
             compared: None,
@@ -76,33 +84,21 @@ impl Leader {
         }
     }
 
-    pub(crate) async fn run(mut self) {
-        let stop = self.stops.stop.clone();
-        stop.run_until_cancelled(Box::pin(async {
-            loop {
-                tokio::time::sleep(ROUND).await;
-                if self.leadership.is_leading() {
-                    if self.leads_since.is_none() {
-                        self.leads_since = Some(Instant::now());
-                        self.roll_call().await;
-                    }
-                    self.round().await;
-                } else {
-                    self.leads_since = None;
-                    self.alone.clear();
-                    self.alarms.clear();
-                    self.had.clear();
+    async fn run(mut self) {
+        loop {
+            tokio::time::sleep(ROUND).await;
+            if self.cx.leadership.is_leading() {
+                if self.leads_since.is_none() {
+                    self.leads_since = Some(Instant::now());
+                    self.cx.workers.call(&self.cx.mesh, ROLL_CALL).await;
                 }
+                self.round().await;
+            } else {
+                self.leads_since = None;
+                self.alone.clear();
+                self.alarms.clear();
+                self.had.clear();
             }
-        }))
-        .await;
-    }
-
-    /// Asks who lives, without waiting for heartbeats.
-    async fn roll_call(&self) {
-        match self.cx.mesh.find_workers(ROLL_CALL).await {
-            Ok(workers) => workers.iter().for_each(|worker| self.cx.workers.found(worker)),
-            Err(error) => tracing::debug!(%error, "workers cannot be called"),
         }
     }
 

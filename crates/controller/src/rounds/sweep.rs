@@ -4,60 +4,33 @@
 
 use std::time::Duration;
 
-use baton_envelope::Author;
-use baton_jetstream::{Leadership, Mesh, SweepReport, Sweeper};
+use baton_jetstream::{SweepReport, Sweeper};
 
 use crate::backoff::{fraction, spread};
-use crate::config::ControllerConfig;
-use crate::context::Stops;
-use crate::projection::Projection;
-use crate::rounds::archive::ArchiveIndex;
+use crate::context::Context;
+use crate::duty::Duty;
+use crate::rounds::archive::Closings;
 
 #[derive(Debug)]
-pub(crate) struct Sweeping {
-    mesh: Mesh,
-    sweeper: Sweeper,
-    archive: ArchiveIndex,
-    interval: Duration,
-    leadership: Leadership,
-    stops: Stops,
-}
+pub(crate) struct Sweeping;
 
-impl Sweeping {
-    pub(crate) fn new(
-        mesh: &Mesh,
-        config: &ControllerConfig,
-        by: Author,
-        leadership: Leadership,
-        projection: Projection,
-        stops: &Stops,
-    ) -> Self {
-        Self {
-            mesh: mesh.clone(),
-            sweeper: Sweeper::new(mesh, by, config.sweep_slack),
-            archive: ArchiveIndex {
-                mesh: mesh.clone(),
-                projection,
-                config: config.archive.clone(),
-            },
-            interval: config.sweep_interval,
-            leadership,
-            stops: stops.clone(),
-        }
-    }
+impl Duty for Sweeping {
+    const NAME: &'static str = "sweep";
 
-    pub(crate) async fn run(self) {
-        let mut wait = self.interval.mul_f64(fraction(&self.mesh));
+    async fn run(self, cx: Context) {
+        let sweeper = Sweeper::new(&cx.mesh, cx.by.clone(), cx.config.sweep_slack);
+        let (archive, interval) = (Closings(cx.clone()), cx.config.sweep_interval);
+        let mut wait = interval.mul_f64(fraction(&cx.mesh));
         loop {
             // A sweep that is cut off here is made good by the next one.
             let round = async {
                 tokio::time::sleep(wait).await;
-                match self.leadership.is_leading() {
-                    true => self.sweeper.sweep(&self.archive).await,
+                match cx.leadership.is_leading() {
+                    true => sweeper.sweep(&archive).await,
                     false => Ok(SweepReport::default()),
                 }
             };
-            match Box::pin(self.stops.stop.run_until_cancelled(round)).await {
+            match Box::pin(cx.stops.stop.run_until_cancelled(round)).await {
                 None => return,
                 Some(Ok(SweepReport {
                     open,
@@ -72,7 +45,7 @@ impl Sweeping {
                 Some(Err(error)) => tracing::warn!(%error, "the sweep failed, the next one makes it good"),
             }
             // Never a busy loop, whatever is configured.
-            wait = spread(&self.mesh, self.interval).max(Duration::from_millis(10));
+            wait = spread(&cx.mesh, interval).max(Duration::from_millis(10));
         }
     }
 }

@@ -15,7 +15,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Projection {
     /// Follows the archive for ever. Failures are logged, and it is tried again.
-    pub(super) async fn follow_archive(&self) {
+    pub(crate) async fn follow_archive(&self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         loop {
             if let Err(error) = self.follow_archive_once(&mut backoff).await {

@@ -1,0 +1,16 @@
+//! The projection's task: it takes what is new in the ledger.
+
+use crate::context::Context;
+use crate::duty::Duty;
+
+/// Follows the ledger.
+#[derive(Debug)]
+pub(crate) struct FollowLedger;
+
+impl Duty for FollowLedger {
+    const NAME: &'static str = "projection";
+
+    async fn run(self, cx: Context) {
+        cx.until_stopped(cx.projection.follow_ledger()).await;
+    }
+}
