@@ -26,6 +26,7 @@ use baton_jetstream::Mesh;
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
+use tokio_util::task::TaskTracker;
 
 use columns::is_damage;
 use store::Store;
@@ -52,6 +53,8 @@ struct Inner {
     archive: watch::Sender<Place>,
     /// A question met rows that cannot be right.
     damaged: Notify,
+    /// What runs on blocking threads, and goes on there when whoever waits for it is cut off.
+    jobs: TaskTracker,
 }
 
 /// How far the projection has come, and on which ledger: a sequence of another one says nothing.
@@ -92,6 +95,7 @@ impl Projection {
                 archive: watch::Sender::new(Place::of_archive(&store)),
                 store: Mutex::new(store),
                 damaged: Notify::new(),
+                jobs: TaskTracker::new(),
             }),
         })
     }
@@ -160,7 +164,8 @@ impl Projection {
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        let answer = spawn_blocking(move || question(inner.store().db())).await?;
+        let job = self.inner.jobs.spawn_blocking(move || question(inner.store().db()));
+        let answer = job.await?;
         if answer.as_ref().is_err_and(is_damage) {
             self.inner.damaged.notify_one();
         }
@@ -172,13 +177,19 @@ impl Projection {
         change: impl FnOnce(&mut Store) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        spawn_blocking(move || {
+        let job = self.inner.jobs.spawn_blocking(move || {
             let mut store = inner.store();
             let done = change(&mut store)?;
             inner.publish(&store);
             Ok(done)
-        })
-        .await?
+        });
+        job.await?
+    }
+
+    /// Waits until nothing works on the file any more, so that it can be opened again.
+    async fn is_idle(&self) {
+        self.inner.jobs.close();
+        self.inner.jobs.wait().await;
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_jetstream::LedgerBatch;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::columns::is_damage;
@@ -23,13 +22,14 @@ const GATHER: Duration = Duration::from_millis(20);
 const LARGE: usize = 500;
 
 impl Projection {
-    /// Follows the ledger and the archive until told to stop. Failures are logged, and it is tried again after a pause; what is stored
-    /// and turns out to be damaged is thrown away and built anew.
+    /// Follows the ledger and the archive until told to stop, and lets go of the file. Failures are logged, and it is tried
+    /// again after a pause; what is stored and turns out to be damaged is thrown away and built anew.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
             tokio::join!(self.follow_ledger(), self.follow_archive());
         })
         .await;
+        self.is_idle().await;
     }
 
     /// Follows the ledger for ever.
@@ -94,13 +94,13 @@ impl Projection {
     async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
         // On a thread of its own: a thousand records take some 10 ms, in which a worker thread could do nothing else.
-        spawn_blocking(move || {
+        let job = self.inner.jobs.spawn_blocking(move || {
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
             inner.publish(&store);
             Ok(())
-        })
-        .await?
+        });
+        job.await?
     }
 
     async fn rebuild(&self, reason: &'static str) -> Result<(), Error> {
@@ -110,13 +110,6 @@ impl Projection {
             records = end.last_seq,
             "the projection is built anew from the ledger"
         );
-        let inner = Arc::clone(&self.inner);
-        spawn_blocking(move || {
-            let mut store = inner.store();
-            store.rebuild(&end.created)?;
-            inner.publish(&store);
-            Ok(())
-        })
-        .await?
+        self.change(move |store| store.rebuild(&end.created)).await
     }
 }
