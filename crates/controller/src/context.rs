@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ControllerConfig;
 use crate::projection::Projection;
+use crate::stats::Stats;
 use crate::workers::Workers;
 
 /// How often the consumers are made anew what the states say, while these change.
@@ -38,12 +39,19 @@ pub(crate) struct Context {
     pub(crate) by: Author,
     /// Whether this controller leads.
     pub(crate) leadership: Leadership,
+    pub(crate) stats: Stats,
     pub(crate) stops: Stops,
 }
 
 impl Context {
     /// What the parts of a controller share. From now on it claims the lease, until it is told to stop.
-    pub(crate) fn new(mesh: &Mesh, config: ControllerConfig, projection: Projection, workers: Workers) -> Self {
+    pub(crate) fn new(
+        mesh: &Mesh,
+        config: ControllerConfig,
+        projection: Projection,
+        workers: Workers,
+        stats: Stats,
+    ) -> Self {
         let stops = Stops::default();
         Self {
             mesh: mesh.clone(),
@@ -52,6 +60,7 @@ impl Context {
             by: Author::of(Role::Controller, config.instance.clone()),
             leadership: Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone()),
             config: Arc::new(config),
+            stats,
             stops,
         }
     }

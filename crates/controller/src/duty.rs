@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::context::Context;
 
-pub(crate) use archive_index::ArchiveIndex;
+pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;
 

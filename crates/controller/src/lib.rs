@@ -17,9 +17,11 @@ mod projection;
 mod registry;
 mod rounds;
 mod run;
+mod stats;
 mod workers;
 
 pub use config::{ArchiveConfig, ControllerConfig};
 pub use error::Error;
 pub use projection::{Error as ProjectionError, Projection};
 pub use run::Controller;
+pub use stats::{LastRound, RoundOutcome, RoundStats, Stats};

@@ -1,8 +1,66 @@
-//! What the leading controller does again and again. Everything here is decided with compare-and-set, or may be repeated.
+//! What the leading controller does again and again.
+//!
+//! A new round is a type that implements [`Round`](round::Round), and one line in [`all`]. Rounds know nothing of each other: each runs
+//! in a task of its own and begins with fresh state in each term, and one that hangs, fails or panics leaves the others
+//! running. What more than one of them needs to know is observed once, by [`Observe`], and read with its age.
+//!
+//! Everything here is decided with compare-and-set, or may be repeated: two leaders at the same moment cost work and do no
+//! harm.
 
-pub(crate) mod alarms;
-pub(crate) mod archive;
-pub(crate) mod drains;
-pub(crate) mod leader;
-pub(crate) mod rollouts;
-pub(crate) mod sweep;
+mod alarms;
+mod archive;
+mod consumers;
+mod drains;
+mod each;
+mod error;
+mod leader;
+mod load;
+mod misrouted;
+mod observations;
+mod observe;
+mod readiness;
+mod rollouts;
+mod round;
+mod sweep;
+mod term;
+#[cfg(test)]
+mod tests;
+mod tidy;
+
+use crate::duty::Task;
+
+use alarms::Alarms;
+use archive::Archive;
+use consumers::Consumers;
+use drains::Drains;
+use load::Load;
+use misrouted::Misrouted;
+use observe::Observe;
+use readiness::Readiness;
+use rollouts::Rollouts;
+use round::round;
+use sweep::Sweep;
+use term::Term;
+use tidy::Tidy;
+
+pub(crate) use leader::Leader;
+pub(crate) use rollouts::verdict;
+
+/// The rounds of a term.
+pub(crate) fn all(term: &Term) -> Vec<Task> {
+    let mut rounds = vec![
+        round::<Observe>(term),
+        round::<Rollouts>(term),
+        round::<Drains>(term),
+        round::<Misrouted>(term),
+        round::<Readiness>(term),
+        round::<Consumers>(term),
+        round::<Alarms>(term),
+        round::<Load>(term),
+        round::<Sweep>(term),
+    ];
+    if term.cx.config.archive.enabled {
+        rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);
+    }
+    rounds
+}

@@ -17,9 +17,8 @@ use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
 use crate::registry::Registry;
-use crate::rounds::archive::Archiving;
-use crate::rounds::leader::Leader;
-use crate::rounds::sweep::Sweeping;
+use crate::rounds::{self, Leader};
+use crate::stats::Stats;
 use crate::workers::Workers;
 
 /// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
@@ -30,8 +29,8 @@ const ROLL_CALL: Duration = Duration::from_millis(500);
 /// How long the last acks may take to leave this process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a controller does, each in a task of its own. Every controller does all of it; what
-/// only the leader may do asks [`Context::leadership`] itself.
+/// What a controller does, each in a task of its own. Every controller does all of it; the
+/// leader's rounds wait until this one leads.
 fn duties(cx: &Context) -> Vec<Task> {
     vec![
         duty(KeepLease, cx),
@@ -40,9 +39,7 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(Registry, cx),
         duty(Router, cx),
         duty(Api, cx),
-        duty(Leader, cx),
-        duty(Sweeping, cx),
-        duty(Archiving, cx),
+        duty(Leader::new(rounds::all), cx),
     ]
 }
 
@@ -51,12 +48,19 @@ fn duties(cx: &Context) -> Vec<Task> {
 pub struct Controller {
     mesh: Mesh,
     config: ControllerConfig,
+    stats: Stats,
 }
 
 impl Controller {
     /// A controller that has not started yet.
     pub fn new(mesh: Mesh, config: ControllerConfig) -> Self {
-        Self { mesh, config }
+        let stats = Stats::default();
+        Self { mesh, config, stats }
+    }
+
+    /// How its rounds go, while it runs and after.
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
     }
 
     /// Runs until `shutdown` is done; then takes nothing new, finishes what is in flight, and flushes.
@@ -64,7 +68,7 @@ impl Controller {
     /// # Errors
     /// When the mesh cannot be prepared for a minute, or when a duty ends by itself.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mesh, config } = self;
+        let Self { mesh, config, stats } = self;
         tokio::pin!(shutdown);
         let _following = tokio::select! {
             () = &mut shutdown => return Ok(()),
@@ -74,7 +78,7 @@ impl Controller {
         let workers = Workers::default();
         // A question that comes before the first heartbeats is to find the workers known.
         workers.call(&mesh, ROLL_CALL).await;
-        let cx = Context::new(&mesh, config, projection, workers);
+        let cx = Context::new(&mesh, config, projection, workers, stats);
         let (names, tasks): (Vec<_>, Vec<_>) = duties(&cx)
             .into_iter()
             .map(|task| (task.name, cx.stops.tracker.spawn(task.work)))

@@ -11,7 +11,7 @@ use baton_jetstream::control::{
 
 use crate::api::preflight;
 use crate::context::Context;
-use crate::rounds::rollouts;
+use crate::rounds;
 
 /// How long a person's decision waits for the numbers that are recorded with it.
 const NUMBERS: Duration = Duration::from_millis(200);
@@ -174,7 +174,7 @@ async fn view(cx: &Context, route: &Route) -> Result<StatusView, Error> {
     }
     let evidence = cx.evidence(route).await?;
     let verdict = match (&route.rollout, &evidence) {
-        (Some(rollout), Some(evidence)) => Some(rollouts::verdict(cx, rollout, evidence).text().to_owned()),
+        (Some(rollout), Some(evidence)) => Some(rounds::verdict(cx, rollout, evidence).text().to_owned()),
         (_, _) => None,
     };
     Ok(StatusView {

@@ -1,23 +1,167 @@
-//! The alarms that the leading controller knows of; what is new among them is told once.
+//! Alarms: work that nobody will do by itself. What is new among them is told once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion};
+use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
 use baton_jetstream::control::Alarm;
+
+use crate::context::Context;
+use crate::rounds::error::RoundError;
+use crate::rounds::load;
+use crate::rounds::observations::Observations;
+use crate::rounds::round::{Period, Round};
+use crate::rounds::term::Term;
+
+/// How long a version that takes work may be without a live worker before that is an alarm.
+const RESTART: Duration = Duration::from_secs(10);
+
+/// Finds what needs a person, and tells it.
+#[derive(Debug)]
+pub(crate) struct Alarms {
+    known: Known,
+}
+
+impl Round for Alarms {
+    const NAME: &'static str = "alarms";
+    const PERIOD: Period = Period::Observation;
+
+    fn begin(_: &Term) -> Self {
+        Self {
+            known: Known::default(),
+        }
+    }
+
+    async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
+        let seen = term.observations()?;
+        let mut first = Ok(());
+        for route in &seen.routes {
+            match of_agent(&term.cx, &seen, route).await {
+                Ok(alarms) => self.tell(term, &route.agent, alarms).await?,
+                // What was known of this agent stays as it is.
+                Err(error) => first = first.and(Err(error.of(&route.agent))),
+            }
+        }
+        if term.set_alarms(self.known.all()) {
+            // Whoever heard of an alarm is to find it in the report at once.
+            load::tell(term, &seen).await?;
+        }
+        first
+    }
+}
+
+impl Alarms {
+    async fn tell(&mut self, term: &Term, agent: &AgentName, alarms: Vec<Alarm>) -> Result<(), RoundError> {
+        for alarm in self.known.replace(agent, alarms) {
+            let version = &alarm.version;
+            tracing::warn!(%agent, %version, code = alarm.code, ways_out = ?alarm.ways_out, "{}", alarm.message);
+            let Ok(body) = serde_json::to_vec(&alarm) else { continue };
+            let mesh = &term.in_charge()?.mesh;
+            if let Err(error) = mesh.publish_plain(mesh.subjects().alarm(), body.into()).await {
+                tracing::debug!(%error, "an alarm cannot be told");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Vec<Alarm>, RoundError> {
+    let agent = &route.agent;
+    let mut alarms = Vec::new();
+    for version in route.versions.keys().filter(|version| seen.is_held(agent, version)) {
+        if let Some(since) = seen.alone_since(agent, version) {
+            alarms.extend(alarm(cx, route, version, since).await?);
+        }
+    }
+    Ok(alarms)
+}
+
+/// The alarm of a version with work that nobody will do by itself.
+///
+/// `alone_since` is when it was first seen without a live worker.
+async fn alarm(
+    cx: &Context,
+    route: &Route,
+    version: &AgentVersion,
+    alone_since: Timestamp,
+) -> Result<Option<Alarm>, RoundError> {
+    let agent = &route.agent;
+    let state = route.state(version).unwrap_or_default();
+    let is_draining = state == VersionState::Draining;
+    // Workers of a version that takes work are restarted now and then; those of one that drains may never come back.
+    let is_usual = !is_draining && cx.mesh.now().since(alone_since) < RESTART;
+    if state.is_shut() || is_usual || cx.workers.count(agent, version) > 0 {
+        return Ok(None);
+    }
+    let holds = cx.hold_views(route, version).await?;
+    let stuck: u64 = holds
+        .iter()
+        .filter(|hold| hold.cause.needs_workers())
+        .map(|hold| hold.count)
+        .sum();
+    if stuck == 0 {
+        return Ok(None);
+    }
+    let causes: Vec<String> = holds
+        .iter()
+        .map(|hold| format!("{} {}", hold.count, hold.cause))
+        .collect();
+    let oldest = holds
+        .iter()
+        .filter(|hold| hold.cause != Cause::ChainPinned)
+        .min_by_key(|hold| hold.since);
+    let example = oldest
+        .map(|hold| format!(", the oldest is {}", hold.oldest))
+        .unwrap_or_default();
+    let to = match route
+        .canary
+        .as_ref()
+        .filter(|canary| route.active == *version && canary.version != *version)
+    {
+        Some(canary) => canary.version.clone(),
+        None if route.active != *version => route.active.clone(),
+        None => route.previous.clone().unwrap_or_else(|| route.active.clone()),
+    };
+    let mut ways_out = vec![format!(
+        "baton worker --agent {agent} --version {version} --exec 'CMD…'"
+    )];
+    if to != *version {
+        ways_out.push(format!("baton intents move --agent {agent} --from {version} --to {to}"));
+    }
+    if is_draining {
+        ways_out.push(format!("baton agents quarantine {agent} {version}"));
+    }
+    Ok(Some(Alarm {
+        code: if is_draining {
+            "DRAIN_WITHOUT_WORKERS"
+        } else {
+            "WORK_WITHOUT_WORKERS"
+        }
+        .to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: alone_since,
+        message: format!(
+            "{agent}@{version} is {state} and has no live worker, and {stuck} open intents wait for one ({}{example})",
+            causes.join(", ")
+        ),
+        ways_out,
+    }))
+}
 
 /// Agent, version and code.
 type Key = (AgentName, AgentVersion, String);
 
 /// The alarms that there are.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms {
-    known: BTreeMap<Key, Alarm>,
+struct Known {
+    alarms: BTreeMap<Key, Alarm>,
 }
 
-impl Alarms {
+impl Known {
     /// Replaces the alarms of an agent; gives those that are new.
-    pub(crate) fn replace(&mut self, agent: &AgentName, now: Vec<Alarm>) -> Vec<Alarm> {
-        let before = std::mem::take(&mut self.known);
+    fn replace(&mut self, agent: &AgentName, now: Vec<Alarm>) -> Vec<Alarm> {
+        let before = std::mem::take(&mut self.alarms);
         let mut new = Vec::new();
         for mut alarm in now {
             let key = (alarm.agent.clone(), alarm.version.clone(), alarm.code.clone());
@@ -25,20 +169,15 @@ impl Alarms {
                 Some(known) => alarm.since = known.since,
                 None => new.push(alarm.clone()),
             }
-            self.known.insert(key, alarm);
+            self.alarms.insert(key, alarm);
         }
         let others = before.into_iter().filter(|(_, alarm)| alarm.agent != *agent);
-        self.known.extend(others);
+        self.alarms.extend(others);
         new
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> Vec<Alarm> {
-        self.known.values().cloned().collect()
-    }
-
-    /// Forgets all: another controller leads.
-    pub(crate) fn clear(&mut self) {
-        self.known.clear();
+    fn all(&self) -> Vec<Alarm> {
+        self.alarms.values().cloned().collect()
     }
 }

@@ -5,20 +5,47 @@ use std::time::Duration;
 
 use baton_envelope::rollout::{self, Act, judge};
 use baton_envelope::{Json, Phase, Rollout, Route, Timestamp, Verdict};
-use baton_jetstream::Error;
 use baton_jetstream::control::EvidenceView;
 
 use crate::context::Context;
+use crate::rounds::each::each;
+use crate::rounds::error::RoundError;
+use crate::rounds::round::{Period, Round};
+use crate::rounds::term::Term;
 
 /// How long the projection may take to catch up before a decision is put off to the next round.
 const CATCH_UP: Duration = Duration::from_secs(1);
 /// How long the new version may be without a live worker before it gets no more work.
 const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
 
+/// Takes the next step of each rollout, or the one back, where the evidence says so.
+#[derive(Debug)]
+pub(crate) struct Rollouts;
+
+impl Round for Rollouts {
+    const NAME: &'static str = "rollouts";
+    const PERIOD: Period = Period::Observation;
+
+    fn begin(_: &Term) -> Self {
+        Self
+    }
+
+    async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
+        let seen = term.observations()?;
+        each(&seen.routes, |route| {
+            let to = route.running().map(|rollout| &rollout.to);
+            let alone_since = to.and_then(|version| seen.alone_since(&route.agent, version));
+            of_agent(term, route, alone_since)
+        })
+        .await
+    }
+}
+
 /// Looks at the rollout of a route that is under way, and decides where it may.
 ///
 /// `alone_since` is when the new version was first seen without a live worker.
-pub(crate) async fn look_after(cx: &Context, route: &Route, alone_since: Option<Timestamp>) -> Result<(), Error> {
+async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) -> Result<(), RoundError> {
+    let cx = &term.cx;
     let Some(rollout) = route.running().filter(|rollout| rollout.auto) else {
         return Ok(());
     };
@@ -55,7 +82,8 @@ pub(crate) async fn look_after(cx: &Context, route: &Route, alone_since: Option<
     match verdict {
         Verdict::Hold(_) => return Ok(()),
         Verdict::Advance(_) => {
-            let next = cx
+            let next = term
+                .in_charge()?
                 .decide(agent, |present| match same(present) {
                     true => rollout::advance(present, false, &act).map(Some),
                     false => Ok(None),
@@ -65,7 +93,8 @@ pub(crate) async fn look_after(cx: &Context, route: &Route, alone_since: Option<
             tracing::info!(%agent, version = %to, ?share, "rollout advanced: {reason}");
         }
         Verdict::RollBack(_) => {
-            let next = cx
+            let next = term
+                .in_charge()?
                 .decide(agent, |present| match same(present) {
                     true => rollout::rollback(present, None, &act).map(Some),
                     false => Ok(None),

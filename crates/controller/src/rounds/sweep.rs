@@ -1,51 +1,122 @@
-//! The sweeping duty: finds lost tickets and passed deadlines, again and again.
-//!
-//! Only the leading controller sweeps; a sweep may be repeated, so nothing happens should two believe that they lead.
+//! The sweep: finds lost tickets and passed deadlines, and records that came back from the archive.
 
 use std::time::Duration;
 
-use baton_jetstream::{SweepReport, Sweeper};
+use baton_envelope::IntentId;
+use baton_jetstream::{ClosedInLedger, Error, Head, SweepReport, Sweeper, holds_life};
 
 use crate::backoff::{fraction, spread};
-use crate::context::Context;
-use crate::duty::Duty;
-use crate::rounds::archive::Closings;
+use crate::projection::Life;
+use crate::rounds::error::RoundError;
+use crate::rounds::round::{Period, Round};
+use crate::rounds::term::Term;
 
+/// How long after its grace time a closed intent that nobody knows of is taken on by the sweep.
+const ADOPT_AFTER: Duration = Duration::from_secs(10);
+
+/// Sweeps. One that is cut off is made good by the next.
 #[derive(Debug)]
-pub(crate) struct Sweeping;
+pub(crate) struct Sweep {
+    sweeper: Sweeper,
+}
 
-impl Duty for Sweeping {
+impl Round for Sweep {
     const NAME: &'static str = "sweep";
+    /// A large ledger takes its time, and the next sweep would begin at its start again.
+    const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+    /// Unless it is configured; see [`ControllerConfig::sweep_interval`](crate::ControllerConfig).
+    const PERIOD: Period = Period::Time(Duration::from_secs(10));
 
-    async fn run(self, cx: Context) {
-        let sweeper = Sweeper::new(&cx.mesh, cx.by.clone(), cx.config.sweep_slack);
-        let (archive, interval) = (Closings(cx.clone()), cx.config.sweep_interval);
-        let mut wait = interval.mul_f64(fraction(&cx.mesh));
-        loop {
-            // A sweep that is cut off here is made good by the next one.
-            let round = async {
-                tokio::time::sleep(wait).await;
-                match cx.leadership.is_leading() {
-                    true => sweeper.sweep(&archive).await,
-                    false => Ok(SweepReport::default()),
+    fn begin(term: &Term) -> Self {
+        let cx = &term.cx;
+        Self {
+            sweeper: Sweeper::new(&cx.mesh, cx.by.clone(), cx.config.sweep_slack),
+        }
+    }
+
+    fn due(&mut self, term: &Term, turn: u64) -> Period {
+        let (mesh, interval) = (&term.cx.mesh, term.cx.config.sweep_interval);
+        Period::Time(match turn {
+            0 => interval.mul_f64(fraction(mesh)),
+            // Never a busy loop, whatever is configured.
+            _ => spread(mesh, interval).max(Duration::from_millis(10)),
+        })
+    }
+
+    async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
+        term.in_charge()?;
+        let swept = self.sweeper.sweep(&Closings(term)).await;
+        let SweepReport {
+            open,
+            reissued,
+            timed_out,
+            failed,
+            returned,
+        } = match (swept, term.in_charge()) {
+            (Ok(report), _) => report,
+            (Err(_), Err(error)) => return Err(error),
+            (Err(error), Ok(_)) => return Err(error.into()),
+        };
+        if reissued + timed_out + failed + returned > 0 {
+            tracing::info!(open, reissued, timed_out, failed, returned, "swept");
+        } else {
+            tracing::debug!(open, "swept, nothing to do");
+        }
+        Ok(())
+    }
+}
+
+/// What a sweep asks of the archive's index.
+#[derive(Debug)]
+struct Closings<'t>(&'t Term);
+
+impl ClosedInLedger for Closings<'_> {
+    async fn purge_returned(&self, open: &[Head]) -> Result<Vec<IntentId>, Error> {
+        let lives = open.iter().map(Life::of).collect();
+        let mut purged = Vec::new();
+        for (index, archive_seq) in self.0.cx.projection.returned(lives).await? {
+            let Some(head) = open.get(index) else { continue };
+            // The index knows fingerprints only: it is the bundle that says whose it is.
+            let bundle = match self.0.cx.mesh.bundle_at(archive_seq).await {
+                Ok(bundle) => bundle,
+                Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                // Dropped for its age, or altered: one bundle must not keep all other intents from being swept.
+                Err(error) => {
+                    tracing::warn!(%error, intent = %head.record.intent, "the bundle of an open intent cannot be read");
+                    continue;
                 }
             };
-            match Box::pin(cx.stops.stop.run_until_cancelled(round)).await {
-                None => return,
-                Some(Ok(SweepReport {
-                    open,
-                    reissued,
-                    timed_out,
-                    failed,
-                    returned,
-                })) if reissued + timed_out + failed + returned > 0 => {
-                    tracing::info!(open, reissued, timed_out, failed, returned, "swept");
-                }
-                Some(Ok(SweepReport { open, .. })) => tracing::debug!(open, "swept, nothing to do"),
-                Some(Err(error)) => tracing::warn!(%error, "the sweep failed, the next one makes it good"),
+            let submitted_at = head.record.snapshot.submitted_at;
+            if bundle.intent != head.record.intent || !holds_life(&bundle, submitted_at).unwrap_or(false) {
+                continue;
             }
-            // Never a busy loop, whatever is configured.
-            wait = spread(&cx.mesh, interval).max(Duration::from_millis(10));
+            tracing::warn!(intent = %bundle.intent, seq = head.seq, "records of an archived intent are back: purged again");
+            let Ok(cx) = self.0.in_charge() else {
+                let what = "purging what came back: this controller does not lead any more".to_owned();
+                return Err(Error::NoAnswer { what });
+            };
+            cx.mesh.purge_records(&bundle.intent, head.seq + 1).await?;
+            purged.push(bundle.intent);
+        }
+        Ok(purged)
+    }
+
+    async fn note_closed(&self, closed: Vec<Head>) -> Result<(), Error> {
+        let before = self.0.cx.mesh.now().minus(self.0.cx.config.archive.grace + ADOPT_AFTER);
+        let mut old = closed;
+        old.retain(|head| head.record.snapshot.updated_at <= before);
+        if old.is_empty() {
+            return Ok(());
+        }
+        Ok(self.0.cx.projection.adopt(old).await?)
+    }
+}
+
+impl Life {
+    fn of(head: &Head) -> Self {
+        Self {
+            intent: head.record.intent.clone(),
+            submitted_at: head.record.snapshot.submitted_at,
         }
     }
 }

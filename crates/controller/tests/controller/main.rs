@@ -14,5 +14,6 @@ mod rejecting;
 mod repeating;
 mod routing;
 mod secured;
+mod stats;
 mod support;
 mod sweeping;

@@ -1,0 +1,51 @@
+//! What the leader saw of agents and their queues, at one moment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp};
+use baton_jetstream::Counts;
+use tokio::time::Instant;
+
+/// How old observations may be before a round had better do nothing. They are made every 500 ms.
+pub(crate) const FRESH: Duration = Duration::from_secs(2);
+
+/// A version of an agent.
+pub(crate) type Key = (AgentName, AgentVersion);
+
+/// What the leader saw.
+#[derive(Debug)]
+pub(crate) struct Observations {
+    pub(crate) at: Instant,
+    pub(crate) routes: Vec<Arc<Route>>,
+    /// How many open intents hold which version.
+    pub(crate) open: BTreeMap<Key, BTreeMap<Cause, u64>>,
+    /// The tickets of each agent's versions, as they were last counted; none of an agent whose tickets cannot be counted.
+    pub(crate) tickets: BTreeMap<AgentName, BTreeMap<AgentVersion, Counts>>,
+    /// Since when a version has been without a live worker.
+    pub(crate) alone: BTreeMap<Key, Timestamp>,
+}
+
+impl Observations {
+    /// How long ago this was seen.
+    pub(crate) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// Whether an open intent holds a version.
+    pub(crate) fn is_held(&self, agent: &AgentName, version: &AgentVersion) -> bool {
+        self.open.contains_key(&(agent.clone(), version.clone()))
+    }
+
+    /// Since when a version has been without a live worker; `None` where it has one, or that is not known yet.
+    pub(crate) fn alone_since(&self, agent: &AgentName, version: &AgentVersion) -> Option<Timestamp> {
+        self.alone.get(&(agent.clone(), version.clone())).copied()
+    }
+
+    /// The tickets of a version; `None` when they could not be counted.
+    pub(crate) fn tickets(&self, agent: &AgentName, version: &AgentVersion) -> Option<Counts> {
+        let of_agent = self.tickets.get(agent)?;
+        Some(of_agent.get(version).copied().unwrap_or_default())
+    }
+}

@@ -1,0 +1,49 @@
+//! What a controller tells of its rounds.
+
+use baton_controller::{Controller, RoundOutcome};
+use tokio::sync::oneshot;
+
+use crate::support::{PATIENCE, TestServer, eventually, mesh_with_research, quiet};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_counts_its_rounds() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    let controller = Controller::new(mesh.clone(), quiet("a"));
+    let stats = controller.stats();
+    assert!(stats.rounds().is_empty(), "it does not lead yet");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(controller.run_until(async {
+        stopped.await.ok();
+    }));
+    // The sweep, of which these settings have one an hour, has not begun.
+    let names = [
+        "alarms",
+        "archive",
+        "consumers",
+        "drains",
+        "load",
+        "misrouted",
+        "observe",
+        "readiness",
+        "rollouts",
+        "tidy",
+    ];
+    eventually("each round ends well", PATIENCE, async || {
+        let rounds = stats.rounds();
+        let well: Vec<&str> = rounds
+            .iter()
+            .filter(|(_, round)| round.ok > 0)
+            .map(|(name, _)| *name)
+            .collect();
+        (well == names).then_some(()).ok_or_else(|| format!("{rounds:?}"))
+    })
+    .await;
+    let observed = stats.rounds().remove("observe").unwrap();
+    let last = observed.last.unwrap();
+    assert_eq!((last.outcome, last.why), (RoundOutcome::Ok, None));
+    assert!(last.took <= observed.took && last.at <= mesh.now());
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    assert!(stats.rounds().values().all(|round| round.running_since.is_none()));
+}
