@@ -14,7 +14,7 @@ use crate::projection::Projection;
 use crate::stats::Stats;
 use crate::workers::Workers;
 
-/// How often the consumers are made anew what the states say, while these change.
+/// How often to start over with the consumers of an agent while the states of its versions change.
 const SHUT_TRIES: u32 = 5;
 
 /// When a duty must stop, and what runs besides it.

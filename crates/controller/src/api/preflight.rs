@@ -99,7 +99,7 @@ fn live(agent: &AgentName, version: &AgentVersion, workers: &[Declaration]) -> C
     )
 }
 
-/// Whatever lives may hand work to it, or get work from it: both must have a form of the envelope in common.
+/// Any live version may hand work to it or get work from it, so each pair needs a form of the envelope in common.
 async fn protocol(
     cx: &Context,
     route: &Route,
@@ -108,7 +108,7 @@ async fn protocol(
     new: &VersionEntry,
 ) -> Result<Check, Error> {
     let mut seen = 0;
-    let mut strangers = Vec::new();
+    let mut incompatible = Vec::new();
     for other in cx.mesh.all_routes().await? {
         for (neighbour, entry) in &other.versions {
             let itself = other.agent == route.agent && neighbour == version;
@@ -121,17 +121,17 @@ async fn protocol(
             };
             // What the active version could not talk to either is no neighbour of this agent.
             if overlaps(old.protocol) && !overlaps(new.protocol) {
-                strangers.push(format!("{}@{neighbour} reads {}", other.agent, entry.protocol));
+                incompatible.push(format!("{}@{neighbour} reads {}", other.agent, entry.protocol));
             }
         }
     }
-    if strangers.is_empty() {
+    if incompatible.is_empty() {
         let detail = format!("{} fits the {seen} other live versions in the mesh", new.protocol);
         return Ok(passed("protocol", detail));
     }
     Ok(failed(
         "protocol",
-        format!("it reads {}, and {}", new.protocol, strangers.join(", ")),
+        format!("it reads {}, and {}", new.protocol, incompatible.join(", ")),
         "build it so that it reads the older version of the protocol too, or upgrade the others first",
     ))
 }

@@ -58,144 +58,137 @@ impl Round for Archive {
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
-        self.more = AtWork { term }.archive_due().await? == BATCH;
+        self.more = archive_due(term).await? == BATCH;
         Ok(())
     }
 }
 
-struct AtWork<'t> {
-    term: &'t Term,
-}
-
-impl AtWork<'_> {
-    /// One round over what is due; gives how many that were.
-    async fn archive_due(&self) -> Result<usize, RoundError> {
-        let until = self.term.cx.mesh.now().minus(self.term.cx.config.archive.grace);
-        let due = self.term.cx.projection.due_for_archive(until, BATCH).await?;
-        let count = due.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        let behind = self.term.cx.projection.behind().await?;
-        if behind > BEHIND {
-            tracing::debug!(behind, "archiving waits for the projection");
-            return Ok(0);
-        }
-        let started = Instant::now();
-        let mut done = Vec::with_capacity(count);
-        let mut work = futures::stream::iter(due)
-            .map(|closed| self.archive_one(closed))
-            .buffer_unordered(AT_ONCE);
-        let mut interrupted = None;
-        while let Some(handled) = work.next().await {
-            match handled {
-                Ok(handled) => done.push(handled),
-                // No server, or none that takes anything: what is not done stays due.
-                Err(error) => {
-                    interrupted = Some(error);
-                    break;
-                }
-            }
-            if !self.term.cx.leadership.is_leading() {
+/// Archives what is due, and gives how much that was.
+async fn archive_due(term: &Term) -> Result<usize, RoundError> {
+    let until = term.cx.mesh.now().minus(term.cx.config.archive.grace);
+    let due = term.cx.projection.due_for_archive(until, BATCH).await?;
+    let count = due.len();
+    if count == 0 {
+        return Ok(0);
+    }
+    let behind = term.cx.projection.behind().await?;
+    if behind > BEHIND {
+        tracing::debug!(behind, "archiving waits for the projection");
+        return Ok(0);
+    }
+    let started = Instant::now();
+    let mut done = Vec::with_capacity(count);
+    let mut work = futures::stream::iter(due)
+        .map(|closed| archive_one(term, closed))
+        .buffer_unordered(AT_ONCE);
+    let mut interrupted = None;
+    while let Some(handled) = work.next().await {
+        match handled {
+            Ok(handled) => done.push(handled),
+            // No server, or none that takes anything: what is not done stays due.
+            Err(error) => {
+                interrupted = Some(error);
                 break;
             }
         }
-        drop(work);
-        let handled = done.len();
-        let failed = done.iter().filter(|one| matches!(one, Handled::Failed { .. })).count();
-        self.term.cx.projection.handled(done).await?;
-        let millis = started.elapsed().as_millis();
-        tracing::debug!(handled, failed, millis, "archived");
-        match interrupted {
-            Some(error) => Err(error),
-            None => Ok(count),
+        if !term.cx.leadership.is_leading() {
+            break;
         }
     }
-
-    /// Archives one intent. An error means that the server is away; anything that is wrong with the intent itself is
-    /// recorded, and does not keep the others waiting.
-    async fn archive_one(&self, closed: Closed) -> Result<Handled, RoundError> {
-        let intent = closed.intent.clone();
-        match Box::pin(self.bundle_and_purge(&closed)).await {
-            Ok(handled) => Ok(handled),
-            Err(RoundError::Failed(error)) if !matches!(error, Error::NoAnswer { .. }) => {
-                let problem = error.to_string();
-                tracing::warn!(%intent, problem, "a closed intent stays in the ledger");
-                let again = self.term.cx.mesh.now().plus(AGAIN);
-                Ok(Handled::Failed { intent, problem, again })
-            }
-            Err(error) => Err(error),
-        }
+    drop(work);
+    let handled = done.len();
+    let failed = done.iter().filter(|one| matches!(one, Handled::Failed { .. })).count();
+    term.cx.projection.handled(done).await?;
+    let millis = started.elapsed().as_millis();
+    tracing::debug!(handled, failed, millis, "archived");
+    match interrupted {
+        Some(error) => Err(error),
+        None => Ok(count),
     }
+}
 
-    async fn bundle_and_purge(&self, closed: &Closed) -> Result<Handled, RoundError> {
-        let intent = closed.intent.clone();
-        let Some(bundle) = self.term.cx.mesh.stored_records(&intent).await? else {
-            return Ok(Handled::Gone(intent));
-        };
-        let opens = bundle
-            .records
-            .first()
-            .is_some_and(|first| Record::decode(&first.body).is_ok_and(|record| record.is_opening()));
-        if !opens {
-            return self.remainder(closed).await;
+/// Archives one intent. An error means that the server is away; anything that is wrong with the intent itself is
+/// recorded, and does not keep the others waiting.
+async fn archive_one(term: &Term, closed: Closed) -> Result<Handled, RoundError> {
+    let intent = closed.intent.clone();
+    match Box::pin(bundle_and_purge(term, &closed)).await {
+        Ok(handled) => Ok(handled),
+        Err(RoundError::Failed(error)) if !matches!(error, Error::NoAnswer { .. }) => {
+            let problem = error.to_string();
+            tracing::warn!(%intent, problem, "a closed intent stays in the ledger");
+            let again = term.cx.mesh.now().plus(AGAIN);
+            Ok(Handled::Failed { intent, problem, again })
         }
-        let facts = bundle.verify().map_err(|error| Error::Bundle(Box::new(error)))?;
-        // A raw intent that was refused has one record, which stays for as long as its id is to be remembered. So there is
-        // nothing to gain before that.
-        let alone = bundle.records.len() == 1;
-        let remembered_until = facts.ended_at.plus(self.term.cx.config.archive.keep_chosen_ids);
-        if alone && !facts.generated && remembered_until > self.term.cx.mesh.now() {
-            let due = remembered_until.minus(self.term.cx.config.archive.grace);
-            return Ok(Handled::Early { intent, due });
-        }
-        let archive_seq = self.term.in_charge()?.mesh.archive_bundle(&bundle, &facts).await?;
-        // A chosen id keeps its terminal record, which is the last one: nothing follows it.
-        let gone = facts.generated || alone;
-        let below = if gone { facts.seq + 1 } else { facts.seq };
-        self.term.in_charge()?.mesh.purge_records(&intent, below).await?;
-        Ok(Handled::Archived {
+        Err(error) => Err(error),
+    }
+}
+
+async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, RoundError> {
+    let intent = closed.intent.clone();
+    let Some(bundle) = term.cx.mesh.stored_records(&intent).await? else {
+        return Ok(Handled::Gone(intent));
+    };
+    let opens = bundle
+        .records
+        .first()
+        .is_some_and(|first| Record::decode(&first.body).is_ok_and(|record| record.is_opening()));
+    if !opens {
+        return remainder(term, closed).await;
+    }
+    let facts = bundle.verify().map_err(|error| Error::Bundle(Box::new(error)))?;
+    // A raw intent that was refused has one record, which stays for as long as its id is to be remembered. So there is
+    // nothing to gain before that.
+    let alone = bundle.records.len() == 1;
+    let remembered_until = facts.ended_at.plus(term.cx.config.archive.keep_chosen_ids);
+    if alone && !facts.generated && remembered_until > term.cx.mesh.now() {
+        let due = remembered_until.minus(term.cx.config.archive.grace);
+        return Ok(Handled::Early { intent, due });
+    }
+    let archive_seq = term.in_charge()?.mesh.archive_bundle(&bundle, &facts).await?;
+    // A chosen id keeps its terminal record, which is the last one: nothing follows it.
+    let gone = facts.generated || alone;
+    let below = if gone { facts.seq + 1 } else { facts.seq };
+    term.in_charge()?.mesh.purge_records(&intent, below).await?;
+    Ok(Handled::Archived {
+        intent,
+        archive_seq,
+        gone,
+    })
+}
+
+/// What is left of an intent whose earlier records were purged: the archive has it, unless it has dropped it for its
+/// age.
+async fn remainder(term: &Term, closed: &Closed) -> Result<Handled, RoundError> {
+    let intent = closed.intent.clone();
+    term.cx.projection.archive_caught_up(CATCH_UP).await?;
+    if let Some((archive_seq, _)) = term
+        .cx
+        .mesh
+        .bundle_of(&intent, term.cx.projection.find_archived(&intent).await?)
+        .await?
+    {
+        return Ok(Handled::Archived {
             intent,
             archive_seq,
-            gone,
-        })
+            gone: false,
+        });
     }
-
-    /// What is left of an intent whose earlier records were purged: the archive has it, unless it has dropped it for its
-    /// age.
-    async fn remainder(&self, closed: &Closed) -> Result<Handled, RoundError> {
-        let intent = closed.intent.clone();
-        self.term.cx.projection.archive_caught_up(CATCH_UP).await?;
-        if let Some((archive_seq, _)) = self
-            .term
-            .cx
-            .mesh
-            .bundle_of(&intent, self.term.cx.projection.find_archived(&intent).await?)
-            .await?
-        {
-            return Ok(Handled::Archived {
-                intent,
-                archive_seq,
-                gone: false,
-            });
-        }
-        let Some(head) = self.term.cx.mesh.head(&intent).await? else {
-            return Ok(Handled::Gone(intent));
-        };
-        let over = head
-            .record
-            .snapshot
-            .updated_at
-            .plus(self.term.cx.config.archive.keep_chosen_ids);
-        if over > self.term.cx.mesh.now() {
-            let problem = "the archive does not have its earlier records (any more)".to_owned();
-            return Ok(Handled::Failed {
-                intent,
-                problem,
-                again: over,
-            });
-        }
-        self.term.in_charge()?.mesh.purge_records(&intent, head.seq + 1).await?;
-        Ok(Handled::Gone(intent))
+    let Some(head) = term.cx.mesh.head(&intent).await? else {
+        return Ok(Handled::Gone(intent));
+    };
+    let over = head
+        .record
+        .snapshot
+        .updated_at
+        .plus(term.cx.config.archive.keep_chosen_ids);
+    if over > term.cx.mesh.now() {
+        let problem = "the archive does not have its earlier records (any more)".to_owned();
+        return Ok(Handled::Failed {
+            intent,
+            problem,
+            again: over,
+        });
     }
+    term.in_charge()?.mesh.purge_records(&intent, head.seq + 1).await?;
+    Ok(Handled::Gone(intent))
 }

@@ -98,7 +98,7 @@ async fn say_if_empty(term: &Term, route: &Route, version: &AgentVersion) -> Res
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let counts = cx.mesh.agent_counts(agent).await?.remove(version).unwrap_or_default();
     let holds = cx.projection.hold_views(agent, version).await?;
-    // A projection that is just being built anew knows of nothing, and says so by its position.
+    // A projection that is being rebuilt knows of nothing, and says so by its position.
     let is_known = cx.projection.position() >= end;
     if !(is_known && holds.is_empty() && counts.backlog + counts.in_flight == 0) {
         return Ok(false);

@@ -49,7 +49,7 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
     let Some(rollout) = route.running().filter(|rollout| rollout.auto) else {
         return Ok(());
     };
-    // A projection that is just being built anew would show a part of the evidence as if it were all.
+    // A projection that is being rebuilt would show a part of the evidence as if it were all.
     let end = cx.projection.caught_up(CATCH_UP).await;
     let Some(evidence) = cx.evidence(route).await? else {
         return Ok(());
@@ -60,7 +60,7 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
             Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
         }
         Some(_) | None => {
-            // It may have begun to be built anew while it was asked.
+            // Its rebuild may have begun while it was asked.
             if cx.projection.position() < end? {
                 return Ok(());
             }
