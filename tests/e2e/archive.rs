@@ -8,9 +8,9 @@ use std::time::Duration;
 use baton_agent::Outcome;
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal, at_most, commits, logged};
+use baton_envelope::control::ShowArchive;
 use baton_envelope::{Author, Envelope, IntentId, Json, Role, Status};
 use baton_jetstream::Submitted;
-use baton_jetstream::control::{AboutArchive, ArchiveStatus, verb};
 use baton_testkit::{ProcessGuard, eventually};
 use futures::StreamExt as _;
 use serde_json::Value;
@@ -171,10 +171,7 @@ async fn archived_intents_read_back_as_if_nothing_had_moved() {
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("MESH_ARCHIVE"), "{doctor}");
     assert!(doctor.contains("3 closed intents archived, 0 wait"), "{doctor}");
-    let status: ArchiveStatus = mesh
-        .ask(verb::ARCHIVE_STATUS, &AboutArchive {})
-        .await
-        .expect("a status");
+    let status = mesh.ask(&ShowArchive {}).await.expect("a status");
     assert_eq!((status.archived, status.due, status.kept), (3, 0, 1));
 }
 

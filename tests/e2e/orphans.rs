@@ -7,8 +7,8 @@ use baton_agent::RetryPolicy;
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Program, Running, SOON, TAKEOVER, assert_legal, events, logged, ready};
 use baton_e2e::rolling::{AGENT, NEW, OLD, PROMPT, Stage, code, pasted, version};
+use baton_envelope::control::{Alarm, MoveView};
 use baton_envelope::{Event, IntentId};
-use baton_jetstream::control::{Alarm, MoveView};
 use baton_testkit::{ProcessGuard, eventually};
 use tokio::time::Instant;
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use baton_agent::{AgentBuilder, Json, Outcome};
-use baton_envelope::{AgentName, AgentVersion, IntentId, Margins, Percent, canary_bucket};
-use baton_jetstream::control::{
-    AboutAgent, DrainView, ExplainRequest, ExplainView, RollbackRequest, RolloutAct, StartRequest, StatusView, verb,
+use baton_envelope::control::{
+    AboutAgent, DrainView, ExplainRoute, ExplainView, PromoteRollout, Question, RollBack, RolloutAct, ShowRollout,
+    StartRollout, StatusView,
 };
+use baton_envelope::{AgentName, AgentVersion, IntentId, Margins, Percent, canary_bucket};
 use baton_jetstream::{Error, Head};
 use baton_testkit::eventually;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::TestMesh;
@@ -145,8 +144,8 @@ impl TestMesh {
     ///
     /// # Errors
     /// What the controller refuses with.
-    pub async fn ask<A: DeserializeOwned>(&self, verb: &str, question: &(impl Serialize + Sync)) -> Result<A, Error> {
-        self.mesh.control(verb, question).await
+    pub async fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Error> {
+        self.mesh.ask_controller(question).await
     }
 
     /// Waits until a version of an agent is in a state, by its wire name.
@@ -166,7 +165,7 @@ impl TestMesh {
 
     /// Gives a version the first of these shares of the new work; nothing more comes by itself.
     pub async fn start_rollout(&self, agent: &str, to: &str, steps: &[u64]) -> StatusView {
-        let request = StartRequest {
+        let question = StartRollout {
             id: self.mesh.clock().intent_id().to_string(),
             agent: agent_name(agent),
             version: version(to),
@@ -178,38 +177,36 @@ impl TestMesh {
             margins: Margins::default(),
             by: OPERATOR.to_owned(),
         };
-        self.ask(verb::START, &request).await.expect("started")
+        self.ask(&question).await.expect("started")
     }
 
     /// Takes the next step.
     pub async fn promote(&self, agent: &str, to_end: bool) -> StatusView {
-        let act = RolloutAct {
+        let question = PromoteRollout(RolloutAct {
             reason: None,
             agent: agent_name(agent),
             by: OPERATOR.to_owned(),
             take_over: false,
             to_end,
-        };
-        self.ask(verb::PROMOTE, &act).await.expect("promoted")
+        });
+        self.ask(&question).await.expect("promoted")
     }
 
     /// Gives the new work back.
     pub async fn rollback(&self, agent: &str) -> StatusView {
-        let request = RollbackRequest {
+        let question = RollBack {
             reason: None,
             agent: agent_name(agent),
             to: None,
             by: OPERATOR.to_owned(),
         };
-        self.ask(verb::ROLLBACK, &request).await.expect("rolled back")
+        self.ask(&question).await.expect("rolled back")
     }
 
     /// Where the rollout of an agent stands.
     pub async fn status_of(&self, agent: &str) -> StatusView {
-        let about = AboutAgent {
-            agent: Some(agent_name(agent)),
-        };
-        self.ask(verb::STATUS, &about).await.expect("a status")
+        let question = ShowRollout(AboutAgent::one(agent_name(agent)));
+        self.ask(&question).await.expect("a status")
     }
 
     /// Waits until what holds a version is as it should be.
@@ -234,22 +231,22 @@ impl TestMesh {
 
     /// Which version of an agent would take an intent.
     pub async fn explain(&self, agent: &str, intent: &IntentId) -> ExplainView {
-        let question = ExplainRequest {
+        let question = ExplainRoute {
             agent: Some(agent_name(agent)),
             intent: Some(intent.clone()),
-            ..ExplainRequest::default()
+            ..ExplainRoute::default()
         };
-        self.ask(verb::EXPLAIN, &question).await.expect("explained")
+        self.ask(&question).await.expect("explained")
     }
 
     /// Which agent would take work that needs something.
     pub async fn explain_capable(&self, needed: &[&str], intent: Option<&IntentId>) -> ExplainView {
-        let question = ExplainRequest {
+        let question = ExplainRoute {
             capabilities: needed.iter().map(|&one| one.to_owned()).collect(),
             intent: intent.cloned(),
-            ..ExplainRequest::default()
+            ..ExplainRoute::default()
         };
-        self.ask(verb::EXPLAIN, &question).await.expect("explained")
+        self.ask(&question).await.expect("explained")
     }
 
     /// What the server says of a stream.

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_agent::{Agent, AgentBuilder, Fault, Json, Outcome};
+use baton_envelope::control::{DrainView, StatusView};
 use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, Event, IntentId, Record, Role, Successor, Timestamp, VersionState, holds,
 };
-use baton_jetstream::control::{DrainView, StatusView};
 use baton_jetstream::{Filter, Head};
 use baton_testkit::eventually;
 use baton_testkit::records;

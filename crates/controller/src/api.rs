@@ -4,15 +4,19 @@
 mod agents;
 mod archive;
 mod explain;
+mod handlers;
 mod moves;
 mod preflight;
+mod refusal;
 mod replays;
 mod rollouts;
 
-use baton_jetstream::Error;
-use baton_jetstream::control::{ControlError, ControlRequest, verb};
-use serde::Serialize;
+use std::sync::LazyLock;
 
+use baton_envelope::control;
+use baton_jetstream::control::ControlRequest;
+
+use crate::api::handlers::Handlers;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::duty::Duty;
@@ -51,79 +55,43 @@ async fn listen(cx: &Context) {
 }
 
 async fn answer(cx: Context, request: ControlRequest) {
-    let verb = request.verb.clone();
-    let cx = &cx;
-    match verb.as_str() {
-        verb::AGENTS => reply(request, async |asked| agents::list(cx, asked).await).await,
-        verb::QUARANTINE => reply(request, async |asked| agents::quarantine(cx, asked).await).await,
-        verb::LIFT => reply(request, async |asked| agents::lift(cx, asked).await).await,
-        verb::RETIRE => reply(request, async |asked| agents::retire(cx, asked).await).await,
-        verb::SET_ROUTE => reply(request, async |asked| agents::set_route(cx, asked).await).await,
-        verb::SET_PINNING => reply(request, async |asked| agents::set_pinning(cx, asked).await).await,
-        verb::PLAN => reply(request, async |asked| preflight::plan(cx, asked).await).await,
-        verb::START => reply(request, async |asked| rollouts::start(cx, asked).await).await,
-        verb::STATUS => reply(request, async |asked| rollouts::status(cx, asked).await).await,
-        verb::PROMOTE => reply(request, async |asked| rollouts::promote(cx, asked).await).await,
-        verb::PAUSE => reply(request, async |asked| rollouts::pause(cx, asked).await).await,
-        verb::RESUME => reply(request, async |asked| rollouts::resume(cx, asked).await).await,
-        verb::ABORT => reply(request, async |asked| rollouts::abort(cx, asked).await).await,
-        verb::ROLLBACK => reply(request, async |asked| rollouts::rollback(cx, asked).await).await,
-        verb::HISTORY => reply(request, async |asked| rollouts::history(cx, asked).await).await,
-        verb::MOVE => reply(request, async |asked| moves::carry(cx, asked).await).await,
-        verb::ARCHIVE_FIND => reply(request, async |asked| archive::find(cx, asked).await).await,
-        verb::ARCHIVE_LIST => reply(request, async |asked| archive::list(cx, asked).await).await,
-        verb::ARCHIVE_STATUS => reply(request, async |asked| archive::status(cx, asked).await).await,
-        verb::EXPLAIN => reply(request, async |asked| explain::explain(cx, asked).await).await,
-        other => {
-            let error = refusal("BAD_REQUEST", &format!("there is nothing to ask as \"{other}\""), "");
-            request.answer::<()>(Err(&error)).await;
-        }
-    }
+    HANDLERS.answer(&cx, request).await;
 }
 
-async fn reply<Q: serde::de::DeserializeOwned, A: Serialize + Sync>(
-    request: ControlRequest,
-    work: impl AsyncFnOnce(Q) -> Result<A, Error>,
-) {
-    let outcome = match request.read() {
-        Ok(question) => work(question).await.map_err(as_control),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = &outcome {
-        tracing::info!(verb = request.verb, code = error.code, "refused: {}", error.message);
-    }
-    request.answer(outcome.as_ref()).await;
+/// Made once: it is the same for every controller and never changes.
+static HANDLERS: LazyLock<Handlers> = LazyLock::new(handlers);
+
+/// What answers each question, in the order of [`VERBS`](control::VERBS).
+fn handlers() -> Handlers {
+    Handlers::default()
+        .on::<control::ListAgents>(agents::list)
+        .on::<control::QuarantineVersion>(agents::quarantine)
+        .on::<control::LiftQuarantine>(agents::lift)
+        .on::<control::RetireVersion>(agents::retire)
+        .on::<control::SetRoute>(agents::set_route)
+        .on::<control::SetPinning>(agents::set_pinning)
+        .on::<control::ExplainRoute>(explain::explain)
+        .on::<control::FindArchived>(archive::find)
+        .on::<control::ListArchived>(archive::list)
+        .on::<control::ShowArchive>(archive::status)
+        .on::<control::PlanRollout>(preflight::plan)
+        .on::<control::StartRollout>(rollouts::start)
+        .on::<control::ShowRollout>(rollouts::status)
+        .on::<control::PromoteRollout>(rollouts::promote)
+        .on::<control::PauseRollout>(rollouts::pause)
+        .on::<control::ResumeRollout>(rollouts::resume)
+        .on::<control::AbortRollout>(rollouts::abort)
+        .on::<control::RollBack>(rollouts::rollback)
+        .on::<control::ListDecisions>(rollouts::history)
+        .on::<control::MoveIntents>(moves::carry)
 }
 
-fn refusal(code: &str, message: &str, fix: &str) -> ControlError {
-    ControlError {
-        code: code.to_owned(),
-        message: message.to_owned(),
-        fix: fix.to_owned(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use baton_envelope::control::VERBS;
 
-/// An error as it is answered: with a code to branch on, and what to do.
-fn as_control(error: Error) -> ControlError {
-    let text = error.to_string();
-    if let Error::Control(error) = error {
-        return error;
+    #[test]
+    fn every_question_has_its_handler() {
+        assert_eq!(super::handlers().verbs(), VERBS);
     }
-    if let Error::Decision(refused) = error {
-        return refusal(refused.code, &refused.message, &refused.fix);
-    }
-    if let Error::UnknownAgent { .. } = error {
-        return refusal("UNKNOWN_AGENT", &text, "`baton agents list` shows the agents");
-    }
-    if let Error::NoIntent(_) = error {
-        return refusal("NOT_FOUND", &text, "`baton intents list` shows the intents");
-    }
-    if let Error::Unroutable(_) | Error::NoneCapable { .. } = error {
-        return refusal(
-            "UNROUTABLE",
-            &text,
-            "`baton agents list` shows what each version can do",
-        );
-    }
-    refusal("FAILED", &text, "try again; `baton doctor` checks the mesh")
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use baton_envelope::control::{Alarm, Counts, DrainView, EvidenceView, HoldView};
 use baton_envelope::rollout::{Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Author, Cause, Role, Route, VersionState};
-use baton_jetstream::control::{Alarm, DrainView, EvidenceView, HoldView};
-use baton_jetstream::{Counts, Error, Leadership, Lease, Mesh};
+
+use baton_jetstream::{Error, Leadership, Lease, Mesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::control::WorkerView;
 use baton_envelope::{AgentName, AgentVersion, Declaration};
 use baton_jetstream::Mesh;
-use baton_jetstream::control::WorkerView;
+
 use tokio::time::Instant;
 
 /// After how long without a heartbeat a worker counts as dead: three of them, which come every 5 s.

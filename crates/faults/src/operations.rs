@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use baton_envelope::control::{
+    AbortRollout, MoveIntents, PromoteRollout, Question, RollBack, RolloutAct, StartRollout,
+};
 use baton_envelope::{Author, Margins, MaxHops, Percent, Role, Status};
-use baton_jetstream::control::{MoveRequest, MoveView, RollbackRequest, RolloutAct, StartRequest, StatusView, verb};
 use baton_jetstream::{Error, Filter, Head, Mesh, Redrive};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -122,7 +124,7 @@ impl Operator {
         };
         match operation {
             Operation::Start(agent, version, steps) => {
-                let request = StartRequest {
+                let question = StartRollout {
                     id: self.mesh.clock().intent_id().to_string(),
                     agent: agent.parse()?,
                     version: version.parse()?,
@@ -134,21 +136,21 @@ impl Operator {
                     margins: Margins::default(),
                     by,
                 };
-                self.ask::<_, StatusView>(verb::START, &request).await
+                self.ask(&question).await
             }
-            Operation::Promote(agent) => self.ask::<_, StatusView>(verb::PROMOTE, &act(agent)?).await,
-            Operation::Abort(agent) => self.ask::<_, StatusView>(verb::ABORT, &act(agent)?).await,
+            Operation::Promote(agent) => self.ask(&PromoteRollout(act(agent)?)).await,
+            Operation::Abort(agent) => self.ask(&AbortRollout(act(agent)?)).await,
             Operation::Rollback(agent) => {
-                let request = RollbackRequest {
+                let question = RollBack {
                     agent: agent.parse()?,
                     to: None,
                     by,
                     reason: None,
                 };
-                self.ask::<_, StatusView>(verb::ROLLBACK, &request).await
+                self.ask(&question).await
             }
             Operation::Move(agent, from, to) => {
-                let request = MoveRequest {
+                let question = MoveIntents {
                     agent: agent.parse()?,
                     from: from.parse()?,
                     to: to.parse()?,
@@ -156,22 +158,15 @@ impl Operator {
                     dry_run: false,
                     by,
                 };
-                self.ask::<_, MoveView>(verb::MOVE, &request).await
+                self.ask(&question).await
             }
             Operation::Redrive => Ok(Box::pin(self.redrive_all()).await.map(drop)?),
         }
     }
 
-    async fn ask<Q: serde::Serialize + Sync, A: serde::de::DeserializeOwned>(
-        &self,
-        verb: &str,
-        question: &Q,
-    ) -> Result<()> {
-        Ok(self
-            .mesh
-            .control_within::<Q, A>(PATIENCE, verb, question)
-            .await
-            .map(drop)?)
+    async fn ask<Q: Question>(&self, question: &Q) -> Result<()> {
+        let asked = self.mesh.ask_controller_within(PATIENCE, question);
+        Ok(asked.await.map(drop)?)
     }
 
     /// Puts back everything that is parked and not meant to stay so. Gives how many there were.

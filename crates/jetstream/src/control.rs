@@ -6,6 +6,4 @@ pub(crate) mod leadership;
 pub(crate) mod lease;
 mod serve;
 
-pub use crate::documents::*;
-pub use crate::error::ControlError;
-pub use serve::{ControlReply, ControlRequest, ControlRequests};
+pub use serve::{ControlRequest, ControlRequests};

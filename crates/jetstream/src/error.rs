@@ -1,7 +1,7 @@
 //! What can go wrong between Baton and the server.
 
+use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, DecodeError, IllegalTransition, IntentId};
-use serde::{Deserialize, Serialize};
 
 /// A write that the server refused for a reason of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,19 +18,6 @@ impl Refusal {
     pub const fn is_full(&self) -> bool {
         matches!(self.code, 10047 | 10077 | 10023)
     }
-}
-
-/// What a controller refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct ControlError {
-    /// What a program branches on, such as `ROLLOUT_OWNED`.
-    pub code: String,
-    /// What a person reads.
-    pub message: String,
-    /// What to do about it.
-    #[serde(default)]
-    pub fix: String,
 }
 
 /// A failure of the mesh.

@@ -7,7 +7,6 @@
 mod archive;
 pub mod control;
 mod doctor;
-mod documents;
 mod error;
 mod intents;
 mod ledger;
@@ -20,7 +19,6 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use documents::load::{LoadReport, VersionLoad};
 pub use error::{Error, Refusal};
 pub use intents::{
     ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive, Redriven,
@@ -34,6 +32,6 @@ pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{Clock, LedgerEnd, Limits, Mesh, SystemClock, Target, TicketPersistence};
 pub use work::{
-    ACK_WAIT, Counts, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,
-    ReplayCalls, ReplayRequest, Ticket,
+    ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
+    ReplayRequest, Ticket,
 };

@@ -8,7 +8,6 @@ mod replay;
 mod setup;
 mod tickets;
 
-pub use consumers::Counts;
 pub use delivery::{Delivery, Extender, Ticket};
 pub use puller::{Pulled, Puller};
 pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayRequest};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_agent::{Agent, Json};
+use baton_envelope::control::LoadReport;
 use baton_envelope::{AgentName, Author, Bands, Envelope, Role};
-use baton_jetstream::{Alive, Leading, Lease, LoadReport, Mesh, ReplayRequest, Target};
+use baton_jetstream::{Alive, Leading, Lease, Mesh, ReplayRequest, Target};
 
 use crate::support::{PATIENCE, Shout, TestServer, completed, eventually, version};
 

@@ -1,6 +1,6 @@
 //! `baton archive`: how the archive of closed intents stands.
 
-use baton_jetstream::control::{AboutArchive, ArchiveStatus, verb};
+use baton_envelope::control::{ArchiveStatus, ShowArchive};
 use clap::Subcommand;
 
 use crate::app::App;
@@ -20,7 +20,7 @@ pub(crate) async fn run(command: ArchiveCommand, app: &App) -> Result<(), CliErr
     match command {
         ArchiveCommand::Status => {
             let mesh = app.connect().await?;
-            let status: ArchiveStatus = mesh.control(verb::ARCHIVE_STATUS, &AboutArchive {}).await?;
+            let status = mesh.ask_controller(&ShowArchive {}).await?;
             app.output.show(&status, || text(&status))
         }
     }

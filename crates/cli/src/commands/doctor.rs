@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Timestamp;
-use baton_jetstream::control::{AboutAgent, AboutArchive, AgentsView, ArchiveStatus, verb};
+use baton_envelope::control::{ArchiveStatus, ListAgents, ShowArchive};
 use baton_jetstream::{Finding, Level, Mesh, examine};
 use serde::Serialize;
 
@@ -53,10 +53,7 @@ async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
     let mesh = app.connect().await?;
     let mut findings = examine(&mesh, app.limits()).await?;
     findings.extend(controllers(&mesh).await);
-    if let Ok(status) = mesh
-        .control_within(PATIENCE, verb::ARCHIVE_STATUS, &AboutArchive {})
-        .await
-    {
+    if let Ok(status) = mesh.ask_controller_within(PATIENCE, &ShowArchive {}).await {
         findings.push(archive(&status, mesh.now()));
     }
     Ok(findings)
@@ -64,8 +61,7 @@ async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
 
 /// Whether a controller answers, and what it says needs a person.
 async fn controllers(mesh: &Mesh) -> Vec<Finding> {
-    let all = AboutAgent::default();
-    let agents: AgentsView = match mesh.control_within(PATIENCE, verb::AGENTS, &all).await {
+    let agents = match mesh.ask_controller_within(PATIENCE, &ListAgents::default()).await {
         Ok(agents) => agents,
         Err(error) => {
             let remedy = "start `baton controller`: raw intents, rollouts and drains wait for one";

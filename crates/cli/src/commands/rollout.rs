@@ -7,7 +7,7 @@ mod rollback;
 mod start;
 mod status;
 
-use baton_jetstream::control::verb;
+use baton_envelope::control::{AbortRollout, PauseRollout, ResumeRollout};
 use clap::Subcommand;
 
 use crate::app::App;
@@ -43,9 +43,9 @@ pub(crate) async fn run(command: RolloutCommand, app: &App) -> Result<(), CliErr
         RolloutCommand::Start(args) => start::run(args, app).await,
         RolloutCommand::Status(args) => status::run(args, app).await,
         RolloutCommand::Promote(args) => act::promote(args, app).await,
-        RolloutCommand::Pause(args) => act::run(verb::PAUSE, args, app).await,
-        RolloutCommand::Resume(args) => act::run(verb::RESUME, args, app).await,
-        RolloutCommand::Abort(args) => act::run(verb::ABORT, args, app).await,
+        RolloutCommand::Pause(args) => act::run(PauseRollout, args, app).await,
+        RolloutCommand::Resume(args) => act::run(ResumeRollout, args, app).await,
+        RolloutCommand::Abort(args) => act::run(AbortRollout, args, app).await,
         RolloutCommand::Rollback(args) => rollback::run(args, app).await,
         RolloutCommand::History(args) => history::run(args, app).await,
     }

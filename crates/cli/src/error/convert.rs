@@ -2,6 +2,7 @@
 
 use anyhow::Error as Any;
 use baton_agent::BuildError;
+use baton_envelope::control::code;
 use baton_envelope::{BadName, BadVersion, RawRejection};
 use baton_jetstream::{Error, Refusal};
 
@@ -118,11 +119,7 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
         ),
-        Error::Control(error) if error.code == "NOT_FOUND" || error.code.starts_with("UNKNOWN_") => {
-            (Kind::NotFound, error.fix.clone())
-        }
-        Error::Control(error) if error.code == "BAD_REQUEST" => (Kind::Usage, error.fix.clone()),
-        Error::Control(error) => (Kind::Refused, error.fix.clone()),
+        Error::Control(error) => (refused_by_controller(&error.code), error.fix.clone()),
         Error::BadEnvelope { .. } | Error::BadName(_) => return (Kind::Usage, Vec::new()),
         Error::Illegal(_) => (
             Kind::Refused,
@@ -133,6 +130,16 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
         _ => return (Kind::Failed, Vec::new()),
     };
     (kind, vec![hint])
+}
+
+/// What a controller's code means for the exit code. One that is not known here is of a newer controller.
+fn refused_by_controller(code: &str) -> Kind {
+    match code {
+        code::NOT_FOUND => Kind::NotFound,
+        code if code.starts_with("UNKNOWN_") => Kind::NotFound,
+        code::BAD_REQUEST => Kind::Usage,
+        _ => Kind::Refused,
+    }
 }
 
 fn refused(refusal: &Refusal) -> (Kind, String) {
@@ -226,12 +233,15 @@ impl From<serde_json::Error> for CliError {
 
 #[cfg(test)]
 mod tests {
+    use baton_envelope::control::ControlError;
+
     use super::*;
 
     #[test]
     fn every_failure_of_the_mesh_has_its_exit_code() {
         let url = || "nats://127.0.0.1:1".to_owned();
-        let cases: [(Error, u8); 6] = [
+        let refused = |code| Error::from(ControlError::new(code, "refused", "do something else"));
+        let cases: [(Error, u8); 11] = [
             (Error::NoJetStream { url: url() }, 69),
             (
                 Error::TooOld {
@@ -248,6 +258,11 @@ mod tests {
                 },
                 3,
             ),
+            (refused(code::NOT_FOUND), 3),
+            (refused(code::UNKNOWN_VERSION), 3),
+            (refused(code::BAD_REQUEST), 2),
+            (refused(code::ROLLOUT_OWNED), 4),
+            (ControlError::controller_too_old("intents.cancel").into(), 4),
             (Error::Raced("x".parse().expect("id")), 4),
             (Error::NoIntent("x".parse().expect("id")), 3),
             (

@@ -1,7 +1,7 @@
 //! Documents as a controller answers them, for the tests of their views.
 
 use baton_envelope::Route;
-use baton_jetstream::control::{AgentsView, StatusView};
+use baton_envelope::control::{AgentsView, StatusView};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! A rollout as a page: where it stands, what was seen, and what holds the old version.
 
+use baton_envelope::control::{DrainView, EvidenceView, StatusView};
 use baton_envelope::{Phase, Rollout, Tally};
-use baton_jetstream::control::{DrainView, EvidenceView, StatusView};
 
 use super::versions::alarms;
 use super::{paragraphs, seconds};

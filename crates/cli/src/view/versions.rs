@@ -1,7 +1,7 @@
 //! Versions of agents, and alarms about them.
 
+use baton_envelope::control::{AgentView, Alarm, VersionView};
 use baton_envelope::{ProtocolRange, Route, VersionState};
-use baton_jetstream::control::{AgentView, Alarm, VersionView};
 
 use super::time;
 use crate::output::Table;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use baton_envelope::control::{ControlError, Reply, code};
 use baton_jetstream::Target;
-use baton_jetstream::control::ControlError;
 use serde_json::{Value, json};
 
 use crate::harness::Bench;
@@ -35,15 +35,15 @@ async fn answering(bench: &Bench, answers: &[(&str, Vec<Value>)]) -> Asked {
                     if documents.len() > 1 {
                         documents.remove(0);
                     }
-                    request.answer(Ok(&document)).await;
+                    request.answer(&Reply::Ok(document)).await;
                 }
                 None => {
-                    let refusal = ControlError {
-                        code: "ROLLOUT_OWNED".to_owned(),
-                        message: "bob@elsewhere owns this rollout".to_owned(),
-                        fix: "take it over with --take-over".to_owned(),
-                    };
-                    request.answer(Err::<&Value, _>(&refusal)).await;
+                    let refusal = ControlError::new(
+                        code::ROLLOUT_OWNED,
+                        "bob@elsewhere owns this rollout",
+                        "take it over with --take-over",
+                    );
+                    request.answer(&Reply::<Value>::Error(refusal)).await;
                 }
             }
         }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use baton_envelope::control::{
+    AgentView, AgentsView, ControlError, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion, SetPinning,
+    SetRoute, VersionAct, VersionView, code,
+};
 use baton_envelope::rollout::{self, Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
 use baton_jetstream::Error;
-use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, PinningRequest, VersionAct, VersionView};
 
 use crate::context::Context;
 
 /// How long the projection may take to catch up before a retirement is put off.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-pub(super) async fn list(cx: &Context, asked: AboutAgent) -> Result<AgentsView, Error> {
+pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<AgentsView, Error> {
     let routes = match asked.agent {
         Some(agent) => vec![cx.route(&agent).await?],
         None => cx.mesh.all_routes().await?,
@@ -64,15 +67,15 @@ pub(super) async fn list(cx: &Context, asked: AboutAgent) -> Result<AgentsView, 
     Ok(AgentsView { agents })
 }
 
-pub(super) async fn quarantine(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+pub(super) async fn quarantine(cx: &Context, QuarantineVersion(asked): QuarantineVersion) -> Result<Route, Error> {
     change(cx, asked, rollout::quarantine).await
 }
 
-pub(super) async fn lift(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+pub(super) async fn lift(cx: &Context, LiftQuarantine(asked): LiftQuarantine) -> Result<Route, Error> {
     change(cx, asked, rollout::lift).await
 }
 
-pub(super) async fn set_route(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+pub(super) async fn set_route(cx: &Context, SetRoute(asked): SetRoute) -> Result<Route, Error> {
     let bands = cx.config.bands;
     // Without its stream and consumers the work would have nowhere to wait.
     cx.mesh.ensure_agent(&asked.agent, &asked.version, bands).await?;
@@ -92,11 +95,11 @@ pub(super) async fn set_route(cx: &Context, asked: VersionAct) -> Result<Route, 
     Ok(route)
 }
 
-pub(super) async fn set_pinning(cx: &Context, asked: PinningRequest) -> Result<Route, Error> {
-    let PinningRequest { agent, pinning, by } = asked;
+pub(super) async fn set_pinning(cx: &Context, asked: SetPinning) -> Result<Route, Error> {
+    let SetPinning { agent, pinning, by } = asked;
     if let Pinning::Unknown(name) = &pinning {
         let message = format!("\"{name}\" is no way of pinning");
-        return Err(Refused::new("BAD_REQUEST", message, "give hop or chain").into());
+        return Err(ControlError::new(code::BAD_REQUEST, message, "give hop or chain").into());
     }
     let act = Act::new(by, cx.mesh.now());
     cx.decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
@@ -104,7 +107,7 @@ pub(super) async fn set_pinning(cx: &Context, asked: PinningRequest) -> Result<R
 }
 
 /// Takes a version out of service, when nothing open names it up to the end of the ledger.
-pub(super) async fn retire(cx: &Context, asked: VersionAct) -> Result<Route, Error> {
+pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) -> Result<Route, Error> {
     let VersionAct {
         agent,
         version,
@@ -119,14 +122,19 @@ pub(super) async fn retire(cx: &Context, asked: VersionAct) -> Result<Route, Err
     // What the route alone forbids is said first: it is the better reason.
     let dry = rollout::retire(&route, &version, &act);
     if let Err(refused) = &dry
-        && refused.code != "WRONG_STATE"
+        && refused.code != code::WRONG_STATE
     {
         return Err(refused.clone().into());
     }
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let holds = cx.hold_views(&route, &version).await?;
     if cx.projection.position() < end {
-        return Err(Refused::new("BUSY", "the projection is being built anew", "try again in a moment").into());
+        return Err(ControlError::new(
+            code::BUSY,
+            "the projection is being built anew",
+            "try again in a moment",
+        )
+        .into());
     }
     if !holds.is_empty() {
         let open: u64 = holds.iter().map(|hold| hold.count).sum();
@@ -144,7 +152,7 @@ pub(super) async fn retire(cx: &Context, asked: VersionAct) -> Result<Route, Err
             route.active
         );
         let message = format!("{open} open intents name {agent}@{version}: {}", causes.join(", "));
-        return Err(Refused::new("STILL_OPEN", message, fix).into());
+        return Err(ControlError::new(code::STILL_OPEN, message, fix).into());
     }
     dry?;
     let after = cx

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Bundle;
-use baton_jetstream::control::{AboutArchive, ArchiveFind, ArchiveFound, ArchiveList, ArchivePage, ArchiveStatus};
+use baton_envelope::control::{ArchiveFound, ArchivePage, ArchiveStatus, FindArchived, ListArchived, ShowArchive};
 use baton_jetstream::{Error, holds_life};
 
 use crate::context::Context;
@@ -13,7 +13,7 @@ const CATCH_UP: Duration = Duration::from_secs(8);
 /// The most bundles of one page.
 const PAGE: usize = 1000;
 
-pub(super) async fn find(cx: &Context, asked: ArchiveFind) -> Result<ArchiveFound, Error> {
+pub(super) async fn find(cx: &Context, asked: FindArchived) -> Result<ArchiveFound, Error> {
     let mut at = cx.projection.find_archived(&asked.intent).await?;
     if at.is_empty() {
         // It may have been archived by another controller a moment ago, and purged since.
@@ -29,11 +29,11 @@ pub(super) async fn find(cx: &Context, asked: ArchiveFind) -> Result<ArchiveFoun
     Ok(ArchiveFound { at, closed })
 }
 
-async fn bundle(cx: &Context, asked: &ArchiveFind, at: &[u64]) -> Result<Option<(u64, Bundle)>, Error> {
+async fn bundle(cx: &Context, asked: &FindArchived, at: &[u64]) -> Result<Option<(u64, Bundle)>, Error> {
     cx.mesh.bundle_of(&asked.intent, at.to_vec()).await
 }
 
-pub(super) async fn list(cx: &Context, asked: ArchiveList) -> Result<ArchivePage, Error> {
+pub(super) async fn list(cx: &Context, asked: ListArchived) -> Result<ArchivePage, Error> {
     let before = asked.before.unwrap_or(u64::MAX);
     let limit = asked.limit.min(PAGE);
     let (matched, at) = cx
@@ -43,7 +43,7 @@ pub(super) async fn list(cx: &Context, asked: ArchiveList) -> Result<ArchivePage
     Ok(ArchivePage { matched, at })
 }
 
-pub(super) async fn status(cx: &Context, _asked: AboutArchive) -> Result<ArchiveStatus, Error> {
+pub(super) async fn status(cx: &Context, _asked: ShowArchive) -> Result<ArchiveStatus, Error> {
     let until = cx.mesh.now().minus(cx.config.archive.grace);
     let standing = cx.projection.archive_standing(until).await?;
     Ok(ArchiveStatus {

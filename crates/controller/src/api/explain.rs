@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::rollout::Refused;
+use baton_envelope::control::{Candidate, ControlError, ExplainRoute, ExplainView, code};
 use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route, Unroutable, choose};
 use baton_jetstream::Error;
-use baton_jetstream::control::{Candidate, ExplainRequest, ExplainView};
 
 use crate::context::Context;
 
@@ -28,12 +27,12 @@ impl Circumstances {
     }
 }
 
-pub(super) async fn explain(cx: &Context, asked: ExplainRequest) -> Result<ExplainView, Error> {
+pub(super) async fn explain(cx: &Context, asked: ExplainRoute) -> Result<ExplainView, Error> {
     let about = circumstances(cx, &asked).await?;
     match asked.agent {
         Some(agent) => by_name(cx, &agent, &about).await,
-        None if asked.capabilities.is_empty() => Err(Refused::new(
-            "BAD_REQUEST",
+        None if asked.capabilities.is_empty() => Err(ControlError::new(
+            code::BAD_REQUEST,
             "neither an agent nor a capability was named",
             "name one of them",
         )
@@ -42,7 +41,7 @@ pub(super) async fn explain(cx: &Context, asked: ExplainRequest) -> Result<Expla
     }
 }
 
-async fn circumstances(cx: &Context, asked: &ExplainRequest) -> Result<Circumstances, Error> {
+async fn circumstances(cx: &Context, asked: &ExplainRoute) -> Result<Circumstances, Error> {
     let Some(intent) = &asked.intent else {
         return Ok(Circumstances {
             // Without an intent a new one is asked for.

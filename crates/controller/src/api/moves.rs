@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::rollout::{self, Act, Refused};
+use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView, code};
+use baton_envelope::rollout::{self, Act};
 use baton_envelope::{AgentName, AgentVersion, Author, Role, VersionState};
-use baton_jetstream::control::{MoveRequest, MoveView, MovedView};
 use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -31,8 +31,8 @@ async fn hold_back(cx: &Context, agent: &AgentName, from: &AgentVersion, by: &st
     cx.mesh.shut_version(agent, from).await.map(drop)
 }
 
-pub(super) async fn carry(cx: &Context, asked: MoveRequest) -> Result<MoveView, Error> {
-    let MoveRequest {
+pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, Error> {
+    let MoveIntents {
         agent,
         from,
         to,
@@ -44,17 +44,24 @@ pub(super) async fn carry(cx: &Context, asked: MoveRequest) -> Result<MoveView, 
     match route.state(&to) {
         None => {
             let message = format!("no worker of {agent}@{to} was ever heard of");
-            return Err(Refused::new("UNKNOWN_VERSION", message, "start a worker of it, or correct --to").into());
+            return Err(
+                ControlError::new(code::UNKNOWN_VERSION, message, "start a worker of it, or correct --to").into(),
+            );
         }
         Some(state @ (VersionState::Drained | VersionState::Retired | VersionState::Quarantined)) => {
             let message = format!("{agent}@{to} is {state}, and takes no work");
             let fix = format!("name another version with --to; {} is active", route.active);
-            return Err(Refused::new("WRONG_STATE", message, fix).into());
+            return Err(ControlError::new(code::WRONG_STATE, message, fix).into());
         }
         Some(_) => {}
     }
     if from == to {
-        return Err(Refused::new("SAME_VERSION", "--from and --to are the same version", "name another").into());
+        return Err(ControlError::new(
+            code::SAME_VERSION,
+            "--from and --to are the same version",
+            "name another",
+        )
+        .into());
     }
     // What is moved must not be given to a worker of the old version any more: a ticket that comes to it as a new one is
     // run without a look into the ledger. What a worker has by now is fenced out.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use baton_envelope::control::{Check, PlanRollout, PlanView, ReplayView};
 use baton_envelope::{AgentName, AgentVersion, Declaration, ProtocolRange, Route, VersionEntry, VersionState};
 use baton_jetstream::Error;
-use baton_jetstream::control::{Check, PlanRequest, PlanView};
 
 use crate::api::replays;
 use crate::context::Context;
 
-pub(super) async fn plan(cx: &Context, asked: PlanRequest) -> Result<PlanView, Error> {
-    let PlanRequest { agent, version, replay } = asked;
+pub(super) async fn plan(cx: &Context, asked: PlanRollout) -> Result<PlanView, Error> {
+    let PlanRollout { agent, version, replay } = asked;
     let route = cx.route(&agent).await?;
     let new = route.versions.get(&version).cloned().unwrap_or_default();
     let old = route.versions.get(&route.active).cloned().unwrap_or_default();
@@ -178,7 +178,7 @@ async fn kinds(cx: &Context, route: &Route, new: &VersionEntry) -> Result<Check,
     ))
 }
 
-fn replayed(view: &baton_jetstream::control::ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
+fn replayed(view: &ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
     let detail = format!("{} hops replayed, {} came to the same", view.replayed, view.same);
     if let Some(refused) = &view.refused {
         return failed(

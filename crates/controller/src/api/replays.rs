@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::control::{Difference, ReplayView};
 use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Route};
-use baton_jetstream::control::{Difference, ReplayView};
 use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
 
 use crate::context::Context;

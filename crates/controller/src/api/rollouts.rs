@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::{
+    AbortRollout, AboutAgent, ControlError, DecisionView, HistoryView, ListDecisions, PauseRollout, PlanRollout,
+    PromoteRollout, ResumeRollout, RollBack, RolloutAct, ShowRollout, StartRollout, StatusView, code,
+};
 use baton_envelope::rollout::{self, Act, Refused, StartPlan};
 use baton_envelope::{Json, Route, VersionState};
 use baton_jetstream::Error;
-use baton_jetstream::control::{
-    AboutAgent, DecisionView, HistoryView, PlanRequest, RollbackRequest, RolloutAct, StartRequest, StatusView,
-};
 
 use crate::api::preflight;
 use crate::context::Context;
-use crate::rounds;
+use crate::rounds::verdict;
 
 /// How long a person's decision waits for the numbers that are recorded with it.
 const NUMBERS: Duration = Duration::from_millis(200);
 
-pub(super) async fn start(cx: &Context, asked: StartRequest) -> Result<StatusView, Error> {
-    let StartRequest { agent, version, by, .. } = asked.clone();
+pub(super) async fn start(cx: &Context, asked: StartRollout) -> Result<StatusView, Error> {
+    let StartRollout { agent, version, by, .. } = asked.clone();
     let route = cx.route(&agent).await?;
     // A repeat of a question whose answer was lost is the same rollout.
     if route.rollout.as_ref().is_some_and(|known| known.id == asked.id) {
@@ -35,7 +36,7 @@ pub(super) async fn start(cx: &Context, asked: StartRequest) -> Result<StatusVie
     let act = Act::new(by, cx.mesh.now());
     // What the route alone forbids is the better reason than a failed check.
     rollout::start(&route, plan.clone(), &act)?;
-    let question = PlanRequest {
+    let question = PlanRollout {
         agent: agent.clone(),
         version: version.clone(),
         replay: 0,
@@ -48,8 +49,8 @@ pub(super) async fn start(cx: &Context, asked: StartRequest) -> Result<StatusVie
             .filter(|check| !check.passed)
             .map(|check| format!("{}: {}", check.name, check.detail))
             .collect();
-        return Err(Refused::new(
-            "PREFLIGHT",
+        return Err(ControlError::new(
+            code::PREFLIGHT,
             format!("{agent}@{version} may not be rolled out: {}", failed.join("; ")),
             format!("baton rollout plan {agent} {version} says what to do about each; --force starts it all the same"),
         )
@@ -65,24 +66,24 @@ pub(super) async fn start(cx: &Context, asked: StartRequest) -> Result<StatusVie
     settle(cx, &after).await
 }
 
-pub(super) async fn promote(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+pub(super) async fn promote(cx: &Context, PromoteRollout(asked): PromoteRollout) -> Result<StatusView, Error> {
     let to_end = asked.to_end;
     steer(cx, asked, |route, act| rollout::advance(route, to_end, act)).await
 }
 
-pub(super) async fn pause(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+pub(super) async fn pause(cx: &Context, PauseRollout(asked): PauseRollout) -> Result<StatusView, Error> {
     steer(cx, asked, rollout::pause).await
 }
 
-pub(super) async fn resume(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+pub(super) async fn resume(cx: &Context, ResumeRollout(asked): ResumeRollout) -> Result<StatusView, Error> {
     steer(cx, asked, rollout::resume).await
 }
 
-pub(super) async fn abort(cx: &Context, asked: RolloutAct) -> Result<StatusView, Error> {
+pub(super) async fn abort(cx: &Context, AbortRollout(asked): AbortRollout) -> Result<StatusView, Error> {
     steer(cx, asked, rollout::abort).await
 }
 
-pub(super) async fn rollback(cx: &Context, asked: RollbackRequest) -> Result<StatusView, Error> {
+pub(super) async fn rollback(cx: &Context, asked: RollBack) -> Result<StatusView, Error> {
     let act = Act {
         reason: asked.reason,
         ..Act::new(asked.by, cx.mesh.now())
@@ -96,12 +97,12 @@ pub(super) async fn rollback(cx: &Context, asked: RollbackRequest) -> Result<Sta
     settle(cx, &after).await
 }
 
-pub(super) async fn status(cx: &Context, asked: AboutAgent) -> Result<StatusView, Error> {
+pub(super) async fn status(cx: &Context, ShowRollout(asked): ShowRollout) -> Result<StatusView, Error> {
     let route = cx.route(&named(asked)?).await?;
     view(cx, &route).await
 }
 
-pub(super) async fn history(cx: &Context, asked: AboutAgent) -> Result<HistoryView, Error> {
+pub(super) async fn history(cx: &Context, ListDecisions(asked): ListDecisions) -> Result<HistoryView, Error> {
     let agent = named(asked)?;
     cx.route(&agent).await?;
     let decisions = cx
@@ -122,9 +123,9 @@ pub(super) async fn history(cx: &Context, asked: AboutAgent) -> Result<HistoryVi
 }
 
 fn named(asked: AboutAgent) -> Result<baton_envelope::AgentName, Error> {
-    asked
-        .agent
-        .ok_or_else(|| Refused::new("BAD_REQUEST", "no agent was named", "name one in the field `agent`").into())
+    asked.agent.ok_or_else(|| {
+        ControlError::new(code::BAD_REQUEST, "no agent was named", "name one in the field `agent`").into()
+    })
 }
 
 async fn steer(
@@ -174,7 +175,7 @@ async fn view(cx: &Context, route: &Route) -> Result<StatusView, Error> {
     }
     let evidence = cx.evidence(route).await?;
     let verdict = match (&route.rollout, &evidence) {
-        (Some(rollout), Some(evidence)) => Some(rounds::verdict(cx, rollout, evidence).text().to_owned()),
+        (Some(rollout), Some(evidence)) => Some(verdict(cx, rollout, evidence).text().to_owned()),
         (_, _) => None,
     };
     Ok(StatusView {

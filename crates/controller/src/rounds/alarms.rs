@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use baton_envelope::control::Alarm;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
-use baton_jetstream::control::Alarm;
 
 use crate::context::Context;
 use crate::rounds::error::RoundError;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::Counts;
 use baton_envelope::rollout;
 use baton_envelope::{AgentVersion, Route, VersionState};
-use baton_jetstream::Counts;
 
 use crate::rounds::each::each;
 use crate::rounds::error::RoundError;

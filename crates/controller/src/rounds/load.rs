@@ -1,6 +1,6 @@
 //! The word about load: how much waits for each version, who works on it, and which alarms there are.
 
-use baton_jetstream::{LoadReport, VersionLoad};
+use baton_envelope::control::{LoadReport, VersionLoad};
 
 use crate::rounds::error::RoundError;
 use crate::rounds::observations::Observations;

@@ -1,8 +1,9 @@
 //! Misrouted work: a sender with an old route gave it to a version that takes none. It does not run there, because the
 //! consumers are paused, and is sent to a version that takes work. (The protocol calls it a stray.)
 
+use baton_envelope::control::Counts;
 use baton_envelope::{AgentVersion, Route, VersionState};
-use baton_jetstream::{Counts, Moved};
+use baton_jetstream::Moved;
 
 use crate::rounds::each::each;
 use crate::rounds::error::RoundError;

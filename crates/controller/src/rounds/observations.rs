@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_envelope::control::Counts;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp};
-use baton_jetstream::Counts;
+
 use tokio::time::Instant;
 
 /// How old observations may be before a round had better do nothing. They are made every 500 ms.

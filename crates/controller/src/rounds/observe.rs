@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_envelope::control::Counts;
 use baton_envelope::{AgentName, AgentVersion, Route, Timestamp, VersionState};
-use baton_jetstream::{Alive, Counts};
+use baton_jetstream::Alive;
 use futures::StreamExt as _;
 use tokio::time::Instant;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::EvidenceView;
 use baton_envelope::rollout::{self, Act, judge};
 use baton_envelope::{Json, Phase, Rollout, Route, Timestamp, Verdict};
-use baton_jetstream::control::EvidenceView;
 
 use crate::context::Context;
 use crate::rounds::each::each;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_jetstream::control::Alarm;
+use baton_envelope::control::Alarm;
 use tokio::sync::watch;
 
 use crate::context::Context;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use baton_controller::{ArchiveConfig, ControllerConfig, Projection};
+use baton_envelope::control::ShowArchive;
 use baton_envelope::{Author, Envelope, Event, IntentId, Json, Record, Role};
-use baton_jetstream::control::{AboutArchive, ArchiveStatus, verb};
 use baton_jetstream::{Error, Mesh};
 use baton_testkit::records;
 use tokio_util::sync::CancellationToken;
@@ -122,8 +122,8 @@ async fn what_is_no_closed_history_stays_and_is_told() {
     records::put(mesh.url(), &done, seq).await;
     let running = Running::start(&mesh, at_once("a"));
     let status = eventually("one is archived and one is told", PATIENCE, async || {
-        let status: ArchiveStatus = mesh
-            .control(verb::ARCHIVE_STATUS, &AboutArchive {})
+        let status = mesh
+            .ask_controller(&ShowArchive {})
             .await
             .map_err(|error| error.to_string())?;
         match (status.archived, status.failing) {

@@ -8,6 +8,7 @@
 )]
 
 mod archiving;
+mod asking;
 mod projection;
 mod registering;
 mod rejecting;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::{AboutAgent, Check, EvidenceView, RetireVersion, ShowRollout, StartRollout, VersionAct};
 use baton_envelope::{AgentName, AgentVersion, Json, Percent, Phase, Route, Timestamp, VersionState};
-use baton_jetstream::control::{AboutAgent, Check, EvidenceView, StartRequest, StatusView, VersionAct, verb};
 use baton_jetstream::{Error, Mesh};
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ impl<'a> Rolling<'a> {
 
     /// Asks for the rollout.
     pub(super) async fn start(&mut self, plan: &UpgradePlan) -> Result<(), DemoError> {
-        let request = StartRequest {
+        let question = StartRollout {
             id: self.mesh.clock().intent_id().to_string(),
             agent: self.agent.clone(),
             version: self.to.clone(),
@@ -74,7 +74,7 @@ impl<'a> Rolling<'a> {
             margins: plan.margins.clone(),
             by: BY.to_owned(),
         };
-        let status: StatusView = self.mesh.control(verb::START, &request).await?;
+        let status = self.mesh.ask_controller(&question).await?;
         self.started = status.rollout.map(|rollout| rollout.started_at);
         Ok(())
     }
@@ -111,14 +111,14 @@ impl<'a> Rolling<'a> {
     /// Takes a drained version out of service. Asked again where a controller died with the question.
     pub(super) async fn retire(&self, version: &AgentVersion) -> Result<(), DemoError> {
         let until = Instant::now() + STUCK;
-        let act = VersionAct {
+        let question = RetireVersion(VersionAct {
             agent: self.agent.clone(),
             version: version.clone(),
             by: BY.to_owned(),
             reason: None,
-        };
+        });
         loop {
-            let asked = self.mesh.control::<_, Route>(verb::RETIRE, &act);
+            let asked = self.mesh.ask_controller(&question);
             let problem = match tokio::time::timeout(ANSWER, asked).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,
@@ -201,10 +201,8 @@ impl<'a> Rolling<'a> {
 
     /// Where it stands, for whoever wonders why nothing happens.
     async fn stands(&self) -> String {
-        let about = AboutAgent {
-            agent: Some(self.agent.clone()),
-        };
-        let asked = self.mesh.control::<_, StatusView>(verb::STATUS, &about);
+        let question = ShowRollout(AboutAgent::one(self.agent.clone()));
+        let asked = self.mesh.ask_controller(&question);
         match tokio::time::timeout(ANSWER, asked).await {
             Ok(Ok(status)) => {
                 let open: Vec<String> = status

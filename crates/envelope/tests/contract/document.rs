@@ -13,7 +13,7 @@ const HEADERS: &str = include_str!("../../src/base/header.rs");
 const RAW: &str = include_str!("../../src/message/raw.rs");
 
 /// The rows of the first table below a heading, without its header row; code marks are taken off.
-fn table(heading: &str) -> Vec<Vec<String>> {
+pub(crate) fn table(heading: &str) -> Vec<Vec<String>> {
     let (_, rest) = DOCUMENT
         .split_once(&format!("\n{heading}\n"))
         .unwrap_or_else(|| panic!("docs/protocol.md has no heading \"{heading}\""));
@@ -45,14 +45,14 @@ fn cell(text: &str) -> String {
     code.filter(|code| !code.contains('`')).unwrap_or(text).to_owned()
 }
 
-fn column(heading: &str, index: usize) -> Vec<String> {
+pub(crate) fn column(heading: &str, index: usize) -> Vec<String> {
     let column: Vec<String> = table(heading).into_iter().map(|row| row[index].clone()).collect();
     let unique: BTreeSet<&String> = column.iter().collect();
     assert_eq!(unique.len(), column.len(), "\"{heading}\" names something twice");
     column
 }
 
-fn set<T: Into<String>>(items: impl IntoIterator<Item = T>) -> BTreeSet<String> {
+pub(crate) fn set<T: Into<String>>(items: impl IntoIterator<Item = T>) -> BTreeSet<String> {
     items.into_iter().map(Into::into).collect()
 }
 

@@ -9,6 +9,7 @@
 
 mod acts;
 mod bundle;
+mod control;
 mod conversion;
 mod decoding;
 mod delivery;

@@ -3,67 +3,63 @@
 use std::time::Duration;
 
 use async_nats::{Request, RequestErrorKind};
+use baton_envelope::control::{ControlError, Question, Reply};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use crate::documents::verb;
-use crate::error::{ControlError, Error};
+use crate::error::Error;
 use crate::server::Mesh;
 
-/// How long it is tried to reach a controller: one that died is replaced within this time.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a controller may take to answer: longer than a server takes to come back. One that died does not answer at
-/// all, and nobody says so.
-const ANSWER: Duration = Duration::from_secs(15);
-/// How long for a replay, or a move of much work.
-const LONG_ANSWER: Duration = Duration::from_secs(120);
+/// How long to wait before looking for a controller again.
 const PAUSE: Duration = Duration::from_millis(200);
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Ok(Box<serde_json::value::RawValue>),
-    Error(ControlError),
-}
+/// How often to ask again when a controller does not know the verb, and how long to wait before each time: 2 s in all.
+/// The server gives each question to any one of the controllers, so one that is newer gets it before long.
+const OTHERS: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Mesh {
-    /// Asks any controller and waits for its answer. Nothing is asked twice: a request that reached a controller and was
-    /// not answered is reported, not repeated.
+    /// Asks any controller and waits for its answer. A request that reached a controller and was not answered is
+    /// reported, not repeated. Only one that a controller does not know is asked again, of whichever comes next: that
+    /// controller did nothing, and another may be newer.
     ///
     /// # Errors
-    /// [`Error::Control`] when the controller refuses; [`Error::NoController`] when none is there.
-    pub async fn control<Q: Serialize + Sync, A: DeserializeOwned>(
-        &self,
-        verb: &str,
-        question: &Q,
-    ) -> Result<A, Error> {
-        self.control_within(PATIENCE, verb, question).await
+    /// [`Error::Control`] when the controller refuses, or when none knows the question (`CONTROLLER_TOO_OLD`);
+    /// [`Error::NoController`] when none is there.
+    pub async fn ask_controller<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Error> {
+        self.ask_controller_within(Q::FIND, question).await
     }
 
-    /// As [`Mesh::control`], and looks for a controller for as long as `patience`.
+    /// As [`Mesh::ask_controller`], and looks for a controller for as long as `find`.
     ///
     /// # Errors
-    /// As [`Mesh::control`].
-    pub async fn control_within<Q: Serialize + Sync, A: DeserializeOwned>(
-        &self,
-        patience: Duration,
-        verb: &str,
-        question: &Q,
-    ) -> Result<A, Error> {
-        let subject = self.subjects().control(verb);
+    /// As [`Mesh::ask_controller`].
+    pub async fn ask_controller_within<Q: Question>(&self, find: Duration, question: &Q) -> Result<Q::Answer, Error> {
         let body = serde_json::to_vec(question).map_err(|error| Error::api("encoding a question", error))?;
-        let body = Bytes::from(body);
-        let answer = match verb {
-            verb::MOVE | verb::PLAN => LONG_ANSWER,
-            _ => ANSWER,
-        };
-        let until = tokio::time::Instant::now() + patience;
-        let reply = loop {
+        let (body, until) = (Bytes::from(body), Instant::now() + find);
+        for asked in 0..=OTHERS {
+            if asked > 0 {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            let reply = self.send_question(Q::VERB, body.clone(), until, Q::ANSWER).await?;
+            match read::<Q>(&reply)? {
+                Reply::Ok(answer) => return Ok(answer),
+                Reply::Error(refused) if refused.is_unknown_verb(Q::VERB) => {
+                    tracing::debug!(verb = Q::VERB, asked, "a controller does not know what is asked");
+                }
+                Reply::Error(refused) => return Err(Error::Control(refused)),
+            }
+        }
+        Err(Error::Control(ControlError::controller_too_old(Q::VERB)))
+    }
+
+    /// Sends a question once a controller is there, and gives the body of its reply.
+    async fn send_question(&self, verb: &str, body: Bytes, until: Instant, answer: Duration) -> Result<Bytes, Error> {
+        let subject = self.subjects().control(verb);
+        loop {
             let request = Request::new().payload(body.clone()).timeout(Some(answer));
             match self.client().send_request(subject.clone(), request).await {
-                Ok(reply) => break reply,
-                Err(error) if error.kind() == RequestErrorKind::NoResponders && tokio::time::Instant::now() < until => {
+                Ok(reply) => return Ok(reply.payload),
+                Err(error) if error.kind() == RequestErrorKind::NoResponders && Instant::now() < until => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) if error.kind() == RequestErrorKind::NoResponders => return Err(Error::NoController),
@@ -74,11 +70,10 @@ impl Mesh {
                     });
                 }
             }
-        };
-        let unreadable = |error: serde_json::Error| Error::api(format!("reading the answer to {verb}"), error);
-        match serde_json::from_slice::<Answer>(&reply.payload).map_err(unreadable)? {
-            Answer::Ok(answer) => serde_json::from_str(answer.get()).map_err(unreadable),
-            Answer::Error(error) => Err(Error::Control(error)),
         }
     }
+}
+
+fn read<Q: Question>(reply: &[u8]) -> Result<Reply<Q::Answer>, Error> {
+    serde_json::from_slice(reply).map_err(|error| Error::api(format!("reading the answer to {}", Q::VERB), error))
 }

@@ -1,12 +1,13 @@
 //! Answering as one of any number of controllers.
 
 use async_nats::Subscriber;
+use baton_envelope::control::{ControlError, Reply, code};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ControlError, Error};
+use crate::error::Error;
 use crate::server::Mesh;
 
 /// The queue group that controllers share, so that each question reaches one of them.
@@ -22,24 +23,12 @@ pub struct ControlRequests {
 /// One question.
 #[derive(Debug)]
 pub struct ControlRequest {
-    /// What is asked: one of [`verb`](crate::control::verb).
+    /// What is asked: one of [`VERBS`](baton_envelope::control::VERBS), or what a newer client asks.
     pub verb: String,
     body: Bytes,
-    reply: ControlReply,
-}
-
-/// Where the answer goes.
-#[derive(Debug)]
-pub struct ControlReply {
     mesh: Mesh,
-    subject: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer<'a, A: ?Sized> {
-    Ok(&'a A),
-    Error(&'a ControlError),
+    /// Where the reply goes; none when nobody waits for one.
+    reply_to: Option<String>,
 }
 
 impl Mesh {
@@ -70,42 +59,29 @@ impl ControlRequests {
         Some(ControlRequest {
             verb,
             body: message.payload,
-            reply: ControlReply {
-                mesh: self.mesh.clone(),
-                subject: message.reply.map(|reply| reply.to_string()),
-            },
+            mesh: self.mesh.clone(),
+            reply_to: message.reply.map(|reply| reply.to_string()),
         })
     }
 }
 
 impl ControlRequest {
-    /// What is asked, and where the answer goes.
+    /// The question.
     ///
     /// # Errors
     /// When the body is not what the verb takes.
     pub fn read<Q: DeserializeOwned>(&self) -> Result<Q, ControlError> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| ControlError {
-            code: "BAD_REQUEST".to_owned(),
-            message: format!("{}: {error}", self.verb),
-            fix: "send one JSON object with the fields of docs/protocol.md".to_owned(),
+        serde_json::from_slice(body).map_err(|error| {
+            let fix = "send one JSON object with the fields of docs/protocol.md";
+            ControlError::new(code::BAD_REQUEST, format!("{}: {error}", self.verb), fix)
         })
     }
 
-    /// Answers.
-    pub async fn answer<A: Serialize + ?Sized + Sync>(self, answer: Result<&A, &ControlError>) {
-        self.reply.send(answer).await;
-    }
-}
-
-impl ControlReply {
-    async fn send<A: Serialize + ?Sized + Sync>(self, answer: Result<&A, &ControlError>) {
-        let Some(subject) = self.subject else { return };
-        let body = match answer {
-            Ok(answer) => serde_json::to_vec(&Answer::Ok(answer)),
-            Err(error) => serde_json::to_vec(&Answer::<A>::Error(error)),
-        };
-        let sent = match body {
+    /// Answers it.
+    pub async fn answer<A: Serialize + Sync>(self, reply: &Reply<A>) {
+        let Some(subject) = self.reply_to else { return };
+        let sent = match serde_json::to_vec(reply) {
             Ok(body) => self.mesh.publish_plain(subject, body.into()).await,
             Err(error) => Err(Error::api("encoding an answer", error)),
         };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::{FindArchived, code};
 use baton_envelope::{Bundle, BundleError, IntentId, Record, Timestamp};
 
-use crate::documents::{ArchiveFind, ArchiveFound, verb};
 use crate::error::Error;
 use crate::ledger::Head;
 use crate::server::Mesh;
@@ -79,11 +79,11 @@ impl Mesh {
         if self.archive_is_empty().await? {
             return Ok(None);
         }
-        let question = ArchiveFind {
+        let question = FindArchived {
             intent: intent.clone(),
             submitted_at: None,
         };
-        let found: ArchiveFound = self.control_within(PATIENCE, verb::ARCHIVE_FIND, &question).await?;
+        let found = self.ask_controller_within(PATIENCE, &question).await?;
         Ok(self.bundle_of(intent, found.at).await?.map(|(_, bundle)| bundle))
     }
 
@@ -106,20 +106,21 @@ impl Mesh {
         if self.now().since(head.record.snapshot.updated_at) < ASK_AFTER || self.is_without_controller() {
             return Ok(false);
         }
-        let question = ArchiveFind {
+        let question = FindArchived {
             intent: head.record.intent.clone(),
             submitted_at: Some(head.record.snapshot.submitted_at),
         };
-        let found: Result<ArchiveFound, Error> = self
-            .control_within(WORKER_PATIENCE, verb::ARCHIVE_FIND, &question)
-            .await;
-        match found {
+        match self.ask_controller_within(WORKER_PATIENCE, &question).await {
             Ok(found) => Ok(found.closed),
             Err(Error::NoController) => {
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }
-            // A controller of before there was an archive.
+            // Controllers of before there was an archive. That took a while to find out, so it is not asked again soon.
+            Err(Error::Control(refused)) if refused.code == code::CONTROLLER_TOO_OLD => {
+                self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
+                Ok(false)
+            }
             Err(Error::Control(_)) => Ok(false),
             // None that hears this, or permissions of before there was an archive: the work goes on all the same.
             Err(Error::NoAnswer { .. }) => {

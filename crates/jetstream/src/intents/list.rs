@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use baton_envelope::control::ListArchived;
 use baton_envelope::{AgentName, IntentId, Record};
 use futures::StreamExt as _;
 
-use crate::documents::{ArchiveList, ArchivePage, verb};
 use crate::error::Error;
 use crate::ledger::Head;
 use crate::server::Mesh;
@@ -114,14 +114,13 @@ impl Mesh {
         };
         while left > 0 {
             let limit = left.min(CHUNK);
-            let question = ArchiveList {
+            let question = ListArchived {
                 statuses: filter.statuses.clone(),
                 agent: filter.agent.clone(),
                 before,
                 limit,
             };
-            let asked = self.control_within(PATIENCE, verb::ARCHIVE_LIST, &question).await;
-            let page: ArchivePage = match asked {
+            let page = match self.ask_controller_within(PATIENCE, &question).await {
                 Err(Error::NoController) => return Ok(None),
                 asked => asked?,
             };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_envelope::control::LoadReport;
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::documents::load::LoadReport;
 use crate::error::Error;
 use crate::server::Mesh;
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
+use baton_envelope::control::LoadReport;
 use baton_envelope::{AgentName, Route};
 use tokio::time::Instant;
-
-use crate::documents::load::LoadReport;
 
 /// The routes as this process last saw them. A stale entry is harmless: the ledger records the version that was used.
 #[derive(Debug, Clone, Default)]

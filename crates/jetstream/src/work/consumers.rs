@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::control::Counts;
 use baton_envelope::{AgentName, AgentVersion};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::Error;
 use crate::server::{Mesh, STREAM_NOT_FOUND};
@@ -12,23 +13,6 @@ use crate::server::{Mesh, STREAM_NOT_FOUND};
 pub(super) const CONSUMER_NOT_FOUND: u64 = 10014;
 /// How often a list is read again that changed while it was read.
 const TRIES: u32 = 5;
-
-/// What is queued for a version, over all of its bands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Tickets that no worker has been given yet.
-    pub backlog: u64,
-    /// Tickets that a worker holds, and those that wait to be delivered again.
-    pub in_flight: u64,
-    /// Pulls of idle workers that wait at the server.
-    pub waiting_pulls: u64,
-    /// Whether the version is shut, in one band at least.
-    #[serde(default)]
-    pub shut: bool,
-    /// Whether it is open, in one band at least.
-    #[serde(default)]
-    pub open: bool,
-}
 
 /// A consumer of a work stream, as the server tells of it.
 #[derive(Debug, Deserialize)]

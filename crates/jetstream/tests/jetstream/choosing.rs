@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::control::{LoadReport, VersionLoad};
 use baton_envelope::{Asked, Route, VersionEntry};
-use baton_jetstream::{Error, LoadReport, Mesh, VersionLoad};
+use baton_jetstream::{Error, Mesh};
 
 use crate::support::{PATIENCE, TestServer, connect, eventually, version};
 

@@ -6,6 +6,7 @@
 )]
 
 mod archive;
+mod asking;
 mod choosing;
 mod following;
 mod grouping;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::Counts;
 use baton_envelope::{Bands, Event, Record};
-use baton_jetstream::{Counts, Head, Mesh, Pulled, Puller};
+use baton_jetstream::{Head, Mesh, Pulled, Puller};
 use baton_testkit::records;
 
 use crate::support::{TestServer, agent, connect, mesh_with_research, operator, submit, version};

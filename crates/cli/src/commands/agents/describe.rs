@@ -1,7 +1,7 @@
 //! `baton agents describe`: everything that is known of one agent.
 
 use baton_envelope::AgentName;
-use baton_jetstream::control::{AboutAgent, AgentView, AgentsView, VersionView, verb};
+use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView};
 use clap::Args;
 
 use crate::app::App;
@@ -19,10 +19,8 @@ pub(crate) struct DescribeArgs {
 /// Describes it.
 pub(crate) async fn run(args: DescribeArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let about = AboutAgent {
-        agent: Some(args.agent.clone()),
-    };
-    let agents: AgentsView = mesh.control(verb::AGENTS, &about).await?;
+    let question = ListAgents(AboutAgent::one(args.agent.clone()));
+    let agents = mesh.ask_controller(&question).await?;
     if agents.agents.is_empty() {
         return Err(
             CliError::say(Kind::NotFound, format!("agent \"{}\" is not known", args.agent))

@@ -1,6 +1,6 @@
 //! `baton agents list`: every version of every agent.
 
-use baton_jetstream::control::{AboutAgent, AgentsView, verb};
+use baton_envelope::control::{AgentsView, ListAgents};
 
 use crate::app::App;
 use crate::error::CliError;
@@ -10,7 +10,7 @@ use crate::view;
 /// Lists them.
 pub(crate) async fn run(app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let agents: AgentsView = mesh.control(verb::AGENTS, &AboutAgent::default()).await?;
+    let agents = mesh.ask_controller(&ListAgents::default()).await?;
     app.output.show(&agents, || text(&agents))?;
     if agents.agents.is_empty() {
         app.output.note("no agent has declared itself yet");

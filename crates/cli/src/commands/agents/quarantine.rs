@@ -1,7 +1,7 @@
 //! `baton agents quarantine`: sets a bad build aside, or takes it back.
 
+use baton_envelope::control::{LiftQuarantine, QuarantineVersion, VersionAct};
 use baton_envelope::{AgentName, AgentVersion, Route};
-use baton_jetstream::control::{VersionAct, verb};
 use clap::Args;
 
 use crate::app::App;
@@ -33,22 +33,24 @@ pub(crate) async fn run(args: QuarantineArgs, app: &App) -> Result<(), CliError>
         reason,
     } = args;
     let act = VersionAct {
-        agent,
-        version,
+        agent: agent.clone(),
+        version: version.clone(),
         by: who::person(),
         reason,
     };
-    let verb = if lift { verb::LIFT } else { verb::QUARANTINE };
-    let route: Route = mesh.control(verb, &act).await?;
+    let route = if lift {
+        mesh.ask_controller(&LiftQuarantine(act)).await?
+    } else {
+        mesh.ask_controller(&QuarantineVersion(act)).await?
+    };
     app.output.show(&route, || view::versions(&route))?;
-    for line in notes(&act, lift, &route) {
+    for line in notes(&agent, &version, lift, &route) {
         app.output.note(&line);
     }
     Ok(())
 }
 
-fn notes(act: &VersionAct, lift: bool, route: &Route) -> Vec<String> {
-    let VersionAct { agent, version, .. } = act;
+fn notes(agent: &AgentName, version: &AgentVersion, lift: bool, route: &Route) -> Vec<String> {
     if lift {
         return vec![format!("what is open on {agent}@{version} goes on")];
     }
@@ -69,18 +71,13 @@ mod tests {
 
     #[test]
     fn a_quarantine_says_what_is_paused_and_offers_the_move() {
-        let act = VersionAct {
-            agent: "code".parse().expect("name"),
-            version: "2.0.0".parse().expect("version"),
-            by: "ada@host".to_owned(),
-            reason: None,
-        };
-        let said = notes(&act, false, &route()).join("\n");
+        let (agent, version) = ("code".parse().expect("name"), "2.0.0".parse().expect("version"));
+        let said = notes(&agent, &version, false, &route()).join("\n");
         assert!(said.contains("code@2.0.0 is paused"), "{said}");
         assert!(
             said.contains("baton intents move --agent code --from 2.0.0 --to 1.4.0"),
             "{said}"
         );
-        assert!(notes(&act, true, &route()).join("\n").contains("goes on"));
+        assert!(notes(&agent, &version, true, &route()).join("\n").contains("goes on"));
     }
 }

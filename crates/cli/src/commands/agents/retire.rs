@@ -1,7 +1,7 @@
 //! `baton agents retire`: takes a version out of service.
 
-use baton_envelope::{AgentName, AgentVersion, Route};
-use baton_jetstream::control::{VersionAct, verb};
+use baton_envelope::control::{RetireVersion, VersionAct};
+use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
 
 use crate::app::App;
@@ -23,15 +23,15 @@ pub(crate) struct RetireArgs {
 /// Retires it.
 pub(crate) async fn run(args: RetireArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let act = VersionAct {
-        agent: args.agent,
-        version: args.version,
+    let RetireArgs { agent, version, reason } = args;
+    let question = RetireVersion(VersionAct {
+        agent: agent.clone(),
+        version: version.clone(),
         by: who::person(),
-        reason: args.reason,
-    };
-    let route: Route = mesh.control(verb::RETIRE, &act).await?;
-    app.output
-        .show(&route, || format!("{}@{} is retired", act.agent, act.version))?;
+        reason,
+    });
+    let route = mesh.ask_controller(&question).await?;
+    app.output.show(&route, || format!("{agent}@{version} is retired"))?;
     app.output.note("its workers may be stopped");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `baton intents move`: open work from one version to another.
 
+use baton_envelope::control::{MoveIntents, MoveView};
 use baton_envelope::{AgentName, AgentVersion};
-use baton_jetstream::control::{MoveRequest, MoveView, verb};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
@@ -34,7 +34,7 @@ pub(crate) struct MoveArgs {
 /// Moves it.
 pub(crate) async fn run(args: MoveArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = MoveRequest {
+    let question = MoveIntents {
         agent: args.agent,
         from: args.from,
         to: args.to,
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: MoveArgs, app: &App) -> Result<(), CliError> {
         dry_run: args.dry_run,
         by: who::person(),
     };
-    let moved: MoveView = mesh.control(verb::MOVE, &request).await?;
+    let moved = mesh.ask_controller(&question).await?;
     app.output.show(&moved, || text(&moved))?;
     match moved.failed.len() {
         0 => Ok(()),

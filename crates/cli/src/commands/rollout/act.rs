@@ -1,7 +1,7 @@
 //! `baton rollout promote`, `pause`, `resume`, `abort`: acts on the rollout that is under way.
 
 use baton_envelope::AgentName;
-use baton_jetstream::control::{RolloutAct, StatusView, verb};
+use baton_envelope::control::{PromoteRollout, Question, RolloutAct, StatusView};
 use clap::Args;
 
 use crate::app::App;
@@ -33,23 +33,29 @@ pub(crate) struct PromoteArgs {
 
 /// Takes the next step, or all of them.
 pub(crate) async fn promote(args: PromoteArgs, app: &App) -> Result<(), CliError> {
-    ask(verb::PROMOTE, args.act, args.to_end, app).await
+    ask(PromoteRollout, args.act, args.to_end, app).await
 }
 
-/// Does one of the others.
-pub(crate) async fn run(verb: &str, args: ActArgs, app: &App) -> Result<(), CliError> {
-    ask(verb, args, false, app).await
+/// Asks one of the others.
+pub(crate) async fn run<Q>(question: fn(RolloutAct) -> Q, args: ActArgs, app: &App) -> Result<(), CliError>
+where
+    Q: Question<Answer = StatusView>,
+{
+    ask(question, args, false, app).await
 }
 
-async fn ask(verb: &str, args: ActArgs, to_end: bool, app: &App) -> Result<(), CliError> {
+async fn ask<Q>(question: fn(RolloutAct) -> Q, args: ActArgs, to_end: bool, app: &App) -> Result<(), CliError>
+where
+    Q: Question<Answer = StatusView>,
+{
     let mesh = app.connect().await?;
-    let act = RolloutAct {
+    let question = question(RolloutAct {
         agent: args.agent,
         by: who::person(),
         take_over: args.take_over,
         reason: args.reason,
         to_end,
-    };
-    let status: StatusView = mesh.control(verb, &act).await?;
+    });
+    let status = mesh.ask_controller(&question).await?;
     app.output.show(&status, || view::rollout_status(&status))
 }

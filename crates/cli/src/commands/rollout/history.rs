@@ -1,7 +1,7 @@
 //! `baton rollout history`: every decision on an agent's route.
 
 use baton_envelope::AgentName;
-use baton_jetstream::control::{AboutAgent, HistoryView, verb};
+use baton_envelope::control::{AboutAgent, HistoryView, ListDecisions};
 use clap::Args;
 
 use crate::app::App;
@@ -22,10 +22,8 @@ pub(crate) struct HistoryArgs {
 /// Shows it.
 pub(crate) async fn run(args: HistoryArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let about = AboutAgent {
-        agent: Some(args.agent),
-    };
-    let history: HistoryView = mesh.control(verb::HISTORY, &about).await?;
+    let question = ListDecisions(AboutAgent::one(args.agent));
+    let history = mesh.ask_controller(&question).await?;
     app.output.show(&history, || text(&history))?;
     if history.decisions.is_empty() {
         app.output.note(&format!(

@@ -1,7 +1,7 @@
 //! `baton rollout plan`: whether a version can be rolled out.
 
+use baton_envelope::control::{PlanRollout, PlanView, ReplayView};
 use baton_envelope::{AgentName, AgentVersion};
-use baton_jetstream::control::{PlanRequest, PlanView, ReplayView, verb};
 use clap::Args;
 
 use crate::app::App;
@@ -27,12 +27,12 @@ pub(crate) struct PlanArgs {
 /// Shows the checks; fails when one did.
 pub(crate) async fn run(args: PlanArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = PlanRequest {
+    let question = PlanRollout {
         agent: args.agent,
         version: args.version,
         replay: args.replay,
     };
-    let plan: PlanView = mesh.control(verb::PLAN, &request).await?;
+    let plan = mesh.ask_controller(&question).await?;
     app.output.show(&plan, || text(&plan))?;
     if plan.passed { Ok(()) } else { Err(failed(&plan)) }
 }

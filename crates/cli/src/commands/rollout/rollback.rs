@@ -1,7 +1,7 @@
 //! `baton rollout rollback`: the new work goes back to an older version.
 
+use baton_envelope::control::RollBack;
 use baton_envelope::{AgentName, AgentVersion};
-use baton_jetstream::control::{RollbackRequest, StatusView, verb};
 use clap::Args;
 
 use crate::app::App;
@@ -24,12 +24,12 @@ pub(crate) struct RollbackArgs {
 /// Rolls back. What the other version still holds is among the drains of the answer.
 pub(crate) async fn run(args: RollbackArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = RollbackRequest {
+    let question = RollBack {
         agent: args.agent,
         to: args.to,
         by: who::person(),
         reason: args.reason,
     };
-    let status: StatusView = mesh.control(verb::ROLLBACK, &request).await?;
+    let status = mesh.ask_controller(&question).await?;
     app.output.show(&status, || view::rollout_status(&status))
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::StartRollout;
 use baton_envelope::{AgentName, AgentVersion, Margins, Percent};
-use baton_jetstream::control::{StartRequest, StatusView, verb};
 use clap::Args;
 
 use crate::app::App;
@@ -58,18 +58,18 @@ pub(crate) struct StartArgs {
 /// Starts it.
 pub(crate) async fn run(args: StartArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = request(args, mesh.clock().intent_id().to_string());
-    let status: StatusView = mesh.control(verb::START, &request).await?;
+    let question = question(args, mesh.clock().intent_id().to_string());
+    let status = mesh.ask_controller(&question).await?;
     app.output.show(&status, || view::rollout_status(&status))?;
-    let agent = &request.agent;
+    let agent = &question.agent;
     app.output
         .note(&format!("`baton rollout status {agent} --watch` follows it"));
     Ok(())
 }
 
-fn request(args: StartArgs, id: String) -> StartRequest {
+fn question(args: StartArgs, id: String) -> StartRollout {
     let hold = args.hold.map_or(HOLD, |hold| hold.0);
-    StartRequest {
+    StartRollout {
         id,
         steps: steps(&args),
         hold_seconds: if args.at_once { 0 } else { hold.as_secs() },
@@ -112,13 +112,13 @@ mod tests {
     use crate::args::{Cli, Command};
     use crate::commands::rollout::RolloutCommand;
 
-    fn parsed(flags: &str) -> Result<StartRequest, String> {
+    fn parsed(flags: &str) -> Result<StartRollout, String> {
         let line = format!("baton rollout start code 2.0.0 {flags}");
         let cli = Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
         let Command::Rollout(RolloutCommand::Start(args)) = cli.command else {
             panic!("another command")
         };
-        Ok(request(args, "r-1".to_owned()))
+        Ok(question(args, "r-1".to_owned()))
     }
 
     fn shares(flags: &str) -> Vec<u8> {
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_automatic_in_four_steps() {
-        let request = parsed("").expect("parses");
+        let question = parsed("").expect("parses");
         assert_eq!(shares(""), [10, 25, 50, 100]);
-        assert!(request.auto && !request.at_once && !request.force);
-        assert_eq!((request.hold_seconds, &request.margins), (120, &Margins::default()));
+        assert!(question.auto && !question.at_once && !question.force);
+        assert_eq!((question.hold_seconds, &question.margins), (120, &Margins::default()));
         assert!(!parsed("--manual").expect("parses").auto);
         assert!(parsed("--auto").expect("parses").auto);
     }
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn margins_are_given_as_people_say_them() {
-        let request = parsed("--hold 90s --min-hops 20 --failure-margin 2.5 --latency-factor 2").expect("parses");
-        assert_eq!(request.hold_seconds, 90);
+        let question = parsed("--hold 90s --min-hops 20 --failure-margin 2.5 --latency-factor 2").expect("parses");
+        assert_eq!(question.hold_seconds, 90);
         assert_eq!(
-            request.margins,
+            question.margins,
             Margins {
                 min_hops: Some(20),
                 failure_margin: Some(0.025),

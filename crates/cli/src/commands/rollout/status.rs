@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use baton_envelope::control::{AboutAgent, ShowRollout, StatusView};
 use baton_envelope::{AgentName, Phase, VersionState};
-use baton_jetstream::control::{AboutAgent, StatusView, verb};
 use baton_jetstream::{Error, Mesh};
 use clap::Args;
 
@@ -28,20 +28,18 @@ pub(crate) struct StatusArgs {
 /// Shows it.
 pub(crate) async fn run(args: StatusArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let about = AboutAgent {
-        agent: Some(args.agent),
-    };
+    let question = ShowRollout(AboutAgent::one(args.agent));
     if args.watch {
-        return watch(&mesh, &about, app.output).await;
+        return watch(&mesh, &question, app.output).await;
     }
-    let status: StatusView = mesh.control(verb::STATUS, &about).await?;
+    let status = mesh.ask_controller(&question).await?;
     app.output.show(&status, || view::rollout_status(&status))
 }
 
-async fn watch(mesh: &Mesh, about: &AboutAgent, output: Output) -> Result<(), CliError> {
+async fn watch(mesh: &Mesh, question: &ShowRollout, output: Output) -> Result<(), CliError> {
     let mut shown = String::new();
     loop {
-        match mesh.control::<_, StatusView>(verb::STATUS, about).await {
+        match mesh.ask_controller(question).await {
             Ok(status) => {
                 let document = serde_json::to_string(&status)?;
                 if document != shown {

@@ -1,7 +1,7 @@
 //! `baton route explain`: which version would take a piece of work, and why.
 
+use baton_envelope::control::{ExplainRoute, ExplainView};
 use baton_envelope::{AgentName, IntentId};
-use baton_jetstream::control::{ExplainRequest, ExplainView, verb};
 use clap::Args;
 
 use crate::app::App;
@@ -29,13 +29,13 @@ pub(crate) struct ExplainArgs {
 /// Explains it.
 pub(crate) async fn run(args: ExplainArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = ExplainRequest {
+    let question = ExplainRoute {
         agent: args.agent,
         capabilities: args.capabilities,
         intent: args.intent,
         kind: args.kind,
     };
-    let explained: ExplainView = mesh.control(verb::EXPLAIN, &request).await?;
+    let explained = mesh.ask_controller(&question).await?;
     app.output.show(&explained, || text(&explained))?;
     if explained.version.is_some() {
         Ok(())

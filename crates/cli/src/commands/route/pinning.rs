@@ -1,7 +1,7 @@
 //! `baton route pinning`: how intents of an agent keep to versions.
 
-use baton_envelope::{AgentName, Pinning, Route};
-use baton_jetstream::control::{PinningRequest, verb};
+use baton_envelope::control::SetPinning;
+use baton_envelope::{AgentName, Pinning};
 use clap::Args;
 
 use crate::app::App;
@@ -22,12 +22,12 @@ pub(crate) struct PinningArgs {
 /// Runs the command.
 pub(crate) async fn run(args: PinningArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let request = PinningRequest {
+    let question = SetPinning {
         agent: args.agent,
         pinning: args.pinning.into(),
         by: who::person(),
     };
-    let route: Route = mesh.control(verb::SET_PINNING, &request).await?;
+    let route = mesh.ask_controller(&question).await?;
     app.output.show(&route, || {
         let meaning = match route.pinning {
             Pinning::Chain => "the routes of the moment of the submit hold for all hops",

@@ -1,7 +1,7 @@
 //! `baton route set`: makes a version the one that takes new work.
 
-use baton_envelope::{AgentName, AgentVersion, Route};
-use baton_jetstream::control::{VersionAct, verb};
+use baton_envelope::control::{SetRoute, VersionAct};
+use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
 
 use super::list;
@@ -22,15 +22,14 @@ pub(crate) struct SetArgs {
 pub(crate) async fn run(args: SetArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let SetArgs { agent, version } = args;
-    let act = VersionAct {
-        agent,
-        version,
+    let question = SetRoute(VersionAct {
+        agent: agent.clone(),
+        version: version.clone(),
         by: who::person(),
         reason: None,
-    };
-    let route: Route = mesh.control(verb::SET_ROUTE, &act).await?;
+    });
+    let route = mesh.ask_controller(&question).await?;
     app.output.show(&route, || list::text(std::slice::from_ref(&route)))?;
-    let VersionAct { agent, version, .. } = act;
     let declared = mesh.declarations().await?;
     if !declared.iter().any(|one| one.agent == agent && one.version == version) {
         app.output.note(&format!(

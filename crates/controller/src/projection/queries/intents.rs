@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::control::HoldView;
 use baton_envelope::{AgentName, AgentVersion, Cause, IntentId};
-use baton_jetstream::control::HoldView;
 
 use crate::projection::columns::Version;
 use crate::projection::tables::intents;

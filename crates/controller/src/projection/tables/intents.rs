@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use baton_envelope::control::HoldView;
 use baton_envelope::{AgentName, AgentVersion, Cause, Glance, Hold, IntentId, Snapshot, Status, Timestamp, holds};
-use baton_jetstream::control::HoldView;
 use rusqlite::{Connection, Row, params};
 
 use super::archive;

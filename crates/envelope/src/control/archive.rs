@@ -1,19 +1,22 @@
-//! What is asked of controllers about the archive.
+//! The archive: where a bundle is, a page of them, and how much waits to be archived.
 
-use baton_envelope::{AgentName, IntentId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Asks where the bundles of an intent stand.
+use crate::base::ids::IntentId;
+use crate::base::names::AgentName;
+use crate::base::timestamp::Timestamp;
+
+/// Asks where the archive keeps the bundles of an intent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ArchiveFind {
+pub struct FindArchived {
     /// The intent.
     pub intent: IntentId,
-    /// The time of submitting that a record of it in the ledger says: is that intent closed?
+    /// When it was submitted, according to a record in the ledger: is that intent closed?
     #[serde(default)]
     pub submitted_at: Option<Timestamp>,
 }
 
-/// Where the bundles of an intent stand.
+/// Where the archive keeps the bundles of an intent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArchiveFound {
     /// Sequences of the archive, the newest first. Bundles of other intents may be among them: compare the id.
@@ -25,7 +28,7 @@ pub struct ArchiveFound {
 
 /// Asks for a page of the archive.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct ArchiveList {
+pub struct ListArchived {
     /// Only with one of these status names; empty for all.
     #[serde(default)]
     pub statuses: Vec<String>,
@@ -48,11 +51,11 @@ pub struct ArchivePage {
     pub at: Vec<u64>,
 }
 
-/// Asks how the archive stands.
+/// Asks how much is archived, and how much waits.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct AboutArchive {}
+pub struct ShowArchive {}
 
-/// How the archive stands.
+/// How much is archived, and how much waits.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArchiveStatus {
     /// Whether closed intents are archived.

@@ -1,9 +1,29 @@
-//! How loaded each version is: the report that the leading controller sends to everyone who follows the routes.
+//! How loaded each version is: what waits in its queue, and the report that the leading controller publishes for
+//! everyone who routes work.
 
-use baton_envelope::{AgentName, AgentVersion, Load, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::agents::Alarm;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::timestamp::Timestamp;
+use crate::control::agents::Alarm;
+use crate::version::capability::Load;
+
+/// What is queued for a version, over all of its bands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Tickets that no worker has been given yet.
+    pub backlog: u64,
+    /// Tickets that a worker holds, and those that wait to be delivered again.
+    pub in_flight: u64,
+    /// Pulls of idle workers that wait at the server.
+    pub waiting_pulls: u64,
+    /// Whether the version is shut, in one band at least.
+    #[serde(default)]
+    pub shut: bool,
+    /// Whether it is open, in one band at least.
+    #[serde(default)]
+    pub open: bool,
+}
 
 /// How loaded every version is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
-//! What is asked and answered about moving intents from one version to another.
+//! Intents: moved from one version to another.
 
-use baton_envelope::{AgentName, AgentVersion, IntentId};
 use serde::{Deserialize, Serialize};
+
+use crate::base::ids::IntentId;
+use crate::base::names::{AgentName, AgentVersion};
 
 /// Moves open work from one version to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct MoveRequest {
+pub struct MoveIntents {
     /// The agent.
     pub agent: AgentName,
     /// The version that has it.
@@ -31,7 +33,7 @@ pub struct MoveView {
     pub from: AgentVersion,
     /// The version that gets it.
     pub to: AgentVersion,
-    /// Whether nothing was moved, because it was only asked what would be.
+    /// Whether nothing was moved, because the question was only what would be.
     pub dry_run: bool,
     /// What was moved, or would be.
     pub moved: Vec<MovedView>,

@@ -1,29 +1,33 @@
-//! What is asked and answered about rollouts.
+//! Rollouts: planned, started, steered, shown.
 
-use baton_envelope::{
-    AgentName, AgentVersion, Canary, Cause, Decision, IntentId, Margins, Percent, Rollout, Tally, Timestamp,
-    VersionState,
-};
 use serde::{Deserialize, Serialize};
 
-use super::agents::Alarm;
+use crate::base::ids::IntentId;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::timestamp::Timestamp;
+use crate::control::agents::{AboutAgent, Alarm};
+use crate::intent::references::Cause;
+use crate::rollout::{Margins, Rollout, Tally};
+use crate::version::percent::Percent;
+use crate::version::route::{Canary, Decision};
+use crate::version::state::VersionState;
 
-/// Asks for the checks of a rollout, without doing anything.
+/// Runs the checks of a rollout, and starts nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PlanRequest {
+pub struct PlanRollout {
     /// The agent.
     pub agent: AgentName,
     /// The version to roll out.
     pub version: AgentVersion,
-    /// How many of the last completed hops of the active version are run on it; 0 for none.
+    /// How many of the last completed hops of the active version to run on it; 0 for none.
     #[serde(default)]
     pub replay: u32,
 }
 
 /// Starts a rollout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StartRequest {
-    /// The id of the rollout, chosen by who asks, so that a repeat is the same rollout.
+pub struct StartRollout {
+    /// The id of the rollout. Whoever asks chooses it, so that a repeat is the same rollout.
     pub id: String,
     /// The agent.
     pub agent: AgentName,
@@ -50,7 +54,37 @@ pub struct StartRequest {
     pub by: String,
 }
 
-/// Promotes, pauses, resumes or aborts a rollout.
+/// Shows a rollout, what was seen of its two versions, and what still holds versions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ShowRollout(pub AboutAgent);
+
+/// Takes the next step of a rollout, or all of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PromoteRollout(pub RolloutAct);
+
+/// Keeps a rollout at its step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PauseRollout(pub RolloutAct);
+
+/// Lets a paused rollout go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResumeRollout(pub RolloutAct);
+
+/// Ends a rollout; the old version keeps the new work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AbortRollout(pub RolloutAct);
+
+/// Shows every decision on an agent's route.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ListDecisions(pub AboutAgent);
+
+/// Which rollout a question steers, and on whose behalf.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RolloutAct {
     /// The agent.
@@ -70,7 +104,7 @@ pub struct RolloutAct {
 
 /// Gives the new work back to an older version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RollbackRequest {
+pub struct RollBack {
     /// The agent.
     pub agent: AgentName,
     /// The version; by default the one before.

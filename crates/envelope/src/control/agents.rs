@@ -1,20 +1,54 @@
-//! What is asked and answered about agents, their versions and workers, and the alarms they raise.
+//! Agents, their versions and workers: what may be asked about them, and the alarms they raise.
 
 use std::collections::BTreeMap;
 
-use baton_envelope::{
-    AgentName, AgentVersion, Canary, Cause, Json, Pinning, ProtocolRange, Rollout, Timestamp, VersionState,
-};
 use serde::{Deserialize, Serialize};
 
-/// Names an agent, or none for all.
+use crate::base::json::Json;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::protocol::ProtocolRange;
+use crate::base::timestamp::Timestamp;
+use crate::intent::references::Cause;
+use crate::rollout::Rollout;
+use crate::version::pinning::Pinning;
+use crate::version::route::Canary;
+use crate::version::state::VersionState;
+
+/// Shows all agents, or one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ListAgents(pub AboutAgent);
+
+/// Sets a bad build aside: its work is paused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QuarantineVersion(pub VersionAct);
+
+/// Takes a version back from quarantine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LiftQuarantine(pub VersionAct);
+
+/// Takes a version out of service for good.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RetireVersion(pub VersionAct);
+
+/// Which agent a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {
-    /// The agent.
+    /// The agent; none for all, where a question allows that.
     pub agent: Option<AgentName>,
 }
 
-/// An act on one version: retire, quarantine, lift, set as route.
+impl AboutAgent {
+    /// About one agent.
+    pub fn one(agent: AgentName) -> Self {
+        Self { agent: Some(agent) }
+    }
+}
+
+/// Which version a question acts on, and on whose behalf.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionAct {
     /// The agent.

@@ -1,11 +1,20 @@
-//! What is asked and answered about an agent's route.
+//! An agent's route: set by hand, and explained.
 
-use baton_envelope::{AgentName, AgentVersion, IntentId, Pinning};
 use serde::{Deserialize, Serialize};
 
-/// Sets how intents of an agent keep to versions that say nothing of it.
+use crate::base::ids::IntentId;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::control::agents::VersionAct;
+use crate::version::pinning::Pinning;
+
+/// Makes a version the one that takes new work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PinningRequest {
+#[serde(transparent)]
+pub struct SetRoute(pub VersionAct);
+
+/// Sets the pinning of the intents of an agent that name none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SetPinning {
     /// The agent.
     pub agent: AgentName,
     /// `hop` or `chain`.
@@ -16,7 +25,7 @@ pub struct PinningRequest {
 
 /// Asks which version would take work, and why.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct ExplainRequest {
+pub struct ExplainRoute {
     /// The agent; or capabilities.
     #[serde(default)]
     pub agent: Option<AgentName>,

@@ -1,0 +1,60 @@
+//! Errors as they are answered: with a code that a program can branch on, and what to do. Nowhere else.
+
+use baton_envelope::control::{ControlError, code};
+use baton_jetstream::Error;
+
+/// The refusal that an error becomes.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an error without a code of its own has failed; few have one"
+)]
+pub(super) fn refusal(error: Error) -> ControlError {
+    let message = error.to_string();
+    let (code, fix) = match error {
+        Error::Control(refused) => return refused,
+        Error::Decision(refused) => return refused.into(),
+        Error::UnknownAgent { .. } => (code::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
+        Error::NoIntent(_) => (code::NOT_FOUND, "`baton intents list` shows the intents"),
+        Error::Unroutable(_) | Error::NoneCapable { .. } => {
+            (code::UNROUTABLE, "`baton agents list` shows what each version can do")
+        }
+        _ => (code::FAILED, "try again; `baton doctor` checks the mesh"),
+    };
+    ControlError::new(code, message, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::rollout::Refused;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_any_other_error_gets_one() {
+        let unknown = Error::UnknownAgent {
+            agent: "a".to_owned(),
+            known: Vec::new(),
+        };
+        let none = Error::NoneCapable {
+            needed: vec!["rust".to_owned()],
+            reason: "nobody has it".to_owned(),
+        };
+        let cases = [
+            (ControlError::new(code::BUSY, "later", "wait").into(), code::BUSY),
+            (
+                Refused::new(code::NO_ROLLOUT, "none", "start one").into(),
+                code::NO_ROLLOUT,
+            ),
+            (unknown, code::UNKNOWN_AGENT),
+            (Error::NoIntent("a".parse().expect("id")), code::NOT_FOUND),
+            (none, code::UNROUTABLE),
+            (Error::NoController, code::FAILED),
+        ];
+        for (error, code) in cases {
+            let said = error.to_string();
+            let refused = refusal(error);
+            assert_eq!((refused.code.as_str(), &refused.message), (code, &said));
+            assert!(!refused.fix.is_empty(), "{code}");
+        }
+    }
+}

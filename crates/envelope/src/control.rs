@@ -1,0 +1,54 @@
+//! The control API: what may be asked of a controller, and what it answers. [`Question`] is the one definition that the
+//! NATS service, the client and the commands share; every question stands in the list below, and nowhere else.
+//!
+//! The answers are also what `--output json` prints. Load reports and alarms, which the leading controller publishes
+//! without being asked, are here as well.
+
+mod agents;
+mod archive;
+pub mod code;
+mod error;
+mod intents;
+mod load;
+mod question;
+mod rollout;
+mod route;
+
+use std::time::Duration;
+
+pub use agents::*;
+pub use archive::*;
+pub use error::{ControlError, Reply};
+pub use intents::*;
+pub use load::*;
+pub use question::{Effect, Question, Visitor};
+pub use rollout::*;
+pub use route::*;
+
+use crate::version::route::Route;
+
+/// How long a controller may take to answer when it has much to do: to replay hops, or to move work.
+const LONG: Duration = Duration::from_secs(120);
+
+question::questions! {
+    ListAgents = "agents" -> AgentsView, Reads;
+    QuarantineVersion = "agents.quarantine" -> Route, Changes;
+    LiftQuarantine = "agents.lift" -> Route, Changes;
+    RetireVersion = "agents.retire" -> Route, Changes;
+    SetRoute = "route.set" -> Route, Changes;
+    SetPinning = "route.pinning" -> Route, Changes;
+    ExplainRoute = "route.explain" -> ExplainView, Reads;
+    FindArchived = "archive.find" -> ArchiveFound, Reads;
+    ListArchived = "archive.list" -> ArchivePage, Reads;
+    ShowArchive = "archive.status" -> ArchiveStatus, Reads;
+    PlanRollout = "rollout.plan" -> PlanView, Reads, LONG;
+    StartRollout = "rollout.start" -> StatusView, Changes;
+    ShowRollout = "rollout.status" -> StatusView, Reads;
+    PromoteRollout = "rollout.promote" -> StatusView, Changes;
+    PauseRollout = "rollout.pause" -> StatusView, Changes;
+    ResumeRollout = "rollout.resume" -> StatusView, Changes;
+    AbortRollout = "rollout.abort" -> StatusView, Changes;
+    RollBack = "rollout.rollback" -> StatusView, Changes;
+    ListDecisions = "rollout.history" -> HistoryView, Reads;
+    MoveIntents = "intents.move" -> MoveView, Changes, LONG;
+}

@@ -1,0 +1,73 @@
+//! The two forms of a reply: an answer, or a refusal with a code.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::code;
+use crate::rollout::Refused;
+
+/// The body of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply<A> {
+    /// What was asked for.
+    Ok(A),
+    /// Why it was refused.
+    Error(ControlError),
+}
+
+/// What a controller refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ControlError {
+    /// What a program branches on: one of [`code`].
+    pub code: String,
+    /// What a person reads.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub fix: String,
+}
+
+impl ControlError {
+    /// A refusal.
+    pub fn new(code: &str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            fix: fix.into(),
+        }
+    }
+
+    /// What a controller says of a verb that it does not know.
+    pub fn unknown_verb(verb: &str) -> Self {
+        Self::new(code::UNKNOWN_VERB, nothing_to_ask(verb), "")
+    }
+
+    /// What whoever asks says when no controller knows the verb.
+    pub fn controller_too_old(verb: &str) -> Self {
+        Self::new(
+            code::CONTROLLER_TOO_OLD,
+            format!("no controller that answered knows \"{verb}\": they are older than this baton"),
+            "upgrade the controllers, then ask again",
+        )
+    }
+
+    /// Whether a controller refused because it does not know this verb. A newer one may know it.
+    pub fn is_unknown_verb(&self, verb: &str) -> bool {
+        // Controllers without `UNKNOWN_VERB` answer with the code of a body that cannot be read, and only the text tells
+        // the two apart. This is the one place that may look at it, and only for them: it goes when they have gone.
+        let is_of_before = self.code == code::BAD_REQUEST && self.message == nothing_to_ask(verb);
+        self.code == code::UNKNOWN_VERB || is_of_before
+    }
+}
+
+/// The message about a verb that is unknown. It is that of controllers without `UNKNOWN_VERB`, word for word.
+fn nothing_to_ask(verb: &str) -> String {
+    format!("there is nothing to ask as \"{verb}\"")
+}
+
+impl From<Refused> for ControlError {
+    fn from(refused: Refused) -> Self {
+        Self::new(refused.code, refused.message, refused.fix)
+    }
+}
