@@ -11,6 +11,7 @@
 mod archive;
 mod arrows;
 mod bad_input;
+mod cancelling;
 mod capability;
 mod counting;
 mod crash;

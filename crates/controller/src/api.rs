@@ -3,6 +3,7 @@
 
 mod agents;
 mod archive;
+mod cancel;
 mod explain;
 mod handlers;
 mod moves;
@@ -84,6 +85,7 @@ fn handlers() -> Handlers {
         .on::<control::RollBack>(rollouts::rollback)
         .on::<control::ListDecisions>(rollouts::history)
         .on::<control::MoveIntents>(moves::carry)
+        .on::<control::CancelIntent>(cancel::cancel)
 }
 
 #[cfg(test)]

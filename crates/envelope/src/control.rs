@@ -51,4 +51,5 @@ question::questions! {
     RollBack = "rollout.rollback" -> StatusView, Changes;
     ListDecisions = "rollout.history" -> HistoryView, Reads;
     MoveIntents = "intents.move" -> MoveView, Changes, LONG;
+    CancelIntent = "intents.cancel" -> CancelView, Changes;
 }

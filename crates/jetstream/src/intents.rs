@@ -12,6 +12,7 @@ mod submit;
 mod sweep;
 mod wait;
 
+pub use cancel::Cancelled;
 pub use form::in_form_for;
 pub use history::holds_life;
 pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};

@@ -1,5 +1,6 @@
 //! `baton intents`: where intents stand, and how they got there.
 
+mod cancel;
 mod get;
 mod list;
 mod moves;
@@ -21,6 +22,8 @@ pub(crate) enum IntentsCommand {
     Watch(watch::WatchArgs),
     /// Give the open work of one version of an agent to another.
     Move(moves::MoveArgs),
+    /// End an open intent that nobody wants any more; what its holder commits afterwards is refused.
+    Cancel(cancel::CancelArgs),
 }
 
 /// Runs the command.
@@ -30,5 +33,6 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::List(args) => list::run(args, app).await,
         IntentsCommand::Watch(args) => watch::run(args, app).await,
         IntentsCommand::Move(args) => moves::run(args, app).await,
+        IntentsCommand::Cancel(args) => cancel::run(args, app).await,
     }
 }

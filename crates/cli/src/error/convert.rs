@@ -93,6 +93,10 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             format!("`baton intents get {intent}` shows how it got there"),
         ),
+        Error::NoEnvelope(intent) => (
+            Kind::Refused,
+            format!("`baton intents get {intent}` shows its history; submit the work again under another id"),
+        ),
         Error::Raced(intent) => (
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),

@@ -15,6 +15,9 @@ pub(super) fn refusal(error: Error) -> ControlError {
         Error::Decision(refused) => return refused.into(),
         Error::UnknownAgent { .. } => (code::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
         Error::NoIntent(_) => (code::NOT_FOUND, "`baton intents list` shows the intents"),
+        Error::WrongStatus { .. } | Error::Archived { .. } | Error::Raced(_) => {
+            (code::WRONG_STATUS, "`baton intents get ID` shows how it got there")
+        }
         Error::Unroutable(_) | Error::NoneCapable { .. } => {
             (code::UNROUTABLE, "`baton agents list` shows what each version can do")
         }

@@ -40,6 +40,8 @@ codes! {
     STILL_OPEN,
     /// The state of the version does not allow this.
     WRONG_STATE,
+    /// The status of the intent does not allow this.
+    WRONG_STATUS,
     /// Work cannot be moved from a version to itself.
     SAME_VERSION,
     /// No version may take the work.

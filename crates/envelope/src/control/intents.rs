@@ -1,4 +1,4 @@
-//! Intents: moved from one version to another.
+//! Intents: cancelled, or moved from one version to another.
 
 use serde::{Deserialize, Serialize};
 
@@ -50,4 +50,26 @@ pub struct MovedView {
     pub status: String,
     /// What was done, or why it was not.
     pub detail: String,
+}
+
+/// Cancels an open intent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CancelIntent {
+    /// The intent.
+    pub intent: IntentId,
+    /// Why, in words.
+    pub reason: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// A cancelled intent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CancelView {
+    /// The intent.
+    pub intent: IntentId,
+    /// Its status before.
+    pub was: String,
+    /// The ledger sequence of the record.
+    pub seq: u64,
 }

@@ -1,42 +1,71 @@
 //! Cancelling an open intent.
 
-use baton_envelope::{Author, IntentId, Status, act};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Status, act};
 
 use crate::error::Error;
-use crate::ledger::{Advanced, Committed, Known};
+use crate::ledger::{Advanced, HeadRef, Known};
 use crate::server::Mesh;
 
+/// A cancelled intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancelled {
+    /// Its status before.
+    pub was: String,
+    /// The ledger sequence of the record.
+    pub seq: u64,
+    /// The agent and version whose turn it was.
+    pub of: Option<(AgentName, AgentVersion)>,
+}
+
 impl Mesh {
-    /// Cancels an open intent, whatever its status. Whoever holds it is fenced out: what it commits afterwards is refused.
-    /// Its ticket is acknowledged by whoever gets it.
+    /// Cancels an open intent, whatever its status. Whoever holds it is fenced out: the ledger refuses what it commits
+    /// afterwards. Whoever gets its ticket acks it.
     ///
     /// # Errors
     /// When the intent has ended, is being undone, or does not exist; the error names its status.
-    pub async fn cancel(&self, intent: &IntentId, reason: &str, by: &Author) -> Result<Committed, Error> {
-        let head = self.must_find(intent).await?;
-        let cancelled = self.advance(intent, by, Known::Read(&head), |head, _| {
+    pub async fn cancel(&self, intent: &IntentId, reason: &str, by: &Author) -> Result<Cancelled, Error> {
+        let found = self.must_find(intent).await?;
+        let mut was = String::new();
+        let cancelled = self.advance(intent, by, Known::Read(&found), |head, _| {
             let head = head.ok_or_else(|| Error::NoIntent(intent.clone()))?;
-            let status = &head.snapshot.status;
-            let wrong = |problem: &str| Error::WrongStatus {
-                intent: intent.clone(),
-                status: status.to_string(),
-                problem: problem.to_owned(),
-            };
-            if status.is_terminal() {
-                Err(wrong("it has ended, and nothing is left to cancel"))
-            } else if *status == Status::Compensating {
-                Err(wrong("what it did is being undone, and it ends by that"))
-            } else if let Status::Unknown { .. } = status {
-                Err(wrong(
-                    "a newer version of Baton put it there, and only that can cancel it",
-                ))
-            } else {
-                Ok(act::cancel(head.snapshot, reason)?.into())
+            was = head.snapshot.status.to_string();
+            match problem(&head) {
+                Some(problem) => Err(Error::WrongStatus {
+                    intent: intent.clone(),
+                    status: was.clone(),
+                    problem,
+                }),
+                None => Ok(act::cancel(head.snapshot, reason)?.into()),
             }
         });
         match cancelled.await? {
-            Advanced::Committed(committed) => Ok(committed),
+            Advanced::Committed(committed) => {
+                let snapshot = &committed.record.snapshot;
+                Ok(Cancelled {
+                    was,
+                    seq: committed.seq,
+                    of: snapshot.agent.clone().zip(snapshot.version.clone()),
+                })
+            }
             Advanced::Unchanged(_) => Err(Error::NoIntent(intent.clone())),
         }
+    }
+}
+
+/// Why an intent cannot be cancelled, in words.
+fn problem(head: &HeadRef<'_>) -> Option<String> {
+    let status = &head.snapshot.status;
+    match (status, head.record) {
+        (Status::Cancelled, Some(record)) => {
+            let reason = record.note.as_deref().unwrap_or("no reason was given");
+            let (by, at) = (&record.by.instance, record.at);
+            Some(format!("{by} cancelled it at {at} ({reason})"))
+        }
+        (Status::Compensating, _) => Some("what it did is being undone, and it ends by that".to_owned()),
+        (Status::Unknown { .. }, _) => {
+            Some("only the newer version of Baton that put it there can cancel it".to_owned())
+        }
+        (status, _) if status.is_terminal() => Some("it has ended, and nothing is left to cancel".to_owned()),
+        (_, _) => None,
     }
 }
