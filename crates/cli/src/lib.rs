@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod commands;
 mod config;
+mod dispatch;
 mod error;
 mod logging;
 mod output;
@@ -52,7 +53,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(anyhow::Error::new(error).context("the async runtime cannot be started")))?;
-    let result = runtime.block_on(commands::run(cli.command, &app));
+    let result = runtime.block_on(dispatch::run(cli.command, &app));
     // Whatever still runs belongs to a command that has said its last word; dropping it ends its child processes.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

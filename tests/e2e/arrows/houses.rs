@@ -102,10 +102,11 @@ pub(super) const HOUSES: [House; 5] = [
         name: "cli",
         rooms: &[
             ("logging", &["output"]),
+            ("dispatch", &["app", "args", "commands", "error"]),
             ("args", &["commands", "config"]),
             (
                 "commands",
-                &["app", "args", "config", "error", "output", "parse", "view", "who"],
+                &["app", "config", "error", "output", "parse", "view", "who"],
             ),
             ("who", &[]),
             ("view", &["output", "parse"]),

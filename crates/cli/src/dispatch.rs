@@ -1,0 +1,29 @@
+//! Which command line runs which command.
+
+use clap::CommandFactory as _;
+
+use crate::app::App;
+use crate::args::{Cli, Command};
+use crate::commands;
+use crate::error::CliError;
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
+    match command {
+        Command::Demo(args) => Box::pin(commands::demo::run(args, &app.output)).await,
+        Command::DemoAgent(args) => Box::pin(commands::demo::agent(args, app)).await,
+        Command::Dev(args) => Box::pin(commands::dev::run(args, app)).await,
+        Command::Controller(args) => Box::pin(commands::controller::run(args, app)).await,
+        Command::Worker(args) => Box::pin(commands::worker::run(args, app)).await,
+        Command::Send(args) => Box::pin(commands::send::run(args, app)).await,
+        Command::Intents(command) => Box::pin(commands::intents::run(command, app)).await,
+        Command::Dead(command) => Box::pin(commands::dead::run(command, app)).await,
+        Command::Rollout(command) => Box::pin(commands::rollout::run(command, app)).await,
+        Command::Route(command) => Box::pin(commands::route::run(command, app)).await,
+        Command::Agents(command) => Box::pin(commands::agents::run(command, app)).await,
+        Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
+        Command::Doctor => Box::pin(commands::doctor::run(app)).await,
+        Command::Bench(args) => Box::pin(commands::bench::run(args, &app.output)).await,
+        Command::Completions(args) => commands::completions::run(args, &mut Cli::command(), &app.output),
+    }
+}
