@@ -55,7 +55,8 @@ pub(crate) fn command(home: &Path) -> Command {
     command
 }
 
-fn finish(mut command: Command, stdin: &[u8]) -> Run {
+/// Runs a command to its end.
+pub(crate) fn finish(mut command: Command, stdin: &[u8]) -> Run {
     use std::io::Write as _;
     let mut child = command
         .stdin(Stdio::piped())

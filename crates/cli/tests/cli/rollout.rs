@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::Bench;
 
-const AT: &str = "2026-11-21T05:00:00.000Z";
+pub(crate) const AT: &str = "2026-11-21T05:00:00.000Z";
 
-type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// Answers each verb with its documents, one after the other and then the last one; refuses every other verb.
-async fn answering(bench: &Bench, answers: &[(&str, Vec<Value>)]) -> Asked {
+pub(crate) async fn answering(bench: &Bench, answers: &[(&str, Vec<Value>)]) -> Asked {
     let mesh = Target::at(bench.server.url()).connect().await.unwrap();
     let mut requests = mesh.serve_control().await.unwrap();
     let mut answers: BTreeMap<String, Vec<Value>> = answers
