@@ -1,11 +1,10 @@
 //! How many messages a hop costs the connection of its worker, act by act, counted and not estimated.
 //!
-//! One worker stands behind a proxy that records every message in both directions. Each act is done by [`HOPS`] hops, and
-//! every message must fall into one class of [`meter`]; one that falls into none fails the test. So the figures are exact:
-//! they hold for each run, whatever the machine does meanwhile, and a change of the write path that costs a message more,
-//! or saves one, shows here. What does not belong to a hop (pulls, heartbeats, routes, the service) is a class of its own
-//! and is left out; it depends on time and not on hops. So does the question whether an intent is archived, which is asked
-//! of old records only: it may be asked once for each head that is read.
+//! One worker stands behind a proxy that records every message in both directions. [`HOPS`] hops do the same act, and each
+//! message must fall into a class of [`meter`]; one that fits none fails the test. So the figures are exact, whatever the
+//! machine does meanwhile: a change of the write path that costs or saves one message a hop shows here. Messages that
+//! depend on time and not on hops are left out: pulls, heartbeats, routes, the service, and the question whether an intent
+//! is archived, which is asked of old records only and at most once for each head that is read.
 //!
 //! The counts of each test are those of *one* hop:
 //!
@@ -68,7 +67,7 @@ async fn until_all(mesh: &TestMesh, intents: &[IntentId], status: &str) {
     }
 }
 
-/// Counts what a worker does with fresh work until each intent has this status.
+/// Counts what a worker does with new work until each intent has this status.
 async fn count(mesh: &TestMesh, builder: AgentBuilder, name: &str, status: &str) -> meter::Counts {
     let worker = Metered::start(mesh, builder).await;
     mesh.until_version_is(name, "1.0.0", "active").await;

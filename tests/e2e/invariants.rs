@@ -1,22 +1,16 @@
 //! Each invariant of the design has a test, and a fault that the test notices; tests of those that no other module holds.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use baton_agent::Outcome;
-use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent_at};
 use baton_e2e::invariants::{PROOFS, table};
+use baton_e2e::{TestMesh, root};
 use baton_envelope::{Author, Bands, Envelope, IntentId, Json, Mutant, Role, act};
 use baton_jetstream::{AdvanceError, Advanced, Decision, Error, Head, Known, Limits, Submitted};
 use baton_testkit::records;
 use baton_testkit::{TestServer, eventually};
-
-fn root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package)
-}
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -1,9 +1,9 @@
 //! The arrows between the crates, and what the sources must not hold. Reads manifests and sources; runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use baton_e2e::root;
 
 /// The folders that hold sources.
 const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
@@ -39,11 +39,6 @@ impl Source {
     }
 }
 
-fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package).to_owned()
-}
-
 /// Every file below `folder` with this ending, build output left out.
 pub(crate) fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
     let root = root();
@@ -58,7 +53,7 @@ pub(crate) fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
                 }
             } else if path.to_string_lossy().ends_with(ending) {
                 let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-                let path = path.strip_prefix(&root)?.display().to_string();
+                let path = path.strip_prefix(root)?.display().to_string();
                 found.push(Source { path, text });
             }
         }
@@ -250,7 +245,7 @@ fn nothing_depends_on_the_fault_runner() -> Result<()> {
 }
 
 #[test]
-fn testkit_model_and_fuzzing_are_in_no_product() -> Result<()> {
+fn testkit_model_fuzzing_and_tests_are_in_no_product() -> Result<()> {
     for Source { path, text } in files("crates", "Cargo.toml")? {
         // The fault runner is a tool for tests itself: it starts servers, and nothing may depend on it.
         if path == "crates/faults/Cargo.toml" {
@@ -258,7 +253,7 @@ fn testkit_model_and_fuzzing_are_in_no_product() -> Result<()> {
         }
         let manifest: toml::Table = text.parse()?;
         let product = manifest.get("dependencies").and_then(toml::Value::as_table);
-        for name in ["baton-testkit", "baton-model", "baton-fuzz"] {
+        for name in ["baton-testkit", "baton-model", "baton-fuzz", "baton-e2e"] {
             let found = product.is_some_and(|table| table.contains_key(name));
             ensure!(!found, "{path} has {name} outside of its dev-dependencies");
         }

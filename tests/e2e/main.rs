@@ -19,6 +19,7 @@ mod dead_letter;
 mod drain;
 mod explain;
 mod handoff;
+mod harnesses;
 mod holding;
 mod hop;
 mod invariants;

@@ -1,7 +1,7 @@
 //! An agent is upgraded while it works: both stories of `baton demo upgrade`, and rollouts whose controllers are killed.
 //!
 //! The normal run takes four seeds of the killed ones. More of them, over some minutes:
-//! `BATON_SEEDS=20 cargo test -p baton-e2e --test e2e -- a_rollout_outlives --nocapture`.
+//! `BATON_SEEDS=20 cargo test -p baton-cli --test e2e -- a_rollout_outlives --nocapture`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,7 +94,6 @@ async fn a_rollout_outlives_all_of_its_controllers() {
 /// Kills every controller at two or three moments of a rollout. That each step was taken once and in order, that the old
 /// version was drained, and that nothing was lost or doubled, is what the verdict says.
 async fn rollouts_with_kills(seeds: impl IntoIterator<Item = u64>) {
-    // Built before they run side by side.
     let base = short();
     let stories = futures::stream::iter(seeds).map(|seed| {
         let kills = moments(seed);

@@ -5,14 +5,15 @@
     reason = "test support: a failure here is a test failure"
 )]
 
+pub mod binaries;
 pub mod chaos;
 pub mod gated;
+pub mod groups;
 pub mod invariants;
 pub mod rolling;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use baton_controller::{Controller, ControllerConfig};
@@ -113,34 +114,19 @@ pub async fn connect(url: &str) -> Mesh {
     Target::at(url).connect().await.expect("connect")
 }
 
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
 /// The `baton` binary of this build, with a clean environment (but PATH and HOME).
 pub fn baton() -> Command {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BUILT.get_or_init(|| {
-        // Cargo gives test packages the path of their own binaries only; this one is another package's.
-        let target = std::env::current_exe()
-            .expect("test binary")
-            .ancestors()
-            .nth(2)
-            .expect("target")
-            .to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--package", "baton-cli", "--target-dir"])
-            .arg(target.parent().expect("target dir"));
-        // What Cargo says of the package under test. A build script that asks for it (the one of ring does) would run
-        // again here, and once more in the next build outside: minutes, each time.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(&name);
-            }
-        }
-        let built = build.status().expect("cargo build");
-        assert!(built.success(), "the baton binary does not build");
-        target.join("baton")
-    });
-    let mut command = Command::new(binary);
+    // The end-to-end tests belong to the package of the command, so cargo has built it for them. Only they themselves are
+    // told where it is (`CARGO_BIN_EXE_baton`); it lies above the folder of the test binaries.
+    let tests = std::env::current_exe().expect("test binary");
+    let built = tests.ancestors().nth(2).expect("the folder of what was built");
+    let mut command = Command::new(built.join("baton"));
     command.env_clear();
     for name in ["PATH", "HOME"] {
         if let Some(value) = std::env::var_os(name) {
