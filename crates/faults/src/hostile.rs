@@ -69,7 +69,7 @@ impl Scale {
         large: 300,
         flood: 20_000,
     };
-    /// For the tests of every day.
+    /// For a test of some seconds.
     pub const SMALL: Self = Self {
         at_once: 1_000,
         dead: 1_500,

@@ -64,7 +64,7 @@ enum Process {
 
 #[derive(Debug, Args)]
 struct HostileArgs {
-    /// A seventh of it, for the tests of every day.
+    /// A seventh of it: some seconds.
     #[arg(long)]
     small: bool,
     /// How to say what became of it.

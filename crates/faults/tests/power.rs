@@ -1,5 +1,5 @@
 //! Two power cuts each way (`docs/reliability.md`): what a server acknowledged that syncs always is there, and after a cut of
-//! one that does not, all that is left comes to its end. More of them by hand. Takes root, and says so where it is not.
+//! one that does not, all that is left comes to its end. `.ci/nightly` runs these and then more. Takes root, and says so where it is not.
 
 use std::io::Write as _;
 use std::process::Command;
