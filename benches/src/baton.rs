@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RunSummary};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Envelope, Role};
-use baton_jetstream::{Error, Mesh, RouteFollower, Submitted, WaitEnd};
+use baton_jetstream::{ControllerMesh, Error, Mesh, RouteFollower, Submitted, WaitEnd};
 use tokio::sync::watch;
 
 use crate::error::BenchError;
@@ -72,7 +72,9 @@ impl Relay {
             let next = (shape.layout == Layout::Relay && stage + 1 < shape.agents).then(|| name(stage + 1));
             for (index, version) in versions.iter().enumerate() {
                 mesh.ensure_agent(&agent, version, Bands::default()).await?;
-                mesh.set_route(&agent, version, "bench", index == 0).await?;
+                ControllerMesh::of(&mesh)
+                    .set_route(&agent, version, "bench", index == 0)
+                    .await?;
                 if is_working {
                     let builder = Agent::builder(agent.as_str(), &version.to_string())?;
                     let builder = builder.handler(Stage { next: next.clone() });

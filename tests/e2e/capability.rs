@@ -7,7 +7,7 @@ use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, agent_at};
 use baton_e2e::gated::{Gate, agent_of, id, ids_in, result, teller};
 use baton_envelope::{Event, IntentId};
-use baton_jetstream::Filter;
+use baton_jetstream::{ControllerMesh, Filter};
 use baton_testkit::{eventually, nats_cli};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -359,7 +359,10 @@ async fn published_twice_it_runs_once_whoever_would_be_better_or_nobody_any_more
         let _unable = start(&mesh, name, "1.0.1", &[], &gate).await;
         // By hand: a rollout would refuse a version that lacks what the one before could do.
         let (agent, version) = (name.parse().expect("name"), "1.0.1".parse().expect("version"));
-        mesh.mesh.set_route(&agent, &version, "test", false).await.expect("set");
+        ControllerMesh::of(&mesh.mesh)
+            .set_route(&agent, &version, "test", false)
+            .await
+            .expect("set");
     }
     eventually("nobody is able", Duration::from_secs(15), async || {
         let explained = mesh.explain_capable(&["translate"], None).await;

@@ -1,5 +1,6 @@
 //! SIGTERM: running hops finish or are handed back, and no attempt is burnt.
 
+use baton_jetstream::ControllerMesh;
 use std::time::Duration;
 
 use baton_agent::Outcome;
@@ -16,7 +17,7 @@ async fn hop_shorter_than_the_grace_finishes() {
     let mut worker = program.worker(&mesh, "steps", "only", &["--json", "--drain-timeout", "20s"]);
     let intent = mesh.submit("short", "steps", r#"{"gate":"three"}"#).await;
     mesh.until_events(&intent, &Event::Step, 2, SOON).await;
-    let mut beats = mesh.mesh.heartbeats().await.expect("heartbeats");
+    let mut beats = ControllerMesh::of(&mesh.mesh).heartbeats().await.expect("heartbeats");
 
     worker.terminate();
     // From here on it drains.

@@ -186,6 +186,16 @@ fn agent_and_controller_never_name_each_other() -> Result<()> {
 }
 
 #[test]
+fn a_worker_cannot_do_what_only_a_controller_may() -> Result<()> {
+    names_none_of("crates/agent/src", &["ControllerMesh", "Sweeper", "Lease::"])?;
+    names_none_of("crates/controller/src", &["WorkerMesh", "Puller"])?;
+    for client in ["crates/cli/src", "examples"] {
+        names_none_of(client, &["ControllerMesh", "WorkerMesh", "Sweeper", "Lease::"])?;
+    }
+    Ok(())
+}
+
+#[test]
 fn jetstream_names_neither_agent_nor_controller() -> Result<()> {
     depends_on_none_of("jetstream", &["baton-agent", "baton-controller"])?;
     names_none_of("crates/jetstream", &["baton_agent", "baton_controller"])

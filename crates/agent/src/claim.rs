@@ -4,12 +4,12 @@ use baton_envelope::{
     Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, act, is_still_held,
     on_overtaken,
 };
-use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, Mesh};
+use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, WorkerMesh};
 
 /// The holder's view of its intent.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    mesh: Mesh,
+    mesh: WorkerMesh,
     by: Author,
     intent: IntentId,
     envelope: EnvelopeId,
@@ -54,7 +54,7 @@ impl From<IllegalTransition> for AppendError {
 
 impl Claim {
     pub(crate) fn new(
-        mesh: Mesh,
+        mesh: WorkerMesh,
         by: Author,
         intent: IntentId,
         envelope: EnvelopeId,

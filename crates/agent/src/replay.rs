@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{AgentName, ProtocolRange};
-use baton_jetstream::{Error, Mesh, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest};
+use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 
@@ -36,7 +36,7 @@ impl Drop for Replays {
 
 impl Replays {
     /// Joins the workers of a version that answer replays.
-    pub(crate) async fn serve(mesh: &Mesh, shared: &WorkerContext) -> Result<Self, Error> {
+    pub(crate) async fn serve(mesh: &WorkerMesh, shared: &WorkerContext) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
         let protocol = shared.protocol;

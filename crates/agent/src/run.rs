@@ -9,7 +9,7 @@ use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json,
     ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
-use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Mesh, Ticket};
+use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ const AHEAD: u64 = 10;
 
 /// What all hops of a worker share.
 pub(crate) struct WorkerContext {
-    pub(crate) mesh: Mesh,
+    pub(crate) mesh: WorkerMesh,
     pub(crate) agent: AgentName,
     pub(crate) version: AgentVersion,
     pub(crate) by: Author,

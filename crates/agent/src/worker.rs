@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_envelope::{Author, Declaration, Extra};
-use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,23 +59,23 @@ impl AgentBuilder {
     /// # Errors
     /// When there is no handler, or the mesh refuses.
     pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
-        Worker::bind(self, mesh).await
+        Worker::bind(self, WorkerMesh::of(mesh)).await
     }
 }
 
 impl Worker {
-    async fn bind(builder: AgentBuilder, mesh: &Mesh) -> Result<Self, BuildError> {
+    async fn bind(builder: AgentBuilder, mesh: WorkerMesh) -> Result<Self, BuildError> {
         let Some(handler) = builder.handler else {
             return Err(BuildError::NoHandler(builder.name));
         };
-        let instance = builder.instance.unwrap_or_else(|| short_instance(mesh));
+        let instance = builder.instance.unwrap_or_else(|| short_instance(&mesh));
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
         mesh.ensure_topology_of_workers(mesh.limits()).await?;
         let routes = mesh.follow_routes().await?;
         let puller = Puller::open(
-            mesh,
+            &mesh,
             &builder.name,
             &builder.version,
             builder.bands,
@@ -116,7 +116,7 @@ impl Worker {
             abort: CancellationToken::new(),
             active: std::sync::Mutex::new(HashSet::new()),
         };
-        let replays = Replays::serve(mesh, &shared).await?;
+        let replays = Replays::serve(&mesh, &shared).await?;
         let worker = Self {
             shared: Arc::new(shared),
             puller,
@@ -128,7 +128,7 @@ impl Worker {
             replays: Some(replays),
         };
         mesh.beat(&worker.declaration).await?;
-        warn_if_shut(mesh, &worker.declaration).await;
+        warn_if_shut(&mesh, &worker.declaration).await;
         Ok(worker)
     }
 

@@ -6,7 +6,7 @@ use baton_envelope::control::{Alarm, Counts, DrainView, EvidenceView, HoldView};
 use baton_envelope::rollout::{Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Author, Cause, Role, Route, VersionState};
 
-use baton_jetstream::{Error, Leadership, Lease, Mesh};
+use baton_jetstream::{ControllerMesh, Error, Leadership, Lease};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +32,7 @@ pub(crate) struct Stops {
 /// What the parts of a controller share; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
-    pub(crate) mesh: Mesh,
+    pub(crate) mesh: ControllerMesh,
     pub(crate) config: Arc<ControllerConfig>,
     pub(crate) projection: Projection,
     pub(crate) workers: Workers,
@@ -47,7 +47,7 @@ pub(crate) struct Context {
 impl Context {
     /// What the parts of a controller share. From now on it claims the lease, until it is told to stop.
     pub(crate) fn new(
-        mesh: &Mesh,
+        mesh: &ControllerMesh,
         config: ControllerConfig,
         projection: Projection,
         workers: Workers,

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_jetstream::Mesh;
+use baton_jetstream::{ControllerMesh, Mesh};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
@@ -43,7 +43,7 @@ pub struct Projection {
 
 #[derive(Debug)]
 struct Inner {
-    mesh: Mesh,
+    mesh: ControllerMesh,
     store: Mutex<Store>,
     /// A copy, so that routing never waits for a batch.
     streaks: Mutex<Streaks>,
@@ -88,7 +88,7 @@ impl Projection {
         let place = Place::of(&store);
         Ok(Self {
             inner: Arc::new(Inner {
-                mesh: mesh.clone(),
+                mesh: ControllerMesh::of(mesh),
                 streaks: Mutex::new(store.streaks().clone()),
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),

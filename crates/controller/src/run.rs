@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use baton_jetstream::{Mesh, RouteFollower};
+use baton_jetstream::{ControllerMesh, Mesh, RouteFollower};
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -46,7 +46,7 @@ fn duties(cx: &Context) -> Vec<Task> {
 /// One controller of a mesh. Any number may run at once.
 #[derive(Debug)]
 pub struct Controller {
-    mesh: Mesh,
+    mesh: ControllerMesh,
     config: ControllerConfig,
     stats: Stats,
 }
@@ -55,6 +55,7 @@ impl Controller {
     /// A controller that has not started yet.
     pub fn new(mesh: Mesh, config: ControllerConfig) -> Self {
         let stats = Stats::default();
+        let mesh = mesh.into();
         Self { mesh, config, stats }
     }
 
@@ -122,7 +123,7 @@ async fn finish(cx: &Context) {
 }
 
 /// Makes what every mesh has, and follows the routes.
-async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
+async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {

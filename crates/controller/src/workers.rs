@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton_envelope::control::WorkerView;
 use baton_envelope::{AgentName, AgentVersion, Declaration};
-use baton_jetstream::Mesh;
+use baton_jetstream::ControllerMesh;
 
 use tokio::time::Instant;
 
@@ -66,7 +66,7 @@ impl Workers {
     }
 
     /// Asks who lives, without waiting for heartbeats.
-    pub(crate) async fn call(&self, mesh: &Mesh, patience: Duration) {
+    pub(crate) async fn call(&self, mesh: &ControllerMesh, patience: Duration) {
         match mesh.find_workers(patience).await {
             Ok(found) => found.iter().for_each(|worker| self.found(worker)),
             Err(error) => tracing::debug!(%error, "workers cannot be called"),

@@ -12,6 +12,7 @@ mod limits;
 mod mesh;
 mod nats_context;
 mod publish;
+mod roles;
 mod stream;
 mod topology;
 
@@ -23,6 +24,7 @@ pub use connect::Target;
 pub use limits::{Limits, TicketPersistence};
 pub use mesh::Mesh;
 pub(crate) use publish::{Published, publish_acked};
+pub use roles::{ControllerMesh, WorkerMesh};
 pub use stream::LedgerEnd;
 pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
 pub(crate) use topology::DUPLICATE_WINDOW;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use baton_envelope::Namespace;
-use baton_jetstream::{Alive, Target};
+use baton_jetstream::{Alive, ControllerMesh, Target};
 use baton_testkit::ProcessGuard;
 use tokio::time::Instant;
 
@@ -30,7 +30,11 @@ async fn a_killed_worker_is_gone_at_once_and_a_frozen_one_is_silent() {
     command
         .args(["--exact", "probing::as_a_worker_process", "--nocapture"])
         .env(WORKER, server.url());
-    let alive = async || mesh.is_worker_alive(&agent(), &version(), "victim").await;
+    let alive = async || {
+        ControllerMesh::of(&mesh)
+            .is_worker_alive(&agent(), &version(), "victim")
+            .await
+    };
     assert_eq!(alive().await, Alive::Gone, "it has not started");
     let mut process = ProcessGuard::spawn("worker", command, server.dir());
     eventually("the worker answers", PATIENCE, async || match alive().await {
@@ -55,7 +59,13 @@ async fn all_workers_of_this_mesh_are_found_and_no_others() {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     let started = Instant::now();
-    assert_eq!(mesh.find_workers(Duration::from_secs(5)).await.unwrap(), []);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .find_workers(Duration::from_secs(5))
+            .await
+            .unwrap(),
+        []
+    );
     assert!(
         started.elapsed() < Duration::from_secs(2),
         "the server says that nobody is there"
@@ -71,7 +81,7 @@ async fn all_workers_of_this_mesh_are_found_and_no_others() {
 
     // What they said when they were bound may still be on its way to the server.
     let found = eventually("both are found", PATIENCE, async || {
-        let found = mesh.find_workers(Duration::from_millis(500)).await;
+        let found = ControllerMesh::of(&mesh).find_workers(Duration::from_millis(500)).await;
         let found = found.map_err(|error| error.to_string())?;
         if found.len() < 2 {
             Err(format!("{found:?}"))
@@ -86,7 +96,14 @@ async fn all_workers_of_this_mesh_are_found_and_no_others() {
         .collect();
     assert_eq!(names, [(version(), "a"), (version(), "b")]);
     assert_eq!(found[0].capabilities, ["noise"]);
-    assert_eq!(other.find_workers(Duration::from_millis(500)).await.unwrap().len(), 1);
+    assert_eq!(
+        ControllerMesh::of(&other)
+            .find_workers(Duration::from_millis(500))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     drop(elsewhere);
     drop(connect(&server).await);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_agent::{Agent, ExecHandler, ExecMode, Fault, Handler, Hop, Json, Outcome};
 use baton_envelope::IntentId;
-use baton_jetstream::{Error, Mesh, ReplayAnswer, ReplayRequest};
+use baton_jetstream::{ControllerMesh, Error, Mesh, ReplayAnswer, ReplayRequest};
 
 use crate::support::{TestServer, agent, completed, mesh, start, submit, version};
 
@@ -43,7 +43,10 @@ async fn recorded(mesh: &Mesh, intent: &IntentId) -> ReplayRequest {
 }
 
 async fn replay(mesh: &Mesh, request: &ReplayRequest) -> ReplayAnswer {
-    mesh.replay(&agent(), &version(), request).await.unwrap()
+    ControllerMesh::of(mesh)
+        .replay(&agent(), &version(), request)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -64,7 +67,7 @@ async fn recorded_steps_answer_and_no_other_is_run() {
         attempt: 1,
         steps: BTreeMap::new(),
     };
-    let gone = mesh.replay(&agent(), &version(), &nobody).await;
+    let gone = ControllerMesh::of(&mesh).replay(&agent(), &version(), &nobody).await;
     assert!(matches!(gone, Err(Error::NoWorker { .. })));
     let worker = start(&server, Agent::builder("shout", "1.0.0").unwrap().handler(handler)).await;
     let intent = submit(&mesh, "order").await;
@@ -118,7 +121,8 @@ async fn a_program_in_json_mode_is_told_that_it_is_a_replay() {
         echo "{\"outcome\": \"hand_off\", \"to\": \"next\", \"kind\": \"k\", \"payload\": \"$replay$BATON_REPLAY\"}""#;
     let handler = ExecHandler::shell(program, ExecMode::Json);
     let _worker = start(&server, Agent::builder("shout", "1.0.0").unwrap().handler(handler)).await;
-    mesh.set_route(&"next".parse().unwrap(), &version(), "test", true)
+    ControllerMesh::of(&mesh)
+        .set_route(&"next".parse().unwrap(), &version(), "test", true)
         .await
         .unwrap();
     let intent = submit(&mesh, "order").await;

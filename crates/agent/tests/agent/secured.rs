@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_agent::{Agent, Json};
 use baton_envelope::control::LoadReport;
 use baton_envelope::{AgentName, Author, Bands, Envelope, Role};
-use baton_jetstream::{Alive, Leading, Lease, Mesh, ReplayRequest, Target};
+use baton_jetstream::{Alive, ControllerMesh, Leading, Lease, Mesh, ReplayRequest, Target};
 
 use crate::support::{PATIENCE, Shout, TestServer, completed, eventually, version};
 
@@ -57,7 +57,10 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         .ensure_agent(&research(), &version(), Bands::default())
         .await
         .unwrap();
-    control.set_route(&research(), &version(), "test", true).await.unwrap();
+    ControllerMesh::of(&control)
+        .set_route(&research(), &version(), "test", true)
+        .await
+        .unwrap();
     let mesh = connect_as("research", &folder).await;
     let agent = Agent::builder("research", "1.0.0")
         .unwrap()
@@ -68,15 +71,21 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
 
     // What the worker said when it was bound may still be on its way to the server.
     eventually("the worker answers", PATIENCE, async || {
-        match control.is_worker_alive(&research(), &version(), "w").await {
+        match ControllerMesh::of(&control)
+            .is_worker_alive(&research(), &version(), "w")
+            .await
+        {
             Alive::Yes => Ok(()),
             other @ (Alive::Gone | Alive::Silent) => Err(format!("{other:?}")),
         }
     })
     .await;
-    let found = control.find_workers(Duration::from_millis(500)).await.unwrap();
+    let found = ControllerMesh::of(&control)
+        .find_workers(Duration::from_millis(500))
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
-    let mut lease = Lease::new(control.clone(), "c");
+    let mut lease = Lease::new(control.clone().into(), "c");
     assert_eq!(lease.tick().await, Leading::Yes);
     lease.release().await;
     let report = LoadReport {
@@ -85,12 +94,18 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         versions: Vec::new(),
     };
     eventually("the worker hears of the load", PATIENCE, async || {
-        control.tell_load(&report).await.map_err(|error| error.to_string())?;
+        ControllerMesh::of(&control)
+            .tell_load(&report)
+            .await
+            .map_err(|error| error.to_string())?;
         mesh.load().map(drop).ok_or_else(|| "nothing".to_owned())
     })
     .await;
 
-    control.shut_version(&research(), &version()).await.unwrap();
+    ControllerMesh::of(&control)
+        .shut_version(&research(), &version())
+        .await
+        .unwrap();
     let intent: baton_envelope::IntentId = "order".parse().unwrap();
     let envelope = Envelope::first(
         control.clock().envelope_id(),
@@ -106,14 +121,23 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
     mesh.ensure_agent(&research(), &version(), Bands::default())
         .await
         .unwrap();
-    let opening = async { mesh.open_version(&research(), &version()).await };
+    let opening = async { ControllerMesh::of(&mesh).open_version(&research(), &version()).await };
     let opened = tokio::time::timeout(Duration::from_secs(2), opening).await;
     assert!(!matches!(opened, Ok(Ok(_))), "a worker opened its version");
-    assert_eq!(Lease::new(mesh.clone(), "w").tick().await, Leading::No);
+    assert_eq!(Lease::new(mesh.clone().into(), "w").tick().await, Leading::No);
     let counts = control.agent_counts(&research()).await.unwrap();
     assert_eq!(counts[&version()].backlog, 1);
-    assert_eq!(control.drop_superseded(&research(), &version()).await.unwrap(), 0);
-    control.open_version(&research(), &version()).await.unwrap();
+    assert_eq!(
+        ControllerMesh::of(&control)
+            .drop_superseded(&research(), &version())
+            .await
+            .unwrap(),
+        0
+    );
+    ControllerMesh::of(&control)
+        .open_version(&research(), &version())
+        .await
+        .unwrap();
     completed(&control, &intent, Duration::from_secs(1)).await;
 
     let request = ReplayRequest {
@@ -121,7 +145,10 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         attempt: 1,
         steps: [("shout".to_owned(), Json::string("OTTERS"))].into(),
     };
-    let answer = control.replay(&research(), &version(), &request).await.unwrap();
+    let answer = ControllerMesh::of(&control)
+        .replay(&research(), &version(), &request)
+        .await
+        .unwrap();
     assert_eq!(answer.outcome, "complete");
     worker.abort();
 }

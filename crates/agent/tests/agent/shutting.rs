@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Bands;
-use baton_jetstream::{Delivery, Pulled, Puller, Target};
+use baton_jetstream::{ControllerMesh, Delivery, Pulled, Puller, Target, WorkerMesh};
 use baton_testkit::Cluster;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,8 +28,20 @@ async fn shut_and_open(slots: u32, before: usize) {
         .await;
     }
 
-    assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 3);
-    assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 0);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .shut_version(&agent(), &version())
+            .await
+            .unwrap(),
+        3
+    );
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .shut_version(&agent(), &version())
+            .await
+            .unwrap(),
+        0
+    );
     let mut waiting = Vec::new();
     for number in 0..5 {
         waiting.push(submit(&mesh, &format!("waits-{number}")).await);
@@ -43,11 +55,23 @@ async fn shut_and_open(slots: u32, before: usize) {
     assert_eq!((counts.backlog, counts.in_flight), (5, 0));
     assert!(counts.waiting_pulls >= 3, "the worker goes on pulling: {counts:?}");
 
-    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .open_version(&agent(), &version())
+            .await
+            .unwrap(),
+        3
+    );
     for intent in &waiting {
         completed(&mesh, intent, AT_ONCE).await;
     }
-    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 0);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .open_version(&agent(), &version())
+            .await
+            .unwrap(),
+        0
+    );
     worker.abort();
 }
 
@@ -67,12 +91,18 @@ async fn it_is_opened_at_once_when_nothing_new_wakes_the_server() {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     mesh.ensure_agent(&agent(), &version(), Bands::default()).await.unwrap();
-    mesh.shut_version(&agent(), &version()).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .shut_version(&agent(), &version())
+        .await
+        .unwrap();
     let intent = submit(&mesh, "waits").await;
     let _worker = start(&server, shout()).await;
     sleep(Duration::from_secs(5)).await;
     assert_eq!(status(&mesh, &intent).await, "pending", "a new worker does not open it");
-    mesh.open_version(&agent(), &version()).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .open_version(&agent(), &version())
+        .await
+        .unwrap();
     completed(&mesh, &intent, AT_ONCE).await;
 }
 
@@ -82,7 +112,10 @@ async fn a_version_stays_shut_when_the_server_dies_and_a_consumer_is_made_anew()
     let mesh = mesh(&server).await;
     let _worker = start(&server, shout()).await;
     completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(10)).await;
-    mesh.shut_version(&agent(), &version()).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .shut_version(&agent(), &version())
+        .await
+        .unwrap();
     server.kill().await;
     server.restart().await;
     let client = server.client().await;
@@ -95,11 +128,20 @@ async fn a_version_stays_shut_when_the_server_dies_and_a_consumer_is_made_anew()
     sleep(Duration::from_secs(5)).await;
     assert_eq!(status(&mesh, &intent).await, "pending");
     assert_eq!(
-        mesh.shut_version(&agent(), &version()).await.unwrap(),
+        ControllerMesh::of(&mesh)
+            .shut_version(&agent(), &version())
+            .await
+            .unwrap(),
         0,
         "all three are there, and shut"
     );
-    assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .open_version(&agent(), &version())
+            .await
+            .unwrap(),
+        3
+    );
     completed(&mesh, &intent, AT_ONCE).await;
 }
 
@@ -117,7 +159,7 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
     let mesh = mesh(&server).await;
     let open = async || {
         let mesh = connect(&server).await;
-        Puller::open(&mesh, &agent(), &version(), Bands::default(), 8)
+        Puller::open(&WorkerMesh::of(&mesh), &agent(), &version(), Bands::default(), 8)
             .await
             .unwrap()
     };
@@ -130,7 +172,10 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
         held.push(next(&mut first, Duration::from_secs(5)).await.unwrap());
     }
     let mut second = open().await;
-    mesh.shut_version(&agent(), &version()).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .shut_version(&agent(), &version())
+        .await
+        .unwrap();
     held.pop().unwrap().hand_back(Duration::ZERO).await;
     let silent = held.pop().unwrap();
     held.pop().unwrap().ack().await;
@@ -148,7 +193,10 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
     );
     drop(silent);
 
-    mesh.open_version(&agent(), &version()).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .open_version(&agent(), &version())
+        .await
+        .unwrap();
     let mut again = Vec::new();
     let until = Instant::now() + AT_ONCE;
     while again.len() < 2 && Instant::now() < until {
@@ -179,16 +227,31 @@ async fn so_it_is_in_a_cluster_where_the_answer_comes_before_the_deed() {
     };
     let mesh = target.connect().await.unwrap();
     mesh.ensure_topology(mesh.limits()).await.unwrap();
-    mesh.set_route(&agent(), &version(), "test", true).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .set_route(&agent(), &version(), "test", true)
+        .await
+        .unwrap();
     let worker = shout().bind(&target.connect().await.unwrap()).await.unwrap();
     let worker = tokio::spawn(worker.run_until(std::future::pending()));
     completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(20)).await;
     for round in 0..5 {
-        assert_eq!(mesh.shut_version(&agent(), &version()).await.unwrap(), 3);
+        assert_eq!(
+            ControllerMesh::of(&mesh)
+                .shut_version(&agent(), &version())
+                .await
+                .unwrap(),
+            3
+        );
         let intent = submit(&mesh, &format!("waits-{round}")).await;
         sleep(Duration::from_secs(1)).await;
         assert_eq!(status(&mesh, &intent).await, "pending");
-        assert_eq!(mesh.open_version(&agent(), &version()).await.unwrap(), 3);
+        assert_eq!(
+            ControllerMesh::of(&mesh)
+                .open_version(&agent(), &version())
+                .await
+                .unwrap(),
+            3
+        );
         completed(&mesh, &intent, AT_ONCE).await;
     }
     worker.abort();

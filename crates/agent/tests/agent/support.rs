@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
 use baton_envelope::{AgentName, AgentVersion, Author, Envelope, IntentId, Role};
-use baton_jetstream::{Head, Mesh, Target};
+use baton_jetstream::{ControllerMesh, Head, Mesh, Target};
 pub(crate) use baton_testkit::{TestServer, eventually};
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,10 @@ pub(crate) async fn connect(server: &TestServer) -> Mesh {
 pub(crate) async fn mesh(server: &TestServer) -> Mesh {
     let mesh = connect(server).await;
     mesh.ensure_topology(mesh.limits()).await.unwrap();
-    mesh.set_route(&agent(), &version(), "test", true).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .set_route(&agent(), &version(), "test", true)
+        .await
+        .unwrap();
     mesh
 }
 

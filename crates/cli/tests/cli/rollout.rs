@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use baton_envelope::control::{ControlError, Reply, code};
-use baton_jetstream::Target;
+use baton_jetstream::{ControllerMesh, Target};
 use serde_json::{Value, json};
 
 use crate::harness::Bench;
@@ -17,7 +17,7 @@ pub(crate) type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 /// Answers each verb with its documents, one after the other and then the last one; refuses every other verb.
 pub(crate) async fn answering(bench: &Bench, answers: &[(&str, Vec<Value>)]) -> Asked {
     let mesh = Target::at(bench.server.url()).connect().await.unwrap();
-    let mut requests = mesh.serve_control().await.unwrap();
+    let mut requests = ControllerMesh::of(&mesh).serve_control().await.unwrap();
     let mut answers: BTreeMap<String, Vec<Value>> = answers
         .iter()
         .map(|(verb, documents)| ((*verb).to_owned(), documents.clone()))

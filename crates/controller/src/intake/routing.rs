@@ -8,7 +8,7 @@ use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
     HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
 };
-use baton_jetstream::{Error, IntakeMessage, Mesh, Submitted};
+use baton_jetstream::{ControllerMesh, Error, IntakeMessage, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ enum Routed {
 /// What one message needs to be routed.
 #[derive(Debug)]
 pub(crate) struct Routing {
-    pub(crate) mesh: Mesh,
+    pub(crate) mesh: ControllerMesh,
     by: Author,
     kill: CancellationToken,
     projection: Projection,

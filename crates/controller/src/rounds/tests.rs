@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use baton_envelope::rollout::{Act, declare};
 use baton_envelope::{AgentName, AgentVersion, Declaration, Extra, ProtocolRange, VersionState};
-use baton_jetstream::{Error, Limits, Mesh, Target};
+use baton_jetstream::{ControllerMesh, Error, Limits, Mesh, Target};
 use baton_testkit::{Proxy, TestServer, eventually};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -44,7 +44,13 @@ async fn context(url: &str) -> Context {
         ..ControllerConfig::default()
     };
     let projection = Projection::open(&mesh, None).await.unwrap();
-    let cx = Context::new(&mesh, config, projection, Workers::default(), Stats::default());
+    let cx = Context::new(
+        &ControllerMesh::of(&mesh),
+        config,
+        projection,
+        Workers::default(),
+        Stats::default(),
+    );
     tokio::spawn(FollowLedger.run(cx.clone()));
     cx
 }
@@ -68,7 +74,7 @@ async fn declared(mesh: &Mesh, of: &str) {
     };
     let act = Act::new("test", mesh.now());
     let decide = |route: Option<&baton_envelope::Route>| Ok(declare(route, &declaration, &act));
-    mesh.change_route(&agent(), decide).await.unwrap();
+    ControllerMesh::of(mesh).change_route(&agent(), decide).await.unwrap();
 }
 
 async fn state(mesh: &Mesh, of: &str) -> Option<VersionState> {

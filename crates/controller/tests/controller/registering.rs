@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Bands;
-use baton_jetstream::Puller;
+use baton_jetstream::{Puller, WorkerMesh};
 
 use crate::support::{PATIENCE, Running, TestServer, connect, declaration, eventually, quiet, research};
 
@@ -15,7 +15,8 @@ async fn the_first_version_that_declares_itself_gets_the_route_and_keeps_it() {
     let controller = Running::start(&mesh, quiet("a"));
     eventually("the first version has the route", PATIENCE, async || {
         // Core NATS: a heartbeat that nobody heard is gone, so beat as a worker does.
-        mesh.beat(&declaration(&mesh, "1.0.0"))
+        WorkerMesh::of(&mesh)
+            .beat(&declaration(&mesh, "1.0.0"))
             .await
             .map_err(|error| error.to_string())?;
         let route = mesh.route(&agent).await.map_err(|error| error.to_string())?;
@@ -26,7 +27,7 @@ async fn the_first_version_that_declares_itself_gets_the_route_and_keeps_it() {
     .await;
 
     // From now on the controller listens: one heartbeat is enough, and is handled at once.
-    mesh.beat(&declaration(&mesh, "2.0.0")).await.unwrap();
+    WorkerMesh::of(&mesh).beat(&declaration(&mesh, "2.0.0")).await.unwrap();
     eventually("the second version is kept", Duration::from_secs(1), async || {
         let kept = mesh.declarations().await.map_err(|error| error.to_string())?;
         if kept.len() == 2 {
@@ -37,7 +38,9 @@ async fn the_first_version_that_declares_itself_gets_the_route_and_keeps_it() {
     })
     .await;
     assert_eq!(mesh.route(&agent).await.unwrap().expect("a route").0.active, first);
-    Puller::open(&mesh, &agent, &first, Bands::default(), 1).await.unwrap();
+    Puller::open(&WorkerMesh::of(&mesh), &agent, &first, Bands::default(), 1)
+        .await
+        .unwrap();
     controller.stop().await;
 }
 
@@ -54,7 +57,8 @@ async fn a_heartbeat_that_speaks_for_another_agent_is_not_believed() {
         mesh.publish_plain(subject, body.into())
             .await
             .map_err(|error| error.to_string())?;
-        mesh.beat(&declaration(&mesh, "1.0.0"))
+        WorkerMesh::of(&mesh)
+            .beat(&declaration(&mesh, "1.0.0"))
             .await
             .map_err(|error| error.to_string())?;
         mesh.route_of(&research().0).await.map_err(|error| error.to_string())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_envelope::BundleFacts;
-use baton_jetstream::{Mesh, Target};
+use baton_jetstream::{ControllerMesh, Mesh, Target, WorkerMesh};
 
 use crate::support::{
     PATIENCE, Running, TestServer, declaration, eventually, head, id, listed, publish, puller, quiet, research, ticket,
@@ -54,7 +54,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
 
     let worker = connect_as("research", &folder).await;
     eventually("research has its route", PATIENCE, async || {
-        worker
+        WorkerMesh::of(&worker)
             .beat(&declaration(&worker, "1.0.0"))
             .await
             .map_err(|error| error.to_string())?;
@@ -79,18 +79,22 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
         .unwrap();
     // A worker may neither move its route, nor speak as another agent, nor publish raw intents.
     let (agent, version) = (research().0, "9.9.9".parse().unwrap());
-    let moved = worker.set_route(&agent, &version, "me", false);
+    let usurper = ControllerMesh::of(&worker);
+    let moved = usurper.set_route(&agent, &version, "me", false);
     let moved = tokio::time::timeout(Duration::from_secs(3), moved).await;
     assert!(!matches!(moved, Ok(Ok(_))), "a worker set a route");
     let mut forged = declaration(&worker, "1.0.0");
     forged.agent = "code".parse().unwrap();
-    worker.beat(&forged).await.unwrap();
+    WorkerMesh::of(&worker).beat(&forged).await.unwrap();
     worker
         .publish_plain("mesh.intent.research".to_owned(), "forged".into())
         .await
         .unwrap();
     // A marker behind them, on the worker's own connection and then through the controller.
-    worker.beat(&declaration(&worker, "2.0.0")).await.unwrap();
+    WorkerMesh::of(&worker)
+        .beat(&declaration(&worker, "2.0.0"))
+        .await
+        .unwrap();
     eventually("the marker is kept", PATIENCE, async || {
         let kept = control.declarations().await.map_err(|error| error.to_string())?;
         if kept.len() == 2 {
@@ -108,7 +112,11 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
 
     // The archive is the controllers' alone: nobody else writes bundles, and nobody else takes records out of the ledger.
     let operator = connect_as("operator", &folder).await;
-    let bundle = control.stored_records(&intent).await.unwrap().expect("its records");
+    let bundle = ControllerMesh::of(&control)
+        .stored_records(&intent)
+        .await
+        .unwrap()
+        .expect("its records");
     let facts = BundleFacts {
         status: "completed".to_owned(),
         agent: Some(research().0),
@@ -122,10 +130,17 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
         for subject in ["mesh.archive.research", "$JS.API.STREAM.PURGE.MESH_LEDGER"] {
             mesh.publish_plain(subject.to_owned(), "{}".into()).await.unwrap();
         }
-        let purged = tokio::time::timeout(Duration::from_secs(1), mesh.purge_records(&intent, 100)).await;
+        let purged = tokio::time::timeout(
+            Duration::from_secs(1),
+            ControllerMesh::of(mesh).purge_records(&intent, 100),
+        )
+        .await;
         assert!(!matches!(purged, Ok(Ok(()))), "{who} purged the ledger");
     }
-    let seq = control.archive_bundle(&bundle, &facts).await.unwrap();
+    let seq = ControllerMesh::of(&control)
+        .archive_bundle(&bundle, &facts)
+        .await
+        .unwrap();
     assert_eq!(seq, before + 1, "somebody else wrote into the archive");
     assert!(control.head(&intent).await.unwrap().is_some(), "the ledger was purged");
     assert_eq!(control.bundle_at(seq).await.unwrap(), bundle);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use baton_controller::{Controller, ControllerConfig, Error};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Declaration, IntentId, Role};
-use baton_jetstream::{Delivery, Filter, Head, IntakeMessage, Limits, Mesh, Pulled, Puller, Target};
+use baton_jetstream::{
+    ControllerMesh, Delivery, Filter, Head, IntakeMessage, Limits, Mesh, Pulled, Puller, Target, WorkerMesh,
+};
 pub(crate) use baton_testkit::{TestServer, eventually};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,7 +24,10 @@ pub(crate) async fn mesh_with_research(server: &TestServer) -> Mesh {
     mesh.ensure_topology(Limits::default()).await.unwrap();
     let (agent, version) = research();
     mesh.ensure_agent(&agent, &version, Bands::default()).await.unwrap();
-    mesh.set_route(&agent, &version, "test", true).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .set_route(&agent, &version, "test", true)
+        .await
+        .unwrap();
     mesh
 }
 
@@ -142,7 +147,13 @@ pub(crate) fn one_by_one(instance: &str) -> ControllerConfig {
 
 /// Takes the one message of the intake, as a router that crashes later.
 pub(crate) async fn take_one(mesh: &Mesh) -> IntakeMessage {
-    let mut batch = mesh.read_intake().await.unwrap().next_batch(1).await.unwrap();
+    let mut batch = ControllerMesh::of(mesh)
+        .read_intake()
+        .await
+        .unwrap()
+        .next_batch(1)
+        .await
+        .unwrap();
     assert_eq!(batch.len(), 1);
     batch.remove(0)
 }
@@ -156,7 +167,7 @@ pub(crate) async fn give_back(mesh: &Mesh, message: &IntakeMessage) {
 /// Pulls the tickets of `research` 1.0.0.
 pub(crate) async fn puller(mesh: &Mesh) -> Puller {
     let (agent, version) = research();
-    Puller::open(mesh, &agent, &version, Bands::default(), 64)
+    Puller::open(&WorkerMesh::of(mesh), &agent, &version, Bands::default(), 64)
         .await
         .unwrap()
 }

@@ -12,7 +12,7 @@ use baton_envelope::{
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 use crate::server::{LedgerEnd, Stored, header_u64};
 use crate::server::{Published, publish_acked};
 
@@ -37,108 +37,6 @@ const ADDED: [&str; 8] = [
 ];
 
 impl Mesh {
-    /// All records of an intent as they are stored; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub async fn stored_records(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
-        let subject = self.subjects().ledger(intent);
-        let stream = self.subjects().ledger_stream();
-        let (mut records, mut next) = (Vec::new(), 1);
-        loop {
-            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
-            let Some(last) = batch.last() else { break };
-            next = last.seq + 1;
-            records.extend(batch.into_iter().map(as_stored));
-            if !more {
-                break;
-            }
-        }
-        Ok((!records.is_empty()).then(|| Bundle {
-            intent: intent.clone(),
-            records,
-        }))
-    }
-
-    /// Writes a bundle into the archive, in parts where one message does not hold it, reads all of it back, and compares.
-    /// Gives the sequence of its last part. May be repeated: a repeat within the duplicate window is the same bundle, a
-    /// later one a second copy, of which readers take the newest.
-    ///
-    /// # Errors
-    /// When the server refuses or does not answer, or what it gives back are other bytes.
-    pub async fn archive_bundle(&self, bundle: &Bundle, facts: &BundleFacts) -> Result<u64, Error> {
-        let unusable = |error: baton_envelope::BundleError| Error::Bundle(Box::new(error));
-        let bytes = Bytes::from(bundle.encode().map_err(unusable)?);
-        let room = self.client().max_payload().saturating_sub(HEADROOM).max(1);
-        let parts = bytes.len().div_ceil(room).max(1);
-        let mut previous = None;
-        for (index, start) in (0..bytes.len()).step_by(room).enumerate() {
-            let part = bytes.slice(start..bytes.len().min(start + room));
-            let seq = self
-                .publish_part(bundle, facts, &part, (index + 1, parts), previous)
-                .await?;
-            self.compare_part(seq, &bundle.intent, &part).await?;
-            previous = Some(seq);
-        }
-        previous.ok_or_else(|| Error::api("archiving", "an empty bundle"))
-    }
-
-    async fn publish_part(
-        &self,
-        bundle: &Bundle,
-        facts: &BundleFacts,
-        body: &Bytes,
-        (part, parts): (usize, usize),
-        previous: Option<u64>,
-    ) -> Result<u64, Error> {
-        let subject = self.subjects().archive(facts.agent.as_ref());
-        let started = tokio::time::Instant::now();
-        loop {
-            let mut headers = HeaderMap::new();
-            headers.insert(HEADER_MSG_ID, Bundle::message_id(&bundle.intent, facts.seq, part));
-            headers.insert(HEADER_INTENT, bundle.intent.as_str());
-            headers.insert(HEADER_STATUS, facts.status.as_str());
-            headers.insert(HEADER_LEDGER_SEQUENCE, facts.seq.to_string());
-            headers.insert(HEADER_SUBMITTED, facts.submitted_at.to_string());
-            headers.insert(HEADER_ENDED, facts.ended_at.to_string());
-            if facts.generated {
-                headers.insert(HEADER_GENERATED, "1");
-            }
-            if parts > 1 {
-                headers.insert(HEADER_PART, format!("{part}/{parts}"));
-            }
-            if let Some(previous) = previous {
-                headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
-            }
-            match publish_acked(self.client(), subject.clone().into(), headers, body.clone()).await? {
-                Published::Stored { seq } => return Ok(seq),
-                Published::Refused(refusal) => return Err(refusal.into()),
-                Published::WrongSequence | Published::Unknown => {}
-            }
-            if started.elapsed() > PURSUIT {
-                return Err(Error::NoAnswer {
-                    what: format!("archiving {}", bundle.intent),
-                });
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Reads a part back. The message id makes a repeat the first one, so the bytes are compared, never believed.
-    async fn compare_part(&self, seq: u64, intent: &IntentId, wanted: &Bytes) -> Result<(), Error> {
-        let found = self.archived_part(seq).await?;
-        if found.body == *wanted {
-            return Ok(());
-        }
-        let problem = format!(
-            "the bundle of {intent} at {seq} is not what was written ({} bytes, {} were written)",
-            found.body.len(),
-            wanted.len()
-        );
-        Err(Error::api("reading back from the archive", problem))
-    }
-
     /// One message of the archive. It is known to have stood there, so a replica that does not have it lags; one that
     /// never gets it lets the caller know in the end.
     async fn archived_part(&self, seq: u64) -> Result<Stored, Error> {
@@ -205,6 +103,118 @@ impl Mesh {
         Ok(None)
     }
 
+    /// The end of the archive, as its leader knows it.
+    ///
+    /// # Errors
+    /// When there is no archive, or the server does not answer.
+    pub async fn archive_end(&self) -> Result<LedgerEnd, Error> {
+        self.stream_end(&self.subjects().archive_stream()).await
+    }
+}
+
+impl ControllerMesh {
+    async fn publish_part(
+        &self,
+        bundle: &Bundle,
+        facts: &BundleFacts,
+        body: &Bytes,
+        (part, parts): (usize, usize),
+        previous: Option<u64>,
+    ) -> Result<u64, Error> {
+        let subject = self.subjects().archive(facts.agent.as_ref());
+        let started = tokio::time::Instant::now();
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER_MSG_ID, Bundle::message_id(&bundle.intent, facts.seq, part));
+            headers.insert(HEADER_INTENT, bundle.intent.as_str());
+            headers.insert(HEADER_STATUS, facts.status.as_str());
+            headers.insert(HEADER_LEDGER_SEQUENCE, facts.seq.to_string());
+            headers.insert(HEADER_SUBMITTED, facts.submitted_at.to_string());
+            headers.insert(HEADER_ENDED, facts.ended_at.to_string());
+            if facts.generated {
+                headers.insert(HEADER_GENERATED, "1");
+            }
+            if parts > 1 {
+                headers.insert(HEADER_PART, format!("{part}/{parts}"));
+            }
+            if let Some(previous) = previous {
+                headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
+            }
+            match publish_acked(self.client(), subject.clone().into(), headers, body.clone()).await? {
+                Published::Stored { seq } => return Ok(seq),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                Published::WrongSequence | Published::Unknown => {}
+            }
+            if started.elapsed() > PURSUIT {
+                return Err(Error::NoAnswer {
+                    what: format!("archiving {}", bundle.intent),
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// All records of an intent as they are stored; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn stored_records(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
+        let subject = self.subjects().ledger(intent);
+        let stream = self.subjects().ledger_stream();
+        let (mut records, mut next) = (Vec::new(), 1);
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let Some(last) = batch.last() else { break };
+            next = last.seq + 1;
+            records.extend(batch.into_iter().map(as_stored));
+            if !more {
+                break;
+            }
+        }
+        Ok((!records.is_empty()).then(|| Bundle {
+            intent: intent.clone(),
+            records,
+        }))
+    }
+
+    /// Writes a bundle into the archive, in parts where one message does not hold it, reads all of it back, and compares.
+    /// Gives the sequence of its last part. May be repeated: a repeat within the duplicate window is the same bundle, a
+    /// later one a second copy, of which readers take the newest.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer, or what it gives back are other bytes.
+    pub async fn archive_bundle(&self, bundle: &Bundle, facts: &BundleFacts) -> Result<u64, Error> {
+        let unusable = |error: baton_envelope::BundleError| Error::Bundle(Box::new(error));
+        let bytes = Bytes::from(bundle.encode().map_err(unusable)?);
+        let room = self.client().max_payload().saturating_sub(HEADROOM).max(1);
+        let parts = bytes.len().div_ceil(room).max(1);
+        let mut previous = None;
+        for (index, start) in (0..bytes.len()).step_by(room).enumerate() {
+            let part = bytes.slice(start..bytes.len().min(start + room));
+            let seq = self
+                .publish_part(bundle, facts, &part, (index + 1, parts), previous)
+                .await?;
+            self.compare_part(seq, &bundle.intent, &part).await?;
+            previous = Some(seq);
+        }
+        previous.ok_or_else(|| Error::api("archiving", "an empty bundle"))
+    }
+
+    /// Reads a part back. The message id makes a repeat the first one, so the bytes are compared, never believed.
+    async fn compare_part(&self, seq: u64, intent: &IntentId, wanted: &Bytes) -> Result<(), Error> {
+        let found = self.archived_part(seq).await?;
+        if found.body == *wanted {
+            return Ok(());
+        }
+        let problem = format!(
+            "the bundle of {intent} at {seq} is not what was written ({} bytes, {} were written)",
+            found.body.len(),
+            wanted.len()
+        );
+        Err(Error::api("reading back from the archive", problem))
+    }
+
     /// Takes the records of an intent below a sequence out of the ledger. Only for what the archive holds.
     ///
     /// # Errors
@@ -214,14 +224,6 @@ impl Mesh {
         let request = serde_json::json!({ "filter": self.subjects().ledger(intent), "seq": below });
         self.ask::<serde::de::IgnoredAny>(&what, &request).await??;
         Ok(())
-    }
-
-    /// The end of the archive, as its leader knows it.
-    ///
-    /// # Errors
-    /// When there is no archive, or the server does not answer.
-    pub async fn archive_end(&self) -> Result<LedgerEnd, Error> {
-        self.stream_end(&self.subjects().archive_stream()).await
     }
 }
 

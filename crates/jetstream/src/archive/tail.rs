@@ -7,7 +7,7 @@ use baton_envelope::{
 
 use crate::error::Error;
 use crate::ledger::{Followable, Followed, LedgerMark, Tail};
-use crate::server::{Mesh, header_u64};
+use crate::server::{ControllerMesh, header_u64};
 
 /// What the index of the archive keeps of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct ArchiveTail {
     prefix: String,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Follows the archive that was created at `created` from the message after `after` on, without the bodies.
     pub fn tail_archive(&self, created: &str, after: LedgerMark) -> ArchiveTail {
         let of = Followable {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::lease::Lease;
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// How often the lease is renewed or looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub struct Leadership {
 impl Lease {
     /// Claims the lease in a task, again and again, until `stop` is cancelled; then it is given up. On error the task
     /// goes on: not to lead for a while is no failure.
-    pub fn keep(mesh: Mesh, instance: impl Into<String>, stop: CancellationToken) -> Leadership {
+    pub fn keep(mesh: ControllerMesh, instance: impl Into<String>, stop: CancellationToken) -> Leadership {
         let mut lease = Self::new(mesh, instance);
         let (tell, until) = watch::channel(None);
         tokio::spawn(async move {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// How long a revision must have stood before another may take the key.
 pub const LEASE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ struct Seen {
 /// One process's claim to lead. Dropping it leaves the key to run out.
 #[derive(Debug)]
 pub struct Lease {
-    mesh: Mesh,
+    mesh: ControllerMesh,
     instance: String,
     session: String,
     store: Option<Store>,
@@ -72,7 +72,7 @@ pub struct Lease {
 
 impl Lease {
     /// A claim under this name; nothing is asked yet.
-    pub fn new(mesh: Mesh, instance: impl Into<String>) -> Self {
+    pub fn new(mesh: ControllerMesh, instance: impl Into<String>) -> Self {
         let session = mesh.clock().random().iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             mesh,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 
 /// The queue group that controllers share, so that each question reaches one of them.
 const GROUP: &str = "controllers";
@@ -31,7 +31,7 @@ pub struct ControlRequest {
     reply_to: Option<String>,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Joins the controllers that answer questions.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Mesh {
             .map_err(|error| Error::api("subscribe", error))?;
         self.round_trip().await?;
         Ok(ControlRequests {
-            mesh: self.clone(),
+            mesh: Mesh::clone(self),
             messages,
         })
     }

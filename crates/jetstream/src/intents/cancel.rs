@@ -4,7 +4,7 @@ use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Status, act};
 
 use crate::error::Error;
 use crate::ledger::{Advanced, HeadRef, Known};
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// A cancelled intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Cancelled {
     pub of: Option<(AgentName, AgentVersion)>,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Cancels an open intent, whatever its status. Whoever holds it is fenced out: the ledger refuses what it commits
     /// afterwards. Whoever gets its ticket acks it.
     ///

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Published, publish_acked};
 
 /// In a raw intent that was kept: the size of its body in bytes, where only the beginning of it is kept.
@@ -38,35 +38,6 @@ pub struct IntakeMessage {
 }
 
 impl Mesh {
-    /// Joins the routers of this mesh.
-    ///
-    /// # Errors
-    /// When the intake is missing or the server refuses.
-    pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
-        let stream = self.subjects().intake_stream();
-        let config = pull::Config {
-            durable_name: Some(ROUTER.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
-            ack_wait: ROUTER_ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: 10_000,
-            ..pull::Config::default()
-        };
-        let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
-            Ok(consumer) => consumer,
-            Err(_) => self
-                .context()
-                .create_consumer_on_stream(config, &stream)
-                .await
-                .map_err(|error| Error::api("creating consumer router", error))?,
-        };
-        Ok(IntakeReader {
-            mesh: self.clone(),
-            consumer,
-        })
-    }
-
     /// Publishes a raw message on an intake subject and waits until it is stored.
     ///
     /// # Errors
@@ -123,6 +94,37 @@ impl Mesh {
             Ok(_) | Err(_) => body,
         };
         self.publish_raw(kept.subject.clone(), headers, body.into()).await
+    }
+}
+
+impl ControllerMesh {
+    /// Joins the routers of this mesh.
+    ///
+    /// # Errors
+    /// When the intake is missing or the server refuses.
+    pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
+        let stream = self.subjects().intake_stream();
+        let config = pull::Config {
+            durable_name: Some(ROUTER.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            ack_wait: ROUTER_ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: 10_000,
+            ..pull::Config::default()
+        };
+        let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
+            Ok(consumer) => consumer,
+            Err(_) => self
+                .context()
+                .create_consumer_on_stream(config, &stream)
+                .await
+                .map_err(|error| Error::api("creating consumer router", error))?,
+        };
+        Ok(IntakeReader {
+            mesh: Mesh::clone(self),
+            consumer,
+        })
     }
 }
 

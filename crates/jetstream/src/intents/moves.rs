@@ -9,7 +9,7 @@ use baton_envelope::{
 use super::form::in_form_for;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// What became of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Moved {
     NotThere,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Moves an intent from one version of an agent to another: its work, when it is the agent's turn; else its pin.
     /// A holder that is at work on it is fenced out; the steps that it has recorded are reused.
     ///
@@ -49,7 +49,7 @@ impl Mesh {
     /// Sends an intent elsewhere that names a version which takes no work any more. Where to, the route says.
     ///
     /// # Errors
-    /// As [`Mesh::move_intent`].
+    /// As [`ControllerMesh::move_intent`].
     pub async fn reroute(
         &self,
         intent: &IntentId,

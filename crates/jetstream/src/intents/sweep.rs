@@ -12,7 +12,7 @@ use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp,
 
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl ClosedInLedger for NoArchive {
 /// Sweeps one mesh.
 #[derive(Debug, Clone)]
 pub struct Sweeper {
-    mesh: Mesh,
+    mesh: ControllerMesh,
     by: Author,
     /// How long after its last record an intent is looked at.
     slack: Duration,
@@ -77,7 +77,7 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// A sweeper that leaves intents alone until `slack` after their last record.
-    pub fn new(mesh: &Mesh, by: Author, slack: Duration) -> Self {
+    pub fn new(mesh: &ControllerMesh, by: Author, slack: Duration) -> Self {
         Self {
             mesh: mesh.clone(),
             by,

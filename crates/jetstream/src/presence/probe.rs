@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::service::SERVICE;
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::ControllerMesh;
 
 /// How long a worker may take to say that it lives.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ struct Info {
     metadata: Option<HashMap<String, String>>,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Whether a worker process lives. A process that was killed is gone within milliseconds; a machine that lost its
     /// power is silent until the server misses it.
     pub async fn is_worker_alive(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> Alive {

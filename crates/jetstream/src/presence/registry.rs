@@ -5,7 +5,7 @@ use baton_envelope::{Declaration, Mutant, Subjects};
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh, WorkerMesh};
 
 /// A stream of heartbeats.
 #[derive(Debug)]
@@ -43,18 +43,24 @@ impl Heartbeats {
 }
 
 impl Mesh {
-    /// Says that a worker is alive. Core NATS: nobody may be listening.
+    /// The declarations that were kept, by agent and version.
     ///
     /// # Errors
-    /// When the connection was closed.
-    pub async fn beat(&self, declaration: &Declaration) -> Result<(), Error> {
-        let subject = self
-            .subjects()
-            .heartbeat(&declaration.agent, &declaration.version, &declaration.instance);
-        let body = serde_json::to_vec(declaration).map_err(|error| Error::api("encoding a heartbeat", error))?;
-        self.publish_plain(subject, body.into()).await
+    /// When the bucket cannot be read.
+    pub async fn declarations(&self) -> Result<Vec<Declaration>, Error> {
+        let store = self.bucket(self.subjects().agents_bucket()).await?;
+        let mut found: Vec<Declaration> = self
+            .bucket_values(&store)
+            .await?
+            .iter()
+            .filter_map(|value| serde_json::from_slice(value).ok())
+            .collect();
+        found.sort_by(|a, b| (&a.agent, &a.version).cmp(&(&b.agent, &b.version)));
+        Ok(found)
     }
+}
 
+impl ControllerMesh {
     /// All heartbeats of the mesh from now on.
     ///
     /// # Errors
@@ -88,20 +94,18 @@ impl Mesh {
             .map(drop)
             .map_err(|error| Error::api("keeping a declaration", error))
     }
+}
 
-    /// The declarations that were kept, by agent and version.
+impl WorkerMesh {
+    /// Says that a worker is alive. Core NATS: nobody may be listening.
     ///
     /// # Errors
-    /// When the bucket cannot be read.
-    pub async fn declarations(&self) -> Result<Vec<Declaration>, Error> {
-        let store = self.bucket(self.subjects().agents_bucket()).await?;
-        let mut found: Vec<Declaration> = self
-            .bucket_values(&store)
-            .await?
-            .iter()
-            .filter_map(|value| serde_json::from_slice(value).ok())
-            .collect();
-        found.sort_by(|a, b| (&a.agent, &a.version).cmp(&(&b.agent, &b.version)));
-        Ok(found)
+    /// When the connection was closed.
+    pub async fn beat(&self, declaration: &Declaration) -> Result<(), Error> {
+        let subject = self
+            .subjects()
+            .heartbeat(&declaration.agent, &declaration.version, &declaration.instance);
+        let body = serde_json::to_vec(declaration).map_err(|error| Error::api("encoding a heartbeat", error))?;
+        self.publish_plain(subject, body.into()).await
     }
 }

@@ -7,7 +7,7 @@ use baton_envelope::Declaration;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::WorkerMesh;
 
 /// The service name under which all workers of all agents register.
 pub(crate) const SERVICE: &str = "baton-agent";
@@ -24,7 +24,7 @@ impl Drop for ServiceRegistration {
     }
 }
 
-impl Mesh {
+impl WorkerMesh {
     /// Registers a worker. Its one endpoint answers with its declaration.
     ///
     /// # Errors

@@ -8,13 +8,39 @@ use baton_envelope::{AgentName, AgentVersion, Route};
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 
 /// How often a decision is taken again when another writer came first.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Mesh {
+    /// The revisions of an agent's route that are kept, oldest first.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read.
+    pub async fn route_history(&self, agent: &AgentName) -> Result<Vec<(u64, Route)>, Error> {
+        let store = self.bucket(self.subjects().routes_bucket()).await?;
+        let mut entries = store
+            .history(agent.as_str())
+            .await
+            .map_err(|error| Error::api("reading the history of a route", error))?;
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(|error| Error::api("reading the history of a route", error))?;
+            if entry.operation != Operation::Put {
+                continue;
+            }
+            match serde_json::from_slice::<Route>(&entry.value) {
+                Ok(route) => found.push((entry.revision, route)),
+                Err(error) => tracing::warn!(%error, %agent, revision = entry.revision, "a route cannot be read"),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl ControllerMesh {
     /// Writes what `decide` makes of the present route of an agent, and gives the route that stands and its revision.
     /// `decide` is called again on the newer route when somebody else wrote at the same moment, so no decision rests on
     /// a route that it did not see. `None` of it leaves the route as it is.
@@ -87,29 +113,5 @@ impl Mesh {
             .await?;
         set.map(|(route, _)| route)
             .ok_or_else(|| Error::api("setting a route", "there is none"))
-    }
-
-    /// The revisions of an agent's route that are kept, oldest first.
-    ///
-    /// # Errors
-    /// When the bucket cannot be read.
-    pub async fn route_history(&self, agent: &AgentName) -> Result<Vec<(u64, Route)>, Error> {
-        let store = self.bucket(self.subjects().routes_bucket()).await?;
-        let mut entries = store
-            .history(agent.as_str())
-            .await
-            .map_err(|error| Error::api("reading the history of a route", error))?;
-        let mut found = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(|error| Error::api("reading the history of a route", error))?;
-            if entry.operation != Operation::Put {
-                continue;
-            }
-            match serde_json::from_slice::<Route>(&entry.value) {
-                Ok(route) => found.push((entry.revision, route)),
-                Err(error) => tracing::warn!(%error, %agent, revision = entry.revision, "a route cannot be read"),
-            }
-        }
-        Ok(found)
     }
 }

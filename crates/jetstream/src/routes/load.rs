@@ -8,22 +8,12 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 
 /// How long a report counts. It is told every second; after this time nobody tells it any more.
 const CURRENT: Duration = Duration::from_secs(10);
 
 impl Mesh {
-    /// Tells everyone who follows the routes how loaded the versions are; for the leading controller. Core NATS: nobody
-    /// may be listening.
-    ///
-    /// # Errors
-    /// When the connection was closed.
-    pub async fn tell_load(&self, report: &LoadReport) -> Result<(), Error> {
-        let body = serde_json::to_vec(report).map_err(|error| Error::api("encoding a load report", error))?;
-        self.publish_plain(self.subjects().load(), body.into()).await
-    }
-
     /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came.
     pub fn load(&self) -> Option<Arc<LoadReport>> {
         // By this process's own clock, not by the report's: the two may differ.
@@ -76,5 +66,17 @@ impl Mesh {
         if let Ok(mut last) = self.load_board().last.write() {
             *last = Some((Arc::new(report), Instant::now()));
         }
+    }
+}
+
+impl ControllerMesh {
+    /// Tells everyone who follows the routes how loaded the versions are; for the leading controller. Core NATS: nobody
+    /// may be listening.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn tell_load(&self, report: &LoadReport) -> Result<(), Error> {
+        let body = serde_json::to_vec(report).map_err(|error| Error::api("encoding a load report", error))?;
+        self.publish_plain(self.subjects().load(), body.into()).await
     }
 }

@@ -10,7 +10,7 @@ use baton_envelope::{AgentName, AgentVersion, Bands};
 
 use super::consumers::CONSUMER_NOT_FOUND;
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh};
 
 /// Until when a shut version is shut: for good. The server counts in nanoseconds and reaches to about 2316.
 const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
@@ -21,6 +21,30 @@ const FOLLOWING: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Mesh {
+    /// The time until which a version's consumers are paused, when one of them is: a consumer that is made beside it must
+    /// be shut as well.
+    pub(crate) async fn shut_until(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        bands: Bands,
+    ) -> Option<time::OffsetDateTime> {
+        // One by one, by name: a worker may look at its own consumers, but need not be allowed to list.
+        for band in bands.list() {
+            let consumer = self.subjects().work_consumer(version, band);
+            match self.consumer(agent, &consumer).await {
+                Ok(Some(found)) if found.paused => {
+                    return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, consumer, "whether it is shut cannot be read"),
+            }
+        }
+        None
+    }
+}
+
+impl ControllerMesh {
     /// Shuts a version: from now on its workers get no ticket until it is opened. Gives the number of consumers that were still
     /// open. A version that has no consumers yet cannot be shut.
     ///
@@ -47,7 +71,7 @@ impl Mesh {
     /// it runs without reading the ledger.
     ///
     /// # Errors
-    /// As [`Mesh::shut_version`].
+    /// As [`ControllerMesh::shut_version`].
     pub async fn open_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
         let mut changed = 0;
         let mut consumers = self.consumers(agent).await?;
@@ -69,28 +93,6 @@ impl Mesh {
             }
         }
         Ok(changed)
-    }
-
-    /// The time until which a version's consumers are paused, when one of them is: a consumer that is made beside it must
-    /// be shut as well.
-    pub(crate) async fn shut_until(
-        &self,
-        agent: &AgentName,
-        version: &AgentVersion,
-        bands: Bands,
-    ) -> Option<time::OffsetDateTime> {
-        // One by one, by name: a worker may look at its own consumers, but need not be allowed to list.
-        for band in bands.list() {
-            let consumer = self.subjects().work_consumer(version, band);
-            match self.consumer(agent, &consumer).await {
-                Ok(Some(found)) if found.paused => {
-                    return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, consumer, "whether it is shut cannot be read"),
-            }
-        }
-        None
     }
 
     /// Pauses a consumer, or ends its pause. `false` when the consumer is gone.

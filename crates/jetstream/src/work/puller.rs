@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use self::lane::{Lane, Source, next_reply};
 use super::delivery::Delivery;
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::WorkerMesh;
 
 /// How much longer this side waits for the server's word that a pull is over.
 const GRACE: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub enum Pulled {
 /// Pulls the tickets of one agent version.
 #[derive(Debug)]
 pub struct Puller {
-    mesh: Mesh,
+    mesh: WorkerMesh,
     agent: AgentName,
     version: AgentVersion,
     bands: Bands,
@@ -65,7 +65,7 @@ impl Puller {
     /// # Errors
     /// When the server refuses.
     pub async fn open(
-        mesh: &Mesh,
+        mesh: &WorkerMesh,
         agent: &AgentName,
         version: &AgentVersion,
         bands: Bands,

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{ControllerMesh, Mesh, WorkerMesh};
 
 /// How long a replay may take, from the asking to the answer.
 pub const REPLAY_TIME: Duration = Duration::from_secs(30);
@@ -92,7 +92,7 @@ pub struct ReplayCall {
     reply: Option<String>,
 }
 
-impl Mesh {
+impl ControllerMesh {
     /// Runs a hop again at any worker of a version, and gives what the handler made of it.
     ///
     /// # Errors
@@ -133,7 +133,9 @@ impl Mesh {
             })?;
         serde_json::from_slice(&reply.payload).map_err(|error| Error::api("reading the answer to a replay", error))
     }
+}
 
+impl WorkerMesh {
     /// Joins the workers of a version that answer replays.
     ///
     /// # Errors
@@ -146,7 +148,7 @@ impl Mesh {
             .await
             .map_err(|error| Error::api("subscribe", error))?;
         Ok(ReplayCalls {
-            mesh: self.clone(),
+            mesh: Mesh::clone(self),
             messages,
         })
     }

@@ -8,8 +8,8 @@ use baton_envelope::{
 };
 
 use crate::error::Error;
-use crate::server::Mesh;
 use crate::server::STREAM_NOT_FOUND;
+use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Stored, header_u64};
 
 /// The server's codes for a message that is not in its stream any more.
@@ -65,7 +65,9 @@ impl Mesh {
         }
         Ok(tickets)
     }
+}
 
+impl ControllerMesh {
     /// Deletes the tickets of a version that the ledger has superseded, each after what the ledger's head implies was
     /// written once more. It is for a version without workers: nobody else would take them away. Gives how many were
     /// deleted.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::{Bundle, BundleFacts, IntentId, Json, StoredRecord, act};
-use baton_jetstream::{AdvanceError, Error, Known, LedgerMark, Mesh};
+use baton_jetstream::{AdvanceError, ControllerMesh, Error, Known, LedgerMark, Mesh};
 
 use crate::support::{TestServer, agent, mesh_with_research, submit};
 
@@ -40,9 +40,9 @@ async fn bundle_of_any_size_is_written_once_and_read_back() {
     // One record of nearly the whole message, then many: cut within records.
     for (name, records, bytes) in [("small", 3, 100), ("one", 1, 64_000), ("many", 9, 60_000)] {
         let (bundle, facts) = (large(name, records, bytes), facts(&mesh, 7));
-        let seq = mesh.archive_bundle(&bundle, &facts).await.unwrap();
+        let seq = ControllerMesh::of(&mesh).archive_bundle(&bundle, &facts).await.unwrap();
         assert_eq!(
-            mesh.archive_bundle(&bundle, &facts).await.unwrap(),
+            ControllerMesh::of(&mesh).archive_bundle(&bundle, &facts).await.unwrap(),
             seq,
             "a repeat is the same"
         );
@@ -53,7 +53,7 @@ async fn bundle_of_any_size_is_written_once_and_read_back() {
     assert!(end.last_seq > 3, "the large ones are in parts: {end:?}");
 
     // Whoever follows the archive sees each bundle once, at its last part.
-    let mut tail = mesh.tail_archive(&end.created, LedgerMark::default());
+    let mut tail = ControllerMesh::of(&mesh).tail_archive(&end.created, LedgerMark::default());
     let mut notes = Vec::new();
     while notes.len() < written.len() {
         let batch = tokio::time::timeout(Duration::from_secs(20), tail.next_batch()).await;
@@ -74,7 +74,11 @@ async fn records_are_bundled_as_they_are_stored() {
     let mesh = mesh_with_research(&server).await;
     let head = submit(&mesh, "order-1").await;
     let intent = head.record.intent.clone();
-    let bundle = mesh.stored_records(&intent).await.unwrap().expect("its records");
+    let bundle = ControllerMesh::of(&mesh)
+        .stored_records(&intent)
+        .await
+        .unwrap()
+        .expect("its records");
     let [record] = bundle.records.as_slice() else {
         panic!("{bundle:?}")
     };
@@ -88,11 +92,23 @@ async fn records_are_bundled_as_they_are_stored() {
         names,
         ["Baton-Event", "Baton-Status", "Nats-Expected-Last-Subject-Sequence"]
     );
-    assert!(mesh.stored_records(&"none".parse().unwrap()).await.unwrap().is_none());
+    assert!(
+        ControllerMesh::of(&mesh)
+            .stored_records(&"none".parse().unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
     // Purged up to a sequence, and no further.
-    mesh.purge_records(&intent, head.seq).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .purge_records(&intent, head.seq)
+        .await
+        .unwrap();
     assert!(mesh.head(&intent).await.unwrap().is_some());
-    mesh.purge_records(&intent, head.seq + 1).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .purge_records(&intent, head.seq + 1)
+        .await
+        .unwrap();
     assert!(mesh.head(&intent).await.unwrap().is_none());
     // A writer that saw its records is told that there is nothing to follow.
     let by = crate::support::operator();

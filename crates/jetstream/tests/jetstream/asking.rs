@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use baton_envelope::control::{ControlError, Effect, Question, Reply, code};
-use baton_jetstream::{Error, Mesh};
+use baton_jetstream::{ControllerMesh, Error, Mesh};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -25,7 +25,10 @@ impl Question for New {
 
 /// A controller that answers everything alike.
 async fn answering(server: &TestServer, reply: Reply<u32>) -> Arc<AtomicUsize> {
-    let mut requests = connect(server).await.serve_control().await.unwrap();
+    let mut requests = ControllerMesh::of(&connect(server).await)
+        .serve_control()
+        .await
+        .unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     tokio::spawn(async move {

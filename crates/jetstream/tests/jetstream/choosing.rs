@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use baton_envelope::control::{LoadReport, VersionLoad};
 use baton_envelope::{Asked, Route, VersionEntry};
-use baton_jetstream::{Error, Mesh};
+use baton_jetstream::{ControllerMesh, Error, Mesh};
 
 use crate::support::{PATIENCE, TestServer, connect, eventually, version};
 
@@ -14,13 +14,14 @@ async fn declare(mesh: &Mesh, agent: &str, capabilities: &[&str]) {
         capabilities: capabilities.iter().map(|&one| one.to_owned()).collect(),
         ..VersionEntry::default()
     };
-    mesh.change_route(&agent, |_| {
-        let mut route = Route::first(agent.clone(), version.clone(), mesh.now(), "test");
-        route.versions.insert(version.clone(), entry.clone());
-        Ok(Some(route))
-    })
-    .await
-    .unwrap();
+    ControllerMesh::of(mesh)
+        .change_route(&agent, |_| {
+            let mut route = Route::first(agent.clone(), version.clone(), mesh.now(), "test");
+            route.versions.insert(version.clone(), entry.clone());
+            Ok(Some(route))
+        })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -45,12 +46,12 @@ async fn the_least_loaded_agent_that_can_do_it_is_chosen() {
         at: leader.now(),
         versions: vec![of("busy", 9), of("idle", 1), of("idlest", 0)],
     };
-    leader.tell_load(&report).await.unwrap();
+    ControllerMesh::of(&leader).tell_load(&report).await.unwrap();
     assert_eq!(mesh.load(), None, "nobody follows");
 
     let _follower = mesh.follow_routes().await.unwrap();
     eventually("the report is heard", PATIENCE, async || {
-        leader.tell_load(&report).await.unwrap();
+        ControllerMesh::of(&leader).tell_load(&report).await.unwrap();
         mesh.load().map(drop).ok_or_else(|| "none".to_owned())
     })
     .await;

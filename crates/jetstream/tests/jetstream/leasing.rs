@@ -20,7 +20,7 @@ impl Claim {
     async fn start(server: &TestServer, name: &str) -> Self {
         let mesh = connect(server).await;
         let stop = CancellationToken::new();
-        let leadership = Lease::keep(mesh, name, stop.clone());
+        let leadership = Lease::keep(mesh.into(), name, stop.clone());
         Self { leadership, stop }
     }
 }
@@ -80,7 +80,7 @@ async fn one_of_three_leads_and_hands_over_when_it_stops() {
 #[tokio::test]
 async fn a_leader_that_dies_is_replaced_when_its_lease_has_run_out() {
     let server = server().await;
-    let mut lease = Lease::new(connect(&server).await, "dies");
+    let mut lease = Lease::new(connect(&server).await.into(), "dies");
     assert_eq!(lease.tick().await, Leading::Yes);
     let others = [Claim::start(&server, "b").await, Claim::start(&server, "c").await];
     let until = Instant::now() + LEASE + Duration::from_secs(2);
@@ -111,7 +111,7 @@ async fn a_frozen_leader_never_believes_in_itself_while_another_leads() {
         runtime.block_on(async {
             let mesh = baton_jetstream::Target::at(url).connect().await.unwrap();
             let stop = CancellationToken::new();
-            tell.send(Lease::keep(mesh, "freezes", stop.clone())).unwrap();
+            tell.send(Lease::keep(mesh.into(), "freezes", stop.clone())).unwrap();
             while !frozen.load(Ordering::Relaxed) {
                 sleep(Duration::from_millis(20)).await;
             }

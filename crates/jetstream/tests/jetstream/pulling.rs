@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Bands;
-use baton_jetstream::{Delivery, Mesh, Pulled, Puller, Target};
+use baton_jetstream::{Delivery, Mesh, Pulled, Puller, Target, WorkerMesh};
 use baton_testkit::Proxy;
 use tokio::task::JoinSet;
 
@@ -17,9 +17,15 @@ const QUIET: Duration = Duration::from_secs(1);
 const FAR: Duration = Duration::from_millis(150);
 
 async fn open(mesh: &Mesh) -> Puller {
-    Puller::open(mesh, &agent(), &version("1.0.0"), Bands::default(), 256)
-        .await
-        .unwrap()
+    Puller::open(
+        &WorkerMesh::of(mesh),
+        &agent(),
+        &version("1.0.0"),
+        Bands::default(),
+        256,
+    )
+    .await
+    .unwrap()
 }
 
 async fn next(puller: &mut Puller) -> Option<Delivery> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Envelope, IntentId, Json, Role};
-use baton_jetstream::{Head, Limits, Mesh, Target};
+use baton_jetstream::{ControllerMesh, Head, Limits, Mesh, Target};
 pub(crate) use baton_testkit::{TestServer, eventually};
 
 /// How long a condition may take on a slow machine.
@@ -32,7 +32,10 @@ pub(crate) async fn mesh_with_research(server: &TestServer) -> Mesh {
     mesh.ensure_agent(&agent(), &version("1.0.0"), Bands::default())
         .await
         .unwrap();
-    mesh.set_route(&agent(), &version("1.0.0"), "test", true).await.unwrap();
+    ControllerMesh::of(&mesh)
+        .set_route(&agent(), &version("1.0.0"), "test", true)
+        .await
+        .unwrap();
     mesh
 }
 

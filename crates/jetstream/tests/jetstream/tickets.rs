@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::control::Counts;
 use baton_envelope::{Bands, Event, Record};
-use baton_jetstream::{Head, Mesh, Pulled, Puller};
+use baton_jetstream::{ControllerMesh, Head, Mesh, Pulled, Puller, WorkerMesh};
 use baton_testkit::records;
 
 use crate::support::{TestServer, agent, connect, mesh_with_research, operator, submit, version};
@@ -62,8 +62,14 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
     );
     assert_eq!(queued[0].envelope, over.record.snapshot.envelope);
 
-    assert_eq!(mesh.drop_superseded(&agent(), &one).await.unwrap(), 2);
-    assert_eq!(mesh.drop_superseded(&agent(), &one).await.unwrap(), 0);
+    assert_eq!(
+        ControllerMesh::of(&mesh).drop_superseded(&agent(), &one).await.unwrap(),
+        2
+    );
+    assert_eq!(
+        ControllerMesh::of(&mesh).drop_superseded(&agent(), &one).await.unwrap(),
+        0
+    );
     let left = mesh.queued_tickets(&agent(), &one).await.unwrap();
     let left: Vec<_> = left.iter().map(|ticket| ticket.intent.as_str()).collect();
     assert_eq!(left, ["held", "waiting"]);
@@ -81,7 +87,9 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
     assert_eq!((counts[&one], counts[&two]), (backlog(2), backlog(1)));
 
     // No delivery was counted.
-    let mut puller = Puller::open(&mesh, &agent(), &one, Bands::default(), 8).await.unwrap();
+    let mut puller = Puller::open(&WorkerMesh::of(&mesh), &agent(), &one, Bands::default(), 8)
+        .await
+        .unwrap();
     for _ in 0..2 {
         let Pulled::Ticket(delivery) = puller.next().await.unwrap() else {
             panic!("closed");
@@ -98,8 +106,20 @@ async fn an_agent_without_a_stream_has_no_counts_and_no_tickets() {
     let mesh = connect(&server).await;
     assert!(mesh.agent_counts(&agent()).await.unwrap().is_empty());
     assert_eq!(mesh.queued_tickets(&agent(), &version("1.0.0")).await.unwrap(), []);
-    assert_eq!(mesh.shut_version(&agent(), &version("1.0.0")).await.unwrap(), 0);
-    assert_eq!(mesh.open_version(&agent(), &version("1.0.0")).await.unwrap(), 0);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .shut_version(&agent(), &version("1.0.0"))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .open_version(&agent(), &version("1.0.0"))
+            .await
+            .unwrap(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -120,6 +140,12 @@ async fn more_tickets_than_one_answer_holds_and_more_consumers_than_one_page() {
     let counts = mesh.agent_counts(&agent()).await.unwrap();
     assert_eq!((counts.len(), counts[&version("1.0.0")].backlog), (31, 300));
     let started = tokio::time::Instant::now();
-    assert_eq!(mesh.shut_version(&agent(), &version("1.7.0")).await.unwrap(), 10);
+    assert_eq!(
+        ControllerMesh::of(&mesh)
+            .shut_version(&agent(), &version("1.7.0"))
+            .await
+            .unwrap(),
+        10
+    );
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
