@@ -1,4 +1,4 @@
-//! The ledger: reading an intent, taking it one record further, paying what it owes, and following every record.
+//! The ledger: reading an intent, advancing it by one record, paying what it owes, and following every record.
 
 mod advance;
 mod effects;

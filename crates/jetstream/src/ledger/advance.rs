@@ -1,5 +1,5 @@
-//! The only compare-and-set on an intent: an act decides on the present head, its record is written after that head, and
-//! what the new head owes is paid.
+//! The only compare-and-set on an intent: an act decides on the present head, `advance` writes its record after that
+//! head and pays what the new head owes.
 
 use baton_envelope::{Author, Draft, Envelope, IntentId, Record, Snapshot, Stamp};
 
@@ -9,19 +9,19 @@ use super::write::Written;
 use crate::error::Error;
 use crate::server::Mesh;
 
-/// How often a write is tried that loses to others. A holder that records steps writes often.
+/// How many times to try a write that loses to other writers. A holder that records steps writes often.
 const TRIES: u32 = 50;
 
 /// What the caller knows of the head of an intent.
 #[derive(Debug, Clone, Copy)]
 pub enum Known<'a> {
-    /// Nothing: the head is read first.
+    /// Nothing: read the head first.
     Unread,
-    /// That there is none. A write that loses shows the head.
+    /// The intent has no record. A write that loses shows the head.
     Absent,
-    /// This head, which was read a moment ago.
+    /// This head, read a moment ago.
     Read(&'a Head),
-    /// The state after the record at a sequence, as the holder of the hop keeps it.
+    /// The state after the record at a sequence, cached by the holder of the hop.
     At(&'a Snapshot, u64),
 }
 
@@ -32,7 +32,7 @@ pub struct HeadRef<'a> {
     pub snapshot: &'a Snapshot,
     /// The ledger sequence of the record.
     pub seq: u64,
-    /// The record, where it was read; `None` is what the caller knew.
+    /// The record, if it was read; `None` when the caller supplied only the state.
     pub record: Option<&'a Record>,
     /// The envelope of the present hop: in the record itself, or read after [`Decision::ReadEnvelope`].
     pub envelope: Option<&'a Envelope>,
@@ -49,18 +49,18 @@ impl<'a> HeadRef<'a> {
     }
 }
 
-/// What is decided on a head.
+/// What an act decides about a head.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for a moment: a draft is sealed before anything is awaited"
 )]
 pub enum Decision {
-    /// Write this after it.
+    /// Write this after the head.
     Write(Draft),
     /// Write nothing.
     Nothing,
-    /// Read the envelope of the present hop, and ask once more.
+    /// Read the envelope of the present hop, then ask again.
     ReadEnvelope,
 }
 
@@ -70,7 +70,7 @@ impl From<Draft> for Decision {
     }
 }
 
-/// A record that stands, with all that it owed paid.
+/// A record in the ledger whose effects are all paid.
 #[derive(Debug)]
 pub struct Committed {
     /// The record.
@@ -84,21 +84,21 @@ pub struct Committed {
 pub enum Advanced {
     /// It wrote a record.
     Committed(Committed),
-    /// It was decided to write nothing; this is the head, where it was read.
+    /// The act decided to write nothing; this is the head, if it was read.
     Unchanged(Option<Box<Head>>),
 }
 
-/// Why an advance ended without a record that stands, or with one whose effects are not paid.
+/// Why an advance wrote no record, or wrote one and could not pay its effects.
 #[derive(Debug)]
 pub enum AdvanceError<R> {
     /// The act refused.
     Refused(R),
     /// Nothing was written.
     NotWritten(Error),
-    /// The record stands, and a ticket that it owes could not be written. A redelivery, a repeat or the sweeper pays it: the
-    /// work is committed, and must not be done again.
+    /// The record is written, but a ticket that it owes is not. A redelivery, a repeat or the sweeper pays it: the work
+    /// is committed and must not be done again.
     Unsettled {
-        /// What stands.
+        /// The record that was written.
         committed: Committed,
         /// Why its ticket was not written.
         source: Error,
@@ -112,7 +112,7 @@ impl<R> From<Error> for AdvanceError<R> {
 }
 
 impl From<AdvanceError<Self>> for Error {
-    /// For callers to whom a record whose ticket is missing is a failure that a repeat makes good.
+    /// For callers that treat a missing ticket as a failure, which a repeat corrects.
     fn from(error: AdvanceError<Self>) -> Self {
         match error {
             AdvanceError::Refused(error) | AdvanceError::NotWritten(error) => error,
@@ -122,14 +122,14 @@ impl From<AdvanceError<Self>> for Error {
 }
 
 impl Mesh {
-    /// Takes an intent one record further, and pays what its new head owes before it returns.
+    /// Advances an intent by one record, and pays what its new head owes before returning.
     ///
-    /// `decide` sees the head and makes the draft of what follows it. When another writer comes first, it is asked again on
-    /// the newer head: it rebases (a draft), gives up (nothing) or refuses. Ids and times that belong to one write come
-    /// with the stamp.
+    /// `decide` sees the head and drafts what follows it. When another writer comes first, `advance` asks again with
+    /// the newer head: `decide` rebases (a draft), gives up (nothing) or refuses. The stamp carries the id and time of
+    /// one write.
     ///
     /// # Errors
-    /// When the act refuses, nothing could be written, or what is owed could not be paid.
+    /// When the act refuses, the write fails, or what is owed cannot be paid.
     pub async fn advance<R>(
         &self,
         intent: &IntentId,
@@ -144,7 +144,8 @@ impl Mesh {
         }
         let mut tries = 0;
         loop {
-            // In a block of its own: what is dropped at its end is no part of the state of a hop that waits for the server.
+            // In a block of its own: values dropped at its end take no room in the state of a hop that waits for the
+            // server.
             let next = {
                 let head = match (&newer, known) {
                     (Some(head), _) => Some(HeadRef::of(head, envelope.as_deref())),
@@ -187,7 +188,7 @@ impl Mesh {
         }
     }
 
-    /// One try. Not generic, so that the code is there once.
+    /// One try. Not generic, so that it is compiled only once.
     async fn write_and_pay(&self, record: Box<Record>, expected: u64) -> Result<Attempt, Error> {
         let record = EncodedRecord::new(record)?;
         match self.write(&record, expected).await? {
@@ -199,7 +200,7 @@ impl Mesh {
         }
     }
 
-    /// The envelope that an earlier record holds.
+    /// The envelope of an earlier record.
     async fn envelope_at(&self, intent: &IntentId, seq: Option<u64>) -> Result<Box<Envelope>, Error> {
         let source = match seq {
             Some(seq) => self.record_at(intent, seq).await?.record.envelope,
@@ -208,7 +209,7 @@ impl Mesh {
         source.map(Box::new).ok_or_else(|| Error::NoEnvelope(intent.clone()))
     }
 
-    /// What makes the next write different from every other.
+    /// The id, time and author of the next write.
     fn stamp(&self, by: &Author) -> Stamp {
         Stamp {
             id: self.record_id(),
@@ -218,7 +219,7 @@ impl Mesh {
     }
 }
 
-/// What is done about a decision.
+/// What to do about a decision.
 enum Next {
     Write(Box<Record>, u64),
     Read(Option<u64>),

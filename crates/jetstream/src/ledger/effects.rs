@@ -1,5 +1,5 @@
-//! Paying what an intent owes: its tickets, and the answer to whoever waits. Everything here may be repeated, by anyone, at
-//! any time.
+//! Paying what an intent owes: its tickets, and the answer to its submitter. Anyone may repeat everything here, at any
+//! time.
 
 mod answer;
 mod pay;

@@ -1,4 +1,4 @@
-//! Records as bytes. Each is encoded once, into room that is shared with the records before and after it.
+//! Records as bytes. Each is encoded once, in memory shared with the records before and after it.
 
 use std::cell::RefCell;
 
@@ -8,17 +8,17 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use crate::error::Error;
 use crate::server::Mesh;
 
-/// What a record holds beside the payloads, so that its room seldom grows.
+/// The size of a record without its payloads, so that its buffer seldom grows.
 const FRAME: usize = 1536;
-/// How much is taken from the allocator at once: room for some ten common records, which are of the size that the system's
-/// allocator is slowest at. A block lives as long as the last of its records.
+/// How much to allocate at once: enough for about ten common records. The system's allocator is slowest at their size.
+/// A block lives as long as the last of its records.
 const BLOCK: usize = 16 << 10;
 
 thread_local! {
     static ROOM: RefCell<BytesMut> = RefCell::default();
 }
 
-/// A record together with its bytes on the wire: its ticket has the very same body, and is not encoded again.
+/// A record with its bytes on the wire. Its ticket has the same body, which is not encoded again.
 #[derive(Debug)]
 pub struct EncodedRecord {
     record: Box<Record>,
@@ -57,14 +57,14 @@ impl Mesh {
             return Ok(own.freeze());
         }
         ROOM.with_borrow_mut(|room| {
-            // Of a record that could not be encoded.
+            // Left over from a record that failed to encode.
             room.clear();
             if room.capacity() < size {
                 *room = BytesMut::with_capacity(BLOCK);
             }
             write(record, room)?;
             let body = room.split().freeze();
-            // It was larger than it looked, and what is left of its room would be shared with others.
+            // The record was larger than estimated. Do not share the rest of its buffer.
             if body.len() > BLOCK {
                 *room = BytesMut::new();
             }
@@ -77,7 +77,7 @@ fn write(record: &Record, room: &mut BytesMut) -> Result<(), Error> {
     serde_json::to_writer(room.writer(), record).map_err(|error| Error::api("encoding a record", error))
 }
 
-/// About how many bytes a record takes.
+/// The approximate encoded size of a record.
 fn room_for(record: &Record) -> usize {
     let payload = record.envelope.as_ref().map(|envelope| &envelope.payload);
     let step = record.step.as_ref().map(|step| &step.result);
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn records_of_all_sizes_share_room_and_keep_their_own_bytes() {
-        // Common ones, one beyond the frame, one beyond a block, one that looks small and is not; then common ones again.
+        // Common sizes, one beyond the frame, one beyond a block, one that is larger than estimated; then common ones
+        // again.
         let sizes = [(10, 0), (512, 0), (512, 3_000), (100_000, 0), (10, 100_000), (512, 0)];
         let records: Vec<Record> = sizes
             .into_iter()

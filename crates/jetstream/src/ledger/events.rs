@@ -8,11 +8,11 @@ use crate::error::Error;
 use crate::server::Mesh;
 use crate::server::header_u64;
 
-/// Records as they are stored. At most once: whoever must not miss one reads the ledger.
+/// Records as they are stored. At most once: read the ledger if you must not miss one.
 #[derive(Debug)]
 pub struct Events(Subscriber);
 
-/// A record as it came by.
+/// A record as it was republished.
 #[derive(Debug, Clone)]
 pub struct LiveRecord {
     /// The record.
@@ -22,7 +22,7 @@ pub struct LiveRecord {
 }
 
 impl Events {
-    /// The next record that can be read; `None` when the connection was closed.
+    /// The next readable record; `None` when the connection was closed.
     pub async fn next(&mut self) -> Option<LiveRecord> {
         loop {
             let message = self.0.next().await?;
@@ -44,12 +44,12 @@ impl Mesh {
     /// When the connection was closed.
     pub async fn events(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
         let events = self.listen(intent).await?;
-        // The server must know of the subscription before the caller does what it wants to see.
+        // The server must know the subscription before the caller causes the event that it waits for.
         self.round_trip().await?;
         Ok(events)
     }
 
-    /// As [`Mesh::events`], from the next request on this connection on.
+    /// As [`Mesh::events`], but starting only with the next request on this connection.
     pub(crate) async fn listen(&self, intent: Option<&IntentId>) -> Result<Events, Error> {
         let subject = intent.map_or_else(|| self.subjects().event_all(), |intent| self.subjects().event(intent));
         let events = self

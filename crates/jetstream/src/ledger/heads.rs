@@ -9,11 +9,11 @@ use super::read::Head;
 use crate::error::Error;
 use crate::server::Mesh;
 
-/// The server refuses a batched read of more than 1,024 subjects.
+/// How many subjects to read at once. The server refuses more than 1,024.
 const CHUNK: usize = 1000;
 
 impl Mesh {
-    /// The last records on some ledger subjects, at most 1,000.
+    /// The last records on at most 1,000 ledger subjects.
     pub(crate) async fn heads_of(&self, subjects: &[String]) -> Result<Vec<Head>, Error> {
         if subjects.is_empty() {
             return Ok(Vec::new());
@@ -39,7 +39,7 @@ impl Mesh {
         Ok(heads)
     }
 
-    /// The last records of some intents; those without any are left out. Any number of intents.
+    /// The last records of any number of intents; intents without records are left out.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -52,12 +52,12 @@ impl Mesh {
         Ok(heads)
     }
 
-    /// Every subject of the ledger, that is, every intent that has records.
+    /// Every subject of the ledger: one for each intent that has records.
     pub(crate) async fn ledger_subjects(&self) -> Result<Vec<String>, Error> {
         Ok(self.counted_subjects().await?.into_keys().collect())
     }
 
-    /// Every subject of the ledger, and how many records stand there.
+    /// Every subject of the ledger, with its number of records.
     pub(crate) async fn counted_subjects(&self) -> Result<HashMap<String, u64>, Error> {
         #[derive(Deserialize)]
         struct Info {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::server::{Mesh, header_u64};
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a replica that lags is asked again, a pause apart.
+/// How many times to ask a lagging replica, a pause apart.
 const LAG_TRIES: usize = 100;
 
 /// The last record of an intent and its sequence.
@@ -21,12 +21,12 @@ pub struct Head {
     pub record: Record,
     /// Its sequence in the ledger stream.
     pub seq: u64,
-    /// When the server stored it, where it said so.
+    /// When the server stored it, if known.
     pub stored_at: Option<Timestamp>,
 }
 
 impl Head {
-    /// A record that was read without its time of storing.
+    /// A record whose storage time is unknown.
     pub fn new(record: Record, seq: u64) -> Self {
         Self {
             record,
@@ -40,7 +40,7 @@ impl Mesh {
     /// The last record of an intent.
     ///
     /// # Errors
-    /// When the server does not answer, or the record cannot be read.
+    /// When the server does not answer, or the record is corrupt.
     pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
         let found = self.last_of(intent).await?;
         found
@@ -54,8 +54,8 @@ impl Mesh {
             .transpose()
     }
 
-    /// The last record of an intent, its delay counted from when the server stored it: what its ticket is worth must not
-    /// rest on the clock of whoever wrote it.
+    /// The last record of an intent, its delay counted from when the server stored it: a ticket's due time must not
+    /// depend on the clock of the record's writer.
     ///
     /// # Errors
     /// As [`Mesh::head`].
@@ -79,8 +79,8 @@ impl Mesh {
 
     async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
         let subject = self.subjects().ledger(intent);
-        // Replicas may lag behind, and a stale head would look like work that is not there yet: with more than one
-        // copy the leader is asked.
+        // Replicas may lag, and a stale head looks like work that is not there yet. With more than one copy, ask the
+        // leader.
         if self.replicas() > 1 {
             self.leader_last(&subject).await
         } else {
@@ -91,7 +91,7 @@ impl Mesh {
     /// All records of an intent from `from_seq` on, oldest first.
     ///
     /// # Errors
-    /// When the server does not answer, or a record cannot be read.
+    /// When the server does not answer, or a record is corrupt.
     pub async fn history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Head>, Error> {
         let subject = self.subjects().ledger(intent);
         let mut found = Vec::new();
@@ -111,8 +111,8 @@ impl Mesh {
         Ok(found)
     }
 
-    /// All records of an intent, up to one that is known to stand at `through`. Any replica may answer, and replicas apply
-    /// records in order: one that does not have that record yet lags, and is asked again.
+    /// All records of an intent, up to one that is known to exist at `through`. Any replica may answer. Replicas apply
+    /// records in order: one without that record lags, and is asked again.
     ///
     /// # Errors
     /// When no replica has it within a few seconds, or as [`Mesh::history`].
@@ -132,7 +132,7 @@ impl Mesh {
     /// One record by its sequence.
     ///
     /// # Errors
-    /// When there is none there, or the server does not answer.
+    /// When there is no such record, or the server does not answer.
     pub async fn record_at(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
         let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent), "batch": 1 });
         let stream = self.subjects().ledger_stream();
@@ -205,7 +205,7 @@ impl Mesh {
         }
     }
 
-    /// A batched direct get of the ledger: what matched as (sequence, subject, body), and whether there is more.
+    /// A batched direct get of the ledger: the matches as (sequence, subject, body), and whether there are more.
     pub(crate) async fn direct_batch(
         &self,
         request: &serde_json::Value,
@@ -221,7 +221,7 @@ impl Mesh {
 /// The last message on a ledger subject.
 struct Last {
     seq: u64,
-    /// By the server's clock; absent only where the server did not say.
+    /// By the server's clock; absent only if the server did not say.
     stored_at: Option<Timestamp>,
     body: Bytes,
 }

@@ -1,9 +1,8 @@
-//! Following the ledger: every record, in order, from a place on, for as long as anyone cares to.
+//! Following the ledger: every record, in order, from a given place on.
 //!
-//! The client's own ordered consumer is silent for a quarter of a minute after a restart of the server, so this one is
-//! our own: an ephemeral consumer that keeps nothing, thrown away and made anew after the last record that came,
-//! whenever anything about it is doubtful. What was delivered is known by the stream's sequence alone, so that nothing
-//! is skipped and nothing comes twice.
+//! The client's own ordered consumer stays silent for 15 seconds after a restart of the server, so this is our own: an
+//! ephemeral consumer without state, discarded when it is doubtful and replaced by one that starts after the last
+//! record. The stream's sequence alone tells what was delivered, so nothing is skipped and nothing comes twice.
 
 mod audit;
 mod mark;

@@ -1,4 +1,4 @@
-//! Guarded writes to the ledger, with all of their outcomes.
+//! Guarded writes to the ledger, and their outcomes.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ use super::read::Head;
 use crate::error::Error;
 use crate::server::{Mesh, Message, Published};
 
-/// How long a write whose outcome is unknown is pursued. An election after the loss of a leader takes 5 to 10 s; a
+/// How long to pursue a write whose outcome is unknown. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
 const PURSUIT: Duration = Duration::from_secs(60);
-/// How long the ledger must say that it has nothing of an intent before a writer that saw its records believes it.
+/// How long the ledger must report no records of an intent before a writer that saw some believes it.
 const GONE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers; a record
-/// that can be committed while its ticket can never be written would leave its intent without work for ever.
+/// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers. A record
+/// that can be committed but whose ticket can never be written would leave its intent without work forever.
 const TICKET_HEADROOM: usize = 1024;
 
-/// What became of a guarded write.
+/// The outcome of a guarded write.
 #[derive(Debug)]
 pub(in crate::ledger) enum Written {
-    /// It stands, at this sequence.
+    /// The record is in the ledger.
     Stored {
         /// Its sequence in the ledger stream.
         seq: u64,
     },
-    /// Another record came first and this one was not written; this is the present head.
+    /// Another record came first, and this one was not written. This is the present head.
     Superseded(Box<Head>),
 }
 
 impl Mesh {
-    /// Writes a record if the intent's last record still stands at `expected` (0: if there is none).
+    /// Writes a record if the intent's last record is still at `expected` (0: if it has none).
     ///
-    /// A publish that was not answered is *unknown*: the ledger is read, and the record's own id tells whether it
-    /// stands. Only then is it written again.
+    /// The outcome of an unanswered publish is *unknown*: this reads the ledger and looks for the record's own id, and
+    /// writes again only if it is not there.
     ///
     /// # Errors
     /// When the server refuses the record, or does not answer for a minute.
@@ -69,13 +69,13 @@ impl Mesh {
         match self.ledger_lane().write(message()).await? {
             Published::Stored { seq } => Ok(Written::Stored { seq }),
             Published::Refused(refusal) => Err(refusal.into()),
-            // Apart, so that the common case stays small.
+            // Boxed, so that the common case stays small.
             Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
             Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
         }
     }
 
-    /// Goes on with a write that the server did not confirm, until it is known what became of it.
+    /// Pursues a write that the server did not confirm, until its outcome is known.
     async fn pursue(
         &self,
         record: &Record,
@@ -88,8 +88,8 @@ impl Mesh {
         let mut refused = !unknown_before;
         loop {
             match self.head(&record.intent).await {
-                // Refused, because the records that it would follow are not there: the intent was closed and archived
-                // while the writer was frozen. A leader that was just elected may say the same for a moment.
+                // Refused, because the preceding records are gone: the intent was closed and archived while the writer
+                // was frozen. A newly elected leader may say the same for a moment.
                 Ok(None) if expected > 0 && refused => {
                     let since = gone_since.get_or_insert_with(tokio::time::Instant::now);
                     if since.elapsed() > GONE {

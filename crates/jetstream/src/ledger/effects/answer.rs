@@ -1,4 +1,4 @@
-//! The answer to whoever waits for an intent.
+//! The answer to the submitter of an intent.
 
 use async_nats::HeaderMap;
 use baton_envelope::{HEADER_INTENT, HEADER_STATUS, Record};
@@ -6,8 +6,8 @@ use baton_envelope::{HEADER_INTENT, HEADER_STATUS, Record};
 use crate::server::Mesh;
 
 impl Mesh {
-    /// Whether an answer may be published there. Whoever submits names the subject, and a worker or a controller with
-    /// its own permissions publishes on it: it must not reach a stream of the mesh, nor the server's own subjects.
+    /// Whether an answer may be published on `reply_to`. The submitter names the subject, and a worker or a controller
+    /// publishes on it with its own permissions: it must not reach a stream of the mesh or the server's own subjects.
     pub fn may_answer(&self, reply_to: &str) -> bool {
         let own = reply_to
             .strip_prefix(self.subjects().namespace().as_str())
@@ -18,10 +18,10 @@ impl Mesh {
             })
     }
 
-    /// Tells `reply_to` how the intent ended. Core NATS: whoever must not miss it reads the ledger.
+    /// Tells `reply_to` how the intent ended, over core NATS. A caller that must not miss it reads the ledger.
     pub(super) async fn answer(&self, record: &Record, reply_to: &str) {
         if !self.may_answer(reply_to) {
-            tracing::warn!(%reply_to, intent = %record.intent, "an answer may not be published there");
+            tracing::warn!(%reply_to, intent = %record.intent, "refusing to publish an answer on this subject");
             return;
         }
         let mut headers = HeaderMap::new();
@@ -37,7 +37,7 @@ impl Mesh {
             .publish_with_headers(reply_to.to_owned(), headers, body.into())
             .await
         {
-            tracing::warn!(%error, %reply_to, intent = %record.intent, "the answer could not be sent");
+            tracing::warn!(%error, %reply_to, intent = %record.intent, "cannot send the answer");
         }
     }
 }

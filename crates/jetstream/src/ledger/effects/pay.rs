@@ -1,4 +1,4 @@
-//! Paying what a head owes: on one's own write, on a redelivery or a repeat, and, by the sweeper, what is lost.
+//! Paying what a head owes: after one's own write, on a redelivery or a repeat, and in the sweeper for what is lost.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::ledger::{EncodedRecord, Head};
 use crate::server::{DUPLICATE_WINDOW, Mesh};
 
-/// For how long a ticket may be written under the plain id of its envelope: until somewhat before the end of the server's
-/// duplicate window, since clocks differ and a publish may be pursued for a while. What is older is left to the sweeper,
-/// who finds out whether it is lost.
+/// How long a ticket may be written under the plain id of its envelope: until somewhat before the end of the server's
+/// duplicate window, since clocks differ and a publish may be pursued for a while. The sweeper takes over what is
+/// older, and finds out whether it is lost.
 const PLAIN_ID: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(45));
 
-/// What is owed now, or once, told apart by what it takes to pay it.
+/// What is owed now or once, by how to pay it.
 #[derive(Default)]
 struct Due<'h> {
     /// The ticket whose envelope is in the head itself.
@@ -46,7 +46,7 @@ impl Mesh {
         if due.own {
             self.write_ticket(record, record.body(), seq, None).await?;
         }
-        // What is rare is apart, so that the state of a hop that waits stays small.
+        // The rare cases are separate, so that the state of a waiting hop stays small.
         if due.earlier.is_some() || due.answer.is_some() {
             Box::pin(self.pay_the_rest(record, due)).await?;
         }
@@ -63,10 +63,10 @@ impl Mesh {
         Ok(())
     }
 
-    /// Pays what the head of an intent owes, whoever wrote it: for a ticket that was delivered again, and for a repeat.
+    /// Pays what the head of an intent owes, whoever wrote it: after a redelivery, and after a repeat.
     ///
     /// # Errors
-    /// When a ticket could not be written; the caller must not ack then.
+    /// When a ticket could not be written. Then the caller must not ack.
     pub async fn settle(&self, head: &Head) -> Result<(), Error> {
         let due = Due::of(&head.record);
         if due.own {
@@ -75,7 +75,7 @@ impl Mesh {
         self.pay_the_rest(&head.record, due).await
     }
 
-    /// Writes the ticket of an intent again that is lost; whoever takes it reads the ledger before running it.
+    /// Writes a lost ticket of an intent again. Whoever takes it reads the ledger before running it.
     ///
     /// # Errors
     /// When the envelope cannot be read or the ticket cannot be written.
@@ -93,11 +93,11 @@ impl Mesh {
         Ok(())
     }
 
-    /// Writes the ticket of the record that holds the envelope, if the server still knows the id of a first one.
+    /// Writes the ticket of the record that holds the envelope, while the server still knows the id of an earlier copy.
     async fn write_within(&self, source: &Head) -> Result<(), Error> {
         let stored_at = source.stored_at.unwrap_or(source.record.at);
         if !is_within(stored_at, self.now(), PLAIN_ID) {
-            tracing::debug!(intent = %source.record.intent, "its ticket is left to the sweeper");
+            tracing::debug!(intent = %source.record.intent, "leaving the ticket to the sweeper");
             return Ok(());
         }
         let body = Self::encode(&source.record)?;

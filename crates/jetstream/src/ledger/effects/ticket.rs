@@ -1,4 +1,4 @@
-//! Writing a ticket, for the first time or once more, until the server has it.
+//! Writing a ticket, the first time or again, until the server has it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::server::{Lane, Mesh, Message, Published};
 
-/// How long one settling pursues a ticket whose outcome is unknown; after that the delivery is left unacked, and its
+/// How long one settling pursues a ticket whose outcome is unknown. After that the delivery stays unacked, and its
 /// redelivery settles again.
 const PURSUIT: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ impl Mesh {
             headers.insert(HeaderName::from_static(HEADER_INTENT), record.intent.as_str());
             headers.insert(HeaderName::from_static(HEADER_LEDGER_SEQUENCE), seq.to_string());
             match reissued {
-                // The id holds the head's sequence, so that two sweepers write one ticket, and a later sweep another.
+                // The id contains the head's sequence, so that two sweepers write one ticket and a later sweep another.
                 Some(head_seq) => {
                     headers.insert(NATS_MESSAGE_ID, format!("{}:{head_seq}", envelope.id));
                     headers.insert(HEADER_REISSUED, "1");
@@ -51,7 +51,7 @@ impl Mesh {
         let lane = self.work_lane(&envelope.to);
         match lane.write(message()).await? {
             Published::Stored { .. } => Ok(()),
-            // Apart, so that the common case stays small.
+            // Boxed, so that the common case stays small.
             published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
                 Box::pin(pursue(&lane, message(), published)).await
             }
@@ -68,7 +68,7 @@ async fn pursue(lane: &Arc<Lane>, message: Message, mut published: Published) ->
     loop {
         match published {
             Published::Stored { .. } => return Ok(()),
-            // Unguarded, so this cannot be; treat it as unknown rather than lose the ticket.
+            // Impossible for an unguarded write; treat it as unknown rather than lose the ticket.
             Published::WrongSequence | Published::Unknown => {}
             Published::Refused(refusal) if refusal.is_full() => {
                 tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");

@@ -1,4 +1,4 @@
-//! Whether an idle tail is at the end indeed.
+//! Checks whether an idle tail is really at the end.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::mark::{Followable, LedgerMark};
 use crate::error::Error;
 use crate::server::Mesh;
 
-/// How long nothing may come while the ledger seems to have more, until it is looked what is there.
+/// How long to wait for a message while the ledger seems to have more, before checking the ledger.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
-/// How often an idle tail looks whether it is at the end indeed.
+/// How often an idle tail checks whether it is really at the end.
 pub(super) const AUDIT: Duration = Duration::from_secs(5);
 
-/// What an idle tail found out.
+/// The result of an audit.
 pub(super) enum Audit {
     /// It is at the end.
     AtEnd,
-    /// Nothing stands between the mark and this sequence.
+    /// No messages remain between the mark and this sequence.
     Gone(u64),
-    /// There are records that did not come yet.
+    /// There are records that have not arrived yet.
     More(u64),
-    /// The ledger is another one, or shorter than it was.
+    /// The ledger is a different one, or shorter than it was.
     Doubtful,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn audit(mesh: &Mesh, of: &Followable, ledger: &str, mark: Ledg
 }
 
 impl Mesh {
-    /// Whether any message stands in a stream from a sequence on, as its leader knows it.
+    /// Whether a stream has any message from a sequence on, according to its leader.
     async fn has_message_from(&self, of: &Followable, seq: u64) -> Result<bool, Error> {
         let what = format!("STREAM.MSG.GET.{}", of.stream);
         let request = serde_json::json!({ "seq": seq, "next_by_subj": of.subjects });
@@ -49,7 +49,7 @@ impl Mesh {
     }
 }
 
-/// How long to wait for a record before it is looked whether there is one.
+/// How long to wait for a record before checking whether there is one.
 pub(super) const fn patience(seq: u64, end: u64) -> Duration {
     if seq < end { SETTLE } else { AUDIT }
 }

@@ -10,9 +10,9 @@ use crate::server::{LedgerEnd, Mesh};
 /// The next records of the ledger.
 #[derive(Debug)]
 pub struct LedgerBatch {
-    /// Sequence and body of each, in order. May be empty: then what stood between was purged.
+    /// Sequence and body of each, in order. Empty if everything up to `through` was purged.
     pub records: Vec<(u64, Bytes)>,
-    /// Everything up to here is known now.
+    /// Everything up to here is now known.
     pub through: LedgerMark,
 }
 
@@ -21,7 +21,7 @@ pub struct LedgerBatch {
 pub struct LedgerTail(Tail);
 
 impl Mesh {
-    /// The end of the ledger, as its leader knows it.
+    /// The end of the ledger, according to its leader.
     ///
     /// # Errors
     /// When there is no ledger, or the server does not answer.
@@ -29,7 +29,7 @@ impl Mesh {
         self.stream_end(&self.subjects().ledger_stream()).await
     }
 
-    /// Follows the ledger that was created at `ledger` from the record after `after` on.
+    /// Follows the ledger created at `ledger`, starting after `after`.
     pub fn tail_ledger(&self, ledger: &str, after: LedgerMark) -> LedgerTail {
         let of = Followable {
             stream: self.subjects().ledger_stream(),
@@ -41,15 +41,15 @@ impl Mesh {
 }
 
 impl LedgerTail {
-    /// Whether there are records up to which it has not come, as far as it knows.
+    /// Whether the ledger has records beyond the mark, as of the last check of its end.
     pub fn is_behind(&self) -> bool {
         self.0.mark.seq < self.0.end
     }
 
-    /// The next records, as soon as there is one. `None` when the ledger is not the one that was begun with any more:
-    /// it was deleted and made again, or it lost records in a crash. Then everything that was learnt from it is void.
+    /// Waits for the next records. `None` when the ledger is no longer the same one: it was deleted and created again,
+    /// or it lost records in a crash. Then discard everything learnt from it.
     ///
-    /// May be dropped while it waits, and called again after an error: nothing is skipped.
+    /// Cancel safe, and may be called again after an error: nothing is skipped.
     ///
     /// # Errors
     /// When the server does not answer, or refuses. Wait a little before the next call.

@@ -1,4 +1,4 @@
-//! One consumer of a tail, and the pull that waits there.
+//! One consumer of a tail, and its waiting pull.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::server::Mesh;
 
-/// How many records are asked for at a time, and given at a time at most.
+/// The number of records to request, and to return, at a time.
 const BATCH: usize = 1000;
-/// How many bytes are asked for at a time, so that large records do not fill the memory.
+/// The number of bytes to request at a time, so that large records do not fill the memory.
 const PULL_BYTES: usize = 16 * 1024 * 1024;
 /// How long a pull waits at the server.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How often the server says that a waiting pull is still known to it.
+/// How often the server confirms that it still knows a waiting pull.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long the server keeps a consumer that nobody pulls from.
 pub(super) const INACTIVE: Duration = Duration::from_secs(10);
 
-/// What the errors of a tail say was being done.
+/// What the errors of a tail report as the failed action.
 pub(super) const WHAT: &str = "following the ledger";
 
-/// A consumer, and the pull that waits there.
+/// A consumer, and its waiting pull.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) client: Client,
@@ -32,16 +32,16 @@ pub(super) struct Source {
     pub(super) inbox: String,
     pub(super) next_subject: String,
     pub(super) delete_subject: String,
-    /// The consumer's own count of what it delivered: has no gaps, while the sequence in the stream may.
+    /// The consumer's own count of deliveries. It has no gaps; sequences in the stream may.
     pub(super) delivered: u64,
-    /// The record at the mark is to come first, to be compared.
+    /// The record at the mark must come first, for comparison.
     pub(super) comparing: bool,
     pub(super) pulls: u64,
     pub(super) remaining: usize,
     pub(super) got: usize,
     pub(super) heard: Instant,
     pub(super) audit_at: Instant,
-    /// A record that was not delivered is known to stand in the ledger.
+    /// The ledger is known to have a record that was not delivered.
     pub(super) suspect: bool,
 }
 
@@ -50,7 +50,7 @@ impl Source {
         let id = self.pulls + 1;
         let request = serde_json::json!({
             "batch": BATCH,
-            // Never less than one message can have: a record that does not fit would never come.
+            // Never less than one message may take: a record that does not fit would never come.
             "max_bytes": PULL_BYTES.max(mesh.client().max_payload() * 2),
             "expires": nanos(EXPIRES),
             "idle_heartbeat": nanos(HEARTBEAT),
@@ -67,7 +67,7 @@ impl Source {
         Ok(())
     }
 
-    /// What the server says of a pull.
+    /// Handles a status that the server sent about a pull.
     pub(super) fn hear(&mut self, status: u16, message: &Message) -> Result<(), Error> {
         let text = message.description.as_deref().unwrap_or_default();
         let id = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
@@ -79,20 +79,20 @@ impl Source {
                 self.remaining = 0;
                 Ok(())
             }
-            // It has its bytes. One that ends so without any would end so again at once.
+            // The pull reached its byte limit. One that ended so without any record would do so again at once.
             409 if self.got > 0 && text.contains("MaxBytes") => {
                 self.remaining = 0;
                 Ok(())
             }
-            // Deleted, its leader changed, the server stops, nobody there.
+            // The consumer was deleted, its leader changed, the server stops, or nobody responds.
             _ => Err(Error::api(WHAT, format!("status {status} {text}"))),
         }
     }
 
-    /// Waits for a message, and takes all that are here already. Pending for ever once the subscription is over; then
-    /// the connection is, too.
+    /// Waits for a message, then takes all that have arrived. Pending forever once the subscription has ended; then the
+    /// connection has, too.
     pub(super) fn next_messages(&mut self) -> impl Future<Output = Vec<Message>> {
-        // Unconstrained: the runtime would end a batch after 128 messages to let others run, and it is not long.
+        // Unconstrained: the runtime would end a batch after 128 messages to let others run, but a batch is short.
         tokio::task::unconstrained(std::future::poll_fn(|context| {
             let mut found = Vec::new();
             while found.len() < BATCH
@@ -110,8 +110,8 @@ impl Source {
 }
 
 impl Drop for Source {
-    /// The server would keep the consumer for [`INACTIVE`] more, and count for it with each purge what it has not seen:
-    /// with ten of them, made one after the other by a tail that was slow, purges took the whole server.
+    /// The server would keep the consumer for another [`INACTIVE`], and on each purge count what it has not seen. Ten
+    /// of them, created one after another by a slow tail, made purges use up the whole server.
     fn drop(&mut self) {
         // Without a runtime the connection is gone, too.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -120,7 +120,7 @@ impl Drop for Source {
         let (client, subject) = (self.client.clone(), std::mem::take(&mut self.delete_subject));
         runtime.spawn(async move {
             let answer_to = client.new_inbox();
-            // Nobody waits for the answer: if it fails, the consumer goes by itself.
+            // Nobody waits for the answer: if this fails, the server drops the consumer by itself.
             client.publish_with_reply(subject, answer_to, Bytes::new()).await.ok();
         });
     }

@@ -1,4 +1,4 @@
-//! Following any stream: opening a consumer, taking in what comes, and noticing when nothing does.
+//! Following any stream: opening a consumer, taking in messages, and noticing silence.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::source::{INACTIVE, Source, WHAT, nanos};
 use crate::error::Error;
 use crate::server::{AckPlace, Mesh};
 
-/// After how long without a word the consumer is taken for lost: it lives on one server only, which may have died
-/// while the one that this client is connected to lives on.
+/// How long a consumer may be silent before it counts as lost. It lives on one server only, which may have died while
+/// the server of this client lives on.
 const SILENCE: Duration = Duration::from_millis(2500);
-/// How long a record that is known to stand in the ledger may take to be delivered.
+/// How long the delivery of a record that the ledger is known to have may take.
 const OVERDUE: Duration = Duration::from_secs(3);
-/// How often, and how far apart, a ledger that seems to have lost records is asked again: a replica that has just
-/// become the leader may not have caught up with itself.
+/// How many times, and how far apart, to ask a ledger again that seems to have lost records: a replica that has just
+/// become the leader may still be catching up.
 const SHORT_TRIES: usize = 4;
 const SHORT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A message that was delivered by a [`Tail`].
+/// A message delivered by a [`Tail`].
 #[derive(Debug)]
 pub(crate) struct Followed {
     pub(crate) seq: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Tail {
     /// When the stream was created.
     ledger: String,
     pub(super) mark: LedgerMark,
-    /// The last sequence of the ledger when that was last looked at.
+    /// The last sequence of the ledger at the last check.
     pub(super) end: u64,
     ready: Vec<Followed>,
     replaced: bool,
@@ -74,7 +74,7 @@ impl Mesh {
 }
 
 impl Tail {
-    /// As [`LedgerTail::next_batch`], of any stream.
+    /// As [`LedgerTail::next_batch`], for any stream.
     pub(crate) async fn next_batch(&mut self) -> Result<Option<TailBatch>, Error> {
         loop {
             if !self.ready.is_empty() {
@@ -102,7 +102,7 @@ impl Tail {
                         if self.ready.is_empty() {
                             return Err(error);
                         }
-                        tracing::debug!(%error, "following the ledger anew");
+                        tracing::debug!(%error, "following the ledger again");
                     }
                 }
                 changed = self.connections.changed() => {
@@ -125,7 +125,7 @@ impl Tail {
         }
     }
 
-    /// Makes a consumer, unless the connection is made anew meanwhile: what was asked on the old one has no answer.
+    /// Creates a consumer. Stops if the connection is replaced: a request on the old one gets no answer.
     async fn open(&mut self) -> Result<(), Error> {
         self.connections.borrow_and_update();
         let mut connections = self.connections.clone();
@@ -195,7 +195,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Puts what came where the caller gets it, and asks for more before the caller works on that.
+    /// Moves messages to where the caller gets them, and requests more before the caller processes these.
     async fn take_in(&mut self, messages: Vec<Message>) -> Result<(), Error> {
         for message in messages {
             self.take_one(message)?;
@@ -227,7 +227,7 @@ impl Tail {
         if compared && place.stored == self.mark.stored {
             return Ok(());
         }
-        // Another record at the place of the last one that is known, or the count runs lower than it did.
+        // There is another record at the mark, or the sequence went backwards.
         if compared || place.stream_seq <= self.mark.seq {
             self.replaced = true;
             self.source = None;
@@ -245,14 +245,14 @@ impl Tail {
         Ok(())
     }
 
-    /// Nothing came for a while: looks whether that is right. What is purged is never delivered, and who waits for its
-    /// sequence would wait for ever.
+    /// Checks whether silence is justified. Purged records are never delivered, so waiting for their sequence would
+    /// never end.
     async fn look(&mut self) -> Result<Option<TailBatch>, Error> {
         let Some(source) = &mut self.source else {
             return Ok(None);
         };
         if source.heard + SILENCE <= Instant::now() {
-            tracing::debug!("the consumer that follows the ledger is silent, making another");
+            tracing::debug!("the consumer that follows the ledger is silent, creating another");
             self.source = None;
             return Ok(None);
         }
@@ -265,7 +265,7 @@ impl Tail {
         source.audit_at = Instant::now() + AUDIT;
         match audit {
             Ok(Audit::AtEnd) => {}
-            // A record could have been on its way, and purged since; then it is here by now.
+            // A record could have been in flight and purged since; then it has arrived by now.
             Ok(Audit::Gone(end)) => match tokio::task::unconstrained(source.next_messages()).now_or_never() {
                 Some(messages) => {
                     source.audit_at = Instant::now() + SETTLE;
