@@ -1,4 +1,4 @@
-//! Work before agents: the consumers of their versions, the tickets that wait there, and pulling them.
+//! Work for agents: the consumers of their versions, the queued tickets, and how workers pull them.
 
 mod consumers;
 mod delivery;

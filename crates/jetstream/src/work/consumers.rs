@@ -1,4 +1,4 @@
-//! The consumers of an agent's versions: what waits for each version, and from where on.
+//! The consumers of an agent's versions: what is queued for each version, and from which sequence on.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::server::{Mesh, STREAM_NOT_FOUND};
 
 /// The server's code for a consumer that does not exist.
 pub(super) const CONSUMER_NOT_FOUND: u64 = 10014;
-/// How often a list is read again that changed while it was read.
+/// How many times to read a list that changes while being read.
 const TRIES: u32 = 5;
 
-/// A consumer of a work stream, as the server tells of it.
+/// A consumer of a work stream, as the server reports it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Found {
     pub(super) name: String,
@@ -32,7 +32,7 @@ pub(super) struct Found {
     config: Filters,
 }
 
-/// Up to where everything was acknowledged.
+/// The sequence up to which everything was acknowledged.
 #[derive(Debug, Default, Deserialize)]
 struct Floor {
     #[serde(default)]
@@ -52,7 +52,7 @@ impl Mesh {
     /// What is queued for each version of an agent that has consumers; empty when the agent has no work stream.
     ///
     /// # Errors
-    /// When the server does not answer, or cannot tell of every consumer.
+    /// When the server does not answer, or cannot report every consumer.
     pub async fn agent_counts(&self, agent: &AgentName) -> Result<BTreeMap<AgentVersion, Counts>, Error> {
         let mut counts: BTreeMap<AgentVersion, Counts> = BTreeMap::new();
         for (version, found) in self.consumers(agent).await? {
@@ -66,11 +66,11 @@ impl Mesh {
         Ok(counts)
     }
 
-    /// From which sequence on each subject of a version's consumers holds what will still be delivered. Empty when the
-    /// version has no consumers.
+    /// For each subject of a version's consumers, the sequence from which tickets may still be delivered. Empty when
+    /// the version has no consumers.
     ///
     /// # Errors
-    /// When the server does not answer, or cannot tell of every consumer.
+    /// When the server does not answer, or cannot report every consumer.
     pub(crate) async fn undelivered_from(
         &self,
         agent: &AgentName,
@@ -98,7 +98,7 @@ impl Mesh {
             total: usize,
             #[serde(default)]
             consumers: Vec<Found>,
-            /// Consumers that did not answer, in a cluster, and those that the server cannot load.
+            /// Consumers that did not answer (in a cluster), and those that the server cannot load.
             #[serde(default)]
             missing: Option<Vec<String>>,
             #[serde(default)]
@@ -114,7 +114,7 @@ impl Mesh {
                     Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
                     Err(refusal) => return Err(refusal.into()),
                 };
-                // A consumer that nobody tells of is not one without work: a drain must not end on that.
+                // An unreported consumer is not one without work: a drain must not end because of it.
                 let is_silent = page.missing.is_some_and(|missing| !missing.is_empty())
                     || page.offline.is_some_and(|offline| !offline.is_empty());
                 if is_silent {
@@ -127,7 +127,7 @@ impl Mesh {
                     break page.total;
                 }
             };
-            // One that was made or deleted between two pages shifts the rest.
+            // A consumer created or deleted between two pages shifts the rest.
             if found.len() == total {
                 return Ok(found
                     .into_values()
@@ -148,7 +148,7 @@ impl Mesh {
     }
 }
 
-/// The version whose tickets a consumer delivers; `None` for one that is not Baton's.
+/// The version whose tickets a consumer delivers; `None` if the consumer is not Baton's.
 fn version_of(consumer: &str) -> Option<AgentVersion> {
     let (token, band) = consumer.rsplit_once("_p")?;
     let number = |text: &str| text.parse::<u8>().is_ok_and(|priority| (1..=10).contains(&priority));

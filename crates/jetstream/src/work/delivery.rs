@@ -1,4 +1,4 @@
-//! One delivered ticket: what it carries, and how it is acked, extended or handed back.
+//! One delivered ticket: its contents, and how to ack it, extend it or hand it back.
 
 use std::time::Duration;
 
@@ -11,20 +11,21 @@ use crate::server::AckPlace;
 use crate::server::Mesh;
 use crate::server::header_u64;
 
-/// A ticket that was stored so long after its record was written is read before it is run, as one that was reissued. Most
-/// are stored within milliseconds; that the clocks of a writer and of the server differ by more costs a read, no more.
+/// A ticket stored so long after its record was written counts as reissued: the worker reads the ledger before running
+/// it. Most are stored within milliseconds. A larger difference between the clocks of writer and server only costs a
+/// read.
 const PUBLISHED_LATE: Duration = Duration::from_secs(10);
 
-/// What a ticket says.
+/// The contents of a ticket.
 #[derive(Debug)]
 pub struct Ticket {
     /// The intent.
     pub intent: IntentId,
     /// The ledger sequence that authorised it.
     pub seq: u64,
-    /// The record at that sequence, with the envelope; `None` when the body cannot be read.
+    /// The record at that sequence, with the envelope; `None` when the body is corrupt.
     pub record: Option<Box<Record>>,
-    /// What is known of the delivery.
+    /// What the broker and the headers tell about the delivery.
     pub facts: DeliveryFacts,
 }
 
@@ -33,20 +34,20 @@ pub struct Ticket {
 pub struct Delivery {
     mesh: Mesh,
     reply: String,
-    /// What the ticket says.
+    /// The contents of the ticket.
     pub ticket: Ticket,
     slot: Option<OwnedSemaphorePermit>,
     held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Delivery {
-    /// Gives the delivery something to hold until just before it is handed back or acked: a ticket may come again before
-    /// the sender of the nak has run another line.
+    /// Makes the delivery hold a value until just before it is handed back or acked: the ticket may come again before
+    /// the task that sent the nak runs another line.
     pub fn hold(&mut self, held: impl std::any::Any + Send + Sync) {
         self.held = Some(Box::new(held));
     }
 
-    /// Reads a delivered message; `None` when it is no ticket (nothing says which intent it is for).
+    /// Reads a delivered message; `None` when it is no ticket (it does not name an intent).
     pub(crate) fn read(
         mesh: &Mesh,
         message: &Message,
@@ -58,15 +59,15 @@ impl Delivery {
         let headers: Option<&HeaderMap> = message.headers.as_ref();
         let record = Record::decode(&message.payload).map(Box::new);
         if let Err(error) = &record {
-            tracing::error!(%error, subject = %message.subject, "a ticket cannot be read");
+            tracing::error!(%error, subject = %message.subject, "cannot read a ticket");
         }
         let record = record.ok();
         let intent = match &record {
             Some(record) => record.intent.clone(),
             None => headers?.get(HEADER_INTENT)?.as_str().parse().ok()?,
         };
-        // Written long after its record, by somebody who had been frozen for one: the ledger may have moved on, and even
-        // gone into the archive.
+        // Written long after its record, by a process that had been frozen: the ledger may have moved on since, and the
+        // intent may even be archived.
         let is_late = record
             .as_ref()
             .is_some_and(|record| place.stored_at().since(record.at) > PUBLISHED_LATE);
@@ -90,18 +91,18 @@ impl Delivery {
         })
     }
 
-    /// Whether it came with a slot to run in. One without was pulled beside another and must be handed back.
+    /// Whether the delivery has a slot to run in. One without was pulled alongside another, and must be handed back.
     pub fn has_slot(&self) -> bool {
         self.slot.is_some()
     }
 
-    /// Takes the ticket out of the work stream.
+    /// Acks the ticket, which removes it from the work stream.
     pub async fn ack(mut self) {
         self.held = None;
         self.send(Bytes::from_static(b"+ACK")).await;
     }
 
-    /// What extends this delivery, also while it is being settled.
+    /// A handle that extends this delivery, even while it is being settled.
     pub fn extender(&self) -> Extender {
         Extender {
             mesh: self.mesh.clone(),
@@ -109,7 +110,7 @@ impl Delivery {
         }
     }
 
-    /// Hands the ticket back, to be delivered again after a delay.
+    /// Hands the ticket back, for redelivery after a delay.
     pub async fn hand_back(mut self, delay: Duration) {
         self.held = None;
         let body = if delay.is_zero() {
@@ -123,12 +124,12 @@ impl Delivery {
     async fn send(&self, body: Bytes) {
         // Fire and forget: a lost ack means one more delivery, which the ledger settles.
         if let Err(error) = self.mesh.client().publish(self.reply.clone(), body).await {
-            tracing::debug!(%error, "an acknowledgement could not be sent");
+            tracing::debug!(%error, "cannot send an acknowledgement");
         }
     }
 }
 
-/// Extends a delivery.
+/// A handle that extends a delivery.
 #[derive(Debug)]
 pub struct Extender {
     mesh: Mesh,
@@ -136,7 +137,7 @@ pub struct Extender {
 }
 
 impl Extender {
-    /// Tells the broker that the work goes on.
+    /// Tells the broker that the work is still in progress.
     pub async fn extend(&self) {
         if let Err(error) = self
             .mesh
@@ -144,7 +145,7 @@ impl Extender {
             .publish(self.reply.clone(), Bytes::from_static(b"+WPI"))
             .await
         {
-            tracing::debug!(%error, "a delivery could not be extended");
+            tracing::debug!(%error, "cannot extend a delivery");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Shutting and opening a version.
 //!
-//! A version is shut by pausing its consumers at the server: its workers go on pulling and get nothing, whatever they
-//! are made of. What they hold already they may finish; what they let go of is not delivered again before the version
-//! is opened. The server keeps the pause across restarts.
+//! Baton shuts a version by pausing its consumers at the server: its workers keep pulling and get nothing, in whatever
+//! language they are written. They may finish what they hold. What they release is not delivered again until the
+//! version is opened. The server keeps the pause across restarts.
 
 use std::time::Duration;
 
@@ -12,24 +12,25 @@ use super::consumers::CONSUMER_NOT_FOUND;
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 
-/// Until when a shut version is shut: for good. The server counts in nanoseconds and reaches to about 2316.
+/// The end of the pause of a shut version: never, in practice. The server counts in nanoseconds, which reach to about
+/// 2316.
 const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
 /// The same, in seconds since the Unix epoch.
 const FOR_GOOD_UNIX: i64 = 7_258_118_400;
-/// How long a consumer may take to follow the server's answer; in a cluster that answer comes first.
+/// How long a consumer may take to apply a pause; in a cluster the server answers first.
 const FOLLOWING: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Mesh {
-    /// The time until which a version's consumers are paused, when one of them is: a consumer that is made beside it must
-    /// be shut as well.
+    /// The time until which a version's consumers are paused, if one of them is: a new consumer of that version must be
+    /// shut as well.
     pub(crate) async fn shut_until(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
         bands: Bands,
     ) -> Option<time::OffsetDateTime> {
-        // One by one, by name: a worker may look at its own consumers, but need not be allowed to list.
+        // One by one, by name: a worker may read its own consumers, but may lack the permission to list.
         for band in bands.list() {
             let consumer = self.subjects().work_consumer(version, band);
             match self.consumer(agent, &consumer).await {
@@ -37,7 +38,7 @@ impl Mesh {
                     return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, consumer, "whether it is shut cannot be read"),
+                Err(error) => tracing::warn!(%error, consumer, "cannot read whether the consumer is shut"),
             }
         }
         None
@@ -45,11 +46,11 @@ impl Mesh {
 }
 
 impl ControllerMesh {
-    /// Shuts a version: from now on its workers get no ticket until it is opened. Gives the number of consumers that were still
-    /// open. A version that has no consumers yet cannot be shut.
+    /// Shuts a version: its workers get no ticket until it is opened. Returns the number of consumers that were still
+    /// open. A version without consumers cannot be shut.
     ///
     /// # Errors
-    /// When the server refuses or does not answer; some consumers may be shut then, and it may be repeated.
+    /// When the server refuses or does not answer. Some consumers may be shut by then; the call may be repeated.
     pub async fn shut_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
         let mut changed = 0;
         for (of, found) in self.consumers(agent).await? {
@@ -64,11 +65,10 @@ impl ControllerMesh {
         Ok(changed)
     }
 
-    /// Opens a version that was shut: workers that wait get their tickets at once. Gives the number of consumers that
-    /// were shut.
+    /// Opens a shut version: waiting workers get their tickets at once. Returns the number of consumers that were shut.
     ///
-    /// Tickets of work that went elsewhere meanwhile are taken away first: to a worker they would come as new ones, which
-    /// it runs without reading the ledger.
+    /// First it removes tickets of work that has since gone elsewhere: a worker would take them for new ones and run
+    /// them without reading the ledger.
     ///
     /// # Errors
     /// As [`ControllerMesh::shut_version`].
@@ -88,7 +88,8 @@ impl ControllerMesh {
                 self.wake(agent, &found.name).await?;
                 changed += 1;
             } else if found.num_pending > 0 && found.num_waiting > 0 {
-                // Work and pulls side by side: whoever opened it last may have died before waking it.
+                // There are both work and waiting pulls: the process that opened it last may have died before waking
+                // it.
                 self.wake(agent, &found.name).await?;
             }
         }
@@ -105,7 +106,7 @@ impl ControllerMesh {
         }
     }
 
-    /// Waits until a consumer does what its pause says; one that is gone does nothing.
+    /// Waits until a consumer has applied its pause, or the end of it; returns at once if the consumer is gone.
     async fn until_paused(&self, agent: &AgentName, consumer: &str, paused: bool) -> Result<(), Error> {
         let until = tokio::time::Instant::now() + FOLLOWING;
         loop {
@@ -121,9 +122,9 @@ impl ControllerMesh {
         }
     }
 
-    /// Makes a consumer look at its queue. The server (2.15.1, and 2.14) does not do that when a pause is ended early:
-    /// pulls that wait would get nothing until another message or pull comes, up to half a minute later. So one more
-    /// pull is sent: it expires before it can be served, and its answer goes nowhere.
+    /// Makes a consumer look at its queue. The server (2.15.1, and 2.14) does not when a pause ends early: waiting
+    /// pulls would get nothing until another message or pull comes, up to half a minute later. So this sends one more
+    /// pull, which expires before it can be served and whose answer goes nowhere.
     async fn wake(&self, agent: &AgentName, consumer: &str) -> Result<(), Error> {
         let subject = format!(
             "{}.CONSUMER.MSG.NEXT.{}.{consumer}",
@@ -134,7 +135,7 @@ impl ControllerMesh {
             .publish_with_reply(subject, self.client().new_inbox(), r#"{"batch":1,"expires":1}"#.into())
             .await
             .map_err(|error| Error::api("waking a consumer", error))?;
-        // It must not sit in this process while somebody waits for it.
+        // The request must not sit in this process while workers wait for it.
         self.flush().await
     }
 }

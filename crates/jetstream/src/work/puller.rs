@@ -1,11 +1,11 @@
-//! Pulling tickets: never more than there are free slots, most urgent band first, low bands not starved.
+//! Pulling tickets: never more than there are free slots, the most urgent band first, without starving low bands.
 //!
 //! There are two kinds of pull. A *standing* pull of a few tickets waits at the server for each band, so that an idle
-//! worker is served at once and an urgent ticket finds a reserved slot. A *bulk* pull takes what is there and does not
-//! wait; it is used for a band whose standing pull was used up, the most urgent such band first, and every
-//! [`FLOOR`]th time the least urgent. With fewer slots than twice the bands nothing can be reserved: then the bands are
-//! swept one by one, and only when all are empty a pull for one ticket waits on each. Should two of those be served at
-//! the same moment, the second ticket comes without a slot and is handed back.
+//! worker is served at once and an urgent ticket finds a reserved slot. A *bulk* pull takes what is queued and does not
+//! wait. It serves a band whose standing pull is used up: the most urgent such band first, and every `FLOOR`th time the
+//! least urgent. With fewer slots than twice the bands, no slot can be reserved. Then the puller sweeps the bands one
+//! by one, and only when all are empty does a pull for one ticket wait on each. If two of those are served at the same
+//! moment, the second ticket comes without a slot and is handed back.
 
 mod answers;
 mod lane;
@@ -24,15 +24,15 @@ use super::delivery::Delivery;
 use crate::error::Error;
 use crate::server::WorkerMesh;
 
-/// How much longer this side waits for the server's word that a pull is over.
+/// How much longer to wait on this side for the server to report the end of a pull.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What came from the puller.
+/// A result of the puller.
 #[derive(Debug)]
 pub enum Pulled {
     /// A ticket, with or without a slot.
     Ticket(Delivery),
-    /// The connection is gone for good.
+    /// The connection is closed permanently.
     Closed,
 }
 
@@ -52,7 +52,7 @@ pub struct Puller {
     bulks: u64,
     fresh_after: u64,
     stopped: bool,
-    /// Tickets that came after it was stopped.
+    /// Tickets that came after the puller was stopped.
     last: Vec<Delivery>,
     trouble: Option<Instant>,
     /// When to read the work stream's last sequence again, after a reconnect.
@@ -101,18 +101,18 @@ impl Puller {
             trouble: None,
             learn_at: None,
         };
-        // The client tells of its first connection a moment after it is made; taken for a reconnect, that would void the
-        // first pulls.
+        // The client reports its first connection a moment after connecting. Mistaken for a reconnect, that would void
+        // the first pulls.
         let first = puller.connections.wait_for(|count| *count > 0);
         if tokio::time::timeout(GRACE, first).await.is_err() {
-            tracing::debug!("the client did not tell of its connection");
+            tracing::debug!("the client did not report its connection");
         }
         puller.connections.mark_unchanged();
         puller.learn_watermark().await?;
         Ok(puller)
     }
 
-    /// Free slots at this moment, those reserved by open pulls not counted.
+    /// Slots free at this moment, without those that open pulls have reserved.
     pub fn free_slots(&self) -> usize {
         self.slots.available_permits()
     }

@@ -1,4 +1,4 @@
-//! Running a hop again in the sandbox of a worker: what its version would make of an envelope, written nowhere.
+//! Running a hop again in the sandbox of a worker: what a version makes of an envelope, with nothing written.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,34 +12,34 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh, WorkerMesh};
 
-/// How long a replay may take, from the asking to the answer.
+/// How long a replay may take, from the request to the answer.
 pub const REPLAY_TIME: Duration = Duration::from_secs(30);
 /// The queue group that the workers of a version share, so that each replay reaches one of them.
 const GROUP: &str = "replay";
 
-/// A hop to be run again.
+/// A hop to run again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplayRequest {
     /// What the hop received.
     #[serde(deserialize_with = "in_any_form")]
     pub envelope: Envelope,
-    /// The attempt that the handler is told.
+    /// The attempt number that the handler sees.
     pub attempt: u32,
     /// The recorded steps of the hop, by name.
     #[serde(default)]
     pub steps: BTreeMap<String, Json>,
 }
 
-/// An envelope as the ledger has it; derived code would read those of this build's own major only.
+/// Reads an envelope in any form; a derived implementation would read only this build's own major.
 fn in_any_form<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Envelope, D::Error> {
     let document = Json::deserialize(deserializer)?;
     Envelope::decode(document.get().as_bytes()).map_err(serde::de::Error::custom)
 }
 
-/// What the handler made of it.
+/// The handler's outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReplayAnswer {
-    /// `complete`, `hand_off`, `reject`, `retry` or `fail`, as a program in JSON mode says it; `new_step` when the
+    /// `complete`, `hand_off`, `reject`, `retry` or `fail`, named as in a program's JSON mode; `new_step` when the
     /// handler stopped at a step that has no record; `refused` when this worker cannot replay.
     pub outcome: String,
     /// The agent, for a handoff.
@@ -54,19 +54,19 @@ pub struct ReplayAnswer {
     /// The result, for a completion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
-    /// What a program branches on, for a rejection, a failure or a refusal.
+    /// The machine-readable code of a rejection, a failure or a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What a person reads.
+    /// The message for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Steps that the handler wanted to run, or ran in its own program, and that have no record.
+    /// Steps without a record that the handler wanted to run, or ran in its own program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub new_steps: Vec<String>,
 }
 
 impl ReplayAnswer {
-    /// An answer that is no outcome of a handler.
+    /// An answer that is not a handler's outcome.
     pub fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             outcome: "refused".to_owned(),
@@ -77,14 +77,14 @@ impl ReplayAnswer {
     }
 }
 
-/// Replays that a worker is asked for, as they come.
+/// The replay requests that a worker receives.
 #[derive(Debug)]
 pub struct ReplayCalls {
     mesh: Mesh,
     messages: Subscriber,
 }
 
-/// One replay that is asked for.
+/// One replay request.
 #[derive(Debug)]
 pub struct ReplayCall {
     mesh: Mesh,
@@ -93,11 +93,11 @@ pub struct ReplayCall {
 }
 
 impl ControllerMesh {
-    /// Runs a hop again at any worker of a version, and gives what the handler made of it.
+    /// Runs a hop again at any worker of a version, and returns the handler's outcome.
     ///
     /// # Errors
-    /// `NoWorker` when none is there; `TooLarge` when the hop does not fit into one message; `NoAnswer` when the handler
-    /// takes longer than half a minute.
+    /// `NoWorker` when the version has no worker; `TooLarge` when the hop does not fit into one message; `NoAnswer`
+    /// when the handler takes longer than half a minute.
     pub async fn replay(
         &self,
         agent: &AgentName,
@@ -167,10 +167,10 @@ impl ReplayCalls {
 }
 
 impl ReplayCall {
-    /// The hop that is to be run again.
+    /// The hop to run again.
     ///
     /// # Errors
-    /// With what is to be answered when it cannot be read.
+    /// When the request is corrupt; the error is the answer to send.
     pub fn read(&self) -> Result<ReplayRequest, Box<ReplayAnswer>> {
         serde_json::from_slice(&self.body).map_err(|error| {
             Box::new(ReplayAnswer::refused(
@@ -180,7 +180,7 @@ impl ReplayCall {
         })
     }
 
-    /// Answers.
+    /// Sends the answer.
     pub async fn answer(self, answer: &ReplayAnswer) {
         let Some(reply) = self.reply else { return };
         let body = match serde_json::to_vec(answer) {
@@ -196,7 +196,7 @@ impl ReplayCall {
             Err(error) => Err(Error::api("encoding the answer to a replay", error)),
         };
         if let Err(error) = sent {
-            tracing::warn!(%error, "a replay could not be answered");
+            tracing::warn!(%error, "cannot answer a replay");
         }
     }
 }

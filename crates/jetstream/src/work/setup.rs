@@ -1,4 +1,4 @@
-//! The work stream of an agent, and the consumers of its versions: made when a version first appears.
+//! The work stream of an agent, and the consumers of its versions, created when a version first appears.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::server::Mesh;
 /// How long the broker waits for a sign of life before it delivers a ticket to another worker.
 pub const ACK_WAIT: Duration = Duration::from_secs(10);
 
-/// How many tickets of one consumer may be out at once. Wide, because slots bound the flow and delayed retries count
-/// too; the broker would stop delivering at this number.
+/// How many tickets of one consumer may be delivered and unacked at once; the broker stops delivering at this number.
+/// Wide, because slots bound the flow and delayed retries count too.
 const MAX_ACK_PENDING: i64 = 100_000;
 
 impl Mesh {
-    /// Creates the work stream of an agent and the consumers of one of its versions. Consumers that exist are left as
-    /// they are, and one that is made beside consumers that are shut is made shut: a version that was shut stays so.
+    /// Creates the work stream of an agent and the consumers of one of its versions. Existing consumers stay as they
+    /// are. A new consumer beside shut ones is created shut: a shut version stays shut.
     ///
     /// # Errors
     /// When the server refuses.
@@ -46,7 +46,7 @@ impl Mesh {
                 ack_wait: ACK_WAIT,
                 max_deliver: -1,
                 max_ack_pending: MAX_ACK_PENDING,
-                // Idle workers keep one pull waiting for each band: the limit must not be what bounds a fleet.
+                // Idle workers keep one pull waiting for each band: this limit must not bound the size of a fleet.
                 max_waiting: 8192,
                 pause_until: pause_until.flatten(),
                 ..pull::Config::default()

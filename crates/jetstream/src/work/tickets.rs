@@ -1,5 +1,5 @@
-//! Tickets that are queued for a version, read and cleared without its consumers: a delivery would be counted, and a
-//! worker that starts later would take it for the death of another.
+//! Queued tickets of a version, read and deleted without its consumers: a delivery would be counted, and a worker that
+//! starts later would take the count for the death of another.
 
 use async_nats::HeaderMap;
 use baton_envelope::{
@@ -8,11 +8,11 @@ use baton_envelope::{
 };
 
 use crate::error::Error;
-use crate::server::STREAM_NOT_FOUND;
 use crate::server::{ControllerMesh, Mesh};
+use crate::server::STREAM_NOT_FOUND;
 use crate::server::{Stored, header_u64};
 
-/// The server's codes for a message that is not in its stream any more.
+/// The server's codes for a message that is no longer in its stream.
 const MESSAGE_GONE: [u64; 3] = [10037, 10043, 10057];
 
 /// A ticket in a work stream.
@@ -24,19 +24,19 @@ pub struct QueuedTicket {
     pub intent: IntentId,
     /// The ledger sequence that authorised it.
     pub ledger_seq: u64,
-    /// The envelope that it carries; `None` when that cannot be read.
+    /// The envelope that it carries; `None` when its id is unreadable.
     pub envelope: Option<EnvelopeId>,
 }
 
 impl Mesh {
-    /// The tickets of a version that stand in its agent's work stream, those that a worker holds included, oldest
-    /// first. Empty when the agent has no work stream.
+    /// The tickets of a version in its agent's work stream, oldest first, including those that a worker holds. Empty
+    /// when the agent has no work stream.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn queued_tickets(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
         let stream = self.subjects().work_stream(agent);
-        // A direct get of a stream that does not exist is not answered at all.
+        // The server does not answer a direct get of a stream that does not exist.
         match self
             .ask::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
             .await?
@@ -56,7 +56,7 @@ impl Mesh {
             for stored in &batch {
                 match QueuedTicket::read(stored) {
                     Some(ticket) => tickets.push(ticket),
-                    None => tracing::warn!(%stream, seq = stored.seq, "a ticket that names no intent is left alone"),
+                    None => tracing::warn!(%stream, seq = stored.seq, "leaving a ticket that names no intent"),
                 }
             }
             if !more {
@@ -68,11 +68,10 @@ impl Mesh {
 }
 
 impl ControllerMesh {
-    /// Deletes the tickets of a version that the ledger has superseded, each after what the ledger's head implies was
-    /// written once more. It is for a version without workers: nobody else would take them away. Gives how many were
-    /// deleted.
+    /// Deletes the tickets of a version that the ledger has superseded, after settling what the head of each intent
+    /// owes. Returns how many it deleted. For a version without workers: nothing else would delete them.
     ///
-    /// A ticket whose head cannot be read, or says something that is not known here, is left.
+    /// Keeps a ticket whose head is unreadable or has an unknown status.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -82,8 +81,8 @@ impl ControllerMesh {
             match self.drop_if_superseded(agent, version, &ticket).await {
                 Ok(done) => dropped += usize::from(done),
                 Err(error @ Error::NoAnswer { .. }) => return Err(error),
-                // One intent that cannot be read or settled must not keep the others.
-                Err(error) => tracing::warn!(%error, intent = %ticket.intent, "a ticket is left in its stream"),
+                // One intent that cannot be read or settled must not hold up the others.
+                Err(error) => tracing::warn!(%error, intent = %ticket.intent, "leaving a ticket in its stream"),
             }
         }
         Ok(dropped)
@@ -96,10 +95,10 @@ impl ControllerMesh {
         ticket: &QueuedTicket,
     ) -> Result<bool, Error> {
         let Some(head) = self.head(&ticket.intent).await? else {
-            tracing::warn!(intent = %ticket.intent, seq = ticket.seq, "a ticket without any ledger record is left");
+            tracing::warn!(intent = %ticket.intent, seq = ticket.seq, "leaving a ticket that has no ledger record");
             return Ok(false);
         };
-        // An older head than the one that authorised the ticket comes from a ledger that lost its end.
+        // A head older than the record that authorised the ticket comes from a ledger that lost its end.
         if head.seq < ticket.ledger_seq || !is_superseded(&head.record.snapshot, version, ticket.envelope) {
             return Ok(false);
         }
@@ -122,7 +121,7 @@ impl QueuedTicket {
                 .and_then(|headers: &HeaderMap| headers.get(name))
                 .map(|value| value.as_str())
         };
-        // The body is large and says the same; it is read only where the headers do not.
+        // The body is large and repeats the headers; decode it only if they are incomplete.
         let body = std::cell::LazyCell::new(|| Record::decode(&stored.body).ok());
         let intent = header(HEADER_INTENT).and_then(|text| text.parse().ok());
         let intent = intent.or_else(|| body.as_ref().map(|record| record.intent.clone()))?;

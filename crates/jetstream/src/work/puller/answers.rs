@@ -1,4 +1,4 @@
-//! What the server answers: tickets, the end of a pull, and what a reconnect makes void.
+//! What the server answers: tickets, the end of a pull, and which pulls a reconnect voids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::lane::{Kind, pull_id};
 use crate::error::Error;
 use crate::work::delivery::Delivery;
 
-/// How long until the work stream is read again when it could not be.
+/// How long to wait before reading the work stream again after a failure.
 const LEARN_PAUSE: Duration = Duration::from_secs(1);
 
 impl Puller {
@@ -33,10 +33,10 @@ impl Puller {
         }
         let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
         if !self.roomy {
-            // Nothing waits at the server for the more urgent bands: they are asked again before this one is.
+            // Nothing waits at the server for the more urgent bands: ask them again before this one.
             self.lanes.iter_mut().take(index).for_each(|lane| lane.hot = true);
         }
-        // Unreserved, or a ticket of a pull that was given up: it runs if there is room.
+        // Unreserved, or a ticket of an abandoned pull: it runs if there is room.
         let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
         Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
     }
@@ -50,7 +50,7 @@ impl Puller {
         }
         let consumer_is_gone = status == 503 || (status == 409 && text.contains("Deleted"));
         if consumer_is_gone {
-            tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, looking");
+            tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, checking");
             self.trouble = Some(Instant::now() + Duration::from_millis(500));
             if let Err(error) = self.mesh.ensure_agent(&self.agent, &self.version, self.bands).await {
                 tracing::warn!(%error, "the consumers cannot be created yet");
@@ -71,9 +71,9 @@ impl Puller {
         self.learn_again().await;
     }
 
-    /// Until the work stream could be read, every ticket is checked against the ledger.
+    /// Reads the work stream's last sequence. Until that works, every ticket is checked against the ledger.
     pub(super) async fn learn_again(&mut self) {
-        // The next try is set before this one, which may be dropped while it waits.
+        // Schedule the next try before this one, which may be dropped while it waits.
         self.learn_at = Some(Instant::now() + LEARN_PAUSE);
         match self.learn_watermark().await {
             Ok(()) => self.learn_at = None,

@@ -1,4 +1,4 @@
-//! One band: its two subscriptions, and the pulls that are open on them.
+//! One band: its two subscriptions, and their open pulls.
 
 use std::task::Poll;
 
@@ -16,12 +16,12 @@ pub(super) struct Lane {
     pub(super) next_subject: String,
     pub(super) standing: Source,
     pub(super) bulk: Source,
-    /// Its standing pull was used up, or its last bulk pull was filled: there may be more.
+    /// Its standing pull is used up, or its last bulk pull was filled: there may be more.
     pub(super) hot: bool,
 }
 
-/// One kind of pull of one band, with a subscription of its own: a delivered ticket comes under its own subject, so only
-/// the subscription tells which pull it answers.
+/// One kind of pull of one band, with its own subscription: a delivered ticket keeps its own subject, so only the
+/// subscription tells which pull it answers.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) inbox: String,
@@ -54,7 +54,7 @@ impl Lane {
         [&mut self.standing, &mut self.bulk].into_iter()
     }
 
-    /// Counts a delivered ticket against the pull that asked for it, and takes its slot.
+    /// Counts a delivered ticket against its pull, and takes its slot.
     pub(super) fn take(&mut self, kind: Kind) -> Option<OwnedSemaphorePermit> {
         let source = match kind {
             Kind::Bulk => &mut self.bulk,
@@ -68,7 +68,7 @@ impl Lane {
         slot
     }
 
-    /// The server says that a pull is over; slots that it did not use are free again.
+    /// Closes a pull that the server reports as over; its unused slots are free again.
     pub(super) fn close(&mut self, id: u64) {
         let is_it = |pull: &Option<Pull>| pull.as_ref().is_some_and(|pull| pull.id == id);
         if is_it(&self.bulk.pull) {
@@ -99,7 +99,7 @@ pub(super) fn pull_id(message: &Message) -> u64 {
     token.and_then(|token| token.parse().ok()).unwrap_or(0)
 }
 
-/// The next message of any band, most urgent band first; `None` when all subscriptions are over.
+/// The next message of any band, most urgent band first; `None` when all subscriptions have ended.
 pub(super) async fn next_reply(lanes: &mut [Lane]) -> Option<(usize, Kind, Message)> {
     std::future::poll_fn(|context| {
         let mut open = false;

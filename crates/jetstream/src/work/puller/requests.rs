@@ -1,4 +1,4 @@
-//! What to ask for next: which band, how many tickets, and whether the pull waits at the server.
+//! What to request next: which band, how many tickets, and whether the pull waits at the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::lane::{Kind, Lane, Pull};
 use super::{GRACE, Puller};
 use crate::error::Error;
 
-/// Every how many bulk pulls the least urgent waiting band goes first.
+/// One bulk pull in this many serves the least urgent waiting band first.
 const FLOOR: u64 = 8;
 /// How long a standing pull waits at the server.
 const STANDING: Duration = Duration::from_secs(30);
-/// How long a bulk pull waits at the server once there is nothing more.
+/// How long a bulk pull waits at the server for more tickets, if slots can be spared.
 const BULK: Duration = Duration::from_millis(100);
 
 impl Puller {
@@ -31,7 +31,7 @@ impl Puller {
         self.trouble = None;
         if self.roomy {
             for index in 0..self.lanes.len() {
-                // While more urgent work waits, a reserved slot would give this band a share far above its floor.
+                // While more urgent work waits, a reserved slot would give this band far more than its minimum share.
                 if self.lanes.iter().take(index).any(|lane| lane.hot) {
                     break;
                 }
@@ -84,8 +84,8 @@ impl Puller {
             return Ok(());
         };
         let (body, wait) = match kind {
-            // Where slots can be spared, a bulk pull waits at the server for a moment, instead of a request and an
-            // answer for each look at a band that fills slowly.
+            // If slots can be spared, a bulk pull waits at the server for a moment. That saves a request and an answer
+            // for each look at a band that fills slowly.
             Kind::Bulk if self.roomy => (format!("{{\"batch\":{batch},\"expires\":{}}}", BULK.as_nanos()), BULK),
             Kind::Bulk => (format!("{{\"batch\":{batch},\"no_wait\":true}}"), Duration::ZERO),
             Kind::Standing | Kind::Unreserved => (
@@ -108,7 +108,8 @@ impl Puller {
             .publish_with_reply(lane.next_subject.clone(), format!("{}.{id}", source.inbox), body.into())
             .await
             .map_err(|error| Error::api("pull", error))?;
-        // Only now: should this future be dropped while it waits, a pull that never left would keep its band unasked.
+        // Only now: if this future is dropped while it waits, a pull that was never sent must not keep its band from
+        // being asked.
         source.pull = Some(pull);
         Ok(())
     }
