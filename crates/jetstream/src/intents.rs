@@ -1,4 +1,4 @@
-//! What is done with intents from outside of a hop: submitting, waiting, listing, redriving, moving, sweeping.
+//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
 
 mod cancel;
 mod capability;

@@ -18,8 +18,8 @@ pub struct Cancelled {
 }
 
 impl ControllerMesh {
-    /// Cancels an open intent, whatever its status. Whoever holds it is fenced out: the ledger refuses what it commits
-    /// afterwards. Whoever gets its ticket acks it.
+    /// Cancels an open intent, whatever its status. Its holder is fenced out: the ledger refuses what the holder
+    /// commits afterwards. A worker that gets its ticket acks it.
     ///
     /// # Errors
     /// When the intent has ended, is being undone, or does not exist; the error names its status.

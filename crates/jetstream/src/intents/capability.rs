@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::server::Mesh;
 
 impl Mesh {
-    /// The agent that can do all that is needed and is the least loaded, if any, and everyone who was considered.
+    /// The least loaded agent with all needed capabilities, if any, and every agent that was considered.
     ///
     /// # Errors
     /// When the routes cannot be read.
@@ -18,8 +18,8 @@ impl Mesh {
         Ok(pick(&routes, needed, asked, &load))
     }
 
-    /// Submits an intent to whoever is able; `to` of the envelope is filled in here. Work that was submitted under this
-    /// id before stays with the agent that got it then, whoever would be the better one now.
+    /// Submits an intent to a capable agent, and fills in the envelope's `to`. Work submitted earlier under this id
+    /// stays with the agent that got it then, whichever is better now.
     ///
     /// # Errors
     /// As [`Mesh::choose_capable`] and [`Mesh::submit`].
@@ -32,7 +32,7 @@ impl Mesh {
         self.submit_capable_as(needed, envelope, by, false).await
     }
 
-    /// As [`Mesh::submit_capable`], with an id that was made for this submit alone, as for [`Mesh::submit_new`].
+    /// As [`Mesh::submit_capable`], with an id created for this submit alone, as for [`Mesh::submit_new`].
     ///
     /// # Errors
     /// As [`Mesh::submit_capable`].
@@ -88,8 +88,8 @@ impl Mesh {
             .map(|envelope| envelope.to))
     }
 
-    /// The agent that can do all that is needed and is the least loaded, its version, and everyone who was considered,
-    /// the best first.
+    /// The least loaded agent with all needed capabilities, its version, and every agent that was considered, best
+    /// first.
     ///
     /// # Errors
     /// `NoneCapable` with what each agent lacks; or when the routes cannot be read.

@@ -1,14 +1,14 @@
-//! In which form an envelope is written: the newest that both its writer and the version that gets it know.
+//! Choosing the form of an envelope: the newest that both its writer and the receiving version know.
 
 use baton_envelope::{AgentVersion, Conversion, Envelope, NoCommonProtocol, Protocol, ProtocolRange, Route};
 
 use crate::error::Error;
 
-/// Puts an envelope into the newest form that its writer and the receiving version know, and says what became of it:
-/// `None` when no major was crossed and nothing was lost. `from` is the form that it was made from.
+/// Converts an envelope to the newest form that its writer and the receiving version know, and reports the conversion:
+/// `None` when it crossed no major and lost nothing. `from` is the form that the envelope was made from.
 ///
 /// # Errors
-/// [`Error::NoCommonProtocol`] when there is no such form; nothing may be written then.
+/// [`Error::NoCommonProtocol`] when there is no such form; then nothing may be written.
 pub fn in_form_for(
     route: &Route,
     version: &AgentVersion,
@@ -16,7 +16,7 @@ pub fn in_form_for(
     from: Protocol,
     writer: ProtocolRange,
 ) -> Result<(Envelope, Option<Conversion>), Error> {
-    // A version that nobody has declared reads what the oldest builds read.
+    // An undeclared version reads what the oldest builds read.
     let entry = route.versions.get(version);
     let receiver = entry.map(|entry| entry.protocol).unwrap_or_default();
     let Some(form) = writer.newest_common(receiver) else {

@@ -1,4 +1,4 @@
-//! The records of an intent wherever they are: in the ledger, or in the archive once it was closed for a while.
+//! The records of an intent, wherever they are: in the ledger, or in the archive some time after it closed.
 
 use std::time::Duration;
 
@@ -9,24 +9,23 @@ use crate::error::Error;
 use crate::ledger::Head;
 use crate::server::Mesh;
 
-/// How long a controller is looked for that knows where a bundle stands.
+/// How long to look for a controller that knows where a bundle is.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a worker looks for one; after it found none it does not look again for [`WITHOUT`].
+/// How long a worker looks for one. After finding none it does not look again for [`WITHOUT`].
 const WORKER_PATIENCE: Duration = Duration::from_secs(2);
 const WITHOUT: Duration = Duration::from_secs(60);
-/// How old the last record of an intent is at least before it is asked whether the archive has it. An intent is archived
-/// when its grace time (10 min by default) is over, so what is younger is not there; and most work that is looked at
-/// is younger.
+/// How old the last record of an intent must be before asking whether the archive has it. An intent is archived after
+/// its grace time (10 min by default), so younger ones are not there; and most work looked at is younger.
 const ASK_AFTER: Duration = Duration::from_secs(10);
-/// Histories up to this length come in one answer of the server, so no purge can come in between.
+/// Histories up to this length come in one answer of the server, so no purge can come between.
 const ONE_ANSWER: usize = 256;
 
 impl Mesh {
     /// All records of an intent, oldest first, from the ledger or from the archive; empty when there is no such intent.
     ///
     /// # Errors
-    /// When the server does not answer, a record cannot be read, or no controller is there to say where an archived
-    /// intent stands.
+    /// When the server does not answer, a record is corrupt, or there is no controller to say where an archived intent
+    /// is.
     pub async fn trail(&self, intent: &IntentId) -> Result<Vec<Head>, Error> {
         let found = self.history(intent, 1).await?;
         let is_whole = found.first().is_some_and(|first| first.record.is_opening());
@@ -44,7 +43,8 @@ impl Mesh {
         }
     }
 
-    /// As [`Mesh::trail`], of an intent whose last record is known to stand at `through`, which a replica may not have yet.
+    /// As [`Mesh::trail`], for an intent whose last record is known to be at `through`, which a replica may not have
+    /// yet.
     pub(crate) async fn trail_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Head>, Error> {
         let found = self.history_through(intent, through).await?;
         if found.first().is_some_and(|first| first.record.is_opening()) {
@@ -74,7 +74,7 @@ impl Mesh {
     /// The newest bundle of an intent in the archive.
     ///
     /// # Errors
-    /// When no controller is there to say where it stands and the archive is not empty, or the bundle was altered.
+    /// When the archive is not empty and there is no controller to say where the bundle is, or the bundle was altered.
     pub async fn archived(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
         if self.archive_is_empty().await? {
             return Ok(None);
@@ -90,15 +90,15 @@ impl Mesh {
     pub(crate) async fn archive_is_empty(&self) -> Result<bool, Error> {
         match self.archive_end().await {
             Ok(end) => Ok(end.last_seq < end.first_seq.max(1)),
-            // A mesh of before there was an archive.
+            // The mesh is older than the archive.
             Err(Error::Refused(refusal)) if refusal.code == crate::server::STREAM_NOT_FOUND => Ok(true),
             Err(error) => Err(error),
         }
     }
 
     /// Whether an intent is closed, whatever its last record in the ledger says: the archive holds it, and that record
-    /// came back after a crash, or was written again by somebody who had been frozen. Asked only of records that are old
-    /// enough for that. Where no controller is there, nobody knows, and work in flight goes on without one.
+    /// came back after a crash, or a process that had been frozen wrote it again. Asks only about records that are old
+    /// enough for that. Without a controller nobody knows, and work in flight goes on.
     ///
     /// # Errors
     /// When the question cannot be asked.
@@ -116,15 +116,15 @@ impl Mesh {
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }
-            // Controllers of before there was an archive. That took a while to find out, so it is not asked again soon.
+            // The controllers are older than the archive. Finding out took a while, so do not ask again soon.
             Err(Error::Control(refused)) if refused.code == code::CONTROLLER_TOO_OLD => {
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }
             Err(Error::Control(_)) => Ok(false),
-            // None that hears this, or permissions of before there was an archive: the work goes on all the same.
+            // No controller listens, or the permissions are older than the archive: the work goes on all the same.
             Err(Error::NoAnswer { .. }) => {
-                tracing::warn!(intent = %head.record.intent, "no controller says whether it is archived; it is taken for open");
+                tracing::warn!(intent = %head.record.intent, "no controller says whether it is archived; assuming not");
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }
@@ -134,7 +134,8 @@ impl Mesh {
 }
 
 impl Mesh {
-    /// The last record of the bundle at a sequence of the archive; `None` when it was dropped for its age meanwhile.
+    /// The last record of the bundle at a sequence of the archive; `None` if the archive has since dropped it for its
+    /// age.
     pub(crate) async fn last_of_bundle(&self, seq: u64) -> Result<Option<Head>, Error> {
         match self.bundle_at(seq).await {
             Ok(bundle) => Ok(heads_of(&bundle)?.pop()),
@@ -144,7 +145,7 @@ impl Mesh {
     }
 }
 
-/// The records of a bundle, as the ledger gave them.
+/// The records of a bundle, as the ledger returned them.
 fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
     bundle
         .records
@@ -153,8 +154,8 @@ fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
         .collect()
 }
 
-/// Whether a bundle holds this life of an intent. An id may be used again when the ledger does not remember it any more,
-/// so the id alone does not tell; each of its lives was submitted at another time, which every record says.
+/// Whether a bundle holds this life of an intent. An id may be used again once the ledger has forgotten it, so the id
+/// alone does not tell. Each life has its own time of submission, which every record contains.
 ///
 /// # Errors
 /// When the bundle is not the history of a closed intent.

@@ -14,23 +14,23 @@ use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Published, publish_acked};
 
-/// In a raw intent that was kept: the size of its body in bytes, where only the beginning of it is kept.
+/// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
 
 const ROUTER: &str = "router";
 /// How long a router may hold a raw intent before another router gets it.
 const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
-/// How long a pull that does not wait at the server may take to be answered.
+/// How long the answer to a pull that does not wait at the server may take.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the intake; routers share it.
+/// Reads the intake, which routers share.
 #[derive(Debug)]
 pub struct IntakeReader {
     mesh: Mesh,
     consumer: PullConsumer,
 }
 
-/// One raw intent, to be routed and then acked.
+/// One raw intent, to route and then ack.
 #[derive(Debug)]
 pub struct IntakeMessage {
     message: jetstream::Message,
@@ -61,10 +61,10 @@ impl Mesh {
         }
     }
 
-    /// Publishes a raw intent that was kept once more, as it came, under an id that is given here.
+    /// Publishes a kept raw intent again, as it came, under the given id.
     ///
     /// # Errors
-    /// When its body cannot be read, or as [`Mesh::publish_raw`].
+    /// When its body is incomplete or corrupt, or as [`Mesh::publish_raw`].
     pub async fn publish_kept(&self, kept: &RawKept, intent: &IntentId) -> Result<u64, Error> {
         if kept.extra.contains_key(KEPT_BODY_BYTES) {
             return Err(Error::api(
@@ -85,7 +85,7 @@ impl Mesh {
         headers.push((HEADER_INTENT.to_owned(), intent.to_string()));
         let is_enveloped = headers.iter().any(|(name, _)| name == HEADER_PROTOCOL);
         let body = match Envelope::decode(&body) {
-            // The id of an enveloped one is in its body, and no header says another.
+            // An enveloped intent has its id in the body, and no header has another.
             Ok(mut envelope) if is_enveloped => {
                 envelope.intent = intent.clone();
                 envelope.id = self.clock().envelope_id();
@@ -129,8 +129,8 @@ impl ControllerMesh {
 }
 
 impl IntakeReader {
-    /// Up to `max` raw intents; waits a while for the first one. Empty when there was none, or when the connection was
-    /// made anew: the server forgets the pulls of the old one.
+    /// Up to `max` raw intents; waits a while for the first one. Empty when there was none, or after a reconnect: the
+    /// server forgets the pulls of the old connection.
     ///
     /// # Errors
     /// When the consumer is gone or the server does not answer.
@@ -143,14 +143,14 @@ impl IntakeReader {
             end = self.pull(max, &mut found) => end,
             Ok(()) = connections.changed() => Ok(()),
         };
-        // What came before an error is not thrown away: the broker would deliver it again only after its patience.
+        // Keep what came before an error: the broker would deliver it again only after the ack wait.
         match end {
             Err(error) if found.is_empty() => Err(error),
             Ok(()) | Err(_) => Ok(found),
         }
     }
 
-    /// Takes what is there; with nothing there, waits for one message only, so that the first is not held back until a
+    /// Takes what is queued. If nothing is, waits for one message only, so that the first is not held back until a
     /// batch is full.
     async fn pull(&self, max: usize, found: &mut Vec<IntakeMessage>) -> Result<(), Error> {
         let mut batch = self
@@ -160,8 +160,7 @@ impl IntakeReader {
             .messages()
             .await
             .map_err(|error| Error::api("pull from intake", error))?;
-        // The client puts no limit of its own on such a pull: without this one a lost answer would be waited for for
-        // ever.
+        // The client does not limit such a pull: without this timeout a lost answer would block forever.
         tokio::time::timeout(FETCH_PATIENCE, self.drain_into(found, &mut batch))
             .await
             .map_err(|_| Error::NoAnswer {
@@ -195,12 +194,12 @@ impl IntakeReader {
 }
 
 impl IntakeMessage {
-    /// The subject that it was published on.
+    /// The subject on which it was published.
     pub fn subject(&self) -> &str {
         &self.message.subject
     }
 
-    /// How often the broker has delivered it, this time included.
+    /// How often the broker has delivered it, including this time.
     pub fn delivered(&self) -> u64 {
         self.message
             .info()
@@ -210,7 +209,7 @@ impl IntakeMessage {
     /// The message as a raw intent.
     ///
     /// # Errors
-    /// When the broker's own facts about it cannot be read.
+    /// When the broker's own facts about it are unreadable.
     pub fn raw(&self) -> Result<RawIntent<'_>, Error> {
         let info = self
             .message
@@ -233,17 +232,17 @@ impl IntakeMessage {
         })
     }
 
-    /// Takes it out of the intake.
+    /// Removes it from the intake.
     pub async fn ack(&self) {
         if let Err(error) = self.message.ack().await {
-            tracing::debug!(%error, "an intake message could not be acked");
+            tracing::debug!(%error, "cannot ack an intake message");
         }
     }
 
-    /// Leaves it for another try.
+    /// Hands it back for another try.
     pub async fn hand_back(&self, delay: Duration) {
         if let Err(error) = self.message.ack_with(AckKind::Nak(Some(delay))).await {
-            tracing::debug!(%error, "an intake message could not be handed back");
+            tracing::debug!(%error, "cannot hand back an intake message");
         }
     }
 }

@@ -11,39 +11,39 @@ use crate::error::Error;
 use crate::ledger::Head;
 use crate::server::Mesh;
 
-/// The server refuses a batched read of more than 1,024 subjects.
+/// How many subjects to read at once. The server refuses more than 1,024.
 const CHUNK: usize = 1000;
-/// How many bundles are read at the same time.
+/// How many bundles to read at the same time.
 const AT_ONCE: usize = 32;
-/// How many more bundles are read than are asked for. Several are written at a time, so those of intents that closed about
-/// the same time stand in the archive in any order, and a list has the order of the ledger.
+/// How many more bundles to read than requested. Several are written at a time, so bundles of intents that closed at
+/// about the same time are in any order in the archive, and a list has the order of the ledger.
 const SWAPPED: usize = 64;
-/// How long a controller is looked for that knows the archive.
+/// How long to look for a controller that knows the archive.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which intents are wanted.
+/// Which intents to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only with one of these status names; empty for all.
     pub statuses: Vec<String>,
-    /// Only those whose turn it is at this agent.
+    /// Only those at this agent's turn.
     pub agent: Option<AgentName>,
-    /// At most so many, the newest first; 0 for all.
+    /// At most this many, newest first; 0 for all.
     pub limit: usize,
 }
 
-/// What was found.
+/// The intents that were found.
 #[derive(Debug, Default)]
 pub struct Listed {
     /// The heads, newest first.
     pub heads: Vec<Head>,
-    /// How many matched, those cut off by the limit included.
+    /// How many matched, including those cut off by the limit.
     pub matched: usize,
-    /// Whether the archive was looked into, too: that takes a controller. Else only what the ledger has is here.
+    /// Whether the archive was searched too, which takes a controller. If not, this holds only what the ledger has.
     pub is_complete: bool,
 }
 
-/// What the archive has of the intents that match.
+/// The matching intents in the archive.
 #[derive(Debug, Default)]
 struct Archive {
     heads: Vec<Head>,
@@ -75,8 +75,8 @@ impl Mesh {
         let is_complete = archive.is_some();
         let mut matched = heads.len();
         if let Some(archive) = archive {
-            // What is left of an archived intent is the last record of its bundle: it is listed there, with all the others.
-            // So is one that was archived just now and is not purged yet.
+            // What remains of an archived intent is the last record of its bundle. Skip it: the bundle is listed with
+            // all the others. The same goes for an intent that was just archived and is not purged yet.
             let known: HashSet<(&IntentId, u64)> = archive
                 .heads
                 .iter()
@@ -101,7 +101,7 @@ impl Mesh {
         })
     }
 
-    /// What the archive has of them; `None` when no controller is there to be asked.
+    /// The matching intents in the archive; `None` when there is no controller to ask.
     async fn list_archive(&self, filter: &Filter) -> Result<Option<Archive>, Error> {
         let mut found = Archive::default();
         if self.archive_is_empty().await? {
@@ -140,10 +140,11 @@ impl Mesh {
         Ok(Some(found))
     }
 
-    /// The head of an intent in the ledger, or an error that says that there is none.
+    /// The head of an intent in the ledger, or an error that says there is none.
     ///
     /// # Errors
-    /// `NoIntent`; `Archived` when the intent is closed and only the archive has it; or when the server does not answer.
+    /// `NoIntent`; `Archived` when the intent is closed and only the archive has it; or when the server does not
+    /// answer.
     pub async fn must_find(&self, intent: &IntentId) -> Result<Head, Error> {
         if let Some(head) = self.head(intent).await? {
             return Ok(head);

@@ -1,4 +1,4 @@
-//! Putting open work before another version of its agent: by a person (`moved`), because its version takes none any more
+//! Moving open work to another version of its agent: by a person (`moved`), because its version takes no more work
 //! (`rerouted`), or before it gets there (`repinned`).
 
 use baton_envelope::act::{self, Shift};
@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
 use crate::server::ControllerMesh;
 
-/// What became of a move.
+/// The result of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
-    /// It was done.
+    /// The intent was moved.
     Done {
         /// The version that has it now.
         to: AgentVersion,
@@ -23,13 +23,13 @@ pub enum Moved {
         /// What was done, in words.
         what: &'static str,
     },
-    /// The intent does not name the version, or not any more.
+    /// The intent does not name the version, or no longer does.
     NotThere,
 }
 
 impl ControllerMesh {
-    /// Moves an intent from one version of an agent to another: its work, when it is the agent's turn; else its pin.
-    /// A holder that is at work on it is fenced out; the steps that it has recorded are reused.
+    /// Moves an intent from one version of an agent to another: its work if it is the agent's turn, else its pin. A
+    /// holder at work on it is fenced out; its recorded steps are reused.
     ///
     /// # Errors
     /// When the intent cannot be moved in its status, keeps changing, or the server does not answer.
@@ -46,7 +46,7 @@ impl ControllerMesh {
             .await
     }
 
-    /// Sends an intent elsewhere that names a version which takes no work any more. Where to, the route says.
+    /// Moves an intent off a version that takes no more work; the route says where to.
     ///
     /// # Errors
     /// As [`ControllerMesh::move_intent`].
@@ -57,7 +57,7 @@ impl ControllerMesh {
         from: &AgentVersion,
         by: &Author,
     ) -> Result<Moved, Error> {
-        // From the bucket: the local table may be as old as the one of the sender that caused this.
+        // From the bucket: the local table may be as old as that of the sender which caused this.
         let Some((route, _)) = self.route(agent).await? else {
             return Err(Error::api("rerouting", format!("agent {agent} has no route")));
         };
@@ -124,7 +124,7 @@ impl ControllerMesh {
         }
     }
 
-    /// The draft that puts the present hop before another version.
+    /// The draft that moves the present hop to another version.
     fn before_another(
         &self,
         head: &Snapshot,

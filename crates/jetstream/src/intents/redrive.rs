@@ -1,4 +1,4 @@
-//! Putting a parked intent back before its agent, or a rejected raw one back into the intake.
+//! Putting a parked intent back before its agent, or a rejected raw intent back into the intake.
 
 use baton_envelope::{
     AgentVersion, Asked, Author, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act, choose,
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Known};
 use crate::server::Mesh;
 
-/// What to change on the way back.
+/// What to change in a redriven intent.
 #[derive(Debug, Clone, Default)]
 pub struct Redrive {
     /// The version that gets it; by default the one that takes new work now.
@@ -18,7 +18,7 @@ pub struct Redrive {
     pub max_hops: Option<MaxHops>,
 }
 
-/// What a redrive did.
+/// The result of a redrive.
 #[derive(Debug)]
 pub enum Redriven {
     /// The intent is before its agent again.
@@ -28,7 +28,7 @@ pub enum Redriven {
         /// The sequence of the `redriven` record.
         seq: u64,
     },
-    /// The rejected raw intent was published again, under a new id: a record never follows a terminal one.
+    /// The rejected raw intent was published again, under a new id: no record ever follows a terminal one.
     Republished {
         /// The new id.
         intent: IntentId,
@@ -49,7 +49,7 @@ impl Mesh {
             self.publish_kept(kept, &again).await?;
             return Ok(Redriven::Republished { intent: again });
         }
-        // Routes are read before; what is decided on a head cannot wait for the server.
+        // Read routes first: deciding on a head cannot wait for the server.
         let route = match &head.record.snapshot.agent {
             Some(agent) => Some(self.route_of(agent).await?),
             None => None,
@@ -100,7 +100,7 @@ impl Mesh {
                 }
                 Some(_) | None => version.clone(),
             },
-            // Not the version of before: a redrive is how parked work gets to a mended one.
+            // Not the previous version: a redrive is how parked work gets to a fixed one.
             None => {
                 let asked = Asked {
                     root: last.root(),

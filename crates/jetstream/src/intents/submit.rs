@@ -1,4 +1,4 @@
-//! Taking an intent in: `submitted` at expected sequence 0, then the ticket.
+//! Submitting an intent: `submitted` at expected sequence 0, then the ticket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
 
-/// What became of a submit.
+/// The result of a submit.
 #[derive(Debug)]
 pub enum Submitted {
-    /// The intent is new and stands at this sequence.
+    /// The intent is new, and its record is at this sequence.
     New {
         /// Its sequence in the ledger stream.
         seq: u64,
     },
-    /// The same work was submitted under this id before; this is where it stands.
+    /// The same work was submitted under this id before; this is its head.
     Repeated(Box<Head>),
     /// Other work was submitted under this id before.
     Conflict(Box<Head>),
@@ -31,8 +31,8 @@ impl Mesh {
     /// Submits an intent: the version comes from the envelope's pins, else from the route.
     ///
     /// The id is an idempotency key. A submit that finds it taken compares: the same work is the same intent, other
-    /// work is a conflict. Either way the ticket of an intent that nobody has taken yet is written once more, so that a
-    /// submitter which died between its two writes is made good by the next one.
+    /// work is a conflict. Either way, if nobody has taken the intent yet, it writes the ticket once more. So the next
+    /// submit completes one whose submitter died between its two writes.
     ///
     /// # Errors
     /// When the agent is unknown, the deadline has passed, or the server refuses.
@@ -40,8 +40,8 @@ impl Mesh {
         self.submit_as(envelope, by, false).await
     }
 
-    /// Submits an intent whose id was made for this submit alone ([`Clock::intent_id`](crate::Clock::intent_id)), so that
-    /// nobody will submit it again: once it is archived the ledger keeps nothing of it.
+    /// Submits an intent whose id was created for this submit alone ([`Clock::intent_id`](crate::Clock::intent_id)), so
+    /// that nobody will submit it again: once it is archived, the ledger keeps nothing of it.
     ///
     /// # Errors
     /// As [`Mesh::submit`].
@@ -63,7 +63,7 @@ impl Mesh {
                 problem,
             });
         }
-        // An agent that nobody knows has no stream for the ticket, whatever version the intent is pinned to.
+        // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
         let asked = Asked {
             root: envelope.root(),
             kind: envelope.kind.as_deref(),
@@ -91,13 +91,13 @@ impl Mesh {
         });
         match submitted.await? {
             Advanced::Committed(Committed { seq, .. }) => Ok(Submitted::New { seq }),
-            // Apart, so that the common case stays small.
+            // Boxed, so that the common case stays small.
             Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&envelope, head)).await,
             Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
     }
 
-    /// The versions that the routes give this intent now, for every agent; its own pins come first.
+    /// The version of every agent that the routes give this intent now; its own pins come first.
     async fn pins_of_now(
         &self,
         envelope: &Envelope,
@@ -111,7 +111,7 @@ impl Mesh {
                 pins: &envelope.pins,
                 path: &[],
             };
-            // An agent that is pinned to a version which takes nothing is refused where the intent gets there.
+            // Where a pin names a version that takes no work, the intent is refused only when it gets there.
             if let Ok(choice) = choose(&route, &asked) {
                 pins.entry(route.agent.clone()).or_insert(choice.version);
             }
@@ -122,7 +122,7 @@ impl Mesh {
         Ok(pins)
     }
 
-    /// Submits as soon as the agent is known: a worker that has just started is, once a controller has heard it.
+    /// Submits as soon as the agent is known: a newly started worker's agent is, once a controller has heard it.
     ///
     /// # Errors
     /// As [`Mesh::submit`]; `UnknownAgent` when the agent is still unknown after `patience`.

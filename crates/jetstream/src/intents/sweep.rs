@@ -1,9 +1,9 @@
-//! Finding open intents whose ticket is lost, and writing it again; ending intents whose deadline has passed.
+//! Finding open intents whose ticket is lost and writing it again; ending intents whose deadline has passed.
 //!
 //! A ticket can be missing when a submitter died between its two writes, or when a power cut took the last writes of a
-//! work stream. It is known to be missing when the intent should have one while everything that was in its version's
-//! queue at that time is gone. Sweeping is safe to repeat and safe to run twice at once: a ticket that is written
-//! again is read against the ledger before it is run.
+//! work stream. It is known to be missing when the intent should have one and everything queued for its version at that
+//! time is gone. Sweeping is safe to repeat and safe to run twice at once: a worker checks a reissued ticket against
+//! the ledger before running it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::ControllerMesh;
 
-/// What one pass did.
+/// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Open intents that were looked at.
+    /// Open intents that were examined.
     pub open: usize,
     /// Tickets that were written again.
     pub reissued: usize,
     /// Intents whose deadline had passed.
     pub timed_out: usize,
-    /// Intents that could not be helped this time; the log says why.
+    /// Intents that could not be swept this time; the log says why.
     pub failed: usize,
-    /// Archived intents whose records were back, and purged again.
+    /// Archived intents whose records came back and were purged again.
     pub returned: usize,
 }
 
@@ -36,19 +36,19 @@ enum Help {
     TimedOut,
 }
 
-/// What a sweep does about what the archive holds: somebody else knows what that is.
+/// What a sweep does about intents that the archive holds. The sweep itself does not know which these are.
 pub trait ClosedInLedger: Sync {
-    /// Purges those of these open intents that the archive holds, and gives them: their records came back after a crash,
-    /// or were written again by somebody who had been frozen. They are closed, and nothing is done for them.
+    /// Of these open intents, purges those that the archive holds, and returns them: their records came back after a
+    /// crash, or a process that had been frozen wrote them again. They are closed, and a sweep does nothing for them.
     ///
     /// # Errors
-    /// When that cannot be found out, or the server does not answer.
+    /// When the archive cannot be consulted, or the server does not answer.
     fn purge_returned(&self, open: &[Head]) -> impl Future<Output = Result<Vec<IntentId>, Error>> + Send;
 
     /// Takes note of closed intents that are in the ledger.
     ///
     /// # Errors
-    /// When it cannot be noted.
+    /// When the note cannot be stored.
     fn note_closed(&self, closed: Vec<Head>) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
@@ -71,7 +71,7 @@ impl ClosedInLedger for NoArchive {
 pub struct Sweeper {
     mesh: ControllerMesh,
     by: Author,
-    /// How long after its last record an intent is looked at.
+    /// How long after its last record to leave an intent alone.
     slack: Duration,
 }
 
@@ -110,10 +110,10 @@ impl Sweeper {
                     Ok(Help::TimedOut) => report.timed_out += 1,
                     Ok(Help::Reissued) => report.reissued += 1,
                     Ok(Help::None) => {}
-                    // One agent whose stream is gone or full must not keep all other intents from being swept.
+                    // One agent whose stream is gone or full must not keep the other intents from being swept.
                     Err(error @ Error::NoAnswer { .. }) => return Err(error),
                     Err(error) => {
-                        tracing::warn!(%error, intent = %head.record.intent, "an intent could not be swept");
+                        tracing::warn!(%error, intent = %head.record.intent, "cannot sweep an intent");
                         report.failed += 1;
                     }
                 }
@@ -140,7 +140,7 @@ impl Sweeper {
         let ended = self
             .mesh
             .advance(&head.record.intent, &self.by, Known::Read(head), |now, _| {
-                // Somebody else has moved it on: the next sweep looks at it again.
+                // Another writer has moved it on; the next sweep examines it again.
                 let Some(now) = now.filter(|now| now.seq == head.seq) else {
                     return Ok(Decision::Nothing);
                 };
@@ -175,14 +175,14 @@ impl Sweeper {
         Ok(true)
     }
 
-    /// When the oldest ticket of a version was stored that may still be delivered. Of the version, not of its agent:
-    /// another one without workers may have tickets that stay.
+    /// When the oldest ticket of a version that may still be delivered was stored. Of the version, not of its agent:
+    /// another version without workers may have tickets that stay.
     ///
-    /// A ticket below the floor of its consumer was acknowledged and will not be delivered again: a power cut can bring it
-    /// back to the stream alone. It must not pass for queued work for ever.
+    /// A ticket below the floor of its consumer was acknowledged and will not be delivered again, but a power cut can
+    /// bring it back to the stream. It must not count as queued work forever.
     async fn oldest_ticket(&self, agent: &AgentName, version: &AgentVersion) -> Result<Option<Timestamp>, Error> {
         let stream = self.mesh.subjects().work_stream(agent);
-        // A stream that is not there does not answer a direct get; that must not pass for a server that is away.
+        // A stream that does not exist does not answer a direct get. Do not mistake that for an unreachable server.
         let what = format!("STREAM.INFO.{stream}");
         self.mesh
             .ask::<serde::de::IgnoredAny>(&what, &serde_json::json!({}))
@@ -202,7 +202,7 @@ impl Sweeper {
         Ok(oldest)
     }
 
-    /// When the first message of a subject at or after a sequence was stored.
+    /// When the first message of a subject, at or after a sequence, was stored.
     async fn first_stored(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Timestamp>, Error> {
         let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 1 });
         let (found, _) = self.mesh.direct_batch_of(stream, &request).await?;

@@ -9,9 +9,9 @@ use crate::error::Error;
 use crate::ledger::{Events, Head};
 use crate::server::Mesh;
 
-/// From one look at the ledger to the next: what a lost event costs.
+/// How often to read the ledger: the most that a lost event costs.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long until a server that did not answer is asked again.
+/// How long to wait before asking a server again that did not answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How waiting for an intent ended.
@@ -21,11 +21,11 @@ pub enum WaitEnd {
     Ended(Box<Head>),
     /// It was parked: nothing will happen until a person acts.
     Parked(Box<Head>),
-    /// The time was up.
+    /// The timeout passed; this is the head, if there is one.
     TimedOut(Option<Box<Head>>),
 }
 
-/// Listens to the records of one intent.
+/// Listens for the records of one intent.
 #[derive(Debug)]
 pub struct Waiting {
     mesh: Mesh,
@@ -34,8 +34,8 @@ pub struct Waiting {
 }
 
 impl Mesh {
-    /// Waits until the intent has ended or was parked. Live events tell it; they may be lost, so the ledger is read at
-    /// the beginning and every second: a lost event costs a second and no more.
+    /// Waits until the intent has ended or was parked. Live events report it. They may be lost, so this also reads the
+    /// ledger at the beginning and every second: a lost event costs at most a second.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -43,7 +43,7 @@ impl Mesh {
         self.waiting(intent).await?.end(timeout).await
     }
 
-    /// Begins to listen for the end of an intent that is submitted after this, on the same connection.
+    /// Starts to listen for the end of an intent that is submitted later, on the same connection.
     ///
     /// # Errors
     /// When the connection was closed.
@@ -57,7 +57,7 @@ impl Mesh {
 }
 
 impl Waiting {
-    /// The end of an intent that may have ended before.
+    /// Waits for the end of an intent that may have ended already.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -65,7 +65,7 @@ impl Waiting {
         self.until(Instant::now() + timeout, true).await
     }
 
-    /// The end of an intent that was new when it was submitted, after this began to listen: the ledger need not be read
+    /// Waits for the end of an intent that was submitted as new after this began to listen: no need to read the ledger
     /// unless an event is lost.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Waiting {
             let look_again = until.min(Instant::now() + LOOK);
             while let Ok(heard) = tokio::time::timeout_at(look_again, self.events.next()).await {
                 let Some(live) = heard else {
-                    // The connection was closed; the ledger says whether for good.
+                    // The connection was closed; the ledger tells whether permanently.
                     break;
                 };
                 let head = Head::new(live.record, live.seq);
@@ -95,11 +95,11 @@ impl Waiting {
         }
     }
 
-    /// What the ledger says.
+    /// Reads the ledger.
     async fn look(&self, until: Instant) -> Result<Option<WaitEnd>, Error> {
         let head = match self.mesh.last_record(&self.intent).await {
             Ok(head) => head.map(Box::new),
-            // Nobody knows whether it was archived; it may also be one that is not there yet.
+            // Nobody knows whether it was archived; it may also not be submitted yet.
             Err(Error::NoController) => None,
             // A restart or an election; the intent goes on, and so does the wait.
             Err(Error::NoAnswer { .. }) if Instant::now() < until => {
