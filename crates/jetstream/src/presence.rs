@@ -1,4 +1,4 @@
-//! Who is there: what workers say of themselves, and whether one lives.
+//! Presence: what workers declare about themselves, and whether one is alive.
 
 mod probe;
 mod registry;

@@ -1,4 +1,4 @@
-//! Whether a worker lives, asked of itself and of the server, and who is there at all.
+//! Whether a worker is alive, asked of the worker and of the server, and which workers there are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::service::SERVICE;
 use crate::error::Error;
 use crate::server::ControllerMesh;
 
-/// How long a worker may take to say that it lives.
+/// How long a worker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is known of one worker process.
+/// Whether one worker process is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alive {
     /// It answered.
     Yes,
-    /// The server knows of no connection that would answer: the process ended, or lost its connection.
+    /// The server has no connection that would answer: the process ended, or lost its connection.
     Gone,
-    /// No answer in time: it is frozen or cut off, or the server cannot be reached from here.
+    /// No answer in time: the worker is frozen or cut off, or the server is unreachable from here.
     Silent,
 }
 
-/// What a micro service tells of itself, as far as it is needed.
+/// The part of a micro service's description that is needed here.
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
@@ -35,8 +35,8 @@ struct Info {
 }
 
 impl ControllerMesh {
-    /// Whether a worker process lives. A process that was killed is gone within milliseconds; a machine that lost its
-    /// power is silent until the server misses it.
+    /// Whether a worker process is alive. A killed process is `Gone` within milliseconds; a machine that lost its power
+    /// is `Silent` until the server misses it.
     pub async fn is_worker_alive(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> Alive {
         let request = Request::new().timeout(Some(PATIENCE));
         let subject = self.subjects().instance(agent, version, instance);
@@ -50,8 +50,8 @@ impl ControllerMesh {
         }
     }
 
-    /// The workers of this mesh that answer within `patience`, by agent, version and instance, each as it declared
-    /// itself when it started.
+    /// The workers of this mesh that answer within `patience`, by agent, version and instance, each with the
+    /// declaration that it made when it started.
     ///
     /// # Errors
     /// When the connection was closed.
@@ -71,7 +71,7 @@ impl ControllerMesh {
         while is_open || !asked.is_empty() {
             tokio::select! {
                 info = infos.next(), if is_open => match info {
-                    // Nobody is there: the server says so.
+                    // The server reports that nobody is there.
                     Some(message) if message.status.is_some() => is_open = false,
                     Some(message) => asked.extend(self.worker_of(&message.payload).map(|subject| self.declared(subject))),
                     None => is_open = false,
@@ -83,7 +83,7 @@ impl ControllerMesh {
         Ok(found.into_values().collect())
     }
 
-    /// The subject on which a worker of this mesh answers; `None` for another's.
+    /// The subject on which a worker of this mesh answers; `None` for a worker of another mesh.
     fn worker_of(&self, info: &[u8]) -> Option<String> {
         let metadata = serde_json::from_slice::<Info>(info).ok()?.metadata?;
         if metadata.get("namespace")? != self.subjects().namespace().as_str() {
@@ -92,7 +92,7 @@ impl ControllerMesh {
         let agent = metadata.get("agent")?.parse().ok()?;
         let version = metadata.get("version")?.parse().ok()?;
         let instance = metadata.get("instance")?;
-        // It becomes part of a subject, and anybody may register a service.
+        // It becomes part of a subject, and anyone may register a service.
         let is_token = !instance.is_empty() && !instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c));
         is_token.then(|| self.subjects().instance(&agent, &version, instance))
     }
@@ -107,9 +107,9 @@ impl ControllerMesh {
             instance,
             ..
         } = &declaration;
-        // What a worker may answer on is granted by subject, so the body alone proves nothing.
+        // NATS grants by subject what a worker may answer on, so the body alone proves nothing.
         if self.subjects().instance(agent, version, instance) != subject {
-            tracing::warn!(%subject, "a declaration that speaks for another is dropped");
+            tracing::warn!(%subject, "dropping a declaration that speaks for another worker");
             return None;
         }
         Some(((agent.clone(), version.clone(), instance.clone()), declaration))

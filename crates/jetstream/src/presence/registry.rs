@@ -1,4 +1,4 @@
-//! What workers say of themselves: heartbeats on plain NATS, and what controllers keep of them.
+//! Heartbeats of workers on plain NATS, and the declarations that controllers keep.
 
 use async_nats::Subscriber;
 use baton_envelope::{Declaration, Mutant, Subjects};
@@ -15,21 +15,21 @@ pub struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// The next heartbeat that can be read; `None` when the connection was closed.
+    /// The next readable heartbeat; `None` when the connection was closed.
     pub async fn next(&mut self) -> Option<Declaration> {
         loop {
             let message = self.messages.next().await?;
             match serde_json::from_slice::<Declaration>(&message.payload) {
                 Ok(declaration) if self.is_from(&declaration, &message.subject) => return Some(declaration),
-                Ok(_) => tracing::warn!(subject = %message.subject, "a heartbeat that speaks for another is dropped"),
-                Err(error) => tracing::warn!(%error, subject = %message.subject, "a heartbeat cannot be read"),
+                Ok(_) => tracing::warn!(subject = %message.subject, "dropping a heartbeat that speaks for another"),
+                Err(error) => tracing::warn!(%error, subject = %message.subject, "cannot read a heartbeat"),
             }
         }
     }
 }
 
 impl Heartbeats {
-    /// Whether a declaration came on its own subject: what a worker may publish is granted by subject, so the body
+    /// Whether a declaration came on its own subject: NATS grants by subject what a worker may publish, so the body
     /// alone proves nothing.
     fn is_from(&self, declaration: &Declaration, subject: &str) -> bool {
         let Declaration {
@@ -43,7 +43,7 @@ impl Heartbeats {
 }
 
 impl Mesh {
-    /// The declarations that were kept, by agent and version.
+    /// The stored declarations, by agent and version.
     ///
     /// # Errors
     /// When the bucket cannot be read.
@@ -72,7 +72,7 @@ impl ControllerMesh {
             .subscribe(subject)
             .await
             .map_err(|error| Error::api("subscribe", error))?;
-        // The server must know of the subscription before the caller counts on it.
+        // The server must know the subscription before the caller relies on it.
         self.round_trip().await?;
         Ok(Heartbeats {
             messages,
@@ -80,7 +80,7 @@ impl ControllerMesh {
         })
     }
 
-    /// Keeps a declaration in the agents bucket; only controllers do.
+    /// Stores a declaration in the agents bucket; only controllers do.
     ///
     /// # Errors
     /// When the bucket cannot be written.
@@ -97,7 +97,7 @@ impl ControllerMesh {
 }
 
 impl WorkerMesh {
-    /// Says that a worker is alive. Core NATS: nobody may be listening.
+    /// Publishes that a worker is alive. Core NATS: possibly nobody listens.
     ///
     /// # Errors
     /// When the connection was closed.

@@ -66,11 +66,11 @@ impl WorkerMesh {
             .map_err(failed)?;
         let body = serde_json::to_vec(declaration).map_err(|error| Error::api("encoding a declaration", error))?;
         let task = tokio::spawn(async move {
-            // The service answers as long as it is held here.
+            // The service answers as long as this task holds it.
             let _service = service;
             while let Some(request) = endpoint.next().await {
                 if let Err(error) = request.respond(Ok(body.clone().into())).await {
-                    tracing::debug!(%error, "a status request was not answered");
+                    tracing::debug!(%error, "cannot answer a status request");
                 }
             }
         });
