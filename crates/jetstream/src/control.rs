@@ -1,5 +1,5 @@
-//! The control API: what an operator asks, and any controller answers, over plain request and reply on
-//! `mesh.control.<verb>`; and which of the controllers leads.
+//! The control API: operators ask, any controller answers, over plain request and reply on `mesh.control.<verb>`. Also
+//! which controller leads.
 
 mod client;
 pub(crate) mod leadership;

@@ -12,24 +12,24 @@ use crate::server::Mesh;
 
 /// How long to wait before looking for a controller again.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often to ask again when a controller does not know the verb, and how long to wait before each time: 2 s in all.
-/// The server gives each question to any one of the controllers, so one that is newer gets it before long.
+/// How many times to ask again when a controller does not know the verb, and how long to wait each time: 2 s in all.
+/// The server gives each question to any one of the controllers, so a newer one soon gets it.
 const OTHERS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Mesh {
     /// Asks any controller and waits for its answer. A request that reached a controller and was not answered is
-    /// reported, not repeated. Only one that a controller does not know is asked again, of whichever comes next: that
-    /// controller did nothing, and another may be newer.
+    /// reported, not repeated. Only a question that a controller does not know is asked again, of any controller: that
+    /// one did nothing, and another may be newer.
     ///
     /// # Errors
     /// [`Error::Control`] when the controller refuses, or when none knows the question (`CONTROLLER_TOO_OLD`);
-    /// [`Error::NoController`] when none is there.
+    /// [`Error::NoController`] when there is none.
     pub async fn ask_controller<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Error> {
         self.ask_controller_within(Q::FIND, question).await
     }
 
-    /// As [`Mesh::ask_controller`], and looks for a controller for as long as `find`.
+    /// As [`Mesh::ask_controller`], but looks for a controller for as long as `find`.
     ///
     /// # Errors
     /// As [`Mesh::ask_controller`].
@@ -44,7 +44,7 @@ impl Mesh {
             match read::<Q>(&reply)? {
                 Reply::Ok(answer) => return Ok(answer),
                 Reply::Error(refused) if refused.is_unknown_verb(Q::VERB) => {
-                    tracing::debug!(verb = Q::VERB, asked, "a controller does not know what is asked");
+                    tracing::debug!(verb = Q::VERB, asked, "a controller does not know the question");
                 }
                 Reply::Error(refused) => return Err(Error::Control(refused)),
             }
@@ -52,7 +52,7 @@ impl Mesh {
         Err(Error::Control(ControlError::controller_too_old(Q::VERB)))
     }
 
-    /// Sends a question once a controller is there, and gives the body of its reply.
+    /// Sends a question as soon as there is a controller, and returns the body of the reply.
     async fn send_question(&self, verb: &str, body: Bytes, until: Instant, answer: Duration) -> Result<Bytes, Error> {
         let subject = self.subjects().control(verb);
         loop {

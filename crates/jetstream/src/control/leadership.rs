@@ -1,4 +1,4 @@
-//! Keeping a [`Lease`] in a task of its own, and asking it from others.
+//! Keeping a [`Lease`] in a task of its own, and reading its state from others.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 use super::lease::Lease;
 use crate::server::ControllerMesh;
 
-/// How often the lease is renewed or looked at.
+/// How often to renew or read the lease.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Whether this process leads; cheap to clone and to ask.
+/// Whether this process leads; cheap to clone and to read.
 #[derive(Debug, Clone)]
 pub struct Leadership {
-    /// Until when this process leads should nothing more be heard. A time, and no flag: should the task that keeps the
-    /// lease be stuck, this runs out all the same.
+    /// Until when this process leads if it hears nothing more. A time, not a flag: it runs out even if the task that
+    /// keeps the lease is stuck.
     until: watch::Receiver<Option<Instant>>,
     told: bool,
 }
 
 impl Lease {
-    /// Claims the lease in a task, again and again, until `stop` is cancelled; then it is given up. On error the task
-    /// goes on: not to lead for a while is no failure.
+    /// Claims the lease in a task, repeatedly, until `stop` is cancelled; then releases it. The task goes on after an
+    /// error: not leading for a while is no failure.
     pub fn keep(mesh: ControllerMesh, instance: impl Into<String>, stop: CancellationToken) -> Leadership {
         let mut lease = Self::new(mesh, instance);
         let (tell, until) = watch::channel(None);
@@ -36,7 +36,7 @@ impl Lease {
                     () = stop.cancelled() => break,
                     _ = ticks.tick() => {}
                 }
-                // Not cut short by `stop`: a write that is under way would leave a lease that nobody knows of.
+                // `stop` does not interrupt this: an aborted write could leave a lease that nobody knows of.
                 lease.tick().await;
                 tell.send_if_modified(|until| {
                     let is_new = *until != lease.leads_until();
@@ -44,7 +44,7 @@ impl Lease {
                     is_new
                 });
             }
-            // First this process stops to believe in it, then others may.
+            // This process must stop believing in the lease before others may take it.
             tell.send_replace(None);
             lease.release().await;
         });
@@ -58,8 +58,8 @@ impl Leadership {
         self.until.borrow().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Waits until [`Leadership::is_leading`] is another than this told last (at first: no), and tells it. It waits for
-    /// ever when the lease is not kept any more and that was told.
+    /// Waits until [`Leadership::is_leading`] differs from what this last returned (at first: `false`), and returns it.
+    /// Waits forever if the lease is no longer kept and that was already returned.
     pub async fn changed(&mut self) -> bool {
         loop {
             let is_leading = self.is_leading();
@@ -86,7 +86,7 @@ impl Leadership {
         }
     }
 
-    /// Waits until the lease was given up after `stop`: an orderly process ends after that.
+    /// Waits until the lease was released after `stop`; an orderly process exits after that.
     pub async fn over(&mut self) {
         while self.until.changed().await.is_ok() {}
     }

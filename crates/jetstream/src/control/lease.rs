@@ -1,10 +1,10 @@
-//! Which controller leads: one key, written by compare-and-set, and clocks that only ever measure.
+//! Which controller leads: one key, written by compare-and-set, and clocks that only measure durations.
 //!
-//! Nothing expires at the server. A follower takes the key when it has seen one and the same revision for [`LEASE`] by
-//! its own clock; a leader believes in itself for [`TRUST`] after it *sent* a renewal that was confirmed. The first
-//! begins when a revision is seen, which is never before it was sent, so two never lead at once, as long as the clocks
-//! of two machines run at about the same speed. What a leader writes is guarded by compare-and-set all the same: a
-//! process can be stopped between looking at the lease and writing.
+//! Nothing expires at the server. A follower takes the key when it has seen the same revision for [`LEASE`] by its own
+//! clock. A leader believes in itself for [`TRUST`] after it *sent* a renewal that was confirmed. A follower starts
+//! counting when it sees a revision, which is never before the revision was sent. So two never lead at once, provided
+//! that the clocks of two machines run at about the same speed. What a leader writes is still guarded by
+//! compare-and-set: a process can be stopped between checking the lease and writing.
 
 use std::time::Duration;
 
@@ -16,46 +16,46 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::server::ControllerMesh;
 
-/// How long a revision must have stood before another may take the key.
+/// How long a revision must stay unchanged before another process may take the key.
 pub const LEASE: Duration = Duration::from_secs(5);
-/// How long a leader believes in itself after a renewal. The rest of [`LEASE`] is for clocks that differ in speed, and
-/// for what the leader is in the middle of.
+/// How long a leader believes in itself after a renewal. The rest of [`LEASE`] allows for clocks that differ in speed,
+/// and for what the leader is in the middle of.
 const TRUST: Duration = Duration::from_secs(3);
 /// How long one request may take; the loop asks again.
 const PATIENCE: Duration = Duration::from_secs(1);
 const KEY: &str = "leader";
 
-/// What a tick came to.
+/// The result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leading {
     /// This process leads.
     Yes,
-    /// Another leads, or none, or it is not known.
+    /// Another process leads, or none does, or it is unknown.
     No,
 }
 
-/// What the key holds.
+/// The value of the key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Holding {
     /// The instance that leads; `null` when it gave the key up.
     holder: Option<String>,
     /// Since when it leads.
     since: Timestamp,
-    /// When it said so last; for people, no decision rests on it.
+    /// When the holder last renewed it; for people, no decision depends on it.
     renewed: Timestamp,
-    /// Tells two processes apart that go by one name.
+    /// Tells two processes with the same name apart.
     #[serde(default)]
     session: String,
 }
 
-/// What is there now.
+/// The present state of the key.
 struct Seen {
     revision: u64,
-    /// `None` when it is free.
+    /// `None` when the key is free.
     holding: Option<Holding>,
 }
 
-/// One process's claim to lead. Dropping it leaves the key to run out.
+/// One process's claim to lead. Dropping it lets the key run out.
 #[derive(Debug)]
 pub struct Lease {
     mesh: ControllerMesh,
@@ -66,12 +66,12 @@ pub struct Lease {
     held: Option<(u64, Timestamp)>,
     /// When the last confirmed renewal was sent.
     confirmed: Option<Instant>,
-    /// Another's revision, and when it was first seen.
+    /// Another process's revision, and when this one first saw it.
     watched: Option<(u64, Instant)>,
 }
 
 impl Lease {
-    /// A claim under this name; nothing is asked yet.
+    /// A claim under this name; sends nothing yet.
     pub fn new(mesh: ControllerMesh, instance: impl Into<String>) -> Self {
         let session = mesh.clock().random().iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
@@ -90,29 +90,29 @@ impl Lease {
         self.leads_until().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Until when this process may believe that it leads, should it hear nothing more.
+    /// Until when this process may believe that it leads, if it hears nothing more.
     pub(crate) fn leads_until(&self) -> Option<Instant> {
         self.held?;
         self.confirmed.map(|sent| sent + TRUST)
     }
 
-    /// Renews the lease, or takes it where it is free. To be called about once a second; it comes back within two.
+    /// Renews the lease, or takes it if it is free. Call it about once a second; it returns within two.
     pub async fn tick(&mut self) -> Leading {
         if let Err(error) = self.try_tick().await {
             // The next tick tries again, and `is_leading` runs out by itself.
-            tracing::debug!(%error, instance = self.instance, "the lease could not be renewed or read");
+            tracing::debug!(%error, instance = self.instance, "cannot renew or read the lease");
         }
         if self.is_leading() { Leading::Yes } else { Leading::No }
     }
 
-    /// Gives the lease up, so that another takes it at its next tick.
+    /// Releases the lease, so that another process takes it at its next tick.
     pub async fn release(&mut self) {
         let Some((revision, since)) = self.held.take() else {
             return;
         };
         self.confirmed = None;
         if let Err(error) = self.put(None, since, revision).await {
-            tracing::warn!(%error, "the lease was not given up; it runs out");
+            tracing::warn!(%error, "cannot release the lease; it will run out");
         }
     }
 
@@ -128,7 +128,7 @@ impl Lease {
             return self.claim(revision, self.mesh.now()).await;
         };
         if holding.session == self.session {
-            // A write of this process that it did not hear of. It counts from the next one that is confirmed.
+            // A write of this process whose confirmation it missed. Its term counts from the next confirmed one.
             return self.claim(revision, holding.since).await;
         }
         if self.held.take().is_some() {
@@ -144,7 +144,7 @@ impl Lease {
                 self.claim(revision, self.mesh.now()).await
             }
             Some(_) | None => {
-                // Stamped after the answer came: the later this clock begins, the safer.
+                // Stamped after the answer arrived: the later this clock starts, the safer.
                 self.watched = Some((revision, Instant::now()));
                 Ok(())
             }
@@ -191,7 +191,7 @@ impl Lease {
             });
         };
         let holding = match entry.operation {
-            // What cannot be read is held by somebody, who may be of a newer version.
+            // An unreadable value has a holder too, perhaps of a newer version.
             Operation::Put => Some(serde_json::from_slice(&entry.value).unwrap_or_else(|_| Holding {
                 holder: Some("(unreadable)".to_owned()),
                 since: Timestamp::default(),

@@ -13,7 +13,7 @@ use crate::server::{ControllerMesh, Mesh};
 /// The queue group that controllers share, so that each question reaches one of them.
 const GROUP: &str = "controllers";
 
-/// Questions, as they come.
+/// Incoming questions.
 #[derive(Debug)]
 pub struct ControlRequests {
     mesh: Mesh,
@@ -23,11 +23,11 @@ pub struct ControlRequests {
 /// One question.
 #[derive(Debug)]
 pub struct ControlRequest {
-    /// What is asked: one of [`VERBS`](baton_envelope::control::VERBS), or what a newer client asks.
+    /// The question: one of [`VERBS`](baton_envelope::control::VERBS), or a newer client's.
     pub verb: String,
     body: Bytes,
     mesh: Mesh,
-    /// Where the reply goes; none when nobody waits for one.
+    /// Where the reply goes; `None` when nobody waits for one.
     reply_to: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl ControlRequest {
     /// The question.
     ///
     /// # Errors
-    /// When the body is not what the verb takes.
+    /// When the body does not fit the verb.
     pub fn read<Q: DeserializeOwned>(&self) -> Result<Q, ControlError> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
         serde_json::from_slice(body).map_err(|error| {
@@ -78,7 +78,7 @@ impl ControlRequest {
         })
     }
 
-    /// Answers it.
+    /// Sends the answer.
     pub async fn answer<A: Serialize + Sync>(self, reply: &Reply<A>) {
         let Some(subject) = self.reply_to else { return };
         let sent = match serde_json::to_vec(reply) {
@@ -86,7 +86,7 @@ impl ControlRequest {
             Err(error) => Err(Error::api("encoding an answer", error)),
         };
         if let Err(error) = sent {
-            tracing::warn!(%error, "a question could not be answered");
+            tracing::warn!(%error, "cannot answer a question");
         }
     }
 }
