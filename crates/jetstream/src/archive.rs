@@ -1,6 +1,6 @@
-//! The archive: bundles written, read back by their sequence, and followed; and the purge of what they hold.
+//! The archive: writing bundles, reading them back by their sequence, following them, and purging what they hold.
 //!
-//! Where the bundle of an intent stands is not known to the stream, which has few subjects. Controllers keep an index.
+//! The stream has few subjects and does not know where the bundle of an intent is. Controllers keep an index.
 
 mod bundles;
 mod tail;

@@ -1,6 +1,6 @@
-//! The archive: bundles written, read back by their sequence, and followed; and the purge of what they hold.
+//! Bundles of the archive: writing them, reading them back by their sequence, and purging what they hold.
 //!
-//! Where the bundle of an intent stands is not known to the stream, which has few subjects. Controllers keep an index.
+//! The stream has few subjects and does not know where the bundle of an intent is. Controllers keep an index.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::server::{ControllerMesh, Mesh};
 use crate::server::{LedgerEnd, Stored, header_u64};
 use crate::server::{Published, publish_acked};
 
-/// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and comes twice; the
+/// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and appears twice; the
 /// rest is numbers and times.
 const HEADROOM: usize = 4 * 1024;
-/// How long a bundle whose outcome is unknown is pursued before the intent is left for the next round.
+/// How long to pursue a bundle whose outcome is unknown before leaving the intent for the next round.
 const PURSUIT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a replica that does not have a bundle yet is asked again, a pause apart.
+/// How many times to ask a replica again that does not have a bundle yet, a pause apart.
 const LAG_TRIES: usize = 100;
 /// Headers that the server adds to what it reads from a stream.
 const ADDED: [&str; 8] = [
@@ -37,8 +37,8 @@ const ADDED: [&str; 8] = [
 ];
 
 impl Mesh {
-    /// One message of the archive. It is known to have stood there, so a replica that does not have it lags; one that
-    /// never gets it lets the caller know in the end.
+    /// One message of the archive. It is known to have existed, so a replica without it lags. If none ever returns it,
+    /// this fails in the end.
     async fn archived_part(&self, seq: u64) -> Result<Stored, Error> {
         let stream = self.subjects().archive_stream();
         let what = format!("DIRECT.GET.{stream}");
@@ -69,10 +69,10 @@ impl Mesh {
         ))
     }
 
-    /// The bundle whose last part stands at a sequence of the archive.
+    /// The bundle whose last part is at a sequence of the archive.
     ///
     /// # Errors
-    /// When a part is not there, or the bundle was altered.
+    /// When a part is missing, or the bundle was altered.
     pub async fn bundle_at(&self, seq: u64) -> Result<Bundle, Error> {
         let last = self.archived_part(seq).await?;
         let mut parts = vec![last.body];
@@ -86,8 +86,8 @@ impl Mesh {
         Bundle::decode(&parts.concat()).map_err(|error| Error::Bundle(Box::new(error)))
     }
 
-    /// The newest bundle of an intent among those that stand at these sequences of the archive, and where it stands. One
-    /// that the archive has dropped for its age meanwhile is passed over.
+    /// The newest bundle of an intent among those at these sequences of the archive, and its sequence. Skips those that
+    /// the archive has since dropped for their age.
     ///
     /// # Errors
     /// When the server does not answer, or a bundle was altered.
@@ -96,14 +96,14 @@ impl Mesh {
             match self.bundle_at(seq).await {
                 Ok(bundle) if bundle.intent == *intent => return Ok(Some((seq, bundle))),
                 Ok(_) => {}
-                Err(Error::Api { .. }) => tracing::debug!(seq, %intent, "a bundle is not in the archive any more"),
+                Err(Error::Api { .. }) => tracing::debug!(seq, %intent, "a bundle is no longer in the archive"),
                 Err(error) => return Err(error),
             }
         }
         Ok(None)
     }
 
-    /// The end of the archive, as its leader knows it.
+    /// The end of the archive, according to its leader.
     ///
     /// # Errors
     /// When there is no archive, or the server does not answer.
@@ -113,6 +113,53 @@ impl Mesh {
 }
 
 impl ControllerMesh {
+    /// All records of an intent as stored; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn stored_records(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
+        let subject = self.subjects().ledger(intent);
+        let stream = self.subjects().ledger_stream();
+        let (mut records, mut next) = (Vec::new(), 1);
+        loop {
+            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
+            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let Some(last) = batch.last() else { break };
+            next = last.seq + 1;
+            records.extend(batch.into_iter().map(as_stored));
+            if !more {
+                break;
+            }
+        }
+        Ok((!records.is_empty()).then(|| Bundle {
+            intent: intent.clone(),
+            records,
+        }))
+    }
+
+    /// Writes a bundle into the archive (in parts if one message cannot hold it), reads all of it back, and compares.
+    /// Returns the sequence of its last part. May be repeated: within the duplicate window a repeat is the same bundle,
+    /// later it is a second copy; readers take the newest.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer, or returns other bytes.
+    pub async fn archive_bundle(&self, bundle: &Bundle, facts: &BundleFacts) -> Result<u64, Error> {
+        let unusable = |error: baton_envelope::BundleError| Error::Bundle(Box::new(error));
+        let bytes = Bytes::from(bundle.encode().map_err(unusable)?);
+        let room = self.client().max_payload().saturating_sub(HEADROOM).max(1);
+        let parts = bytes.len().div_ceil(room).max(1);
+        let mut previous = None;
+        for (index, start) in (0..bytes.len()).step_by(room).enumerate() {
+            let part = bytes.slice(start..bytes.len().min(start + room));
+            let seq = self
+                .publish_part(bundle, facts, &part, (index + 1, parts), previous)
+                .await?;
+            self.compare_part(seq, &bundle.intent, &part).await?;
+            previous = Some(seq);
+        }
+        previous.ok_or_else(|| Error::api("archiving", "an empty bundle"))
+    }
+
     async fn publish_part(
         &self,
         bundle: &Bundle,
@@ -154,54 +201,7 @@ impl ControllerMesh {
         }
     }
 
-    /// All records of an intent as they are stored; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub async fn stored_records(&self, intent: &IntentId) -> Result<Option<Bundle>, Error> {
-        let subject = self.subjects().ledger(intent);
-        let stream = self.subjects().ledger_stream();
-        let (mut records, mut next) = (Vec::new(), 1);
-        loop {
-            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
-            let Some(last) = batch.last() else { break };
-            next = last.seq + 1;
-            records.extend(batch.into_iter().map(as_stored));
-            if !more {
-                break;
-            }
-        }
-        Ok((!records.is_empty()).then(|| Bundle {
-            intent: intent.clone(),
-            records,
-        }))
-    }
-
-    /// Writes a bundle into the archive, in parts where one message does not hold it, reads all of it back, and compares.
-    /// Gives the sequence of its last part. May be repeated: a repeat within the duplicate window is the same bundle, a
-    /// later one a second copy, of which readers take the newest.
-    ///
-    /// # Errors
-    /// When the server refuses or does not answer, or what it gives back are other bytes.
-    pub async fn archive_bundle(&self, bundle: &Bundle, facts: &BundleFacts) -> Result<u64, Error> {
-        let unusable = |error: baton_envelope::BundleError| Error::Bundle(Box::new(error));
-        let bytes = Bytes::from(bundle.encode().map_err(unusable)?);
-        let room = self.client().max_payload().saturating_sub(HEADROOM).max(1);
-        let parts = bytes.len().div_ceil(room).max(1);
-        let mut previous = None;
-        for (index, start) in (0..bytes.len()).step_by(room).enumerate() {
-            let part = bytes.slice(start..bytes.len().min(start + room));
-            let seq = self
-                .publish_part(bundle, facts, &part, (index + 1, parts), previous)
-                .await?;
-            self.compare_part(seq, &bundle.intent, &part).await?;
-            previous = Some(seq);
-        }
-        previous.ok_or_else(|| Error::api("archiving", "an empty bundle"))
-    }
-
-    /// Reads a part back. The message id makes a repeat the first one, so the bytes are compared, never believed.
+    /// Reads a part back. The message id turns a repeat into the first write, so compare the bytes and trust nothing.
     async fn compare_part(&self, seq: u64, intent: &IntentId, wanted: &Bytes) -> Result<(), Error> {
         let found = self.archived_part(seq).await?;
         if found.body == *wanted {
@@ -215,10 +215,10 @@ impl ControllerMesh {
         Err(Error::api("reading back from the archive", problem))
     }
 
-    /// Takes the records of an intent below a sequence out of the ledger. Only for what the archive holds.
+    /// Removes the records of an intent below a sequence from the ledger. Only for what the archive holds.
     ///
     /// # Errors
-    /// When the server refuses or does not answer; then it may have been done.
+    /// When the server refuses or does not answer; the purge may have happened then.
     pub async fn purge_records(&self, intent: &IntentId, below: u64) -> Result<(), Error> {
         let what = format!("STREAM.PURGE.{}", self.subjects().ledger_stream());
         let request = serde_json::json!({ "filter": self.subjects().ledger(intent), "seq": below });

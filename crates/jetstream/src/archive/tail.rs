@@ -1,4 +1,4 @@
-//! Following the archive: what each bundle says of itself in its headers.
+//! Following the archive: what the headers of each bundle say.
 
 use baton_envelope::{
     AgentName, BundleFacts, HEADER_ENDED, HEADER_GENERATED, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_PART,
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ledger::{Followable, Followed, LedgerMark, Tail};
 use crate::server::{ControllerMesh, header_u64};
 
-/// What the index of the archive keeps of a bundle.
+/// What the index of the archive keeps about a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveNote {
     /// The sequence of its last part in the archive stream.
@@ -18,16 +18,16 @@ pub struct ArchiveNote {
     pub archived_at: Timestamp,
     /// The intent.
     pub intent: IntentId,
-    /// What the archive says of it.
+    /// What the archive says about it.
     pub facts: BundleFacts,
 }
 
 /// The next bundles of the archive.
 #[derive(Debug)]
 pub struct ArchiveBatch {
-    /// One for each bundle that is whole, in order.
+    /// One for each complete bundle, in order.
     pub notes: Vec<ArchiveNote>,
-    /// Everything up to here is known now.
+    /// Everything up to here is now known.
     pub through: LedgerMark,
 }
 
@@ -39,7 +39,7 @@ pub struct ArchiveTail {
 }
 
 impl ControllerMesh {
-    /// Follows the archive that was created at `created` from the message after `after` on, without the bodies.
+    /// Follows the archive created at `created`, starting after `after`, without the bodies.
     pub fn tail_archive(&self, created: &str, after: LedgerMark) -> ArchiveTail {
         let of = Followable {
             stream: self.subjects().archive_stream(),
@@ -55,7 +55,7 @@ impl ControllerMesh {
 }
 
 impl ArchiveTail {
-    /// The next bundles, as soon as there is one. `None` when the archive is another one, or lost messages.
+    /// Waits for the next bundles. `None` when the archive is a different one, or lost messages.
     ///
     /// # Errors
     /// As [`LedgerTail::next_batch`](crate::LedgerTail::next_batch).
@@ -68,7 +68,7 @@ impl ArchiveTail {
     }
 }
 
-/// What a message of the archive says by its headers; `None` for all parts but the last.
+/// What a message of the archive says in its headers; `None` for all parts but the last.
 fn note(one: &Followed, prefix: &str) -> Option<ArchiveNote> {
     let headers = one.message.headers.as_ref();
     let header = |name: &str| {
@@ -100,7 +100,7 @@ fn note(one: &Followed, prefix: &str) -> Option<ArchiveNote> {
     };
     let note = read();
     if note.is_none() {
-        tracing::warn!(seq = one.seq, subject = %one.message.subject, "a message of the archive is no bundle");
+        tracing::warn!(seq = one.seq, subject = %one.message.subject, "a message of the archive is not a bundle");
     }
     note
 }
