@@ -10,17 +10,17 @@ use baton_jetstream::Error;
 use crate::handler::{AnyHandler, Handler};
 use crate::retry::RetryPolicy;
 
-/// An agent that cannot be built.
+/// Why an agent cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The name may not become a subject token.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// The version is no full semantic version.
+    /// The version is not a full semantic version.
     #[error(transparent)]
     Version(#[from] BadVersion),
-    /// The instance cannot become a subject token: its heartbeats would be heard by nobody.
+    /// The instance cannot become a subject token: nobody would hear its heartbeats.
     #[error("instance \"{0}\" may not be empty, and may hold neither white space nor any of . * >")]
     Instance(String),
     /// No handler was given.
@@ -31,12 +31,12 @@ pub enum BuildError {
     Mesh(#[from] Error),
 }
 
-/// Where an agent starts: [`Agent::builder`].
+/// The entry point for building an agent: [`Agent::builder`].
 #[derive(Debug)]
 pub struct Agent;
 
 impl Agent {
-    /// An agent of this name, in this version.
+    /// Starts building an agent with this name and version.
     ///
     /// # Errors
     /// When the name or the version is not valid.
@@ -86,7 +86,7 @@ impl std::fmt::Debug for AgentBuilder {
 }
 
 impl AgentBuilder {
-    /// The code.
+    /// The code that the agent runs; required.
     #[must_use]
     pub fn handler(mut self, handler: impl Handler) -> Self {
         self.handler = Some(Arc::new(handler));
@@ -114,8 +114,8 @@ impl AgentBuilder {
         self
     }
 
-    /// A kind of work that this agent takes, with the JSON schema of its payload. The schema is shown to people; it is
-    /// not enforced.
+    /// A kind of work that this agent takes, with the JSON schema of its payload. Baton shows the schema to people and
+    /// does not enforce it.
     #[must_use]
     pub fn kind_with_schema(mut self, kind: impl Into<String>, schema: Json) -> Self {
         let kind = kind.into();
@@ -124,7 +124,7 @@ impl AgentBuilder {
         self
     }
 
-    /// The versions of the protocol that this agent reads, and so those that it writes; by default what this build of
+    /// The versions of the protocol that this agent reads, and therefore writes; by default those that this build of
     /// Baton knows.
     #[must_use]
     pub fn protocol(mut self, range: ProtocolRange) -> Self {
@@ -132,21 +132,21 @@ impl AgentBuilder {
         self
     }
 
-    /// How many hops run at a time, at least 1; default 8.
+    /// How many hops run at once, at least 1; default 8.
     #[must_use]
     pub fn concurrency(mut self, slots: u32) -> Self {
         self.concurrency = slots.max(1);
         self
     }
 
-    /// How long running hops may finish after the worker was told to stop; default 20 s.
+    /// How long running hops may take to finish after the worker was told to stop; default 20 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// When a failed attempt is tried again.
+    /// When to retry a failed attempt.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
@@ -160,8 +160,8 @@ impl AgentBuilder {
         self
     }
 
-    /// The id of this worker process; by default a new one for each start. It becomes a token of subjects, and so holds
-    /// neither white space nor any of `.`, `*`, `>`.
+    /// The id of this worker process; by default a new one for each start. It becomes a token of subjects, so it may
+    /// hold neither white space nor any of `.`, `*`, `>`.
     #[must_use]
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());

@@ -1,4 +1,4 @@
-//! The claim of a holder on its hop: the last record that it saw, and what it writes after it.
+//! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
 use baton_envelope::{
     Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, act, is_still_held,
@@ -19,18 +19,18 @@ pub(crate) struct Claim {
     pub(crate) seq: u64,
     /// Whether a record says that this instance holds the hop.
     pub(crate) visible: bool,
-    /// How long the attempt ran, in milliseconds, once it has ended: every record that ends it says so.
+    /// How long the attempt ran, in milliseconds, once it has ended; every record that ends it contains this.
     pub(crate) took_ms: Option<u64>,
-    /// What it cost, where the handler said so.
+    /// The cost of the attempt, if the handler reported one.
     pub(crate) cost: Option<Json>,
 }
 
 /// Why an append failed.
 #[derive(Debug)]
 pub(crate) enum AppendError {
-    /// The hop is another's, or over; this is the head. Nothing was written.
+    /// The hop has another holder, or is over; this is the head. Nothing was written.
     Fenced(Box<Head>),
-    /// The record stands, and a ticket that it owes was not written yet.
+    /// The record is written, but a ticket that it owes is not written yet.
     Unsettled(Error),
     /// The server refused or did not answer. Nothing was written.
     Failed(Error),
@@ -74,8 +74,8 @@ impl Claim {
         }
     }
 
-    /// Appends what an act makes of the head. The act is asked again, on a newer head, when a record of someone who does not
-    /// hold the hop came between.
+    /// Appends what an act drafts from the head. Asks the act again with a newer head when somebody who does not hold
+    /// the hop wrote a record in between.
     pub(crate) async fn append(
         &mut self,
         act: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
@@ -88,7 +88,7 @@ impl Claim {
             .mesh
             .advance(&self.intent, &self.by, known, |head: Option<HeadRef<'_>>, _| {
                 let snapshot = head.map_or(held, |head| head.snapshot);
-                // A head that was read is another's, who came first.
+                // The head was read, so another writer came first.
                 if let (
                     Some(HeadRef {
                         record: Some(record),
@@ -131,7 +131,7 @@ impl Claim {
         self.seq = committed.seq;
     }
 
-    /// Takes over what others, who do not hold the hop, have changed meanwhile.
+    /// Takes over what others, who do not hold the hop, have changed since.
     pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
         if let Some(head) = self.mesh.head(&self.intent).await?
             && head.seq > self.seq
@@ -151,7 +151,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Says in the ledger that this instance is at work, once.
+    /// Records once that this instance is at work.
     pub(crate) async fn make_visible(&mut self) -> Result<(), AppendError> {
         if !self.visible {
             let holder = self.by.instance.clone();
@@ -161,7 +161,7 @@ impl Claim {
         Ok(())
     }
 
-    /// Gives the hop back: a new epoch, so that whatever this holder still writes is refused.
+    /// Gives the hop back: a new epoch, so that the ledger refuses whatever this holder still writes.
     pub(crate) async fn release(&mut self, reason: &str) -> Result<(), AppendError> {
         self.append(|head| act::release(head, reason)).await
     }

@@ -1,4 +1,4 @@
-//! The moment of truth: the guarded write of a hop's outcome, then what it implies, then the ack.
+//! The guarded write of a hop's outcome, then what it implies, then the ack.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,11 @@ use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::run::{RunResult, WorkerContext};
 
-/// How long a hop waits whose outcome the ledger did not take; its steps are recorded, so the rest is done again.
+/// How long to wait before retrying a hop whose outcome the ledger did not take; its steps are recorded, the rest runs
+/// again.
 const UNWRITTEN: Duration = Duration::from_secs(5);
 
-/// How many characters of an error's text are kept.
+/// How many characters of an error's text to keep.
 const LONGEST_MESSAGE: usize = 8_000;
 
 /// How a hop ends: the act that commits it.
@@ -41,7 +42,7 @@ enum Ending {
 }
 
 impl Ending {
-    /// What it makes of the head. It may be asked again, on a newer one.
+    /// Drafts the commit from the head. May be called again, with a newer head.
     fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
         match self {
             Self::Complete { result, note } => Ok(act::complete(head, result.clone())?.with_note(note.clone())),
@@ -69,22 +70,22 @@ impl Ending {
     }
 }
 
-/// What a run comes to.
+/// The verdict on a run.
 enum Verdict {
-    /// Ends the hop: commit, then ack.
+    /// End the hop: commit, then ack.
     Commit(Ending),
     /// Another attempt after a delay.
     Retry(Duration, ErrorInfo),
     /// Give the hop back now.
     Release(&'static str),
-    /// Nothing that was done here counts.
+    /// Nothing done here counts.
     Nothing,
-    /// The ledger does not take anything at the moment.
+    /// The ledger takes no writes at the moment.
     Later,
 }
 
 impl WorkerContext {
-    /// Commits what a run came to, settles it, and acks or hands back the delivery.
+    /// Commits the result of a run, settles it, and acks or hands back the delivery.
     pub(crate) async fn commit(
         &self,
         delivery: Delivery,
@@ -102,7 +103,7 @@ impl WorkerContext {
         };
         match verdict {
             Verdict::Commit(ending) => self.write(delivery, at, ending).await,
-            // What is rare is apart, so that the state of a hop that waits for its commit stays small.
+            // The rare cases are separate, so that the state of a hop that waits for its commit stays small.
             Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
             Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
             Verdict::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
@@ -118,7 +119,7 @@ impl WorkerContext {
     }
 
     async fn try_later(&self, delivery: Delivery, at: &mut Claim) {
-        // The trouble is the server's: the next delivery must not take it for the silent death of a worker.
+        // The server is at fault: the next delivery must not take this for the silent death of a worker.
         match at
             .release("the ledger or the routes could not be read or written")
             .await
@@ -140,7 +141,7 @@ impl WorkerContext {
                 }
                 delivery.ack().await;
             }
-            // Of the record, not of its ticket: nothing was written.
+            // The record is too large, not its ticket: nothing was written.
             Err(AppendError::Failed(Error::TooLarge { what, size, limit })) => {
                 let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
                 let ending = Ending::Park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
@@ -171,11 +172,11 @@ impl WorkerContext {
         }
     }
 
-    /// Deals with a delivery whose hop could not be written.
+    /// Handles a delivery whose hop could not be written.
     async fn not_appended(&self, delivery: Delivery, error: AppendError) {
         let intent = delivery.ticket.intent.clone();
         match error {
-            // Someone else holds the hop. Acks are not fenced: acking here would take the ticket from under the other.
+            // Another holder has the hop. Acks are not fenced: acking here would take the ticket away from that holder.
             AppendError::Fenced(head) if head.record.snapshot.status.may_have_a_ticket() => {
                 tracing::info!(%intent, seq = head.seq, "commit refused: another holder has the hop, result dropped");
             }
@@ -186,7 +187,7 @@ impl WorkerContext {
                     Err(error) => tracing::warn!(%error, %intent, "not settled"),
                 }
             }
-            // Committed: the next delivery of this ticket sees the head and pays what it owes.
+            // Committed: the next delivery of this ticket reads the head and pays what it owes.
             AppendError::Unsettled(error) => {
                 tracing::warn!(%error, %intent, "committed, and not settled yet");
                 delivery.hand_back(UNWRITTEN).await;
@@ -213,7 +214,7 @@ impl WorkerContext {
                 kind,
                 history,
             } => {
-                // Whoever pinned it may have changed that since this holder last wrote.
+                // An operator may have changed the pins since this holder last wrote.
                 if !at.snapshot.pins.is_empty()
                     && let Err(error) = at.refresh().await
                 {
@@ -246,7 +247,7 @@ impl WorkerContext {
                                 conversion,
                                 note,
                             }),
-                            // No later attempt would find another form; a person rolls one of the two on, or back.
+                            // No later attempt would find another form; a person must up- or downgrade one of them.
                             Err(error) => park(ErrorInfo::new("NO_COMMON_PROTOCOL", error.to_string())),
                         }
                     }
@@ -265,7 +266,7 @@ impl WorkerContext {
         }
     }
 
-    /// Who gets a handoff, in which version.
+    /// The agent and version that get a handoff.
     async fn receiver(
         &self,
         at: &Claim,
@@ -273,7 +274,7 @@ impl WorkerContext {
         to: &Receiver,
         kind: Option<&str>,
     ) -> Result<(AgentName, AgentVersion, Arc<Route>), Fault> {
-        // The pins of the ledger, not those of the envelope: an operator may have changed them since.
+        // The ledger's pins, not the envelope's: an operator may have changed them since.
         let asked = Asked {
             root: envelope.root(),
             kind,
@@ -299,7 +300,7 @@ impl WorkerContext {
     }
 
     fn act_on_fault(&self, at: &Claim, fault: Fault) -> Verdict {
-        // It is written twice in the record, and must never be what makes a record too large.
+        // The record contains the text twice, and it must never be what makes a record too large.
         let message: String = fault.message.chars().take(LONGEST_MESSAGE).collect();
         let error = ErrorInfo::new(fault.code, message);
         match fault.kind {
@@ -308,7 +309,7 @@ impl WorkerContext {
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
                 let attempts = at.snapshot.attempt;
-                // The cause stays the code where it names one; a plain failure is parked as exhausted.
+                // Keep the cause's own code; a plain failure is parked as exhausted.
                 let code = if error.code == "RETRY" {
                     "EXHAUSTED".to_owned()
                 } else {

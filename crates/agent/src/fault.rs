@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Why a hop was not done.
+/// Why a hop failed.
 ///
-/// Any error through `?` is retryable. To stop retries a handler must say so with [`Fault::terminal`].
-/// It is no `std::error::Error` itself, so that every such error can become one.
+/// Any error through `?` is retryable. To stop retries a handler must return [`Fault::terminal`]. `Fault` does not
+/// implement `std::error::Error`, so that every error that does can become one.
 #[derive(Debug)]
 pub struct Fault {
     pub(crate) kind: FaultKind,
@@ -20,14 +20,14 @@ pub(crate) enum FaultKind {
     Retry(Option<Duration>),
     /// Do not try again.
     Terminal,
-    /// Another holder has the hop: nothing that is done here counts any more.
+    /// Another holder has the hop: nothing done here counts any more.
     Fenced,
-    /// The ledger could not be written; the hop is handed back.
+    /// The ledger could not be written; the hop goes back to the broker.
     Unwritten,
 }
 
 impl Fault {
-    /// A failure that is worth another attempt.
+    /// A failure that another attempt may fix.
     pub fn retry(message: impl Into<String>) -> Self {
         Self {
             kind: FaultKind::Retry(None),
@@ -36,7 +36,7 @@ impl Fault {
         }
     }
 
-    /// A failure that no attempt will mend: the intent ends as `failed` with this code.
+    /// A failure that no attempt can fix: the intent ends as `failed` with this code.
     pub fn terminal(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             kind: FaultKind::Terminal,
@@ -45,14 +45,14 @@ impl Fault {
         }
     }
 
-    /// The same failure with a code that a program can branch on.
+    /// Sets the code that a program can branch on.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = code.into();
         self
     }
 
-    /// A retryable failure with the delay until the next attempt, instead of the policy's.
+    /// Sets the delay until the next attempt, instead of the policy's; only for a retryable failure.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         if let FaultKind::Retry(_) = self.kind {
@@ -61,7 +61,7 @@ impl Fault {
         self
     }
 
-    /// The code.
+    /// The code, for programs.
     pub fn code(&self) -> &str {
         &self.code
     }

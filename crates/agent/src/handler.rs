@@ -11,16 +11,16 @@ use crate::outcome::Outcome;
 
 /// The code of an agent: turns one hop into an outcome.
 ///
-/// The future may be dropped at any await: when the worker is told to stop and the grace time is over, or when another
-/// holder has taken the hop. What must not happen twice belongs into [`Hop::step`].
+/// The future may be dropped at any await: when the worker was told to stop and the grace time is over, or when another
+/// holder has taken the hop. Put what must not happen twice into [`Hop::step`].
 ///
-/// It must not block its thread for long (`tokio::task::spawn_blocking` is for that): the delivery is extended between
-/// its awaits, and one that is not extended for 10 s goes to another worker.
+/// It must not block its thread for long (use `tokio::task::spawn_blocking`): the worker extends the delivery between
+/// awaits, and a delivery that is not extended for 10 s goes to another worker.
 pub trait Handler: Send + Sync + 'static {
-    /// The payload's type; [`Json`](crate::Json) takes it as it is.
+    /// The payload's type; [`Json`](crate::Json) takes it unparsed.
     type Input: DeserializeOwned + Send;
 
-    /// Does one hop.
+    /// Runs one hop.
     fn handle(&self, hop: &mut Hop, input: Self::Input) -> impl Future<Output = Result<Outcome, Fault>> + Send;
 }
 

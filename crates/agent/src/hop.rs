@@ -13,7 +13,7 @@ use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
 
-/// One hop of one intent, with what an agent may know and do.
+/// One hop of one intent: what an agent may know about it and do with it.
 #[derive(Debug)]
 pub struct Hop {
     pub(crate) envelope: Arc<Envelope>,
@@ -25,12 +25,12 @@ pub struct Hop {
     pub(crate) protocol: ProtocolRange,
 }
 
-/// What a hop stands on.
+/// Where a hop keeps its records.
 #[derive(Debug)]
 pub(crate) enum Journal {
-    /// Its place in the ledger: what it does is written there.
+    /// In the ledger, through the claim on the hop.
     Ledger(Arc<Mutex<Claim>>),
-    /// Nothing: a replay, which writes nowhere.
+    /// Nowhere: this is a replay.
     Sandbox(Arc<Sandbox>),
 }
 
@@ -45,16 +45,16 @@ impl Hop {
         &self.envelope
     }
 
-    /// The envelope as a JSON document, in the newest form that both this agent and this build know: what the agent
-    /// declares that it reads is what it gets, whatever form the sender wrote.
+    /// The envelope as a JSON document, in the newest form that both this agent and this build know: an agent gets the
+    /// form that it declares to read, whatever form the sender wrote.
     pub fn document(&self) -> Json {
         let form = self.protocol.newest_common(ProtocolRange::of_forms());
         let document = form.and_then(|form| self.envelope.document(form).ok());
-        // An agent that reads no form that is known here gets no work; a replay on it shows the form that there is.
+        // An agent that reads no form known here gets no work; a replay on it shows the form that exists.
         document.unwrap_or_else(|| Json::of(self.envelope()).unwrap_or_default())
     }
 
-    /// The payload as it is.
+    /// The payload, unparsed.
     pub fn payload(&self) -> &Json {
         &self.envelope.payload
     }
@@ -64,18 +64,18 @@ impl Hop {
         self.envelope.hop
     }
 
-    /// The attempt, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// The fencing number of this holder: pass it to a system that can refuse an older one.
+    /// The fencing number of this holder: pass it to a system that can refuse older ones.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Whether this is a replay: the hop was run before, and what is done here is written nowhere. Recorded steps give
-    /// their results and no other step is run; a handler with effects outside of steps must leave those out.
+    /// Whether this is a replay: the hop ran before, and nothing done here is written. Recorded steps return their
+    /// results and no other step runs. A handler with effects outside steps must leave those out.
     pub fn is_replay(&self) -> bool {
         self.sandbox().is_some()
     }
@@ -87,25 +87,25 @@ impl Hop {
         }
     }
 
-    /// The steps that are recorded so far, those of earlier attempts included.
+    /// The steps recorded so far, including those of earlier attempts.
     pub fn steps(&self) -> &BTreeMap<String, Json> {
         &self.steps
     }
 
-    /// A key that is the same in every attempt of this step: hand it to whatever the effect calls, so that an effect
-    /// which happened but could not be recorded is not repeated there.
+    /// A key that is the same in every attempt of this step. Pass it to the system that the effect calls, so that the
+    /// system does not repeat an effect that happened but could not be recorded.
     pub fn idempotency_key(&self, step: &str) -> String {
         format!("{}:{}:{step}", self.envelope.intent, self.envelope.hop)
     }
 
-    /// Runs an effect once: its result is recorded in the ledger, and later attempts get the recorded result instead.
+    /// Runs an effect once: the ledger records its result, and later attempts get the recorded result instead.
     ///
-    /// Names are unique within a hop. Between the effect and its record a crash can still make it run again; that is
-    /// what [`Hop::idempotency_key`] is for.
+    /// Names are unique within a hop. A crash between the effect and its record can still make the effect run again;
+    /// use [`Hop::idempotency_key`] against that.
     ///
     /// # Errors
-    /// Whatever the effect fails with; or when the hop was taken over, or the ledger cannot be written. In a replay, when
-    /// the step has no record.
+    /// The effect's own error; or when another holder has taken the hop, or the ledger cannot be written. In a replay,
+    /// when the step has no record.
     pub async fn step<T, E, F, Fut>(&mut self, name: &str, effect: F) -> Result<T, Fault>
     where
         T: Serialize + DeserializeOwned,
@@ -124,8 +124,8 @@ impl Hop {
         if let Some(sandbox) = self.sandbox() {
             return Err(sandbox.new_step(name));
         }
-        // First say who holds the hop, guarded: should a step be recorded already that this holder does not know of,
-        // the write is refused here, before the effect.
+        // First record the holder of the hop, guarded: if a step that this holder does not know of is already recorded,
+        // the ledger refuses the write here, before the effect.
         self.visible().await?;
         let value = effect().await.map_err(Into::into)?;
         let result = Json::of(&value)
@@ -134,10 +134,10 @@ impl Hop {
         Ok(value)
     }
 
-    /// Adds a note to the intent's trail.
+    /// Adds a note to the intent's history.
     ///
     /// # Errors
-    /// When the hop was taken over, or the ledger cannot be written.
+    /// When another holder has taken the hop, or the ledger cannot be written.
     pub async fn progress(&mut self, note: &str) -> Result<(), Fault> {
         let Journal::Ledger(claim) = &self.journal else {
             return Ok(());
@@ -164,7 +164,7 @@ impl Hop {
                     .await
                     .map_err(lost)?;
             }
-            // A program that has done the step by itself: it is told of, not kept.
+            // The program has done the step by itself: note it, record nothing.
             Journal::Sandbox(sandbox) => sandbox.note_step(name),
         }
         self.steps.insert(name.to_owned(), result);

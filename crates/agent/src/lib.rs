@@ -1,8 +1,8 @@
-//! What an agent author uses: a [`Handler`] that turns one [`Hop`] into an [`Outcome`], and an [`Agent`] that runs it.
+//! The interface for authors of agents: a [`Handler`] turns one [`Hop`] into an [`Outcome`], and an [`Agent`] runs it.
 //!
 //! A worker takes a slot, pulls a ticket, runs the handler, commits the outcome with one guarded write, settles what
-//! the commit implies, and acks. Whether a result counts is decided by the ledger alone: a worker that froze and woke
-//! up has its write refused, and drops what it did.
+//! the commit implies, and acks. The ledger alone decides whether a result counts: it refuses the write of a worker
+//! that froze and woke up, and that worker drops its result.
 //!
 //! ```no_run
 //! use baton_agent::{Agent, Fault, Handler, Hop, Outcome};

@@ -1,4 +1,4 @@
-//! What a hop came to.
+//! The result of a hop.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 
-/// What a hop came to.
+/// The result of a hop.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub(crate) kind: OutcomeKind,
@@ -30,12 +30,12 @@ pub(crate) enum OutcomeKind {
     },
 }
 
-/// Who gets a handoff.
+/// The receiver of a handoff.
 #[derive(Debug, Clone)]
 pub(crate) enum Receiver {
     /// This agent.
     Agent(AgentName),
-    /// Whoever is able, and has the least to do.
+    /// The capable agent with the least to do.
     Capable(Capability),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Receiver {
     }
 }
 
-/// What the receiver of a handoff must be able to do; more than one means all of them.
+/// What the receiver of a handoff must be able to do. With more than one capability, it needs all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability(pub(crate) Vec<String>);
 
@@ -58,7 +58,7 @@ impl Capability {
         Self(vec![name.into()])
     }
 
-    /// And another one.
+    /// Requires another capability as well.
     #[must_use]
     pub fn and(mut self, name: impl Into<String>) -> Self {
         self.0.push(name.into());
@@ -73,10 +73,10 @@ impl From<&str> for Capability {
 }
 
 impl Outcome {
-    /// The intent is done, with this result.
+    /// Completes the intent with this result.
     ///
     /// # Errors
-    /// When the result cannot be written as JSON.
+    /// When the result cannot be serialized as JSON.
     pub fn complete<T: Serialize + ?Sized>(result: &T) -> Result<Self, Fault> {
         Ok(Self {
             kind: OutcomeKind::Complete(json("result", result)?),
@@ -85,10 +85,10 @@ impl Outcome {
         })
     }
 
-    /// Another agent takes over with this payload; control does not come back.
+    /// Hands the intent to another agent with this payload; control does not come back.
     ///
     /// # Errors
-    /// When the agent's name is not valid or the payload cannot be written as JSON.
+    /// When the agent's name is invalid or the payload cannot be serialized as JSON.
     pub fn hand_off<T: Serialize + ?Sized>(to: &str, payload: &T) -> Result<Self, Fault> {
         let to = to
             .parse()
@@ -96,11 +96,10 @@ impl Outcome {
         Self::to(Receiver::Agent(to), payload)
     }
 
-    /// Whoever is able takes over with this payload: of the agents that have the capability, the one with the least to
-    /// do for each worker.
+    /// Hands the intent to a capable agent with this payload: the one with the least to do per worker.
     ///
     /// # Errors
-    /// When a capability's name is not valid or the payload cannot be written as JSON.
+    /// When a capability's name is invalid or the payload cannot be serialized as JSON.
     pub fn hand_off_to<T: Serialize + ?Sized>(able: impl Into<Capability>, payload: &T) -> Result<Self, Fault> {
         let able = able.into();
         for name in &able.0 {
@@ -124,7 +123,7 @@ impl Outcome {
         })
     }
 
-    /// The agent declines the intent.
+    /// Declines the intent.
     pub fn reject(code: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             kind: OutcomeKind::Reject {
@@ -136,21 +135,22 @@ impl Outcome {
         }
     }
 
-    /// Adds a note that the ledger keeps beside the outcome.
+    /// Adds a note that the ledger keeps with the outcome.
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
     }
 
-    /// Says what this attempt cost, in the currency unit that the mesh agreed on; a rollout compares it between versions.
+    /// Reports what this attempt cost, in the currency unit that the mesh agreed on. A rollout compares it between
+    /// versions.
     #[must_use]
     pub const fn with_cost(mut self, cost: f64) -> Self {
         self.cost = Some(cost);
         self
     }
 
-    /// Sets the kind of work of a handoff; without it the kind stays as it was.
+    /// Sets the kind of work of a handoff; without this the kind stays the same.
     #[must_use]
     pub fn with_kind(mut self, new: impl Into<String>) -> Self {
         if let OutcomeKind::HandOff { kind, .. } = &mut self.kind {

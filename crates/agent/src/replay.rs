@@ -1,5 +1,5 @@
-//! Replays: the handler runs on a hop of the past, in a sandbox. Recorded steps answer, no other step is run, and
-//! nothing is written anywhere.
+//! Replays: running the handler on a past hop, in a sandbox. Recorded steps return their results, no other step runs,
+//! and nothing is written.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::outcome::{Outcome, OutcomeKind};
 use crate::run::{WorkerContext, panic_text};
 use crate::sandbox::{Log, NEW_STEP, REFUSED, Sandbox};
 
-/// How many replays run at a time, beside the worker's own hops.
+/// How many replays run at once, beside the worker's own hops.
 const AT_A_TIME: usize = 4;
-/// How long a handler may take: the answer must be there before the asker gives up.
+/// How long a handler may take: the answer must arrive before the caller gives up.
 const HANDLER_TIME: Duration = REPLAY_TIME.saturating_sub(Duration::from_secs(2));
 
-/// Answers replays for as long as it lives; those that run when it is dropped are dropped with it.
+/// Answers replays for as long as it lives; dropping it drops running replays, too.
 #[derive(Debug)]
 pub(crate) struct Replays {
     task: tokio::task::JoinHandle<()>,
@@ -41,7 +41,7 @@ impl Replays {
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
         let protocol = shared.protocol;
         let task = tokio::spawn(async move {
-            // In the set, so that they end with this task; a panic is caught where the handler runs.
+            // In the set, so that they end with this task. A panic is caught around the handler.
             let mut running = tokio::task::JoinSet::new();
             let slots = Arc::new(Semaphore::new(AT_A_TIME));
             while let Some(call) = calls.next().await {
@@ -81,13 +81,13 @@ async fn answer(call: ReplayCall, agent: &AgentName, protocol: ProtocolRange, ha
     call.answer(&answer).await;
 }
 
-/// Runs a handler on a hop of the past.
+/// Runs a handler on a past hop.
 async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn AnyHandler) -> ReplayAnswer {
     let sandbox = Arc::new(Sandbox::default());
     let mut hop = Hop {
         envelope: Arc::new(request.envelope),
         attempt: request.attempt,
-        // No holder has this one: a system that is handed it can only refuse it as too old.
+        // No holder has this epoch: a system that gets it can only refuse it as too old.
         epoch: 0,
         journal: Journal::Sandbox(Arc::clone(&sandbox)),
         steps: request.steps,

@@ -1,11 +1,11 @@
-//! When a failed attempt is tried again.
+//! When to retry a failed attempt.
 
 use std::time::Duration;
 
-/// How often and when a failed hop is tried again.
+/// How often and when to retry a failed hop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
-    /// How many attempts a hop gets before it is parked; a worker that dies in the middle uses one up.
+    /// How many attempts a hop gets before it is parked; a worker that dies during one uses it up.
     pub max_attempts: u32,
     /// The unit of the backoff: the delay after attempt n is `unit × 2^n`, with ±20 % of jitter.
     pub unit: Duration,
@@ -14,7 +14,7 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Three attempts, min(2^n, 30) seconds.
+    /// Three attempts, with min(2^n, 30) seconds after attempt n.
     fn default() -> Self {
         Self {
             max_attempts: 3,
@@ -25,7 +25,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The delay after an attempt that failed; `random` spreads it.
+    /// The delay after a failed attempt; `random` spreads it.
     pub(crate) fn delay(&self, attempt: u32, random: u8) -> Duration {
         let doubled = self.unit.saturating_mul(2_u32.saturating_pow(attempt.min(31)));
         let spread = 0.8 + 0.4 * f64::from(random) / 255.0;

@@ -1,4 +1,4 @@
-//! The journal of a replayed hop: it notes the steps that the handler wants to run, and writes nowhere.
+//! The journal of a replayed hop: it notes the steps that the handler wants to run, and writes nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ pub(crate) const NEW_STEP: &str = "NEW_STEP";
 /// The code of the fault for a handler that cannot be replayed.
 pub(crate) const REFUSED: &str = "REPLAY_UNSUPPORTED";
 
-/// What a replayed hop stands on instead of the ledger.
+/// The journal that a replayed hop has instead of the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Sandbox {
     log: Mutex<Log>,
@@ -23,7 +23,7 @@ pub(crate) struct Log {
 }
 
 impl Sandbox {
-    /// Notes a step that has no record, and gives the fault that the handler gets instead of its result.
+    /// Notes a step that has no record, and returns the fault that the handler gets instead of its result.
     pub(crate) fn new_step(&self, name: &str) -> Fault {
         self.note_step(name);
         Fault::terminal(

@@ -1,11 +1,11 @@
-//! Being told to stop.
+//! Signals that tell the process to stop.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves when the process is told to stop, by SIGTERM or SIGINT.
+/// Resolves when SIGTERM or SIGINT tells the process to stop.
 pub async fn shutdown_signal() {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be heard; this process must be killed to stop it");
+        tracing::error!("cannot listen for signals; kill this process to stop it");
         return std::future::pending().await;
     };
     tokio::select! {
@@ -14,7 +14,7 @@ pub async fn shutdown_signal() {
     }
 }
 
-/// Resolves at the second signal: whoever sends it wants no grace time.
+/// Resolves at the second signal: its sender wants no grace time.
 pub async fn second_signal() {
     shutdown_signal().await;
     shutdown_signal().await;

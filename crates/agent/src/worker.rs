@@ -15,20 +15,21 @@ use crate::agent::{AgentBuilder, BuildError};
 use crate::replay::Replays;
 use crate::run::WorkerContext;
 
-/// How often a worker says that it is alive.
+/// How often a worker sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often it says so at first, and how many times: a controller that starts at the same moment may miss the first.
+/// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
+/// first.
 const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
-/// How long the open pulls may take to be withdrawn.
+/// How long withdrawing the open pulls may take.
 const STOP_TIME: Duration = Duration::from_secs(4);
-/// How long the last messages of a worker may take to leave it.
+/// How long sending the last messages of a worker may take.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
-/// How long a heartbeat may take to leave.
+/// How long sending a heartbeat may take.
 const BEAT_TIME: Duration = Duration::from_secs(1);
-/// How long hops that were told to stop may take to write their release.
+/// How long cancelled hops may take to write their release.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
-/// A worker that is bound to the mesh.
+/// A worker bound to the mesh.
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<WorkerContext>,
@@ -38,23 +39,23 @@ pub struct Worker {
     drain_timeout: Duration,
     /// Held so that the registration lasts as long as the worker.
     _service: Option<ServiceRegistration>,
-    /// Likewise.
+    /// Held so that the routes are followed as long as the worker lives.
     _routes: RouteFollower,
     /// Answers replays until the worker stops.
     replays: Option<Replays>,
 }
 
-/// What a run came to.
+/// What a worker did between start and stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunSummary {
-    /// Deliveries that were taken.
+    /// Deliveries that the worker took.
     pub deliveries: u64,
-    /// Hops that were still running when the grace time was over; they were handed back.
+    /// Hops still running at the end of the grace time; they were handed back.
     pub handed_back: usize,
 }
 
 impl AgentBuilder {
-    /// Creates the agent's stream and consumers where they are missing, and declares the worker.
+    /// Creates the agent's stream and consumers if they are missing, and declares the worker.
     ///
     /// # Errors
     /// When there is no handler, or the mesh refuses.
@@ -101,7 +102,7 @@ impl Worker {
             Ok(service) => Some(service),
             // Only what `nats service ls` shows depends on it.
             Err(error) => {
-                tracing::warn!(%error, "not registered as a service");
+                tracing::warn!(%error, "cannot register as a service");
                 None
             }
         };
@@ -171,13 +172,13 @@ impl Worker {
         Ok(summary)
     }
 
-    /// Runs a delivery in a task of its own. Policy: on cancel the hop is handed back (through `abort`), on error it
-    /// is logged; a panic of the handler is caught where it runs and counts as a failed attempt.
+    /// Runs a delivery in a task of its own. On cancel the hop is handed back (through `abort`); an error is logged; a
+    /// panic of the handler is caught around it and counts as a failed attempt.
     fn spawn(&self, tracker: &TaskTracker, delivery: Delivery) {
         let shared = Arc::clone(&self.shared);
         let busy = Arc::clone(&self.busy);
         busy.fetch_add(1, Ordering::Relaxed);
-        // On the heap: the runtime moves what it is given several times, and a hop's state is some kilobytes.
+        // On the heap: the runtime moves the future several times, and a hop's state is some kilobytes.
         tracker.spawn(Box::pin(async move {
             shared.take(delivery).await;
             busy.fetch_sub(1, Ordering::Relaxed);
@@ -185,9 +186,9 @@ impl Worker {
     }
 
     async fn drain(mut self, tracker: &TaskTracker) -> usize {
-        // Tickets that were on their way here come without a slot now, and are handed back.
+        // Tickets in flight now come without a slot, and are handed back.
         if tokio::time::timeout(STOP_TIME, self.puller.stop()).await.is_err() {
-            tracing::warn!("open pulls could not be withdrawn in time");
+            tracing::warn!("cannot withdraw open pulls in time");
         }
         while let Some(delivery) = self.puller.leftover().await {
             self.spawn(tracker, delivery);
@@ -197,24 +198,21 @@ impl Worker {
         let mut handed_back = 0;
         if tokio::time::timeout(self.drain_timeout, tracker.wait()).await.is_err() {
             handed_back = tracker.len();
-            tracing::info!(
-                hops = handed_back,
-                "the grace time is over, running hops are handed back"
-            );
+            tracing::info!(hops = handed_back, "the grace time is over, handing back running hops");
             self.shared.abort.cancel();
             if tokio::time::timeout(RELEASE_TIME, tracker.wait()).await.is_err() {
                 tracing::warn!(
                     hops = tracker.len(),
-                    "not all hops could be handed back; they wait for the ack wait"
+                    "cannot hand back all hops; the rest come again after the ack wait"
                 );
             }
         }
-        // Acks are fire-and-forget: a process that ends without a flush loses them.
-        // Without a server there is no answer to a flush: then the tickets are delivered again, and settled.
+        // Acks are fire-and-forget: a process that exits without a flush loses them. Without a server nothing answers
+        // the flush; then the tickets are delivered again, and settled.
         match tokio::time::timeout(FLUSH_TIME, self.shared.mesh.flush()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last acknowledgements may be lost"),
-            Err(_) => tracing::warn!("no server takes the last acknowledgements; their tickets come again"),
+            Err(_) => tracing::warn!("no server takes the last acknowledgements; their tickets will come again"),
         }
         handed_back
     }
@@ -223,16 +221,16 @@ impl Worker {
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
         self.declaration.at = self.shared.mesh.now();
-        // While the server is away a publish may wait for room; a heartbeat is not worth that.
+        // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a heartbeat could not be sent"),
-            Err(_) => tracing::debug!("a heartbeat could not be sent in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "cannot send a heartbeat"),
+            Err(_) => tracing::debug!("cannot send a heartbeat in time"),
         }
     }
 }
 
-/// A worker of a version that takes no work would wait for ever without a word.
+/// Warns if the version takes no work: its worker would otherwise wait forever in silence.
 async fn warn_if_shut(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
     if let Ok(Some((route, _))) = mesh.route(agent).await
