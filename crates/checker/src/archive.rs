@@ -1,4 +1,4 @@
-//! Closed intents that were moved to the archive, put back among the records as they were in the ledger (section 17 of
+//! Puts closed intents that were moved to the archive back among the records, as they were in the ledger (section 17 of
 //! `docs/protocol.md`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,11 +25,11 @@ struct Entry {
     bytes: usize,
 }
 
-/// Adds the records of every bundle that the ledger does not have any more. Gives how many bundles there are, and what is
-/// wrong with the archive.
+/// Adds the records of every bundle that the ledger no longer has. Returns the number of bundles, and what is wrong
+/// with the archive.
 pub(crate) fn unpack(messages: &mut Vec<Message>) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
-    // Of two bundles of one life of an intent the newer counts: by intent and time of submitting.
+    // Of two bundles of one life of an intent the newer counts. The key is the intent and its time of submission.
     let mut bundles: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
     let mut parts: HashMap<u64, Vec<u8>> = HashMap::new();
     for message in messages.iter().filter(|message| message.stream.ends_with("_ARCHIVE")) {
@@ -92,7 +92,7 @@ fn open(intent: &str, bytes: &[u8]) -> Result<Vec<Message>, String> {
     }
     let mut found = Vec::new();
     for entry in index.records {
-        // Each body stands behind a newline, that of the line before it.
+        // A newline precedes each body: the end of the line before it.
         let body = rest.get(1..=entry.bytes).ok_or("a body is cut off")?;
         rest = rest.get(entry.bytes + 1..).unwrap_or_default();
         found.push(Message {

@@ -1,4 +1,4 @@
-//! What a run leaves behind: three files of JSON lines in one folder.
+//! The evidence of a run: three files of JSON lines in one folder.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use base64::Engine as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// One message of a stream, as it was stored.
+/// One message of a stream, as stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Message {
     /// The stream.
@@ -22,10 +22,10 @@ pub struct Message {
     /// The headers, in order.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// The body where it is UTF-8.
+    /// The body, if it is UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// The body in base64, where it is not.
+    /// The body in base64, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
@@ -68,12 +68,13 @@ pub enum Journal {
         instance: String,
         /// When it was asked, in milliseconds since 1970.
         from_ms: i64,
-        /// When it had ended.
+        /// When it had exited.
         until_ms: i64,
-        /// Whether it ended by itself, in good order, and neither its server nor its network was in trouble meanwhile.
+        /// Whether it exited by itself, in good order, and neither its server nor its network was in trouble during the
+        /// stop.
         clean: bool,
     },
-    /// All of a group of work was queued for one worker; from now on the order counts.
+    /// A whole group of work is queued for one worker; from now on the order counts.
     Burst {
         /// The group, as in [`Tried::group`].
         group: String,
@@ -91,22 +92,22 @@ pub enum Journal {
     },
 }
 
-/// What the load knows of a piece of work.
+/// What the load knows about a piece of work.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tried {
-    /// The key, unique in the run; it stands in the payload as `key`.
+    /// The key, unique in the run; `key` in the payload.
     pub key: String,
     /// How it was submitted, for readers.
     pub via: String,
-    /// The intent id, where the load chose one.
+    /// The intent id, if the load chose one.
     #[serde(default)]
     pub intent: Option<String>,
     /// Every end that is allowed: `completed`, `timed_out`, or `failed:CODE`, `rejected:CODE`, `parked:CODE`.
     pub expect: Vec<String>,
-    /// The must-carry constraints as they were written, where there are any.
+    /// The must-carry constraints as written, if there are any.
     #[serde(default)]
     pub constraints: Option<String>,
-    /// Fields of the envelope that the protocol does not know: name and value, as it was written.
+    /// Fields of the envelope that the protocol does not know: name and value, as written.
     #[serde(default)]
     pub unknown: Vec<(String, String)>,
     /// The group of a burst.
@@ -135,7 +136,7 @@ pub enum Effect {
         epoch: u64,
         /// The envelope that it got.
         envelope: String,
-        /// The agent that the worker is.
+        /// The worker's agent.
         agent: String,
         /// Its version.
         version: String,
@@ -152,7 +153,7 @@ pub enum Effect {
         hop: u64,
         /// The name of the step.
         step: String,
-        /// What the effect returned: different each time that it happens.
+        /// What the effect returned: different each time.
         token: String,
         /// The epoch that the holder believes in.
         epoch: u64,
@@ -161,10 +162,10 @@ pub enum Effect {
     },
 }
 
-/// Evidence that cannot be read.
+/// Why the evidence is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// The file cannot be read.
+    /// A file is unreadable.
     #[error("{path} cannot be read")]
     Read {
         /// The file.
@@ -173,7 +174,7 @@ pub enum EvidenceError {
         #[source]
         source: std::io::Error,
     },
-    /// A line is not what it should be.
+    /// A line is malformed.
     #[error("{path}, line {line}, is no line of evidence")]
     Line {
         /// The file.
@@ -186,7 +187,7 @@ pub enum EvidenceError {
     },
 }
 
-/// All that a run left behind.
+/// Everything that a run left behind.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     /// The messages of all streams, `dump.jsonl`.
@@ -203,8 +204,8 @@ impl Evidence {
     /// Reads the three files of a folder.
     ///
     /// # Errors
-    /// When a file is missing or a line of the dump or the journal cannot be read. A line of effects may be torn: its
-    /// writer was killed while it wrote.
+    /// When a file is missing, or a line of the dump or the journal is corrupt. A line of effects may be torn: its
+    /// writer was killed while writing.
     pub fn read(folder: &Path) -> Result<Self, EvidenceError> {
         let (messages, _) = lines(&folder.join("dump.jsonl"), Torn::Refused)?;
         let (journal, _) = lines(&folder.join("journal.jsonl"), Torn::Refused)?;

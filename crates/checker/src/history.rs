@@ -1,4 +1,4 @@
-//! The records of each intent in order, and what the load and the handlers say of it.
+//! The records of each intent in order, and what the load and the handlers report about it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ pub struct History {
     pub intent: String,
     /// Its records.
     pub records: Vec<Record>,
-    /// The key of the work, where it was submitted by the load.
+    /// The key of the work, if the load submitted it.
     pub key: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl History {
     }
 }
 
-/// What all checks look at.
+/// The input of all checks.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// The evidence itself.
@@ -58,7 +58,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Sorts the evidence; what cannot be read at all is a violation already.
+    /// Sorts the evidence. Unreadable evidence is already a violation.
     pub(crate) fn new(evidence: &'a Evidence, found: &mut Vec<Violation>) -> Self {
         let mut histories: BTreeMap<String, History> = BTreeMap::new();
         for (place, message) in evidence.messages.iter().enumerate() {
@@ -129,13 +129,13 @@ impl<'a> Context<'a> {
         self.effects.get(intent).map_or(&[], Vec::as_slice)
     }
 
-    /// What the load knows of an intent.
+    /// What the load knows about an intent.
     #[must_use]
     pub fn tried_of(&self, history: &History) -> Option<&'a Tried> {
         self.tried.get(history.key.as_deref()?).copied()
     }
 
-    /// Everything that is known of an intent, for a reader: a line for each record, the bodies, the traces, the journal.
+    /// Everything known about an intent, for a reader: a line for each record, the bodies, the traces, the journal.
     #[must_use]
     pub fn tell(&self, intent: &str) -> String {
         let mut text = String::new();

@@ -1,11 +1,11 @@
 //! Judges what a mesh left behind: [`check`] takes the messages of its streams, the journal of a load and the traces of
-//! its effects, and says whether the invariants I1 to I14 held for every intent.
+//! its effects, and reports whether the invariants I1 to I14 held for every intent.
 //!
-//! It shares no code with the runtime, on purpose: it depends on no other crate of Baton, and what it knows it has from
-//! `docs/protocol.md`. A mistake in the runtime's own functions is so not repeated here. It must stay a pure function of
+//! It shares no code with the runtime, on purpose: it depends on no other crate of Baton, and all it knows comes from
+//! `docs/protocol.md`, so it does not repeat a mistake in the runtime's own functions. It must stay a pure function of
 //! its evidence: it talks to no server, reads no clock and looks at nothing but the three files.
 //!
-//! What each check sees, and what it cannot see, stands in the module of the invariant in [`checks`].
+//! The module of each invariant in [`checks`] states what the check sees and what it cannot see.
 
 mod archive;
 pub mod checks;

@@ -1,4 +1,4 @@
-//! Records and envelopes as `docs/protocol.md` sections 7 and 8 describe them, read as far as the checks need.
+//! Records and envelopes as in `docs/protocol.md` sections 7 and 8, read only to the extent that the checks need.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ pub struct Record {
     pub by: By,
     /// The state after it.
     pub snapshot: Snapshot,
-    /// The envelope, where the record puts work before an agent.
+    /// The envelope, if the record puts work before an agent.
     #[serde(default)]
     pub envelope: Option<Envelope>,
     /// The step, for `step`.
     #[serde(default)]
     pub step: Option<Step>,
-    /// What was kept of a raw intent that was rejected.
+    /// What was kept of a rejected raw intent.
     #[serde(default)]
     pub raw: Option<RawKept>,
     /// The sequence in the ledger stream.
@@ -37,7 +37,7 @@ pub struct Record {
     /// When the server stored it, in milliseconds since 1970.
     #[serde(skip)]
     pub time_ms: i64,
-    /// The message that it was read from, by its place in the evidence.
+    /// The message that holds it, by its index in the evidence.
     #[serde(skip)]
     pub message: usize,
 }
@@ -65,7 +65,7 @@ pub struct By {
     pub version: Option<String>,
 }
 
-/// Where an intent stands.
+/// The status of an intent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Status {
     /// The name.
@@ -87,12 +87,12 @@ impl std::fmt::Display for Status {
 /// The state after a record.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Snapshot {
-    /// Where the intent stands.
+    /// The status.
     pub status: Status,
-    /// Whose turn it is.
+    /// The agent whose turn it is.
     #[serde(default)]
     pub agent: Option<String>,
-    /// In which version.
+    /// The version of that agent.
     #[serde(default)]
     pub version: Option<String>,
     /// The hop.
@@ -116,16 +116,16 @@ pub struct Snapshot {
     /// The sequence of the record that holds it.
     #[serde(default)]
     pub envelope_seq: Option<u64>,
-    /// When the intent must be done.
+    /// The deadline.
     #[serde(default)]
     pub deadline: Option<String>,
-    /// Not before this time.
+    /// The work waits until this time.
     #[serde(default)]
     pub wake_at: Option<String>,
     /// The agents that had a turn.
     #[serde(default)]
     pub path: Vec<PathEntry>,
-    /// Versions that the intent is held to.
+    /// The versions that the intent is pinned to, by agent.
     #[serde(default)]
     pub pins: BTreeMap<String, String>,
     /// The result, once completed.
@@ -156,14 +156,14 @@ pub struct Step {
     pub result: Option<Box<RawValue>>,
 }
 
-/// A raw intent that was rejected.
+/// What was kept of a rejected raw intent.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RawKept {
     /// Its body.
     pub body_base64: String,
 }
 
-/// An envelope, in any form: its fields as they were written.
+/// An envelope, in any form: its fields as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Envelope {
@@ -171,7 +171,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// A field as it was written.
+    /// A field as written.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&str> {
         self.fields
@@ -230,7 +230,7 @@ impl Record {
     /// Reads the record of a message.
     ///
     /// # Errors
-    /// When the body is no record.
+    /// When the body is not a record.
     pub fn read(message: &Message, place: usize) -> Result<Self, serde_json::Error> {
         let mut record: Self = serde_json::from_slice(&message.bytes())?;
         record.seq = message.seq;
@@ -239,13 +239,13 @@ impl Record {
         Ok(record)
     }
 
-    /// When it was written by the writer's clock, in milliseconds since 1970.
+    /// When it was written, by the writer's clock, in milliseconds since 1970.
     #[must_use]
     pub fn at_ms(&self) -> Option<i64> {
         millis(&self.at)
     }
 
-    /// The key of the raw intent that was rejected.
+    /// The key of a rejected raw intent.
     #[must_use]
     pub fn rejected_key(&self) -> Option<String> {
         use base64::Engine as _;

@@ -1,6 +1,7 @@
-//! The transitions of `docs/protocol.md` section 9, written down once more.
+//! The transitions of `docs/protocol.md` section 9, a second copy on purpose.
 
-/// For each event the status that follows, in the order of `STATUSES`; `-` where the event must not follow.
+/// For each event the status that follows, by the status before in the order of `STATUSES`; `-` where the event must
+/// not follow.
 pub const TRANSITIONS: [(&str, &str); 25] = [
     ("submitted", "pending - - - - - -"),
     ("claimed", "- accepted accepted accepted - - -"),
@@ -64,7 +65,7 @@ pub(crate) fn is_terminal(status: &str) -> bool {
     matches!(status, "completed" | "rejected" | "failed" | "cancelled" | "timed_out")
 }
 
-/// Whether a ticket belongs to a status.
+/// Whether an intent in this status should have a ticket.
 pub(crate) fn is_workable(status: &str) -> bool {
     matches!(status, "pending" | "accepted" | "in_progress")
 }

@@ -1,4 +1,5 @@
-//! The checker itself must be able to fail: a good story holds, and each way of breaking an invariant is found and named.
+//! The checker itself must be able to fail: a good story holds, and each way of breaking an invariant is found and
+//! named.
 
 use std::collections::BTreeSet;
 
@@ -164,7 +165,7 @@ fn altered(index: usize, change: impl Fn(&mut Value)) -> Evidence {
     story_of(&records)
 }
 
-/// The story with records added or taken out before they are stored.
+/// The story with records added or removed before it is stored.
 fn rewritten(change: impl Fn(&mut Vec<(i64, Value)>)) -> Evidence {
     let mut records = records();
     change(&mut records);
@@ -224,7 +225,7 @@ fn i1_lost_work_is_found() {
     breaks("I1", &twice);
 }
 
-/// Raw messages with one id that cannot become an intent: each is rejected under an id that is free.
+/// Raw messages with the same id that cannot become an intent: each is rejected under a free id.
 fn rejected(ids: &[&str], chosen: Option<&str>) -> Evidence {
     use base64::Engine as _;
     let body = base64::engine::general_purpose::STANDARD.encode(r#"{"key":"k1"}"#);
@@ -264,8 +265,8 @@ fn i2_a_hop_that_commits_twice_is_found() {
         again.1["id"] = json!("r4b");
         records.insert(4, again);
     });
-    // The second handoff follows the first one's state, so it is a commit of hop 2 that goes nowhere; and the same hop
-    // again is seen where the state was put back.
+    // The second handoff follows the state of the first, so it is a commit of hop 2 that goes nowhere. The same hop
+    // again is seen when the state is put back.
     assert!(!check(&again).holds());
     let back = rewritten(|records| {
         let mut back = records[1].clone();
@@ -305,7 +306,7 @@ fn i4_an_illegal_history_is_found() {
     );
     breaks("I4", &altered(2, |record| record["snapshot"]["envelope"] = json!("e9")));
     breaks("I4", &altered(4, |record| record["snapshot"]["wake_at"] = Value::Null));
-    // A write that was guarded by an older head.
+    // A write guarded by an older head.
     let mut unguarded = good();
     unguarded.messages[3].headers[0].1 = "10".to_owned();
     breaks("I4", &unguarded);
@@ -413,7 +414,7 @@ fn i8_a_version_that_was_not_drained_is_found() {
     handled.messages.push(route(16, "active"));
     assert_eq!(check(&handled).violations, [], "it had work again before");
 
-    // Open for long, and not seen.
+    // Open for a long time, and overlooked.
     let mut held = story_of(&records()[..1]);
     held.messages.push(route(5_000, "drained"));
     breaks("I8", &held);

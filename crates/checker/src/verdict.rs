@@ -1,4 +1,4 @@
-//! What a run comes to.
+//! The verdict on a run.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::history::Context;
 pub struct Violation {
     /// The invariant: `I1` to `I14`.
     pub invariant: &'static str,
-    /// The intent, where one can be named.
+    /// The intent, if one can be named.
     pub intent: Option<String>,
     /// What was seen.
     pub what: String,
@@ -46,7 +46,7 @@ pub struct Counts {
     pub intents: usize,
     /// Pieces of work that were acknowledged.
     pub acknowledged: usize,
-    /// Intents of which the archive holds a bundle.
+    /// Intents with a bundle in the archive.
     pub archived: usize,
     /// Records of the ledger and of bundles.
     pub records: usize,
@@ -54,36 +54,36 @@ pub struct Counts {
     pub commits: usize,
     /// Records by event.
     pub events: BTreeMap<String, usize>,
-    /// Where intents stand at the end.
+    /// Intents by their last status.
     pub ends: BTreeMap<String, usize>,
     /// Runs of handlers.
     pub runs: usize,
     /// Runs of one envelope beyond the first: work that was delivered again and run again.
     pub reruns: usize,
-    /// Claims that burnt an attempt: a holder was gone without a word.
+    /// Claims that burnt an attempt: a holder vanished silently.
     pub takeovers: usize,
-    /// Runs of holders of an older epoch than the one that committed: their results were refused.
+    /// Runs of holders with an older epoch than the one that committed: their results were refused.
     pub fenced: usize,
     /// Effects of steps.
     pub effects: usize,
-    /// Effects of steps that were not recorded: what happened between an effect and its record.
+    /// Effects of steps that were not recorded: something happened between an effect and its record.
     pub unrecorded_effects: usize,
     /// Lines of effects that a killed process could not finish.
     pub torn: usize,
-    /// Times that a version was said to be drained.
+    /// How often a version was reported drained.
     pub drained: usize,
-    /// Groups whose order was looked at.
+    /// Groups whose order was checked.
     pub bursts: usize,
-    /// Orderly stops of workers that were looked at.
+    /// Orderly stops of workers that were checked.
     pub stops: usize,
-    /// Retries whose delay was looked at.
+    /// Retries whose delay was checked.
     pub delays: usize,
 }
 
 /// The judgement of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
-    /// What did not hold, in the order of the invariants.
+    /// The violations, in the order of the invariants.
     pub violations: Vec<Violation>,
     /// What was seen.
     pub counts: Counts,

@@ -1,9 +1,9 @@
 //! I10: must-carry constraints arrive unchanged at every hop. I11: unknown fields survive any chain.
 //!
-//! What the load wrote must stand, letter for letter, in every envelope of the intent; and the hash must be the one of
-//! section 7 of `docs/protocol.md`, computed here anew.
+//! What the load wrote must appear, letter for letter, in every envelope of the intent; and the hash must match section
+//! 7 of `docs/protocol.md`, which this module computes independently.
 //!
-//! Not seen: fields inside of objects that the protocol knows; the load adds its own at the top only.
+//! Not seen: fields inside objects that the protocol knows; the load adds its own only at the top.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// The hash of constraints; `None` where they are no JSON.
+/// The hash of constraints; `None` if they are not JSON.
 pub(crate) fn hash(constraints: &str) -> Option<String> {
     let mut text = String::new();
     canonical(constraints, &mut text)?;
@@ -52,7 +52,7 @@ pub(crate) fn hash(constraints: &str) -> Option<String> {
     Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The canonical text; deeper nesting than the load writes is not needed here.
+/// The canonical text, for nesting no deeper than the load writes.
 fn canonical(json: &str, into: &mut String) -> Option<()> {
     let json = json.trim();
     match json.chars().next()? {

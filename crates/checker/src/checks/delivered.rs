@@ -1,11 +1,10 @@
 //! I5: a committed handoff is delivered, and one that was not committed never is.
 //!
 //! Each run of a handler names the envelope that it got: a record of the ledger must hold it, for that hop. Where a
-//! worker wrote the next word on an envelope, a run of that envelope must be there. Tickets that are still in a work
-//! stream must be byte for byte the record that they name. That a committed handoff is not followed by anything at all
-//! is seen as I1.
+//! worker wrote what follows an envelope, there must be a run of that envelope. Tickets that are still in a work stream
+//! must match, byte for byte, the record that they name. I1 finds a committed handoff that nothing follows.
 //!
-//! Not seen: tickets that were acknowledged and are gone. A run whose trace was torn by a kill is taken as there.
+//! Not seen: tickets that were acknowledged and are gone. A run whose trace was torn by a kill counts as present.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,11 +1,11 @@
 //! I8: a version reported drained has no open work, and gets none afterwards.
 //!
-//! Each revision of a route that says `drained` of a version is one claim, at the time when the server stored it. No
-//! intent may then have been open at that version, or pinned to it, by a record that was there for longer than
-//! `STALE`; and until the version is given work again no worker of it may write anything.
+//! Each revision of a route that calls a version `drained` is one claim, at the time when the server stored it. At that
+//! time no intent may be open at that version, or pinned to it, by a record that had been there for longer than
+//! `STALE`; and until the version is given work again none of its workers may write anything.
 //!
 //! Not a violation: work that a sender with an old route wrote for the version at that very moment or later. The
-//! protocol calls it a stray, and it must be rerouted: where it is not, I1 finds it.
+//! protocol calls it a stray, and it must be rerouted; if it is not, I1 finds it.
 //!
 //! Not seen: revisions older than the history of the bucket (1,024 for each agent).
 
@@ -18,8 +18,8 @@ use crate::record::Record;
 use crate::table::is_terminal;
 use crate::verdict::{Counts, Violation};
 
-/// How long before the claim a record must have been stored for the controller to have seen it, in milliseconds: it
-/// reads the ledger to its end before it says so, and then only writes the route.
+/// How long before the claim a record must have been stored for the controller to have seen it, in milliseconds: the
+/// controller reads the ledger to its end first, and only then writes the route.
 const STALE: i64 = 2_000;
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Entry {
     state: String,
 }
 
-/// A time in which a version was said to be drained.
+/// A time during which a version was reported drained.
 struct Claim {
     agent: String,
     version: String,
@@ -109,7 +109,7 @@ fn against(claim: &Claim, history: &History, found: &mut Vec<Violation>) {
         && let Some(record) = history.records.get(last)
         && names(claim, record)
     {
-        // Since when it names the version without a break.
+        // Since when it has named the version without a break.
         let earlier = history.records.get(..last).unwrap_or_default().iter().rev();
         let since = earlier
             .take_while(|record| names(claim, record))

@@ -1,10 +1,10 @@
 //! I2: a hop commits at most once. I3: no record follows a terminal one. I4: every history is legal. I9: the path never
 //! grows past `max_hops`.
 //!
-//! Each record is held against the one before it: the guard that it was written with must be the sequence of that
-//! record (so no two writers ever followed the same head), the status must be the one of the table in
-//! `docs/protocol.md` section 9, and epoch, attempt, hop, holder, envelope and path must have changed as section 9 says.
-//! A commit is counted for the hop of the record before it.
+//! Each record is compared with the one before it: its guard must be the sequence of that record (so no two writers
+//! ever followed the same head), the status must be the one in the table of `docs/protocol.md` section 9, and epoch,
+//! attempt, hop, holder, envelope and path must have changed as section 9 says. A commit counts for the hop of the
+//! record before it.
 //!
 //! Not seen: a write that the server refused.
 
@@ -154,7 +154,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
 }
 
-/// I9, and that the hop is counted rightly.
+/// I9, and that hops are counted correctly.
 fn hops(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'static str, String)) {
     let at = &record.snapshot;
     if at.hop > at.max_hops {

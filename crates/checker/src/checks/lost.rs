@@ -1,12 +1,12 @@
 //! I1: no acknowledged intent is ever lost.
 //!
-//! For each key that the journal calls acknowledged there must be an intent whose last record is one of the ends that
-//! the load expects, and there must be only one. (A raw message that cannot become an intent is rejected each time that it
-//! is published, under an id that is free: where the load published it again under the same id, more than one rejection
-//! is right.) What was not acknowledged may be there or not, but where it is it must have an expected end too.
+//! For each key that the journal calls acknowledged there must be exactly one intent, whose last record is one of the
+//! ends that the load expects. (A raw message that cannot become an intent is rejected each time it is published, under
+//! a free id: if the load published it again under the same id, more than one rejection is right.) Work that was not
+//! acknowledged may be missing, but if it exists it must have an expected end too.
 //!
-//! Not seen: an acknowledgement that the load did not hear of. What the load could not keep a promise about is never
-//! asked for.
+//! Not seen: an acknowledgement that the load did not hear. The load never submits work about which it could not keep
+//! its promise.
 
 use crate::history::{Context, History};
 use crate::table::{is_terminal, is_workable};

@@ -1,4 +1,4 @@
-//! One module for each group of invariants; each says what it sees and what it cannot see.
+//! One module for each group of invariants; each states what it sees and what it cannot see.
 
 pub mod carried;
 pub mod delivered;
@@ -34,7 +34,7 @@ pub(crate) fn is_commit(event: &str, role: &str) -> bool {
     role == "worker" && matches!(event, "handed_off" | "completed" | "rejected" | "failed")
 }
 
-/// Counts what there is.
+/// Counts what the evidence contains.
 pub(crate) fn count(context: &Context<'_>) -> Counts {
     let mut counts = Counts {
         intents: context.histories.len(),

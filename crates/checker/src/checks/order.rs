@@ -1,10 +1,10 @@
-//! I14: higher priority that waits is taken before lower, and lower is never starved.
+//! I14: waiting work of higher priority is taken before lower, and lower is never starved.
 //!
-//! The streams do not show who waited while another was taken: acknowledged tickets are gone. So the load makes groups
-//! for which the order is known: low work first, then high, all of it queued before the single worker that may take it
-//! runs, and no fault meanwhile. The runs of the handlers then show the order.
+//! The streams do not show what waited while something else was taken: acknowledged tickets are gone. So the load makes
+//! groups whose order is known: low work first, then high, all queued before the single worker that may take it runs,
+//! and with no fault until it is done. The runs of the handlers then show the order.
 //!
-//! Not seen: the order among the rest of the load, of which only I1 says that none of it is starved for ever.
+//! Not seen: the order among the rest of the load. I1 says only that none of it is starved forever.
 
 use std::collections::HashSet;
 
@@ -12,9 +12,9 @@ use crate::evidence::{Effect, Journal};
 use crate::history::Context;
 use crate::verdict::{Counts, Violation};
 
-/// From this priority on work is high: the first band.
+/// From this priority on, work is high: the first band.
 const HIGH: i64 = 8;
-/// Of so many high ones at least one low one must be taken before the last of them.
+/// At least one low one must be taken before the last of this many high ones.
 const ENOUGH: usize = 32;
 
 pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
@@ -44,7 +44,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
         let last_high = order.iter().rposition(|(priority, _)| *priority >= HIGH);
         let among = order.get(..last_high.unwrap_or(0)).unwrap_or_default();
         let low = among.iter().filter(|(priority, _)| *priority < HIGH).count();
-        // The floor of the runtime is one pull in eight; a pull takes what is free, and the first ones blur it.
+        // The runtime's floor is one pull in eight. A pull takes what is free, and the first pulls blur the count.
         if low > high / 4 + 2 * slots + 2 {
             let what = format!("{group}: {low} low ones were taken before the last of {high} high ones");
             found.push(Violation::at_large("I14", what));

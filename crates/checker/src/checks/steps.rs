@@ -1,13 +1,13 @@
 //! I6: a recorded step's effect does not run again.
 //!
 //! Each effect leaves a token that is different each time, and the step records it. Within a hop each step is recorded
-//! at most once, with a token that an effect left; and after that no holder of a later epoch may leave another one, for
-//! it must have loaded the record with its claim. What a hop says that its steps returned (`trail` of the result) must
-//! be what is recorded.
+//! at most once, with a token that an effect left. After that no holder of a later epoch may leave another token, for
+//! it must have loaded the record with its claim. What a hop reports as the results of its steps (`trail` of the
+//! result) must match the records.
 //!
-//! Not a violation: an effect without a record (its holder died or was fenced out in between), and one of a holder that
-//! was frozen after it said `started` and woke up fenced out: its epoch is older than the one of the record, and whoever
-//! must refuse such an effect is given the epoch for it.
+//! Not violations: an effect without a record (its holder died or was fenced out in between); and an effect of a holder
+//! that wrote `started`, froze, and woke up fenced out. The epoch of that holder is older than the record's, and a
+//! system that must refuse such an effect gets the epoch for it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ use crate::evidence::Effect;
 use crate::history::{Context, History};
 use crate::verdict::Violation;
 
-/// What a handler of the load says that its steps returned.
+/// What a handler of the load reports as the results of its steps.
 #[derive(Deserialize)]
 struct Result {
     #[serde(default)]

@@ -1,14 +1,14 @@
 //! I12: stop by signal burns no attempt. I13: retries, deadlines and delays survive the death of every process.
 //!
-//! I12: after `released` the next claim has the same attempt. And where a claim did burn one, the handler that ran
-//! before it (the last run of that hop and epoch) must not be of a worker that was stopped in good order while it ran.
-//! Only stops that the journal calls clean count: a worker that cannot reach its server cannot give anything back.
+//! I12: after `released` the next claim has the same attempt. And if a claim did burn an attempt, the handler that ran
+//! before it (the last run of that hop and epoch) must not belong to a worker that was stopped in good order while it
+//! ran. Only stops that the journal calls clean count: a worker that cannot reach its server cannot give anything back.
 //!
-//! I13: after `retry_scheduled` no claim comes before the delay is over, by the clock of the server that stored both; and
-//! that it comes at all, through every kill, is I1. Records whose writer's clock was off are left out: their own clock
-//! is what tells them how late it is. An intent with a deadline that has passed may not be open at the end: I1 again.
+//! I13: after `retry_scheduled` no claim comes before the delay is over, by the clock of the server that stored both.
+//! I1 checks that the claim comes at all, through every kill. Records whose writer's clock was off are left out: the
+//! writer judges lateness by its own clock. An intent whose deadline has passed may not be open at the end: I1 again.
 //!
-//! Not seen: a stop that cut a handler short in the first 200 ms and was answered by nobody's claim.
+//! Not seen: a stop that cut a handler short in its first 200 ms if no claim followed.
 
 use std::collections::HashMap;
 
@@ -19,11 +19,11 @@ use crate::verdict::{Counts, Violation};
 
 /// A handler of the load that began longer ago than this was not cut short by the stop, in milliseconds.
 const RECENT: i64 = 3_000;
-/// How soon a claim must follow a stop to be its consequence, in milliseconds.
+/// How soon a claim must follow a stop to count as its consequence, in milliseconds.
 const AFTER: i64 = 30_000;
-/// By how much a clock may be off to count as right, in milliseconds; a publish that took long looks the same.
+/// How far a clock may be off and still count as right, in milliseconds; a slow publish looks the same.
 const SKEW: i64 = 500;
-/// How much earlier than its delay a claim may be stored, in milliseconds: times are cut to whole ones.
+/// How much earlier than its delay a claim may be stored, in milliseconds: times are truncated to whole ones.
 const SLACK: i64 = 20;
 
 struct Stop {

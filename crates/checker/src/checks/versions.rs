@@ -1,10 +1,10 @@
-//! I7: a message for version v is only ever handled by version v, or moved by a recorded act.
+//! I7: only version v handles a message for version v, unless a recorded act moved it.
 //!
-//! Every record of a worker must be by the agent and version that the record before it names; every run of a handler by
-//! those of the record that holds its envelope; and agent and version may change only by an event that puts work before
-//! an agent, or by `moved`.
+//! Every record of a worker must be by the agent and version that the record before it names, and every run of a
+//! handler by those of the record that holds its envelope. Agent and version may change only by an event that puts work
+//! before an agent, or by `moved`.
 //!
-//! Not seen: a worker of another version that took a ticket and gave it back without a word.
+//! Not seen: a worker of another version that took a ticket and gave it back silently.
 
 use crate::evidence::Effect;
 use crate::history::Context;

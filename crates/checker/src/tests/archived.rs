@@ -1,4 +1,4 @@
-//! What was moved to the archive is judged as if it were in the ledger.
+//! Archived records are judged as if they were in the ledger.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::{INTENT, NOW, breaks, good, rewritten, time};
 use crate::{Evidence, Message, check};
 
-/// The same evidence with the intent in the archive, in so many parts, and its ledger purged.
+/// The same evidence with the intent in the archive, in this many parts, and its ledger purged.
 fn archived(evidence: &Evidence, parts: usize) -> Evidence {
     let index: Vec<Value> = evidence
         .messages
@@ -54,7 +54,7 @@ fn what_was_archived_counts_as_if_it_were_in_the_ledger() {
         let verdict = check(&evidence);
         assert!(verdict.holds(), "{verdict:?}");
         assert_eq!((verdict.counts.archived, verdict.counts.records), (1, 7));
-        // The last record may still be in the ledger, and is one and the same.
+        // The last record may still be in the ledger too; it is the same record.
         let mut kept = evidence.clone();
         kept.messages.extend(good().messages.pop());
         assert_eq!(check(&kept).counts, verdict.counts);
@@ -66,7 +66,7 @@ fn what_was_archived_counts_as_if_it_were_in_the_ledger() {
     let mut lacks = archived(&good(), 3);
     lacks.messages.remove(0);
     breaks("I1", &lacks);
-    // An invariant that is broken in the archive is found there.
+    // An invariant broken in the archive is found there.
     breaks(
         "I3",
         &archived(
