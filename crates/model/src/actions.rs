@@ -1,4 +1,4 @@
-//! Everything that can happen next.
+//! Every action that can happen next.
 
 use std::fmt;
 
@@ -31,16 +31,16 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What becomes of a publish to the ledger, or of a read that resolves one.
+/// The fate of a publish to the ledger, or of a read that resolves one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
     /// It arrives and is answered.
     Answers,
     /// It arrives and the answer is lost.
     LosesTheAnswer,
-    /// It stays on its way, to arrive at any later time or never.
+    /// It is delayed, and arrives at any later time or never.
     Delays,
-    /// The head is read, to find out.
+    /// The writer reads the head, to find out.
     Reads,
     /// A minute has passed: the writer gives up.
     GivesUp,
@@ -49,17 +49,17 @@ pub enum Network {
 /// What a handler does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Does {
-    /// Its next step, or says that it is at work before.
+    /// Its next step, or first the record that it is at work.
     Step,
     /// The effect of the step.
     Effect,
-    /// Nothing, while the worker says who holds the hop.
+    /// Nothing, while the worker records the holder of the hop.
     Shows,
-    /// Comes to its end: a handoff, or the result.
+    /// Ends with a handoff or the result.
     Ends,
     /// Fails and asks for another attempt.
     Fails,
-    /// Runs when the worker is told to stop.
+    /// Is interrupted, because the worker is told to stop.
     Stops,
 }
 
@@ -79,11 +79,11 @@ pub enum Order {
 pub enum Action {
     /// A submitter begins.
     Submit(Actor),
-    /// A pending write goes on.
+    /// A pending write takes its next step.
     Write(Actor, Network),
-    /// What a record implies is written, or found written.
+    /// A process writes what a record implies, or finds it written.
     Settle(Actor),
-    /// It could not be written: the hop is handed back unsettled.
+    /// That could not be written: the hop is handed back unsettled.
     Unsettled(Actor),
     /// A worker acks.
     Ack(u8),
@@ -96,7 +96,7 @@ pub enum Action {
         /// The worker.
         worker: u8,
     },
-    /// A handler goes on.
+    /// A handler takes its next step.
     Handler(u8, Does),
     /// A process dies.
     Crash(Actor),
@@ -106,7 +106,7 @@ pub enum Action {
     Vanishes(u8),
     /// A power cut takes a ticket.
     LoseTicket(u8),
-    /// A ticket of this record comes to stand in the stream once more.
+    /// A ticket of this record appears in the stream once more.
     RepeatTicket {
         /// Of which intent.
         intent: u8,
@@ -117,7 +117,7 @@ pub enum Action {
     Forget(u8),
     /// An operator acts on an intent.
     Orders(Order, u8),
-    /// The sweeper looks at an intent.
+    /// The sweeper examines an intent.
     Sweep(u8),
     /// An hour passes.
     Hour,

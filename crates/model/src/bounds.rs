@@ -1,6 +1,6 @@
-//! How much there is of everything, and which rule is switched off.
+//! The bounds of a check, and the rule that is switched off.
 
-/// What may still go wrong, and what operators may still do: each use takes one away.
+/// How many faults and operations may still happen: each use takes one away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// Processes that die, at any point.
@@ -11,7 +11,7 @@ pub struct Faults {
     pub redeliveries: u8,
     /// Tickets that a power cut takes from their stream.
     pub lost_tickets: u8,
-    /// Tickets that come to stand in the stream once more: a late copy of a publish, or a forgotten ack.
+    /// Tickets that appear in the stream once more: a late copy of a publish, or a forgotten ack.
     pub repeated_tickets: u8,
     /// Server crashes that forget that a ticket was delivered.
     pub forgotten: u8,
@@ -52,7 +52,7 @@ impl Faults {
 /// The bounds of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Intents that are submitted.
+    /// Intents to submit.
     pub intents: u8,
     /// Submitters of each intent, all with the same work.
     pub submitters: u8,
@@ -66,25 +66,25 @@ pub struct Bounds {
     pub max_attempts: u32,
     /// The hour in which the deadline passes.
     pub deadline: Option<u8>,
-    /// Whether a hop without steps may say that it is at work.
+    /// Whether a hop without steps may record that it is at work.
     pub shows: bool,
-    /// Whether submitters, operators and sweepers are spared from crashes.
+    /// Whether submitters, operators and sweepers never crash.
     pub only_workers_crash: bool,
-    /// Whether the way back is tried from every state, and not only from those in which nothing happens by itself: that
-    /// shows circles in which something happens for ever.
+    /// Whether to try recovery from every state, and not only from those in which nothing happens by itself: that finds
+    /// circles in which something happens forever.
     pub everywhere: bool,
-    /// How many of the workers are of the build with the rules of before.
+    /// How many of the workers follow the rules of the old build (`old.rs`).
     pub old_workers: u8,
-    /// Whether submitters and operators are.
+    /// Whether submitters and operators do.
     pub old_clients: bool,
-    /// Whether the sweeper is.
+    /// Whether the sweeper does.
     pub old_sweeper: bool,
     /// What may go wrong.
     pub faults: Faults,
 }
 
 impl Bounds {
-    /// One intent of two hops with one step in the first, two workers, and nothing that goes wrong.
+    /// One intent of two hops with one step in the first, two workers, and no faults.
     pub const fn calm() -> Self {
         Self {
             intents: 1,
@@ -104,7 +104,7 @@ impl Bounds {
         }
     }
 
-    /// These bounds with other faults.
+    /// The same bounds with other faults.
     #[must_use]
     pub const fn with(mut self, faults: Faults) -> Self {
         self.faults = faults;
@@ -117,23 +117,23 @@ impl Bounds {
 pub enum Broken {
     /// None: the protocol as it is.
     Nothing,
-    /// The server takes an outcome whatever its guard says.
+    /// The server accepts an outcome whatever its guard says.
     CommitUnguarded,
-    /// A takeover runs as if it had claimed, and writes no claim.
+    /// A takeover runs as if it had claimed, but writes no claim.
     TakeoverUnclaimed,
-    /// A takeover does not load the steps that are recorded.
+    /// A takeover does not load the recorded steps.
     StepsNotLoaded,
-    /// An effect runs without the holder having said that it is at work.
+    /// An effect runs although the holder has not recorded that it is at work.
     StepUnannounced,
-    /// Whoever is overtaken takes any head for its own.
+    /// An overtaken holder takes any head for its own.
     EveryHeadMine,
     /// A claim keeps the epoch and names no holder.
     ClaimUnfenced,
     /// The next ticket is written before the commit.
     TicketBeforeCommit,
-    /// A write that was not answered counts as stored.
+    /// An unanswered write counts as stored.
     UnansweredIsStored,
-    /// A write that was not answered counts as not stored, unread.
+    /// An unanswered write counts as not stored, without a read.
     UnansweredIsLost,
     /// A superseded ticket is acked without settling the head, and there is no sweeper.
     UnsettledUnswept,
@@ -141,12 +141,12 @@ pub enum Broken {
     NoSweeper,
     /// A ticket is acked before what its record implies is written, and there is no sweeper.
     AckFirstUnswept,
-    /// A redelivered ticket is run unread.
+    /// A redelivered ticket runs without reading the ledger.
     RedeliveredIsFresh,
-    /// A reissued ticket is run unread.
+    /// A reissued ticket runs without reading the ledger.
     ReissuedIsFresh,
-    /// Whoever settles pays a ticket for every head with work, under an id of the head.
+    /// Every settling pays a ticket for each head with work, under an id of the head.
     WorkableOwesNow,
-    /// Whoever settles late writes a marked ticket instead of leaving it to the sweeper.
+    /// A late settling writes a marked ticket instead of leaving it to the sweeper.
     LatePayers,
 }

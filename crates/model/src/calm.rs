@@ -1,4 +1,4 @@
-//! The way back: what happens from a state on when nothing more goes wrong.
+//! Recovery: what happens from a state on when nothing more goes wrong.
 
 use stateright::Model as _;
 
@@ -8,15 +8,15 @@ use crate::bounds::Faults;
 use crate::hold::{Doing, Turn};
 use crate::world::World;
 
-/// How many actions the way back may take; what needs more goes in circles.
+/// How many actions a recovery may take; a longer one goes in circles.
 const LONGEST: usize = 400;
 
 impl Protocol {
-    /// Whether every intent comes to its end, or before a person, when nothing more goes wrong and time passes.
+    /// Whether every intent ends, or waits for a person, when nothing more goes wrong and time passes.
     pub(crate) fn recovers(&self, world: &World) -> bool {
         let mut world = world.clone();
         world.left = Faults::none();
-        // What is still on its way may arrive, now.
+        // What is still delayed may arrive now.
         while !world.delayed.is_empty() {
             world = self.after(&world, Action::Arrives(0));
         }

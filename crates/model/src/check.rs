@@ -6,23 +6,23 @@ use stateright::{Checker as _, Expectation, HasDiscoveries, Model as _};
 
 use crate::Protocol;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// States that were reached, each counted once.
+    /// States reached, each counted once.
     pub unique: usize,
-    /// States that were generated.
+    /// States generated.
     pub states: usize,
     /// The length of the longest path.
     pub depth: usize,
     /// How long it took.
     pub took: Duration,
-    /// The property that does not hold, and the shortest way there.
+    /// The property that does not hold, and the shortest path to it.
     pub counterexample: Option<(&'static str, String)>,
 }
 
 impl Protocol {
-    /// Explores every state within the bounds; ends at the first that breaks a property.
+    /// Explores every state within the bounds; stops at the first that breaks a property.
     #[expect(clippy::disallowed_types, reason = "how long it took by the clock on the wall")]
     pub fn check(&self, threads: usize) -> Found {
         let begun = std::time::Instant::now();

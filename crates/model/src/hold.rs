@@ -1,4 +1,4 @@
-//! What a worker is at, and what a holder knows of its hop.
+//! What a worker is doing, and what a holder knows about its hop.
 
 use baton_envelope::{EnvelopeId, Event, Snapshot};
 
@@ -13,18 +13,18 @@ pub(crate) struct Worker {
     pub(crate) doing: Doing,
 }
 
-/// What a worker is at.
+/// What a worker is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Doing {
     Idle,
-    /// It ends or parks an intent whose hop is not run.
+    /// It ends or parks an intent without running its hop.
     Ends {
         ticket: Box<Ticket>,
         write: Write,
     },
-    /// It has the hop, as it believes.
+    /// It has the hop, or believes so.
     Has(Box<Hold>, Turn),
-    /// It writes what a record implies, and acks then.
+    /// It writes what a record implies, then acks.
     Settles {
         ticket: u8,
         intent: u8,
@@ -34,7 +34,7 @@ pub(crate) enum Doing {
     Acks {
         ticket: u8,
     },
-    /// A broken rule: it acked, and writes then what the record implies.
+    /// A broken rule: it has acked, and only now writes what the record implies.
     SettlesAcked {
         intent: u8,
         rec: Rec,
@@ -45,20 +45,20 @@ pub(crate) enum Doing {
 /// The holder's view of its hop.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Hold {
-    /// The ticket as it was delivered.
+    /// The ticket as delivered.
     pub(crate) ticket: Ticket,
-    /// The last record that it saw, and where that stands.
+    /// The last record that it saw, and its sequence.
     pub(crate) seen: Rec,
     pub(crate) seq: u64,
     /// Whether a record says that this instance holds the hop.
     pub(crate) visible: bool,
-    /// The last record of its own in this run.
+    /// The last record that it wrote in this run.
     pub(crate) guard: Option<u64>,
     /// The steps whose results it knows.
     pub(crate) steps: Vec<String>,
 }
 
-/// What a holder does at the moment.
+/// What a holder is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Turn {
     /// The handler runs.
@@ -79,7 +79,7 @@ pub(crate) enum Act {
         step: Option<String>,
     },
     Step(String),
-    /// With the id of the next envelope, once that is made.
+    /// With the id of the next envelope, once it exists.
     HandOff(Option<EnvelopeId>),
     Complete,
     Park,
@@ -131,7 +131,7 @@ impl Hold {
         self.ticket.rec.envelope.as_ref().map_or(0, |envelope| envelope.hop)
     }
 
-    /// The next step that has no result.
+    /// The next step without a result.
     pub(crate) fn next_step(&self, steps: u8) -> Option<String> {
         let steps = if self.hop() == 1 { steps } else { 0 };
         let mut names = (1..=steps).map(|number| format!("step{number}"));

@@ -1,12 +1,12 @@
 //! A model of the commit protocol, checked exhaustively within small bounds.
 //!
-//! What is modelled is the world around the rules: a ledger that guards writes, a work stream, a network that loses,
-//! delays and repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's:
-//! `next`, the acts, `effects`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`,
-//! `needs`, `is_ticket_lost`, `compare_submission`. A change of a rule is a change of the model. Beside them work processes
-//! of the last build that had other rules (`old.rs`).
+//! It models the world around the rules: a ledger that guards writes, a work stream, a network that loses, delays and
+//! repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's: `next`,
+//! the acts, `effects`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`,
+//! `needs`, `is_ticket_lost`, `compare_submission`. A change of a rule changes the model. Processes of the last build
+//! with other rules (`old.rs`) work beside them.
 //!
-//! Nothing here is in a product. [`Broken`] switches one rule off at a time, to show that the model can fail.
+//! No product contains this. [`Broken`] switches off one rule at a time, to show that the model can fail.
 
 mod actions;
 mod bounds;
@@ -30,10 +30,10 @@ pub use properties::Violation;
 pub use suites::{DEEP, SMALL, Suite};
 pub use world::World;
 
-/// The protocol within bounds, as the checker takes it.
+/// The protocol within bounds, in the form that the checker takes.
 #[derive(Debug, Clone)]
 pub struct Protocol {
-    /// How much there is of everything.
+    /// The bounds.
     pub bounds: Bounds,
     /// Which rule is switched off.
     pub broken: Broken,

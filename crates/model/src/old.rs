@@ -1,4 +1,4 @@
-//! The rules of 11c473a, the last build before effects followed from the head, frozen: copies that never change again.
+//! The rules of 11c473a, the last build before effects followed from the head: frozen copies that never change.
 //! Workers, submitters, operators and sweepers of that build work beside newer ones.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use baton_envelope::{
     is_still_held,
 };
 
-/// What a build of then wrote: it knows no `given_back` and carries on what it finds.
+/// A record as that build wrote it: it does not know `given_back`, and carries on what it finds.
 pub(crate) fn as_written(mut record: Record, held: Option<&Snapshot>) -> Record {
     record.protocol = Protocol::new(1, 1, 0);
     record.snapshot.given_back = held.and_then(|held| held.given_back);

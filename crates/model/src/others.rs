@@ -1,4 +1,4 @@
-//! The processes that are no workers: submitters, an operator, the sweeper.
+//! The processes other than workers: submitters, an operator, the sweeper.
 
 use baton_envelope::act::{self, Shift};
 use baton_envelope::{Need, Status, Submission, compare_submission};
@@ -17,12 +17,12 @@ pub(crate) struct Clerk {
     pub(crate) doing: Office,
 }
 
-/// What it is at.
+/// What a clerk is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Office {
     /// Nothing yet.
     Idle,
-    /// A guarded write, for an order where it is the operator's.
+    /// A guarded write; the operator's has its order.
     Writes(Write, Option<Order>),
     /// It writes what a record implies.
     Settles { intent: u8, rec: Rec, seq: u64 },
@@ -48,7 +48,7 @@ impl Clerk {
         !matches!(self.doing, Office::Idle | Office::Done)
     }
 
-    /// What it can do next: by itself, or when answers are lost.
+    /// What it can do next: by itself, or if answers may be lost.
     pub(crate) fn actions(&self, lossy: bool, actions: &mut Vec<Action>) {
         let actor = self.pen.actor;
         match &self.doing {
@@ -65,7 +65,7 @@ impl Clerk {
 }
 
 impl Order {
-    /// Whether it can be given to an intent with this head.
+    /// Whether this order applies to an intent with this head.
     pub(crate) fn applies_to(self, head: &Rec) -> bool {
         let status = &head.snapshot.status;
         match self {
@@ -251,7 +251,7 @@ fn repeated(world: &World, write: &Write) -> Office {
     }
 }
 
-/// A submitter that is free has done its work.
+/// An idle submitter has done its work.
 fn done(world: &mut World, actor: Actor, doing: Office) {
     if let Some(clerk) = world.clerk(actor) {
         let is_over = doing == Office::Idle && matches!(actor, Actor::Submitter { .. });

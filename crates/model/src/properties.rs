@@ -1,4 +1,4 @@
-//! What must hold in every state, and what must be seen in some.
+//! What must hold in every state, and what must occur in some.
 
 use baton_envelope::{Event, next};
 use stateright::Property;
@@ -8,20 +8,20 @@ use crate::actions::Action;
 use crate::records::Rec;
 use crate::world::World;
 
-/// Something that must not happen, seen while it happened.
+/// Something forbidden, noticed as it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Violation {
-    /// A ticket came whose record does not stand in the ledger (I5).
+    /// A ticket came whose record is not in the ledger (I5).
     TicketWithoutRecord,
-    /// A worker believed in a commit that does not stand in the ledger (I2, I5).
+    /// A worker believed in a commit that is not in the ledger (I2, I5).
     BelievedCommit,
-    /// An effect ran again whose result was recorded before its holder took the hop (I6).
+    /// An effect ran again although its result was recorded before its holder took the hop (I6).
     EffectRepeated,
-    /// A ticket was written beside one of the same envelope that still stands: whoever gets it fences out the holder.
+    /// A ticket was written while one of the same envelope still exists: whoever gets it fences out the holder.
     SecondTicket,
 }
 
-/// Everything that is checked. The names of the first ones begin with the invariant that they stand for.
+/// Every property that is checked. The names of the first begin with their invariant.
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::always("I2 a hop commits at most once", |_, world: &World| {
@@ -97,7 +97,7 @@ fn records_once(ledger: &[Rec]) -> bool {
 }
 
 impl Protocol {
-    /// Whether nothing happens any more by itself: only time, the sweeper or a person could change something.
+    /// Whether nothing more happens by itself: only time, the sweeper or a person could change something.
     pub(crate) fn is_quiet(&self, world: &World) -> bool {
         let mut actions = Vec::new();
         world.calm_actions(&mut actions);
@@ -105,7 +105,7 @@ impl Protocol {
             self.willed(world, number, worker, &mut actions);
         }
         actions.iter().all(|action| {
-            // A ticket that is not due is delivered and handed back, and nothing has changed.
+            // A ticket that is not due is delivered and handed back, which changes nothing.
             matches!(action, Action::Deliver { .. }) && self.after(world, *action) == *world
         })
     }

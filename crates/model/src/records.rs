@@ -1,4 +1,5 @@
-//! Records of the ledger, made by the functions of the runtime, with ids that depend on nothing but who writes what.
+//! Records of the ledger, made by the functions of the runtime, with ids that depend only on the writer and its count
+//! of writes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,18 +13,18 @@ use baton_envelope::{
 
 use crate::actions::Actor;
 
-/// When the model begins.
+/// The time at which the model begins.
 const BEGIN: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
-/// How long an hour of the model is: longer than every wait, slack and window of the runtime.
+/// An hour of the model: longer than every wait, slack and window of the runtime.
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long the sweeper leaves an intent alone.
 pub(crate) const SLACK: Duration = Duration::from_secs(30);
-/// How long the server surely knows a message id.
+/// How long the server is certain to remember a message id.
 pub(crate) const WINDOW: Duration = Duration::from_secs(75);
 /// The wait before another attempt.
 pub(crate) const BACKOFF: Duration = Duration::from_secs(30);
 
-/// A record that stands in the ledger or is on its way there. Equal by its encoded form.
+/// A record in the ledger or on its way there. Compared by its encoded form.
 #[derive(Clone)]
 pub(crate) struct Rec(Arc<(Record, u64)>);
 
@@ -81,7 +82,7 @@ pub(crate) fn at(hour: u8) -> Timestamp {
     BEGIN.plus(HOUR * u32::from(hour))
 }
 
-/// Who writes, in which life, and its how-manieth write this is.
+/// A writer: the process, its life, and its number of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Pen {
     pub(crate) actor: Actor,
@@ -98,7 +99,7 @@ impl Pen {
         }
     }
 
-    /// The name of the process: another in each life.
+    /// The name of the process, different in each life.
     pub(crate) fn instance(&self) -> String {
         format!("{}.{}", self.actor, self.life)
     }
@@ -123,7 +124,7 @@ impl Pen {
         [kind, number, self.life, self.writes, 0, 0, 0, 0, 0, 0]
     }
 
-    /// An id for the next record; every call gives another.
+    /// An id for the next record; different in every call.
     fn record_id(&mut self) -> RecordId {
         self.writes += 1;
         RecordId::generate(BEGIN, self.unique())
@@ -134,7 +135,7 @@ impl Pen {
         EnvelopeId::generate(BEGIN, self.unique())
     }
 
-    /// What makes the next record of this process different from every other.
+    /// The id, time and author of the next record.
     pub(crate) fn stamp(&mut self, at: Timestamp) -> Stamp {
         Stamp {
             id: self.record_id(),
@@ -143,7 +144,7 @@ impl Pen {
         }
     }
 
-    /// The process dies; another takes its place.
+    /// The process dies, and another replaces it.
     pub(crate) fn dies(&mut self) {
         (self.life, self.writes) = (self.life + 1, 0);
     }
@@ -168,7 +169,7 @@ pub(crate) fn intent(number: u8) -> IntentId {
 pub(crate) fn first(number: u8, pen: &Pen, deadline: Option<u8>) -> Envelope {
     let mut envelope = Envelope::first(pen.envelope_id(), intent(number), agent(1), Json::string("work"));
     envelope.deadline = deadline.map(at);
-    // A pin of an agent that has no turn: it can change under a holder without touching the hop.
+    // A pin of an agent that never has a turn: it can change under a holder without touching the hop.
     envelope.pins = BTreeMap::from([(agent(0), version(0))]);
     envelope
 }

@@ -1,11 +1,11 @@
-//! The bounds that are checked, each exhaustively: small ones in the tests, deep ones by hand.
+//! The bounds to check, each exhaustively: small ones in the tests, deep ones by hand.
 
 use crate::bounds::{Bounds, Faults};
 
 /// Bounds with a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Suite {
-    /// What it is about.
+    /// What the suite is about.
     pub name: &'static str,
     /// The bounds.
     pub bounds: Bounds,
@@ -13,7 +13,7 @@ pub struct Suite {
 
 const NONE: Faults = Faults::none();
 
-/// Those that the tests check in less than a minute together.
+/// The suites that the tests check, in less than a minute together.
 pub const SMALL: [Suite; 16] = [
     Suite {
         name: "no circles",
@@ -186,7 +186,7 @@ pub const SMALL: [Suite; 16] = [
     },
 ];
 
-/// Those that take longer, and are run by hand.
+/// The suites that take longer and are run by hand.
 pub const DEEP: [Suite; 11] = [
     Suite {
         name: "two submitters, deep",

@@ -1,4 +1,4 @@
-//! A worker: what `run.rs`, `claim.rs` and `commit.rs` of the agent do with one ticket, one write at a time.
+//! A worker: what the agent's `run.rs`, `claim.rs` and `commit.rs` do with one ticket, one write at a time.
 
 use baton_envelope::{
     DeliveryFacts, Draft, ErrorInfo, IllegalTransition, Json, Overtaken, Owed, Record, Standing, StepEntry, Successor,
@@ -55,7 +55,7 @@ impl Worker {
         }
     }
 
-    /// What it can do next when answers are lost.
+    /// What it can do next if answers may be lost.
     pub(crate) fn lossy_actions(&self, number: u8, actions: &mut Vec<Action>) {
         let actor = Actor::Worker(number);
         if let Some(write) = self.write() {
@@ -71,7 +71,7 @@ impl Worker {
 }
 
 impl World {
-    /// A worker lets its ticket go without an ack: it will be delivered again.
+    /// A worker drops its ticket without an ack: it will be delivered again.
     pub(crate) fn hand_back(&mut self, number: u8) {
         for ticket in self.queue.iter_mut().filter(|ticket| ticket.holder == Some(number)) {
             ticket.holder = None;
@@ -98,7 +98,7 @@ impl World {
 }
 
 impl Protocol {
-    /// What the handlers, and those who stop workers, may do next.
+    /// What handlers, and people who stop workers, may do next.
     pub(crate) fn willed(&self, world: &World, number: u8, worker: &Worker, actions: &mut Vec<Action>) {
         let Doing::Has(hold, Turn::Runs) = &worker.doing else {
             return;
@@ -152,7 +152,7 @@ impl Protocol {
         }
     }
 
-    /// Reads the head and decides what the ticket is worth.
+    /// Reads the head and decides what to do with the ticket.
     fn examine(&self, world: &mut World, worker: u8, ticket: &Ticket, facts: DeliveryFacts) {
         let (Some((head, seq)), Some(envelope)) = (world.head(ticket.intent), ticket.rec.envelope_id()) else {
             return self.acked(world, worker, ticket.number);
@@ -197,7 +197,7 @@ impl Protocol {
         steps.into_keys().collect()
     }
 
-    /// The record of an act on what the holder has seen, ready to be written.
+    /// The record of an act on the state that the holder saw, ready to write.
     fn writes(&self, world: &mut World, worker: u8, hold: Box<Hold>, mut act: Act) -> Doing {
         let now = at(world.hour);
         let Some(pen) = world.workers.get_mut(usize::from(worker)).map(|worker| &mut worker.pen) else {
@@ -205,7 +205,7 @@ impl Protocol {
         };
         let stamp = pen.stamp(now);
         if let Act::HandOff(next @ None) = &mut act {
-            // Made once for one outcome: a rebase writes the same envelope again.
+            // Created once per outcome: a rebase writes the same envelope again.
             *next = Some(pen.envelope_id());
         }
         let instance = pen.instance();
@@ -330,7 +330,7 @@ impl Protocol {
                 Some(End::Stored(seq)) => {
                     self.settles(world, number, (ticket.number, write.intent), write.rec, seq);
                 }
-                // The head moved meanwhile: look again.
+                // The head moved: look again.
                 Some(End::Superseded) => self.look_again(world, number, &ticket),
                 Some(End::GaveUp) => world.hand_back(number),
             },
@@ -392,7 +392,7 @@ impl Protocol {
             }
             (Overtaken::Remake, _) => world.hand_back(number),
             (Overtaken::Fenced, Act::Claim { .. }) => self.look_again(world, number, &hold.ticket),
-            // The run ends; nothing that was done counts, and the ticket is left to whoever has the hop.
+            // The run ends. Nothing done here counts, and the ticket is left to the present holder.
             (Overtaken::Fenced, Act::Show { .. } | Act::Step(_)) => world.hand_back(number),
             (Overtaken::Fenced, Act::Release { stops: false }) => world.hand_back(number),
             (Overtaken::Fenced, _) => {
@@ -407,7 +407,7 @@ impl Protocol {
 
     fn gave_up(&self, world: &mut World, number: u8, hold: Box<Hold>, act: Act) {
         match act {
-            // The trouble is the server's: the hop is released, if that can be written.
+            // The server is at fault: the holder releases the hop, if that can be written.
             Act::Show { step: Some(_) } | Act::Step(_) => {
                 let doing = self.writes(world, number, hold, Act::Release { stops: false });
                 world.does(number, doing);
@@ -487,8 +487,9 @@ impl Protocol {
     }
 }
 
-/// I6: an effect whose result is recorded runs only in the hands of a holder that was sure of the hop before that record
-/// was written, and froze between its guard and the effect. Nothing but the effect's own end can refuse that one.
+/// I6: an effect whose result is recorded runs only for a holder that was sure of the hop before that record was
+/// written, and froze between its guard and the effect. Nothing but the system that the effect calls can refuse that
+/// one.
 fn check_effect(world: &mut World, hold: &Hold, step: &str) {
     let ledger = world.ledgers.get(usize::from(hold.ticket.intent)).into_iter().flatten();
     let recorded = (1_u64..).zip(ledger).find(|(_, rec)| {

@@ -1,4 +1,4 @@
-//! The state of everything: ledgers, the work stream, the network, the processes; and what can happen next.
+//! The whole state: ledgers, the work stream, the network, the processes; and what can happen next.
 
 use baton_envelope::{Effect, EnvelopeId, Need, Owed, Status, Timestamp, effects, is_ticket_lost, is_within, needs};
 use stateright::{Model, Property};
@@ -23,9 +23,9 @@ pub(crate) struct Ticket {
     pub(crate) rec: Rec,
     pub(crate) seq: u64,
     pub(crate) reissued: bool,
-    /// How often it was delivered, two standing for more.
+    /// How often it was delivered; two means two or more.
     pub(crate) delivered: u8,
-    /// Whether it was stored after the workers' connections were made.
+    /// Whether it was stored after the workers connected.
     pub(crate) after_connect: bool,
     /// The hour in which it was stored.
     pub(crate) hour: u8,
@@ -41,7 +41,7 @@ pub struct World {
     pub(crate) next_ticket: u8,
     /// The message ids that the server still knows.
     pub(crate) known: Vec<(EnvelopeId, Option<u64>)>,
-    /// Publishes that are on their way without anyone waiting for them.
+    /// Publishes in flight that nobody waits for.
     pub(crate) delayed: Vec<Write>,
     pub(crate) submitters: Vec<Clerk>,
     pub(crate) workers: Vec<Worker>,
@@ -49,7 +49,7 @@ pub struct World {
     pub(crate) sweeper: Clerk,
     pub(crate) left: Faults,
     pub(crate) hour: u8,
-    /// What went wrong on the way here.
+    /// The violation noticed on the way here.
     pub(crate) wrong: Option<Violation>,
 }
 
@@ -73,7 +73,7 @@ impl World {
         })
     }
 
-    /// Writes a ticket; the server drops it when it knows the message id.
+    /// Writes a ticket; the server drops it if it knows the message id.
     pub(crate) fn publish_ticket(&mut self, intent: u8, rec: Rec, seq: u64, reissued: Option<u64>, proof: Proof) {
         let Some(envelope) = rec.envelope_id() else { return };
         let id = (envelope, reissued);
@@ -108,7 +108,7 @@ impl World {
         });
     }
 
-    /// Pays what a head owes, by the rules of whoever pays.
+    /// Pays what a head owes, by the rules of the payer.
     pub(crate) fn settle(&mut self, intent: u8, rec: &Rec, seq: u64, payer: Payer, broken: Broken) {
         let now = at(self.hour);
         if payer == Payer::Old {
@@ -147,12 +147,12 @@ impl World {
         is_ticket_lost(snapshot, oldest, SLACK)
     }
 
-    /// Whether a sweep of an intent would do something now.
+    /// Whether a sweep of an intent would do anything now.
     pub(crate) fn wants_sweep(&self, intent: u8, is_old: bool) -> bool {
         self.head(intent)
             .is_some_and(|(rec, seq)| match need_of(&rec, at(self.hour), is_old) {
                 Need::TimeOut => true,
-                // The server drops one that it knows.
+                // The server drops a ticket whose id it knows.
                 Need::Ticket => {
                     let id = rec.snapshot.envelope.map(|envelope| (envelope, Some(seq)));
                     self.finds_lost(&rec) && id.is_some_and(|id| !self.known.contains(&id))
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// The ways on of a write that goes before everything else, if there is one.
+    /// The actions of a write that goes before everything else, if there is one.
     fn first_things(&self, actions: &mut Vec<Action>) -> bool {
         let lossy = self.left.unanswered > 0;
         if let Some(clerk) = self.submitters.iter().find(|clerk| clerk.goes_first()) {
@@ -198,7 +198,7 @@ impl World {
         true
     }
 
-    /// Workers that are free are alike; of those that never did anything one is enough.
+    /// Idle workers are alike; of those that never did anything, one is enough.
     fn deliveries(&self, ticket: &Ticket, actions: &mut Vec<Action>) {
         let mut unused_before = false;
         for (worker, at) in (0_u8..).zip(&self.workers) {
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// Takes an action that is not a process's own.
+    /// Performs an action that does not belong to one process.
     fn happens(&mut self, action: Action) {
         match action {
             Action::Arrives(index) => {
@@ -352,7 +352,7 @@ impl Protocol {
         next
     }
 
-    /// By which rules a process writes and pays.
+    /// The rules by which a process writes and pays.
     pub(crate) fn payer(&self, actor: Actor) -> Payer {
         let is_old = match actor {
             Actor::Worker(number) => number < self.bounds.old_workers,
@@ -396,7 +396,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        // A state that is wrong is reported as it is; nothing is learnt from what follows it.
+        // A wrong state is reported as it is; exploring further teaches nothing.
         if world.wrong.is_some() {
             return;
         }
@@ -431,22 +431,22 @@ impl Model for Protocol {
     }
 }
 
-/// By which rules a process writes and pays.
+/// The rules by which a process writes and pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payer {
     New,
     Old,
 }
 
-/// Whether whoever writes a ticket has found out that there is none: the sweeper has, as far as clocks tell. (Those of before
-/// never had to.)
+/// Whether the writer of a ticket has found out that there is none: the sweeper has, if its clock is right. (The old
+/// build never had to.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     None,
     Given,
 }
 
-/// The ticket that a head owes: where its envelope stands, and when it is owed.
+/// The ticket that a head owes: the place of its envelope, and when it is owed.
 pub(crate) fn owed_ticket(head: &Rec) -> Option<(Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.source, owed)),
@@ -454,7 +454,7 @@ pub(crate) fn owed_ticket(head: &Rec) -> Option<(Option<u64>, Owed)> {
     })
 }
 
-/// What a sweeper thinks that an intent needs.
+/// What a sweeper believes an intent to need.
 pub(crate) fn need_of(head: &Rec, now: Timestamp, is_old: bool) -> Need {
     if is_old {
         old::needs(&head.snapshot, now, SLACK)
@@ -463,7 +463,7 @@ pub(crate) fn need_of(head: &Rec, now: Timestamp, is_old: bool) -> Need {
     }
 }
 
-/// Whether an answer can be lost on this way.
+/// Whether an answer can be lost this way.
 pub(crate) fn is_lossy(how: Network) -> bool {
     matches!(how, Network::LosesTheAnswer | Network::Delays | Network::GivesUp)
 }

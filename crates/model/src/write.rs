@@ -1,4 +1,4 @@
-//! Guarded writes on a network that loses and delays, judged by the runtime's own rule.
+//! Guarded writes on a network that loses and delays, resolved by the runtime's own rule.
 
 use baton_envelope::{Unconfirmed, on_unconfirmed};
 
@@ -7,32 +7,32 @@ use crate::bounds::Broken;
 use crate::records::Rec;
 use crate::world::World;
 
-/// A guarded write that is not over.
+/// A guarded write in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Write {
     pub(crate) intent: u8,
     pub(crate) rec: Rec,
     /// The sequence of the record that it must follow.
     pub(crate) expected: u64,
-    /// Whether the server is to take it whatever came between: a broken rule.
+    /// Whether the server must accept it whatever came between: a broken rule.
     pub(crate) unguarded: bool,
     /// Whether any publish of it went without an answer.
     pub(crate) unanswered: bool,
-    /// Whether the head has to be read before anything else.
+    /// Whether to read the head before anything else.
     pub(crate) must_read: bool,
-    /// Whether it was made without a look at anything that others can change. Then it makes no difference whether others
-    /// act before it was made or before it is sent, and only the first of the two is explored.
+    /// Whether it was created without looking at anything that others can change. Then it makes no difference whether
+    /// others act before it was created or before it is sent, and only the former is explored.
     pub(crate) is_local: bool,
 }
 
 /// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It stands there, as the writer believes.
+    /// The record is in the ledger, or the writer believes so.
     Stored(u64),
     /// Another record came first.
     Superseded,
-    /// Nobody knows.
+    /// The outcome is unknown.
     GaveUp,
 }
 
@@ -49,14 +49,14 @@ impl Write {
         }
     }
 
-    /// Made without a look at the world.
+    /// Marks it as created without a look at the world.
     #[must_use]
     pub(crate) fn local(mut self) -> Self {
         self.is_local = true;
         self
     }
 
-    /// Whether nothing but this write needs to be looked at.
+    /// Whether only this write needs to be explored.
     pub(crate) fn goes_first(&self) -> bool {
         self.is_local && !self.must_read && !self.unanswered
     }
@@ -73,7 +73,7 @@ impl Write {
 }
 
 impl World {
-    /// The server takes a record, or refuses it.
+    /// The server accepts a record, or refuses it.
     pub(crate) fn store(&mut self, intent: u8, rec: Rec, expected: u64, unguarded: bool) -> Option<u64> {
         let ledger = self.ledgers.get_mut(usize::from(intent))?;
         if ledger.len() as u64 != expected && !unguarded {
@@ -83,7 +83,7 @@ impl World {
         Some(ledger.len() as u64)
     }
 
-    /// Takes a write one step on. `None` while it is not over.
+    /// Takes a write one step further. `None` while it is in progress.
     pub(crate) fn advance(&mut self, write: &mut Write, how: Network, broken: Broken) -> Option<End> {
         match how {
             Network::Answers => {

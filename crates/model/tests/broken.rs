@@ -1,4 +1,4 @@
-//! The model can fail: each rule that is switched off gives a counterexample, against the invariant that rests on it.
+//! The model can fail: each rule that is switched off gives a counterexample to the invariant that depends on it.
 
 #![expect(clippy::expect_used, reason = "support of tests: a failure here is a test failure")]
 
@@ -99,7 +99,7 @@ fn an_ack_before_the_next_ticket_loses_a_handoff() {
     breaks(Broken::AckFirstUnswept, unswept(), "I5");
 }
 
-/// Its writes are refused for ever: the one who died is still named as holder.
+/// Its writes are refused forever: the head still names the dead holder.
 #[test]
 fn a_redelivered_ticket_that_is_run_unread_goes_in_circles() {
     let bounds = Bounds {
@@ -113,8 +113,8 @@ fn a_redelivered_ticket_that_is_run_unread_goes_in_circles() {
     );
 }
 
-/// That a reissued ticket is read before it is run is an economy, as `is_fresh` says, and no proof: run unread it loses its
-/// guarded write. Were this to change, something else would have come to rest on it.
+/// Reading a reissued ticket before running it is an economy, as `is_fresh` says, and no proof: run unread, it loses
+/// its guarded write. If this test fails, something has come to depend on the read.
 #[test]
 fn nothing_rests_on_the_mark_of_a_reissued_ticket() {
     let bounds = Bounds::calm().with(Faults {

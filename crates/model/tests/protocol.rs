@@ -2,7 +2,7 @@
 
 use baton_model::{Bounds, Faults, Protocol, SMALL};
 
-/// Fewer states than this, and the faults were not explored.
+/// With fewer states than this, the faults were not explored.
 const FEWEST: usize = 1_000;
 
 #[test]
@@ -20,7 +20,7 @@ fn no_state_within_small_bounds_breaks_an_invariant() {
     }
 }
 
-/// Nothing goes wrong: everything completes, and little is to be seen.
+/// Without faults everything completes, in few states.
 #[test]
 fn a_calm_world_has_few_states() {
     let found = Protocol::new(Bounds::calm().with(Faults::none())).check(1);
