@@ -1,4 +1,4 @@
-//! Carries out a schedule. Who is disturbed is locked meanwhile: two faults at one part come one after the other.
+//! Carries out a schedule. A fault locks the part that it disturbs: two faults at one part come one after the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::journal::{Journal, now_ms};
 use crate::schedule::{Fault, Part, Planned};
 use crate::stage::{Disk, Member, Stage, WorkerSeat};
 
-/// How long a process may take to stop when it is told to: the grace of its hops, their release, and the last flush.
+/// How long a process may take to stop: the grace of its hops, their release, and the last flush.
 const STOP: Duration = Duration::from_secs(25);
-/// How many messages more a full stream takes.
+/// How many more messages a full stream accepts.
 const ROOM: i64 = 20;
-/// So long before a stop nothing may have been wrong for the stop to count as clean: the ack wait, and a little.
+/// For a stop to count as clean, nothing may have gone wrong for this long before it: the ack wait, and a little.
 const CALM: Duration = Duration::from_secs(15);
 
-/// What faults are carried out on.
+/// Carries out faults on a stage.
 #[derive(Debug, Clone)]
 pub struct Disturber {
     stage: Arc<Stage>,
@@ -29,13 +29,13 @@ pub struct Disturber {
 }
 
 impl Disturber {
-    /// A disturber.
+    /// A disturber of this stage.
     #[must_use]
     pub fn new(stage: Arc<Stage>, journal: Arc<Journal>) -> Self {
         Self { stage, journal }
     }
 
-    /// Carries out a schedule, and returns when the last fault is over: how many of each kind there were.
+    /// Carries out a schedule, and returns when the last fault is over. Returns the number of faults of each kind.
     ///
     /// # Errors
     /// When a fault cannot be carried out.
@@ -93,7 +93,7 @@ impl Disturber {
     }
 
     async fn server(&self, index: usize, lasts: Duration, how: How) -> Result<()> {
-        // Of three servers one at a time: with two gone nobody promises anything.
+        // Of three servers, one at a time: with two gone, nothing is promised.
         let all = self.stage.server_locks.first().context("no server")?;
         let _held = all.lock().await;
         let server = self.stage.servers.get(index);
@@ -139,7 +139,7 @@ impl Disturber {
         }
     }
 
-    /// Tells a worker to stop, waits for its end, and writes down whether that was a clean stop.
+    /// Tells a worker to stop, waits for its end, and notes whether the stop was clean.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -195,7 +195,7 @@ impl Disturber {
         Ok(())
     }
 
-    /// Limits a stream as soon as the server takes it: it may be down at this moment.
+    /// Limits a stream as soon as the server accepts it; the server may be down now.
     async fn limit(&self, name: &str, more: Option<i64>) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
@@ -219,7 +219,7 @@ impl Disturber {
         disk.fill().context("filling the disk")?;
         sleep(lasts).await;
         disk.free().context("freeing the disk")?;
-        // A server that ran out of space switches JetStream off until it is started again.
+        // A server that ran out of space disables JetStream until it is restarted.
         let server = self.stage.servers.get(0);
         server.terminate().await;
         server.restart().await;
@@ -239,7 +239,7 @@ enum How {
     Freeze,
 }
 
-/// Kills, stops or freezes a process, and comes back when the disturbance is over.
+/// Kills, stops or freezes a process, and returns when the disturbance is over.
 async fn disturb(member: &mut Member, lasts: Duration, how: How) {
     match how {
         How::Kill => {
@@ -264,7 +264,7 @@ async fn disturb(member: &mut Member, lasts: Duration, how: How) {
     }
 }
 
-/// Ends a process in good order; whether it ended so by itself.
+/// Stops a process in good order; returns whether it exited by itself.
 async fn orderly(member: &mut Member) -> bool {
     let Some(mut process) = member.process.take() else {
         return false;

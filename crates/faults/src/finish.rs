@@ -1,5 +1,5 @@
-//! The end of a run: everything is healed and brought up, what faults parked is put back, and it is waited until all
-//! work is closed or parked as it should be. Then the order of priorities is tried, and the streams are written down.
+//! The end of a run: heals everything, starts what is down, redrives what faults parked, and waits until all work is
+//! closed or parked as it should be. Then it tests the order of priorities and dumps the streams.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -21,16 +21,16 @@ use crate::operations::{Operator, stays};
 use crate::stage::{Member, Stage};
 use crate::work::{LINE, burst};
 
-/// How long all work may take to come to its end once nothing is wrong any more.
+/// How long all work may take to end once nothing is wrong any more.
 pub const CLOSING: Duration = Duration::from_secs(90);
-/// The burst by which the order is judged: low ones, and high ones.
+/// The burst that tests the order: low ones, and high ones.
 const BURST: (usize, usize) = (24, 48);
 
 impl Stage {
-    /// Brings up every process that is down.
+    /// Starts every process that is down.
     ///
     /// # Errors
-    /// When one does not start.
+    /// When a process does not start.
     pub async fn heal(&self) -> Result<()> {
         for seat in &self.workers {
             let mut member = seat.member.lock().await;
@@ -71,10 +71,10 @@ fn end(member: &mut Member) {
     }
 }
 
-/// Waits until all work is closed, or parked and meant to be; puts back meanwhile what is not.
+/// Waits until all work is closed, or parked on purpose; redrives the rest as it waits.
 ///
 /// # Errors
-/// When that takes longer than `within`; the text says what is still open.
+/// When that takes longer than `within`; the text lists what is still open.
 pub async fn until_closed(stage: &Stage, operator: &Operator, within: Duration) -> Result<()> {
     let until = Instant::now() + within;
     loop {
@@ -128,7 +128,7 @@ async fn queues(client: &Client) -> Result<Vec<String>> {
 }
 
 /// How many messages are in the queues although their consumers are done with them. A server whose disk was full can
-/// lose the removal of an acknowledged message: after a restart it is there again, and nobody is given it.
+/// lose the removal of an acknowledged message: after a restart the message is back, and nobody gets it.
 ///
 /// # Errors
 /// When the server does not answer.
@@ -141,14 +141,14 @@ pub async fn leftovers(stage: &Stage) -> Result<u64> {
     Ok(count)
 }
 
-/// Queues low work and then high work for one worker with one slot, and lets it run.
+/// Queues low work and then high work for one worker with one slot, and runs the worker.
 ///
 /// # Errors
 /// When the worker does not start or the work does not end.
 pub async fn order(stage: &Stage, disturber: &Disturber, load: &Load, journal: &Journal, seed: u64) -> Result<()> {
     let seat = stage.seat(LINE, "1.0.0", 0).await?;
     let mut member = seat.member.lock().await;
-    // Once up, so that the agent is known.
+    // Started once, so that the agent is known.
     stage.launch_worker_with(&seat, &mut member, 1)?;
     let mut pieces = burst(seed, "known", 1, 0)
         .into_iter()
@@ -184,10 +184,10 @@ pub async fn order(stage: &Stage, disturber: &Disturber, load: &Load, journal: &
     disturber.stop_worker(&seat, &mut member).await
 }
 
-/// Writes every message of every stream of the mesh to a file, byte for byte.
+/// Dumps every message of every stream of the mesh to a file, byte for byte.
 ///
 /// # Errors
-/// When a stream cannot be read whole.
+/// When a stream cannot be read completely.
 pub async fn dump(client: &Client, path: &Path) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for message in read_all(client).await? {
@@ -200,7 +200,7 @@ pub async fn dump(client: &Client, path: &Path) -> Result<()> {
 /// Every message of every stream of the mesh.
 ///
 /// # Errors
-/// When a stream cannot be read whole.
+/// When a stream cannot be read completely.
 pub async fn read_all(client: &Client) -> Result<Vec<Message>> {
     let mut found = Vec::new();
     for stream in stream_names(client).await.map_err(anyhow::Error::msg)? {

@@ -1,6 +1,6 @@
-//! Load that is meant to hurt: many handoffs at once, a long queue for an agent that is dead, a slow agent beside a fast
-//! one, large payloads, a publisher without pause against a full stream. Nothing may be lost, others may not be starved,
-//! and memory must stay bounded. Real processes, and the checker judges at the end.
+//! Hostile load: many handoffs at once, a long queue for a dead agent, a slow agent beside a fast one, large payloads,
+//! a publisher that never pauses against a full stream. Nothing may be lost, others may not be starved, and memory must
+//! stay bounded. It runs real processes, and the checker judges at the end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,41 +27,41 @@ use crate::work::{AGENTS, End, Piece, Turn, Via, Work, kind};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How many submits or waits are on their way at once, where not all are.
+/// How many submits or waits are in flight at once, unless all are.
 const AT_ONCE: usize = 128;
 /// The payload of the large ones, in bytes. The server's limit is 1 MiB, and a record has its envelope around it.
 const LARGE: usize = 1_000_000;
-/// How many messages more the full intake takes.
+/// How many more messages the full intake accepts.
 const ROOM: i64 = 20;
-/// Memory that a worker or controller process may have taken at its peak, in kilobytes. Sixteen hops of 1 MB, each held as
-/// bytes, as parsed payload and as the record being written, are below 64 MB; the rest is room for an allocator that
-/// gives nothing back and for a build without optimisation.
+/// The peak memory that a worker or controller process may use, in kilobytes. Sixteen hops of 1 MB, each held as bytes,
+/// as parsed payload and as the record being written, stay below 64 MB. The rest allows for an allocator that returns
+/// nothing and for an unoptimised build.
 const PROCESS_KB: u64 = 256 * 1024;
-/// The same of the server. It keeps blocks that were written to in its caches for some 10 s, and its runtime lets the
-/// heap double before it collects. Here some 60 MB are written each second: each large payload stands in a record, in
-/// its ticket and in the result. That is 1.2 GB; as much again is room. It follows the rate, and not how much is stored.
+/// The same for the server. It caches blocks that were written to for about 10 s, and its runtime lets the heap double
+/// before it collects. Here about 60 MB are written each second: each large payload is in a record, in its ticket and
+/// in the result. That is 1.2 GB; the bound is about twice that. Memory follows the rate, not how much is stored.
 const SERVER_KB: u64 = 2_560 * 1024;
-/// How much slower the fast agent may be beside a slow one. Ten times the noise of a busy machine, far below what waiting
-/// for the slow one would cost.
+/// How much slower the fast agent may be beside a slow one. Ten times the noise of a busy machine, far below the cost
+/// of waiting for the slow one.
 const SLOWER: f64 = 3.0;
 
-/// How much of each.
+/// How much of each load to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
-    /// Relays of three hops submitted at once; first a tenth of them.
+    /// Relays of three hops submitted at once; a tenth of them goes first.
     pub at_once: usize,
     /// Intents for the dead agent.
     pub dead: usize,
     /// Intents for the fast agent, alone and beside others.
     pub fast: usize,
-    /// Large ones.
+    /// Intents with large payloads.
     pub large: usize,
-    /// Messages against the full intake.
+    /// Messages sent against the full intake.
     pub flood: usize,
 }
 
 impl Scale {
-    /// What the documentation gives figures for.
+    /// The scale behind the documentation's figures.
     pub const FULL: Self = Self {
         at_once: 1_000,
         dead: 10_000,
@@ -69,7 +69,7 @@ impl Scale {
         large: 300,
         flood: 20_000,
     };
-    /// For a test of some seconds.
+    /// For a test of a few seconds.
     pub const SMALL: Self = Self {
         at_once: 1_000,
         dead: 1_500,
@@ -79,7 +79,7 @@ impl Scale {
     };
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct HostileSummary {
     /// What was measured, in seconds or as counts, by name.
@@ -88,9 +88,9 @@ pub struct HostileSummary {
     pub peak_kb: BTreeMap<String, u64>,
     /// What the checker saw.
     pub counts: Counts,
-    /// What did not hold.
+    /// The violations.
     pub violations: Vec<Violation>,
-    /// Figures beyond their bounds, in words.
+    /// Figures beyond their bounds, as text.
     pub beyond: Vec<String>,
     /// The first violating history.
     #[serde(skip)]
@@ -100,7 +100,7 @@ pub struct HostileSummary {
 }
 
 impl HostileSummary {
-    /// Whether nothing was lost, nobody starved and memory stayed bounded.
+    /// Whether nothing was lost, nothing starved and memory stayed bounded.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.violations.is_empty() && self.beyond.is_empty()
@@ -115,10 +115,10 @@ struct Hostile {
     beyond: Vec<String>,
 }
 
-/// Runs all of it in a folder.
+/// Runs all loads in a folder.
 ///
 /// # Errors
-/// When something does not come to its end.
+/// When something does not end.
 pub async fn run(scale: Scale, dir: &Path) -> Result<HostileSummary> {
     let journal = Arc::new(Journal::create(&dir.join("journal.jsonl"))?);
     std::fs::write(dir.join("effects.jsonl"), "")?;
@@ -153,7 +153,7 @@ pub async fn run(scale: Scale, dir: &Path) -> Result<HostileSummary> {
         ..
     } = hostile;
     until_closed(&stage, &Operator { mesh }, CLOSING).await?;
-    // Else an intent could go from the ledger to the archive between the reading of the two.
+    // Otherwise an intent could move from the ledger to the archive between reading the two.
     stage.stop_all().await;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
@@ -195,7 +195,7 @@ impl Hostile {
         Ok(())
     }
 
-    /// How long so many intents of the fast agent take, from the first submit to the last end.
+    /// How long this many intents of the fast agent take, from the first submit to the last end.
     async fn fast(&self, name: &str, count: usize) -> Result<Duration> {
         let one = |number| {
             piece(
@@ -214,7 +214,7 @@ impl Hostile {
     async fn slow_beside_fast(&mut self, count: usize) -> Result<()> {
         let alone = self.fast("alone", count).await?;
         self.figure(format!("{count} of the fast agent alone, s"), alone);
-        // More than all slots of the slow agent hold at a time.
+        // More than all slots of the slow agent hold at once.
         let slow = |number| {
             let turns = vec![turn(1_000, End::Complete)];
             piece(format!("slow-{number}"), "beta", turns, Via::Record)
@@ -304,7 +304,7 @@ impl Hostile {
         let id = self.mesh.clock().envelope_id();
         let envelope = Envelope::first(id, "too-large".parse()?, "alpha".parse()?, payload);
         match Box::pin(self.mesh.submit(envelope, Author::of(Role::Client, "load"))).await {
-            // What is left of the limit is for headers (`docs/protocol.md`, section 3).
+            // The rest of the limit is for headers (`docs/protocol.md`, section 3).
             Err(Error::TooLarge { limit: named, .. }) if limit - 1_024 <= named && named <= limit => Ok(()),
             other => anyhow::bail!("too large a payload must be refused with the limit {limit}, and not {other:?}"),
         }
@@ -341,12 +341,12 @@ impl Hostile {
             "{acked} of {} were taken: the intake was never full",
             scale.flood
         );
-        // A flood takes the processors of this machine too.
+        // A flood takes this machine's processors too.
         self.bound("beside a flood", alone * 5, beside);
         Ok(())
     }
 
-    /// Submits all, so many at once, and gives the keys of those that were acknowledged.
+    /// Submits all, this many at once, and returns the keys of those that were acknowledged.
     async fn submit(&self, pieces: Vec<Piece>, at_once: usize) -> Result<Vec<String>> {
         let submits = pieces.into_iter().map(|piece| async move {
             let key = piece.tried.key.clone();
@@ -387,7 +387,7 @@ impl Hostile {
         }
     }
 
-    /// Peak memory of every process that runs.
+    /// Peak memory of every running process.
     async fn peaks(&self) -> Result<BTreeMap<String, u64>> {
         let mut pids = BTreeMap::new();
         pids.insert(
@@ -405,7 +405,7 @@ impl Hostile {
     }
 }
 
-/// What a process had at its peak, in kilobytes.
+/// The peak memory of a process, in kilobytes.
 fn peak(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).context(path)?;

@@ -1,4 +1,4 @@
-//! What is written down during a run.
+//! The journal of a run.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -46,7 +46,7 @@ impl Journal {
         self.write(&Line::Note { at_ms: now_ms(), text })
     }
 
-    /// Brings everything to the file.
+    /// Flushes everything to the file.
     ///
     /// # Errors
     /// When the disk is full.

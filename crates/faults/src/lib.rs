@@ -1,5 +1,5 @@
-//! The fault runner: a mesh of real processes under a mixed load and a seeded schedule of faults, judged at the end by
-//! `baton-checker`, which shares no code with the runtime.
+//! The fault runner: a mesh of real processes under a mixed load and a seeded schedule of faults. At the end
+//! `baton-checker`, which shares no code with the runtime, judges the evidence.
 //!
 //! A tool, not a product: nothing depends on it. `docs/reliability.md` says how to use it.
 

@@ -1,4 +1,4 @@
-//! Submits work at a rate and writes down what was acknowledged.
+//! Submits work at a rate and records what was acknowledged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +15,12 @@ use tokio_util::task::TaskTracker;
 use crate::journal::{Journal, now_ms};
 use crate::work::{Piece, Via, piece};
 
-/// How many submits are on their way at most; while the server is away no more are begun.
+/// The most submits in flight; while the server is away no more are begun.
 const AT_ONCE: usize = 256;
-/// How long one submit is pursued.
+/// How long to pursue one submit.
 const PATIENCE: Duration = Duration::from_secs(45);
 const AGAIN: Duration = Duration::from_millis(200);
-/// Work is begun in ticks of this length.
+/// The length of a tick; each begins the work that is due.
 const TICK: Duration = Duration::from_millis(50);
 
 /// The load of a run.
@@ -33,7 +33,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// A load on a connection.
+    /// A load on this connection.
     #[must_use]
     pub fn new(mesh: Mesh, journal: Arc<Journal>) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Load {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Submits so many each second for so long, and waits until each is acknowledged or given up.
+    /// Submits this many each second for this long, and waits until each is acknowledged or given up.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -81,7 +81,7 @@ impl Load {
                 tracker.spawn(async move {
                     let done = Box::pin(load.submit(piece)).await;
                     if let Err(error) = done {
-                        tracing::error!(%error, "a submit");
+                        tracing::error!(%error, "a submit failed");
                     }
                     drop(slot);
                 });
@@ -92,14 +92,14 @@ impl Load {
         Ok(())
     }
 
-    /// Submits one piece, and again under the same id where it has one and was not acknowledged.
+    /// Submits one piece; if it has an id and was not acknowledged, submits it again under the same id.
     ///
     /// # Errors
     /// When the journal cannot be written.
     pub async fn submit(&self, piece: Piece) -> Result<bool> {
         self.journal.write(&Line::Tried(piece.tried.clone()))?;
         let until = Instant::now() + PATIENCE;
-        // The same in every try: the work of a repeat must be that of the first.
+        // The same in every try: a repeat must carry the same work as the first.
         let deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
         let id = self.mesh.clock().envelope_id();
         loop {
@@ -115,7 +115,7 @@ impl Load {
                     return Ok(true);
                 }
                 Err(error) if piece.via.has_id() && Instant::now() < until => {
-                    tracing::debug!(%error, key = piece.tried.key, "not acknowledged yet");
+                    tracing::debug!(%error, key = piece.tried.key, "not acknowledged yet, trying again");
                     sleep(AGAIN).await;
                 }
                 Err(error) => {

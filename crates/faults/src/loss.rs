@@ -1,4 +1,4 @@
-//! What a power cut took: two readings of one store are held against each other, message by message.
+//! What a power cut took: compares two readings of one store, message by message.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -8,27 +8,27 @@ use serde::Serialize;
 /// The acknowledged sequences of each stream.
 pub type Sequences = BTreeMap<String, BTreeSet<u64>>;
 
-/// What is different after a cut.
+/// The difference that a cut made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Loss {
     /// Messages that had been written and are gone, by stream.
     pub lost: BTreeMap<String, usize>,
-    /// Those of them that the server had acknowledged.
+    /// Those among them that the server had acknowledged.
     pub lost_acknowledged: BTreeMap<String, usize>,
-    /// Messages that had been removed and are there again, by stream.
+    /// Messages that had been removed and are back, by stream.
     pub back: BTreeMap<String, usize>,
-    /// How long before the end the oldest acknowledged message that is gone was stored, in milliseconds.
+    /// How long before the end the oldest of the lost acknowledged messages was stored, in milliseconds.
     pub lost_ms: i64,
-    /// Intents, and keys of work, with something lost or back.
+    /// Intents, and keys of work, of which something was lost or came back.
     #[serde(skip)]
     pub touched: HashSet<String>,
-    /// Keys of work of which nothing is left.
+    /// Keys of work with nothing left.
     #[serde(skip)]
     pub gone: HashSet<String>,
 }
 
-/// Compares the store as it was written with what a cut at `end_ms` left. What was lost is taken out of `acknowledged`:
-/// the server gives these sequences once more.
+/// Compares the store as written with what a cut at `end_ms` left. Removes what was lost from `acknowledged`: the
+/// server assigns these sequences again.
 #[must_use]
 pub fn compare(before: &[Message], after: &[Message], acknowledged: &mut Sequences, end_ms: i64) -> Loss {
     let mut loss = Loss::default();
@@ -60,7 +60,7 @@ pub fn compare(before: &[Message], after: &[Message], acknowledged: &mut Sequenc
     loss
 }
 
-/// The intent that a message is of, and the key of its work, where they can be told.
+/// The intent of a message, and the key of its work, if they can be told.
 fn names(message: &Message) -> impl Iterator<Item = String> {
     let subject = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
     let intent = message

@@ -1,4 +1,4 @@
-//! `baton-faults`: runs seeds and says what became of them. Under other names it is the processes of a run.
+//! `baton-faults`: runs seeds and reports the results. Its other commands are the processes of a run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -121,7 +121,7 @@ fn parse_servers(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    // The very command, in this process: so a run needs one binary.
+    // The real command, in this process, so that a run needs only one binary.
     if std::env::args().nth(1).as_deref() == Some("controller") {
         return baton_cli::main();
     }
@@ -157,7 +157,7 @@ async fn go(cli: Cli) -> Result<bool> {
         return Ok(verdict.holds());
     }
     let slots = Arc::new(Semaphore::new(cli.jobs.max(1)));
-    // A run that is dropped takes its processes with it; one that is killed leaves them behind.
+    // A dropped run takes its processes with it; a killed one leaves them behind.
     let stopped = CancellationToken::new();
     let stop = stopped.clone();
     let signal = tokio::spawn(async move {
@@ -173,10 +173,10 @@ async fn go(cli: Cli) -> Result<bool> {
             rate: cli.rate,
         };
         let (slots, keep, output, stopped) = (Arc::clone(&slots), cli.keep.clone(), cli.output, stopped.clone());
-        // Policy: a run that panics (the server did not start, say) counts as one that did not hold.
+        // Policy: a run that panics (because the server did not start, say) counts as one that did not hold.
         runs.spawn(async move {
             let _slot = slots.acquire_owned().await?;
-            // A runtime of its own for each: what one run leaves behind when it fails disturbs no other.
+            // Each has its own runtime, so that what a failed run leaves behind disturbs no other.
             let run = tokio::task::spawn_blocking(move || {
                 let run = async {
                     tokio::select! {

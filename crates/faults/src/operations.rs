@@ -1,4 +1,4 @@
-//! What operators do while a run goes on: rollouts, rollbacks, moves, redrives.
+//! What operators do during a run: rollouts, rollbacks, moves, redrives.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::journal::Journal;
 use crate::work::{AGENTS, kind};
 
-/// Who asks, always the same.
+/// The author of every operation.
 const BY: &str = "fault-runner";
-/// On average something is done every so often, in milliseconds.
+/// The average pause between operations, in milliseconds.
 const PAUSE: u64 = 2_500;
-/// Long enough to find a controller while one is frozen; a question that is not answered is left.
+/// Long enough to find a controller while one is frozen; an unanswered question is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an operator does.
@@ -31,13 +31,13 @@ pub enum Operation {
     Start(&'static str, &'static str, Vec<u64>),
     /// Takes the next step.
     Promote(&'static str),
-    /// Goes back to the version before.
+    /// Goes back to the previous version.
     Rollback(&'static str),
     /// Ends a rollout where it is.
     Abort(&'static str),
     /// Moves open work from one version to another.
     Move(&'static str, &'static str, &'static str),
-    /// Puts back what was parked by a fault.
+    /// Redrives what a fault parked.
     Redrive,
 }
 
@@ -78,12 +78,13 @@ pub fn operations(seed: u64, length: Duration) -> Vec<(Duration, Operation)> {
 /// An operator of a run.
 #[derive(Debug)]
 pub struct Operator {
-    /// A connection of its own.
+    /// The operator's own connection.
     pub mesh: Mesh,
 }
 
 impl Operator {
-    /// Does everything at its time; what is refused or not answered is noted and left. How many of each were done.
+    /// Performs each operation at its time; notes and drops what is refused or not answered. Returns the number of
+    /// each.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -169,7 +170,7 @@ impl Operator {
         Ok(asked.await.map(drop)?)
     }
 
-    /// Puts back everything that is parked and not meant to stay so. Gives how many there were.
+    /// Redrives everything that is parked and not meant to stay so. Returns how many there were.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -192,8 +193,8 @@ impl Operator {
             let by = Author::of(Role::Operator, BY);
             match Box::pin(self.mesh.redrive(&head.record.intent, &how, by)).await {
                 Ok(_) => {}
-                // Somebody else was first, or the server was away: the next round sees it again.
-                Err(error) => tracing::info!(%error, intent = %head.record.intent, "not redriven"),
+                // Another operator came first, or the server was away: the next round tries again.
+                Err(error) => tracing::info!(%error, intent = %head.record.intent, "cannot redrive"),
             }
         }
         Ok(count)

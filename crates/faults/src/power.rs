@@ -1,7 +1,7 @@
-//! Power cuts: the server is killed under load, its store is cut back to what had reached the disk, and all goes on.
+//! Power cuts: kills the server under load, cuts its store back to what had reached the disk, and goes on.
 //!
-//! What is lost is counted and not guessed: the store is read as it was written and as it is after the cut, each by a server
-//! of its own, and proxies have heard every acknowledgement that the server gave to anybody.
+//! Losses are counted, not guessed: a separate server reads the store as written, another as it is after the cut, and
+//! proxies have recorded every acknowledgement that the server sent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,20 +28,20 @@ use crate::work::AGENTS;
 
 /// Size of the disk, in megabytes.
 const DISK_MB: u32 = 2_048;
-/// How long the load of a round goes on. Shorter than the 30 s after which a kernel writes back what nobody synced.
+/// How long the load of a round lasts. Shorter than the 30 s after which a kernel writes back what nobody synced.
 const ROUND: Duration = Duration::from_secs(8);
 /// When in a round the power is cut, in milliseconds.
 const CUT_MS: std::ops::Range<u64> = 3_000..6_000;
-/// Hops that a worker runs at a time: enough of them for group commits.
+/// How many hops a worker runs at once: enough for group commits.
 const SLOTS: u32 = 128;
 /// Short, so that intents move to the archive while the power is cut.
 const GRACE: &str = "3s";
 
-/// How long all work may take to come to its end. With a sync for each write the disk says how fast that is, and a busy one
-/// does 100 records in a second.
+/// How long all work may take to end. With a sync for each write the disk sets the pace, and a busy one does 100
+/// records a second.
 const CLOSING: Duration = Duration::from_secs(300);
 
-/// What is run.
+/// What to run.
 #[derive(Debug, Clone)]
 pub struct PowerPlan {
     /// The seed: when the power is cut, and what the load is.
@@ -52,9 +52,9 @@ pub struct PowerPlan {
     pub sync: String,
     /// Intents each second.
     pub rate: f64,
-    /// Whether the first cut comes upon streams that were made just before. A server that does not sync always does not
-    /// sync what it writes when it makes a stream or a consumer either: that reaches the disk when the kernel writes it
-    /// back, within half a minute.
+    /// Whether the first cut hits newly created streams. A server that does not sync always does not sync what it
+    /// writes when it creates a stream or a consumer either: that reaches the disk when the kernel writes it back,
+    /// within half a minute.
     pub fresh: bool,
     /// When the server writes tickets to disk. With `async` they may be lost, whatever `sync` is.
     pub tickets: TicketPersistence,
@@ -71,15 +71,15 @@ pub struct Cut {
     pub batches: (usize, u64),
     /// What the cut took.
     pub loss: Loss,
-    /// Acknowledged pieces of work of which nothing is left.
+    /// Acknowledged pieces of work with nothing left.
     pub intents_lost: usize,
     /// How long before the cut the first of these was acknowledged, in milliseconds.
     pub intents_lost_ms: i64,
-    /// How long it took the server to come up again on what was left, in milliseconds.
+    /// How long the server took to come up again on what was left, in milliseconds.
     pub up_ms: u128,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct PowerSummary {
     /// The seed.
@@ -92,24 +92,24 @@ pub struct PowerSummary {
     pub cuts: Vec<Cut>,
     /// What the checker saw at the end.
     pub counts: Counts,
-    /// What did not hold, of intents from which no cut took anything, or at all with `always`.
+    /// Violations of intents from which no cut took anything; with `always`, all violations.
     pub violations: Vec<Violation>,
-    /// What did not hold of intents from which a cut took something that was acknowledged.
+    /// Violations of intents from which a cut took something acknowledged, counted by invariant.
     pub consequences: BTreeMap<&'static str, usize>,
-    /// Examples of these.
+    /// Examples of these violations.
     pub examples: Vec<Violation>,
     /// The first violating history.
     #[serde(skip)]
     pub told: Option<String>,
-    /// What kept the run from coming to its end.
+    /// What kept the run from finishing.
     pub unfinished: Option<String>,
     /// The folder with the evidence.
     pub evidence: PathBuf,
 }
 
 impl PowerSummary {
-    /// Whether what was promised was kept: with `always` nothing that was acknowledged is gone and every invariant holds;
-    /// otherwise every invariant holds for all intents from which nothing was taken.
+    /// Whether the promise was kept: with `always`, nothing acknowledged is gone and every invariant holds; otherwise
+    /// every invariant holds for all intents from which nothing was taken.
     #[must_use]
     pub fn holds(&self) -> bool {
         let may_go = |stream: &String| self.tickets == "async" && stream.contains("_WORK_");
@@ -133,7 +133,7 @@ pub async fn disk() -> Result<PowerDisk> {
 /// Runs a plan in a folder, with the server on this disk.
 ///
 /// # Errors
-/// When something of the runner's own fails. What fails in the mesh is in the summary.
+/// When the runner itself fails. Failures of the mesh are in the summary.
 pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerSummary> {
     let journal = Arc::new(Journal::create(&dir.join("journal.jsonl"))?);
     std::fs::write(dir.join("effects.jsonl"), "")?;
@@ -186,7 +186,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
     if let Err(error) = until_closed(&stage, &operator, CLOSING).await {
         unfinished = Some(format!("{error:#}"));
     }
-    // Before it is read: intents go on moving from the ledger to the archive.
+    // Stop before reading: intents go on moving from the ledger to the archive.
     stage.stop_all().await;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
@@ -220,7 +220,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
     })
 }
 
-/// Cuts the power once and brings all up again.
+/// Cuts the power once and starts everything again.
 async fn one(stage: &Stage, load: &Load, everything: bool, acknowledged: &mut Sequences) -> Result<Cut> {
     let Some(Disk::Power(disk)) = &stage.disk else {
         anyhow::bail!("the power of this disk cannot be cut");
@@ -231,12 +231,12 @@ async fn one(stage: &Stage, load: &Load, everything: bool, acknowledged: &mut Se
     if everything {
         stage.stop_all().await;
     }
-    // As a crash of the server alone would leave it. Nothing writes any more but the kernel, which may write back a
-    // little of what nobody synced: as it may before any power cut.
+    // The state that a crash of the server alone would leave. Only the kernel still writes: it may write back a little
+    // of what nobody synced, as it may before any power cut.
     let written = disk.copy().await.context("the store as it was written")?;
     disk.cut().await.context("cutting the power")?;
     let left = disk.copy().await.context("the store as it was left")?;
-    // What the load heard, it heard before this.
+    // The load heard everything it heard before this point.
     let times = load.times();
     let heard = stage.acks.take();
     let up = Instant::now();
@@ -266,7 +266,7 @@ async fn one(stage: &Stage, load: &Load, everything: bool, acknowledged: &mut Se
     Ok(cut)
 }
 
-/// Everything that a copy of the store holds, as a server reads it.
+/// The contents of a copy of the store, as a server reads it.
 async fn read(store: &StoreCopy) -> Result<Vec<Message>> {
     let server = TestServer::builder().binary(store.binary()).start().await;
     read_all(&server.client().await).await

@@ -20,12 +20,12 @@ use crate::schedule::{Cast, Planned, schedule};
 use crate::stage::{CONTROLLERS, Stage, VERSIONS};
 use crate::work::AGENTS;
 
-/// What is run.
+/// What to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// How long faults and load go on.
+    /// How long faults and load last.
     pub length: Duration,
     /// 1 or 3.
     pub servers: usize,
@@ -34,7 +34,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Who is disturbed. Every fourth seed on one server has its store on a small disk, where the platform allows it.
+    /// The parts that faults may hit. Every fourth seed on one server keeps its store on a small disk, if the platform
+    /// allows it.
     #[must_use]
     pub fn cast(&self) -> Cast {
         Cast {
@@ -50,23 +51,23 @@ impl Plan {
         }
     }
 
-    /// What goes wrong.
+    /// The faults of this plan.
     #[must_use]
     pub fn schedule(&self) -> Vec<Planned> {
         schedule(self.seed, self.length, self.cast())
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The seed.
     pub seed: u64,
     /// How many servers.
     pub servers: usize,
-    /// How long all of it took, in seconds.
+    /// How long the whole run took, in seconds.
     pub seconds: f64,
-    /// How long it took to close everything after the last fault, in seconds.
+    /// How long closing everything took after the last fault, in seconds.
     pub closing_seconds: f64,
     /// Whether the store was on a small disk, which was filled.
     pub small_disk: bool,
@@ -80,14 +81,14 @@ pub struct Summary {
     pub operations: BTreeMap<String, usize>,
     /// What the checker saw.
     pub counts: Counts,
-    /// What did not hold.
+    /// The violations.
     pub violations: Vec<Violation>,
     /// The first violating history.
     #[serde(skip)]
     pub told: Option<String>,
-    /// Acknowledged messages that are in a queue again after the disk was full, and that nobody is given.
+    /// Acknowledged messages that are back in a queue after the disk was full, and that nobody gets.
     pub leftovers: u64,
-    /// What kept the run from coming to its end, such as work that did not close.
+    /// What kept the run from finishing, such as work that did not close.
     pub unfinished: Option<String>,
     /// The folder with the evidence.
     pub evidence: PathBuf,
@@ -104,7 +105,7 @@ impl Summary {
 /// Runs a plan in a folder.
 ///
 /// # Errors
-/// When something of the runner's own fails. What fails in the mesh is in the summary.
+/// When the runner itself fails. Failures of the mesh are in the summary.
 pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let started = Instant::now();
     let mut cast = plan.cast();
@@ -158,7 +159,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
             .context("the order of priorities")?;
     }
     let leftovers = leftovers(&stage).await?;
-    // Else an intent could go from the ledger to the archive between the reading of the two.
+    // Otherwise an intent could move from the ledger to the archive between reading the two.
     stage.stop_all().await;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
@@ -187,7 +188,8 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     })
 }
 
-/// The load resolves versions as a client does that follows the routes; a server that is only just up may need a while.
+/// Makes the load resolve versions as a client does that follows the routes; a server that has just started may need a
+/// while.
 pub(crate) async fn follow(mesh: &baton_jetstream::Mesh) -> Result<baton_jetstream::RouteFollower> {
     let until = Instant::now() + Duration::from_secs(30);
     loop {

@@ -1,4 +1,4 @@
-//! What goes wrong, and when: a pure function of the seed.
+//! Which faults happen, and when: a pure function of the seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
-/// How many servers, workers and controllers there are to be disturbed.
+/// How many servers, workers and controllers faults may hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cast {
     /// Servers: 1 or 3.
@@ -17,9 +17,9 @@ pub struct Cast {
     pub workers: usize,
     /// Controllers.
     pub controllers: usize,
-    /// Whether the store of the one server is on a small disk of its own.
+    /// Whether the only server's store is on a small disk of its own.
     pub small_disk: bool,
-    /// When the one server writes tickets to disk.
+    /// When the only server writes tickets to disk.
     pub tickets: TicketPersistence,
 }
 
@@ -34,7 +34,7 @@ pub enum Part {
     Server(usize),
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// `kill -9`, and started again later.
@@ -43,15 +43,15 @@ pub enum Fault {
     Freeze(Part),
     /// SIGTERM, and started again later.
     Stop(Part),
-    /// The network between a worker and the servers is cut: connections are closed.
+    /// The network between a worker and the servers is cut: connections close.
     Cut(usize),
-    /// It swallows everything: connections stay open and nothing passes.
+    /// The network swallows everything: connections stay open and nothing passes.
     Stall(usize),
-    /// It delays everything by so many milliseconds, both ways.
+    /// The network delays everything by this many milliseconds, both ways.
     Delay(usize, u64),
-    /// It loses what a worker acknowledges.
+    /// The network loses a worker's acknowledgements.
     DropAcks(usize),
-    /// The clock of a worker is off by so many seconds.
+    /// The clock of a worker is off by this many seconds.
     Clock(usize, i64),
     /// A stream is full; the name is without the namespace.
     FullStream(&'static str),
@@ -89,7 +89,7 @@ impl Fault {
 pub struct Planned {
     /// When, from the beginning of the run.
     pub at: Duration,
-    /// How long it lasts; what was killed or stopped is started again after it.
+    /// How long it lasts; after that, killed or stopped processes are started again.
     pub lasts: Duration,
     /// What.
     pub fault: Fault,
@@ -102,13 +102,13 @@ impl fmt::Display for Planned {
     }
 }
 
-/// The streams that may become full.
+/// The streams that may fill up.
 const STREAMS: [&str; 4] = ["LEDGER", "INTAKE", "WORK_alpha", "WORK_gamma"];
-/// Nothing goes wrong before this: the workers have only just come up.
+/// No faults before this: the workers have only just started.
 const CALM: Duration = Duration::from_secs(2);
-/// On average a fault begins every so often.
+/// The average pause between the starts of two faults, in milliseconds.
 const PAUSE: u64 = 1_300;
-/// The ack wait is 10 s: who is frozen for longer is taken for dead, and wakes up fenced out.
+/// The ack wait is 10 s: a process frozen for longer is taken for dead, and wakes up fenced out.
 const OVER_ACK_WAIT: std::ops::Range<u64> = 10_500..13_000;
 
 /// The schedule of a seed.
@@ -118,7 +118,7 @@ pub fn schedule(seed: u64, length: Duration, cast: Cast) -> Vec<Planned> {
     let mut found = Vec::new();
     let mut at = CALM;
     let limit = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-    // A run that is short must heal in time too; but a worker frozen past the ack wait belongs to most of them.
+    // A short run must heal in time too, but most should contain a worker frozen past the ack wait.
     let longest = (limit / 3).max(1_000);
     loop {
         at += Duration::from_millis(random.random_range(PAUSE / 4..PAUSE * 7 / 4));

@@ -1,4 +1,4 @@
-//! What runs: servers, proxies, controllers and workers, all of them real processes.
+//! The stage of a run: servers, proxies, controllers and workers, all of them real processes.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::work::AGENTS;
 pub const VERSIONS: [(&str, usize); 2] = [("1.0.0", 2), ("2.0.0", 1)];
 /// How many controllers run.
 pub const CONTROLLERS: usize = 2;
-/// Hops that a worker runs at a time.
+/// How many hops a worker runs at once.
 const SLOTS: u32 = 16;
 /// Size of the small disk, in megabytes.
 const DISK_MB: u32 = 512;
@@ -28,9 +28,9 @@ const DISK_MB: u32 = 512;
 /// The servers.
 #[derive(Debug)]
 pub enum Servers {
-    /// One.
+    /// A single server.
     Single(TestServer),
-    /// Three.
+    /// A cluster of three.
     Cluster(Cluster),
 }
 
@@ -53,7 +53,7 @@ impl Servers {
         }
     }
 
-    /// Addresses of all of them.
+    /// The addresses of all servers, separated by commas.
     #[must_use]
     pub fn urls(&self) -> String {
         match self {
@@ -63,7 +63,7 @@ impl Servers {
     }
 }
 
-/// A process that is started again and again.
+/// A process that is restarted again and again.
 #[derive(Debug)]
 pub struct Member {
     /// What it is, such as `beta-1.0.0-0`.
@@ -72,13 +72,13 @@ pub struct Member {
     pub process: Option<ProcessGuard>,
     /// How often it was started.
     pub starts: u32,
-    /// The name of the present process, for a worker.
+    /// The name of the current process, for a worker.
     pub instance: String,
 }
 
-/// A worker: its process, and what stands between it and the servers.
+/// A worker: its process, and the proxies between it and the servers.
 pub struct WorkerSeat {
-    /// The process. Whoever disturbs it holds the lock as long as the disturbance lasts.
+    /// The process. A disturbance holds the lock for as long as it lasts.
     pub member: Arc<Mutex<Member>>,
     /// A proxy for each server.
     pub proxies: Vec<Proxy>,
@@ -86,7 +86,7 @@ pub struct WorkerSeat {
     pub agent: String,
     /// The version.
     pub version: String,
-    /// The file that says by how much its clock is off.
+    /// The file that sets how far its clock is off.
     pub clock: PathBuf,
     /// When its network, its clock or its process was last in trouble.
     pub trouble_ms: AtomicI64,
@@ -100,23 +100,23 @@ impl fmt::Debug for WorkerSeat {
     }
 }
 
-/// The disk under the one server.
+/// The disk under the only server.
 #[derive(Debug)]
 pub enum Disk {
-    /// One that can be filled.
+    /// A disk that can be filled.
     Small(SmallDisk),
-    /// One whose power can be cut.
+    /// A disk whose power can be cut.
     Power(PowerDisk),
 }
 
 /// How a stage is set up.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Hops that a worker runs at a time.
+    /// How many hops a worker runs at once.
     pub slots: u32,
-    /// The grace of the archive; as a product has it unless told otherwise.
+    /// The grace of the archive; `None` for the product's default.
     pub grace: Option<&'static str>,
-    /// Whether everything that the server acknowledges is written down, to any process.
+    /// Whether to record everything that the server acknowledges, to any process.
     pub listens: bool,
     /// When the server writes tickets to disk.
     pub tickets: TicketPersistence,
@@ -126,8 +126,8 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             slots: SLOTS,
-            // Long enough that no submission is still being repeated, and short enough that most intents of a minute are
-            // archived in it.
+            // Long enough that no submission is still being repeated, and short enough that most intents of a
+            // one-minute run are archived in it.
             grace: Some("15s"),
             listens: false,
             tickets: TicketPersistence::Default,
@@ -135,22 +135,22 @@ impl Default for Setting {
     }
 }
 
-/// Everything that runs.
+/// All running parts.
 #[derive(Debug)]
 pub struct Stage {
     /// The folder of a run: logs and evidence.
     pub dir: PathBuf,
     /// The servers; before the disk, which must outlive them.
     pub servers: Servers,
-    /// The disk, where it is not the platform's.
+    /// The disk, if it is not the platform's.
     pub disk: Option<Disk>,
     /// How it is set up.
     pub setting: Setting,
-    /// What the server acknowledged, where that is written down.
+    /// What the server acknowledged, if that is recorded.
     pub acks: Acks,
-    /// The way to the server for all that has no proxy of its own, where acknowledgements are written down.
+    /// The way to the server for everything without its own proxy, if acknowledgements are recorded.
     front: Option<Proxy>,
-    /// A bare connection, made while all is well, which finds back to the servers by itself.
+    /// A bare connection, made while all is well; it reconnects by itself.
     pub client: Client,
     /// One lock for each server.
     pub server_locks: Vec<Arc<Mutex<()>>>,
@@ -177,7 +177,7 @@ fn own(args: &[&str]) -> Result<Command> {
 }
 
 impl Stage {
-    /// Starts servers, and then all else.
+    /// Starts servers, then everything else.
     ///
     /// # Errors
     /// When something does not start.
@@ -202,7 +202,7 @@ impl Stage {
         Self::on(dir, servers, disk, setting).await
     }
 
-    /// Starts proxies, controllers and workers around servers that run.
+    /// Starts proxies, controllers and workers around running servers.
     ///
     /// # Errors
     /// When something does not start.
@@ -246,7 +246,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The way to the servers for whoever has no proxy of its own.
+    /// The addresses of the servers for everything without its own proxy.
     #[must_use]
     pub fn urls(&self) -> String {
         match &self.front {
@@ -287,7 +287,7 @@ impl Stage {
         })
     }
 
-    /// Starts the process of a seat; a new name each time.
+    /// Starts the process of a seat, under a new name each time.
     ///
     /// # Errors
     /// When it does not start.
@@ -295,16 +295,16 @@ impl Stage {
         self.launch_worker_with(seat, member, self.setting.slots)
     }
 
-    /// As [`Stage::launch_worker`], with so many slots.
+    /// As [`Stage::launch_worker`], with this many slots.
     ///
     /// # Errors
     /// When it does not start.
     pub fn launch_worker_with(&self, seat: &WorkerSeat, member: &mut Member, slots: u32) -> Result<()> {
         member.starts += 1;
-        // A token of a subject holds no dots.
+        // A token of a subject contains no dots.
         member.instance = format!("{}-{}", member.name.replace('.', "_"), member.starts);
         let mut urls: Vec<&str> = seat.proxies.iter().map(Proxy::url).collect();
-        // Workers begin at different servers.
+        // Workers start with different servers.
         let count = urls.len();
         urls.rotate_left(member.name.len() % count);
         let mut command = own(&["worker", "--server", &urls.join(",")])?;
@@ -339,12 +339,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Says that a server is, or was just now, in trouble.
+    /// Notes that a server is, or was just now, in trouble.
     pub fn server_in_trouble(&self) {
         self.trouble_ms.store(now_ms(), Ordering::SeqCst);
     }
 
-    /// Whether a worker and its servers were well for so long.
+    /// Whether a worker and its servers were well for this long.
     #[must_use]
     pub fn was_calm(&self, seat: &WorkerSeat, since: Duration) -> bool {
         let before = now_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -353,7 +353,7 @@ impl Stage {
 }
 
 impl WorkerSeat {
-    /// Says that it is, or was just now, in trouble.
+    /// Notes that the worker is, or was just now, in trouble.
     pub fn in_trouble(&self) {
         self.trouble_ms.store(now_ms(), Ordering::SeqCst);
     }

@@ -1,5 +1,5 @@
-//! A piece of work: what its handlers will do, how it is submitted, and what may come of it. A pure function of the seed
-//! and the number of the work.
+//! A piece of work: what its handlers will do, how it is submitted, and which ends are allowed. A pure function of the
+//! seed and the number of the work.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-/// The agents among which the work goes around.
+/// The agents that pass the work among themselves.
 pub const AGENTS: [&str; 3] = ["alpha", "beta", "gamma"];
-/// The agent of the bursts by which the order is judged.
+/// The agent of the bursts that test the order.
 pub const LINE: &str = "line";
 
-/// The payload: everything that the handlers do stands in it.
+/// The payload: it contains everything that the handlers do.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Work {
     /// The key, unique in the run.
     pub key: String,
-    /// What each hop does, the first one first; a hop beyond the end does nothing.
+    /// What each hop does, in order; a hop beyond the end does nothing.
     #[serde(default)]
     pub turns: Vec<Turn>,
     /// What the hops so far have recorded.
     #[serde(default)]
     pub trail: Vec<Trace>,
-    /// Nothing, to make it large.
+    /// Padding, to make it large.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pad: String,
 }
@@ -37,13 +37,13 @@ pub struct Turn {
     /// How many recorded steps it runs.
     #[serde(default)]
     pub steps: u32,
-    /// How long it takes beside, in milliseconds.
+    /// How long it takes besides, in milliseconds.
     #[serde(default)]
     pub slow_ms: u64,
-    /// How many attempts fail before one does not.
+    /// How many attempts fail before one succeeds.
     #[serde(default)]
     pub fails: u32,
-    /// The delay that a failure asks for, in milliseconds.
+    /// The delay that a failure requests, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
     /// How it ends.
@@ -58,13 +58,13 @@ pub enum End {
     /// The intent is completed.
     #[default]
     Complete,
-    /// It is handed to this agent.
+    /// The intent is handed to this agent.
     HandOff(String),
-    /// It fails for good.
+    /// The intent fails permanently.
     Fail(String),
-    /// It is declined.
+    /// The intent is declined.
     Reject(String),
-    /// Each attempt fails with this code, so that it is parked.
+    /// Each attempt fails with this code, so that the intent is parked.
     Park(String),
     /// Each attempt fails until it is redriven.
     ParkOnce,
@@ -82,13 +82,13 @@ pub struct Trace {
 /// How a piece of work is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// As a client of Baton does, with a record.
+    /// As a client of Baton submits it, with a record.
     Record,
     /// As a raw message with `Baton-Intent`.
     RawIntent,
     /// As a raw message with `Nats-Msg-Id`.
     RawMessageId,
-    /// As a raw message without any id.
+    /// As a raw message without an id.
     RawAlone,
     /// As an envelope in a raw message.
     Enveloped,
@@ -114,7 +114,7 @@ impl Via {
     }
 }
 
-/// A piece of work with everything around it.
+/// A piece of work with its context.
 #[derive(Debug, Clone)]
 pub struct Piece {
     /// The payload.
@@ -123,25 +123,25 @@ pub struct Piece {
     pub via: Via,
     /// The first agent.
     pub to: String,
-    /// The kind, by which whoever redrives tells what is meant to stay parked.
+    /// The kind; it tells the operator which work is meant to stay parked.
     pub kind: &'static str,
     /// The priority, 1 to 10.
     pub priority: i64,
     /// The limit on hops.
     pub max_hops: i64,
-    /// When it must be done, from its submission on.
+    /// The deadline, counted from its submission.
     pub deadline: Option<Duration>,
     /// A header that no router can read.
     pub bad_header: bool,
-    /// What the journal says of it.
+    /// What the journal says about it.
     pub tried: Tried,
 }
 
 /// Kinds of work.
 pub mod kind {
-    /// Must complete, fail or be rejected; where it is parked a fault was the cause.
+    /// Must complete, fail or be rejected; if it is parked, a fault was the cause.
     pub const CHAIN: &str = "chain.v1";
-    /// Is parked for good.
+    /// Is parked permanently.
     pub const STAY: &str = "stay.v1";
     /// Is parked once, and completes when it is redriven.
     pub const ONCE: &str = "once.v1";
@@ -241,7 +241,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
             }];
             piece.deadline = Some(Duration::from_secs(3));
             piece.kind = kind::LATE;
-            // A worker whose clock is off may take it for early, and use up its attempts.
+            // A worker whose clock is off may judge it early, and use up its attempts.
             expect = ["timed_out", "rejected:DEADLINE_PAST", "parked:EXHAUSTED"]
                 .map(str::to_owned)
                 .to_vec();
@@ -287,7 +287,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
     piece
 }
 
-/// The pieces of a burst: low work first, then high, all for the one worker of `line`.
+/// The pieces of a burst: low work first, then high, all for the only worker of `line`.
 #[must_use]
 pub fn burst(seed: u64, group: &str, low: usize, high: usize) -> Vec<Piece> {
     let one = |number: usize| {
@@ -351,7 +351,7 @@ fn turn(random: &mut StdRng) -> Turn {
     }
 }
 
-/// Sends work that stays parked to another agent than `gamma`, all the way: versions of that one must be able to drain.
+/// Sends work that stays parked to agents other than `gamma`, all the way: versions of `gamma` must be able to drain.
 fn keep_from_gamma(piece: &mut Piece, turns: &mut [Turn]) {
     let other = |name: &mut String| {
         if name == "gamma" {

@@ -1,4 +1,4 @@
-//! A worker process of the load: does what the payload says, and leaves a trace of each thing that it really does.
+//! A worker process of the load: does what the payload says, and leaves a trace of everything that it really does.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -17,9 +17,9 @@ use clap::Args;
 
 use crate::work::{End, Trace, Turn, Work};
 
-/// How often the file with the shift of the clock is read.
+/// How often to read the file with the clock's shift.
 const CLOCK_PAUSE: Duration = Duration::from_millis(50);
-/// What an attempt waits for its next one, unless the payload says otherwise.
+/// How long an attempt waits for the next one, unless the payload says otherwise.
 const RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 3,
     unit: Duration::from_millis(100),
@@ -58,10 +58,10 @@ pub struct WorkerArgs {
     tickets: TicketPersistence,
 }
 
-/// Works until it is told to stop.
+/// Works until told to stop.
 ///
 /// # Errors
-/// When the mesh cannot be reached or the file of traces cannot be opened.
+/// When the mesh is unreachable or the file of traces cannot be opened.
 pub async fn run(args: WorkerArgs) -> Result<()> {
     let traces = OpenOptions::new().create(true).append(true).open(&args.effects);
     let does = Does {
@@ -87,7 +87,7 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
     let stop = shutdown_signal();
     tokio::pin!(stop);
     let worker = loop {
-        // A server that is away for a moment is part of the game; a worker that gave up would not be.
+        // A server that is briefly away is expected; a worker that gives up is not.
         let bound = async {
             let mesh = target.connect_with(Arc::clone(&clock)).await?;
             let handler = Shared(Arc::clone(&does));
@@ -103,7 +103,7 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
         };
         match bound {
             Ok(worker) => break worker,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "not bound yet"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot bind yet"),
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     };
@@ -113,7 +113,7 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
     Ok(())
 }
 
-/// A clock that is off by what a file says.
+/// A clock that is off by the content of a file.
 #[derive(Debug)]
 struct ShiftedClock {
     off_ms: Arc<AtomicI64>,
@@ -123,7 +123,7 @@ impl ShiftedClock {
     fn following(path: &Path) -> Arc<dyn Clock> {
         let off_ms = Arc::new(AtomicI64::new(0));
         let (path, shared) = (path.to_owned(), Arc::clone(&off_ms));
-        // A thread of its own: it lives as long as the process, whatever its runtime does.
+        // A thread of its own: it lives as long as the process, whatever happens to the runtime.
         std::thread::spawn(move || {
             loop {
                 let read = std::fs::read_to_string(&path).unwrap_or_default();
@@ -146,7 +146,7 @@ impl Clock for ShiftedClock {
     }
 }
 
-/// What every hop of the process shares.
+/// What all hops of the process share.
 struct Does {
     traces: File,
     agent: String,
@@ -224,7 +224,7 @@ fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
         End::Fail(code) => Err(Fault::terminal(code, "as the payload says")),
         End::Reject(code) => Ok(Outcome::reject(code, "as the payload says")),
         End::Park(code) => Err(delayed(Fault::retry("as the payload says").with_code(code))),
-        // What was put back before its agent names the envelope that it was before.
+        // A redriven envelope names the one before it.
         End::ParkOnce if hop.envelope().previous.is_none() => Err(delayed(Fault::retry("not before a redrive"))),
         End::ParkOnce => Outcome::complete(work),
     }
@@ -236,7 +236,7 @@ impl Handler for Shared {
     type Input = Work;
 
     async fn handle(&self, hop: &mut Hop, work: Work) -> Result<Outcome, Fault> {
-        // A replay of the past is no run: it writes nothing, and so leaves no trace.
+        // A replay is no run: it writes nothing, so it leaves no trace.
         if hop.is_replay() {
             return Err(Fault::terminal("NO_REPLAY", "this worker leaves traces"));
         }

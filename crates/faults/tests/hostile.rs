@@ -1,4 +1,4 @@
-//! A small version of the load that is meant to hurt (`docs/reliability.md`); `.ci/nightly` runs this one and then the large one.
+//! The small hostile load (`docs/reliability.md`); `.ci/nightly` runs this and then the large one.
 
 use std::io::Write as _;
 use std::process::Command;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-/// Runs seeds and shows what they said; a seed that did not hold fails the test with its first violating history.
+/// Runs seeds and shows their output; a seed that does not hold fails the test with its first violating history.
 fn hold(args: &[&str]) -> Result<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton-faults"));
     let ended = command.args(args).env_remove("BATON_CONFIG").output()?;

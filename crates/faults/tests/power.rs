@@ -1,5 +1,6 @@
-//! Two power cuts each way (`docs/reliability.md`): what a server acknowledged that syncs always is there, and after a cut of
-//! one that does not, all that is left comes to its end. `.ci/nightly` runs these and then more. Takes root, and says so where it is not.
+//! Two power cuts each way (`docs/reliability.md`). Everything that an always-syncing server acknowledged survives;
+//! after a cut of another server, all that is left ends. `.ci/nightly` runs these and then more. Needs root, and says
+//! so if it is missing.
 
 use std::io::Write as _;
 use std::process::Command;

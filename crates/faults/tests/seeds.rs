@@ -1,5 +1,5 @@
-//! One seed: the runner itself, as a person would start it. More of them are in `more_seeds.rs`, which `.ci/nightly` runs,
-//! and by hand (`docs/reliability.md`).
+//! One seed: the runner itself, as a person would start it. `more_seeds.rs`, which `.ci/nightly` runs, has more; others
+//! run by hand (`docs/reliability.md`).
 
 use std::io::Write as _;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 #[test]
 fn a_seed_holds_on_one_server() -> Result<()> {
-    // One of those whose disk is filled.
+    // A seed whose disk is filled.
     let args = ["--seed", "4", "--minutes", "0.2", "--rate", "30"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton-faults"));
     let ended = command.args(args).env_remove("BATON_CONFIG").output()?;
