@@ -13,7 +13,7 @@ use crate::side::{Layout, Shape};
 /// How long the result of one intent may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Agents that hand on to each other.
+/// A relay of agents, each handing on to the next.
 #[derive(Debug)]
 pub(crate) struct Relay {
     mesh: Mesh,
@@ -25,20 +25,20 @@ pub(crate) struct Relay {
     _routes: RouteFollower,
 }
 
-/// Workers that run in this process.
+/// The workers in this process.
 #[derive(Debug)]
 pub(crate) struct Crew {
     stop: watch::Sender<bool>,
     workers: Vec<tokio::task::JoinHandle<Result<RunSummary, Error>>>,
 }
 
-/// A handler that does nothing but hand on.
+/// A handler that only hands on, or completes at the end.
 pub(crate) struct Stage {
     next: Option<String>,
 }
 
 impl Stage {
-    /// One that completes.
+    /// The last stage, which completes.
     pub(crate) const fn last() -> Self {
         Self { next: None }
     }
@@ -84,7 +84,7 @@ impl Relay {
             agents.push(agent);
         }
         Ok(Self {
-            // Whoever submits in earnest follows the routes, worker or not.
+            // A real submitter follows the routes, worker or not.
             _routes: mesh.follow_routes().await?,
             mesh,
             agents,
@@ -99,7 +99,7 @@ impl Relay {
         &self.mesh
     }
 
-    /// The work streams that are emptied, in the order in which an intent passes them.
+    /// The work streams that run empty, in the order in which an intent passes them.
     pub(crate) fn work_streams(&self) -> Vec<String> {
         let working = match self.layout {
             Layout::Beside => 1,
@@ -108,7 +108,7 @@ impl Relay {
         work_streams(&self.mesh, self.agents.iter().take(working))
     }
 
-    /// Submits one intent; `number` says whose turn it is.
+    /// Submits one intent; `number` selects the agent and version of a fleet.
     pub(crate) async fn submit(&self, number: u64) -> Result<(), BenchError> {
         let mut envelope = self.envelope(0)?;
         if self.layout == Layout::Fleet {
@@ -123,7 +123,7 @@ impl Relay {
         submit(&self.mesh, envelope).await
     }
 
-    /// Submits one intent for the second agent, which has no worker when it stands beside the first.
+    /// Submits one intent for the second agent, which has no worker in the layout `Beside`.
     pub(crate) async fn leave_open(&self) -> Result<(), BenchError> {
         submit(&self.mesh, self.envelope(1)?).await
     }
@@ -156,7 +156,7 @@ impl Relay {
         }
     }
 
-    /// Stops the workers in order, and removes what they left on the server.
+    /// Stops the workers in good order, and removes what they left on the server.
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
         self.crew.dismiss().await?;
         Ok(self.mesh.remove_everything().await?)
@@ -164,7 +164,7 @@ impl Relay {
 }
 
 impl Crew {
-    /// Nobody yet.
+    /// An empty crew.
     pub(crate) fn none() -> Self {
         Self {
             stop: watch::channel(false).0,
@@ -180,7 +180,7 @@ impl Crew {
         })));
     }
 
-    /// Stops all of them in order.
+    /// Stops all of them in good order.
     pub(crate) async fn dismiss(self) -> Result<(), BenchError> {
         self.stop.send_replace(true);
         for worker in self.workers {
@@ -192,13 +192,13 @@ impl Crew {
     }
 }
 
-/// The streams in which tickets wait, for agents in the order in which intents pass them.
+/// The work streams of agents, in the order in which intents pass them.
 pub(crate) fn work_streams<'a>(mesh: &Mesh, agents: impl IntoIterator<Item = &'a AgentName>) -> Vec<String> {
     let streams = agents.into_iter().map(|agent| mesh.subjects().work_stream(agent));
     streams.collect()
 }
 
-/// Submits an intent that is new.
+/// Submits a new intent.
 pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchError> {
     match mesh.submit_new(envelope, Author::of(Role::Client, "bench")).await? {
         Submitted::New { .. } | Submitted::Repeated(_) => Ok(()),
@@ -206,12 +206,12 @@ pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchE
     }
 }
 
-/// A payload of so many bytes of JSON.
+/// A payload of this many bytes of JSON.
 pub(crate) fn payload(bytes: usize) -> Json {
     Json::string(&"x".repeat(bytes.saturating_sub(2)))
 }
 
-/// Reads a version.
+/// Parses a version.
 pub(crate) fn version(text: &str) -> Result<AgentVersion, BenchError> {
     text.parse().map_err(|error| {
         BenchError::Mesh(Error::BadEnvelope {

@@ -1,8 +1,8 @@
-//! A benchmark that could not be run.
+//! The errors of a benchmark.
 
 use std::io;
 
-/// A benchmark that could not be run.
+/// Why a benchmark failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
@@ -15,7 +15,7 @@ pub enum BenchError {
     /// An agent could not be started.
     #[error(transparent)]
     Agent(#[from] baton_agent::BuildError),
-    /// The controller ended.
+    /// The controller failed.
     #[cfg(feature = "controller")]
     #[error(transparent)]
     Controller(#[from] baton_controller::Error),
@@ -31,39 +31,39 @@ pub enum BenchError {
     /// An intent did not end as it should.
     #[error("an intent of the benchmark ended as {0}")]
     Ended(String),
-    /// Nothing leaves the ledger.
+    /// Records do not leave the ledger.
     #[error(
         "the ledger has {held} records, more than --ledger-at-most {most}, and has not shrunk for {seconds} s: is the archive on, \
          and its grace time short?"
     )]
     NotArchived {
-        /// How many records it has.
+        /// How many records the ledger has.
         held: u64,
         /// How many it may have.
         most: u64,
-        /// How long was waited.
+        /// How long the benchmark waited, in seconds.
         seconds: u64,
     },
-    /// Fewer records stand in the ledger than what was measured must have written: the measurement is worth nothing.
+    /// The ledger has fewer records than the measured work must have written: the measurement is worthless.
     #[error("{side} wrote {found} records, and at least {needed} were to be written")]
     Incomplete {
-        /// Who was measured.
+        /// The side that was measured.
         side: &'static str,
-        /// How many records stand.
+        /// How many records there are.
         found: u64,
-        /// How many must.
+        /// How many there must be.
         needed: u64,
     },
     /// The machine refused something.
     #[error("{what} failed")]
     Io {
-        /// What was tried.
+        /// What was attempted.
         what: String,
         /// Why it failed.
         #[source]
         source: io::Error,
     },
-    /// It was stopped by a signal.
+    /// A signal stopped it.
     #[error("interrupted")]
     Interrupted,
 }

@@ -1,4 +1,4 @@
-//! What one measurement came to.
+//! The result of one measurement.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::meter::Spent;
 use crate::stats::{count, percentile};
 
-/// What is measured.
+/// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -23,12 +23,12 @@ pub enum Metric {
     ClientCpuUs,
     /// CPU time of the server process in microseconds per intent.
     ServerCpuUs,
-    /// Time on the wall in microseconds per intent.
+    /// Wall-clock time in microseconds per intent.
     WallUs,
 }
 
 impl Metric {
-    /// For people.
+    /// The name, for people.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PerSecond => "per second",
@@ -50,7 +50,7 @@ impl Metric {
     }
 }
 
-/// What one measurement came to. A metric that the machine cannot tell is absent.
+/// The result of one measurement. A metric that the machine cannot measure is absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Figure {
@@ -73,17 +73,17 @@ impl fmt::Display for Figure {
 }
 
 impl Figure {
-    /// A metric of it.
+    /// The value of a metric.
     pub fn get(&self, metric: Metric) -> Option<f64> {
         self.values.get(&metric).copied()
     }
 
-    /// The metrics that it has.
+    /// The metrics that were measured.
     pub fn metrics(&self) -> impl Iterator<Item = Metric> + '_ {
         self.values.keys().copied()
     }
 
-    /// So many intents in this time.
+    /// The rate of this many intents in this time.
     pub(crate) fn rate(intents: u64, took: Duration, spent: &Spent) -> Self {
         let mut figure = Self::default();
         figure
@@ -92,7 +92,7 @@ impl Figure {
         figure.with_cpu(intents, spent)
     }
 
-    /// The same with time on the wall for each intent in place of a rate, for comparisons of a size with another.
+    /// The same with wall-clock time per intent instead of a rate, for comparing one size with another.
     #[must_use]
     pub(crate) fn into_cost(mut self) -> Self {
         if let Some(rate) = self.values.remove(&Metric::PerSecond) {

@@ -1,4 +1,5 @@
-//! W5, the second half: raw intents through the intake and a router, until they stand in the ledger with their tickets.
+//! W5, the second half: raw intents through the intake and a router, until the ledger has them and their tickets are
+//! written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,7 +60,7 @@ impl Gate {
         let (intake, work) = self.streams();
         let run = async |intents| {
             concurrently(intents, || self.publish()).await?;
-            // A raw intent leaves the intake when its record and its ticket stand.
+            // A raw intent leaves the intake once its record and its ticket are written.
             site.until_empty(std::slice::from_ref(&intake)).await
         };
         run(WARM_UP).await?;
@@ -148,7 +149,7 @@ impl Routed {
     }
 
     async fn stop(self) -> Result<(), BenchError> {
-        // A controller that has ended by itself says why.
+        // A controller that has exited by itself reports why.
         let _gone = self.stop.send(());
         if let Ok(ended) = self.controller.await {
             ended?;

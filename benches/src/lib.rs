@@ -1,8 +1,8 @@
 //! Baton and its floor, interleaved in one run on one server, and the ratio between them.
 //!
-//! The machines that this runs on are noisy: only ratios of neighbours in time are worth anything, so each pair is
-//! measured back to back, who goes first alternates, and the median of the pairs is what counts. Beside the clock on the
-//! wall each figure has the CPU time that an intent costs the client and the server, which is steadier.
+//! The machines that this runs on are noisy, and only ratios of neighbours in time are reliable. So each pair is
+//! measured back to back, the sides take turns to go first, and the median of the pairs counts. Besides wall-clock
+//! time, each figure has the CPU time per intent of the client and the server, which is steadier.
 
 mod baton;
 mod error;

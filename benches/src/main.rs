@@ -1,4 +1,4 @@
-//! `baton-bench`: what `baton bench` does, without the rest of `baton`, so that it is built quickly.
+//! `baton-bench`: the same as `baton bench`, without the rest of `baton`, so that it builds quickly.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use baton_bench::{BenchError, Options, run, table};
 use clap::{Parser, ValueEnum};
 
-/// That of `baton`, for both sides alike.
+/// The allocator of `baton`, for both sides alike.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        // Servers end while connections to them still stand.
+        // Servers exit while connections to them are still open.
         .with_env_filter("warn,baton_jetstream::connect=error")
         .init();
     match measure(&cli) {
@@ -64,7 +64,7 @@ fn measure(cli: &Cli) -> Result<(), BenchError> {
     })
 }
 
-/// A stderr that is closed leaves nobody to tell.
+/// If stderr is closed, there is nobody to tell.
 fn tell(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

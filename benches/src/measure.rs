@@ -1,4 +1,4 @@
-//! How a side is measured. The same code for both, so that both do the same waiting.
+//! How to measure a side. The same code for both, so that both wait in the same way.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::figure::Figure;
 use crate::side::Side;
 use crate::site::Site;
 
-/// How many submits are under way at once in a throughput measurement.
+/// How many submits are in flight at once in a throughput measurement.
 pub(crate) const SUBMITTERS: usize = 256;
-/// Intents before the clock starts: connections, pulls and caches are what they will be.
+/// Intents before the clock starts, until connections, pulls and caches are warm.
 pub(crate) const WARM_UP: u64 = 500;
 const WARM_UP_SAMPLES: u64 = 20;
-/// How long before a moment a pacer stops sleeping and watches the clock.
+/// How long before each moment a pacer stops sleeping and spins on the clock.
 const WATCH: Duration = Duration::from_micros(200);
 
-/// Submits so many intents and waits until the last of them has ended: until no ticket is left. `hops` is how many
-/// records each must have left behind besides its submission.
+/// Submits this many intents and waits until the last has ended, that is, until no ticket is left. `hops` is how many
+/// records each must leave behind besides its submission.
 pub(crate) async fn throughput(site: &Site, side: &Side, intents: u64, hops: u64) -> Result<Figure, BenchError> {
     let work = side.work_streams();
     let (ledger, until_done) = (side.ledger_streams(), hops > 0);
     let run = async |intents: u64| {
         concurrently(intents, || side.submit()).await?;
-        // Without workers the tickets stay, and the end is that the last one stands.
+        // Without workers the tickets stay; then the end is when the last one is stored.
         if until_done {
             site.until_empty(&work).await
         } else {
@@ -62,7 +62,8 @@ pub(crate) async fn one_at_a_time(site: &Site, side: &Side, samples: u64) -> Res
     Ok(Figure::latency(times, &site.spent().since(spent)))
 }
 
-/// Submits one intent at each moment of a schedule, whatever became of those before, and measures each from its moment.
+/// Submits one intent at each moment of a schedule, whether or not earlier ones have ended, and measures each from its
+/// moment.
 pub(crate) async fn paced(site: &Site, side: &Side, samples: u64, pace: Duration) -> Result<Figure, BenchError> {
     for _ in 0..WARM_UP_SAMPLES {
         side.submit_and_wait().await?;
@@ -90,8 +91,8 @@ async fn timed(side: &Side, moment: Instant) -> Result<Duration, BenchError> {
     Ok(moment.elapsed())
 }
 
-/// Tells each moment of a schedule when it has come. A thread of its own: the timer of the runtime is as coarse as what
-/// is measured.
+/// Reports each moment of a schedule when it comes. On its own thread: the runtime's timer is as coarse as what is
+/// measured.
 fn pacer(count: u64, pace: Duration) -> mpsc::UnboundedReceiver<Instant> {
     let (tell, told) = mpsc::unbounded_channel();
     let mut moment = Instant::now() + pace;
@@ -110,7 +111,7 @@ fn pacer(count: u64, pace: Duration) -> mpsc::UnboundedReceiver<Instant> {
     told
 }
 
-/// Does something so many times, with a bounded count under way.
+/// Runs something this many times, with a bounded number in flight.
 pub(crate) async fn concurrently<F, E>(times: u64, each: impl Fn() -> F) -> Result<(), E>
 where
     F: Future<Output = Result<(), E>>,

@@ -1,4 +1,4 @@
-//! W7: the memory of a server, a controller and a worker, each a process of its own, as intents pass by the thousand.
+//! W7: the memory of a server, a controller and a worker, each in its own process, as thousands of intents pass.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
@@ -22,22 +22,22 @@ use crate::stats::median;
 use crate::workload::Workload;
 
 const AGENT: &str = "noop";
-/// The namespace that a controller takes by itself.
+/// The namespace that a controller uses by default.
 const NAMESPACE: &str = "mesh";
-/// How long until a worker that was started is known.
+/// How long to wait until a newly started worker is known.
 const KNOWN: Duration = Duration::from_secs(30);
-/// From one look at the processes to the next.
+/// The pause between two samples of the processes.
 const LOOK: Duration = Duration::from_millis(500);
-/// Looks that a checkpoint under load is the median of.
+/// How many samples a checkpoint under load is the median of.
 const LOOKS: usize = 20;
-/// Submissions until what is queued may run empty, so that a backlog is not what is measured.
+/// How many submissions to make before letting the queues run empty, so that no backlog is measured.
 const WAVE: u64 = 5_000;
-/// How long a mesh is left alone at a checkpoint: at least, at most, and how long its ledger must not have shrunk.
+/// How long to leave a mesh alone at a checkpoint: at least and at most, and how long its ledger must not have shrunk.
 const REST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(180));
 const STILL: Duration = Duration::from_secs(20);
-/// How long nothing may leave a ledger that is too full.
+/// How long a ledger that is too full may go without shrinking.
 const STUCK: Duration = Duration::from_secs(60);
-/// What a worker may take, in MB, and how far the server may grow.
+/// How much memory a worker may use, in MB, and by what factor the server may grow.
 const WORKER: report::Target = report::Target::AtMost(25.0);
 const FLAT: report::Target = report::Target::AtMost(1.2);
 
@@ -48,7 +48,7 @@ struct Cast {
     worker: ManagedChild,
 }
 
-/// One look at all of them, in MB.
+/// One sample of all three, in MB.
 type Look = [Option<f64>; 3];
 const NAMES: [&str; 3] = ["server", "controller", "worker"];
 
@@ -61,7 +61,7 @@ pub(crate) async fn work(url: &str, slots: u32) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Measures the three processes: idle, at load, and at two checkpoints.
+/// Measures the three processes: idle, under load, and at two checkpoints.
 pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     if options.only == Some(Only::Floor) {
         return Ok(Vec::new());
@@ -170,7 +170,7 @@ fn spawn(words: &[OsString]) -> Result<ManagedChild, BenchError> {
     ManagedChild::spawn(&mut command).map_err(BenchError::io(format!("starting {}", what())))
 }
 
-/// Looks at the processes while something goes on.
+/// Samples the processes while a future runs.
 async fn looking<T>(
     cast: &Cast,
     going_on: impl Future<Output = Result<T, BenchError>>,
@@ -204,7 +204,7 @@ impl Load<'_> {
         Envelope::first(id, intent, self.agent.clone(), self.payload.clone())
     }
 
-    /// Lets so many intents pass.
+    /// Lets this many intents pass.
     async fn pass(&self, intents: u64) -> Result<(), BenchError> {
         let mut left = intents;
         while left > 0 {
@@ -217,7 +217,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Waits while the ledger is fuller than it may be.
+    /// Waits while the ledger has more records than it may.
     async fn until_archived(&self) -> Result<(), BenchError> {
         let Some(most) = self.ledger_at_most else { return Ok(()) };
         let ledger = self.mesh.subjects().ledger_stream();
@@ -235,7 +235,7 @@ impl Load<'_> {
         }
     }
 
-    /// Waits until the ledger does not shrink any more: what can be archived is.
+    /// Waits until the ledger no longer shrinks: everything that can be archived is.
     async fn rest(&self) -> Result<(), BenchError> {
         let ledger = self.mesh.subjects().ledger_stream();
         let (started, mut ebb) = (Instant::now(), Ebb::new());
@@ -249,7 +249,7 @@ impl Load<'_> {
         }
     }
 
-    /// Where records are kept, and what that is called. Without an archive, its stream is not there.
+    /// Where records are kept, and the name of each place. Without an archive, its stream does not exist.
     fn stores(&self) -> [(&'static str, String); 2] {
         let ledger = self.mesh.subjects().ledger_stream();
         let archive = ledger.replace("LEDGER", "ARCHIVE");
@@ -257,7 +257,7 @@ impl Load<'_> {
     }
 }
 
-/// A stream that is watched as it shrinks.
+/// A stream observed as it shrinks.
 struct Ebb {
     smallest: u64,
     since: Instant,
@@ -285,13 +285,13 @@ fn facts(when: &str, look: &Look) -> Vec<Fact> {
     NAMES.iter().zip(look).map(fact).collect()
 }
 
-/// The median of the last looks.
+/// The median of the last samples.
 fn last(looks: &[Look]) -> Look {
     let tail = looks.get(looks.len().saturating_sub(LOOKS)..).unwrap_or_default();
     over(tail, median)
 }
 
-/// The most that was seen.
+/// The maximum of all samples.
 fn extreme(looks: &[Look]) -> Look {
     over(looks, |values| values.iter().copied().fold(f64::MIN, f64::max))
 }

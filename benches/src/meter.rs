@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// CPU time that was spent, by whom; `None` where the machine cannot tell.
+/// CPU time spent by each process; `None` if the machine cannot measure it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
     /// This process.
@@ -16,7 +16,7 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    /// What has been spent until now.
+    /// The CPU time spent until now.
     pub(crate) fn until_now(server: Option<u32>) -> Self {
         Self {
             client: own_cpu(),
@@ -24,7 +24,7 @@ impl Spent {
         }
     }
 
-    /// What was spent since an earlier reading.
+    /// The CPU time spent since an earlier reading.
     pub(crate) fn since(self, earlier: Self) -> Self {
         let less = |now: Option<Duration>, then: Option<Duration>| Some(now?.saturating_sub(then?));
         Self {
@@ -52,32 +52,32 @@ fn cpu_of(pid: u32) -> Option<Duration> {
 
 /// User and system time in a line of `/proc/<pid>/stat`, in clock ticks.
 fn ticks(line: &str) -> Option<u32> {
-    // The name of the program stands in parentheses and may hold anything; these are fields 14 and 15.
+    // The program's name is in parentheses and may contain anything; these are fields 14 and 15.
     let (_, rest) = line.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(11);
     let mut next = || fields.next()?.parse::<u32>().ok();
     Some(next()? + next()?)
 }
 
-/// The memory of a process that is its own and in use, in MB (resident set). Linux only.
+/// The resident set size of a process, in MB. Linux only.
 pub(crate) fn memory_mb(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    // What is called kB there has 1,024 bytes.
+    // A kB there is 1,024 bytes.
     Some(crate::stats::count(kilobytes * 1024) / 1e6)
 }
 
-/// The machine that was measured on.
+/// The machine that ran the benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     /// The operating system and its architecture.
     pub system: String,
-    /// The name of the processor, where the system tells it.
+    /// The name of the processor, if the system reports it.
     pub processor: Option<String>,
     /// How many cores this process may use.
     pub cores: usize,
-    /// The `nats-server` that was measured with.
+    /// The `nats-server` that was used.
     pub nats_server: String,
 }
 

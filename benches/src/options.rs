@@ -86,7 +86,7 @@ pub enum Only {
 }
 
 impl Only {
-    /// For people.
+    /// The name, for people.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Baton => "baton",
@@ -96,7 +96,7 @@ impl Only {
 }
 
 impl Options {
-    /// When the server writes tickets where nothing else is said.
+    /// When the server writes tickets, unless an option says otherwise.
     pub(crate) fn tickets(&self) -> TicketPersistence {
         self.tickets.unwrap_or_default()
     }
@@ -125,7 +125,7 @@ impl Options {
             .unwrap_or(if self.quick { 50_000 } else { 1_000_000 })
     }
 
-    /// How this program is started.
+    /// The command that starts this program.
     pub(crate) fn itself(&self) -> Result<Vec<OsString>, BenchError> {
         let exe = std::env::current_exe().map_err(BenchError::io("finding this program"))?;
         let mut words = vec![exe.into_os_string()];
@@ -145,7 +145,7 @@ impl Options {
         }
     }
 
-    /// How many intents are open in the sizes of w8.
+    /// How many intents are open in each size of w8.
     pub(crate) fn open_intents(&self) -> [u64; 3] {
         let most = self.open.unwrap_or(if self.quick { 50_000 } else { 500_000 });
         [most / 500, most / 5, most]
@@ -157,5 +157,5 @@ impl Options {
     }
 }
 
-/// From one intent to the next in w4: 20 per second.
+/// The interval between two intents in w4: 20 per second.
 pub(crate) const PACE: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! Pairs: floor and Baton back to back, who goes first in turns.
+//! Pairs: floor and Baton back to back, taking turns to go first.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,20 +12,20 @@ use crate::side::{Layout, Shape, Side};
 use crate::site::Site;
 use crate::stats::median;
 
-/// What is done to each side.
+/// What to measure on each side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// Many intents through so many agents.
+    /// Many intents through this many agents.
     Throughput { agents: usize },
     /// Submissions alone.
     Submit,
-    /// One intent at a time through so many agents.
+    /// One intent at a time through this many agents.
     OneAtATime { agents: usize },
-    /// Intents at a fixed pace through so many agents.
+    /// Intents at a fixed pace through this many agents.
     Paced { agents: usize },
 }
 
-/// How much of it.
+/// How much of it to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) intents: u64,
@@ -47,7 +47,7 @@ impl Size {
     }
 }
 
-/// Measures every pair of a report, or one side again and again.
+/// Measures every pair of a report, or one side repeatedly.
 pub(crate) async fn measure(
     site: &Site,
     kind: Kind,

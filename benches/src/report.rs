@@ -7,7 +7,7 @@ use crate::meter::Machine;
 use crate::stats::{median, range};
 use crate::workload::Workload;
 
-/// Everything that a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Document {
     /// The machine.
@@ -22,18 +22,18 @@ pub struct Document {
     pub reports: Vec<Report>,
 }
 
-/// How good a ratio, or a value, must be.
+/// The bound that a ratio, or a value, must meet.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// No less.
+    /// No less than this.
     AtLeast(f64),
-    /// No more.
+    /// No more than this.
     AtMost(f64),
 }
 
 impl Target {
-    /// Whether a value is good enough.
+    /// Whether a value meets the bound.
     pub fn is_met_by(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
@@ -41,7 +41,7 @@ impl Target {
         }
     }
 
-    /// For people.
+    /// The bound as text, for people.
     pub fn show(self) -> String {
         match self {
             Self::AtLeast(bound) => format!("≥ {bound:.2}"),
@@ -53,11 +53,11 @@ impl Target {
 /// Two measurements, back to back.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// Which came first.
+    /// Which side came first.
     pub first: String,
-    /// What is compared with.
+    /// The side to compare with.
     pub baseline: Figure,
-    /// What is judged.
+    /// The side to judge.
     pub subject: Figure,
 }
 
@@ -76,27 +76,27 @@ pub struct Comparison {
     pub lowest: f64,
     /// The highest ratio of a pair.
     pub highest: f64,
-    /// What the ratio is to be, where there is a target.
+    /// The target of the ratio, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Whether it is.
+    /// Whether the ratio meets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<bool>,
 }
 
-/// A value that is compared with nothing else in the run.
+/// A value without a counterpart in the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fact {
     /// What it is.
     pub what: String,
-    /// The value; `None` where this machine cannot tell.
+    /// The value; `None` if this machine cannot measure it.
     pub value: Option<f64>,
     /// Its unit.
     pub unit: &'static str,
-    /// What it is to be, where there is a target.
+    /// The target of the value, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Whether it is.
+    /// Whether the value meets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<bool>,
 }
@@ -112,7 +112,7 @@ impl Fact {
         }
     }
 
-    /// Says what it is to be.
+    /// Sets the target.
     #[must_use]
     pub(crate) fn aiming(mut self, target: Target) -> Self {
         self.met = self.value.map(|value| target.is_met_by(value));
@@ -121,20 +121,20 @@ impl Fact {
     }
 }
 
-/// One row of what is measured.
+/// One row of the results.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The workload.
     pub workload: Workload,
     /// What was measured, in words.
     pub what: String,
-    /// What is compared with.
+    /// The side to compare with.
     pub baseline: String,
-    /// What is judged.
+    /// The side to judge.
     pub subject: String,
     /// The metrics, over all pairs.
     pub comparisons: Vec<Comparison>,
-    /// Values that are compared with nothing.
+    /// Values without a counterpart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
     /// The pairs.
@@ -157,14 +157,14 @@ impl Report {
         }
     }
 
-    /// Says what a metric is to be.
+    /// Sets the target of a metric.
     #[must_use]
     pub(crate) fn aiming(mut self, metric: Metric, target: Target) -> Self {
         self.targets.push((metric, target));
         self
     }
 
-    /// Adds a pair, and compares anew.
+    /// Adds a pair, and updates the comparisons.
     pub(crate) fn add(&mut self, pair: Pair) {
         let metrics: Vec<Metric> = pair.subject.metrics().collect();
         self.pairs.push(pair);
@@ -220,7 +220,7 @@ mod tests {
     fn the_ratio_is_the_median_of_the_pairs_and_not_the_ratio_of_the_medians() {
         let mut report =
             Report::new(Workload::W1, "one hop", "floor", "baton").aiming(Metric::PerSecond, Target::AtLeast(0.7));
-        // The second pair fell into a noisy moment: both slow, their ratio as ever.
+        // The second pair fell into a noisy moment: both slow, their ratio as usual.
         for (floor, baton) in [(1_000, 800), (100, 75), (1_000, 600)] {
             report.add(pair(floor, baton));
         }

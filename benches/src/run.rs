@@ -1,4 +1,4 @@
-//! A whole run: every workload that was asked for, one after the other.
+//! A whole run: every requested workload, one after the other.
 
 use baton_agent::shutdown_signal;
 use baton_embedded::{Binary, Finder};
@@ -13,14 +13,15 @@ use crate::report::{Document, Report, Target};
 use crate::site::{Ground, Site};
 use crate::workload::Workload;
 
-/// Who hears what is being measured.
+/// Receives progress messages.
 pub(crate) type Say<'a> = &'a dyn Fn(&str);
 
-/// Runs what was asked for on servers of its own; `say` hears how it goes. It blocks, on a runtime of its own: how many
-/// threads the client process has is a part of what is measured. `None` when this was a worker of another run.
+/// Runs the requested workloads on servers of its own; `say` receives progress messages. It blocks, on its own runtime:
+/// the number of threads of the client process is part of the measurement. Returns `None` if this was a worker of
+/// another run.
 ///
 /// # Errors
-/// When there is no server, when it refuses, or when it is interrupted.
+/// When there is no server, when the server refuses, or when a signal interrupts the run.
 pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchError> {
     if let Some(url) = &options.worker_at {
         let runtime = tokio::runtime::Runtime::new().map_err(BenchError::io("starting the runtime"))?;
@@ -45,7 +46,7 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
     let reports = runtime.block_on(async {
         tokio::select! {
             reports = all(options, &ground, say) => reports,
-            // SIGTERM too: the servers and their folders go in order.
+            // SIGTERM too: servers and folders are removed in good order.
             () = shutdown_signal() => Err(BenchError::Interrupted),
         }
     })?;
@@ -72,7 +73,7 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
         Workload::W8 => return crate::sizes::measure(options, ground, say).await,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
-    // Where each write is synced, tickets are the first thing that an operator spares.
+    // Where each write is synced, tickets are the first thing that an operator exempts.
     let site = match workload {
         Workload::W6 => Site::start(ground, "always", options.tickets.unwrap_or(TicketPersistence::Async)).await?,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W7 | Workload::W8 => {

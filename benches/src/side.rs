@@ -1,4 +1,4 @@
-//! One side of a pair: Baton or its floor, with the same questions to both.
+//! One side of a pair: Baton or its floor, with the same operations on both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,14 +11,14 @@ use crate::error::BenchError;
 use crate::options::Only;
 use crate::site::Site;
 
-/// What a side consists of.
+/// The shape of a side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     /// How many agents.
     pub(crate) agents: usize,
-    /// Versions of each; intents go to all of them in turns. A bare client has a work stream for each.
+    /// Versions of each agent; intents go to all of them in turn. A bare client has a work stream for each.
     pub(crate) versions: usize,
-    /// How the agents stand to each other.
+    /// How the agents are arranged.
     pub(crate) layout: Layout,
     /// Slots of each worker.
     pub(crate) slots: u32,
@@ -45,7 +45,7 @@ enum Kind {
 }
 
 impl Side {
-    /// Starts a side on a connection and in a namespace of its own.
+    /// Starts a side on its own connection and in its own namespace.
     pub(crate) async fn start(site: &Site, which: Only, tag: &str, shape: Shape) -> Result<Self, BenchError> {
         let kind = match which {
             Only::Baton => Kind::Baton(Relay::start(site.connect(tag).await?, shape).await?),
@@ -102,7 +102,7 @@ impl Side {
         }
     }
 
-    /// The work streams that are emptied, in the order in which an intent passes them.
+    /// The work streams that run empty, in the order in which an intent passes them.
     pub(crate) fn work_streams(&self) -> Vec<String> {
         match &self.kind {
             Kind::Floor(floor) => floor.work_streams(),
@@ -118,7 +118,7 @@ impl Side {
         }
     }
 
-    /// Stops it, and removes what it left on the server.
+    /// Stops the side, and removes what it left on the server.
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
         match self.kind {
             Kind::Floor(floor) => Ok(floor.remove().await?),

@@ -1,4 +1,4 @@
-//! A server of the benchmark's own, in a folder that goes when it ends.
+//! A server of the benchmark's own, in a folder that is removed at the end.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use baton_jetstream::{Error, Mesh, Target, TicketPersistence};
 use crate::error::BenchError;
 use crate::meter::Spent;
 
-/// How long what was submitted may take to end after the last submission.
+/// How long submitted work may take to end after the last submission.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where servers come from and keep their data.
@@ -21,22 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) struct Ground {
     /// The `nats-server` executable.
     pub(crate) binary: PathBuf,
-    /// Where the folders are made.
+    /// Where to create the folders.
     pub(crate) dir: PathBuf,
 }
 
-/// A server, and a connection that looks on.
+/// A server, and a connection that observes it.
 #[derive(Debug)]
 pub(crate) struct Site {
     server: RunningServer,
     observer: Observer,
     tickets: TicketPersistence,
-    // After the server, so that it is removed when the server is gone.
+    // After the server, so that the folder is removed once the server is gone.
     _folder: Folder,
 }
 
 impl Site {
-    /// Starts a server that flushes its store this often.
+    /// Starts a server that syncs its store at this interval.
     pub(crate) async fn start(
         ground: &Ground,
         sync_interval: &str,
@@ -57,7 +57,7 @@ impl Site {
         })
     }
 
-    /// A connection to a mesh on it.
+    /// Connects to a mesh on it.
     pub(crate) async fn connect(&self, namespace: &str) -> Result<Mesh, BenchError> {
         connect(&self.server, namespace, self.tickets).await
     }
@@ -67,7 +67,7 @@ impl Site {
         self.server.url()
     }
 
-    /// The process of the server.
+    /// The process id of the server.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.server.pid()
     }
@@ -107,13 +107,13 @@ async fn connect(server: &RunningServer, namespace: &str, tickets: TicketPersist
     Ok(target.connect().await?)
 }
 
-/// A folder that is removed when it is dropped.
+/// A folder that is removed on drop.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed lies in the temporary folder, and is the system's to clear.
+        // What cannot be removed stays in the temporary folder, for the system to clear.
         drop(fs::remove_dir_all(&self.0));
     }
 }

@@ -1,10 +1,9 @@
-//! W8: what an intent costs in a small mesh and in large ones.
+//! W8: the cost of an intent in a small mesh and in large ones.
 //!
-//! Each size has a server of its own, and all of them stand at the same time, so that the sizes are measured in turns and
-//! one does not carry the load of another. Baton and the floor go through the same sizes: where both cost more, the
-//! server does.
+//! Each size has its own server. All of them run at the same time, so that the sizes are measured in turn and one does
+//! not carry the load of another. Baton and the floor go through the same sizes: where both cost more, the server does.
 //!
-//! Baton has one shard of the ledger, `<namespace>.ledger.0.<intent>`. What more of them would bring, the floor tells.
+//! Baton has one shard of the ledger, `<namespace>.ledger.0.<intent>`. The floor shows what more shards would bring.
 
 use baton_jetstream::TicketPersistence;
 
@@ -20,7 +19,7 @@ use crate::workload::Workload;
 
 /// Slots of each worker in a fleet, whatever its size.
 const FLEET_SLOTS: u32 = 64;
-/// How much more an intent may cost than in the smallest size.
+/// The factor by which an intent may cost more than in the smallest size.
 const FLAT: Target = Target::AtMost(1.2);
 
 /// One size of a mesh.
@@ -28,11 +27,11 @@ const FLAT: Target = Target::AtMost(1.2);
 struct Size {
     name: String,
     shape: Shape,
-    /// Intents that are open before anything is measured.
+    /// Intents that are open before measuring starts.
     open: u64,
 }
 
-/// A mesh of a size.
+/// A running mesh of one size.
 struct Field {
     size: String,
     side: Side,
@@ -89,7 +88,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     Ok(reports)
 }
 
-/// Takes one side through some sizes, round by round: up in one round, down in the next.
+/// Takes one side through some sizes, round by round: ascending in one round, descending in the next.
 async fn through(
     sizes: &[Size],
     which: Only,
@@ -143,7 +142,7 @@ async fn rounds(
     Ok(rounds)
 }
 
-/// Every larger size against the smallest.
+/// Compares every larger size with the smallest.
 fn compare(fields: &[Field], which: Only, rounds: &[Vec<Figure>]) -> Vec<Report> {
     let Some((smallest, larger)) = fields.split_first() else {
         return Vec::new();

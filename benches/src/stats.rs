@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The median; between two middle values, their mean. `NaN` of nothing.
+/// The median; between two middle values, their mean. `NaN` for an empty slice.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -15,20 +15,20 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     lower.map_or(f64::NAN, |lower| f64::midpoint(*lower, upper))
 }
 
-/// The smallest and the largest value; `NaN` of nothing.
+/// The smallest and the largest value; `NaN` for an empty slice.
 pub(crate) fn range(values: &[f64]) -> (f64, f64) {
     let pick = |best: fn(f64, f64) -> f64| values.iter().copied().reduce(best).unwrap_or(f64::NAN);
     (pick(f64::min), pick(f64::max))
 }
 
-/// The nearest-rank percentile of sorted times: the smallest that at least so many of a hundred do not exceed. Zero of
-/// nothing.
+/// The nearest-rank percentile of sorted times: the smallest time that at least `percent` % of them do not exceed. Zero
+/// for an empty slice.
 pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// A count as a number to divide by.
+/// A count as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 pub(crate) const fn count(number: u64) -> f64 {
     number as f64

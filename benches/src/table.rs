@@ -1,4 +1,4 @@
-//! What people read.
+//! Output for people.
 
 use clap::ValueEnum as _;
 use comfy_table::presets::NOTHING;
@@ -7,7 +7,7 @@ use crate::figure::Metric;
 use crate::report::{Comparison, Document, Fact, Report, Target};
 use crate::workload::Workload;
 
-/// A run as a table: a line for each metric, the targets beside what they are about.
+/// A run as a table: a line for each metric, with its target.
 pub fn table(document: &Document) -> String {
     let mut table = comfy_table::Table::new();
     table
@@ -38,7 +38,7 @@ pub fn table(document: &Document) -> String {
     )
 }
 
-/// The name of a workload as one types it.
+/// The name of a workload, as typed on the command line.
 pub(crate) fn workload(workload: Workload) -> String {
     workload
         .to_possible_value()
@@ -101,7 +101,7 @@ fn met(met: Option<bool>) -> String {
 }
 
 impl Metric {
-    /// Its unit.
+    /// The unit of the metric.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::PerSecond => "/s",

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The workloads.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -27,6 +27,6 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// Those that a run without a choice measures.
+    /// The workloads of a run without a choice.
     pub const USUAL: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
 }

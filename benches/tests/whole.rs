@@ -1,4 +1,4 @@
-//! Every kind of measurement, small, on a real server. How fast this is says nothing: tests are not built for speed.
+//! Every kind of measurement, small, on a real server. The speed here means nothing: tests are not built for speed.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panic")]
 
