@@ -1,4 +1,4 @@
-//! Closed intents go into the archive and read back as if nothing had moved; what is there never runs again.
+//! Closed intents move to the archive and read back as if nothing had moved; archived intents never run again.
 
 use std::process::Output;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The next controller leads once the lease of one that was killed has run out, and has to catch up then.
+/// The next controller leads once the lease of the killed one has run out, and then has to catch up.
 const NEW_LEADER: Duration = Duration::from_secs(40);
 
-/// A controller in a process of its own, with its own settings of the archive.
+/// A controller in its own process, with its own settings of the archive.
 struct Archiver {
     dir: TempDir,
     count: usize,
@@ -31,7 +31,7 @@ impl Archiver {
         Self { dir, count: 0 }
     }
 
-    /// Starts the next one.
+    /// Starts the next controller.
     async fn start(&mut self, mesh: &TestMesh, settings: &[(&str, &str)]) -> ProcessGuard {
         self.count += 1;
         let mut command = mesh.baton(&["controller", "--sweep-interval", "300ms"]);
@@ -45,7 +45,7 @@ impl Archiver {
     }
 }
 
-/// Completes, or hands `park` on to itself, past its hop limit; counts what it runs.
+/// Completes, or hands `park` on to itself, past its hop limit; counts its runs.
 async fn worker(mesh: &TestMesh) -> (Running, Arc<AtomicUsize>) {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
@@ -61,7 +61,7 @@ async fn worker(mesh: &TestMesh) -> (Running, Arc<AtomicUsize>) {
     (Running::start(mesh.server.url(), builder).await, runs)
 }
 
-/// Submits under an id that Baton makes.
+/// Submits under an id that Baton creates.
 async fn submit_new(mesh: &TestMesh, payload: &str) -> IntentId {
     let intent = mesh.mesh.clock().intent_id();
     let envelope = mesh.envelope(intent.as_str(), "work", payload);
@@ -145,7 +145,7 @@ async fn archived_intents_read_back_as_if_nothing_had_moved() {
     off.wait(SOON).await;
     let ran = runs.load(Ordering::SeqCst);
 
-    // What is parked is open and stays, all of it; of the chosen id the last record stays.
+    // Parked work is open and stays, all of it; of the chosen id the last record stays.
     let open = u64::try_from(mesh.history_of(&parked).await.len()).expect("a count");
     let _on = archiver.start(&mesh, &[("GRACE", "0s")]).await;
     until_ledger_has(&mesh, open + 1, NEW_LEADER).await;
@@ -164,7 +164,7 @@ async fn archived_intents_read_back_as_if_nothing_had_moved() {
     );
     assert_eq!(runs.load(Ordering::SeqCst), ran, "nothing runs again");
 
-    // Nobody acts on what is closed.
+    // Nobody can act on a closed intent.
     let refused = mesh.run_baton(&["dead", "redrive", generated.as_str()]).await;
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
     let doctor = mesh.run_baton(&["doctor"]).await;
@@ -194,7 +194,7 @@ async fn repeat_of_a_chosen_id_is_known_until_its_time_is_over() {
     assert!(matches!(other, Ok(Submitted::Conflict(_))), "{other:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 
-    // Its time is over: the id is free, and what was done under it is still there.
+    // Its time is over: the id is free, and the archive still has what was done under it.
     first.terminate();
     first.wait(SOON).await;
     let _second = archiver
@@ -238,7 +238,7 @@ async fn controllers_killed_amid_archiving_lose_nothing_and_archive_all() {
         let mut run = archiver
             .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
             .await;
-        // Killed as soon as it has done something, until all is done.
+        // Kill it as soon as it has done something, until everything is archived.
         let before = in_ledger(&mesh).await;
         let now = eventually("it archives", NEW_LEADER, async || {
             let left = in_ledger(&mesh).await;
@@ -256,7 +256,7 @@ async fn controllers_killed_amid_archiving_lose_nothing_and_archive_all() {
     }
     println!("{kills} controllers were killed");
     assert!(kills > 0, "no kill came in between");
-    // Every one is there, whole, once in the index, and closed.
+    // Every intent is there, complete, once in the index, and closed.
     let _last = archiver
         .start(&mesh, &[("GRACE", "0s"), ("KEEP_CHOSEN_IDS", "0s")])
         .await;
@@ -297,7 +297,7 @@ async fn records_and_tickets_that_come_back_are_purged_again_and_never_run() {
         before.push(said(&mesh, &question.each_ref().map(String::as_str)).await);
     }
     assert_eq!(runs.load(Ordering::SeqCst), 2);
-    // Dead for long enough that an archive could have been written meanwhile: the rules for old records apply.
+    // Down for long enough that an archive could have been written since: the rules for old records apply.
     let ended = mesh
         .mesh
         .trail(&intents[1])
@@ -311,7 +311,7 @@ async fn records_and_tickets_that_come_back_are_purged_again_and_never_run() {
     })
     .await;
 
-    // The server forgets the message ids of the tickets, as it would; the records and the tickets are back.
+    // The server forgets the message ids of the tickets, as a real one would; the records and the tickets are back.
     mesh.server.kill().await;
     mesh.server.restart().await;
     let client = mesh.server.client().await;
@@ -342,7 +342,7 @@ async fn records_and_tickets_that_come_back_are_purged_again_and_never_run() {
         let question = asked(intent);
         assert_eq!(&said(&mesh, &question.each_ref().map(String::as_str)).await, before);
     }
-    // The projection does not take them for open.
+    // The projection does not consider them open.
     let held = mesh.stream_state("MESH_LEDGER").await;
     assert_eq!(held["messages"].as_u64(), Some(0));
     let agents = json(&mesh, &["agents", "describe", "work"]).await;

@@ -1,8 +1,8 @@
 //! The arrows inside the crates: which folder of a crate may name which. Reads sources; runs nothing.
 //!
-//! A *room* is what stands at the top of `src`: a folder with the file of the same name, or a file alone. The lists in
+//! A *room* is an entry at the top of `src`: a folder with the file of the same name, or a file alone. The lists in
 //! `houses.rs` say for each room which others it names. A room may name only rooms below it in its list, so no list can
-//! hold a circle. `lib.rs` and `main.rs` put a crate together and may name every room; unit tests may, too.
+//! contain a circle. `lib.rs` and `main.rs` put a crate together and may name every room; unit tests may, too.
 
 mod houses;
 
@@ -13,14 +13,14 @@ use anyhow::{Result, ensure};
 use self::houses::{HOUSES, House};
 use crate::layers::{Source, files, nothing};
 
-/// One path in a source that begins with `crate::` or `super::`, and the room where it leads.
+/// One path in a source that begins with `crate::` or `super::`, and the room that it leads to.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Arrow {
     from: String,
     to: String,
 }
 
-/// The arrows of a crate, each with the files that hold it.
+/// The arrows of a crate, each with the files that contain it.
 type Found = BTreeMap<Arrow, BTreeSet<String>>;
 
 /// The modules from the root of the crate to this file: `work/puller/lane.rs` is `work`, `puller`, `lane`.
@@ -52,7 +52,7 @@ fn arrows(path: &str, source: &Source) -> Vec<Arrow> {
                 "crate::" => (usize::MAX, rest),
                 _ => supers(rest),
             };
-            // A path that ends within this room's own modules, or in a module of this very file, is no arrow.
+            // A path that ends within this room's own modules, or in a module of the same file, is not an arrow.
             if ups < own.len() + depth {
                 continue;
             }
@@ -67,11 +67,11 @@ fn arrows(path: &str, source: &Source) -> Vec<Arrow> {
     found
 }
 
-/// The text without unit tests, cut where modules within the file begin and end; each with the number of these that it
-/// stands in.
+/// The text without unit tests, cut where modules within the file begin and end; each piece with its depth in these
+/// modules.
 fn stretches(code: &str) -> Vec<(usize, String)> {
     let mut found = vec![(0, String::new())];
-    // The indents of the modules that are open, and whether each is a unit test.
+    // The indents of the open modules, and whether each is a unit test.
     let mut open: Vec<(usize, bool)> = Vec::new();
     let mut is_test = false;
     for line in code.lines() {
@@ -110,7 +110,7 @@ fn paths(text: &str) -> Vec<(usize, &'static str)> {
     found
 }
 
-/// How many modules a path goes up whose first `super::` was read, and what follows.
+/// How many modules a path goes up after its first `super::`, and what follows.
 fn supers(rest: &str) -> (usize, &str) {
     let (mut ups, mut rest) = (1, rest);
     while let Some(more) = rest.strip_prefix("super::") {
@@ -168,7 +168,7 @@ fn survey(name: &str) -> Result<(Found, BTreeSet<String>)> {
     Ok((found, rooms))
 }
 
-/// What is wrong with a crate.
+/// The faults of a crate.
 fn faults(house: &House) -> Result<Vec<String>> {
     let (found, rooms) = survey(house.name)?;
     let listed: BTreeSet<String> = house.rooms.iter().map(|(room, _)| (*room).to_owned()).collect();

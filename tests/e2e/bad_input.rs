@@ -1,4 +1,4 @@
-//! Bad input, from both sides: through the command, which refuses it with the remedy, and raw through the intake,
+//! Bad input from both sides: through the command, which refuses it and names the remedy, and raw through the intake,
 //! where it becomes a rejected record that keeps what was published.
 
 use std::collections::BTreeSet;
@@ -38,8 +38,7 @@ impl Known {
         run(self.mesh.baton(arguments)).await
     }
 
-    /// The one rejected record there is, as `baton dead show` tells it to a program; the text for a person says the
-    /// same.
+    /// The only rejected record, as `baton dead show` reports it to a program; the text for a person says the same.
     async fn rejected(&self) -> Value {
         let id = eventually("one rejected record", SOON, async || {
             let list = self.baton(&["dead", "list", "--output", "json"]).await.exits(0).json();
@@ -91,7 +90,7 @@ async fn unknown_agent_is_refused_with_those_that_exist() {
         "baton worker --agent shuot",
     ]);
     assert_eq!(sent.stdout, "");
-    // Nothing was begun that would make a second try with the right name a conflict.
+    // Nothing was started that would make a second try with the right name a conflict.
     known
         .baton(&["intents", "get", "order-1"])
         .await
@@ -176,21 +175,21 @@ async fn name_with_a_dot_or_a_wildcard_is_refused_with_the_rule() {
         send.exits(2).says(&["--id", id, "no dots"]);
     }
 
-    // Under a name with a dot no stream listens: whoever waits for an answer is told so at once.
+    // No stream listens under a name with a dot: a requester learns that at once.
     let client = known.mesh.server.client().await;
     let error = client
         .request("mesh.intent.a.b", "hello".into())
         .await
         .expect_err("nobody listens");
     assert!(error.to_string().contains("no responders"), "{error}");
-    // The server takes a wildcard as any other name.
+    // The server treats a wildcard as any other name.
     publish_wildcard(&known.mesh.server).await;
     let document = known.rejected().await;
     assert_rejected(&document, "BAD_SUBJECT", "hello", &["\"*\"", "a-z 0-9 -"]);
     assert_eq!(document["raw"]["subject"], "mesh.intent.*");
 }
 
-/// Publishes on `mesh.intent.*`, which a careful client does not let through.
+/// Publishes on `mesh.intent.*`, which a careful client does not allow.
 async fn publish_wildcard(server: &TestServer) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", server.port()))
@@ -239,7 +238,7 @@ fn envelope(more: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_envelope_is_rejected_whole_with_the_field_and_the_fix() {
     let known = Known::start().await;
-    // Body, and what the message names: the field, the value, the fix.
+    // The body, and what the message must name: the field, the value, the fix.
     let cases: [(String, &[&str]); 7] = [
         ("{\"protocol\":\"1.0.0\", oops".to_owned(), &["JSON", "fix: "]),
         (envelope(r#""priority":11"#), &["priority", "11", "1 to 10"]),
@@ -309,7 +308,7 @@ async fn malformed_envelope_is_rejected_whole_with_the_field_and_the_fix() {
 #[tokio::test(flavor = "multi_thread")]
 async fn enveloped_intent_that_is_refused_is_found_under_its_own_id() {
     let known = Known::start().await;
-    // Each names its intent; what is wrong is something else.
+    // Each names its intent; the fault is elsewhere.
     let cases = [
         (
             "late",
@@ -344,9 +343,9 @@ async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
     let limit = known.mesh.server.client().await.server_info().max_payload;
     let file = known.dir.path().join("big");
     let argument = format!("@{}", file.display());
-    // The ticket has the same body and longer headers: that much is left free for them.
+    // The ticket has the same body and longer headers, which need that much room.
     let most = (limit - 1024).to_string();
-    // Over the limit by itself; and below it, where only the record around it is over.
+    // Over the limit by itself; and below it, where only the record around it exceeds it.
     for size in [2 * limit, limit - 100] {
         std::fs::write(&file, "x".repeat(size)).expect("written");
         let sent = known.baton(&["send", "shout", &argument, "--id", "big-1"]).await;
@@ -354,7 +353,7 @@ async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
         assert_eq!(sent.stdout, "");
         known.baton(&["intents", "get", "big-1"]).await.exits(3);
     }
-    // What fits does fit.
+    // A payload that fits is accepted.
     std::fs::write(&file, "x".repeat(limit / 2)).expect("written");
     known
         .baton(&[
@@ -385,7 +384,7 @@ async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
         said.contains(&most) && said.contains(&format!("of {} bytes", body.len())),
         "{said}"
     );
-    // In base64 it is larger than it was: the beginning is kept, and it is said how much there was.
+    // Base64 makes it larger: only the beginning is kept, with the original size.
     assert_eq!(document["raw"]["body_truncated_from"], body.len());
     let kept = document["body"].as_str().expect("text");
     assert!(
@@ -393,7 +392,7 @@ async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
         "{} bytes are kept",
         kept.len()
     );
-    // It cannot be published again as it was, and that is said.
+    // It cannot be published again as it was, and the command says so.
     known
         .baton(&["dead", "redrive", "big-2"])
         .await
@@ -403,7 +402,7 @@ async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
 
 // --- servers ----------------------------------------------------------------------------------------------------
 
-/// Every command that speaks to a server, but those that stay.
+/// Every command that talks to a server, except those that keep running.
 const COMMANDS: [&[&str]; 7] = [
     &["send", "shout", "hello"],
     &["intents", "list"],
@@ -414,7 +413,7 @@ const COMMANDS: [&[&str]; 7] = [
     &["agents", "list"],
 ];
 
-/// The commands that stay; their arguments are right.
+/// The commands that keep running, with correct arguments.
 const STAYING: [&[&str]; 2] = [
     &["controller"],
     &["worker", "--agent", "shout", "--version", "1.0.0", "--exec", "cat"],

@@ -1,4 +1,4 @@
-//! `baton intents cancel` ends an open intent, whatever its status; whoever holds it learns so from the ledger.
+//! `baton intents cancel` ends an open intent, whatever its status; its holder learns so from the ledger.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use baton_testkit::eventually;
 
 const REASON: &str = "ordered twice";
 
-/// Cancels an intent; gives the exit code and what was said.
+/// Cancels an intent; returns the exit code and the output.
 async fn cancel(mesh: &TestMesh, intent: &IntentId) -> (Option<i32>, String) {
     let out = mesh
         .run_baton(&["intents", "cancel", intent.as_str(), "--reason", REASON])
@@ -20,7 +20,7 @@ async fn cancel(mesh: &TestMesh, intent: &IntentId) -> (Option<i32>, String) {
     (out.status.code(), said.concat())
 }
 
-/// Cancels an intent that is open, and asks for it once more.
+/// Cancels an open intent, then tries again.
 async fn is_cancelled_once(mesh: &TestMesh, intent: &IntentId, was: &str) {
     let (exit, said) = cancel(mesh, intent).await;
     assert_eq!(exit, Some(0), "{said}");
@@ -122,7 +122,7 @@ async fn delayed_parked_and_waiting_intents_are_cancelled() {
     is_cancelled_once(&mesh, &parked, "parked(EXHAUSTED)").await;
     assert!(events(&mesh.history_of(&parked).await).ends_with(&["parked", "cancelled"]));
 
-    // Nobody but its own ticket wakes it, and that is never written.
+    // Only its own ticket wakes it, and that is never written.
     let waiting = mesh
         .submitted_for("1.0.0", mesh.envelope("waiting", "never", "1"), false)
         .await;

@@ -1,4 +1,4 @@
-//! Work that names what is needed and not who does it.
+//! Work that names the capabilities it needs, not an agent.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn able(builder: AgentBuilder, capabilities: &[&str]) -> AgentBuilder {
         .fold(builder.retry(once), |builder, one| builder.capability(*one))
 }
 
-/// Starts a version that can do something, and waits until it is known.
+/// Starts a version with these capabilities, and waits until it is known.
 async fn start(mesh: &TestMesh, name: &str, version: &str, capabilities: &[&str], gate: &Gate) -> Running {
     let running = Running::start(mesh.server.url(), able(teller(name, version, gate), capabilities)).await;
     let state = if version == "1.0.0" { "active" } else { "ready" };
@@ -34,14 +34,14 @@ async fn start(mesh: &TestMesh, name: &str, version: &str, capabilities: &[&str]
     running
 }
 
-/// Publishes one that needs to be translated, under an id, with more headers.
+/// Publishes work that needs translating, under an id, with more headers.
 async fn ask(mesh: &TestMesh, intent: &str, more: &[(&str, &str)]) {
     let mut headers = vec![("Baton-Intent", intent)];
     headers.extend(more);
     publish(&mesh.server, TRANSLATE, &headers, b"otter").await;
 }
 
-/// Waits until the controllers see an agent's load so.
+/// Waits until the controllers see this load of an agent.
 async fn until_load(mesh: &TestMesh, agent: &str, backlog: u64, workers: u64, breaker_open: bool) {
     eventually(
         &format!("{agent}: {backlog} for {workers}, {breaker_open}"),
@@ -86,7 +86,7 @@ async fn bare_publish_of_a_capability_reaches_only_who_has_all_of_them() {
 
 async fn reaches_only_who_has_all_of_them(publisher: Publisher) {
     let (mesh, idle, busy) = (TestMesh::start().await, Gate::open(), Gate::shut());
-    // By name and by load the first one would be taken every time.
+    // By name and by load the first would be chosen every time.
     let _half = start(&mesh, "ann", "1.0.0", &["translate"], &idle).await;
     let _whole = start(&mesh, "zoe", "1.0.0", &["translate", "ocr"], &busy).await;
     for number in 0..12 {
@@ -196,7 +196,7 @@ async fn the_fewest_waiting_for_each_live_worker_win() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_breaker_loses_to_a_closed_one() {
     let mesh = TestMesh::start().await;
-    // A breaker is open for a minute: the binary must be there before.
+    // A breaker stays open for a minute: the binary must be built before.
     run(mesh.baton(&["--version"])).await.exits(0);
     let broken = agent("ann", |_| async { Err(Fault::retry("out of order")) });
     let _broken = Running::start(mesh.server.url(), able(broken, &["translate"])).await;
@@ -207,7 +207,7 @@ async fn an_open_breaker_loses_to_a_closed_one() {
         mesh.until(&id(&intent), "parked", SOON).await;
     }
     until_load(&mesh, "ann", 0, 1, true).await;
-    // With nobody else the one that is broken still gets it.
+    // If there is nobody else, the broken one still gets it.
     ask(&mesh, "alone", &[]).await;
     mesh.until(&id("alone"), "parked", SOON).await;
     let _sound = start(&mesh, "zoe", "1.0.0", &["translate"], &Gate::open()).await;
@@ -338,7 +338,7 @@ async fn published_twice_it_runs_once_whoever_would_be_better_or_nobody_any_more
     let all = async || {
         for intent in &intents {
             ask(&mesh, intent.as_str(), &[]).await;
-            // Another message of the same work, by the other name that an id may have.
+            // Another message of the same work, with the other header that an id may have.
             publish(&mesh.server, TRANSLATE, &[("Nats-Msg-Id", intent.as_str())], b"otter").await;
         }
         mesh.until_intake_is_empty().await;
@@ -347,17 +347,17 @@ async fn published_twice_it_runs_once_whoever_would_be_better_or_nobody_any_more
     for intent in &intents {
         assert_eq!(result(&mesh.until(intent, "completed", SOON).await), "zoe@1.0.0");
     }
-    // Now another one comes first, by its name.
+    // Now another one comes first by name.
     let better = start(&mesh, "ann", "1.0.0", &["translate"], &gate).await;
     until_load(&mesh, "ann", 0, 1, false).await;
     ask(&mesh, "new", &[]).await;
     assert_eq!(result(&mesh.until(&id("new"), "completed", SOON).await), "ann@1.0.0");
     all().await;
-    // And now nobody is able any more.
+    // And now nobody has the capability any more.
     for (running, name) in [(first, "zoe"), (better, "ann")] {
         running.stop().await;
         let _unable = start(&mesh, name, "1.0.1", &[], &gate).await;
-        // By hand: a rollout would refuse a version that lacks what the one before could do.
+        // By hand: a rollout would refuse a version that lacks a capability of the previous one.
         let (agent, version) = (name.parse().expect("name"), "1.0.1".parse().expect("version"));
         ControllerMesh::of(&mesh.mesh)
             .set_route(&agent, &version, "test", false)

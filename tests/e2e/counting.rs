@@ -1,19 +1,20 @@
-//! How many messages a hop costs the connection of its worker, act by act, counted and not estimated.
+//! How many messages a hop costs the connection of its worker, for each act, counted and not estimated.
 //!
-//! One worker stands behind a proxy that records every message in both directions. [`HOPS`] hops do the same act, and each
-//! message must fall into a class of [`meter`]; one that fits none fails the test. So the figures are exact, whatever the
-//! machine does meanwhile: a change of the write path that costs or saves one message a hop shows here. Messages that
-//! depend on time and not on hops are left out: pulls, heartbeats, routes, the service, and the question whether an intent
-//! is archived, which is asked of old records only and at most once for each head that is read.
+//! One worker runs behind a proxy that records every message in both directions. [`HOPS`] hops do the same act, and
+//! each message must belong to a class of [`meter`]; one that fits none fails the test. So the figures are exact,
+//! however busy the machine is: a change of the write path that costs or saves one message a hop shows here. Messages
+//! that depend on time and not on hops are left out: pulls, heartbeats, routes, the service, and the question whether
+//! an intent is archived, which a worker asks only about old records and at most once for each head that it reads.
 //!
 //! The counts of each test are those of *one* hop:
 //!
 //! - `record`: a guarded write to the ledger; `record stored` is the server's answer to it.
-//! - `ticket`: a write to a work stream; `ticket stored` is the answer, also where the server knew the message id.
-//! - `answer`: what is published on the intent's `reply_to`. Nothing comes back.
-//! - `ack`, `nak`, `extension`: what is said of a delivery. Nothing comes back.
-//! - `head read`: the last record of an intent is asked for; `head` is the answer.
-//! - `range read`: several records are asked for; `range` counts the messages of the answer: a record each, and the end.
+//! - `ticket`: a write to a work stream; `ticket stored` is the answer, even if the server knew the message id.
+//! - `answer`: a publish on the intent's `reply_to`. Nothing comes back.
+//! - `ack`, `nak`, `extension`: a reply to a delivery. Nothing comes back.
+//! - `head read`: a request for the last record of an intent; `head` is the answer.
+//! - `range read`: a request for several records; `range` counts the messages of the answer: one for each record, and
+//!   the end.
 //! - `delivery`: a ticket that the server delivered.
 
 mod meter;
@@ -28,11 +29,11 @@ use baton_envelope::{Envelope, Event, IntentId};
 
 use self::meter::Metered;
 
-/// How many hops each act is counted over.
+/// How many hops to count each act over.
 const HOPS: usize = 200;
-/// How many of them run at once: few enough that writes are never grouped, since a group has one answer for all.
+/// How many of them run at once: so few that writes are never grouped, since a group gets one answer for all.
 const AT_ONCE: u32 = 4;
-/// How many slots a worker needs that is to hold all of them at once: some wait for more urgent work.
+/// How many slots a worker needs to hold all of them at once: some slots are reserved for more urgent work.
 const ROOM: u32 = 400;
 
 fn completer(name: &str) -> AgentBuilder {
@@ -43,7 +44,7 @@ fn passer(name: &str, to: &'static str) -> AgentBuilder {
     agent(name, move |_| async move { Outcome::hand_off(to, &"next") }).concurrency(AT_ONCE)
 }
 
-/// Runs a worker of this agent for a moment, so that the agent has a route, a stream and consumers, and no worker.
+/// Runs a worker of this agent for a moment, so that the agent has a route, a stream and consumers, but no worker.
 async fn introduce(mesh: &TestMesh, name: &str) {
     let worker = Running::start(mesh.server.url(), completer(name)).await;
     mesh.until_version_is(name, "1.0.0", "active").await;
@@ -60,14 +61,14 @@ async fn submit(mesh: &TestMesh, name: &str, reply_to: Option<&str>) -> Vec<Inte
     mesh.submit_all((0..HOPS).map(envelope).collect()).await
 }
 
-/// Waits until each intent has this status.
+/// Waits until every intent has this status.
 async fn until_all(mesh: &TestMesh, intents: &[IntentId], status: &str) {
     for intent in intents {
         mesh.until(intent, status, SOON).await;
     }
 }
 
-/// Counts what a worker does with new work until each intent has this status.
+/// Counts a worker's messages for new work until every intent has this status.
 async fn count(mesh: &TestMesh, builder: AgentBuilder, name: &str, status: &str) -> meter::Counts {
     let worker = Metered::start(mesh, builder).await;
     mesh.until_version_is(name, "1.0.0", "active").await;
@@ -189,7 +190,7 @@ async fn an_attempt_more_is_two_writes_a_nak_and_two_reads_more() {
     ]);
 }
 
-/// Tickets that were there before the worker came: the broker may have forgotten deliveries, so the head is read.
+/// Tickets from before the worker connected: the broker may have forgotten deliveries, so the worker reads the head.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_from_before_the_worker_costs_one_read_and_no_claim() {
     let mesh = TestMesh::start().await;
@@ -207,7 +208,7 @@ async fn a_ticket_from_before_the_worker_costs_one_read_and_no_claim() {
     ];
     worker.stop().await.are(&untouched);
 
-    // The same of a ticket that was written again from the ledger while nobody had it.
+    // The same for a ticket that was written again from the ledger while nobody had it.
     introduce(&mesh, "reissued").await;
     let intents = submit(&mesh, "reissued", None).await;
     tickets::reissue_all(&mesh, &intents, "reissued").await;
@@ -216,7 +217,7 @@ async fn a_ticket_from_before_the_worker_costs_one_read_and_no_claim() {
     worker.stop().await.are(&untouched);
 }
 
-/// A ticket that somebody had, and gave up without a word in the ledger.
+/// A ticket that a worker had, and gave up without a record in the ledger.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redelivered_ticket_is_read_claimed_and_run() {
     let mesh = TestMesh::start().await;
@@ -238,7 +239,7 @@ async fn a_redelivered_ticket_is_read_claimed_and_run() {
     ]);
 }
 
-/// A second ticket for a hop that the ledger says somebody holds: as after a crash of the server that took the first.
+/// A second ticket for a hop that the ledger shows as held, as after a crash of the server that took the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reissued_ticket_of_a_held_hop_is_read_claimed_and_run() {
     let mesh = TestMesh::start().await;
@@ -266,7 +267,7 @@ async fn a_reissued_ticket_of_a_held_hop_is_read_claimed_and_run() {
     ]);
 }
 
-/// The hop is over and its ticket comes again: what the head implies is paid once more, and the ticket goes.
+/// The hop is over and its ticket comes again: the worker pays once more what the head implies, and acks the ticket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_of_a_hop_that_is_over_costs_a_read_and_what_the_head_implies() {
     let mesh = TestMesh::start().await;
@@ -292,7 +293,7 @@ async fn a_ticket_of_a_hop_that_is_over_costs_a_read_and_what_the_head_implies()
         ("ack", 1),
     ]);
 
-    // Nothing is left to be paid once the intent has ended.
+    // Nothing is owed once the intent has ended.
     let receiver = Running::start(mesh.server.url(), completer("waits")).await;
     until_all(&mesh, &intents, "completed").await;
     receiver.stop().await;

@@ -1,4 +1,4 @@
-//! kill -9, SIGSTOP, a dead server, lost acks: nothing is lost, no hop is committed twice, no recorded step runs again.
+//! kill -9, SIGSTOP, a dead server, lost acks: nothing is lost, no hop commits twice, no recorded step runs again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use baton_testkit::{Proxy, eventually};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What a relay's agents have done so far: how many hops each of them has run.
+/// How many hops the agents of a relay have run so far.
 #[derive(Debug, Clone)]
 struct Counted(Arc<watch::Sender<usize>>);
 
@@ -37,7 +37,7 @@ impl Counted {
     }
 }
 
-/// An agent of a relay: hands to `to`, or completes with what it got.
+/// An agent of a relay: hands on to `to`, or completes with its payload.
 fn relay(name: &str, to: Option<&'static str>, runs: &Counted) -> AgentBuilder {
     let runs = runs.clone();
     agent(name, move |envelope| {
@@ -83,13 +83,13 @@ async fn killed_worker_is_taken_over_and_only_the_open_step_runs() {
     assert!(shown.contains(&epoch), "no {epoch:?} in\n{shown}");
 }
 
-/// A frozen worker that wakes up: with a step still to record, with only its commit left while the other is at work, and
-/// with only its commit left when the hop is over.
+/// A frozen worker that wakes up: with a step still to record, with only its commit left while another holder is at
+/// work, and with only its commit left when the hop is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_worker_that_wakes_up_commits_nothing() {
     let mesh = TestMesh::start().await;
     let program = Program::three_steps();
-    // All slots are taken: a frozen worker with free ones has a pull open at the server, which may swallow the first
+    // All slots are taken: a frozen worker with free slots has a pull open at the server, which may swallow the first
     // redelivery; then a takeover takes another ack wait.
     let args = ["--json", "--concurrency", "3"];
     let mut first = program.worker(&mesh, "steps", "first", &args);
@@ -135,7 +135,7 @@ async fn frozen_worker_that_wakes_up_commits_nothing() {
     for intent in [&step, &commit, &over] {
         let head = mesh.until(intent, "completed", SOON).await;
         assert_eq!(head.record.snapshot.attempt, 2);
-        // The result is the number of the run: the one that took over.
+        // The result is the number of the run that took over.
         assert_eq!(
             head.record.snapshot.result.as_ref().map(|result| result.get()),
             Some("2")
@@ -224,7 +224,7 @@ async fn killed_workers_lose_no_relay_and_repeat_no_commit() {
 
     for (n, hops) in [15, 40, 65, 90].into_iter().enumerate() {
         done.reach(hops).await;
-        // The moment within a hop is as random as the worker's own schedule; the spread makes it more so.
+        // The moment within a hop is as random as the worker's schedule; the spread makes it more so.
         tokio::time::sleep(Duration::from_millis(u64::from(mesh.mesh.clock().random()[0]) / 8)).await;
         workers.remove(0).kill();
         workers.push(start(n + 2));

@@ -1,4 +1,4 @@
-//! What cannot go on is parked with its reason, and `baton dead redrive` completes it once the cause is gone.
+//! Work that cannot go on is parked with its reason, and `baton dead redrive` completes it once the cause is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,7 +33,7 @@ async fn chain_past_its_hop_limit_is_parked_with_its_path() {
         };
         agents.push(Running::start(mesh.server.url(), agent(name, run)).await);
     }
-    // Both must be known before the first hands over; else it is a retry for an unknown agent.
+    // Both must be known before the first hands over; otherwise the unknown agent causes a retry.
     for (id, name) in [("known-1", "ping"), ("known-2", "pong")] {
         let intent = mesh.submit_envelope(at_most(mesh.envelope(id, name, "1"), 1)).await;
         let head = mesh.until(&intent, "parked", SOON).await;

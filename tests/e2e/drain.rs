@@ -20,7 +20,7 @@ async fn hop_shorter_than_the_grace_finishes() {
     let mut beats = ControllerMesh::of(&mesh.mesh).heartbeats().await.expect("heartbeats");
 
     worker.terminate();
-    // From here on it drains.
+    // The worker drains from here on.
     let stopping = async { while !beats.next().await.expect("a heartbeat").stopping {} };
     tokio::time::timeout(SOON, stopping)
         .await
@@ -70,7 +70,7 @@ async fn hop_longer_than_the_grace_is_handed_back_at_once() {
 async fn stopping_again_and_again_burns_no_attempt() {
     const INTENTS: usize = 50;
     let mesh = TestMesh::start().await;
-    // Makes the agent known, so that the queue is there before any worker.
+    // Makes the agent known, so that the queue exists before any worker.
     let program = Program::shell("sleep 0.1; echo done >> {dir}/log; echo 1");
     let args = ["--concurrency", "2", "--drain-timeout", "20ms"];
     let mut worker = program.worker(&mesh, "short", "worker-0", &args);
@@ -97,7 +97,7 @@ async fn stopping_again_and_again_burns_no_attempt() {
         worker = program.worker(&mesh, "short", &format!("worker-{n}"), &args);
     }
     assert!(done() < INTENTS, "the workers must be stopped in the middle");
-    // Were one ticket to wait for the ack wait, this would take 10 s longer.
+    // If one ticket had to wait for the ack wait, this would take 10 s longer.
     mesh.until_all_completed(INTENTS, Duration::from_secs(9)).await;
 
     let mut released = 0;
@@ -114,7 +114,7 @@ async fn stopping_again_and_again_burns_no_attempt() {
     assert!(released > 0, "no stop hit a hop");
 }
 
-/// Tickets that are on the wire when the worker is told to stop. They were queued before it connected.
+/// Tickets in flight when the worker is told to stop. They were queued before it connected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tickets_on_their_way_to_a_stopping_worker_burn_no_attempt() {
     const INTENTS: usize = 20;

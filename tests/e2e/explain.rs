@@ -1,4 +1,4 @@
-//! `baton route explain` says which version takes work, and why; and that is what then happens.
+//! `baton route explain` says which version takes work, and why; and that is what happens.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ async fn what_is_explained_is_what_then_happens() {
             (version, format!("code@{version}")),
             "{intent}: {why}"
         );
-        // And it is what the rules say, by another way of reckoning.
+        // And it agrees with the rules, computed another way.
         let bucket = canary_bucket(intent);
         let takes = kinds[number % kinds.len()] != Some("invoice");
         let (rule, expected) = match (number % 7 == 0, bucket < 50, takes) {
@@ -98,7 +98,7 @@ async fn what_is_explained_is_what_then_happens() {
     }
     assert_eq!(reasons.len(), 4, "{reasons:?}");
 
-    // Who had a turn keeps its version, whatever the route says now.
+    // A chain keeps its version after its first turn, whatever the route says now.
     mesh.rollback("code").await;
     let (intent, _) = said
         .iter()

@@ -30,14 +30,13 @@ async fn all(mesh: &TestMesh) -> Vec<Head> {
 
 // --- the same intent twice --------------------------------------------------------------------------------------
 
-/// A worker that writes down the intent of each run. It takes one hop at a time, so what was asked for before has run
-/// before.
+/// A worker that records the intent of each run. It takes one hop at a time, so earlier work has run before later work.
 async fn counting_worker(mesh: &TestMesh, dir: &Path) -> baton_testkit::ProcessGuard {
     let program = format!("echo $BATON_INTENT >> '{}'; tr a-z A-Z", dir.join("runs").display());
     worker(mesh, dir, "shout", &["--exec", &program, "--concurrency", "1"]).await
 }
 
-/// The runs so far. A last intent goes through the worker first: a ticket too many would be run before it.
+/// The runs so far. A last intent goes through the worker first: a surplus ticket would run before it.
 async fn runs(mesh: &TestMesh, dir: &Path) -> Vec<String> {
     mesh.submit("the-last", "shout", "\"x\"").await;
     mesh.until(&id("the-last"), "completed", SOON).await;
@@ -51,7 +50,7 @@ async fn an_intent_that_is_sent_twice_runs_once_and_with_another_payload_is_a_co
     let _worker = counting_worker(&mesh, dir.path()).await;
     let send = |payload: &str| run(mesh.baton(&["send", "shout", payload, "--id", "order-7", "--output", "json"]));
 
-    // At the same time, so one finds the other's record at whatever stage it is; and once more when all is over.
+    // At the same time, so that each may find the other's record at any stage; and once more when all is over.
     let (one, other) = tokio::join!(send("{\"a\": 1}"), send("{\"a\":1}"));
     let known = [one.exits(0).json(), other.exits(0).json()].map(|sent| sent["known"] == true);
     assert!(known[0] != known[1], "one of them is new: {known:?}");
@@ -76,7 +75,7 @@ async fn an_intent_that_is_sent_twice_runs_once_and_with_another_payload_is_a_co
 
     assert_eq!(runs(&mesh, dir.path()).await, ["order-7", "the-last"]);
     let head = mesh.until(&id("order-7"), "completed", SOON).await;
-    // Which of the two spellings came first is for the server to say.
+    // The server decides which spelling comes first.
     assert_eq!(text(&head).replace(' ', ""), "{\"A\":1}");
 }
 
@@ -130,7 +129,7 @@ async fn same_id_published_twice(publisher: Publisher) {
     for part in [other, "CONFLICT", "order-7"] {
         assert!(list.stdout.contains(part), "{part}: {}", list.stdout);
     }
-    // The work that was refused is not lost.
+    // The refused work is not lost.
     let show = run(mesh.baton(&["dead", "show", other])).await.exits(0);
     for part in ["good bye", "CONFLICT", "Baton-Intent: order-7"] {
         assert!(show.stdout.contains(part), "{part}: {}", show.stdout);
@@ -194,7 +193,7 @@ async fn a_relay_carries_unknown_fields_constraints_and_history_through() {
         .await;
     }
 
-    // The spelling of each unknown value is one that a JSON library would not write itself.
+    // A JSON library would not spell any of these unknown values so.
     let constraints = r#"{ "max_cost": 1.50, "do_not": ["e\u006dail", "\u00e9"], "a": {} }"#;
     let envelope = format!(
         r#"{{"protocol":"1.9.0","id":"0193a0f0-0000-7000-8000-000000000001","intent":"relay-1","to":"research","hop":1,
@@ -251,7 +250,7 @@ async fn a_relay_carries_unknown_fields_constraints_and_history_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_controllers_make_one_intent_of_each_message() {
     let (mesh, dir) = (TestMesh::start().await, TempDir::new().expect("folder"));
-    // The one of the mesh takes what it gets 256 at a time; this one, on a connection of its own, as well.
+    // The mesh's own controller takes its messages 256 at a time; this one, on its own connection, does too.
     let config = ControllerConfig {
         instance: "the-second".to_owned(),
         ..ControllerConfig::default()
@@ -260,7 +259,7 @@ async fn two_controllers_make_one_intent_of_each_message() {
     let second = tokio::spawn(second.run_until(std::future::pending()));
     let _worker = worker(&mesh, dir.path(), "count", &["--exec", "cat", "--concurrency", "2"]).await;
 
-    // More messages until both have routed some: which of them gets one is for the server to say.
+    // More messages until both have routed some: the server decides which controller gets one.
     let mut sent = 0;
     eventually("both controllers have routed", LONG, async || {
         let client = mesh.server.client().await;
@@ -295,7 +294,7 @@ async fn two_controllers_make_one_intent_of_each_message() {
     second.abort();
 }
 
-/// Waits until so many intents have completed.
+/// Waits until this many intents have completed.
 async fn settled(mesh: &TestMesh, count: u64) {
     eventually(&format!("{count} intents are completed"), LONG, async || {
         let heads = all(mesh).await;
@@ -336,7 +335,7 @@ async fn a_body_of_any_kind_reaches_a_program_byte_for_byte() {
     ];
     for (name, body) in bodies {
         publish(&mesh.server, "mesh.intent.store", &[("Baton-Intent", name)], body).await;
-        // The same through the command gives the same.
+        // The command with the same input gives the same result.
         let file = dir.path().join(name);
         std::fs::write(&file, body).expect("written");
         let (file, sent) = (format!("@{}", file.display()), format!("{name}-sent"));

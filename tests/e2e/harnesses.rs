@@ -1,4 +1,4 @@
-//! What cargo runs: no test stands where none is run, and the command under test is the one that was built with the tests.
+//! What cargo runs: no test is in a place where it is not run, and the command under test was built with the tests.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::layers::{files, nothing};
 
-/// Whether a source holds tests.
+/// Whether a source contains tests.
 fn holds_tests(text: &str) -> bool {
     text.lines()
         .map(str::trim_start)
         .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
 }
 
-/// Whether documentation holds an example that would be compiled.
+/// Whether documentation contains an example that would be compiled.
 fn holds_doctests(text: &str) -> bool {
     let documentation = text.lines().map(str::trim_start);
     let documentation = documentation.filter(|line| line.starts_with("//!") || line.starts_with("///"));
@@ -70,7 +70,7 @@ fn no_test_stands_where_none_is_run() -> Result<()> {
     nothing(wrong)
 }
 
-/// A test that cargo leaves out without a feature would soon be run by nobody.
+/// A test that cargo skips without a feature would soon never run.
 #[test]
 fn what_is_left_out_every_day_is_run_in_the_night() -> Result<()> {
     let nightly = std::fs::read_to_string(baton_e2e::root().join(".ci/nightly"))?;

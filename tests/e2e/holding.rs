@@ -1,9 +1,9 @@
-//! A version drains as long as anything open names it, whatever the cause: `baton rollout status` names the cause and the
-//! intent, `baton agents retire` refuses, and only the end of it makes the version drained (I8).
+//! A version does not drain while anything open names it, whatever the cause: `baton rollout status` names the cause
+//! and the intent, `baton agents retire` refuses, and only the end of the cause makes the version drained (I8).
 //!
-//! Each test here fails when its cause is not counted (the version would be drained within a second, or `held` would not
-//! find it), when the cause is not let go of (it would never be drained), or when a ticket of what is over keeps the
-//! version until a timer runs out (it would not be drained promptly).
+//! Each test here fails when its cause is not counted (the version would be drained within a second, or `held` would
+//! not find it), when the cause is not released (the version would never be drained), or when a ticket of ended work
+//! keeps the version until a timer runs out (it would not be drained promptly).
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn begin() -> (TestMesh, Stage, Running) {
     (mesh, stage, old)
 }
 
-/// Rolls 2.0.0 out while `intent` holds 1.0.0, checks that it does, ends that, and checks that this was all.
+/// Rolls 2.0.0 out while `intent` holds 1.0.0, checks that it does, ends that, and checks that nothing else held it.
 async fn drains(mesh: &TestMesh, stage: &Stage, cause: &str, intent: &IntentId, end: impl AsyncFnOnce()) -> Running {
     let new = stage.code(mesh, NEW).await;
     mesh.roll_out().await;
@@ -33,7 +33,7 @@ async fn drains(mesh: &TestMesh, stage: &Stage, cause: &str, intent: &IntentId, 
     new
 }
 
-/// Checks that 1.0.0 is drained promptly, rightly, and may then be retired.
+/// Checks that 1.0.0 is drained promptly and correctly, and may then be retired.
 async fn is_drained(mesh: &TestMesh, after: &str) {
     let took = mesh.until_state(OLD, "drained", PROMPT).await;
     println!("{after}: drained {} ms after its end", took.as_millis());
@@ -82,7 +82,7 @@ async fn delayed_retry_holds_its_version_until_it_was_made() {
     assert_eq!(stage.ran(OLD), [intent.clone(), intent]);
 }
 
-/// Its ticket would come back only when the delay is over: nobody may wait for that.
+/// Its ticket would come back only when the delay is over: nothing may wait for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delayed_retry_that_is_cancelled_lets_its_version_go() {
     let (mesh, stage, _old) = begin().await;
@@ -94,7 +94,7 @@ async fn delayed_retry_that_is_cancelled_lets_its_version_go() {
     assert_eq!(stage.runs(&intent), 1);
 }
 
-/// The quarantine also keeps the queued work from the worker that is there.
+/// The quarantine also keeps queued work from the worker that still runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_of_a_quarantined_version_is_paused_until_the_quarantine_is_lifted() {
     let (mesh, stage, old) = begin().await;
@@ -137,7 +137,7 @@ async fn parked_work_holds_its_version_until_it_is_redriven() {
     assert_eq!((stage.ran(OLD).len(), stage.ran(NEW).len()), (1, 1));
 }
 
-/// The intent is at another agent, and will come here in the version of its beginning.
+/// The intent is at another agent, and will come here in the version pinned at its beginning.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chain_that_is_elsewhere_holds_the_version_that_it_is_pinned_to() {
     let (mesh, stage, _old) = begin().await;
@@ -197,7 +197,7 @@ async fn waits(reason: WaitReason, end: impl AsyncFnOnce(&TestMesh, &IntentId)) 
     assert!(head.record.snapshot.status.is_terminal(), "{:?}", head.record);
 }
 
-/// The wait is over: the work goes on where it was, and is finished there.
+/// The wait is over: the work continues where it was, and finishes there.
 async fn resumed(mesh: &TestMesh, intent: &IntentId) {
     let envelope = mesh.first_envelope(intent).await.again(mesh.mesh.clock().envelope_id());
     mesh.append(intent, Event::Resumed, |record| {
@@ -246,7 +246,7 @@ async fn waiting_for_children_holds_the_version_until_the_last() {
     .await;
 }
 
-/// A newer version of Baton may wait for things that are not known here: better held than lost.
+/// A newer version of Baton may wait for things unknown here: better held than lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_something_unknown_holds_the_version() {
     waits(WaitReason::Unknown("moon".to_owned()), async |mesh, intent| {
@@ -268,7 +268,7 @@ async fn undoing_holds_the_version_until_it_is_done() {
     .await;
 }
 
-/// Without any open work a version is drained at once: what the other tests wait for is the work, and nothing else.
+/// Without open work a version is drained at once: the other tests wait for the work, and for nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_without_open_work_is_drained_at_once() {
     let (mesh, stage, _old) = begin().await;

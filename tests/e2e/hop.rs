@@ -1,4 +1,4 @@
-//! One hop in one process: steps, notes, faults, panics, and what the ledger says of them.
+//! One hop in one process: steps, notes, faults, panics, and what the ledger says about them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// Counts how often its effect ran, and does what the payload says.
+/// Counts the runs of its effect, and does what the payload says.
 #[derive(Clone, Default)]
 struct Probe {
     effects: Arc<AtomicU32>,
@@ -30,7 +30,7 @@ impl Handler for Probe {
         let count: u32 = count.await?;
         match (how.as_str(), hop.attempt()) {
             ("note late", _) => {
-                // Longer than the moment after which the holder is shown beside the handler.
+                // Longer than the time after which the ledger shows the holder of a running hop.
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 hop.progress("after a while").await?;
             }
@@ -200,7 +200,7 @@ async fn an_agent_may_hand_off_to_itself() {
     let worker = builder.bind(&mesh.mesh).await.expect("bind");
     let worker = tokio::spawn(worker.run_until(std::future::pending()));
     let intent = mesh.submit("count", "countdown", "7").await;
-    // Well below the ack wait: no ticket was taken for a repeat of the hop before it.
+    // Well below the ack wait: no ticket was mistaken for a repeat of the previous hop's.
     let head = mesh.until(&intent, "completed", Duration::from_secs(5)).await;
     assert_eq!((head.record.snapshot.hop, head.record.snapshot.attempt), (8, 1));
     worker.abort();

@@ -1,4 +1,5 @@
-//! Each invariant of the design has a test, and a fault that the test notices; tests of those that no other module holds.
+//! Each invariant of the design has a test, and a fault that the test notices; this holds the tests that no other
+//! module does.
 
 use std::fs;
 use std::time::Duration;
@@ -63,7 +64,7 @@ fn faults_are_in_no_product() {
     }
     let workspace = read("Cargo.toml");
     assert!(!workspace.contains("mutants"), "the workspace switches faults on");
-    // The only reading of the switch is behind the feature.
+    // The only read of the switch is behind the feature.
     let source = read("crates/envelope/src/base/mutants.rs");
     let (before, behind) = source.split_once("#[cfg(feature = \"mutants\")]").expect("the feature");
     assert!(!before.contains("std::env::") && behind.contains("std::env::var(\"BATON_MUTANT\")"));
@@ -91,7 +92,7 @@ async fn of_two_commits_on_one_head_one_stands() {
         let commit = mesh
             .mesh
             .advance(&first.record.intent, &by, Known::Read(&first), |now, _| {
-                // Whoever is overtaken drops what it did.
+                // A writer that is overtaken drops its result.
                 let Some(now) = now.filter(|now| now.seq == seq) else {
                     return Ok(Decision::Nothing);
                 };
@@ -103,7 +104,7 @@ async fn of_two_commits_on_one_head_one_stands() {
     assert_eq!(mesh.events_of(&first.record.intent).await, ["submitted", "completed"]);
 }
 
-/// I7: two versions with workers, and work that is held to each of them.
+/// I7: two versions with workers, and work pinned to each of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_for_a_version_is_handled_by_that_version() {
     let mesh = TestMesh::start().await;
@@ -140,7 +141,7 @@ async fn work_for_a_version_is_handled_by_that_version() {
     }
 }
 
-/// I16: the ledger is as full as it may be.
+/// I16: the ledger is full.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_stream_refuses_and_keeps_what_it_has() {
     let server = TestServer::start().await;
@@ -152,7 +153,7 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
     mesh.ensure_topology(limits).await.expect("topology");
     let (name, version) = ("research", "1.0.0");
     let of = (name.parse().expect("a name"), version.parse().expect("a version"));
-    // Its tickets have a stream of their own, with room: the ledger is what is full here.
+    // The tickets have their own stream, with room: only the ledger is full here.
     let roomy = baton_e2e::connect(server.url()).await;
     roomy
         .ensure_agent(&of.0, &of.1, Bands::default())
@@ -195,7 +196,7 @@ async fn a_full_stream_refuses_and_keeps_what_it_has() {
         matches!(&refused, Some(Error::Refused(why)) if why.is_full()),
         "{refused:?}"
     );
-    // And it is the same when it is asked again.
+    // And a second try gives the same answer.
     eventually("still refused", SOON, async || match submit(1_000).await {
         Err(Error::Refused(why)) if why.is_full() => Ok(()),
         other => Err(format!("{other:?}")),

@@ -1,15 +1,15 @@
-//! The arrows between the crates, and what the sources must not hold. Reads manifests and sources; runs nothing.
+//! The arrows between the crates, and what the sources must not contain. Reads manifests and sources; runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use baton_e2e::root;
 
-/// The folders that hold sources.
+/// The folders that contain sources.
 const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
-/// The crates that must be found, so that a moved folder does not make these tests look at nothing.
+/// The crates that must be found, so that these tests do not pass because a folder moved.
 const CRATES: [&str; 11] = [
     "agent",
     "baseline",
@@ -31,7 +31,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The text without comments: what a comment names is no dependency.
+    /// The text without comments: a name in a comment is not a dependency.
     pub(crate) fn code(&self) -> String {
         let lines = self.text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let lines = lines.map(|line| line.split_once(" // ").map_or(line, |(code, _)| code));
@@ -39,7 +39,7 @@ impl Source {
     }
 }
 
-/// Every file below `folder` with this ending, build output left out.
+/// Every file below `folder` with this ending, except build output.
 pub(crate) fn files(folder: &str, ending: &str) -> Result<Vec<Source>> {
     let root = root();
     let (mut open, mut found) = (vec![root.join(folder)], Vec::new());
@@ -70,8 +70,7 @@ fn sources() -> Result<Vec<Source>> {
     Ok(found)
 }
 
-/// The dependencies of every package of the workspace, those for tests and for builds included, by the package's
-/// folder.
+/// The dependencies of every package of the workspace, including those for tests and builds, by the package's folder.
 fn manifests() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut found = BTreeMap::new();
     for folder in FOLDERS {
@@ -92,8 +91,8 @@ fn manifests() -> Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(found)
 }
 
-/// Collects the keys of every table of dependencies, at any depth (`target."cfg(…)".dependencies`), with the package
-/// that a renamed one stands for.
+/// Collects the keys of every table of dependencies, at any depth (`target."cfg(…)".dependencies`). A renamed
+/// dependency counts under its package name.
 fn collect(table: &toml::Table, names: &mut BTreeSet<String>) {
     for (key, value) in table {
         let Some(inner) = value.as_table() else { continue };
@@ -116,7 +115,7 @@ fn dependencies(name: &str) -> Result<BTreeSet<String>> {
         .with_context(|| format!("there is no crates/{name}"))
 }
 
-/// Fails with every place where the code of `folder` names one of `words`.
+/// Fails with every place where the code of `folder` contains one of `words`.
 fn names_none_of(folder: &str, words: &[&str]) -> Result<()> {
     let sources = files(folder, ".rs")?;
     ensure!(!sources.is_empty(), "{folder} holds no sources");
@@ -168,7 +167,7 @@ fn envelope_is_pure() -> Result<()> {
     ensure!(siblings.is_empty(), "envelope depends on {siblings:?}");
     let words = ["SystemTime", "Instant", "std::env", "tokio", "async_nats", "rand::"];
     let mut wrong = Vec::new();
-    // The switch of the faults is behind a feature that no product has: `invariants::faults_are_in_no_product`.
+    // The switch of the faults is behind a feature that no product enables: `invariants::faults_are_in_no_product`.
     let sources = files("crates/envelope/src", ".rs")?;
     for source in sources.iter().filter(|source| !source.path.ends_with("/mutants.rs")) {
         let found = words.iter().filter(|word| source.code().contains(**word));
@@ -257,7 +256,7 @@ fn nothing_depends_on_the_fault_runner() -> Result<()> {
 #[test]
 fn testkit_model_fuzzing_and_tests_are_in_no_product() -> Result<()> {
     for Source { path, text } in files("crates", "Cargo.toml")? {
-        // The fault runner is a tool for tests itself: it starts servers, and nothing may depend on it.
+        // The fault runner is itself a tool for tests: it starts servers, and nothing may depend on it.
         if path == "crates/faults/Cargo.toml" {
             continue;
         }
@@ -285,7 +284,7 @@ fn no_source_file_is_longer_than_it_may_be() -> Result<()> {
 
 #[test]
 fn nothing_is_left_undone_and_no_test_is_skipped() -> Result<()> {
-    // Put together, so that this file does not find itself.
+    // Concatenated, so that this file does not find itself.
     let words = [
         concat!("to", "do!("),
         concat!("un", "implemented!("),

@@ -1,5 +1,5 @@
-//! What a person sees who has nothing but the `nats` CLI. Each fact is shown twice: with the real `nats`, and, for a
-//! machine that has none, with a bare client that knows nothing of Baton.
+//! What a person sees who has only the `nats` CLI. Each fact is shown twice: with the real `nats`, and, for machines
+//! without it, with a bare client that knows nothing about Baton.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,12 +16,12 @@ use tempfile::TempDir;
 /// How long anything here may take on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// How long anything here may take that needs no process to start.
+/// How long anything here may take that starts no process.
 const SOON: Duration = Duration::from_secs(30);
 
-// --- shared by the modules about what comes in from outside -----------------------------------------------------
+// --- shared by the modules about input from outside -------------------------------------------------------------
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -36,7 +36,7 @@ impl Run {
         self
     }
 
-    /// Checks that stderr says all of this.
+    /// Checks that stderr contains all of these.
     pub(crate) fn says(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.stderr.contains(part), "{part:?} is not said: {self:#?}");
@@ -44,7 +44,7 @@ impl Run {
         self
     }
 
-    /// The one JSON document on stdout.
+    /// The only JSON document on stdout.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
@@ -74,7 +74,7 @@ pub(crate) async fn worker(mesh: &TestMesh, dir: &Path, agent: &str, more: &[&st
     let mut arguments = vec!["worker", "--agent", agent, "--version", "1.0.0"];
     arguments.extend(more);
     let mut command = mesh.baton(&arguments);
-    // Retries at once, so that a test of them does not wait.
+    // Retries at once, so that a test of retries does not wait.
     command.env("BATON_WORKER__BACKOFF_UNIT", "5ms");
     let mut guard = ProcessGuard::spawn(agent, command, dir);
     let name = agent.parse().expect("agent name");
@@ -89,7 +89,7 @@ pub(crate) async fn worker(mesh: &TestMesh, dir: &Path, agent: &str, more: &[&st
     guard
 }
 
-/// Who publishes: somebody who knows nothing of Baton.
+/// A publisher that knows nothing about Baton.
 #[derive(Debug)]
 pub(crate) enum Publisher {
     /// A person with the `nats` CLI.
@@ -115,7 +115,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes and returns the answer as it is printed.
+    /// Publishes and returns the answer as printed.
     async fn request(&self, server: &TestServer, subject: &str, body: &str) -> String {
         match self {
             Self::NatsCli(nats) => {
@@ -147,7 +147,7 @@ async fn bare_request(server: &TestServer, subject: &str, body: &str) -> String 
     String::from_utf8(answer.expect("an answer").payload.to_vec()).expect("text")
 }
 
-/// Waits until exactly one intent of an agent has come to be in this status, and nothing else has.
+/// Waits until exactly one intent of an agent has this status, and no other intent has.
 async fn only_intent(mesh: &TestMesh, agent: &str, status: &str) -> Head {
     let filter = Filter {
         statuses: Vec::new(),
@@ -201,7 +201,7 @@ async fn hello_becomes_an_intent_that_completes(publisher: Publisher) {
         .as_ref()
         .map(|result| result.get().to_owned());
     assert_eq!(result.as_deref(), Some("\"HELLO\""));
-    // The id that nobody chose is one that a person can go on with.
+    // A person can continue with the generated id.
     let get = run(mesh.baton(&["intents", "get", head.record.intent.as_str()])).await;
     assert!(get.exits(0).stdout.contains("HELLO"));
 }
@@ -265,14 +265,15 @@ async fn headers_set_id_and_priority(publisher: Publisher) {
 
 // --- subscribe --------------------------------------------------------------------------------------------------
 
-/// A worker whose hop ends when the file `go` is there; it is long enough for the mesh to say that work has begun.
+/// A worker whose hop ends when the file `go` appears; the hop is long enough for the mesh to record that work has
+/// begun.
 async fn gated_worker(mesh: &TestMesh, dir: &Path) -> ProcessGuard {
     let gate = dir.join("go");
     let program = format!("until [ -e '{}' ]; do sleep 0.05; done; tr a-z A-Z", gate.display());
     worker(mesh, dir, "shout", &["--exec", &program]).await
 }
 
-/// What a listener has seen of `order-42`: event and status of each record.
+/// What a listener has seen about `order-42`: event and status of each record.
 fn transitions(records: &[Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     records
@@ -335,8 +336,8 @@ async fn nats_sub_shows_each_transition_as_it_happens() {
 
 /// Waits until `nats sub` listens on the events, and has received exactly one probe.
 ///
-/// To a request on a subject without a listener the server answers at once that there is none; the first that it does
-/// not answer so has been delivered.
+/// The server answers a request on a subject without listeners at once; the first request that gets no such answer has
+/// been delivered.
 async fn listening(server: &TestServer, sub: &ProcessGuard) {
     let client = server.client().await;
     let inbox = client.new_inbox();
@@ -366,7 +367,7 @@ async fn bare_subscriber_sees_each_transition_as_it_happens() {
     let _worker = gated_worker(&mesh, dir.path()).await;
     let client = mesh.server.client().await;
     let mut events = client.subscribe("mesh.event.>").await.expect("subscribed");
-    // On the same connection, so behind the subscription.
+    // On the same connection, so the server handles it after the subscription.
     client
         .publish("mesh.event.probe", "the probe".into())
         .await
@@ -420,7 +421,7 @@ async fn nats_stream_view_shows_the_records_of_an_intent() {
     );
 }
 
-/// The command in a terminal of its own, without which `nats stream view` refuses to start.
+/// The command in its own terminal, without which `nats stream view` refuses to start.
 fn in_terminal(command: &Command) -> Command {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let mut script = Command::new("script");
@@ -458,7 +459,7 @@ async fn nats_stream_get_reads_the_records_of_an_intent() {
     };
     assert_eq!(record["snapshot"]["status"]["state"], "completed", "{record}");
     assert_eq!(record["snapshot"]["result"], "HELLO", "{record}");
-    // What happened can be read without reading JSON.
+    // A person can tell what happened without reading JSON.
     assert!(get.stdout.contains("Baton-Event: completed"), "{}", get.stdout);
 
     let first = Run::from(nats.run(url, &["stream", "get", "MESH_LEDGER", "1"]).await).exits(0);
@@ -485,7 +486,7 @@ async fn bare_direct_get_reads_the_last_record_of_an_intent() {
     assert_eq!(record["snapshot"]["result"], "HELLO", "{record}");
 }
 
-/// A worker that can do two things, and its instance as the registry of the mesh knows it.
+/// A worker with two capabilities, and its instance in the registry of the mesh.
 async fn capable_worker(mesh: &TestMesh, dir: &Path) -> (ProcessGuard, String) {
     let arguments = ["--exec", "tr a-z A-Z", "--capability", "loud", "--capability", "text"];
     let guard = worker(mesh, dir, "shout", &arguments).await;

@@ -1,5 +1,5 @@
-//! A version that drains and has lost its workers while it still has work: an alarm, and ways out that work. And moves:
-//! what they do, and what they leave alone.
+//! A draining version that lost its workers while it still has work: an alarm, and ways out that work. And moves: what
+//! they do, and what they leave alone.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// How soon an alarm must come.
 const ALARM: Duration = Duration::from_secs(5);
 
-/// 1.0.0 drains, its only worker was killed with `kill -9`: one intent is half done (two of three steps), two are queued.
+/// 1.0.0 drains, and `kill -9` killed its only worker: one intent is half done (two of three steps), two are queued.
 /// A worker of 2.0.0 runs the same program.
 struct Orphaned {
     mesh: TestMesh,
@@ -68,7 +68,7 @@ impl Orphaned {
         }
     }
 
-    /// The way out that begins so.
+    /// The way out that begins with this text.
     fn way_out(&self, begins: &str) -> &str {
         let found = self.alarm.ways_out.iter().find(|line| line.starts_with(begins));
         found.unwrap_or_else(|| panic!("no way out begins with {begins:?}: {:?}", self.alarm.ways_out))
@@ -82,7 +82,7 @@ impl Orphaned {
         .await;
     }
 
-    /// Checks that everything was finished by a version, each effect was made once, and 1.0.0 is drained.
+    /// Checks that a version finished everything, that each effect happened once, and that 1.0.0 is drained.
     async fn is_finished_by(&self, of: &str, within: Duration) {
         let [one, two] = &self.queued;
         for intent in [&self.half, one, two] {
@@ -108,8 +108,8 @@ impl Orphaned {
     }
 }
 
-/// Would fail without the alarm, with one that names a command that does not parse or does nothing, with a move that loses
-/// recorded steps, or one that leaves tickets behind which nobody takes away.
+/// Would fail without the alarm, with an alarm whose command does not parse or does nothing, with a move that loses
+/// recorded steps, or with one that leaves tickets behind which nobody removes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orphaned_work_is_moved_by_the_very_command_of_the_alarm() {
     let scene = Orphaned::start().await;
@@ -121,7 +121,7 @@ async fn orphaned_work_is_moved_by_the_very_command_of_the_alarm() {
         .expect("join")
         .expect("sh runs");
     assert!(moved.status.success(), "{line}: {moved:?}");
-    // Less than the ack wait: what is moved does not wait for the dead worker's deliveries.
+    // Less than the ack wait: moved work does not wait for the dead worker's deliveries.
     scene.is_finished_by(NEW, Duration::from_secs(8)).await;
     for intent in [&scene.half, &scene.queued[0], &scene.queued[1]] {
         let history = scene.mesh.history_of(intent).await;
@@ -129,7 +129,7 @@ async fn orphaned_work_is_moved_by_the_very_command_of_the_alarm() {
     }
 }
 
-/// Would fail if a worker that comes back were kept from the work of a version that drains, or did steps again.
+/// Would fail if a returning worker were kept from the work of a draining version, or repeated steps.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orphaned_work_is_finished_by_a_worker_that_is_started_as_the_alarm_says() {
     let scene = Orphaned::start().await;
@@ -139,7 +139,7 @@ async fn orphaned_work_is_finished_by_a_worker_that_is_started_as_the_alarm_says
     let line = line.replace("'CMD…'", &format!("'{}' --json", scene.program.exec()));
     let _back = ProcessGuard::spawn("back", pasted(&scene.mesh, &line), scene.program.dir());
     scene.alarm_is_over().await;
-    // The half-done one comes back when the ack wait of the dead worker is over.
+    // The half-done intent comes back when the ack wait of the dead worker is over.
     scene.is_finished_by(OLD, TAKEOVER).await;
 }
 
@@ -184,7 +184,7 @@ fn moved(view: &MoveView) -> Vec<&str> {
     found
 }
 
-/// Would fail if a dry run wrote anything, or the status were not heeded.
+/// Would fail if a dry run wrote anything, or ignored the status.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn move_moves_only_what_was_asked_for() {
     let (mesh, stage) = (TestMesh::start().await, Stage::default());
@@ -220,7 +220,7 @@ async fn move_moves_only_what_was_asked_for() {
     stage.open();
     let head = mesh.until(&running, "completed", SOON).await;
     assert_eq!(head.record.by.version, Some(version(OLD)));
-    // The parked one is no longer its concern.
+    // The parked intent no longer concerns 1.0.0.
     mesh.until_state(OLD, "drained", PROMPT).await;
     mesh.assert_drained_was_true(OLD).await;
     mesh.redrive(&parked, &[]).await;
@@ -228,8 +228,8 @@ async fn move_moves_only_what_was_asked_for() {
     assert_eq!(head.record.by.version, Some(version(NEW)));
 }
 
-/// Would fail if the old holder's commit were taken, its steps were repeated, if it ran queued work whose ticket it was
-/// given after the move (I7), or if the drain waited for the ack wait of a delivery that counts no more.
+/// Would fail if the ledger took the old holder's commit, if its steps were repeated, if it ran queued work whose
+/// ticket it got after the move (I7), or if the drain waited for the ack wait of a delivery that no longer counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn move_fences_out_a_live_worker() {
     let (mesh, program) = (TestMesh::start().await, Program::three_steps());
@@ -249,7 +249,7 @@ async fn move_fences_out_a_live_worker() {
     let all = ["queued-1", "queued-2", "queued-3", "running"];
     assert_eq!(moved(&moves(&mesh, &[]).await), all);
     mesh.until_events(&running, &Event::Claimed, 1, SOON).await;
-    // The new holder stands before its outcome; now the old one comes to its own.
+    // The new holder is about to commit; now the old one reaches its own commit.
     program.open_gate(&running, 1);
     logged(&old, "result dropped").await;
     let head = mesh.head_of(&running).await;

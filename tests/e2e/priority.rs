@@ -9,7 +9,7 @@ use baton_envelope::{Envelope, IntentId};
 use baton_testkit::eventually;
 use tokio::sync::Semaphore;
 
-/// The hops that were started, in order, and the permits that let them finish.
+/// The started hops, in order, and the permits that let them finish.
 #[derive(Debug, Clone)]
 struct Line {
     started: Arc<Mutex<Vec<(IntentId, u8)>>>,
@@ -82,7 +82,7 @@ async fn urgent_one_passes_a_thousand(slots: usize) {
     queue(&mesh, "low", 1000, 1).await;
     let line = Line::new();
     let _worker = Running::start(mesh.server.url(), line.agent(u32::try_from(slots).unwrap())).await;
-    // In the middle of the queue, so that whatever was asked for while all was quiet is used up.
+    // In the middle of the queue, so that everything pulled while idle is used up.
     line.go.add_permits(100);
     // Some slots may be kept free for urgent work; at least one hop runs now and waits for its permit.
     line.reach(101).await;
@@ -90,7 +90,7 @@ async fn urgent_one_passes_a_thousand(slots: usize) {
     let before = line.started().len();
     mesh.submit_envelope(urgent).await;
 
-    // One by one: what a freed slot takes is seen before the next one is freed.
+    // One by one: see what a freed slot takes before freeing the next.
     for taken in 1..=2 {
         if line.started().contains(&9) {
             break;
@@ -142,7 +142,7 @@ async fn low_ones_move_among_high_ones(slots: u32) {
         low.len()
     );
     assert_eq!(high.len(), 300);
-    // And the high ones are not held up by them: half of them are done before a quarter of the low ones.
+    // And the low ones do not hold up the high ones: half of the high ones are done before a quarter of the low ones.
     let early = order[..150].iter().filter(|priority| **priority == 1).count();
     assert!(early <= 40, "{early} low ones among the first 150");
 }

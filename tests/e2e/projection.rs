@@ -1,5 +1,5 @@
-//! The projection is a cache: whatever becomes of its file, what holds a version is told rightly, and a version is said to
-//! be drained only when it is.
+//! The projection is a cache: whatever happens to its file, Baton reports correctly what holds a version, and reports a
+//! version drained only when it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use baton_e2e::rolling::{AGENT, NEW, OLD, Stage};
 use baton_testkit::ProcessGuard;
 use tempfile::TempDir;
 
-/// A controller must lead before it says that a version is drained; the one before was killed, so its lease (5 s) has to
+/// A controller must lead before it declares a version drained. The previous one was killed, so its lease (5 s) has to
 /// run out first.
 const NEW_LEADER: std::time::Duration = std::time::Duration::from_secs(12);
 
-/// The only controller of a mesh, a process of its own.
+/// The only controller of a mesh, in its own process.
 fn controller(mesh: &TestMesh, name: &str, file: &Path) -> ProcessGuard {
     let mut command = mesh.baton(&["controller", "--projection"]);
     command.arg(file).env("BATON_LOG", "info,async_nats=off");
@@ -27,7 +27,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Overwrites a part of a file, from a share of its length on, with what nobody wrote.
+/// Overwrites a part of a file, from a share of its length on, with garbage.
 fn scribble(file: &Path, from: (usize, usize)) {
     let mut bytes = fs::read(file).expect("the file");
     let start = bytes.len() * from.0 / from.1;
@@ -37,7 +37,7 @@ fn scribble(file: &Path, from: (usize, usize)) {
     fs::write(file, bytes).expect("written");
 }
 
-/// What can become of a file between two runs, in words and in deed.
+/// One way to damage a file between two runs: its name, and the act.
 type Damage = (&'static str, Box<dyn Fn(&Path) + Send>);
 
 fn damages(old: Vec<(PathBuf, Vec<u8>)>) -> Vec<Damage> {
@@ -72,8 +72,8 @@ fn damages(old: Vec<(PathBuf, Vec<u8>)>) -> Vec<Damage> {
     ]
 }
 
-/// Would fail if a damaged or older file were believed: work that it does not know of would not be told of, and 1.0.0 be
-/// drained under it; work that is over would hold it for ever.
+/// Would fail if a damaged or older file were trusted: work missing from it would not be reported, and 1.0.0 would be
+/// drained under that work; work that is over would hold 1.0.0 forever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_projection_is_built_anew_and_the_drain_stays_right() {
     let (mesh, stage, dir) = (
@@ -109,11 +109,11 @@ async fn damaged_projection_is_built_anew_and_the_drain_stays_right() {
         println!("damaged: {what}");
         mesh.held(OLD, "running", &intent).await;
     }
-    // It leads by and by, and goes on to believe what it should.
+    // It leads in time, and still trusts what it should.
     logged(&run, "this controller leads").await;
     mesh.stays(OLD, &["draining"]).await;
 
-    // It ends while no controller is there, and the file says that it is open.
+    // The intent ends while there is no controller, and the file says that it is open.
     run.kill();
     stage.open();
     mesh.until(&intent, "completed", SOON).await;

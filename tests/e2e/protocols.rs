@@ -15,7 +15,7 @@ use crate::nats_cli::{publish, worker};
 
 type Members = BTreeMap<String, Json>;
 
-/// Agents, and the newest version that each of them reads; the oldest is 1.0.0.
+/// Agents, and the newest protocol version that each reads; the oldest is 1.0.0.
 const AGENTS: [(&str, Protocol); 3] = [
     ("one", Protocol::new(1, 0, 0)),
     ("two", Protocol::new(1, 1, 0)),
@@ -27,12 +27,12 @@ const SENT: [Protocol; 3] = [AGENTS[0].1, AGENTS[1].1, AGENTS[2].1];
 /// What a router writes.
 const MESH: Protocol = Protocol::new(2, 0, 0);
 
-/// A spelling that no JSON library would give it.
+/// A spelling that no JSON library would produce.
 const CONSTRAINTS: &str = r#"{ "max_cost": 1.50, "do_not": ["e\u006dail", "\u00e9"], "a": {} }"#;
-/// The fields of 2.0 that no other form has, and that the envelopes of 2.0 here use.
+/// The fields that only 2.0 has, and that the 2.0 envelopes here use.
 const OWN: [&str; 2] = ["content.type", "due.grace_seconds"];
 
-/// What one agent was given.
+/// What one agent received.
 #[derive(Debug, Clone)]
 struct Given {
     agent: String,
@@ -42,7 +42,7 @@ struct Given {
 #[derive(Debug, Clone, Default)]
 struct Notes(Arc<Mutex<BTreeMap<IntentId, Vec<Given>>>>);
 
-/// Notes the document that it is given, and hands on to the next of those that the payload names.
+/// Notes the document that it receives, and hands on to the next agent that the payload names.
 struct Link(Notes);
 
 impl Handler for Link {
@@ -69,7 +69,7 @@ fn link(name: &str, newest: Protocol, notes: &Notes) -> AgentBuilder {
     builder.protocol(range).handler(Link(notes.clone()))
 }
 
-/// The first envelope in a form, with fields of the author's own in every place where they may stand.
+/// The first envelope in a form, with the author's own fields in every place where they may appear.
 fn first(form: Protocol, number: usize, intent: &IntentId, to: &str, payload: &str) -> String {
     let common = format!(
         r#""protocol":"{form}","id":"0193a0f0-0000-7000-8000-{number:012}","intent":"{intent}","hop":1,
@@ -89,7 +89,7 @@ fn first(form: Protocol, number: usize, intent: &IntentId, to: &str, payload: &s
     )
 }
 
-/// The author's own fields of a document, by where they stood in the form that they came in.
+/// The author's own fields of a document, by their place in the form in which they arrived.
 fn own_fields(document: &Json) -> BTreeMap<String, String> {
     let members: Members = document.read().expect("an object");
     let of = |name: &str| -> Members {
@@ -133,7 +133,7 @@ fn form_of(document: &Json) -> Protocol {
         .expect("a version")
 }
 
-/// What is to be told of the conversions on the way, and in which forms the envelopes are written.
+/// The conversions that must be reported on the way, and the forms in which the envelopes are written.
 fn expected(sent: Protocol, order: [usize; 3]) -> Vec<(Protocol, Option<Conversion>)> {
     let mut lost_later: Vec<&str> = if sent.major() == 2 { OWN.to_vec() } else { Vec::new() };
     let (mut writer, mut before) = (MESH, sent);
@@ -150,7 +150,7 @@ fn expected(sent: Protocol, order: [usize; 3]) -> Vec<(Protocol, Option<Conversi
         let lost = lost.into_iter().map(str::to_owned).collect();
         all.push((form, crosses.then(|| Conversion::new(before, form, lost))));
         (writer, before) = (newest, form);
-        // It describes the payload, and ends with it: the next agent's payload is another.
+        // It describes the payload, and ends with it: the next agent has another payload.
         lost_later.retain(|path| *path != "content.type");
     }
     all
@@ -217,7 +217,7 @@ async fn every_order_of_three_protocols_carries_everything_and_tells_what_it_can
                 "{intent} at {name}"
             );
             assert_eq!(written[0].0.constraints_hash, envelope.constraints_hash);
-            // The deadline stands where the form has it.
+            // The deadline is where the form has it.
             let at = if newest.major() == 2 {
                 members["due"].read::<Members>().expect("due")["at"].clone()
             } else {
@@ -225,7 +225,7 @@ async fn every_order_of_three_protocols_carries_everything_and_tells_what_it_can
             };
             assert_eq!(at.get(), r#""2999-01-01T00:00:00.000Z""#, "{intent} at {name}");
         }
-        // What only 2.0 can say reaches the first agent when that reads 2.0, and nobody else.
+        // What only 2.0 can express reaches the first agent if it reads 2.0, and no other.
         for (hop, given) in given.iter().enumerate() {
             let said = given.document.get();
             let is_there = sent.major() == 2 && hop == 0 && AGENTS[order[0]].1.major() == 2;

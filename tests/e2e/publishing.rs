@@ -1,4 +1,4 @@
-//! Rollouts with nothing but the `nats` CLI on the side of those who publish.
+//! Rollouts whose publishers have only the `nats` CLI.
 
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON};
@@ -10,7 +10,7 @@ use crate::nats_cli::Publisher;
 
 const CODE: &str = "mesh.intent.code";
 
-/// Version 1.0.0 is active, and 2.0.0 has half of the chains, but takes reports and letters only.
+/// Version 1.0.0 is active, and 2.0.0 has half of the chains, but takes only reports and letters.
 async fn half_and_half(mesh: &TestMesh) -> [Running; 2] {
     let url = mesh.server.url();
     let old = Running::start(url, teller("code", "1.0.0", &Gate::open())).await;
@@ -63,7 +63,7 @@ async fn splits_by_bucket_and_by_kind(publisher: Publisher) {
     let new = expected.iter().filter(|(_, version)| *version == "2.0.0").count();
     assert!((1..24).contains(&new), "both versions had some: {expected:?}");
 
-    // A chain that names nothing is split by the id that the router gives it.
+    // A chain without an id is split by the id that the router gives it.
     publisher
         .publish(&mesh.server, CODE, &[("Baton-Kind", "report")], "nameless")
         .await;
@@ -87,7 +87,7 @@ async fn splits_by_bucket_and_by_kind(publisher: Publisher) {
     };
     assert_eq!(version_of(&nameless), version);
 
-    // And all of it goes back at once.
+    // And everything goes back at once.
     mesh.rollback("code").await;
     for intent in ids_in("back", 0..50).take(4) {
         publisher

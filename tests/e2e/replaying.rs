@@ -1,4 +1,4 @@
-//! The last hops of the active version, run on the new one before it gets any work: what differs is shown, no effect is
+//! The last hops of the active version, run on the new one before it gets any work: differences are shown, no effect is
 //! repeated, nothing is written.
 
 use std::fs;
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::nats_cli::{Run, run};
 
-/// A program with one effect in a step, told apart by what it makes of the step's result. Where `MODE` is `again` it
-/// wants another step. In a replay it has no effect; a step that has no record is only told.
+/// A program with one effect in a step; its modes differ in what they make of the step's result. In mode `again` it
+/// wants another step. In a replay it has no effect, and only reports a step that has no record.
 const PROGRAM: &str = r#"
 import json, os, sys
 told = json.loads(sys.stdin.readline())
@@ -127,7 +127,7 @@ async fn a_replay_shows_what_differs_and_leaves_no_trace() {
     );
     assert_eq!(check(&other, "replay")["passed"], false);
     let differences = other["replay"]["differences"].as_array().expect("differences");
-    // The last twenty are those of 5 to 24; the odd ones differ.
+    // The last twenty are 5 to 24; the odd ones differ.
     let mut seen: Vec<u64> = Vec::new();
     for difference in differences {
         let intent = difference["intent"].as_str().expect("an id");

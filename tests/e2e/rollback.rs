@@ -16,17 +16,17 @@ use tokio::time::Instant;
 
 use crate::nats_cli::run;
 
-/// How often it is rolled back over the control API, and with the binary.
+/// How many rollbacks to do over the control API, and how many with the binary.
 const RUNS: usize = 50;
 const WITH_THE_BINARY: usize = 5;
-/// What an operator may have to wait.
+/// The longest that an operator may have to wait.
 const LIMIT: Duration = Duration::from_secs(1);
 /// How long a publisher waits between two intents.
 const PACE: Duration = Duration::from_millis(10);
-/// The ways in which the intents come; each has ids of its own.
+/// The ways in which intents arrive; each has its own ids.
 const WAYS: [&str; 2] = ["raw", "direct"];
 
-/// To which version intents were routed, and when that was seen.
+/// The versions that intents were routed to, and when that was seen.
 #[derive(Debug, Clone, Default)]
 struct Routings(Arc<Mutex<Vec<(Instant, IntentId, String)>>>);
 
@@ -48,7 +48,7 @@ impl Routings {
         routings
     }
 
-    /// When intents that came this way were routed to a version within a time.
+    /// When intents of this way were routed to a version within a time.
     fn when(&self, way: &str, version: &str, (from, to): (Instant, Instant)) -> Vec<Instant> {
         let seen = self.0.lock().expect("not poisoned");
         let of = |(at, id, to_version): &&(Instant, IntentId, String)| {
@@ -57,7 +57,7 @@ impl Routings {
         seen.iter().filter(of).map(|(at, ..)| *at).collect()
     }
 
-    /// Waits until so many intents of each way were routed to a version since then.
+    /// Waits until this many intents of each way were routed to a version since then.
     async fn until(&self, version: &str, since: Instant, count: usize) {
         eventually(
             &format!("each way leads to {version} {count} times"),
@@ -73,8 +73,8 @@ impl Routings {
     }
 }
 
-/// Publishes steadily, as `nats pub` would and as a client that follows the routes; only chains of the new version's
-/// half, since the others never change sides.
+/// Publishes steadily, as `nats pub` would and as a client that follows the routes. Only chains of the new version's
+/// half, since the others never change versions.
 async fn publish_steadily(mesh: &TestMesh, tasks: &mut JoinSet<()>) {
     let client = mesh.server.client().await;
     tasks.spawn(async move {
@@ -120,7 +120,7 @@ async fn two_versions(tasks: &mut JoinSet<()>) -> (TestMesh, [Running; 2]) {
     (mesh, [old, new])
 }
 
-/// One run: from when to when, and whether the binary gave the command.
+/// One run: its times, and whether the binary gave the command.
 struct Run {
     commanded: Instant,
     answered: Instant,
@@ -128,7 +128,7 @@ struct Run {
     with_the_binary: bool,
 }
 
-/// The middle one and the last but one in a hundred.
+/// The median and the 99th percentile.
 fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent).div_ceil(100) - 1];
@@ -143,7 +143,7 @@ async fn a_rollback_from_half_takes_effect_within_a_second_on_every_way() {
     let mut publishers = JoinSet::new();
     publish_steadily(&mesh, &mut publishers).await;
 
-    // Built before it is measured.
+    // Built before the measurement.
     run(mesh.baton(&["--version"])).await.exits(0);
     let mut runs: Vec<Run> = Vec::new();
     for number in 0..RUNS + WITH_THE_BINARY {
@@ -163,7 +163,7 @@ async fn a_rollback_from_half_takes_effect_within_a_second_on_every_way() {
             mesh.rollback("code").await;
         }
         let answered = Instant::now();
-        // Until some time after the effect: what still went to the new version by then is counted too.
+        // Until some time after the rollback takes effect, to count late work for the new version too.
         routings.until("1.0.0", answered, 5).await;
         let until = Instant::now();
         runs.push(Run {
@@ -203,7 +203,7 @@ async fn a_rollback_from_half_takes_effect_within_a_second_on_every_way() {
         assert!(p99 < LIMIT, "{what}: p99 {p99:?}");
     }
 
-    // Whatever was routed stays where it is, and is done there.
+    // Routed work stays where it is, and completes there.
     publishers.shutdown().await;
     mesh.until_intake_is_empty().await;
     eventually("all is done", Duration::from_secs(60), async || {
@@ -263,7 +263,7 @@ async fn what_the_new_version_took_is_done_there_is_told_meanwhile_and_then_it_i
     let status = mesh.rollback("code").await;
     assert_eq!((status.active.to_string(), status.canary), ("1.0.0".to_owned(), None));
 
-    // The projection follows the ledger, and running hops are told a moment after they began.
+    // The projection follows the ledger, which shows running hops a moment after they begin.
     let drain = mesh
         .until_held("code", "2.0.0", "4 that run and 6 that are queued", |drain| {
             let of = |name: &str| {
@@ -286,7 +286,7 @@ async fn what_the_new_version_took_is_done_there_is_told_meanwhile_and_then_it_i
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
-    // New work of the same chains is the old version's; it does not wait for what is held.
+    // New work of the same chains goes to the old version, and does not wait for held work.
     for intent in ids_in("later", 0..50).take(10) {
         mesh.submit_to("code", &intent).await;
         let head = mesh.until(&intent, "completed", SOON).await;

@@ -1,4 +1,4 @@
-//! Who may steer a rollout, what each act does, and what the history keeps of it; bad builds are set aside.
+//! Who may steer a rollout, what each act does, and what the history records; bad builds are quarantined.
 
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON};
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::nats_cli::{Run, run};
 
-/// A `baton` command of a person.
+/// A `baton` command run by a person.
 async fn by(mesh: &TestMesh, person: &str, args: &[&str]) -> Run {
     let mut command = mesh.baton(args);
     command.env("USER", person);
     run(command).await
 }
 
-/// Likewise, with a document as the answer.
+/// The same, with a document as the answer.
 async fn told(mesh: &TestMesh, person: &str, args: &[&str]) -> Value {
     let mut args = args.to_vec();
     args.extend(["--output", "json"]);
@@ -32,8 +32,8 @@ async fn two_versions(mesh: &TestMesh) -> [Running; 2] {
     [old, new]
 }
 
-/// The decisions since the first rollout began: what, by whom, and whether with numbers. What controllers do by
-/// themselves, when a version is drained, is left out.
+/// The decisions since the first rollout began: what, by whom, and whether with numbers. Leaves out what controllers do
+/// by themselves when a version is drained.
 async fn decisions(mesh: &TestMesh) -> Vec<(String, String, bool)> {
     let history = told(mesh, "carol", &["rollout", "history", "code"]).await;
     let decisions = history["decisions"].as_array().expect("a list").clone();
@@ -62,7 +62,7 @@ async fn one_person_owns_a_rollout_and_anyone_may_roll_back() {
     assert_eq!(started["canary"]["percent"], 10, "{started}");
     assert_eq!(started["rollout"]["phase"], "ramping", "{started}");
 
-    // Bob is told who is at it, and nothing that he tries changes anything.
+    // Bob learns who is steering, and nothing that he tries changes anything.
     for args in [
         &start[..],
         &["rollout", "promote", "code"],
@@ -132,7 +132,7 @@ async fn an_aborted_rollout_leaves_the_old_version_and_promoted_to_its_end_the_n
     assert_eq!(aborted["rollout"]["phase"], "aborted");
     mesh.until_version_is("code", "2.0.0", "drained").await;
 
-    // One that was drained may be tried again, by another person.
+    // A drained version may be tried again, by another person.
     told(&mesh, "bob", &start).await;
     let promoted = told(&mesh, "bob", &["rollout", "promote", "code", "--to-end"]).await;
     assert_eq!(
@@ -184,7 +184,7 @@ async fn a_quarantined_version_gets_nothing_new_keeps_what_is_open_and_goes_on_w
     })
     .await;
 
-    // What ran when it was set aside ends; its slots are free then, and nothing comes to them.
+    // What ran at the quarantine ends. Its slots are free then, and nothing arrives for them.
     gate.lift();
     let mut new = ids_in("new", 0..100);
     eventually("two are done", SOON, async || {
@@ -212,7 +212,7 @@ async fn a_quarantined_version_gets_nothing_new_keeps_what_is_open_and_goes_on_w
             ("2.0.0".to_owned(), "code@2.0.0".to_owned())
         );
     }
-    // It is not the active one any more.
+    // It is no longer the active version.
     let intent = new.next().expect("an id");
     mesh.submit_to("code", &intent).await;
     assert_eq!(result(&mesh.until(&intent, "completed", SOON).await), "code@1.0.0");

@@ -1,5 +1,5 @@
-//! Agents that have no version of the protocol in common: nothing is delivered that the other cannot read, and what was
-//! held back goes on once one of them was rolled on.
+//! Agents without a common version of the protocol: nothing is delivered that the other cannot read, and held work goes
+//! on once one of them is upgraded.
 
 use baton_agent::{AgentBuilder, RetryPolicy};
 use baton_e2e::TestMesh;
@@ -25,7 +25,7 @@ fn reads(builder: AgentBuilder, oldest: Protocol, newest: Protocol) -> AgentBuil
         .retry(once)
 }
 
-/// Checks that an intent ended for want of a common version, and that its error names both ranges.
+/// Checks that an intent ended for lack of a common version, and that its error names both ranges.
 fn assert_no_common(head: &Head, ranges: [&str; 2]) {
     let error = head.record.snapshot.error.as_ref().expect("an error");
     assert_eq!(error.code, "NO_COMMON_PROTOCOL", "{error:?}");
@@ -60,7 +60,7 @@ async fn work_for_a_version_that_reads_nothing_of_it_is_parked_or_rejected_and_g
     let handed = mesh.submit("handed", "front", "1").await;
     let head = mesh.until(&handed, "parked", SOON).await;
     assert_no_common(&head, ["1.0.0 - 1.0.0", "3.0.0 - 3.0.0"]);
-    // It is still with the one that could not hand it on.
+    // The agent that could not hand it on still has it.
     assert_eq!(agent_of(&head), "front");
     assert_eq!(head.record.snapshot.hop, 1);
 
@@ -113,7 +113,7 @@ async fn a_sender_that_writes_only_the_old_major_hands_nothing_to_one_that_reads
     publish(&mesh.server, "mesh.intent.back", &[("Baton-Intent", "raw")], b"1").await;
     mesh.until(&id("raw"), "completed", SOON).await;
 
-    // Its sender is rolled on, to one that writes both.
+    // Its sender is upgraded to one that writes both.
     let newer = passer_at("front", "1.1.0", "back", &Gate::open());
     let _newer = Running::start(url, reads(newer, V1, V2)).await;
     mesh.until_version_is("front", "1.1.0", "ready").await;
@@ -173,7 +173,7 @@ async fn a_version_that_no_neighbour_can_talk_to_fails_the_check_of_the_protocol
     let status = mesh.status_of("code").await;
     assert!(status.canary.is_none() && status.rollout.is_none(), "{status:?}");
 
-    // One that reads the older form, too, may be rolled out.
+    // A version that reads the older form too may be rolled out.
     let plan = run(mesh.baton(&["rollout", "plan", "code", "2.0.1", "--output", "json"]))
         .await
         .exits(0)

@@ -1,5 +1,5 @@
-//! Senders whose routes are old: what they send to a version that is drained or retired is run by the version that takes
-//! work now, once, and the version stays what it is (I7, I8).
+//! Senders with old routes: the version that takes work now runs what they send to a drained or retired version, once,
+//! and that version keeps its state (I7, I8).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use baton_testkit::eventually;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Watches until it is dropped into `finish` that a version never is anything else.
+/// Checks, until it is passed to `finish`, that a version is never in any other state.
 struct Watch {
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -38,7 +38,7 @@ impl Watch {
     }
 }
 
-/// Waits until a stray was completed, and checks that it went the way of a stray.
+/// Waits until a stray has completed, and checks that it was rerouted.
 async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
     let head = mesh.until(intent, "completed", SOON).await;
     let history = mesh.history_of(intent).await;
@@ -49,9 +49,9 @@ async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
     assert_eq!(stage.runs(intent), 1, "{intent} was run more than once");
 }
 
-/// Would fail if a stray waited for a worker that takes nothing (`until` runs out), were run by 1.0.0, were run twice, or
-/// made 1.0.0 anything else; and, at the end, if a ticket of it were left in the queue of 1.0.0 for the day on which that
-/// takes work again.
+/// Would fail if a stray waited for a worker that takes nothing (`until` runs out), ran on 1.0.0, ran twice, or gave
+/// 1.0.0 another state; and, at the end, if a ticket of it stayed in the queue of 1.0.0 until that version takes work
+/// again.
 async fn strays(state: &'static str, with_old_worker: bool) {
     let (mesh, stage) = (Arc::new(TestMesh::start().await), Stage::default());
     let mut old = Some(stage.code(&mesh, OLD).await);
@@ -129,15 +129,16 @@ async fn strays_to_a_retired_version_without_workers() {
     strays("retired", false).await;
 }
 
-/// An old sender goes on while 1.0.0 drains, is drained, and is retired: before, between and after. Would fail if work were
-/// lost or done twice between the two versions, if 1.0.0 were said to be drained while it had work, or did anything after.
+/// An old sender goes on while 1.0.0 drains, is drained, and is retired: before, between and after. Would fail if work
+/// were lost or done twice between the two versions, if 1.0.0 were reported drained while it had work, or if it did
+/// anything afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_submits_race_with_the_end_of_their_version() {
     const ALL: usize = 200;
     const BEFORE: usize = 40;
-    /// So many at least are sent when 1.0.0 is known to be drained.
+    /// At least this many are sent once 1.0.0 is known to be drained.
     const AFTER: usize = 60;
-    /// And so many when it is known to be retired.
+    /// And this many once it is known to be retired.
     const LAST: usize = 20;
     let (mesh, stage) = (Arc::new(TestMesh::start().await), Stage::default());
     let _old = stage.code(&mesh, OLD).await;
@@ -160,7 +161,7 @@ async fn stale_submits_race_with_the_end_of_their_version() {
                 let envelope = mesh.envelope(&format!("stale-{n}"), AGENT, "\"quick\"");
                 intents.push(mesh.submitted_for(OLD, envelope, true).await);
                 sent.send_replace(n + 1);
-                // Uneven, so that they meet the leader's rounds at every moment.
+                // Unevenly, so that they meet the leader's rounds at every moment.
                 tokio::time::sleep(Duration::from_millis(5 + n as u64 * 7 % 40)).await;
             }
             intents
@@ -168,12 +169,12 @@ async fn stale_submits_race_with_the_end_of_their_version() {
     };
     progress.wait_for(|sent| *sent >= BEFORE).await.expect("it sends");
     mesh.roll_out().await;
-    // The sender pauses after some 3 s; from then on nothing keeps it.
+    // The sender pauses after about 3 s; from then on nothing holds the version.
     mesh.until_state(OLD, "drained", Duration::from_secs(15)).await;
     let watch = Watch::start(&mesh, &["drained", "retired"]);
     drained.send_replace(true);
     let at_drained = *progress.borrow();
-    // Each stray holds it until it was sent elsewhere, so this may be refused a few times.
+    // Each stray holds the version until it is rerouted, so the command may be refused a few times.
     eventually("it is retired", SOON, async || match mesh.retire(OLD).await {
         (Some(0), _) => Ok(()),
         (Some(4), said) => Err(said),
@@ -192,7 +193,7 @@ async fn stale_submits_race_with_the_end_of_their_version() {
     for (intent, history) in intents.iter().zip(mesh.histories(&intents).await) {
         assert_legal(&history);
         assert_eq!(stage.runs(intent), 1, "{intent}: {:?}", events(&history));
-        // The version that ends the hop is the one that the last record with work before that names.
+        // The version that ends the hop is the one that the last record with an envelope names.
         let authorised = history.iter().rev().find(|head| head.record.envelope.is_some());
         let authorised = authorised.and_then(|head| head.record.snapshot.version.clone());
         let last = history.last().expect("records");

@@ -1,6 +1,7 @@
-//! An agent is upgraded while it works: both stories of `baton demo upgrade`, and rollouts whose controllers are killed.
+//! An agent is upgraded while it works: both scenarios of `baton demo upgrade`, and rollouts whose controllers are
+//! killed.
 //!
-//! The normal run takes four seeds of the killed ones. More of them, over some minutes:
+//! The normal run takes four seeds of the latter. More of them, over some minutes:
 //! `BATON_SEEDS=20 cargo test -p baton-cli --test e2e -- a_rollout_outlives --nocapture`.
 
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ const SEEDS: u64 = 4;
 /// How many rollouts run at the same time.
 const AT_ONCE: usize = 4;
 
-/// A short story: few intents, and little evidence for a step.
+/// A short scenario: few intents, and little evidence for a step.
 fn short() -> UpgradePlan {
     let binary = PathBuf::from(baton_e2e::baton().get_program());
     UpgradePlan {
@@ -23,7 +24,7 @@ fn short() -> UpgradePlan {
         hold: Duration::from_secs(1),
         margins: Margins {
             min_hops: Some(5),
-            // Many processes share this machine: how long an attempt takes says nothing of its version.
+            // Many processes share this machine, so the duration of an attempt says nothing about its version.
             latency_floor_ms: Some(5_000.0),
             ..Margins::default()
         },
@@ -65,7 +66,7 @@ async fn a_bad_version_is_rolled_back_by_evidence_and_loses_nothing() {
         rate: 50,
         ..short()
     };
-    // With the evidence of a real step: after five attempts a flaw of one in five may not have shown.
+    // With the evidence of a real step: after five attempts a flaw of one in five may not have shown yet.
     let plan = UpgradePlan {
         margins: Margins {
             min_hops: None,
@@ -91,8 +92,8 @@ async fn a_rollout_outlives_all_of_its_controllers() {
     rollouts_with_kills(1..=seeds).await;
 }
 
-/// Kills every controller at two or three moments of a rollout. That each step was taken once and in order, that the old
-/// version was drained, and that nothing was lost or doubled, is what the verdict says.
+/// Kills every controller at two or three moments of a rollout. The verdict checks that each step was taken once and in
+/// order, that the old version was drained, and that nothing was lost or doubled.
 async fn rollouts_with_kills(seeds: impl IntoIterator<Item = u64>) {
     let base = short();
     let stories = futures::stream::iter(seeds).map(|seed| {
@@ -109,11 +110,11 @@ async fn rollouts_with_kills(seeds: impl IntoIterator<Item = u64>) {
         }
     });
     let kills: Vec<usize> = stories.buffer_unordered(AT_ONCE).collect().await;
-    // The last kills of a short rollout may find it over.
+    // The last kills of a short rollout may come after its end.
     assert!(kills.iter().sum::<usize>() >= 2 * kills.len(), "{kills:?}");
 }
 
-/// Two or three waits: the first kill hits one of the steps, the later ones come before, while and after another
+/// Two or three waits: the first kill hits one of the steps; the later ones come before, while or after another
 /// controller takes the lead.
 fn moments(seed: u64) -> Vec<Duration> {
     let mut random = SplitMix(seed);

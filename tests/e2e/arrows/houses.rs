@@ -1,14 +1,14 @@
-//! The rooms of each crate, and which others each of them names.
+//! The rooms of each crate, and the other rooms that each names.
 //!
-//! To add a crate, list its rooms with no arrows: the test then names each arrow that is missing from the list, and each
-//! that is listed and not needed. A call of a method is no path and is not seen, so an order of rooms that the methods of
-//! `Mesh` keep to is the author's care.
+//! To add a crate, list its rooms with no arrows: the test then reports each arrow missing from the list and each that
+//! is not needed. A method call is not a path, and this test does not see it. So the author must keep the methods of
+//! `Mesh` in the order of the rooms.
 
 /// The rooms of one crate.
 pub(super) struct House {
     pub(super) name: &'static str,
-    /// Each room and the rooms that it names, from the top floor down. Empty while the crate has no folders yet: then
-    /// nothing is checked.
+    /// Each room and the rooms that it names, from the top down. Empty while the crate has no folders yet: then nothing
+    /// is checked.
     pub(super) rooms: &'static [(&'static str, &'static [&'static str])],
 }
 

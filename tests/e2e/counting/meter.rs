@@ -1,4 +1,4 @@
-//! A worker behind a proxy, and the classes into which every message of its connection falls.
+//! A worker behind a proxy, and the classes of the messages on its connection.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,26 +13,26 @@ use tokio::task::JoinHandle;
 
 use super::HOPS;
 
-/// Where answers are wanted: on a subject of nobody's.
+/// The subject for answers; nobody listens there.
 pub(super) const ANSWERS: &str = "answers.counting";
 
-/// Requests for the heads of these intents, which are nobody's, mark where counting begins and ends.
+/// Requests for the heads of these intents, which do not exist, mark where counting begins and ends.
 const MARKS: [&str; 2] = ["counting-begins", "counting-ends"];
 const HEAD: &str = "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.";
 const RANGE: &str = "$JS.API.DIRECT.GET.MESH_LEDGER";
-/// What a worker publishes now and then and not for a hop: pulls, heartbeats, the consumer of its routes, the question with
-/// which it makes sure at its end that the server has read all.
+/// What a worker publishes from time to time and not for a hop: pulls, heartbeats, the consumer of its routes, and the
+/// question at its end whether the server has read everything.
 const NOW_AND_THEN: [&str; 4] = [
     "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_",
     "mesh.heartbeat.",
     "$JS.API.CONSUMER.CREATE.KV_MESH_ROUTES.",
     "$JS.API.INFO",
 ];
-/// Whether the archive holds an intent. A controller is asked where a claim finds a head that is some seconds old, and not
-/// where it is younger: by time, too.
+/// Whether the archive holds an intent. A claim asks a controller only about a head that is some seconds old, so this
+/// depends on time, too.
 const QUESTION: &str = "question";
 const REPLY: &str = "reply";
-/// What it is told now and then: routes, the load of the versions, and whether it is alive.
+/// What the worker receives from time to time: routes, the load of the versions, and whether it is alive.
 const TOLD: [&str; 4] = ["$KV.MESH_ROUTES.", "mesh.load", "mesh.agent.", "$SRV."];
 
 /// How many messages of each class were counted.
@@ -40,11 +40,11 @@ const TOLD: [&str; 4] = ["$KV.MESH_ROUTES.", "mesh.load", "mesh.agent.", "$SRV."
 pub(super) struct Counts(BTreeMap<&'static str, usize>);
 
 impl Counts {
-    /// Checks that each hop cost exactly this, and nothing else.
+    /// Checks that each hop cost exactly these messages, and no others.
     #[track_caller]
     pub(super) fn are(&self, per_hop: &[(&'static str, usize)]) {
         let mut expected: BTreeMap<_, _> = per_hop.iter().map(|(class, count)| (*class, count * HOPS)).collect();
-        // Only on a machine that is slow enough, and only of a head that was read.
+        // Only on a slow machine, and only about a head that was read.
         let questions = self.0.get(QUESTION).copied().unwrap_or(0);
         if questions > 0 {
             assert!(
@@ -67,7 +67,7 @@ pub(super) struct Metered {
 }
 
 impl Metered {
-    /// Binds the agent on a connection of its own, and counts from its first pull on.
+    /// Binds the agent on its own connection, and counts from its first pull on.
     pub(super) async fn start(mesh: &TestMesh, builder: AgentBuilder) -> Self {
         let traffic = Traffic::default();
         let proxy = Proxy::recording(mesh.server.url(), &traffic).await;
@@ -92,8 +92,8 @@ impl Metered {
         }
     }
 
-    /// Lets the worker end what it does, and counts. All that it published has passed the proxy then, since an answer on
-    /// the same connection has come back.
+    /// Lets the worker finish, and counts. Everything that it published has passed the proxy by then, since an answer
+    /// on the same connection has come back.
     pub(super) async fn stop(self) -> Counts {
         self.stop.send(()).expect("the worker has ended by itself");
         let summary = self.task.await.expect("the worker's task");
@@ -108,10 +108,10 @@ async fn mark(mesh: &Mesh, name: &str) {
     assert!(mesh.head(&nobody).await.expect("an answer").is_none());
 }
 
-/// Puts each message into its class, and counts those between the two marks.
+/// Assigns each message to its class, and counts those between the two marks.
 fn counted(passed: &[Passed]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    // What comes on these subjects answers something of that class; `None` is what no hop asked for.
+    // The class that messages on these subjects answer; `None` for what no hop requested.
     let mut answers: HashMap<&str, Option<&'static str>> = HashMap::new();
     let mut answered = Vec::new();
     for message in passed {
@@ -140,7 +140,7 @@ fn counted(passed: &[Passed]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// The class of what the worker sent, and that of its answer.
+/// The class of a message from the worker, and that of its answer.
 fn sent(
     message: &Passed,
     answers: &HashMap<&str, Option<&'static str>>,
@@ -176,7 +176,7 @@ fn sent(
     }
 }
 
-/// The class of what the worker received, and that of what it answers.
+/// The class of a message to the worker, and that of what it answers.
 fn received(
     message: &Passed,
     answers: &HashMap<&str, Option<&'static str>>,
@@ -193,7 +193,7 @@ fn received(
     (None, None)
 }
 
-/// Where the consumer that a request makes delivers to; empty when it is one that is pulled from.
+/// The delivery subject of the consumer that a request creates; empty for a pull consumer.
 fn deliver_subject(request: &Passed) -> String {
     let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     asked["config"]["deliver_subject"]

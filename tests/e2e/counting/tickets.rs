@@ -1,4 +1,4 @@
-//! What brings a worker into each act: tickets that were delivered before, written again, or left behind.
+//! The preparations for each act: tickets that were delivered before, written again, or left behind.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn reissue_all(mesh: &TestMesh, intents: &[IntentId], agent: &s
     }
 }
 
-/// Pulls every ticket of an agent and gives it back, as a worker does that ends before it has begun.
+/// Pulls every ticket of an agent and hands it back, like a worker that stops before it has begun.
 pub(super) async fn deliver_and_hand_back(mesh: &TestMesh, agent: &str) {
     let client = mesh.server.client().await;
     let stream = format!("MESH_WORK_{agent}");
@@ -38,7 +38,7 @@ pub(super) async fn deliver_and_hand_back(mesh: &TestMesh, agent: &str) {
         .publish_with_reply(next, inbox, wanted.into())
         .await
         .expect("sent");
-    // All of them first: one that is given back may come again before the last has come once.
+    // All of them first: a ticket that is handed back may come again before the last has come once.
     let mut acks = Vec::new();
     for _ in 0..HOPS {
         let ticket = tokio::time::timeout(SOON, delivered.next()).await;
@@ -51,7 +51,7 @@ pub(super) async fn deliver_and_hand_back(mesh: &TestMesh, agent: &str) {
     client.flush().await.expect("flushed");
 }
 
-/// The tickets of an agent, as they are stored.
+/// The stored tickets of an agent.
 pub(super) async fn stored(mesh: &TestMesh, agent: &str) -> Vec<StoredMessage> {
     let client = mesh.server.client().await;
     let tickets = read_stream(&client, &format!("MESH_WORK_{agent}")).await;
@@ -65,7 +65,7 @@ pub(super) async fn publish_again(mesh: &TestMesh, tickets: &[StoredMessage]) {
     let client = mesh.server.client().await;
     for ticket in tickets {
         let mut headers = Headers::new();
-        // Without its message id, by which the server would know it.
+        // Without its message id, which the server would recognise.
         for (name, value) in ticket.headers.iter().filter(|(name, _)| !name.starts_with("Nats-")) {
             headers.insert(name.as_str(), value.as_str());
         }
