@@ -1,3 +1,3 @@
-//! Closed intents, as the archive keeps them.
+//! Closed intents, as the archive stores them.
 
 pub(crate) mod bundle;

@@ -1,5 +1,5 @@
-//! What the rest is written with: names and ids, times, JSON as it was spelled, versions of the contract, and how bad
-//! input is reported.
+//! The basic types: names and ids, times, JSON in its original spelling, versions of the contract, and errors about bad
+//! input.
 
 pub(crate) mod error;
 pub(crate) mod header;

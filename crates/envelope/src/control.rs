@@ -1,8 +1,8 @@
-//! The control API: what may be asked of a controller, and what it answers. [`Question`] is the one definition that the
-//! NATS service, the client and the commands share; every question stands in the list below, and nowhere else.
+//! The control API: the questions to a controller, and its answers. [`Question`] is the one definition that the NATS
+//! service, the client and the commands share. The list below is the only list of questions.
 //!
-//! The answers are also what `--output json` prints. Load reports and alarms, which the leading controller publishes
-//! without being asked, are here as well.
+//! The answers are also what `--output json` prints. This module also has load reports and alarms, which the leading
+//! controller publishes unasked.
 
 mod agents;
 mod archive;
@@ -27,7 +27,7 @@ pub use route::*;
 
 use crate::version::route::Route;
 
-/// How long a controller may take to answer when it has much to do: to replay hops, or to move work.
+/// How long a controller may take for a long task: to replay hops, or to move work.
 const LONG: Duration = Duration::from_secs(120);
 
 question::questions! {

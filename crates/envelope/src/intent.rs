@@ -1,5 +1,4 @@
-//! The life of an intent: its statuses and events, the records of the ledger, and what each record means for whoever
-//! reads it next.
+//! The life of an intent: its statuses and events, the ledger records, and what each record means to its next reader.
 
 pub mod act;
 pub(crate) mod delivery;

@@ -1,9 +1,9 @@
-//! Baton's protocol, and nothing else: what an envelope, a ledger record and a ticket are, how they are written as
-//! JSON, which names may become subjects, and which state may follow which.
+//! Baton's protocol, and nothing else: envelopes, ledger records and tickets, their JSON form, the names that may
+//! become subjects, and which state may follow which.
 //!
 //! This crate is pure. It has no tokio, no NATS, no clock and no environment: time, randomness and configuration come
-//! in as arguments, so that the live path, recovery, the projection, the model checker and the tests all run the very
-//! same functions. `docs/protocol.md` is the normative text; the tests hold the two together.
+//! in as arguments. So the live path, recovery, the projection, the model checker and the tests all run the same
+//! functions. `docs/protocol.md` is the normative text; the tests compare it with the code.
 
 mod archive;
 mod base;

@@ -1,4 +1,4 @@
-//! Messages: the envelope in all of its forms, raw intents, and the subjects that they travel on.
+//! Messages: the envelope in all its forms, raw intents, and their subjects.
 
 pub(crate) mod constraints;
 pub(crate) mod convert;

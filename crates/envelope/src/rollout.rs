@@ -1,4 +1,4 @@
-//! Every decision on a route, as a pure function from one revision to the next. Whoever decides writes the result with
+//! Every decision on a route, as a pure function from one revision to the next. The caller writes the result with
 //! compare-and-set, so no step is ever taken twice.
 
 mod act;

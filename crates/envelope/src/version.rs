@@ -1,5 +1,5 @@
-//! Versions of an agent: the states of each, the route that says which of them takes work, and the choice for one piece
-//! of work.
+//! Versions of an agent: their states, the route that says which of them takes work, and the choice for one piece of
+//! work.
 
 pub(crate) mod capability;
 pub(crate) mod choose;

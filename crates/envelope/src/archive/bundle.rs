@@ -1,8 +1,7 @@
-//! A closed intent as the archive keeps it: all of its ledger records as they were stored, in one document.
+//! A closed intent as the archive stores it: all of its ledger records, unchanged, in one document.
 //!
-//! The first line is an index in JSON, then the records follow as they are, byte for byte, and the last line is the
-//! SHA-256 of all that stands before it. The bytes of a bundle are a function of the records alone, so that whoever
-//! writes it once more writes the same.
+//! The first line is a JSON index. The records follow byte for byte. The last line is the SHA-256 of everything before
+//! it. The bytes of a bundle depend on the records alone, so writing it again writes the same bytes.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -13,20 +12,20 @@ use crate::base::timestamp::Timestamp;
 use crate::intent::event::Event;
 use crate::intent::summary::Glance;
 
-/// The form of a bundle that this build writes, and the newest that it reads.
+/// The form of a bundle that this build writes, and the newest one that it reads.
 const FORM: u32 = 1;
 const DIGEST: &str = "sha256:";
 
-/// One ledger record as the server had stored it.
+/// One ledger record, as the server stored it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
     /// Its sequence in the ledger stream.
     pub seq: u64,
-    /// When the server stored it, as the server writes it.
+    /// When the server stored it, in the server's own spelling.
     pub stored: String,
-    /// The headers that it was published with, sorted by name.
+    /// The headers it was published with, sorted by name.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// Its body, byte for byte.
     pub body: Vec<u8>,
 }
 
@@ -39,42 +38,42 @@ pub struct Bundle {
     pub records: Vec<StoredRecord>,
 }
 
-/// What the archive says of a bundle beside its body.
+/// What the archive records about a bundle beside its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleFacts {
     /// The name of the terminal status.
     pub status: String,
-    /// The agent that had the intent last; none when no agent ever had a turn.
+    /// The agent that had the intent last; `None` when no agent ever had a turn.
     pub agent: Option<crate::base::names::AgentName>,
     /// The ledger sequence of the terminal record.
     pub seq: u64,
-    /// When the intent was submitted. With the id it names one life of an intent: an id may be used again one day.
+    /// When the intent was submitted. An id may be used again one day; the id and this time name one life of an intent.
     pub submitted_at: Timestamp,
-    /// When it ended.
+    /// When the intent ended.
     pub ended_at: Timestamp,
-    /// Whether Baton made the id, so that nobody submits it again.
+    /// Whether Baton made the id. Nobody submits such an id again.
     pub generated: bool,
 }
 
-/// Why a bundle is not what it should be.
+/// Why a bundle is corrupt or unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// It cannot be taken apart.
+    /// It cannot be parsed.
     #[error("the bundle is malformed: {0}")]
     Malformed(String),
-    /// It was written by a newer version.
+    /// A newer version of Baton wrote it.
     #[error("the bundle has form {found}, and this build reads form {FORM}: use a newer baton")]
     NewerForm {
-        /// The form that it says.
+        /// The form it states.
         found: u32,
     },
-    /// Its bytes are not those that were written.
+    /// Its digest does not match its bytes.
     #[error("the bundle was altered: its SHA-256 is {found}, and it says {stated}")]
     Altered {
-        /// What it says.
+        /// The digest it states.
         stated: String,
-        /// What it is.
+        /// The digest of its bytes.
         found: String,
     },
     /// Its records are not the history of one closed intent.
@@ -107,10 +106,10 @@ struct Entry {
 }
 
 impl Bundle {
-    /// The bytes of the bundle.
+    /// Encodes the bundle.
     ///
     /// # Errors
-    /// When the index cannot be written as JSON, which no valid id and no text prevents.
+    /// When the index cannot be written as JSON. No valid id and no text causes that.
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
         let index = Index {
             bundle: FORM,
@@ -130,10 +129,10 @@ impl Bundle {
         Ok(bytes)
     }
 
-    /// Takes a bundle apart, once its digest was compared.
+    /// Checks the digest, then parses the bundle.
     ///
     /// # Errors
-    /// When it was altered, is of a newer form, or is no bundle.
+    /// When it was altered, has a newer form, or is no bundle.
     pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
         let (content, stated) = split_digest(bytes).ok_or_else(|| malformed("its last line is no digest"))?;
         let found = digest(content);
@@ -172,8 +171,8 @@ impl Bundle {
         })
     }
 
-    /// Whether this is the whole history of one closed intent: records of that intent alone, in order, from one that may
-    /// be the first to a terminal one, and nothing after it. Gives what the archive says of it.
+    /// Checks that this is the whole history of one closed intent: records of that intent alone, in order, from an
+    /// opening record to a terminal one, and nothing after it. Returns the facts for the archive.
     ///
     /// # Errors
     /// Says what is wrong.
@@ -223,15 +222,15 @@ impl Bundle {
         Err(wrong("its last record is not terminal"))
     }
 
-    /// The message id under which the archive drops a repeat of one part of this bundle; parts count from 1.
+    /// The message id by which the archive drops a repeated part of this bundle. Parts count from 1.
     pub fn message_id(intent: &IntentId, seq: u64, part: usize) -> String {
         format!("{intent}:{seq}:{part}")
     }
 }
 
 impl Glance {
-    /// Whether a record may be the first of its intent: what is left of an intent whose earlier records were moved to the
-    /// archive is told by this.
+    /// Whether a record may be the first of its intent. When the archive has taken the earlier records, the one that
+    /// remains in the ledger is not.
     pub fn is_opening(&self) -> bool {
         is_opening(&self.event, self.snapshot.envelope.is_some())
     }
@@ -244,7 +243,7 @@ impl crate::intent::record::Record {
     }
 }
 
-/// A raw intent that was refused has a rejection alone, and no envelope.
+/// The only record of a refused raw intent is a rejection without an envelope.
 fn is_opening(event: &Event, had_envelope: bool) -> bool {
     if let Event::Rejected { .. } = event {
         return !had_envelope;
@@ -263,7 +262,7 @@ impl Entry {
     }
 }
 
-/// The form alone: a newer index may differ in all the rest.
+/// Reads the form alone: a newer index may differ in everything else.
 #[derive(Deserialize)]
 struct Form {
     bundle: u32,
@@ -290,7 +289,7 @@ fn digest(bytes: &[u8]) -> String {
     text
 }
 
-/// What the digest is of, and the digest as it is stated.
+/// Splits a bundle into the bytes that the digest covers and the digest it states.
 fn split_digest(bytes: &[u8]) -> Option<(&[u8], &str)> {
     let without_end = bytes.strip_suffix(b"\n")?;
     let start = without_end.iter().rposition(|byte| *byte == b'\n')? + 1;

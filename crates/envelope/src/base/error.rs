@@ -1,4 +1,4 @@
-//! Errors of the pure protocol: each names the field, the value and the fix.
+//! Errors of the pure protocol. Each names the field, the value and the fix.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use serde_path_to_error::Segment;
 
 use crate::base::json::Json;
 
-/// A name that may not become a subject token.
+/// A name that must not become a subject token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} \"{value}\" is not valid: {rule}")]
 pub struct BadName {
-    /// What the name was meant for: `agent`, `namespace`, `intent id`.
+    /// What the name is for: `agent`, `namespace`, `intent id`.
     pub what: &'static str,
-    /// The value that was given.
+    /// The value given.
     pub value: String,
     /// What is allowed.
     pub rule: &'static str,
 }
 
-/// JSON that could not be read as what it should be.
+/// JSON that does not have the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: field `{field}`{}: {problem}", value.as_ref().map(|v| format!(" (value {v})")).unwrap_or_default())]
 pub struct DecodeError {
@@ -29,7 +29,7 @@ pub struct DecodeError {
     pub field: String,
     /// The value found there, shortened.
     pub value: Option<String>,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     pub problem: String,
 }
 
@@ -48,14 +48,14 @@ impl DecodeError {
     }
 }
 
-/// Reads JSON; on failure says which field, which value, what is wrong.
+/// Reads JSON. An error names the field, the value and the problem.
 ///
-/// The first pass is the fast one. Only a document that failed is read again, with its path tracked.
+/// The first pass is fast. Only a document that failed is read again, this time with its path tracked.
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(bytes).map_err(|error| locate::<T>(what, bytes, &error))
 }
 
-/// Says what is wrong with a document that the fast pass could not read.
+/// Explains why the fast pass could not read a document.
 pub(crate) fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], error: &serde_json::Error) -> DecodeError {
     let whole = || DecodeError {
         what,
@@ -63,7 +63,7 @@ pub(crate) fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], erro
         value: Some(excerpt(bytes)),
         problem: error.to_string(),
     };
-    // A number that no float can hold counts as a fault of syntax, but the document is whole and its place is known.
+    // serde reports a number that no float can hold as a syntax error, but the document is whole and the path is known.
     if !error.is_data() && !error.to_string().starts_with("number out of range") {
         return whole();
     }
@@ -104,7 +104,7 @@ pub(crate) fn locate<T: DeserializeOwned>(what: &'static str, bytes: &[u8], erro
     }
 }
 
-/// The value at a path, as it was written.
+/// The value at a path, in its original spelling.
 fn value_at(document: Json, path: &serde_path_to_error::Path) -> Option<Json> {
     path.iter().try_fold(document, |value, segment| match segment {
         Segment::Map { key } => value.read::<BTreeMap<String, Json>>().ok()?.remove(key),

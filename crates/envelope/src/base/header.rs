@@ -1,4 +1,4 @@
-//! Header names of the wire. NATS header names are case-sensitive: these are exact.
+//! Header names on the wire. NATS header names are case-sensitive: these are exact.
 
 /// The id of the intent.
 pub const HEADER_INTENT: &str = "Baton-Intent";
@@ -6,17 +6,17 @@ pub const HEADER_INTENT: &str = "Baton-Intent";
 pub const HEADER_KIND: &str = "Baton-Kind";
 /// The priority, 1 to 10.
 pub const HEADER_PRIORITY: &str = "Baton-Priority";
-/// The deadline, RFC 3339 or a duration from the time of storing.
+/// The deadline: RFC 3339, or a duration from the time of storing.
 pub const HEADER_DEADLINE: &str = "Baton-Deadline";
 /// The limit on hops, 1 to 64.
 pub const HEADER_MAX_HOPS: &str = "Baton-Max-Hops";
-/// A subject that is told the result.
+/// The subject to publish the result on.
 pub const HEADER_REPLY_TO: &str = "Baton-Reply-To";
-/// On a capability subject: more capabilities that are needed, separated by commas.
+/// On a capability subject: further capabilities that the work needs, separated by commas.
 pub const HEADER_CAPABILITIES: &str = "Baton-Capabilities";
-/// On a capability subject: `reject` (default) or `hold` when no agent is able.
+/// On a capability subject: `reject` (default) or `hold` when no agent has the capabilities.
 pub const HEADER_WHEN_NONE: &str = "Baton-When-None";
-/// How the intent keeps to versions: `hop` or `chain`.
+/// How the intent chooses versions: `hop` or `chain`.
 pub const HEADER_PINNING: &str = "Baton-Pinning";
 /// Present when the body is a whole envelope: its protocol version.
 pub const HEADER_PROTOCOL: &str = "Baton-Protocol";
@@ -26,19 +26,19 @@ pub const HEADER_TRACEPARENT: &str = "traceparent";
 pub const HEADER_MSG_ID: &str = "Nats-Msg-Id";
 /// On a ticket: the ledger sequence that authorised it.
 pub const HEADER_LEDGER_SEQUENCE: &str = "Baton-Ledger-Sequence";
-/// On a ticket that was written again from the ledger: it is read before it is run.
+/// On a ticket that was written again from the ledger: the worker reads the ledger before it runs the hop.
 pub const HEADER_REISSUED: &str = "Baton-Reissued";
 /// On a ledger record: the event's name.
 pub const HEADER_EVENT: &str = "Baton-Event";
-/// On a ledger record: the status after it.
+/// On a ledger record: the status after the event.
 pub const HEADER_STATUS: &str = "Baton-Status";
 /// On a bundle of the archive: when its intent was submitted, RFC 3339.
 pub const HEADER_SUBMITTED: &str = "Baton-Submitted";
 /// On a bundle: when its intent ended, RFC 3339.
 pub const HEADER_ENDED: &str = "Baton-Ended";
-/// On a bundle: `1` when Baton made the intent id, so that the ledger keeps nothing of it.
+/// On a bundle: `1` when Baton made the intent id, so the ledger keeps nothing of the intent.
 pub const HEADER_GENERATED: &str = "Baton-Generated";
 /// On a part of a bundle that is too large for one message: `<part>/<parts>`.
 pub const HEADER_PART: &str = "Baton-Part";
-/// On each part but the first: the archive sequence of the part before it.
+/// On every part but the first: the archive sequence of the part before it.
 pub const HEADER_PREVIOUS_PART: &str = "Baton-Previous-Part";

@@ -1,4 +1,4 @@
-//! Identifiers.
+//! Ids of intents, envelopes and records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,19 +15,19 @@ use crate::base::wire::Text;
 const INTENT_RULE: &str =
     "1 to 128 characters of A-Z a-z 0-9 _ -, starting with a letter or digit (it becomes a subject token: no dots)";
 
-/// The stable id of an intent from submission to its end; also its idempotency key and a subject token.
+/// The id of an intent, stable from submission to end. It is also the idempotency key and a subject token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IntentId(Arc<str>);
 
 impl IntentId {
-    /// A new id from a time and randomness (UUIDv7, so ids sort by time).
+    /// Makes an id from a time and random bytes. It is a UUIDv7, so ids sort by time.
     pub fn generate(now: Timestamp, random: [u8; 10]) -> Self {
         Self(uuid_v7(now, random).to_string().into())
     }
 
-    /// The id of a raw intent that named none: the same stored message always gives the same id, so a redelivered
-    /// raw intent is the same intent. The time of storing is part of it, because a stream that was deleted and made
-    /// again counts from 1 again.
+    /// The id of a raw intent that names none. The same stored message always gives the same id, so a redelivered raw
+    /// intent is the same intent. The time of storing is part of the hash, because a stream that was deleted and
+    /// created again counts from 1 again.
     pub fn derived(stream: &str, sequence: u64, stored_nanos: i128) -> Self {
         Self(
             hashed(&format!("{stream}\n{sequence}\n{stored_nanos}"))
@@ -36,7 +36,7 @@ impl IntentId {
         )
     }
 
-    /// The id for a foreign id (`Nats-Msg-Id`): itself where it is valid, else a stable hash of it.
+    /// The id for a foreign id (`Nats-Msg-Id`): the foreign id itself where it is valid, else a stable hash of it.
     pub fn from_foreign(text: &str) -> Self {
         text.parse().unwrap_or_else(|_| Self(hashed(text).to_string().into()))
     }
@@ -46,8 +46,8 @@ impl IntentId {
         &self.0
     }
 
-    /// A number that stands for the id in an index of very many: the first 8 bytes of its SHA-256. Two ids may have the
-    /// same one, however rarely, so what is found by it must be compared with the id itself.
+    /// A short key for large indexes: the first 8 bytes of the SHA-256 of the id. Two ids may share one, however
+    /// rarely, so compare the id itself with whatever the index finds.
     pub fn fingerprint(&self) -> i64 {
         let digest = Sha256::digest(self.as_str().as_bytes());
         let mut bytes = [0_u8; 8];
@@ -111,7 +111,7 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id from a time and randomness (UUIDv7).
+            /// Makes an id from a time and random bytes (UUIDv7).
             pub fn generate(now: Timestamp, random: [u8; 10]) -> Self {
                 Self(uuid_v7(now, random))
             }
@@ -158,11 +158,11 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// The id of one immutable envelope; also the message id of its ticket.
+    /// The id of one immutable envelope. It is also the message id of the ticket.
     EnvelopeId
 }
 uuid_id! {
-    /// The id of one ledger record. A writer that did not hear the server's answer finds its own record by it.
+    /// The id of one ledger record. A writer that missed the server's answer finds its own record by it.
     RecordId
 }
 

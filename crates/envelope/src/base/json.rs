@@ -1,4 +1,4 @@
-//! A JSON value kept exactly as it was written.
+//! JSON values in their original spelling.
 
 use std::fmt;
 
@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 /// A JSON value in its original spelling.
 ///
-/// Payloads and unknown fields pass through agents that do not understand them, so they are never re-spelled: a
-/// 30-digit number or an unusual key order survives any chain (invariant I11). Equality is equality of the text.
+/// Payloads and unknown fields pass through agents that do not understand them, so Baton never spells them differently:
+/// a 30-digit number or an unusual key order survives any chain (invariant I11). Two values are equal when their texts
+/// are.
 #[derive(Clone)]
 pub struct Json(Box<RawValue>);
 
@@ -19,7 +20,7 @@ impl Json {
         Self(RawValue::NULL.to_owned())
     }
 
-    /// Takes text that must be one JSON value.
+    /// Parses one JSON value.
     ///
     /// # Errors
     /// When `text` is not valid JSON; the error says where.
@@ -27,10 +28,10 @@ impl Json {
         serde_json::from_str::<Box<RawValue>>(text).map(Self)
     }
 
-    /// Writes any value as JSON.
+    /// Serializes any value.
     ///
     /// # Errors
-    /// When the value cannot be written as JSON (a map with keys that are not strings, for one).
+    /// When the value has no JSON form, such as a map whose keys are not strings.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Self)
     }
@@ -40,7 +41,7 @@ impl Json {
         Self::of(text).unwrap_or_else(|_| Self::null())
     }
 
-    /// The text, as it was written.
+    /// The original text.
     pub fn get(&self) -> &str {
         self.0.get()
     }
@@ -50,15 +51,15 @@ impl Json {
         self.get() == "null"
     }
 
-    /// Reads the value into a type.
+    /// Deserializes the value.
     ///
     /// # Errors
-    /// When the value is not of that type.
+    /// When the value does not have that type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.get())
     }
 
-    /// Whether two values mean the same, whatever their white space and key order.
+    /// Whether two values mean the same, regardless of white space and key order.
     pub fn same_meaning(&self, other: &Self) -> bool {
         if self == other {
             return true;

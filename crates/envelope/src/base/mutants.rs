@@ -1,17 +1,17 @@
-//! Faults that a test build can put into the runtime, one at a time, to show that a test notices: see
+//! Faults that a test build can put into the runtime, one at a time, to prove that a test notices: see
 //! `docs/reliability.md`.
 //!
-//! They are there with the feature `mutants` only, which no product has, and then only in a process whose environment
-//! names one in `BATON_MUTANT`. Without the feature [`Mutant::is_on`] is `false` at compile time, and nothing of this is left.
+//! They exist only with the feature `mutants`, which no product enables, and act only in a process whose environment
+//! names one in `BATON_MUTANT`. Without the feature [`Mutant::is_on`] is `false` at compile time, and no code remains.
 
-/// A fault, by the invariant that it breaks.
+/// A fault, named after the invariant it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
     /// I1: the sweeper finds no lost ticket.
     I1SweeperSleeps,
-    /// I2: writes to the ledger are not guarded.
+    /// I2: ledger writes are not guarded.
     I2Unguarded,
-    /// I3: an ended intent can be ended again.
+    /// I3: an ended intent can end again.
     I3EndsTwice,
     /// I4: a parked intent can complete.
     I4ParkedCompletes,
@@ -19,13 +19,13 @@ pub enum Mutant {
     I5NoTicket,
     /// I6: the recorded steps of a hop are not loaded.
     I6StepsForgotten,
-    /// I7: tickets go to version 1.0.0, whatever version they are for.
+    /// I7: every ticket goes to version 1.0.0.
     I7OneVersion,
-    /// I8: what is parked holds no version open.
+    /// I8: a parked intent holds no version open.
     I8ParkedHoldsNothing,
     /// I9: the limit on hops is one too high.
     I9OneHopMore,
-    /// I10: every successor passes for carrying the constraints.
+    /// I10: every successor counts as carrying the constraints.
     I10Uncarried,
     /// I11: unknown fields are dropped.
     I11UnknownDropped,
@@ -35,14 +35,14 @@ pub enum Mutant {
     I13DeadlineSleeps,
     /// I14: the least urgent band comes first.
     I14Reversed,
-    /// I15: a heartbeat is believed on any subject.
+    /// I15: a heartbeat is trusted on any subject.
     I15AnyoneSpeaks,
     /// I16: a full stream discards its oldest.
     I16Discards,
 }
 
 impl Mutant {
-    /// All of them.
+    /// Every fault.
     pub const ALL: [Self; 16] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
@@ -62,7 +62,7 @@ impl Mutant {
         Self::I16Discards,
     ];
 
-    /// Its name in `BATON_MUTANT`, which begins with the invariant.
+    /// Its name in `BATON_MUTANT`; it starts with the invariant.
     pub fn name(self) -> String {
         format!("{self:?}")
     }

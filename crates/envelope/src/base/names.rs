@@ -1,6 +1,6 @@
-//! Names that become subject tokens, stream names and keys: one validator for all of them.
+//! Names that become subject tokens, stream names and keys, with one validator for all.
 //!
-//! The server stores a published `*` or `>` as it stands, so nothing may reach a subject unchecked.
+//! The server stores a published `*` or `>` literally, so nothing may reach a subject unchecked.
 
 use std::fmt;
 use std::str::FromStr;
@@ -78,11 +78,11 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// The name of an agent, a named role such as `research`.
+    /// The name of an agent: a role such as `research`.
     AgentName, "agent name"
 }
 name_type! {
-    /// Something that an agent can do, such as `translate`.
+    /// A capability of an agent, such as `translate`.
     CapabilityName, "capability"
 }
 name_type! {
@@ -100,11 +100,11 @@ impl Default for Namespace {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentVersion(Arc<Version>);
 
-/// Compared and ordered as semantic versions are: a version has one spelling only, so that the text adds nothing.
+/// Compares and orders as a semantic version. Each version has only one spelling, so the text adds nothing.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Version {
     semver: semver::Version,
-    /// It is written far more often than it is compared.
+    /// Kept because a version is written far more often than compared.
     text: Box<str>,
 }
 
@@ -112,7 +112,7 @@ struct Version {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("version \"{value}\" is not valid: {rule}")]
 pub struct BadVersion {
-    /// The value that was given.
+    /// The value given.
     pub value: String,
     /// What is allowed.
     pub rule: &'static str,
@@ -131,8 +131,8 @@ impl AgentVersion {
         &self.0.text
     }
 
-    /// The version as one subject token: `.` is written `_` and `+` is written `=`. A semantic version contains
-    /// neither `_` nor `=`, so the encoding is total and reversible.
+    /// The version as one subject token, with `_` for `.` and `=` for `+`. A semantic version contains neither `_` nor
+    /// `=`, so the encoding is total and reversible.
     pub fn token(&self) -> String {
         let token = |c| match c {
             '.' => '_',
@@ -142,10 +142,10 @@ impl AgentVersion {
         self.as_str().chars().map(token).collect()
     }
 
-    /// Reads a subject token back.
+    /// Parses a subject token.
     ///
     /// # Errors
-    /// When the token is not the encoding of a version.
+    /// When the token does not encode a version.
     pub fn from_token(token: &str) -> Result<Self, BadVersion> {
         let bad = || BadVersion {
             value: token.to_owned(),

@@ -5,24 +5,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The version of the contract that this build writes, and whose envelope is the model in memory.
+/// The version of the contract that this build writes. The model in memory has its form.
 pub const PROTOCOL: Protocol = Protocol::new(1, 2, 0);
 
-/// The first version that there was.
+/// The first version of the contract.
 const FIRST: Protocol = Protocol::new(1, 0, 0);
 
 /// The draft of the next major.
 pub(crate) const DRAFT: Protocol = Protocol::new(2, 0, 0);
 
-/// A major version in which this build reads and writes envelopes.
+/// A major version whose envelopes this build reads and writes.
 struct Major {
-    /// The newest version of it that is known here.
+    /// Its newest version that this build knows.
     newest: Protocol,
-    /// What is said of it where the majors are listed.
+    /// A remark for lists of the majors.
     standing: &'static str,
 }
 
-/// Every major but that of [`PROTOCOL`], oldest first. Each has its form in `message/convert`.
+/// Every major except that of [`PROTOCOL`], oldest first. Each has its form in `message/convert`.
 static OTHER_MAJORS: [Major; 1] = [Major {
     newest: DRAFT,
     standing: " (a draft)",
@@ -37,7 +37,7 @@ pub(crate) fn newest_of(major: u32) -> Option<Protocol> {
     known.map(|known| known.newest)
 }
 
-/// The newest version of all that an envelope can be written in.
+/// The newest version in which this build can write an envelope.
 fn newest() -> Protocol {
     OTHER_MAJORS
         .iter()
@@ -45,7 +45,7 @@ fn newest() -> Protocol {
         .fold(PROTOCOL, Protocol::max)
 }
 
-/// The versions that are read, as a message names them.
+/// The versions that this build reads, as error messages name them.
 pub(crate) fn readable() -> String {
     let mut text = format!("{}.x", PROTOCOL.major);
     for Major { newest, standing } in &OTHER_MAJORS {
@@ -54,7 +54,7 @@ pub(crate) fn readable() -> String {
     text
 }
 
-/// A version of the wire contract. Same major: readable both ways; a newer minor only adds optional fields.
+/// A version of the wire contract. Versions of one major read each other; a newer minor only adds optional fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol {
     major: u32,
@@ -73,18 +73,18 @@ impl Protocol {
         self.major
     }
 
-    /// Whether this build can read an envelope that was written in that version. Everything else, the record around the
-    /// envelope included, is read in the major of [`PROTOCOL`] only.
+    /// Whether this build reads envelopes of this version. It reads everything else, including the record around an
+    /// envelope, only in the major of [`PROTOCOL`].
     pub fn is_readable(self) -> bool {
         newest_of(self.major).is_some()
     }
 
-    /// Whether it is of the major that the model in memory has.
+    /// Whether this is the major of the model in memory.
     pub(crate) const fn is_native(self) -> bool {
         self.major == PROTOCOL.major
     }
 
-    /// Why something of this version cannot be read.
+    /// Why this build cannot read something of this version.
     pub(crate) fn refusal(self) -> String {
         format!("protocol {self} cannot be read here: this build reads {}", readable())
     }
@@ -106,7 +106,7 @@ impl FromStr for Protocol {
             Some(value) => value.ok_or_else(bad),
             None => default.ok_or_else(bad),
         };
-        // A bare integer major is accepted on read: some senders write `1`.
+        // Accept a bare major: some senders write `1`.
         Ok(Self {
             major: number(None)?,
             minor: number(Some(0))?,
@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for Protocol {
     }
 }
 
-/// A version of any major, for what only names a version and is not written in it.
+/// A version of any major, in a field that only names a version.
 pub(crate) struct AnyMajor(pub(crate) Protocol);
 
 impl<'de> Deserialize<'de> for AnyMajor {
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for AnyMajor {
     }
 }
 
-/// Reads a version without asking whether this build can read what is written in it: a range may name another major.
+/// Reads a version that this build need not be able to read: a range may name another major.
 fn any_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
     struct Text;
     impl serde::de::Visitor<'_> for Text {
@@ -165,22 +165,22 @@ fn any_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D
     deserializer.deserialize_any(Text)
 }
 
-/// The range of protocol versions that an agent version reads, both ends included.
+/// The protocol versions that an agent version reads, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolRange {
-    /// The oldest version that is read.
+    /// The oldest version it reads.
     #[serde(deserialize_with = "any_version")]
     pub oldest: Protocol,
-    /// The newest version that is read in full; newer minors are read and passed on.
+    /// The newest version it reads in full. It reads newer minors too, and passes their fields on.
     #[serde(deserialize_with = "any_version")]
     pub newest: Protocol,
 }
 
 impl ProtocolRange {
-    /// A range, both ends included.
+    /// Makes a range, both ends included.
     ///
     /// # Errors
-    /// When the newest is older than the oldest.
+    /// When `newest` is older than `oldest`.
     pub fn new(oldest: Protocol, newest: Protocol) -> Result<Self, String> {
         if oldest <= newest {
             Ok(Self { oldest, newest })
@@ -191,7 +191,7 @@ impl ProtocolRange {
         }
     }
 
-    /// What an agent of this build declares: everything from the first version to its own.
+    /// The range that an agent of this build declares: from the first version to the build's own.
     pub const fn of_build() -> Self {
         Self {
             oldest: FIRST,
@@ -199,7 +199,7 @@ impl ProtocolRange {
         }
     }
 
-    /// Every form that this build can write an envelope in.
+    /// Every form in which this build can write an envelope.
     pub fn of_forms() -> Self {
         Self {
             oldest: FIRST,
@@ -212,17 +212,18 @@ impl ProtocolRange {
         (self.oldest..=self.newest).contains(&version)
     }
 
-    /// The newest form that a sender of this range and a receiver both know; `None` when they have no major in common.
+    /// The newest form that a sender of this range and a receiver both know; `None` when they share no major.
     ///
-    /// Within a major everyone reads everyone, so only majors must meet: the highest that both ranges cover. Of the two
-    /// newest versions in that major it is the smaller, so that nothing is written that the other cannot name.
+    /// Versions of one major read each other, so only majors must match: this takes the highest major in both ranges.
+    /// Of the two newest versions in that major it takes the smaller, so that the sender writes nothing the receiver
+    /// cannot name.
     pub fn newest_common(self, receiver: Self) -> Option<Protocol> {
         let highest = self.newest.major.min(receiver.newest.major);
         let lowest = self.oldest.major.max(receiver.oldest.major);
         if highest < lowest {
             return None;
         }
-        // A range that goes on to a later major covers every minor of this one that is known here.
+        // A range that reaches into a later major covers every minor of this one that this build knows.
         let in_highest = |newest: Protocol| {
             if newest.major == highest {
                 Some(newest)
@@ -235,8 +236,8 @@ impl ProtocolRange {
 }
 
 impl Default for ProtocolRange {
-    /// What a Declaration that names no range means. The first builds leave theirs out because it equals this one, so it
-    /// stays `1.0.0` alone for ever, whatever this build reads.
+    /// The meaning of a Declaration without a range. The first builds omit theirs because it equals this one, so the
+    /// default stays exactly `1.0.0`, whatever this build reads.
     fn default() -> Self {
         Self {
             oldest: FIRST,

@@ -15,18 +15,18 @@ use crate::base::wire::Text;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z: what RFC 3339 can write.
+/// The range of RFC 3339: 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
 const FIRST: i64 = -62_167_219_200_000;
 const LAST: i64 = 253_402_300_799_999;
 
-/// What the text of a time looks like, with `0` for every digit.
+/// The layout of a time, with `0` for every digit.
 const FORM: [u8; WIDTH] = *b"0000-00-00T00:00:00.000Z";
 const WIDTH: usize = 24;
-/// Where year, month, day, hour, minute, second and millisecond stand in it.
+/// The places of year, month, day, hour, minute, second and millisecond in [`FORM`].
 const PARTS: [Range<usize>; 7] = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19, 20..23];
 
 impl Timestamp {
-    /// From milliseconds since the Unix epoch; saturates at the years 0 and 9999, the ends of RFC 3339.
+    /// Takes milliseconds since the Unix epoch; saturates at the years 0 and 9999, the ends of RFC 3339.
     pub const fn from_unix_millis(millis: i64) -> Self {
         if millis < FIRST {
             Self(FIRST)
@@ -42,7 +42,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This time plus a duration; saturates at the end of time.
+    /// This time plus a duration; saturates at the year 9999.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_unix_millis(
@@ -51,7 +51,7 @@ impl Timestamp {
         )
     }
 
-    /// This time less a duration; saturates at the beginning of time.
+    /// This time minus a duration; saturates at the year 0.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_unix_millis(
@@ -60,15 +60,15 @@ impl Timestamp {
         )
     }
 
-    /// How long it is from `earlier` to this time; zero when `earlier` is not earlier.
+    /// The time from `earlier` to this time; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads RFC 3339, or a duration such as `10m` or `1h30m`, which counts from `now`.
+    /// Reads RFC 3339, or a duration such as `10m` or `1h30m` that counts from `now`.
     ///
     /// # Errors
-    /// When the text is neither; the text of the error says what is expected.
+    /// When the text is neither; the error says what is expected.
     pub fn parse_or_after(text: &str, now: Self) -> Result<Self, String> {
         if let Ok(at) = text.parse() {
             return Ok(at);
@@ -80,8 +80,8 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// As the wire writes it. By hand, as [`Timestamp::read`] is: each record has three or four, and what interprets a
-    /// description of the format costs several times what the digits do.
+    /// The wire form. Written by hand, like [`Timestamp::read`]: each record has three or four times, and interpreting
+    /// a format description costs several times as much as the digits.
     fn text(self) -> Option<[u8; WIDTH]> {
         let at = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).ok()?;
         let (year, month, day) = at.to_calendar_date();
@@ -106,7 +106,7 @@ impl Timestamp {
         Some(text)
     }
 
-    /// Reads what [`Timestamp::text`] writes; `None` for every other spelling, also for those that mean something.
+    /// Reads exactly what [`Timestamp::text`] writes; `None` for any other spelling, valid or not.
     fn read(text: &str) -> Option<Self> {
         let text: &[u8; WIDTH] = text.as_bytes().try_into().ok()?;
         let mut pairs = text.iter().zip(FORM);
@@ -152,7 +152,7 @@ impl FromStr for Timestamp {
         let at = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| "expected RFC 3339 such as 2026-11-21T05:00:00Z".to_owned())?;
         match i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)) {
-            // An offset can carry a time past the years that UTC can write.
+            // An offset can move a time beyond the years that UTC can express.
             Ok(millis) if (FIRST..=LAST).contains(&millis) => Ok(Self(millis)),
             Ok(_) | Err(_) => Err("out of range: expected the years 0 to 9999 in UTC".to_owned()),
         }
@@ -196,7 +196,7 @@ mod tests {
             let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
             i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
         };
-        // Days apart by a prime number of milliseconds, over all the years that can be written.
+        // Times some 180 days apart, over the whole range. The number of steps is prime, so the times of day differ.
         let step = (LAST - FIRST) / 20_011;
         for millis in (FIRST..=LAST)
             .step_by(usize::try_from(step).expect("positive"))

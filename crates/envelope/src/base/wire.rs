@@ -1,7 +1,7 @@
-//! How a wire object is declared: known fields by name, and every unknown field kept.
+//! Declares wire objects: known fields by name, and every unknown field kept.
 //!
-//! `serde(flatten)` would do the same job, but it buffers the whole object, re-spells numbers, and cannot carry raw
-//! JSON; unknown fields must come out exactly as they went in (I11).
+//! `serde(flatten)` would do the same, but it buffers the whole object, changes the spelling of numbers, and cannot
+//! carry raw JSON. Unknown fields must come out exactly as they went in (I11).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 
 use crate::base::json::Json;
 
-/// The fields of an object that this version of the protocol does not know, kept and passed on.
+/// Fields that this version of the protocol does not know. Baton keeps them and passes them on.
 pub type Extra = BTreeMap<String, Json>;
 
-/// A string, borrowed from the input where it has no escapes. (`Cow` by itself is always read as an owned one.)
+/// A string that borrows from the input unless it has escapes. (serde always reads a plain `Cow` as owned.)
 pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -45,9 +45,9 @@ impl Deref for Text<'_> {
     }
 }
 
-/// Declares a wire object. Each field is `req` (must be there), `opt` (an `Option`, left out when `None`) or `def`
-/// (its default when missing or null, left out when it is the default). A required field with `as` is read as another
-/// type, whose first field it is. With `by_hand` in front, `Serialize` is left to the module.
+/// Declares a wire object. Each field is `req` (required), `opt` (an `Option`, omitted when `None`) or `def` (the
+/// default when missing or null, omitted when equal to it). With `as`, a required field is read as another type, and
+/// its first field taken. With `by_hand` in front, the module implements `Serialize` itself.
 macro_rules! wire_object {
     (by_hand $($object:tt)*) => {
         $crate::base::wire::wire_object!(@object $($object)*);
@@ -74,12 +74,12 @@ macro_rules! wire_object {
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
             $( $(#[$fmeta])* pub $field: $crate::base::wire::wire_object!(@type $kind $ty), )*
-            /// Fields of a newer minor version or of the author's own: kept as written, passed on.
+            /// Fields of a newer minor version or of the author's own, kept as written and passed on.
             pub extra: $crate::base::wire::Extra,
         }
 
         impl $name {
-            /// Writes the fields under the names that the model gives them.
+            /// Writes the fields under their names in the model.
             pub(crate) fn write_fields<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;

@@ -1,7 +1,7 @@
-//! How a wire enum is declared: each variant once, with its name on the wire. Name, parser, list and serde follow from it,
-//! and a name of a newer version is kept as it was written.
+//! Declares wire enums: each variant once, with its name on the wire. The name, the parser, the list and serde follow
+//! from that. A name from a newer version is kept as written.
 
-/// Declares an enum of bare names. What is not known is kept in `Unknown`.
+/// Declares an enum of bare names. `Unknown` keeps any other name.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
@@ -13,12 +13,12 @@ macro_rules! wire_enum {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum $name {
             $( $(#[$vmeta])* $variant, )+
-            /// One of a newer version, kept as it was named.
+            /// A name of a newer version, kept as written.
             Unknown(String),
         }
 
         impl $name {
-            /// Every one that this version of the protocol knows.
+            /// Every variant that this version of the protocol knows.
             pub const ALL: &'static [Self] = &[$( Self::$variant ),+];
 
             /// The name on the wire.

@@ -1,4 +1,4 @@
-//! Agents, their versions and workers: what may be asked about them, and the alarms they raise.
+//! Questions about agents, their versions and workers, and the alarms of versions.
 
 use std::collections::BTreeMap;
 
@@ -19,50 +19,50 @@ use crate::version::state::VersionState;
 #[serde(transparent)]
 pub struct ListAgents(pub AboutAgent);
 
-/// Sets a bad build aside: its work is paused.
+/// Quarantines a bad build: its work is paused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QuarantineVersion(pub VersionAct);
 
-/// Takes a version back from quarantine.
+/// Lifts a quarantine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LiftQuarantine(pub VersionAct);
 
-/// Takes a version out of service for good.
+/// Takes a version out of service. The version keeps its entry, for the audit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RetireVersion(pub VersionAct);
 
-/// Which agent a question is about.
+/// The agent that a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {
-    /// The agent; none for all, where a question allows that.
+    /// The agent; `None` for all, where a question allows that.
     pub agent: Option<AgentName>,
 }
 
 impl AboutAgent {
-    /// About one agent.
+    /// A question about one agent.
     pub fn one(agent: AgentName) -> Self {
         Self { agent: Some(agent) }
     }
 }
 
-/// Which version a question acts on, and on whose behalf.
+/// The version that a question acts on, and who asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionAct {
     /// The agent.
     pub agent: AgentName,
     /// The version.
     pub version: AgentVersion,
-    /// Who asks.
+    /// Who asks, such as `user@host`.
     pub by: String,
     /// Why, in words.
     #[serde(default)]
     pub reason: Option<String>,
 }
 
-/// Agents, as controllers see them.
+/// Agents, as the controllers see them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AgentsView {
     /// The agents, by name.
@@ -76,17 +76,17 @@ pub struct AgentView {
     pub agent: AgentName,
     /// The version that takes new work.
     pub active: AgentVersion,
-    /// The version that gets a share of it.
+    /// The version that gets a share of the new work.
     pub canary: Option<Canary>,
     /// The version that was active before.
     pub previous: Option<AgentVersion>,
-    /// How intents that say nothing keep to versions.
+    /// How intents that set no pinning choose versions.
     pub pinning: Pinning,
-    /// The rollout that is under way, or the last one.
+    /// The running rollout, or the last one.
     pub rollout: Option<Rollout>,
     /// Its versions, oldest first.
     pub versions: Vec<VersionView>,
-    /// What needs a person.
+    /// What an operator must attend to.
     pub alarms: Vec<Alarm>,
 }
 
@@ -95,62 +95,62 @@ pub struct AgentView {
 pub struct VersionView {
     /// The version.
     pub version: AgentVersion,
-    /// Where it stands.
+    /// The state of the version.
     pub state: VersionState,
-    /// Since when.
+    /// When it entered that state.
     pub since: Option<Timestamp>,
-    /// Why.
+    /// Why it entered that state.
     pub reason: Option<String>,
     /// Its live workers.
     pub workers: Vec<WorkerView>,
-    /// Tickets that wait for a worker.
+    /// Tickets that no worker has yet.
     pub backlog: u64,
-    /// Tickets that a worker has, or that wait for their next attempt.
+    /// Tickets that a worker has, or that wait for redelivery.
     pub in_flight: u64,
     /// Open intents that name it, by cause.
     pub open: BTreeMap<Cause, u64>,
-    /// The protocol versions that it reads.
+    /// The protocol versions it reads.
     pub protocol: ProtocolRange,
-    /// What it can do.
+    /// What it can do, by name.
     pub capabilities: Vec<String>,
-    /// The channels that it listens to.
+    /// The channels it listens to.
     pub channels: Vec<String>,
-    /// The kinds that it takes; empty for all.
+    /// The kinds of work it takes; empty for all.
     pub kinds: Vec<String>,
-    /// JSON schemas of kinds, where its workers give them.
+    /// JSON schemas of kinds, where its workers declare them.
     pub schemas: BTreeMap<String, Json>,
-    /// Whether its breaker is open: three intents in a row were parked on it within the last minute.
+    /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
     pub breaker_open: bool,
 }
 
 /// One live worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerView {
-    /// Its instance.
+    /// The instance id of its process.
     pub instance: String,
     /// How many hops it runs at a time.
     pub concurrency: u32,
-    /// How many it runs now.
+    /// How many hops it runs now.
     pub busy: u32,
     /// Whether it is stopping.
     pub stopping: bool,
-    /// When it was last heard.
+    /// The time of its last heartbeat, by the worker's clock.
     pub heard_at: Timestamp,
 }
 
-/// Something that needs a person, with the ways out.
+/// Something that needs an operator, with commands that help.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// What a program branches on, such as `DRAIN_WITHOUT_WORKERS`.
+    /// What programs branch on, such as `DRAIN_WITHOUT_WORKERS`.
     pub code: String,
     /// The agent.
     pub agent: AgentName,
     /// The version.
     pub version: AgentVersion,
-    /// Since when.
+    /// When the condition began.
     pub since: Timestamp,
     /// What is wrong.
     pub message: String,
-    /// Commands, each of which helps.
+    /// Commands; each of them helps.
     pub ways_out: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The archive: where a bundle is, a page of them, and how much waits to be archived.
+//! Questions about the archive: where a bundle is, a page of bundles, and how much waits to be archived.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::base::timestamp::Timestamp;
 pub struct FindArchived {
     /// The intent.
     pub intent: IntentId,
-    /// When it was submitted, according to a record in the ledger: is that intent closed?
+    /// The submission time in a ledger record of this id. The answer then says whether the archive holds that intent.
     #[serde(default)]
     pub submitted_at: Option<Timestamp>,
 }
@@ -19,9 +19,9 @@ pub struct FindArchived {
 /// Where the archive keeps the bundles of an intent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArchiveFound {
-    /// Sequences of the archive, the newest first. Bundles of other intents may be among them: compare the id.
+    /// Archive sequences, newest first. Bundles of other intents may be among them: compare the id.
     pub at: Vec<u64>,
-    /// Whether the archive holds the intent of the record that was named.
+    /// Whether the archive holds the intent submitted at the given time.
     #[serde(default)]
     pub closed: bool,
 }
@@ -29,25 +29,25 @@ pub struct ArchiveFound {
 /// Asks for a page of the archive.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ListArchived {
-    /// Only with one of these status names; empty for all.
+    /// Only bundles with one of these status names; empty for all.
     #[serde(default)]
     pub statuses: Vec<String>,
-    /// Only those that this agent had last.
+    /// Only bundles whose intent this agent had last.
     #[serde(default)]
     pub agent: Option<AgentName>,
-    /// Only bundles below this sequence of the archive; absent for the newest.
+    /// Only bundles below this archive sequence; absent for the newest.
     #[serde(default)]
     pub before: Option<u64>,
-    /// At most so many; the controller gives 1,000 at most.
+    /// The most bundles to return; the controller returns at most 1,000.
     pub limit: usize,
 }
 
 /// A page of the archive.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArchivePage {
-    /// How many bundles match, on this page or not.
+    /// How many bundles match in total, on this page or not.
     pub matched: u64,
-    /// Sequences of the archive, the newest first.
+    /// Archive sequences, newest first.
     pub at: Vec<u64>,
 }
 
@@ -58,22 +58,22 @@ pub struct ShowArchive {}
 /// How much is archived, and how much waits.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ArchiveStatus {
-    /// Whether closed intents are archived.
+    /// Whether this mesh archives closed intents.
     pub enabled: bool,
-    /// How long they stay in the ledger before, in seconds.
+    /// How long a closed intent stays in the ledger before it is archived, in seconds.
     pub grace_seconds: u64,
-    /// Bundles in the archive.
+    /// The number of bundles in the archive.
     pub archived: u64,
     /// Closed intents in the ledger that are not in the archive yet.
     pub waiting: u64,
-    /// Of these, those whose grace time is over.
+    /// How many of these are past their grace time.
     pub due: u64,
-    /// When the oldest of these ended.
+    /// When the oldest due intent ended.
     pub oldest_due: Option<Timestamp>,
-    /// Archived intents of which the ledger still has the terminal record, because the caller chose the id.
+    /// Archived intents whose terminal record stays in the ledger, because the caller chose the id.
     pub kept: u64,
     /// Closed intents that could not be archived; only the leading controller knows of them.
     pub failing: u64,
-    /// Which one for example, and why.
+    /// One of the failing intents, and why it fails.
     pub problem: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The codes of refusals on the control API: what a program branches on. `docs/protocol.md` lists the same ones.
+//! The codes of refusals on the control API, for programs to branch on. `docs/protocol.md` lists the same codes.
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $code:ident,)+) => {
@@ -10,29 +10,29 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The body is not what the verb takes.
+    /// The body does not fit the verb.
     BAD_REQUEST,
     /// The controller does not know the verb.
     UNKNOWN_VERB,
-    /// No controller that could be reached knows the verb. Said by whoever asks, never by a controller.
+    /// No controller within reach knows the verb. The client says so, never a controller.
     CONTROLLER_TOO_OLD,
-    /// There is no such agent.
+    /// No agent has this name.
     UNKNOWN_AGENT,
-    /// There is no such version of the agent.
+    /// The agent has no such version.
     UNKNOWN_VERSION,
-    /// There is no such intent.
+    /// No intent has this id.
     NOT_FOUND,
-    /// Checks before a rollout failed.
+    /// The checks before a rollout failed.
     PREFLIGHT,
-    /// A rollout by somebody else is under way.
+    /// Somebody else's rollout is under way.
     ROLLOUT_OWNED,
     /// No rollout is under way.
     NO_ROLLOUT,
-    /// The version takes all new work by now.
+    /// The version already takes all new work.
     ALREADY_ACTIVE,
-    /// There is no version before this one.
+    /// No version was active before this one.
     NOTHING_BEFORE,
-    /// The rollout was rolled back before.
+    /// The rollout was already rolled back.
     ALREADY_ROLLED_BACK,
     /// New work is routed to the version.
     TAKES_WORK,
@@ -46,7 +46,7 @@ codes! {
     SAME_VERSION,
     /// No version may take the work.
     UNROUTABLE,
-    /// The controller reads the ledger anew and cannot answer yet.
+    /// The controller is reading the ledger again and cannot answer yet.
     BUSY,
     /// Anything else; the message says what.
     FAILED,

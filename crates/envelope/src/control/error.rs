@@ -9,19 +9,19 @@ use crate::rollout::Refused;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply<A> {
-    /// What was asked for.
+    /// The answer.
     Ok(A),
-    /// Why it was refused.
+    /// The refusal.
     Error(ControlError),
 }
 
-/// What a controller refused, and why.
+/// A controller's refusal, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ControlError {
-    /// What a program branches on: one of [`code`].
+    /// What programs branch on: one of [`code`].
     pub code: String,
-    /// What a person reads.
+    /// What people read.
     pub message: String,
     /// What to do about it.
     #[serde(default)]
@@ -29,7 +29,7 @@ pub struct ControlError {
 }
 
 impl ControlError {
-    /// A refusal.
+    /// Makes a refusal.
     pub fn new(code: &str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
@@ -38,12 +38,12 @@ impl ControlError {
         }
     }
 
-    /// What a controller says of a verb that it does not know.
+    /// The answer of a controller to a verb it does not know.
     pub fn unknown_verb(verb: &str) -> Self {
         Self::new(code::UNKNOWN_VERB, nothing_to_ask(verb), "")
     }
 
-    /// What whoever asks says when no controller knows the verb.
+    /// The client's error when no controller knows the verb.
     pub fn controller_too_old(verb: &str) -> Self {
         Self::new(
             code::CONTROLLER_TOO_OLD,
@@ -54,14 +54,15 @@ impl ControlError {
 
     /// Whether a controller refused because it does not know this verb. A newer one may know it.
     pub fn is_unknown_verb(&self, verb: &str) -> bool {
-        // Controllers without `UNKNOWN_VERB` answer with the code of a body that cannot be read, and only the text tells
-        // the two apart. This is the one place that may look at it, and only for them: it goes when they have gone.
+        // Controllers without `UNKNOWN_VERB` answer with the code of an unreadable body, and only the text tells the
+        // two apart. This is the only place that may look at the text, and only for those controllers. Remove it when
+        // they are gone.
         let is_of_before = self.code == code::BAD_REQUEST && self.message == nothing_to_ask(verb);
         self.code == code::UNKNOWN_VERB || is_of_before
     }
 }
 
-/// The message about a verb that is unknown. It is that of controllers without `UNKNOWN_VERB`, word for word.
+/// The message about an unknown verb. It repeats that of controllers without `UNKNOWN_VERB` word for word.
 fn nothing_to_ask(verb: &str) -> String {
     format!("there is nothing to ask as \"{verb}\"")
 }

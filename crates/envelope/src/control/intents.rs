@@ -1,4 +1,4 @@
-//! Intents: cancelled, or moved from one version to another.
+//! Questions about intents: cancel one, or move work from one version to another.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,14 @@ use crate::base::names::{AgentName, AgentVersion};
 pub struct MoveIntents {
     /// The agent.
     pub agent: AgentName,
-    /// The version that has it.
+    /// The version that has the work.
     pub from: AgentVersion,
-    /// The version that gets it.
+    /// The version that gets the work.
     pub to: AgentVersion,
     /// Only intents with this status, by its wire name.
     #[serde(default)]
     pub status: Option<String>,
-    /// Say what would be moved, and move nothing.
+    /// Report what would move, and move nothing.
     #[serde(default)]
     pub dry_run: bool,
     /// Who asks.
@@ -33,11 +33,11 @@ pub struct MoveView {
     pub from: AgentVersion,
     /// The version that gets it.
     pub to: AgentVersion,
-    /// Whether nothing was moved, because the question was only what would be.
+    /// Whether this was a dry run, so nothing moved.
     pub dry_run: bool,
-    /// What was moved, or would be.
+    /// The intents that moved, or would move.
     pub moved: Vec<MovedView>,
-    /// What could not be moved, and why.
+    /// The intents that could not move, and why.
     pub failed: Vec<MovedView>,
 }
 
@@ -46,9 +46,9 @@ pub struct MoveView {
 pub struct MovedView {
     /// The intent.
     pub intent: IntentId,
-    /// Its status before.
+    /// Its status before the move.
     pub status: String,
-    /// What was done, or why it was not.
+    /// What the move did, or why it did nothing.
     pub detail: String,
 }
 
@@ -68,8 +68,8 @@ pub struct CancelIntent {
 pub struct CancelView {
     /// The intent.
     pub intent: IntentId,
-    /// Its status before.
+    /// Its status before, such as `pending` or `waiting(human)`.
     pub was: String,
-    /// The ledger sequence of the record.
+    /// The ledger sequence of the `cancelled` record.
     pub seq: u64,
 }

@@ -1,5 +1,5 @@
-//! How loaded each version is: what waits in its queue, and the report that the leading controller publishes for
-//! everyone who routes work.
+//! The load of each version: what waits in its queue, and the report that the leading controller publishes for everyone
+//! who routes work.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,19 @@ use crate::base::timestamp::Timestamp;
 use crate::control::agents::Alarm;
 use crate::version::capability::Load;
 
-/// What is queued for a version, over all of its bands.
+/// What a version has queued, over all of its bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// Tickets that no worker has been given yet.
+    /// Tickets that no worker has yet.
     pub backlog: u64,
-    /// Tickets that a worker holds, and those that wait to be delivered again.
+    /// Tickets that a worker holds, or that wait for redelivery.
     pub in_flight: u64,
     /// Pulls of idle workers that wait at the server.
     pub waiting_pulls: u64,
-    /// Whether the version is shut, in one band at least.
+    /// Whether the version is paused in at least one band.
     #[serde(default)]
     pub shut: bool,
-    /// Whether it is open, in one band at least.
+    /// Whether the version is not paused in at least one band.
     #[serde(default)]
     pub open: bool,
 }
@@ -28,12 +28,12 @@ pub struct Counts {
 /// How loaded every version is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadReport {
-    /// When it was told.
+    /// When the report was made.
     pub at: Timestamp,
     /// The versions.
     #[serde(default)]
     pub versions: Vec<VersionLoad>,
-    /// What needs a person.
+    /// What an operator must attend to.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
 }
@@ -48,16 +48,16 @@ pub struct VersionLoad {
     /// Tickets that no worker holds.
     #[serde(default)]
     pub backlog: u64,
-    /// Workers that live.
+    /// Live workers.
     #[serde(default)]
     pub workers: u32,
-    /// Whether its breaker is open: the last sends to it failed.
+    /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
     #[serde(default)]
     pub breaker_open: bool,
 }
 
 impl LoadReport {
-    /// The load of a version, where the report has it.
+    /// The load of a version, if the report has it.
     pub fn of(&self, agent: &AgentName, version: &AgentVersion) -> Option<Load> {
         let found = self
             .versions

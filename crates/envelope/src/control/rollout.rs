@@ -1,4 +1,4 @@
-//! Rollouts: planned, started, steered, shown.
+//! Questions about rollouts: plan, start, steer, show.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct PlanRollout {
     pub agent: AgentName,
     /// The version to roll out.
     pub version: AgentVersion,
-    /// How many of the last completed hops of the active version to run on it; 0 for none.
+    /// How many of the active version's last completed hops to replay on the new version; 0 for none.
     #[serde(default)]
     pub replay: u32,
 }
@@ -27,34 +27,34 @@ pub struct PlanRollout {
 /// Starts a rollout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartRollout {
-    /// The id of the rollout. Whoever asks chooses it, so that a repeat is the same rollout.
+    /// The id of the rollout. The caller chooses it, so a repeated request is the same rollout.
     pub id: String,
     /// The agent.
     pub agent: AgentName,
     /// The version to roll out.
     pub version: AgentVersion,
-    /// The shares of the new work, one after the other; the last one is all of it.
+    /// The shares of the new work, in order; the last is all of it.
     pub steps: Vec<Percent>,
-    /// How long a step takes at least, in seconds.
+    /// The shortest time that a step takes, in seconds.
     #[serde(default)]
     pub hold_seconds: u64,
-    /// By evidence; else by hand.
+    /// Whether the evidence takes the steps; otherwise a person does.
     #[serde(default)]
     pub auto: bool,
-    /// All of the new work at once.
+    /// Whether the new version gets all new work at once.
     #[serde(default)]
     pub at_once: bool,
-    /// Start although checks fail.
+    /// Start even if checks fail.
     #[serde(default)]
     pub force: bool,
-    /// What the evidence is held against.
+    /// The limits for the evidence.
     #[serde(default)]
     pub margins: Margins,
     /// Who asks.
     pub by: String,
 }
 
-/// Shows a rollout, what was seen of its two versions, and what still holds versions.
+/// Shows a rollout, the evidence on its two versions, and what still holds versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ShowRollout(pub AboutAgent);
@@ -64,17 +64,17 @@ pub struct ShowRollout(pub AboutAgent);
 #[serde(transparent)]
 pub struct PromoteRollout(pub RolloutAct);
 
-/// Keeps a rollout at its step.
+/// Pauses a rollout at its current step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PauseRollout(pub RolloutAct);
 
-/// Lets a paused rollout go on.
+/// Resumes a paused rollout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ResumeRollout(pub RolloutAct);
 
-/// Ends a rollout; the old version keeps the new work.
+/// Ends a rollout. The old version keeps the new work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AbortRollout(pub RolloutAct);
@@ -84,30 +84,30 @@ pub struct AbortRollout(pub RolloutAct);
 #[serde(transparent)]
 pub struct ListDecisions(pub AboutAgent);
 
-/// Which rollout a question steers, and on whose behalf.
+/// The rollout that a question steers, and who asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RolloutAct {
     /// The agent.
     pub agent: AgentName,
     /// Who asks.
     pub by: String,
-    /// Do it although somebody else owns the rollout.
+    /// Act even if somebody else owns the rollout.
     #[serde(default)]
     pub take_over: bool,
     /// Why, in words.
     #[serde(default)]
     pub reason: Option<String>,
-    /// For promote: all steps at once.
+    /// For promote: take all steps at once.
     #[serde(default)]
     pub to_end: bool,
 }
 
-/// Gives the new work back to an older version.
+/// Returns the new work to an older version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RollBack {
     /// The agent.
     pub agent: AgentName,
-    /// The version; by default the one before.
+    /// The version; by default the one that was active before.
     #[serde(default)]
     pub to: Option<AgentVersion>,
     /// Who asks.
@@ -130,7 +130,7 @@ pub struct PlanView {
     pub passed: bool,
     /// The checks.
     pub checks: Vec<Check>,
-    /// What the replay showed, where one was asked for.
+    /// The result of the replay, if one was requested.
     pub replay: Option<ReplayView>,
 }
 
@@ -141,29 +141,29 @@ pub struct Check {
     pub name: String,
     /// Whether it passed.
     pub passed: bool,
-    /// What was found.
+    /// What the check found.
     pub detail: String,
-    /// What to do where it failed.
+    /// What to do if it failed.
     pub fix: Option<String>,
 }
 
-/// What hops of the old version came to on the new one.
+/// The results of the old version's hops when replayed on the new version.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ReplayView {
-    /// How many were asked for.
+    /// How many hops to replay.
     pub asked: u32,
-    /// How many were run.
+    /// How many hops ran.
     pub replayed: u32,
-    /// How many came to the same.
+    /// How many had the same result.
     pub same: u32,
-    /// Why the new version's worker does not replay, where it does not.
+    /// Why the new version's worker refused to replay, if it did.
     #[serde(default)]
     pub refused: Option<String>,
     /// What differs.
     pub differences: Vec<Difference>,
 }
 
-/// One difference between what a hop came to and what it comes to on the new version.
+/// One difference between a hop's recorded result and its result on the new version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Difference {
     /// The intent.
@@ -172,9 +172,9 @@ pub struct Difference {
     pub hop: u32,
     /// What differs: `outcome`, `to`, `payload`, `result`, `step`, `error`.
     pub what: String,
-    /// As it was.
+    /// The recorded value.
     pub old: String,
-    /// As it is on the new version.
+    /// The value on the new version.
     pub new: String,
 }
 
@@ -185,32 +185,32 @@ pub struct StatusView {
     pub agent: AgentName,
     /// The version that takes new work.
     pub active: AgentVersion,
-    /// The version that gets a share of it.
+    /// The version that gets a share of the new work.
     pub canary: Option<Canary>,
-    /// The rollout that is under way, or the last one.
+    /// The running rollout, or the last one.
     pub rollout: Option<Rollout>,
-    /// What was seen of the two versions.
+    /// The evidence on the two versions.
     pub evidence: Option<EvidenceView>,
-    /// What the rollout waits for, or what will be done.
+    /// What the rollout waits for, or what happens next.
     pub verdict: Option<String>,
     /// The versions that drain, are drained, or are quarantined.
     pub drains: Vec<DrainView>,
-    /// What needs a person.
+    /// What an operator must attend to.
     pub alarms: Vec<Alarm>,
-    /// How many records the projection that this rests on is behind the ledger.
+    /// How many records the projection behind this answer lags the ledger.
     pub behind: u64,
 }
 
-/// What was seen of the two versions of a rollout.
+/// The evidence on the two versions of a rollout.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EvidenceView {
     /// The old version, since the rollout began.
     pub from: Tally,
     /// The new version, since the rollout began.
     pub to: Tally,
-    /// The old version, since the present step began.
+    /// The old version, since the current step began.
     pub from_in_step: Tally,
-    /// The new version, since the present step began.
+    /// The new version, since the current step began.
     pub to_in_step: Tally,
 }
 
@@ -219,19 +219,19 @@ pub struct EvidenceView {
 pub struct DrainView {
     /// The version.
     pub version: AgentVersion,
-    /// Where it stands.
+    /// The state of the version.
     pub state: VersionState,
-    /// Since when.
+    /// When it entered that state.
     pub since: Option<Timestamp>,
     /// Its live workers.
     pub workers: u64,
     /// Open intents that name it.
     pub open: u64,
-    /// Why, by cause.
+    /// What holds the version, by cause.
     pub holds: Vec<HoldView>,
     /// Tickets in its queue: waiting, or with a worker.
     pub tickets: u64,
-    /// When it will be drained at the present pace, in seconds from now, where that can be said.
+    /// The estimated time until it is drained, in seconds from now, if there is an estimate.
     pub eta_seconds: Option<u64>,
 }
 
@@ -240,11 +240,11 @@ pub struct DrainView {
 pub struct HoldView {
     /// The cause.
     pub cause: Cause,
-    /// How many.
+    /// How many intents.
     pub count: u64,
     /// The oldest of them.
     pub oldest: IntentId,
-    /// Since when that one does.
+    /// Since when the oldest holds the version.
     pub since: Timestamp,
     /// The first few of them, oldest first.
     pub intents: Vec<IntentId>,

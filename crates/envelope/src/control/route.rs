@@ -1,4 +1,4 @@
-//! An agent's route: set by hand, and explained.
+//! Questions about an agent's route: set it by hand, explain it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::version::pinning::Pinning;
 #[serde(transparent)]
 pub struct SetRoute(pub VersionAct);
 
-/// Sets the pinning of the intents of an agent that name none.
+/// Sets the pinning for intents of an agent that set none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetPinning {
     /// The agent.
@@ -26,13 +26,13 @@ pub struct SetPinning {
 /// Asks which version would take work, and why.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ExplainRoute {
-    /// The agent; or capabilities.
+    /// The agent; absent to choose by capabilities.
     #[serde(default)]
     pub agent: Option<AgentName>,
-    /// The capabilities that are needed.
+    /// The capabilities that the work needs.
     #[serde(default)]
     pub capabilities: Vec<String>,
-    /// An intent whose root, pins and path count.
+    /// An intent whose root, pins and path apply.
     #[serde(default)]
     pub intent: Option<IntentId>,
     /// The kind of work.
@@ -45,26 +45,26 @@ pub struct ExplainRoute {
 pub struct ExplainView {
     /// The agent that would take it.
     pub agent: Option<AgentName>,
-    /// The version of it.
+    /// The version that would take it.
     pub version: Option<AgentVersion>,
-    /// Why; or why none would.
+    /// Why this version, or why none.
     pub why: String,
-    /// Everything that was looked at.
+    /// Every version considered.
     pub candidates: Vec<Candidate>,
 }
 
-/// A version that could take work, or could not.
+/// A version that was considered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Candidate {
     /// The agent.
     pub agent: AgentName,
     /// The version.
     pub version: AgentVersion,
-    /// Whether it could.
+    /// Whether it can take the work.
     pub able: bool,
     /// Why, or why not.
     pub reason: String,
-    /// Tickets that wait for it.
+    /// Tickets that wait for this version.
     pub backlog: u64,
     /// Its live workers.
     pub workers: u64,

@@ -1,8 +1,8 @@
-//! Everything that can happen to an intent, one file each: from the present head to what is written next. Pure: ids, times
-//! and envelopes come in as arguments.
+//! Everything that can happen to an intent, one file each. An act takes the current head and gives the next write. Acts
+//! are pure: ids, times and envelopes come in as arguments.
 //!
-//! A new act is one file here: it makes a [`Draft`](crate::Draft), and says in which order the snapshot changes. Whether it
-//! may happen is decided by [`next`](crate::next) alone, and what follows from it by [`effects`](crate::effects).
+//! To add an act, add a file here that makes a [`Draft`](crate::Draft) and changes the snapshot. [`next`](crate::next)
+//! alone decides whether the act is legal, and [`effects`](crate::effects) what follows from it.
 
 mod cancel;
 mod claim;

@@ -1,4 +1,4 @@
-//! The decisions of the commit protocol, as pure functions of what the ledger says.
+//! The decisions of the commit protocol, as pure functions of the ledger's content.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,51 +11,51 @@ use crate::intent::record::Record;
 use crate::intent::status::Status;
 use crate::message::envelope::Envelope;
 
-/// How long a ticket is left alone whose intent is in a status of a newer protocol version: until a worker that knows
-/// it may have come.
+/// How long to leave a ticket alone when its intent has a status of a newer protocol version. By then a worker that
+/// knows the status may have come.
 const UNKNOWN_STATUS: Duration = Duration::from_secs(30);
 
-/// What is known of a delivered ticket without reading the ledger.
+/// What a worker knows of a delivered ticket without reading the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryFacts {
-    /// How often the broker says that it delivered the ticket, this time included.
+    /// The broker's delivery count, this delivery included.
     pub delivered: u64,
     /// Whether the ticket was written again from the ledger.
     pub reissued: bool,
-    /// Whether the ticket was stored after this connection was made: before that the broker may have forgotten
-    /// deliveries in a crash.
+    /// Whether the ticket was stored after this connection was made. The broker may have lost the delivery counts of
+    /// older tickets in a crash.
     pub stored_after_connect: bool,
 }
 
-/// Whether a ticket may be run without reading the ledger first.
+/// Whether a ticket may run without reading the ledger first.
 ///
-/// Only an economy: a fresh ticket that was run before all the same loses its compare-and-set, and a step starts by
-/// writing `started` with that same guard.
+/// This only saves a read. If a fresh ticket did run before, its commit loses the compare-and-set, and a step first
+/// writes `started` under the same guard.
 pub const fn is_fresh(facts: DeliveryFacts) -> bool {
     facts.delivered == 1 && !facts.reissued && facts.stored_after_connect
 }
 
-/// What a ticket that is not fresh is worth, now that the head of the ledger was read.
+/// The value of a ticket that is not fresh, judged by the head of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The ledger has moved on: repeat what the head implies, then ack.
+    /// The ledger has moved on: pay what the head owes, then ack.
     Superseded,
-    /// The hop is still to be done: claim it.
+    /// The hop is still open: claim it.
     Mine {
-        /// The attempt that the claim starts.
+        /// The number of the attempt that the claim starts.
         attempt: u32,
     },
-    /// The hop is to be done, but not yet.
+    /// The hop is open, but its time has not come.
     Early {
         /// How long to wait.
         wait: Duration,
     },
-    /// The deadline has passed before the hop was done.
+    /// The deadline passed before the hop was done.
     Late,
 }
 
-/// A head whose delay counts from when the server stored it, and no longer from the clock of its writer. With a clock
-/// that is a day ahead the next attempt of a second's delay would else be put off by a day, for every reader.
+/// The head with its delay counted from the server's storing time instead of the writer's clock. Otherwise a writer
+/// whose clock is a day ahead would delay a retry of one second by a day, for every reader.
 #[must_use]
 pub fn in_server_time(mut head: Record, stored_at: Timestamp) -> Record {
     if let Some(wake_at) = head.snapshot.wake_at {
@@ -65,14 +65,14 @@ pub fn in_server_time(mut head: Record, stored_at: Timestamp) -> Record {
     head
 }
 
-/// What to do with a ticket that is not fresh.
+/// Decides what to do with a ticket that is not fresh.
 ///
-/// A takeover burns an attempt, because the earlier holder may have been killed by the payload; after a release or a
-/// scheduled retry nothing more is burnt, as those were recorded by a holder that was well.
+/// A takeover burns an attempt, because the payload may have killed the earlier holder. A release or a scheduled retry
+/// burns nothing more: a healthy holder recorded it.
 pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now: Timestamp) -> Standing {
     let snapshot = &head.snapshot;
     if let Status::Unknown { .. } = snapshot.status {
-        // What a newer version means by it is not known here: the ticket stays where it is.
+        // This build does not know the status of a newer version: leave the ticket where it is.
         return Standing::Early { wait: UNKNOWN_STATUS };
     }
     if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) {
@@ -82,28 +82,29 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
         return Standing::Late;
     }
     if let Some(wake_at) = snapshot.wake_at {
-        // Never longer than was meant: a reader whose clock is a day behind would put the ticket away for a day.
+        // Never wait longer than the writer meant: a reader whose clock is a day behind would delay the ticket by a
+        // day.
         let wait = wake_at.since(now).min(wake_at.since(head.at));
         if !wait.is_zero() {
             return Standing::Early { wait };
         }
     }
-    // Only the broker's own count says that a holder of this very ticket went silent. A holder in the ledger may be well,
-    // and this a second ticket for its hop: the claim fences it out, and must not count as its death too.
+    // Only the broker's own count proves that a holder of this very ticket went silent. The holder in the ledger may be
+    // healthy, and this a second ticket for its hop: the claim fences it out, but must not also count as its death.
     let burnt = u32::from(facts.delivered > 1 && !head.is_given_back());
     Standing::Mine {
         attempt: snapshot.attempt.saturating_add(burnt),
     }
 }
 
-/// Whether nothing has happened since a ticket was authorised, by the record at `ticket_seq`, and nobody is known to
-/// have had it: then there is no holder to fence out and no step to load, and the hop runs without a claim.
+/// Whether nothing has happened since the record at `ticket_seq` authorised the ticket, and no other delivery is known.
+/// Then there is no holder to fence out and no step to load, and the hop runs without a claim.
 pub fn is_untouched(head: &Record, head_seq: u64, ticket_seq: u64, facts: DeliveryFacts) -> bool {
     head_seq == ticket_seq && facts.delivered == 1 && head.event.begins_hop()
 }
 
-/// The results of the steps that are recorded for a hop, by name. Steps belong to the hop, not to the envelope: a redrive
-/// gives the hop a new one.
+/// The recorded results of a hop's steps, by name. Steps belong to the hop, not to the envelope: a redrive gives the
+/// hop a new envelope.
 pub fn recorded_steps(history: impl IntoIterator<Item = Record>, hop: u32) -> BTreeMap<String, Json> {
     let is_known = |record: &Record| record.snapshot.hop == hop && !Mutant::I6StepsForgotten.is_on();
     let of_hop = history.into_iter().filter(is_known);
@@ -112,16 +113,16 @@ pub fn recorded_steps(history: impl IntoIterator<Item = Record>, hop: u32) -> BT
         .collect()
 }
 
-/// How a submit that found its id taken compares with what is there.
+/// How a submit under a taken id compares with the existing intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
-    /// The same work: the intent is the one that was asked for.
+    /// The same work: the caller gets the existing intent.
     Same,
     /// Other work under the same id.
     Conflict,
 }
 
-/// Compares what was submitted under an id with what is submitted under it now.
+/// Compares a submitted envelope with the one already submitted under its id.
 pub fn compare_submission(there: &Envelope, new: &Envelope) -> Submission {
     let same = there.to == new.to
         && there.kind == new.kind

@@ -1,4 +1,4 @@
-//! What a writer wants to happen to an intent, and the record that it becomes.
+//! What a writer wants to happen to an intent, and the record it becomes.
 
 use crate::base::ids::{IntentId, RecordId};
 use crate::base::json::Json;
@@ -15,50 +15,50 @@ use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
 use crate::version::path::PathEntry;
 
-/// What makes one write different from every other: the id of its record, its time, its author.
+/// What makes each write unique: the record id, the time, the author.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     /// The id of the record.
     pub id: RecordId,
     /// The time of the writer's clock.
     pub at: Timestamp,
-    /// The author.
+    /// Who writes.
     pub by: Author,
 }
 
-/// A record that is not sealed yet: what happens, and the state after it.
+/// A record that is not sealed yet: an event, and the state after it.
 ///
-/// Acts make drafts ([`act`](crate::act)). A draft holds only for the head that it was made for: a writer that loses to
-/// another asks the act again. The snapshot lacks what only the write knows, `updated_at` and, where the head itself holds
-/// the envelope, `envelope_seq`; [`Draft::seal`] fills these in.
+/// Acts make drafts ([`act`](crate::act)). A draft is valid only for the head it was made from: a writer that loses to
+/// another runs the act again. Two fields of the snapshot are known only at the write: `updated_at` and, if the head
+/// itself holds the envelope, `envelope_seq`. [`Draft::seal`] fills them in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// What happens.
     pub event: Event,
     /// The state after it.
     pub snapshot: Snapshot,
-    /// The envelope that the ticket will carry, where this puts work before an agent.
+    /// The envelope of the new ticket, if this gives work to an agent.
     pub envelope: Option<Envelope>,
     /// The recorded step.
     pub step: Option<StepEntry>,
     /// A note, or the reason in words.
     pub note: Option<String>,
-    /// The error, where there was one.
+    /// The error, if there was one.
     pub error: Option<ErrorInfo>,
-    /// The raw message, of one that was refused.
+    /// The raw message, if it was refused.
     pub raw: Option<RawKept>,
-    /// How long the attempt that this ends ran, in milliseconds.
+    /// How long the attempt that ends here ran, in milliseconds.
     pub took_ms: Option<u64>,
-    /// What that attempt cost.
+    /// The cost of that attempt.
     pub cost: Option<Json>,
     /// The conversion of the envelope.
     pub conversion: Option<Conversion>,
-    /// In the first record: Baton made the intent id.
+    /// In the first record: whether Baton made the intent id.
     pub generated_id: bool,
 }
 
 impl Draft {
-    /// The first thing that happens to an intent.
+    /// Starts a draft for an event and the state after it.
     pub(crate) fn first(event: Event, snapshot: Snapshot) -> Self {
         Self {
             event,
@@ -75,7 +75,7 @@ impl Draft {
         }
     }
 
-    /// What follows a head. The act then says what else changes.
+    /// Starts a draft that follows a head. The act then makes its other changes.
     ///
     /// # Errors
     /// When the event may not follow the status of the head.
@@ -89,8 +89,8 @@ impl Draft {
         Ok(Self::first(event, snapshot))
     }
 
-    /// Puts work before a version of its agent, with a fresh count of attempts and a new epoch. The envelope carries the pins
-    /// of the ledger: whoever made it may have seen older ones.
+    /// Gives work to a version of its agent, with a fresh attempt count and a new epoch. The envelope takes the
+    /// ledger's pins: its author may have seen older ones.
     #[must_use]
     pub(crate) fn put(mut self, mut envelope: Envelope, version: AgentVersion) -> Self {
         let snapshot = &mut self.snapshot;
@@ -102,7 +102,7 @@ impl Draft {
             });
         }
         if let Some(last) = snapshot.path.last_mut().filter(|last| last.agent == envelope.to) {
-            // The same hop again, perhaps in another version: a later return to this agent goes to that one.
+            // The same hop again, perhaps on another version: a later return to this agent goes to that version.
             last.version = version.clone();
         }
         snapshot.agent = Some(envelope.to.clone());
@@ -123,14 +123,14 @@ impl Draft {
         self
     }
 
-    /// Names the instance that holds the hop.
+    /// Sets the instance that holds the hop.
     #[must_use]
     pub(crate) fn held_by(mut self, instance: &str) -> Self {
         self.snapshot.holder = Some(instance.to_owned());
         self
     }
 
-    /// Takes the hop from whoever holds it: a new epoch, so that what the holder still writes is refused.
+    /// Takes the hop from its holder. The new epoch makes the ledger refuse whatever the holder still writes.
     #[must_use]
     pub(crate) fn without_holder(mut self) -> Self {
         self.snapshot.holder = None;
@@ -139,7 +139,7 @@ impl Draft {
         self
     }
 
-    /// As [`Draft::without_holder`], by a holder that was well: the next delivery burns no attempt.
+    /// Like [`Draft::without_holder`], by a healthy holder: the next delivery burns no attempt.
     #[must_use]
     pub(crate) fn given_back(self) -> Self {
         let mut draft = self.without_holder();
@@ -147,7 +147,7 @@ impl Draft {
         draft
     }
 
-    /// Sets the error of the record and of its snapshot.
+    /// Sets the error of the record and of the snapshot.
     #[must_use]
     pub(crate) fn with_error(mut self, error: ErrorInfo) -> Self {
         self.snapshot.error = Some(error.clone());
@@ -155,14 +155,14 @@ impl Draft {
         self
     }
 
-    /// Adds a note.
+    /// Sets the note.
     #[must_use]
     pub fn with_note(mut self, note: Option<String>) -> Self {
         self.note = note;
         self
     }
 
-    /// The record that is written after the one at ledger sequence `head_seq` (0: there is none).
+    /// Makes the record to write after the one at ledger sequence `head_seq` (0 if there is none).
     pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
         let mut snapshot = self.snapshot;
         snapshot.updated_at = stamp.at;

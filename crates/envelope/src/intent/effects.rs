@@ -1,7 +1,7 @@
-//! What must follow from where an intent stands: its tickets and answers.
+//! What follows from the state of an intent: its tickets and answers.
 //!
-//! Whoever writes a record, gets a redelivery or sweeps pays what the *present* head owes, whoever wrote it. By event,
-//! whatever came between a record and its settling would lose the rest.
+//! Whoever writes a record, gets a redelivery or sweeps pays what the *current* head owes, no matter who wrote it. If
+//! effects followed from events, a record written between another and its settling would lose the other's effects.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use crate::intent::status::Status;
 /// One thing that an intent owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect<'h> {
-    /// A ticket in the work stream of its agent.
+    /// A ticket in the agent's work stream.
     Ticket(Work<'h>),
-    /// The end of the intent, told on this subject.
+    /// The final status, published on this subject.
     Answer(&'h str),
 }
 
-/// Work that stands before an agent.
+/// Work for an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work<'h> {
     /// The agent.
     pub agent: &'h AgentName,
-    /// The version of it.
+    /// The version of the agent.
     pub version: &'h AgentVersion,
     /// The envelope that the ticket carries.
     pub envelope: EnvelopeId,
-    /// The ledger sequence of the record that holds the envelope; `None` is the head itself.
+    /// The ledger sequence of the record that holds the envelope; `None` for the head itself.
     pub source: Option<u64>,
 }
 
-/// By whom an effect is paid, and when.
+/// Who pays an effect, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owed {
-    /// By whoever writes the head, gets a redelivery or a repeat of it, or sweeps.
+    /// Whoever writes the head, gets a redelivery or a repeat of it, or sweeps.
     Now,
-    /// Only when it is lost, which the sweeper alone finds out: somebody may hold the hop, and a second ticket would fence
-    /// out a live holder.
+    /// The sweeper, and only if the ticket is lost: somebody may hold the hop, and a second ticket would fence out a
+    /// live holder.
     IfLost,
-    /// By the writer and by a redelivery, never by the sweeper: it would be told again and again.
+    /// The writer and a redelivery, never the sweeper: it would repeat the answer every round.
     Once,
 }
 
@@ -68,7 +68,7 @@ fn ticket(head: &Record) -> Option<(Effect<'_>, Owed)> {
         envelope,
         source: snapshot.envelope_seq.filter(|_| head.envelope.is_none()),
     };
-    // Nobody can have taken it: its ticket was written once, or never, and the server drops a repeat.
+    // Nobody can have taken it: its ticket was written once or never, and the server drops a repeat.
     let is_untaken = snapshot.status == Status::Pending && snapshot.holder.is_none() && !head.is_given_back();
     let owed = if is_untaken { Owed::Now } else { Owed::IfLost };
     faults::keeps(head).then_some((Effect::Ticket(work), owed))
@@ -80,10 +80,10 @@ fn answer(head: &Snapshot) -> Option<(Effect<'_>, Owed)> {
 }
 
 impl Record {
-    /// Whether the hop was given back by a holder that was well, and nobody has taken it since.
+    /// Whether a healthy holder gave the hop back, and nobody has taken it since.
     ///
-    /// Writers before protocol 1.2 leave `given_back` out; of their records the event tells. Behind a `repinned` of theirs may
-    /// lie a release.
+    /// Writers before protocol 1.2 omit `given_back`, so the event decides for their records. A release may lie behind
+    /// one of their `repinned` records.
     pub fn is_given_back(&self) -> bool {
         let snapshot = &self.snapshot;
         let is_old = matches!(self.event, Event::Released | Event::RetryScheduled | Event::Repinned);
@@ -91,34 +91,35 @@ impl Record {
     }
 }
 
-/// Whether a ticket of an intent may be written under the plain id of its envelope, by which the server drops it beside the
-/// first one. `stored_at` is when the record that holds the envelope was stored; `window` is for how long the server surely
+/// Whether a ticket may use the plain id of its envelope, so that the server drops it as a repeat of the first one.
+/// `stored_at` is when the record that holds the envelope was stored. `window` is how long the server certainly
 /// remembers.
 pub fn is_within(stored_at: Timestamp, now: Timestamp, window: Duration) -> bool {
     now.since(stored_at) <= window
 }
 
-/// What an open intent needs from the sweeper, as far as its head tells.
+/// What the sweeper must do for an intent, judged by its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: it has ended, waits for a person, or is at a status of a newer version.
+    /// Nothing: it has ended, is parked, or has a status of a newer version.
     Closed,
-    /// Its deadline has passed: end it.
+    /// End it: its deadline has passed.
     TimeOut,
     /// Nothing now.
     None,
-    /// Its ticket, if that is lost; see [`is_ticket_lost`].
+    /// Write its ticket again if that is lost; see [`is_ticket_lost`].
     Ticket,
 }
 
-/// What the intent with this head needs. It is left alone until `slack` after its last record.
+/// What the intent with this head needs. The sweeper leaves it alone until `slack` after its last record or its wake-up
+/// time.
 pub fn needs(head: &Record, now: Timestamp, slack: Duration) -> Need {
     let snapshot = &head.snapshot;
     let status = &snapshot.status;
     if status.is_terminal() || matches!(status, Status::Parked { .. } | Status::Unknown { .. }) {
         return Need::Closed;
     }
-    // Undoing is not cut short by the deadline that may have caused it.
+    // The deadline may have caused the undoing, so it must not cut it short.
     let is_late = snapshot.deadline.is_some_and(|deadline| deadline <= now) && !faults::sleeps_over_deadlines();
     if is_late && *status != Status::Compensating {
         return Need::TimeOut;
@@ -134,10 +135,10 @@ pub fn needs(head: &Record, now: Timestamp, slack: Duration) -> Need {
     }
 }
 
-/// Whether the ticket of an intent is lost, when the oldest ticket in the queue of its version was stored at `oldest`.
+/// Whether the ticket of an intent is lost. `oldest` is when the oldest ticket in the version's queue was stored.
 ///
-/// A ticket stays in its stream until it is acked, so while anything as old as this record (less slack for two clocks) is
-/// queued, the ticket may be among it.
+/// A ticket stays in its stream until it is acked. So while the queue holds anything as old as this record (less
+/// `slack` for two clocks), the ticket may be among it.
 pub fn is_ticket_lost(head: &Snapshot, oldest: Option<Timestamp>, slack: Duration) -> bool {
     oldest.is_none_or(|at| at > head.updated_at.plus(slack))
 }
@@ -148,22 +149,22 @@ mod faults {
     use crate::intent::event::Event;
     use crate::intent::record::Record;
 
-    /// I5: whether a committed handoff has a ticket.
+    /// I5: whether to write the ticket; the fault drops that of a handoff.
     pub(super) fn keeps(head: &Record) -> bool {
         !(Mutant::I5NoTicket.is_on() && head.event == Event::HandedOff)
     }
 
-    /// I12: whether a release counts as a death.
+    /// I12: whether to count a release as a death.
     pub(super) fn forgets_release(head: &Record) -> bool {
         Mutant::I12ReleaseBurns.is_on() && head.event == Event::Released
     }
 
-    /// I13: whether nobody ends what is late.
+    /// I13: whether to ignore deadlines.
     pub(super) fn sleeps_over_deadlines() -> bool {
         Mutant::I13DeadlineSleeps.is_on()
     }
 
-    /// I1: whether no lost ticket is found.
+    /// I1: whether to ignore lost tickets.
     pub(super) fn sleeps_over_tickets() -> bool {
         Mutant::I1SweeperSleeps.is_on()
     }

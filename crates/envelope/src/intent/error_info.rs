@@ -3,17 +3,17 @@
 use crate::base::wire::{Extra, wire_object};
 
 wire_object! {
-    /// An error, as it is kept.
+    /// An error, as records and snapshots keep it.
     pub struct ErrorInfo {
-        /// What a program branches on, such as `HOP_LIMIT`.
+        /// What programs branch on, such as `HOP_LIMIT`.
         req code: String,
-        /// What a person reads.
+        /// What people read.
         req message: String,
     }
 }
 
 impl ErrorInfo {
-    /// An error of a code and a text.
+    /// Makes an error from a code and a text.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),

@@ -6,11 +6,11 @@ use crate::intent::wait_reason::WaitReason;
 wire_tagged! {
 /// One thing that happened to an intent, as the ledger records it.
 pub enum Event by "type" {
-    /// The intent was taken in; the record holds the first envelope.
+    /// The intent was accepted; the record holds the first envelope.
     Submitted = "submitted",
     /// A holder took a delivery that was not fresh; its epoch fences out earlier holders.
     Claimed = "claimed",
-    /// A holder has been at work for longer than a moment, or is about to record a step.
+    /// A holder has worked for more than a moment, or is about to record a step.
     Started = "started",
     /// A step's result was recorded; later attempts reuse it.
     Step = "step",
@@ -20,20 +20,20 @@ pub enum Event by "type" {
     HandedOff = "handed_off",
     /// The hop is done and the record holds the envelopes of children.
     FannedOut = "fanned_out",
-    /// A child came to its end.
+    /// A child ended.
     ChildDone = "child_done",
     /// The intent waits for something outside.
     Waiting {
-        /// For what.
+        /// What it waits for.
         reason: WaitReason
     } = "waiting",
     /// A signal for a waiting intent arrived.
     Signalled = "signalled",
-    /// A wait is over and the record holds the envelope to go on with.
+    /// The wait is over; the record holds the envelope to go on with.
     Resumed = "resumed",
-    /// An attempt failed and the next one has a time.
+    /// An attempt failed; the next one has a time.
     RetryScheduled = "retry_scheduled",
-    /// A holder gave the hop back unfinished; no attempt is burnt.
+    /// A holder gave the hop back unfinished. This burns no attempt.
     Released = "released",
     /// The intent was set aside for a person.
     Parked {
@@ -42,22 +42,22 @@ pub enum Event by "type" {
     } = "parked",
     /// A parked intent was put back; the record holds the envelope.
     Redriven = "redriven",
-    /// Work that reached a version which takes none was sent elsewhere.
+    /// Work reached a version that takes none, and went to another.
     Rerouted = "rerouted",
-    /// Work was moved to another version by a person.
+    /// A person moved work to another version.
     Moved = "moved",
-    /// An operator changed the versions that an open intent is held to; it stands where it stood.
+    /// An operator changed the versions that an open intent is pinned to. Its status stays.
     Repinned = "repinned",
-    /// The intent ended well.
+    /// The intent completed.
     Completed = "completed",
     /// The intent was declined.
     Rejected {
-        /// Why, as a code.
+        /// The reason, as a code.
         code: String
     } = "rejected",
-    /// The intent failed for good.
+    /// The intent failed permanently.
     Failed {
-        /// Why, as a code.
+        /// The reason, as a code.
         code: String
     } = "failed",
     /// The intent was cancelled.
@@ -66,7 +66,7 @@ pub enum Event by "type" {
     TimedOut = "timed_out",
     /// Completed hops are being undone.
     Compensating = "compensating",
-    /// Undoing is done; with a code the intent failed, without one it was cancelled.
+    /// The undoing is done. With a code the intent failed; without one it was cancelled.
     Compensated {
         /// The failure that was compensated.
         code: Option<String>
@@ -75,13 +75,13 @@ pub enum Event by "type" {
 }
 
 impl Event {
-    /// Whether it begins a hop, so that no step of that hop can have been recorded before.
+    /// Whether it begins a hop, so no step of that hop can exist yet.
     pub fn begins_hop(&self) -> bool {
         matches!(self, Self::Submitted | Self::HandedOff)
     }
 
-    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin. It leaves alone what a holder
-    /// or a delayed ticket rests on: `wake_at`, `attempt`, `epoch`, `holder`, `envelope`.
+    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin. It leaves alone what a
+    /// holder or a delayed ticket relies on: `wake_at`, `attempt`, `epoch`, `holder`, `envelope`.
     pub const fn only_adds(&self) -> bool {
         matches!(
             self,
@@ -89,7 +89,7 @@ impl Event {
         )
     }
 
-    /// The code, where the event has one.
+    /// The code, if the event has one.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the few that have one are listed")]
     pub fn code(&self) -> Option<&str> {
         match self {

@@ -1,48 +1,48 @@
-//! Who may write next: what a refused write means, and which records take a hop, give it back, or keep it.
+//! Who may write next: what a refused write means, and whether a holder still holds its hop.
 
 use crate::base::ids::{EnvelopeId, RecordId};
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 
-/// What became of a guarded write that the server did not confirm, now that the head was read.
+/// The fate of a guarded write that the server did not confirm, judged by the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unconfirmed {
-    /// The record is the head: it stands.
+    /// The record is the head: it was written.
     Stands,
-    /// Others have written since, and the record may stand before them: the history tells.
+    /// Others have written since. The record may be before theirs: read the history.
     LookBack,
     /// Another record came first, and this one was not written.
     Superseded,
-    /// Nothing came after the record that was expected: write again.
+    /// Nothing follows the expected record: write again.
     Again,
 }
 
-/// Judges a guarded write by the head. `unanswered` says whether any publish of it went without an answer: only then
-/// can it stand behind records of others.
+/// Judges a guarded write by the head. `unanswered` says whether any publish of it went without an answer. Only then
+/// can the record lie behind records of others.
 pub fn on_unconfirmed(own: RecordId, expected: u64, head: Option<(RecordId, u64)>, unanswered: bool) -> Unconfirmed {
     match head {
         Some((id, _)) if id == own => Unconfirmed::Stands,
         Some((_, seq)) if seq > expected && unanswered => Unconfirmed::LookBack,
         Some((_, seq)) if seq > expected => Unconfirmed::Superseded,
-        // The head is where it was (or not there): a conflict in flight that came to nothing, or a publish that never
+        // The head has not moved, or does not exist: a conflicting write failed in flight, or this publish never
         // arrived.
         Some(_) | None => Unconfirmed::Again,
     }
 }
 
-/// What a holder does whose write was superseded.
+/// What a holder does when its write was superseded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overtaken {
     /// Someone who does not hold the hop added a record: write again after it.
     Rebase,
-    /// It was made for pins that have changed: it has to be made anew.
+    /// The pins it was made for have changed: make it again.
     Remake,
-    /// The hop is another's, or over: drop what was done.
+    /// Another holds the hop, or it is over: drop the work.
     Fenced,
 }
 
-/// Compares the head that superseded a write of `event` with the snapshot `held` on which it was made, by the holder
-/// `instance` of the hop with this envelope.
+/// Compares the head that superseded a write of `event` with `held`, the snapshot it was made on. The holder is
+/// `instance`, and `envelope` is the one of its hop.
 pub fn on_overtaken(
     event: &Event,
     held: &Snapshot,
@@ -53,14 +53,14 @@ pub fn on_overtaken(
     if !is_still_held(held, envelope, instance, head) {
         Overtaken::Fenced
     } else if *event == Event::HandedOff && head.pins != held.pins {
-        // A handoff was made for the pins as they were: with others it goes elsewhere.
+        // A handoff depends on the pins: with other pins it goes elsewhere.
         Overtaken::Remake
     } else {
         Overtaken::Rebase
     }
 }
 
-/// Whether the epoch of a holder still holds at a head that it did not write.
+/// Whether a holder's epoch is still valid at a head that it did not write.
 pub fn is_still_held(held: &Snapshot, envelope: EnvelopeId, instance: &str, head: &Snapshot) -> bool {
     head.epoch == held.epoch
         && head.envelope == Some(envelope)

@@ -34,9 +34,9 @@ wire_enum! {
 wire_object! {
     /// Who wrote a record.
     pub struct Author {
-        /// What kind of process.
+        /// The kind of process.
         req role: Role,
-        /// Which one: an instance id, or a host and process.
+        /// The process: an instance id, or a host and process id.
         req instance: String,
         /// The agent, for a worker.
         opt agent: AgentName,
@@ -50,29 +50,29 @@ wire_object! {
     pub struct StepEntry {
         /// The name of the step, unique within the hop.
         req name: String,
-        /// What the effect returned.
+        /// The result of the step.
         def result: Json,
     }
 }
 
 wire_object! {
-    /// That the envelope of a record was made from one of another form.
+    /// How the envelope of a record was converted from another form.
     pub struct Conversion {
-        /// The form that it was made from.
+        /// The form it was converted from.
         req from: Protocol as AnyMajor,
-        /// The form that it was written in.
+        /// The form it was converted to.
         req to: Protocol as AnyMajor,
-        /// The fields, by their paths in the first form, which the second has no words for.
+        /// The fields that the second form cannot express, by their paths in the first.
         def lost: Vec<String>,
     }
 }
 
 wire_object! {
-    /// One record of the ledger. The ticket that a record authorises has the very same body.
+    /// One record of the ledger. The ticket that a record authorises has exactly the same body.
     pub struct Record {
-        /// The version of the contract that this was written in.
+        /// The version of the contract that the record was written in.
         req protocol: Protocol,
-        /// The id of this record: a writer that did not hear an answer finds its own record by it.
+        /// The id of this record. A writer that missed the server's answer finds its own record by it.
         req id: RecordId,
         /// The intent.
         req intent: IntentId,
@@ -84,29 +84,30 @@ wire_object! {
         req by: Author,
         /// The state after it.
         req snapshot: Snapshot,
-        /// The envelope that the ticket will carry, where the event puts work before an agent.
+        /// The envelope of the ticket, if the event gives work to an agent.
         opt envelope: Envelope,
         /// The step, for `step`.
         opt step: StepEntry,
-        /// The note, for `progress`; the reason in words for others.
+        /// The note, for `progress`; for other events, the reason in words.
         opt note: String,
-        /// The error, where there was one.
+        /// The error, if there was one.
         opt error: ErrorInfo,
-        /// The raw intent, for one that was rejected before it became an intent.
+        /// The raw message, if it was refused before it became an intent.
         opt raw: RawKept,
-        /// How long the attempt that this record ends ran, in milliseconds.
+        /// How long the attempt that ends with this record ran, in milliseconds.
         opt took_ms: u64,
-        /// What that attempt cost, a number, where it was reported.
+        /// The cost of that attempt, a number, if reported.
         opt cost: Json,
-        /// The conversion of the envelope, where it is not in the form of the one before.
+        /// The conversion of the envelope, if its form differs from that of the one before.
         opt conversion: Conversion,
-        /// In the first record: Baton made the intent id, for this submit alone, so nobody submits it again.
+        /// In the first record: whether Baton made the intent id. It did so for this submit alone, so nobody submits
+        /// the id again.
         def generated_id: bool,
     }
 }
 
 impl Conversion {
-    /// From one form to another, with the paths that were lost.
+    /// Makes the note of a conversion, with the paths of the lost fields.
     pub fn new(from: Protocol, to: Protocol, lost: Vec<String>) -> Self {
         Self {
             from,
@@ -118,7 +119,7 @@ impl Conversion {
 }
 
 impl StepEntry {
-    /// The result of a step.
+    /// Makes the entry of a step.
     pub fn new(name: impl Into<String>, result: Json) -> Self {
         Self {
             name: name.into(),
@@ -129,7 +130,7 @@ impl StepEntry {
 }
 
 impl Author {
-    /// A writer that is no worker.
+    /// A writer other than a worker.
     pub fn of(role: Role, instance: impl Into<String>) -> Self {
         Self {
             role,
@@ -140,7 +141,7 @@ impl Author {
         }
     }
 
-    /// A worker.
+    /// A worker of an agent.
     pub fn worker(agent: AgentName, version: AgentVersion, instance: impl Into<String>) -> Self {
         Self {
             agent: Some(agent),
@@ -151,10 +152,10 @@ impl Author {
 }
 
 impl Record {
-    /// Reads a record. Its envelope may be in any form that is known here.
+    /// Reads a record. Its envelope may have any form that this build knows.
     ///
     /// # Errors
-    /// Names the field, the value and what is wrong.
+    /// Names the field, the value and the problem.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(bytes).or_else(|error| {
             let (record, envelope) = convert::read_around::<Self>(RECORD, bytes, &error)?;

@@ -1,5 +1,5 @@
-//! What keeps a version from being drained: every way in which an open intent names it. One pure function, so that the
-//! live path, the projection and the tests count the same.
+//! What keeps a version from being drained: every way in which an open intent refers to it. This is one pure function,
+//! so the live path, the projection and the tests count the same.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ use crate::intent::wait_reason::WaitReason;
 pub enum Cause {
     /// Its work waits in the version's queue.
     Queued,
-    /// A worker of the version has it.
+    /// A worker of the version holds it.
     Running,
-    /// The next attempt has a time.
+    /// It waits for its next attempt.
     Delayed,
     /// It waits for a person.
     WaitingHuman,
@@ -32,7 +32,7 @@ pub enum Cause {
     WaitingTool,
     /// It waits for its children.
     WaitingChildren,
-    /// It waits for something that a newer version names.
+    /// It waits for something that only a newer version of the protocol knows.
     WaitingOther,
     /// The version is quarantined, and its work is held back.
     Paused,
@@ -40,9 +40,9 @@ pub enum Cause {
     Parked,
     /// Completed hops are being undone.
     Compensating,
-    /// It is elsewhere now, and held to this version should it come here.
+    /// It is elsewhere now, but pinned to this version if it comes to the agent.
     ChainPinned,
-    /// It is in a status of a newer version.
+    /// It has a status of a newer version.
     Unknown,
 }
 
@@ -65,7 +65,7 @@ impl Cause {
         Self::Unknown,
     ];
 
-    /// The name in documents.
+    /// The name in JSON documents.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -85,12 +85,12 @@ impl Cause {
         }
     }
 
-    /// The cause of a name.
+    /// The cause with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 
-    /// Whether workers of the version can end it by themselves.
+    /// Whether workers of the version can end it on their own.
     pub const fn needs_workers(self) -> bool {
         matches!(self, Self::Queued | Self::Running | Self::Delayed | Self::Compensating)
     }
@@ -115,8 +115,9 @@ pub struct Hold {
     pub since: Timestamp,
 }
 
-/// Every version that an intent holds open, and why; none for one that has ended. `paused` is not known here: it is the
-/// version that is paused, and whoever counts turns `queued` and `delayed` of a quarantined version into it.
+/// Every version that an intent holds open, and why; none for an intent that has ended. The result never has `paused`:
+/// the intent does not know that its version is paused. The caller turns `queued` and `delayed` of a quarantined
+/// version into `paused`.
 pub fn holds(snapshot: &Snapshot) -> Vec<Hold> {
     let is_forgotten = matches!(snapshot.status, Status::Parked { .. }) && Mutant::I8ParkedHoldsNothing.is_on();
     if snapshot.status.is_terminal() || is_forgotten {

@@ -13,12 +13,11 @@ use crate::message::envelope::{MaxHops, Priority};
 use crate::version::path::PathEntry;
 
 wire_object! {
-    /// Everything about the intent that the next writer must know, so that one read of the last record tells the
-    /// present.
+    /// Everything about the intent that the next writer must know. One read of the last record gives the current state.
     pub struct Snapshot {
-        /// Where it stands.
+        /// The status of the intent.
         req status: Status,
-        /// The agent whose turn it is, or was last; absent when no agent ever had a turn.
+        /// The agent that has the intent, or had it last; absent when no agent ever had a turn.
         opt agent: AgentName,
         /// The version of that agent.
         opt version: AgentVersion,
@@ -28,22 +27,22 @@ wire_object! {
         def max_hops: MaxHops,
         /// The attempt at this hop, from 1.
         def attempt: u32,
-        /// The fencing number of the holder: grows with each hop and with each takeover.
+        /// The fencing number of the holder. It grows with each hop and with each takeover.
         def epoch: u64,
-        /// The epoch that began when the hop was given back, by `released` or `retry_scheduled`. While it is the present one,
-        /// the next delivery is not the sign of a death, and its ticket is in the stream with a delay or to be taken again.
+        /// The epoch that began when a holder gave the hop back, by `released` or `retry_scheduled`. While that epoch
+        /// is current, the next delivery signals no death, and the ticket waits in the stream, delayed or ready.
         opt given_back: u64,
-        /// The instance that holds the hop, where it has said so.
+        /// The instance that holds the hop, if it has said so.
         opt holder: String,
         /// The envelope of this hop.
         opt envelope: EnvelopeId,
         /// The ledger sequence of the record that holds that envelope; absent in that record itself.
         opt envelope_seq: u64,
-        /// How urgent.
+        /// The priority.
         def priority: Priority,
         /// The kind of work.
         opt kind: String,
-        /// The root of the tree, when that is another intent.
+        /// The root of the tree, if that is another intent.
         opt root: IntentId,
         /// The parent, for a child.
         opt parent: IntentId,
@@ -53,13 +52,13 @@ wire_object! {
         req updated_at: Timestamp,
         /// When the intent must be done.
         opt deadline: Timestamp,
-        /// Not before this time: the next attempt, or the end of a wait.
+        /// The earliest time of the next attempt, or the end of a wait.
         opt wake_at: Timestamp,
-        /// The agents and versions that had a turn, this one last.
+        /// The agents and versions that had a turn, the latest last.
         def path: Vec<PathEntry>,
-        /// Agent versions that this intent is held to.
+        /// The versions that this intent is pinned to, by agent.
         def pins: BTreeMap<AgentName, AgentVersion>,
-        /// A subject that is told the result.
+        /// The subject to publish the result on.
         opt reply_to: String,
         /// The result, once completed.
         opt result: Json,
@@ -69,7 +68,7 @@ wire_object! {
 }
 
 impl Snapshot {
-    /// The state of an intent of which nothing is known but where it stands.
+    /// A state in which only the status is known.
     pub(crate) fn blank(status: Status, at: Timestamp) -> Self {
         Self {
             status,
@@ -100,7 +99,7 @@ impl Snapshot {
         }
     }
 
-    /// This snapshot as whoever writes next holds it, read from the record at `seq`.
+    /// The snapshot for the next writer, read from the record at `seq`.
     #[must_use]
     pub fn seen_at(mut self, seq: u64) -> Self {
         if self.envelope_seq.is_none() {

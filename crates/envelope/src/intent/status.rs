@@ -7,9 +7,9 @@ use crate::intent::tagged::wire_tagged;
 use crate::intent::wait_reason::WaitReason;
 
 wire_tagged! {
-/// Where an intent stands.
+/// The status of an intent.
 pub enum Status by "state" {
-    /// There is work for an agent, and nobody is known to hold it.
+    /// An agent has work to do, and no known holder.
     Pending = "pending",
     /// A holder claimed it.
     Accepted = "accepted",
@@ -17,26 +17,26 @@ pub enum Status by "state" {
     InProgress = "in_progress",
     /// It waits for something outside.
     Waiting {
-        /// For what.
+        /// What it waits for.
         reason: WaitReason
     } = "waiting",
     /// Set aside for a person.
     Parked {
-        /// Why.
+        /// The reason, as a code.
         code: String
     } = "parked",
     /// Completed hops are being undone.
     Compensating = "compensating",
-    /// Ended well.
+    /// Completed with a result.
     Completed = "completed",
     /// Declined.
     Rejected {
-        /// Why.
+        /// The reason, as a code.
         code: String
     } = "rejected",
-    /// Failed for good.
+    /// Failed permanently.
     Failed {
-        /// Why.
+        /// The reason, as a code.
         code: String
     } = "failed",
     /// Cancelled.
@@ -61,7 +61,7 @@ impl Status {
         }
     }
 
-    /// Whether a ticket may belong to this status; one of a newer version is not known well enough to say no.
+    /// Whether a ticket may belong to this status. True for a status of a newer version, to be safe.
     pub fn may_have_a_ticket(&self) -> bool {
         self.is_workable() || matches!(self, Self::Unknown { .. })
     }
@@ -101,8 +101,8 @@ pub struct IllegalTransition {
     pub event: String,
 }
 
-/// The status after an event, or why there is none. The only place where the life of an intent is decided: the live
-/// path, recovery, the projection, the model and the tests all call it.
+/// The status after an event, or why there is none. Only this function decides the life of an intent: the live path,
+/// recovery, the projection, the model and the tests all call it.
 ///
 /// # Errors
 /// When the event may not follow the status; the intent stays as it was.
@@ -155,7 +155,7 @@ fn after(status: &Status, event: &Event) -> Option<Status> {
             Event::Completed | Event::Rejected { .. } => None,
             _ => adding(status, event).or_else(|| ending(event)),
         },
-        // Nobody works on it: what is undone is undone by children.
+        // Nobody works on the intent itself: its children do the undoing.
         Status::Compensating => match event {
             Event::Progress => Some(status.clone()),
             Event::Parked { code } => Some(Status::Parked { code: code.clone() }),
@@ -172,7 +172,7 @@ fn after(status: &Status, event: &Event) -> Option<Status> {
     }
 }
 
-/// What only adds to any open intent, and leaves it where it stands.
+/// Events that only add to an open intent and keep its status.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn adding(status: &Status, event: &Event) -> Option<Status> {
     match event {
@@ -181,7 +181,7 @@ fn adding(status: &Status, event: &Event) -> Option<Status> {
     }
 }
 
-/// What may follow while an agent has, or could have, the work.
+/// What may follow while an agent has the work, or could take it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn at_work(status: &Status, event: &Event) -> Option<Status> {
     match event {
@@ -196,7 +196,7 @@ fn at_work(status: &Status, event: &Event) -> Option<Status> {
     }
 }
 
-/// What may end, or set aside, an open intent.
+/// What may end an open intent, or set it aside.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn ending(event: &Event) -> Option<Status> {
     match event {
@@ -211,7 +211,7 @@ fn ending(event: &Event) -> Option<Status> {
     }
 }
 
-/// Faults of test builds: transitions that the table does not have.
+/// Faults of test builds: transitions that the table lacks.
 mod faults {
     use super::{Event, Status};
 

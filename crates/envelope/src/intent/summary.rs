@@ -1,5 +1,5 @@
-//! What a projection needs of a ledger record, read without paying for the rest: the envelope with its payload, its
-//! history and its constraints is most of a record's bytes, and counting needs none of it.
+//! The part of a ledger record that a projection needs. Most of a record's bytes are the envelope with its payload,
+//! history and constraints; counting needs none of it, so this reads past it.
 
 use serde::{Deserialize, Deserializer};
 
@@ -11,8 +11,7 @@ use crate::intent::event::Event;
 use crate::intent::record::Author;
 use crate::intent::snapshot::Snapshot;
 
-/// A ledger record without its envelope, its step and its texts. It can be read and never written: what it leaves out
-/// would be lost.
+/// A ledger record without its envelope, step and texts. It is for reading only: writing it would lose what it omits.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Glance {
@@ -26,24 +25,24 @@ pub struct Glance {
     pub by: Author,
     /// The state after it.
     pub snapshot: Snapshot,
-    /// How long the attempt that this record ends ran, in milliseconds. What is no whole number counts as absent: a
-    /// figure for statistics must not make a record unreadable.
+    /// How long the attempt that ends with this record ran, in milliseconds. Anything but a whole number counts as
+    /// absent: a figure for statistics must not make a record unreadable.
     #[serde(default, deserialize_with = "readable")]
     pub took_ms: Option<u64>,
-    /// What that attempt says it cost. What is no number counts as absent: it comes from the handler's code.
+    /// The reported cost of that attempt. Anything but a number counts as absent: the value comes from handler code.
     #[serde(default, deserialize_with = "readable")]
     pub cost: Option<f64>,
-    /// Whether Baton made the intent id. What is no truth value counts as no: then the id is taken for a chosen one,
-    /// which is remembered for longer.
+    /// Whether Baton made the intent id. Anything but a boolean counts as `false`: Baton then takes the id for a chosen
+    /// one and remembers it for longer.
     #[serde(default, deserialize_with = "yes")]
     pub generated_id: bool,
 }
 
 impl Glance {
-    /// Reads what is wanted of a record.
+    /// Reads the parts it needs of a record.
     ///
     /// # Errors
-    /// Names the field, the value and what is wrong.
+    /// Names the field, the value and the problem.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode("ledger record", bytes)
     }
@@ -53,7 +52,7 @@ fn yes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(readable::<D, bool>(deserializer)?.unwrap_or(false))
 }
 
-/// The value where it is of the type, and nothing where it is of another.
+/// The value if it has the type, else `None`.
 fn readable<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Json>::deserialize(deserializer)?.and_then(|value| value.read().ok()))
 }

@@ -1,25 +1,25 @@
-//! How statuses and events are declared: an object on the wire that holds a name, and for some a `code` or a `reason`.
+//! Declares statuses and events: on the wire, an object with a name, and in some cases a `code` or a `reason`.
 
 use serde::ser::SerializeMap;
 
 use crate::intent::wait_reason::WaitReason;
 
-/// What stands next to the name.
+/// The fields beside the name.
 pub(crate) struct Parts {
     pub(crate) code: Option<String>,
     pub(crate) reason: Option<WaitReason>,
 }
 
-/// The part that one variant has.
+/// The field of one variant.
 pub(crate) trait Part: Sized {
-    /// Takes it out of what was read.
+    /// Takes it from the fields that were read.
     fn take<E: serde::de::Error>(parts: Parts) -> Result<Self, E>;
 
     /// Writes it under the name of its field.
     fn write<M: SerializeMap>(&self, field: &'static str, map: &mut M) -> Result<(), M::Error>;
 }
 
-/// A code that has to be there; a writer that left it out gave an empty one.
+/// A required code. If the writer omitted it, it is empty.
 impl Part for String {
     fn take<E: serde::de::Error>(parts: Parts) -> Result<Self, E> {
         Ok(parts.code.unwrap_or_default())
@@ -53,8 +53,8 @@ impl Part for WaitReason {
     }
 }
 
-/// Declares an enum that is an object on the wire: its name in the field `$tag`, and next to it the `code` or the `reason`
-/// of the variants that have one. What is not known is kept in `Unknown { name }`.
+/// Declares an enum that is an object on the wire. The field `$tag` holds its name; some variants add a `code` or a
+/// `reason`. `Unknown { name }` keeps any other name.
 macro_rules! wire_tagged {
     (
         $(#[$meta:meta])*
@@ -69,7 +69,7 @@ macro_rules! wire_tagged {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum $name {
             $( $(#[$vmeta])* $variant $( { $(#[$fmeta])* $field: $ty } )?, )+
-            /// One of a newer minor version, kept as it was named.
+            /// A name of a newer minor version, kept as written.
             Unknown {
                 /// Its name on the wire.
                 name: String,
@@ -77,7 +77,7 @@ macro_rules! wire_tagged {
         }
 
         impl $name {
-            /// The names on the wire of those that are known here, in the order of the protocol.
+            /// The names on the wire that this build knows, in the order of the protocol.
             pub const NAMES: &'static [&'static str] = &[$( $text ),+];
 
             /// The name on the wire.

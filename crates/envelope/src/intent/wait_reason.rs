@@ -1,4 +1,4 @@
-//! What a waiting intent waits for.
+//! The reasons for an intent to wait.
 
 use crate::base::wire_enum::wire_enum;
 
@@ -11,7 +11,7 @@ wire_enum! {
         Agent = "agent",
         /// A point in time.
         Time = "time",
-        /// A tool outside.
+        /// An external tool.
         Tool = "tool",
         /// Its child intents.
         Children = "children",

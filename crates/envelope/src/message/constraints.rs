@@ -1,4 +1,4 @@
-//! Must-carry constraints: their hash, and that a successor carries them unchanged.
+//! Must-carry constraints: their hash, and the check that a successor carries them unchanged.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::message::envelope::Envelope;
 use crate::message::error::MustCarryBroken;
 
 impl Envelope {
-    /// Sets the must-carry constraints and their hash; `null` is none, as everywhere on the wire.
+    /// Sets the must-carry constraints and their hash; `null` means none, as everywhere on the wire.
     #[must_use]
     pub fn with_constraints(mut self, constraints: Json) -> Self {
         let constraints = Some(constraints).filter(|some| !some.is_null());
@@ -22,7 +22,7 @@ impl Envelope {
     /// Checks that `next` carries this envelope's constraints unchanged (invariant I10).
     ///
     /// # Errors
-    /// When they were dropped, altered, or no longer match their hash.
+    /// When they were dropped or altered, or do not match their hash.
     pub fn check_must_carry(&self, next: &Self) -> Result<(), MustCarryBroken> {
         let hash = |envelope: &Self| envelope.constraints.as_ref().map(constraints_hash).unwrap_or_default();
         let expected = self.constraints_hash.clone().unwrap_or_else(|| hash(self));
@@ -36,11 +36,12 @@ impl Envelope {
     }
 }
 
-/// How deep the hash looks into the constraints; what is nested deeper is hashed as it was written, so that a hostile
-/// document cannot exhaust the stack.
+/// The depth to which the hash sorts object keys. Anything deeper is hashed as written, so that a hostile document
+/// cannot exhaust the stack.
 const CANONICAL_DEPTH: u32 = 128;
 
-/// The SHA-256 of a JSON value with its object keys sorted and no white space, in hex; numbers keep their spelling.
+/// The SHA-256 of a JSON value, in hex, with its object keys sorted and without white space. Numbers keep their
+/// spelling.
 fn constraints_hash(constraints: &Json) -> String {
     let mut canonical = String::new();
     canonicalize(constraints, CANONICAL_DEPTH, &mut canonical);

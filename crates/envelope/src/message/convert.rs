@@ -1,9 +1,9 @@
-//! Envelopes in the forms of other majors: how they become the model in memory, and how they are written from it.
+//! Converts envelopes between the model in memory and the forms of other majors.
 //!
-//! The model is the envelope of this build's own major, and it is read and written without any of this. Every other
-//! major is one entry of [`FORMS`]: two functions between documents, and the names of what only that form can say. What
-//! the model has no field for waits in `extra` under the key of its form, until the envelope is written in that form
-//! again; in any other form it is dropped, and reported.
+//! The model is the envelope of this build's own major; Baton reads and writes it without this module. Every other
+//! major is one entry of [`FORMS`]: two functions between documents, and the names of the fields that only this form
+//! has. `extra` keeps fields unknown to the model, under the key of their form, until the envelope is written in that
+//! form again. Any other form drops and reports them.
 
 mod v2;
 
@@ -24,25 +24,25 @@ const ENVELOPE: &str = "envelope";
 /// The members of an object, by name.
 type Document = BTreeMap<String, Json>;
 
-/// The form of an envelope in a major that is not the one of the model.
+/// The form of an envelope in a major other than the model's.
 struct Form {
-    /// The newest version of that major that is known here.
+    /// The newest version of that major that this build knows.
     newest: Protocol,
-    /// The field of the model that keeps what only this form has a place for, by its path.
+    /// The field of the model that keeps what only this form can express.
     keeps: &'static str,
-    /// The paths of its fields that no other form has.
+    /// The paths of the fields that only this form has.
     own: &'static [&'static str],
-    /// Those of them that describe the payload, and so end with it.
+    /// Those of them that describe the payload. A new payload drops them.
     of_payload: &'static [&'static str],
-    /// Makes the document of the model.
+    /// Converts a document of this form to the model's.
     read: fn(Document) -> Result<Document, DecodeError>,
-    /// Makes the document of this form.
+    /// Converts a document of the model to this form.
     write: fn(Document) -> Document,
-    /// Where a field of the model stands in this form.
+    /// The path in this form of a field of the model.
     place: fn(&str) -> Option<&'static str>,
 }
 
-/// Every form but that of the model, oldest first.
+/// Every form except the model's, oldest first.
 static FORMS: [Form; 1] = [v2::FORM];
 
 fn form_of(major: u32) -> Option<&'static Form> {
@@ -60,19 +60,19 @@ impl Serialize for Envelope {
 }
 
 impl Envelope {
-    /// Reads an envelope, in any form that is known here; `protocol` then names that form.
+    /// Reads an envelope in any form that this build knows; `protocol` then names the form.
     ///
     /// # Errors
-    /// Names the field, the value and what is wrong; for a document of another major, the versions that are read.
+    /// Names the field, the value and the problem; for a document of an unknown major, the readable versions.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(bytes).or_else(|error| read_envelope(bytes, &error))
     }
 
-    /// The same envelope in another form, and the paths of the fields that it has no words for. Whoever writes it to the
-    /// ledger reports them there. Fields that no form knows are carried in every form.
+    /// The same envelope in another form, and the paths of the fields that the form cannot express. Whoever writes it
+    /// to the ledger reports these paths there. Fields that no form knows survive in every form.
     ///
     /// # Errors
-    /// When the major of `form` is not one that this build writes.
+    /// When this build does not write the major of `form`.
     pub fn in_form(mut self, form: Protocol) -> Result<(Self, Vec<String>), UnknownForm> {
         if newest_of(form.major()).is_none() {
             return Err(UnknownForm { form });
@@ -85,25 +85,25 @@ impl Envelope {
         Ok((self, lost))
     }
 
-    /// The envelope as a JSON document in a form that its reader knows, for a handler of that version.
+    /// The envelope as a JSON document, in a form that a handler of that version can read.
     ///
     /// # Errors
-    /// When the major of `form` is not one that this build writes.
+    /// When this build does not write the major of `form`.
     pub fn document(&self, form: Protocol) -> Result<Json, UnknownForm> {
         let (envelope, _) = self.clone().in_form(form)?;
-        // An envelope can always be written: its maps have strings for keys.
+        // Writing an envelope cannot fail: the keys of its maps are strings.
         Ok(Json::of(&envelope).unwrap_or_default())
     }
 }
 
-/// Takes out what was kept of a form and describes the payload: the payload is about to be another.
+/// Removes kept fields that describe the payload, because the payload is about to change.
 pub(crate) fn forget_payload(extra: &mut Extra) {
     for form in &FORMS {
         drop_kept(extra, form.keeps, form.of_payload);
     }
 }
 
-/// Takes paths out of what was kept, and says which of them were there.
+/// Removes paths from the kept fields, and returns those that were present.
 fn drop_kept(extra: &mut Extra, keeps: &str, paths: &[&str]) -> Vec<String> {
     let Some(mut kept) = extra.get(keeps).and_then(|kept| kept.read::<Document>().ok()) else {
         return Vec::new();
@@ -117,7 +117,7 @@ fn drop_kept(extra: &mut Extra, keeps: &str, paths: &[&str]) -> Vec<String> {
     dropped
 }
 
-/// Takes a member out when it is an object, and gives its members.
+/// Removes a member if it is an object, and returns its members.
 fn take(document: &mut Document, name: &str) -> Document {
     let members = document.get(name).and_then(|value| value.read::<Document>().ok());
     if members.is_some() {
@@ -126,17 +126,17 @@ fn take(document: &mut Document, name: &str) -> Document {
     members.unwrap_or_default()
 }
 
-/// Puts an object in, unless it is empty.
+/// Inserts an object unless it is empty.
 fn put(document: &mut Document, name: &str, members: &Document) {
     if !members.is_empty() {
         document.insert(name.to_owned(), Json::of(members).unwrap_or_default());
     }
 }
 
-/// Writes an envelope in the form that it names, which is not that of the model.
+/// Writes an envelope in the form it names, which is not the model's.
 fn write<S: Serializer>(envelope: &Envelope, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::Error;
-    /// The envelope as the model has it, whatever form it names.
+    /// The envelope in the model's form, whatever form it names.
     struct Model<'a>(&'a Envelope);
     impl Serialize for Model<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,7 +152,7 @@ fn write<S: Serializer>(envelope: &Envelope, serializer: S) -> Result<S::Ok, S::
     (form.write)(members).serialize(serializer)
 }
 
-/// Reads an envelope that is not as the model has it; when it is of no other major, says what is wrong with it.
+/// Reads an envelope of another major. If the document is of no other major, says what is wrong with it.
 fn read_envelope(bytes: &[u8], error: &serde_json::Error) -> Result<Envelope, DecodeError> {
     let document = serde_json::from_slice::<Document>(bytes).ok();
     match document.and_then(|document| Some((other_major(&document)?, document))) {
@@ -161,8 +161,8 @@ fn read_envelope(bytes: &[u8], error: &serde_json::Error) -> Result<Envelope, De
     }
 }
 
-/// Reads a document that holds an envelope of another major, and that envelope; when it holds none, says what is wrong with
-/// the document.
+/// Reads a document that contains an envelope of another major, and that envelope. If it contains none, says what is
+/// wrong with the document.
 pub(crate) fn read_around<T: DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
@@ -187,13 +187,13 @@ pub(crate) fn read_around<T: DeserializeOwned>(
     Ok((around, envelope))
 }
 
-/// The version of a document, when it is of another major than the model.
+/// The version of a document, if its major is not the model's.
 fn other_major(document: &Document) -> Option<Protocol> {
     let AnyMajor(version) = serde_json::from_str(document.get("protocol")?.get()).ok()?;
     (!version.is_native()).then_some(version)
 }
 
-/// Makes the model of a document of another major.
+/// Converts a document of another major to the model.
 fn read(version: Protocol, document: Document) -> Result<Envelope, DecodeError> {
     let form = form_of(version.major()).ok_or_else(|| unreadable(ENVELOPE, version, &document))?;
     let mut members = (form.read)(document)?;
@@ -203,7 +203,7 @@ fn read(version: Protocol, document: Document) -> Result<Envelope, DecodeError> 
     Ok(envelope)
 }
 
-/// The same error with the place that its field has in the form: an author knows only the document as it was sent.
+/// The same error with the field's path in the form: an author knows only the document they sent.
 fn placed(form: &Form, mut error: DecodeError) -> DecodeError {
     if let Some(place) = (form.place)(&error.field) {
         error.problem = error
@@ -214,7 +214,7 @@ fn placed(form: &Form, mut error: DecodeError) -> DecodeError {
     error
 }
 
-/// Where a field of the model stands in an envelope of that version.
+/// The path of a model field in an envelope of that version.
 pub(crate) fn place_of(version: Protocol, field: &'static str) -> &'static str {
     let form = form_of(version.major());
     form.and_then(|form| (form.place)(field)).unwrap_or(field)

@@ -14,7 +14,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
 use crate::version::pinning::Pinning;
 
-/// How many hops an intent may take when it says nothing: long enough for real relays, short enough to stop a loop.
+/// How many hops an intent may take by default: enough for real relays, few enough to stop a loop.
 pub const MAX_HOPS_DEFAULT: u32 = 10;
 /// The most hops that an intent may ask for.
 pub const MAX_HOPS_LIMIT: u32 = 64;
@@ -29,7 +29,7 @@ macro_rules! bounded {
             /// Takes a number in the range.
             ///
             /// # Errors
-            /// When it is outside; the text names the value and the range.
+            /// When it is outside; the error names the value and the range.
             pub fn new(value: i64) -> Result<Self, String> {
                 match <$int>::try_from(value) {
                     Ok(number) if ($low..=$high).contains(&number) => Ok(Self(number)),
@@ -76,81 +76,81 @@ bounded! {
     Priority, u8, 1, 10, 5, "priority"
 }
 bounded! {
-    /// How many hops the intent may take: 1 to 64, default 10.
+    /// The most hops that the intent may take: 1 to 64, default 10.
     MaxHops, u32, 1, MAX_HOPS_LIMIT, MAX_HOPS_DEFAULT, "max_hops"
 }
 
 wire_object! {
     by_hand
-    /// The message that carries an intent to one agent. An agent never edits one: it makes the next, which names it
-    /// in `previous`.
+    /// The message that carries an intent to one agent. An agent never edits an envelope: it makes the next one, whose
+    /// `previous` names this one.
     ///
-    /// It is written in the form that `protocol` names, and read by [`Envelope::decode`] from any form that is known
-    /// here; `Deserialize` alone reads only the major of [`PROTOCOL`].
+    /// It is written in the form that `protocol` names. [`Envelope::decode`] reads any form that this build knows;
+    /// `Deserialize` alone reads only the major of [`PROTOCOL`].
     pub struct Envelope {
-        /// The version of the contract that this was written in.
+        /// The version of the contract that the envelope was written in.
         req protocol: Protocol,
         /// The id of this envelope.
         req id: EnvelopeId,
         /// The intent that it carries.
         req intent: IntentId,
-        /// The first intent of the tree that this one belongs to; absent when that is the intent itself.
+        /// The first intent of this intent's tree; absent if it is this intent.
         opt root: IntentId,
-        /// The intent that this is a child of.
+        /// The parent intent, for a child.
         opt parent: IntentId,
         /// The envelope that this one follows.
         opt previous: EnvelopeId,
         /// The kind of work, such as `invoice.extract.v1`.
         opt kind: String,
-        /// Who made it: `agent@version`, or a name of the client's choice.
+        /// Who made it: `agent@version`, or a name that the client chose.
         opt from: String,
-        /// The agent that it is for.
+        /// The agent that gets it.
         req to: AgentName,
-        /// The version of that agent which the route gave when it was written.
+        /// The version of that agent, as the route chose it when the envelope was written.
         opt to_version: AgentVersion,
         /// Which hop this is, from 1.
         req hop: u32,
-        /// The limit on `hop`.
+        /// The highest allowed `hop`.
         def max_hops: MaxHops,
-        /// How urgent.
+        /// The priority.
         def priority: Priority,
         /// When the intent must be done.
         opt deadline: Timestamp,
-        /// What is wanted, where it stands, what is asked.
+        /// What the sender wants, where the work stands, and what it asks of the receiver.
         opt task: Task,
-        /// What is remembered elsewhere.
+        /// References to what is remembered elsewhere.
         def memory: Vec<MemoryRef>,
-        /// Who did and decided what.
+        /// What each agent did and decided.
         def history: Vec<HistoryEntry>,
-        /// Must-carry constraints: any JSON object; every successor carries it unchanged.
+        /// Must-carry constraints: any JSON object. Every successor carries it unchanged.
         opt constraints: Json,
         /// The SHA-256 of the constraints, in hex; present when they are.
         opt constraints_hash: String,
-        /// What is expected back.
+        /// What the sender expects back.
         opt expects: Expects,
         /// The work itself: any JSON.
         def payload: Json,
         /// `base64` when the payload is a string of base64 because the body was not text.
         opt payload_encoding: String,
-        /// What may be spent, and what was.
+        /// The budget, and what was spent of it.
         opt budget: Budget,
-        /// Agent versions that this intent is held to.
+        /// The versions that this intent is pinned to, by agent.
         def pins: BTreeMap<AgentName, AgentVersion>,
-        /// The agents to go to after this one, if that was configured.
+        /// The agents to visit after this one, if configured.
         def itinerary: Vec<AgentName>,
         /// The join that this child takes part in.
         opt join: Json,
-        /// A subject that is told the result.
+        /// The subject to publish the result on.
         opt reply_to: String,
         /// W3C trace context.
         opt traceparent: String,
-        /// By which routes its hops find their versions; absent for each hop by the route of its moment.
+        /// How its hops choose versions; absent means that each hop follows the route of its moment.
         opt pinning: Pinning,
     }
 }
 
 impl Envelope {
-    /// An envelope for the first hop, with only what must be there.
+    /// Makes an envelope for the first hop, with only the required fields.
     pub fn first(id: EnvelopeId, intent: IntentId, to: AgentName, payload: Json) -> Self {
         Self {
             protocol: PROTOCOL,
@@ -186,12 +186,12 @@ impl Envelope {
         }
     }
 
-    /// The first intent of the tree that this one belongs to.
+    /// The first intent of this intent's tree.
     pub fn root(&self) -> &IntentId {
         self.root.as_ref().unwrap_or(&self.intent)
     }
 
-    /// The same work once more under a new envelope id, so that its ticket is not taken for a repeat.
+    /// The same work under a new envelope id, so the server does not drop its ticket as a repeat.
     #[must_use]
     pub fn again(&self, id: EnvelopeId) -> Self {
         Self {

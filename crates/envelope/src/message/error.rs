@@ -3,13 +3,13 @@
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::{Protocol, ProtocolRange};
 
-/// A handoff that would pass `max_hops`.
+/// A handoff that would exceed `max_hops`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("hop {hop} to agent \"{to}\" would pass max_hops {max_hops}")]
 pub struct HopLimit {
-    /// The agent that the handoff was meant for.
+    /// The receiver of the handoff.
     pub to: AgentName,
-    /// The hop that it would have been.
+    /// The number of the hop.
     pub hop: u32,
     /// The limit of this intent.
     pub max_hops: u32,
@@ -25,18 +25,18 @@ pub struct MustCarryBroken {
     pub found: String,
 }
 
-/// A form that this build cannot write an envelope in.
+/// A form in which this build cannot write an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "protocol {form} is no form that this build writes; it writes {}",
     ProtocolRange::of_forms()
 )]
 pub struct UnknownForm {
-    /// The form that was asked for.
+    /// The requested form.
     pub form: Protocol,
 }
 
-/// A handoff between two that have no major version of the protocol in common.
+/// A handoff between a sender and a receiver with no common major version of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "agent \"{agent}\" in version {version} reads protocol {receiver}, and the sender writes {sender}: they have no major \
@@ -44,12 +44,12 @@ pub struct UnknownForm {
      writes {receiver}"
 )]
 pub struct NoCommonProtocol {
-    /// The agent that the handoff was meant for.
+    /// The receiver of the handoff.
     pub agent: AgentName,
     /// The version of that agent.
     pub version: AgentVersion,
-    /// What the sender writes.
+    /// The versions that the sender writes.
     pub sender: ProtocolRange,
-    /// What that version of the agent reads.
+    /// The versions that the receiver reads.
     pub receiver: ProtocolRange,
 }

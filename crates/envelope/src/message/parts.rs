@@ -6,7 +6,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
 
 wire_object! {
-    /// The task context: what is wanted, where it stands, and what is asked of the receiver.
+    /// The task context: what the sender wants, where the work stands, and what it asks of the receiver.
     #[derive(Default)]
     pub struct Task {
         /// The goal of the whole intent.
@@ -19,11 +19,11 @@ wire_object! {
 }
 
 wire_object! {
-    /// A reference to something remembered elsewhere; the receiver fetches it when it wants it.
+    /// A reference to something remembered elsewhere; the receiver fetches it if it needs it.
     pub struct MemoryRef {
-        /// The key under which it is kept.
+        /// The key of the content.
         req key: String,
-        /// The revision that was meant.
+        /// The revision that the sender meant.
         opt revision: u64,
         /// The SHA-256 of the content, in hex.
         opt hash: String,
@@ -33,13 +33,13 @@ wire_object! {
 }
 
 wire_object! {
-    /// What one agent did on the way, and why.
+    /// What one agent did, and why.
     pub struct HistoryEntry {
-        /// Who.
+        /// The agent.
         req agent: AgentName,
-        /// In which version.
+        /// Its version.
         opt version: AgentVersion,
-        /// At which hop.
+        /// The hop.
         opt hop: u32,
         /// When the hop was committed.
         opt at: Timestamp,
@@ -62,7 +62,7 @@ wire_object! {
         opt format: String,
         /// The length, in the unit that the text names.
         opt length: String,
-        /// The quality that is asked for.
+        /// The required quality.
         opt quality: String,
     }
 }
@@ -71,9 +71,9 @@ wire_object! {
     /// One budgeted quantity.
     #[derive(Default)]
     pub struct Meter {
-        /// How much may be spent.
+        /// The allowance.
         opt allotted: Json,
-        /// How much was spent so far.
+        /// What was spent so far.
         opt spent: Json,
     }
 }
@@ -82,9 +82,9 @@ wire_object! {
     /// The budget of an intent.
     #[derive(Default)]
     pub struct Budget {
-        /// Tokens of a language model.
+        /// Language model tokens.
         opt tokens: Meter,
-        /// Cost, in the currency unit that the mesh agreed on.
+        /// Cost, in the mesh's agreed currency unit.
         opt cost: Meter,
         /// Time, in seconds.
         opt time: Meter,

@@ -1,4 +1,4 @@
-//! Raw intents: what anyone may publish, without knowing of envelopes.
+//! Raw intents: messages that anyone may publish without knowing about envelopes.
 
 use base64::Engine as _;
 
@@ -16,7 +16,7 @@ use crate::version::pinning::Pinning;
 wire_object! {
     /// A raw intent that could not become an intent, kept whole.
     pub struct RawKept {
-        /// The subject that it was published on.
+        /// The subject it was published on.
         req subject: String,
         /// Its headers.
         def headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ wire_object! {
 /// A message of the intake stream.
 #[derive(Debug, Clone)]
 pub struct RawIntent<'a> {
-    /// The subject that it was published on.
+    /// The subject it was published on.
     pub subject: &'a str,
     /// Its headers, in order.
     pub headers: Vec<(&'a str, &'a str)>,
@@ -36,14 +36,14 @@ pub struct RawIntent<'a> {
     pub body: &'a [u8],
     /// When the server stored it.
     pub stored_at: Timestamp,
-    /// The id that it has when it names none.
+    /// The id it gets if it names none.
     pub derived_id: IntentId,
 }
 
-/// What a raw intent asks for, checked.
+/// The fields of a raw intent, checked.
 #[derive(Debug, Clone, Default)]
 pub struct RawFields {
-    /// The id that the sender chose.
+    /// The id that the sender chose, if any.
     pub intent: Option<IntentId>,
     /// The kind.
     pub kind: Option<String>,
@@ -53,17 +53,17 @@ pub struct RawFields {
     pub max_hops: MaxHops,
     /// The deadline.
     pub deadline: Option<Timestamp>,
-    /// How it keeps to versions.
+    /// How it chooses versions.
     pub pinning: Option<Pinning>,
 }
 
-/// Why a raw intent is refused: `field`, `value` and `fix` name the place.
+/// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} \"{value}\": {problem}; fix: {fix}")]
 pub struct RawRejection {
     /// The code of the rejection, such as `BAD_HEADER`.
     pub code: &'static str,
-    /// The header or field at fault.
+    /// The offending header or field.
     pub field: String,
     /// Its value.
     pub value: String,
@@ -82,9 +82,9 @@ impl<'a> RawIntent<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The id under which this message is recorded: the sender's where it is valid, else one derived from the message.
+    /// The id under which this message is recorded: the sender's if it is valid, else one derived from the message.
     pub fn intent_id(&self) -> IntentId {
-        // An empty message id names nothing: the server does not deduplicate by it either.
+        // An empty message id names nothing; the server does not deduplicate by it either.
         match (
             self.header(HEADER_INTENT),
             self.header(HEADER_MSG_ID).filter(|id| !id.is_empty()),
@@ -95,7 +95,7 @@ impl<'a> RawIntent<'a> {
         }
     }
 
-    /// The whole message, as it is kept when it is refused.
+    /// The whole message, for the record of its refusal.
     pub fn keep(&self) -> RawKept {
         RawKept {
             subject: self.subject.to_owned(),
@@ -111,8 +111,8 @@ impl<'a> RawIntent<'a> {
 
     /// Makes the first envelope of the intent.
     ///
-    /// With a `Baton-Protocol` header the body is a whole envelope; else the whole body is the payload: JSON where it
-    /// is JSON, else a string where it is UTF-8, else base64.
+    /// With a `Baton-Protocol` header the body is a whole envelope. Otherwise the whole body is the payload: JSON if it
+    /// is JSON, else a string if it is UTF-8, else base64.
     ///
     /// # Errors
     /// Names the header or field, its value, and the fix.
@@ -135,7 +135,7 @@ impl<'a> RawIntent<'a> {
         Ok(envelope)
     }
 
-    /// Checks the headers of a message that is not made an envelope yet.
+    /// Checks the headers of a message before it becomes an envelope.
     ///
     /// # Errors
     /// Names the header, its value, and the fix.

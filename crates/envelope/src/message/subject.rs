@@ -1,4 +1,4 @@
-//! Subjects, stream names and bucket names of one mesh, in one place.
+//! The subjects, stream names and bucket names of one mesh.
 
 use crate::base::ids::IntentId;
 use crate::base::mutants::Mutant;
@@ -8,9 +8,9 @@ use crate::message::envelope::Priority;
 /// A group of priorities that share a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Band {
-    /// The lowest priority in it.
+    /// The lowest priority of the band.
     pub low: u8,
-    /// The highest priority in it.
+    /// The highest priority of the band.
     pub high: u8,
 }
 
@@ -24,21 +24,21 @@ impl Band {
         }
     }
 
-    /// Whether a priority belongs to it.
+    /// Whether a priority belongs to the band.
     pub fn contains(self, priority: Priority) -> bool {
         (self.low..=self.high).contains(&priority.get())
     }
 }
 
-/// How the ten priorities are grouped.
+/// How the ten priorities form bands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bands {
-    /// One band: priorities are recorded but do not act.
+    /// One band: priorities are recorded but have no effect.
     One,
     /// High 8–10, normal 4–7, low 1–3.
     #[default]
     Three,
-    /// One band for each priority.
+    /// One band per priority.
     Ten,
 }
 
@@ -62,7 +62,7 @@ impl Bands {
     }
 }
 
-/// The names that one namespace gives to its subjects, streams and buckets.
+/// The subject, stream and bucket names of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subjects {
     namespace: Namespace,
@@ -81,7 +81,7 @@ impl Subjects {
         &self.namespace
     }
 
-    /// What anyone may publish to: the subjects of the intake stream.
+    /// The subjects of the intake stream, to which anyone may publish.
     pub fn intake_subjects(&self) -> Vec<String> {
         let ns = &self.namespace;
         vec![
@@ -97,7 +97,7 @@ impl Subjects {
         format!("{}.intent.{agent}", self.namespace)
     }
 
-    /// The subject of raw intents for whoever has a capability.
+    /// The subject of raw intents for any agent that has a capability.
     pub fn capability(&self, capability: &CapabilityName) -> String {
         format!("{}.capability.{capability}", self.namespace)
     }
@@ -107,7 +107,7 @@ impl Subjects {
         [self.namespace.as_str(), ".ledger.0.", intent.as_str()].concat()
     }
 
-    /// The intent whose records stand on a ledger subject.
+    /// The intent that a ledger subject names.
     pub fn intent_of_ledger(&self, subject: &str) -> Option<IntentId> {
         subject
             .strip_prefix(self.namespace.as_str())?
@@ -116,17 +116,17 @@ impl Subjects {
             .ok()
     }
 
-    /// All records of all intents.
+    /// The subject of all records of all intents.
     pub fn ledger_all(&self) -> String {
         format!("{}.ledger.*.*", self.namespace)
     }
 
-    /// Where the bundles of closed intents go, by the agent that had the intent last; `-` stands for none.
+    /// The subject of a bundle, by the agent that had the intent last; `-` for none.
     pub fn archive(&self, agent: Option<&AgentName>) -> String {
         format!("{}.archive.{}", self.namespace, agent.map_or("-", AgentName::as_str))
     }
 
-    /// All bundles.
+    /// The subject of all bundles.
     pub fn archive_all(&self) -> String {
         format!("{}.archive.*", self.namespace)
     }
@@ -136,12 +136,12 @@ impl Subjects {
         format!("{}_ARCHIVE", self.upper)
     }
 
-    /// Where an intent's records are republished as they are stored.
+    /// The subject on which the server republishes an intent's records as it stores them.
     pub fn event(&self, intent: &IntentId) -> String {
         format!("{}.event.{intent}", self.namespace)
     }
 
-    /// The republished records of all intents.
+    /// The subject of all republished records.
     pub fn event_all(&self) -> String {
         format!("{}.event.*", self.namespace)
     }
@@ -156,13 +156,13 @@ impl Subjects {
         if Mutant::I7OneVersion.is_on() {
             return format!("{}.work.{agent}.1_0_0.p{priority}", self.namespace);
         }
-        // Joined, here and above: each hop needs both, and a formatted string grows piece by piece.
+        // `concat` here and above: each hop needs both subjects, and `format!` grows its string piece by piece.
         let (token, priority) = (version.token(), priority.get().to_string());
         let (namespace, agent) = (self.namespace.as_str(), agent.as_str());
         [namespace, ".work.", agent, ".", &token, ".p", &priority].concat()
     }
 
-    /// All tickets of an agent.
+    /// The subject of all tickets of an agent.
     pub fn work_all(&self, agent: &AgentName) -> String {
         format!("{}.work.{agent}.*.*", self.namespace)
     }
@@ -176,52 +176,52 @@ impl Subjects {
             .collect()
     }
 
-    /// Where an instance's heartbeats go.
+    /// The subject of an instance's heartbeats.
     pub fn heartbeat(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> String {
         format!("{}.heartbeat.{agent}.{}.{instance}", self.namespace, version.token())
     }
 
-    /// All heartbeats.
+    /// The subject of all heartbeats.
     pub fn heartbeat_all(&self) -> String {
         format!("{}.heartbeat.*.*.*", self.namespace)
     }
 
-    /// Where controllers are asked.
+    /// The subject of one question to the controllers.
     pub fn control(&self, verb: &str) -> String {
         format!("{}.control.{verb}", self.namespace)
     }
 
-    /// Everything that controllers are asked.
+    /// The subject of all questions to the controllers.
     pub fn control_all(&self) -> String {
         format!("{}.control.>", self.namespace)
     }
 
-    /// Where the controllers tell how loaded each version is.
+    /// The subject of the load reports.
     pub fn load(&self) -> String {
         format!("{}.load", self.namespace)
     }
 
-    /// Where alarms are told.
+    /// The subject of the alarms.
     pub fn alarm(&self) -> String {
         format!("{}.alarm", self.namespace)
     }
 
-    /// Where a worker of a version answers replays of hops.
+    /// The subject on which a worker of a version replays hops.
     pub fn replay(&self, agent: &AgentName, version: &AgentVersion) -> String {
         format!("{}.replay.{agent}.{}", self.namespace, version.token())
     }
 
-    /// The subjects of all tickets of a version.
+    /// The subject of all tickets of a version.
     pub fn work_version(&self, agent: &AgentName, version: &AgentVersion) -> String {
         format!("{}.work.{agent}.{}.*", self.namespace, version.token())
     }
 
-    /// Where one worker process answers.
+    /// The subject on which one worker process answers.
     pub fn instance(&self, agent: &AgentName, version: &AgentVersion, instance: &str) -> String {
         format!("{}.agent.{agent}.{}.{instance}", self.namespace, version.token())
     }
 
-    /// The control bucket: who leads.
+    /// The control bucket, which holds the leader's lease.
     pub fn control_bucket(&self) -> String {
         format!("{}_CONTROL", self.upper)
     }
@@ -246,7 +246,7 @@ impl Subjects {
         format!("{}_WORK_", self.upper)
     }
 
-    /// The consumer of a version in a band, on the agent's work stream.
+    /// The consumer of a version and band on the agent's work stream.
     pub fn work_consumer(&self, version: &AgentVersion, band: Band) -> String {
         format!("{}_{}", version.token(), band.token())
     }

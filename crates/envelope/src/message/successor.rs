@@ -9,31 +9,32 @@ use crate::message::envelope::Envelope;
 use crate::message::error::HopLimit;
 use crate::message::parts::HistoryEntry;
 
-/// What is new in the envelope that follows another.
+/// What differs in the next envelope.
 #[derive(Debug, Clone)]
 pub struct Successor {
     /// The id of the new envelope.
     pub id: EnvelopeId,
-    /// The agent that it is for.
+    /// The agent that gets it.
     pub to: AgentName,
     /// The version of that agent.
     pub to_version: AgentVersion,
-    /// Who makes it, as `agent@version`.
+    /// Who made it, as `agent@version`.
     pub from: String,
     /// The payload.
     pub payload: Json,
-    /// The kind, where it changes.
+    /// The kind, if it changes.
     pub kind: Option<String>,
     /// What the author did and decided.
     pub history: Option<HistoryEntry>,
 }
 
 impl Envelope {
-    /// The envelope of the next hop: same intent, one hop further, constraints and unknown fields carried along. It is
-    /// in the form of this build, whatever form this one came in; [`Envelope::in_form`] makes it one for the receiver.
+    /// The envelope of the next hop: the same intent, one hop further, with constraints and unknown fields carried
+    /// along. It has the form of this build, whatever form this envelope came in; [`Envelope::in_form`] converts it for
+    /// the receiver.
     ///
     /// # Errors
-    /// When the handoff would pass `max_hops`.
+    /// When the handoff would exceed `max_hops`.
     pub fn successor(&self, new: Successor) -> Result<Self, HopLimit> {
         let hop = self.hop.saturating_add(1);
         if hop > self.max_hops.get() + u32::from(Mutant::I9OneHopMore.is_on()) {

@@ -1,4 +1,4 @@
-//! Decisions on a route: each takes one revision and gives the next, or says why not.
+//! Decisions on a route. Each takes one revision and returns the next, or a refusal.
 
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
@@ -12,20 +12,20 @@ use crate::version::state::{VersionEvent, VersionState};
 /// Who decides, when, and why.
 #[derive(Debug, Clone)]
 pub struct Act {
-    /// Who or what.
+    /// Who decides: a person, or a part of Baton.
     pub by: String,
     /// When.
     pub at: Timestamp,
     /// Why, in words.
     pub reason: Option<String>,
-    /// The numbers that it rests on.
+    /// The numbers behind the decision.
     pub numbers: Option<Json>,
-    /// Decide although somebody else owns the rollout.
+    /// Act even if somebody else owns the rollout.
     pub take_over: bool,
 }
 
 impl Act {
-    /// A decision without further words.
+    /// A decision without a reason or numbers.
     pub fn new(by: impl Into<String>, at: Timestamp) -> Self {
         Self {
             by: by.into(),
@@ -36,7 +36,7 @@ impl Act {
         }
     }
 
-    /// Says why.
+    /// Sets the reason.
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
@@ -48,16 +48,16 @@ impl Act {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
-    /// What a program branches on, such as `ROLLOUT_OWNED`.
+    /// What programs branch on, such as `ROLLOUT_OWNED`.
     pub code: &'static str,
-    /// What a person reads.
+    /// What people read.
     pub message: String,
     /// What to do about it.
     pub fix: String,
 }
 
 impl Refused {
-    /// A refusal.
+    /// Makes a refusal.
     pub fn new(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             code,
@@ -67,26 +67,26 @@ impl Refused {
     }
 }
 
-/// How a rollout is to go.
+/// The plan of a rollout.
 #[derive(Debug, Clone)]
 pub struct StartPlan {
     /// Its id.
     pub id: String,
-    /// The version.
+    /// The version to roll out.
     pub version: AgentVersion,
-    /// The shares, one after the other.
+    /// The shares of the new work, in order.
     pub steps: Vec<Percent>,
-    /// How long a step takes at least, in seconds.
+    /// The shortest time that a step takes, in seconds.
     pub hold_seconds: u64,
-    /// By evidence, or by hand.
+    /// Whether the evidence takes the steps; otherwise a person does.
     pub auto: bool,
-    /// All of the new work at once.
+    /// Whether the new version gets all new work at once.
     pub at_once: bool,
-    /// What the evidence is held against.
+    /// The limits for the evidence.
     pub margins: Margins,
 }
 
-/// What a worker's declaration makes of the route; `None` when it is no news.
+/// Applies a worker's declaration to the route; `None` if it changes nothing.
 pub fn declare(route: Option<&Route>, declared: &Declaration, act: &Act) -> Option<Route> {
     let version = &declared.version;
     let Some(route) = route else {
@@ -120,7 +120,8 @@ fn describe(entry: &mut VersionEntry, declared: &Declaration) {
     entry.protocol = declared.protocol;
 }
 
-/// The last worker of a version that takes no work is gone; `None` when that changes nothing.
+/// Records that the last worker of a version is gone; `None` if that changes nothing. It changes only a version that
+/// takes no work.
 pub fn silent(route: &Route, version: &AgentVersion, act: &Act) -> Option<Route> {
     let mut next = route.clone();
     happen(&mut next, version, VersionEvent::Silent, act).ok()?;
@@ -182,7 +183,7 @@ pub fn start(route: &Route, plan: StartPlan, act: &Act) -> Result<Route, Refused
     Ok(decided(next, "started", Some(version), act))
 }
 
-/// Takes the next step of the rollout; after the last one the new version is active. With `to_end` all steps at once.
+/// Takes the next step of the rollout; after the last one the new version is active. `to_end` takes all steps at once.
 ///
 /// # Errors
 /// When no rollout is under way, or another person's is.
@@ -205,7 +206,7 @@ pub fn advance(route: &Route, to_end: bool, act: &Act) -> Result<Route, Refused>
     Ok(decided(next, "advanced", Some(&rollout.to), act))
 }
 
-/// Keeps the rollout where it is until it is resumed.
+/// Pauses the rollout at its current step.
 ///
 /// # Errors
 /// When no rollout is under way, or another person's is.
@@ -214,7 +215,7 @@ pub fn pause(route: &Route, act: &Act) -> Result<Route, Refused> {
     Ok(decided(with_phase(route, Phase::Paused), "paused", Some(to), act))
 }
 
-/// Lets a paused rollout go on; its step begins anew.
+/// Resumes a paused rollout. Its current step starts over.
 ///
 /// # Errors
 /// When no rollout is under way, or another person's is.
@@ -227,7 +228,7 @@ pub fn resume(route: &Route, act: &Act) -> Result<Route, Refused> {
     Ok(decided(next, "resumed", Some(to), act))
 }
 
-/// Ends the rollout: the old version keeps the new work, what the new one has it finishes.
+/// Ends the rollout. The old version keeps the new work; the new version finishes what it has.
 ///
 /// # Errors
 /// When no rollout is under way, or another person's is.
@@ -239,15 +240,15 @@ pub fn abort(route: &Route, act: &Act) -> Result<Route, Refused> {
     Ok(decided(next, "aborted", Some(to), act))
 }
 
-/// Gives the new work back to an older version: the one that the rollout began with, or the one before. Anyone may.
+/// Returns the new work to an older version: the one the rollout began with, or the previous one. This needs no owner.
 ///
 /// # Errors
-/// When there is nothing to go back to, or that version may not take work.
+/// When there is no version to go back to, or that version may not take work.
 pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<Route, Refused> {
     let target = match (to, route.running()) {
         (Some(version), _) => version.clone(),
         (None, Some(rollout)) => rollout.from.clone(),
-        // Asked once more, it would go on to an older one, or back to the bad one.
+        // A second rollback would go to an even older version, or back to the bad one.
         (None, None) if was_rolled_back(route) => {
             return Err(Refused::new(
                 "ALREADY_ROLLED_BACK",
@@ -276,9 +277,9 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
         happen(&mut next, &target, VersionEvent::Revived, act)?;
     }
     make_active(&mut next, &target, act)?;
-    // There is no version before that a person could mean by the next bare rollback.
+    // The next bare rollback has no version that a person could mean.
     next.previous = None;
-    // One that was over is undone too, when it is its version that loses the new work.
+    // This also undoes a rollout that was over, if its version loses the new work.
     if next.rollout.as_ref().is_some_and(|rollout| rollout.to == route.active) {
         finish(&mut next, Phase::RolledBack, act);
     }
@@ -286,7 +287,7 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
     Ok(decided(next, "rolled_back", Some(&target), act))
 }
 
-// --- what the decisions share -----------------------------------------------------------------------------------
+// --- shared by the decisions --------------------------------------------------------------------------------------
 
 fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
     let Some(to) = next.rollout.as_ref().map(|rollout| rollout.to.clone()) else {
@@ -301,7 +302,7 @@ fn promote(mut next: Route, what: &str, act: &Act) -> Result<Route, Refused> {
     Ok(decided(next, what, Some(&to), act))
 }
 
-/// Makes a version the active one; the one that was, and a canary that is another, drain.
+/// Makes a version the active one. The former active version drains, and so does a canary that is another version.
 pub(super) fn make_active(next: &mut Route, version: &AgentVersion, act: &Act) -> Result<(), Refused> {
     let was = next.active.clone();
     let canary = next.canary.take().map(|canary| canary.version);
@@ -311,7 +312,7 @@ pub(super) fn make_active(next: &mut Route, version: &AgentVersion, act: &Act) -
             ..VersionEntry::default()
         });
         happen(next, version, VersionEvent::Activated, act)?;
-        // One that is quarantined already stays so.
+        // If it is quarantined, it stays so.
         if next.state(&was) == Some(VersionState::Active) {
             happen(next, &was, VersionEvent::Superseded, act)?;
         }
@@ -331,7 +332,7 @@ fn end_canary(next: &mut Route, act: &Act) -> Result<(), Refused> {
     }
 }
 
-/// Ends the rollout that decides over the route, if one does, or drains its old version.
+/// Ends the rollout if it still decides over the route, or still drains its old version.
 pub(super) fn end_rollout(next: &mut Route, phase: Phase, act: &Act) {
     let lives = |rollout: &Rollout| {
         !matches!(rollout.phase, Phase::Done | Phase::RolledBack | Phase::Aborted) || rollout.ended_at.is_none()
@@ -425,7 +426,7 @@ pub(super) fn happen(next: &mut Route, version: &AgentVersion, event: VersionEve
     Ok(())
 }
 
-/// Whether the last thing that was done about versions was to go back. Declarations and drains may have come since.
+/// Whether the last decision about versions was a rollback. Declarations and drains may have followed it.
 fn was_rolled_back(route: &Route) -> bool {
     let rollout = route.rollout.as_ref();
     route.previous.is_none() && rollout.is_some_and(|rollout| rollout.phase == Phase::RolledBack)

@@ -1,38 +1,38 @@
-//! What was seen of a version, and what it proves.
+//! What Baton has observed of a version, and what that proves.
 //!
-//! The evidence is looked at again and again while it grows, so a fixed-size test would roll a good version back sooner
-//! or later. The bounds here hold at all times at once: they are confidence sequences from the uniform mixture of
-//! binomial likelihoods (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon 2021, section 3). For a share `p` the process
-//! `B(k+1, n-k+1) / (p^k (1-p)^(n-k))` is a martingale with mean 1, so by Ville's inequality it ever passes `1/alpha`
-//! with a probability of at most `alpha`. The values of `p` at which it has not form the sequence.
+//! The evidence is examined again and again while it grows, so a fixed-size test would sooner or later roll back a good
+//! version. The bounds here hold at all times at once: they are confidence sequences from the uniform mixture of
+//! binomial likelihoods (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon 2021, section 3). For a share `p` the
+//! process `B(k+1, n-k+1) / (p^k (1-p)^(n-k))` is a martingale with mean 1, so by Ville's inequality the probability
+//! that it ever exceeds `1/alpha` is at most `alpha`. The sequence consists of the values of `p` at which it has not.
 
 use serde::{Deserialize, Serialize};
 
-/// With which probability, at most, the evidence rolls back a version that is within the margins, however long and
-/// however often it is looked at. Half of it is spent on failures and half on latency.
+/// The highest probability that the evidence rolls back a version within the margins, however long and however often it
+/// is examined. Failures and latency take half of it each.
 pub const FALSE_ALARM: f64 = 0.005;
 
-/// What was seen of one version in a window: attempts that ended, and how.
+/// The ended attempts of one version in a window, by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
-    /// Attempts that ended, declined ones included.
+    /// Attempts that ended, including declined ones.
     pub hops: u64,
-    /// Attempts that failed and are tried again.
+    /// Attempts that failed and will be retried.
     pub retryable: u64,
-    /// Attempts that failed for good, or after which the intent was parked.
+    /// Attempts that failed permanently, or parked the intent.
     pub terminal: u64,
-    /// Attempts that ended with the agent declining: no failure.
+    /// Attempts in which the agent declined; no failure.
     pub declined: u64,
-    /// Attempts that took longer than the p95 that the new version may have.
+    /// Attempts that took longer than the p95 allowed for the new version.
     pub slow: u64,
-    /// Median of how long an attempt took, in milliseconds.
+    /// Median duration of an attempt, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// 95th percentile, in milliseconds.
+    /// 95th percentile of the duration, in milliseconds.
     pub p95_ms: Option<f64>,
-    /// 99th percentile, in milliseconds.
+    /// 99th percentile of the duration, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// What the attempts cost that reported it, in sum.
+    /// Total cost of the attempts that reported one.
     pub cost: Option<f64>,
 }
 
@@ -42,7 +42,7 @@ impl Tally {
         self.retryable.saturating_add(self.terminal)
     }
 
-    /// The share of attempts that failed; 0 without any.
+    /// The share of attempts that failed; 0 if there are none.
     pub fn failure_rate(&self) -> f64 {
         share(self.failed(), self.hops)
     }
@@ -62,12 +62,12 @@ pub enum Bound {
     Upper,
 }
 
-/// What the share of `hits` among `of` is above, at all times at once, but for a probability of `alpha`.
+/// The lower bound on the share of `hits` among `of`. It holds at all times at once, except with probability `alpha`.
 pub fn lower_bound(hits: u64, of: u64, alpha: f64) -> f64 {
     bound(Bound::Lower, hits, of, alpha)
 }
 
-/// What the share of `hits` among `of` is below, at all times at once, but for a probability of `alpha`.
+/// The upper bound on the share of `hits` among `of`. It holds at all times at once, except with probability `alpha`.
 pub fn upper_bound(hits: u64, of: u64, alpha: f64) -> f64 {
     bound(Bound::Upper, hits, of, alpha)
 }
@@ -82,7 +82,7 @@ fn bound(side: Bound, hits: u64, of: u64, alpha: f64) -> f64 {
     if of == 0 || (side == Bound::Lower && hits == 0) || (side == Bound::Upper && hits >= of) {
         return edge;
     }
-    // ln of the martingale; it falls from infinity at the edge to its least value at k/n.
+    // The logarithm of the martingale. It falls from infinity at the edge to its minimum at k/n.
     let ln_beta = ln_factorial(k) + ln_factorial(n - k) - ln_factorial(n + 1.0);
     let height = |p: f64| {
         let ln = |count: f64, share: f64| if count == 0.0 { 0.0 } else { count * share.ln() };
@@ -101,7 +101,7 @@ fn bound(side: Bound, hits: u64, of: u64, alpha: f64) -> f64 {
     outside
 }
 
-/// The natural logarithm of `n!`, by Stirling's series; exact to 1e-9 from 10 on, and summed below.
+/// The natural logarithm of `n!`: by Stirling's series from 10 on, exact to 1e-9; by summation below.
 fn ln_factorial(n: f64) -> f64 {
     if n < 10.0 {
         let mut sum = 0.0;

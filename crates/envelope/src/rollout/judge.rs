@@ -1,16 +1,16 @@
-//! What the evidence says of a rollout: go on, wait, or go back.
+//! What the evidence says about a rollout: go on, wait, or go back.
 
 use crate::base::timestamp::Timestamp;
 use crate::rollout::evidence::{FALSE_ALARM, Tally, lower_bound, upper_bound};
 use crate::version::rollout::{Phase, Rollout};
 
-/// Attempts of each version below which its latency is not judged.
+/// The number of attempts of the old version below which latency is not judged.
 const LATENCY_HOPS: u64 = 50;
 
 /// What the evidence says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing is decided yet; the text says what it waits for.
+    /// No decision yet; the text says what the rollout waits for.
     Hold(String),
     /// The next step may be taken.
     Advance(String),
@@ -19,7 +19,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What it says, in words.
+    /// The reason, in words.
     pub fn text(&self) -> &str {
         match self {
             Self::Hold(text) | Self::Advance(text) | Self::RollBack(text) => text,
@@ -27,13 +27,13 @@ impl Verdict {
     }
 }
 
-/// Judges a rollout. `old` and `new` are what was seen of the two versions since the rollout began, `old_step` and
-/// `new_step` since its present step did; `slow` in all of them is counted against the p95 that the new version may have.
+/// Judges a rollout. `old` and `new` are the evidence on the two versions since the rollout began, `old_step` and
+/// `new_step` since its current step began. In all four, `slow` counts against the p95 allowed for the new version.
 ///
-/// It is rolled back on all that was seen since it began, by a test that holds however often it is asked: the share of
-/// failed attempts is above the old one's by more than the margin, or the share of attempts that are slower than the old
-/// version's p95 allows is above 5 % and above the old one's. It goes on when the present step has seen enough and the
-/// plain figures are within the margins.
+/// A rollback rests on everything seen since the rollout began, by a test that holds however often it runs. It follows
+/// if the share of failed attempts exceeds the old version's by more than the margin, or if the share of attempts
+/// slower than that p95 exceeds both 5 % and the old version's share. The rollout advances when the current step has
+/// seen enough and the plain figures are within the margins.
 pub fn judge(
     rollout: &Rollout,
     old: &Tally,
@@ -64,7 +64,7 @@ pub fn judge(
             rollout.hold_seconds
         ));
     }
-    // The old version may see little in a late step: what it has shown since the start counts then.
+    // The old version may see little work in a late step; then its figures since the start count.
     let base = if old_step.hops < margins.min_hops() {
         old
     } else {
@@ -101,7 +101,7 @@ pub fn judge(
 
 /// Why the new version is clearly worse, if it is.
 fn clearly_worse(rollout: &Rollout, old: &Tally, new: &Tally) -> Option<String> {
-    // Two halves for failures and latency, and two bounds in each.
+    // Failures and latency take half each, and each needs two bounds.
     let alpha = FALSE_ALARM / 4.0;
     let least = lower_bound(new.failed(), new.hops, alpha);
     let most = upper_bound(old.failed(), old.hops, alpha) + rollout.margins.failure_margin();

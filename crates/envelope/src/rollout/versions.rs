@@ -1,5 +1,5 @@
-//! Decisions about single versions, apart from the steps of a rollout: set as active, drained, retired, set aside, moved
-//! away from.
+//! Decisions about single versions, apart from the steps of a rollout: activate, drain, retire, quarantine, move work
+//! away.
 
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
@@ -34,7 +34,7 @@ pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Rout
     Ok(decided(next, "set", Some(version), act))
 }
 
-/// Sets how intents of this agent keep to versions that say nothing of it; `None` when that is so already.
+/// Sets how intents of this agent that set no pinning choose versions; `None` if that changes nothing.
 pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
     if route.pinning == *pinning {
         return None;
@@ -46,10 +46,10 @@ pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route>
     Some(decided(next, "pinning", None, act))
 }
 
-/// Holds a version's work back while it is moved away, at most until a time; `None` when that is over.
+/// Holds a version's work back while it is moved away, until `until` at the latest; `None` ends that.
 ///
 /// # Errors
-/// When nobody has heard of the version.
+/// When the version is unknown.
 pub fn moving(route: &Route, version: &AgentVersion, until: Option<Timestamp>, act: &Act) -> Result<Route, Refused> {
     known(route, version)?;
     let mut next = route.clone();
@@ -60,7 +60,7 @@ pub fn moving(route: &Route, version: &AgentVersion, until: Option<Timestamp>, a
     Ok(decided(next, what, Some(version), act))
 }
 
-/// Nothing open names the version any more.
+/// Records that no open intent names the version any more.
 ///
 /// # Errors
 /// When the version is not draining.
@@ -74,10 +74,10 @@ pub fn drained(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route
     Ok(decided(next, "drained", Some(version), act))
 }
 
-/// Takes a version out of service. The caller has made sure that nothing open names it.
+/// Takes a version out of service. The caller must make sure that no open intent names it.
 ///
 /// # Errors
-/// When it takes new work, or still drains.
+/// When it is unknown, takes new work, still drains, or is already retired.
 pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
     known(route, version)?;
     let takes_work = route.active == *version || route.canary.as_ref().is_some_and(|canary| canary.version == *version);
@@ -96,11 +96,11 @@ pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route,
     Ok(decided(next, "retired", Some(version), act))
 }
 
-/// Sets a version aside as a bad build: nothing new comes to it. When it is active, the version before it takes the new
-/// work again, where there is one that may; else new work waits.
+/// Quarantines a version as a bad build: it gets nothing new. If it is active, another version takes the new work: in a
+/// rollout the one being rolled out, else the previous one. If that one may not take work, new work waits.
 ///
 /// # Errors
-/// When the version is unknown, or retired.
+/// When the version is unknown, retired, or already quarantined.
 pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
     known(route, version)?;
     let mut next = route.clone();
@@ -126,7 +126,7 @@ pub fn quarantine(route: &Route, version: &AgentVersion, act: &Act) -> Result<Ro
     Ok(decided(next, "quarantined", Some(version), act))
 }
 
-/// Lifts a quarantine: what is open on the version goes on; new work comes to it only if it is still the active one.
+/// Lifts a quarantine. Open work on the version goes on; new work comes to it only if it is still the active one.
 ///
 /// # Errors
 /// When it is not quarantined.

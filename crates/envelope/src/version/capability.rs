@@ -1,4 +1,4 @@
-//! Which agent takes work that names only what is needed: a pure look at routes and loads.
+//! Chooses the agent for work that names only capabilities: a pure function of routes and loads.
 
 use std::borrow::Borrow;
 use std::cmp::{Ordering, Reverse};
@@ -9,32 +9,32 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::version::choose::{Asked, Choice, Unroutable, choose};
 use crate::version::route::Route;
 
-/// How loaded a version is.
+/// The load of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
     /// Tickets that no worker holds.
     pub backlog: u64,
-    /// Workers that live.
+    /// Live workers.
     pub workers: u32,
-    /// Whether its breaker is open.
+    /// Whether its breaker is open: its last intents parked.
     pub breaker_open: bool,
 }
 
-/// An agent that was considered, and what speaks for or against it.
+/// An agent that was considered, and what counts for or against it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityCandidate {
     /// The agent.
     pub agent: AgentName,
-    /// Its version that would get the work.
+    /// The version that would get the work.
     pub version: AgentVersion,
-    /// Whether that version can do all that is needed.
+    /// Whether that version has all the needed capabilities.
     pub able: bool,
-    /// In words: what it lacks, or how loaded it is.
+    /// In words: what it lacks, or its load.
     pub reason: String,
-    /// Tickets that no worker holds; 0 where nothing is known.
+    /// Tickets that no worker holds; 0 if unknown.
     #[serde(default)]
     pub backlog: u64,
-    /// Workers that live; 0 where nothing is known.
+    /// Live workers; 0 if unknown.
     #[serde(default)]
     pub workers: u32,
     /// Whether its breaker is open.
@@ -42,21 +42,21 @@ pub struct CapabilityCandidate {
     pub breaker_open: bool,
 }
 
-/// Who was picked, and among whom.
+/// The chosen agent, and all that were considered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picked {
-    /// The best; `None` when no agent can do all that is needed.
+    /// The best agent; `None` when no agent has all the needed capabilities.
     pub best: Option<(AgentName, Choice)>,
-    /// All agents: those that are able, the best first, then the others by name.
+    /// All agents: the able ones first, best first, then the others by name.
     pub candidates: Vec<CapabilityCandidate>,
 }
 
 /// Picks the agent for work that needs certain capabilities.
 ///
-/// Of each agent only the version counts that [`choose`] gives for this work, its pins and its path included. It is able when it declares every needed
-/// capability; nothing makes up for one that is missing. Of the able ones a closed breaker comes before an open one,
-/// then the smallest backlog for each live worker, then the agent's name. Where no worker is known to live the work
-/// would wait, so such a version comes after all that have one.
+/// Of each agent only one version counts: the one that [`choose`] gives for this work, including its pins and its path.
+/// It is able when it declares every needed capability; nothing makes up for a missing one. Among the able ones, a
+/// closed breaker comes before an open one, then the smallest backlog per live worker, then the agent's name. Without a
+/// live worker the work would wait, so a version without one comes after all that have one.
 pub fn pick<R: Borrow<Route>>(
     routes: &[R],
     needed: &[String],
@@ -77,7 +77,7 @@ pub fn pick<R: Borrow<Route>>(
     }
 }
 
-/// One agent, with the choice of its version where that is able.
+/// Considers one agent. Gives the choice of its version if that is able.
 fn consider(
     route: &Route,
     needed: &[String],
@@ -146,7 +146,7 @@ fn order(a: &CapabilityCandidate, b: &CapabilityCandidate) -> Ordering {
         .then_with(|| (a.workers == 0).cmp(&(b.workers == 0)))
         .then_with(|| match (a.workers, b.workers) {
             (0, 0) => a.backlog.cmp(&b.backlog),
-            // As fractions, so that nothing is rounded.
+            // Compare fractions by cross-multiplication, so that nothing is rounded.
             (of_a, of_b) => (u128::from(a.backlog) * u128::from(of_b)).cmp(&(u128::from(b.backlog) * u128::from(of_a))),
         })
         .then_with(|| a.agent.cmp(&b.agent))

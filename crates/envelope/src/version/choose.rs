@@ -1,4 +1,4 @@
-//! Which version takes a piece of work, and why: a pure look-up in the route.
+//! Chooses the version for a piece of work, and says why: a pure look-up in the route.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +11,8 @@ use crate::version::path::PathEntry;
 use crate::version::route::Route;
 use crate::version::state::VersionState;
 
-/// The bucket of a chain, 0 to 99, by a hash of its root intent: the chain and its children fall on one side of a
-/// canary, and stay there while the percentage only grows.
+/// The bucket of a chain, 0 to 99, from a hash of its root intent. The chain and its children fall on the same side of
+/// a canary, and stay there as long as the percentage only grows.
 pub fn canary_bucket(root: &IntentId) -> u8 {
     let digest = Sha256::digest(root.as_str().as_bytes());
     let number = digest
@@ -22,23 +22,23 @@ pub fn canary_bucket(root: &IntentId) -> u8 {
     u8::try_from(number % 100).unwrap_or_default()
 }
 
-/// What is to be routed.
+/// The work to route.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The first intent of the tree.
     pub root: &'a IntentId,
     /// The kind of work.
     pub kind: Option<&'a str>,
-    /// Versions that the intent is held to.
+    /// The versions that the intent is pinned to, by agent.
     pub pins: &'a BTreeMap<AgentName, AgentVersion>,
-    /// Who had a turn before.
+    /// The agents and versions that had a turn before.
     pub path: &'a [PathEntry],
 }
 
 /// Why a version was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// The intent is held to it.
+    /// The intent is pinned to it.
     Pinned,
     /// It had a turn in this intent before.
     SeenBefore,
@@ -46,17 +46,17 @@ pub enum Why {
     Canary {
         /// The chain's bucket, 0 to 99.
         bucket: u8,
-        /// The canary's share in percent; buckets below it are the canary's.
+        /// The canary's share in percent; the buckets below it are the canary's.
         percent: u8,
     },
-    /// It takes new work.
+    /// It takes the new work.
     Active {
-        /// The chain's bucket, where there is a canary.
+        /// The chain's bucket, if there is a canary.
         bucket: Option<u8>,
     },
-    /// The version that would have been chosen does not take this kind of work.
+    /// The version chosen first does not take this kind of work.
     TakesTheKind {
-        /// The version that does not.
+        /// The version chosen first.
         instead_of: AgentVersion,
     },
 }
@@ -95,43 +95,42 @@ pub enum Unroutable {
     Kind {
         /// The agent.
         agent: AgentName,
-        /// The version that would get it.
+        /// The version that would get the work.
         version: AgentVersion,
         /// The kind.
         kind: String,
-        /// What it takes.
+        /// The kinds that it takes.
         takes: Vec<String>,
     },
-    /// The intent is held to a version that nobody has heard of.
+    /// The intent is pinned to an unknown version.
     #[error("the intent is pinned to version {version} of agent \"{agent}\", which nobody has heard of (known: {})", known.join(", "))]
     UnknownPin {
         /// The agent.
         agent: AgentName,
         /// The version.
         version: AgentVersion,
-        /// The versions that are known.
+        /// The known versions.
         known: Vec<String>,
     },
-    /// The intent is held to a version that takes no work any more.
+    /// The intent is pinned to a version that no longer takes work.
     #[error("the intent is pinned to version {version} of agent \"{agent}\", which is {state}")]
     ClosedPin {
         /// The agent.
         agent: AgentName,
         /// The version.
         version: AgentVersion,
-        /// Where it stands: drained or retired.
+        /// The state of the version: drained or retired.
         state: VersionState,
     },
 }
 
-/// The version of an agent that takes this work. Decides nothing about an intent that has its version already: that
-/// stays where it is.
+/// Chooses the version of an agent for this work. It decides nothing about an intent that already has its version.
 ///
-/// In this order: a pin; the version that had a turn in this intent before, while that is alive; the canary, for its
-/// share of the chains; the active version.
+/// In this order: a pin; the version that had a turn in this intent before, if it is alive; the canary, for its share
+/// of the chains; the active version.
 ///
 /// # Errors
-/// When the kind is not taken, or the pin names a version that is drained or retired.
+/// When no version takes the kind, or the pin names a version that is unknown, drained or retired.
 pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
     let agent = &route.agent;
     let chosen = |version: &AgentVersion, why| {
@@ -141,7 +140,7 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
         })
     };
     if let Some(pinned) = asked.pins.get(agent) {
-        // One that is quarantined keeps its work, which waits there. One that is drained was said to get none.
+        // A quarantined version keeps its work, which waits there. A drained one was promised no more work.
         if let Some(state @ (VersionState::Drained | VersionState::Retired)) = route.state(pinned) {
             return Err(Unroutable::ClosedPin {
                 agent: agent.clone(),
@@ -149,7 +148,7 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
                 state,
             });
         }
-        // A route of a 1.0 controller knows of its active version only.
+        // A route from a 1.0 controller knows only its active version.
         if !route.versions.is_empty() && route.state(pinned).is_none() {
             return Err(Unroutable::UnknownPin {
                 agent: agent.clone(),
@@ -176,7 +175,7 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
     let Some(kind) = asked.kind.filter(|kind| !takes(route, first, kind)) else {
         return chosen(first, why);
     };
-    // A canary that does not take the kind leaves it to the active version; and the other way round.
+    // A canary that does not take the kind leaves it to the active version, and vice versa.
     let others = [Some(&route.active), route.canary.as_ref().map(|canary| &canary.version)];
     match others.into_iter().flatten().find(|other| takes(route, other, kind)) {
         Some(other) => chosen(
@@ -198,12 +197,12 @@ pub fn choose(route: &Route, asked: &Asked<'_>) -> Result<Choice, Unroutable> {
     }
 }
 
-/// Whether work may still come back to a version. A route of a 1.0 controller knows no states: there it may.
+/// Whether work may still come back to a version. A route from a 1.0 controller has no states; then it may.
 fn is_alive(route: &Route, version: &AgentVersion) -> bool {
     route.state(version).is_none_or(|state| state.is_alive())
 }
 
-/// Whether a version takes a kind of work; one that names no kinds takes all.
+/// Whether a version takes a kind of work; a version that names no kinds takes all.
 pub fn takes(route: &Route, version: &AgentVersion, kind: &str) -> bool {
     route
         .versions

@@ -15,7 +15,7 @@ impl Percent {
     /// Takes a number from 0 to 100.
     ///
     /// # Errors
-    /// When it is outside; the text names it.
+    /// When it is outside; the error names it.
     pub fn new(value: u64) -> Result<Self, String> {
         match u8::try_from(value) {
             Ok(percent @ 0..=100) => Ok(Self(percent)),
@@ -23,7 +23,7 @@ impl Percent {
         }
     }
 
-    /// The number.
+    /// The share in percent.
     pub const fn get(self) -> u8 {
         self.0
     }

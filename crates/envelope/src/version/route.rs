@@ -1,4 +1,4 @@
-//! Which version of an agent takes new work, what is known of each version, and what workers say of themselves.
+//! Which version of an agent takes new work, what is known of each version, and what workers declare.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::version::rollout::Rollout;
 use crate::version::state::VersionState;
 
 wire_object! {
-    /// The share of new work that a version gets besides the active one.
+    /// A version that gets a share of the new work beside the active one.
     pub struct Canary {
         /// The version.
         req version: AgentVersion,
-        /// Its share of the chains, by a hash of the root intent.
+        /// Its share of the chains, chosen by a hash of the root intent.
         req percent: Percent,
     }
 }
@@ -26,13 +26,13 @@ wire_object! {
     /// What is known of one version of an agent.
     #[derive(Default)]
     pub struct VersionEntry {
-        /// Where it stands.
+        /// The state of the version.
         def state: VersionState,
-        /// Since when.
+        /// When it entered that state.
         opt since: Timestamp,
-        /// Why, in words.
+        /// Why it entered that state, in words.
         opt reason: String,
-        /// What its workers say that they can do.
+        /// The capabilities that its workers declare.
         def capabilities: Vec<String>,
         /// The channels that its workers listen to.
         def channels: Vec<String>,
@@ -40,13 +40,13 @@ wire_object! {
         def kinds: Vec<String>,
         /// The protocol versions that its workers read.
         def protocol: ProtocolRange,
-        /// Its work is being moved away, and its consumers are paused meanwhile; at most until then.
+        /// While its work is being moved away: the latest time until which its consumers stay paused.
         opt moving_until: Timestamp,
     }
 }
 
 wire_object! {
-    /// What made a revision of a route: one decision, with its numbers.
+    /// The decision that made a revision of a route, with its numbers.
     pub struct Decision {
         /// What was decided: `declared`, `started`, `advanced`, `promoted`, `paused`, `rolled_back`, and so on.
         req what: String,
@@ -54,17 +54,17 @@ wire_object! {
         req by: String,
         /// When.
         req at: Timestamp,
-        /// The version that it is about.
+        /// The version it is about.
         opt version: AgentVersion,
         /// Why, in words.
         opt reason: String,
-        /// The numbers that it rests on.
+        /// The numbers behind it.
         opt numbers: Json,
     }
 }
 
 wire_object! {
-    /// The route of one agent, kept under the agent's name in the routes bucket; only controllers write it. Its
+    /// The route of one agent, stored under the agent's name in the routes bucket. Only controllers write it. Its
     /// revisions are the history of the agent's rollouts.
     pub struct Route {
         /// The agent.
@@ -73,17 +73,17 @@ wire_object! {
         req active: AgentVersion,
         /// When this was written.
         req updated_at: Timestamp,
-        /// Who or what decided it.
+        /// Who or what wrote it.
         req updated_by: String,
         /// The version that gets a share of the new work.
         opt canary: Canary,
         /// The version that was active before.
         opt previous: AgentVersion,
-        /// Every version that was heard of.
+        /// Every known version.
         def versions: BTreeMap<AgentVersion, VersionEntry>,
-        /// How intents that say nothing keep to versions.
+        /// How intents that set no pinning choose versions.
         def pinning: Pinning,
-        /// The rollout that is under way, or the last one.
+        /// The running rollout, or the last one.
         opt rollout: Rollout,
         /// The decision that made this revision.
         opt decision: Decision,
@@ -91,37 +91,37 @@ wire_object! {
 }
 
 wire_object! {
-    /// What a worker says of its agent version: in its heartbeats, and kept in the agents bucket.
+    /// A worker's statement about its agent version, sent in heartbeats and stored in the agents bucket.
     pub struct Declaration {
         /// The agent.
         req agent: AgentName,
         /// The version.
         req version: AgentVersion,
-        /// The worker process that says so.
+        /// The instance id of the worker process.
         req instance: String,
         /// What the agent can do.
         def capabilities: Vec<String>,
-        /// The channels that it listens to.
+        /// The channels it listens to.
         def channels: Vec<String>,
-        /// The kinds that it takes; empty for all.
+        /// The kinds it takes; empty for all.
         def kinds: Vec<String>,
-        /// A JSON schema for the payload of a kind, where the agent gives one.
+        /// JSON schemas for the payloads of kinds, if the agent gives any.
         def schemas: BTreeMap<String, Json>,
-        /// The protocol versions that it reads.
+        /// The protocol versions it reads.
         def protocol: ProtocolRange,
         /// How many hops it runs at a time.
         def concurrency: u32,
-        /// How many it runs now.
+        /// How many hops it runs now.
         def busy: u32,
         /// Whether it is stopping.
         def stopping: bool,
-        /// When it said so.
+        /// When the worker made the statement.
         req at: Timestamp,
     }
 }
 
 impl VersionEntry {
-    /// Whether nothing may be given to its workers at this time.
+    /// Whether its workers must get nothing at this time.
     pub fn is_held_back(&self, now: Timestamp) -> bool {
         self.state.is_shut() || self.moving_until.is_some_and(|until| until > now)
     }
@@ -150,8 +150,7 @@ impl Route {
         }
     }
 
-    /// Where a version stands. A route that a 1.0 controller wrote knows of no states: then only the active version is
-    /// known.
+    /// The state of a version. A route from a 1.0 controller has no states: only its active version is known.
     pub fn state(&self, version: &AgentVersion) -> Option<VersionState> {
         match self.versions.get(version) {
             Some(entry) => Some(entry.state.clone()),
@@ -160,7 +159,7 @@ impl Route {
         }
     }
 
-    /// The rollout that is under way, if one is.
+    /// The running rollout, if there is one.
     pub fn running(&self) -> Option<&Rollout> {
         self.rollout.as_ref().filter(|rollout| rollout.phase.is_open())
     }

@@ -5,25 +5,25 @@ use std::fmt;
 use crate::base::wire_enum::wire_enum;
 
 wire_enum! {
-    /// Where a version of an agent stands.
+    /// The state of an agent version.
     #[derive(Default)]
     pub enum VersionState {
         /// Known by name; no live worker.
         #[default]
         Declared = "declared",
-        /// Live workers, and no work is routed to it.
+        /// It has live workers; no work is routed to it.
         Ready = "ready",
         /// Takes a share of the new work.
         Canary = "canary",
         /// Takes the new work.
         Active = "active",
-        /// Takes nothing new; open work names it.
+        /// Takes nothing new, but open work names it.
         Draining = "draining",
-        /// Nothing open names it, and nothing will be run on it.
+        /// No open work names it, and nothing runs on it.
         Drained = "drained",
         /// Taken out of service; kept for the audit.
         Retired = "retired",
-        /// A bad build: nothing new, its open work is paused.
+        /// A bad build: it gets nothing new, and its open work is paused.
         Quarantined = "quarantined",
     }
 }
@@ -31,7 +31,7 @@ wire_enum! {
 /// What can happen to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionEvent {
-    /// A worker of it was heard.
+    /// A worker of it sent a heartbeat.
     Heard,
     /// Its last worker is gone.
     Silent,
@@ -41,13 +41,13 @@ pub enum VersionEvent {
     Activated,
     /// Another version gets the new work.
     Superseded,
-    /// Nothing open names it any more.
+    /// No open work names it any more.
     Emptied,
     /// It is taken out of service.
     Retired,
     /// It is set aside as a bad build.
     Quarantined,
-    /// The quarantine is lifted; what is open on it goes on.
+    /// The quarantine is lifted; its open work goes on.
     Lifted,
     /// A retired version is brought back.
     Revived,
@@ -96,7 +96,7 @@ pub struct IllegalVersionEvent {
 }
 
 impl VersionState {
-    /// Whether work that was on this version before may come back to it: it is not drained, retired or set aside.
+    /// Whether work that was on this version before may come back to it: it is not drained, retired or quarantined.
     pub const fn is_alive(&self) -> bool {
         matches!(
             self,
@@ -104,15 +104,15 @@ impl VersionState {
         )
     }
 
-    /// Whether nothing may run on it: its consumers are paused, so that the server itself holds work back.
+    /// Whether nothing may run on it. Its consumers are paused, so the server itself holds work back.
     pub const fn is_shut(&self) -> bool {
         matches!(self, Self::Drained | Self::Retired | Self::Quarantined)
     }
 
-    /// The state after an event. The only place where the life of a version is decided.
+    /// The state after an event. Only this function decides the life of a version.
     ///
     /// # Errors
-    /// When the event may not follow; the version stays as it was.
+    /// When the event may not follow the state; the version stays as it was.
     pub fn next(&self, event: VersionEvent) -> Result<Self, IllegalVersionEvent> {
         use VersionEvent as E;
         let found = match (self, event) {

@@ -1,4 +1,4 @@
-//! An open intent is cancelled.
+//! Cancels an open intent.
 
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;
@@ -6,11 +6,11 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// The code under which a cancelled intent keeps the reason.
+/// The error code of a cancelled intent; its message is the reason.
 const CODE: &str = "CANCELLED";
 
-/// Ends the intent because somebody does not want it any more, and takes the hop from whoever holds it: what the holder
-/// still commits is refused.
+/// Ends the intent because somebody no longer wants it, and takes the hop from its holder: whatever the holder still
+/// commits is refused.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

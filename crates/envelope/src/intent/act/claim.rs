@@ -1,11 +1,11 @@
-//! A holder takes a hop that others may have had.
+//! A worker takes a hop that others may have had.
 
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Takes the hop for an instance: a new epoch fences out every earlier holder.
+/// Takes the hop for an instance. The new epoch fences out every earlier holder.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

@@ -1,11 +1,11 @@
-//! What was done is undone.
+//! Starts to undo completed hops.
 
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Begins to undo what the intent has done: nobody holds it any more.
+/// Begins to undo what the intent has done. Nobody holds it from here on.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

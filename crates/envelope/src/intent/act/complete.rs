@@ -1,4 +1,4 @@
-//! An intent ends well.
+//! Completes an intent.
 
 use crate::base::json::Json;
 use crate::intent::draft::Draft;

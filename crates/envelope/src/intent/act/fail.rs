@@ -1,4 +1,4 @@
-//! An intent fails for good.
+//! Fails an intent permanently.
 
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;

@@ -1,4 +1,4 @@
-//! The hop is done, and another agent goes on.
+//! Hands the work to the next agent.
 
 use crate::base::names::AgentVersion;
 use crate::intent::draft::Draft;
@@ -7,7 +7,7 @@ use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 use crate::message::envelope::Envelope;
 
-/// Puts the next envelope before a version of the agent that it is for.
+/// Gives the next envelope to a version of its agent.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

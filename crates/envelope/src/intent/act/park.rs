@@ -1,4 +1,4 @@
-//! An intent is set aside for a person.
+//! Sets an intent aside for a person.
 
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;
@@ -6,7 +6,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Sets the intent aside, and takes the hop from whoever holds it.
+/// Sets the intent aside, and takes the hop from its holder.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

@@ -5,7 +5,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Adds a note of the holder.
+/// Adds a note from the holder.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

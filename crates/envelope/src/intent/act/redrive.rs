@@ -1,4 +1,4 @@
-//! A parked intent is put back.
+//! Puts a parked intent back to work.
 
 use crate::base::names::AgentVersion;
 use crate::intent::draft::Draft;
@@ -7,7 +7,7 @@ use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 use crate::message::envelope::Envelope;
 
-/// Puts a parked intent before a version of its agent again.
+/// Gives a parked intent to a version of its agent again.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

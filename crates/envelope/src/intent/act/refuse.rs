@@ -1,4 +1,4 @@
-//! A raw message cannot become an intent.
+//! Refuses a raw message that cannot become an intent.
 
 use crate::base::timestamp::Timestamp;
 use crate::intent::draft::Draft;
@@ -8,7 +8,7 @@ use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::message::raw::RawKept;
 
-/// Refuses a raw message before it became an intent: its only record, which keeps the message.
+/// Refuses a raw message before it becomes an intent. This is the only record, and it keeps the message.
 pub fn refuse(at: Timestamp, error: ErrorInfo, raw: RawKept) -> Draft {
     let code = error.code.clone();
     let snapshot = Snapshot::blank(Status::Rejected { code: code.clone() }, at);

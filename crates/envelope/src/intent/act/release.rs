@@ -5,7 +5,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Gives the hop back.
+/// Gives the hop back. The next delivery burns no attempt.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

@@ -1,4 +1,4 @@
-//! Work that waits, or was set aside, names another version.
+//! Moves an intent that waits or is parked to another version. It has no ticket, so only the name changes.
 
 use crate::base::names::AgentName;
 use crate::base::names::AgentVersion;
@@ -8,7 +8,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Names another version for work that goes on later.
+/// Names the version that will go on with the work later.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

@@ -1,4 +1,4 @@
-//! The versions that an intent is held to change.
+//! Changes the versions that an intent is pinned to.
 
 use crate::base::names::AgentName;
 use crate::base::names::AgentVersion;
@@ -7,7 +7,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Changes a pin of work that is elsewhere.
+/// Changes a pin to an agent that does not have the work now.
 ///
 /// # Errors
 /// When this may not follow the status of the head.
@@ -17,7 +17,7 @@ pub fn repin(head: &Snapshot, agent: &AgentName, version: &AgentVersion) -> Resu
     Ok(draft)
 }
 
-/// Changes a pin that is there. One that is not there is not made: a move is no promise for later hops.
+/// Changes an existing pin. It never adds one: a move promises nothing for later hops.
 pub(crate) fn change_pin(snapshot: &mut Snapshot, agent: &AgentName, version: &AgentVersion) {
     if let Some(pinned) = snapshot.pins.get_mut(agent) {
         *pinned = version.clone();

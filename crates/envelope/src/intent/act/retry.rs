@@ -1,4 +1,4 @@
-//! An attempt failed, and the next one has a time.
+//! Schedules the next attempt after a failed one.
 
 use crate::base::timestamp::Timestamp;
 use crate::intent::draft::Draft;

@@ -1,5 +1,5 @@
-//! Open work is put before another version of its agent: by a person (`moved`), or because its version takes none any
-//! more (`rerouted`).
+//! Moves open work to another version of its agent: because a person asked (`moved`), or because its version no longer
+//! takes work (`rerouted`).
 
 use crate::base::names::AgentVersion;
 use crate::intent::act::repin::change_pin;
@@ -9,7 +9,7 @@ use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 use crate::message::envelope::Envelope;
 
-/// What puts work before another version.
+/// Who moves work to another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shift {
     /// A person.
@@ -27,8 +27,8 @@ impl Shift {
     }
 }
 
-/// Puts the present hop before another version; whoever holds it is fenced out. `envelope` is that of the hop under a new
-/// id: the old ticket's id is still in the server's duplicate window. A pin to the agent goes along.
+/// Gives the current hop to another version and fences out its holder. A pin to the agent changes with it. `envelope`
+/// is the hop's envelope under a new id, because the server's duplicate window still holds the old ticket's id.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

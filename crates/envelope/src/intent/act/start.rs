@@ -5,7 +5,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Shows which instance is at work.
+/// Records which instance is at work.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

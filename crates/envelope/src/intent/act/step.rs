@@ -1,4 +1,4 @@
-//! The result of a step is recorded.
+//! Records the result of a step.
 
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
@@ -6,7 +6,7 @@ use crate::intent::record::StepEntry;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 
-/// Records the result of a step.
+/// Records the result of a step. Later attempts reuse it.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

@@ -1,4 +1,4 @@
-//! An intent is taken in.
+//! Accepts a new intent.
 
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
@@ -10,7 +10,7 @@ use crate::intent::status::Status;
 use crate::message::envelope::Envelope;
 use crate::version::path::PathEntry;
 
-/// Takes an intent in: its first record, with the envelope of its first hop for a version of its agent.
+/// Writes the first record of an intent, with the envelope of its first hop for a version of its agent.
 pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft {
     let snapshot = Snapshot {
         agent: Some(envelope.to.clone()),

@@ -1,6 +1,6 @@
-//! The draft of 2.0: what the receiver, the payload and the deadline are is said in objects of their own.
+//! The draft of 2.0: the receiver, the payload and the deadline are objects.
 //!
-//! The draft is exercised by the tests and by agents that declare it; it may change until it is released.
+//! The tests and the agents that declare the draft use it. It may change until it is released.
 
 use super::{Document, ENVELOPE, Form, put, take};
 use crate::base::error::{DecodeError, excerpt};
@@ -17,33 +17,33 @@ pub(super) const FORM: Form = Form {
     place,
 };
 
-/// The field of the model that keeps what it has no place for.
+/// The field of the model that keeps what the model cannot express.
 const KEPT: &str = "baton-2";
-/// The field of this form that keeps what *it* has no place for: fields of the author's own whose names it uses.
+/// The field of this form that keeps what *this form* cannot express: an author's own fields whose names it uses.
 const ASIDE: &str = "baton-1";
 
-/// What a document says when it gives no `content.type`.
+/// The default of `content.type`.
 const JSON_TYPE: &str = "application/json";
 
-/// An object of this form in the place of single fields.
+/// An object of this form that replaces single fields of the model.
 struct Object {
     name: &'static str,
-    /// Its members, and the fields of the model that they are.
+    /// Its members, with the fields of the model that they replace.
     moved: &'static [(&'static str, &'static str)],
-    /// Its members that the model does not have.
+    /// Its members that the model lacks.
     own: &'static [(&'static str, Check)],
 }
 
-/// Looks at the value of a member that the model does not have.
+/// Checks the value of a member that the model lacks.
 type Check = fn(&Json) -> Own;
 
-/// What such a value amounts to.
+/// What such a value means.
 enum Own {
-    /// The same as leaving it out.
+    /// The same as an absent value.
     Default,
-    /// Something to keep.
+    /// A value to keep.
     Said,
-    /// No value that it may have.
+    /// An invalid value.
     Bad(&'static str),
 }
 
@@ -82,7 +82,7 @@ fn seconds(value: &Json) -> Own {
 }
 
 impl Object {
-    /// The member of this object that a kept path is, where it is one that may stand there.
+    /// The member of this object at a kept path, if it may stand there.
     fn kept_member<'a>(&self, path: &'a str, value: &Json) -> Option<&'a str> {
         let member = path.strip_prefix(self.name)?.strip_prefix('.')?;
         if self.moved.iter().any(|(name, _)| *name == member) {
@@ -96,13 +96,13 @@ impl Object {
     }
 }
 
-/// The names that the model has for what stands elsewhere in this form. Here they are names like any other.
+/// Names of model fields that this form places elsewhere. In this form they are ordinary names.
 fn names_of_the_model() -> impl Iterator<Item = &'static str> {
     let fields = OBJECTS.iter().flat_map(|object| object.moved).map(|(_, field)| *field);
     fields.filter(|field| OBJECTS.iter().all(|object| object.name != *field))
 }
 
-/// The names of the objects here that the model does not use. There they are names like any other.
+/// Names of objects in this form that the model does not use. In the model they are ordinary names.
 fn names_of_this_form() -> impl Iterator<Item = &'static str> {
     let is_field = |name: &str| {
         OBJECTS
