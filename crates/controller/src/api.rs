@@ -1,5 +1,4 @@
-//! The API: answers what operators ask. Every controller answers; a decision is a compare-and-set on the route, so it
-//! does not matter which.
+//! The API: answers operators' questions. Any controller answers, because a decision is a compare-and-set on the route.
 
 mod agents;
 mod archive;
@@ -22,7 +21,7 @@ use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::duty::Duty;
 
-/// Answers questions until told to stop.
+/// Answers questions until the controller stops.
 #[derive(Debug)]
 pub(crate) struct Api;
 
@@ -42,14 +41,14 @@ async fn listen(cx: &Context) {
                 backoff.reset();
                 while let Some(request) = requests.next().await {
                     let (of, kill) = (cx.clone(), cx.stops.kill.clone());
-                    // In a task of its own: a move of much work must not keep a rollback waiting.
-                    // Cut off, a move may leave a version shut; the leader opens it.
+                    // A task of its own, so that a large move does not delay a rollback. If a move is cut off, it may
+                    // leave a version paused; the leader resumes it.
                     cx.stops
                         .tracker
                         .spawn(async move { kill.run_until_cancelled(Box::pin(answer(of, request))).await });
                 }
             }
-            Err(error) => tracing::warn!(%error, "questions cannot be heard, trying again"),
+            Err(error) => tracing::warn!(%error, "cannot listen for questions, trying again"),
         }
         backoff.wait(&cx.mesh).await;
     }
@@ -59,10 +58,10 @@ async fn answer(cx: Context, request: ControlRequest) {
     HANDLERS.answer(&cx, request).await;
 }
 
-/// Made once: it is the same for every controller and never changes.
+/// Built once: it is the same for every controller and never changes.
 static HANDLERS: LazyLock<Handlers> = LazyLock::new(handlers);
 
-/// What answers each question, in the order of [`VERBS`](control::VERBS).
+/// The handler of each question, in the order of [`VERBS`](control::VERBS).
 fn handlers() -> Handlers {
     Handlers::default()
         .on::<control::ListAgents>(agents::list)

@@ -1,4 +1,4 @@
-//! Waiting longer after each failure, and never in step with another controller.
+//! Waits longer after each failure, and never in step with another controller.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Backoff {
         }
     }
 
-    /// For what asks the server: soon at first, because reconnects are normal and short.
+    /// For requests to the server: short waits at first, because reconnects are normal and brief.
     pub(crate) const fn for_server() -> Self {
         Self::new(Duration::from_millis(200), Duration::from_secs(5))
     }
@@ -30,7 +30,7 @@ impl Backoff {
         self.next = self.first;
     }
 
-    /// Waits, and makes the next wait longer.
+    /// Waits, then doubles the next wait.
     pub(crate) async fn wait(&mut self, mesh: &Mesh) {
         let wait = spread(mesh, self.next);
         self.next = (self.next * 2).min(self.last);
@@ -38,7 +38,7 @@ impl Backoff {
     }
 }
 
-/// A duration within a quarter of the one given.
+/// Spreads a duration by up to a quarter either way.
 pub(crate) fn spread(mesh: &Mesh, duration: Duration) -> Duration {
     duration.mul_f64(0.75 + 0.5 * fraction(mesh))
 }

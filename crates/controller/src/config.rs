@@ -1,4 +1,4 @@
-//! What can be set on a controller.
+//! The settings of a controller.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use baton_jetstream::Limits;
 /// The settings of the archive; the same on every controller of a mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveConfig {
-    /// Whether closed intents are archived at all. Default yes.
+    /// Whether to archive closed intents. Default yes.
     pub enabled: bool,
-    /// How long a closed intent stays in the ledger. Default 10 min: longer than the server may take to write what it has
-    /// acknowledged to the disk (2 min where nothing is set).
+    /// How long a closed intent stays in the ledger. Default 10 min: longer than the server may take to write
+    /// acknowledged data to disk (2 min unless configured).
     pub grace: Duration,
-    /// How long the terminal record of an intent stays in the ledger after it was archived, where the caller chose the id,
-    /// so that a repeat is recognised without asking anybody. Default 24 h.
+    /// How long the terminal record of an archived intent stays in the ledger if the caller chose the id. Until then a
+    /// repeat is recognised without asking the archive. Default 24 h.
     pub keep_chosen_ids: Duration,
 }
 
@@ -32,27 +32,27 @@ impl Default for ArchiveConfig {
 /// The settings of one controller.
 #[derive(Debug, Clone)]
 pub struct ControllerConfig {
-    /// The limits with which missing streams and buckets are created: replicas (a count) and bytes.
+    /// The limits of the streams and buckets that the controller creates: replicas (a count) and bytes.
     pub limits: Limits,
-    /// How the ten priorities are grouped; the same on every controller and worker of a mesh.
+    /// How the ten priorities form bands; the same on every controller and worker of a mesh.
     pub bands: Bands,
-    /// How long from one sweep to the next; each wait is spread by a quarter either way, so that several controllers
-    /// do not sweep in step. Default 10 s.
+    /// The time between sweeps. Each wait is spread by a quarter either way, so that several controllers do not sweep
+    /// in step. Default 10 s.
     pub sweep_interval: Duration,
-    /// How long after its last record an intent is left alone by the sweep. Covers the time between the two writes of
-    /// a commit and the difference of the clocks. Default 15 s.
+    /// How long the sweep leaves an intent alone after its last record. This covers the time between the two writes of
+    /// a commit and the difference between clocks. Default 15 s.
     pub sweep_slack: Duration,
-    /// How many raw intents one pull asks for. Default 256 messages.
+    /// How many raw intents one pull requests. Default 256 messages.
     pub route_batch: usize,
-    /// How many raw intents are routed at the same time. Default 64.
+    /// How many raw intents to route at the same time. Default 64.
     pub route_slots: usize,
-    /// How long what is in flight may take when the controller is told to stop. Default 10 s.
+    /// How long work in flight may take to finish when the controller stops. Default 10 s.
     pub drain_timeout: Duration,
-    /// Where the projection of the ledger is kept. Default none: in memory, built anew at each start.
+    /// The file of the ledger's projection. Default none: in memory, rebuilt at each start.
     pub projection: Option<PathBuf>,
-    /// What becomes of closed intents.
+    /// What happens to closed intents.
     pub archive: ArchiveConfig,
-    /// The name of this process in the records that it writes. Default `controller-<process id>`.
+    /// The name of this process in its records. Default `controller-<process id>`.
     pub instance: String,
 }
 

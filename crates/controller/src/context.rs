@@ -1,4 +1,4 @@
-//! What the parts of a controller share: when to stop, and what is needed to decide over versions.
+//! What the parts of a controller share: when to stop, and what decisions about versions need.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::projection::Projection;
 use crate::stats::Stats;
 use crate::workers::Workers;
 
-/// How often to start over with the consumers of an agent while the states of its versions change.
+/// How often to start over with an agent's consumers while the states of its versions keep changing.
 const SHUT_TRIES: u32 = 5;
 
-/// When a duty must stop, and what runs besides it.
+/// When the duties must stop, and the tasks they started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stops {
     /// Cancelled first: take nothing new.
@@ -36,7 +36,7 @@ pub(crate) struct Context {
     pub(crate) config: Arc<ControllerConfig>,
     pub(crate) projection: Projection,
     pub(crate) workers: Workers,
-    /// The name of this controller in what it writes.
+    /// The author of this controller's records.
     pub(crate) by: Author,
     /// Whether this controller leads.
     pub(crate) leadership: Leadership,
@@ -45,7 +45,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// What the parts of a controller share. From now on it claims the lease, until it is told to stop.
+    /// Makes the context. From now on this controller claims the lease, until it stops.
     pub(crate) fn new(
         mesh: &ControllerMesh,
         config: ControllerConfig,
@@ -66,12 +66,12 @@ impl Context {
         }
     }
 
-    /// Does something until the controller is told to stop, and cuts it off then.
+    /// Runs `work` until the controller stops, then cuts it off.
     pub(crate) async fn until_stopped(&self, work: impl Future<Output = ()>) {
         self.stops.stop.run_until_cancelled(work).await;
     }
 
-    /// A decision that this controller takes by itself.
+    /// A decision that this controller takes on its own.
     pub(crate) fn act(&self) -> Act {
         Act {
             take_over: true,
@@ -79,7 +79,7 @@ impl Context {
         }
     }
 
-    /// Changes a route that must be there.
+    /// Changes an existing route.
     pub(crate) async fn decide(
         &self,
         agent: &AgentName,
@@ -101,7 +101,7 @@ impl Context {
         }
     }
 
-    /// The route of an agent as it stands in the bucket.
+    /// The route of an agent, read from the bucket.
     pub(crate) async fn route(&self, agent: &AgentName) -> Result<Route, Error> {
         match self.mesh.route(agent).await? {
             Some((route, _)) => Ok(route),
@@ -119,20 +119,20 @@ impl Context {
         }
     }
 
-    /// Makes the consumers of an agent's versions what their states say: those of a version that is shut are paused, so
-    /// that the server itself holds work back from it. A decision that comes between is heeded as well: nobody opens what
-    /// somebody else shut after the route was read.
+    /// Makes the consumers of an agent's versions follow the states: the consumers of a shut version are paused, so the
+    /// server itself holds work back. If the states change in the meantime, this starts over, so that nobody resumes
+    /// what somebody else paused after the route was read.
     ///
-    /// A version that drains is left as it is. It may be shut just now because the leader finds out whether it is empty;
-    /// the leader opens it again where it is not.
+    /// This leaves a draining version as it is. The leader may have paused it to find out whether it is empty, and
+    /// resumes it if it is not.
     pub(crate) async fn shut_or_open(&self, route: &Route) -> Result<(), Error> {
         let mut done = route.clone();
         for _ in 0..SHUT_TRIES {
-            // One look at all of them: an agent may have had many versions.
+            // Count once for all of them: an agent may have had many versions.
             let counts = self.mesh.agent_counts(&done.agent).await?;
             for (version, entry) in &done.versions {
                 let Some(counts) = counts.get(version) else { continue };
-                // Whoever opened it may have died before its idle workers were woken.
+                // Whoever resumed it may have died before waking its idle workers.
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
                 let held_back = entry.is_held_back(self.mesh.now());
                 if held_back && counts.open {
@@ -153,11 +153,11 @@ impl Context {
             }
             done = present;
         }
-        // The leader compares again before long.
+        // The leader soon compares again.
         Ok(())
     }
 
-    /// Open intents that hold a version, by cause; what waits in a quarantined version's queue is paused.
+    /// The open intents that hold a version, by cause; those in a quarantined version's queue count as paused.
     pub(crate) async fn hold_views(&self, route: &Route, version: &AgentVersion) -> Result<Vec<HoldView>, Error> {
         let mut views: Vec<HoldView> = self.projection.hold_views(&route.agent, version).await?;
         if route.state(version) == Some(VersionState::Quarantined) {
@@ -177,7 +177,7 @@ impl Context {
         let open = holds.iter().map(|hold| hold.count).sum();
         let agent = &route.agent;
         let entry = route.versions.get(version);
-        // What only a person ends has no end that could be foreseen.
+        // What only a person can end has no foreseeable end.
         let by_itself = holds.iter().all(|hold| hold.cause.needs_workers());
         let pace = self.projection.pace(agent, version, self.mesh.now()).await?;
         let eta_seconds = match pace {
@@ -196,7 +196,7 @@ impl Context {
         })
     }
 
-    /// What was seen of the two versions of a rollout.
+    /// The evidence on the two versions of a rollout.
     pub(crate) async fn evidence(&self, route: &Route) -> Result<Option<EvidenceView>, Error> {
         let Some(rollout) = &route.rollout else { return Ok(None) };
         let agent = &route.agent;
@@ -211,8 +211,8 @@ impl Context {
         }))
     }
 
-    /// The alarms of an agent, as the leading controller has told them: whichever controller is asked, it is the leader
-    /// that watches.
+    /// The alarms of an agent, as the leading controller published them. Any controller may be asked, but only the
+    /// leader watches.
     pub(crate) fn alarms(&self, agent: &AgentName) -> Vec<Alarm> {
         let report = self.mesh.load();
         let alarms = report.iter().flat_map(|report| &report.alarms);
@@ -220,7 +220,7 @@ impl Context {
     }
 }
 
-/// How long `open` takes at `pace` per second, in whole seconds.
+/// How long `open` intents take at `pace` per second, in whole seconds.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -231,7 +231,7 @@ fn seconds(open: u64, pace: f64) -> u64 {
     (open as f64 / pace).ceil().clamp(0.0, 1e9) as u64
 }
 
-/// What waits in the queue of a quarantined version is paused.
+/// Counts what waits in the queue of a quarantined version as paused.
 fn as_paused(views: Vec<HoldView>) -> Vec<HoldView> {
     let (waiting, mut rest): (Vec<HoldView>, Vec<HoldView>) = views
         .into_iter()

@@ -1,4 +1,5 @@
-//! What a controller does for as long as it runs: the trait, and how a list holds duties of different types.
+//! What a controller does for as long as it runs: the trait, and the form in which a list holds duties of different
+//! types.
 //!
 //! A new duty is a type that implements [`Duty`], and one line in the list in `run.rs`.
 
@@ -16,17 +17,17 @@ pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;
 
-/// Something that a controller does from its start to its stop.
+/// Something a controller does from start to stop.
 pub(crate) trait Duty: Send + Sized + 'static {
-    /// What logs and errors call it.
+    /// Its name in logs and errors.
     const NAME: &'static str;
 
-    /// Does it until [`Context::stops`] says to stop. Failures of the server are logged and tried again: a duty that
-    /// ends by itself ends the controller, because one that does only half of its work would look healthy.
+    /// Runs until [`Context::stops`] says to stop. It logs failures of the server and tries again. A duty that ends on
+    /// its own ends the controller, because a controller that does only part of its work would look healthy.
     fn run(self, cx: Context) -> impl Future<Output = ()> + Send;
 }
 
-/// Work with a name and without a type, so that a list can hold it. Nothing runs before it is spawned.
+/// Work with a name but without a type, so that a list can hold it. Nothing runs before it is spawned.
 pub(crate) struct Task {
     pub(crate) name: &'static str,
     pub(crate) work: BoxFuture<'static, ()>,
@@ -38,7 +39,7 @@ impl fmt::Debug for Task {
     }
 }
 
-/// A duty, ready to be spawned.
+/// Prepares a duty to be spawned.
 pub(crate) fn duty<D: Duty>(duty: D, cx: &Context) -> Task {
     Task {
         name: D::NAME,

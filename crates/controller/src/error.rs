@@ -1,30 +1,30 @@
-//! Why a controller stopped without being told to.
+//! Why a controller stopped on its own.
 
 use std::time::Duration;
 
-/// A failure that ends a controller. What the server can recover from never gets here: it is retried.
+/// A failure that ends a controller. Failures that the server can recover from are retried and never get here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The streams and buckets of the mesh could not be made, or were not there, for a long time.
+    /// For a long time, the streams and buckets of the mesh were missing and could not be created.
     #[error("the mesh could not be prepared within {}", humanly(*patience))]
     Prepare {
-        /// How long it was tried.
+        /// How long the controller tried.
         patience: Duration,
-        /// The last answer.
+        /// The last error.
         #[source]
         source: baton_jetstream::Error,
     },
     /// The projection of the ledger could not be opened.
     #[error("the projection of the ledger could not be opened")]
     Projection(#[from] crate::projection::Error),
-    /// A duty ended although nobody stopped it, which only a bug can do; a controller that does half of its duties
-    /// would look healthy, so it stops.
+    /// A duty ended on its own, which only a bug can cause. A controller with half of its duties would look healthy, so
+    /// it stops.
     #[error("the {duty} ended unexpectedly")]
     DutyEnded {
-        /// Which one.
+        /// Which duty.
         duty: &'static str,
-        /// How, where it was a panic.
+        /// The panic, if it was one.
         #[source]
         source: Option<tokio::task::JoinError>,
     },

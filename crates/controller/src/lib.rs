@@ -1,10 +1,10 @@
-//! Baton's control plane: takes raw intents in, makes routes for versions that declare themselves, and sweeps.
+//! Baton's control plane: routes raw intents, makes routes for versions that declare themselves, and sweeps.
 //!
 //! Any number of controllers may run at once, and none has to: work in flight, handoffs between agents and short
-//! retries go on without one. A controller holds no truth of its own; everything that it does may be repeated, by
-//! itself after a crash or by another one at the same moment.
+//! retries go on without one. A controller holds no truth of its own. It may repeat everything it does after a crash,
+//! and another controller may do the same at the same moment.
 //!
-//! It must not name `async_nats` (that is `baton-jetstream`'s) nor `baton-agent` (they meet in the envelope).
+//! This crate must not name `async_nats` (only `baton-jetstream` does) or `baton-agent` (the two meet in the envelope).
 
 mod api;
 mod backoff;

@@ -1,13 +1,13 @@
-//! What the ledger says, in a form that can be asked: which open intents hold which version, what attempts came to, how
-//! fast a drain goes.
+//! The ledger in a form that answers questions: which open intents hold which version, how attempts ended, how fast a
+//! drain goes.
 //!
-//! Each controller has one, in a local SQLite file or in memory, and no other truth rests on it: it can be deleted at
-//! any time and is built again from the ledger, at some hundred thousand records a second. It follows the ledger within
-//! a moment; who must not decide on what was true a moment ago calls [`Projection::caught_up`] first.
+//! Each controller has one, in a local SQLite file or in memory. It is only a cache: anyone may delete it at any time,
+//! and it is rebuilt from the ledger at about a hundred thousand records a second. It lags the ledger by a moment;
+//! before you decide on current facts, call [`Projection::caught_up`].
 //!
-//! One connection behind a lock, and every question on a blocking thread: a batch that is being applied holds the lock
-//! for some 10 ms, which is too long for a thread of the runtime to stand still. Only what is asked for each raw intent,
-//! whether a breaker is open, is kept beside it and answered at once.
+//! One connection is behind a lock, and every question runs on a blocking thread: applying a batch holds the lock for
+//! some 10 ms, too long to block a thread of the runtime. Only the state of the breakers is kept beside the lock, so
+//! that reading it never waits.
 
 mod columns;
 mod error;
@@ -45,19 +45,19 @@ pub struct Projection {
 struct Inner {
     mesh: ControllerMesh,
     store: Mutex<Store>,
-    /// A copy, so that routing never waits for a batch.
+    /// A copy, so that reading a breaker never waits for a batch.
     streaks: Mutex<Streaks>,
     place: watch::Sender<Place>,
     position: watch::Sender<u64>,
-    /// How far the index of the archive has come.
+    /// The position of the archive's index.
     archive: watch::Sender<Place>,
-    /// A question met rows that cannot be right.
+    /// A question met corrupt rows.
     damaged: Notify,
-    /// What runs on blocking threads, and goes on there when whoever waits for it is cut off.
+    /// Jobs on blocking threads. They run on even if their caller is cut off.
     jobs: TaskTracker,
 }
 
-/// How far the projection has come, and on which ledger: a sequence of another one says nothing.
+/// The position of the projection, and the ledger it refers to: a sequence of another ledger means nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     ledger: String,
@@ -65,11 +65,11 @@ struct Place {
 }
 
 impl Projection {
-    /// Takes up what is in the file, or begins an empty one; without a file it is kept in memory. Nothing is read from the
+    /// Loads the file, or starts an empty one; without a file the projection is in memory. It reads nothing from the
     /// ledger until [`Projection::run`].
     ///
-    /// A file that is damaged, or of another ledger or schema, is deleted and built anew. One that cannot be written, or
-    /// that another process has, is let be, and the projection kept in memory.
+    /// A file that is damaged, or has another ledger or schema, is deleted and rebuilt. If another process has the
+    /// file, or a new one cannot be written, the projection is in memory.
     ///
     /// # Errors
     /// When the server does not answer or has no ledger.
@@ -77,8 +77,8 @@ impl Projection {
         let end = mesh.ledger_end().await?;
         let store = spawn_blocking(move || {
             let mut store = Store::open(file, &end.created)?;
-            // A ledger that is shorter than it was lost records. (One that has others in their place by now is noticed by
-            // the tail, before it gives the first record.)
+            // A ledger that became shorter lost records. (The tail notices a ledger that has other records in their
+            // place, before it returns the first record.)
             if store.mark().seq > end.last_seq {
                 store.rebuild(&end.created)?;
             }
@@ -100,18 +100,18 @@ impl Projection {
         })
     }
 
-    /// The sequence of the last record that was applied. It goes back only when everything is built anew; who concludes
-    /// from what is *not* there looks at it once more after reading.
+    /// The sequence of the last applied record. It goes back only in a rebuild. Before you conclude anything from what
+    /// is *not* there, read the position again after reading.
     pub fn position(&self) -> u64 {
         self.inner.place.borrow().seq
     }
 
-    /// Tells of each change of [`Projection::position`].
+    /// Reports each change of [`Projection::position`].
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.position.subscribe()
     }
 
-    /// How many records the ledger is ahead.
+    /// How many records the projection lags the ledger.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -120,8 +120,8 @@ impl Projection {
         Ok(self.inner.place.borrow().behind(&end.created, end.last_seq))
     }
 
-    /// Reads the end of the ledger, waits until everything up to there was applied, and gives that sequence: what was in
-    /// the ledger when this was called is in every answer from now on.
+    /// Reads the end of the ledger, waits until every record up to it is applied, and returns its sequence. From then
+    /// on every answer includes what was in the ledger at the time of this call.
     ///
     /// # Errors
     /// When that takes longer than `patience`, or the server does not answer.
@@ -139,7 +139,7 @@ impl Projection {
         }
     }
 
-    /// Waits until everything that is in the archive now is in the index.
+    /// Waits until the index has everything that is in the archive now.
     ///
     /// # Errors
     /// When that takes longer than `patience`, or the server does not answer.
@@ -186,7 +186,7 @@ impl Projection {
         job.await?
     }
 
-    /// Waits until nothing works on the file any more, so that it can be opened again.
+    /// Waits until no job uses the file any more, so that it can be opened again.
     async fn is_idle(&self) {
         self.inner.jobs.close();
         self.inner.jobs.wait().await;
@@ -198,8 +198,8 @@ impl Inner {
         lock(&self.store)
     }
 
-    /// Tells how far the store is. Called with the store locked, so that an answer is never newer than the position:
-    /// above all, an answer from an empty store that is being built anew never comes with the old position.
+    /// Publishes the store's position. The caller holds the store's lock, so an answer is never newer than the
+    /// position. Most of all, an answer from an empty store in a rebuild never comes with the old position.
     fn publish(&self, store: &Store) {
         lock(&self.streaks).clone_from(store.streaks());
         let place = Place::of(store);
@@ -228,8 +228,8 @@ impl Place {
         }
     }
 
-    /// How many records are missing up to a sequence of a ledger; never none while this is of another one, be that still
-    /// empty: what is known of the old one has to go first.
+    /// How many records are missing up to `seq` of `ledger`. At least one if this is the position in another ledger,
+    /// even if the new one is still empty: the old content has to go first.
     fn behind(&self, ledger: &str, seq: u64) -> u64 {
         if self.ledger == ledger {
             seq.saturating_sub(self.seq)
@@ -239,7 +239,7 @@ impl Place {
     }
 }
 
-/// A thread that panicked with the lock left a transaction behind that was rolled back: what is there is whole.
+/// If a thread panicked with the lock, its transaction was rolled back, so the store is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! The registry: makes the stream, the consumers and the first route of every version that declares itself.
+//! The registry: creates the stream, the consumers and the first route of every version that declares itself.
 //!
-//! Everything that it does is idempotent, so all controllers do it for all versions, and do it again now and then:
-//! what was deleted by mistake comes back.
+//! All of it is idempotent, so every controller does it for all versions and repeats it from time to time: what was
+//! deleted by mistake comes back.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::backoff::{Backoff, spread};
 use crate::context::Context;
 use crate::duty::Duty;
 
-/// How often a kept declaration is refreshed at most: heartbeats come every 5 s from each worker, and the bucket keeps
-/// a short history.
+/// The shortest time between two refreshes of a stored declaration: each worker sends a heartbeat every 5 s, and the
+/// bucket keeps a short history.
 const REFRESH: Duration = Duration::from_secs(30);
-/// How long one registration is tried; after that the version's next heartbeat starts anew.
+/// How long to try one registration; after that the version's next heartbeat starts over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Key = (AgentName, AgentVersion);
@@ -29,10 +29,10 @@ type Key = (AgentName, AgentVersion);
 #[derive(Debug)]
 pub(crate) struct Registry;
 
-/// What is known of a version in this process.
+/// What this process knows of a version.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// Heartbeats before this time are not news.
+    /// Heartbeats before this time are ignored.
     due: Instant,
     registered: bool,
 }
@@ -41,7 +41,7 @@ impl Duty for Registry {
     const NAME: &'static str = "registry";
 
     async fn run(self, cx: Context) {
-        // A registration that is cut off here is made again by the next heartbeat, here or at another controller.
+        // If this cuts a registration off, the next heartbeat repeats it, here or at another controller.
         cx.until_stopped(Box::pin(listen(&cx))).await;
     }
 }
@@ -51,9 +51,9 @@ async fn listen(cx: &Context) {
     let mut seen = HashMap::new();
     loop {
         match cx.mesh.heartbeats().await {
-            // The subscription survives reconnects; it ends only when the connection was closed for good.
+            // The subscription survives reconnects; it ends only when the connection is closed permanently.
             Ok(beats) => follow(cx, beats, &mut seen).await,
-            Err(error) => tracing::warn!(%error, "heartbeats cannot be heard, trying again"),
+            Err(error) => tracing::warn!(%error, "cannot listen for heartbeats, trying again"),
         }
         backoff.wait(&cx.mesh).await;
     }
@@ -75,7 +75,7 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
                 if known.is_some_and(|known| Instant::now() < known.due) {
                     continue;
                 }
-                // Also keeps a second registration of the same version from starting while the first one runs.
+                // This also prevents a second registration of the same version while the first one runs.
                 let due = Instant::now() + PATIENCE + spread(&cx.mesh, REFRESH);
                 let registered = known.is_some_and(|known| known.registered);
                 seen.insert(key.clone(), Seen { due, registered });
@@ -88,7 +88,7 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
                 }
                 Err(error) => {
                     let (agent, version) = &key;
-                    tracing::warn!(%agent, %version, %error, "a version could not be registered; its next heartbeat tries again");
+                    tracing::warn!(%agent, %version, %error, "registration failed; the next heartbeat tries again");
                     seen.insert(key, Seen { due: Instant::now(), registered });
                 }
             },
@@ -103,17 +103,17 @@ async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> 
         match register_once(cx, declaration, registered).await {
             Ok(()) => return Ok(()),
             Err(error) if started.elapsed() > PATIENCE => return Err(error),
-            Err(error) => tracing::debug!(%error, agent = %declaration.agent, "registering again"),
+            Err(error) => tracing::debug!(%error, agent = %declaration.agent, "trying to register again"),
         }
         backoff.wait(&cx.mesh).await;
-        // A bucket may be missing: the server was wiped, or is younger than this controller.
+        // A bucket may be missing: the server was wiped, or started after this controller.
         if let Err(error) = cx.mesh.ensure_topology(cx.config.limits).await {
-            tracing::debug!(%error, "the topology is not there yet");
+            tracing::debug!(%error, "the topology is not ready yet");
         }
     }
 }
 
-/// The consumers come before the route: nothing is routed to where no consumer would find it.
+/// The consumers come before the route, so that no work is routed to where no consumer finds it.
 async fn register_once(cx: &Context, declaration: &Declaration, registered: bool) -> Result<(), Error> {
     let Declaration { agent, version, .. } = declaration;
     cx.mesh.ensure_agent(agent, version, cx.config.bands).await?;

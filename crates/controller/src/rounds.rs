@@ -1,10 +1,10 @@
-//! What the leading controller does again and again.
+//! What the leading controller repeats.
 //!
-//! A new round is a type that implements [`Round`](round::Round), and one line in [`all`]. Rounds know nothing of each other: each runs
-//! in a task of its own and begins with fresh state in each term, and one that hangs, fails or panics leaves the others
-//! running. What more than one of them needs to know is observed once, by [`Observe`], and read with its age.
+//! A new round is a type that implements [`Round`](round::Round), and one line in [`all`]. Rounds know nothing of each
+//! other. Each runs in its own task and starts with fresh state in each term; one that hangs, fails or panics leaves
+//! the others running. [`Observe`] observes once what several rounds need, and they read it with its age.
 //!
-//! Everything here is decided with compare-and-set, or may be repeated: two leaders at the same moment cost work and do no
+//! Every decision here is a compare-and-set or may be repeated: two leaders at the same moment cost work and do no
 //! harm.
 
 mod alarms;

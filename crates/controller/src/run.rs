@@ -1,6 +1,6 @@
 //! One controller process: prepares the mesh, runs the duties, stops in order.
 //!
-//! Policy on errors: a duty logs, waits with backoff and goes on; only a duty that ends by itself (a panic) ends the
+//! Policy on errors: a duty logs, waits with backoff and goes on. Only a duty that ends on its own (a panic) ends the
 //! controller.
 
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::rounds::{self, Leader};
 use crate::stats::Stats;
 use crate::workers::Workers;
 
-/// How long a mesh that cannot be prepared is tried before the controller gives up: longer than an election, short
-/// enough that a wrong setting is seen.
+/// How long to try to prepare the mesh before the controller gives up: longer than an election, short enough to notice
+/// a wrong setting.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long workers may take to answer a controller that starts.
+/// How long workers may take to answer a starting controller.
 const ROLL_CALL: Duration = Duration::from_millis(500);
 /// How long the last acks may take to leave this process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a controller does, each in a task of its own. Every controller does all of it; the
-/// leader's rounds wait until this one leads.
+/// What a controller does, each duty in its own task. Every controller does all of it; the rounds wait until this
+/// controller leads.
 fn duties(cx: &Context) -> Vec<Task> {
     vec![
         duty(KeepLease, cx),
@@ -52,22 +52,22 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that has not started yet.
+    /// Makes a controller that has not started yet.
     pub fn new(mesh: Mesh, config: ControllerConfig) -> Self {
         let stats = Stats::default();
         let mesh = mesh.into();
         Self { mesh, config, stats }
     }
 
-    /// How its rounds go, while it runs and after.
+    /// How its rounds go, during and after its run.
     pub fn stats(&self) -> Stats {
         self.stats.clone()
     }
 
-    /// Runs until `shutdown` is done; then takes nothing new, finishes what is in flight, and flushes.
+    /// Runs until `shutdown` completes, then takes nothing new, finishes what is in flight, and flushes.
     ///
     /// # Errors
-    /// When the mesh cannot be prepared for a minute, or when a duty ends by itself.
+    /// When the mesh cannot be prepared for a minute, the projection cannot be opened, or a duty ends on its own.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { mesh, config, stats } = self;
         tokio::pin!(shutdown);
@@ -77,7 +77,7 @@ impl Controller {
         };
         let projection = Projection::open(&mesh, config.projection.clone()).await?;
         let workers = Workers::default();
-        // A question that comes before the first heartbeats is to find the workers known.
+        // A question that comes before the first heartbeats should find the workers known.
         workers.call(&mesh, ROLL_CALL).await;
         let cx = Context::new(&mesh, config, projection, workers, stats);
         let (names, tasks): (Vec<_>, Vec<_>) = duties(&cx)
@@ -98,7 +98,7 @@ impl Controller {
     }
 }
 
-/// Stops the duties in order: nothing new is taken, and what is in flight gets its time.
+/// Stops the duties in order: takes nothing new, and gives work in flight its time.
 async fn finish(cx: &Context) {
     let Stops { stop, kill, tracker } = &cx.stops;
     stop.cancel();
@@ -107,22 +107,22 @@ async fn finish(cx: &Context) {
         .await
         .is_err()
     {
-        // Safe: whatever is cut off here is redelivered, and an id in the ledger makes the repeat the same intent.
+        // Safe: whatever is cut off is redelivered, and its id in the ledger makes the repeat the same intent.
         tracing::warn!(
             left = tracker.len(),
-            "not everything was finished in time; it will be redelivered"
+            "not everything finished in time; the rest will be redelivered"
         );
         kill.cancel();
         tracker.wait().await;
     }
     match tokio::time::timeout(FLUSH_TIMEOUT, cx.mesh.flush()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the last acks may not have left"),
+        Ok(Err(error)) => tracing::warn!(%error, "the last acks may not have been sent"),
         Err(_) => tracing::warn!("no server takes the last acks; their messages will be redelivered"),
     }
 }
 
-/// Makes what every mesh has, and follows the routes.
+/// Creates the streams and buckets of the mesh, and follows the routes.
 async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
     let started = Instant::now();
     let mut backoff = Backoff::for_server();

@@ -1,4 +1,4 @@
-//! How the leader's rounds went, counted for whoever asks: an endpoint for metrics, `doctor`, a test.
+//! Counts how the leader's rounds went, for a metrics endpoint, `doctor` or a test.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use baton_envelope::Timestamp;
 /// How one round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundOutcome {
-    /// It did what it is for.
+    /// It did its work.
     Ok,
-    /// It could not do all of it: an error, a panic, or no end in time. The next round tries again.
+    /// It could not do all of its work: an error, a panic, or a timeout. The next round tries again.
     Failed,
-    /// It did nothing, because what it rests on was missing or too old, or because another controller leads by now.
+    /// It did nothing, because the observations were missing or too old, or because another controller leads by now.
     Skipped,
 }
 
-/// The last round of a name.
+/// The last round of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRound {
     /// When it ended.
@@ -33,17 +33,17 @@ pub struct LastRound {
 /// The rounds of one name since this controller started, over all terms in which it led.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundStats {
-    /// How often it ended well.
+    /// How often it succeeded.
     pub ok: u64,
     /// How often it failed.
     pub failed: u64,
     /// How often it was skipped.
     pub skipped: u64,
-    /// How long all of them took together.
+    /// The total time of all of them.
     pub took: Duration,
     /// The last one that ended.
     pub last: Option<LastRound>,
-    /// Since when one runs now; a time long ago is a round that hangs.
+    /// When the running round began; a time long ago means that it hangs.
     pub running_since: Option<Timestamp>,
 }
 
@@ -54,17 +54,17 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Every round that this controller has begun, by name; empty if it never led.
+    /// Every round that this controller has started, by name; empty if it never led.
     pub fn rounds(&self) -> BTreeMap<&'static str, RoundStats> {
         self.lock().clone()
     }
 
-    /// A round begins.
+    /// Notes that a round begins.
     pub(crate) fn begun(&self, name: &'static str, at: Timestamp) {
         self.lock().entry(name).or_default().running_since = Some(at);
     }
 
-    /// A round has ended.
+    /// Notes that a round ended.
     pub(crate) fn ended(&self, name: &'static str, last: LastRound) {
         let mut rounds = self.lock();
         let stats = rounds.entry(name).or_default();
@@ -78,7 +78,7 @@ impl Stats {
         stats.last = Some(last);
     }
 
-    /// The term is over, and with it whatever ran.
+    /// Notes that the term, and with it every running round, is over.
     pub(crate) fn stopped(&self) {
         for stats in self.lock().values_mut() {
             stats.running_since = None;

@@ -1,4 +1,4 @@
-//! The workers that are alive, as this process has heard them.
+//! The live workers that this process knows of.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use baton_jetstream::ControllerMesh;
 
 use tokio::time::Instant;
 
-/// After how long without a heartbeat a worker counts as dead: three of them, which come every 5 s.
+/// How long a worker may be silent before it counts as dead: three heartbeats, one every 5 s.
 const SILENCE: Duration = Duration::from_secs(15);
 
 type Key = (AgentName, AgentVersion, String);
 
-/// The workers that are alive; cheap to clone.
+/// The live workers; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Workers {
     workers: Arc<Mutex<BTreeMap<Key, Seen>>>,
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl Workers {
-    /// A worker said that it is alive, or that it stops.
+    /// Notes a heartbeat: the worker lives, or is stopping.
     pub(crate) fn heard(&self, declaration: &Declaration) {
         let Declaration {
             agent,
@@ -50,7 +50,7 @@ impl Workers {
         }
     }
 
-    /// A worker answered; what it says of itself may be older than its last heartbeat.
+    /// Notes an answer to a call. Its declaration may be older than the worker's last heartbeat.
     fn found(&self, declaration: &Declaration) {
         let Declaration {
             agent,
@@ -65,15 +65,15 @@ impl Workers {
         });
     }
 
-    /// Asks who lives, without waiting for heartbeats.
+    /// Asks all workers to answer, instead of waiting for heartbeats.
     pub(crate) async fn call(&self, mesh: &ControllerMesh, patience: Duration) {
         match mesh.find_workers(patience).await {
             Ok(found) => found.iter().for_each(|worker| self.found(worker)),
-            Err(error) => tracing::debug!(%error, "workers cannot be called"),
+            Err(error) => tracing::debug!(%error, "cannot call the workers"),
         }
     }
 
-    /// A worker is gone: the server has nobody to give it a message.
+    /// Removes a worker: the server has no subscriber for its messages.
     pub(crate) fn gone(&self, agent: &AgentName, version: &AgentVersion, instance: &str) {
         self.lock()
             .remove(&(agent.clone(), version.clone(), instance.to_owned()));
@@ -96,7 +96,7 @@ impl Workers {
         u64::try_from(self.of(agent, version).len()).unwrap_or(u64::MAX)
     }
 
-    /// The live workers of a version, as they are shown.
+    /// The live workers of a version, as views.
     pub(crate) fn views(&self, agent: &AgentName, version: &AgentVersion) -> Vec<WorkerView> {
         self.of(agent, version)
             .into_iter()

@@ -1,4 +1,4 @@
-//! Agents and their versions: shown, set aside, taken out of service.
+//! Agents and their versions: list, quarantine, retire, set the route.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use baton_jetstream::Error;
 
 use crate::context::Context;
 
-/// How long the projection may take to catch up before a retirement is put off.
+/// How long the projection may take to catch up. After that the retirement fails.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<AgentsView, Error> {
@@ -106,7 +106,7 @@ pub(super) async fn set_pinning(cx: &Context, asked: SetPinning) -> Result<Route
         .await
 }
 
-/// Takes a version out of service, when nothing open names it up to the end of the ledger.
+/// Takes a version out of service if no open intent names it, up to the end of the ledger.
 pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) -> Result<Route, Error> {
     let VersionAct {
         agent,
@@ -119,7 +119,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
         reason,
         ..Act::new(by, cx.mesh.now())
     };
-    // What the route alone forbids is said first: it is the better reason.
+    // Report what the route alone forbids first: it is the better reason.
     let dry = rollout::retire(&route, &version, &act);
     if let Err(refused) = &dry
         && refused.code != code::WRONG_STATE

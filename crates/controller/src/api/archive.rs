@@ -1,4 +1,4 @@
-//! The archive, asked: where the bundles of an intent stand, a page of all of them, how it stands.
+//! Questions about the archive: where an intent's bundles are, a page of all bundles, and how much waits.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use baton_jetstream::{Error, holds_life};
 
 use crate::context::Context;
 
-/// How long the index may take to catch up with the archive before something is said not to be there.
+/// How long the index may take to catch up with the archive before a bundle counts as missing.
 const CATCH_UP: Duration = Duration::from_secs(8);
-/// The most bundles of one page.
+/// The most bundles on one page.
 const PAGE: usize = 1000;
 
 pub(super) async fn find(cx: &Context, asked: FindArchived) -> Result<ArchiveFound, Error> {
     let mut at = cx.projection.find_archived(&asked.intent).await?;
     if at.is_empty() {
-        // It may have been archived by another controller a moment ago, and purged since.
+        // Another controller may have archived and purged it a moment ago.
         cx.projection.archive_caught_up(CATCH_UP).await?;
         at = cx.projection.find_archived(&asked.intent).await?;
     }

@@ -1,4 +1,4 @@
-//! Cancelling an intent.
+//! Cancels an intent.
 
 use baton_envelope::control::{CancelIntent, CancelView};
 use baton_envelope::{Author, Role};
@@ -10,12 +10,12 @@ pub(super) async fn cancel(cx: &Context, asked: CancelIntent) -> Result<CancelVi
     let CancelIntent { intent, reason, by } = asked;
     let author = Author::of(Role::Operator, by);
     let cancelled = cx.mesh.cancel(&intent, &reason, &author).await?;
-    // A worker acks the ticket when it gets it. Where there is none the ticket would wait for ever.
+    // A worker acks the ticket when it gets it. Without workers the ticket would wait forever.
     if let Some((agent, version)) = &cancelled.of
         && cx.workers.count(agent, version) == 0
         && let Err(error) = cx.mesh.drop_superseded(agent, version).await
     {
-        tracing::debug!(%error, %intent, "its ticket is left to the next worker or to the end of the drain");
+        tracing::debug!(%error, %intent, "left its ticket to the next worker or to the end of the drain");
     }
     Ok(CancelView {
         intent,

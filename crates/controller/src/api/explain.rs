@@ -1,4 +1,4 @@
-//! Which version would take work, and why: the very functions that route it, asked.
+//! Explains which version would take work, and why, with the same functions that route it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use baton_jetstream::Error;
 
 use crate::context::Context;
 
-/// What of an intent counts for its route.
+/// The parts of an intent that affect its route.
 struct Circumstances {
     root: IntentId,
     kind: Option<String>,
@@ -44,7 +44,7 @@ pub(super) async fn explain(cx: &Context, asked: ExplainRoute) -> Result<Explain
 async fn circumstances(cx: &Context, asked: &ExplainRoute) -> Result<Circumstances, Error> {
     let Some(intent) = &asked.intent else {
         return Ok(Circumstances {
-            // Without an intent a new one is asked for.
+            // Without an intent, the question is about a new one.
             root: cx.mesh.clock().intent_id(),
             kind: asked.kind.clone(),
             pins: BTreeMap::new(),

@@ -1,5 +1,5 @@
-//! Which handler answers which question. A handler is an async function from the context and a question to the answer,
-//! or to the error that [`refusal`](super::refusal) turns into a refusal.
+//! Maps each question to its handler. A handler is an async function from the context and a question to the answer, or
+//! to an error that [`refusal`](super::refusal) turns into a refusal.
 
 use baton_envelope::control::{ControlError, Question, Reply};
 use baton_jetstream::Error;
@@ -11,7 +11,7 @@ use crate::context::Context;
 
 /// A function that answers a question.
 pub(super) trait Handler<'a, Q: Question>: Copy + Send + Sync + 'static {
-    /// Answers it.
+    /// Answers the question.
     fn call(self, cx: &'a Context, question: Q) -> impl Future<Output = Result<Q::Answer, Error>> + Send + 'a;
 }
 
@@ -26,15 +26,15 @@ where
     }
 }
 
-/// Reads a question, has it answered and sends the reply.
+/// Reads a question, calls its handler and sends the reply.
 type Answer = Box<dyn for<'a> Fn(&'a Context, ControlRequest) -> BoxFuture<'a, ()> + Send + Sync>;
 
-/// The handlers, each with its verb, in the order in which they were registered.
+/// The handlers, each with its verb, in order of registration.
 #[derive(Default)]
 pub(super) struct Handlers(Vec<(&'static str, Answer)>);
 
 impl Handlers {
-    /// Answers the question `Q` with this handler.
+    /// Registers the handler of the question `Q`.
     #[must_use]
     pub(super) fn on<Q: Question>(mut self, handler: impl for<'a> Handler<'a, Q>) -> Self {
         let answer: Answer = Box::new(move |cx, request| Box::pin(answer(cx, request, handler)));
@@ -42,7 +42,7 @@ impl Handlers {
         self
     }
 
-    /// Answers a request, whatever it asks.
+    /// Answers any request.
     pub(super) async fn answer(&self, cx: &Context, request: ControlRequest) {
         match self.0.iter().find(|(verb, _)| *verb == request.verb) {
             Some((_, answer)) => answer(cx, request).await,
@@ -53,7 +53,7 @@ impl Handlers {
         }
     }
 
-    /// The verbs that are answered.
+    /// The verbs with a handler.
     #[cfg(test)]
     pub(super) fn verbs(&self) -> Vec<&'static str> {
         self.0.iter().map(|(verb, _)| *verb).collect()

@@ -1,4 +1,4 @@
-//! Moving open work from one version to another.
+//! Moves open work from one version to another.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 
-/// How long the projection may take to catch up before it is said what there is to move.
+/// How long the projection may take to catch up before the list of work to move is read.
 const CATCH_UP: Duration = Duration::from_secs(10);
-/// How many intents are moved at the same time.
+/// How many intents to move at the same time.
 const AT_ONCE: usize = 16;
 
-/// For how long a version is held back at a time while its work is moved: should this controller die meanwhile, its
-/// workers go on after that.
+/// How long one hold on a version lasts while its work moves. If this controller dies, the version's workers go on
+/// after that.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// Says in the route that the version is held back, so that the leader does not open it, and shuts it.
+/// Records in the route that the version is held back, so that the leader does not resume it, and pauses it.
 async fn hold_back(cx: &Context, agent: &AgentName, from: &AgentVersion, by: &str) -> Result<(), Error> {
     let act = Act::new(by, cx.mesh.now());
     let until = act.at.plus(HOLD);
@@ -63,8 +63,8 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
         )
         .into());
     }
-    // What is moved must not be given to a worker of the old version any more: a ticket that comes to it as a new one is
-    // run without a look into the ledger. What a worker has by now is fenced out.
+    // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
+    // ledger. Work that a worker already has is fenced out.
     let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
     if opens_again {
         hold_back(cx, &agent, &from, &by).await?;
@@ -119,11 +119,11 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
             }),
         }
     }
-    // Nobody else takes the old tickets out before the version is open again; without workers nobody at all.
+    // Nobody else removes the old tickets before the version resumes; without workers nobody does at all.
     if !dry_run {
         cx.mesh.drop_superseded(&agent, &from).await?;
     }
-    // One that drains is opened by the leader, should it still have work; and so is any other, should this be cut off.
+    // The leader resumes a draining version if it still has work, and any other version if this is cut off.
     if opens_again {
         let act = Act::new(by, cx.mesh.now()).because(format!("{} intents went to {to}", view.moved.len()));
         let route = cx

@@ -1,4 +1,4 @@
-//! The checks before a rollout. Each that fails says what to do.
+//! The checks before a rollout. Each failed check says what to do.
 
 use std::collections::BTreeSet;
 
@@ -99,7 +99,7 @@ fn live(agent: &AgentName, version: &AgentVersion, workers: &[Declaration]) -> C
     )
 }
 
-/// Any live version may hand work to it or get work from it, so each pair needs a form of the envelope in common.
+/// Any live version may hand work to the new version or get work from it, so each pair needs a common envelope form.
 async fn protocol(
     cx: &Context,
     route: &Route,
@@ -119,7 +119,7 @@ async fn protocol(
             let overlaps = |range: ProtocolRange| {
                 range.newest_common(entry.protocol).is_some() && entry.protocol.newest_common(range).is_some()
             };
-            // What the active version could not talk to either is no neighbour of this agent.
+            // A version that could not talk to the active version either is no neighbour of this agent.
             if overlaps(old.protocol) && !overlaps(new.protocol) {
                 incompatible.push(format!("{}@{neighbour} reads {}", other.agent, entry.protocol));
             }

@@ -1,9 +1,9 @@
-//! Errors as they are answered: with a code that a program can branch on, and what to do. Nowhere else.
+//! Turns errors into refusals, with a code for programs and a hint. Only this module does so.
 
 use baton_envelope::control::{ControlError, code};
 use baton_jetstream::Error;
 
-/// The refusal that an error becomes.
+/// The refusal for an error.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "an error without a code of its own has failed; few have one"

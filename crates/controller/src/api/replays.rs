@@ -1,5 +1,5 @@
-//! The last hops of the active version, run on the new one in a sandbox: recorded steps answer, nothing is written, and
-//! what it comes to is compared with what was committed.
+//! Replays the active version's last hops on the new version in a sandbox: recorded steps answer, nothing is written,
+//! and each result is compared with the committed one.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
 
 use crate::context::Context;
 
-/// How much of a value is shown where it differs.
+/// How many characters of a differing value to show.
 const SHOWN: usize = 200;
 
-/// A committed hop: what it was given, what it had recorded, what it came to.
+/// A committed hop: its envelope, its recorded steps, and its commit.
 struct Done {
     envelope: Envelope,
     attempt: u32,
@@ -54,7 +54,7 @@ pub(super) async fn replay(
     Ok(view)
 }
 
-/// A committed hop, from its history; `None` when that is not there any more.
+/// A committed hop, from its history; `None` if the history is gone.
 async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
     let history: Vec<Head> = cx.mesh.trail(intent).await?;
     let mut envelope = None;
@@ -109,7 +109,7 @@ fn compare(intent: &IntentId, hop: u32, commit: &Record, answer: &ReplayAnswer) 
         differ("outcome", outcome.to_owned(), said.join(": "));
         return found;
     }
-    // Who is able, and the least loaded, is for the moment to say.
+    // Who has the capability and the least load depends on the moment, so a difference means nothing.
     let by_capability = answer.to.as_ref().is_some_and(|to| to.starts_with("capability "));
     if answer.to != to && !by_capability {
         differ("to", to.unwrap_or_default(), answer.to.clone().unwrap_or_default());

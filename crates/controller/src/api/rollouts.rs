@@ -1,4 +1,4 @@
-//! Rollouts: started, steered, shown.
+//! Rollouts: start, steer, show.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::api::preflight;
 use crate::context::Context;
 use crate::rounds::verdict;
 
-/// How long a person's decision waits for the numbers that are recorded with it.
+/// How long a person's decision waits for the evidence to record with it.
 const NUMBERS: Duration = Duration::from_millis(200);
 
 pub(super) async fn start(cx: &Context, asked: StartRollout) -> Result<StatusView, Error> {
     let StartRollout { agent, version, by, .. } = asked.clone();
     let route = cx.route(&agent).await?;
-    // A repeat of a question whose answer was lost is the same rollout.
+    // The answer to this question was lost; the repeat means the same rollout.
     if route.rollout.as_ref().is_some_and(|known| known.id == asked.id) {
         return view(cx, &route).await;
     }
@@ -34,7 +34,7 @@ pub(super) async fn start(cx: &Context, asked: StartRollout) -> Result<StatusVie
         margins: asked.margins,
     };
     let act = Act::new(by, cx.mesh.now());
-    // What the route alone forbids is the better reason than a failed check.
+    // What the route alone forbids is a better reason than a failed check.
     rollout::start(&route, plan.clone(), &act)?;
     let question = PlanRollout {
         agent: agent.clone(),
@@ -144,7 +144,7 @@ async fn steer(
     settle(cx, &after).await
 }
 
-/// What a person decides is recorded with what could be known at that moment.
+/// Adds the evidence of the moment to a person's decision.
 async fn with_numbers(cx: &Context, agent: &baton_envelope::AgentName, mut act: Act) -> Act {
     let asked = async {
         let route = cx.mesh.route_of(agent).await?;
@@ -157,13 +157,13 @@ async fn with_numbers(cx: &Context, agent: &baton_envelope::AgentName, mut act: 
     act
 }
 
-/// The route stands; now the consumers follow.
+/// The route is written; now the consumers follow.
 async fn settle(cx: &Context, route: &Route) -> Result<StatusView, Error> {
     cx.shut_or_open(route).await?;
     view(cx, route).await
 }
 
-/// A rollout, its evidence, and what holds the versions that take nothing new.
+/// The rollout, its evidence, and what holds the versions that take nothing new.
 async fn view(cx: &Context, route: &Route) -> Result<StatusView, Error> {
     let mut tickets = cx.mesh.agent_counts(&route.agent).await?;
     let mut drains = Vec::new();

@@ -1,7 +1,7 @@
 //! The index of the archive: follows what is archived, and forgets what the archive or the ledger no longer has.
 //!
-//! Every controller does this for its own index. Only the leader purges (`rounds/tidy.rs`); the others learn from the
-//! ledger that it did.
+//! Every controller does this for its own index. Only the leader purges (`rounds/tidy.rs`); the others learn of the
+//! purges from the ledger.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::projection::{Closed, Handled};
 
 /// How often to check what the leader has purged.
 const EVERY: Duration = Duration::from_secs(10);
-/// How long an intent with a generated id is left to whoever archived it.
+/// How long to leave an archived intent with a generated id to the leader that archived it.
 const SETTLING: Duration = Duration::from_secs(10);
-/// How much longer a controller that does not lead waits, so that the leader has purged before.
+/// How much longer the other controllers wait, so that the leader has purged first.
 const OTHERS_LATER: Duration = Duration::from_secs(60);
-/// How many intents one page has: as many heads as one question to the server names.
+/// The number of intents on one page: as many heads as one request to the server can name.
 const PAGE: usize = 1000;
 
 /// Keeps the index of the archive.
@@ -39,7 +39,7 @@ impl Duty for ArchiveIndex {
 async fn learn(cx: &Context) {
     loop {
         if let Err(error) = learn_once(cx).await {
-            tracing::warn!(%error, "the index of the archive cannot be compared with the ledger now, trying again");
+            tracing::warn!(%error, "cannot compare the index of the archive with the ledger, trying again");
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -49,7 +49,7 @@ async fn learn_once(cx: &Context) -> Result<(), Error> {
     if let Some(end) = cx.mesh.archive_end().await.ok().filter(|end| end.first_seq > 1) {
         cx.projection.prune_archived(end.first_seq).await?;
     }
-    // The leader learns while it purges.
+    // The leader learns this while it purges.
     if cx.leadership.is_leading() && cx.config.archive.enabled {
         return Ok(());
     }
@@ -63,19 +63,19 @@ async fn learn_once(cx: &Context) -> Result<(), Error> {
     }
 }
 
-/// Archived intents of which the ledger should have nothing any more.
+/// Archived intents of which the ledger should hold nothing.
 #[derive(Debug)]
 pub(crate) struct Over {
-    /// Those of which it has nothing.
+    /// Those of which the ledger has nothing.
     pub(crate) gone: Vec<Handled>,
-    /// Those whose last record is still there.
+    /// Those whose last record is still in the ledger.
     pub(crate) there: Vec<Closed>,
-    /// Whether the index names no more.
+    /// Whether this is the last page.
     pub(crate) is_last: bool,
 }
 
-/// A page of the archived intents whose time in the ledger has been over for `later`: intents with a generated id soon
-/// after they were archived, those with a chosen one after [`ArchiveConfig::keep_chosen_ids`].
+/// A page of the archived intents whose time in the ledger ended at least `later` ago. The time of a generated id ends
+/// soon after archiving; that of a chosen one after [`ArchiveConfig::keep_chosen_ids`].
 ///
 /// [`ArchiveConfig::keep_chosen_ids`]: crate::config::ArchiveConfig::keep_chosen_ids
 pub(crate) async fn over(cx: &Context, later: Duration) -> Result<Over, Error> {
@@ -91,7 +91,7 @@ pub(crate) async fn over(cx: &Context, later: Duration) -> Result<Over, Error> {
         for closed in closed {
             let head = heads.iter().find(|head| head.record.intent == closed.intent);
             match head {
-                // A newer record is of another life of the same id: not what was archived.
+                // A newer record belongs to another life of the same id, which is not archived.
                 Some(head) if head.seq <= closed.seq => there.push(closed),
                 Some(_) | None => gone.push(Handled::Gone(closed.intent)),
             }

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::duty::Duty;
 
-/// Sees to it that the lease is given up before this controller ends, so that another need not wait for it to run out.
-/// The task that renews it belongs to [`Context::leadership`].
+/// Makes sure that this controller gives up the lease before it ends, so that another need not wait for it to run out.
+/// The task that renews the lease belongs to [`Context::leadership`].
 #[derive(Debug)]
 pub(crate) struct KeepLease;
 

@@ -1,4 +1,4 @@
-//! The projection's task: it takes what is new in the ledger.
+//! Feeds the projection with new records of the ledger.
 
 use crate::context::Context;
 use crate::duty::Duty;

@@ -1,25 +1,25 @@
-//! Recording a raw intent that cannot become an intent: the reason, and the whole message, for a person to look at
-//! and redrive. Nothing that was published vanishes.
+//! Records a raw intent that cannot become an intent: the reason and the whole message, for a person to examine and
+//! redrive. No published message is lost.
 
 use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, act};
 use baton_envelope::{Submission, compare_submission};
 use baton_jetstream::{Advanced, Decision, Error, Head, KEPT_BODY_BYTES, Known, Mesh};
 
-/// In a kept raw intent: which message of the intake it was, so that a redelivery finds its own rejection.
+/// In a kept raw intent: the id of its intake message, so that a redelivery finds its own rejection.
 const KEPT_MESSAGE: &str = "message";
 /// The longest value that a rejection quotes.
 const QUOTED: usize = 200;
 /// The longest text of a rejection.
 const MESSAGE_LIMIT: usize = 4_000;
-/// Room for the headers of the record and for the note about what was cut off.
+/// Room for the headers of the record and for the note about what was cut.
 const HEADROOM: usize = 4 * 1024;
 
-/// Why a raw intent is refused for good.
+/// Why a raw intent is refused permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
-    /// What a program branches on.
+    /// What programs branch on.
     pub(crate) code: &'static str,
-    /// What a person reads.
+    /// What people read.
     pub(crate) message: String,
 }
 
@@ -31,7 +31,7 @@ impl Rejection {
         }
     }
 
-    /// The rejection that an error means, if trying again could not help.
+    /// The rejection for an error, if another try could not help.
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
         let code = if let Error::UnknownAgent { .. } = error {
             "UNKNOWN_AGENT"
@@ -61,19 +61,20 @@ impl From<RawRejection> for Rejection {
     }
 }
 
-/// What recording a rejection found.
+/// The result of recording a rejection.
 #[derive(Debug)]
 pub(crate) enum Recorded {
-    /// It stands under this id.
+    /// It was written under this id.
     Rejected(IntentId),
-    /// An earlier delivery of the same message took it in, or rejected it; there was nothing left to do.
+    /// An earlier delivery of the same message already became an intent or a rejection.
     Before,
 }
 
-/// Writes a rejection under the first of `ids` that is free.
+/// Writes a rejection under the first free id of `ids`.
 ///
-/// A redelivered message may have become an intent before, and be refused now (its deadline has passed since): then
-/// `envelope`, what it would be, is found in the ledger, and the intent is left as it is.
+/// An earlier delivery of the message may have become an intent, even if the message is refused now (its deadline has
+/// passed, for example). If the ledger holds `envelope`, what the message would become, this leaves that intent as it
+/// is.
 pub(crate) async fn record(
     mesh: &Mesh,
     by: &Author,
@@ -82,7 +83,7 @@ pub(crate) async fn record(
     envelope: Option<&Envelope>,
     rejection: &Rejection,
 ) -> Result<Recorded, Error> {
-    // The last resort: somebody took the derived id, too.
+    // The last resort, in case somebody took the derived id too.
     let last = mesh.clock().intent_id();
     for id in ids.iter().chain([&last]) {
         match write(mesh, by, raw, (id, &ids), rejection).await? {
@@ -103,7 +104,7 @@ pub(crate) async fn record(
     })
 }
 
-/// Whether this record is the rejection of this very message, or of one that said the same: a sender that heard no
+/// Whether this record is the rejection of this very message, or of one with the same content: a sender that got no
 /// acknowledgement sends it again.
 pub(crate) fn is_of(head: &Head, raw: &RawIntent<'_>) -> bool {
     let Some(there) = &head.record.raw else { return false };
@@ -127,7 +128,7 @@ async fn is_same(mesh: &Mesh, id: &IntentId, envelope: &Envelope) -> Result<bool
     Ok(there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same))
 }
 
-/// Writes a rejection under an id; gives the head where the id is taken.
+/// Writes a rejection under an id; returns the head if the id is taken.
 async fn write(
     mesh: &Mesh,
     by: &Author,
@@ -135,7 +136,7 @@ async fn write(
     (id, chosen): (&IntentId, &[IntentId]),
     rejection: &Rejection,
 ) -> Result<Option<Box<Head>>, Error> {
-    // An id that the message named may be named again.
+    // A sender may use an id that its message named again.
     let is_chosen = *id != raw.derived_id && chosen.contains(id);
     let refuse = async |kept: &RawKept, message: &str| {
         let refused = mesh.advance(id, by, Known::Absent, |head, stamp| {
@@ -157,25 +158,25 @@ async fn write(
     match refuse(&kept, &rejection.message).await {
         Err(Error::TooLarge { size, limit, .. }) => {
             let note = cut(&mut kept, raw.body.len(), size, limit);
-            tracing::warn!(intent = %id, "a rejected raw intent is too large to be kept whole: {note}");
+            tracing::warn!(intent = %id, "a rejected raw intent is too large to keep whole: {note}");
             refuse(&kept, &format!("{} ({note})", rejection.message)).await
         }
         written => written,
     }
 }
 
-/// Shortens what is kept until a record of `size` bytes fits into `limit`; says what was cut off.
+/// Cuts the kept message until a record of `size` bytes fits into `limit`; says what was cut.
 fn cut(kept: &mut RawKept, body: usize, size: usize, limit: usize) -> String {
     let mut overhead = size.saturating_sub(kept.body_base64.len());
     let had = kept.headers.len();
-    // The server takes 64 KiB of headers at most, so this is only for one that takes very small messages.
+    // The server accepts at most 64 KiB of headers, so this matters only for one with a very small message limit.
     if overhead + HEADROOM > limit {
         overhead -= serde_json::to_vec(&kept.headers)
             .map_or(0, |text| text.len())
             .min(overhead);
         kept.headers.clear();
     }
-    // Base64 is ASCII, and a multiple of four characters is a whole number of bytes.
+    // Base64 is ASCII, and four characters are three whole bytes.
     let room = limit.saturating_sub(overhead + HEADROOM) / 4 * 4;
     kept.body_base64.truncate(room);
     kept.extra.insert(

@@ -1,7 +1,7 @@
-//! The router: takes raw intents out of the intake and makes intents of them, or records why not.
+//! The router: takes raw intents from the intake and turns them into intents, or records why not.
 //!
-//! A message leaves the intake only after the ledger holds its intent or its rejection. It may come twice, here or at
-//! another router: its intent id is derived from it, so both make the same intent, and the ticket's message id keeps
+//! A message leaves the intake only after the ledger holds its intent or its rejection. It may come twice, to this
+//! router or another. Its intent id derives from it, so both make the same intent, and the ticket's message id keeps
 //! the ticket single.
 
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::context::{Context, Stops};
 use crate::duty::Duty;
 use crate::intake::routing::{Routing, Trouble};
 
-/// How long a pull that is open when the controller is told to stop may still bring what is on its way; what it
-/// brings is handed back at once, and would wait for the broker's patience otherwise.
+/// How long an open pull may still deliver messages when the controller stops. The router hands these back at once;
+/// otherwise they would wait until the broker's ack wait is over.
 const LAST_PULL: Duration = Duration::from_millis(200);
 
-/// Takes raw intents in.
+/// Takes raw intents from the intake.
 #[derive(Debug)]
 pub(crate) struct Router;
 
@@ -37,7 +37,7 @@ impl Duty for Router {
     }
 }
 
-/// A router at work.
+/// The state of a running router.
 struct Reading {
     routing: Arc<Routing>,
     batch: usize,
@@ -50,13 +50,13 @@ impl Reading {
         let mut backoff = Backoff::for_server();
         while !self.stops.stop.is_cancelled() {
             if let Err(error) = self.read(&mut backoff).await {
-                tracing::warn!(%error, "the intake cannot be read, trying again");
+                tracing::warn!(%error, "cannot read the intake, trying again");
                 self.pause(&mut backoff).await;
             }
         }
     }
 
-    /// Reads until told to stop, or until the consumer fails: then it is looked up again.
+    /// Reads until the controller stops or the consumer fails. `run` then looks the consumer up again.
     async fn read(&self, backoff: &mut Backoff) -> Result<(), Error> {
         let Some(reader) = self
             .stops
@@ -70,7 +70,7 @@ impl Reading {
         while !self.stops.stop.is_cancelled() {
             let started = tokio::time::Instant::now();
             let batch = self.pull(&reader).await?;
-            // An empty answer that came at once is no waiting pull that ran out: do not ask in a busy loop.
+            // A pull that ends empty at once did not wait: pause, to avoid a busy loop.
             if batch.is_empty() && started.elapsed() < LAST_PULL {
                 self.pause(backoff).await;
                 continue;
@@ -110,7 +110,7 @@ impl Reading {
         }
     }
 
-    /// Starts routing a message as soon as there is a slot; hands it back when the controller stops first.
+    /// Starts to route a message when a slot is free; hands it back if the controller stops first.
     async fn start(&self, message: IntakeMessage) {
         let slot = Arc::clone(&self.slots).acquire_owned();
         let slot = tokio::select! {

@@ -1,4 +1,4 @@
-//! Routing one raw intent: what it asks for, what it becomes, and what is written of it.
+//! Routes one raw intent: what it asks for, what it becomes, and what to record.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,24 +17,24 @@ use crate::context::Context;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
 
-/// The longest time for which a message is handed back when the server cannot take it.
+/// The longest time to hand a message back for when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
 
-/// How long the index of the archive may take to catch up before a message is handed back.
+/// How long the index of the archive may take to catch up before the message is handed back.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// The longest time for which work is held that no agent is able to do: one may start at any moment.
+/// The longest time between two tries of work that no agent is able to do: one may start at any moment.
 const HOLD_LONGEST: Duration = Duration::from_secs(5);
 
-/// What became of a message.
+/// The result of routing a message.
 enum Routed {
     /// The ledger holds its intent or its rejection.
     Taken,
-    /// It stays in the intake until an agent is able.
+    /// It stays in the intake until some agent is able.
     Held,
 }
 
-/// What one message needs to be routed.
+/// What routing a message needs.
 #[derive(Debug)]
 pub(crate) struct Routing {
     pub(crate) mesh: ControllerMesh,
@@ -45,7 +45,7 @@ pub(crate) struct Routing {
     trouble: Mutex<Trouble>,
 }
 
-/// What became of the messages since this was last looked at.
+/// The results since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     pub(crate) routed: usize,
@@ -53,15 +53,15 @@ pub(crate) struct Trouble {
     pub(crate) last: Option<String>,
 }
 
-/// What a subject of the intake asks for.
+/// What an intake subject asks for.
 enum Asked {
     /// Work for an agent.
     Agent(AgentName),
-    /// Work for whoever has these capabilities.
+    /// Work for any agent with these capabilities.
     Capable(Vec<String>),
-    /// Work for something that may not be an agent's, or a capability's, name.
+    /// Work under an invalid agent or capability name.
     BadName(BadName),
-    /// Something that no controller of this version does.
+    /// Something that this version of Baton does not support.
     Unsupported(String),
 }
 
@@ -79,7 +79,7 @@ impl Routing {
 
     /// Routes a message and settles it with the broker.
     pub(crate) async fn finish(self: Arc<Self>, message: IntakeMessage, _slot: OwnedSemaphorePermit) {
-        // Cut off, the message stays unacked and is redelivered.
+        // If this is cut off, the message stays unacked and is redelivered.
         let Some(outcome) = Box::pin(self.kill.run_until_cancelled(self.route(&message))).await else {
             return;
         };
@@ -108,17 +108,17 @@ impl Routing {
         }
     }
 
-    /// What became of the messages since the last call.
+    /// The results since the last call.
     pub(crate) fn trouble(&self) -> Trouble {
         std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes an intent or a rejection of a message. `Ok` means that the ledger holds one of them, or that the message
+    /// Turns a message into an intent or a rejection. `Ok` means that the ledger holds one of them, or that the message
     /// waits for an able agent.
     async fn route(&self, message: &IntakeMessage) -> Result<Routed, Error> {
         let raw = message.raw()?;
         if self.was_archived(message, &raw).await? {
-            tracing::debug!(intent = %raw.derived_id, "delivered again, and archived by now");
+            tracing::debug!(intent = %raw.derived_id, "redelivered, but already archived");
             return Ok(Routed::Taken);
         }
         let (agent, needed) = match self.asked(&raw) {
@@ -167,7 +167,7 @@ impl Routing {
                 Ok(Routed::Taken)
             }
             Ok(Submitted::Repeated(_)) => Ok(Routed::Taken),
-            // An earlier delivery of this message was rejected under the id that it chose.
+            // An earlier delivery of this message was rejected under its chosen id.
             Ok(Submitted::Conflict(head)) if is_of(&head, &raw) => Ok(Routed::Taken),
             Ok(Submitted::Conflict(head)) => {
                 let text = format!(
@@ -185,8 +185,8 @@ impl Routing {
         }
     }
 
-    /// Whether this message was taken in long ago, and its intent has gone into the archive since: on a single server the
-    /// last acks may be forgotten in a crash, and the ledger keeps nothing of an id that was derived from a message.
+    /// Whether this message became an intent long ago that is archived by now. A crash of a single server may lose the
+    /// last acks, and the ledger keeps nothing of an id derived from a message.
     async fn was_archived(&self, message: &IntakeMessage, raw: &RawIntent<'_>) -> Result<bool, Error> {
         let is_old = self.mesh.now().since(raw.stored_at) >= self.archive.grace;
         if !(message.delivered() > 1 || is_old) || raw.intent_id() != raw.derived_id {
@@ -197,7 +197,8 @@ impl Routing {
         Ok(self.mesh.bundle_of(&raw.derived_id, at).await?.is_some())
     }
 
-    /// The agent that is able to do what a capability subject asks for, or what the message wants done when none is.
+    /// The agent that is able to do what a capability subject asks for. If there is none, what the message asks for in
+    /// that case.
     async fn able(&self, message: &IntakeMessage, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
         if raw.header(HEADER_PROTOCOL).is_some() {
             let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
@@ -212,7 +213,7 @@ impl Routing {
             }
         };
         let intent = raw.intent_id();
-        // What was taken in before stays with the agent that got it, whoever is able now, and were it nobody.
+        // Work from an earlier delivery stays with the agent that got it, no matter who is able now.
         let is_named = raw.header(HEADER_INTENT).or(raw.header(HEADER_MSG_ID)).is_some();
         if (is_named || message.delivered() > 1)
             && let Some(agent) = self.mesh.first_receiver(&intent).await?
@@ -228,10 +229,10 @@ impl Routing {
         };
         match self.mesh.choose_capable(needed, &asked).await {
             Ok((agent, choice, _)) => {
-                tracing::debug!(%intent, %agent, version = %choice.version, ?needed, "able");
+                tracing::debug!(%intent, %agent, version = %choice.version, ?needed, "chose an able agent");
                 Ok(Able::Agent(agent))
             }
-            // Nothing is held that could not be taken in then: a bad header, or a deadline that has passed.
+            // Hold nothing that would be refused anyway: a bad header, or a passed deadline.
             Err(error @ Error::NoneCapable { .. }) if hold => Ok(match raw.check(self.mesh.now()) {
                 Ok(()) => Able::NoneHold(error.to_string()),
                 Err(rejection) => Able::Rejected(rejection.into()),
@@ -258,14 +259,15 @@ impl Routing {
         }
     }
 
-    /// Rejects a message that has no id of another's in its way.
+    /// Rejects a message whose ids no other work has taken.
     async fn reject(
         &self,
         raw: &RawIntent<'_>,
         agent: Option<&AgentName>,
         rejection: Rejection,
     ) -> Result<Routed, Error> {
-        // What it would be, or was at an earlier delivery: when it was stored its deadline had not passed yet.
+        // What the message would become, or became at an earlier delivery: at the time of storing its deadline had not
+        // passed.
         let envelope = agent.and_then(|agent| {
             raw.to_envelope(self.mesh.clock().envelope_id(), agent, raw.stored_at)
                 .ok()
@@ -323,27 +325,27 @@ impl Routing {
     }
 }
 
-/// Who is able to do what a capability subject asks for.
+/// The answer to a capability subject.
 enum Able {
     /// This agent.
     Agent(AgentName),
-    /// This agent got it at an earlier delivery, or under the same id.
+    /// This agent got it, at an earlier delivery or under the same id.
     Before(AgentName),
-    /// None, and the message wants to be held until one is.
+    /// None, and the message asks to be held.
     NoneHold(String),
-    /// None, or the message is wrong.
+    /// None, or the message is invalid.
     Rejected(Rejection),
 }
 
-/// The intent that a whole envelope names, also where something else is wrong with it (its deadline, its agent).
+/// The intent that a whole envelope names, even if something else in it is wrong (its deadline, its agent).
 fn named(raw: &RawIntent<'_>) -> Option<IntentId> {
     raw.header(HEADER_PROTOCOL)?;
     let envelope = Envelope::decode(raw.body).ok()?;
     Some(envelope.intent)
 }
 
-/// How long a message is left alone that could not be taken in: longer each time, so that one which never can does
-/// not keep the routers busy.
+/// How long to hand a failed message back for. The time grows with each delivery, so that a message that never succeeds
+/// does not keep the routers busy.
 fn patience(delivered: u64) -> Duration {
     let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
     (Duration::from_secs(1) * 2_u32.pow(doublings)).min(HAND_BACK_LONGEST)

@@ -1,4 +1,4 @@
-//! Reading a column: what it may hold, and how to tell that a file is damaged.
+//! Reads columns, and tells when a file is damaged.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use rusqlite::{ErrorCode, Row};
 /// A version of an agent, as most tables name it.
 pub(super) type Version = (AgentName, AgentVersion);
 
-/// Whether a failure says that what is stored is damaged, and would be for ever.
+/// Whether a failure means that the stored data is damaged, so that another try cannot help.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -23,12 +23,12 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// A column that holds what nobody wrote there.
+/// The error for a column with invalid content.
 pub(super) fn malformed(column: usize, problem: impl Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.to_string().into())
 }
 
-/// A name out of a column.
+/// Parses a name from a column.
 pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     text.parse().map_err(|error| malformed(column, error))

@@ -8,18 +8,18 @@ use tokio::task::JoinError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server was asked in vain.
+    /// The server did not answer or refused.
     #[error("the ledger cannot be read")]
     Ledger(#[from] baton_jetstream::Error),
     /// The database failed.
     #[error("the projection cannot be read or written")]
     Store(#[from] rusqlite::Error),
-    /// The ledger's end was not reached in time.
+    /// The projection did not reach the end of the ledger in time.
     #[error("the projection is {behind} records behind the ledger after {} ms", patience.as_millis())]
     Behind {
         /// How many records are missing.
         behind: u64,
-        /// How long it was waited.
+        /// How long the caller waited.
         patience: Duration,
     },
     /// The thread that worked on it ended.

@@ -1,4 +1,4 @@
-//! Following: one task that takes the ledger's records and applies them, for ever.
+//! Follows the ledger: one task takes its records and applies them, forever.
 
 mod archive;
 
@@ -12,18 +12,18 @@ use super::columns::is_damage;
 use super::{Error, Projection};
 use crate::backoff::Backoff;
 
-/// Short: after a restart of the server the projection is to be up to date within a second or two.
+/// Short, so that the projection is up to date within a second or two after a restart of the server.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
-/// How long records gather for the next transaction, from the last one on, while they keep coming: each transaction has a
-/// price of its own. A record that comes alone is applied at once.
+/// How long to gather records for the next transaction while they keep coming, because each transaction has a fixed
+/// cost. A single record is applied at once.
 const GATHER: Duration = Duration::from_millis(20);
-/// With so many records in a batch there are more to come, and transactions are large enough.
+/// A batch of this size means that more records follow and transactions are large enough.
 const LARGE: usize = 500;
 
 impl Projection {
-    /// Follows the ledger and the archive until told to stop, and lets go of the file. Failures are logged, and it is tried
-    /// again after a pause; what is stored and turns out to be damaged is thrown away and built anew.
+    /// Follows the ledger and the archive until `stop`, then releases the file. It logs failures and tries again after
+    /// a pause; damaged data is discarded and rebuilt.
     pub async fn run(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
             tokio::join!(self.follow_ledger(), self.follow_archive());
@@ -32,27 +32,27 @@ impl Projection {
         self.is_idle().await;
     }
 
-    /// Follows the ledger for ever.
+    /// Follows the ledger forever.
     pub(crate) async fn follow_ledger(&self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         loop {
             match self.follow_once(&mut backoff).await {
                 Ok(reason) => match self.rebuild(reason).await {
                     Ok(()) => continue,
-                    Err(error) => tracing::warn!(%error, "the projection cannot be built anew yet"),
+                    Err(error) => tracing::warn!(%error, "cannot rebuild the projection yet"),
                 },
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "the projection cannot be written, trying again");
+                    tracing::warn!(%error, cause, "cannot write the projection, trying again");
                 }
             }
             backoff.wait(&self.inner.mesh).await;
         }
     }
 
-    /// Follows until everything must be built anew, and tells why; or until a write failed.
+    /// Follows until a rebuild is needed, and returns its reason, or until a write fails.
     async fn follow_once(&self, backoff: &mut Backoff) -> Result<&'static str, Error> {
-        // Begins where the store stands, also after a write that failed: the tail has gone on by then.
+        // Start at the store's position: after a failed write the old tail is already past it.
         let mut tail = {
             let store = self.inner.store();
             self.inner.mesh.tail_ledger(store.ledger(), store.mark())
@@ -84,7 +84,7 @@ impl Projection {
                 }
                 Ok(None) => return Ok("the ledger is another one, or lost records"),
                 Err(error) => {
-                    tracing::warn!(%error, "the ledger cannot be followed, trying again");
+                    tracing::warn!(%error, "cannot follow the ledger, trying again");
                     backoff.wait(&self.inner.mesh).await;
                 }
             }
@@ -93,7 +93,7 @@ impl Projection {
 
     async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
-        // On a thread of its own: a thousand records take some 10 ms, in which a worker thread could do nothing else.
+        // On a thread of its own: a thousand records take some 10 ms and would block a worker thread.
         let job = self.inner.jobs.spawn_blocking(move || {
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
@@ -108,7 +108,7 @@ impl Projection {
         tracing::info!(
             reason,
             records = end.last_seq,
-            "the projection is built anew from the ledger"
+            "rebuilding the projection from the ledger"
         );
         self.change(move |store| store.rebuild(&end.created)).await
     }

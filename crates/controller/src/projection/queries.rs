@@ -1,4 +1,4 @@
-//! What the rest of the controller asks of the projection, by subject.
+//! The projection's questions for the rest of the controller, by topic.
 
 mod archive;
 mod evidence;

@@ -1,4 +1,4 @@
-//! The database: opened, made, thrown away and made anew; one transaction for each batch of records.
+//! The database: open, create, discard, rebuild; one transaction per batch of records.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::tables::breaker::{self, Streaks};
 use super::tables::evidence::{self, Gathered};
 use super::tables::intents::Intents;
 
-/// Changes with every change of the tables, or of what is written into them: an older file is built anew.
+/// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
 const SCHEMA: i64 = 2;
-/// How often what nobody asks for any more is deleted.
+/// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 const TABLES: &str = "
@@ -38,10 +38,10 @@ const TABLES: &str = "
         hop INTEGER NOT NULL, PRIMARY KEY (agent, version, seq)) WITHOUT ROWID;
 ";
 
-/// A cache may lose its last transactions and must never be half of one: counts that are silently wrong would retire a
-/// version that still has work. So there is a write-ahead log, which has checksums, and `NORMAL` syncs it to the disk
-/// only when it is folded into the file. `OFF` would save little more and leave an undetected mixture after a power cut.
-/// One process has the file for itself: two would fold each other's records in.
+/// A cache may lose its last transactions but must never be inconsistent: wrong counts would retire a version that
+/// still has work. So the database has a write-ahead log, whose checksums find damage, and `NORMAL` syncs the log only
+/// at a checkpoint. `OFF` would save little more and leave an undetected mixture after a power cut. One process has the
+/// file exclusively: two would mix each other's records in.
 const SETTINGS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
@@ -60,42 +60,42 @@ pub(super) struct Store {
     mark: LedgerMark,
     streaks: Streaks,
     pruned_at: Timestamp,
-    /// When the archive that the index is of was created, and how far it is known.
+    /// When the indexed archive was created, and the index's position in it.
     archive: (String, LedgerMark),
-    /// How often everything was thrown away.
+    /// How often the store was rebuilt.
     generation: u64,
 }
 
 impl Store {
-    /// Takes up what is in the file, or begins anew when that is of another ledger or schema, or damaged. Without a file,
-    /// or with one that cannot be had, everything is kept in memory: a cache is no reason not to start.
+    /// Loads the file, or starts over if it is damaged or has another ledger or schema. Without a usable file
+    /// everything is in memory: a missing cache must not keep the controller from starting.
     pub(super) fn open(file: Option<PathBuf>, ledger: &str) -> rusqlite::Result<Self> {
         let Some(path) = file.as_deref().filter(|path| path.exists()) else {
             return Self::make(file, ledger);
         };
         match Self::stored(path, ledger) {
             Ok(Some(store)) => return Ok(store),
-            Ok(None) => tracing::info!(file = %path.display(), "the projection is of another ledger or schema"),
+            Ok(None) => tracing::info!(file = %path.display(), "the projection belongs to another ledger or schema"),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 tracing::warn!(file = %path.display(), "another process has the projection; it is kept in memory here");
                 return Self::make(None, ledger);
             }
-            Err(error) => tracing::info!(%error, file = %path.display(), "the projection cannot be read"),
+            Err(error) => tracing::info!(%error, file = %path.display(), "cannot read the projection"),
         }
         Self::make(file, ledger)
     }
 
-    /// Throws everything away and begins anew.
+    /// Discards everything and starts over.
     pub(super) fn rebuild(&mut self, ledger: &str) -> rusqlite::Result<()> {
         let (file, generation) = (self.file.take(), self.generation + 1);
-        // The old file is closed before it is deleted.
+        // Close the old file before deleting it.
         *self = Self::make(None, ledger)?;
         *self = Self::make(file, ledger)?;
         self.generation = generation;
         Ok(())
     }
 
-    /// What a file holds; `None` when that is of no use here.
+    /// The content of a file; `None` if it has another ledger or schema.
     fn stored(path: &Path, ledger: &str) -> rusqlite::Result<Option<Self>> {
         let db = connect(Some(path))?;
         let meta = "SELECT position, stored FROM meta WHERE schema = ?1 AND ledger = ?2";
@@ -114,7 +114,7 @@ impl Store {
         }
         let streaks = breaker::read(&db)?;
         let archive = archive::place(&db)?;
-        tracing::info!(file = %path.display(), position = mark.seq, "the projection is taken up");
+        tracing::info!(file = %path.display(), position = mark.seq, "loaded the projection");
         Ok(Some(Self {
             db,
             file: Some(path.to_owned()),
@@ -127,17 +127,17 @@ impl Store {
         }))
     }
 
-    /// An empty one.
+    /// Makes an empty store.
     fn make(file: Option<PathBuf>, ledger: &str) -> rusqlite::Result<Self> {
         let made = file.as_deref().map(|path| {
-            tracing::info!(file = %path.display(), "the projection is built from the ledger");
+            tracing::info!(file = %path.display(), "building the projection from the ledger");
             remove(path);
             create(Some(path), ledger)
         });
         let (db, file) = match made {
             Some(Ok(db)) => (db, file),
             Some(Err(error)) => {
-                tracing::warn!(%error, "the projection cannot be kept in a file; it is kept in memory");
+                tracing::warn!(%error, "cannot keep the projection in a file; keeping it in memory");
                 (create(None, ledger)?, None)
             }
             None => (create(None, ledger)?, None),
@@ -154,10 +154,10 @@ impl Store {
         })
     }
 
-    /// Applies records, in the order of the ledger. Those that were applied before are skipped.
+    /// Applies records in ledger order. It skips those that were applied before.
     ///
-    /// Nothing tells of a purge. Only closed intents are purged by Baton, and only once the archive has them: whoever has
-    /// not seen the end of one learns it from there.
+    /// A purge is not announced. Baton purges only closed intents, and only after the archive has them; a projection
+    /// that missed the end of one learns it from the archive.
     pub(super) fn apply(&mut self, batch: &LedgerBatch, now: Timestamp) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut intents, mut gathered) = (Intents::default(), Gathered::new(now));
@@ -176,7 +176,7 @@ impl Store {
                     }
                 }
                 // The intent stays as its last readable record says; `list` does the same.
-                Err(error) => tracing::warn!(%error, seq, "a ledger record cannot be read"),
+                Err(error) => tracing::warn!(%error, seq, "cannot read a ledger record"),
             }
         }
         let stored = i64::try_from(batch.through.stored / 1_000_000).ok();
@@ -203,7 +203,7 @@ impl Store {
         Ok(())
     }
 
-    /// Begins anew with the archive where the index is of another one, or of more than there is.
+    /// Starts over with the archive if the index belongs to another one, or knows more than the archive holds.
     pub(super) fn take_up_archive(&mut self, end: &LedgerEnd) -> rusqlite::Result<()> {
         if self.archive.0 != end.created || self.archive.1.seq > end.last_seq {
             self.reset_archive(&end.created)?;
@@ -217,7 +217,7 @@ impl Store {
         Ok(())
     }
 
-    /// Changes the database, all of it or nothing.
+    /// Changes the database in one transaction.
     pub(super) fn transact<T>(
         &mut self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -262,7 +262,7 @@ fn connect(file: Option<&Path>) -> rusqlite::Result<Connection> {
         Some(path) => Connection::open(path)?,
         None => Connection::open_in_memory()?,
     };
-    // Who has the file keeps it.
+    // Whoever has the file keeps it.
     db.busy_timeout(Duration::ZERO)?;
     db.set_prepared_statement_cache_capacity(64);
     db.execute_batch(SETTINGS)?;
@@ -277,7 +277,8 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Removes a database and what SQLite puts beside it. What cannot be removed cannot be opened either, and is told then.
+/// Removes a database and the files that SQLite puts beside it. A file that cannot be removed cannot be opened either;
+/// the opening then reports it.
 fn remove(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut name = path.as_os_str().to_owned();
@@ -285,12 +286,12 @@ fn remove(path: &Path) {
         match std::fs::remove_file(&name) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, file = %Path::new(&name).display(), "an old file cannot be removed"),
+            Err(error) => tracing::warn!(%error, file = %Path::new(&name).display(), "cannot remove an old file"),
         }
     }
     if let Some(folder) = path.parent()
         && let Err(error) = std::fs::create_dir_all(folder)
     {
-        tracing::warn!(%error, folder = %folder.display(), "the folder of the projection cannot be made");
+        tracing::warn!(%error, folder = %folder.display(), "cannot create the projection's folder");
     }
 }

@@ -1,5 +1,5 @@
-//! The tables: what a record changes in each, and what each can be asked. Nothing here knows of the server, or of the
-//! task that follows the ledger.
+//! The tables: what a record changes in each, and the questions about each. Nothing here knows the server, or the task
+//! that follows the ledger.
 
 pub(super) mod archive;
 pub(super) mod breaker;

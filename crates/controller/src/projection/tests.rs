@@ -1,4 +1,4 @@
-//! What only the inside can show: records that come twice, and rows that cannot be right.
+//! What only a test inside the crate can show: repeated records and corrupt rows.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Alarms: work that nobody will do by itself. What is new among them is told once.
+//! Alarms: work that nobody will do without a person. Each new alarm is published once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How long a version that takes work may be without a live worker before that is an alarm.
+/// How long a version that takes work may have no live worker before it raises an alarm.
 const RESTART: Duration = Duration::from_secs(10);
 
-/// Finds what needs a person, and tells it.
+/// Finds what needs a person, and publishes it.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     known: Known,
@@ -38,12 +38,12 @@ impl Round for Alarms {
         for route in &seen.routes {
             match of_agent(&term.cx, &seen, route).await {
                 Ok(alarms) => self.tell(term, &route.agent, alarms).await?,
-                // What was known of this agent stays as it is.
+                // This agent keeps its known alarms.
                 Err(error) => first = first.and(Err(error.of(&route.agent))),
             }
         }
         if term.set_alarms(self.known.all()) {
-            // Whoever heard of an alarm is to find it in the report at once.
+            // Whoever gets an alarm should find it in the report at once.
             load::tell(term, &seen).await?;
         }
         first
@@ -58,7 +58,7 @@ impl Alarms {
             let Ok(body) = serde_json::to_vec(&alarm) else { continue };
             let mesh = &term.in_charge()?.mesh;
             if let Err(error) = mesh.publish_plain(mesh.subjects().alarm(), body.into()).await {
-                tracing::debug!(%error, "an alarm cannot be told");
+                tracing::debug!(%error, "cannot publish an alarm");
             }
         }
         Ok(())
@@ -76,9 +76,8 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
     Ok(alarms)
 }
 
-/// The alarm of a version with work that nobody will do by itself.
-///
-/// `alone_since` is when it was first seen without a live worker.
+/// The alarm of a version with work that nobody will do without a person. `alone_since` is when the version was first
+/// seen without a live worker.
 async fn alarm(
     cx: &Context,
     route: &Route,
@@ -88,7 +87,7 @@ async fn alarm(
     let agent = &route.agent;
     let state = route.state(version).unwrap_or_default();
     let is_draining = state == VersionState::Draining;
-    // Workers of a version that takes work are restarted now and then; those of one that drains may never come back.
+    // Workers of a version that takes work restart from time to time; those of a draining version may never come back.
     let is_usual = !is_draining && cx.mesh.now().since(alone_since) < RESTART;
     if state.is_shut() || is_usual || cx.workers.count(agent, version) > 0 {
         return Ok(None);
@@ -152,14 +151,14 @@ async fn alarm(
 /// Agent, version and code.
 type Key = (AgentName, AgentVersion, String);
 
-/// The alarms that there are.
+/// The current alarms.
 #[derive(Debug, Default)]
 struct Known {
     alarms: BTreeMap<Key, Alarm>,
 }
 
 impl Known {
-    /// Replaces the alarms of an agent; gives those that are new.
+    /// Replaces the alarms of an agent; returns the new ones.
     fn replace(&mut self, agent: &AgentName, now: Vec<Alarm>) -> Vec<Alarm> {
         let before = std::mem::take(&mut self.alarms);
         let mut new = Vec::new();
@@ -176,7 +175,7 @@ impl Known {
         new
     }
 
-    /// All of them.
+    /// All current alarms.
     fn all(&self) -> Vec<Alarm> {
         self.alarms.values().cloned().collect()
     }

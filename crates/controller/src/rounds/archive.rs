@@ -1,8 +1,7 @@
-//! The archive: bundles what is closed, verifies that the archive has it, and only then purges the ledger.
+//! The archive: bundles closed intents, verifies that the archive has them, and only then purges the ledger.
 //!
-//! Every part of it may be repeated, after a crash at any point or by a second
-//! leader at the same moment: a bundle is a function of the records, what was purged is not there, and a purge names the
-//! sequence up to which the archive holds the intent.
+//! Every part may be repeated, after a crash at any point or by a second leader at the same moment: a bundle depends on
+//! the records alone, what was purged is gone, and a purge names the sequence up to which the archive holds the intent.
 
 use std::time::Duration;
 
@@ -16,33 +15,33 @@ use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How many closed intents one round takes on.
+/// How many closed intents one round handles.
 const BATCH: usize = 1000;
-/// How many records the projection may be behind the ledger while intents are archived. With each purge of more than one
-/// message the server counts anew what is pending for each consumer of the ledger. For one that is near the end it looks
-/// through one block of messages; for one in the first half, through all subjects: with 50,000 of them, other requests
-/// were not answered for 7 s, and the consumer that was behind fell further behind.
+/// How far the projection may lag the ledger before archiving pauses. After each purge of more than one message the
+/// server recounts what is pending for each consumer of the ledger. For a consumer near the end it scans one block of
+/// messages; for one in the first half, all subjects. With 50,000 subjects, other requests went unanswered for 7 s, and
+/// the lagging consumer fell further behind.
 const BEHIND: u64 = 5000;
-/// How many of them are worked on at the same time. Each is four requests one after the other, so this is what bounds the
-/// rate; many more would make those who commit wait behind them.
+/// How many intents to handle at the same time. Each takes four requests in sequence, so this bounds the rate; many
+/// more would make commits wait.
 const AT_ONCE: usize = 48;
-/// How long from one round to the next when there was nothing more to do.
+/// The time between rounds if the last one found nothing more to do.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long an intent that could not be archived is left alone.
+/// How long to leave an intent alone that could not be archived.
 const AGAIN: Duration = Duration::from_secs(60);
-/// How long the index may take to catch up, where something is concluded from what is not in it.
+/// How long the index may take to catch up before a conclusion from what is missing in it.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// Archives closed intents.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    /// There was more to do than one round takes on.
+    /// Whether there was more to do than one round handles.
     more: bool,
 }
 
 impl Round for Archive {
     const NAME: &'static str = "archive";
-    /// A round asks the server some thousand things.
+    /// A round sends several thousand requests.
     const TIMEOUT: Duration = Duration::from_secs(10 * 60);
     const PERIOD: Period = Period::Time(PAUSE);
 
@@ -63,7 +62,7 @@ impl Round for Archive {
     }
 }
 
-/// Archives what is due, and gives how much that was.
+/// Archives what is due, and returns how many intents were due.
 async fn archive_due(term: &Term) -> Result<usize, RoundError> {
     let until = term.cx.mesh.now().minus(term.cx.config.archive.grace);
     let due = term.cx.projection.due_for_archive(until, BATCH).await?;
@@ -85,7 +84,7 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
     while let Some(handled) = work.next().await {
         match handled {
             Ok(handled) => done.push(handled),
-            // No server, or none that takes anything: what is not done stays due.
+            // The server is away or refuses writes: the rest stays due.
             Err(error) => {
                 interrupted = Some(error);
                 break;
@@ -107,8 +106,8 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
     }
 }
 
-/// Archives one intent. An error means that the server is away; anything that is wrong with the intent itself is
-/// recorded, and does not keep the others waiting.
+/// Archives one intent. An error means that the server is away. A problem with the intent itself is recorded and does
+/// not delay the others.
 async fn archive_one(term: &Term, closed: Closed) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
     match Box::pin(bundle_and_purge(term, &closed)).await {
@@ -136,8 +135,8 @@ async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, Round
         return remainder(term, closed).await;
     }
     let facts = bundle.verify().map_err(|error| Error::Bundle(Box::new(error)))?;
-    // A raw intent that was refused has one record, which stays for as long as its id is to be remembered. So there is
-    // nothing to gain before that.
+    // A refused raw intent has one record, which stays as long as its id must be remembered. Archiving it earlier gains
+    // nothing.
     let alone = bundle.records.len() == 1;
     let remembered_until = facts.ended_at.plus(term.cx.config.archive.keep_chosen_ids);
     if alone && !facts.generated && remembered_until > term.cx.mesh.now() {
@@ -145,7 +144,7 @@ async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, Round
         return Ok(Handled::Early { intent, due });
     }
     let archive_seq = term.in_charge()?.mesh.archive_bundle(&bundle, &facts).await?;
-    // A chosen id keeps its terminal record, which is the last one: nothing follows it.
+    // A chosen id keeps its terminal record, which is the last one.
     let gone = facts.generated || alone;
     let below = if gone { facts.seq + 1 } else { facts.seq };
     term.in_charge()?.mesh.purge_records(&intent, below).await?;
@@ -156,8 +155,8 @@ async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, Round
     })
 }
 
-/// What is left of an intent whose earlier records were purged: the archive has it, unless it has dropped it for its
-/// age.
+/// Handles the remainder of an intent whose earlier records were purged. The archive has them unless it dropped them
+/// because of their age.
 async fn remainder(term: &Term, closed: &Closed) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
     term.cx.projection.archive_caught_up(CATCH_UP).await?;

@@ -1,4 +1,5 @@
-//! Consumers follow the states of their versions. Whoever changed a state may have died before the consumers followed.
+//! Makes consumers follow the states of their versions. Whoever changed a state may have died before the consumers
+//! followed.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How often to compare them.
+/// How often to compare consumers with states.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Compares the consumers of all versions with their states.
@@ -31,7 +32,7 @@ impl Round for Consumers {
 }
 
 async fn of_agent(term: &Term, route: &Route) -> Result<(), RoundError> {
-    // As it stands in the bucket: what is followed may lag behind.
+    // Read from the bucket: the followed copy may lag.
     let present = term.cx.route(&route.agent).await?;
     Ok(term.in_charge()?.shut_or_open(&present).await?)
 }

@@ -1,4 +1,4 @@
-//! Versions that drain: once nothing holds them any more they are drained.
+//! Ends drains: a draining version that nothing holds any more becomes drained.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How long the projection may take to catch up with the end of the ledger before the question is put off.
+/// How long the projection may take to catch up with the end of the ledger before the decision waits for the next
+/// round.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Ends drains.
@@ -39,17 +40,17 @@ async fn of_agent(term: &Term, seen: &Observations, route: &Route) -> Result<(),
         if entry.state == VersionState::Draining
             && let Some(tickets) = seen.tickets(&route.agent, version)
         {
-            // What fails for one version does not keep the others waiting.
+            // A failure for one version must not delay the others.
             first = first.and(finish_if_empty(term, route, version, tickets).await);
         }
     }
     first
 }
 
-/// Says that a version is drained when it is.
+/// Marks a version as drained if it is.
 ///
-/// Its consumers are paused first. From then on nothing can be run on it, so whatever the ledger holds up to the end that
-/// is read after that is all there can be; only a sender with an old route can still add to it, and that is misrouted.
+/// This pauses its consumers first. From then on nothing can run on it, so the ledger up to the end that is read next
+/// holds everything there can be. Only a sender with an old route can still add work, and that counts as misrouted.
 async fn finish_if_empty(
     term: &Term,
     route: &Route,
@@ -57,7 +58,8 @@ async fn finish_if_empty(
     tickets: Counts,
 ) -> Result<(), RoundError> {
     let (cx, agent) = (&term.cx, &route.agent);
-    // As it stands now: since this round began a rollback may have given it the new work again, or a person set it aside.
+    // Read the route again: since this round began, a rollback may have returned the new work, or a person may have
+    // quarantined it.
     let route = &cx.route(agent).await?;
     let entry = route.versions.get(version);
     let is_moving = entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now()));
@@ -65,24 +67,24 @@ async fn finish_if_empty(
         return Ok(());
     }
     if !cx.projection.hold_views(agent, version).await?.is_empty() {
-        // It was set aside until now, or a check did not come to its end. Or it was opened, and workers that wait beside
-        // work were not told: they would get nothing before they ask again, which takes them half a minute.
+        // It was quarantined until now, or an earlier check did not finish, so it is paused. Or it was resumed without
+        // waking the idle workers: they would get nothing until they ask again, which takes half a minute.
         if tickets.shut || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
             term.in_charge()?.mesh.open_version(agent, version).await?;
         }
         return Ok(());
     }
     if tickets.backlog + tickets.in_flight > 0 {
-        // Workers ack the tickets of what is over when they get them; that may be after a long delay, after the ack wait
-        // of a holder that was fenced out, or never.
+        // Workers ack superseded tickets when they get them. That may be after a long delay, after the ack wait of a
+        // holder that was fenced out, or never.
         let dropped = term.in_charge()?.mesh.drop_superseded(agent, version).await?;
-        tracing::debug!(%agent, %version, dropped, "tickets of what is over");
+        tracing::debug!(%agent, %version, dropped, "dropped superseded tickets");
         return Ok(());
     }
     term.in_charge()?.mesh.shut_version(agent, version).await?;
     let said = say_if_empty(term, route, version).await;
     if !matches!(said, Ok(true)) {
-        // Whatever came between: it may have work to do, unless somebody set it aside meanwhile.
+        // Whatever came in between, the version may have work to do, unless somebody has quarantined it.
         let present = cx.route(agent).await?;
         let entry = present.versions.get(version);
         if !entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now())) {
@@ -92,13 +94,13 @@ async fn finish_if_empty(
     said.map(drop)
 }
 
-/// Says that a version which is shut is drained, if nothing names it up to the end of the ledger.
+/// Marks a paused version as drained if no open intent names it up to the end of the ledger.
 async fn say_if_empty(term: &Term, route: &Route, version: &AgentVersion) -> Result<bool, RoundError> {
     let (cx, agent) = (&term.cx, &route.agent);
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let counts = cx.mesh.agent_counts(agent).await?.remove(version).unwrap_or_default();
     let holds = cx.projection.hold_views(agent, version).await?;
-    // A projection that is being rebuilt knows of nothing, and says so by its position.
+    // A projection in a rebuild knows nothing, and its position shows that.
     let is_known = cx.projection.position() >= end;
     if !(is_known && holds.is_empty() && counts.backlog + counts.in_flight == 0) {
         return Ok(false);
@@ -113,7 +115,7 @@ async fn say_if_empty(term: &Term, route: &Route, version: &AgentVersion) -> Res
             Some(_) | None => Ok(None),
         })
         .await?;
-    // Somebody may have given it work again meanwhile.
+    // Somebody may have given it work again in the meantime.
     term.in_charge()?.shut_or_open(&after).await?;
     let is_drained = after.state(version) == Some(VersionState::Drained);
     if is_drained {

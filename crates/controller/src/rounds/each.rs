@@ -1,4 +1,4 @@
-//! The same for each agent, some at a time.
+//! Runs the same work for each agent, several at a time.
 
 use std::sync::Arc;
 
@@ -7,11 +7,10 @@ use futures::StreamExt as _;
 
 use crate::rounds::error::RoundError;
 
-/// How many agents are looked after at the same time.
+/// How many agents to handle at the same time.
 const AT_ONCE: usize = 8;
 
-/// Does what is to be done for each agent, and gives the first failure. An agent that fails, or waits for an answer, does
-/// not keep the others waiting.
+/// Runs `work` for each agent and returns the first failure. An agent that fails or waits does not delay the others.
 pub(crate) async fn each<'r, F>(routes: &'r [Arc<Route>], work: impl Fn(&'r Route) -> F) -> Result<(), RoundError>
 where
     F: Future<Output = Result<(), RoundError>> + Send,
@@ -20,7 +19,7 @@ where
         let (agent, work) = (&route.agent, work(route));
         async move {
             work.await.map_err(|error| {
-                tracing::debug!(%error, %agent, "an agent cannot be looked after now");
+                tracing::debug!(%error, %agent, "a round failed for an agent");
                 error.of(agent)
             })
         }

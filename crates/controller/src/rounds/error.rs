@@ -1,4 +1,4 @@
-//! Why a round did not do what it is for, and whether that counts as a failure.
+//! Why a round did not do its work, and whether that counts as a failure.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use baton_jetstream::Error;
 
 use crate::stats::RoundOutcome;
 
-/// Why a round did not do what it is for.
+/// Why a round did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RoundError {
     #[error("this controller does not lead any more")]
@@ -31,7 +31,7 @@ pub(crate) enum RoundError {
 }
 
 impl RoundError {
-    /// The same, of one agent.
+    /// Names the agent that the error concerns.
     pub(crate) fn of(self, agent: &AgentName) -> Self {
         let (agent, source) = (agent.clone(), Box::new(self));
         Self::Agent { agent, source }

@@ -13,7 +13,7 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// A leader that runs these rounds.
+    /// Makes a leader that runs these rounds.
     pub(crate) fn new(rounds: fn(&Term) -> Vec<Task>) -> Self {
         Self { rounds }
     }
@@ -36,17 +36,17 @@ impl Duty for Leader {
             }
             let failed = tokio::select! {
                 () = stop.cancelled() => None,
-                // It told that this controller leads, so what it tells next is that it does not.
+                // The last change was to leading, so the next one is to not leading.
                 _ = leadership.changed() => None,
                 Some(ended) = running.join_next() => Some(ended),
             };
-            // Whatever is cut off here is done again by the next leader, as after a crash.
+            // The next leader repeats whatever is cut off here, as after a crash.
             cx.stops.kill.run_until_cancelled(running.shutdown()).await;
             cx.stats.stopped();
             if let Some(ended) = failed {
-                // A round that panics begins anew, so only a bug in what runs them ends one.
+                // A round that panics starts over, so only a bug in its runner can end it.
                 let error = ended.err().map(|error| error.to_string());
-                tracing::error!(error, "a round is not repeated any more");
+                tracing::error!(error, "a round ended and will not be repeated");
                 return;
             }
         }

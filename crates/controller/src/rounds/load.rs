@@ -1,4 +1,4 @@
-//! The word about load: how much waits for each version, who works on it, and which alarms there are.
+//! The load report: how much waits for each version, how many workers it has, and the current alarms.
 
 use baton_envelope::control::{LoadReport, VersionLoad};
 
@@ -7,7 +7,7 @@ use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// Tells everyone who follows the routes.
+/// Publishes the load report to everyone who follows the routes.
 #[derive(Debug)]
 pub(crate) struct Load;
 
@@ -25,7 +25,7 @@ impl Round for Load {
     }
 }
 
-/// Tells it once.
+/// Publishes it once.
 pub(crate) async fn tell(term: &Term, seen: &Observations) -> Result<(), RoundError> {
     let cx = &term.cx;
     let mut report = LoadReport {

@@ -1,5 +1,5 @@
 //! Misrouted work: a sender with an old route gave it to a version that takes none. It does not run there, because the
-//! consumers are paused, and is sent to a version that takes work. (The protocol calls it a stray.)
+//! consumers are paused; this round sends it to a version that takes work. (The protocol calls it a stray.)
 
 use baton_envelope::control::Counts;
 use baton_envelope::{AgentVersion, Route, VersionState};
@@ -11,7 +11,7 @@ use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How many intents of a version are sent elsewhere in one round.
+/// How many intents of a version to send elsewhere in one round.
 const AT_MOST: usize = 100;
 
 /// Sends misrouted work elsewhere.
@@ -47,12 +47,12 @@ async fn of_agent(term: &Term, seen: &Observations, route: &Route) -> Result<(),
     first
 }
 
-/// Sends work elsewhere that reached a version which is drained or retired, through a sender with an old route.
+/// Sends away the work that a sender with an old route gave to a drained or retired version.
 async fn of_version(term: &Term, route: &Route, version: &AgentVersion, tickets: Counts) -> Result<(), RoundError> {
     let (cx, agent) = (&term.cx, &route.agent);
     let mut rerouted = 0;
     let mut held = cx.projection.held(agent, version).await?;
-    // Others first in each round, so that those which cannot be sent elsewhere do not keep the rest waiting.
+    // Start elsewhere in the list each round, so that intents that cannot be sent do not block the rest.
     let turn = usize::try_from(cx.mesh.now().unix_millis() / 500).unwrap_or_default();
     let first = turn.wrapping_mul(AT_MOST).checked_rem(held.len()).unwrap_or_default();
     held.rotate_left(first);
@@ -66,8 +66,8 @@ async fn of_version(term: &Term, route: &Route, version: &AgentVersion, tickets:
             Err(error) => tracing::warn!(%error, %intent, %agent, %version, "a stray could not be sent elsewhere"),
         }
     }
-    // Its workers get nothing, so nobody else takes the old tickets away. One that its sender writes only now is found in
-    // the next round.
+    // Its workers get nothing, so nobody else removes the old tickets. The next round finds a ticket that its sender
+    // writes only now.
     if rerouted > 0 || tickets.backlog + tickets.in_flight > 0 {
         term.in_charge()?.mesh.drop_superseded(agent, version).await?;
     }

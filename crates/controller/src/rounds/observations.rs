@@ -1,4 +1,4 @@
-//! What the leader saw of agents and their queues, at one moment.
+//! What the leader saw of agents and their queues at one moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp};
 
 use tokio::time::Instant;
 
-/// How old observations may be before a round had better do nothing. They are made every 500 ms.
+/// The age beyond which a round must not use observations. They are made every 500 ms.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
 
 /// A version of an agent.
@@ -22,14 +22,14 @@ pub(crate) struct Observations {
     pub(crate) routes: Vec<Arc<Route>>,
     /// How many open intents hold which version.
     pub(crate) open: BTreeMap<Key, BTreeMap<Cause, u64>>,
-    /// The tickets of each agent's versions, as they were last counted; none of an agent whose tickets cannot be counted.
+    /// The tickets of each agent's versions, as last counted. An agent whose tickets could not be counted is missing.
     pub(crate) tickets: BTreeMap<AgentName, BTreeMap<AgentVersion, Counts>>,
-    /// Since when a version has been without a live worker.
+    /// Since when each of these versions has had no live worker.
     pub(crate) alone: BTreeMap<Key, Timestamp>,
 }
 
 impl Observations {
-    /// How long ago this was seen.
+    /// The age of the observations.
     pub(crate) fn age(&self) -> Duration {
         self.at.elapsed()
     }
@@ -39,12 +39,12 @@ impl Observations {
         self.open.contains_key(&(agent.clone(), version.clone()))
     }
 
-    /// Since when a version has been without a live worker; `None` where it has one, or that is not known yet.
+    /// Since when a version has had no live worker; `None` if it has one, or if that is not known yet.
     pub(crate) fn alone_since(&self, agent: &AgentName, version: &AgentVersion) -> Option<Timestamp> {
         self.alone.get(&(agent.clone(), version.clone())).copied()
     }
 
-    /// The tickets of a version; `None` when they could not be counted.
+    /// The tickets of a version; `None` if they could not be counted.
     pub(crate) fn tickets(&self, agent: &AgentName, version: &AgentVersion) -> Option<Counts> {
         let of_agent = self.tickets.get(agent)?;
         Some(of_agent.get(version).copied().unwrap_or_default())

@@ -1,4 +1,5 @@
-//! The round that looks: which workers live, how many tickets wait, what is open. The others decide by it.
+//! The round that observes: which workers live, how many tickets wait, which intents are open. The other rounds decide
+//! by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,29 +17,28 @@ use crate::rounds::observations::{Key, Observations};
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How long from one look to the next. Rollouts move, and alarms come, within a few of them.
+/// The time between observations. Rollouts and alarms react within a few of them.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often workers are asked whether they live, except those of versions that are rolled out or drain: these are asked
-/// each time.
+/// How often to ask workers whether they live. Those of versions in a rollout or drain are asked every time.
 const PROBE_OTHERS: Duration = Duration::from_secs(5);
-/// How often the tickets of an agent without a drain are counted.
+/// How often to count the tickets of an agent without a draining version.
 const COUNT_OTHERS: Duration = Duration::from_secs(2);
-/// How long after the beginning of a term a silent version may count as one without workers: heartbeats come every 5 s.
+/// How long into a term a silent version does not yet count as one without workers: heartbeats come every 5 s.
 const HEARING: Duration = Duration::from_secs(6);
-/// How long to wait for workers to answer at the beginning of a term, instead of waiting for their heartbeats.
+/// How long to wait for workers to answer at the start of a term, which saves waiting for their heartbeats.
 const ROLL_CALL: Duration = Duration::from_millis(500);
-/// How many questions to the server and to workers are open at the same time.
+/// How many requests to the server and to workers may be open at the same time.
 const AT_ONCE: usize = 32;
 
-/// Looks at everything, again and again.
+/// Observes everything, again and again.
 #[derive(Debug)]
 pub(crate) struct Observe {
     since: Instant,
     called: bool,
     probed: Option<Instant>,
     counted: Option<Instant>,
-    /// The versions of which this leader knew a worker, perhaps from before it began to lead: once they have none, it
-    /// saw that one go.
+    /// The versions of which this leader knew a worker, perhaps from before its term. If one of them has none now, this
+    /// leader saw its worker go.
     had: BTreeSet<Key>,
     alone: BTreeMap<Key, Timestamp>,
     tickets: BTreeMap<AgentName, BTreeMap<AgentVersion, Counts>>,
@@ -116,8 +116,8 @@ impl Observe {
         }
     }
 
-    /// Counts the tickets of agents with a drain, and now and then of all. Those of an agent that cannot be counted are not
-    /// known.
+    /// Counts the tickets of agents with a draining version, and from time to time of all. If counting fails for an
+    /// agent, its tickets are unknown.
     async fn count_tickets(&mut self, cx: &Context, routes: &[Arc<Route>]) -> Result<(), RoundError> {
         let count_all = due(&mut self.counted, COUNT_OTHERS);
         let is_due = |route: &&Arc<Route>| {
@@ -139,7 +139,7 @@ impl Observe {
                     self.tickets.insert(agent.clone(), counts);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, %agent, "tickets cannot be counted now");
+                    tracing::debug!(%error, %agent, "cannot count tickets");
                     self.tickets.remove(agent);
                     first = first.and(Err(RoundError::Failed(error).of(agent)));
                 }
@@ -156,7 +156,7 @@ fn versions(routes: &[Arc<Route>]) -> impl Iterator<Item = (&AgentName, &AgentVe
     })
 }
 
-/// Whether something is due, and if so, that it was done now.
+/// Whether something is due; if so, notes that it is done now.
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {
     let is_due = last.is_none_or(|last| last.elapsed() >= every);
     if is_due {

@@ -1,4 +1,4 @@
-//! Versions that are ready and get no work yet: one without workers is only declared.
+//! Readiness: a ready version that gets no work and has lost its workers is only declared.
 
 use baton_envelope::rollout;
 use baton_envelope::{Route, VersionState};
@@ -9,7 +9,7 @@ use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// Takes the word back of versions whose workers are gone.
+/// Makes ready versions without workers declared again.
 #[derive(Debug)]
 pub(crate) struct Readiness;
 

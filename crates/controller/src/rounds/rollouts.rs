@@ -1,5 +1,5 @@
-//! Rollouts that decide by themselves: the evidence is looked at, and the next step taken, or the old version given its
-//! work back. What was decided stands in the route; a leader that dies in between leaves it to the next one.
+//! Automatic rollouts: examines the evidence, then takes the next step or rolls back. The decision is in the route, so
+//! the next leader continues after one that dies.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How long the projection may take to catch up before a decision is put off to the next round.
+/// How long the projection may take to catch up before the decision waits for the next round.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// How long the new version may be without a live worker before it gets no more work.
+/// How long the new version may have no live worker before it is rolled back.
 const WITHOUT_WORKERS: Duration = Duration::from_secs(15);
 
-/// Takes the next step of each rollout, or the one back, where the evidence says so.
+/// Takes the next step of each rollout, or rolls it back, as the evidence says.
 #[derive(Debug)]
 pub(crate) struct Rollouts;
 
@@ -41,15 +41,14 @@ impl Round for Rollouts {
     }
 }
 
-/// Looks at the rollout of a route that is under way, and decides where it may.
-///
-/// `alone_since` is when the new version was first seen without a live worker.
+/// Examines the running rollout of a route, and decides if it may. `alone_since` is when the new version was first seen
+/// without a live worker.
 async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) -> Result<(), RoundError> {
     let cx = &term.cx;
     let Some(rollout) = route.running().filter(|rollout| rollout.auto) else {
         return Ok(());
     };
-    // A projection that is being rebuilt would show a part of the evidence as if it were all.
+    // A projection in a rebuild would show part of the evidence as if it were all.
     let end = cx.projection.caught_up(CATCH_UP).await;
     let Some(evidence) = cx.evidence(route).await? else {
         return Ok(());
@@ -60,7 +59,7 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
             Verdict::RollBack(format!("{} has had no live worker since {since}", rollout.to))
         }
         Some(_) | None => {
-            // Its rebuild may have begun while it was asked.
+            // Its rebuild may have begun during the question.
             if cx.projection.position() < end? {
                 return Ok(());
             }
@@ -72,7 +71,7 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
         numbers: Json::of(&evidence).ok(),
         ..cx.act().because(reason.clone())
     };
-    // Decided on this very step of this very rollout, or not at all.
+    // Decide only if the rollout is still at this very step.
     let same = |present: &Route| {
         present
             .running()
@@ -106,7 +105,7 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
     Ok(())
 }
 
-/// What the evidence says of a rollout.
+/// What the evidence says about a rollout.
 pub(crate) fn verdict(cx: &Context, rollout: &Rollout, evidence: &EvidenceView) -> Verdict {
     if !rollout.phase.is_open() {
         return Verdict::Hold(ended(rollout));
@@ -120,7 +119,7 @@ pub(crate) fn verdict(cx: &Context, rollout: &Rollout, evidence: &EvidenceView) 
     judge(rollout, from, to, from_in_step, to_in_step, cx.mesh.now())
 }
 
-/// What is said of a rollout that decides nothing any more.
+/// The text about a rollout that no longer decides anything.
 fn ended(rollout: &Rollout) -> String {
     match rollout.phase {
         Phase::Draining => format!("{} is active, {} drains", rollout.to, rollout.from),

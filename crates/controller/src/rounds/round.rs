@@ -1,4 +1,4 @@
-//! A round: what it is, and the task that repeats it.
+//! The trait of a round, and the task that repeats it.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -13,24 +13,24 @@ use crate::rounds::observations::FRESH;
 use crate::rounds::term::Term;
 use crate::stats::{LastRound, RoundOutcome};
 
-/// How often a person is told that a round fails; each time would drown the rest.
+/// The shortest time between two warnings that a round fails; more would drown the rest of the log.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Something that the leader does again and again.
+/// Something that the leader repeats.
 pub(crate) trait Round: Send + Sized + 'static {
-    /// What logs and numbers call it.
+    /// Its name in logs and numbers.
     const NAME: &'static str;
-    /// When a round is cut off, and another begins: it hangs, or what it waits for will not come.
+    /// When to cut a round off and start another: it hangs, or what it waits for will not come.
     const TIMEOUT: Duration = Duration::from_secs(120);
 
     /// When a round follows the last one.
     const PERIOD: Period;
 
-    /// The state at the beginning of a term. What a round of an earlier term knew is gone.
+    /// The state at the start of a term. Nothing from an earlier term remains.
     fn begin(term: &Term) -> Self;
 
-    /// When the next round is due, where that is more than [`Round::PERIOD`]; `turn` counts them from 0 in each term. The
-    /// first is due at once.
+    /// When the next round is due, if that depends on more than [`Round::PERIOD`]. `turn` counts the rounds of a term
+    /// from 0. The first round is due at once.
     fn due(&mut self, _term: &Term, turn: u64) -> Period {
         match (turn, Self::PERIOD) {
             (0, Period::Time(_)) => Period::Time(Duration::ZERO),
@@ -38,22 +38,22 @@ pub(crate) trait Round: Send + Sized + 'static {
         }
     }
 
-    /// Does it once. It may be cut off at each await, and is repeated after a failure.
+    /// Runs once. It may be cut off at each await, and is repeated after a failure.
     fn round(&mut self, term: &Term) -> impl Future<Output = Result<(), RoundError>> + Send;
 }
 
-/// How far apart rounds are.
+/// The time between rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Period {
-    /// So long after the last one ended.
+    /// This long after the last round ended.
     Time(Duration),
-    /// As soon as there are new observations, which is as often as [`Observe`] looks.
+    /// When there are new observations, as often as [`Observe`] makes them.
     ///
     /// [`Observe`]: super::observe::Observe
     Observation,
 }
 
-/// A round, to be repeated in a task of its own until the term is over.
+/// Makes the task that repeats a round until the term is over.
 pub(crate) fn round<R: Round>(term: &Term) -> Task {
     Task {
         name: R::NAME,
@@ -68,12 +68,12 @@ async fn repeat<R: Round>(term: Term) {
     for turn in 0.. {
         match state.due(&term, turn) {
             Period::Time(pause) => tokio::time::sleep(pause).await,
-            // Without new ones it finds out how old the last are.
+            // Without new observations, the round finds out how old the last ones are.
             Period::Observation => drop(tokio::time::timeout(FRESH, seen.changed()).await),
         }
         let result = once(&mut state, &term).await;
         if let Err(RoundError::Panicked(_)) = result {
-            // What it left behind may be half done.
+            // The panic may have left it half done.
             state = R::begin(&term);
         }
         let Err(error) = result else { continue };
@@ -81,12 +81,12 @@ async fn repeat<R: Round>(term: Term) {
             told = Some(Instant::now());
             tracing::warn!(round = R::NAME, %error, "a round failed, the next one makes it good");
         } else {
-            tracing::debug!(round = R::NAME, %error, "a round did not do all of it");
+            tracing::debug!(round = R::NAME, %error, "a round did not do its work");
         }
     }
 }
 
-/// One round, with its bounds and its numbers.
+/// Runs one round within its time limit, and counts it.
 async fn once<R: Round>(state: &mut R, term: &Term) -> Result<(), RoundError> {
     let (stats, started) = (&term.cx.stats, Instant::now());
     stats.begun(R::NAME, term.cx.mesh.now());

@@ -1,4 +1,4 @@
-//! The sweep: finds lost tickets and passed deadlines, and records that came back from the archive.
+//! The sweep: finds lost tickets, passed deadlines, and records that came back after being archived.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
 
-/// How long after its grace time a closed intent that nobody knows of is taken on by the sweep.
+/// How long after its grace time the sweep adopts a closed intent that the projection does not know.
 const ADOPT_AFTER: Duration = Duration::from_secs(10);
 
-/// Sweeps. One that is cut off is made good by the next.
+/// Sweeps. If one sweep is cut off, the next one makes up for it.
 #[derive(Debug)]
 pub(crate) struct Sweep {
     sweeper: Sweeper,
@@ -22,9 +22,9 @@ pub(crate) struct Sweep {
 
 impl Round for Sweep {
     const NAME: &'static str = "sweep";
-    /// A large ledger takes its time, and the next sweep would begin at its start again.
+    /// A large ledger takes time, and the next sweep would start over.
     const TIMEOUT: Duration = Duration::from_secs(30 * 60);
-    /// Unless it is configured; see [`ControllerConfig::sweep_interval`](crate::ControllerConfig).
+    /// The default; [`ControllerConfig::sweep_interval`](crate::ControllerConfig) replaces it.
     const PERIOD: Period = Period::Time(Duration::from_secs(10));
 
     fn begin(term: &Term) -> Self {
@@ -38,7 +38,7 @@ impl Round for Sweep {
         let (mesh, interval) = (&term.cx.mesh, term.cx.config.sweep_interval);
         Period::Time(match turn {
             0 => interval.mul_f64(fraction(mesh)),
-            // Never a busy loop, whatever is configured.
+            // Never a busy loop, whatever the configuration says.
             _ => spread(mesh, interval).max(Duration::from_millis(10)),
         })
     }
@@ -66,7 +66,7 @@ impl Round for Sweep {
     }
 }
 
-/// What a sweep asks of the archive's index.
+/// What a sweep asks the index of the archive.
 #[derive(Debug)]
 struct Closings<'t>(&'t Term);
 
@@ -76,13 +76,13 @@ impl ClosedInLedger for Closings<'_> {
         let mut purged = Vec::new();
         for (index, archive_seq) in self.0.cx.projection.returned(lives).await? {
             let Some(head) = open.get(index) else { continue };
-            // The index knows fingerprints only: it is the bundle that says whose it is.
+            // The index knows only fingerprints; the bundle names its intent.
             let bundle = match self.0.cx.mesh.bundle_at(archive_seq).await {
                 Ok(bundle) => bundle,
                 Err(error @ Error::NoAnswer { .. }) => return Err(error),
-                // Dropped for its age, or altered: one bundle must not keep all other intents from being swept.
+                // Dropped because of its age, or altered: one bundle must not keep all other intents from being swept.
                 Err(error) => {
-                    tracing::warn!(%error, intent = %head.record.intent, "the bundle of an open intent cannot be read");
+                    tracing::warn!(%error, intent = %head.record.intent, "cannot read the bundle of an open intent");
                     continue;
                 }
             };

@@ -1,4 +1,4 @@
-//! A term: the time in which this controller leads without a break. What rounds share lives as long.
+//! A term: the time in which this controller leads without a break. The state that rounds share lives as long.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct Term {
 }
 
 impl Term {
-    /// A term that knows nothing yet.
+    /// Starts a term that knows nothing yet.
     pub(crate) fn begin(cx: &Context) -> Self {
         Self {
             cx: cx.clone(),
@@ -27,7 +27,7 @@ impl Term {
         }
     }
 
-    /// What a round writes with. Asked before each write, not once: between two of them the lease may have run out.
+    /// The context for writing. Call it before each write, not once: the lease may run out between two writes.
     ///
     /// # Errors
     /// When this controller does not lead.
@@ -38,15 +38,15 @@ impl Term {
         }
     }
 
-    /// Tells the other rounds what was observed.
+    /// Publishes observations to the other rounds.
     pub(crate) fn observed(&self, observations: Observations) {
         self.observed.send_replace(Some(Arc::new(observations)));
     }
 
-    /// What was observed last.
+    /// The last observations.
     ///
     /// # Errors
-    /// When nothing was, or too long ago.
+    /// When there are none, or they are too old.
     pub(crate) fn observations(&self) -> Result<Arc<Observations>, RoundError> {
         let last = self.observed.borrow().clone();
         match last {
@@ -56,17 +56,17 @@ impl Term {
         }
     }
 
-    /// Tells of each new observation.
+    /// Reports each new observation.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<Arc<Observations>>> {
         self.observed.subscribe()
     }
 
-    /// The alarms that there are.
+    /// The current alarms.
     pub(crate) fn alarms(&self) -> Vec<Alarm> {
         self.alarms.borrow().clone()
     }
 
-    /// Replaces the alarms; says whether they are others than before.
+    /// Replaces the alarms; returns whether they changed.
     pub(crate) fn set_alarms(&self, alarms: Vec<Alarm>) -> bool {
         self.alarms.send_if_modified(|known| {
             let is_new = *known != alarms;

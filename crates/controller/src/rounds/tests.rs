@@ -1,5 +1,5 @@
-//! Rounds do not depend on each other: planted ones that hang, fail and panic beside the real ones, observations that
-//! are too old, and what a leader knows when it leads again.
+//! Rounds do not depend on each other: planted rounds that hang, fail and panic beside the real ones, observations that
+//! are too old, and what a leader knows in its next term.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -55,7 +55,7 @@ async fn context(url: &str) -> Context {
     cx
 }
 
-/// A version declares itself; no worker of it lives.
+/// Declares a version without a live worker.
 async fn declared(mesh: &Mesh, of: &str) {
     let declaration = Declaration {
         agent: agent(),
@@ -102,7 +102,7 @@ async fn leads(cx: &Context) {
     .await;
 }
 
-/// Waits until the numbers of a round are as they should be, and gives them.
+/// Waits until a round's numbers are right, and returns them.
 async fn until(cx: &Context, name: &str, is_right: impl Fn(&RoundStats) -> bool) -> RoundStats {
     eventually(name, PATIENCE, async || {
         let stats = cx.stats.rounds().remove(name).ok_or("it never began")?;
@@ -130,7 +130,7 @@ impl Round for Hangs {
     }
 }
 
-/// Never ends by itself.
+/// Never ends on its own.
 struct TooSlow;
 
 impl Round for TooSlow {
@@ -163,7 +163,7 @@ impl Round for Fails {
     }
 }
 
-/// Panics in the second round after each beginning.
+/// Panics in the second round after each start.
 struct Panics {
     rounds: u64,
 }
@@ -194,7 +194,7 @@ fn planted(term: &Term) -> Vec<Task> {
     rounds
 }
 
-/// Would fail if one task ran all rounds, if a panic or an error ended more than its own round, or if a hanging round kept
+/// Fails if one task runs all rounds, if a panic or an error ends more than its own round, or if a hanging round keeps
 /// the leader from stopping.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_that_hangs_fails_or_panics_leaves_the_others_running() {
@@ -231,7 +231,7 @@ async fn a_round_that_hangs_fails_or_panics_leaves_the_others_running() {
     assert!(slow.took >= TooSlow::TIMEOUT * 2, "{slow:?}");
     assert_eq!(why(slow), "it did not end within 50 ms");
     assert!(why(until(&cx, Fails::NAME, |stats| stats.failed >= 2).await).contains("planted"));
-    // Each time it panicked it began anew, or no other round of it would have ended well.
+    // After each panic it started over; otherwise no other round of it would have succeeded.
     let failed_last = |stats: &RoundStats| {
         stats
             .last
@@ -257,7 +257,7 @@ async fn seen(term: &Term, ago: Duration) -> Observations {
     }
 }
 
-/// Observes, and tells of it too late.
+/// Publishes observations that are too old.
 struct ObservesLate;
 
 impl Round for ObservesLate {
@@ -286,7 +286,7 @@ fn late(term: &Term) -> Vec<Task> {
     ]
 }
 
-/// Would fail if a round decided by what was seen more than two seconds ago, or by nothing at all.
+/// Fails if a round decides by observations older than two seconds, or by none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_observations_decide_nothing() {
     let server = TestServer::start().await;
@@ -303,7 +303,7 @@ async fn old_observations_decide_nothing() {
     }
     assert_eq!(state(&cx.mesh, "2.0.0").await, Some(VersionState::Ready));
 
-    // The very same, seen just now, takes its word back.
+    // The same observations, made just now, make it declared again.
     let term = Term::begin(&cx);
     let unobserved = Readiness::begin(&term).round(&term).await;
     assert!(matches!(unobserved, Err(RoundError::Unobserved)), "{unobserved:?}");
@@ -324,7 +324,7 @@ struct Noted {
     observed: bool,
 }
 
-/// Counts its rounds, and tells the other rounds of its term something.
+/// Counts its rounds, and publishes observations to the other rounds of its term.
 struct Remembers {
     term: u64,
     rounds: u64,
@@ -362,8 +362,8 @@ fn remembering(term: &Term) -> Vec<Task> {
     vec![round::<Remembers>(term)]
 }
 
-/// Would fail if anything that a leader knew came through to its next term, if a round ran between two terms, or if one
-/// could write there.
+/// Fails if anything a leader knew survives into its next term, if a round runs between two terms, or if one can write
+/// there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn state_is_fresh_after_a_change_of_leader() {
     let server = TestServer::start().await;
@@ -401,7 +401,7 @@ async fn state_is_fresh_after_a_change_of_leader() {
         }
     );
     assert!(noted(2, 3).await.observed);
-    // Of the first term nothing came after the second had begun.
+    // Nothing came from the first term after the second began.
     let order: Vec<u64> = NOTED.lock().unwrap().iter().map(|one| one.term).collect();
     assert!(order.is_sorted(), "{order:?}");
     stop(&cx, leader).await;

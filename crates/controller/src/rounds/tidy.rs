@@ -1,5 +1,5 @@
-//! Purges what the archive has and the ledger should not have any more: terminal records of chosen ids whose time is over,
-//! and what a leader left that died between archiving and purging.
+//! Purges what the archive has and the ledger should not have any more: terminal records of chosen ids whose time is
+//! over, and leftovers of a leader that died between archiving and purging.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::rounds::term::Term;
 /// How often to check for missed purges.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Purges what is archived and over.
+/// Purges archived intents whose time in the ledger is over.
 #[derive(Debug)]
 pub(crate) struct Tidy;
 

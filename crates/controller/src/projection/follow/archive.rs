@@ -1,4 +1,4 @@
-//! Following the archive: the same task keeps the index of what was archived.
+//! Follows the archive and keeps its index.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Projection {
-    /// Follows the archive for ever. Failures are logged, and it is tried again.
+    /// Follows the archive forever. It logs failures and tries again.
     pub(crate) async fn follow_archive(&self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         loop {
             if let Err(error) = self.follow_archive_once(&mut backoff).await {
-                tracing::warn!(%error, "the archive cannot be followed, trying again");
+                tracing::warn!(%error, "cannot follow the archive, trying again");
                 if let Error::Store(error) = &error
                     && is_damage(error)
                 {
@@ -30,11 +30,11 @@ impl Projection {
         }
     }
 
-    /// Follows until the archive is another one, or something failed.
+    /// Follows until the archive is replaced by another, or something fails.
     async fn follow_archive_once(&self, backoff: &mut Backoff) -> Result<(), Error> {
         let end = self.inner.mesh.archive_end().await?;
         let created = end.created.clone();
-        // A file of before the archive was made anew, or one that knows more than there is.
+        // The file may predate a new archive, or know more than the archive holds.
         let (mark, generation) = self
             .change(move |store| {
                 store.take_up_archive(&end)?;
@@ -47,7 +47,7 @@ impl Projection {
                 .change(move |store| store.apply_archive(&batch, generation))
                 .await?;
             if !applied {
-                // The projection was built anew meanwhile, and knows nothing of the archive any more.
+                // The projection was rebuilt in the meantime and has lost the archive.
                 return Ok(());
             }
             backoff.reset();
@@ -57,7 +57,7 @@ impl Projection {
 }
 
 impl Store {
-    /// Applies what the archive says; `false` when the store was built anew since `generation`.
+    /// Applies a batch of the archive; `false` if the store was rebuilt since `generation`.
     fn apply_archive(&mut self, batch: &ArchiveBatch, generation: u64) -> rusqlite::Result<bool> {
         if generation != self.generation() {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What the rest of the controller asks of the index of the archive, and tells it.
+//! Reads and updates the index of the archive for the rest of the controller.
 
 use baton_envelope::{AgentName, IntentId, Timestamp};
 use baton_jetstream::Head;
@@ -7,18 +7,18 @@ use crate::projection::tables::archive::{self, Closed, Handled, Life, Standing};
 use crate::projection::{Error, Projection};
 
 impl Projection {
-    /// Where the bundles of an id stand, the newest first. Other ids may be among them.
+    /// The archive sequences of an id's bundles, newest first. Bundles of other ids may be among them.
     pub(crate) async fn find_archived(&self, intent: &IntentId) -> Result<Vec<u64>, Error> {
         let intent = intent.clone();
         self.ask(move |db| archive::find(db, &intent)).await
     }
 
-    /// Which of these lives the archive seems to hold, and where.
+    /// Which of these lives the archive seems to hold: their indices, with the archive sequences.
     pub(crate) async fn returned(&self, lives: Vec<Life>) -> Result<Vec<(usize, u64)>, Error> {
         self.ask(move |db| archive::returned(db, &lives)).await
     }
 
-    /// A page of the archive.
+    /// A page of the archive, newest first, and how many bundles match in total.
     pub(crate) async fn list_archived(
         &self,
         statuses: Vec<String>,
@@ -30,17 +30,17 @@ impl Projection {
             .await
     }
 
-    /// How the archive stands.
+    /// How much is archived, and how much waits.
     pub(crate) async fn archive_standing(&self, due_until: Timestamp) -> Result<Standing, Error> {
         self.ask(move |db| archive::standing(db, due_until)).await
     }
 
-    /// Closed intents that are to be archived.
+    /// Closed intents to archive.
     pub(crate) async fn due_for_archive(&self, until: Timestamp, limit: usize) -> Result<Vec<Closed>, Error> {
         self.ask(move |db| archive::due(db, until, limit)).await
     }
 
-    /// Archived intents that are to be purged.
+    /// Archived intents to purge.
     pub(crate) async fn over_in_ledger(
         &self,
         generated: Timestamp,
@@ -50,14 +50,14 @@ impl Projection {
         self.ask(move |db| archive::over(db, generated, chosen, limit)).await
     }
 
-    /// Takes note of what was done with closed intents.
+    /// Records what was done with closed intents.
     pub(crate) async fn handled(&self, done: Vec<Handled>) -> Result<(), Error> {
         let now = self.inner.mesh.now();
         self.change(move |store| store.transact(|db| archive::handled(db, &done, now)))
             .await
     }
 
-    /// Takes note of terminal records that were found in the ledger: those that came back after a crash were not told.
+    /// Records terminal records that the sweep found in the ledger: after a crash some return without being announced.
     pub(crate) async fn adopt(&self, heads: Vec<Head>) -> Result<(), Error> {
         self.change(move |store| {
             store.transact(|db| {
@@ -70,7 +70,7 @@ impl Projection {
         .await
     }
 
-    /// Forgets bundles that the archive dropped for their age.
+    /// Forgets the bundles that the archive dropped because of their age.
     pub(crate) async fn prune_archived(&self, first_seq: u64) -> Result<usize, Error> {
         self.ask(move |db| archive::prune(db, first_seq)).await
     }

@@ -1,4 +1,4 @@
-//! What was seen of a version: its attempts, its pace, its last hops, its breaker.
+//! The evidence on a version: its attempts, its pace, its last hops, its breaker.
 
 use baton_envelope::{AgentName, AgentVersion, IntentId, Tally, Timestamp};
 
@@ -6,8 +6,8 @@ use crate::projection::tables::evidence;
 use crate::projection::{Error, Projection, lock};
 
 impl Projection {
-    /// What attempts of a version came to, counted in the whole seconds that began at `since` or later, at most a day
-    /// back. `slow` counts those that took longer than `slow_over_ms`.
+    /// The attempts of a version by outcome, counted in the whole seconds from `since` on, at most a day back. `slow`
+    /// counts those that took longer than `slow_over_ms`.
     ///
     /// # Errors
     /// When the database fails.
@@ -22,7 +22,7 @@ impl Projection {
         self.ask(move |db| evidence::tally(db, &of, since, slow_over_ms)).await
     }
 
-    /// How many intents per second ceased to hold a version over the last minute; `None` when none did.
+    /// How many intents per second stopped holding a version over the last minute; `None` if none did.
     ///
     /// # Errors
     /// When the database fails.
@@ -31,8 +31,8 @@ impl Projection {
         self.ask(move |db| evidence::pace(db, &of, now)).await
     }
 
-    /// The last hops that a version ended well, the newest first: intent, hop, and the sequence of the commit. Some two
-    /// hundred are remembered; their records may be purged by now.
+    /// The last hops that a version completed, newest first: intent, hop, and the sequence of the commit. The
+    /// projection remembers about two hundred; their records may be purged by now.
     ///
     /// # Errors
     /// When the database fails.
@@ -46,10 +46,10 @@ impl Projection {
         self.ask(move |db| evidence::last_done(db, &of, n)).await
     }
 
-    /// Whether three or more intents in a row were parked on a version, with none that went well between, the last of
-    /// them within a minute. Answered at once.
+    /// Whether three or more intents in a row parked on a version, without a success in between, the last within a
+    /// minute. This answers at once.
     pub fn breaker_open(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> bool {
-        // A key of two references would need a map of maps; the names are counted pointers.
+        // A lookup by two references would need a map of maps; cloning the names only counts references.
         let of = (agent.clone(), version.clone());
         lock(&self.inner.streaks)
             .get(&of)

@@ -27,7 +27,7 @@ impl Projection {
         self.ask(move |db| intents::hold_views(db, &of)).await
     }
 
-    /// Every intent that holds a version, and why, the oldest first.
+    /// Every intent that holds a version, and why, oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -36,7 +36,7 @@ impl Projection {
         self.ask(move |db| intents::held(db, &of)).await
     }
 
-    /// The kinds of the open intents that are before an agent, in whatever version.
+    /// The kinds of the open intents that an agent has, in any version.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,8 +1,7 @@
-//! The index of the archive, and the closed intents that the ledger still has: which are to be archived, which are to be
-//! purged.
+//! The index of the archive, and the closed intents still in the ledger: which to archive, which to purge.
 //!
-//! Of an archived intent only a fingerprint of its id is kept, so that millions of them take some 100 bytes each. Who
-//! acts on what was found by it compares the id in the bundle first.
+//! The index keeps only a fingerprint of an archived id, so that each of millions takes about 100 bytes. Before acting
+//! on what it finds, compare the id in the bundle.
 
 use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
 use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
@@ -25,7 +24,7 @@ pub(in crate::projection) const TABLES: &str = "
     CREATE INDEX closed_done ON closed (generated, at) WHERE archived > 0;
 ";
 
-/// A closed intent whose records are in the ledger.
+/// A closed intent whose records are still in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Closed {
     /// The intent.
@@ -37,61 +36,61 @@ pub(crate) struct Closed {
 /// What was done with a closed intent.
 #[derive(Debug, Clone)]
 pub(crate) enum Handled {
-    /// It is in the archive; what was to be purged is. One with a generated id left nothing.
+    /// It is in the archive, and its purge is done. Of a generated id the ledger keeps nothing.
     Archived {
         /// The intent.
         intent: IntentId,
-        /// Where its bundle stands.
+        /// The archive sequence of its bundle.
         archive_seq: u64,
         /// Whether the ledger has nothing of it any more.
         gone: bool,
     },
     /// The ledger has nothing of it any more.
     Gone(IntentId),
-    /// It is not time yet.
+    /// Its time has not come.
     Early {
         /// The intent.
         intent: IntentId,
-        /// When it counts as having ended.
+        /// When it counts as ended.
         due: Timestamp,
     },
-    /// It stays in the ledger, and is tried again then.
+    /// It stays in the ledger until the next try.
     Failed {
         /// The intent.
         intent: IntentId,
         /// Why.
         problem: String,
-        /// When it is tried again.
+        /// When to try again.
         again: Timestamp,
     },
 }
 
-/// A life of an intent: what is in the ledger now, to be compared with what the archive holds.
+/// One life of an intent, read from the ledger, to compare with the archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     pub(crate) intent: IntentId,
     pub(crate) submitted_at: Timestamp,
 }
 
-/// How the archive and the ledger stand.
+/// How much is archived, and how much waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// Bundles in the archive.
+    /// The number of bundles in the archive.
     pub(crate) archived: u64,
     /// Closed intents in the ledger that are not in the archive.
     pub(crate) waiting: u64,
-    /// Of these, those whose grace time is over.
+    /// Of these, those past their grace time.
     pub(crate) due: u64,
-    /// When the oldest of these was due.
+    /// When the oldest of these ended.
     pub(crate) oldest_due: Option<Timestamp>,
-    /// Archived intents of which the ledger still has something: terminal records behind chosen ids.
+    /// Archived intents of which the ledger keeps the terminal record, because the caller chose the id.
     pub(crate) kept: u64,
-    /// Closed intents that cannot be archived, and why the first of them.
+    /// Closed intents that cannot be archived, and the problem of one of them.
     pub(crate) failing: u64,
     pub(crate) problem: Option<String>,
 }
 
-/// Where the index stands, and on which archive.
+/// The position of the index, and the archive it refers to.
 pub(in crate::projection) fn place(db: &Connection) -> rusqlite::Result<(String, LedgerMark)> {
     db.query_row("SELECT created, position, stored FROM archive_meta", [], |row| {
         let mark = LedgerMark {
@@ -102,7 +101,7 @@ pub(in crate::projection) fn place(db: &Connection) -> rusqlite::Result<(String,
     })
 }
 
-/// Forgets what was known of another archive.
+/// Discards the index of another archive.
 pub(in crate::projection) fn reset(db: &Connection, created: &str) -> rusqlite::Result<()> {
     db.execute("DELETE FROM archived", [])?;
     db.execute("UPDATE closed SET archived = 0, at = 0, generated = 0", [])?;
@@ -122,7 +121,7 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
     let mut done = db.prepare_cached(
         "UPDATE closed SET archived = ?2, at = ?3, generated = ?4 WHERE intent = ?1 AND submitted = ?5",
     )?;
-    // Whoever was away while the intent ended and was purged is told of its end by the archive alone.
+    // A projection that was away while the intent ended and was purged learns of its end only from the archive.
     let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1 AND submitted = ?2")?;
     let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
     for ArchiveNote {
@@ -134,7 +133,7 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
     {
         let (at, id) = (archived_at.unix_millis(), intent.as_str());
         let submitted = facts.submitted_at.unix_millis();
-        // A leader that died between archiving and purging may have archived it before.
+        // A leader that died between archiving and purging may have archived it already.
         again.execute(params![intent.fingerprint(), submitted, archive_seq])?;
         add.execute(params![
             archive_seq,
@@ -155,9 +154,11 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
     Ok(())
 }
 
-/// The newest bundle of the same life of an intent: where it stands, when it was written, whether the id was generated.
-/// All records of a life say the same time of submitting, be they seen before the purge, be they back after a crash, or
-/// written again by somebody who had been frozen. An id that is used again has another.
+/// The newest bundle of the same life of an intent: its sequence, when it was written, and whether the id was
+/// generated.
+///
+/// All records of one life have the same submission time, whether seen before the purge, back after a crash, or written
+/// late by a process that was frozen. A reused id has another.
 fn same_life(db: &Connection, intent: &IntentId, submitted: i64) -> rusqlite::Result<Option<(u64, i64, bool)>> {
     db.prepare_cached(
         "SELECT seq, at, generated FROM archived WHERE fingerprint = ?1 AND submitted = ?2 ORDER BY seq DESC LIMIT 1",
@@ -168,7 +169,7 @@ fn same_life(db: &Connection, intent: &IntentId, submitted: i64) -> rusqlite::Re
     .optional()
 }
 
-/// Whether the archive holds this life of an intent, so that it is closed whatever its last record in the ledger says.
+/// Whether the archive holds this life of an intent. Then it is closed, whatever its last record in the ledger says.
 pub(in crate::projection) fn is_closed(
     db: &Connection,
     intent: &IntentId,
@@ -177,8 +178,8 @@ pub(in crate::projection) fn is_closed(
     Ok(same_life(db, intent, snapshot.submitted_at.unix_millis())?.is_some())
 }
 
-/// Takes note of a terminal record in the ledger. The grace time counts from when the server stored it, or soon after: a
-/// writer whose clock is off would else have it archived at once, or a day late.
+/// Records a terminal record of the ledger. The grace time counts from about when the server stored it. Otherwise a
+/// writer with a wrong clock would have it archived at once, or a day late.
 pub(in crate::projection) fn note_closed(
     db: &Connection,
     intent: &IntentId,
@@ -204,7 +205,7 @@ pub(in crate::projection) fn note_closed(
     Ok(())
 }
 
-/// As [`note_closed`], of one that was found in the ledger and may be known.
+/// Like [`note_closed`], for a record that was found in the ledger and may be known already.
 pub(in crate::projection) fn adopt(
     db: &Connection,
     intent: &IntentId,
@@ -220,15 +221,15 @@ pub(in crate::projection) fn adopt(
     note_closed(db, intent, seq, snapshot, None)
 }
 
-/// Closed intents that ended until `until` and are not in the archive, the oldest first.
+/// Closed intents that ended by `until` and are not in the archive, oldest first.
 pub(in crate::projection) fn due(db: &Connection, until: Timestamp, limit: usize) -> rusqlite::Result<Vec<Closed>> {
     db.prepare_cached("SELECT intent, seq FROM closed WHERE archived = 0 AND due <= ?1 ORDER BY due LIMIT ?2")?
         .query_map(params![until.unix_millis(), limit], closed)?
         .collect()
 }
 
-/// Archived intents of which the ledger should have nothing any more: generated ids that were archived until `generated`,
-/// chosen ones until `chosen`.
+/// Archived intents of which the ledger should keep nothing: generated ids archived by `generated`, and chosen ids
+/// archived by `chosen`.
 pub(in crate::projection) fn over(
     db: &Connection,
     generated: Timestamp,
@@ -271,14 +272,14 @@ pub(in crate::projection) fn handled(db: &Connection, done: &[Handled], now: Tim
     Ok(())
 }
 
-/// The bundles of an id, the newest first.
+/// The bundles of an id, newest first.
 pub(in crate::projection) fn find(db: &Connection, intent: &IntentId) -> rusqlite::Result<Vec<u64>> {
     db.prepare_cached("SELECT seq FROM archived WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 16")?
         .query_map([intent.fingerprint()], |row| row.get(0))?
         .collect()
 }
 
-/// Which of these lives the archive holds: their place in the list, and where the bundle stands.
+/// Which of these lives the archive holds: their indices, with the archive sequences.
 pub(in crate::projection) fn returned(db: &Connection, lives: &[Life]) -> rusqlite::Result<Vec<(usize, u64)>> {
     let mut found = Vec::new();
     for (index, life) in lives.iter().enumerate() {
@@ -289,7 +290,7 @@ pub(in crate::projection) fn returned(db: &Connection, lives: &[Life]) -> rusqli
     Ok(found)
 }
 
-/// Bundles below `before`, the newest first, by status and agent; and how many there are in all.
+/// Bundles below `before`, newest first, by status and agent; and how many there are in total.
 pub(in crate::projection) fn list(
     db: &Connection,
     statuses: &[String],
@@ -297,7 +298,7 @@ pub(in crate::projection) fn list(
     before: u64,
     limit: usize,
 ) -> rusqlite::Result<(u64, Vec<u64>)> {
-    // Without a status none is left out; the names are data, never text of the query.
+    // An empty list leaves no status out. The names are parameters, never part of the query text.
     let marks = vec!["?"; statuses.len()].join(", ");
     let by_status = if statuses.is_empty() {
         "1".to_owned()
@@ -346,7 +347,7 @@ pub(in crate::projection) fn standing(db: &Connection, due_until: Timestamp) -> 
     })
 }
 
-/// Forgets the bundles that the archive has dropped for their age.
+/// Forgets the bundles that the archive dropped because of their age.
 pub(in crate::projection) fn prune(db: &Connection, first_seq: u64) -> rusqlite::Result<usize> {
     db.execute("DELETE FROM archived WHERE seq < ?1", [first_seq])
 }

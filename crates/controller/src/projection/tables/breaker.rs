@@ -1,4 +1,4 @@
-//! The streaks that open breakers: intents parked on a version, one after the other, with none that went well between.
+//! The streaks that open breakers: intents parked on a version in a row, without a success in between.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use rusqlite::{Connection, params};
 
 use crate::projection::columns::{Version, parsed};
 
-/// How many intents parked in a row open a breaker, and for how long after the last of them.
+/// How many parked intents in a row open a breaker, and how long it stays open after the last.
 const STREAK: u64 = 3;
 const OPEN_FOR: Duration = Duration::from_secs(60);
 
-/// Intents parked on a version with no success between.
+/// Intents parked on a version without a success in between.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::projection) struct Streak {
     in_a_row: u64,
@@ -20,7 +20,7 @@ pub(in crate::projection) struct Streak {
 }
 
 impl Streak {
-    /// The streak with one more parked intent.
+    /// This streak plus one parked intent.
     pub(in crate::projection) fn longer(self, at: Timestamp) -> Self {
         Self {
             in_a_row: self.in_a_row.saturating_add(1),
@@ -28,7 +28,7 @@ impl Streak {
         }
     }
 
-    /// Whether the breaker is open. After the time is up one more that is parked opens it again at once.
+    /// Whether the breaker is open. After the time is up, one more parked intent opens it again at once.
     pub(in crate::projection) fn is_open(self, now: Timestamp) -> bool {
         self.in_a_row >= STREAK && now.since(self.last) < OPEN_FOR
     }
@@ -37,7 +37,7 @@ impl Streak {
 /// The streaks of versions that ever had one.
 pub(in crate::projection) type Streaks = HashMap<Version, Streak>;
 
-/// The streaks that are stored.
+/// Reads the stored streaks.
 pub(in crate::projection) fn read(db: &Connection) -> rusqlite::Result<Streaks> {
     let mut query = db.prepare_cached("SELECT agent, version, in_a_row, last FROM exhausted")?;
     query

@@ -1,4 +1,4 @@
-//! What workers' attempts came to: the evidence for rollouts, the pace of drains, and the hops that a replay can take.
+//! The results of workers' attempts: the evidence for rollouts, the pace of drains, and the hops for replays.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::breaker::{self, Streak, Streaks};
 use super::latency::Latencies;
 use crate::projection::columns::{Version, malformed, parsed};
 
-/// How long the evidence of a second is kept.
+/// How long to keep the evidence of each second.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Over which time the pace of a drain is taken.
+/// The period over which to measure the pace of a drain.
 const PACE: Duration = Duration::from_secs(60);
-/// How long the ends of holds are kept: longer than anyone looks back.
+/// How long to keep the ends of holds: longer than any question looks back.
 const ENDS_KEPT: Duration = Duration::from_secs(10 * 60);
-/// How many commits of a version are remembered.
+/// How many commits to remember per version.
 const REMEMBERED: usize = 200;
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Ok,
@@ -27,7 +27,7 @@ enum Outcome {
     Terminal,
 }
 
-/// What was seen of a version in one second.
+/// The evidence on a version in one second.
 #[derive(Debug, Default)]
 struct Second {
     ok: u64,
@@ -47,7 +47,7 @@ struct Done {
     seq: u64,
 }
 
-/// What the batch at hand adds.
+/// What the current batch adds.
 #[derive(Debug)]
 pub(in crate::projection) struct Gathered {
     now: Timestamp,
@@ -68,7 +68,7 @@ impl Gathered {
         }
     }
 
-    /// Takes note of a record; `streaks` are those before this batch.
+    /// Adds a record; `streaks` are those before this batch.
     pub(in crate::projection) fn note(&mut self, seq: u64, glance: &Glance, streaks: &Streaks) {
         let Some((version, outcome)) = attempt(glance) else {
             return;
@@ -106,7 +106,7 @@ impl Gathered {
 
     fn count_streak(&mut self, version: &Version, outcome: Outcome, glance: &Glance, before: &Streaks) {
         let parked = matches!(glance.event, Event::Parked { .. });
-        // Declining is an answer of a worker that is well.
+        // To decline is an answer of a healthy worker.
         let well = matches!(outcome, Outcome::Ok | Outcome::Declined);
         if !parked && !well {
             return;
@@ -122,14 +122,14 @@ impl Gathered {
         }
     }
 
-    /// Takes note of a hold that ended.
+    /// Counts a hold that ended.
     pub(in crate::projection) fn note_end(&mut self, version: Version, at: Timestamp) {
         if self.now.since(at) <= ENDS_KEPT {
             *self.ended.entry((version, second_of(at))).or_default() += 1;
         }
     }
 
-    /// Adds it to what is stored, and gives the streaks that changed.
+    /// Adds this batch to the stored evidence; returns the streaks that changed.
     pub(in crate::projection) fn write(self, db: &Connection) -> rusqlite::Result<Streaks> {
         let mut present =
             db.prepare_cached("SELECT latency FROM evidence WHERE agent = ?1 AND version = ?2 AND second = ?3")?;
@@ -188,7 +188,7 @@ impl Gathered {
     }
 }
 
-/// The version whose attempt a record ends, and what it came to.
+/// The version whose attempt a record ends, and the result.
 fn attempt(glance: &Glance) -> Option<(Version, Outcome)> {
     let outcome = match &glance.event {
         Event::HandedOff | Event::Completed | Event::FannedOut | Event::Waiting { .. } => Outcome::Ok,
@@ -220,10 +220,10 @@ fn attempt(glance: &Glance) -> Option<(Version, Outcome)> {
     }
 }
 
-/// The hop that a commit ended well.
+/// The hop that a commit completed.
 fn hop_done(glance: &Glance) -> Option<u32> {
     if glance.event == Event::HandedOff {
-        // The snapshot is the one of the next hop already.
+        // The snapshot already shows the next hop.
         return Some(glance.snapshot.hop.saturating_sub(1));
     }
     matches!(glance.event, Event::Completed | Event::FannedOut).then_some(glance.snapshot.hop)
@@ -241,7 +241,7 @@ fn latencies(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Latenci
     Latencies::decode(row.get_ref(column)?.as_blob()?).ok_or_else(|| malformed(column, "no counts by duration"))
 }
 
-/// What was seen of a version from `since` on.
+/// The evidence on a version from `since` on.
 pub(in crate::projection) fn tally(
     db: &Connection,
     (agent, version): &Version,
@@ -252,7 +252,7 @@ pub(in crate::projection) fn tally(
         "SELECT ok, retryable, terminal, declined, cost, costed, latency FROM evidence
          WHERE agent = ?1 AND version = ?2 AND second >= ?3",
     )?;
-    // The first second that began no earlier.
+    // The first second that begins at `since` or later.
     let from = since.unix_millis().saturating_add(999).div_euclid(1000);
     let mut rows = query.query(params![agent.as_str(), version.to_string(), from])?;
     let (mut tally, mut all) = (Tally::default(), Latencies::default());
@@ -273,7 +273,7 @@ pub(in crate::projection) fn tally(
     Ok(tally)
 }
 
-/// How many holds of a version ended per second over the last minute; `None` without any.
+/// How many holds of a version ended per second over the last minute; `None` if none did.
 pub(in crate::projection) fn pace(
     db: &Connection,
     (agent, version): &Version,
@@ -292,7 +292,7 @@ pub(in crate::projection) fn pace(
     Ok((ended > 0).then_some(ended as f64 / PACE.as_secs_f64()))
 }
 
-/// The last hops that a version ended well, the newest first: intent, hop, and the sequence of the commit.
+/// The last hops that a version completed, newest first: intent, hop, and the sequence of the commit.
 pub(in crate::projection) fn last_done(
     db: &Connection,
     (agent, version): &Version,
@@ -308,7 +308,7 @@ pub(in crate::projection) fn last_done(
         .collect()
 }
 
-/// Forgets what nobody asks for any more.
+/// Deletes rows that no question needs any more.
 pub(in crate::projection) fn prune(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     db.execute("DELETE FROM evidence WHERE second < ?1", [second_before(now, KEPT)])?;
     db.execute("DELETE FROM ended WHERE second < ?1", [second_before(now, ENDS_KEPT)])?;

@@ -1,4 +1,4 @@
-//! The open intents and the versions that they hold: written, counted, listed.
+//! The open intents and the versions that they hold: write, count, list.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,14 +9,14 @@ use rusqlite::{Connection, Row, params};
 use super::archive;
 use crate::projection::columns::{Version, parsed};
 
-/// How many intents a view of holds names.
+/// How many intents each cause of a hold view names.
 const NAMED: usize = 5;
 
-/// An intent of which the batch at hand has records. Only the last of them is written; those between are looked at for
-/// the holds that ended with them.
+/// An intent with records in the current batch. Only the last of them is written; the others matter only for the holds
+/// that they ended.
 #[derive(Debug)]
 struct Touched {
-    /// There are rows of it.
+    /// Whether the tables have rows of it.
     stored: bool,
     held: Vec<Version>,
     last: Last,
@@ -29,12 +29,12 @@ struct Last {
     holds: Vec<Hold>,
 }
 
-/// The intents of which the batch at hand has records.
+/// The intents with records in the current batch.
 #[derive(Debug, Default)]
 pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
 
 impl Intents {
-    /// Takes note of a record, and gives the versions that the intent held before it and does not hold after it.
+    /// Adds a record; returns the versions that the intent held before it and no longer holds.
     pub(in crate::projection) fn note(
         &mut self,
         db: &Connection,
@@ -65,8 +65,9 @@ impl Intents {
         Ok(before.into_iter().filter(|version| !held.contains(version)).collect())
     }
 
-    /// Replaces the rows of every intent that was noted by what its last record says.
-    /// `stored` is when the server stored the last of the batch, in milliseconds since the Unix epoch, where that is known.
+    /// Replaces the rows of every intent in the batch by what its last record says.
+    ///
+    /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known.
     pub(in crate::projection) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
@@ -86,14 +87,14 @@ impl Intents {
             if is_terminal {
                 archive::note_closed(db, id, *seq, snapshot, stored)?;
             }
-            // What the archive holds is closed, also when records of it are seen before the purge, or come back.
+            // What the archive holds is closed, even if its records appear before the purge, or come back.
             if is_terminal || archive::is_closed(db, id, snapshot)? {
                 if touched.stored {
                     close.execute([intent])?;
                 }
                 continue;
             }
-            // The hold of the version whose turn it is comes first, where there is one.
+            // The hold of the version that has the intent comes first, if there is one.
             let own = snapshot
                 .agent
                 .as_ref()
@@ -142,7 +143,7 @@ fn code(status: &Status) -> Option<&str> {
     }
 }
 
-/// Whether there are rows of an intent, and the versions that it holds by them.
+/// Whether the tables have rows of an intent, and the versions that it holds in them.
 fn stored_holds(db: &Connection, intent: &IntentId) -> rusqlite::Result<(bool, Vec<Version>)> {
     let mut query = db.prepare_cached(
         "SELECT holds.agent, holds.version FROM open_intents LEFT JOIN holds USING (intent) WHERE intent = ?1",
@@ -151,7 +152,7 @@ fn stored_holds(db: &Connection, intent: &IntentId) -> rusqlite::Result<(bool, V
     let (mut stored, mut held) = (false, Vec::new());
     while let Some(row) = rows.next()? {
         stored = true;
-        // An intent that no agent ever had holds nothing, and is open all the same.
+        // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             held.push((parsed(row, 0)?, parsed(row, 1)?));
         }
@@ -160,7 +161,7 @@ fn stored_holds(db: &Connection, intent: &IntentId) -> rusqlite::Result<(bool, V
 }
 
 fn cause(row: &Row<'_>, column: usize) -> rusqlite::Result<Cause> {
-    // A name that this build does not know can only come from another schema.
+    // A name unknown to this build can only come from another schema.
     Ok(Cause::from_name(row.get_ref(column)?.as_str()?).unwrap_or(Cause::Unknown))
 }
 
@@ -216,7 +217,7 @@ pub(in crate::projection) fn hold_views(
     Ok(views)
 }
 
-/// Every intent that holds a version, and why, the oldest first.
+/// Every intent that holds a version, and why, oldest first.
 pub(in crate::projection) fn held(
     db: &Connection,
     (agent, version): &Version,
@@ -230,7 +231,7 @@ pub(in crate::projection) fn held(
         .collect()
 }
 
-/// The kinds of the open intents that are before an agent.
+/// The kinds of the open intents that an agent has.
 pub(in crate::projection) fn kinds(db: &Connection, agent: &AgentName) -> rusqlite::Result<Vec<String>> {
     let mut ask = db
         .prepare_cached("SELECT DISTINCT kind FROM open_intents WHERE agent = ?1 AND kind IS NOT NULL ORDER BY kind")?;

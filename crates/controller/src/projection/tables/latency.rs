@@ -1,11 +1,11 @@
-//! How long attempts took: counts by duration, small enough to be kept for every second of a day.
+//! Durations of attempts: counts by duration, small enough to keep for every second of a day.
 //!
-//! Up to two seconds a duration is kept to the millisecond, above to one part in two thousand, so that a second of a
-//! busy version takes some hundred bytes, and any number of seconds can be added up without losing more.
+//! Durations up to two seconds are exact to the millisecond, longer ones to one part in two thousand. So a second of a
+//! busy version takes a few hundred bytes, and adding up any number of seconds loses nothing more.
 
 use std::collections::BTreeMap;
 
-/// How many of the leading bits of a duration are kept.
+/// How many leading bits of a duration to keep.
 const KEPT_BITS: u32 = 11;
 
 /// Counts by duration in milliseconds.
@@ -23,7 +23,7 @@ impl Latencies {
         }
     }
 
-    /// The duration that so many percent of the attempts do not pass.
+    /// The duration that this percentage of the attempts does not exceed.
     pub(in crate::projection) fn percentile(&self, percent: u64) -> Option<f64> {
         let rank = self.0.values().sum::<u64>().saturating_mul(percent).div_ceil(100);
         let mut seen = 0;
@@ -33,13 +33,13 @@ impl Latencies {
         })
     }
 
-    /// How many took longer.
+    /// How many attempts took longer.
     pub(in crate::projection) fn over(&self, millis: f64) -> u64 {
         let slow = self.0.iter().filter(|(value, _)| **value as f64 > millis);
         slow.map(|(_, count)| count).sum()
     }
 
-    /// Pairs of the distance to the value before and the count, each seven bits a byte.
+    /// Encodes pairs of the distance to the previous duration and the count, seven bits per byte.
     pub(in crate::projection) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.len() * 3);
         let mut before = 0;
@@ -51,7 +51,7 @@ impl Latencies {
         bytes
     }
 
-    /// `None` when these bytes are no counts.
+    /// Decodes counts; `None` if the bytes are malformed.
     pub(in crate::projection) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let mut counts = BTreeMap::new();
         let mut before = 0_u64;
@@ -63,7 +63,7 @@ impl Latencies {
     }
 }
 
-/// The middle of the durations that are counted as one; itself when it is rounded again.
+/// The middle of the durations that are counted as one. Rounding it again gives the same.
 const fn rounded(millis: u64) -> u64 {
     let Some(dropped) = (u64::BITS - millis.leading_zeros()).checked_sub(KEPT_BITS) else {
         return millis;
