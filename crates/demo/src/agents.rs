@@ -1,4 +1,4 @@
-//! The three agents of the demo. What they do takes a moment and leaves a line in a file, so that it can be seen
+//! The three agents of the demo. Each step takes a moment and appends a line to a file, so that the file shows
 //! afterwards what really ran, whatever the ledger says.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -13,34 +13,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DemoError;
 
-/// The agents, in the order in which they hand on.
+/// The agents, in the order of the handoffs.
 pub const ROLES: [&str; 3] = ["research", "code", "qa"];
 
-/// How long one step of the demo works, and how long a light one does.
+/// How long a step of the demo works, and how long a light one does.
 const WORK: Duration = Duration::from_millis(40);
 const LIGHT_WORK: Duration = Duration::from_millis(3);
-/// When a light attempt that failed is tried again: soon enough for a story, and often enough that none is parked.
+/// When to retry a light attempt that failed: soon enough for a story, and often enough that none parks.
 const LIGHT_RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 8,
     unit: Duration::from_millis(100),
     longest: Duration::from_secs(1),
 };
 
-/// Which agent a process plays, and how.
+/// The agent that a process plays, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Which of [`ROLES`].
+    /// One of [`ROLES`].
     pub role: String,
-    /// In which version.
+    /// The version.
     pub version: String,
-    /// How many of a hundred of its attempts fail.
+    /// The percentage of its attempts that fail.
     pub fails: u8,
-    /// One short step for each hop, for stories of much work.
+    /// Whether each hop has one short step, for stories with much work.
     pub light: bool,
 }
 
 impl Part {
-    /// A role as the first story plays it.
+    /// A role in the first story.
     pub(crate) fn of(role: &str) -> Self {
         Self {
             role: role.to_owned(),
@@ -50,7 +50,7 @@ impl Part {
         }
     }
 
-    /// The same for much work, in a version.
+    /// The same role for much work, in a version.
     pub(crate) fn light(role: &str, version: &str) -> Self {
         Self {
             version: version.to_owned(),
@@ -59,7 +59,7 @@ impl Part {
         }
     }
 
-    /// What its process and its log are called.
+    /// The name of its process and its log.
     pub(crate) fn name(&self) -> String {
         match self.light {
             true => format!("{}-{}", self.role, self.version),
@@ -67,7 +67,7 @@ impl Part {
         }
     }
 
-    /// The arguments of `baton demo-agent` that play it.
+    /// The arguments of `baton demo-agent` that play the part.
     pub(crate) fn args(&self, effects: &Path) -> Vec<String> {
         let mut args = vec![self.role.clone(), effects.display().to_string()];
         args.extend(["--version".to_owned(), self.version.clone()]);
@@ -77,7 +77,7 @@ impl Part {
     }
 }
 
-/// What goes from agent to agent.
+/// The payload that goes from agent to agent.
 #[derive(Debug, Serialize, Deserialize)]
 struct Feature {
     topic: String,
@@ -88,7 +88,7 @@ struct Feature {
 struct Role {
     steps: &'static [&'static str],
     work: Duration,
-    /// How many of a hundred attempts fail.
+    /// The percentage of attempts that fail.
     fails: u8,
     next: Option<&'static str>,
     effects: PathBuf,
@@ -104,7 +104,7 @@ impl Handler for Role {
             let made = hop.step(step, || self.work(&place, step, &feature.topic)).await?;
             feature.parts.push(made);
         }
-        // After its steps: another attempt finds them recorded.
+        // After its steps, so that the next attempt finds them recorded.
         if is_hit(hop.intent(), hop.attempt(), self.fails) {
             return Err(Fault::retry("this build loses its head now and then").with_code("FLAKY"));
         }
@@ -122,23 +122,23 @@ impl Role {
             .append(true)
             .create(true)
             .open(&self.effects)?;
-        // One write of one line: lines of several processes do not mix.
+        // One write per line, so that lines of several processes do not mix.
         log.write_all(format!("{place} {step} {}\n", self.instance).as_bytes())?;
         Ok(format!("{step} of {topic}"))
     }
 }
 
-/// Whether an attempt is one of those `fails` in a hundred that fail: by a hash, so that the same one always is.
+/// Whether an attempt is one of the `fails` percent that fail. It depends on a hash, so the answer is always the same.
 fn is_hit(intent: &IntentId, attempt: u32, fails: u8) -> bool {
     let mut hasher = DefaultHasher::new();
     (intent.as_str(), attempt).hash(&mut hasher);
     hasher.finish() % 100 < u64::from(fails)
 }
 
-/// Runs one agent of the demo until it is told to stop.
+/// Runs one agent of the demo until the process gets a signal to stop.
 ///
 /// # Errors
-/// When there is no such role, or the mesh refuses.
+/// When the role is unknown, or the mesh refuses.
 pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), DemoError> {
     let role = part.role.as_str();
     let (steps, next): (&[&str], _) = match (role, part.light) {
@@ -148,7 +148,7 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
         ("qa", _) => (&["test"], None),
         (other, _) => return Err(DemoError::NoRole(other.to_owned())),
     };
-    // A token of subjects, as which it may have no dots.
+    // The instance becomes a subject token, so it has no dots.
     let instance = format!("{}-{}", part.name().replace('.', "_"), std::process::id());
     let handler = Role {
         steps,

@@ -1,4 +1,4 @@
-//! Judging a run from the ledger and from what the agents left behind.
+//! Judges a run by the ledger and by what the agents left behind.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use baton_envelope::{Event, IntentId, Status, next};
 use baton_jetstream::Head;
 use serde::Serialize;
 
-/// What a run came to, counted.
+/// The result of a run, counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Verdict {
     /// Intents that were submitted.
@@ -15,7 +15,7 @@ pub struct Verdict {
     pub completed: usize,
     /// Intents that did not.
     pub lost: usize,
-    /// Commits beyond one for a hop.
+    /// Commits beyond one per hop.
     pub duplicate_commits: usize,
     /// Recorded steps whose effect ran again.
     pub repeated_steps: usize,
@@ -23,9 +23,9 @@ pub struct Verdict {
     pub illegal_records: usize,
     /// Workers that were killed.
     pub kills: usize,
-    /// Hops that were taken over from another holder.
+    /// Hops taken over from another holder.
     pub redeliveries: usize,
-    /// How long it took, from the first submit to the last end.
+    /// The duration from the first submit to the last end, in seconds.
     pub seconds: f64,
 }
 
@@ -40,7 +40,7 @@ impl Verdict {
     }
 }
 
-/// Judges the histories of all intents, and the lines `intent hop step instance` that the effects left, in order.
+/// Judges the histories of all intents, and the lines `intent hop step instance` that the effects appended, in order.
 pub fn judge(histories: &[(IntentId, Vec<Head>)], effects: &str) -> Verdict {
     let mut verdict = Verdict {
         submitted: histories.len(),
@@ -81,8 +81,8 @@ pub fn judge(histories: &[(IntentId, Vec<Head>)], effects: &str) -> Verdict {
     verdict
 }
 
-/// Effects that ran after their step had been recorded. One that ran and was not recorded, because its process was
-/// killed in between, may run again: that is what the idempotency key is for.
+/// Counts effects that ran after their step was recorded. An effect whose process was killed before the record may run
+/// again: the idempotency key is for that.
 fn repeats(recorded: &BTreeMap<String, String>, effects: &str) -> usize {
     let mut done: BTreeMap<&str, bool> = BTreeMap::new();
     let mut repeats = 0;

@@ -1,6 +1,6 @@
-//! What can keep the story from being told.
+//! What can keep the demo from telling its story.
 
-/// What can keep the story from being told. That the story ends badly is no error: the summary says so.
+/// What can keep the demo from telling its story. A bad end of the story is no error: the summary reports it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
@@ -16,19 +16,19 @@ pub enum DemoError {
     /// An agent could not be built.
     #[error(transparent)]
     Agent(#[from] baton_agent::BuildError),
-    /// A process or a file.
+    /// A process could not be started or stopped, or a file could not be used.
     #[error("{what}")]
     Io {
-        /// What was tried.
+        /// What failed.
         what: String,
         /// Why it failed.
         #[source]
         source: std::io::Error,
     },
-    /// A role that the demo has not.
+    /// The demo has no such role.
     #[error("the demo has no agent \"{0}\" (it has research, code and qa)")]
     NoRole(String),
-    /// Something that should have happened did not.
+    /// Something that should have happened did not happen in time.
     #[error("{0}")]
     Stuck(String),
 }

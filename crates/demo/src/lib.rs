@@ -1,8 +1,8 @@
-//! The stories of `baton demo`. The first: agents hand work to each other, one is killed in the middle, and the ledger
-//! shows that the work was carried on exactly where it stopped. The second: an agent is upgraded while it works.
+//! The stories of `baton demo`. In the first, agents hand work to each other and one is killed in the middle; the
+//! ledger shows that the work went on exactly where it stopped. In the second, an agent is upgraded while it works.
 //!
-//! A crate of its own, because it is neither part of the product's data path nor mere output: it starts processes, kills
-//! some at chosen moments, and judges the outcome.
+//! This is a crate of its own because it is neither in the product's data path nor mere output: it starts processes,
+//! kills some at chosen moments, and judges the outcome.
 
 mod agents;
 mod check;

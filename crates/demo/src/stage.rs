@@ -1,4 +1,4 @@
-//! What every story needs: a folder, a server, a connection, and who starts the processes.
+//! What every story needs: a folder, a server, a connection, and a way to start processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use crate::agents::{Part, ROLES};
 use crate::error::DemoError;
 
-/// How long the agents may take to be heard of. A cold machine may have to page in its binaries first.
+/// How long the agents may take until their first heartbeat arrives. A cold machine may first have to page in its
+/// binaries.
 pub(crate) const START: Duration = Duration::from_secs(60);
-/// How often it is looked whether something has happened that no event tells of.
+/// How often to check for things that no event announces.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
-/// Where a story plays. The fields are dropped in this order, so that nobody finds the server gone.
+/// Where a story plays. The fields are dropped in this order, so that no client outlives the server.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) mesh: Mesh,
@@ -53,7 +54,7 @@ impl Stage {
         })
     }
 
-    /// Ends the server; the folder is kept when it is said so.
+    /// Stops the server; keeps the folder if `keep` is set.
     pub(crate) fn close(self, keep: bool) -> Option<PathBuf> {
         let Self {
             mesh, server, folder, ..
@@ -63,7 +64,7 @@ impl Stage {
         keep.then(|| folder.keep())
     }
 
-    /// What the effects of all agents left, a line each.
+    /// The lines that the effects of all agents appended.
     pub(crate) fn effects(&self) -> Result<String, DemoError> {
         match std::fs::read_to_string(self.effects_log()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -97,7 +98,7 @@ impl Stage {
         let mut command = Command::new(&self.exe);
         command
             .args(args)
-            // Only this server counts, whatever the person's environment says of other meshes.
+            // Use only this server, even if the user's environment names other meshes.
             .env_remove("BATON_CONTEXT")
             .env_remove("BATON_NAMESPACE")
             .env_remove("BATON_CONFIG")

@@ -1,4 +1,4 @@
-//! Telling the story: server, controller, agents, submits, the kill, the end.
+//! Tells the first story: server, controller, agents, submits, the kill, the end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,35 +12,35 @@ use crate::check::{Verdict, judge};
 use crate::error::DemoError;
 use crate::stage::{START, Stage};
 
-/// How long after the last submit everything must be done: the killed worker's hops wait for the ack wait of 10 s.
+/// How long all work may take after the last submit: the killed worker's hops wait for the ack wait of 10 s.
 const END: Duration = Duration::from_secs(120);
 
-/// What the story is made of.
+/// The settings of the story.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// How many intents.
+    /// The number of intents.
     pub intents: usize,
-    /// This program: `EXE controller` and `EXE demo-agent ROLE EFFECTS` are started from it.
+    /// This program. The story starts it as `EXE controller` and `EXE demo-agent ROLE EFFECTS`.
     pub exe: PathBuf,
-    /// Keep the folder with the server's data and the logs.
+    /// Whether to keep the folder with the server's data and the logs.
     pub keep: bool,
 }
 
 /// The end of the story.
 #[derive(Debug)]
 pub struct Told {
-    /// What it came to.
+    /// The judgement.
     pub verdict: Verdict,
-    /// The history of an intent that was taken over from the killed worker, or of any when there was none.
+    /// The history of an intent that was taken over from the killed worker; if there is none, of the first intent.
     pub example: Vec<Head>,
-    /// The folder that was kept.
+    /// The folder, if it was kept.
     pub folder: Option<PathBuf>,
 }
 
-/// Tells the story; `say` hears what happens.
+/// Tells the story; `say` receives a line for each thing that happens.
 ///
 /// # Errors
-/// When a part of it could not be started, or what it waits for does not come.
+/// When a process or the server cannot be started, or something that the story waits for does not happen.
 pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, DemoError> {
     let stage = Stage::open(&plan.exe, say).await?;
     let mesh = &stage.mesh;
@@ -101,7 +101,7 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
         .nth(example)
         .map(|(_, history)| history)
         .unwrap_or_default();
-    // In this order, so that nobody finds the server gone.
+    // In this order, so that no process outlives the server.
     drop((agents, controller, events));
     let folder = stage.close(plan.keep || !verdict.is_good());
     Ok(Told {
@@ -128,7 +128,8 @@ fn topic(n: usize) -> std::collections::BTreeMap<&'static str, String> {
     std::collections::BTreeMap::from([("topic", format!("feature {n}"))])
 }
 
-/// Waits until `code` has recorded its second step of some hop: the third is now under way, and others beside it.
+/// Waits until `code` has recorded its second step of some hop. Then the third step is under way, and other hops beside
+/// it.
 async fn wait_for_half_done_work(events: &mut Events) -> Result<(), DemoError> {
     let half_done = async {
         while let Some(live) = events.next().await {

@@ -1,5 +1,5 @@
-//! The story of an upgrade: an agent gets a new version while work comes in at a steady pace; the controllers ramp it up
-//! by evidence, or give its work back, and the ledger shows that nothing was lost and nothing changed sides.
+//! The story of an upgrade. An agent gets a new version while work arrives at a steady pace. The controllers ramp it up
+//! by evidence or roll it back, and the ledger shows that nothing was lost and nothing changed sides.
 
 mod cast;
 mod judging;
@@ -29,31 +29,32 @@ pub use verdict::{Act, Upgrade, UpgradeStep};
 const AGENT: &str = "code";
 const FROM: &str = "1.0.0";
 const TO: &str = "2.0.0";
-/// How many of a hundred attempts of a bad version fail.
+/// The percentage of a bad version's attempts that fail.
 const BAD: u8 = 20;
-/// How many intents have completed before the new version comes.
+/// How many intents complete before the new version starts.
 const WARM_UP: usize = 100;
 /// How long that may take, and how long the last intents may take to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the story is made of.
+/// The settings of the story.
 #[derive(Debug, Clone)]
 pub struct UpgradePlan {
-    /// This program: `EXE controller` and `EXE demo-agent …` are started from it.
+    /// This program. The story starts it as `EXE controller` and `EXE demo-agent …`.
     pub exe: PathBuf,
-    /// How many intents a second are submitted.
+    /// How many intents to submit per second.
     pub rate: u32,
-    /// The new version fails a fifth of its attempts.
+    /// Whether the new version fails a fifth of its attempts.
     pub bad: bool,
-    /// How long a step takes at least, in whole seconds.
+    /// The shortest time that a step takes, in whole seconds.
     pub hold: Duration,
-    /// What the evidence is held against.
+    /// The limits for the evidence.
     pub margins: Margins,
-    /// All controllers are killed and replaced so long after the start of the rollout, and so long after that, and so on.
+    /// When to kill and replace all controllers: the first time after the start of the rollout, each further time after
+    /// the one before.
     pub kills: Vec<Duration>,
-    /// For how long the load goes on when the old version is gone.
+    /// How long the load goes on after the old version is gone.
     pub after: Duration,
-    /// Keep the folder with the server's data and the logs.
+    /// Whether to keep the folder with the server's data and the logs.
     pub keep: bool,
 }
 
@@ -76,16 +77,16 @@ impl UpgradePlan {
 /// The end of the story.
 #[derive(Debug)]
 pub struct Upgraded {
-    /// What it came to.
+    /// The judgement.
     pub verdict: Upgrade,
-    /// The folder that was kept.
+    /// The folder, if it was kept.
     pub folder: Option<PathBuf>,
 }
 
-/// Tells the story; `say` hears what happens.
+/// Tells the story; `say` receives a line for each thing that happens.
 ///
 /// # Errors
-/// When a part of it could not be started, or what it waits for does not come.
+/// When a process or the server cannot be started, or something that the story waits for does not happen.
 pub async fn tell_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Result<Upgraded, DemoError> {
     let stage = Stage::open(&plan.exe, say).await?;
     let told = Box::pin(play(plan, &stage, say)).await;
@@ -128,7 +129,7 @@ async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) ->
             upgraded = upgrade(plan, &mut cast, &mut rolling, &ledger, &begin, say) => upgraded,
             harmed = controllers.suffer(&plan.kills, begun, &mut kills, say) => harmed,
         };
-        // Whatever became of it, the load ends.
+        // Whatever happened, the load ends.
         stop.send_replace(true);
         upgraded
     };
@@ -160,7 +161,7 @@ async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) ->
     Ok(judging::judge_upgrade(&run))
 }
 
-/// What happens beside the load.
+/// The part of the story that happens beside the load.
 async fn upgrade(
     plan: &UpgradePlan,
     cast: &mut Cast<'_>,
@@ -193,7 +194,7 @@ async fn upgrade(
     rolling.retire(&gone).await?;
     cast.leave(&Part::light(AGENT, &gone.to_string())).await?;
     say(&format!("{AGENT} {gone} is retired, and its worker stopped"));
-    // The load alone, without the old version.
+    // The load goes on without the old version.
     tokio::time::sleep(plan.after).await;
     Ok(())
 }

@@ -10,12 +10,12 @@ use crate::agents::{Part, ROLES};
 use crate::error::DemoError;
 use crate::stage::Stage;
 
-/// How many controllers there are.
+/// The number of controllers.
 const CONTROLLERS: usize = 2;
 /// How long a worker may take to stop.
 const STOP: Duration = Duration::from_secs(10);
 
-/// The processes.
+/// The agents of the story.
 #[derive(Debug)]
 pub(super) struct Cast<'a> {
     stage: &'a Stage,
@@ -41,13 +41,13 @@ impl<'a> Cast<'a> {
         Ok(())
     }
 
-    /// Stops an agent in an orderly way.
+    /// Stops an agent gracefully.
     pub(super) async fn leave(&mut self, part: &Part) -> Result<(), DemoError> {
         let Some(mut child) = self.agents.remove(&part.name()) else {
             return Ok(());
         };
         let failed = |error| DemoError::io(format!("{} cannot be stopped", part.name()), error);
-        // It blocks its thread until the process is gone.
+        // `terminate` blocks its thread until the process is gone.
         match tokio::task::spawn_blocking(move || child.terminate(STOP)).await {
             Ok(stopped) => stopped.map(drop).map_err(failed),
             Err(error) => Err(DemoError::Stuck(format!("{} cannot be stopped: {error}", part.name()))),
@@ -55,7 +55,7 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// The controllers, and how they come to harm.
+/// The controllers, which the story kills from time to time.
 #[derive(Debug)]
 pub(super) struct Controllers<'a> {
     stage: &'a Stage,
@@ -72,8 +72,8 @@ impl<'a> Controllers<'a> {
         Ok(controllers)
     }
 
-    /// Kills all of them and starts others, so long after the rollout has begun, so long after that, and so on; then
-    /// waits for ever.
+    /// Kills and replaces all controllers after each of these waits, the first from the start of the rollout; then
+    /// waits forever.
     pub(super) async fn suffer(
         &mut self,
         after: &[Duration],

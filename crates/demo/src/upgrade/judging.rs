@@ -1,4 +1,4 @@
-//! Judging an upgrade: by the histories of all intents, the revisions of the route, and what the effects left.
+//! Judges an upgrade by the histories of all intents, the revisions of the route, and the lines of the effects.
 
 use baton_envelope::{AgentName, AgentVersion, IntentId, Route, Status};
 use baton_jetstream::Head;
@@ -8,10 +8,10 @@ use crate::upgrade::rollout::{evidence, share};
 use crate::upgrade::routed::{Hops, Rule, Side, is_within, side};
 use crate::upgrade::verdict::{Act, Upgrade, UpgradeStep};
 
-/// Before so many attempts of a bad version it must be rolled back.
+/// A bad version must be rolled back before it has had this many attempts.
 const NOTICED: u64 = 200;
 
-/// What is judged.
+/// What to judge.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub(super) asked: u32,
@@ -75,7 +75,7 @@ pub(super) fn judge_upgrade(run: &Run<'_>) -> Upgrade {
     upgrade
 }
 
-/// Whether a revision was made by the rollout, and not by a worker's word about itself.
+/// Whether the rollout made a revision, and not a worker that came or went.
 fn is_of_rollout(route: &Route) -> bool {
     let what = route.decision.as_ref().map(|decision| decision.what.as_str());
     what.is_some_and(|what| !["declared", "silent"].contains(&what))
@@ -94,7 +94,7 @@ fn acts(decided: &[&Route]) -> Vec<Act> {
     made.collect()
 }
 
-/// The shares that were in force: each from the decision that made it to the one that ended it.
+/// The shares over time, each from the decision that set it to the one that ended it.
 fn steps(run: &Run<'_>, decided: &[&Route], hops: &Hops) -> Vec<UpgradeStep> {
     let mut steps: Vec<UpgradeStep> = Vec::new();
     for (n, route) in decided.iter().enumerate() {
@@ -123,7 +123,7 @@ fn steps(run: &Run<'_>, decided: &[&Route], hops: &Hops) -> Vec<UpgradeStep> {
     steps
 }
 
-/// Everything that is not as it should be.
+/// Everything that is wrong.
 fn problems(run: &Run<'_>, upgrade: &Upgrade, decided: &[&Route]) -> Vec<String> {
     let mut problems = Vec::new();
     for (count, what) in [

@@ -1,4 +1,4 @@
-//! The ledger as it is written, followed from its first record on: by it the story waits, and is judged.
+//! Follows the ledger from its first record on. The story waits for its content and is judged by it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use crate::error::DemoError;
 use crate::stage::LOOK;
 
-/// How long to wait before the ledger is asked again after an error.
+/// How long to wait after an error before reading the ledger again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// All records of every intent, in order.
 type Histories = BTreeMap<IntentId, Vec<Head>>;
 
-/// Follows the ledger for as long as it lives.
+/// Follows the ledger until it is dropped.
 #[derive(Debug)]
 pub(super) struct Ledger {
     seen: Arc<Mutex<Histories>>,
@@ -40,7 +40,7 @@ impl Ledger {
         Ok(Self { seen, task })
     }
 
-    /// Waits until so many intents have completed.
+    /// Waits until this many intents have completed.
     pub(super) async fn until_completed(&self, count: usize, max: Duration) -> Result<(), DemoError> {
         let completed = |seen: &Histories| {
             let is_completed =
@@ -53,7 +53,7 @@ impl Ledger {
         self.until(completed, max).await
     }
 
-    /// Waits until all of these have ended or are parked.
+    /// Waits until all of these intents have ended or are parked.
     pub(super) async fn until_over(&self, intents: &[IntentId], max: Duration) -> Result<(), DemoError> {
         let over = |seen: &Histories| {
             let is_open = |intent: &&IntentId| {
@@ -68,7 +68,7 @@ impl Ledger {
         self.until(over, max).await
     }
 
-    /// The histories of these; an empty one where there is none.
+    /// The histories of these intents; an empty one for an intent without records.
     pub(super) fn histories(&self, intents: Vec<IntentId>) -> Vec<(IntentId, Vec<Head>)> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let history = |intent: IntentId| {
@@ -97,7 +97,7 @@ impl Ledger {
     }
 }
 
-/// Whether nothing more happens by itself.
+/// Whether nothing more happens without a person.
 fn is_over(status: &Status) -> bool {
     status.is_terminal() || matches!(status, Status::Parked { .. })
 }

@@ -1,4 +1,4 @@
-//! The load: intents at a steady pace, however fast they end.
+//! The load: submits intents at a steady pace, however fast they end.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tokio::time::Instant;
 use crate::agents::ROLES;
 use crate::error::DemoError;
 
-/// How often it is looked whether the mesh keeps up.
+/// How often to check whether the mesh keeps up.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many seconds' worth of work may wait before the pace is taken to be too much.
+/// How many seconds' worth of work may wait before the pace counts as too fast.
 const TOO_MUCH: u64 = 2;
-/// How long a slower pace is given to work off what waits.
+/// How long a slower pace gets to reduce the backlog.
 const RELIEF: Duration = Duration::from_secs(5);
-/// How long a submit is repeated that was not answered: its id makes the repeat the same intent.
+/// How long to repeat a submit that got no answer: its id makes the repeat the same intent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was submitted.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) intents: Vec<IntentId>,
-    /// The pace at the end, in intents a second.
+    /// The pace at the end, in intents per second.
     pub(super) rate: u32,
 }
 
@@ -44,21 +44,21 @@ struct Pace {
 impl Pace {
     fn step(&mut self) {
         self.due += Duration::from_secs(1) / self.rate;
-        // After a stall of the machine the pace goes on as it was: no burst makes up for it.
+        // After a stall of the machine the pace continues as before; no burst makes up for it.
         if self.due.elapsed() > Duration::from_secs(1) {
             self.due = Instant::now();
         }
     }
 }
 
-/// Submits until told to stop.
+/// Submits until `stop`.
 pub(super) async fn run(
     mesh: &Mesh,
     rate: u32,
     mut stop: watch::Receiver<bool>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Sent, DemoError> {
-    // So that a submit asks nobody which version it goes to.
+    // Follow the routes, so that a submit need not ask which version it goes to.
     let _routes = mesh.follow_routes().await?;
     let started = Instant::now();
     let mut pace = Pace {
@@ -104,7 +104,7 @@ pub(super) async fn run(
     })
 }
 
-/// How many tickets wait for a worker. What cannot be counted now is counted the next time.
+/// How many tickets wait for a worker. An agent that cannot be counted now counts as zero.
 async fn waiting(mesh: &Mesh) -> u64 {
     let mut sum = 0;
     for role in ROLES {

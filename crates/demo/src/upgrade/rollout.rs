@@ -1,4 +1,4 @@
-//! The rollout, asked of the controllers and followed in the route: every revision of it is a decision, with its reason.
+//! Requests the rollout from the controllers and follows it in the route: each revision is a decision, with its reason.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::upgrade::UpgradePlan;
 
 /// Who asks.
 const BY: &str = "baton demo";
-/// The shares of the new work, one after the other.
+/// The shares of the new work, in order.
 const STEPS: [u64; 4] = [10, 25, 50, 100];
-/// How long the route may stand without a decision. A controller that dies is followed by another within 8 s.
+/// How long the route may go without a decision. If a controller dies, another takes over within 8 s.
 const STUCK: Duration = Duration::from_secs(120);
 /// How long a controller may take to answer; it may have died with the question.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ pub(super) struct Rolling<'a> {
     pub(super) agent: AgentName,
     pub(super) from: AgentVersion,
     pub(super) to: AgentVersion,
-    /// The last revision that was told of.
+    /// The last revision that the story mentioned.
     told: u64,
     started: Option<Timestamp>,
 }
@@ -44,7 +44,7 @@ impl<'a> Rolling<'a> {
         })
     }
 
-    /// Waits until the new version is known and its workers are heard.
+    /// Waits until the new version is known and its workers send heartbeats.
     pub(super) async fn until_ready(&self) -> Result<(), DemoError> {
         let until = Instant::now() + START;
         loop {
@@ -60,7 +60,7 @@ impl<'a> Rolling<'a> {
         }
     }
 
-    /// Asks for the rollout.
+    /// Requests the rollout.
     pub(super) async fn start(&mut self, plan: &UpgradePlan) -> Result<(), DemoError> {
         let question = StartRollout {
             id: self.mesh.clock().intent_id().to_string(),
@@ -79,7 +79,7 @@ impl<'a> Rolling<'a> {
         Ok(())
     }
 
-    /// Follows the route until the version that goes out of service is drained, and gives that version.
+    /// Follows the route until the version that goes out of service is drained, and returns that version.
     pub(super) async fn follow(&mut self, say: &(dyn Fn(&str) + Sync)) -> Result<AgentVersion, DemoError> {
         let mut until = Instant::now() + STUCK;
         loop {
@@ -108,7 +108,7 @@ impl<'a> Rolling<'a> {
         }
     }
 
-    /// Takes a drained version out of service. Asked again where a controller died with the question.
+    /// Takes a drained version out of service. Asks again if a controller died with the question.
     pub(super) async fn retire(&self, version: &AgentVersion) -> Result<(), DemoError> {
         let until = Instant::now() + STUCK;
         let question = RetireVersion(VersionAct {
@@ -135,14 +135,14 @@ impl<'a> Rolling<'a> {
         }
     }
 
-    /// The revisions of the route since the rollout was asked for, oldest first.
+    /// The revisions of the route since the rollout was requested, oldest first.
     pub(super) async fn decisions(&self) -> Result<Vec<Route>, DemoError> {
         let history = self.mesh.route_history(&self.agent).await?;
         let began = |route: &Route| route.rollout.as_ref().map(|rollout| rollout.started_at) == self.started;
         Ok(history.into_iter().map(|(_, route)| route).filter(began).collect())
     }
 
-    /// The revisions that were not told of yet. What cannot be read now is read the next time.
+    /// The revisions that the story has not mentioned. If they cannot be read now, the next call reads them.
     async fn news(&self) -> Vec<(u64, Route)> {
         match self.mesh.route(&self.agent).await {
             Ok(Some((_, revision))) if revision > self.told => {
@@ -154,7 +154,7 @@ impl<'a> Rolling<'a> {
         }
     }
 
-    /// What is told of a decision.
+    /// The line about a decision.
     fn line(&self, route: &Route) -> Option<String> {
         let decision = route.decision.as_ref()?;
         let after = decision.at.since(self.started?).as_secs_f64();
@@ -199,7 +199,7 @@ impl<'a> Rolling<'a> {
         Some(format!("  {after:>5.1} s  {what}"))
     }
 
-    /// Where it stands, for whoever wonders why nothing happens.
+    /// The state of the rollout, for an error that says why nothing happens.
     async fn stands(&self) -> String {
         let question = ShowRollout(AboutAgent::one(self.agent.clone()));
         let asked = self.mesh.ask_controller(&question);
@@ -218,7 +218,7 @@ impl<'a> Rolling<'a> {
     }
 }
 
-/// The share of the new version after a revision, where it had one or took all.
+/// The share of the new version after a revision, in percent: its canary share, or 100 if it is active.
 pub(super) fn share(route: &Route) -> u8 {
     match (&route.canary, &route.rollout) {
         (Some(canary), _) => canary.percent.get(),
@@ -227,7 +227,7 @@ pub(super) fn share(route: &Route) -> u8 {
     }
 }
 
-/// What was seen when a decision was taken.
+/// The evidence recorded with a decision.
 pub(super) fn evidence(numbers: Option<&Json>) -> Option<EvidenceView> {
     numbers?.read().ok()
 }

@@ -1,14 +1,14 @@
-//! The hops of the agent that is upgraded: which version each was routed to and when, and who worked on it.
+//! The hops of the upgraded agent: when and to which version each was routed, and who worked on it.
 
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Event, IntentId, Role, Route, Timestamp, canary_bucket};
 use baton_jetstream::Head;
 
-/// How long after a decision a worker may still route by the revision before it: until its watch has told it.
+/// How long after a decision a worker may still route by the previous revision, until its watch delivers the new one.
 const TOLERANCE: Duration = Duration::from_millis(250);
 
-/// A hop of the agent, as it was routed.
+/// A routed hop of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hop {
     pub(super) bucket: u8,
@@ -16,20 +16,20 @@ pub(super) struct Hop {
     pub(super) version: AgentVersion,
 }
 
-/// What the histories say of the agent's hops.
+/// What the histories say about the agent's hops.
 #[derive(Debug, Default)]
 pub(super) struct Hops {
     pub(super) routed: Vec<Hop>,
     /// Records that gave open work to another version.
     pub(super) moved: usize,
-    /// Records of workers of a version that the hop was not routed to.
+    /// Records by workers of a version that the hop was not routed to.
     pub(super) foreign: usize,
-    /// Attempts that failed and were tried again.
+    /// Attempts that failed and were retried.
     pub(super) retries: usize,
 }
 
 impl Hops {
-    /// Reads them out of all histories.
+    /// Collects them from all histories.
     pub(super) fn of(agent: &AgentName, histories: &[(IntentId, Vec<Head>)]) -> Self {
         let mut hops = Self::default();
         for (intent, history) in histories {
@@ -39,7 +39,7 @@ impl Hops {
     }
 
     fn read(&mut self, agent: &AgentName, intent: &IntentId, history: &[Head]) {
-        // The version that the ticket at hand is for: the one of the record that authorised it.
+        // The version that the current ticket is for: the one in the record that authorised it.
         let mut ticket: Option<AgentVersion> = None;
         for head in history {
             let record = &head.record;
@@ -63,7 +63,7 @@ impl Hops {
     }
 }
 
-/// A revision of the route: since when it stands, and whom it gives what.
+/// A revision of the route: since when it applies, and which versions it chooses.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) since: Timestamp,
@@ -81,7 +81,7 @@ impl Rule {
         }
     }
 
-    /// As it was before the rollout.
+    /// The route before the rollout.
     pub(super) fn before(active: &AgentVersion) -> Self {
         Self {
             since: Timestamp::default(),
@@ -103,13 +103,13 @@ impl Rule {
 pub(super) enum Side {
     /// Where the revision in force sent it.
     Right,
-    /// So near to a change that another revision may have been in force.
+    /// So close to a change that another revision may have been in force.
     Near,
     /// Elsewhere.
     Wrong,
 }
 
-/// Holds a hop against the revisions, oldest first.
+/// Compares a hop with the revisions, oldest first.
 pub(super) fn side(rules: &[Rule], hop: &Hop) -> Side {
     let in_force = rules.iter().enumerate().filter(|(n, rule)| {
         let ended = rules.get(n + 1).map(|next| next.since.plus(TOLERANCE));
@@ -123,7 +123,7 @@ pub(super) fn side(rules: &[Rule], hop: &Hop) -> Side {
     }
 }
 
-/// Whether a hop was routed while a revision was in force for certain.
+/// Whether a hop was certainly routed while a revision was in force.
 pub(super) fn is_within(hop: &Hop, since: Timestamp, until: Option<Timestamp>) -> bool {
     since.plus(TOLERANCE) < hop.at && until.is_none_or(|until| hop.at.plus(TOLERANCE) < until)
 }
