@@ -1,4 +1,4 @@
-//! A child process that can be signalled, waited for with a bound, and never outlives its owner.
+//! A child process that takes signals, can be waited for with a limit, and never outlives its owner.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -9,21 +9,21 @@ use rustix::process::{Pid, Signal as Raw, WaitId, WaitIdOptions, kill_process, w
 use crate::command::spawn;
 use crate::deadline::Deadline;
 
-/// Time the operating system gets to freeze every thread of a process.
+/// How long the operating system may take to freeze every thread of a process.
 const FREEZE: Duration = Duration::from_secs(5);
 
 /// The signals Baton sends to its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Asks for an orderly end (SIGTERM).
+    /// Asks for a graceful end (SIGTERM).
     Terminate,
     /// Interrupts, as a terminal does (SIGINT).
     Interrupt,
-    /// Ends at once (SIGKILL).
+    /// Ends the process at once (SIGKILL).
     Kill,
-    /// Freezes (SIGSTOP).
+    /// Freezes the process (SIGSTOP).
     Stop,
-    /// Thaws (SIGCONT).
+    /// Resumes a frozen process (SIGCONT).
     Continue,
 }
 
@@ -39,7 +39,7 @@ impl Signal {
     }
 }
 
-/// A child process that is killed and collected when its owner is dropped.
+/// A child process that is killed and reaped when its owner is dropped.
 #[derive(Debug)]
 pub struct ManagedChild {
     child: Child,
@@ -58,15 +58,15 @@ impl ManagedChild {
         })
     }
 
-    /// Process id; meaningless for the operating system once the process has been collected.
+    /// The process id. It means nothing to the operating system once the process is reaped.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal; does nothing when the process has ended.
+    /// Sends a signal; does nothing if the process has ended.
     ///
-    /// [`Signal::Stop`] returns when the whole process is frozen: its threads run on for a moment after the signal.
+    /// [`Signal::Stop`] returns once the whole process is frozen: its threads run on for a moment after the signal.
     ///
     /// # Errors
     /// When the operating system refuses the signal.
@@ -74,7 +74,7 @@ impl ManagedChild {
         if self.try_wait()?.is_some() {
             return Ok(());
         }
-        // Not collected yet, so the number cannot have been given to another process.
+        // The process is not reaped yet, so its id cannot belong to another process.
         kill_process(Pid::from_child(&self.child), signal.raw())?;
         match signal {
             Signal::Stop => self.wait_frozen(),
@@ -84,8 +84,8 @@ impl ManagedChild {
 
     fn wait_frozen(&mut self) -> io::Result<()> {
         let deadline = Deadline::after(FREEZE);
-        // Asks for a stop only, so that an exit stays for `try_wait` to collect, and leaves the stop in place, so
-        // that freezing a frozen process finds it too.
+        // Ask only for a stop, so that `try_wait` can still reap an exit. Leave the stop in place, so that freezing a
+        // frozen process finds it too.
         let stop = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
             let frozen = waitid(WaitId::Pid(Pid::from_child(&self.child)), stop)?.is_some();
@@ -98,7 +98,7 @@ impl ManagedChild {
         }
     }
 
-    /// The exit status, when the process has ended.
+    /// The exit status, if the process has ended.
     ///
     /// # Errors
     /// When the operating system cannot tell.
@@ -109,7 +109,7 @@ impl ManagedChild {
         Ok(self.status)
     }
 
-    /// Waits for the end of the process, at most `max`; `None` when it still runs.
+    /// Waits for the process to end, at most `max`; `None` if it still runs.
     ///
     /// # Errors
     /// When the operating system cannot tell.
@@ -123,7 +123,7 @@ impl ManagedChild {
         }
     }
 
-    /// Kills the process and collects it.
+    /// Kills the process and reaps it.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -137,13 +137,13 @@ impl ManagedChild {
         Ok(status)
     }
 
-    /// Asks for an orderly end and waits at most `max`, then kills.
+    /// Asks for a graceful end and waits at most `max`, then kills.
     ///
     /// # Errors
     /// When the operating system refuses.
     pub fn terminate(&mut self, max: Duration) -> io::Result<ExitStatus> {
         self.signal(Signal::Terminate)?;
-        // A frozen process handles no signal but these two.
+        // A frozen process handles SIGTERM only after SIGCONT.
         self.signal(Signal::Continue)?;
         match self.wait_for(max)? {
             Some(status) => Ok(status),
@@ -154,7 +154,7 @@ impl ManagedChild {
 
 impl Drop for ManagedChild {
     fn drop(&mut self) {
-        // Nothing can be done, and nothing is left to do, when this fails.
+        // If this fails, nothing can be done, and nothing is left to do.
         let _status = self.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a helper program to its end, bounded, and keeps what it printed.
+//! Runs a helper program to its end, with a time limit, and keeps its output.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::deadline::{Deadline, POLL};
 
-/// Longest part of a program's output that is repeated in an error.
+/// The most bytes of a program's output that an error repeats.
 const TAIL: usize = 2000;
 
-/// What a finished program printed.
+/// The result and output of a finished program.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
@@ -19,11 +19,11 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// Runs the command; the error is a sentence for a person.
+/// Runs the command. The error is a sentence for people.
 pub(crate) fn run(mut command: Command, max: Duration) -> Result<Finished, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |error: io::Error| format!("`{program}` could not be run: {error}");
-    // Files and not pipes: a full pipe would block the program while nobody reads.
+    // Files, not pipes: a full pipe would block the program while nobody reads.
     let mut stdout = tempfile::tempfile().map_err(failed)?;
     let mut stderr = tempfile::tempfile().map_err(failed)?;
     command
@@ -54,7 +54,7 @@ pub(crate) fn run(mut command: Command, max: Duration) -> Result<Finished, Strin
     })
 }
 
-/// Runs the command and turns a failure status into a sentence with the end of its error output.
+/// Runs the command and turns a failure status into a sentence with the end of its output.
 pub(crate) fn run_ok(command: Command, max: Duration) -> Result<Finished, String> {
     let shown = show(&command);
     let finished = run(command, max)?;
@@ -69,9 +69,9 @@ pub(crate) fn run_ok(command: Command, max: Duration) -> Result<Finished, String
     Err(format!("`{shown}` ended with {}\n{}", finished.status, tail(output)))
 }
 
-/// Starts a process, trying again while its file is still open for writing.
+/// Starts a process, and tries again while its file is still open for writing.
 ///
-/// A fork elsewhere in this process can hold such a descriptor for an instant after the file was closed here.
+/// A fork elsewhere in this process can hold such a descriptor for an instant after this process closed the file.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let deadline = Deadline::after(Duration::from_secs(1));
     loop {
@@ -84,7 +84,7 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     }
 }
 
-/// The last part of a text, cut at a character.
+/// The end of a text, cut at a character boundary.
 pub(crate) fn tail(text: &str) -> String {
     let text = text.trim_end();
     let mut start = text.len().saturating_sub(TAIL);
@@ -103,7 +103,7 @@ fn show(command: &Command) -> String {
 }
 
 fn end(child: &mut Child) {
-    // Both can only fail when the process is gone already.
+    // Both fail only if the process is already gone.
     let _gone = child.kill();
     let _status = child.wait();
 }

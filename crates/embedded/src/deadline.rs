@@ -1,4 +1,4 @@
-//! Bounded waiting for real processes and sockets.
+//! Waits with a limit for real processes and sockets.
 
 #![expect(
     clippy::disallowed_types,
@@ -8,10 +8,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks at a process, a file or a socket.
+/// The pause between two checks of a process, a file or a socket.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
-/// A point in time after which waiting ends.
+/// The point in time at which waiting ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
@@ -20,7 +20,7 @@ impl Deadline {
         Self(Instant::now() + max)
     }
 
-    /// Time left; never zero, because sockets refuse a timeout of zero.
+    /// The time left; never zero, because sockets refuse a zero timeout.
     pub(crate) fn remaining(&self) -> Duration {
         self.0
             .saturating_duration_since(Instant::now())
@@ -31,7 +31,7 @@ impl Deadline {
         Instant::now() >= self.0
     }
 
-    /// Pauses for one poll; false when the deadline has passed.
+    /// Pauses for one poll; returns false if the deadline has passed.
     pub(crate) fn pause(&self) -> bool {
         if self.passed() {
             return false;

@@ -1,26 +1,26 @@
-//! The parts of the process environment that decide where binaries are looked for, as values.
+//! The parts of the process environment that decide where to look for binaries, as values.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Variable that names the `nats-server` executable to use.
+/// The variable that names the `nats-server` executable.
 pub(crate) const SERVER_VARIABLE: &str = "BATON_NATS_SERVER";
-/// Variable that names the `nats` executable to use.
+/// The variable that names the `nats` executable.
 pub(crate) const CLI_VARIABLE: &str = "BATON_NATS_CLI";
-/// Variable that names the cache folder.
+/// The variable that names the cache folder.
 pub(crate) const CACHE_VARIABLE: &str = "BATON_CACHE_DIR";
 
 /// Where to look: read once from the process, or built by a test.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
-    /// Search path for executables (`PATH`).
+    /// The search path for executables (`PATH`).
     pub path: Option<OsString>,
-    /// Explicit `nats-server` (`BATON_NATS_SERVER`).
+    /// An explicit `nats-server` (`BATON_NATS_SERVER`).
     pub nats_server: Option<PathBuf>,
-    /// Explicit `nats` (`BATON_NATS_CLI`).
+    /// An explicit `nats` (`BATON_NATS_CLI`).
     pub nats_cli: Option<PathBuf>,
-    /// Folder of fetched binaries (`BATON_CACHE_DIR`, else the user's cache folder).
+    /// The folder of fetched binaries (`BATON_CACHE_DIR`, else the user's cache folder).
     pub cache_dir: Option<PathBuf>,
 }
 
@@ -28,7 +28,7 @@ impl Environment {
     /// Reads the process environment.
     #[must_use]
     pub fn from_process() -> Self {
-        // An empty value means unset, as shells make it hard to pass nothing.
+        // An empty value counts as unset, because unsetting a variable is awkward in some shells.
         let read = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let cache_dir = read(CACHE_VARIABLE)
             .map(PathBuf::from)
@@ -42,7 +42,7 @@ impl Environment {
         }
     }
 
-    /// Every executable file of that name on the search path, in order.
+    /// Every executable file with this name on the search path, in order.
     pub(crate) fn on_path(&self, name: &str) -> Vec<PathBuf> {
         let Some(path) = &self.path else { return Vec::new() };
         env::split_paths(path)
@@ -53,7 +53,7 @@ impl Environment {
     }
 }
 
-/// Whether the path names a file that may be executed.
+/// Whether the path names an executable file.
 pub(crate) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata()

@@ -1,59 +1,59 @@
-//! Why a binary could not be found or a server not be started.
+//! Why a binary cannot be provided, or a server cannot be started.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A binary could not be provided.
+/// A binary cannot be provided.
 ///
-/// The texts of [`Error::Missing`] and [`Error::Fetch`] span several lines: they end with the commands that install
-/// the binary by hand and the variable to set.
+/// The texts of [`Error::Missing`] and [`Error::Fetch`] span several lines: they end with the commands that install the
+/// binary by hand and the variable to set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The variable that names the binary holds something that cannot be used.
+    /// The variable that names the binary has an unusable value.
     #[error("{variable} names {path:?}, {problem}")]
     Variable {
-        /// Name of the variable.
+        /// The name of the variable.
         variable: &'static str,
         /// Its value.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The binary is not on this machine and there is no tool that could fetch it.
+    /// The binary is not on this machine, and no tool can fetch it.
     #[error("{name} {version} is not installed and there is no tool to fetch it with ({reasons})\n{help}")]
     Missing {
-        /// Name of the binary.
+        /// The name of the binary.
         name: &'static str,
-        /// The version that was wanted.
+        /// The required version.
         version: crate::Version,
-        /// Which tools were looked for.
+        /// The tools that were missing.
         reasons: String,
         /// How to install it by hand.
         help: String,
     },
-    /// A tool was there, but fetching failed.
+    /// A tool exists, but fetching failed.
     #[error("{name} {version} could not be fetched\n{attempts}\n{help}")]
     Fetch {
-        /// Name of the binary.
+        /// The name of the binary.
         name: &'static str,
-        /// The version that was wanted.
+        /// The required version.
         version: crate::Version,
-        /// What was tried, and the end of what each attempt printed.
+        /// The attempts, each with the end of its output.
         attempts: String,
         /// How to install it by hand.
         help: String,
     },
-    /// No folder is known in which fetched binaries could be kept.
+    /// No folder for fetched binaries is known.
     #[error("no cache folder is known: set BATON_CACHE_DIR or HOME")]
     NoCacheDir,
     /// The cache folder cannot be used.
     #[error("cache folder {path:?} cannot be used")]
     Cache {
-        /// The file or folder in question.
+        /// The file or folder at fault.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -63,18 +63,18 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// A port that was asked for is in use.
+    /// A requested port is in use.
     #[error("port {port} on 127.0.0.1 is in use by another process")]
     PortTaken {
         /// The port.
         port: u16,
     },
-    /// Another server works on the same store.
+    /// Another server uses the same store.
     #[error("store {path:?} is in use by another nats-server ({holder})")]
     StoreBusy {
         /// The store folder.
         path: PathBuf,
-        /// The holder's process id as it recorded it.
+        /// The holder's process id, as the holder recorded it.
         holder: String,
     },
     /// An option cannot be written to a configuration file.
@@ -88,7 +88,7 @@ pub enum ServerError {
     /// The server ended before it was ready.
     #[error("nats-server ended with {status} before it was ready\n{log}")]
     Ended {
-        /// Exit status.
+        /// The exit status.
         status: std::process::ExitStatus,
         /// The end of its log.
         log: String,
@@ -96,7 +96,7 @@ pub enum ServerError {
     /// The server was not ready in time.
     #[error("nats-server was not ready within {waited:?}\n{log}")]
     NotReady {
-        /// How long it was given.
+        /// How long it had to become ready.
         waited: Duration,
         /// The end of its log.
         log: String,
@@ -107,11 +107,11 @@ pub enum ServerError {
     /// A file or process operation failed.
     #[error("{action} {path:?} failed")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// The file in question.
+        /// The file at fault.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },

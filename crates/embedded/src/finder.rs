@@ -1,4 +1,4 @@
-//! Where a binary comes from: the variable, PATH, the cache, or a fetch, in that order.
+//! Finds a binary: from the variable, PATH, the cache, or a fetch, in that order.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,15 +11,15 @@ use crate::fetch;
 use crate::pins::{self, GoModule};
 use crate::version::Version;
 
-/// Longest time a binary may take to print its version.
+/// How long a binary may take to print its version.
 const ASK: Duration = Duration::from_secs(20);
 
-/// A binary that was found, and how.
+/// A binary, and how it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
     /// The executable.
     pub path: PathBuf,
-    /// The version it printed; an explicitly named build from source may print none.
+    /// The version it printed. An explicitly named build from source may print none.
     pub version: Option<Version>,
     /// Where it came from.
     pub origin: Origin,
@@ -32,13 +32,13 @@ pub enum Origin {
     Variable,
     /// The search path.
     Path,
-    /// Fetched earlier.
+    /// The cache, from an earlier fetch.
     Cache,
-    /// Fetched just now.
+    /// A fetch just now.
     Fetched,
 }
 
-/// Finds the platform binaries, and fetches the pinned versions of those that are not there.
+/// Finds the binaries, and fetches the pinned versions of those that are missing.
 #[derive(Debug, Clone)]
 pub struct Finder {
     environment: Environment,
@@ -50,11 +50,11 @@ pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) variable: &'static str,
     pub(crate) version: Version,
-    /// Oldest version taken from PATH; `None` takes any.
+    /// The oldest version to accept from PATH; `None` accepts any.
     oldest: Option<Version>,
-    /// Text that the help of the real program contains; other programs share its name.
+    /// A text in the help of the real program. Other programs share its name.
     mark: Option<&'static str>,
-    /// Whether the Python package carries it.
+    /// Whether the Python package contains it.
     pub(crate) in_wheel: bool,
     pub(crate) go_package: &'static str,
     pub(crate) go_module: GoModule,
@@ -83,32 +83,32 @@ pub(crate) const CLI: Tool = Tool {
 };
 
 impl Finder {
-    /// Looks where the process environment says.
+    /// A finder for the process environment.
     #[must_use]
     pub fn from_process() -> Self {
         Self::new(Environment::from_process())
     }
 
-    /// Looks where the given environment says.
+    /// A finder for the given environment.
     #[must_use]
     pub fn new(environment: Environment) -> Self {
         Self { environment }
     }
 
-    /// Provides `nats-server`; `progress` hears about anything that is passed over or takes long.
+    /// Provides `nats-server`; `progress` receives a line about anything that is skipped or takes long.
     ///
     /// # Errors
-    /// [`Error::Variable`] when `BATON_NATS_SERVER` cannot be used, otherwise when the binary is neither there nor
-    /// could be fetched.
+    /// [`Error::Variable`] when `BATON_NATS_SERVER` is unusable; otherwise when the binary is neither installed nor can
+    /// be fetched.
     pub fn nats_server(&self, progress: &dyn Fn(&str)) -> Result<Binary, Error> {
         self.provide(&SERVER, self.environment.nats_server.as_deref(), progress)
     }
 
-    /// Provides the `nats` command line tool; building it the first time takes about a minute.
+    /// Provides the `nats` command line tool. Building it for the first time takes about a minute.
     ///
     /// # Errors
-    /// [`Error::Variable`] when `BATON_NATS_CLI` cannot be used, otherwise when the binary is neither there nor
-    /// could be fetched; [`Error::Missing`] when there is no Go to build it with.
+    /// [`Error::Variable`] when `BATON_NATS_CLI` is unusable; otherwise when the binary is neither installed nor can be
+    /// fetched; [`Error::Missing`] when there is no Go to build it.
     pub fn nats_cli(&self, progress: &dyn Fn(&str)) -> Result<Binary, Error> {
         self.provide(&CLI, self.environment.nats_cli.as_deref(), progress)
     }
@@ -135,7 +135,7 @@ impl Finder {
 }
 
 impl Tool {
-    /// The version of the executable, or why it cannot be used.
+    /// The version of the executable, or why it is unusable.
     fn inspect(&self, path: &Path) -> Result<Version, String> {
         let version = ask_version(path)?.ok_or("its version cannot be read")?;
         if let Some(oldest) = self.oldest
@@ -156,7 +156,7 @@ impl Tool {
         Ok(version)
     }
 
-    /// Checks that the executable is the pinned version.
+    /// Checks that the executable has the pinned version.
     pub(crate) fn verify(&self, path: &Path) -> Result<(), String> {
         match ask_version(path)? {
             Some(version) if version == self.version => Ok(()),
@@ -182,7 +182,7 @@ fn from_variable(tool: &Tool, path: &Path) -> Result<Binary, Error> {
     if !is_executable(path) {
         return Err(unusable("which is not an executable file".to_owned()));
     }
-    // Whoever names a binary decides: an old or odd version is theirs to choose, but it must run.
+    // Users who name a binary decide: they may choose an old or odd version, but it must run.
     let version = ask_version(path).map_err(|reason| unusable(format!("which does not work: {reason}")))?;
     Ok(Binary {
         path: path.to_owned(),

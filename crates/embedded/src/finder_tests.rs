@@ -13,7 +13,7 @@ fn script(folder: &Path, name: &str, body: &str) -> PathBuf {
     path
 }
 
-/// A search path of the given folders only: the scripts use nothing but shell built-ins.
+/// A search path with only the given folders: the scripts use nothing but shell built-ins.
 fn environment(folders: &[&Path], cache: &Path) -> Environment {
     Environment {
         path: Some(std::env::join_paths(folders).unwrap_or_else(|_| OsString::new())),
@@ -113,7 +113,7 @@ fn binary_of_another_version_never_reaches_the_cache() {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
     let body = "printf '#!/bin/sh\\necho nats-server: v2.14.0\\n' > \"$GOBIN/nats-server\"";
-    // `chmod` is no shell built-in, so it is named through the real search path.
+    // `chmod` is no shell built-in, so find it on the real search path.
     let chmod = Environment::from_process().on_path("chmod").remove(0);
     script(
         &bin,

@@ -1,11 +1,11 @@
-//! The platform binaries Baton runs on: `nats-server` and the `nats` command line tool.
+//! The binaries that Baton runs on: `nats-server` and the `nats` command line tool.
 //!
 //! This crate owns three things: the exact versions ([`pins`]), where a binary comes from ([`Finder`]), and how a
-//! server is started, stopped, frozen and restarted ([`RunningServer`]). The `baton` command uses it for local
-//! meshes; the test kit uses it for every test that needs a broker.
+//! server is started, stopped, frozen and restarted ([`RunningServer`]). The `baton` command uses it for local meshes;
+//! the test kit uses it for every test that needs a broker.
 //!
-//! It never speaks the NATS protocol beyond reading the greeting of a server it started, installs nothing outside
-//! its own cache folder, and blocks the calling thread: an async caller moves it to a blocking thread.
+//! It speaks no NATS beyond reading the greeting of a server it started. It installs nothing outside its own cache
+//! folder. It blocks the calling thread: an async caller must move it to a blocking thread.
 
 mod child;
 mod command;

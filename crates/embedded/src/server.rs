@@ -1,4 +1,4 @@
-//! One `nats-server` process: its store, its port, and what can be done to it.
+//! One `nats-server` process with its store and its port.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,22 +17,22 @@ use surroundings::{check_free, greets, last_lines, lock_store, record_holder, ta
 
 pub use options::{ClusterOptions, ServerOptions};
 
-/// Time a server gets to accept clients: recovery of a large store on a busy machine is the slow case.
+/// How long a server may take to accept clients. Recovery of a large store on a busy machine is the slow case.
 const START: Duration = Duration::from_secs(30);
-/// Time a server gets for an orderly end before it is killed.
+/// How long a server may take to end gracefully before it is killed.
 const STOP: Duration = Duration::from_secs(15);
-/// Time a restart waits for its old port, which a dying connection can hold for an instant.
+/// How long a restart waits for its old port, which a dying connection can hold for an instant.
 const PORT: Duration = Duration::from_secs(5);
-/// Lines of the log that an error carries.
+/// How many lines of the log an error includes.
 const LOG_LINES: usize = 20;
 
-/// A `nats-server` process on one store and one port; killed on drop, the store stays.
+/// A `nats-server` process on one store and one port. Dropping it kills the process; the store stays.
 #[derive(Debug)]
 pub struct RunningServer {
     options: ServerOptions,
     child: Option<ManagedChild>,
     port: u16,
-    /// Held by the server process too, so that it guards the store even when this process is killed.
+    /// The server process holds it too, so it guards the store even if this process is killed.
     lock: File,
 }
 
@@ -40,8 +40,8 @@ impl RunningServer {
     /// Starts a server and waits until it greets clients.
     ///
     /// # Errors
-    /// [`ServerError::PortTaken`] and [`ServerError::StoreBusy`] when another process is in the way; otherwise
-    /// what went wrong, with the end of the server's log.
+    /// [`ServerError::PortTaken`] and [`ServerError::StoreBusy`] when another process is in the way; otherwise the
+    /// failure, with the end of the server's log.
     pub fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let ports = options.ports_dir();
         fs::create_dir_all(&ports).map_err(failed("creating", &ports))?;
@@ -60,37 +60,37 @@ impl RunningServer {
         Ok(server)
     }
 
-    /// URL for clients.
+    /// The URL for clients.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Client port.
+    /// The port for clients.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Process id; `None` when it is not running.
+    /// The process id; `None` if the server is not running.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(ManagedChild::pid)
     }
 
-    /// What it was started with.
+    /// The options it was started with.
     #[must_use]
     pub fn options(&self) -> &ServerOptions {
         &self.options
     }
 
-    /// The last `lines` lines of the log; empty when there is none.
+    /// The last `lines` lines of the log; empty if there is none.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         last_lines(&self.options.log_path(), lines).unwrap_or_default()
     }
 
-    /// The exit status, when the process has ended by itself.
+    /// The exit status, if the process has ended on its own.
     ///
     /// # Errors
     /// [`ServerError::NotRunning`] after [`kill`](Self::kill) or [`terminate`](Self::terminate).
@@ -99,7 +99,7 @@ impl RunningServer {
         self.child()?.try_wait().map_err(failed("waiting for", &path))
     }
 
-    /// Kills the process (SIGKILL); nothing when it is not running.
+    /// Kills the process (SIGKILL); does nothing if it is not running.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -110,7 +110,7 @@ impl RunningServer {
         child.kill().map_err(failed("killing", &self.options.binary)).map(drop)
     }
 
-    /// Asks for an orderly end (SIGTERM) and waits for it, bounded; nothing when it is not running.
+    /// Asks for a graceful end (SIGTERM), waits a limited time, then kills; does nothing if it is not running.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -124,7 +124,7 @@ impl RunningServer {
             .map(drop)
     }
 
-    /// Freezes the process (SIGSTOP): connections stay open and nothing answers.
+    /// Freezes the process (SIGSTOP): connections stay open, but nothing answers.
     ///
     /// # Errors
     /// [`ServerError::NotRunning`], or when the operating system refuses.
@@ -132,7 +132,7 @@ impl RunningServer {
         self.signal(Signal::Stop)
     }
 
-    /// Thaws the process (SIGCONT).
+    /// Resumes the frozen process (SIGCONT).
     ///
     /// # Errors
     /// [`ServerError::NotRunning`], or when the operating system refuses.
@@ -140,7 +140,7 @@ impl RunningServer {
         self.signal(Signal::Continue)
     }
 
-    /// Starts again on the same store and the same port, ending the process first when it still runs.
+    /// Starts the server again on the same store and port. If it still runs, it is stopped first.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
@@ -155,7 +155,8 @@ impl RunningServer {
         }
     }
 
-    /// Waits until the server greets clients; [`start`](Self::start) and [`restart`](Self::restart) have done so.
+    /// Waits until the server greets clients. [`start`](Self::start) and [`restart`](Self::restart) have already done
+    /// so.
     ///
     /// # Errors
     /// [`ServerError::Ended`] and [`ServerError::NotReady`] with the end of the log.
@@ -194,14 +195,14 @@ impl RunningServer {
             .lock
             .try_clone()
             .map_err(failed("locking", &self.options.store_dir))?;
-        // Left over from a killed process, whose number a new one may be given.
+        // Leftovers of a killed process, whose process id the new one may get.
         let ports = self.options.ports_dir();
         for entry in fs::read_dir(&ports).map_err(failed("reading", &ports))?.flatten() {
             fs::remove_file(entry.path()).map_err(failed("removing", &ports))?;
         }
         let mut command = Command::new(&self.options.binary);
-        // The log comes through the output, so that it also holds what a crashing server says last. The lock is
-        // handed over as the input, which the server never reads: it keeps the store locked as long as it lives.
+        // The log comes from the output, so it also has the last words of a crashing server. The server inherits the
+        // lock as its input, which it never reads: so the store stays locked as long as the server lives.
         command.arg("-c").arg(&config).stdin(lock).stdout(output).stderr(errors);
         let child = ManagedChild::spawn(&mut command).map_err(failed("starting", &self.options.binary))?;
         record_holder(&mut self.lock, child.pid()).map_err(failed("locking", &self.options.store_dir))?;
@@ -222,13 +223,13 @@ impl RunningServer {
         self.child.as_mut().ok_or(ServerError::NotRunning)
     }
 
-    /// The client port from the server's ports file, once it is written.
+    /// The client port from the server's ports file, once the file is written.
     fn reported_port(&self) -> Option<u16> {
-        // The file is named after the executable, which can be called anything, and the process id.
+        // The file name consists of the name of the executable, which may be anything, and the process id.
         let end = format!("_{}.ports", self.pid()?);
         let mut entries = fs::read_dir(self.options.ports_dir()).ok()?.flatten();
         let file = entries.find(|entry| entry.file_name().to_string_lossy().ends_with(&end))?;
-        // A half-written file does not parse, and the next poll reads it whole.
+        // A half-written file does not parse; the next poll reads it whole.
         let ports: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
         ports.pointer("/nats/0")?.as_str()?.rsplit(':').next()?.parse().ok()
     }

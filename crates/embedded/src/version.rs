@@ -1,4 +1,4 @@
-//! Release numbers as the binaries print them.
+//! Release numbers, as the binaries print them.
 
 use std::fmt;
 
@@ -17,9 +17,9 @@ impl Version {
         Self { major, minor, patch }
     }
 
-    /// Finds the first release number in what a binary printed, such as `nats-server: v2.15.1`.
+    /// Finds the first release number in a binary's output, such as `nats-server: v2.15.1`.
     ///
-    /// A suffix (`-RC.1`, `-dev`) is dropped: a release candidate has the features of its release.
+    /// It drops a suffix (`-RC.1`, `-dev`): a release candidate has the features of its release.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(Self::parse)

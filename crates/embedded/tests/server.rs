@@ -1,4 +1,4 @@
-//! A real server: readiness, kill, freeze, restart, and what is said when something is in the way.
+//! Tests with a real server: readiness, kill, freeze, restart, and the errors when something is in the way.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ fn options(dir: &tempfile::TempDir) -> ServerOptions {
     ServerOptions::new(found.path, dir.path().join("a store"))
 }
 
-/// Sends a ping after the greeting; true when the server answered in time.
+/// Sends a ping after the greeting; returns true if the server answered in time.
 fn answers(server: &RunningServer, max: Duration) -> bool {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
     stream.set_read_timeout(Some(max)).unwrap();

@@ -1,4 +1,4 @@
-//! By Go: builds the tool of a small module whose `go.sum` fixes the hash of everything that goes into it.
+//! Fetches with Go: builds the tool of a small module whose `go.sum` fixes the hash of everything in it.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::command::run_ok;
 use crate::environment::Environment;
 use crate::finder::Tool;
 
-/// A first build downloads and compiles everything, about a minute on two cores.
+/// A first build downloads and compiles everything, which takes about a minute on two cores.
 const BUILD: Duration = Duration::from_secs(900);
 
 pub(super) fn fetch(
@@ -36,13 +36,13 @@ fn build(go: &Path, tool: &Tool, work: &Path) -> Result<PathBuf, String> {
     let (module, bin) = (work.join("module"), work.join("bin"));
     write(tool, &module, &bin).map_err(|error| format!("the module cannot be written: {error}"))?;
     let mut command = Command::new(go);
-    // `go install package@version` asks for the module's list of versions, which some proxies refuse. A module
-    // that requires the version needs no list.
+    // `go install package@version` requests the module's list of versions, which some proxies refuse. A module that
+    // requires the version needs no list.
     command
         .args(["install", "-trimpath", tool.go_package])
         .current_dir(&module)
         .env("GOBIN", &bin);
-    // The user's own settings may point at another workspace, module mode or target. No C compiler is needed.
+    // The user's own settings may name another workspace, module mode or target. The build needs no C compiler.
     command
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")

