@@ -8,8 +8,8 @@ use baton_envelope::{
 };
 
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh};
 use crate::server::STREAM_NOT_FOUND;
+use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Stored, header_u64};
 
 /// The server's codes for a message that is no longer in its stream.
