@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
+mod accidents;
 mod archive;
 mod arrows;
 mod bad_input;

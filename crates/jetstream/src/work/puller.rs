@@ -9,6 +9,7 @@
 
 mod answers;
 mod lane;
+mod removals;
 mod requests;
 mod shutdown;
 
@@ -20,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::lane::{Lane, Source, next_reply};
+use self::removals::Removals;
 use super::delivery::Delivery;
 use crate::error::Error;
 use crate::server::WorkerMesh;
@@ -51,6 +53,8 @@ pub struct Puller {
     next_pull: u64,
     bulks: u64,
     fresh_after: u64,
+    /// Whether the consumers were removed.
+    removals: Removals,
     stopped: bool,
     /// Tickets that came after the puller was stopped.
     last: Vec<Delivery>,
@@ -71,6 +75,8 @@ impl Puller {
         bands: Bands,
         slots: u32,
     ) -> Result<Self, Error> {
+        // Before anything is known of the consumers: none may be removed unnoticed after that.
+        let removals = Removals::follow(mesh, agent, version, bands).await?;
         mesh.ensure_agent(agent, version, bands).await?;
         let stream = mesh.subjects().work_stream(agent);
         let mut lanes = Vec::new();
@@ -96,6 +102,7 @@ impl Puller {
             next_pull: 0,
             bulks: 0,
             fresh_after: u64::MAX,
+            removals,
             stopped: false,
             last: Vec::new(),
             trouble: None,
@@ -133,6 +140,8 @@ impl Puller {
             let slots = Arc::clone(&self.slots);
             tokio::select! {
                 biased;
+                // First: what is delivered after an advisory may have been delivered before it.
+                () = self.removals.next() => self.forget_deliveries(),
                 reply = next_reply(&mut self.lanes) => {
                     let Some((index, kind, message)) = reply else { return Ok(Pulled::Closed) };
                     if let Some(delivery) = self.receive(index, kind, &message).await? {

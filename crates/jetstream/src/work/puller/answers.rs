@@ -31,6 +31,11 @@ impl Puller {
             .await?;
             return Ok(None);
         }
+        let lane = self.lanes.get_mut(index);
+        let goes_on = lane.is_none_or(|lane| lane.source(kind).order.goes_on_with(message));
+        if !goes_on || self.removals.have_come() {
+            self.forget_deliveries();
+        }
         let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
         if !self.roomy {
             // Nothing waits at the server for the more urgent bands: ask them again before this one.
@@ -51,6 +56,7 @@ impl Puller {
         let consumer_is_gone = status == 503 || (status == 409 && text.contains("Deleted"));
         if consumer_is_gone {
             tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, checking");
+            self.forget_deliveries();
             self.trouble = Some(Instant::now() + Duration::from_millis(500));
             if let Err(error) = self.mesh.ensure_agent(&self.agent, &self.version, self.bands).await {
                 tracing::warn!(%error, "the consumers cannot be created yet");
@@ -60,6 +66,14 @@ impl Puller {
             self.trouble = Some(Instant::now() + Duration::from_millis(100));
         }
         Ok(())
+    }
+
+    /// The consumer may deliver for the first time what was delivered before: every ticket is checked against the ledger
+    /// until the work stream was read.
+    pub(super) fn forget_deliveries(&mut self) {
+        tracing::info!(agent = %self.agent, version = %self.version, "a consumer was removed or reset: tickets are checked against the ledger");
+        self.fresh_after = u64::MAX;
+        self.learn_at = Some(Instant::now());
     }
 
     /// After a reconnect every open pull is void, and the broker may have forgotten deliveries that it made before.

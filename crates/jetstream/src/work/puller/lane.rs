@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::removals::Order;
 use crate::error::Error;
 use crate::server::Mesh;
 
@@ -26,6 +27,8 @@ pub(super) struct Lane {
 pub(super) struct Source {
     pub(super) inbox: String,
     pub(super) replies: Subscriber,
+    /// What came last. By subscription: only within one do messages keep their order.
+    pub(super) order: Order,
     pub(super) pull: Option<Pull>,
 }
 
@@ -54,12 +57,16 @@ impl Lane {
         [&mut self.standing, &mut self.bulk].into_iter()
     }
 
-    /// Counts a delivered ticket against its pull, and takes its slot.
-    pub(super) fn take(&mut self, kind: Kind) -> Option<OwnedSemaphorePermit> {
-        let source = match kind {
+    pub(super) fn source(&mut self, kind: Kind) -> &mut Source {
+        match kind {
             Kind::Bulk => &mut self.bulk,
             Kind::Standing | Kind::Unreserved => &mut self.standing,
-        };
+        }
+    }
+
+    /// Counts a delivered ticket against its pull, and takes its slot.
+    pub(super) fn take(&mut self, kind: Kind) -> Option<OwnedSemaphorePermit> {
+        let source = self.source(kind);
         let pull = source.pull.as_mut()?;
         let slot = pull.take();
         if pull.remaining == 0 {
@@ -88,6 +95,7 @@ impl Source {
         Ok(Self {
             inbox,
             replies,
+            order: Order::default(),
             pull: None,
         })
     }

@@ -99,13 +99,11 @@ impl Puller {
             slots,
             over_at: Instant::now() + wait + GRACE,
         };
-        let source = match kind {
-            Kind::Bulk => &mut lane.bulk,
-            Kind::Standing | Kind::Unreserved => &mut lane.standing,
-        };
+        let next_subject = lane.next_subject.clone();
+        let source = lane.source(kind);
         self.mesh
             .client()
-            .publish_with_reply(lane.next_subject.clone(), format!("{}.{id}", source.inbox), body.into())
+            .publish_with_reply(next_subject, format!("{}.{id}", source.inbox), body.into())
             .await
             .map_err(|error| Error::api("pull", error))?;
         // Only now: if this future is dropped while it waits, a pull that was never sent must not keep its band from
