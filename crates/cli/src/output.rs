@@ -104,6 +104,22 @@ impl Output {
         })
     }
 
+    /// Shows a result that is not text: the document to a program, the bytes themselves to a file or a pipe. A terminal
+    /// could take them for commands, so a person is told of them.
+    pub(crate) fn show_bytes<T: Serialize + ?Sized>(self, document: &T, bytes: &[u8]) -> Result<(), CliError> {
+        if self.is_json() {
+            return self.show(document, String::new);
+        }
+        if !io::stdout().is_terminal() {
+            return self.raw(bytes);
+        }
+        let count = bytes.len();
+        self.note(&format!(
+            "the result is {count} bytes that are not text; `> FILE` keeps them, `--output json` shows them in base64"
+        ));
+        Ok(())
+    }
+
     /// Writes text as it is, without any form.
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();

@@ -9,7 +9,7 @@ mod versions;
 
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Json, Record, Snapshot, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Body, Json, Record, Snapshot, Timestamp};
 use baton_jetstream::{Head, Listed};
 use serde::Serialize;
 
@@ -103,6 +103,12 @@ pub(crate) fn error(snapshot: &Snapshot) -> String {
 /// A value as a person wants it: a string without its quotes, anything else as it was written.
 pub(crate) fn value(json: &Json) -> String {
     json.read::<String>().unwrap_or_else(|_| json.get().to_owned())
+}
+
+/// The bytes of a result that is not text.
+pub(crate) fn bytes(snapshot: &Snapshot) -> Option<Vec<u8>> {
+    let result = snapshot.result.as_ref()?;
+    Body::bytes(result, snapshot.result_encoding.as_deref())
 }
 
 /// A time, where there is one.

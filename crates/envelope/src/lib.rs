@@ -39,6 +39,7 @@ pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::Glance;
 pub use intent::wait_reason::WaitReason;
+pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};

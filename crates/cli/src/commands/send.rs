@@ -264,11 +264,15 @@ fn show_end(intent: &IntentId, known: bool, end: WaitEnd, timeout: Duration, app
             snapshot,
         },
     };
-    app.output
-        .show(&document, || match (&snapshot.status, &snapshot.result) {
-            (Status::Completed, Some(result)) => view::value(result),
-            (_, _) => String::new(),
-        })?;
+    match view::bytes(snapshot) {
+        Some(bytes) => app.output.show_bytes(&document, &bytes)?,
+        None => app
+            .output
+            .show(&document, || match (&snapshot.status, &snapshot.result) {
+                (Status::Completed, Some(result)) => view::value(result),
+                (_, _) => String::new(),
+            })?,
+    }
     if snapshot.status == Status::Completed {
         Ok(())
     } else {

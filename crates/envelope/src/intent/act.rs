@@ -28,7 +28,7 @@ mod time_out;
 pub use cancel::cancel;
 pub use claim::claim;
 pub use compensate::compensate;
-pub use complete::complete;
+pub use complete::{complete, complete_with};
 pub use fail::fail;
 pub use hand_off::hand_off;
 pub use park::park;

@@ -62,6 +62,8 @@ wire_object! {
         opt reply_to: String,
         /// The result, once completed.
         opt result: Json,
+        /// `base64` when the result is a string of base64 because what the agent gave back was not text.
+        opt result_encoding: String,
         /// The last error.
         opt error: ErrorInfo,
     }
@@ -94,6 +96,7 @@ impl Snapshot {
             pins: BTreeMap::new(),
             reply_to: None,
             result: None,
+            result_encoding: None,
             error: None,
             extra: Extra::new(),
         }

@@ -5,10 +5,10 @@ use base64::Engine as _;
 use crate::base::error::DecodeError;
 use crate::base::header::*;
 use crate::base::ids::{EnvelopeId, IntentId};
-use crate::base::json::Json;
 use crate::base::names::AgentName;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
+use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
 use crate::version::pinning::Pinning;
@@ -122,7 +122,10 @@ impl<'a> RawIntent<'a> {
         }
         let fields = self.fields(now)?;
         let intent = fields.intent.unwrap_or_else(|| self.intent_id());
-        let (payload, encoding) = payload_of(self.body);
+        let Body {
+            json: payload,
+            encoding,
+        } = Body::of_bytes(self.body);
         let mut envelope = Envelope::first(id, intent, to.clone(), payload);
         envelope.payload_encoding = encoding;
         envelope.kind = fields.kind;
@@ -267,18 +270,5 @@ fn malformed(error: &DecodeError) -> RawRejection {
         value: error.value.clone().unwrap_or_default(),
         problem: error.problem.clone(),
         fix: error.fix(),
-    }
-}
-
-fn payload_of(body: &[u8]) -> (Json, Option<String>) {
-    if body.is_empty() {
-        return (Json::null(), None);
-    }
-    match std::str::from_utf8(body) {
-        Ok(text) => (Json::parse(text.trim()).unwrap_or_else(|_| Json::string(text)), None),
-        Err(_) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(body);
-            (Json::string(&encoded), Some("base64".to_owned()))
-        }
     }
 }

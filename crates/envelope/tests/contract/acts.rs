@@ -145,6 +145,7 @@ proptest! {
         same(act::step(&head, StepEntry::new("ocr", result.clone())), step, seq)?;
         let completed = before(Event::Completed).map(|mut record| {
             record.snapshot.result = Some(result.clone());
+            record.snapshot.result_encoding = None;
             record.snapshot.error = None;
             record
         });

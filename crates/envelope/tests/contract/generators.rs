@@ -334,6 +334,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         btree_map(any_agent(), any_version(), 0..2),
         of(text()),
         of(any_json_but_null()),
+        of(text()),
         of(any_error()),
         any_extra(),
     );
@@ -341,7 +342,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, error, extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, extra) = rest;
         Snapshot {
             status,
             agent,
@@ -366,6 +367,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             pins,
             reply_to,
             result,
+            result_encoding,
             error,
             extra,
         }

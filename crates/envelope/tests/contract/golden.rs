@@ -51,7 +51,8 @@ const FILES_OF_1_1_0: [&str; 3] = [
 ];
 
 /// The files that were added when protocol 1.2.0 was made. Append only.
-const FILES_OF_1_2_0: [&str; 3] = [
+const FILES_OF_1_2_0: [&str; 4] = [
+    "record_completed_1_2.json",
     "record_released_1_2.json",
     "record_retry_scheduled_1_2.json",
     "record_signalled_1_2.json",

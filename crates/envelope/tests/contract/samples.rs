@@ -215,6 +215,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         pins: BTreeMap::from([(agent("code"), version("2.0.0"))]),
         reply_to: Some("clients.7.answers".to_owned()),
         result: Some(json("{\"ok\":true}")),
+        result_encoding: Some("base64".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
         extra: Extra::new(),
     }

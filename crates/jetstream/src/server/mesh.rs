@@ -126,6 +126,11 @@ impl Mesh {
         Ok(info.map(drop)?)
     }
 
+    /// The most bytes that the server takes in one message, by its `max_payload`.
+    pub fn largest_message(&self) -> usize {
+        self.client().max_payload()
+    }
+
     /// Publishes on a plain subject, without any stream.
     ///
     /// # Errors

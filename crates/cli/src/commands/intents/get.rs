@@ -51,7 +51,10 @@ fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
     if let Some(result) = &snapshot.result {
-        text.push_str("\n\nresult\n");
+        text.push_str(&match view::bytes(snapshot) {
+            Some(bytes) => format!("\n\nresult ({} bytes that are not text, in base64)\n", bytes.len()),
+            None => "\n\nresult\n".to_owned(),
+        });
         text.push_str(&view::value(result));
     }
     text

@@ -1,7 +1,7 @@
 //! The answer to the submitter of an intent.
 
 use async_nats::HeaderMap;
-use baton_envelope::{HEADER_INTENT, HEADER_STATUS, Record};
+use baton_envelope::{Body, HEADER_INTENT, HEADER_STATUS, Record};
 
 use crate::server::Mesh;
 
@@ -27,10 +27,12 @@ impl Mesh {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER_INTENT, record.intent.as_str());
         headers.insert(HEADER_STATUS, record.snapshot.status.name());
-        let body = match (&record.snapshot.result, &record.snapshot.error) {
-            (Some(result), _) => result.get().to_owned(),
-            (None, Some(error)) => serde_json::to_string(error).unwrap_or_default(),
-            (None, None) => String::new(),
+        let snapshot = &record.snapshot;
+        let body = match (&snapshot.result, &snapshot.error) {
+            (Some(result), _) => Body::bytes(result, snapshot.result_encoding.as_deref())
+                .unwrap_or_else(|| result.get().as_bytes().to_vec()),
+            (None, Some(error)) => serde_json::to_vec(error).unwrap_or_default(),
+            (None, None) => Vec::new(),
         };
         if let Err(error) = self
             .client()
