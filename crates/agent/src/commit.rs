@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition, Json,
-    Route, Snapshot, Successor, act,
+    AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
+    Json, Route, Snapshot, Successor, act,
 };
 use baton_jetstream::{Delivery, Error, in_form_for};
 
@@ -24,7 +24,7 @@ const LONGEST_MESSAGE: usize = 8_000;
 /// How a hop ends: the act that commits it.
 enum Ending {
     Complete {
-        result: Json,
+        result: Body,
         note: Option<String>,
     },
     Reject {
@@ -39,13 +39,15 @@ enum Ending {
     },
     Fail(ErrorInfo),
     Park(ErrorInfo),
+    /// The deadline passed.
+    TimeOut,
 }
 
 impl Ending {
     /// Drafts the commit from the head. May be called again, with a newer head.
     fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
         match self {
-            Self::Complete { result, note } => Ok(act::complete(head, result.clone())?.with_note(note.clone())),
+            Self::Complete { result, note } => Ok(act::complete_with(head, result.clone())?.with_note(note.clone())),
             Self::Reject { error, note } => Ok(act::reject(head, error.clone())?.with_note(note.clone())),
             Self::HandOff {
                 envelope,
@@ -59,12 +61,13 @@ impl Ending {
             }
             Self::Fail(error) => act::fail(head, error.clone()),
             Self::Park(error) => act::park(head, error.clone()),
+            Self::TimeOut => act::time_out(head),
         }
     }
 
     fn error(&self) -> Option<&ErrorInfo> {
         match self {
-            Self::Complete { .. } | Self::HandOff { .. } => None,
+            Self::Complete { .. } | Self::HandOff { .. } | Self::TimeOut => None,
             Self::Reject { error, .. } | Self::Fail(error) | Self::Park(error) => Some(error),
         }
     }
@@ -100,6 +103,10 @@ impl WorkerContext {
             RunResult::Failed(fault) => self.act_on_fault(at, fault),
             RunResult::Fenced => Verdict::Nothing,
             RunResult::Aborted => Verdict::Release("the worker stops"),
+            RunResult::Late => {
+                tracing::warn!(intent = %envelope.intent, "the deadline passed while the hop ran; it is ended");
+                Verdict::Commit(Ending::TimeOut)
+            }
         };
         match verdict {
             Verdict::Commit(ending) => self.write(delivery, at, ending).await,
@@ -230,12 +237,13 @@ impl WorkerContext {
                     to,
                     to_version: version.clone(),
                     from: format!("{}@{}", self.agent, self.version),
-                    payload,
+                    payload: payload.json,
                     kind,
                     history: history.map(|entry| self.signed(entry, envelope)),
                 };
                 match envelope.successor(new) {
                     Ok(mut next) => {
+                        next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
                         if let Err(broken) = envelope.check_must_carry(&next) {
                             return park(ErrorInfo::new("MUST_CARRY", broken.to_string()));

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, act};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
@@ -23,6 +24,10 @@ pub struct Hop {
     pub(crate) steps: BTreeMap<String, Json>,
     /// The versions of the protocol that the agent reads.
     pub(crate) protocol: ProtocolRange,
+    /// The most bytes that the server takes in one message: no result has room for more.
+    pub(crate) largest: usize,
+    /// What its handler has started and still runs when the handler is over, such as a program that is told to end.
+    pub(crate) remains: OnceLock<TaskTracker>,
 }
 
 /// Where a hop keeps its records.
@@ -145,6 +150,12 @@ impl Hop {
         self.visible().await?;
         let mut claim = claim.lock().await;
         claim.append(|head| act::progress(head, note)).await.map_err(lost)
+    }
+
+    /// Tracks what goes on when the handler is over: a hop that is given back waits for it, so that no other attempt runs
+    /// beside it.
+    pub(crate) fn remains(&self) -> TaskTracker {
+        self.remains.get_or_init(TaskTracker::new).clone()
     }
 
     pub(crate) async fn visible(&self) -> Result<(), Fault> {

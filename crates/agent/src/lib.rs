@@ -31,6 +31,7 @@ mod agent;
 mod claim;
 mod commit;
 mod fault;
+mod guard;
 mod handler;
 mod handlers;
 mod hop;
@@ -45,14 +46,15 @@ mod worker;
 
 pub use agent::{Agent, AgentBuilder, BuildError};
 pub use fault::Fault;
+pub use guard::{GRACE, Guard, Watch};
 pub use handler::Handler;
 #[doc(hidden)]
 pub use handlers::read_outcome;
-pub use handlers::{ExecHandler, ExecMode};
+pub use handlers::{EXEC_HELP, ExecHandler, ExecMode};
 pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;
 pub use signal::{second_signal, shutdown_signal};
 pub use worker::{RunSummary, Worker};
 
-pub use baton_envelope::Json;
+pub use baton_envelope::{Body, Json};

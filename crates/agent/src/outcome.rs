@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use baton_envelope::{AgentName, CapabilityName, HistoryEntry, Json};
+use baton_envelope::{AgentName, Body, CapabilityName, HistoryEntry, Json};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -17,10 +17,10 @@ pub struct Outcome {
 
 #[derive(Debug, Clone)]
 pub(crate) enum OutcomeKind {
-    Complete(Json),
+    Complete(Body),
     HandOff {
         to: Receiver,
-        payload: Json,
+        payload: Body,
         kind: Option<String>,
         history: Option<HistoryEntry>,
     },
@@ -78,11 +78,21 @@ impl Outcome {
     /// # Errors
     /// When the result cannot be serialized as JSON.
     pub fn complete<T: Serialize + ?Sized>(result: &T) -> Result<Self, Fault> {
-        Ok(Self {
-            kind: OutcomeKind::Complete(json("result", result)?),
+        Ok(Self::complete_body(json("result", result)?.into()))
+    }
+
+    /// The intent is done, and these bytes are its result: kept byte for byte, whatever they are. They are kept as JSON
+    /// where they are JSON, as a string where they are text, and as base64 otherwise.
+    pub fn complete_bytes(result: &[u8]) -> Self {
+        Self::complete_body(Body::of_bytes(result))
+    }
+
+    pub(crate) fn complete_body(result: Body) -> Self {
+        Self {
+            kind: OutcomeKind::Complete(result),
             note: None,
             cost: None,
-        })
+        }
     }
 
     /// Hands the intent to another agent with this payload; control does not come back.
@@ -112,7 +122,7 @@ impl Outcome {
     fn to<T: Serialize + ?Sized>(to: Receiver, payload: &T) -> Result<Self, Fault> {
         let kind = OutcomeKind::HandOff {
             to,
-            payload: json("payload", payload)?,
+            payload: json("payload", payload)?.into(),
             kind: None,
             history: None,
         };
@@ -133,6 +143,15 @@ impl Outcome {
             note: None,
             cost: None,
         }
+    }
+
+    /// Says how to read the result or the payload where it stands for bytes: `base64` for a string of base64.
+    pub(crate) fn encoded(mut self, new: Option<String>) -> Self {
+        match &mut self.kind {
+            OutcomeKind::Complete(body) | OutcomeKind::HandOff { payload: body, .. } => body.encoding = new,
+            OutcomeKind::Reject { .. } => {}
+        }
+        self
     }
 
     /// Adds a note that the ledger keeps with the outcome.

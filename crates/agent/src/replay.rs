@@ -2,7 +2,7 @@
 //! and nothing is written.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, ProtocolRange};
@@ -39,7 +39,7 @@ impl Replays {
     pub(crate) async fn serve(mesh: &WorkerMesh, shared: &WorkerContext) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
-        let protocol = shared.protocol;
+        let limits = (shared.protocol, mesh.largest_message());
         let task = tokio::spawn(async move {
             // In the set, so that they end with this task. A panic is caught around the handler.
             let mut running = tokio::task::JoinSet::new();
@@ -51,7 +51,7 @@ impl Replays {
                 };
                 let (agent, handler) = (agent.clone(), Arc::clone(&handler));
                 running.spawn(async move {
-                    answer(call, &agent, protocol, &*handler).await;
+                    answer(call, &agent, limits, &*handler).await;
                     drop(slot);
                 });
             }
@@ -60,10 +60,15 @@ impl Replays {
     }
 }
 
-async fn answer(call: ReplayCall, agent: &AgentName, protocol: ProtocolRange, handler: &dyn AnyHandler) {
+async fn answer(
+    call: ReplayCall,
+    agent: &AgentName,
+    (protocol, largest): (ProtocolRange, usize),
+    handler: &dyn AnyHandler,
+) {
     let answer = match call.read() {
         Ok(request) if request.envelope.to == *agent => {
-            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, protocol, handler));
+            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, (protocol, largest), handler));
             replay.await.unwrap_or_else(|_| {
                 let message = format!("the handler took longer than {} s", HANDLER_TIME.as_secs());
                 ReplayAnswer::refused("REPLAY_TIMED_OUT", message)
@@ -82,7 +87,11 @@ async fn answer(call: ReplayCall, agent: &AgentName, protocol: ProtocolRange, ha
 }
 
 /// Runs a handler on a past hop.
-async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn AnyHandler) -> ReplayAnswer {
+async fn replay(
+    request: ReplayRequest,
+    (protocol, largest): (ProtocolRange, usize),
+    handler: &dyn AnyHandler,
+) -> ReplayAnswer {
     let sandbox = Arc::new(Sandbox::default());
     let mut hop = Hop {
         envelope: Arc::new(request.envelope),
@@ -92,6 +101,8 @@ async fn replay(request: ReplayRequest, protocol: ProtocolRange, handler: &dyn A
         journal: Journal::Sandbox(Arc::clone(&sandbox)),
         steps: request.steps,
         protocol,
+        largest,
+        remains: OnceLock::new(),
     };
     let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
     let log = sandbox.take_log();
@@ -113,13 +124,13 @@ fn of_outcome(outcome: Outcome) -> ReplayAnswer {
     };
     match outcome.kind {
         OutcomeKind::Complete(result) => ReplayAnswer {
-            result: Some(result),
+            result: Some(result.json),
             message: outcome.note,
             ..named("complete")
         },
         OutcomeKind::HandOff { to, payload, kind, .. } => ReplayAnswer {
             to: Some(to.to_string()),
-            payload: Some(payload),
+            payload: Some(payload.json),
             kind,
             message: outcome.note,
             ..named("hand_off")

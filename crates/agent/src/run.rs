@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::{
@@ -27,6 +27,9 @@ const LATER: Duration = Duration::from_secs(1);
 /// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
+
+/// How often the clock is read until a deadline; the last time just before it.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// What all hops of a worker share.
 pub(crate) struct WorkerContext {
@@ -61,6 +64,8 @@ pub(crate) enum RunResult {
     Fenced,
     /// The worker stops.
     Aborted,
+    /// The deadline of the intent passed.
+    Late,
 }
 
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
@@ -131,23 +136,58 @@ impl WorkerContext {
             journal: Journal::Ledger(Arc::clone(claim)),
             steps,
             protocol: self.protocol,
+            largest: self.mesh.largest_message(),
+            remains: OnceLock::new(),
         };
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
             Ok(Err(fault)) => RunResult::Failed(fault),
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
         };
-        let mut handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
-        // One that does not wait for anything needs nobody to keep its delivery.
-        if let Some(done) = (&mut handler).now_or_never() {
-            return finished(done);
+        let ended = {
+            let mut handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+            // One that does not wait for anything needs nobody to keep its delivery.
+            if let Some(done) = (&mut handler).now_or_never() {
+                return self.in_time(envelope, finished(done));
+            }
+            let kept = Box::pin(keep(delivery, Arc::clone(claim)));
+            let late = Box::pin(self.deadline(envelope));
+            tokio::select! {
+                biased;
+                done = handler => self.in_time(envelope, finished(done)),
+                () = self.abort.cancelled() => RunResult::Aborted,
+                () = kept => RunResult::Fenced,
+                () = late => RunResult::Late,
+            }
+        };
+        // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
+        if let (RunResult::Aborted, Some(remains)) = (&ended, hop.remains.take()) {
+            remains.close();
+            Box::pin(remains.wait()).await;
         }
-        let kept = Box::pin(keep(delivery, Arc::clone(claim)));
-        tokio::select! {
-            biased;
-            done = handler => finished(done),
-            () = self.abort.cancelled() => RunResult::Aborted,
-            () = kept => RunResult::Fenced,
+        ended
+    }
+
+    /// A handler that ends after the deadline was too late, whatever it came to.
+    fn in_time(&self, envelope: &Envelope, ended: RunResult) -> RunResult {
+        match envelope.deadline {
+            Some(deadline) if deadline <= self.mesh.now() => RunResult::Late,
+            Some(_) | None => ended,
+        }
+    }
+
+    /// Resolves when the deadline of the intent has passed.
+    async fn deadline(&self, envelope: &Envelope) {
+        let Some(deadline) = envelope.deadline else {
+            return std::future::pending().await;
+        };
+        loop {
+            let left = deadline.since(self.mesh.now());
+            if left.is_zero() {
+                return;
+            }
+            // A clock that is set meanwhile is noticed.
+            tokio::time::sleep(left.min(CLOCK_CHECK)).await;
         }
     }
 

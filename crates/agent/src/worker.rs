@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
+use crate::guard::GRACE;
 use crate::replay::Replays;
 use crate::run::WorkerContext;
 
@@ -26,8 +27,8 @@ const STOP_TIME: Duration = Duration::from_secs(4);
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 /// How long sending a heartbeat may take.
 const BEAT_TIME: Duration = Duration::from_secs(1);
-/// How long cancelled hops may take to write their release.
-const RELEASE_TIME: Duration = Duration::from_secs(5);
+/// How long hops that were told to stop may take: their programs have a grace to end, and then they write their release.
+const RELEASE_TIME: Duration = GRACE.saturating_add(Duration::from_secs(5));
 
 /// A worker bound to the mesh.
 #[derive(Debug)]

@@ -44,10 +44,10 @@ pub(super) const HOUSES: [House; 5] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "replay", "run"]),
+            ("worker", &["agent", "guard", "replay", "run"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
-            ("handlers", &["fault", "handler", "hop", "outcome"]),
+            ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",
@@ -62,6 +62,7 @@ pub(super) const HOUSES: [House; 5] = [
             ("sandbox", &["fault"]),
             ("claim", &[]),
             ("fault", &[]),
+            ("guard", &[]),
         ],
     },
     House {

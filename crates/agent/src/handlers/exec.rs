@@ -1,28 +1,40 @@
-//! Any program as an agent: one process for each hop.
+//! Any program as an agent: one process for each hop. `docs/exec.md` is its reference.
 
 mod json;
+mod objects;
+mod pipe;
+mod program;
+mod reference;
 
-use std::process::Stdio;
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use base64::Engine as _;
-use baton_envelope::Json;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use baton_envelope::{Body, Json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::ChildStdin;
+use tokio_util::sync::CancellationToken;
 
+use self::json::Answer;
+use self::pipe::{Pipe, log_stderr, read_result};
+use self::program::{GO, Program};
 use crate::fault::Fault;
+use crate::guard::Guard;
 use crate::handler::Handler;
 use crate::hop::Hop;
 use crate::outcome::Outcome;
 
 #[doc(hidden)]
 pub use json::read_outcome;
+pub use reference::EXEC_HELP;
 
 /// What exit code 75 means: try again (`EX_TEMPFAIL` of sysexits.h).
 const EXIT_RETRY: i32 = 75;
 /// What exit code 65 means: no attempt will mend this (`EX_DATAERR` of sysexits.h).
 const EXIT_TERMINAL: i32 = 65;
-/// How much of the end of stderr goes into the error of the ledger.
-const STDERR_TAIL: usize = 2000;
+/// How long a program that has ended may leave its pipes open to others.
+const PIPE_TIME: Duration = Duration::from_secs(1);
+/// How much of a command line an error repeats, in characters.
+const LONGEST_COMMAND: usize = 200;
 
 /// How a program and the worker talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +45,12 @@ pub enum ExecMode {
     Json,
 }
 
-/// Runs a command for each hop.
+/// Runs a command for each hop. Its programs end with the hop, and with this process.
 #[derive(Debug, Clone)]
 pub struct ExecHandler {
     command: String,
     mode: ExecMode,
+    guard: Guard,
 }
 
 impl ExecHandler {
@@ -46,73 +59,61 @@ impl ExecHandler {
         Self {
             command: command.into(),
             mode,
+            guard: Guard::default(),
         }
     }
 
-    fn spawn(&self, hop: &Hop) -> Result<Running, Fault> {
-        let envelope = hop.envelope();
-        let mut command = Command::new("/bin/sh");
-        command
-            .arg("-c")
-            .arg(&self.command)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own: a Ctrl-C at the terminal is for the worker, which lets hops finish; and all of the
-            // group can be ended when the hop is taken away.
-            .process_group(0)
-            .env("BATON_INTENT", envelope.intent.as_str())
-            .env("BATON_ROOT", envelope.root().as_str())
-            .env("BATON_ENVELOPE", envelope.id.to_string())
-            .env("BATON_AGENT", envelope.to.as_str())
-            .env(
-                "BATON_VERSION",
-                envelope
-                    .to_version
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-            )
-            .env("BATON_FROM", envelope.from.as_deref().unwrap_or_default())
-            .env("BATON_KIND", envelope.kind.as_deref().unwrap_or_default())
-            .env("BATON_HOP", envelope.hop.to_string())
-            .env("BATON_MAX_HOPS", envelope.max_hops.to_string())
-            .env("BATON_PRIORITY", envelope.priority.to_string())
-            .env("BATON_ATTEMPT", hop.attempt().to_string())
-            .env("BATON_EPOCH", hop.epoch().to_string())
-            .env(
-                "BATON_DEADLINE",
-                envelope.deadline.map(|at| at.to_string()).unwrap_or_default(),
-            )
-            .env("BATON_IDEMPOTENCY_KEY", hop.idempotency_key("exec"))
-            .env("TRACEPARENT", envelope.traceparent.as_deref().unwrap_or_default());
-        if hop.is_replay() {
-            command.env("BATON_REPLAY", "1");
-        }
-        let child = command
-            .spawn()
-            .map_err(|error| Fault::retry(format!("\"{}\": {error}", self.command)))?;
-        Ok(Running { child })
+    fn start(&self, hop: &Hop) -> Result<Program, Fault> {
+        Program::start(&self.command, environment(hop), &self.guard, hop)
+            .map_err(|error| Fault::retry(format!("{} cannot be started: {error}", self.name())))
     }
-}
 
-/// A process group that ends when this is dropped.
-struct Running {
-    child: Child,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let pid = self
-            .child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid
-            && let Err(error) = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL)
-        {
-            tracing::debug!(%error, "the process group had ended already");
+    /// The command line in an error.
+    fn name(&self) -> String {
+        let mut name: String = self.command.chars().take(LONGEST_COMMAND).collect();
+        if name.len() < self.command.len() {
+            name.push('…');
         }
+        format!("program \"{name}\"")
+    }
+
+    /// Feeds the program and hears it out, until it has ended and its pipes with it. Fails as soon as no good outcome can
+    /// come any more.
+    async fn talk(&self, hop: &mut Hop, input: Vec<u8>, program: &mut Program) -> Result<Heard, Fault> {
+        let Some(line) = program.line() else {
+            return Err(Fault::retry("its pipes could not be opened"));
+        };
+        let over = CancellationToken::new();
+        let intent = hop.intent().clone();
+        let (stdout, stderr) = (
+            Pipe::new(line.stdout, over.clone()),
+            Pipe::new(line.stderr, over.clone()),
+        );
+        let listen = async {
+            Ok(match self.mode {
+                ExecMode::Plain => Said::Plain(read_result(stdout, hop.largest).await?),
+                ExecMode::Json => Said::Json(json::listen(hop, stdout).await?.map(Box::new)),
+            })
+        };
+        let log = async { Ok::<_, Fault>(log_stderr(stderr, &intent).await?) };
+        let feed = async { Ok(feed(line.stdin, input, &over).await) };
+        let mut talk = std::pin::pin!(async { tokio::try_join!(listen, log, feed) });
+        let ((said, tail, ()), status) = tokio::select! {
+            talked = &mut talk => (talked?, line.child.wait().await?),
+            status = line.child.wait() => {
+                let status = status?;
+                let talked = tokio::select! {
+                    talked = &mut talk => talked,
+                    () = tokio::time::sleep(PIPE_TIME) => {
+                        tracing::debug!(%intent, "the program has ended and left its pipes open");
+                        over.cancel();
+                        talk.await
+                    }
+                };
+                (talked?, status)
+            }
+        };
+        Ok(Heard { said, tail, status })
     }
 }
 
@@ -128,121 +129,133 @@ impl Handler for ExecHandler {
                  anything (run it in JSON mode, where it is told)",
             ));
         }
-        let mut running = self.spawn(hop)?;
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = (
-            running.child.stdin.take(),
-            running.child.stdout.take(),
-            running.child.stderr.take(),
-        ) else {
-            return Err(Fault::retry("the program's pipes could not be opened"));
-        };
         let input = match self.mode {
             ExecMode::Plain => plain_input(hop, &payload),
             ExecMode::Json => json::input(hop).into_bytes(),
         };
-        let intent = hop.intent().to_string();
-        let feed = async move {
-            // A program need not read its input; a broken pipe is no failure.
-            if let Err(error) = stdin.write_all(&input).await {
-                tracing::debug!(%error, "the program did not read its input");
+        let mut program = self.start(hop)?;
+        match self.talk(hop, input, &mut program).await {
+            // What is left of its group is ended meanwhile.
+            Ok(heard) => heard.outcome(),
+            Err(mut fault) => {
+                // The next attempt must not run beside it.
+                program.end().await;
+                fault.message = format!("{}: {}", self.name(), fault.message);
+                Err(fault)
             }
-        };
-        let log = log_stderr(stderr, intent);
-        let (said, (), tail) = match self.mode {
-            ExecMode::Plain => {
-                let read = async {
-                    let mut out = Vec::new();
-                    let mut stdout = stdout;
-                    stdout
-                        .read_to_end(&mut out)
-                        .await
-                        .map(|_| Said::Plain(out))
-                        .map_err(Fault::from)
-                };
-                tokio::join!(read, feed, log)
-            }
-            ExecMode::Json => {
-                let read = async {
-                    json::listen(hop, stdout)
-                        .await
-                        .map(|reply| Said::Json(reply.map(Box::new)))
-                };
-                tokio::join!(read, feed, log)
-            }
-        };
-        let status = running.child.wait().await?;
-        let said = said?;
-        match status.code() {
-            Some(0) => match said {
-                Said::Plain(out) => Outcome::complete(&plain_result(&out)),
-                Said::Json(Some(reply)) => reply.outcome(),
-                Said::Json(None) => Err(Fault::retry("the program wrote no outcome object").with_code("NO_OUTCOME")),
-            },
-            Some(EXIT_TERMINAL) => Err(Fault::terminal("EXIT_65", describe(&said, &tail, "exit code 65"))),
-            Some(EXIT_RETRY) => Err(Fault::retry(describe(&said, &tail, "exit code 75")).with_code("EXIT_75")),
-            Some(code) => {
-                let message = describe(&said, &tail, &format!("exit code {code}"));
-                Err(Fault::retry(message).with_code(format!("EXIT_{code}")))
-            }
-            None => Err(Fault::retry(describe(&said, &tail, &format!("ended by {status}"))).with_code("SIGNAL")),
         }
+    }
+}
+
+/// The variables that a program gets beside those of the worker.
+fn environment(hop: &Hop) -> Vec<(&'static str, String)> {
+    let envelope = hop.envelope();
+    let version = envelope.to_version.as_ref().map(ToString::to_string);
+    let mut variables = vec![
+        ("BATON_INTENT", envelope.intent.to_string()),
+        ("BATON_ROOT", envelope.root().to_string()),
+        ("BATON_ENVELOPE", envelope.id.to_string()),
+        ("BATON_AGENT", envelope.to.to_string()),
+        ("BATON_VERSION", version.unwrap_or_default()),
+        ("BATON_FROM", envelope.from.clone().unwrap_or_default()),
+        ("BATON_KIND", envelope.kind.clone().unwrap_or_default()),
+        ("BATON_HOP", envelope.hop.to_string()),
+        ("BATON_MAX_HOPS", envelope.max_hops.to_string()),
+        ("BATON_PRIORITY", envelope.priority.to_string()),
+        ("BATON_ATTEMPT", hop.attempt().to_string()),
+        ("BATON_EPOCH", hop.epoch().to_string()),
+        (
+            "BATON_DEADLINE",
+            envelope.deadline.map(|at| at.to_string()).unwrap_or_default(),
+        ),
+        ("BATON_IDEMPOTENCY_KEY", hop.idempotency_key("exec")),
+        ("TRACEPARENT", envelope.traceparent.clone().unwrap_or_default()),
+    ];
+    if hop.is_replay() {
+        variables.push(("BATON_REPLAY", "1".to_owned()));
+    }
+    variables
+}
+
+/// Writes the program its input. It need not read it; a broken pipe is no failure.
+async fn feed(mut stdin: ChildStdin, input: Vec<u8>, over: &CancellationToken) {
+    let write = async {
+        stdin.write_all(GO).await?;
+        stdin.write_all(&input).await
+    };
+    tokio::select! {
+        written = write => if let Err(error) = written {
+            tracing::debug!(%error, "the program did not read its input");
+        },
+        () = over.cancelled() => {}
     }
 }
 
 enum Said {
     Plain(Vec<u8>),
-    Json(Option<Box<json::Reply>>),
+    Json(Option<Box<Answer>>),
 }
 
-fn describe(said: &Said, tail: &str, what: &str) -> String {
-    if let Said::Json(Some(reply)) = said
-        && let Some(message) = reply.message()
-    {
-        return format!("{what}: {message}");
+/// All that a program said, and how it ended.
+struct Heard {
+    said: Said,
+    /// The end of stderr.
+    tail: String,
+    status: ExitStatus,
+}
+
+impl Heard {
+    fn outcome(self) -> Result<Outcome, Fault> {
+        match self.status.code() {
+            Some(0) => match self.said {
+                Said::Plain(out) => Ok(Outcome::complete_body(plain_result(&out))),
+                Said::Json(Some(answer)) => answer.outcome,
+                Said::Json(None) => {
+                    Err(Fault::retry(self.describe("the program wrote no outcome object")).with_code("NO_OUTCOME"))
+                }
+            },
+            Some(EXIT_TERMINAL) => Err(Fault::terminal("EXIT_65", self.describe("exit code 65"))),
+            Some(EXIT_RETRY) => Err(Fault::retry(self.describe("exit code 75")).with_code("EXIT_75")),
+            Some(code) => {
+                let message = self.describe(&format!("exit code {code}"));
+                Err(Fault::retry(message).with_code(format!("EXIT_{code}")))
+            }
+            None => {
+                let message = self.describe(&format!("ended by {}", self.status));
+                Err(Fault::retry(message).with_code("SIGNAL"))
+            }
+        }
     }
-    if tail.is_empty() {
-        what.to_owned()
-    } else {
-        format!("{what}: {tail}")
+
+    fn describe(&self, what: &str) -> String {
+        if let Said::Json(Some(answer)) = &self.said
+            && let Some(message) = &answer.message
+        {
+            return format!("{what}: {message}");
+        }
+        match self.tail.as_str() {
+            "" => what.to_owned(),
+            tail => format!("{what}: {tail}"),
+        }
     }
 }
 
 /// A string as its text, base64 as its bytes, anything else as JSON.
 fn plain_input(hop: &Hop, payload: &Json) -> Vec<u8> {
+    if let Some(bytes) = Body::bytes(payload, hop.envelope().payload_encoding.as_deref()) {
+        return bytes;
+    }
     match payload.read::<String>() {
-        Ok(text) if hop.envelope().payload_encoding.as_deref() == Some("base64") => {
-            base64::engine::general_purpose::STANDARD
-                .decode(&text)
-                .unwrap_or_else(|_| text.into_bytes())
-        }
         Ok(text) => text.into_bytes(),
         Err(_) if payload.is_null() => Vec::new(),
         Err(_) => payload.get().as_bytes().to_vec(),
     }
 }
 
-/// JSON where the output is JSON, else its text without the last line break.
-fn plain_result(out: &[u8]) -> Json {
-    let text = String::from_utf8_lossy(out);
-    let text = text.trim_end_matches(['\n', '\r']);
-    if text.is_empty() {
-        return Json::null();
+/// JSON where the output is JSON, else its text without the last line breaks; bytes that are no text as they are.
+fn plain_result(out: &[u8]) -> Body {
+    match std::str::from_utf8(out) {
+        Ok(text) => Body::of_bytes(text.trim_end_matches(['\n', '\r']).as_bytes()),
+        Err(_) => Body::of_bytes(out),
     }
-    Json::parse(text).unwrap_or_else(|_| Json::string(text))
-}
-
-async fn log_stderr(stderr: impl tokio::io::AsyncRead + Unpin, intent: String) -> String {
-    let mut lines = BufReader::new(stderr).lines();
-    let mut tail = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        tracing::info!(%intent, "{line}");
-        tail.push_str(&line);
-        tail.push('\n');
-        if tail.len() > 2 * STDERR_TAIL {
-            let cut = tail.len() - STDERR_TAIL;
-            let cut = (cut..tail.len()).find(|at| tail.is_char_boundary(*at)).unwrap_or(0);
-            tail.drain(..cut);
-        }
-    }
-    tail.trim_end().to_owned()
 }

@@ -8,6 +8,7 @@
 )]
 
 mod ahead;
+mod exec;
 mod probing;
 mod replaying;
 mod secured;

@@ -1,6 +1,6 @@
 //! `baton dev`: a mesh on this machine, until Ctrl-C.
 
-use baton_agent::shutdown_signal;
+use baton_agent::{Guard, shutdown_signal};
 use baton_controller::{Controller, ControllerConfig};
 use baton_embedded::{Finder, RunningServer, ServerOptions};
 use baton_jetstream::{Limits, Target};
@@ -27,6 +27,12 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
     options.port = Some(args.port);
     options.name = Some("baton-dev".to_owned());
     let mut server = RunningServer::start(options)?;
+    // Or the server would be left behind with its port when this process is killed.
+    let guard = Guard::default();
+    let watch = match server.pid() {
+        Some(id) => Some(guard.watch_process(id)?),
+        None => None,
+    };
     let url = server.url();
     let target = Target {
         name: "baton dev".to_owned(),
@@ -57,6 +63,9 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
     let ended = Controller::new(mesh, config).run_until(shutdown_signal()).await;
     output.note("stopping; the data stays");
     tokio::task::block_in_place(|| server.terminate())?;
+    if let Some(watch) = watch {
+        watch.gone();
+    }
     Ok(ended?)
 }
 

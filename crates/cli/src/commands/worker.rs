@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use baton_agent::{Agent, ExecHandler, ExecMode, second_signal, shutdown_signal};
+use baton_agent::{Agent, EXEC_HELP, ExecHandler, ExecMode, second_signal, shutdown_signal};
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
 use serde::Serialize;
@@ -18,7 +18,8 @@ use crate::parse::{Range, Span};
 #[command(
     after_help = "The program gets the payload on stdin and ids in BATON_* variables; its stdout is the result. \
                         Exit 0 completes, 75 retries, 65 fails for good, anything else retries; stderr goes to the log. \
-                        With --json it exchanges JSON objects instead: see docs/protocol.md."
+                        With --json it exchanges JSON objects instead. `--help` has all of it.",
+    after_long_help = EXEC_HELP
 )]
 pub(crate) struct WorkerArgs {
     /// Name of the agent.

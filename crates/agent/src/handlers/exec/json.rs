@@ -8,13 +8,18 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::Json;
+use baton_envelope::{Body, Json};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 
+use super::objects::{Bad, Objects, Place};
+use super::pipe::{Pipe, too_large};
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Capability, Outcome};
+
+/// The code of a program that writes what is no outcome.
+const BAD_OUTCOME: &str = "BAD_OUTCOME";
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -24,6 +29,8 @@ struct Told<'a> {
     epoch: u64,
     idempotency_key: String,
     payload: &'a Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_encoding: Option<&'a str>,
     steps: &'a BTreeMap<String, Json>,
     /// In the newest form that the agent reads.
     envelope: Json,
@@ -40,6 +47,7 @@ pub(crate) fn input(hop: &Hop) -> String {
         epoch: hop.epoch(),
         idempotency_key: hop.idempotency_key("exec"),
         payload: hop.payload(),
+        payload_encoding: hop.envelope().payload_encoding.as_deref(),
         steps: hop.steps(),
         envelope: hop.document(),
         replay: hop.is_replay(),
@@ -58,6 +66,8 @@ pub(crate) struct Reply {
     #[serde(default)]
     result: Option<Json>,
     #[serde(default)]
+    result_encoding: Option<String>,
+    #[serde(default)]
     to: Option<String>,
     #[serde(default)]
     capability: Option<Needed>,
@@ -65,6 +75,8 @@ pub(crate) struct Reply {
     cost: Option<f64>,
     #[serde(default)]
     payload: Option<Json>,
+    #[serde(default)]
+    payload_encoding: Option<String>,
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -99,79 +111,197 @@ enum Kind {
     Fail,
 }
 
-/// Joins the lines that a program writes to objects: one object may span lines.
-#[derive(Debug, Default)]
-struct Lines {
-    text: String,
-}
-
-impl Lines {
-    /// The object that ends with this line, if one does.
-    fn push(&mut self, line: &str) -> Result<Option<Reply>, Fault> {
-        if line.trim().is_empty() && self.text.is_empty() {
-            return Ok(None);
-        }
-        self.text.push_str(line);
-        self.text.push('\n');
-        match serde_json::from_str(&self.text) {
-            Ok(reply) => {
-                self.text.clear();
-                Ok(Some(reply))
-            }
-            // An unfinished one waits for the next line.
-            Err(error) if error.is_eof() => Ok(None),
-            Err(error) => Err(bad(&self.text, &error)),
-        }
-    }
-
-    /// Fails when the last object is unfinished.
-    fn finish(self) -> Result<(), Fault> {
-        match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
-            Err(error) if !self.text.trim().is_empty() => Err(bad(&self.text, &error)),
-            Ok(_) | Err(_) => Ok(()),
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::HandOff => "hand_off",
+            Self::Reject => "reject",
+            Self::Retry => "retry",
+            Self::Fail => "fail",
         }
     }
 }
 
 /// What one object of a program means.
 enum Said {
-    Outcome(Box<Reply>),
+    Outcome(Box<Answer>),
     Note(String),
     Step(String, Json),
 }
 
-impl Reply {
-    fn said(self) -> Result<Said, Fault> {
-        match (self.outcome, &self.progress, &self.step) {
-            (Some(_), _, _) => Ok(Said::Outcome(Box::new(self))),
-            (None, Some(note), _) => Ok(Said::Note(note.clone())),
-            (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
-            (None, None, None) => {
-                let problem = "an object needs `outcome`, `progress` or `step`";
-                Err(Fault::retry(problem).with_code("BAD_OUTCOME"))
+/// The outcome that a program has named.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// What the program says for people.
+    pub(crate) message: Option<String>,
+    /// What the hop came to; a fault is one that the program asked for.
+    pub(crate) outcome: Result<Outcome, Fault>,
+}
+
+/// What a program writes, as objects with a meaning.
+struct Answers {
+    objects: Objects,
+    most: usize,
+}
+
+impl Answers {
+    /// Takes objects of at most so many bytes.
+    fn new(most: usize) -> Self {
+        let objects = Objects::new(most);
+        Self { objects, most }
+    }
+
+    /// The next object in these bytes; `None` when all was read.
+    fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Said>, Fault> {
+        let Some(text) = self.objects.next(bytes).map_err(|bad| self.fault(bad))? else {
+            return Ok(None);
+        };
+        let began = self.objects.began();
+        let reply: Reply = serde_json::from_str(&text).map_err(|error| {
+            let line = began.line + error.line().saturating_sub(1);
+            let byte = match error.line() {
+                1 => began.byte + error.column().saturating_sub(1),
+                _ => error.column(),
+            };
+            let seen = text.chars().take(120).collect();
+            // It ends with the place within the object.
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default().to_owned();
+            self.fault(Bad::Syntax {
+                at: Place { line, byte },
+                problem,
+                seen,
+            })
+        })?;
+        reply.said().map(Some).map_err(|problem| {
+            let seen = text.chars().take(120).collect();
+            self.fault(Bad::Syntax {
+                at: began,
+                problem,
+                seen,
+            })
+        })
+    }
+
+    fn finish(&self) -> Result<(), Fault> {
+        self.objects.finish().map_err(|bad| self.fault(bad))
+    }
+
+    fn fault(&self, bad: Bad) -> Fault {
+        match bad {
+            Bad::TooLarge(_) => too_large("outcome object", self.most),
+            Bad::Syntax { at, problem, seen } => {
+                let Place { line, byte } = at;
+                let mut message =
+                    format!("the program wrote what is no outcome object: line {line}, byte {byte}: {problem}");
+                if !seen.is_empty() {
+                    message.push_str(&format!("; the object starts with {seen:?}"));
+                }
+                Fault::retry(message).with_code(BAD_OUTCOME)
             }
         }
     }
 }
 
-/// Reads what the program writes, records steps and notes, and returns the object with the outcome.
-pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Result<Option<Reply>, Fault> {
-    let mut written = BufReader::new(stdout).lines();
-    let mut lines = Lines::default();
-    let mut found = None;
-    while let Some(line) = written.next_line().await? {
-        let Some(reply) = lines.push(&line)? else { continue };
-        match reply.said()? {
-            Said::Outcome(reply) => found = Some(*reply),
-            Said::Note(note) => hop.progress(&note).await?,
-            Said::Step(name, _) if hop.steps().contains_key(&name) => {}
-            Said::Step(name, result) => {
-                hop.visible().await?;
-                hop.record_step(&name, result).await?;
-            }
+impl Reply {
+    fn said(self) -> Result<Said, String> {
+        match (self.outcome, &self.progress, &self.step) {
+            (Some(kind), _, _) => Ok(Said::Outcome(Box::new(Answer {
+                message: self.message.clone().or_else(|| self.reason.clone()),
+                outcome: self.outcome(kind)?,
+            }))),
+            (None, Some(note), _) => Ok(Said::Note(note.clone())),
+            (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
+            (None, None, None) => Err("an object needs `outcome`, `progress` or `step`".to_owned()),
         }
     }
-    lines.finish()?;
+
+    /// The outcome that the object means; fails when it means none.
+    fn outcome(self, kind: Kind) -> Result<Result<Outcome, Fault>, String> {
+        let missing = |field: &str| format!("an outcome \"{}\" needs `{field}`", kind.name());
+        let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
+        let outcome = match kind {
+            Kind::Complete => {
+                let result = body("result", self.result, self.result_encoding)?;
+                Outcome::complete_body(result)
+            }
+            Kind::HandOff => {
+                let Body {
+                    json: payload,
+                    encoding,
+                } = body("payload", self.payload, self.payload_encoding)?;
+                let outcome = match (self.to, self.capability) {
+                    (Some(to), None) => Outcome::hand_off(&to, &payload),
+                    (None, Some(Needed::One(name))) => Outcome::hand_off_to(&*name, &payload),
+                    (None, Some(Needed::All(names))) => Outcome::hand_off_to(Capability(names), &payload),
+                    (Some(_), Some(_)) => return Err("the outcome object has both `to` and `capability`".to_owned()),
+                    (None, None) => return Err(missing("to")),
+                };
+                let outcome = match outcome {
+                    Ok(outcome) => outcome.encoded(encoding),
+                    // A name that no attempt will mend.
+                    Err(fault) => return Ok(Err(fault)),
+                };
+                match self.kind {
+                    Some(kind) => outcome.with_kind(kind),
+                    None => outcome,
+                }
+            }
+            Kind::Reject => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
+            Kind::Retry => {
+                let code = self.code.unwrap_or_else(|| "RETRY".into());
+                return Ok(Err(Fault::retry(text).with_code(code)));
+            }
+            Kind::Fail => return Ok(Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text))),
+        };
+        let outcome = match self.cost {
+            Some(cost) => outcome.with_cost(cost),
+            None => outcome,
+        };
+        Ok(Ok(match self.note {
+            Some(note) => outcome.with_note(note),
+            None => outcome,
+        }))
+    }
+}
+
+/// A result or a payload with its encoding, which must be one that every reader knows.
+fn body(field: &str, json: Option<Json>, encoding: Option<String>) -> Result<Body, String> {
+    let json = json.unwrap_or_default();
+    match encoding.as_deref() {
+        Some("base64") if Body::bytes(&json, Some("base64")).is_none() => Err(format!(
+            "`{field}` is no string of base64 (with padding), as `{field}_encoding` says"
+        )),
+        Some("base64") | None => Ok(Body { json, encoding }),
+        Some(other) => Err(format!(
+            "`{field}_encoding` is \"{other}\": give \"base64\", or leave it out"
+        )),
+    }
+}
+
+/// Reads what the program writes, records steps and notes, and returns the last outcome. Fails at the first byte that
+/// makes a good outcome impossible.
+pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe<R>) -> Result<Option<Answer>, Fault> {
+    let mut answers = Answers::new(hop.largest);
+    let mut found = None;
+    let mut bytes = Vec::new();
+    while stdout.read(&mut bytes).await? {
+        let mut rest = &*bytes;
+        while let Some(said) = answers.next(&mut rest)? {
+            match said {
+                Said::Outcome(answer) => found = Some(*answer),
+                Said::Note(note) => hop.progress(&note).await?,
+                Said::Step(name, _) if hop.steps().contains_key(&name) => {}
+                Said::Step(name, result) => {
+                    hop.visible().await?;
+                    hop.record_step(&name, result).await?;
+                }
+            }
+        }
+        bytes.clear();
+    }
+    answers.finish()?;
     Ok(found)
 }
 
@@ -181,68 +311,14 @@ pub(crate) async fn listen(hop: &mut Hop, stdout: impl AsyncRead + Unpin) -> Res
 /// When it is no outcome, or one that fails the hop.
 #[doc(hidden)]
 pub fn read_outcome(written: &str) -> Result<Option<Outcome>, Fault> {
-    let mut lines = Lines::default();
+    let mut answers = Answers::new(usize::MAX);
     let mut found = None;
-    for line in written.lines() {
-        let Some(reply) = lines.push(line)? else { continue };
-        if let Said::Outcome(reply) = reply.said()? {
-            found = Some(*reply);
+    let mut rest = written.as_bytes();
+    while let Some(said) = answers.next(&mut rest)? {
+        if let Said::Outcome(answer) = said {
+            found = Some(answer.outcome);
         }
     }
-    lines.finish()?;
-    found.map(Reply::outcome).transpose()
-}
-
-fn bad(text: &str, error: &serde_json::Error) -> Fault {
-    let start: String = text.chars().take(120).collect();
-    Fault::retry(format!(
-        "the program wrote what is no outcome object: {error}; it starts with {start:?}"
-    ))
-    .with_code("BAD_OUTCOME")
-}
-
-impl Reply {
-    /// What the program says for people.
-    pub(crate) fn message(&self) -> Option<&str> {
-        self.message.as_deref().or(self.reason.as_deref())
-    }
-
-    /// The outcome that the object means.
-    pub(crate) fn outcome(self) -> Result<Outcome, Fault> {
-        let missing =
-            |field: &str| Fault::retry(format!("the outcome object has no `{field}`")).with_code("BAD_OUTCOME");
-        let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
-        let outcome = match self.outcome {
-            Some(Kind::Complete) => Outcome::complete(&self.result.unwrap_or_default())?,
-            Some(Kind::HandOff) => {
-                let payload = self.payload.unwrap_or_default();
-                let outcome = match (self.to, self.capability) {
-                    (Some(to), None) => Outcome::hand_off(&to, &payload)?,
-                    (None, Some(Needed::One(name))) => Outcome::hand_off_to(&*name, &payload)?,
-                    (None, Some(Needed::All(names))) => Outcome::hand_off_to(Capability(names), &payload)?,
-                    (Some(_), Some(_)) => {
-                        let problem = "the outcome object has both `to` and `capability`";
-                        return Err(Fault::retry(problem).with_code("BAD_OUTCOME"));
-                    }
-                    (None, None) => return Err(missing("to")),
-                };
-                match self.kind {
-                    Some(kind) => outcome.with_kind(kind),
-                    None => outcome,
-                }
-            }
-            Some(Kind::Reject) => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
-            Some(Kind::Retry) => return Err(Fault::retry(text).with_code(self.code.unwrap_or_else(|| "RETRY".into()))),
-            Some(Kind::Fail) => return Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text)),
-            None => return Err(missing("outcome")),
-        };
-        let outcome = match self.cost {
-            Some(cost) => outcome.with_cost(cost),
-            None => outcome,
-        };
-        Ok(match self.note {
-            Some(note) => outcome.with_note(note),
-            None => outcome,
-        })
-    }
+    answers.finish()?;
+    found.transpose()
 }

@@ -1,0 +1,132 @@
+"""A mesh of its own for each script: `baton dev` on a free port, workers, and an end that leaves nothing running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+LONGEST = 120  # seconds that a script may take
+
+
+class Wrong(Exception):
+    """What was seen instead of what is right."""
+
+
+def until(what, seconds, look):
+    """Waits until `look` gives something true, and gives that."""
+    end = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise Wrong(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def lives(pid):
+    """Whether a process is there; one that is dead and not collected yet is not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class Mesh:
+    def __init__(self, baton):
+        self.binary = os.path.abspath(baton)
+        self.folder = tempfile.TemporaryDirectory(prefix="baton-faults-")
+        self.dir = self.folder.name
+        self.started = []
+        self.dev = self.start("dev", "dev", "--port", "0", "--dir", f"{self.dir}/data", "--output", "json")
+        said = until("baton dev says its address", 60, lambda: read(f"{self.dir}/dev.out").split("\n")[:-1])
+        self.url = json.loads(said[0])["url"]
+
+    def start(self, name, *arguments):
+        out, err = open(f"{self.dir}/{name}.out", "wb"), open(f"{self.dir}/{name}.err", "wb")
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        # The programs find the folder of this script by a variable.
+        environment["DIR"] = self.dir
+        if hasattr(self, "url"):
+            environment["BATON_SERVER"] = self.url
+        process = subprocess.Popen(
+            [self.binary, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments, stdin=b"", seconds=60):
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environment["BATON_SERVER"] = self.url
+        return subprocess.run(
+            [self.binary, *arguments], env=environment, input=stdin, capture_output=True, timeout=seconds
+        )
+
+    def json(self, *arguments, **more):
+        done = self.run(*arguments, "--output", "json", **more)
+        return json.loads(done.stdout or done.stderr)
+
+    def worker(self, agent, program, *flags):
+        worker = self.start(agent, "worker", "--agent", agent, "--version", "1.0.0", "--exec", program, *flags)
+        known = lambda: any(route["agent"] == agent for route in self.json("route", "list")["routes"])
+        until(f"a route to {agent}", 30, known)
+        return worker
+
+    def send(self, agent, *flags, payload=b"x"):
+        """Submits, and gives the id."""
+        return self.json("send", agent, "-", *flags, stdin=payload)["intent"]
+
+    def snapshot(self, intent):
+        return self.json("intents", "get", intent)["snapshot"]
+
+    def end(self, intent, seconds=60):
+        """The snapshot of the end, and after how many seconds it was there."""
+        began = time.monotonic()
+        open_states = ("pending", "accepted", "in_progress")
+
+        def look():
+            snapshot = self.snapshot(intent)
+            return snapshot["status"]["state"] not in open_states and snapshot
+
+        return until(f"{intent} ends", seconds, look), time.monotonic() - began
+
+    def close(self):
+        for process in reversed(self.started):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self.folder.cleanup()
+
+
+def main(check):
+    """Runs a check on a mesh. Exit 0: right; 1: wrong, and a line says what was seen."""
+    signal.alarm(LONGEST)
+    mesh = Mesh(sys.argv[1])
+    try:
+        check(mesh)
+    except (Wrong, subprocess.TimeoutExpired) as seen:
+        print(seen)
+        sys.exit(1)
+    finally:
+        mesh.close()
+
+
+def right(holds, seen):
+    if not holds:
+        raise Wrong(seen)
