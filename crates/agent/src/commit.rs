@@ -239,7 +239,7 @@ impl WorkerContext {
                     from: format!("{}@{}", self.agent, self.version),
                     payload: payload.json,
                     kind,
-                    history: history.map(|entry| self.signed(entry, envelope)),
+                    history: history.map(|entry| self.signed(*entry, envelope)),
                 };
                 match envelope.successor(new) {
                     Ok(mut next) => {

@@ -221,7 +221,8 @@ impl Drop for Shell {
 #[cfg(test)]
 mod tests {
     use std::process::ExitStatus;
-    use std::time::Instant;
+
+    use tokio::time::Instant;
 
     use super::*;
 

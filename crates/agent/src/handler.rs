@@ -14,8 +14,10 @@ use crate::outcome::Outcome;
 /// The future may be dropped at any await: when the worker was told to stop and the grace time is over, or when another
 /// holder has taken the hop. Put what must not happen twice into [`Hop::step`].
 ///
-/// It must not block its thread for long (use `tokio::task::spawn_blocking`): the worker extends the delivery between
-/// awaits, and a delivery that is not extended for 10 s goes to another worker.
+/// It must not block its thread for long (`tokio::task::spawn_blocking` is for that). One that does keeps its delivery: the
+/// worker says so in the log, and a thread of its own extends it over a second connection. But it hears of no deadline and
+/// no stop, and as many of them as the runtime has threads let nothing else run until the worker has noticed, which takes
+/// some 6 s; tickets that came in these go to another worker.
 pub trait Handler: Send + Sync + 'static {
     /// The payload's type; [`Json`](crate::Json) takes it unparsed.
     type Input: DeserializeOwned + Send;

@@ -34,6 +34,7 @@ mod fault;
 mod guard;
 mod handler;
 mod handlers;
+mod held;
 mod hop;
 mod outcome;
 mod renewal;
@@ -42,6 +43,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod signal;
+mod watchdog;
 mod worker;
 
 pub use agent::{Agent, AgentBuilder, BuildError};

@@ -22,7 +22,7 @@ pub(crate) enum OutcomeKind {
         to: Receiver,
         payload: Body,
         kind: Option<String>,
-        history: Option<HistoryEntry>,
+        history: Option<Box<HistoryEntry>>,
     },
     Reject {
         code: String,
@@ -182,7 +182,7 @@ impl Outcome {
     #[must_use]
     pub fn with_history(mut self, entry: HistoryEntry) -> Self {
         if let OutcomeKind::HandOff { history, .. } = &mut self.kind {
-            *history = Some(entry);
+            *history = Some(Box::new(entry));
         }
         self
     }

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_jetstream::{ACK_WAIT, Delivery, Extender};
+use baton_jetstream::ACK_WAIT;
 use tokio::sync::Mutex;
 
 use crate::claim::{AppendError, Claim};
+use crate::held::Held;
 
 /// A hop that runs longer than this appears in the ledger with its holder. Shorter ones cost no extra write.
 const VISIBLE_AFTER: Duration = Duration::from_millis(200);
 
-/// Tells the broker that the work goes on, until this future is dropped.
-pub(crate) async fn extend(extender: &Extender) {
+/// Tells the broker that the work goes on, until it is dropped.
+pub(crate) async fn extend(held: &Held) {
     // A third of the wait, so that two lost extensions do not cost the delivery.
     let pause = ACK_WAIT / 3;
     loop {
         tokio::time::sleep(pause).await;
-        // Rare, so on the heap: it would be part of the state of every hop.
-        Box::pin(extender.extend()).await;
+        // Seldom, and on the heap: it would be part of the state of every hop.
+        Box::pin(held.extend()).await;
     }
 }
 
-/// Extends the delivery of a hop until this future is dropped. Returns only if the hop has another holder.
-pub(crate) async fn keep(delivery: &Delivery, claim: Arc<Mutex<Claim>>) {
-    let extender = delivery.extender();
-    let extend = extend(&extender);
+/// Keeps a hop until it is dropped. Returns only when the hop turns out to be another's.
+pub(crate) async fn keep(held: &Held, claim: Arc<Mutex<Claim>>) {
+    let extend = extend(held);
     let show = async {
         tokio::time::sleep(VISIBLE_AFTER).await;
         loop {

@@ -1,22 +1,27 @@
 //! The life of one delivered ticket.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json,
-    ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, ProtocolRange, Snapshot,
+    Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
-use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
+use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, WorkerMesh};
 use futures::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
+use crate::held::{AllHeld, Held};
 use crate::hop::{Hop, Journal};
 use crate::outcome::Outcome;
 use crate::renewal::{extend, keep};
@@ -44,7 +49,7 @@ pub(crate) struct WorkerContext {
     /// Cancelled when the grace time is over: hops that still run are handed back.
     pub(crate) abort: CancellationToken,
     /// What this process is at work on; a second delivery of the same work is not run beside the first.
-    pub(crate) active: std::sync::Mutex<HashSet<Work>>,
+    pub(crate) held: Arc<AllHeld>,
 }
 
 impl std::fmt::Debug for WorkerContext {
@@ -88,12 +93,12 @@ impl Ready {
 impl WorkerContext {
     /// Takes one delivery to its end.
     pub(crate) async fn take(self: Arc<Self>, mut delivery: Delivery) {
-        let Some(active) = Active::enter(&self, &delivery.ticket) else {
+        let Some((entry, held)) = self.held.enter(&delivery) else {
             // The run that is going on acks for both: acks name the ticket, not the delivery.
             tracing::debug!(intent = %delivery.ticket.intent, "delivered again while it runs here");
             return;
         };
-        delivery.hold(active);
+        delivery.hold(entry);
         if !delivery.has_slot() {
             return Box::pin(self.hand_back_unrun(delivery)).await;
         }
@@ -107,20 +112,19 @@ impl WorkerContext {
         };
         let claim = ready.claim;
         let started = tokio::time::Instant::now();
-        let ended = self.run(&delivery, &claim, &ready.envelope, ready.steps).await;
+        let ended = self.run(&held, &claim, &ready.envelope, ready.steps).await;
         let took = started.elapsed();
         let claim = &mut *claim.lock().await;
-        let extender = delivery.extender();
         tokio::select! {
             biased;
             () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
-            () = extend(&extender) => {}
+            () = extend(&held) => {}
         }
     }
 
     async fn run(
         &self,
-        delivery: &Delivery,
+        held: &Held,
         claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
         steps: BTreeMap<String, Json>,
@@ -145,12 +149,16 @@ impl WorkerContext {
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
         };
         let ended = {
-            let mut handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+            let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+            let mut handler = Polled {
+                handler,
+                held: &self.held,
+            };
             // One that does not wait for anything needs nobody to keep its delivery.
             if let Some(done) = (&mut handler).now_or_never() {
                 return self.in_time(envelope, finished(done));
             }
-            let kept = Box::pin(keep(delivery, Arc::clone(claim)));
+            let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.deadline(envelope));
             tokio::select! {
                 biased;
@@ -386,38 +394,23 @@ impl WorkerContext {
     }
 }
 
-/// One hop's work: by its envelope, since an agent that hands off to itself has two hops of one intent for a moment.
-pub(crate) type Work = (IntentId, Option<EnvelopeId>);
-
-/// Work that this process is at, for as long as this lives; a panic ends it too.
-struct Active {
-    shared: Arc<WorkerContext>,
-    work: Work,
+/// A handler as it is polled: where one was seen that blocks its thread, so that the runtime goes on meanwhile.
+struct Polled<'a, F> {
+    handler: F,
+    held: &'a AllHeld,
 }
 
-impl Active {
-    fn enter(shared: &Arc<WorkerContext>, ticket: &Ticket) -> Option<Self> {
-        let record = ticket.record.as_ref();
-        let envelope = record
-            .and_then(|record| record.envelope.as_ref())
-            .map(|envelope| envelope.id);
-        let work = (ticket.intent.clone(), envelope);
-        let mut active = shared.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Lazily: a value that is made and dropped would take the other one out of the set.
-        active.insert(work.clone()).then(|| Self {
-            shared: Arc::clone(shared),
-            work,
-        })
-    }
-}
+impl<F: Future + Unpin> Future for Polled<'_, F> {
+    type Output = F::Output;
 
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.shared
-            .active
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(&self.work);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let is_apart =
+            self.held.blocks() && Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        let handler = Pin::new(&mut self.handler);
+        match is_apart {
+            true => tokio::task::block_in_place(|| handler.poll(context)),
+            false => handler.poll(context),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! A worker process of one agent version: slots, heartbeats, drain.
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +14,7 @@ use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
 use crate::replay::Replays;
 use crate::run::WorkerContext;
+use crate::watchdog::{Beats, Watchdog};
 
 /// How often a worker sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -37,6 +37,7 @@ pub struct Worker {
     puller: Puller,
     declaration: Declaration,
     busy: Arc<AtomicU32>,
+    beats: Arc<Beats>,
     drain_timeout: Duration,
     /// Held so that the registration lasts as long as the worker.
     _service: Option<ServiceRegistration>,
@@ -44,6 +45,8 @@ pub struct Worker {
     _routes: RouteFollower,
     /// Answers replays until the worker stops.
     replays: Option<Replays>,
+    /// Keeps what is held until the worker is gone.
+    _watchdog: Option<Watchdog>,
 }
 
 /// What a worker did between start and stop.
@@ -116,18 +119,30 @@ impl Worker {
             protocol: builder.protocol,
             retry: builder.retry,
             abort: CancellationToken::new(),
-            active: std::sync::Mutex::new(HashSet::new()),
+            held: Arc::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
+        let busy = Arc::new(AtomicU32::new(0));
+        let beats = Arc::new(Beats::new(declaration.clone(), Arc::clone(&busy)));
+        let watchdog = match Watchdog::start(mesh.clone(), Arc::clone(&shared.held), Arc::clone(&beats)) {
+            Ok(watchdog) => Some(watchdog),
+            // Only handlers that block need it.
+            Err(error) => {
+                tracing::warn!(%error, "no thread for the watchdog: a handler that blocks its thread loses its hop");
+                None
+            }
+        };
         let worker = Self {
             shared: Arc::new(shared),
             puller,
             declaration,
-            busy: Arc::new(AtomicU32::new(0)),
+            busy,
+            beats,
             drain_timeout: builder.drain_timeout,
             _service: service,
             _routes: routes,
             replays: Some(replays),
+            _watchdog: watchdog,
         };
         mesh.beat(&worker.declaration).await?;
         warn_if_shut(&mesh, &worker.declaration).await;
@@ -219,6 +234,8 @@ impl Worker {
     }
 
     async fn beat(&mut self, stopping: bool) {
+        let late = (!stopping).then(|| tokio::time::Instant::now() + HEARTBEAT * 2);
+        self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
         self.declaration.at = self.shared.mesh.now();

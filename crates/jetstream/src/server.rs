@@ -8,6 +8,7 @@ mod bucket;
 mod cache;
 mod clock;
 mod connect;
+mod dial;
 mod limits;
 mod mesh;
 mod nats_context;

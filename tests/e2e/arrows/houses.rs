@@ -44,16 +44,20 @@ pub(super) const HOUSES: [House; 5] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "replay", "run"]),
+            ("worker", &["agent", "guard", "replay", "run", "watchdog"]),
+            ("watchdog", &["held"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",
-                &["claim", "fault", "handler", "hop", "outcome", "renewal", "retry"],
+                &[
+                    "claim", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                ],
             ),
-            ("renewal", &["claim"]),
+            ("renewal", &["claim", "held"]),
+            ("held", &[]),
             ("agent", &["handler", "retry"]),
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),

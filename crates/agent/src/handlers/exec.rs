@@ -96,7 +96,10 @@ impl ExecHandler {
             })
         };
         let log = async { Ok::<_, Fault>(log_stderr(stderr, &intent).await?) };
-        let feed = async { Ok(feed(line.stdin, input, &over).await) };
+        let feed = async {
+            feed(line.stdin, input, &over).await;
+            Ok(())
+        };
         let mut talk = std::pin::pin!(async { tokio::try_join!(listen, log, feed) });
         let ((said, tail, ()), status) = tokio::select! {
             talked = &mut talk => (talked?, line.child.wait().await?),

@@ -8,6 +8,7 @@
 )]
 
 mod ahead;
+mod blocking;
 mod exec;
 mod probing;
 mod replaying;

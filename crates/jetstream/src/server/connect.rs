@@ -9,6 +9,7 @@ use baton_envelope::{Namespace, Subjects};
 use tokio::sync::watch;
 
 use super::clock::{Clock, SystemClock};
+use super::dial::Dial;
 use super::limits::TicketPersistence;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
@@ -85,9 +86,10 @@ impl Target {
         let (connected, connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
         let started = tokio::time::Instant::now();
+        let urls = url.split(',').map(|url| url.trim().to_owned()).collect();
+        let dial = Dial::new(self.options(&context, &connected)?, urls);
         let client = loop {
-            let options = self.options(&context, &connected)?;
-            match options.connect(url.split(',').map(str::trim).collect::<Vec<_>>()).await {
+            match dial.connect().await {
                 Ok(client) => break client,
                 Err(source) if started.elapsed() < self.patience => {
                     tracing::info!(%url, %source, "no nats-server yet, trying again");
@@ -122,7 +124,7 @@ impl Target {
             Subjects::new(self.namespace.clone()),
             clock,
             connections,
-            (self.replicas.unwrap_or(1), self.tickets),
+            (self.replicas.unwrap_or(1), self.tickets, dial),
         );
         match mesh.ask::<serde_json::Value>("INFO", &serde_json::json!({})).await {
             Ok(Ok(_)) => Ok(mesh),

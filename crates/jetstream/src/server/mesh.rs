@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::batch::Lane;
 use super::cache::{LoadBoard, RouteTable};
 use super::clock::Clock;
+use super::dial::Dial;
 use super::limits::{Limits, TicketPersistence};
 use crate::error::Error;
 
@@ -36,6 +37,7 @@ struct Inner {
     connections: watch::Receiver<u64>,
     replicas: usize,
     tickets: TicketPersistence,
+    dial: Dial,
     routes: RouteTable,
     load: LoadBoard,
     /// Until when it is not looked for a controller again.
@@ -46,14 +48,14 @@ struct Inner {
 }
 
 impl Mesh {
-    pub(crate) fn new(
+    pub(super) fn new(
         client: Client,
         api_prefix: String,
         url: String,
         subjects: Subjects,
         clock: Arc<dyn Clock>,
         connections: watch::Receiver<u64>,
-        (replicas, tickets): (usize, TicketPersistence),
+        (replicas, tickets, dial): (usize, TicketPersistence, Dial),
     ) -> Self {
         let context = jetstream::with_prefix(client.clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -70,6 +72,7 @@ impl Mesh {
             connections,
             replicas,
             tickets,
+            dial,
             routes,
             load: LoadBoard::default(),
             without_controller: std::sync::Mutex::default(),
@@ -78,6 +81,29 @@ impl Mesh {
             work_lanes: RwLock::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// A second connection to the same mesh as the same user. It lives on the runtime that this is called on: for what must
+    /// get through while the runtime of the first stands still.
+    ///
+    /// # Errors
+    /// When no server answers.
+    pub async fn beside(&self, name: &str) -> Result<Self, Error> {
+        let inner = &self.inner;
+        let client = inner.dial.beside(name).await.map_err(|source| Error::Unreachable {
+            url: inner.url.clone(),
+            source: Box::new(source),
+        })?;
+        let (_, connections) = watch::channel(0);
+        Ok(Self::new(
+            client,
+            inner.api_prefix.clone(),
+            inner.url.clone(),
+            inner.subjects.clone(),
+            Arc::clone(&inner.clock),
+            connections,
+            (inner.replicas, inner.tickets, inner.dial.clone()),
+        ))
     }
 
     /// The names of this mesh's subjects, streams and buckets.

@@ -137,7 +137,16 @@ pub struct Extender {
 }
 
 impl Extender {
-    /// Tells the broker that the work is still in progress.
+    /// One that extends the same delivery over another connection.
+    #[must_use]
+    pub fn through(&self, mesh: &Mesh) -> Self {
+        Self {
+            mesh: mesh.clone(),
+            reply: self.reply.clone(),
+        }
+    }
+
+    /// Tells the broker that the work goes on.
     pub async fn extend(&self) {
         if let Err(error) = self
             .mesh

@@ -1,0 +1,115 @@
+//! What this process has been given and has not finished: each piece of work once, with the delivery that must be kept.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::{EnvelopeId, IntentId};
+use baton_jetstream::{Delivery, Extender, Mesh};
+use tokio::time::Instant;
+
+/// One hop's work: by its envelope, since an agent that hands off to itself has two hops of one intent for a moment.
+type Work = (IntentId, Option<EnvelopeId>);
+
+/// A delivery that is held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    extender: Extender,
+    intent: IntentId,
+    /// When the server was last told, or has delivered.
+    kept_at: Mutex<Instant>,
+}
+
+impl Held {
+    /// The intent.
+    pub(crate) fn intent(&self) -> &IntentId {
+        &self.intent
+    }
+
+    /// Tells the broker that the work goes on.
+    pub(crate) async fn extend(&self) {
+        self.extender.extend().await;
+        self.is_kept();
+    }
+
+    /// The same over another connection.
+    pub(crate) async fn extend_through(&self, mesh: &Mesh) {
+        self.extender.through(mesh).extend().await;
+        self.is_kept();
+    }
+
+    fn is_kept(&self) {
+        *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn is_late(&self, by: Duration) -> bool {
+        self.kept_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > by
+    }
+}
+
+/// All that this process holds.
+#[derive(Debug, Default)]
+pub(crate) struct AllHeld {
+    work: Mutex<HashMap<Work, Arc<Held>>>,
+    /// Whether a handler was seen that blocks its thread: the others are then polled so that the runtime goes on.
+    blocks: AtomicBool,
+}
+
+impl AllHeld {
+    /// Takes note of a delivery; `None` when the same work is held already.
+    pub(crate) fn enter(self: &Arc<Self>, delivery: &Delivery) -> Option<(Entry, Arc<Held>)> {
+        let ticket = &delivery.ticket;
+        let record = ticket.record.as_ref();
+        let envelope = record
+            .and_then(|record| record.envelope.as_ref())
+            .map(|envelope| envelope.id);
+        let work = (ticket.intent.clone(), envelope);
+        let mut all = self.work();
+        if all.contains_key(&work) {
+            return None;
+        }
+        let held = Arc::new(Held {
+            extender: delivery.extender(),
+            intent: ticket.intent.clone(),
+            kept_at: Mutex::new(Instant::now()),
+        });
+        all.insert(work.clone(), Arc::clone(&held));
+        let entry = Entry {
+            all: Arc::clone(self),
+            work,
+        };
+        Some((entry, held))
+    }
+
+    /// The deliveries that nobody has extended for so long.
+    pub(crate) fn late(&self, by: Duration) -> Vec<Arc<Held>> {
+        self.work().values().filter(|held| held.is_late(by)).cloned().collect()
+    }
+
+    pub(crate) fn blocks(&self) -> bool {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    /// Says that a handler blocks; `true` the first time.
+    pub(crate) fn seen_blocking(&self) -> bool {
+        !self.blocks.swap(true, Ordering::Relaxed)
+    }
+
+    fn work(&self) -> MutexGuard<'_, HashMap<Work, Arc<Held>>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work that this process is at, for as long as this lives; a panic ends it too.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    all: Arc<AllHeld>,
+    work: Work,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.all.work().remove(&self.work);
+    }
+}

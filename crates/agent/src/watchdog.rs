@@ -1,0 +1,172 @@
+//! Keeps deliveries and heartbeats when the worker's own tasks cannot: a handler that blocks its thread blocks the task
+//! that would extend its delivery, and as many of them as the runtime has threads block everything.
+//!
+//! A thread of its own looks once a second for deliveries that nobody has extended in time. It extends them over a second
+//! connection, which it opens for that, and says which handler is at fault.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use baton_envelope::{Declaration, IntentId};
+use baton_jetstream::{ACK_WAIT, Error, WorkerMesh};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use crate::held::AllHeld;
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// A delivery that nobody has extended for so long is late: it is extended every third of the ack wait, and there must be
+/// time left to open a connection.
+const LATE: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 2);
+/// How long one rescue may take.
+const RESCUE_TIME: Duration = Duration::from_secs(4);
+/// How long the second connection is kept when nothing needs it.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What the watchdog says of the worker when the worker cannot.
+#[derive(Debug)]
+pub(crate) struct Beats {
+    declaration: Declaration,
+    busy: Arc<AtomicU32>,
+    /// When the next one is late; `None` while the worker does not beat.
+    late_at: Mutex<Option<Instant>>,
+}
+
+impl Beats {
+    pub(crate) fn new(declaration: Declaration, busy: Arc<AtomicU32>) -> Self {
+        Self {
+            declaration,
+            busy,
+            late_at: Mutex::new(None),
+        }
+    }
+
+    /// The next heartbeat is expected before this time, or none any more.
+    pub(crate) fn expect(&self, before: Option<Instant>) {
+        *self.late_at.lock().unwrap_or_else(PoisonError::into_inner) = before;
+    }
+
+    fn is_late(&self) -> bool {
+        let late_at = self.late_at.lock().unwrap_or_else(PoisonError::into_inner);
+        late_at.is_some_and(|at| at < Instant::now())
+    }
+
+    async fn beat(&self, mesh: &WorkerMesh) -> Result<(), Error> {
+        let mut declaration = self.declaration.clone();
+        declaration.busy = self.busy.load(Ordering::Relaxed);
+        declaration.at = mesh.now();
+        mesh.beat(&declaration).await
+    }
+}
+
+/// A thread that looks after the deliveries of a worker, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    /// The thread ends when this is dropped.
+    _alive: Sender<()>,
+}
+
+impl Watchdog {
+    pub(crate) fn start(mesh: WorkerMesh, held: Arc<AllHeld>, beats: Arc<Beats>) -> io::Result<Self> {
+        let (alive, ended) = channel();
+        let mut watch = Watch {
+            mesh,
+            held,
+            beats,
+            second: None,
+            needed_at: Instant::now(),
+            told: HashSet::new(),
+        };
+        std::thread::Builder::new()
+            .name("baton-watchdog".to_owned())
+            .spawn(move || {
+                while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    watch.look();
+                }
+            })?;
+        Ok(Self { _alive: alive })
+    }
+}
+
+struct Watch {
+    mesh: WorkerMesh,
+    held: Arc<AllHeld>,
+    beats: Arc<Beats>,
+    /// The second connection, and the runtime that it lives on.
+    second: Option<(Runtime, WorkerMesh)>,
+    needed_at: Instant,
+    /// The intents whose handlers were complained of.
+    told: HashSet<IntentId>,
+}
+
+impl Watch {
+    fn look(&mut self) {
+        let late = self.held.late(LATE);
+        let misses_beat = self.beats.is_late();
+        if late.is_empty() && !misses_beat {
+            if self.needed_at.elapsed() > IDLE {
+                self.told.clear();
+                if let Some((runtime, mesh)) = self.second.take() {
+                    drop(mesh);
+                    runtime.shutdown_background();
+                }
+            }
+            return;
+        }
+        self.needed_at = Instant::now();
+        for held in &late {
+            if self.told.insert(held.intent().clone()) {
+                let intent = held.intent();
+                tracing::warn!(
+                    %intent,
+                    "the handler has blocked its thread for more than {} s; its delivery is kept, but it hears of no \
+                     deadline and no stop: run what blocks in tokio::task::spawn_blocking",
+                    LATE.as_secs()
+                );
+            }
+        }
+        if !late.is_empty() && self.held.seen_blocking() {
+            tracing::warn!("from now on hops are polled with block_in_place, which costs time");
+        }
+        if let Err(error) = self.open() {
+            tracing::error!(%error, "deliveries cannot be kept, and other workers will get them");
+            return;
+        }
+        let Some((runtime, second)) = &self.second else { return };
+        let beats = &self.beats;
+        let rescue = async {
+            for held in &late {
+                held.extend_through(second).await;
+            }
+            if misses_beat {
+                beats.beat(second).await?;
+            }
+            second.flush().await
+        };
+        match runtime.block_on(async { tokio::time::timeout(RESCUE_TIME, rescue).await }) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "deliveries cannot be kept, and other workers will get them"),
+            Err(_) => tracing::error!("deliveries cannot be kept in time, and other workers will get them"),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        if self.second.is_some() {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("baton-rescue")
+            .enable_all()
+            .build()?;
+        let mesh = runtime
+            .block_on(async { tokio::time::timeout(RESCUE_TIME, self.mesh.beside("baton watchdog")).await })??;
+        self.second = Some((runtime, WorkerMesh::of(&mesh)));
+        Ok(())
+    }
+}
