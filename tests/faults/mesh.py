@@ -51,8 +51,13 @@ class Mesh:
         self.dir = self.folder.name
         self.started = []
         self.dev = self.start("dev", "dev", "--port", "0", "--dir", f"{self.dir}/data", "--output", "json")
-        said = until("baton dev says its address", 60, lambda: read(f"{self.dir}/dev.out").split("\n")[:-1])
-        self.url = json.loads(said[0])["url"]
+        try:
+            said = until("baton dev says its address", 60, lambda: read(f"{self.dir}/dev.out").split("\n")[:-1])
+            self.url = json.loads(said[0])["url"]
+        except Wrong as wrong:
+            errors = read(f"{self.dir}/dev.err").strip()
+            self.close()
+            raise Wrong(f"{wrong}: {errors}") from None
 
     def start(self, name, *arguments):
         out, err = open(f"{self.dir}/{name}.out", "wb"), open(f"{self.dir}/{name}.err", "wb")
@@ -116,15 +121,26 @@ class Mesh:
 
 def main(check):
     """Runs a check on a mesh. Exit 0: right; 1: wrong, and a line says what was seen."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} PATH-OF-BATON")
+
+    def late(*_):
+        raise Wrong(f"it took more than {LONGEST} s")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGTERM, late)
     signal.alarm(LONGEST)
-    mesh = Mesh(sys.argv[1])
+    mesh = None
     try:
+        mesh = Mesh(sys.argv[1])
         check(mesh)
     except (Wrong, subprocess.TimeoutExpired) as seen:
         print(seen)
         sys.exit(1)
     finally:
-        mesh.close()
+        signal.alarm(0)
+        if mesh:
+            mesh.close()
 
 
 def right(holds, seen):

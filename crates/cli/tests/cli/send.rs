@@ -26,13 +26,27 @@ async fn a_payload_comes_back_as_the_result_whatever_its_form() {
     let sent = bench
         .run(&["send", "echo", &named, "--id", "binary", "--wait", "--output", "json"])
         .await;
-    assert_eq!(sent.exits(0).json()["intent"], "binary");
+    let sent = sent.exits(0).json();
+    assert_eq!(sent["intent"], "binary");
+    let snapshot = &sent["snapshot"];
+    assert_eq!(
+        (&snapshot["result"], &snapshot["result_encoding"]),
+        (&"//4=".into(), &"base64".into())
+    );
     let trail = bench
         .run(&["intents", "get", "binary", "--output", "json"])
         .await
         .exits(0)
         .json();
     assert_eq!(trail["records"][0]["envelope"]["payload_encoding"], "base64", "{trail}");
+    let shown = bench.run(&["intents", "get", "binary"]).await.exits(0).stdout;
+    assert!(
+        shown.contains("result (2 bytes that are not text, in base64)\n//4="),
+        "{shown}"
+    );
+    let mut raw = bench.command(&["send", "echo", &named, "--wait"]);
+    let raw = tokio::task::spawn_blocking(move || raw.output()).await.expect("joined");
+    assert_eq!(raw.expect("it runs").stdout, [0xff, 0xfe]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,59 @@ async fn a_second_signal_stops_at_once() {
     assert_eq!(worker.wait(LONG).await.code(), Some(130), "{}", worker.stderr());
 }
 
+/// Whether a process is there; one that is dead and not collected yet is not.
+fn is_alive(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    !matches!(state, None | Some("Z" | "X"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_takes_its_programs_with_it() {
+    let bench = Bench::start().await;
+    let program = "sleep 600 & echo $! > \"$HOME/busy.new\"; mv \"$HOME/busy.new\" \"$HOME/busy\"; wait";
+    let mut worker = bench.worker("works", &["--exec", program]).await;
+    bench.run(&["send", "works", "x"]).await.exits(0);
+    busy(&bench).await;
+    let program = std::fs::read_to_string(bench.home.path().join("busy")).expect("its id");
+    worker.kill();
+    eventually("the program is gone", LONG, async || match is_alive(program.trim()) {
+        true => Err(program.clone()),
+        false => Ok(()),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_dev_takes_its_server_with_it() {
+    let home = tempfile::TempDir::new().expect("a folder");
+    let mut command = crate::harness::command(home.path());
+    // The server that the tests have found is found by the command, too.
+    if let Some(real) = std::env::var_os("HOME") {
+        command.env("HOME", real);
+    }
+    let folder = home.path().join("data");
+    command
+        .args(["dev", "--port", "0", "--output", "json", "--dir"])
+        .arg(&folder);
+    let mut dev = ProcessGuard::spawn("dev", command, home.path());
+    let url = eventually("an address", LONG, async || {
+        let said: Option<serde_json::Value> = serde_json::from_str(dev.stdout().trim()).ok();
+        let url = said.and_then(|said| said["url"].as_str().map(str::to_owned));
+        url.ok_or_else(|| dev.stderr())
+    })
+    .await;
+    let address = url.trim_start_matches("nats://").to_owned();
+    dev.kill();
+    eventually("the port is free", LONG, async || {
+        match std::net::TcpStream::connect(&address) {
+            Ok(_) => Err(address.clone()),
+            Err(_) => Ok(()),
+        }
+    })
+    .await;
+}
+
 async fn busy(bench: &Bench) {
     eventually("a busy worker", LONG, async || {
         match bench.home.path().join("busy").exists() {
