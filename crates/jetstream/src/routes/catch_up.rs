@@ -62,11 +62,10 @@ impl Mesh {
             Ok(()) => true,
             Err(error) => {
                 // Once for each time that it stops working, not for each attempt.
-                match table.fail() {
-                    1 => {
-                        tracing::warn!(%error, "routes cannot be followed: each is read from the bucket when it is needed")
-                    }
-                    _ => tracing::debug!(%error, "routes still cannot be followed"),
+                if table.fail() == 1 {
+                    tracing::warn!(%error, "routes cannot be followed: each is read from the bucket when it is needed");
+                } else {
+                    tracing::debug!(%error, "routes still cannot be followed");
                 }
                 false
             }

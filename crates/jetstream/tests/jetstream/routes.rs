@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use baton_envelope::{AgentName, Timestamp};
-use baton_jetstream::{Clock, Error, Limits, Mesh, SystemClock, Target};
+use baton_jetstream::{Clock, Error, Level, Limits, Mesh, SystemClock, Target, examine};
 use baton_testkit::{Cluster, Passed, Proxy, Traffic, Way};
 use tokio::time::Instant;
 
@@ -243,9 +243,16 @@ async fn a_bucket_of_an_older_release_is_asked_each_second_until_it_is_raised() 
     let _following = mesh.follow_routes().await.unwrap();
     set(&operator, &named(0), "2.0.0").await;
     until_active(&mesh, &named(0), "2.0.0", Duration::from_secs(3)).await;
+    let findings = examine(&operator, Limits::default()).await.unwrap();
+    let of_bucket = findings.iter().find(|finding| finding.check.ends_with(STREAM)).unwrap();
+    assert_eq!(of_bucket.level, Level::Warning, "{of_bucket:?}");
+    assert!(
+        of_bucket.remedy.contains("--republish-destination='mesh.route.>'"),
+        "{of_bucket:?}"
+    );
 
     edit(&server, |config| {
-        config.republish.clone_from(&with_rule.lock().unwrap())
+        config.republish.clone_from(&with_rule.lock().unwrap());
     })
     .await;
     set(&operator, &named(0), "3.0.0").await;
