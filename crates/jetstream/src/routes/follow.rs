@@ -23,6 +23,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct RouteFollower {
     task: tokio::task::JoinHandle<((), ())>,
     table: RouteTable,
+    moves: watch::Receiver<u64>,
+}
+
+impl RouteFollower {
+    /// The revision up to which the table has every change; 0 while it has none.
+    pub fn revision(&self) -> u64 {
+        *self.moves.borrow()
+    }
+
+    /// Waits for a change, and gives the revision that the table has then; `None` when nobody follows any more. Changes
+    /// that come at once are given as one.
+    pub async fn changed(&mut self) -> Option<u64> {
+        self.moves.changed().await.ok()?;
+        Some(*self.moves.borrow_and_update())
+    }
 }
 
 impl Drop for RouteFollower {
@@ -49,9 +64,11 @@ impl Mesh {
         let connections = self.connections();
         let following = async move { follower.follow_changes(changes, connections).await };
         let task = tokio::spawn(async move { tokio::join!(following, listener.follow_load()) });
-        let follower = RouteFollower { task, table };
+        let moves = table.moves();
+        let mut follower = RouteFollower { task, table, moves };
         // Where it fails routes are read one by one until it works.
         self.catch_up().await;
+        follower.moves.mark_unchanged();
         Ok(follower)
     }
 

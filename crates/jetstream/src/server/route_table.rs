@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, Route, Timestamp};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
 /// A route that is older than this is not used before the server has said that it is still the present one.
@@ -102,6 +102,8 @@ struct Shared {
     wanted: Notify,
     /// The server does not send changes on: they have to be asked for.
     untold: AtomicBool,
+    /// The sequence of the mark, for whoever waits for changes.
+    moved: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -217,6 +219,7 @@ impl RouteTable {
         }
         if fits && change.at.seq == state.mark.seq + 1 {
             state.apply(change);
+            self.tell(&state);
             return Taken::Applied;
         }
         // Missing changes are unknown ones: nothing is routed before they have been read.
@@ -234,6 +237,7 @@ impl RouteTable {
                 new += 1;
             }
         }
+        self.tell(&state);
         new
     }
 
@@ -255,6 +259,19 @@ impl RouteTable {
         }
         state.mark = mark;
         state.is_loaded = true;
+        self.tell(&state);
+    }
+
+    fn tell(&self, state: &State) {
+        let seq = state.mark.seq;
+        self.shared
+            .moved
+            .send_if_modified(|known| std::mem::replace(known, seq) != seq);
+    }
+
+    /// The sequence of the mark, as it changes.
+    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
+        self.shared.moved.subscribe()
     }
 
     /// All that the bucket had at this moment is in the table, `new` changes of it since the last time. Changes that a table
