@@ -54,6 +54,16 @@ pub enum BenchError {
         /// How many there must be.
         needed: u64,
     },
+    /// A process may not open as many files as connections are to be made.
+    #[error(
+        "{needed} open files are needed, and this user may have {most}: raise it with `ulimit -Hn {needed}`, or ask for fewer --followers"
+    )]
+    FewFiles {
+        /// How many are needed.
+        needed: u64,
+        /// How many there may be.
+        most: u64,
+    },
     /// The machine refused something.
     #[error("{what} failed")]
     Io {

@@ -7,6 +7,7 @@
 mod baton;
 mod error;
 mod figure;
+mod fleet;
 #[cfg(feature = "controller")]
 mod intake;
 mod measure;

@@ -137,13 +137,9 @@ impl Cast {
         let mut worker = options.itself()?;
         worker.extend(["--worker-at".into(), url.clone().into()]);
         worker.extend(["--slots".into(), options.slots.to_string().into()]);
-        let mut controller = vec![options.baton()?, "controller".into(), "--server".into(), url.into()];
-        if let Some(config) = &options.controller_config {
-            controller.extend(["--config".into(), config.clone().into_os_string()]);
-        }
         Ok(Self {
             server: site.pid().unwrap_or_default(),
-            controller: spawn(&controller)?,
+            controller: controller(&url, options)?,
             worker: spawn(&worker)?,
         })
     }
@@ -151,6 +147,15 @@ impl Cast {
     fn look(&self) -> Look {
         [self.server, self.controller.pid(), self.worker.pid()].map(memory_mb)
     }
+}
+
+/// Starts a controller.
+pub(crate) fn controller(url: &str, options: &Options) -> Result<ManagedChild, BenchError> {
+    let mut words = vec![options.baton()?, "controller".into(), "--server".into(), url.into()];
+    if let Some(config) = &options.controller_config {
+        words.extend(["--config".into(), config.clone().into_os_string()]);
+    }
+    spawn(&words)
 }
 
 fn spawn(words: &[OsString]) -> Result<ManagedChild, BenchError> {

@@ -57,15 +57,21 @@ pub struct Options {
     /// The most open intents in w8; the other sizes are a fifth and a 500th of it [default: 500000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(500..))]
     pub open: Option<u64>,
-    /// The `baton` that w7 runs a controller with [default: this one, or the one beside it].
+    /// Followers of the routes in w9, each with a connection [default: 10000; with --quick: 1000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub followers: Option<u32>,
+    /// The `baton` that w7 and w9 run a controller with [default: this one, or the one beside it].
     #[arg(long, value_name = "FILE")]
     pub baton: Option<PathBuf>,
-    /// A configuration file for the controller of w7.
+    /// A configuration file for the controller of w7 and w9.
     #[arg(long, value_name = "FILE")]
     pub controller_config: Option<PathBuf>,
     /// Runs the worker of w7, at this server, and measures nothing.
     #[arg(long, value_name = "URL", hide = true)]
     pub worker_at: Option<String>,
+    /// Runs followers of w9, at this server, and measures nothing.
+    #[arg(long, value_name = "URL", hide = true)]
+    pub followers_at: Option<String>,
     /// The words before the options when this program starts itself, besides its name.
     #[arg(skip)]
     pub own_command: Vec<OsString>,
@@ -123,6 +129,12 @@ impl Options {
     pub(crate) fn memory_intents(&self) -> u64 {
         self.memory_intents
             .unwrap_or(if self.quick { 50_000 } else { 1_000_000 })
+    }
+
+    /// How many follow the routes in w9.
+    pub(crate) fn followers(&self) -> usize {
+        let followers = self.followers.unwrap_or(if self.quick { 1_000 } else { 10_000 });
+        usize::try_from(followers).unwrap_or(usize::MAX)
     }
 
     /// The command that starts this program.

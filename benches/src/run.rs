@@ -28,6 +28,11 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
         runtime.block_on(crate::memory::work(url, options.slots))?;
         return Ok(None);
     }
+    if let Some(url) = &options.followers_at {
+        let runtime = tokio::runtime::Runtime::new().map_err(BenchError::io("starting the runtime"))?;
+        runtime.block_on(crate::fleet::follow(url, options.followers()))?;
+        return Ok(None);
+    }
     let Binary { path, version, .. } = Finder::from_process().nats_server(&|line| say(line))?;
     let ground = Ground {
         binary: path,
@@ -71,14 +76,20 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
     match workload {
         Workload::W7 => return crate::memory::measure(options, ground, say).await,
         Workload::W8 => return crate::sizes::measure(options, ground, say).await,
+        Workload::W9 => return crate::fleet::measure(options, ground, say).await,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
     // Where each write is synced, tickets are the first thing that an operator exempts.
     let site = match workload {
         Workload::W6 => Site::start(ground, "always", options.tickets.unwrap_or(TicketPersistence::Async)).await?,
-        Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W7 | Workload::W8 => {
-            Site::start(ground, "1s", options.tickets()).await?
-        }
+        Workload::W1
+        | Workload::W2
+        | Workload::W3
+        | Workload::W4
+        | Workload::W5
+        | Workload::W7
+        | Workload::W8
+        | Workload::W9 => Site::start(ground, "1s", options.tickets()).await?,
     };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
@@ -120,7 +131,7 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
             size,
             report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
         )],
-        Workload::W7 | Workload::W8 => Vec::new(),
+        Workload::W7 | Workload::W8 | Workload::W9 => Vec::new(),
         Workload::W6 => {
             // Each write waits for the disk: fewer of them take as long.
             let size = Size {

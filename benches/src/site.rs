@@ -67,6 +67,12 @@ impl Site {
         self.server.url()
     }
 
+    /// Kills the server, and starts it on the same store.
+    pub(crate) fn restart(&mut self) -> Result<(), BenchError> {
+        self.server.kill()?;
+        Ok(self.server.restart()?)
+    }
+
     /// The process id of the server.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.server.pid()

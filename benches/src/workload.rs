@@ -24,6 +24,9 @@ pub enum Workload {
     /// What an intent costs with 1, 10 and 100 agents in two versions each, with few and many open intents, and, for a bare
     /// client, with 1, 2 and 4 shards of the ledger.
     W8,
+    /// Ten thousand followers of the routes on one server: what they cost at rest, how fast a change reaches the last of them,
+    /// and how they come back when the server does.
+    W9,
 }
 
 impl Workload {

@@ -1,5 +1,7 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
+mod limits;
+
 use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
 
@@ -63,14 +65,16 @@ struct StreamState {
 /// # Errors
 /// When the server does not answer.
 pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
-    let mut findings = vec![server(mesh), jetstream(mesh).await?];
+    let account = limits::Account::ask(mesh).await?;
+    let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
     for wanted in mesh.base_streams(limits) {
-        findings.push(stream(mesh, &wanted).await?);
+        findings.push(stream(mesh, &wanted, &account).await?);
     }
     if let Ok(routes) = mesh.all_routes().await {
-        for route in routes {
-            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, limits)).await?);
+        for route in &routes {
+            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, limits), &account).await?);
         }
+        findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
     }
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
@@ -93,34 +97,7 @@ fn server(mesh: &Mesh) -> Finding {
     }
 }
 
-async fn jetstream(mesh: &Mesh) -> Result<Finding, Error> {
-    let account: serde_json::Value = mesh.ask("INFO", &serde_json::json!({})).await??;
-    let number = |path: &str| {
-        account
-            .pointer(path)
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_default()
-    };
-    let (streams, limit) = (number("/streams"), number("/limits/max_streams"));
-    let found = format!(
-        "{streams} streams, {} consumers, {} bytes stored",
-        number("/consumers"),
-        number("/storage")
-    );
-    Ok(if limit > 0 && streams * 10 > limit * 9 {
-        let remedy = "raise max_streams of the account: each agent has a work stream of its own";
-        Finding::new(
-            "JetStream",
-            Level::Warning,
-            format!("{found}, limit {limit} streams"),
-            remedy,
-        )
-    } else {
-        Finding::new("JetStream", Level::Ok, found, "")
-    })
-}
-
-async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
+async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account) -> Result<Finding, Error> {
     let check = format!("stream {}", wanted.name);
     let info = match mesh
         .ask::<StreamInfo>(&format!("STREAM.INFO.{}", wanted.name), &serde_json::json!({}))
@@ -137,37 +114,55 @@ async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
         let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
         return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
     }
-    // 2.15 allows 1,000 consumers a stream where nothing else is said; each agent version takes three.
-    let limit = if info.config.max_consumers > 0 {
-        i64::from(info.config.max_consumers)
-    } else {
-        1000
-    };
-    let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
-    if count * 10 > limit * 9 {
-        let remedy = "retire old versions, or raise jetstream.limits.default_max_consumers of the server";
-        return Ok(Finding::new(
-            check,
-            Level::Warning,
-            format!("{count} of {limit} consumers"),
-            remedy,
-        ));
+    if is_unraised(wanted, &info.config) {
+        let (source, destination) = wanted
+            .republish
+            .as_ref()
+            .map(|rule| (rule.source.as_str(), rule.destination.as_str()))
+            .unwrap_or_default();
+        let remedy = format!(
+            "works; to make it faster: nats stream edit {} --republish-source='{source}' --republish-destination='{destination}'",
+            wanted.name
+        );
+        let found = "of an older release: each process asks once a second whether a route has changed";
+        return Ok(Finding::new(check, Level::Warning, found, remedy));
     }
-    if info.config.max_bytes > 0 && info.state.bytes * 10 > u64::try_from(info.config.max_bytes).unwrap_or(1) * 9 {
+    let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
+    let limit = account.consumers_of_a_stream(mesh, &info.config);
+    let consumers = limits::of(count, limit, "consumers");
+    if limits::is_near(count, limit) {
+        let remedy = "retire old versions, or raise jetstream.limits.default_max_consumers of the server";
+        return Ok(Finding::new(check, Level::Warning, consumers, remedy));
+    }
+    if info.config.max_bytes > 0
+        && limits::is_near(
+            i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
+            Some(info.config.max_bytes),
+        )
+    {
         let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
         return Ok(Finding::new(
             check,
             Level::Warning,
-            format!("{} bytes, 90 % full", info.state.bytes),
+            limits::of(
+                i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
+                Some(info.config.max_bytes),
+                "bytes",
+            ),
             remedy,
         ));
     }
     Ok(Finding::new(
         check,
         Level::Ok,
-        format!("{} bytes, {count} consumers", info.state.bytes),
+        format!("{} bytes, {consumers}", info.state.bytes),
         "",
     ))
+}
+
+/// A bucket that an older release made does not republish, and works.
+fn is_unraised(wanted: &Config, found: &Config) -> bool {
+    wanted.name.starts_with("KV_") && wanted.republish.is_some() && found.republish.is_none()
 }
 
 fn drift(wanted: &Config, found: &Config) -> Vec<String> {
@@ -220,11 +215,13 @@ fn drift(wanted: &Config, found: &Config) -> Vec<String> {
         );
     }
     let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
-    compare(
-        "republish",
-        format!("{:?}", republish(wanted)),
-        format!("{:?}", republish(found)),
-    );
+    if !is_unraised(wanted, found) {
+        compare(
+            "republish",
+            format!("{:?}", republish(wanted)),
+            format!("{:?}", republish(found)),
+        );
+    }
     drift
 }
 

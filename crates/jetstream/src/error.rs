@@ -76,6 +76,9 @@ pub enum Error {
         /// What was asked.
         what: String,
     },
+    /// The server has no such stream: nobody has made the mesh yet, or the stream was deleted.
+    #[error("there is no stream {0} on the server")]
+    NoStream(String),
     /// No route says which version of the agent takes work.
     #[error("agent \"{agent}\" is unknown (known: {})", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownAgent {

@@ -1,7 +1,9 @@
 //! Which version of an agent takes new work: reading routes, following them, and changing them; and how loaded each is.
 
+mod catch_up;
 mod changes;
+mod follow;
 mod load;
-mod table;
+mod read;
 
-pub use table::RouteFollower;
+pub use follow::RouteFollower;

@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and a server that delays, cuts, stalls, loses chosen publishes, and listens.
+//! A TCP proxy between a client and a server that delays, cuts, stalls, loses chosen messages, and listens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ struct Faults {
     delay: Duration,
     /// Publishes to subjects that start with one of these never reach the server.
     lost: Vec<String>,
+    /// Messages on subjects that start with one of these never reach a client.
+    unheard: Vec<String>,
 }
 
 /// Who is told what passes.
@@ -141,7 +143,17 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.lost.clear());
     }
 
-    /// Number of publishes lost so far.
+    /// Loses every message of the server on a subject with this prefix, and leaves the connection open.
+    pub fn drop_deliveries(&self, prefix: &str) {
+        self.faults.send_modify(|faults| faults.unheard.push(prefix.to_owned()));
+    }
+
+    /// Passes all messages of the server again.
+    pub fn pass_deliveries(&self) {
+        self.faults.send_modify(|faults| faults.unheard.clear());
+    }
+
+    /// Number of publishes and messages lost so far.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped.load(Ordering::SeqCst)
@@ -197,19 +209,26 @@ async fn connection(
     let mut loser = Filter {
         operations: Operations::default(),
         faults: faults.clone(),
-        dropped,
+        dropped: Arc::clone(&dropped),
         traffic: ears.traffic.clone(),
+    };
+    let mut deafener = Filter {
+        operations: Operations::default(),
+        faults: faults.clone(),
+        dropped,
+        traffic: None,
     };
     let mut listener = ears.acks.map(Listener::new);
     let mut recorder = ears.traffic.map(Recorder::new);
     let heard = |bytes: &[u8]| {
+        let bytes = deafener.pass(bytes);
         if let Some(listener) = &mut listener {
-            listener.feed(bytes);
+            listener.feed(&bytes);
         }
         if let Some(recorder) = &mut recorder {
-            recorder.feed(bytes);
+            recorder.feed(&bytes);
         }
-        Bytes::copy_from_slice(bytes)
+        bytes
     };
     tokio::select! {
         () = pump(from_client, to_server, faults.clone(), |bytes: &[u8]| loser.pass(bytes)) => {}
@@ -261,7 +280,7 @@ async fn deliverable(due: Option<Instant>, faults: &mut watch::Receiver<Faults>)
     }
 }
 
-/// Takes lost publishes out of what a client sends, and tells of the others.
+/// Takes lost messages out of what one side sends, and tells of the others.
 #[derive(Debug)]
 struct Filter {
     operations: Operations,
@@ -288,14 +307,12 @@ impl Filter {
     }
 
     fn loses(&self, kind: &Kind) -> bool {
-        match kind {
-            Kind::Publish { subject, .. } => self
-                .faults
-                .borrow()
-                .lost
-                .iter()
-                .any(|prefix| subject.starts_with(prefix.as_str())),
-            Kind::Message { .. } | Kind::Subscribe { .. } | Kind::Ping | Kind::Other => false,
-        }
+        let faults = self.faults.borrow();
+        let (subject, lost) = match kind {
+            Kind::Publish { subject, .. } => (subject, &faults.lost),
+            Kind::Message { subject, .. } => (subject, &faults.unheard),
+            Kind::Subscribe { .. } | Kind::Ping | Kind::Other => return false,
+        };
+        lost.iter().any(|prefix| subject.starts_with(prefix.as_str()))
     }
 }

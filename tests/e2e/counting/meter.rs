@@ -20,20 +20,20 @@ pub(super) const ANSWERS: &str = "answers.counting";
 const MARKS: [&str; 2] = ["counting-begins", "counting-ends"];
 const HEAD: &str = "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.";
 const RANGE: &str = "$JS.API.DIRECT.GET.MESH_LEDGER";
-/// What a worker publishes from time to time and not for a hop: pulls, heartbeats, the consumer of its routes, and the
-/// question at its end whether the server has read everything.
+/// What a worker publishes now and then and not for a hop: pulls, heartbeats, the question whether its routes are current, the
+/// one with which it makes sure at its end that the server has read all.
 const NOW_AND_THEN: [&str; 4] = [
     "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_",
     "mesh.heartbeat.",
-    "$JS.API.CONSUMER.CREATE.KV_MESH_ROUTES.",
+    "$JS.API.DIRECT.GET.KV_MESH_ROUTES",
     "$JS.API.INFO",
 ];
 /// Whether the archive holds an intent. A claim asks a controller only about a head that is some seconds old, so this
 /// depends on time, too.
 const QUESTION: &str = "question";
 const REPLY: &str = "reply";
-/// What the worker receives from time to time: routes, the load of the versions, and whether it is alive.
-const TOLD: [&str; 4] = ["$KV.MESH_ROUTES.", "mesh.load", "mesh.agent.", "$SRV."];
+/// What it is told now and then: routes, the load of the versions, and whether it is alive.
+const TOLD: [&str; 4] = ["mesh.route.", "mesh.load", "mesh.agent.", "$SRV."];
 
 /// How many messages of each class were counted.
 #[derive(Debug)]

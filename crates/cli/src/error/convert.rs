@@ -33,12 +33,14 @@ impl From<Error> for CliError {
     }
 }
 
-/// Whether the server has no such stream. Bucket and batch reads tell it only in the text.
+/// Whether the server has no such stream. Opening a bucket tells it only in the text.
 fn is_without_mesh(error: &Error) -> bool {
     if let Error::Refused(refusal) = error {
         refusal.code == 10059
+    } else if let Error::NoStream(_) = error {
+        true
     } else if let Error::Api { detail, .. } = error {
-        detail.contains("error code 10059") || detail.contains("status 503")
+        detail.contains("error code 10059")
     } else {
         false
     }

@@ -7,8 +7,19 @@ use crate::harness::Run;
 
 /// Keys of JSON documents whose values are measured, or told by heartbeats, and differ from run to run.
 const MEASURED: [&str; 7] = ["took_ms", "p50_ms", "p95_ms", "p99_ms", "eta_seconds", "behind", "busy"];
-/// Words after which a number is an amount that differs from run to run.
-const AMOUNTS: [&str; 4] = [" bytes", " consumers", " streams", " ms"];
+/// Words before which a number is an amount that differs from run to run.
+const AMOUNTS: [&str; 10] = [
+    " bytes",
+    " consumers",
+    " of [n] consumers",
+    " streams",
+    " connections",
+    " of [n] connections",
+    " subscriptions",
+    " slow clients",
+    " of 8192 waiting pulls",
+    " ms",
+];
 
 /// The words of a command line, parted by spaces; a word in single quotes may hold some.
 pub(crate) fn words(line: &str) -> Vec<&str> {

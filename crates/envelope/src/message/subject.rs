@@ -256,6 +256,21 @@ impl Subjects {
         format!("{}_ROUTES", self.upper)
     }
 
+    /// Where the server sends on each change of a route. Anything else published there is not believed.
+    pub fn route(&self, agent: &AgentName) -> String {
+        format!("{}.route.{agent}", self.namespace)
+    }
+
+    /// The changes of all routes.
+    pub fn route_all(&self) -> String {
+        format!("{}.route.*", self.namespace)
+    }
+
+    /// The destination of the routes bucket's republish rule.
+    pub fn route_rule(&self) -> String {
+        format!("{}.route.>", self.namespace)
+    }
+
     /// The agents bucket.
     pub fn agents_bucket(&self) -> String {
         format!("{}_AGENTS", self.upper)

@@ -48,9 +48,8 @@ impl Mesh {
     /// # Errors
     /// When the bucket cannot be read.
     pub async fn declarations(&self) -> Result<Vec<Declaration>, Error> {
-        let store = self.bucket(self.subjects().agents_bucket()).await?;
         let mut found: Vec<Declaration> = self
-            .bucket_values(&store)
+            .bucket_values(&self.subjects().agents_bucket())
             .await?
             .iter()
             .filter_map(|value| serde_json::from_slice(value).ok())

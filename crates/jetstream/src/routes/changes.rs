@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::kv::Operation;
 use baton_envelope::rollout::{Act, Refused, activate};
 use baton_envelope::{AgentName, AgentVersion, Route};
-use futures::StreamExt as _;
 
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
@@ -20,20 +18,15 @@ impl Mesh {
     /// # Errors
     /// When the bucket cannot be read.
     pub async fn route_history(&self, agent: &AgentName) -> Result<Vec<(u64, Route)>, Error> {
-        let store = self.bucket(self.subjects().routes_bucket()).await?;
-        let mut entries = store
-            .history(agent.as_str())
-            .await
-            .map_err(|error| Error::api("reading the history of a route", error))?;
+        let bucket = self.subjects().routes_bucket();
         let mut found = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(|error| Error::api("reading the history of a route", error))?;
-            if entry.operation != Operation::Put {
+        for stored in self.bucket_history(&bucket, agent.as_str()).await? {
+            if stored.is_removal() {
                 continue;
             }
-            match serde_json::from_slice::<Route>(&entry.value) {
-                Ok(route) => found.push((entry.revision, route)),
-                Err(error) => tracing::warn!(%error, %agent, revision = entry.revision, "a route cannot be read"),
+            match serde_json::from_slice::<Route>(&stored.body) {
+                Ok(route) => found.push((stored.seq, route)),
+                Err(error) => tracing::warn!(%error, %agent, revision = stored.seq, "a route cannot be read"),
             }
         }
         Ok(found)
@@ -79,7 +72,7 @@ impl ControllerMesh {
             };
             match written {
                 Ok(revision) => {
-                    self.routes().put(next.clone());
+                    self.routes().put(next.clone(), revision);
                     return Ok(Some((next, revision)));
                 }
                 // Someone else wrote between the read and the write; read again. A bucket that is full, or that this

@@ -1,5 +1,7 @@
 //! Requests to the JetStream API.
 
+use std::time::Duration;
+
 use async_nats::Request;
 use bytes::Bytes;
 use serde::Deserialize as _;
@@ -16,9 +18,19 @@ impl Mesh {
         what: &str,
         payload: &serde_json::Value,
     ) -> Result<Result<T, Refusal>, Error> {
+        self.ask_within(what, payload, REQUEST_TIMEOUT).await
+    }
+
+    /// As [`Mesh::ask`], with a bound of the caller's.
+    pub(crate) async fn ask_within<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        payload: &serde_json::Value,
+        patience: Duration,
+    ) -> Result<Result<T, Refusal>, Error> {
         let request = Request::new()
             .payload(Bytes::from(payload.to_string()))
-            .timeout(Some(REQUEST_TIMEOUT));
+            .timeout(Some(patience));
         let reply = self
             .client()
             .send_request(format!("{}.{what}", self.api_prefix()), request)

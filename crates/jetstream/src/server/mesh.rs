@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::{self, Context};
@@ -10,10 +11,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::batch::Lane;
-use super::cache::{LoadBoard, RouteTable};
+use super::cache::LoadBoard;
 use super::clock::Clock;
 use super::dial::Dial;
 use super::limits::{Limits, TicketPersistence};
+use super::route_table::{Moment, RouteTable};
 use crate::error::Error;
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
@@ -42,6 +44,8 @@ struct Inner {
     load: LoadBoard,
     /// Until when it is not looked for a controller again.
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Until when buckets are read key by key, because this user may not ask for several at once.
+    keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
     takes_batches: bool,
     ledger_lane: Arc<Lane>,
     work_lanes: RwLock<HashMap<AgentName, Arc<Lane>>>,
@@ -76,6 +80,7 @@ impl Mesh {
             routes,
             load: LoadBoard::default(),
             without_controller: std::sync::Mutex::default(),
+            keys_alone: std::sync::Mutex::default(),
             takes_batches,
             ledger_lane,
             work_lanes: RwLock::default(),
@@ -228,6 +233,31 @@ impl Mesh {
     pub(crate) fn without_controller_until(&self, until: tokio::time::Instant) {
         let known = self.inner.without_controller.lock();
         *known.unwrap_or_else(std::sync::PoisonError::into_inner) = Some(until);
+    }
+
+    pub(crate) fn reads_keys_alone(&self) -> bool {
+        let until = self.inner.keys_alone.lock();
+        let until = until.unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| tokio::time::Instant::now() < until)
+    }
+
+    pub(crate) fn read_keys_alone_until(&self, until: tokio::time::Instant) {
+        let known = self.inner.keys_alone.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// A random part of a duration: whatever all processes do after a reconnect, they do not do at once.
+    pub(crate) fn spread(&self, over: Duration) -> Duration {
+        let [first, second, ..] = self.clock().random();
+        over * u32::from(u16::from_be_bytes([first, second])) / u32::from(u16::MAX)
+    }
+
+    /// Now, on the clock that never goes back and on the one that was passed in.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            at: tokio::time::Instant::now(),
+            wall: self.now(),
+        }
     }
 
     pub(crate) fn routes(&self) -> &RouteTable {

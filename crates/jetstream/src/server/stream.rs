@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::mesh::Mesh;
 use crate::error::Error;
 
+/// How long each message of a batched answer may take.
+const BATCH_PATIENCE: Duration = Duration::from_secs(5);
 /// The server's code for a stream that does not exist.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
 
@@ -35,7 +37,43 @@ pub(crate) struct Stored {
     pub(crate) body: Bytes,
 }
 
+/// The answer to a batched direct get.
+#[derive(Debug, Default)]
+pub(crate) struct DirectBatch {
+    pub(crate) found: Vec<Stored>,
+    /// Whether more matched than the answer holds.
+    pub(crate) more: bool,
+    /// The last sequence of whoever answered, where it said so.
+    pub(crate) up_to: u64,
+    /// The server refused: more than 1,024 subjects match.
+    pub(crate) is_too_many: bool,
+}
+
 impl Stored {
+    /// A message that the server sent with its own headers: a direct get, or one that a stream republishes.
+    pub(crate) fn of_direct(headers: Option<HeaderMap>, body: Bytes) -> Self {
+        let text = |name: &str| headers.as_ref().and_then(|map| map.get(name));
+        Self {
+            seq: header_u64(headers.as_ref(), "Nats-Sequence").unwrap_or(0),
+            subject: text("Nats-Subject").map(ToString::to_string).unwrap_or_default(),
+            headers,
+            body,
+        }
+    }
+
+    /// When the server stored it, as the server writes it: to the nanosecond.
+    pub(crate) fn stored_text(&self) -> &str {
+        let time = self.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
+        time.map_or("", |time| time.as_str())
+    }
+
+    /// Whether it says that its key of a bucket is gone, in place of a value.
+    pub(crate) fn is_removal(&self) -> bool {
+        let Some(headers) = &self.headers else { return false };
+        let operation = headers.get("KV-Operation").map_or("", |value| value.as_str());
+        matches!(operation, "DEL" | "PURGE") || headers.get("Nats-Marker-Reason").is_some()
+    }
+
     /// When the server stored it.
     pub(crate) fn stored_at(&self) -> Option<Timestamp> {
         let time = self.headers.as_ref()?.get("Nats-Time-Stamp")?;
@@ -75,6 +113,23 @@ impl Mesh {
         stream: &str,
         request: &serde_json::Value,
     ) -> Result<(Vec<Stored>, bool), Error> {
+        let batch = self.direct_batch_within(stream, request, BATCH_PATIENCE).await?;
+        if batch.is_too_many {
+            return Err(Error::api(
+                format!("DIRECT.GET.{stream}"),
+                "status 413: more than 1,024 subjects",
+            ));
+        }
+        Ok((batch.found, batch.more))
+    }
+
+    /// As [`Mesh::direct_batch_of`], where each message of the answer may take this long.
+    pub(crate) async fn direct_batch_within(
+        &self,
+        stream: &str,
+        request: &serde_json::Value,
+        patience: Duration,
+    ) -> Result<DirectBatch, Error> {
         let what = format!("DIRECT.GET.{stream}");
         let inbox = self.client().new_inbox();
         let mut replies = self
@@ -90,31 +145,50 @@ impl Mesh {
             )
             .await
             .map_err(|error| Error::api(&*what, error))?;
-        let mut found = Vec::new();
-        let mut pending = 0;
+        let mut batch = DirectBatch::default();
         loop {
-            let reply = tokio::time::timeout(Duration::from_secs(5), replies.next())
+            let reply = tokio::time::timeout(patience, replies.next())
                 .await
                 .map_err(|_| Error::NoAnswer { what: what.clone() })?
                 .ok_or_else(|| Error::NoAnswer { what: what.clone() })?;
+            let headers = reply.headers.as_ref();
             match reply.status.map(|status| status.as_u16()) {
-                Some(204 | 404) => return Ok((found, pending > 0)),
+                Some(204 | 404) => {
+                    batch.up_to = header_u64(headers, "Nats-UpTo-Sequence").unwrap_or(0);
+                    return Ok(batch);
+                }
+                Some(413) => {
+                    batch.is_too_many = true;
+                    return Ok(batch);
+                }
+                Some(503) => return Err(Error::NoStream(stream.to_owned())),
                 Some(status) => return Err(Error::api(what, format!("status {status}"))),
                 None => {}
             }
-            pending = header_u64(reply.headers.as_ref(), "Nats-Num-Pending").unwrap_or(0);
-            let seq = header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0);
-            let subject = reply
-                .headers
-                .as_ref()
-                .and_then(|h| h.get("Nats-Subject"))
-                .map(ToString::to_string);
-            found.push(Stored {
-                seq,
-                subject: subject.unwrap_or_default(),
-                headers: reply.headers,
-                body: reply.payload,
-            });
+            batch.more = header_u64(headers, "Nats-Num-Pending").unwrap_or(0) > 0;
+            batch.found.push(Stored::of_direct(reply.headers, reply.payload));
+        }
+    }
+
+    /// The last message on a subject, by direct get: any replica may answer. `None` where there is none.
+    pub(crate) async fn direct_last_of(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
+        let what = format!("DIRECT.GET.{stream}.{subject}");
+        let request = async_nats::Request::new().timeout(Some(super::publish::REQUEST_TIMEOUT));
+        let reply = match self
+            .client()
+            .send_request(format!("{}.{what}", self.api_prefix()), request)
+            .await
+        {
+            Ok(reply) => reply,
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                return Err(Error::NoStream(stream.to_owned()));
+            }
+            Err(_) => return Err(Error::NoAnswer { what }),
+        };
+        match reply.status.map(|status| status.as_u16()) {
+            Some(404) => Ok(None),
+            Some(status) => Err(Error::api(what, format!("status {status}"))),
+            None => Ok(Some(Stored::of_direct(reply.headers, reply.payload))),
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{
     Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
 };
-use async_nats::jetstream::{ErrorCode, context::CreateStreamErrorKind};
 use baton_envelope::{AgentName, Mutant};
 
 use super::limits::Limits;
@@ -15,6 +16,8 @@ use crate::error::Error;
 
 /// The window in which the server drops a repeated message id.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// How many consumers the routes bucket may have, for the followers of older releases.
+const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
     /// Creates what every mesh has: intake, ledger, archive, routes, agents and control. Anything that exists is left as it is; `doctor`
@@ -47,24 +50,8 @@ impl Mesh {
     /// The streams that every mesh has, as they should be.
     pub(crate) fn base_streams(&self, limits: Limits) -> Vec<Config> {
         let s = self.subjects();
-        let common = |name: String| Config {
-            name,
-            storage: StorageType::File,
-            discard: when_full(),
-            max_bytes: limits.max_bytes,
-            num_replicas: limits.replicas,
-            duplicate_window: DUPLICATE_WINDOW,
-            allow_direct: true,
-            ..Config::default()
-        };
-        let bucket = |name: String, history: i64| Config {
-            name: format!("KV_{name}"),
-            subjects: vec![format!("$KV.{name}.>")],
-            max_messages_per_subject: history,
-            allow_rollup: true,
-            deny_delete: true,
-            ..common(String::new())
-        };
+        let common = |name: String| common(name, limits);
+        let bucket = |name: String, history: i64| bucket(name, history, limits);
         vec![
             Config {
                 subjects: s.intake_subjects(),
@@ -93,10 +80,7 @@ impl Mesh {
                 description: Some("Baton: closed intents, one bundle each".to_owned()),
                 ..common(s.archive_stream())
             },
-            Config {
-                description: Some("Baton: routes".to_owned()),
-                ..bucket(s.routes_bucket(), 1024)
-            },
+            self.routes_stream_config(limits),
             Config {
                 description: Some("Baton: agent versions".to_owned()),
                 ..bucket(s.agents_bucket(), 8)
@@ -108,21 +92,31 @@ impl Mesh {
         ]
     }
 
+    /// The stream of the routes bucket, as it should be: new ones are made so, and older ones lack `republish` and
+    /// `max_consumers`. The server sends each change on to a plain subject, which takes no consumer; followers of older
+    /// releases have one each.
+    pub(crate) fn routes_stream_config(&self, limits: Limits) -> Config {
+        let s = self.subjects();
+        Config {
+            description: Some("Baton: routes".to_owned()),
+            max_consumers: ROUTES_CONSUMERS,
+            republish: Some(Republish {
+                source: format!("$KV.{}.>", s.routes_bucket()),
+                destination: s.route_rule(),
+                headers_only: false,
+            }),
+            ..bucket(s.routes_bucket(), 1024, limits)
+        }
+    }
+
     pub(crate) fn work_stream_config(&self, agent: &AgentName, limits: Limits) -> Config {
         Config {
-            name: self.subjects().work_stream(agent),
             subjects: vec![self.subjects().work_all(agent)],
             retention: RetentionPolicy::WorkQueue,
-            storage: StorageType::File,
-            discard: when_full(),
-            max_bytes: limits.max_bytes,
-            num_replicas: limits.replicas,
-            duplicate_window: DUPLICATE_WINDOW,
-            allow_direct: true,
             allow_atomic_publish: self.work_takes_batches(limits),
             persist_mode: limits.is_async().then_some(PersistenceMode::Async),
             description: Some(format!("Baton: tickets for agent {agent}")),
-            ..Config::default()
+            ..common(self.subjects().work_stream(agent), limits)
         }
     }
 
@@ -131,15 +125,22 @@ impl Mesh {
         if self.context().get_stream(&name).await.is_ok() {
             return Ok(());
         }
-        match self.context().create_stream(config).await {
-            Ok(_) => Ok(()),
+        let mut created = self.context().create_stream(config.clone()).await.map(drop);
+        // The account allows fewer consumers than that: then its own limit is the stream's.
+        if config.max_consumers > 0
+            && matches!(&created, Err(error) if is_refused_with(error, ErrorCode::MAXIMUM_CONSUMERS_LIMIT))
+        {
+            let max_consumers = -1;
+            let config = Config {
+                max_consumers,
+                ..config
+            };
+            created = self.context().create_stream(config).await.map(drop);
+        }
+        match created {
+            Ok(()) => Ok(()),
             // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
-            Err(error)
-                if matches!(error.kind(), CreateStreamErrorKind::JetStream(ref e)
-                    if e.error_code() == ErrorCode::STREAM_NAME_EXIST) =>
-            {
-                Ok(())
-            }
+            Err(error) if is_refused_with(&error, ErrorCode::STREAM_NAME_EXIST) => Ok(()),
             Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
         }
     }
@@ -168,6 +169,35 @@ impl Mesh {
                 .map_err(|error| Error::api("deleting a stream", error))?;
         }
         Ok(())
+    }
+}
+
+fn is_refused_with(error: &CreateStreamError, code: ErrorCode) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref refused) if refused.error_code() == code)
+}
+
+/// What all streams have in common.
+fn common(name: String, limits: Limits) -> Config {
+    Config {
+        name,
+        storage: StorageType::File,
+        discard: when_full(),
+        max_bytes: limits.max_bytes,
+        num_replicas: limits.replicas,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_direct: true,
+        ..Config::default()
+    }
+}
+
+/// The stream of a key-value bucket.
+fn bucket(name: String, history: i64, limits: Limits) -> Config {
+    Config {
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: history,
+        allow_rollup: true,
+        deny_delete: true,
+        ..common(format!("KV_{name}"), limits)
     }
 }
 

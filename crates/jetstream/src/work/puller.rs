@@ -152,7 +152,7 @@ impl Puller {
                     if changed.is_err() {
                         return Ok(Pulled::Closed);
                     }
-                    self.after_reconnect().await;
+                    self.after_reconnect();
                 }
                 freed = slots.acquire(), if wants_slot => drop(freed),
                 () = sleep_until(wake_at) => self.give_up_overdue(),

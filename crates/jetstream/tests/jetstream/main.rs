@@ -12,5 +12,6 @@ mod following;
 mod grouping;
 mod leasing;
 mod pulling;
+mod routes;
 mod support;
 mod tickets;

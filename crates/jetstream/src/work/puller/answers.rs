@@ -77,12 +77,13 @@ impl Puller {
     }
 
     /// After a reconnect every open pull is void, and the broker may have forgotten deliveries that it made before.
-    pub(super) async fn after_reconnect(&mut self) {
+    pub(super) fn after_reconnect(&mut self) {
         self.fresh_after = u64::MAX;
         for lane in &mut self.lanes {
             (lane.standing.pull, lane.bulk.pull, lane.hot) = (None, None, true);
         }
-        self.learn_again().await;
+        // Not all workers at once: a server that comes back has room for 10,000 questions of this kind, and drops the rest.
+        self.learn_at = Some(Instant::now() + self.mesh.spread(LEARN_PAUSE));
     }
 
     /// Reads the work stream's last sequence. Until that works, every ticket is checked against the ledger.
