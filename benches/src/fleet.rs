@@ -11,7 +11,7 @@ use std::time::Duration;
 use baton_agent::shutdown_signal;
 use baton_envelope::control::{SetRoute, VersionAct};
 use baton_envelope::{AgentName, AgentVersion, Bands, Route};
-use baton_jetstream::{Error, Mesh, RouteFollower, Target};
+use baton_jetstream::{ControllerMesh, Error, Mesh, RouteFollower, Target};
 use futures::StreamExt as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
@@ -244,7 +244,7 @@ async fn restart(site: &mut Site, fleet: &mut Fleet) -> Result<Vec<Fact>, BenchE
     let (began, spent) = (now(), Spent::until_now(site.pid()));
     let (agent, [_, second]) = (agent(AGENTS - 1)?, versions()?);
     // A connection of before might come back as late as any other.
-    let mesh = site.connect(NAMESPACE).await?;
+    let mesh = ControllerMesh::of(&site.connect(NAMESPACE).await?);
     let change = mesh.change_route(&agent, |present| {
         let next = |route: &Route| Route {
             active: second.clone(),

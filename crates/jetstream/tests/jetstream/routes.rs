@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use baton_envelope::{AgentName, Timestamp};
-use baton_jetstream::{Clock, Error, Level, Limits, Mesh, SystemClock, Target, examine};
+use baton_jetstream::{Clock, ControllerMesh, Error, Level, Limits, Mesh, SystemClock, Target, examine};
 use baton_testkit::{Cluster, Passed, Proxy, Traffic, Way};
 use tokio::time::Instant;
 
@@ -45,12 +45,13 @@ fn named(number: usize) -> AgentName {
 }
 
 async fn set(mesh: &Mesh, agent: &AgentName, to: &str) {
-    mesh.change_route(agent, |_| {
-        let route = baton_envelope::Route::first(agent.clone(), version(to), mesh.now(), "test");
-        Ok(Some(route))
-    })
-    .await
-    .unwrap();
+    ControllerMesh::of(mesh)
+        .change_route(agent, |_| {
+            let route = baton_envelope::Route::first(agent.clone(), version(to), mesh.now(), "test");
+            Ok(Some(route))
+        })
+        .await
+        .unwrap();
 }
 
 async fn active(mesh: &Mesh, agent: &AgentName) -> String {
@@ -438,7 +439,8 @@ async fn in_a_cluster_the_leader_proves_and_its_death_loses_no_change() {
     cluster.kill(leader).await;
     eventually("a new leader takes a change", PATIENCE, async || {
         let agent = named(0);
-        let changed = operator.change_route(&agent, |present| {
+        let decider = ControllerMesh::of(&operator);
+        let changed = decider.change_route(&agent, |present| {
             let mut route = present.cloned().expect("a route");
             route.active = version("3.0.0");
             Ok(Some(route))

@@ -73,7 +73,7 @@ impl Puller {
     pub(super) fn forget_deliveries(&mut self) {
         tracing::info!(agent = %self.agent, version = %self.version, "a consumer was removed or reset: tickets are checked against the ledger");
         self.fresh_after = u64::MAX;
-        self.learn_at = Some(Instant::now());
+        self.learn_at = Some(Instant::now() + self.mesh.spread(LEARN_PAUSE));
     }
 
     /// After a reconnect every open pull is void, and the broker may have forgotten deliveries that it made before.
