@@ -1,6 +1,7 @@
 //! What the rest is written with: names and ids, times, JSON as it was spelled, versions of the contract, and how bad
 //! input is reported.
 
+pub mod codes;
 pub(crate) mod error;
 pub(crate) mod header;
 pub(crate) mod ids;

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use baton_envelope::Json;
+use baton_envelope::codes;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -176,15 +177,22 @@ impl Handler for ExecHandler {
             Some(0) => match said {
                 Said::Plain(out) => Outcome::complete(&plain_result(&out)),
                 Said::Json(Some(reply)) => reply.outcome(),
-                Said::Json(None) => Err(Fault::retry("the program wrote no outcome object").with_code("NO_OUTCOME")),
+                Said::Json(None) => {
+                    Err(Fault::retry("the program wrote no outcome object").with_code(codes::NO_OUTCOME))
+                }
             },
-            Some(EXIT_TERMINAL) => Err(Fault::terminal("EXIT_65", describe(&said, &tail, "exit code 65"))),
-            Some(EXIT_RETRY) => Err(Fault::retry(describe(&said, &tail, "exit code 75")).with_code("EXIT_75")),
+            Some(EXIT_TERMINAL) => Err(Fault::terminal(
+                codes::exit(EXIT_TERMINAL),
+                describe(&said, &tail, "exit code 65"),
+            )),
+            Some(EXIT_RETRY) => {
+                Err(Fault::retry(describe(&said, &tail, "exit code 75")).with_code(codes::exit(EXIT_RETRY)))
+            }
             Some(code) => {
                 let message = describe(&said, &tail, &format!("exit code {code}"));
-                Err(Fault::retry(message).with_code(format!("EXIT_{code}")))
+                Err(Fault::retry(message).with_code(codes::exit(code)))
             }
-            None => Err(Fault::retry(describe(&said, &tail, &format!("ended by {status}"))).with_code("SIGNAL")),
+            None => Err(Fault::retry(describe(&said, &tail, &format!("ended by {status}"))).with_code(codes::SIGNAL)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Error as Any;
 use baton_agent::BuildError;
-use baton_envelope::control::code;
+use baton_envelope::codes;
 use baton_envelope::{BadName, BadVersion, RawRejection};
 use baton_jetstream::{Error, Refusal};
 
@@ -139,9 +139,9 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
 /// What a controller's code means for the exit code. One that is not known here is of a newer controller.
 fn refused_by_controller(code: &str) -> Kind {
     match code {
-        code::NOT_FOUND => Kind::NotFound,
+        codes::NOT_FOUND => Kind::NotFound,
         code if code.starts_with("UNKNOWN_") => Kind::NotFound,
-        code::BAD_REQUEST => Kind::Usage,
+        codes::BAD_REQUEST => Kind::Usage,
         _ => Kind::Refused,
     }
 }
@@ -262,10 +262,10 @@ mod tests {
                 },
                 3,
             ),
-            (refused(code::NOT_FOUND), 3),
-            (refused(code::UNKNOWN_VERSION), 3),
-            (refused(code::BAD_REQUEST), 2),
-            (refused(code::ROLLOUT_OWNED), 4),
+            (refused(codes::NOT_FOUND), 3),
+            (refused(codes::UNKNOWN_VERSION), 3),
+            (refused(codes::BAD_REQUEST), 2),
+            (refused(codes::ROLLOUT_OWNED), 4),
             (ControlError::controller_too_old("intents.cancel").into(), 4),
             (Error::Raced("x".parse().expect("id")), 4),
             (Error::NoIntent("x".parse().expect("id")), 3),

@@ -1,6 +1,7 @@
 //! Recording a raw intent that cannot become an intent: the reason, and the whole message, for a person to look at
 //! and redrive. Nothing that was published vanishes.
 
+use baton_envelope::codes;
 use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, act};
 use baton_envelope::{Submission, compare_submission};
 use baton_jetstream::{Advanced, Decision, Error, Head, KEPT_BODY_BYTES, Known, Mesh};
@@ -34,19 +35,19 @@ impl Rejection {
     /// The rejection that an error means, if trying again could not help.
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
         let code = if let Error::UnknownAgent { .. } = error {
-            "UNKNOWN_AGENT"
+            codes::UNKNOWN_AGENT
         } else if let Error::BadEnvelope { field: "deadline", .. } = error {
-            "DEADLINE_PAST"
+            codes::DEADLINE_PAST
         } else if let Error::BadEnvelope { .. } = error {
-            "MALFORMED_ENVELOPE"
+            codes::MALFORMED_ENVELOPE
         } else if let Error::Unroutable(_) = error {
-            "UNROUTABLE"
+            codes::UNROUTABLE
         } else if let Error::NoneCapable { .. } = error {
-            "NONE_CAPABLE"
+            codes::NONE_CAPABLE
         } else if let Error::NoCommonProtocol(_) = error {
-            "NO_COMMON_PROTOCOL"
+            codes::NO_COMMON_PROTOCOL
         } else if let Error::TooLarge { .. } = error {
-            "PAYLOAD_TOO_LARGE"
+            codes::PAYLOAD_TOO_LARGE
         } else {
             return None;
         };

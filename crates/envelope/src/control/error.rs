@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::code;
+use crate::base::codes;
 use crate::rollout::Refused;
 
 /// The body of a reply.
@@ -19,7 +19,7 @@ pub enum Reply<A> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ControlError {
-    /// What a program branches on: one of [`code`].
+    /// What a program branches on: one of [`codes`].
     pub code: String,
     /// What a person reads.
     pub message: String,
@@ -40,13 +40,13 @@ impl ControlError {
 
     /// What a controller says of a verb that it does not know.
     pub fn unknown_verb(verb: &str) -> Self {
-        Self::new(code::UNKNOWN_VERB, nothing_to_ask(verb), "")
+        Self::new(codes::UNKNOWN_VERB, nothing_to_ask(verb), "")
     }
 
     /// What whoever asks says when no controller knows the verb.
     pub fn controller_too_old(verb: &str) -> Self {
         Self::new(
-            code::CONTROLLER_TOO_OLD,
+            codes::CONTROLLER_TOO_OLD,
             format!("no controller that answered knows \"{verb}\": they are older than this baton"),
             "upgrade the controllers, then ask again",
         )
@@ -56,8 +56,8 @@ impl ControlError {
     pub fn is_unknown_verb(&self, verb: &str) -> bool {
         // Controllers without `UNKNOWN_VERB` answer with the code of a body that cannot be read, and only the text tells
         // the two apart. This is the one place that may look at it, and only for them: it goes when they have gone.
-        let is_of_before = self.code == code::BAD_REQUEST && self.message == nothing_to_ask(verb);
-        self.code == code::UNKNOWN_VERB || is_of_before
+        let is_of_before = self.code == codes::BAD_REQUEST && self.message == nothing_to_ask(verb);
+        self.code == codes::UNKNOWN_VERB || is_of_before
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{FindArchived, code};
+use baton_envelope::codes;
+use baton_envelope::control::FindArchived;
 use baton_envelope::{Bundle, BundleError, IntentId, Record, Timestamp};
 
 use crate::error::Error;
@@ -117,7 +118,7 @@ impl Mesh {
                 Ok(false)
             }
             // Controllers of before there was an archive. That took a while to find out, so it is not asked again soon.
-            Err(Error::Control(refused)) if refused.code == code::CONTROLLER_TOO_OLD => {
+            Err(Error::Control(refused)) if refused.code == codes::CONTROLLER_TOO_OLD => {
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::Json;
+use baton_envelope::codes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
@@ -148,7 +149,7 @@ impl Reply {
             (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
             (None, None, None) => {
                 let problem = "an object needs `outcome`, `progress` or `step`";
-                Err(Fault::retry(problem).with_code("BAD_OUTCOME"))
+                Err(Fault::retry(problem).with_code(codes::BAD_OUTCOME))
             }
         }
     }
@@ -198,7 +199,7 @@ fn bad(text: &str, error: &serde_json::Error) -> Fault {
     Fault::retry(format!(
         "the program wrote what is no outcome object: {error}; it starts with {start:?}"
     ))
-    .with_code("BAD_OUTCOME")
+    .with_code(codes::BAD_OUTCOME)
 }
 
 impl Reply {
@@ -210,7 +211,7 @@ impl Reply {
     /// The outcome that the object means.
     pub(crate) fn outcome(self) -> Result<Outcome, Fault> {
         let missing =
-            |field: &str| Fault::retry(format!("the outcome object has no `{field}`")).with_code("BAD_OUTCOME");
+            |field: &str| Fault::retry(format!("the outcome object has no `{field}`")).with_code(codes::BAD_OUTCOME);
         let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
         let outcome = match self.outcome {
             Some(Kind::Complete) => Outcome::complete(&self.result.unwrap_or_default())?,
@@ -222,7 +223,7 @@ impl Reply {
                     (None, Some(Needed::All(names))) => Outcome::hand_off_to(Capability(names), &payload)?,
                     (Some(_), Some(_)) => {
                         let problem = "the outcome object has both `to` and `capability`";
-                        return Err(Fault::retry(problem).with_code("BAD_OUTCOME"));
+                        return Err(Fault::retry(problem).with_code(codes::BAD_OUTCOME));
                     }
                     (None, None) => return Err(missing("to")),
                 };
@@ -232,7 +233,9 @@ impl Reply {
                 }
             }
             Some(Kind::Reject) => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
-            Some(Kind::Retry) => return Err(Fault::retry(text).with_code(self.code.unwrap_or_else(|| "RETRY".into()))),
+            Some(Kind::Retry) => {
+                return Err(Fault::retry(text).with_code(self.code.unwrap_or_else(|| codes::RETRY.into())));
+            }
             Some(Kind::Fail) => return Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text)),
             None => return Err(missing("outcome")),
         };

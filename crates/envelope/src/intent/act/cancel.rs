@@ -1,13 +1,11 @@
 //! An open intent is cancelled.
 
+use crate::base::codes;
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
-
-/// The code under which a cancelled intent keeps the reason.
-const CODE: &str = "CANCELLED";
 
 /// Ends the intent because somebody does not want it any more, and takes the hop from whoever holds it: what the holder
 /// still commits is refused.
@@ -15,7 +13,7 @@ const CODE: &str = "CANCELLED";
 /// # Errors
 /// When this may not follow the status of the head.
 pub fn cancel(head: &Snapshot, reason: &str) -> Result<Draft, IllegalTransition> {
-    let error = ErrorInfo::new(CODE, reason);
+    let error = ErrorInfo::new(codes::CANCELLED, reason);
     let draft = Draft::after(head, Event::Cancelled)?.without_holder().with_error(error);
     Ok(draft.with_note(Some(reason.to_owned())))
 }
