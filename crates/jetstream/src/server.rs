@@ -24,5 +24,5 @@ pub use limits::{Limits, TicketPersistence};
 pub use mesh::Mesh;
 pub(crate) use publish::{Published, publish_acked};
 pub use stream::LedgerEnd;
-pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
+pub(crate) use stream::{Stored, header_u64};
 pub(crate) use topology::DUPLICATE_WINDOW;

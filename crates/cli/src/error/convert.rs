@@ -4,7 +4,7 @@ use anyhow::Error as Any;
 use baton_agent::BuildError;
 use baton_envelope::codes;
 use baton_envelope::{BadName, BadVersion, RawRejection};
-use baton_jetstream::{Error, Refusal};
+use baton_jetstream::{Error, Refusal, Trouble};
 
 use super::{CliError, Kind};
 
@@ -12,7 +12,7 @@ const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        if is_without_mesh(&error) {
+        if error.trouble() == Some(Trouble::NoStream) {
             let source = Any::new(error).context("this server has no mesh in this namespace yet");
             return Self::new(Kind::Unreachable, source)
                 .hint("start `baton controller` (or `baton dev`), which makes it, or pass another --namespace");
@@ -30,17 +30,6 @@ impl From<Error> for CliError {
             hints,
             ..Self::new(kind, Any::new(error))
         }
-    }
-}
-
-/// Whether the server has no such stream. Bucket and batch reads tell it only in the text.
-fn is_without_mesh(error: &Error) -> bool {
-    if let Error::Refused(refusal) = error {
-        refusal.code == 10059
-    } else if let Error::Api { detail, .. } = error {
-        detail.contains("error code 10059") || detail.contains("status 503")
-    } else {
-        false
     }
 }
 
@@ -130,7 +119,7 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             "the intent has moved on since; look at it again".to_owned(),
         ),
         Error::Decode(decode) => (Kind::Failed, decode.fix()),
-        Error::Api { .. } => (Kind::Failed, DOCTOR.to_owned()),
+        Error::Api { .. } | Error::Missing { .. } => (Kind::Failed, DOCTOR.to_owned()),
         _ => return (Kind::Failed, Vec::new()),
     };
     (kind, vec![hint])

@@ -92,7 +92,7 @@ impl Mesh {
         match self.archive_end().await {
             Ok(end) => Ok(end.last_seq < end.first_seq.max(1)),
             // A mesh of before there was an archive.
-            Err(Error::Refused(refusal)) if refusal.code == crate::server::STREAM_NOT_FOUND => Ok(true),
+            Err(Error::Refused(refusal)) if refusal.code == crate::error::STREAM_NOT_FOUND => Ok(true),
             Err(error) => Err(error),
         }
     }
@@ -139,7 +139,7 @@ impl Mesh {
     pub(crate) async fn last_of_bundle(&self, seq: u64) -> Result<Option<Head>, Error> {
         match self.bundle_at(seq).await {
             Ok(bundle) => Ok(heads_of(&bundle)?.pop()),
-            Err(Error::Api { .. }) => Ok(None),
+            Err(Error::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -7,7 +7,7 @@ use baton_envelope::rollout::{Act, Refused, activate};
 use baton_envelope::{AgentName, AgentVersion, Route};
 use futures::StreamExt as _;
 
-use crate::error::Error;
+use crate::error::{Error, Source};
 use crate::server::Mesh;
 
 /// How often a decision is taken again when another writer came first.
@@ -45,11 +45,8 @@ impl Mesh {
                 Some((_, revision)) => store
                     .update(agent.as_str(), value.into(), *revision)
                     .await
-                    .map_err(|error| error.to_string()),
-                None => store
-                    .create(agent.as_str(), value.into())
-                    .await
-                    .map_err(|error| error.to_string()),
+                    .map_err(Source::from),
+                None => store.create(agent.as_str(), value.into()).await.map_err(Source::from),
             };
             match written {
                 Ok(revision) => {

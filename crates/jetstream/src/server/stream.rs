@@ -9,10 +9,7 @@ use futures::StreamExt as _;
 use serde::Deserialize;
 
 use super::mesh::Mesh;
-use crate::error::Error;
-
-/// The server's code for a stream that does not exist.
-pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
+use crate::error::{Error, Status};
 
 /// The end of the ledger, and which ledger it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +96,7 @@ impl Mesh {
                 .ok_or_else(|| Error::NoAnswer { what: what.clone() })?;
             match reply.status.map(|status| status.as_u16()) {
                 Some(204 | 404) => return Ok((found, pending > 0)),
-                Some(status) => return Err(Error::api(what, format!("status {status}"))),
+                Some(status) => return Err(Error::api(what, Status::of(status))),
                 None => {}
             }
             pending = header_u64(reply.headers.as_ref(), "Nats-Num-Pending").unwrap_or(0);

@@ -7,9 +7,9 @@ use baton_envelope::{
     Snapshot, Status,
 };
 
-use crate::error::Error;
+use crate::error::{Error, STREAM_NOT_FOUND};
 use crate::server::Mesh;
-use crate::server::STREAM_NOT_FOUND;
+
 use crate::server::{Stored, header_u64};
 
 /// The server's codes for a message that is not in its stream any more.
