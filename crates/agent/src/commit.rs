@@ -286,17 +286,15 @@ impl WorkerContext {
             Receiver::Capable(Capability(needed)) => match Box::pin(self.mesh.choose_capable(needed, &asked)).await {
                 Ok((agent, _, _)) => agent,
                 Err(error @ Error::NoneCapable { .. }) => {
-                    return Err(Fault::retry(error.to_string()).with_code(codes::NONE_CAPABLE));
+                    return Err(Fault::retry(error.to_string()).with_code(error.code()));
                 }
                 Err(error) => return Err(Fault::unwritten(&error)),
             },
         };
         match self.mesh.choose(&agent, &asked).await {
             Ok((choice, route)) => Ok((agent, choice.version, route)),
-            Err(error @ Error::UnknownAgent { .. }) => {
-                Err(Fault::retry(error.to_string()).with_code(codes::UNKNOWN_AGENT))
-            }
-            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code(codes::UNROUTABLE)),
+            Err(error @ Error::UnknownAgent { .. }) => Err(Fault::retry(error.to_string()).with_code(error.code())),
+            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code(error.code())),
             Err(error) => Err(Fault::unwritten(&error)),
         }
     }

@@ -1,5 +1,6 @@
 //! What can go wrong between Baton and the server.
 
+mod code;
 mod server;
 
 use baton_envelope::control::ControlError;
