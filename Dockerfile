@@ -9,6 +9,8 @@ COPY crates crates
 COPY tests tests
 COPY benches benches
 COPY examples examples
+# The pages that `baton explain` prints.
+COPY docs/errors docs/errors
 RUN cargo build --release --locked -p baton-cli --bin baton
 
 FROM debian:bookworm-slim

@@ -14,6 +14,7 @@ mod arrows;
 mod bad_input;
 mod cancelling;
 mod capability;
+mod codes;
 mod counting;
 mod crash;
 mod dead_letter;

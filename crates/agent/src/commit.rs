@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
     Json, Route, Snapshot, Successor, act,
@@ -151,7 +152,7 @@ impl WorkerContext {
             // The record is too large, not its ticket: nothing was written.
             Err(AppendError::Failed(Error::TooLarge { what, size, limit })) => {
                 let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
-                let ending = Ending::Park(ErrorInfo::new("PAYLOAD_TOO_LARGE", message));
+                let ending = Ending::Park(ErrorInfo::new(codes::PAYLOAD_TOO_LARGE, message));
                 Box::pin(self.park_too_large(delivery, at, ending)).await;
             }
             Err(error) => Box::pin(self.not_appended(delivery, error)).await,
@@ -246,7 +247,7 @@ impl WorkerContext {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
                         if let Err(broken) = envelope.check_must_carry(&next) {
-                            return park(ErrorInfo::new("MUST_CARRY", broken.to_string()));
+                            return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
                         }
                         match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
                             Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
@@ -256,7 +257,7 @@ impl WorkerContext {
                                 note,
                             }),
                             // No later attempt would find another form; a person must up- or downgrade one of them.
-                            Err(error) => park(ErrorInfo::new("NO_COMMON_PROTOCOL", error.to_string())),
+                            Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
                         }
                     }
                     Err(limit) => {
@@ -267,7 +268,7 @@ impl WorkerContext {
                             .map(|entry| format!("{}@{}", entry.agent, entry.version))
                             .collect();
                         let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
-                        park(ErrorInfo::new("HOP_LIMIT", message))
+                        park(ErrorInfo::new(codes::HOP_LIMIT, message))
                     }
                 }
             }
@@ -294,15 +295,15 @@ impl WorkerContext {
             Receiver::Capable(Capability(needed)) => match Box::pin(self.mesh.choose_capable(needed, &asked)).await {
                 Ok((agent, _, _)) => agent,
                 Err(error @ Error::NoneCapable { .. }) => {
-                    return Err(Fault::retry(error.to_string()).with_code("NONE_CAPABLE"));
+                    return Err(Fault::retry(error.to_string()).with_code(error.code()));
                 }
                 Err(error) => return Err(Fault::unwritten(&error)),
             },
         };
         match self.mesh.choose(&agent, &asked).await {
             Ok((choice, route)) => Ok((agent, choice.version, route)),
-            Err(error @ Error::UnknownAgent { .. }) => Err(Fault::retry(error.to_string()).with_code("UNKNOWN_AGENT")),
-            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code("UNROUTABLE")),
+            Err(error @ Error::UnknownAgent { .. }) => Err(Fault::retry(error.to_string()).with_code(error.code())),
+            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code(error.code())),
             Err(error) => Err(Fault::unwritten(&error)),
         }
     }
@@ -318,8 +319,8 @@ impl WorkerContext {
             FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
                 let attempts = at.snapshot.attempt;
                 // Keep the cause's own code; a plain failure is parked as exhausted.
-                let code = if error.code == "RETRY" {
-                    "EXHAUSTED".to_owned()
+                let code = if error.code == codes::RETRY {
+                    codes::EXHAUSTED.to_owned()
                 } else {
                     error.code
                 };

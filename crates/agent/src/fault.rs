@@ -1,5 +1,6 @@
 //! How a hop fails.
 
+use baton_envelope::codes;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ impl Fault {
     pub fn retry(message: impl Into<String>) -> Self {
         Self {
             kind: FaultKind::Retry(None),
-            code: "RETRY".to_owned(),
+            code: codes::RETRY.to_owned(),
             message: message.into(),
         }
     }
@@ -75,7 +76,7 @@ impl Fault {
         let message = "another holder has taken the hop".to_owned();
         Self {
             kind: FaultKind::Fenced,
-            code: "FENCED".to_owned(),
+            code: codes::FENCED.to_owned(),
             message,
         }
     }
@@ -83,7 +84,7 @@ impl Fault {
     pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
         Self {
             kind: FaultKind::Unwritten,
-            code: "UNWRITTEN".to_owned(),
+            code: codes::UNWRITTEN.to_owned(),
             message: error.to_string(),
         }
     }
@@ -100,8 +101,12 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Fault {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
+            let text = cause.to_string();
+            // Some errors name their cause themselves.
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
             source = cause.source();
         }
         Self::retry(message)

@@ -1,5 +1,6 @@
 //! The code of an agent.
 
+use baton_envelope::codes;
 use std::future::Future;
 
 use futures::future::BoxFuture;
@@ -36,7 +37,7 @@ impl<H: Handler> AnyHandler for H {
         Box::pin(async move {
             let input = hop.payload().read::<H::Input>().map_err(|error| {
                 Fault::terminal(
-                    "BAD_PAYLOAD",
+                    codes::BAD_PAYLOAD,
                     format!("the payload is not what this agent takes: {error}"),
                 )
             })?;

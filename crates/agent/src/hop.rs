@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
+use baton_envelope::codes;
 use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, act};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -121,7 +122,7 @@ impl Hop {
         if let Some(recorded) = self.steps.get(name) {
             return recorded.read().map_err(|error| {
                 Fault::terminal(
-                    "STEP_CHANGED",
+                    codes::STEP_CHANGED,
                     format!("the recorded result of step \"{name}\": {error}"),
                 )
             });
@@ -134,7 +135,7 @@ impl Hop {
         self.visible().await?;
         let value = effect().await.map_err(Into::into)?;
         let result = Json::of(&value)
-            .map_err(|error| Fault::terminal("NOT_JSON", format!("the result of step \"{name}\": {error}")))?;
+            .map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the result of step \"{name}\": {error}")))?;
         self.record_step(name, result).await?;
         Ok(value)
     }
@@ -187,7 +188,7 @@ fn lost(error: AppendError) -> Fault {
     match error {
         AppendError::Fenced(_) => Fault::fenced(),
         AppendError::Failed(baton_jetstream::Error::TooLarge { what, size, limit }) => Fault::terminal(
-            "PAYLOAD_TOO_LARGE",
+            codes::PAYLOAD_TOO_LARGE,
             format!("{what}: {size} bytes, and the server takes at most {limit} in one message"),
         ),
         AppendError::Failed(error) | AppendError::Unsettled(error) => Fault::unwritten(&error),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use baton_envelope::codes;
 use baton_envelope::{AgentName, Body, CapabilityName, HistoryEntry, Json};
 use serde::Serialize;
 
@@ -102,7 +103,7 @@ impl Outcome {
     pub fn hand_off<T: Serialize + ?Sized>(to: &str, payload: &T) -> Result<Self, Fault> {
         let to = to
             .parse()
-            .map_err(|error| Fault::terminal("BAD_AGENT_NAME", format!("{error}")))?;
+            .map_err(|error| Fault::terminal(codes::BAD_AGENT_NAME, format!("{error}")))?;
         Self::to(Receiver::Agent(to), payload)
     }
 
@@ -114,7 +115,7 @@ impl Outcome {
         let able = able.into();
         for name in &able.0 {
             name.parse::<CapabilityName>()
-                .map_err(|error| Fault::terminal("BAD_CAPABILITY", format!("{error}")))?;
+                .map_err(|error| Fault::terminal(codes::BAD_CAPABILITY, format!("{error}")))?;
         }
         Self::to(Receiver::Capable(able), payload)
     }
@@ -189,5 +190,5 @@ impl Outcome {
 }
 
 fn json<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Json, Fault> {
-    Json::of(value).map_err(|error| Fault::terminal("NOT_JSON", format!("the {what} is no JSON: {error}")))
+    Json::of(value).map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the {what} is no JSON: {error}")))
 }

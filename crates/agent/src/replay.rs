@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{AgentName, ProtocolRange};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
@@ -15,7 +16,7 @@ use crate::handler::AnyHandler;
 use crate::hop::{Hop, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::run::{WorkerContext, panic_text};
-use crate::sandbox::{Log, NEW_STEP, REFUSED, Sandbox};
+use crate::sandbox::{Log, Sandbox};
 
 /// How many replays run at once, beside the worker's own hops.
 const AT_A_TIME: usize = 4;
@@ -71,7 +72,7 @@ async fn answer(
             let replay = tokio::time::timeout(HANDLER_TIME, replay(request, (protocol, largest), handler));
             replay.await.unwrap_or_else(|_| {
                 let message = format!("the handler took longer than {} s", HANDLER_TIME.as_secs());
-                ReplayAnswer::refused("REPLAY_TIMED_OUT", message)
+                ReplayAnswer::refused(codes::REPLAY_TIMED_OUT, message)
             })
         }
         Ok(request) => {
@@ -79,7 +80,7 @@ async fn answer(
                 "the envelope is for agent \"{}\", not for \"{agent}\"",
                 request.envelope.to
             );
-            ReplayAnswer::refused("WRONG_AGENT", message)
+            ReplayAnswer::refused(codes::WRONG_AGENT, message)
         }
         Err(unreadable) => *unreadable,
     };
@@ -109,7 +110,7 @@ async fn replay(
     let answer = match ended {
         Ok(Ok(outcome)) => of_outcome(outcome),
         Ok(Err(fault)) => of_fault(fault, &log),
-        Err(panic) => of_fault(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC"), &log),
+        Err(panic) => of_fault(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC), &log),
     };
     ReplayAnswer {
         new_steps: log.new_steps,
@@ -145,8 +146,8 @@ fn of_outcome(outcome: Outcome) -> ReplayAnswer {
 
 fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
     let outcome = match fault.kind {
-        _ if log.refused && fault.code == REFUSED => "refused",
-        _ if !log.new_steps.is_empty() && fault.code == NEW_STEP => "new_step",
+        _ if log.refused && fault.code == codes::REPLAY_UNSUPPORTED => "refused",
+        _ if !log.new_steps.is_empty() && fault.code == codes::NEW_STEP => "new_step",
         FaultKind::Terminal => "fail",
         FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten => "retry",
     };

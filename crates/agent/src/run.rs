@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, ProtocolRange, Snapshot,
     Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
@@ -146,7 +147,7 @@ impl WorkerContext {
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
             Ok(Err(fault)) => RunResult::Failed(fault),
-            Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code("PANIC")),
+            Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
         let ended = {
             let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
@@ -292,7 +293,7 @@ impl WorkerContext {
                         attempt - 1,
                         head.record.snapshot.hop
                     );
-                    let error = ErrorInfo::new("POISON", message);
+                    let error = ErrorInfo::new(codes::POISON, message);
                     if self.end(&head, |now| act::park(now, error.clone())).await? {
                         return Ok(Disposition::Settled);
                     }

@@ -1,13 +1,9 @@
 //! The journal of a replayed hop: it notes the steps that the handler wants to run, and writes nothing.
 
+use baton_envelope::codes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::fault::Fault;
-
-/// The code of the fault for a step that has no record.
-pub(crate) const NEW_STEP: &str = "NEW_STEP";
-/// The code of the fault for a handler that cannot be replayed.
-pub(crate) const REFUSED: &str = "REPLAY_UNSUPPORTED";
 
 /// The journal that a replayed hop has instead of the ledger.
 #[derive(Debug, Default)]
@@ -27,7 +23,7 @@ impl Sandbox {
     pub(crate) fn new_step(&self, name: &str) -> Fault {
         self.note_step(name);
         Fault::terminal(
-            NEW_STEP,
+            codes::NEW_STEP,
             format!("step \"{name}\" has no record, and a replay runs none"),
         )
     }
@@ -39,7 +35,7 @@ impl Sandbox {
     /// Notes that this handler cannot be replayed, and why.
     pub(crate) fn refuse(&self, why: &str) -> Fault {
         self.log().refused = true;
-        Fault::terminal(REFUSED, why)
+        Fault::terminal(codes::REPLAY_UNSUPPORTED, why)
     }
 
     /// Takes what was noted, once the handler has ended.

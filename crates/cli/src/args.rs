@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{agents, archive, completions, controller, dead, intents, local, rollout, route, send, worker};
+use crate::commands::{
+    agents, archive, completions, controller, dead, explain, intents, local, rollout, route, send, worker,
+};
 use crate::config::GlobalArgs;
 
 /// Hand work between agents so that a crash, a deploy or a slow human loses nothing.
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Archive(archive::ArchiveCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
     Doctor,
+    /// Explain the code of an error: what it means, why it happens, and what to do.
+    Explain(explain::ExplainArgs),
     /// Measure Baton against a bare NATS client.
     Bench(local::BenchArgs),
     /// Print a completion script for a shell.
@@ -77,6 +81,7 @@ impl Command {
             | Self::Agents(_)
             | Self::Archive(_)
             | Self::Doctor
+            | Self::Explain(_)
             | Self::Bench(_)
             | Self::Completions(_) => false,
         }

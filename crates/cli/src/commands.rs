@@ -9,6 +9,7 @@ pub(crate) mod dead;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod payload;

@@ -2,9 +2,11 @@
 
 mod convert;
 mod local;
+mod mesh;
 
 use std::process::ExitCode;
 
+use baton_envelope::codes;
 use serde::Serialize;
 
 /// What kind of failure, which decides the exit code.
@@ -56,8 +58,8 @@ impl Kind {
 pub(crate) struct CliError {
     /// What kind.
     pub(crate) kind: Kind,
-    /// What a program branches on, where there is such a thing.
-    pub(crate) code: Option<String>,
+    /// What a program branches on: one of [`codes`], or one that an agent or a newer controller gave.
+    pub(crate) code: String,
     /// What happened, and why.
     pub(crate) source: anyhow::Error,
     /// What to do about it.
@@ -65,35 +67,39 @@ pub(crate) struct CliError {
 }
 
 impl CliError {
-    /// A failure of a kind.
-    pub(crate) fn new(kind: Kind, source: anyhow::Error) -> Self {
+    /// A failure of a kind, with its code.
+    pub(crate) fn new(kind: Kind, code: impl Into<String>, source: anyhow::Error) -> Self {
         Self {
             kind,
-            code: None,
+            code: code.into(),
             source,
             hints: Vec::new(),
         }
     }
 
     /// A failure of a kind, in words.
-    pub(crate) fn say(kind: Kind, message: impl Into<String>) -> Self {
-        Self::new(kind, anyhow::Error::msg(message.into()))
+    pub(crate) fn say(kind: Kind, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(kind, code, anyhow::Error::msg(message.into()))
     }
 
-    /// An operation that failed.
-    pub(crate) fn failed(source: anyhow::Error) -> Self {
-        Self::new(Kind::Failed, source)
+    /// Something that the operating system refused.
+    pub(crate) fn io(source: anyhow::Error) -> Self {
+        Self::new(Kind::Failed, codes::IO_FAILED, source)
     }
 
     /// A mistake in Baton itself; what happened was said by the panic.
     pub(crate) fn bug() -> Self {
-        Self::say(Kind::Bug, "this is a mistake in baton").hint("report it with the lines above")
+        Self::say(Kind::Bug, codes::BUG, "this is a mistake in baton").hint("report it with the lines above")
     }
 
     /// Stopped at once by a person.
     pub(crate) fn interrupted() -> Self {
-        Self::say(Kind::Interrupted, "interrupted: stopped at once by a second signal")
-            .hint("what was under way is redelivered to another worker, nothing is lost")
+        Self::say(
+            Kind::Interrupted,
+            codes::INTERRUPTED,
+            "interrupted: stopped at once by a second signal",
+        )
+        .hint("what was under way is redelivered to another worker, nothing is lost")
     }
 
     /// Says what to do about it.
@@ -103,16 +109,14 @@ impl CliError {
         self
     }
 
-    /// Sets the code.
-    #[must_use]
-    pub(crate) fn code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
-        self
-    }
-
     /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.exit())
+    }
+
+    /// How to read more about the code; `None` for one that Baton does not give itself.
+    pub(crate) fn explained(&self) -> Option<String> {
+        codes::find(&self.code).map(|_| format!("`baton explain {}` says more", self.code))
     }
 
     /// What happened.

@@ -11,6 +11,7 @@ mod dispatch;
 mod error;
 mod logging;
 mod output;
+mod pages;
 mod parse;
 mod view;
 mod who;
@@ -47,12 +48,16 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     if let args::Command::Completions(args) = cli.command {
         return commands::completions::run(args, &mut Cli::command(), &output);
     }
+    // Before the configuration is read: it may be what is to be explained.
+    if let args::Command::Explain(args) = &cli.command {
+        return commands::explain::run(args, output);
+    }
     logging::init(cli.global.verbose, cli.command.is_long_running(), &output);
     let app = App::new(cli.global, output, config::environment())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::failed(anyhow::Error::new(error).context("the async runtime cannot be started")))?;
+        .map_err(|error| CliError::io(anyhow::Error::new(error).context("the async runtime cannot be started")))?;
     let result = runtime.block_on(dispatch::run(cli.command, &app));
     // Whatever still runs belongs to a command that has said its last word; dropping it ends its child processes.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -7,6 +7,7 @@ mod table;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use baton_envelope::codes;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -38,8 +39,7 @@ struct ErrorDocument<'a> {
     error: String,
     kind: Kind,
     exit: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
+    code: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     caused_by: Vec<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -145,19 +145,18 @@ impl Output {
                 error: error.message(),
                 kind: error.kind,
                 exit: error.kind.exit(),
-                code: error.code.as_deref(),
+                code: &error.code,
                 caused_by: error.causes(),
                 hints: &error.hints,
             };
             Self::aside(&serde_json::to_string(&document).unwrap_or_else(|_| error.message()));
             return;
         }
-        let code = error.code.as_ref().map(|code| format!("[{code}]")).unwrap_or_default();
-        Self::aside(&format!("error{code}: {}", error.message()));
+        Self::aside(&format!("error[{}]: {}", error.code, error.message()));
         for cause in error.causes() {
             Self::aside(&format!("  caused by: {cause}"));
         }
-        for hint in &error.hints {
+        for hint in error.hints.iter().chain(error.explained().as_ref()) {
             Self::aside(&format!("hint: {hint}"));
         }
     }
@@ -188,7 +187,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
-        let mut shown = CliError::say(Kind::Usage, message.trim());
+        let mut shown = CliError::say(Kind::Usage, codes::USAGE, message.trim());
         shown.hints = rest
             .split("\n\n")
             .map(|part| part.trim().to_owned())

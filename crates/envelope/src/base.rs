@@ -1,6 +1,7 @@
 //! The basic types: names and ids, times, JSON in its original spelling, versions of the contract, and errors about bad
 //! input.
 
+pub mod codes;
 pub(crate) mod error;
 pub(crate) mod header;
 pub(crate) mod ids;

@@ -6,7 +6,6 @@
 
 mod agents;
 mod archive;
-pub mod code;
 mod error;
 mod intents;
 mod load;

@@ -14,6 +14,7 @@ pub mod rollout;
 mod version;
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
+pub use base::codes;
 pub use base::error::{BadName, DecodeError};
 pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};

@@ -1,24 +1,16 @@
 //! What can go wrong between Baton and the server.
 
+mod code;
+mod server;
+
 use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, DecodeError, IllegalTransition, IntentId};
 
-/// A write that the server refused for a reason of its own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server refused the write: {description} (code {code})")]
-pub struct Refusal {
-    /// The server's error code, such as 10077 for a full stream.
-    pub code: u64,
-    /// Its text.
-    pub description: String,
-}
+pub use server::{Refusal, Trouble};
+pub(crate) use server::{STREAM_NOT_FOUND, Status};
 
-impl Refusal {
-    /// Whether the stream is full.
-    pub const fn is_full(&self) -> bool {
-        matches!(self.code, 10047 | 10077 | 10023)
-    }
-}
+/// The error of whatever was asked for: of the client, of a reader, or a sentence.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure of the mesh.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +23,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Source,
     },
     /// The server is older than the oldest that Baton is tested with.
     #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]
@@ -165,21 +157,41 @@ pub enum Error {
     /// An event that may not follow.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
-    /// A request to the JetStream API failed.
-    #[error("{what} failed: {detail}")]
+    /// A message that was expected in a stream is not there, or not any more.
+    #[error("{what} is not there (any more)")]
+    Missing {
+        /// Which one.
+        what: String,
+    },
+    /// A request to the server failed. The message has that of the source, because a log shows one line.
+    #[error("{what} failed: {source}")]
     Api {
         /// What was asked.
         what: String,
         /// What the client or the server said.
-        detail: String,
+        #[source]
+        source: Source,
     },
 }
 
 impl Error {
-    pub(crate) fn api(what: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+    pub(crate) fn api(what: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Api {
             what: what.into(),
-            detail: detail.to_string(),
+            source: source.into(),
+        }
+    }
+
+    /// What the server says is in the way, by its code; `None` where it said nothing, or nothing that is known here.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if let Self::Refused(refusal) = self {
+            refusal.trouble()
+        } else if let Self::Api { source, .. } = self {
+            server::trouble(&**source)
+        } else if let Self::NoStream(_) = self {
+            Some(Trouble::NoStream)
+        } else {
+            None
         }
     }
 }

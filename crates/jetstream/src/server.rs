@@ -29,5 +29,5 @@ pub(crate) use publish::{Published, publish_acked};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use stream::LedgerEnd;
-pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
+pub(crate) use stream::{Stored, header_u64};
 pub(crate) use topology::DUPLICATE_WINDOW;

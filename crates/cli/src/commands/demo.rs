@@ -4,6 +4,7 @@ mod upgrade;
 
 use baton_agent::shutdown_signal;
 use baton_demo::{Part, Plan, Told, Verdict, run_agent, tell};
+use baton_envelope::codes;
 
 use crate::app::App;
 use crate::commands::local::{DemoAgentArgs, DemoArgs, DemoStory};
@@ -14,7 +15,7 @@ use crate::view::timeline;
 /// Tells the story, and fails unless it ended well.
 pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError> {
     let exe = std::env::current_exe()
-        .map_err(|error| CliError::failed(anyhow::Error::new(error).context("this program cannot find itself")))?;
+        .map_err(|error| CliError::io(anyhow::Error::new(error).context("this program cannot find itself")))?;
     if let Some(DemoStory::Upgrade(args)) = args.story {
         return upgrade::run(args, exe, output).await;
     }
@@ -36,7 +37,8 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
         Ok(())
     } else {
         let message = "the demo did not end as it should: something was lost or done twice";
-        Err(CliError::say(Kind::Failed, message).hint("the server's data and all logs were kept in the folder above"))
+        Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
+            .hint("the server's data and all logs were kept in the folder above"))
     }
 }
 

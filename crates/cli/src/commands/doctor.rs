@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::Timestamp;
+use baton_envelope::codes;
 use baton_envelope::control::{ArchiveStatus, ListAgents, ShowArchive};
 use baton_jetstream::{Finding, Level, Mesh, examine};
 use serde::Serialize;
@@ -26,10 +27,10 @@ struct Document<'a> {
 
 /// Examines the server and the mesh on it; changes nothing.
 pub(crate) async fn run(app: &App) -> Result<(), CliError> {
-    let (findings, kind) = match look(app).await {
-        Ok(findings) => (findings, Kind::Failed),
+    let (findings, kind, code) = match look(app).await {
+        Ok(findings) => (findings, Kind::Failed, codes::PROBLEMS_FOUND.to_owned()),
         // That there is no usable server is what a person came to find out: a finding like any other.
-        Err(error) => (vec![finding(&error)], error.kind),
+        Err(error) => (vec![finding(&error)], error.kind, error.code),
     };
     let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (count(Level::Problem), count(Level::Warning));
@@ -44,8 +45,8 @@ pub(crate) async fn run(app: &App) -> Result<(), CliError> {
             app.output.note(&format!("no problems, {warnings} warnings"));
             Ok(())
         }
-        1 => Err(CliError::say(kind, "1 problem was found")),
-        _ => Err(CliError::say(kind, format!("{problems} problems were found"))),
+        1 => Err(CliError::say(kind, code, "1 problem was found")),
+        _ => Err(CliError::say(kind, code, format!("{problems} problems were found"))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use baton_envelope::codes;
+
 use crate::error::{CliError, Kind};
 use crate::output::Output;
 
@@ -12,7 +14,8 @@ pub(crate) fn read(argument: Option<&str>, output: &Output) -> Result<Vec<u8>, C
         Some(text) => match text.strip_prefix('@') {
             Some(path) => std::fs::read(path).map_err(|error| {
                 let error = anyhow::Error::new(error).context(format!("payload file \"{path}\" cannot be read"));
-                CliError::new(Kind::Usage, error).hint("a payload that starts with @ names a file; use - for stdin")
+                CliError::new(Kind::Usage, codes::IO_FAILED, error)
+                    .hint("a payload that starts with @ names a file; use - for stdin")
             }),
             None => Ok(text.as_bytes().to_vec()),
         },
@@ -27,6 +30,6 @@ fn stdin(output: &Output) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     stdin
         .read_to_end(&mut bytes)
-        .map_err(|error| CliError::failed(anyhow::Error::new(error).context("stdin cannot be read")))?;
+        .map_err(|error| CliError::io(anyhow::Error::new(error).context("stdin cannot be read")))?;
     Ok(bytes)
 }

@@ -4,6 +4,7 @@ mod to;
 
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
     IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
@@ -237,7 +238,7 @@ fn conflict(intent: &IntentId, head: &Head) -> CliError {
         snapshot.status,
         view::turn(snapshot)
     );
-    CliError::say(Kind::Refused, message)
+    CliError::say(Kind::Refused, codes::CONFLICT, message)
         .hint(format!("`baton intents get {intent}` shows that work"))
         .hint("for new work give another --id, or none")
 }
@@ -251,7 +252,7 @@ fn show_end(intent: &IntentId, known: bool, end: WaitEnd, timeout: Duration, app
                 format!(": it is {} at {}", snapshot.status, view::turn(snapshot))
             });
             let message = format!("intent \"{intent}\" has not ended after {}{stands}", Span(timeout));
-            return Err(CliError::say(Kind::TimedOut, message)
+            return Err(CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
                 .hint(format!("it goes on; `baton intents watch {intent}` follows it")));
         }
     };
@@ -291,10 +292,15 @@ fn not_completed(intent: &IntentId, head: &Head) -> CliError {
         Some(reason) => reason.context(message),
         None => anyhow::Error::msg(message),
     };
-    let mut error = CliError::new(Kind::Failed, source).hint(format!("`baton intents get {intent}` shows its trail"));
+    let code = match (&snapshot.error, &snapshot.status) {
+        (Some(error), _) => error.code.as_str(),
+        (None, Status::TimedOut) => codes::DEADLINE_PAST,
+        (None, _) => codes::FAILED,
+    };
+    let mut error =
+        CliError::new(Kind::Failed, code, source).hint(format!("`baton intents get {intent}` shows its trail"));
     if matches!(snapshot.status, Status::Parked { .. }) {
         error = error.hint(format!("once the cause is gone: `baton dead redrive {intent}`"));
     }
-    error.code = snapshot.error.as_ref().map(|error| error.code.clone());
     error
 }

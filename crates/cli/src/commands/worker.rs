@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use baton_agent::{Agent, EXEC_HELP, ExecHandler, ExecMode, second_signal, shutdown_signal};
+use baton_envelope::codes;
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
 use serde::Serialize;
@@ -147,9 +148,12 @@ fn incomplete(config: &WorkerConfig) -> CliError {
     .into_iter()
     .filter_map(|(flag, missing)| missing.then_some(flag))
     .collect();
-    CliError::say(Kind::Usage, format!("a worker needs {}", missing.join(" and "))).hint(
-        "baton worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z', or the same in [worker] of --config FILE",
+    CliError::say(
+        Kind::Usage,
+        codes::USAGE,
+        format!("a worker needs {}", missing.join(" and ")),
     )
+    .hint("baton worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z', or the same in [worker] of --config FILE")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use baton_envelope::codes;
 use toml::{Table, Value};
 
 use super::{Config, Environment};
@@ -15,6 +16,7 @@ pub(crate) fn load(file: Option<&Path>, environment: &Environment) -> Result<Con
     let mut table = Table::try_from(&config).map_err(|error| {
         CliError::new(
             Kind::Bug,
+            codes::BUG,
             anyhow::Error::new(error).context("the defaults cannot be written"),
         )
     })?;
@@ -126,7 +128,7 @@ fn names(table: &Table) -> String {
 }
 
 fn bad(message: &str) -> CliError {
-    CliError::say(Kind::BadConfig, message)
+    CliError::say(Kind::BadConfig, codes::BAD_CONFIG, message)
 }
 
 #[cfg(test)]

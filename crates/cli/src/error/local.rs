@@ -4,27 +4,30 @@ use anyhow::Error as Any;
 use baton_bench::BenchError;
 use baton_demo::DemoError;
 use baton_embedded::ServerError;
+use baton_envelope::codes;
 
 use super::{CliError, Kind};
 
 impl From<baton_embedded::Error> for CliError {
     fn from(error: baton_embedded::Error) -> Self {
         // Its text has the commands that install the binary by hand.
-        Self::new(Kind::Failed, Any::new(error))
+        Self::new(Kind::Failed, codes::NO_BINARY, Any::new(error))
     }
 }
 
 impl From<ServerError> for CliError {
     fn from(error: ServerError) -> Self {
-        let (kind, hint) = match &error {
+        let (kind, code, hint) = match &error {
             ServerError::PortTaken { port } => (
                 Kind::Refused,
+                codes::PORT_TAKEN,
                 Some(format!(
                     "stop what listens on {port}, or choose another port with --port"
                 )),
             ),
             ServerError::StoreBusy { .. } => (
                 Kind::Refused,
+                codes::STORE_BUSY,
                 Some("stop the other one, or choose another folder with --dir".to_owned()),
             ),
             ServerError::Option { .. }
@@ -32,9 +35,9 @@ impl From<ServerError> for CliError {
             | ServerError::NotReady { .. }
             | ServerError::NotRunning
             | ServerError::Io { .. }
-            | _ => (Kind::Failed, None),
+            | _ => (Kind::Failed, codes::LOCAL_SERVER_FAILED, None),
         };
-        let found = Self::new(kind, Any::new(error));
+        let found = Self::new(kind, code, Any::new(error));
         match hint {
             Some(hint) => found.hint(hint),
             None => found,
@@ -49,8 +52,9 @@ impl From<DemoError> for CliError {
             DemoError::Server(error) => error.into(),
             DemoError::Mesh(error) => error.into(),
             DemoError::Agent(error) => error.into(),
-            other @ (DemoError::Io { .. } | DemoError::NoRole(_) | DemoError::Stuck(_) | _) => {
-                Self::new(Kind::Failed, Any::new(other))
+            other @ DemoError::Io { .. } => Self::io(Any::new(other)),
+            other @ (DemoError::NoRole(_) | DemoError::Stuck(_) | _) => {
+                Self::new(Kind::Failed, codes::DEMO_FAILED, Any::new(other))
             }
         }
     }
@@ -63,9 +67,14 @@ impl From<BenchError> for CliError {
             BenchError::Agent(error) => error.into(),
             BenchError::Missing(error) => error.into(),
             BenchError::Server(error) => error.into(),
-            BenchError::Interrupted => Self::say(Kind::Interrupted, "interrupted: nothing is measured"),
-            other @ (BenchError::Ended(_) | BenchError::Incomplete { .. } | BenchError::Io { .. } | _) => {
-                Self::new(Kind::Failed, Any::new(other))
+            BenchError::Interrupted => Self::say(
+                Kind::Interrupted,
+                codes::INTERRUPTED,
+                "interrupted: nothing is measured",
+            ),
+            other @ BenchError::Io { .. } => Self::io(Any::new(other)),
+            other @ (BenchError::Ended(_) | BenchError::Incomplete { .. } | _) => {
+                Self::new(Kind::Failed, codes::FAILED, Any::new(other))
             }
         }
     }

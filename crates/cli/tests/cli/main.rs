@@ -17,6 +17,7 @@ mod rollout;
 mod scene;
 mod send;
 mod snapshots;
+mod snapshots_explain;
 mod snapshots_help;
 mod snapshots_mistakes;
 mod snapshots_told;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use baton_envelope::control::{ControlError, Reply, code};
+use baton_envelope::codes;
+use baton_envelope::control::{ControlError, Reply};
 use baton_jetstream::{ControllerMesh, Target};
 use serde_json::{Value, json};
 
@@ -39,7 +40,7 @@ pub(crate) async fn answering(bench: &Bench, answers: &[(&str, Vec<Value>)]) -> 
                 }
                 None => {
                     let refusal = ControlError::new(
-                        code::ROLLOUT_OWNED,
+                        codes::ROLLOUT_OWNED,
                         "bob@elsewhere owns this rollout",
                         "take it over with --take-over",
                     );

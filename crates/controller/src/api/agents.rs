@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::control::{
     AgentView, AgentsView, ControlError, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion, SetPinning,
-    SetRoute, VersionAct, VersionView, code,
+    SetRoute, VersionAct, VersionView,
 };
 use baton_envelope::rollout::{self, Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
@@ -99,7 +100,7 @@ pub(super) async fn set_pinning(cx: &Context, asked: SetPinning) -> Result<Route
     let SetPinning { agent, pinning, by } = asked;
     if let Pinning::Unknown(name) = &pinning {
         let message = format!("\"{name}\" is no way of pinning");
-        return Err(ControlError::new(code::BAD_REQUEST, message, "give hop or chain").into());
+        return Err(ControlError::new(codes::BAD_REQUEST, message, "give hop or chain").into());
     }
     let act = Act::new(by, cx.mesh.now());
     cx.decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
@@ -122,7 +123,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     // Report what the route alone forbids first: it is the better reason.
     let dry = rollout::retire(&route, &version, &act);
     if let Err(refused) = &dry
-        && refused.code != code::WRONG_STATE
+        && refused.code != codes::WRONG_STATE
     {
         return Err(refused.clone().into());
     }
@@ -130,7 +131,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     let holds = cx.hold_views(&route, &version).await?;
     if cx.projection.position() < end {
         return Err(ControlError::new(
-            code::BUSY,
+            codes::BUSY,
             "the projection is being built anew",
             "try again in a moment",
         )
@@ -152,7 +153,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
             route.active
         );
         let message = format!("{open} open intents name {agent}@{version}: {}", causes.join(", "));
-        return Err(ControlError::new(code::STILL_OPEN, message, fix).into());
+        return Err(ControlError::new(codes::STILL_OPEN, message, fix).into());
     }
     dry?;
     let after = cx

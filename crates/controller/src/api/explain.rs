@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::control::{Candidate, ControlError, ExplainRoute, ExplainView, code};
+use baton_envelope::codes;
+use baton_envelope::control::{Candidate, ControlError, ExplainRoute, ExplainView};
 use baton_envelope::{AgentName, AgentVersion, Asked, IntentId, PathEntry, Route, Unroutable, choose};
 use baton_jetstream::Error;
 
@@ -32,7 +33,7 @@ pub(super) async fn explain(cx: &Context, asked: ExplainRoute) -> Result<Explain
     match asked.agent {
         Some(agent) => by_name(cx, &agent, &about).await,
         None if asked.capabilities.is_empty() => Err(ControlError::new(
-            code::BAD_REQUEST,
+            codes::BAD_REQUEST,
             "neither an agent nor a capability was named",
             "name one of them",
         )

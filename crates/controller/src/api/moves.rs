@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView, code};
+use baton_envelope::codes;
+use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView};
 use baton_envelope::rollout::{self, Act};
 use baton_envelope::{AgentName, AgentVersion, Author, Role, VersionState};
 use baton_jetstream::{Error, Moved};
@@ -45,19 +46,19 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
         None => {
             let message = format!("no worker of {agent}@{to} was ever heard of");
             return Err(
-                ControlError::new(code::UNKNOWN_VERSION, message, "start a worker of it, or correct --to").into(),
+                ControlError::new(codes::UNKNOWN_VERSION, message, "start a worker of it, or correct --to").into(),
             );
         }
         Some(state @ (VersionState::Drained | VersionState::Retired | VersionState::Quarantined)) => {
             let message = format!("{agent}@{to} is {state}, and takes no work");
             let fix = format!("name another version with --to; {} is active", route.active);
-            return Err(ControlError::new(code::WRONG_STATE, message, fix).into());
+            return Err(ControlError::new(codes::WRONG_STATE, message, fix).into());
         }
         Some(_) => {}
     }
     if from == to {
         return Err(ControlError::new(
-            code::SAME_VERSION,
+            codes::SAME_VERSION,
             "--from and --to are the same version",
             "name another",
         )

@@ -1,6 +1,7 @@
 //! Turns errors into refusals, with a code for programs and a hint. Only this module does so.
 
-use baton_envelope::control::{ControlError, code};
+use baton_envelope::codes;
+use baton_envelope::control::ControlError;
 use baton_jetstream::Error;
 
 /// The refusal for an error.
@@ -13,15 +14,15 @@ pub(super) fn refusal(error: Error) -> ControlError {
     let (code, fix) = match error {
         Error::Control(refused) => return refused,
         Error::Decision(refused) => return refused.into(),
-        Error::UnknownAgent { .. } => (code::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
-        Error::NoIntent(_) => (code::NOT_FOUND, "`baton intents list` shows the intents"),
+        Error::UnknownAgent { .. } => (codes::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
+        Error::NoIntent(_) => (codes::NOT_FOUND, "`baton intents list` shows the intents"),
         Error::WrongStatus { .. } | Error::Archived { .. } | Error::Raced(_) => {
-            (code::WRONG_STATUS, "`baton intents get ID` shows how it got there")
+            (codes::WRONG_STATUS, "`baton intents get ID` shows how it got there")
         }
         Error::Unroutable(_) | Error::NoneCapable { .. } => {
-            (code::UNROUTABLE, "`baton agents list` shows what each version can do")
+            (codes::UNROUTABLE, "`baton agents list` shows what each version can do")
         }
-        _ => (code::FAILED, "try again; `baton doctor` checks the mesh"),
+        _ => (codes::FAILED, "try again; `baton doctor` checks the mesh"),
     };
     ControlError::new(code, message, fix)
 }
@@ -43,15 +44,15 @@ mod tests {
             reason: "nobody has it".to_owned(),
         };
         let cases = [
-            (ControlError::new(code::BUSY, "later", "wait").into(), code::BUSY),
+            (ControlError::new(codes::BUSY, "later", "wait").into(), codes::BUSY),
             (
-                Refused::new(code::NO_ROLLOUT, "none", "start one").into(),
-                code::NO_ROLLOUT,
+                Refused::new(codes::NO_ROLLOUT, "none", "start one").into(),
+                codes::NO_ROLLOUT,
             ),
-            (unknown, code::UNKNOWN_AGENT),
-            (Error::NoIntent("a".parse().expect("id")), code::NOT_FOUND),
-            (none, code::UNROUTABLE),
-            (Error::NoController, code::FAILED),
+            (unknown, codes::UNKNOWN_AGENT),
+            (Error::NoIntent("a".parse().expect("id")), codes::NOT_FOUND),
+            (none, codes::UNROUTABLE),
+            (Error::NoController, codes::FAILED),
         ];
         for (error, code) in cases {
             let said = error.to_string();

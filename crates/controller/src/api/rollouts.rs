@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::control::{
     AbortRollout, AboutAgent, ControlError, DecisionView, HistoryView, ListDecisions, PauseRollout, PlanRollout,
-    PromoteRollout, ResumeRollout, RollBack, RolloutAct, ShowRollout, StartRollout, StatusView, code,
+    PromoteRollout, ResumeRollout, RollBack, RolloutAct, ShowRollout, StartRollout, StatusView,
 };
 use baton_envelope::rollout::{self, Act, Refused, StartPlan};
 use baton_envelope::{Json, Route, VersionState};
@@ -50,7 +51,7 @@ pub(super) async fn start(cx: &Context, asked: StartRollout) -> Result<StatusVie
             .map(|check| format!("{}: {}", check.name, check.detail))
             .collect();
         return Err(ControlError::new(
-            code::PREFLIGHT,
+            codes::PREFLIGHT,
             format!("{agent}@{version} may not be rolled out: {}", failed.join("; ")),
             format!("baton rollout plan {agent} {version} says what to do about each; --force starts it all the same"),
         )
@@ -124,7 +125,12 @@ pub(super) async fn history(cx: &Context, ListDecisions(asked): ListDecisions) -
 
 fn named(asked: AboutAgent) -> Result<baton_envelope::AgentName, Error> {
     asked.agent.ok_or_else(|| {
-        ControlError::new(code::BAD_REQUEST, "no agent was named", "name one in the field `agent`").into()
+        ControlError::new(
+            codes::BAD_REQUEST,
+            "no agent was named",
+            "name one in the field `agent`",
+        )
+        .into()
     })
 }
 

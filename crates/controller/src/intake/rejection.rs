@@ -18,39 +18,31 @@ const HEADROOM: usize = 4 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
     /// What programs branch on.
-    pub(crate) code: &'static str,
+    pub(crate) code: String,
     /// What people read.
     pub(crate) message: String,
 }
 
 impl Rejection {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
-            code,
+            code: code.to_owned(),
             message: shortened(&message.into(), MESSAGE_LIMIT),
         }
     }
 
     /// The rejection for an error, if another try could not help.
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
-        let code = if let Error::UnknownAgent { .. } = error {
-            "UNKNOWN_AGENT"
-        } else if let Error::BadEnvelope { field: "deadline", .. } = error {
-            "DEADLINE_PAST"
-        } else if let Error::BadEnvelope { .. } = error {
-            "MALFORMED_ENVELOPE"
-        } else if let Error::Unroutable(_) = error {
-            "UNROUTABLE"
-        } else if let Error::NoneCapable { .. } = error {
-            "NONE_CAPABLE"
-        } else if let Error::NoCommonProtocol(_) = error {
-            "NO_COMMON_PROTOCOL"
-        } else if let Error::TooLarge { .. } = error {
-            "PAYLOAD_TOO_LARGE"
-        } else {
-            return None;
-        };
-        Some(Self::new(code, error.to_string()))
+        let is_for_good = matches!(
+            error,
+            Error::UnknownAgent { .. }
+                | Error::BadEnvelope { .. }
+                | Error::Unroutable(_)
+                | Error::NoneCapable { .. }
+                | Error::NoCommonProtocol(_)
+                | Error::TooLarge { .. }
+        );
+        is_for_good.then(|| Self::new(error.code(), error.to_string()))
     }
 }
 
@@ -143,7 +135,7 @@ async fn write(
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::refuse(stamp.at, ErrorInfo::new(rejection.code, message), kept.clone());
+            let mut draft = act::refuse(stamp.at, ErrorInfo::new(rejection.code.as_str(), message), kept.clone());
             draft.generated_id = !is_chosen;
             Ok(draft.into())
         });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
     HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
@@ -135,12 +136,12 @@ impl Routing {
                 Able::Rejected(rejection) => return self.reject(&raw, None, rejection).await,
             },
             Asked::BadName(error) => {
-                let rejection = Rejection::new("BAD_SUBJECT", format!("{error}; subject {}", raw.subject));
+                let rejection = Rejection::new(codes::BAD_SUBJECT, format!("{error}; subject {}", raw.subject));
                 return self.reject(&raw, None, rejection).await;
             }
             Asked::Unsupported(what) => {
                 let text = format!("{what} messages are not supported by this version of Baton; publish to an agent");
-                return self.reject(&raw, None, Rejection::new("UNSUPPORTED", text)).await;
+                return self.reject(&raw, None, Rejection::new(codes::UNSUPPORTED, text)).await;
             }
         };
         let envelope = match self.envelope(&raw, &agent) {
@@ -176,7 +177,8 @@ impl Routing {
                     head.record.snapshot.status, head.record.snapshot.submitted_at
                 );
                 let ids = vec![raw.derived_id.clone()];
-                self.recorded(&raw, ids, None, &Rejection::new("CONFLICT", text)).await
+                self.recorded(&raw, ids, None, &Rejection::new(codes::CONFLICT, text))
+                    .await
             }
             Err(error) => match Rejection::of_error(&error) {
                 Some(rejection) => self.reject(&raw, Some(&agent), rejection).await,
@@ -202,14 +204,14 @@ impl Routing {
     async fn able(&self, message: &IntakeMessage, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
         if raw.header(HEADER_PROTOCOL).is_some() {
             let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
-            return Ok(Able::Rejected(Rejection::new("BAD_SUBJECT", text)));
+            return Ok(Able::Rejected(Rejection::new(codes::BAD_SUBJECT, text)));
         }
         let hold = match raw.header(HEADER_WHEN_NONE).map(str::trim) {
             None | Some("reject") => false,
             Some("hold") => true,
             Some(other) => {
                 let text = format!("{HEADER_WHEN_NONE} \"{other}\" is no policy; fix: give reject or hold");
-                return Ok(Able::Rejected(Rejection::new("BAD_HEADER", text)));
+                return Ok(Able::Rejected(Rejection::new(codes::BAD_HEADER, text)));
             }
         };
         let intent = raw.intent_id();
@@ -248,7 +250,7 @@ impl Routing {
         let envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
         match &envelope.reply_to {
             Some(reply_to) if !self.mesh.may_answer(reply_to) => Err(RawRejection {
-                code: "BAD_REPLY_TO",
+                code: codes::BAD_REPLY_TO,
                 field: "reply_to".to_owned(),
                 value: reply_to.clone(),
                 problem: "an answer may not be published there".to_owned(),

@@ -31,9 +31,9 @@ impl From<Error> for baton_jetstream::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Ledger(error) => error,
-            Error::Store(_) | Error::Behind { .. } | Error::CutOff(_) => Self::Api {
+            other @ (Error::Store(_) | Error::Behind { .. } | Error::CutOff(_)) => Self::Api {
                 what: "asking the projection".to_owned(),
-                detail: error.to_string(),
+                source: other.into(),
             },
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::control::Alarm;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
 
@@ -132,9 +133,9 @@ async fn alarm(
     }
     Ok(Some(Alarm {
         code: if is_draining {
-            "DRAIN_WITHOUT_WORKERS"
+            codes::DRAIN_WITHOUT_WORKERS
         } else {
-            "WORK_WITHOUT_WORKERS"
+            codes::WORK_WITHOUT_WORKERS
         }
         .to_owned(),
         agent: agent.clone(),

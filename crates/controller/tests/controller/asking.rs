@@ -1,6 +1,7 @@
 //! The control API over the wire: every question of the list is known, and what is not is refused with a code.
 
-use baton_envelope::control::{ControlError, Reply, VERBS, code};
+use baton_envelope::codes;
+use baton_envelope::control::{ControlError, Reply, VERBS};
 use baton_testkit::Client;
 use serde::de::IgnoredAny;
 
@@ -39,7 +40,7 @@ async fn every_verb_is_known_and_any_other_is_refused_with_its_own_code() {
         r#"{"error":{"code":"UNKNOWN_VERB","message":"there is nothing to ask as \"intents.unheard\"","fix":""}}"#
     );
     let unreadable = refusal(&ask(&client, "agents.retire", "[1").await).expect("a refusal");
-    assert_eq!(unreadable.code, code::BAD_REQUEST);
+    assert_eq!(unreadable.code, codes::BAD_REQUEST);
     assert!(unreadable.message.starts_with("agents.retire: "), "{unreadable:?}");
     controller.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::code;
+use crate::base::codes;
 use crate::rollout::Refused;
 
 /// The body of a reply.
@@ -19,7 +19,7 @@ pub enum Reply<A> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ControlError {
-    /// What programs branch on: one of [`code`].
+    /// What programs branch on: one of [`codes`].
     pub code: String,
     /// What people read.
     pub message: String,
@@ -40,13 +40,13 @@ impl ControlError {
 
     /// The answer of a controller to a verb it does not know.
     pub fn unknown_verb(verb: &str) -> Self {
-        Self::new(code::UNKNOWN_VERB, nothing_to_ask(verb), "")
+        Self::new(codes::UNKNOWN_VERB, nothing_to_ask(verb), "")
     }
 
     /// The client's error when no controller knows the verb.
     pub fn controller_too_old(verb: &str) -> Self {
         Self::new(
-            code::CONTROLLER_TOO_OLD,
+            codes::CONTROLLER_TOO_OLD,
             format!("no controller that answered knows \"{verb}\": they are older than this baton"),
             "upgrade the controllers, then ask again",
         )
@@ -57,8 +57,8 @@ impl ControlError {
         // Controllers without `UNKNOWN_VERB` answer with the code of an unreadable body, and only the text tells the
         // two apart. This is the only place that may look at the text, and only for those controllers. Remove it when
         // they are gone.
-        let is_of_before = self.code == code::BAD_REQUEST && self.message == nothing_to_ask(verb);
-        self.code == code::UNKNOWN_VERB || is_of_before
+        let is_of_before = self.code == codes::BAD_REQUEST && self.message == nothing_to_ask(verb);
+        self.code == codes::UNKNOWN_VERB || is_of_before
     }
 }
 

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 
+use crate::base::codes;
 use crate::base::error::DecodeError;
 use crate::base::header::*;
 use crate::base::ids::{EnvelopeId, IntentId};
@@ -151,7 +152,7 @@ impl<'a> RawIntent<'a> {
         let place = |field| convert::place_of(envelope.protocol, field);
         if envelope.to != *to {
             return Err(RawRejection {
-                code: "MALFORMED_ENVELOPE",
+                code: codes::MALFORMED_ENVELOPE,
                 field: place("to").to_owned(),
                 value: envelope.to.to_string(),
                 problem: format!("the envelope was published on {}", self.subject),
@@ -164,7 +165,7 @@ impl<'a> RawIntent<'a> {
         }
         if envelope.hop != 1 {
             return Err(RawRejection {
-                code: "MALFORMED_ENVELOPE",
+                code: codes::MALFORMED_ENVELOPE,
                 field: "hop".to_owned(),
                 value: envelope.hop.to_string(),
                 problem: "a submitted envelope starts at hop 1".to_owned(),
@@ -177,7 +178,7 @@ impl<'a> RawIntent<'a> {
         let envelope = envelope.with_constraints(constraints);
         if stated.is_some() && stated != envelope.constraints_hash {
             return Err(RawRejection {
-                code: "MALFORMED_ENVELOPE",
+                code: codes::MALFORMED_ENVELOPE,
                 field: "constraints_hash".to_owned(),
                 value: stated.unwrap_or_default(),
                 problem: "does not match the constraints".to_owned(),
@@ -189,7 +190,7 @@ impl<'a> RawIntent<'a> {
 
     fn fields(&self, now: Timestamp) -> Result<RawFields, RawRejection> {
         let bad = |field: &str, value: &str, problem: String, fix: &str| RawRejection {
-            code: "BAD_HEADER",
+            code: codes::BAD_HEADER,
             field: field.to_owned(),
             value: value.to_owned(),
             problem,
@@ -253,7 +254,7 @@ impl<'a> RawIntent<'a> {
 fn check_deadline(deadline: Option<Timestamp>, now: Timestamp, field: &str) -> Result<(), RawRejection> {
     match deadline {
         Some(deadline) if deadline <= now => Err(RawRejection {
-            code: "DEADLINE_PAST",
+            code: codes::DEADLINE_PAST,
             field: field.to_owned(),
             value: deadline.to_string(),
             problem: format!("is in the past (now {now})"),
@@ -265,7 +266,7 @@ fn check_deadline(deadline: Option<Timestamp>, now: Timestamp, field: &str) -> R
 
 fn malformed(error: &DecodeError) -> RawRejection {
     RawRejection {
-        code: "MALFORMED_ENVELOPE",
+        code: codes::MALFORMED_ENVELOPE,
         field: error.field.clone(),
         value: error.value.clone().unwrap_or_default(),
         problem: error.problem.clone(),

@@ -1,5 +1,6 @@
 //! Decisions on a route. Each takes one revision and returns the next, or a refusal.
 
+use crate::base::codes;
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
@@ -140,7 +141,7 @@ pub fn start(route: &Route, plan: StartPlan, act: &Act) -> Result<Route, Refused
     known(route, version)?;
     if route.active == *version {
         return Err(Refused::new(
-            "ALREADY_ACTIVE",
+            codes::ALREADY_ACTIVE,
             format!("{}@{version} is active already", route.agent),
             "nothing needs to be done",
         ));
@@ -251,14 +252,14 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
         // A second rollback would go to an even older version, or back to the bad one.
         (None, None) if was_rolled_back(route) => {
             return Err(Refused::new(
-                "ALREADY_ROLLED_BACK",
+                codes::ALREADY_ROLLED_BACK,
                 format!("{} was rolled back to {} already", route.agent, route.active),
                 "name a version with --to to go to another one",
             ));
         }
         (None, None) => route.previous.clone().ok_or_else(|| {
             Refused::new(
-                "NOTHING_BEFORE",
+                codes::NOTHING_BEFORE,
                 format!("no version of {} was active before {}", route.agent, route.active),
                 "name the version with --to",
             )
@@ -267,7 +268,7 @@ pub fn rollback(route: &Route, to: Option<&AgentVersion>, act: &Act) -> Result<R
     known(route, &target)?;
     if route.active == target && route.canary.is_none() {
         return Err(Refused::new(
-            "ALREADY_ACTIVE",
+            codes::ALREADY_ACTIVE,
             format!("{}@{target} has all of the new work already", route.agent),
             "nothing needs to be done; name another version with --to",
         ));
@@ -368,7 +369,7 @@ fn running<'a>(route: &'a Route, act: &Act) -> Result<&'a Rollout, Refused> {
 
 fn no_rollout(route: &Route) -> Refused {
     Refused::new(
-        "NO_ROLLOUT",
+        codes::NO_ROLLOUT,
         format!("no rollout of {} is under way", route.agent),
         format!("start one: baton rollout start {} VERSION", route.agent),
     )
@@ -383,7 +384,7 @@ pub(super) fn owned(route: &Route, rollout: &Rollout) -> Refused {
         ..
     } = rollout;
     Refused::new(
-        "ROLLOUT_OWNED",
+        codes::ROLLOUT_OWNED,
         format!(
             "{} is being rolled from {from} to {to} by {owner} since {started_at}",
             route.agent
@@ -402,7 +403,7 @@ pub(super) fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused
     }
     let known: Vec<String> = route.versions.keys().map(ToString::to_string).collect();
     Err(Refused::new(
-        "UNKNOWN_VERSION",
+        codes::UNKNOWN_VERSION,
         format!(
             "no worker of {}@{version} was ever heard of (known: {})",
             route.agent,
@@ -417,7 +418,11 @@ pub(super) fn happen(next: &mut Route, version: &AgentVersion, event: VersionEve
     let state = next.state(version).unwrap_or_default();
     let after = state.next(event).map_err(|_| {
         let (problem, fix) = why_not(&agent, version, &state, event);
-        Refused::new("WRONG_STATE", format!("{agent}@{version} is {state}: {problem}"), fix)
+        Refused::new(
+            codes::WRONG_STATE,
+            format!("{agent}@{version} is {state}: {problem}"),
+            fix,
+        )
     })?;
     let entry = next.versions.entry(version.clone()).or_default();
     entry.state = after;

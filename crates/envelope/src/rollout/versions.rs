@@ -1,6 +1,7 @@
 //! Decisions about single versions, apart from the steps of a rollout: activate, drain, retire, quarantine, move work
 //! away.
 
+use crate::base::codes;
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
 use crate::rollout::act::{Act, Refused, decided, end_rollout, finish, happen, known, make_active, owned};
@@ -83,7 +84,7 @@ pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route,
     let takes_work = route.active == *version || route.canary.as_ref().is_some_and(|canary| canary.version == *version);
     if takes_work {
         return Err(Refused::new(
-            "TAKES_WORK",
+            codes::TAKES_WORK,
             format!("{}@{version} takes new work", route.agent),
             format!(
                 "roll another version out first: baton rollout start {} VERSION",

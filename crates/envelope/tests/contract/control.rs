@@ -5,18 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use baton_envelope::Json;
+use baton_envelope::codes;
 use baton_envelope::control::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::document::{column, set, table};
+use crate::document::{set, table};
 
 /// The decisions on a route, whose refusals are answered with their codes.
-const DECISIONS: [&str; 2] = [
-    include_str!("../../src/rollout/act.rs"),
-    include_str!("../../src/rollout/versions.rs"),
-];
-
 /// What a file of a verb holds.
 #[derive(Deserialize)]
 struct Golden {
@@ -108,7 +104,7 @@ fn a_reply_is_an_answer_or_a_refusal() {
         assert_eq!(again::<Reply<ArchiveFound>>("reply", reply.get()), reply.get());
     }
     let without_fix = "{\"error\":{\"code\":\"FAILED\",\"message\":\"it failed\"}}";
-    let expected = ControlError::new(code::FAILED, "it failed", "");
+    let expected = ControlError::new(codes::FAILED, "it failed", "");
     assert_eq!(
         serde_json::from_str::<Reply<u8>>(without_fix).expect("a reply"),
         Reply::Error(expected)
@@ -184,24 +180,6 @@ fn the_fields_of_questions_and_answers_are_those_of_the_document() {
         if answer != "the Route" {
             let documented = named(&row("### Answers", answer));
             assert_eq!(documented, fields(&golden.answers[0]), "the answer to {verb}");
-        }
-    }
-}
-
-#[test]
-fn every_code_is_in_the_document_and_none_else() {
-    let documented = column("### Errors", 0);
-    let documented: Vec<String> = documented
-        .iter()
-        .flat_map(|cell| cell.split(", "))
-        .map(|code| code.trim_matches('`').to_owned())
-        .collect();
-    assert_eq!(set(documented), set(code::ALL.iter().copied()));
-    for text in DECISIONS {
-        let literals = text.split('"').skip(1).step_by(2);
-        let codes = literals.filter(|word| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
-        for used in codes {
-            assert!(code::ALL.contains(&used), "{used} is no code of the control API");
         }
     }
 }

@@ -8,9 +8,8 @@ use serde::de::DeserializeOwned;
 
 use crate::samples::*;
 
-const DOCUMENT: &str = include_str!("../../../../docs/protocol.md");
+pub(crate) const DOCUMENT: &str = include_str!("../../../../docs/protocol.md");
 const HEADERS: &str = include_str!("../../src/base/header.rs");
-const RAW: &str = include_str!("../../src/message/raw.rs");
 
 /// The rows of the first table below a heading, without its header row; code marks are taken off.
 pub(crate) fn table(heading: &str) -> Vec<Vec<String>> {
@@ -362,18 +361,6 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         documented("### Consumers", 1),
         set(consumers.chain(["router".to_owned()]))
     );
-}
-
-#[test]
-fn the_codes_of_rejections_are_those_of_the_code() {
-    let used = RAW.split("code: \"").skip(1).filter_map(|rest| rest.split('"').next());
-    let documented: BTreeSet<String> = DOCUMENT
-        .split_once("| Code | Meaning |")
-        .map(|(_, rest)| rest.lines().skip(2).take_while(|line| line.starts_with('|')))
-        .expect("the table of codes")
-        .filter_map(|line| line.split('`').nth(1).map(str::to_owned))
-        .collect();
-    assert_eq!(documented, set(used));
 }
 
 #[test]

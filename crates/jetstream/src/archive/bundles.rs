@@ -11,7 +11,7 @@ use baton_envelope::{
 };
 use bytes::Bytes;
 
-use crate::error::Error;
+use crate::error::{Error, Status};
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{LedgerEnd, Stored, header_u64};
 use crate::server::{Published, publish_acked};
@@ -60,13 +60,12 @@ impl Mesh {
                 }
                 Some(404) if self.replicas() > 1 => tokio::time::sleep(PAUSE).await,
                 Some(404) => break,
-                Some(status) => return Err(Error::api(what, format!("status {status}"))),
+                Some(status) => return Err(Error::api(what, Status::of(status))),
             }
         }
-        Err(Error::api(
-            what,
-            format!("there is no message {seq} in the archive (any more)"),
-        ))
+        Err(Error::Missing {
+            what: format!("message {seq} of the archive"),
+        })
     }
 
     /// The bundle whose last part is at a sequence of the archive.
@@ -96,7 +95,7 @@ impl Mesh {
             match self.bundle_at(seq).await {
                 Ok(bundle) if bundle.intent == *intent => return Ok(Some((seq, bundle))),
                 Ok(_) => {}
-                Err(Error::Api { .. }) => tracing::debug!(seq, %intent, "a bundle is no longer in the archive"),
+                Err(Error::Missing { .. }) => tracing::debug!(seq, %intent, "a bundle is no longer in the archive"),
                 Err(error) => return Err(error),
             }
         }

@@ -1,7 +1,8 @@
 //! Answering as one of any number of controllers.
 
 use async_nats::Subscriber;
-use baton_envelope::control::{ControlError, Reply, code};
+use baton_envelope::codes;
+use baton_envelope::control::{ControlError, Reply};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -74,7 +75,7 @@ impl ControlRequest {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
         serde_json::from_slice(body).map_err(|error| {
             let fix = "send one JSON object with the fields of docs/protocol.md";
-            ControlError::new(code::BAD_REQUEST, format!("{}: {error}", self.verb), fix)
+            ControlError::new(codes::BAD_REQUEST, format!("{}: {error}", self.verb), fix)
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{FindArchived, code};
+use baton_envelope::codes;
+use baton_envelope::control::FindArchived;
 use baton_envelope::{Bundle, BundleError, IntentId, Record, Timestamp};
 
 use crate::error::Error;
@@ -91,7 +92,7 @@ impl Mesh {
         match self.archive_end().await {
             Ok(end) => Ok(end.last_seq < end.first_seq.max(1)),
             // The mesh is older than the archive.
-            Err(Error::Refused(refusal)) if refusal.code == crate::server::STREAM_NOT_FOUND => Ok(true),
+            Err(Error::Refused(refusal)) if refusal.code == crate::error::STREAM_NOT_FOUND => Ok(true),
             Err(error) => Err(error),
         }
     }
@@ -117,7 +118,7 @@ impl Mesh {
                 Ok(false)
             }
             // The controllers are older than the archive. Finding out took a while, so do not ask again soon.
-            Err(Error::Control(refused)) if refused.code == code::CONTROLLER_TOO_OLD => {
+            Err(Error::Control(refused)) if refused.code == codes::CONTROLLER_TOO_OLD => {
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)
             }
@@ -139,7 +140,7 @@ impl Mesh {
     pub(crate) async fn last_of_bundle(&self, seq: u64) -> Result<Option<Head>, Error> {
         match self.bundle_at(seq).await {
             Ok(bundle) => Ok(heads_of(&bundle)?.pop()),
-            Err(Error::Api { .. }) => Ok(None),
+            Err(Error::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

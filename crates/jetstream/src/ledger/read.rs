@@ -7,7 +7,7 @@ use baton_envelope::{IntentId, Record, Timestamp, in_server_time};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::error::{Error, Status};
 use crate::server::{Mesh, header_u64};
 
 const PAUSE: Duration = Duration::from_millis(50);
@@ -143,10 +143,9 @@ impl Mesh {
                 seq,
                 stored_at: found.stored_at(),
             }),
-            Some(_) | None => Err(Error::api(
-                format!("reading ledger record {seq} of {intent}"),
-                "there is none",
-            )),
+            Some(_) | None => Err(Error::Missing {
+                what: format!("ledger record {seq} of {intent}"),
+            }),
         }
     }
 
@@ -160,7 +159,7 @@ impl Mesh {
             .map_err(|_| Error::NoAnswer { what: what.clone() })?;
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
-            Some(status) => Err(Error::api(what, format!("status {status}"))),
+            Some(status) => Err(Error::api(what, Status::of(status))),
             None => {
                 let time = reply.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
                 Ok(Some(Last {

@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use serde::Deserialize;
 
 use super::service::SERVICE;
-use crate::error::Error;
+use crate::error::{Error, Source};
 use crate::server::ControllerMesh;
 
 /// How long a worker may take to answer.
@@ -58,13 +58,13 @@ impl ControllerMesh {
     pub async fn find_workers(&self, patience: Duration) -> Result<Vec<Declaration>, Error> {
         let until = tokio::time::Instant::now() + patience;
         let inbox = self.client().new_inbox();
-        let failed = |error: &dyn std::fmt::Display| Error::api("looking for workers", error);
+        let failed = |error: Source| Error::api("looking for workers", error);
         let subscribed = self.client().subscribe(inbox.clone()).await;
-        let mut infos = subscribed.map_err(|error| failed(&error))?;
+        let mut infos = subscribed.map_err(|error| failed(error.into()))?;
         self.client()
             .publish_with_reply(format!("$SRV.INFO.{SERVICE}"), inbox, "".into())
             .await
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(error.into()))?;
         let mut asked = FuturesUnordered::new();
         let mut found = BTreeMap::new();
         let mut is_open = true;

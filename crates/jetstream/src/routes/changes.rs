@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_envelope::rollout::{Act, Refused, activate};
 use baton_envelope::{AgentName, AgentVersion, Route};
 
-use crate::error::Error;
+use crate::error::{Error, Source};
 use crate::server::{ControllerMesh, Mesh};
 
 /// How often a decision is taken again when another writer came first.
@@ -64,11 +64,8 @@ impl ControllerMesh {
                 Some((_, revision)) => store
                     .update(agent.as_str(), value.into(), *revision)
                     .await
-                    .map_err(|error| error.to_string()),
-                None => store
-                    .create(agent.as_str(), value.into())
-                    .await
-                    .map_err(|error| error.to_string()),
+                    .map_err(Source::from),
+                None => store.create(agent.as_str(), value.into()).await.map_err(Source::from),
             };
             match written {
                 Ok(revision) => {

@@ -9,8 +9,8 @@ use async_nats::jetstream::kv::Store;
 use serde::Deserialize;
 
 use super::mesh::Mesh;
-use super::stream::{STREAM_NOT_FOUND, Stored};
-use crate::error::Error;
+use super::stream::Stored;
+use crate::error::{Error, STREAM_NOT_FOUND};
 
 /// How many keys are asked for by name at a time; the server refuses more than 1,024.
 const KEYS_AT_ONCE: usize = 500;

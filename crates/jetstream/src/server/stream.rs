@@ -9,12 +9,10 @@ use futures::StreamExt as _;
 use serde::Deserialize;
 
 use super::mesh::Mesh;
-use crate::error::Error;
+use crate::error::{Error, Status};
 
 /// How long each message of a batched answer may take.
 const BATCH_PATIENCE: Duration = Duration::from_secs(5);
-/// The server's code for a stream that does not exist.
-pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
 
 /// The end of the ledger, and which ledger it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +160,7 @@ impl Mesh {
                     return Ok(batch);
                 }
                 Some(503) => return Err(Error::NoStream(stream.to_owned())),
-                Some(status) => return Err(Error::api(what, format!("status {status}"))),
+                Some(status) => return Err(Error::api(what, Status::of(status))),
                 None => {}
             }
             batch.more = header_u64(headers, "Nats-Num-Pending").unwrap_or(0) > 0;
@@ -187,7 +185,7 @@ impl Mesh {
         };
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
-            Some(status) => Err(Error::api(what, format!("status {status}"))),
+            Some(status) => Err(Error::api(what, Status::of(status))),
             None => Ok(Some(Stored::of_direct(reply.headers, reply.payload))),
         }
     }

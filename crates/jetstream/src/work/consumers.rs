@@ -6,8 +6,8 @@ use baton_envelope::control::Counts;
 use baton_envelope::{AgentName, AgentVersion};
 use serde::Deserialize;
 
-use crate::error::Error;
-use crate::server::{Mesh, STREAM_NOT_FOUND};
+use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::server::Mesh;
 
 /// The server's code for a consumer that does not exist.
 pub(super) const CONSUMER_NOT_FOUND: u64 = 10014;

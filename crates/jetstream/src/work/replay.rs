@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::{Request, RequestErrorKind, Subscriber};
+use baton_envelope::codes;
 use baton_envelope::{AgentName, AgentVersion, Envelope, Json};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -174,7 +175,7 @@ impl ReplayCall {
     pub fn read(&self) -> Result<ReplayRequest, Box<ReplayAnswer>> {
         serde_json::from_slice(&self.body).map_err(|error| {
             Box::new(ReplayAnswer::refused(
-                "BAD_REQUEST",
+                codes::BAD_REQUEST,
                 format!("the replay cannot be read: {error}"),
             ))
         })
@@ -187,7 +188,7 @@ impl ReplayCall {
             Ok(body) if body.len() <= self.mesh.client().max_payload() => Ok(body),
             Ok(body) => {
                 let message = format!("the outcome has {} bytes, more than the server takes", body.len());
-                serde_json::to_vec(&ReplayAnswer::refused("ANSWER_TOO_LARGE", message))
+                serde_json::to_vec(&ReplayAnswer::refused(codes::ANSWER_TOO_LARGE, message))
             }
             Err(error) => Err(error),
         };

@@ -7,8 +7,7 @@ use baton_envelope::{
     Snapshot, Status,
 };
 
-use crate::error::Error;
-use crate::server::STREAM_NOT_FOUND;
+use crate::error::{Error, STREAM_NOT_FOUND};
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Stored, header_u64};
 

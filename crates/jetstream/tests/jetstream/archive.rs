@@ -65,7 +65,10 @@ async fn bundle_of_any_size_is_written_once_and_read_back() {
         .collect();
     assert_eq!(seen, written);
     // What is not there any more is said to be missing, and not taken for empty.
-    assert!(matches!(mesh.bundle_at(end.last_seq + 1).await, Err(Error::Api { .. })));
+    assert!(matches!(
+        mesh.bundle_at(end.last_seq + 1).await,
+        Err(Error::Missing { .. })
+    ));
 }
 
 #[tokio::test]

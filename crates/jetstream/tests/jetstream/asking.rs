@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use baton_envelope::control::{ControlError, Effect, Question, Reply, code};
+use baton_envelope::codes;
+use baton_envelope::control::{ControlError, Effect, Question, Reply};
 use baton_jetstream::{ControllerMesh, Error, Mesh};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -84,7 +85,7 @@ async fn without_a_newer_controller_it_is_refused_after_two_seconds() {
         let mesh = connect(&server).await;
         let began = Instant::now();
         let refused = refused(ask(&mesh).await);
-        assert_eq!(refused.code, code::CONTROLLER_TOO_OLD);
+        assert_eq!(refused.code, codes::CONTROLLER_TOO_OLD);
         assert!(refused.message.contains("\"intents.new\""), "{}", refused.message);
         assert_eq!(asked.load(Ordering::SeqCst), 21, "once, and 20 times again");
         assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
@@ -95,9 +96,9 @@ async fn without_a_newer_controller_it_is_refused_after_two_seconds() {
 async fn any_other_refusal_is_final() {
     // The second is about another verb, so it is no answer to this question.
     let refusals = [
-        ControlError::new(code::BAD_REQUEST, "intents.new: missing field `number`", "name it"),
-        ControlError::new(code::BAD_REQUEST, "there is nothing to ask as \"intents.old\"", ""),
-        ControlError::new(code::ROLLOUT_OWNED, "bob owns it", "ask bob"),
+        ControlError::new(codes::BAD_REQUEST, "intents.new: missing field `number`", "name it"),
+        ControlError::new(codes::BAD_REQUEST, "there is nothing to ask as \"intents.old\"", ""),
+        ControlError::new(codes::ROLLOUT_OWNED, "bob owns it", "ask bob"),
     ];
     for refusal in refusals {
         let server = TestServer::start().await;

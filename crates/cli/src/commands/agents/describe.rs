@@ -1,6 +1,7 @@
 //! `baton agents describe`: everything that is known of one agent.
 
 use baton_envelope::AgentName;
+use baton_envelope::codes;
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView};
 use clap::Args;
 
@@ -22,10 +23,12 @@ pub(crate) async fn run(args: DescribeArgs, app: &App) -> Result<(), CliError> {
     let question = ListAgents(AboutAgent::one(args.agent.clone()));
     let agents = mesh.ask_controller(&question).await?;
     if agents.agents.is_empty() {
-        return Err(
-            CliError::say(Kind::NotFound, format!("agent \"{}\" is not known", args.agent))
-                .hint("`baton agents list` shows the agents"),
-        );
+        return Err(CliError::say(
+            Kind::NotFound,
+            codes::UNKNOWN_AGENT,
+            format!("agent \"{}\" is not known", args.agent),
+        )
+        .hint("`baton agents list` shows the agents"));
     }
     app.output
         .show(&agents, || view::paragraphs(agents.agents.iter().map(text)))

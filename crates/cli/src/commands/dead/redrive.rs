@@ -1,5 +1,6 @@
 //! `baton dead redrive`: back into the mesh.
 
+use baton_envelope::codes;
 use baton_envelope::{AgentVersion, IntentId, MaxHops, Role};
 use baton_jetstream::{Filter, Mesh, Redrive, Redriven};
 use clap::Args;
@@ -40,7 +41,11 @@ enum Outcome {
     /// It was published again, under a new id.
     Republished { intent: IntentId, new_intent: IntentId },
     /// It stays where it was.
-    Failed { intent: IntentId, error: String },
+    Failed {
+        intent: IntentId,
+        error: String,
+        code: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -68,6 +73,7 @@ pub(crate) async fn run(args: RedriveArgs, app: &App) -> Result<(), CliError> {
                 results.push(Outcome::Failed {
                     intent,
                     error: error.message(),
+                    code: error.code.clone(),
                 });
                 failures.push(error);
             }
@@ -87,6 +93,7 @@ pub(crate) async fn run(args: RedriveArgs, app: &App) -> Result<(), CliError> {
         (count, Some(last)) => {
             let mut error = CliError::say(
                 Kind::Failed,
+                codes::INCOMPLETE,
                 format!("{count} of {total} intents could not be redriven"),
             );
             error.hints = last.hints;
@@ -113,7 +120,7 @@ fn text(results: &[Outcome]) -> String {
         let (intent, outcome) = match result {
             Outcome::Redriven { intent, version, .. } => (intent, format!("redriven, to version {version}")),
             Outcome::Republished { intent, new_intent } => (intent, format!("published again as {new_intent}")),
-            Outcome::Failed { intent, error } => (intent, format!("not redriven: {error}")),
+            Outcome::Failed { intent, error, .. } => (intent, format!("not redriven: {error}")),
         };
         table.row([intent.to_string(), outcome]);
     }

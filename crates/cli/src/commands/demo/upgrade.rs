@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use baton_agent::shutdown_signal;
 use baton_demo::{Upgrade, UpgradePlan, UpgradeStep, tell_upgrade};
+use baton_envelope::codes;
 
 use crate::commands::local::UpgradeArgs;
 use crate::error::{CliError, Kind};
@@ -33,7 +34,8 @@ pub(super) async fn run(args: UpgradeArgs, exe: PathBuf, output: &Output) -> Res
         "the upgrade did not go as it should: {}",
         told.verdict.problems.join("; ")
     );
-    Err(CliError::say(Kind::Failed, message).hint("the server's data and all logs were kept in the folder above"))
+    Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
+        .hint("the server's data and all logs were kept in the folder above"))
 }
 
 fn text(verdict: &Upgrade) -> String {

@@ -1,5 +1,6 @@
 //! `baton intents move`: open work from one version to another.
 
+use baton_envelope::codes;
 use baton_envelope::control::{MoveIntents, MoveView};
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
@@ -49,7 +50,8 @@ pub(crate) async fn run(args: MoveArgs, app: &App) -> Result<(), CliError> {
         failed => {
             let total = failed.saturating_add(moved.moved.len());
             let message = format!("{failed} of {total} intents could not be moved");
-            Err(CliError::say(Kind::Failed, message).hint("what was moved stays moved; run it again for the rest"))
+            Err(CliError::say(Kind::Failed, codes::INCOMPLETE, message)
+                .hint("what was moved stays moved; run it again for the rest"))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{IntentId, Record};
 use baton_jetstream::{Error, Mesh};
 use clap::Args;
@@ -79,5 +80,5 @@ fn show(output: Output, seq: u64, record: &Record, with_intent: bool) -> Result<
 }
 
 fn closed() -> CliError {
-    CliError::say(Kind::Unreachable, "the connection was closed")
+    CliError::say(Kind::Unreachable, codes::CONNECTION_CLOSED, "the connection was closed")
 }

@@ -1,5 +1,6 @@
 //! `baton rollout plan`: whether a version can be rolled out.
 
+use baton_envelope::codes;
 use baton_envelope::control::{PlanRollout, PlanView, ReplayView};
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
@@ -45,6 +46,7 @@ fn failed(plan: &PlanView) -> CliError {
     let (agent, to) = (&plan.agent, &plan.to);
     CliError::say(
         Kind::Refused,
+        codes::PREFLIGHT,
         format!("{agent}@{to} cannot be rolled out: {failed} of {total} checks failed"),
     )
     .hint(hint(plan))

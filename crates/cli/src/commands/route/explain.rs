@@ -1,5 +1,6 @@
 //! `baton route explain`: which version would take a piece of work, and why.
 
+use baton_envelope::codes;
 use baton_envelope::control::{ExplainRoute, ExplainView};
 use baton_envelope::{AgentName, IntentId};
 use clap::Args;
@@ -35,15 +36,23 @@ pub(crate) async fn run(args: ExplainArgs, app: &App) -> Result<(), CliError> {
         intent: args.intent,
         kind: args.kind,
     };
+    // Told when nobody would take it: the agent that was named, or none of all.
+    let code = if question.capabilities.is_empty() {
+        codes::UNROUTABLE
+    } else {
+        codes::NONE_CAPABLE
+    };
     let explained = mesh.ask_controller(&question).await?;
     app.output.show(&explained, || text(&explained))?;
     if explained.version.is_some() {
         Ok(())
     } else {
-        Err(
-            CliError::say(Kind::NotFound, format!("no version would take it: {}", explained.why))
-                .hint("`baton agents list` shows the agents and the states of their versions"),
+        Err(CliError::say(
+            Kind::NotFound,
+            code,
+            format!("no version would take it: {}", explained.why),
         )
+        .hint("`baton agents list` shows the agents and the states of their versions"))
     }
 }
 

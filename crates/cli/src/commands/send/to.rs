@@ -1,5 +1,6 @@
 //! Whom `baton send` sends to: an agent by its name, or whichever can do what is needed.
 
+use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_KIND, HEADER_MAX_HOPS,
     HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
@@ -64,7 +65,7 @@ impl ToArgs {
         if self.second.is_some() {
             let name = self.first.as_deref().unwrap_or_default();
             let message = format!("--capability chooses the agent: \"{name}\" cannot name one too");
-            return Err(CliError::say(Kind::Usage, message).hint("give either AGENT or --capability"));
+            return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give either AGENT or --capability"));
         }
         let to = To::Capable {
             needed: self.capabilities.clone(),
@@ -91,6 +92,7 @@ impl To {
                 ..
             } if !args.pins.is_empty() || args.constraints.is_some() => Err(CliError::say(
                 Kind::Usage,
+                codes::USAGE,
                 "--when-none hold cannot be combined with --pin or --constraints",
             )
             .hint("leave them out, or name the agent")),

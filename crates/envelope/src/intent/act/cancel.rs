@@ -1,13 +1,11 @@
 //! Cancels an open intent.
 
+use crate::base::codes;
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
-
-/// The error code of a cancelled intent; its message is the reason.
-const CODE: &str = "CANCELLED";
 
 /// Ends the intent because somebody no longer wants it, and takes the hop from its holder: whatever the holder still
 /// commits is refused.
@@ -15,7 +13,7 @@ const CODE: &str = "CANCELLED";
 /// # Errors
 /// When this may not follow the status of the head.
 pub fn cancel(head: &Snapshot, reason: &str) -> Result<Draft, IllegalTransition> {
-    let error = ErrorInfo::new(CODE, reason);
+    let error = ErrorInfo::new(codes::CANCELLED, reason);
     let draft = Draft::after(head, Event::Cancelled)?.without_holder().with_error(error);
     Ok(draft.with_note(Some(reason.to_owned())))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::error::Error;
+use crate::error::{Error, Status};
 use crate::server::Mesh;
 
 /// The number of records to request, and to return, at a time.
@@ -69,9 +69,9 @@ impl Source {
 
     /// Handles a status that the server sent about a pull.
     pub(super) fn hear(&mut self, status: u16, message: &Message) -> Result<(), Error> {
-        let text = message.description.as_deref().unwrap_or_default();
+        let status = Status::new(status, message.description.as_deref().unwrap_or_default());
         let id = message.subject.rsplit('.').next().and_then(|token| token.parse().ok());
-        match status {
+        match status.code {
             100 => Ok(()),
             // The pull before this one.
             _ if id != Some(self.pulls) => Ok(()),
@@ -80,12 +80,12 @@ impl Source {
                 Ok(())
             }
             // The pull reached its byte limit. One that ended so without any record would do so again at once.
-            409 if self.got > 0 && text.contains("MaxBytes") => {
+            _ if self.got > 0 && status.is_max_bytes() => {
                 self.remaining = 0;
                 Ok(())
             }
             // The consumer was deleted, its leader changed, the server stops, or nobody responds.
-            _ => Err(Error::api(WHAT, format!("status {status} {text}"))),
+            _ => Err(Error::api(WHAT, status)),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Puller;
 use super::lane::{Kind, pull_id};
-use crate::error::Error;
+use crate::error::{Error, Status};
 use crate::work::delivery::Delivery;
 
 /// How long to wait before reading the work stream again after a failure.
@@ -53,8 +53,7 @@ impl Puller {
         if let Some(lane) = self.lanes.get_mut(index) {
             lane.close(id);
         }
-        let consumer_is_gone = status == 503 || (status == 409 && text.contains("Deleted"));
-        if consumer_is_gone {
+        if Status::new(status, text).is_consumer_gone() {
             tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, checking");
             self.forget_deliveries();
             self.trouble = Some(Instant::now() + Duration::from_millis(500));

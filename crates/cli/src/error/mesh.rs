@@ -1,0 +1,210 @@
+//! The conversion from an error of the mesh: by its variant and by codes, never by its text.
+
+use anyhow::Error as Any;
+use baton_envelope::codes;
+use baton_jetstream::{Error, Trouble};
+
+use super::{CliError, Kind};
+
+const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
+
+impl From<Error> for CliError {
+    fn from(error: Error) -> Self {
+        let (kind, hints) = explain(&error);
+        let code = error.code().to_owned();
+        let has_mesh = error.trouble() != Some(Trouble::NoStream);
+        let source = Any::new(error);
+        let source = if has_mesh {
+            source
+        } else {
+            source.context("this server has no mesh in this namespace yet")
+        };
+        Self {
+            hints,
+            ..Self::new(kind, code, source)
+        }
+    }
+}
+
+/// The kind of a failure, and what to do about it.
+pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
+    if let Some(trouble) = error.trouble() {
+        return explain_trouble(trouble, error);
+    }
+    let (kind, hint) = match error {
+        Error::Unreachable { .. } => (
+            Kind::Unreachable,
+            "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
+        ),
+        Error::TooOld { needed, .. } => (
+            Kind::Unreachable,
+            format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
+        ),
+        Error::NoJetStream { .. } => (
+            Kind::Unreachable,
+            "start nats-server with -js, and see that JetStream is enabled for this account".to_owned(),
+        ),
+        Error::BadContext { .. } => (
+            Kind::BadConfig,
+            "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),
+        ),
+        Error::Refused(_) => (Kind::Refused, DOCTOR.to_owned()),
+        Error::TooLarge { .. } => (
+            Kind::Refused,
+            "store the data elsewhere and send a reference to it, or raise max_payload of the server".to_owned(),
+        ),
+        Error::NoAnswer { .. } => (
+            Kind::Unreachable,
+            format!("start `baton controller` if the mesh was never set up; {DOCTOR}"),
+        ),
+        Error::UnknownAgent { agent, .. } => (
+            Kind::NotFound,
+            format!(
+                "start it: baton worker --agent {agent} --version 1.0.0 --exec 'CMD…' (a controller must run to see it)"
+            ),
+        ),
+        Error::NoIntent(_) => (
+            Kind::NotFound,
+            "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake \
+             until then"
+                .to_owned(),
+        ),
+        Error::Archived { intent, .. } => (
+            Kind::Refused,
+            format!("`baton intents get {intent}` shows it; to do the work again, send it anew"),
+        ),
+        Error::Bundle(_) => (
+            Kind::Failed,
+            "the bundle in the archive cannot be believed: restore the archive from a backup".to_owned(),
+        ),
+        Error::WrongStatus { intent, .. } => (
+            Kind::Refused,
+            format!("`baton intents get {intent}` shows how it got there"),
+        ),
+        Error::NoEnvelope(intent) => (
+            Kind::Refused,
+            format!("`baton intents get {intent}` shows its history; submit the work again under another id"),
+        ),
+        Error::Raced(intent) => (
+            Kind::Refused,
+            format!("look at it with `baton intents get {intent}`, then try again"),
+        ),
+        Error::NoCommonProtocol(_) => (
+            Kind::Refused,
+            "`baton agents list` shows what each version reads".to_owned(),
+        ),
+        Error::NoneCapable { .. } => (
+            Kind::NotFound,
+            "`baton route explain --capability NAME` shows what each agent lacks; --when-none hold waits for one"
+                .to_owned(),
+        ),
+        Error::NoWorker { agent, version } => (
+            Kind::NotFound,
+            format!("start one: baton worker --agent {agent} --version {version} --exec 'CMD…'"),
+        ),
+        Error::Unroutable(_) => (
+            Kind::Refused,
+            "`baton route explain AGENT` shows which version takes what".to_owned(),
+        ),
+        Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
+        Error::Control(refused) => (refused_by_controller(&refused.code), refused.fix.clone()),
+        Error::NoController => (
+            Kind::Unreachable,
+            "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
+        ),
+        Error::BadEnvelope { .. } | Error::BadName(_) => return (Kind::Usage, Vec::new()),
+        Error::Illegal(_) => (
+            Kind::Refused,
+            "the intent has moved on since; look at it again".to_owned(),
+        ),
+        Error::Decode(decode) => (Kind::Failed, decode.fix()),
+        Error::Api { .. } | Error::Missing { .. } => (Kind::Failed, DOCTOR.to_owned()),
+        _ => return (Kind::Failed, Vec::new()),
+    };
+    (kind, vec![hint])
+}
+
+/// What to do about what the server says is in the way.
+fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
+    let refused = if let Error::Refused(_) = error {
+        Kind::Refused
+    } else {
+        Kind::Failed
+    };
+    let (kind, hint) = match trouble {
+        Trouble::NoStream => (
+            Kind::Unreachable,
+            "start `baton controller` (or `baton dev`), which makes it, or pass another --namespace",
+        ),
+        Trouble::Full => (
+            refused,
+            "the stream is full and refuses new work: let open work finish, or raise its limit with `nats stream edit`",
+        ),
+        Trouble::TooManyConsumers => (
+            refused,
+            "raise `default_max_consumers` in the `jetstream` limits of nats-server",
+        ),
+    };
+    (kind, vec![hint.to_owned()])
+}
+
+/// What a controller's code means for the exit code. One that is not known here is of a newer controller.
+fn refused_by_controller(code: &str) -> Kind {
+    match code {
+        codes::NOT_FOUND | codes::UNKNOWN_AGENT | codes::UNKNOWN_VERSION | codes::UNKNOWN_VERB => Kind::NotFound,
+        codes::BAD_REQUEST => Kind::Usage,
+        _ => Kind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::control::ControlError;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_of_the_mesh_has_its_exit_code() {
+        let url = || "nats://127.0.0.1:1".to_owned();
+        let refused = |code| Error::from(ControlError::new(code, "refused", "do something else"));
+        let cases: [(Error, u8); 11] = [
+            (Error::NoJetStream { url: url() }, 69),
+            (
+                Error::TooOld {
+                    url: url(),
+                    found: "2.9.0".into(),
+                    needed: "2.11.0",
+                },
+                69,
+            ),
+            (
+                Error::UnknownAgent {
+                    agent: "a".into(),
+                    known: vec!["b".into()],
+                },
+                3,
+            ),
+            (refused(codes::NOT_FOUND), 3),
+            (refused(codes::UNKNOWN_VERSION), 3),
+            (refused(codes::BAD_REQUEST), 2),
+            (refused(codes::ROLLOUT_OWNED), 4),
+            (ControlError::controller_too_old("intents.cancel").into(), 4),
+            (Error::Raced("x".parse().expect("id")), 4),
+            (Error::NoIntent("x".parse().expect("id")), 3),
+            (
+                Error::TooLarge {
+                    what: "x".into(),
+                    size: 2,
+                    limit: 1,
+                },
+                4,
+            ),
+        ];
+        for (error, exit) in cases {
+            let shown = CliError::from(error);
+            assert_eq!(shown.kind.exit(), exit, "{shown:?}");
+            assert!(!shown.hints.is_empty(), "{shown:?}");
+            assert!(shown.explained().is_some(), "{shown:?}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The pages of `docs/errors`, one for each code, and how they are read. They are in the binary, so that it works alone.
+
+use baton_envelope::codes;
+
+/// One page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// The code.
+    pub(crate) code: &'static str,
+    /// The page as it is written, in Markdown.
+    text: &'static str,
+}
+
+/// The three parts of a page, in Markdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// What it means, in one sentence.
+    pub(crate) summary: &'static str,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+    /// Why it happens.
+    pub(crate) causes: &'static str,
+    /// What to do.
+    pub(crate) remedy: &'static str,
+}
+
+macro_rules! pages {
+    ($($code:ident)+) => {
+        /// Every page, in the order of the alphabet. A page that is not there does not compile, nor does one of no code.
+        pub(crate) const PAGES: &[Page] = &[$(Page {
+            code: codes::$code,
+            text: include_str!(concat!("../../../docs/errors/", stringify!($code), ".md")),
+        }),+];
+    };
+}
+
+pages! {
+    ALREADY_ACTIVE
+    ALREADY_ROLLED_BACK
+    ANSWER_TOO_LARGE
+    ARCHIVED
+    BAD_AGENT_NAME
+    BAD_BUNDLE
+    BAD_CAPABILITY
+    BAD_CONFIG
+    BAD_CONTEXT
+    BAD_HEADER
+    BAD_NAME
+    BAD_OUTCOME
+    BAD_PAYLOAD
+    BAD_REPLY_TO
+    BAD_REQUEST
+    BAD_SUBJECT
+    BUG
+    BUSY
+    CANCELLED
+    CONFLICT
+    CONNECTION_CLOSED
+    CONTROLLER_TOO_OLD
+    DEADLINE_PAST
+    DEMO_FAILED
+    DRAIN_WITHOUT_WORKERS
+    EXHAUSTED
+    EXIT_N
+    FAILED
+    FENCED
+    HOP_LIMIT
+    INCOMPLETE
+    INTERRUPTED
+    IO_FAILED
+    LOCAL_SERVER_FAILED
+    MALFORMED_ENVELOPE
+    MUST_CARRY
+    NEW_STEP
+    NONE_CAPABLE
+    NOTHING_BEFORE
+    NOT_FOUND
+    NOT_JSON
+    NO_ANSWER
+    NO_BINARY
+    NO_COMMON_PROTOCOL
+    NO_CONTROLLER
+    NO_ENVELOPE
+    NO_JETSTREAM
+    NO_MESH
+    NO_OUTCOME
+    NO_ROLLOUT
+    NO_WORKER
+    PANIC
+    PAYLOAD_TOO_LARGE
+    POISON
+    PORT_TAKEN
+    PREFLIGHT
+    PROBLEMS_FOUND
+    PROJECTION_FAILED
+    RACED
+    REPLAY_TIMED_OUT
+    REPLAY_UNSUPPORTED
+    REQUEST_FAILED
+    RETRY
+    ROLLOUT_OWNED
+    SAME_VERSION
+    SERVER_TOO_OLD
+    SERVER_UNREACHABLE
+    SIGNAL
+    STEP_CHANGED
+    STILL_OPEN
+    STORE_BUSY
+    STREAM_FULL
+    TAKES_WORK
+    TOO_MANY_CONSUMERS
+    UNKNOWN_AGENT
+    UNKNOWN_CODE
+    UNKNOWN_VERB
+    UNKNOWN_VERSION
+    UNREADABLE
+    UNROUTABLE
+    UNSUPPORTED
+    UNWRITTEN
+    USAGE
+    WAIT_TIMED_OUT
+    WORK_WITHOUT_WORKERS
+    WRITE_REFUSED
+    WRONG_AGENT
+    WRONG_STATE
+    WRONG_STATUS
+}
+
+/// The headings of the three parts.
+const HEADINGS: [&str; 3] = ["\n## What it means\n", "\n## Why it happens\n", "\n## What to do\n"];
+
+/// The page of a code; any `EXIT_` with a number has that of `EXIT_N`.
+pub(crate) fn find(code: &str) -> Option<&'static Page> {
+    let code = codes::find(code)?;
+    PAGES.iter().find(|page| page.code == code.name)
+}
+
+impl Page {
+    /// Its parts; `None` for a page that is not written as a page should be.
+    pub(crate) fn parts(&self) -> Option<Parts> {
+        let [meaning, causes, remedy] = HEADINGS;
+        let rest = self.text.strip_prefix("# ")?.strip_prefix(self.code)?;
+        let (summary, rest) = rest.split_once(meaning)?;
+        let (meaning, rest) = rest.split_once(causes)?;
+        let (causes, remedy) = rest.split_once(remedy)?;
+        Some(Parts {
+            summary: summary.trim(),
+            meaning: meaning.trim(),
+            causes: causes.trim(),
+            remedy: remedy.trim(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! Every code that Baton itself gives to an error: what a program branches on, and what `baton explain` explains.
+//!
+//! This is the only list. Each code has a page in `docs/errors`, and the tables of `docs/protocol.md` name the codes that
+//! travel between processes. The codes of a handler are not here: an agent chooses them freely, and readers keep them as
+//! they are.
+
+/// Where a code is seen. One code may be seen in several places, and means the same in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// In the record of a raw intent that a router rejected.
+    Rejection,
+    /// In the record of an intent that was parked.
+    Park,
+    /// In the record of an attempt that failed, or of an intent that ended so.
+    Attempt,
+    /// In the answer of a controller.
+    Control,
+    /// In the answer of a worker that was asked to replay a hop.
+    Replay,
+    /// In an alarm of the leading controller.
+    Alarm,
+    /// Only in what the command prints; it never travels.
+    Command,
+}
+
+/// A code, and what it says in one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// The code, such as `UNKNOWN_AGENT`.
+    pub name: &'static str,
+    /// What it means, in one sentence.
+    pub summary: &'static str,
+    /// Where it is seen.
+    pub places: &'static [Place],
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $code:ident: $($place:ident)+,)+) => {
+        $($(#[doc = $doc])+ pub const $code: &str = stringify!($code);)+
+
+        /// Every code, in the order of the alphabet.
+        pub const ALL: &[Code] = &[$(Code {
+            name: $code,
+            summary: concat!($($doc),+).trim_ascii(),
+            places: &[$(Place::$place),+],
+        }),+];
+    };
+}
+
+codes! {
+    /// The version takes all new work already.
+    ALREADY_ACTIVE: Control,
+    /// The rollout was rolled back before.
+    ALREADY_ROLLED_BACK: Control,
+    /// The answer to a replay is larger than the server takes.
+    ANSWER_TOO_LARGE: Replay,
+    /// The intent is closed, and only the archive has it.
+    ARCHIVED: Command,
+    /// An outcome hands off to a name that is no valid agent.
+    BAD_AGENT_NAME: Attempt,
+    /// A bundle in the archive is corrupt.
+    BAD_BUNDLE: Command,
+    /// An outcome hands off to a name that is no valid capability.
+    BAD_CAPABILITY: Attempt,
+    /// The configuration is wrong.
+    BAD_CONFIG: Command,
+    /// The `nats` context cannot be used.
+    BAD_CONTEXT: Command,
+    /// A header of a raw intent has a bad value.
+    BAD_HEADER: Rejection,
+    /// A name, an id or a version has characters that it may not have.
+    BAD_NAME: Command,
+    /// A program wrote what is no outcome.
+    BAD_OUTCOME: Attempt,
+    /// The payload is not what the agent takes.
+    BAD_PAYLOAD: Attempt,
+    /// An answer may not be published on `reply_to`.
+    BAD_REPLY_TO: Rejection,
+    /// The body of a question is not what its receiver takes.
+    BAD_REQUEST: Control Replay,
+    /// The subject names no valid agent.
+    BAD_SUBJECT: Rejection,
+    /// This is a mistake in Baton itself.
+    BUG: Command,
+    /// The controller is still reading the ledger and cannot answer yet.
+    BUSY: Control,
+    /// Somebody cancelled the intent.
+    CANCELLED: Attempt,
+    /// The intent id is taken by other work.
+    CONFLICT: Rejection,
+    /// The connection to the server was closed.
+    CONNECTION_CLOSED: Command,
+    /// No controller that answered knows the question.
+    CONTROLLER_TOO_OLD: Control,
+    /// The deadline has passed.
+    DEADLINE_PAST: Rejection,
+    /// The demo did not end as it should.
+    DEMO_FAILED: Command,
+    /// A version drains, has no live worker, and work needs one.
+    DRAIN_WITHOUT_WORKERS: Alarm,
+    /// The last attempt failed, and the failure named no code.
+    EXHAUSTED: Park,
+    /// The program of an agent ended with the exit code N.
+    EXIT_N: Attempt,
+    /// The operation failed for a reason without a code of its own.
+    FAILED: Control,
+    /// Another worker has taken the hop.
+    FENCED: Attempt,
+    /// A handoff would pass the limit on hops.
+    HOP_LIMIT: Park,
+    /// Some of several intents could not be dealt with.
+    INCOMPLETE: Command,
+    /// A person stopped the command at once.
+    INTERRUPTED: Command,
+    /// A file or a stream of this machine cannot be read or written.
+    IO_FAILED: Command,
+    /// The server that the command started for itself does not run.
+    LOCAL_SERVER_FAILED: Command,
+    /// The body is no valid envelope, or is not for this subject.
+    MALFORMED_ENVELOPE: Rejection,
+    /// A handoff does not carry the constraints unchanged.
+    MUST_CARRY: Park,
+    /// A replayed hop wants a step that has no record.
+    NEW_STEP: Replay,
+    /// No agent has all the capabilities that are needed.
+    NONE_CAPABLE: Rejection Park,
+    /// No version was active before this one.
+    NOTHING_BEFORE: Control,
+    /// There is no such intent.
+    NOT_FOUND: Control,
+    /// A result, a payload or a note of an agent cannot be written as JSON.
+    NOT_JSON: Attempt,
+    /// The server did not answer in time.
+    NO_ANSWER: Command,
+    /// A program that Baton needs is not on this machine.
+    NO_BINARY: Command,
+    /// The version that would get the work reads no form of the envelope that can be written.
+    NO_COMMON_PROTOCOL: Rejection Park,
+    /// No controller of this mesh answers.
+    NO_CONTROLLER: Command,
+    /// The ledger has no envelope for the present hop of the intent.
+    NO_ENVELOPE: Command,
+    /// The server runs without JetStream.
+    NO_JETSTREAM: Command,
+    /// The server has no mesh in this namespace yet.
+    NO_MESH: Command,
+    /// A program ended well, but wrote no outcome.
+    NO_OUTCOME: Attempt,
+    /// No rollout is under way.
+    NO_ROLLOUT: Control,
+    /// No worker of the version answers.
+    NO_WORKER: Command,
+    /// The code of the handler panicked.
+    PANIC: Attempt Replay,
+    /// The record would be larger than the server takes.
+    PAYLOAD_TOO_LARGE: Rejection Park Attempt,
+    /// The last attempt ended without a word from its worker.
+    POISON: Park,
+    /// Another program listens on the port.
+    PORT_TAKEN: Command,
+    /// A check before a rollout failed.
+    PREFLIGHT: Control,
+    /// The doctor found at least one problem.
+    PROBLEMS_FOUND: Command,
+    /// The controller's local cache of the ledger cannot be used.
+    PROJECTION_FAILED: Command,
+    /// Somebody else changed the intent at the same moment.
+    RACED: Command,
+    /// The handler took too long for a replay.
+    REPLAY_TIMED_OUT: Replay,
+    /// The agent cannot be replayed.
+    REPLAY_UNSUPPORTED: Replay,
+    /// The server refused or could not do what it was asked for.
+    REQUEST_FAILED: Command,
+    /// The attempt failed, and the failure named no code.
+    RETRY: Attempt,
+    /// Somebody else's rollout is under way.
+    ROLLOUT_OWNED: Control,
+    /// Work cannot be moved from a version to itself.
+    SAME_VERSION: Control,
+    /// The server is older than the oldest that Baton works with.
+    SERVER_TOO_OLD: Command,
+    /// No server answers at this address.
+    SERVER_UNREACHABLE: Command,
+    /// A signal ended the program of an agent.
+    SIGNAL: Attempt,
+    /// The recorded result of a step is not what the code reads now.
+    STEP_CHANGED: Attempt,
+    /// Open intents name the version.
+    STILL_OPEN: Control,
+    /// Another server uses the folder.
+    STORE_BUSY: Command,
+    /// A stream is full and takes no new messages.
+    STREAM_FULL: Command,
+    /// New work is routed to the version.
+    TAKES_WORK: Control,
+    /// A stream has as many consumers as the server allows.
+    TOO_MANY_CONSUMERS: Command,
+    /// There is no such agent.
+    UNKNOWN_AGENT: Rejection Park Control,
+    /// Baton has no such code.
+    UNKNOWN_CODE: Command,
+    /// The controller does not know the question.
+    UNKNOWN_VERB: Control,
+    /// There is no such version of the agent.
+    UNKNOWN_VERSION: Control,
+    /// A stored document cannot be read.
+    UNREADABLE: Command,
+    /// No version of the agent may take this work.
+    UNROUTABLE: Rejection Park Control,
+    /// The subject asks for something that this version of the protocol does not have.
+    UNSUPPORTED: Rejection,
+    /// The ledger could not be written, and the hop was handed back.
+    UNWRITTEN: Attempt,
+    /// The arguments of the command are wrong.
+    USAGE: Command,
+    /// The intent had not ended when the time to wait was up.
+    WAIT_TIMED_OUT: Command,
+    /// A version takes work, has no live worker, and work waits.
+    WORK_WITHOUT_WORKERS: Alarm,
+    /// The server refused a write.
+    WRITE_REFUSED: Command,
+    /// The envelope is for another agent.
+    WRONG_AGENT: Replay,
+    /// The state of the version does not allow this.
+    WRONG_STATE: Control,
+    /// The status of the intent does not allow this.
+    WRONG_STATUS: Control,
+}
+
+/// What stands before the number in the code of a program that ended with an exit code.
+const EXIT: &str = "EXIT_";
+
+/// The code of an attempt whose program ended with this exit code, such as `EXIT_3`. All of them are explained as
+/// [`EXIT_N`].
+pub fn exit(status: i32) -> String {
+    format!("{EXIT}{status}")
+}
+
+/// The code of this name; `None` for one that Baton does not give, such as one of a handler.
+pub fn find(name: &str) -> Option<&'static Code> {
+    let is_exit = name
+        .strip_prefix(EXIT)
+        .is_some_and(|status| !status.is_empty() && status.bytes().all(|digit| digit.is_ascii_digit()));
+    let name = if is_exit { EXIT_N } else { name };
+    ALL.iter().find(|code| code.name == name)
+}
+
+/// The codes that are seen in a place.
+pub fn of(place: Place) -> impl Iterator<Item = &'static Code> {
+    ALL.iter().filter(move |code| code.places.contains(&place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_each_has_its_sentence() {
+        assert!(ALL.is_sorted_by(|a, b| a.name < b.name));
+        for Code { name, summary, places } in ALL {
+            let is_sentence = summary.ends_with('.') && summary.starts_with(|first: char| first.is_ascii_uppercase());
+            assert!(is_sentence && !summary.contains("  "), "{name}: {summary}");
+            assert!(
+                !places.is_empty() && places.is_sorted_by(|a, b| a < b),
+                "{name}: {places:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_by_its_name_and_an_exit_code_by_any_number() {
+        assert_eq!(find(UNKNOWN_AGENT).map(|code| code.name), Some("UNKNOWN_AGENT"));
+        assert_eq!(find(&exit(75)).map(|code| code.name), Some(EXIT_N));
+        assert_eq!(find(EXIT_N).map(|code| code.name), Some(EXIT_N));
+        for name in ["EXIT_", "EXIT_-1", "EMPTY", "unknown_agent", ""] {
+            assert_eq!(find(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The code of each failure: one map, for the command, for records and for answers.
+
+use baton_envelope::codes;
+
+use super::{Error, Trouble};
+
+impl Error {
+    /// What a program branches on: one of [`codes`], or what a controller gave, which may be newer than this build.
+    pub fn code(&self) -> &str {
+        match self.trouble() {
+            Some(Trouble::NoStream) => return codes::NO_MESH,
+            Some(Trouble::Full) => return codes::STREAM_FULL,
+            Some(Trouble::TooManyConsumers) => return codes::TOO_MANY_CONSUMERS,
+            None => {}
+        }
+        match self {
+            Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
+            Self::TooOld { .. } => codes::SERVER_TOO_OLD,
+            Self::NoJetStream { .. } => codes::NO_JETSTREAM,
+            Self::NoStream(_) => codes::NO_MESH,
+            Self::BadContext { .. } => codes::BAD_CONTEXT,
+            Self::Refused(_) => codes::WRITE_REFUSED,
+            Self::TooLarge { .. } => codes::PAYLOAD_TOO_LARGE,
+            Self::NoAnswer { .. } => codes::NO_ANSWER,
+            Self::UnknownAgent { .. } => codes::UNKNOWN_AGENT,
+            Self::NoIntent(_) => codes::NOT_FOUND,
+            Self::NoEnvelope(_) => codes::NO_ENVELOPE,
+            Self::Archived { .. } => codes::ARCHIVED,
+            Self::Bundle(_) => codes::BAD_BUNDLE,
+            Self::WrongStatus { .. } | Self::Illegal(_) => codes::WRONG_STATUS,
+            Self::Raced(_) => codes::RACED,
+            Self::Unroutable(_) => codes::UNROUTABLE,
+            Self::NoCommonProtocol(_) => codes::NO_COMMON_PROTOCOL,
+            Self::NoneCapable { .. } => codes::NONE_CAPABLE,
+            Self::NoWorker { .. } => codes::NO_WORKER,
+            Self::Decision(refused) => refused.code,
+            Self::NoController => codes::NO_CONTROLLER,
+            Self::Control(refused) => &refused.code,
+            Self::BadEnvelope { field: "deadline", .. } => codes::DEADLINE_PAST,
+            Self::BadEnvelope { .. } => codes::MALFORMED_ENVELOPE,
+            Self::Decode(_) => codes::UNREADABLE,
+            Self::BadName(_) => codes::BAD_NAME,
+            Self::Missing { .. } | Self::Api { .. } => codes::REQUEST_FAILED,
+        }
+    }
+}
