@@ -9,6 +9,7 @@ mod reference;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_envelope::{Body, Json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
@@ -214,18 +215,21 @@ impl Heard {
                 Said::Plain(out) => Ok(Outcome::complete_body(plain_result(&out))),
                 Said::Json(Some(answer)) => answer.outcome,
                 Said::Json(None) => {
-                    Err(Fault::retry(self.describe("the program wrote no outcome object")).with_code("NO_OUTCOME"))
+                    Err(Fault::retry(self.describe("the program wrote no outcome object")).with_code(codes::NO_OUTCOME))
                 }
             },
-            Some(EXIT_TERMINAL) => Err(Fault::terminal("EXIT_65", self.describe("exit code 65"))),
-            Some(EXIT_RETRY) => Err(Fault::retry(self.describe("exit code 75")).with_code("EXIT_75")),
+            Some(EXIT_TERMINAL) => Err(Fault::terminal(
+                codes::exit(EXIT_TERMINAL),
+                self.describe("exit code 65"),
+            )),
+            Some(EXIT_RETRY) => Err(Fault::retry(self.describe("exit code 75")).with_code(codes::exit(EXIT_RETRY))),
             Some(code) => {
                 let message = self.describe(&format!("exit code {code}"));
-                Err(Fault::retry(message).with_code(format!("EXIT_{code}")))
+                Err(Fault::retry(message).with_code(codes::exit(code)))
             }
             None => {
                 let message = self.describe(&format!("ended by {}", self.status));
-                Err(Fault::retry(message).with_code("SIGNAL"))
+                Err(Fault::retry(message).with_code(codes::SIGNAL))
             }
         }
     }

@@ -118,7 +118,7 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             "the intent has moved on since; look at it again".to_owned(),
         ),
         Error::Decode(decode) => (Kind::Failed, decode.fix()),
-        Error::Api { .. } | Error::Missing { .. } => (Kind::Failed, DOCTOR.to_owned()),
+        Error::Api { .. } | Error::Missing { .. } | Error::NoStream(_) => (Kind::Failed, DOCTOR.to_owned()),
         _ => return (Kind::Failed, Vec::new()),
     };
     (kind, vec![hint])

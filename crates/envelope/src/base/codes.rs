@@ -150,6 +150,8 @@ codes! {
     NO_ROLLOUT: Control,
     /// No worker of the version answers.
     NO_WORKER: Command,
+    /// A program wrote more than Baton can keep.
+    OUTPUT_TOO_LARGE: Attempt,
     /// The code of the handler panicked.
     PANIC: Attempt Replay,
     /// The record would be larger than the server takes.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::codes;
 use baton_envelope::{Body, Json};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
@@ -17,9 +18,6 @@ use super::pipe::{Pipe, too_large};
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Capability, Outcome};
-
-/// The code of a program that writes what is no outcome.
-const BAD_OUTCOME: &str = "BAD_OUTCOME";
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -198,7 +196,7 @@ impl Answers {
                 if !seen.is_empty() {
                     message.push_str(&format!("; the object starts with {seen:?}"));
                 }
-                Fault::retry(message).with_code(BAD_OUTCOME)
+                Fault::retry(message).with_code(codes::BAD_OUTCOME)
             }
         }
     }
@@ -250,7 +248,7 @@ impl Reply {
             }
             Kind::Reject => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
             Kind::Retry => {
-                let code = self.code.unwrap_or_else(|| "RETRY".into());
+                let code = self.code.unwrap_or_else(|| codes::RETRY.into());
                 return Ok(Err(Fault::retry(text).with_code(code)));
             }
             Kind::Fail => return Ok(Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text))),

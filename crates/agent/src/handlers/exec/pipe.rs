@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use baton_envelope::IntentId;
+use baton_envelope::codes;
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::sync::CancellationToken;
@@ -80,7 +81,7 @@ pub(super) fn too_large(what: &str, most: usize) -> Fault {
         "the program's {what} is larger than {most} bytes, which is all that the server takes in one message \
          (max_payload); fix: let the program write a reference to its data, or raise max_payload"
     );
-    Fault::retry(message).with_code("OUTPUT_TOO_LARGE")
+    Fault::retry(message).with_code(codes::OUTPUT_TOO_LARGE)
 }
 
 /// Logs stderr line by line and gives its end, whatever bytes it is made of.
