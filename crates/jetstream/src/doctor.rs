@@ -4,8 +4,7 @@ use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::server::Limits;
-use crate::server::Mesh;
+use crate::server::{Limits, Mesh, TOPOLOGY, left};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -64,14 +63,18 @@ struct StreamState {
 /// When the server does not answer.
 pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
     let mut findings = vec![server(mesh), jetstream(mesh).await?];
+    let raises = raises(mesh, limits).await;
     for wanted in mesh.base_streams(limits) {
-        findings.push(stream(mesh, &wanted).await?);
+        findings.push(stream(mesh, &wanted, &raises).await?);
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in routes {
-            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, limits)).await?);
+            let wanted = mesh.work_stream_config(&route.agent, limits);
+            findings.push(stream(mesh, &wanted, &raises).await?);
         }
     }
+    findings.extend(raises.findings);
+    findings.push(settings(mesh, limits).await?);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)
@@ -120,7 +123,83 @@ async fn jetstream(mesh: &Mesh) -> Result<Finding, Error> {
     })
 }
 
-async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
+/// What a leader has still to raise.
+struct Raises {
+    findings: Vec<Finding>,
+    /// The streams that are not at the newest topology: what they lack is no drift.
+    streams: Vec<String>,
+}
+
+async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
+    let (plans, older) = match mesh.left_to_raise(limits).await {
+        Ok(found) => found,
+        Err(error) => {
+            let remedy = "run as a user who may list streams, as the operator of config/nats/secure.conf";
+            let finding = Finding::new("topology", Level::Warning, error.to_string(), remedy);
+            return Raises {
+                findings: vec![finding],
+                streams: Vec::new(),
+            };
+        }
+    };
+    let streams = plans.iter().map(|plan| plan.stream.clone()).collect();
+    let start = "start a controller of this build: the leading one raises it within a minute";
+    let (numbers, changes): (Vec<_>, Vec<_>) = plans
+        .iter()
+        .partition(|plan| plan.changes.is_empty() && plan.waits.is_none());
+    let mut findings: Vec<Finding> = changes
+        .into_iter()
+        .map(|plan| {
+            let remedy = match plan.waits {
+                Some(_) => format!(
+                    "upgrade every controller; those of earlier builds follow as {}",
+                    older.join(", ")
+                ),
+                None => start.to_owned(),
+            };
+            let check = format!("topology of {}", plan.stream);
+            Finding::new(check, Level::Warning, left(plan, older.len()), remedy)
+        })
+        .collect();
+    // Each agent has a stream: one line for all of them.
+    if !numbers.is_empty() {
+        let found = format!("{} streams are not marked with topology {TOPOLOGY} yet", numbers.len());
+        findings.push(Finding::new("topology", Level::Warning, found, start));
+    } else if findings.is_empty() {
+        findings.push(Finding::new(
+            "topology",
+            Level::Ok,
+            format!("every stream is at {TOPOLOGY}"),
+            "",
+        ));
+    }
+    Raises { findings, streams }
+}
+
+/// Whether this process would start with what it is configured with.
+async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Error> {
+    const CHECK: &str = "shared settings";
+    let Some(shared) = mesh.shared_settings().await? else {
+        return Ok(Finding::new(CHECK, Level::Ok, "there is no ledger yet", ""));
+    };
+    if let Err(error) = shared.agrees(limits, |setting| format!("`connection.{setting}`")) {
+        let remedy = "configure every process of a mesh alike: docs/operations.md, Upgrading Baton";
+        return Ok(Finding::new(CHECK, Level::Problem, error.to_string(), remedy));
+    }
+    let copies = shared.replicas();
+    Ok(if copies == limits.replicas {
+        Finding::new(CHECK, Level::Ok, format!("as configured here; {copies} copies"), "")
+    } else {
+        let found = format!(
+            "the ledger keeps {copies} copies, and `connection.replicas` says {}",
+            limits.replicas
+        );
+        let remedy = "the mesh's number holds; configure the same, or raise it with `nats stream edit`";
+        Finding::new(CHECK, Level::Warning, found, remedy)
+    })
+}
+
+async fn stream(mesh: &Mesh, wanted: &Config, raises: &Raises) -> Result<Finding, Error> {
     let check = format!("stream {}", wanted.name);
     let info = match mesh
         .ask::<StreamInfo>(&format!("STREAM.INFO.{}", wanted.name), &serde_json::json!({}))
@@ -132,7 +211,10 @@ async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
             return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
         }
     };
-    let drift = drift(wanted, &info.config);
+    let mut drift = drift(wanted, &info.config);
+    if raises.streams.contains(&wanted.name) {
+        drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
+    }
     if !drift.is_empty() {
         let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
         return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
@@ -169,6 +251,9 @@ async fn stream(mesh: &Mesh, wanted: &Config) -> Result<Finding, Error> {
         "",
     ))
 }
+
+/// What a raise adds, as `drift` begins with it.
+const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
 
 fn drift(wanted: &Config, found: &Config) -> Vec<String> {
     let mut drift = Vec::new();

@@ -49,6 +49,34 @@ pub enum Error {
         /// Where.
         url: String,
     },
+    /// A setting that all of a mesh shares is another one in this process.
+    #[error(
+        "`{setting}` is \"{here}\" in this process ({source_here}) and \"{mesh}\" in the mesh (`baton.{setting}` in the metadata of stream {stream})"
+    )]
+    SettingDiffers {
+        /// Which one.
+        setting: &'static str,
+        /// Its value in this process.
+        here: String,
+        /// Where this process has it from.
+        source_here: String,
+        /// Its value in the mesh.
+        mesh: String,
+        /// The stream that says so.
+        stream: String,
+    },
+    /// The mesh was raised to something that this build does not know.
+    #[error(
+        "stream {stream} asks for a build that knows topology {needed} (`baton.topology.least`), and this one knows {known}"
+    )]
+    TopologyTooNew {
+        /// The stream that says so.
+        stream: String,
+        /// The oldest topology that will do.
+        needed: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
     /// A `nats` context that cannot be used.
     #[error("nats context \"{name}\": {problem}")]
     BadContext {

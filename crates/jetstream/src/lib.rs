@@ -30,7 +30,7 @@ pub use ledger::{
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
-pub use server::{Clock, LedgerEnd, Limits, Mesh, SystemClock, Target, TicketPersistence};
+pub use server::{Clock, LedgerEnd, Limits, Mesh, Raised, SharedSettings, SystemClock, Target, TicketPersistence};
 pub use work::{
     ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,

@@ -25,4 +25,5 @@ pub use mesh::Mesh;
 pub(crate) use publish::{Published, publish_acked};
 pub use stream::LedgerEnd;
 pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
-pub(crate) use topology::DUPLICATE_WINDOW;
+pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
+pub use topology::{Raised, SharedSettings};

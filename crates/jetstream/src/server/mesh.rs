@@ -1,6 +1,7 @@
 //! A connection to one mesh.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_nats::Client;
@@ -34,7 +35,8 @@ struct Inner {
     subjects: Subjects,
     clock: Arc<dyn Clock>,
     connections: watch::Receiver<u64>,
-    replicas: usize,
+    /// As configured, until the mesh's own number was read.
+    replicas: AtomicUsize,
     tickets: TicketPersistence,
     routes: RouteTable,
     load: LoadBoard,
@@ -68,7 +70,7 @@ impl Mesh {
             subjects,
             clock,
             connections,
-            replicas,
+            replicas: AtomicUsize::new(replicas),
             tickets,
             routes,
             load: LoadBoard::default(),
@@ -176,13 +178,18 @@ impl Mesh {
     }
 
     pub(crate) fn replicas(&self) -> usize {
-        self.inner.replicas
+        self.inner.replicas.load(Ordering::Relaxed)
+    }
+
+    /// The mesh keeps so many copies, whatever is configured here.
+    pub(crate) fn set_replicas(&self, replicas: usize) {
+        self.inner.replicas.store(replicas, Ordering::Relaxed);
     }
 
     /// The limits of the streams that this connection creates.
     pub fn limits(&self) -> Limits {
         Limits {
-            replicas: self.inner.replicas,
+            replicas: self.replicas(),
             tickets: self.inner.tickets,
             ..Limits::default()
         }

@@ -12,7 +12,7 @@ use super::audit::{AUDIT, Audit, SETTLE, audit, patience};
 use super::mark::{Followable, LedgerMark};
 use super::source::{INACTIVE, Source, WHAT, nanos};
 use crate::error::Error;
-use crate::server::{AckPlace, Mesh};
+use crate::server::{AckPlace, Mesh, TAIL_DESCRIPTION, mark};
 
 /// After how long without a word the consumer is taken for lost: it lives on one server only, which may have died
 /// while the one that this client is connected to lives on.
@@ -160,7 +160,9 @@ impl Tail {
         let request = serde_json::json!({
             "stream_name": stream,
             "config": {
-                "description": "Baton: a controller follows the ledger",
+                "description": TAIL_DESCRIPTION,
+                // Tells this controller from one of an earlier build.
+                "metadata": mark(),
                 "deliver_policy": "by_start_sequence",
                 "opt_start_seq": start,
                 "ack_policy": "none",
