@@ -169,7 +169,7 @@ async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
         findings.push(Finding::new(
             "topology",
             Level::Ok,
-            format!("every stream is at {TOPOLOGY}"),
+            format!("nothing is left to raise to {TOPOLOGY}"),
             "",
         ));
     }
@@ -188,7 +188,7 @@ async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Error> {
     }
     let copies = shared.replicas();
     Ok(if copies == limits.replicas {
-        Finding::new(CHECK, Level::Ok, format!("as configured here; {copies} copies"), "")
+        Finding::new(CHECK, Level::Ok, format!("as configured here, replicas {copies}"), "")
     } else {
         let found = format!(
             "the ledger keeps {copies} copies, and `connection.replicas` says {}",

@@ -4,6 +4,8 @@
 mod migrations;
 mod raise;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

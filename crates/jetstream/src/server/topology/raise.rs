@@ -52,7 +52,7 @@ impl Mesh {
     /// When the server does not answer. What it refuses is in the answer.
     pub async fn raise(&self, limits: Limits, grace: Duration, may: impl Fn() -> bool) -> Result<Raised, Error> {
         let mut raised = Raised::default();
-        let (plans, older) = self.plans(limits, Some(grace), MIGRATIONS).await?;
+        let (plans, older) = self.plans(limits, Some(grace), MIGRATIONS, TOPOLOGY).await?;
         for plan in plans {
             if plan.waits.is_some() {
                 raised
@@ -78,14 +78,17 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub(crate) async fn left_to_raise(&self, limits: Limits) -> Result<(Vec<Plan>, Vec<String>), Error> {
-        self.plans(limits, None, MIGRATIONS).await
+        self.plans(limits, None, MIGRATIONS, TOPOLOGY).await
     }
 
+    /// What is left to raise by these migrations, of which `newest` is the last number, and the consumers of the controllers
+    /// that know less. Those are looked for only where they decide something.
     pub(super) async fn plans(
         &self,
         limits: Limits,
         grace: Option<Duration>,
         migrations: &[Migration],
+        newest: u32,
     ) -> Result<(Vec<Plan>, Vec<String>), Error> {
         let mut found = Vec::new();
         for config in self.stream_configs().await? {
@@ -95,14 +98,13 @@ impl Mesh {
         }
         let blocks = |config: &Value| {
             let from = topology_of(config);
-            let left = migrations.iter().filter(|migration| migration.since > from);
-            left.filter(|migration| migration.needs_no_older_controller).count() > 0
+            let mut left = migrations.iter().filter(|migration| migration.since > from);
+            left.any(|migration| migration.needs_no_older_controller)
         };
-        // Listing the consumers is worth it only where the answer decides something.
         let (oldest, older) = if found.iter().any(|(_, config)| blocks(config)) {
-            self.older_controllers().await?
+            self.older_controllers(newest).await?
         } else {
-            (TOPOLOGY, Vec::new())
+            (newest, Vec::new())
         };
         let plans = found
             .iter()
@@ -170,7 +172,7 @@ impl Mesh {
 
     /// The oldest topology of a controller that follows the ledger, and the consumers of those below the newest. A
     /// controller that died is counted for ten seconds more.
-    async fn older_controllers(&self) -> Result<(u32, Vec<String>), Error> {
+    async fn older_controllers(&self, newest: u32) -> Result<(u32, Vec<String>), Error> {
         #[derive(Deserialize)]
         struct Page {
             total: usize,
@@ -183,7 +185,7 @@ impl Mesh {
             config: Value,
         }
         let what = format!("CONSUMER.LIST.{}", self.subjects().ledger_stream());
-        let (mut oldest, mut older, mut offset) = (TOPOLOGY, Vec::new(), 0);
+        let (mut oldest, mut older, mut offset) = (newest, Vec::new(), 0);
         loop {
             let page: Page = self.ask(&what, &json!({ "offset": offset })).await??;
             let consumers = page.consumers.unwrap_or_default();
@@ -192,7 +194,7 @@ impl Mesh {
             for Info { name, config } in consumers {
                 let is_controller = config.get("description").and_then(Value::as_str) == Some(TAIL_DESCRIPTION);
                 let topology = topology_of(&config);
-                if is_controller && topology < TOPOLOGY {
+                if is_controller && topology < newest {
                     oldest = oldest.min(topology);
                     older.push(name);
                 }
