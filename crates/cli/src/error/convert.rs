@@ -58,6 +58,14 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start nats-server with -js, and see that JetStream is enabled for this account".to_owned(),
         ),
+        Error::SettingDiffers { setting, mesh, .. } => (
+            Kind::BadConfig,
+            format!("set `{setting} = \"{mesh}\"` in [connection], as in every process of the mesh"),
+        ),
+        Error::TopologyTooNew { .. } => (
+            Kind::BadConfig,
+            "install the build that the other controllers of this mesh run".to_owned(),
+        ),
         Error::BadContext { .. } => (
             Kind::BadConfig,
             "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),
@@ -203,7 +211,7 @@ impl From<BuildError> for CliError {
 impl From<baton_controller::Error> for CliError {
     fn from(error: baton_controller::Error) -> Self {
         let (kind, hints) = match &error {
-            baton_controller::Error::Prepare { source, .. } => explain(source),
+            baton_controller::Error::Prepare { source, .. } | baton_controller::Error::Unfit(source) => explain(source),
             baton_controller::Error::DutyEnded { .. } => (Kind::Bug, Vec::new()),
             baton_controller::Error::Projection(_) | _ => (Kind::Failed, Vec::new()),
         };
