@@ -36,3 +36,4 @@ mod steering;
 mod strangers;
 mod strays;
 mod upgrade;
+mod upgrading;
