@@ -247,7 +247,7 @@ fn has(document: &Value, is_it: &dyn Fn(&Value) -> bool) -> bool {
     match document {
         Value::Object(fields) => is_it(document) || fields.values().any(|value| has(value, is_it)),
         Value::Array(all) => all.iter().any(|value| has(value, is_it)),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

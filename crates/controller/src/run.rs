@@ -136,7 +136,7 @@ async fn prepare(mesh: &Mesh, config: &ControllerConfig) -> Result<RouteFollower
         match made.await {
             Ok(following) => return Ok(following),
             // Waiting mends neither.
-            Err(differs @ (MeshError::SettingDiffers { .. } | MeshError::TopologyTooNew { .. })) => {
+            Err(differs @ (MeshError::SettingDiffers(_) | MeshError::TopologyTooNew { .. })) => {
                 return Err(Error::Unfit(differs));
             }
             Err(source) if started.elapsed() > START_PATIENCE => {

@@ -20,6 +20,24 @@ impl Refusal {
     }
 }
 
+/// A setting that all of a mesh shares, with another value in this process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{setting}` is \"{here}\" in this process ({source_here}) and \"{mesh}\" in the mesh (`baton.{setting}` in the metadata of stream {stream})"
+)]
+pub struct SettingDiffers {
+    /// Which one.
+    pub setting: &'static str,
+    /// Its value in this process.
+    pub here: String,
+    /// Where this process has it from.
+    pub source_here: String,
+    /// Its value in the mesh.
+    pub mesh: String,
+    /// The stream that says so.
+    pub stream: String,
+}
+
 /// A failure of the mesh.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,21 +68,8 @@ pub enum Error {
         url: String,
     },
     /// A setting that all of a mesh shares is another one in this process.
-    #[error(
-        "`{setting}` is \"{here}\" in this process ({source_here}) and \"{mesh}\" in the mesh (`baton.{setting}` in the metadata of stream {stream})"
-    )]
-    SettingDiffers {
-        /// Which one.
-        setting: &'static str,
-        /// Its value in this process.
-        here: String,
-        /// Where this process has it from.
-        source_here: String,
-        /// Its value in the mesh.
-        mesh: String,
-        /// The stream that says so.
-        stream: String,
-    },
+    #[error(transparent)]
+    SettingDiffers(Box<SettingDiffers>),
     /// The mesh was raised to something that this build does not know.
     #[error(
         "stream {stream} asks for a build that knows topology {needed} (`baton.topology.least`), and this one knows {known}"

@@ -19,7 +19,7 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal};
+pub use error::{Error, Refusal, SettingDiffers};
 pub use intents::{
     Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive,
     Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,

@@ -58,9 +58,17 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start nats-server with -js, and see that JetStream is enabled for this account".to_owned(),
         ),
-        Error::SettingDiffers { setting, mesh, .. } => (
+        // No configuration has it: another build decided.
+        Error::SettingDiffers(differs) if differs.setting == "shards" => (
             Kind::BadConfig,
-            format!("set `{setting} = \"{mesh}\"` in [connection], as in every process of the mesh"),
+            "install the build that the other processes of this mesh run".to_owned(),
+        ),
+        Error::SettingDiffers(differs) => (
+            Kind::BadConfig,
+            format!(
+                "set `{} = \"{}\"` in [connection], as in every process of the mesh",
+                differs.setting, differs.mesh
+            ),
         ),
         Error::TopologyTooNew { .. } => (
             Kind::BadConfig,

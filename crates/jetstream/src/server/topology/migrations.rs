@@ -127,7 +127,8 @@ fn follow(wanted: &Value, config: &mut Map<String, Value>) {
         let Some(value) = wanted.get(field).filter(|value| says_something(value)) else {
             continue;
         };
-        if !(is_async && field == "allow_atomic") && !covers(config.get(field), value) {
+        let is_refused = is_async && field == "allow_atomic";
+        if !is_refused && !covers(config.get(field), value) {
             config.insert(field.to_owned(), value.clone());
         }
     }

@@ -26,9 +26,13 @@ pub struct Raised {
 
 /// What is left of one stream, in words.
 pub(crate) fn left(plan: &Plan, older: usize) -> String {
-    let becomes = |change: &Change| match &change.from {
-        Value::Null => format!("{} becomes {}", change.field, change.to),
-        from => format!("{} becomes {}, from {from}", change.field, change.to),
+    let becomes = |change: &Change| {
+        let text = format!("{} becomes {}", change.field, change.to);
+        if change.from.is_null() {
+            text
+        } else {
+            format!("{text}, from {}", change.from)
+        }
     };
     let mut parts: Vec<String> = plan.changes.iter().map(becomes).collect();
     if let Some(migration) = plan.waits {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::TOPOLOGY;
-use crate::error::Error;
+use crate::error::{Error, SettingDiffers};
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
 use crate::server::stream::STREAM_NOT_FOUND;
@@ -79,13 +79,13 @@ impl SharedSettings {
         for (setting, here) in refused(own) {
             let key = format!("{PREFIX}{setting}");
             if let Some(mesh) = self.entries.get(&key).filter(|mesh| **mesh != here) {
-                return Err(Error::SettingDiffers {
+                return Err(Error::SettingDiffers(Box::new(SettingDiffers {
                     setting,
                     here: here.to_owned(),
                     source_here: source(setting),
                     mesh: mesh.clone(),
                     stream: self.stream.clone(),
-                });
+                })));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Mesh {
     /// When a setting differs that must not.
     pub async fn agree_soon(&self, own: Limits, source: impl Fn(&'static str) -> String) -> Result<(), Error> {
         match tokio::time::timeout(PATIENCE, self.agree(own, source)).await {
-            Ok(Err(error @ (Error::SettingDiffers { .. } | Error::TopologyTooNew { .. }))) => Err(error),
+            Ok(Err(error @ (Error::SettingDiffers(_) | Error::TopologyTooNew { .. }))) => Err(error),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the shared settings were not compared");
                 Ok(())
