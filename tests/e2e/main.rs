@@ -38,3 +38,4 @@ mod steering;
 mod strangers;
 mod strays;
 mod upgrade;
+mod upgrading;

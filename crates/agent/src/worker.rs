@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_envelope::{Author, Declaration, Extra};
-use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_jetstream::{Delivery, Error, Limits, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -77,7 +77,13 @@ impl Worker {
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
-        mesh.ensure_topology_of_workers(mesh.limits()).await?;
+        let own = Limits {
+            bands: builder.bands,
+            ..mesh.limits()
+        };
+        mesh.ensure_topology_of_workers(own).await?;
+        mesh.agree(own, |_| "the configuration of this worker".to_owned())
+            .await?;
         let routes = mesh.follow_routes().await?;
         let puller = Puller::open(
             &mesh,

@@ -11,6 +11,8 @@ use crate::output::Output;
 
 /// How long a process that stays waits for a server that is not there yet: both may be starting with the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the variables of `[connection]` begin with.
+const CONNECTION: &str = "BATON_CONNECTION__";
 
 /// What every command has at hand.
 #[derive(Debug)]
@@ -20,6 +22,9 @@ pub(crate) struct App {
     /// Where to print.
     pub(crate) output: Output,
     target: Target,
+    /// The configuration file, and the variables that set something in `[connection]`.
+    file: Option<PathBuf>,
+    variables: Vec<String>,
 }
 
 impl App {
@@ -63,7 +68,18 @@ impl App {
             tickets: connection.tickets,
             patience: Duration::ZERO,
         };
-        Ok(Self { config, output, target })
+        let variables = environment
+            .keys()
+            .filter(|name| name.starts_with(CONNECTION))
+            .cloned()
+            .collect();
+        Ok(Self {
+            config,
+            output,
+            target,
+            file: global.config,
+            variables,
+        })
     }
 
     /// The limits of the streams that every mesh has, as they are configured.
@@ -71,14 +87,32 @@ impl App {
         Limits {
             replicas: usize::from(self.config.connection.replicas),
             tickets: self.config.connection.tickets,
+            bands: self.config.connection.bands.into(),
             archive_max_age: self.config.archive.max_age.0,
             ..Limits::default()
         }
     }
 
-    /// Connects; gives up at once when no server answers.
+    /// Connects, and compares the settings that a mesh shares; gives up at once when no server answers.
     pub(crate) async fn connect(&self) -> Result<Mesh, CliError> {
+        let mesh = self.connect_to_look().await?;
+        mesh.agree_soon(self.limits(), |setting| self.source(setting)).await?;
+        Ok(mesh)
+    }
+
+    /// Connects without comparing anything.
+    pub(crate) async fn connect_to_look(&self) -> Result<Mesh, CliError> {
         Ok(self.target.connect().await?)
+    }
+
+    /// Where this process has a setting of `[connection]` from.
+    fn source(&self, setting: &str) -> String {
+        let variable = format!("{CONNECTION}{}", setting.to_uppercase());
+        match &self.file {
+            _ if self.variables.contains(&variable) => format!("environment variable {variable}"),
+            Some(file) => format!("`connection.{setting}` of {}, or its default", file.display()),
+            None => format!("the default of `connection.{setting}`"),
+        }
     }
 
     /// Connects for a process that stays, under a name that `nats server report connections` shows.
@@ -88,7 +122,9 @@ impl App {
             patience: PATIENCE,
             ..self.target.clone()
         };
-        Ok(target.connect().await?)
+        let mesh = target.connect().await?;
+        mesh.agree(self.limits(), |setting| self.source(setting)).await?;
+        Ok(mesh)
     }
 }
 

@@ -56,6 +56,16 @@ pub struct ControllerConfig {
     pub instance: String,
 }
 
+impl ControllerConfig {
+    /// The limits with all that this controller shares with the mesh.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            bands: self.bands,
+            ..self.limits
+        }
+    }
+}
+
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {

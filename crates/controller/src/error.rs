@@ -15,6 +15,9 @@ pub enum Error {
         #[source]
         source: baton_jetstream::Error,
     },
+    /// This controller is configured otherwise than the mesh, or is too old for it.
+    #[error(transparent)]
+    Unfit(baton_jetstream::Error),
     /// The projection of the ledger could not be opened.
     #[error("the projection of the ledger could not be opened")]
     Projection(#[from] crate::projection::Error),

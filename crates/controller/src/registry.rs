@@ -107,7 +107,7 @@ async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> 
         }
         backoff.wait(&cx.mesh).await;
         // A bucket may be missing: the server was wiped, or started after this controller.
-        if let Err(error) = cx.mesh.ensure_topology(cx.config.limits).await {
+        if let Err(error) = cx.mesh.ensure_topology(cx.config.limits()).await {
             tracing::debug!(%error, "the topology is not ready yet");
         }
     }

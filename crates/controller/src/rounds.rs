@@ -18,6 +18,7 @@ mod load;
 mod misrouted;
 mod observations;
 mod observe;
+mod raise;
 mod readiness;
 mod rollouts;
 mod round;
@@ -36,6 +37,7 @@ use drains::Drains;
 use load::Load;
 use misrouted::Misrouted;
 use observe::Observe;
+use raise::Raise;
 use readiness::Readiness;
 use rollouts::Rollouts;
 use round::round;
@@ -58,6 +60,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Alarms>(term),
         round::<Load>(term),
         round::<Sweep>(term),
+        round::<Raise>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use baton_jetstream::{ControllerMesh, Mesh, RouteFollower};
+use baton_jetstream::{ControllerMesh, Error as MeshError, Mesh, RouteFollower};
 use tokio::time::Instant;
 
 use crate::api::Api;
@@ -124,15 +124,22 @@ async fn finish(cx: &Context) {
 
 /// Creates the streams and buckets of the mesh, and follows the routes.
 async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
+    let limits = config.limits();
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {
         let made = async {
-            mesh.ensure_topology(config.limits).await?;
+            mesh.ensure_topology(limits).await?;
+            mesh.agree(limits, |_| "the configuration of this controller".to_owned())
+                .await?;
             mesh.follow_routes().await
         };
         match made.await {
             Ok(following) => return Ok(following),
+            // Waiting mends neither.
+            Err(differs @ (MeshError::SettingDiffers(_) | MeshError::TopologyTooNew { .. })) => {
+                return Err(Error::Unfit(differs));
+            }
             Err(source) if started.elapsed() > START_PATIENCE => {
                 return Err(Error::Prepare {
                     patience: START_PATIENCE,

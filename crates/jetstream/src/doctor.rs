@@ -1,13 +1,14 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
 mod limits;
+mod raises;
 
 use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
 
+use self::raises::{Raises, raises, settings};
 use crate::error::Error;
-use crate::server::Limits;
-use crate::server::Mesh;
+use crate::server::{Limits, Mesh};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,16 +67,20 @@ struct StreamState {
 /// When the server does not answer.
 pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
     let account = limits::Account::ask(mesh).await?;
+    let raises = raises(mesh, limits).await;
     let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
     for wanted in mesh.base_streams(limits) {
-        findings.push(stream(mesh, &wanted, &account).await?);
+        findings.push(stream(mesh, &wanted, &account, &raises).await?);
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
-            findings.push(stream(mesh, &mesh.work_stream_config(&route.agent, limits), &account).await?);
+            let wanted = mesh.work_stream_config(&route.agent, limits);
+            findings.push(stream(mesh, &wanted, &account, &raises).await?);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
     }
+    findings.extend(raises.findings);
+    findings.push(settings(mesh, limits).await?);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)
@@ -97,7 +102,7 @@ fn server(mesh: &Mesh) -> Finding {
     }
 }
 
-async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account) -> Result<Finding, Error> {
+async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises: &Raises) -> Result<Finding, Error> {
     let check = format!("stream {}", wanted.name);
     let info = match mesh
         .ask::<StreamInfo>(&format!("STREAM.INFO.{}", wanted.name), &serde_json::json!({}))
@@ -109,23 +114,13 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account) -> Resu
             return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
         }
     };
-    let drift = drift(wanted, &info.config);
+    let mut drift = drift(wanted, &info.config);
+    if raises.streams.contains(&wanted.name) {
+        drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
+    }
     if !drift.is_empty() {
         let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
         return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
-    }
-    if is_unraised(wanted, &info.config) {
-        let (source, destination) = wanted
-            .republish
-            .as_ref()
-            .map(|rule| (rule.source.as_str(), rule.destination.as_str()))
-            .unwrap_or_default();
-        let remedy = format!(
-            "works; to make it faster: nats stream edit {} --republish-source='{source}' --republish-destination='{destination}'",
-            wanted.name
-        );
-        let found = "of an older release: each process asks once a second whether a route has changed";
-        return Ok(Finding::new(check, Level::Warning, found, remedy));
     }
     let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
     let limit = account.consumers_of_a_stream(mesh, &info.config);
@@ -160,10 +155,8 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account) -> Resu
     ))
 }
 
-/// A bucket that an older release made does not republish, and works.
-fn is_unraised(wanted: &Config, found: &Config) -> bool {
-    wanted.name.starts_with("KV_") && wanted.republish.is_some() && found.republish.is_none()
-}
+/// What a raise adds, as `drift` begins with it.
+const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
 
 fn drift(wanted: &Config, found: &Config) -> Vec<String> {
     let mut drift = Vec::new();
@@ -215,13 +208,11 @@ fn drift(wanted: &Config, found: &Config) -> Vec<String> {
         );
     }
     let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
-    if !is_unraised(wanted, found) {
-        compare(
-            "republish",
-            format!("{:?}", republish(wanted)),
-            format!("{:?}", republish(found)),
-        );
-    }
+    compare(
+        "republish",
+        format!("{:?}", republish(wanted)),
+        format!("{:?}", republish(found)),
+    );
     drift
 }
 

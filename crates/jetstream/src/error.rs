@@ -12,6 +12,24 @@ pub(crate) use server::{STREAM_NOT_FOUND, Status};
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// A setting that all of a mesh shares, with another value in this process.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{setting}` is \"{here}\" in this process ({source_here}) and \"{mesh}\" in the mesh (`baton.{setting}` in the metadata of stream {stream})"
+)]
+pub struct SettingDiffers {
+    /// Which one.
+    pub setting: &'static str,
+    /// Its value in this process.
+    pub here: String,
+    /// Where this process has it from.
+    pub source_here: String,
+    /// Its value in the mesh.
+    pub mesh: String,
+    /// The stream that says so.
+    pub stream: String,
+}
+
 /// A failure of the mesh.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +58,21 @@ pub enum Error {
     NoJetStream {
         /// Where.
         url: String,
+    },
+    /// A setting that all of a mesh shares is another one in this process.
+    #[error(transparent)]
+    SettingDiffers(Box<SettingDiffers>),
+    /// The mesh was raised to something that this build does not know.
+    #[error(
+        "stream {stream} asks for a build that knows topology {needed} (`baton.topology.least`), and this one knows {known}"
+    )]
+    TopologyTooNew {
+        /// The stream that says so.
+        stream: String,
+        /// The oldest topology that will do.
+        needed: u32,
+        /// The newest that this build knows.
+        known: u32,
     },
     /// A `nats` context that cannot be used.
     #[error("nats context \"{name}\": {problem}")]

@@ -19,7 +19,7 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal, Trouble};
+pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
     Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive,
     Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
@@ -30,7 +30,10 @@ pub use ledger::{
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
-pub use server::{Clock, ControllerMesh, LedgerEnd, Limits, Mesh, SystemClock, Target, TicketPersistence, WorkerMesh};
+pub use server::{
+    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, Raised, SharedSettings, SystemClock, Target, TicketPersistence,
+    WorkerMesh,
+};
 pub use work::{
     ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,

@@ -30,4 +30,5 @@ pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64};
-pub(crate) use topology::DUPLICATE_WINDOW;
+pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
+pub use topology::{Raised, SharedSettings};

@@ -36,9 +36,18 @@ pub struct ServerBuilder {
     extra: Vec<String>,
     no_jetstream: bool,
     cluster: Option<ClusterOptions>,
+    archive: Option<PathBuf>,
 }
 
 impl ServerBuilder {
+    /// Starts on a copy of the store in an archive (`tar`, with a folder `jetstream`), unpacked into [`TestServer::dir`] with
+    /// whatever else is in there.
+    #[must_use]
+    pub fn unpacked(mut self, archive: impl Into<PathBuf>) -> Self {
+        self.archive = Some(archive.into());
+        self
+    }
+
     /// Runs this executable, whatever its version.
     #[must_use]
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
@@ -104,7 +113,12 @@ impl ServerBuilder {
             None => nats_server().await,
         };
         let dir = tempfile::Builder::new().prefix("baton-test-").tempdir().unwrap();
-        let mut options = ServerOptions::new(binary, dir.path());
+        let mut store = dir.path().to_owned();
+        if let Some(archive) = self.archive {
+            unpack(&archive, dir.path());
+            store.push("jetstream");
+        }
+        let mut options = ServerOptions::new(binary, store);
         options.name = self.name;
         options.port = self.port;
         options.extra = self.extra;
@@ -246,6 +260,14 @@ impl Drop for TestServer {
             eprintln!("{error}");
         }
     }
+}
+
+/// Unpacks an archive into a folder.
+fn unpack(archive: &Path, dir: &Path) {
+    let mut command = std::process::Command::new("tar");
+    command.arg("-xf").arg(archive).arg("-C").arg(dir);
+    let done = command.status().expect("tar should start");
+    assert!(done.success(), "tar cannot unpack {}: {done}", archive.display());
 }
 
 /// Connects for a test: reconnects for ever, with short pauses, and stays on the server it was given.

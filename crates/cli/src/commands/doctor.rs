@@ -51,7 +51,7 @@ pub(crate) async fn run(app: &App) -> Result<(), CliError> {
 }
 
 async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
-    let mesh = app.connect().await?;
+    let mesh = app.connect_to_look().await?;
     let mut findings = examine(&mesh, app.limits()).await?;
     findings.extend(controllers(&mesh).await);
     if let Ok(status) = mesh.ask_controller_within(PATIENCE, &ShowArchive {}).await {

@@ -55,7 +55,7 @@ impl From<BuildError> for CliError {
 impl From<baton_controller::Error> for CliError {
     fn from(error: baton_controller::Error) -> Self {
         let (kind, code, hints) = match &error {
-            baton_controller::Error::Prepare { source, .. } => {
+            baton_controller::Error::Prepare { source, .. } | baton_controller::Error::Unfit(source) => {
                 let (kind, hints) = explain(source);
                 (kind, source.code(), hints)
             }

@@ -44,6 +44,22 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start nats-server with -js, and see that JetStream is enabled for this account".to_owned(),
         ),
+        // No configuration has it: another build decided.
+        Error::SettingDiffers(differs) if differs.setting == "shards" => (
+            Kind::BadConfig,
+            "install the build that the other processes of this mesh run".to_owned(),
+        ),
+        Error::SettingDiffers(differs) => (
+            Kind::BadConfig,
+            format!(
+                "set `{} = \"{}\"` in [connection], as in every process of the mesh",
+                differs.setting, differs.mesh
+            ),
+        ),
+        Error::TopologyTooNew { .. } => (
+            Kind::BadConfig,
+            "install the build that the other controllers of this mesh run".to_owned(),
+        ),
         Error::BadContext { .. } => (
             Kind::BadConfig,
             "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),

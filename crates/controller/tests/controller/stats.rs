@@ -25,6 +25,7 @@ async fn a_controller_counts_its_rounds() {
         "load",
         "misrouted",
         "observe",
+        "raise",
         "readiness",
         "rollouts",
         "tidy",

@@ -184,6 +184,8 @@ codes! {
     SERVER_TOO_OLD: Command,
     /// No server answers at this address.
     SERVER_UNREACHABLE: Command,
+    /// A setting that a mesh shares is another here than in the mesh.
+    SETTING_DIFFERS: Command,
     /// A signal ended the program of an agent.
     SIGNAL: Attempt,
     /// The recorded result of a step is not what the code reads now.
@@ -198,6 +200,8 @@ codes! {
     TAKES_WORK: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
+    /// The streams of the mesh are newer than this build knows.
+    TOPOLOGY_TOO_NEW: Command,
     /// There is no such agent.
     UNKNOWN_AGENT: Rejection Park Control,
     /// Baton has no such code.

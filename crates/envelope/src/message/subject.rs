@@ -43,6 +43,15 @@ pub enum Bands {
 }
 
 impl Bands {
+    /// Its word in a configuration and in the metadata of a mesh.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Three => "three",
+            Self::Ten => "ten",
+        }
+    }
+
     /// The bands, most urgent first.
     pub fn list(self) -> Vec<Band> {
         match self {

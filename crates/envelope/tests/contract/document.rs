@@ -306,6 +306,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.heartbeat_all(),
         subjects.control("<verb>"),
         subjects.load(),
+        subjects.route(&agent),
         subjects.alarm(),
         subjects.replay(&agent, &version),
         subjects.instance(&agent, &version, instance),

@@ -17,6 +17,8 @@ impl Error {
             Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
             Self::TooOld { .. } => codes::SERVER_TOO_OLD,
             Self::NoJetStream { .. } => codes::NO_JETSTREAM,
+            Self::SettingDiffers(_) => codes::SETTING_DIFFERS,
+            Self::TopologyTooNew { .. } => codes::TOPOLOGY_TOO_NEW,
             Self::NoStream(_) => codes::NO_MESH,
             Self::BadContext { .. } => codes::BAD_CONTEXT,
             Self::Refused(_) => codes::WRITE_REFUSED,

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use baton_envelope::Bands;
 use serde::{Deserialize, Serialize};
 
 /// When the server writes tickets to disk.
@@ -51,6 +52,8 @@ pub struct Limits {
     pub archive_max_age: Duration,
     /// When tickets are written. Streams with several copies are as with `Default`, whatever this says.
     pub tickets: TicketPersistence,
+    /// How the ten priorities are grouped; the same in all of a mesh.
+    pub bands: Bands,
 }
 
 impl Limits {
@@ -68,6 +71,7 @@ impl Default for Limits {
             max_bytes: -1,
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             tickets: TicketPersistence::Default,
+            bands: Bands::default(),
         }
     }
 }

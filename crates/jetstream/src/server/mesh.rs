@@ -1,6 +1,7 @@
 //! A connection to one mesh.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ struct Inner {
     subjects: Subjects,
     clock: Arc<dyn Clock>,
     connections: watch::Receiver<u64>,
-    replicas: usize,
+    /// As configured, until the mesh's own number was read.
+    replicas: AtomicUsize,
     tickets: TicketPersistence,
     dial: Dial,
     routes: RouteTable,
@@ -74,7 +76,7 @@ impl Mesh {
             subjects,
             clock,
             connections,
-            replicas,
+            replicas: AtomicUsize::new(replicas),
             tickets,
             dial,
             routes,
@@ -212,13 +214,18 @@ impl Mesh {
     }
 
     pub(crate) fn replicas(&self) -> usize {
-        self.inner.replicas
+        self.inner.replicas.load(Ordering::Relaxed)
+    }
+
+    /// The mesh keeps so many copies, whatever is configured here.
+    pub(crate) fn set_replicas(&self, replicas: usize) {
+        self.inner.replicas.store(replicas, Ordering::Relaxed);
     }
 
     /// The limits of the streams that this connection creates.
     pub fn limits(&self) -> Limits {
         Limits {
-            replicas: self.inner.replicas,
+            replicas: self.replicas(),
             tickets: self.inner.tickets,
             ..Limits::default()
         }

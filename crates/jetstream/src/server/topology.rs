@@ -1,5 +1,11 @@
 //! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
-//! repaired in silence.
+//! repaired in silence. What a newer build adds to them, a leader raises once ([`migrations`]).
+
+mod migrations;
+mod raise;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -13,6 +19,13 @@ use baton_envelope::{AgentName, Mutant};
 use super::limits::Limits;
 use super::mesh::Mesh;
 use crate::error::Error;
+pub(crate) use migrations::TOPOLOGY;
+pub use raise::Raised;
+pub(crate) use raise::{left, mark};
+pub use settings::SharedSettings;
+
+/// How a consumer with which a controller follows a stream is described.
+pub(crate) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledger";
 
 /// The window in which the server drops a repeated message id.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -69,6 +82,7 @@ impl Mesh {
                 }),
                 compression: Some(Compression::None),
                 allow_atomic_publish: self.takes_batches(),
+                metadata: mark().into_iter().chain(settings::metadata(limits)).collect(),
                 description: Some("Baton: the append-only record of every intent".to_owned()),
                 ..common(s.ledger_stream())
             },
@@ -186,6 +200,7 @@ fn common(name: String, limits: Limits) -> Config {
         num_replicas: limits.replicas,
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
+        metadata: mark(),
         ..Config::default()
     }
 }

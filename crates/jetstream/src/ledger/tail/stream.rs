@@ -12,7 +12,7 @@ use super::audit::{AUDIT, Audit, SETTLE, audit, patience};
 use super::mark::{Followable, LedgerMark};
 use super::source::{INACTIVE, Source, WHAT, nanos};
 use crate::error::Error;
-use crate::server::{AckPlace, Mesh};
+use crate::server::{AckPlace, Mesh, TAIL_DESCRIPTION, mark};
 
 /// How long a consumer may be silent before it counts as lost. It lives on one server only, which may have died while
 /// the server of this client lives on.
@@ -160,7 +160,9 @@ impl Tail {
         let request = serde_json::json!({
             "stream_name": stream,
             "config": {
-                "description": "Baton: a controller follows the ledger",
+                "description": TAIL_DESCRIPTION,
+                // Tells this controller from one of an earlier build.
+                "metadata": mark(),
                 "deliver_policy": "by_start_sequence",
                 "opt_start_seq": start,
                 "ack_policy": "none",

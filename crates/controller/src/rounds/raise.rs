@@ -1,0 +1,49 @@
+//! Streams that an earlier build made are raised to the newest topology, and the shared settings are kept in the ledger's
+//! metadata.
+
+use std::time::Duration;
+
+use crate::rounds::error::RoundError;
+use crate::rounds::round::{Period, Round};
+use crate::rounds::term::Term;
+
+/// How often to look: an older build may make a stream at any time, and a raise may wait for the last of its controllers.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Raises the streams of the mesh.
+#[derive(Debug, Default)]
+pub(crate) struct Raise {
+    /// What was said already: a person is told of each thing once in a term.
+    said: Vec<String>,
+}
+
+impl Round for Raise {
+    const NAME: &'static str = "raise";
+    const PERIOD: Period = Period::Time(EVERY);
+
+    fn begin(_: &Term) -> Self {
+        Self::default()
+    }
+
+    async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
+        let cx = term.in_charge()?;
+        let may = || term.in_charge().is_ok();
+        let raised = cx.mesh.raise(cx.config.limits(), cx.config.archive.grace, may).await?;
+        for what in raised.changed {
+            tracing::info!(what, "a stream was raised");
+        }
+        for what in raised.waiting {
+            if !self.said.contains(&what) {
+                tracing::warn!(what, "a raise waits for controllers of an earlier build");
+                self.said.push(what);
+            }
+        }
+        for what in raised.refused {
+            if !self.said.contains(&what) {
+                tracing::error!(what, "the server refuses to raise a stream");
+                self.said.push(what);
+            }
+        }
+        Ok(())
+    }
+}

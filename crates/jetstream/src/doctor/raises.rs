@@ -1,0 +1,81 @@
+//! What an upgrade has left to raise, and whether this process shares the settings of the mesh.
+
+use super::{Finding, Level};
+use crate::error::Error;
+use crate::server::{Limits, Mesh, TOPOLOGY, left};
+
+/// What a leader has still to raise.
+pub(super) struct Raises {
+    pub(super) findings: Vec<Finding>,
+    /// The streams that are not at the newest topology: what they lack is no drift.
+    pub(super) streams: Vec<String>,
+}
+
+pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
+    let (plans, older) = match mesh.left_to_raise(limits).await {
+        Ok(found) => found,
+        Err(error) => {
+            let remedy = "run as a user who may list streams, as the operator of config/nats/secure.conf";
+            let finding = Finding::new("topology", Level::Warning, error.to_string(), remedy);
+            return Raises {
+                findings: vec![finding],
+                streams: Vec::new(),
+            };
+        }
+    };
+    let streams = plans.iter().map(|plan| plan.stream.clone()).collect();
+    let start = "start a controller of this build: the leading one raises it within a minute";
+    let (numbers, changes): (Vec<_>, Vec<_>) = plans
+        .iter()
+        .partition(|plan| plan.changes.is_empty() && plan.waits.is_none());
+    let mut findings: Vec<Finding> = changes
+        .into_iter()
+        .map(|plan| {
+            let remedy = match plan.waits {
+                Some(_) => format!(
+                    "upgrade every controller; those of earlier builds follow as {}",
+                    older.join(", ")
+                ),
+                None => start.to_owned(),
+            };
+            let check = format!("topology of {}", plan.stream);
+            Finding::new(check, Level::Warning, left(plan, older.len()), remedy)
+        })
+        .collect();
+    // Each agent has a stream: one line for all of them.
+    if !numbers.is_empty() {
+        let found = format!("{} streams are not marked with topology {TOPOLOGY} yet", numbers.len());
+        findings.push(Finding::new("topology", Level::Warning, found, start));
+    } else if findings.is_empty() {
+        findings.push(Finding::new(
+            "topology",
+            Level::Ok,
+            format!("nothing is left to raise to {TOPOLOGY}"),
+            "",
+        ));
+    }
+    Raises { findings, streams }
+}
+
+/// Whether this process would start with what it is configured with.
+pub(super) async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Error> {
+    const CHECK: &str = "shared settings";
+    let Some(shared) = mesh.shared_settings().await? else {
+        return Ok(Finding::new(CHECK, Level::Ok, "there is no ledger yet", ""));
+    };
+    if let Err(error) = shared.agrees(limits, |setting| format!("`connection.{setting}`")) {
+        let remedy = "configure every process of a mesh alike: docs/operations.md, Upgrading Baton";
+        return Ok(Finding::new(CHECK, Level::Problem, error.to_string(), remedy));
+    }
+    let copies = shared.replicas();
+    Ok(if copies == limits.replicas {
+        Finding::new(CHECK, Level::Ok, format!("as configured here, replicas {copies}"), "")
+    } else {
+        let found = format!(
+            "the ledger keeps {copies} copies, and `connection.replicas` says {}",
+            limits.replicas
+        );
+        let remedy = "the mesh's number holds; configure the same, or raise it with `nats stream edit`";
+        Finding::new(CHECK, Level::Warning, found, remedy)
+    })
+}

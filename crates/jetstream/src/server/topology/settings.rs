@@ -1,0 +1,268 @@
+//! The settings that all processes of a mesh share: they stand in the metadata of the ledger's stream, and every process
+//! compares its own with them when it starts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::TOPOLOGY;
+use crate::error::{Error, SettingDiffers};
+use crate::server::limits::Limits;
+use crate::server::mesh::Mesh;
+use crate::server::stream::STREAM_NOT_FOUND;
+
+/// What the keys of Baton in the metadata of a stream or consumer begin with. The server adds keys of its own (`_nats.*`).
+pub(crate) const PREFIX: &str = "baton.";
+/// The topology that a stream or a consumer was made with or raised to.
+pub(crate) const KEY_TOPOLOGY: &str = "baton.topology";
+/// The oldest topology that a controller must know to run in this mesh.
+pub(crate) const KEY_LEAST: &str = "baton.topology.least";
+pub(super) const KEY_REPLICAS: &str = "baton.replicas";
+const KEY_GRACE: &str = "baton.archive.grace";
+/// How many streams the ledger is spread over.
+const SHARDS: &str = "1";
+/// How long a command waits for the settings. One that may not read them goes on without: the server refuses it what it
+/// may not do.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The shared settings as they stand in the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SharedSettings {
+    /// The stream that they were read from.
+    stream: String,
+    entries: BTreeMap<String, String>,
+    replicas: usize,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    config: Found,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    num_replicas: usize,
+}
+
+impl SharedSettings {
+    /// The topology that the ledger was made with or raised to; 0 for a build that did not say.
+    pub fn topology(&self) -> u32 {
+        self.number(KEY_TOPOLOGY)
+    }
+
+    /// How many copies the ledger keeps.
+    pub fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    /// How long the leading controller leaves a closed intent in the ledger; `None` where no leader has said so yet.
+    pub fn archive_grace(&self) -> Option<Duration> {
+        self.entries.get(KEY_GRACE)?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// The first setting that differs from `own`; `source` says where this process has one from.
+    ///
+    /// # Errors
+    /// [`Error::SettingDiffers`], or [`Error::TopologyTooNew`] where this build is too old for the mesh.
+    pub fn agrees(&self, own: Limits, source: impl Fn(&'static str) -> String) -> Result<(), Error> {
+        let least = self.number(KEY_LEAST);
+        if least > TOPOLOGY {
+            return Err(Error::TopologyTooNew {
+                stream: self.stream.clone(),
+                needed: least,
+                known: TOPOLOGY,
+            });
+        }
+        for (setting, here) in refused(own) {
+            let key = format!("{PREFIX}{setting}");
+            if let Some(mesh) = self.entries.get(&key).filter(|mesh| **mesh != here) {
+                return Err(Error::SettingDiffers(Box::new(SettingDiffers {
+                    setting,
+                    here: here.to_owned(),
+                    source_here: source(setting),
+                    mesh: mesh.clone(),
+                    stream: self.stream.clone(),
+                })));
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&self, key: &str) -> u32 {
+        self.entries
+            .get(key)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// The settings whose difference is refused: with the wrong one, work would wait where nobody pulls, or be written in a way
+/// that its stream does not take.
+fn refused(own: Limits) -> [(&'static str, &'static str); 3] {
+    [
+        ("bands", own.bands.name()),
+        ("shards", SHARDS),
+        ("tickets", own.tickets.name()),
+    ]
+}
+
+/// The metadata of a ledger that is made with these limits.
+pub(super) fn metadata(limits: Limits) -> HashMap<String, String> {
+    let mut metadata: HashMap<String, String> = refused(limits)
+        .into_iter()
+        .map(|(setting, value)| (format!("{PREFIX}{setting}"), value.to_owned()))
+        .collect();
+    metadata.insert(KEY_REPLICAS.to_owned(), limits.replicas.to_string());
+    metadata
+}
+
+/// The keys of [`metadata`] that a leader brings up to date, because an operator may change what they tell of; the others
+/// it only adds where they are missing.
+pub(super) fn is_told_by_leader(key: &str) -> bool {
+    [KEY_REPLICAS, KEY_GRACE].contains(&key)
+}
+
+/// What the leader tells of the archive.
+pub(super) fn grace(grace: Duration) -> (String, String) {
+    (KEY_GRACE.to_owned(), grace.as_secs().to_string())
+}
+
+impl Mesh {
+    /// The shared settings of this mesh; `None` while it has no ledger.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn shared_settings(&self) -> Result<Option<SharedSettings>, Error> {
+        let stream = self.subjects().ledger_stream();
+        let what = format!("STREAM.INFO.{stream}");
+        match self.ask::<Info>(&what, &serde_json::json!({})).await? {
+            Ok(Info { config }) => Ok(Some(SharedSettings {
+                stream,
+                entries: config.metadata,
+                replicas: config.num_replicas,
+            })),
+            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Compares the settings of this process with those of the mesh, once, at its start. With several values for `replicas`
+    /// that of the mesh wins, and the difference is logged.
+    ///
+    /// # Errors
+    /// When a setting differs that must not, or the server does not answer.
+    pub async fn agree(&self, own: Limits, source: impl Fn(&'static str) -> String) -> Result<(), Error> {
+        let Some(shared) = self.shared_settings().await? else {
+            return Ok(());
+        };
+        shared.agrees(own, source)?;
+        if shared.replicas != own.replicas {
+            // 1 is what a process has that says nothing.
+            if own.replicas == 1 {
+                tracing::debug!(
+                    replicas = shared.replicas,
+                    "the streams of the mesh keep so many copies"
+                );
+            } else {
+                tracing::warn!(
+                    here = own.replicas,
+                    mesh = shared.replicas,
+                    stream = shared.stream,
+                    "`replicas` differs from the mesh's: the mesh's holds; `nats stream edit` changes the copies of a stream"
+                );
+            }
+            self.set_replicas(shared.replicas);
+        }
+        Ok(())
+    }
+
+    /// As [`Mesh::agree`], for a command that does not stay: what it cannot read soon, it does not compare.
+    ///
+    /// # Errors
+    /// When a setting differs that must not.
+    pub async fn agree_soon(&self, own: Limits, source: impl Fn(&'static str) -> String) -> Result<(), Error> {
+        match tokio::time::timeout(PATIENCE, self.agree(own, source)).await {
+            Ok(Err(error @ (Error::SettingDiffers(_) | Error::TopologyTooNew { .. }))) => Err(error),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the shared settings were not compared");
+                Ok(())
+            }
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::Bands;
+
+    use super::*;
+    use crate::server::limits::TicketPersistence;
+
+    fn shared(entries: &[(&str, &str)]) -> SharedSettings {
+        SharedSettings {
+            stream: "MESH_LEDGER".to_owned(),
+            entries: entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            replicas: 1,
+        }
+    }
+
+    #[test]
+    fn a_difference_names_the_setting_both_values_and_where_they_come_from() {
+        let ten = Limits {
+            bands: Bands::Ten,
+            ..Limits::default()
+        };
+        let mesh = shared(&[("baton.bands", "three"), ("_nats.ver", "2.15.1")]);
+        let error = mesh
+            .agrees(ten, |setting| format!("variable {setting}"))
+            .expect_err("differs")
+            .to_string();
+        for part in [
+            "bands",
+            "\"ten\"",
+            "variable bands",
+            "\"three\"",
+            "baton.bands",
+            "MESH_LEDGER",
+        ] {
+            assert!(error.contains(part), "no {part} in {error}");
+        }
+        assert!(mesh.agrees(Limits::default(), |_| String::new()).is_ok());
+        let asynchronous = Limits {
+            tickets: TicketPersistence::Async,
+            ..Limits::default()
+        };
+        let mesh = shared(&[("baton.tickets", "default")]);
+        assert!(mesh.agrees(asynchronous, |_| String::new()).is_err());
+    }
+
+    #[test]
+    fn a_mesh_without_settings_agrees_with_everything() {
+        let ten = Limits {
+            bands: Bands::Ten,
+            ..Limits::default()
+        };
+        let mesh = shared(&[("_nats.ver", "2.15.1")]);
+        assert!(mesh.agrees(ten, |_| String::new()).is_ok());
+        assert_eq!(mesh.topology(), 0);
+    }
+
+    #[test]
+    fn a_mesh_of_a_later_build_is_refused_where_it_says_so() {
+        let mesh = shared(&[("baton.topology", "99")]);
+        assert!(
+            mesh.agrees(Limits::default(), |_| String::new()).is_ok(),
+            "it only adds"
+        );
+        let mesh = shared(&[("baton.topology.least", "99")]);
+        let error = mesh.agrees(Limits::default(), |_| String::new()).expect_err("too new");
+        assert!(error.to_string().contains("99"), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Raising the streams of a real server.
+
+use std::time::Duration;
+
+use baton_testkit::TestServer;
+use serde_json::{Value, json};
+
+use super::TAIL_DESCRIPTION;
+use super::migrations::{MIGRATIONS, Migration, topology_of};
+use crate::server::{Limits, Mesh, Target};
+
+const GRACE: Duration = Duration::from_secs(600);
+
+async fn connect(server: &TestServer) -> Mesh {
+    Target::at(server.url()).connect().await.unwrap()
+}
+
+async fn config_of(mesh: &Mesh, stream: &str) -> Value {
+    let what = format!("STREAM.INFO.{stream}");
+    let info: Value = mesh.ask(&what, &json!({})).await.unwrap().unwrap();
+    info["config"].clone()
+}
+
+/// As an earlier build made it, and an operator changed it.
+async fn made_before(mesh: &Mesh) {
+    let request = json!({
+        "name": "MESH_INTAKE", "subjects": ["mesh.intent.*", "mesh.mine"], "retention": "workqueue", "storage": "file",
+        "discard": "new", "max_bytes": 5_000_000, "metadata": { "owner": "someone" },
+    });
+    mesh.ask::<Value>("STREAM.CREATE.MESH_INTAKE", &request)
+        .await
+        .unwrap()
+        .unwrap();
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_operator_set() {
+    let server = TestServer::start().await;
+    let mesh = connect(&server).await;
+    made_before(&mesh).await;
+
+    let nobody = mesh.raise(Limits::default(), GRACE, || false).await.unwrap();
+    assert_eq!(nobody.changed, Vec::<String>::new(), "it does not lead");
+    let raised = mesh.raise(Limits::default(), GRACE, || true).await.unwrap();
+    // The ledger is of this build: the leader only tells its grace.
+    assert_eq!((raised.changed.len(), raised.refused.len()), (2, 0), "{raised:?}");
+    let intake = config_of(&mesh, "MESH_INTAKE").await;
+    let subjects = intake["subjects"].as_array().unwrap();
+    for subject in ["mesh.intent.*", "mesh.mine", "mesh.signal.*.*"] {
+        assert!(subjects.contains(&subject.into()), "{intake}");
+    }
+    assert_eq!(
+        (&intake["max_bytes"], &intake["allow_direct"]),
+        (&5_000_000.into(), &true.into())
+    );
+    assert_eq!(
+        (topology_of(&intake), &intake["metadata"]["owner"]),
+        (1, &"someone".into())
+    );
+    let shared = mesh.shared_settings().await.unwrap().unwrap();
+    assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), 1));
+
+    let again = mesh.raise(Limits::default(), GRACE, || true).await.unwrap();
+    assert_eq!(again.changed, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_live_with() {
+    const BLOCKING: Migration = Migration {
+        name: "planted",
+        since: 2,
+        needs_no_older_controller: true,
+        raise: |_, config| {
+            config.insert("description".to_owned(), "planted".into());
+        },
+    };
+    let server = TestServer::start().await;
+    let mesh = connect(&server).await;
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let migrations = [MIGRATIONS, &[BLOCKING]].concat();
+    let waits = async || {
+        let (plans, older) = mesh.plans(Limits::default(), None, &migrations, 2).await.unwrap();
+        assert!(!plans.is_empty());
+        (plans.iter().filter(|plan| plan.waits.is_some()).count(), older)
+    };
+    assert_eq!(waits().await, (0, Vec::new()), "nobody follows");
+
+    // What a controller of 11c473a makes, and one of the topology that the migration has.
+    let follow = |metadata: Value| {
+        json!({ "stream_name": "MESH_LEDGER", "config": { "description": TAIL_DESCRIPTION, "ack_policy": "none",
+                "mem_storage": true, "inactive_threshold": 60_000_000_000_u64, "metadata": metadata } })
+    };
+    let create = async |metadata| {
+        let request = follow(metadata);
+        mesh.ask::<Value>("CONSUMER.CREATE.MESH_LEDGER", &request)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    create(json!({ "baton.topology": "2" })).await;
+    assert_eq!(waits().await, (0, Vec::new()), "one of its own topology");
+    let old = create(json!({})).await["name"].as_str().unwrap().to_owned();
+    let (count, older) = waits().await;
+    assert_eq!((count, older), (6, vec![old.clone()]));
+
+    let gone = format!("CONSUMER.DELETE.MESH_LEDGER.{old}");
+    mesh.ask::<Value>(&gone, &json!({})).await.unwrap().unwrap();
+    assert_eq!(waits().await, (0, Vec::new()), "it has ended");
+}
