@@ -109,7 +109,7 @@ impl Mesh {
             inner.subjects.clone(),
             Arc::clone(&inner.clock),
             connections,
-            (inner.replicas, inner.tickets, inner.dial.clone()),
+            (self.replicas(), inner.tickets, inner.dial.clone()),
         ))
     }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::TOPOLOGY;
-use crate::error::{Error, SettingDiffers};
+use crate::error::{Error, STREAM_NOT_FOUND, SettingDiffers};
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
-use crate::server::stream::STREAM_NOT_FOUND;
 
 /// What the keys of Baton in the metadata of a stream or consumer begin with. The server adds keys of its own (`_nats.*`).
 pub(crate) const PREFIX: &str = "baton.";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::TAIL_DESCRIPTION;
 use super::migrations::{MIGRATIONS, Migration, topology_of};
-use crate::server::{Limits, Mesh, Target};
+use crate::server::{ControllerMesh, Limits, Mesh, Target};
 
 const GRACE: Duration = Duration::from_secs(600);
 
@@ -40,9 +40,15 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
     let mesh = connect(&server).await;
     made_before(&mesh).await;
 
-    let nobody = mesh.raise(Limits::default(), GRACE, || false).await.unwrap();
+    let nobody = ControllerMesh::of(&mesh)
+        .raise(Limits::default(), GRACE, || false)
+        .await
+        .unwrap();
     assert_eq!(nobody.changed, Vec::<String>::new(), "it does not lead");
-    let raised = mesh.raise(Limits::default(), GRACE, || true).await.unwrap();
+    let raised = ControllerMesh::of(&mesh)
+        .raise(Limits::default(), GRACE, || true)
+        .await
+        .unwrap();
     // The ledger is of this build: the leader only tells its grace.
     assert_eq!((raised.changed.len(), raised.refused.len()), (2, 0), "{raised:?}");
     let intake = config_of(&mesh, "MESH_INTAKE").await;
@@ -61,7 +67,10 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
     let shared = mesh.shared_settings().await.unwrap().unwrap();
     assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), 1));
 
-    let again = mesh.raise(Limits::default(), GRACE, || true).await.unwrap();
+    let again = ControllerMesh::of(&mesh)
+        .raise(Limits::default(), GRACE, || true)
+        .await
+        .unwrap();
     assert_eq!(again.changed, Vec::<String>::new());
 }
 
