@@ -223,7 +223,8 @@ async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
         ts: Option<String>,
     }
     let what = format!("STREAM.INFO.{}", mesh.subjects().ledger_stream());
-    let before = mesh.now();
+    // Not `Mesh::now`, which is corrected already.
+    let before = mesh.clock().now();
     let server = match mesh.ask::<Info>(&what, &serde_json::json!({})).await? {
         Ok(info) => info.ts.and_then(|text| text.parse::<baton_envelope::Timestamp>().ok()),
         Err(_) => None,

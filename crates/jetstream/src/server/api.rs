@@ -31,6 +31,7 @@ impl Mesh {
         let request = Request::new()
             .payload(Bytes::from(payload.to_string()))
             .timeout(Some(patience));
+        let asked = self.clock().now();
         let reply = self
             .client()
             .send_request(format!("{}.{what}", self.api_prefix()), request)
@@ -38,6 +39,11 @@ impl Mesh {
             .map_err(|_| Error::NoAnswer { what: what.to_owned() })?;
         let answer: serde_json::Value =
             serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
+        if let Some(told) = answer.get("ts").and_then(serde_json::Value::as_str)
+            && let Ok(told) = told.parse()
+        {
+            self.learn_time(told, asked, self.clock().now());
+        }
         if let Some(error) = answer.get("error") {
             let error = ApiError::deserialize(error).map_err(|error| Error::api(what, error))?;
             return Ok(Err(Refusal {

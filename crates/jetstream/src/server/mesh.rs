@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::batch::Lane;
 use super::cache::LoadBoard;
-use super::clock::Clock;
+use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
 use super::limits::{Limits, TicketPersistence};
 use super::route_table::{Moment, RouteTable};
@@ -37,6 +37,7 @@ struct Inner {
     url: String,
     subjects: Subjects,
     clock: Arc<dyn Clock>,
+    server_time: ServerTime,
     connections: watch::Receiver<u64>,
     /// As configured, until the mesh's own number was read.
     replicas: AtomicUsize,
@@ -75,6 +76,7 @@ impl Mesh {
             url,
             subjects,
             clock,
+            server_time: ServerTime::default(),
             connections,
             replicas: AtomicUsize::new(replicas),
             tickets,
@@ -128,9 +130,14 @@ impl Mesh {
         &self.inner.clock
     }
 
-    /// The time now.
+    /// The time now, by the server's clock where that of this machine is known to be off ([`ServerTime`]).
     pub fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.inner.server_time.of(self.inner.clock.now())
+    }
+
+    /// Learns from a time that the server told between two times of this machine.
+    pub(crate) fn learn_time(&self, told: Timestamp, asked: Timestamp, answered: Timestamp) {
+        self.inner.server_time.learn(told, asked, answered);
     }
 
     /// A new record id.
