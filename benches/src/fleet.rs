@@ -243,8 +243,15 @@ async fn restart(site: &mut Site, fleet: &mut Fleet) -> Result<Vec<Fact>, BenchE
     site.restart()?;
     let (began, spent) = (now(), Spent::until_now(site.pid()));
     let (agent, [_, second]) = (agent(AGENTS - 1)?, versions()?);
-    // A connection of before might come back as late as any other.
-    let mesh = ControllerMesh::of(&site.connect(NAMESPACE).await?);
+    // A connection of before might come back as late as any other, and a new one waits among ten thousand.
+    let until = Instant::now() + PATIENCE;
+    let mesh = loop {
+        match site.connect(NAMESPACE).await {
+            Ok(mesh) => break ControllerMesh::of(&mesh),
+            Err(error) if Instant::now() > until => return Err(error),
+            Err(_) => {}
+        }
+    };
     let change = mesh.change_route(&agent, |present| {
         let next = |route: &Route| Route {
             active: second.clone(),

@@ -132,7 +132,10 @@ async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<Rou
             mesh.ensure_topology(limits).await?;
             mesh.agree(limits, |_| "the configuration of this controller".to_owned())
                 .await?;
-            mesh.follow_routes().await
+            let following = mesh.follow_routes().await?;
+            // From now on it listens to the load, which any question may need.
+            drop(mesh.load());
+            Ok::<_, MeshError>(following)
         };
         match made.await {
             Ok(following) => return Ok(following),

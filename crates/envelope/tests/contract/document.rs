@@ -305,6 +305,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.heartbeat(&agent, &version, instance),
         subjects.heartbeat_all(),
         subjects.control("<verb>"),
+        subjects.route(&agent),
         subjects.load(),
         subjects.route(&agent),
         subjects.alarm(),
@@ -336,6 +337,11 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         "republish `{}` to `{}`",
         subjects.ledger_all(),
         subjects.event_rule()
+    )));
+    assert!(DOCUMENT.contains(&format!(
+        "republishes `$KV.{}.>` to `{}`",
+        subjects.routes_bucket(),
+        subjects.route_rule()
     )));
 
     assert_eq!(

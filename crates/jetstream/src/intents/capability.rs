@@ -13,7 +13,7 @@ impl Mesh {
     /// When the routes cannot be read.
     pub async fn pick_capable(&self, needed: &[String], asked: &Asked<'_>) -> Result<Picked, Error> {
         let routes = self.known_routes().await?;
-        let report = self.load();
+        let report = Box::pin(self.load_when_needed()).await;
         let load = |agent: &AgentName, version: &_| report.as_ref()?.of(agent, version);
         Ok(pick(&routes, needed, asked, &load))
     }

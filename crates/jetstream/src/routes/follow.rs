@@ -112,7 +112,8 @@ impl Mesh {
     /// Takes a message that the server sent on; `None` for one that anybody else published.
     fn take_change(&self, message: Message) -> Option<Taken> {
         let stored = Stored::of_direct(message.headers, message.payload);
-        if stored.seq == 0 || !stored.subject.starts_with("$KV.") {
+        let bucket = format!("$KV.{}.", self.subjects().routes_bucket());
+        if stored.seq == 0 || !stored.subject.starts_with(&bucket) {
             tracing::warn!(subject = %message.subject, "a route that no bucket sent on is dropped");
             return None;
         }

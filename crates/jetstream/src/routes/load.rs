@@ -1,6 +1,7 @@
 //! How loaded each version is, as the leading controller tells everyone who follows the routes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use baton_envelope::control::LoadReport;
@@ -12,14 +13,31 @@ use crate::server::{ControllerMesh, Mesh};
 
 /// How long a report counts. It is told every second; after this time nobody tells it any more.
 const CURRENT: Duration = Duration::from_secs(10);
+/// How long the first report is waited for; the leader tells two a second.
+const FIRST: Duration = Duration::from_millis(1500);
 
 impl Mesh {
-    /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came.
+    /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came. A process
+    /// that follows routes listens to reports from the first call on.
     pub fn load(&self) -> Option<Arc<LoadReport>> {
+        self.load_board().wanted.notify_one();
         // By this process's own clock, not by the report's: the two may differ.
         let last = self.load_board().last.read().ok()?;
         let (report, heard) = last.as_ref()?;
         (heard.elapsed() < CURRENT).then(|| Arc::clone(report))
+    }
+
+    /// The last report. The first one that a follower needs is waited for, once: it has not listened before.
+    pub(crate) async fn load_when_needed(&self) -> Option<Arc<LoadReport>> {
+        let report = self.load();
+        let waits = report.is_none() && self.routes().is_followed();
+        if !waits || self.load_board().has_waited.swap(true, Ordering::AcqRel) {
+            return report;
+        }
+        if let Err(error) = self.hear_load(FIRST).await {
+            tracing::debug!(%error, "load reports cannot be heard");
+        }
+        self.load()
     }
 
     /// Waits for one report, for a process that does not stay long enough to follow them. When none comes within `max`,
@@ -44,8 +62,9 @@ impl Mesh {
         Ok(())
     }
 
-    /// Keeps the last report, for as long as it is polled.
+    /// Keeps the last report, for as long as it is polled, once somebody has asked for it.
     pub(crate) async fn follow_load(&self) {
+        self.load_board().wanted.notified().await;
         loop {
             match self.client().subscribe(self.subjects().load()).await {
                 Ok(mut reports) => {

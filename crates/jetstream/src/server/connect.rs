@@ -18,6 +18,11 @@ use crate::error::Error;
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 11, 0);
 const OLDEST_SERVER_TEXT: &str = "2.11.0";
+/// How long one attempt to connect may take. A server to which all clients come back at once takes its time for each, and
+/// those that give up only come again.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts to reconnect, before half of it is added or taken away.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// Where the mesh is and how to get in. What is set here wins over the context, which wins over the default.
@@ -141,9 +146,9 @@ impl Target {
         let connected = Arc::clone(connected);
         let mut options = ConnectOptions::new()
             .name(&self.name)
-            .connection_timeout(Duration::from_secs(5))
+            .connection_timeout(CONNECT_PATIENCE)
             .ping_interval(Duration::from_secs(15))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(if attempts < 2 { 10 } else { 200 }))
+            .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
                 let connected = Arc::clone(&connected);
                 async move {
@@ -195,6 +200,17 @@ impl Target {
         }
         Ok(options)
     }
+}
+
+/// How long to wait before an attempt to reconnect. Ten thousand that lost one server come back at the same moment: the
+/// longer it was away, the more they spread.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let doublings = u32::try_from(attempts / 4).unwrap_or(u32::MAX).min(4);
+    let base = match attempts {
+        0 | 1 => Duration::from_millis(10),
+        _ => (Duration::from_millis(200) * 2_u32.pow(doublings)).min(LONGEST_DELAY),
+    };
+    base / 2 + base * u32::from(rand::random::<u8>()) / u32::from(u8::MAX)
 }
 
 fn text(value: &str) -> Option<String> {

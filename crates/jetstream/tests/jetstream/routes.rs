@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use baton_envelope::control::LoadReport;
 use baton_envelope::{AgentName, Timestamp};
 use baton_jetstream::{Clock, ControllerMesh, Error, Level, Limits, Mesh, SystemClock, Target, examine};
 use baton_testkit::{Cluster, Passed, Proxy, Traffic, Way};
@@ -367,6 +368,34 @@ async fn a_route_that_anybody_publishes_is_dropped() {
     })
     .await;
     assert_eq!(active(&mesh, &named(0)).await, "1.0.0");
+}
+
+/// Reports are large, and come twice a second.
+#[tokio::test]
+async fn whoever_never_chooses_by_load_is_not_told_of_it() {
+    let server = TestServer::start().await;
+    let operator = mesh_of(&server, 1).await;
+    let traffic = Traffic::default();
+    let proxy = Proxy::recording(server.url(), &traffic).await;
+    let mesh = Target::at(proxy.url()).connect().await.unwrap();
+    let _following = mesh.follow_routes().await.unwrap();
+    let report = LoadReport {
+        at: operator.now(),
+        versions: Vec::new(),
+        alarms: Vec::new(),
+    };
+    operator.tell_load(&report).await.unwrap();
+    // Behind it, on the same connections.
+    set(&operator, &named(0), "2.0.0").await;
+    until_active(&mesh, &named(0), "2.0.0", AT_ONCE).await;
+    let told = |one: &Passed| one.subject == "mesh.load";
+    assert!(!traffic.take().iter().any(told));
+
+    eventually("it listens once it has asked", PATIENCE, async || {
+        operator.tell_load(&report).await.unwrap();
+        mesh.load().map(drop).ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]
