@@ -141,6 +141,7 @@ impl State {
             Word::Watch | Word::Told => drop(self.watched.insert(target.to_owned(), word)),
         }
         if let Some(shell) = &mut self.shell
+            && shell.is_alive()
             && shell.write(&word.line(target)).is_ok()
         {
             return Ok(());
@@ -190,6 +191,12 @@ impl Shell {
             pipe,
             is_broken: false,
         })
+    }
+
+    /// Asked before each line: a process that is being started may still have a copy of the pipe's other end, and what is
+    /// written after the shell's death would be lost without an error.
+    fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {

@@ -9,6 +9,7 @@
 
 mod ahead;
 mod blocking;
+mod clocks;
 mod exec;
 mod probing;
 mod replaying;

@@ -1,0 +1,79 @@
+//! Workers whose machine has another time than the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
+use baton_envelope::Timestamp;
+use baton_jetstream::{Clock, SystemClock, Target};
+
+use crate::support::{TestServer, completed, mesh, submit};
+
+const OFF: Duration = Duration::from_secs(60);
+/// Far less than the clocks are apart.
+const SOON: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+enum Off {
+    Behind,
+    Ahead,
+}
+
+impl Clock for Off {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::Behind => SystemClock.now().minus(OFF),
+            Self::Ahead => SystemClock.now().plus(OFF),
+        }
+    }
+
+    fn random(&self) -> [u8; 10] {
+        SystemClock.random()
+    }
+}
+
+/// Fails once, and asks for another attempt after half a second.
+struct FailsOnce(Arc<AtomicU32>);
+
+impl Handler for FailsOnce {
+    type Input = String;
+
+    async fn handle(&self, _: &mut Hop, _: String) -> Result<Outcome, Fault> {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(Fault::retry("not yet").after(Duration::from_millis(500)));
+        }
+        Outcome::complete("done")
+    }
+}
+
+async fn retries_soon(clock: Off) {
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let agent = Agent::builder("shout", "1.0.0")
+        .unwrap()
+        .handler(FailsOnce(Arc::clone(&runs)));
+    let elsewhere = Target::at(server.url()).connect_with(Arc::new(clock)).await.unwrap();
+    let worker = agent.bind(&elsewhere).await.unwrap();
+    let working = tokio::spawn(worker.run_until(std::future::pending()));
+
+    let intent = submit(&mesh, "retried").await;
+    let head = completed(&mesh, &intent, SOON).await;
+    working.abort();
+
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+    // What it writes down is in the server's time, too.
+    let apart = head.record.at.since(mesh.now()).max(mesh.now().since(head.record.at));
+    assert!(apart < OFF / 2, "its record is {apart:?} off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_clock_is_behind_retries_by_the_servers_clock() {
+    retries_soon(Off::Behind).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_clock_is_ahead_retries_by_the_servers_clock() {
+    retries_soon(Off::Ahead).await;
+}
