@@ -38,7 +38,7 @@ pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
 pub use intent::references::{Cause, Hold, holds};
 pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
-pub use intent::summary::Glance;
+pub use intent::summary::RecordSummary;
 pub use intent::wait_reason::WaitReason;
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};

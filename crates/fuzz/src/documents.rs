@@ -45,10 +45,10 @@ pub(crate) fn envelope(bytes: &[u8]) {
 
 pub(crate) fn record(bytes: &[u8]) {
     both(bytes, Record::decode);
-    // What a projection glances at is what a full read says.
-    if let (Ok(record), Ok(glance)) = (Record::decode(bytes), Glance::decode(bytes)) {
-        assert_eq!(glance.intent, record.intent);
-        assert_eq!(glance.event, record.event);
+    // What a projection reads is what a full read says.
+    if let (Ok(record), Ok(summary)) = (Record::decode(bytes), RecordSummary::decode(bytes)) {
+        assert_eq!(summary.intent, record.intent);
+        assert_eq!(summary.event, record.event);
     }
 }
 

@@ -19,7 +19,7 @@ mod stream;
 mod topology;
 
 pub(crate) use ack_place::AckPlace;
-pub(crate) use batch::{Lane, Message};
+pub(crate) use batch::{Message, WriteQueue};
 pub(crate) use bucket::BUCKET_PATIENCE;
 pub use clock::{Clock, SystemClock};
 pub use connect::Target;

@@ -95,7 +95,7 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
     };
     eventually("the worker hears of the load", PATIENCE, async || {
         ControllerMesh::of(&control)
-            .tell_load(&report)
+            .publish_load(&report)
             .await
             .map_err(|error| error.to_string())?;
         mesh.load().map(drop).ok_or_else(|| "nothing".to_owned())

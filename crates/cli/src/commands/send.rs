@@ -129,7 +129,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             needed,
             when_none: WhenNone::Reject,
         } => {
-            mesh.hear_load(HEAR).await?;
+            mesh.receive_load(HEAR).await?;
             match args.id {
                 None => mesh.submit_capable_new(needed, envelope, by).await?.1,
                 Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,

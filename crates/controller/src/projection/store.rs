@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_envelope::{Glance, Timestamp};
+use baton_envelope::{RecordSummary, Timestamp};
 use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
@@ -167,11 +167,11 @@ impl Store {
                 continue;
             }
             last = *seq;
-            match Glance::decode(body) {
-                Ok(glance) => {
-                    gathered.note(*seq, &glance, &self.streaks);
-                    let at = glance.at;
-                    for version in intents.note(&transaction, *seq, glance)? {
+            match RecordSummary::decode(body) {
+                Ok(summary) => {
+                    gathered.note(*seq, &summary, &self.streaks);
+                    let at = summary.at;
+                    for version in intents.note(&transaction, *seq, summary)? {
                         gathered.note_end(version, at);
                     }
                 }

@@ -48,5 +48,5 @@ pub(crate) async fn tell(term: &Term, seen: &Observations) -> Result<(), RoundEr
             });
         }
     }
-    Ok(term.in_charge()?.mesh.tell_load(&report).await?)
+    Ok(term.in_charge()?.mesh.publish_load(&report).await?)
 }

@@ -10,7 +10,7 @@ use crate::base::error::DecodeError;
 use crate::base::ids::IntentId;
 use crate::base::timestamp::Timestamp;
 use crate::intent::event::Event;
-use crate::intent::summary::Glance;
+use crate::intent::summary::RecordSummary;
 
 /// The form of a bundle that this build writes, and the newest one that it reads.
 const FORM: u32 = 1;
@@ -191,16 +191,16 @@ impl Bundle {
         if !in_order {
             return Err(wrong("its records are out of order"));
         }
-        let opening = Glance::decode(&first.body)?;
+        let opening = RecordSummary::decode(&first.body)?;
         if !opening.is_opening() {
             return Err(wrong("its first record is not the first of an intent"));
         }
         for record in &self.records {
-            let glance = Glance::decode(&record.body)?;
-            if glance.intent != self.intent {
-                return Err(wrong(&format!("record {} is of {}", record.seq, glance.intent)));
+            let summary = RecordSummary::decode(&record.body)?;
+            if summary.intent != self.intent {
+                return Err(wrong(&format!("record {} is of {}", record.seq, summary.intent)));
             }
-            let ends = glance.snapshot.status.is_terminal();
+            let ends = summary.snapshot.status.is_terminal();
             if ends != (record.seq == last.seq) {
                 return Err(wrong(if ends {
                     "a record follows a terminal one"
@@ -210,11 +210,11 @@ impl Bundle {
             }
             if ends {
                 return Ok(BundleFacts {
-                    status: glance.snapshot.status.name().to_owned(),
-                    agent: glance.snapshot.agent,
+                    status: summary.snapshot.status.name().to_owned(),
+                    agent: summary.snapshot.agent,
                     seq: record.seq,
-                    submitted_at: glance.snapshot.submitted_at,
-                    ended_at: glance.snapshot.updated_at,
+                    submitted_at: summary.snapshot.submitted_at,
+                    ended_at: summary.snapshot.updated_at,
                     generated: opening.generated_id,
                 });
             }
@@ -228,7 +228,7 @@ impl Bundle {
     }
 }
 
-impl Glance {
+impl RecordSummary {
     /// Whether a record may be the first of its intent. When the archive has taken the earlier records, the one that
     /// remains in the ledger is not.
     pub fn is_opening(&self) -> bool {
@@ -237,7 +237,7 @@ impl Glance {
 }
 
 impl crate::intent::record::Record {
-    /// Whether this record may be the first of its intent; see [`Glance::is_opening`].
+    /// Whether this record may be the first of its intent; see [`RecordSummary::is_opening`].
     pub fn is_opening(&self) -> bool {
         is_opening(&self.event, self.snapshot.envelope.is_some())
     }

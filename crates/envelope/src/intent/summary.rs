@@ -14,7 +14,7 @@ use crate::intent::snapshot::Snapshot;
 /// A ledger record without its envelope, step and texts. It is for reading only: writing it would lose what it omits.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
-pub struct Glance {
+pub struct RecordSummary {
     /// The intent.
     pub intent: IntentId,
     /// What happened.
@@ -38,7 +38,7 @@ pub struct Glance {
     pub generated_id: bool,
 }
 
-impl Glance {
+impl RecordSummary {
     /// Reads the parts it needs of a record.
     ///
     /// # Errors
@@ -71,13 +71,13 @@ mod tests {
         )
     }
 
-    fn glance(more: &str) -> Glance {
-        Glance::decode(record(more).as_bytes()).expect("a record that can be read")
+    fn summary(more: &str) -> RecordSummary {
+        RecordSummary::decode(record(more).as_bytes()).expect("a record that can be read")
     }
 
     #[test]
     fn only_what_is_wanted_is_read() {
-        let seen = glance(r#","took_ms":42,"cost":0.5,"newer":true"#);
+        let seen = summary(r#","took_ms":42,"cost":0.5,"newer":true"#);
         assert_eq!(seen.snapshot.status, Status::Completed);
         assert_eq!(seen.by.agent.as_ref().map(|agent| agent.as_str()), Some("a"));
         assert_eq!((seen.took_ms, seen.cost), (Some(42), Some(0.5)));
@@ -92,16 +92,16 @@ mod tests {
             r#","took_ms":"1","cost":1e999"#,
             r#","took_ms":1.5,"cost":{"eur":1}"#,
         ] {
-            let seen = glance(more);
+            let seen = summary(more);
             assert_eq!((seen.took_ms, seen.cost), (None, None), "{more}");
         }
-        assert_eq!(glance(r#","cost":3"#).cost, Some(3.0));
+        assert_eq!(summary(r#","cost":3"#).cost, Some(3.0));
     }
 
     #[test]
     fn a_record_without_its_intent_is_refused_by_name() {
         let text = record("").replace(r#""intent":"i-1","#, "");
-        let error = Glance::decode(text.as_bytes()).expect_err("no intent");
+        let error = RecordSummary::decode(text.as_bytes()).expect_err("no intent");
         assert_eq!((error.what, error.field.as_str()), ("ledger record", "intent"));
     }
 }

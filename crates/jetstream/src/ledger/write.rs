@@ -66,7 +66,7 @@ impl Mesh {
                 payload: body.clone(),
             }
         };
-        match self.ledger_lane().write(message()).await? {
+        match self.ledger_queue().write(message()).await? {
             Published::Stored { seq } => Ok(Written::Stored { seq }),
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
@@ -120,7 +120,7 @@ impl Mesh {
                 });
             }
             tokio::time::sleep(PAUSE).await;
-            match self.ledger_lane().write(message.clone()).await? {
+            match self.ledger_queue().write(message.clone()).await? {
                 Published::Stored { seq } => return Ok(Written::Stored { seq }),
                 Published::Refused(refusal) => return Err(refusal.into()),
                 Published::WrongSequence => refused = true,

@@ -20,9 +20,9 @@ impl Mesh {
     /// The last report that came while routes were followed; `None` when it is older than 10 s, or none came. A process
     /// that follows routes listens to reports from the first call on.
     pub fn load(&self) -> Option<Arc<LoadReport>> {
-        self.load_board().wanted.notify_one();
+        self.load_cache().wanted.notify_one();
         // By this process's own clock, not by the report's: the two may differ.
-        let last = self.load_board().last.read().ok()?;
+        let last = self.load_cache().last.read().ok()?;
         let (report, heard) = last.as_ref()?;
         (heard.elapsed() < CURRENT).then(|| Arc::clone(report))
     }
@@ -31,10 +31,10 @@ impl Mesh {
     pub(crate) async fn load_when_needed(&self) -> Option<Arc<LoadReport>> {
         let report = self.load();
         let waits = report.is_none() && self.routes().is_followed();
-        if !waits || self.load_board().has_waited.swap(true, Ordering::AcqRel) {
+        if !waits || self.load_cache().has_waited.swap(true, Ordering::AcqRel) {
             return report;
         }
-        if let Err(error) = self.hear_load(FIRST).await {
+        if let Err(error) = self.receive_load(FIRST).await {
             tracing::debug!(%error, "load reports cannot be heard");
         }
         self.load()
@@ -45,7 +45,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When the connection was closed.
-    pub async fn hear_load(&self, max: Duration) -> Result<(), Error> {
+    pub async fn receive_load(&self, max: Duration) -> Result<(), Error> {
         let subscribed = self.client().subscribe(self.subjects().load()).await;
         let mut reports = subscribed.map_err(|error| Error::api("subscribe", error))?;
         let heard = async {
@@ -64,7 +64,7 @@ impl Mesh {
 
     /// Keeps the last report, for as long as it is polled, once somebody has asked for it.
     pub(crate) async fn follow_load(&self) {
-        self.load_board().wanted.notified().await;
+        self.load_cache().wanted.notified().await;
         loop {
             match self.client().subscribe(self.subjects().load()).await {
                 Ok(mut reports) => {
@@ -82,7 +82,7 @@ impl Mesh {
     }
 
     fn learn_load(&self, report: LoadReport) {
-        if let Ok(mut last) = self.load_board().last.write() {
+        if let Ok(mut last) = self.load_cache().last.write() {
             *last = Some((Arc::new(report), Instant::now()));
         }
     }
@@ -94,7 +94,7 @@ impl ControllerMesh {
     ///
     /// # Errors
     /// When the connection was closed.
-    pub async fn tell_load(&self, report: &LoadReport) -> Result<(), Error> {
+    pub async fn publish_load(&self, report: &LoadReport) -> Result<(), Error> {
         let body = serde_json::to_vec(report).map_err(|error| Error::api("encoding a load report", error))?;
         self.publish_plain(self.subjects().load(), body.into()).await
     }

@@ -22,7 +22,7 @@ use crate::error::Error;
 pub(crate) use message::Message;
 
 use self::message::Waiting;
-use self::pace::{BUSY, Pace, Way};
+use self::pace::{BUSY, BatchPolicy, WriteMode};
 
 /// The most messages of one batch: the server's own limit is 1000.
 const MOST: usize = 1000;
@@ -31,12 +31,12 @@ const MOST_BYTES: usize = 8 << 20;
 
 /// The writes of this process to one stream.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct WriteQueue {
     client: Client,
     /// Whether the stream takes batches, as far as is known.
     takes_batches: AtomicBool,
-    pace: Arc<Mutex<Pace>>,
-    /// Whether the writes of this lane are what the pace is measured by.
+    pace: Arc<Mutex<BatchPolicy>>,
+    /// Whether the writes of this queue are what the pace is measured by.
     is_measured: bool,
     state: Mutex<State>,
 }
@@ -52,19 +52,19 @@ struct State {
     driven: bool,
 }
 
-impl Lane {
-    /// A lane that measures by its own writes which way they go.
+impl WriteQueue {
+    /// A queue that measures by its own writes which way they go.
     pub(crate) fn new(client: Client, takes_batches: bool) -> Self {
         Self {
             client,
             takes_batches: AtomicBool::new(takes_batches),
-            pace: Arc::new(Mutex::new(Pace::new())),
+            pace: Arc::new(Mutex::new(BatchPolicy::new())),
             is_measured: true,
             state: Mutex::default(),
         }
     }
 
-    /// A lane to a stream that gets fewer writes, on the same server: it goes the way that was measured here, while it has
+    /// A queue to a stream that gets fewer writes, on the same server: it goes the way that was measured here, while it has
     /// enough writes for a group. By its own writes it would take a share of what the process writes for the most that the
     /// server can do.
     pub(crate) fn beside(&self, takes_batches: bool) -> Self {
@@ -95,7 +95,7 @@ impl Lane {
         };
         match answered {
             Err(message) => {
-                let _under_way = UnderWay { lane: self };
+                let _under_way = UnderWay { queue: self };
                 message.send(&self.client).await
             }
             // The driver answers each; it can only be gone together with its runtime.
@@ -109,21 +109,21 @@ impl Lane {
         if !state.driven && !state.waiting.is_empty() {
             return true;
         }
-        // The lane that measures notices by itself when it is too calm for groups.
+        // The queue that measures notices by itself when it is too calm for groups.
         let is_busy = if self.is_measured {
             state.driven || state.under_way > 0
         } else {
             state.under_way + state.in_wave + state.waiting.len() >= BUSY
         };
-        is_busy && self.pace().way() == Way::Grouped
+        is_busy && self.pace().way() == WriteMode::Grouped
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
+    fn pace(&self) -> MutexGuard<'_, BatchPolicy> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note that so many writes were answered, while so many were outstanding.
-    fn answered(&self, way: Way, count: usize, outstanding: usize) {
+    fn answered(&self, way: WriteMode, count: usize, outstanding: usize) {
         if self.is_measured {
             self.pace().answered(way, count, outstanding, Instant::now());
         }
@@ -149,7 +149,7 @@ impl Lane {
             let count = wave.len();
             self.send_wave(wave).await;
             let outstanding = count + self.state().waiting.len();
-            self.answered(Way::Grouped, count, outstanding);
+            self.answered(WriteMode::Grouped, count, outstanding);
         }
     }
 }
@@ -170,15 +170,15 @@ impl State {
 
 /// A write that was sent by itself, until it is answered or its writer is gone.
 struct UnderWay<'a> {
-    lane: &'a Arc<Lane>,
+    queue: &'a Arc<WriteQueue>,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut state = self.lane.state();
+        let mut state = self.queue.state();
         let outstanding = state.under_way;
         state.under_way = outstanding.saturating_sub(1);
-        self.lane.answered(Way::Single, 1, outstanding);
+        self.queue.answered(WriteMode::Single, 1, outstanding);
         if state.under_way == 0
             && !state.driven
             && !state.waiting.is_empty()
@@ -186,7 +186,7 @@ impl Drop for UnderWay<'_> {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             state.driven = true;
-            runtime.spawn(Arc::clone(self.lane).drive());
+            runtime.spawn(Arc::clone(self.queue).drive());
         }
     }
 }
@@ -202,12 +202,12 @@ mod tests {
     async fn behind_a_write_that_waits_all_wait_though_groups_pay_no_more() {
         let server = baton_testkit::TestServer::start().await;
         // A pace that has measured nothing: groups do not pay.
-        let lane = Lane::new(server.client().await, true).beside(true);
+        let queue = WriteQueue::new(server.client().await, true).beside(true);
         let mut state = State {
             under_way: 2 * BUSY,
             ..State::default()
         };
-        assert!(!lane.gathers(&state));
+        assert!(!queue.gathers(&state));
         let (answer, _answered) = oneshot::channel();
         state.waiting.push_back(Waiting {
             message: Message {
@@ -217,9 +217,9 @@ mod tests {
             },
             answer,
         });
-        assert!(lane.gathers(&state));
+        assert!(queue.gathers(&state));
         // Whoever drives takes what waits, wave after wave.
         state.driven = true;
-        assert!(!lane.gathers(&state));
+        assert!(!queue.gathers(&state));
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// The last report that this process heard, and when.
 #[derive(Debug, Default)]
-pub(crate) struct LoadBoard {
+pub(crate) struct LoadCache {
     pub(crate) last: RwLock<Option<(Arc<LoadReport>, Instant)>>,
     /// Wakes the follower that is to listen: reports are large, and most processes have no use for them.
     pub(crate) wanted: Notify,

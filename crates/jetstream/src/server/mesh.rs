@@ -11,8 +11,8 @@ use baton_envelope::{AgentName, RecordId, Subjects, Timestamp};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::batch::Lane;
-use super::cache::LoadBoard;
+use super::batch::WriteQueue;
+use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
 use super::limits::{Limits, TicketPersistence};
@@ -44,14 +44,14 @@ struct Inner {
     tickets: TicketPersistence,
     dial: Dial,
     routes: RouteTable,
-    load: LoadBoard,
+    load: LoadCache,
     /// Until when it is not looked for a controller again.
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Until when buckets are read key by key, because this user may not ask for several at once.
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
     takes_batches: bool,
-    ledger_lane: Arc<Lane>,
-    work_lanes: RwLock<HashMap<AgentName, Arc<Lane>>>,
+    ledger_queue: Arc<WriteQueue>,
+    work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
 }
 
 impl Mesh {
@@ -68,7 +68,7 @@ impl Mesh {
         let routes = RouteTable::default();
         let (major, minor, patch) = BATCH_SERVER;
         let takes_batches = client.is_server_compatible(major, minor, patch);
-        let ledger_lane = Arc::new(Lane::new(client.clone(), takes_batches));
+        let ledger_queue = Arc::new(WriteQueue::new(client.clone(), takes_batches));
         let inner = Inner {
             client,
             context,
@@ -82,12 +82,12 @@ impl Mesh {
             tickets,
             dial,
             routes,
-            load: LoadBoard::default(),
+            load: LoadCache::default(),
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
             takes_batches,
-            ledger_lane,
-            work_lanes: RwLock::default(),
+            ledger_queue,
+            work_queues: RwLock::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -195,19 +195,19 @@ impl Mesh {
     }
 
     /// What writes to the ledger.
-    pub(crate) fn ledger_lane(&self) -> &Arc<Lane> {
-        &self.inner.ledger_lane
+    pub(crate) fn ledger_queue(&self) -> &Arc<WriteQueue> {
+        &self.inner.ledger_queue
     }
 
     /// What writes tickets for an agent.
-    pub(crate) fn work_lane(&self, agent: &AgentName) -> Arc<Lane> {
-        let lanes = &self.inner.work_lanes;
-        if let Some(lane) = lanes.read().unwrap_or_else(PoisonError::into_inner).get(agent) {
-            return Arc::clone(lane);
+    pub(crate) fn work_queue(&self, agent: &AgentName) -> Arc<WriteQueue> {
+        let queues = &self.inner.work_queues;
+        if let Some(queue) = queues.read().unwrap_or_else(PoisonError::into_inner).get(agent) {
+            return Arc::clone(queue);
         }
-        let mut lanes = lanes.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(self.ledger_lane().beside(self.work_takes_batches(self.limits())));
-        Arc::clone(lanes.entry(agent.clone()).or_insert_with(new))
+        let mut queues = queues.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(self.ledger_queue().beside(self.work_takes_batches(self.limits())));
+        Arc::clone(queues.entry(agent.clone()).or_insert_with(new))
     }
 
     /// Whether the server can take atomic batches: streams are created for them then.
@@ -278,7 +278,7 @@ impl Mesh {
         &self.inner.routes
     }
 
-    pub(crate) fn load_board(&self) -> &LoadBoard {
+    pub(crate) fn load_cache(&self) -> &LoadCache {
         &self.inner.load
     }
 

@@ -46,12 +46,12 @@ async fn the_least_loaded_agent_that_can_do_it_is_chosen() {
         at: leader.now(),
         versions: vec![of("busy", 9), of("idle", 1), of("idlest", 0)],
     };
-    ControllerMesh::of(&leader).tell_load(&report).await.unwrap();
+    ControllerMesh::of(&leader).publish_load(&report).await.unwrap();
     assert_eq!(mesh.load(), None, "nobody follows");
 
     let _follower = mesh.follow_routes().await.unwrap();
     eventually("the report is heard", PATIENCE, async || {
-        ControllerMesh::of(&leader).tell_load(&report).await.unwrap();
+        ControllerMesh::of(&leader).publish_load(&report).await.unwrap();
         mesh.load().map(drop).ok_or_else(|| "none".to_owned())
     })
     .await;

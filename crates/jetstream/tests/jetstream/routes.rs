@@ -387,7 +387,7 @@ async fn whoever_never_chooses_by_load_is_not_told_of_it() {
         versions: Vec::new(),
         alarms: Vec::new(),
     };
-    ControllerMesh::of(&operator).tell_load(&report).await.unwrap();
+    ControllerMesh::of(&operator).publish_load(&report).await.unwrap();
     // Behind it, on the same connections.
     set(&operator, &named(0), "2.0.0").await;
     until_active(&mesh, &named(0), "2.0.0", AT_ONCE).await;
@@ -395,7 +395,7 @@ async fn whoever_never_chooses_by_load_is_not_told_of_it() {
     assert!(!traffic.take().iter().any(told));
 
     eventually("it listens once it has asked", PATIENCE, async || {
-        ControllerMesh::of(&operator).tell_load(&report).await.unwrap();
+        ControllerMesh::of(&operator).publish_load(&report).await.unwrap();
         mesh.load().map(drop).ok_or_else(|| "not yet".to_owned())
     })
     .await;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use baton_envelope::{Event, Glance, IntentId, Role, Tally, Timestamp};
+use baton_envelope::{Event, IntentId, RecordSummary, Role, Tally, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::breaker::{self, Streak, Streaks};
@@ -69,43 +69,43 @@ impl Gathered {
     }
 
     /// Adds a record; `streaks` are those before this batch.
-    pub(in crate::projection) fn note(&mut self, seq: u64, glance: &Glance, streaks: &Streaks) {
-        let Some((version, outcome)) = attempt(glance) else {
+    pub(in crate::projection) fn note(&mut self, seq: u64, summary: &RecordSummary, streaks: &Streaks) {
+        let Some((version, outcome)) = attempt(summary) else {
             return;
         };
-        if let Some(hop) = hop_done(glance) {
+        if let Some(hop) = hop_done(summary) {
             let done = self.done.entry(version.clone()).or_default();
             if done.len() == REMEMBERED {
                 done.pop_front();
             }
             done.push_back(Done {
-                intent: glance.intent.clone(),
+                intent: summary.intent.clone(),
                 hop,
                 seq,
             });
         }
-        self.count_streak(&version, outcome, glance, streaks);
-        if self.now.since(glance.at) > KEPT {
+        self.count_streak(&version, outcome, summary, streaks);
+        if self.now.since(summary.at) > KEPT {
             return;
         }
-        let second = self.seconds.entry((version, second_of(glance.at))).or_default();
+        let second = self.seconds.entry((version, second_of(summary.at))).or_default();
         match outcome {
             Outcome::Ok => second.ok += 1,
             Outcome::Declined => second.declined += 1,
             Outcome::Retryable => second.retryable += 1,
             Outcome::Terminal => second.terminal += 1,
         }
-        if let Some(cost) = glance.cost {
+        if let Some(cost) = summary.cost {
             second.cost += cost;
             second.costed += 1;
         }
-        if let Some(millis) = glance.took_ms {
+        if let Some(millis) = summary.took_ms {
             second.latencies.record(millis);
         }
     }
 
-    fn count_streak(&mut self, version: &Version, outcome: Outcome, glance: &Glance, before: &Streaks) {
-        let parked = matches!(glance.event, Event::Parked { .. });
+    fn count_streak(&mut self, version: &Version, outcome: Outcome, summary: &RecordSummary, before: &Streaks) {
+        let parked = matches!(summary.event, Event::Parked { .. });
         // To decline is an answer of a healthy worker.
         let well = matches!(outcome, Outcome::Ok | Outcome::Declined);
         if !parked && !well {
@@ -113,7 +113,7 @@ impl Gathered {
         }
         let known = self.streaks.get(version).or_else(|| before.get(version)).copied();
         let streak = if parked {
-            known.unwrap_or_default().longer(glance.at)
+            known.unwrap_or_default().longer(summary.at)
         } else {
             Streak::default()
         };
@@ -189,8 +189,8 @@ impl Gathered {
 }
 
 /// The version whose attempt a record ends, and the result.
-fn attempt(glance: &Glance) -> Option<(Version, Outcome)> {
-    let outcome = match &glance.event {
+fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
+    let outcome = match &summary.event {
         Event::HandedOff | Event::Completed | Event::FannedOut | Event::Waiting { .. } => Outcome::Ok,
         Event::Rejected { .. } => Outcome::Declined,
         Event::RetryScheduled => Outcome::Retryable,
@@ -214,19 +214,19 @@ fn attempt(glance: &Glance) -> Option<(Version, Outcome)> {
         | Event::Compensated { .. }
         | Event::Unknown { .. } => return None,
     };
-    match &glance.by.role {
-        Role::Worker => Some(((glance.by.agent.clone()?, glance.by.version.clone()?), outcome)),
+    match &summary.by.role {
+        Role::Worker => Some(((summary.by.agent.clone()?, summary.by.version.clone()?), outcome)),
         Role::Client | Role::Controller | Role::Operator | Role::Unknown(_) => None,
     }
 }
 
 /// The hop that a commit completed.
-fn hop_done(glance: &Glance) -> Option<u32> {
-    if glance.event == Event::HandedOff {
+fn hop_done(summary: &RecordSummary) -> Option<u32> {
+    if summary.event == Event::HandedOff {
         // The snapshot already shows the next hop.
-        return Some(glance.snapshot.hop.saturating_sub(1));
+        return Some(summary.snapshot.hop.saturating_sub(1));
     }
-    matches!(glance.event, Event::Completed | Event::FannedOut).then_some(glance.snapshot.hop)
+    matches!(summary.event, Event::Completed | Event::FannedOut).then_some(summary.snapshot.hop)
 }
 
 const fn second_of(at: Timestamp) -> i64 {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use baton_envelope::control::HoldView;
-use baton_envelope::{AgentName, AgentVersion, Cause, Glance, Hold, IntentId, Snapshot, Status, Timestamp, holds};
+use baton_envelope::{
+    AgentName, AgentVersion, Cause, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, holds,
+};
 use rusqlite::{Connection, Row, params};
 
 use super::archive;
@@ -39,27 +41,27 @@ impl Intents {
         &mut self,
         db: &Connection,
         seq: u64,
-        glance: Glance,
+        summary: RecordSummary,
     ) -> rusqlite::Result<Vec<Version>> {
-        let holds = holds(&glance.snapshot);
+        let holds = holds(&summary.snapshot);
         let mut held: Vec<Version> = Vec::with_capacity(holds.len());
         held.extend(holds.iter().map(|hold| (hold.agent.clone(), hold.version.clone())));
         let last = Last {
             seq,
-            snapshot: glance.snapshot,
+            snapshot: summary.snapshot,
             holds,
         };
-        let before = if let Some(touched) = self.0.get_mut(&glance.intent) {
+        let before = if let Some(touched) = self.0.get_mut(&summary.intent) {
             touched.last = last;
             std::mem::replace(&mut touched.held, held.clone())
         } else {
-            let (stored, before) = stored_holds(db, &glance.intent)?;
+            let (stored, before) = stored_holds(db, &summary.intent)?;
             let touched = Touched {
                 stored,
                 held: held.clone(),
                 last,
             };
-            self.0.insert(glance.intent, touched);
+            self.0.insert(summary.intent, touched);
             before
         };
         Ok(before.into_iter().filter(|version| !held.contains(version)).collect())

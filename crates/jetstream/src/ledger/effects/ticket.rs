@@ -9,7 +9,7 @@ use baton_envelope::{HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Rec
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::server::{Lane, Mesh, Message, Published};
+use crate::server::{Mesh, Message, Published, WriteQueue};
 
 /// How long one settling pursues a ticket whose outcome is unknown. After that the delivery stays unacked, and its
 /// redelivery settles again.
@@ -48,19 +48,19 @@ impl Mesh {
                 payload: body.clone(),
             }
         };
-        let lane = self.work_lane(&envelope.to);
-        match lane.write(message()).await? {
+        let queue = self.work_queue(&envelope.to);
+        match queue.write(message()).await? {
             Published::Stored { .. } => Ok(()),
             // Boxed, so that the common case stays small.
             published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
-                Box::pin(pursue(&lane, message(), published)).await
+                Box::pin(pursue(&queue, message(), published)).await
             }
         }
     }
 }
 
 /// Writes a ticket again until the server has it.
-async fn pursue(lane: &Arc<Lane>, message: Message, mut published: Published) -> Result<(), Error> {
+async fn pursue(queue: &Arc<WriteQueue>, message: Message, mut published: Published) -> Result<(), Error> {
     let subject = message.subject.clone();
     let started = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(20);
@@ -82,6 +82,6 @@ async fn pursue(lane: &Arc<Lane>, message: Message, mut published: Published) ->
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
-        published = lane.write(message.clone()).await?;
+        published = queue.write(message.clone()).await?;
     }
 }

@@ -35,7 +35,7 @@ const GAIN: f64 = 1.3;
 
 /// How writes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum WriteMode {
     /// Each by itself, all at once.
     Single,
     /// As atomic batches, one after the other.
@@ -50,8 +50,8 @@ struct Measured {
 
 /// Measures and chooses.
 #[derive(Debug)]
-pub(super) struct Pace {
-    way: Way,
+pub(super) struct BatchPolicy {
+    way: WriteMode,
     single: Option<Measured>,
     grouped: Option<Measured>,
     window: Option<Window>,
@@ -59,7 +59,7 @@ pub(super) struct Pace {
     busy: Option<(Instant, Instant)>,
     /// How long a measurement counts, and what the last comparison of two said.
     counts_for: Duration,
-    chosen: Option<Way>,
+    chosen: Option<WriteMode>,
 }
 
 /// A measurement that goes on.
@@ -72,10 +72,10 @@ struct Window {
     outstanding: usize,
 }
 
-impl Pace {
+impl BatchPolicy {
     pub(super) const fn new() -> Self {
         Self {
-            way: Way::Single,
+            way: WriteMode::Single,
             single: None,
             grouped: None,
             window: None,
@@ -85,13 +85,13 @@ impl Pace {
         }
     }
 
-    pub(super) const fn way(&self) -> Way {
+    pub(super) const fn way(&self) -> WriteMode {
         self.way
     }
 
     /// Takes note that `count` writes that went this way were answered at `now`, and that so many were outstanding until
     /// then.
-    pub(super) fn answered(&mut self, way: Way, count: usize, outstanding: usize, now: Instant) {
+    pub(super) fn answered(&mut self, way: WriteMode, count: usize, outstanding: usize, now: Instant) {
         if way != self.way {
             // What is still under way from before the change says nothing of the new way.
             return;
@@ -125,12 +125,12 @@ impl Pace {
         if window.outstanding < BUSY.saturating_mul(seen as usize) {
             // Too calm to be measured. Groups that were not measured are not stayed with: it is tried again when the
             // measurement of single writes is old.
-            if self.way == Way::Grouped && self.fresh(self.grouped, now).is_none() {
+            if self.way == WriteMode::Grouped && self.fresh(self.grouped, now).is_none() {
                 self.grouped = Some(Measured {
                     per_second: 0.0,
                     at: now,
                 });
-                self.way = self.choose(Way::Single);
+                self.way = self.choose(WriteMode::Single);
             }
             return;
         }
@@ -139,15 +139,17 @@ impl Pace {
             at: now,
         });
         match self.way {
-            Way::Single => self.single = measured,
-            Way::Grouped => self.grouped = measured,
+            WriteMode::Single => self.single = measured,
+            WriteMode::Grouped => self.grouped = measured,
         }
         let way = match (self.fresh(self.single, now), self.fresh(self.grouped, now)) {
-            (None, _) => Way::Single,
-            (Some(single), None) if single.per_second < FAST => Way::Grouped,
-            (Some(_), None) => self.choose(Way::Single),
-            (Some(single), Some(grouped)) if grouped.per_second > GAIN * single.per_second => self.choose(Way::Grouped),
-            (Some(_), Some(_)) => self.choose(Way::Single),
+            (None, _) => WriteMode::Single,
+            (Some(single), None) if single.per_second < FAST => WriteMode::Grouped,
+            (Some(_), None) => self.choose(WriteMode::Single),
+            (Some(single), Some(grouped)) if grouped.per_second > GAIN * single.per_second => {
+                self.choose(WriteMode::Grouped)
+            }
+            (Some(_), Some(_)) => self.choose(WriteMode::Single),
         };
         if way != self.way {
             tracing::debug!(?way, single = ?self.single, grouped = ?self.grouped, "writes are sent another way");
@@ -156,7 +158,7 @@ impl Pace {
     }
 
     /// What a comparison says. Where it was a trial of the other way and says what was said before, the next comes later.
-    fn choose(&mut self, way: Way) -> Way {
+    fn choose(&mut self, way: WriteMode) -> WriteMode {
         if self.chosen != Some(self.way) {
             self.counts_for = if self.chosen == Some(way) {
                 (self.counts_for * MORE).min(LONGEST)
@@ -180,17 +182,17 @@ mod tests {
     /// Runs a busy stream for a while on which single writes and groups reach these rates, and says how often each way
     /// was used.
     fn run(single: f64, grouped: f64, seconds: f64) -> (f64, f64) {
-        let mut pace = Pace::new();
+        let mut pace = BatchPolicy::new();
         let (start, mut now) = (Instant::now(), Instant::now());
         let mut used = (0.0, 0.0);
         while (now - start).as_secs_f64() < seconds {
             let (count, took) = match pace.way() {
-                Way::Single => (1, 1.0 / single),
-                Way::Grouped => (200, 200.0 / grouped),
+                WriteMode::Single => (1, 1.0 / single),
+                WriteMode::Grouped => (200, 200.0 / grouped),
             };
             match pace.way() {
-                Way::Single => used.0 += took,
-                Way::Grouped => used.1 += took,
+                WriteMode::Single => used.0 += took,
+                WriteMode::Grouped => used.1 += took,
             }
             now += Duration::from_secs_f64(took);
             pace.answered(pace.way(), count, 256, now);
@@ -214,75 +216,75 @@ mod tests {
 
     #[test]
     fn nothing_is_measured_while_few_writes_are_outstanding() {
-        let mut pace = Pace::new();
+        let mut pace = BatchPolicy::new();
         let mut now = Instant::now();
         for _ in 0..10_000 {
             now += Duration::from_millis(1);
-            pace.answered(Way::Single, 1, BUSY - 1, now);
+            pace.answered(WriteMode::Single, 1, BUSY - 1, now);
         }
-        assert_eq!(pace.way(), Way::Single);
+        assert_eq!(pace.way(), WriteMode::Single);
         assert!(pace.single.is_none() && pace.grouped.is_none());
     }
 
     #[test]
     fn groups_that_cannot_be_measured_are_left() {
-        let mut pace = Pace::new();
+        let mut pace = BatchPolicy::new();
         let mut now = Instant::now();
         for _ in 0..4_000 {
             now += Duration::from_micros(250);
-            pace.answered(Way::Single, 1, 256, now);
-            if pace.way() == Way::Grouped {
+            pace.answered(WriteMode::Single, 1, 256, now);
+            if pace.way() == WriteMode::Grouped {
                 break;
             }
         }
-        assert_eq!(pace.way(), Way::Grouped);
+        assert_eq!(pace.way(), WriteMode::Grouped);
         for _ in 0..1_000 {
             now += Duration::from_millis(1);
-            pace.answered(Way::Grouped, BUSY / 2, BUSY / 2, now);
+            pace.answered(WriteMode::Grouped, BUSY / 2, BUSY / 2, now);
         }
-        assert_eq!(pace.way(), Way::Single);
+        assert_eq!(pace.way(), WriteMode::Single);
     }
 
     #[test]
     fn what_was_measured_while_the_writers_started_is_soon_measured_again() {
-        let mut pace = Pace::new();
+        let mut pace = BatchPolicy::new();
         let (start, mut now, mut grouped) = (Instant::now(), Instant::now(), Duration::ZERO);
         while now - start < Duration::from_secs(20) {
             let (count, rate) = match pace.way() {
                 // The first writes are slow because of their writers.
-                Way::Single if now - start < Duration::from_millis(300) => (1, 4_000.0),
-                Way::Single => (1, 30_000.0),
-                Way::Grouped => (200, 8_000.0),
+                WriteMode::Single if now - start < Duration::from_millis(300) => (1, 4_000.0),
+                WriteMode::Single => (1, 30_000.0),
+                WriteMode::Grouped => (200, 8_000.0),
             };
             let took = Duration::from_secs_f64(f64::from(count) / rate);
-            if pace.way() == Way::Grouped {
+            if pace.way() == WriteMode::Grouped {
                 grouped += took;
             }
             now += took;
             pace.answered(pace.way(), usize::try_from(count).unwrap(), 256, now);
         }
-        assert_eq!(pace.way(), Way::Single);
+        assert_eq!(pace.way(), WriteMode::Single);
         assert!(grouped < Duration::from_secs(1), "{grouped:?}");
     }
 
     #[test]
     fn a_server_that_changes_is_followed() {
-        let mut pace = Pace::new();
+        let mut pace = BatchPolicy::new();
         let mut now = Instant::now();
-        let mut until = |pace: &mut Pace, single: f64, grouped: f64, seconds: u64| {
+        let mut until = |pace: &mut BatchPolicy, single: f64, grouped: f64, seconds: u64| {
             let end = now + Duration::from_secs(seconds);
             while now < end {
                 let (count, rate) = match pace.way() {
-                    Way::Single => (1, single),
-                    Way::Grouped => (200, grouped),
+                    WriteMode::Single => (1, single),
+                    WriteMode::Grouped => (200, grouped),
                 };
                 now += Duration::from_secs_f64(f64::from(count) / rate);
                 pace.answered(pace.way(), usize::try_from(count).unwrap(), 256, now);
             }
         };
         until(&mut pace, 70_000.0, 30_000.0, 10);
-        assert_eq!(pace.way(), Way::Single);
+        assert_eq!(pace.way(), WriteMode::Single);
         until(&mut pace, 4_000.0, 30_000.0, 130);
-        assert_eq!(pace.way(), Way::Grouped);
+        assert_eq!(pace.way(), WriteMode::Grouped);
     }
 }

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 
-use super::Lane;
+use super::WriteQueue;
 use super::message::{Message, Waiting};
-use super::pace::{BUSY, Pace};
+use super::pace::{BUSY, BatchPolicy};
 use crate::server::publish::{Published, publish_acked};
 
 /// The server's word that the stream takes no batches.
@@ -18,7 +18,7 @@ enum Batch {
     Refused,
 }
 
-impl Lane {
+impl WriteQueue {
     pub(super) async fn send_wave(&self, wave: Vec<Waiting>) {
         if wave.len() >= BUSY && self.takes_batches.load(Ordering::Relaxed) {
             match self.send_batch(&wave).await {
@@ -85,7 +85,7 @@ impl Lane {
                     self.takes_batches.store(false, Ordering::Relaxed);
                     if self.is_measured {
                         // Nothing is measured any more, and those beside must not go on with what was chosen last.
-                        *self.pace() = Pace::new();
+                        *self.pace() = BatchPolicy::new();
                     }
                 }
                 Batch::Refused
