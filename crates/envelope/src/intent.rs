@@ -2,6 +2,7 @@
 //! reads it next.
 
 pub mod act;
+pub(crate) mod containment;
 pub(crate) mod delivery;
 pub(crate) mod draft;
 pub(crate) mod effects;
@@ -11,6 +12,7 @@ pub(crate) mod fencing;
 pub(crate) mod record;
 pub(crate) mod references;
 pub(crate) mod snapshot;
+
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;

@@ -8,3 +8,4 @@ pub(crate) mod parts;
 pub(crate) mod raw;
 pub(crate) mod subject;
 pub(crate) mod successor;
+pub(crate) mod text;
