@@ -1,6 +1,7 @@
 //! The ledger: reading an intent, taking it one record further, paying what it owes, and following every record.
 
 mod advance;
+mod contained;
 mod effects;
 mod encode;
 mod events;

@@ -12,7 +12,9 @@ mod limits;
 mod mesh;
 mod nats_context;
 mod publish;
+mod reread;
 mod roles;
+mod screen;
 mod stream;
 mod topology;
 
@@ -26,5 +28,5 @@ pub use mesh::Mesh;
 pub(crate) use publish::{Published, publish_acked};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub use stream::LedgerEnd;
-pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64};
+pub(crate) use stream::{STREAM_NOT_FOUND, Stored, header_u64, is_malformed};
 pub(crate) use topology::DUPLICATE_WINDOW;

@@ -35,8 +35,16 @@ impl Rejection {
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
         let code = if let Error::UnknownAgent { .. } = error {
             "UNKNOWN_AGENT"
+        } else if let Error::NoneReadable { .. } = error {
+            "CONFLICT"
         } else if let Error::BadEnvelope { field: "deadline", .. } = error {
             "DEADLINE_PAST"
+        } else if let Error::BadText(bad) = error {
+            if bad.field == "reply_to" {
+                "BAD_REPLY_TO"
+            } else {
+                "MALFORMED_ENVELOPE"
+            }
         } else if let Error::BadEnvelope { .. } = error {
             "MALFORMED_ENVELOPE"
         } else if let Error::Unroutable(_) = error {
@@ -85,7 +93,12 @@ pub(crate) async fn record(
     // The last resort: somebody took the derived id, too.
     let last = mesh.clock().intent_id();
     for id in ids.iter().chain([&last]) {
-        match write(mesh, by, raw, (id, &ids), rejection).await? {
+        let written = match write(mesh, by, raw, (id, &ids), rejection).await {
+            // What stands under this id is nobody's record, and the id is taken all the same.
+            Err(Error::NoneReadable { .. }) => continue,
+            written => written?,
+        };
+        match written {
             None => return Ok(Recorded::Rejected(id.clone())),
             Some(head) if is_of(&head, raw) => return Ok(Recorded::Before),
             Some(head) => {

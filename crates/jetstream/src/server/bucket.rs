@@ -1,6 +1,6 @@
 //! Key-value buckets: opening one, and reading all of its values.
 
-use async_nats::jetstream::kv::Store;
+use async_nats::jetstream::kv::{EntryErrorKind, Store};
 use futures::StreamExt as _;
 
 use super::mesh::Mesh;
@@ -22,12 +22,17 @@ impl Mesh {
         let mut values = Vec::new();
         while let Some(key) = keys.next().await {
             let key = key.map_err(|error| Error::api("listing a bucket", error))?;
-            if let Some(value) = store
-                .get(&key)
-                .await
-                .map_err(|error| Error::api("reading a bucket", error))?
-            {
-                values.push(value);
+            match store.get(&key).await {
+                Ok(value) => values.extend(value),
+                // Anyone who may write the bucket may write under a subject that is no key.
+                Err(error) if error.kind() == EntryErrorKind::InvalidKey => {
+                    tracing::warn!(
+                        bucket = store.name,
+                        key,
+                        "this is no key of a bucket; it is passed over"
+                    );
+                }
+                Err(error) => return Err(Error::api("reading a bucket", error)),
             }
         }
         Ok(values)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event};
 use baton_envelope::{Namespace, Subjects};
 use tokio::sync::watch;
 
@@ -12,7 +12,10 @@ use super::clock::{Clock, SystemClock};
 use super::limits::TicketPersistence;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
+use super::screen::Screen;
 use crate::error::Error;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 11, 0);
@@ -85,20 +88,22 @@ impl Target {
         let (connected, connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
         let started = tokio::time::Instant::now();
+        let unreachable = |source| Error::Unreachable {
+            url: url.clone(),
+            source,
+        };
+        let screen = Screen::new(&url, context.tls())
+            .await
+            .map_err(|error| unreachable(Box::new(error)))?;
+        let screen = Arc::new(screen);
         let client = loop {
-            let options = self.options(&context, &connected)?;
-            match options.connect(url.split(',').map(str::trim).collect::<Vec<_>>()).await {
+            match self.connect_once(&context, &connected, &screen).await? {
                 Ok(client) => break client,
                 Err(source) if started.elapsed() < self.patience => {
                     tracing::info!(%url, %source, "no nats-server yet, trying again");
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
-                Err(source) => {
-                    return Err(Error::Unreachable {
-                        url,
-                        source: Box::new(source),
-                    });
-                }
+                Err(source) => return Err(unreachable(source)),
             }
         };
         let info = client.server_info();
@@ -131,18 +136,44 @@ impl Target {
         }
     }
 
-    fn options(&self, context: &NatsContext, connected: &Arc<watch::Sender<u64>>) -> Result<ConnectOptions, Error> {
+    /// One try to reach a server and to be let in.
+    async fn connect_once(
+        &self,
+        context: &NatsContext,
+        connected: &Arc<watch::Sender<u64>>,
+        screen: &Arc<Screen>,
+    ) -> Result<Result<Client, BoxError>, Error> {
+        let options = self.options(context, connected, screen)?;
+        // Why no server can be reached is known to the screen alone; the client would only see its connection end.
+        if let Err(error) = screen.reach().await {
+            return Ok(Err(Box::new(error)));
+        }
+        Ok(options
+            .connect(screen.url())
+            .await
+            .map_err(|error| Box::new(error) as BoxError))
+    }
+
+    fn options(
+        &self,
+        context: &NatsContext,
+        connected: &Arc<watch::Sender<u64>>,
+        screen: &Arc<Screen>,
+    ) -> Result<ConnectOptions, Error> {
         let unusable = |problem: String| Error::BadContext {
             name: self.context.clone().unwrap_or_else(|| "(flags)".to_owned()),
             problem,
         };
         let connected = Arc::clone(connected);
+        let held = Arc::clone(screen);
         let mut options = ConnectOptions::new()
-            .name(&self.name)
+            .name(screen.name(&self.name))
             .connection_timeout(Duration::from_secs(5))
             .ping_interval(Duration::from_secs(15))
             .reconnect_delay_callback(|attempts| Duration::from_millis(if attempts < 2 { 10 } else { 200 }))
             .event_callback(move |event| {
+                // The client holds its screen for as long as it lives.
+                let _: &Arc<Screen> = &held;
                 let connected = Arc::clone(&connected);
                 async move {
                     match event {
@@ -178,15 +209,6 @@ impl Target {
         if let Some(path) = text(&context.nkey) {
             let seed = std::fs::read_to_string(&path).map_err(|error| unusable(format!("nkey {path}: {error}")))?;
             options = options.nkey(seed.trim().to_owned());
-        }
-        if let Some(path) = text(&context.ca) {
-            options = options.add_root_certificates(path.into());
-        }
-        if let (Some(cert), Some(key)) = (text(&context.cert), text(&context.key)) {
-            options = options.add_client_certificate(cert.into(), key.into());
-        }
-        if context.tls_first {
-            options = options.tls_first();
         }
         if let Some(prefix) = text(&context.inbox_prefix) {
             options = options.custom_inbox_prefix(prefix);

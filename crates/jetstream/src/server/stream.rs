@@ -43,6 +43,11 @@ impl Stored {
     }
 }
 
+/// Whether the head of a message could not be read as it was published.
+pub(crate) fn is_malformed(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(baton_envelope::HEADER_MALFORMED).is_some())
+}
+
 pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
     headers?.get(name)?.as_str().parse().ok()
 }
@@ -102,8 +107,13 @@ impl Mesh {
                 Some(status) => return Err(Error::api(what, format!("status {status}"))),
                 None => {}
             }
-            pending = header_u64(reply.headers.as_ref(), "Nats-Num-Pending").unwrap_or(0);
             let seq = header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0);
+            // What the server says of it stands behind a head that cannot be read.
+            if seq == 0 || is_malformed(reply.headers.as_ref()) {
+                drop(replies);
+                return Box::pin(self.reread(stream, request)).await;
+            }
+            pending = header_u64(reply.headers.as_ref(), "Nats-Num-Pending").unwrap_or(0);
             let subject = reply
                 .headers
                 .as_ref()
