@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition, Json,
-    Route, Snapshot, Successor, act,
+    Route, Snapshot, Successor, act, check_kind,
 };
 use baton_jetstream::{Delivery, Error, in_form_for};
 
@@ -213,6 +213,10 @@ impl WorkerContext {
                 kind,
                 history,
             } => {
+                if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
+                    let fault = Fault::terminal("MALFORMED_ENVELOPE", format!("the handoff: {bad}"));
+                    return self.act_on_fault(at, fault);
+                }
                 // Whoever pinned it may have changed that since this holder last wrote.
                 if !at.snapshot.pins.is_empty()
                     && let Err(error) = at.refresh().await

@@ -51,6 +51,10 @@ impl ExecHandler {
 
     fn spawn(&self, hop: &Hop) -> Result<Running, Fault> {
         let envelope = hop.envelope();
+        // A writer of before these rules may have let it in. No other attempt could start the program either.
+        envelope
+            .check_texts()
+            .map_err(|bad| Fault::terminal("MALFORMED_ENVELOPE", bad.to_string()))?;
         let mut command = Command::new("/bin/sh");
         command
             .arg("-c")
