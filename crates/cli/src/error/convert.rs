@@ -81,6 +81,10 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::NotFound,
             "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake until then".to_owned(),
         ),
+        Error::NoneReadable { .. } => (
+            Kind::Failed,
+            "no writer of Baton wrote this: see who else may publish on the ledger's subjects".to_owned(),
+        ),
         Error::Archived { intent, .. } => (
             Kind::Refused,
             format!("`baton intents get {intent}` shows it; to do the work again, send it anew"),
@@ -124,7 +128,7 @@ fn explain(error: &Error) -> (Kind, Vec<String>) {
             "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
         ),
         Error::Control(error) => (refused_by_controller(&error.code), error.fix.clone()),
-        Error::BadEnvelope { .. } | Error::BadName(_) => return (Kind::Usage, Vec::new()),
+        Error::BadEnvelope { .. } | Error::BadName(_) | Error::BadText(_) => return (Kind::Usage, Vec::new()),
         Error::Illegal(_) => (
             Kind::Refused,
             "the intent has moved on since; look at it again".to_owned(),
