@@ -18,6 +18,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod frames;
 mod handoff;
 mod harnesses;
 mod holding;
