@@ -20,6 +20,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod frames;
 mod handoff;
 mod harnesses;
 mod holding;

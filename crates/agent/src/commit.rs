@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
-    Json, Route, Snapshot, Successor, act,
+    Json, Route, Snapshot, Successor, act, check_kind,
 };
 use baton_jetstream::{Delivery, Error, in_form_for};
 
@@ -222,6 +222,10 @@ impl WorkerContext {
                 kind,
                 history,
             } => {
+                if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
+                    let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
+                    return self.act_on_fault(at, fault);
+                }
                 // An operator may have changed the pins since this holder last wrote.
                 if !at.snapshot.pins.is_empty()
                     && let Err(error) = at.refresh().await

@@ -246,7 +246,14 @@ impl WorkerContext {
     async fn examine(&self, delivery: &Delivery) -> Result<Disposition, Error> {
         let ticket = &delivery.ticket;
         loop {
-            let Some(head) = self.mesh.head_in_server_time(&ticket.intent).await? else {
+            let found = match self.mesh.head_in_server_time(&ticket.intent).await {
+                Err(error @ Error::NoneReadable { .. }) => {
+                    tracing::warn!(%error, "a ticket that no record owes is dropped");
+                    return Ok(Disposition::Settled);
+                }
+                found => found?,
+            };
+            let Some(head) = found else {
                 // Closed, archived and purged: the ticket is one that came back, or was written by somebody who had been
                 // frozen.
                 tracing::warn!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
@@ -264,10 +271,14 @@ impl WorkerContext {
             }
             let id = match &ticket.record {
                 Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),
-                None => {
-                    let source = self.mesh.record_at(&ticket.intent, ticket.seq).await?;
-                    source.record.envelope.map(|envelope| envelope.id)
-                }
+                None => match self.mesh.record_at(&ticket.intent, ticket.seq).await {
+                    // Not a writer of Baton's: neither the ticket nor what it names says what is to be done.
+                    Err(error @ (Error::NoEnvelope(_) | Error::NoneReadable { .. })) => {
+                        tracing::warn!(%error, intent = %ticket.intent, "a ticket that nobody can read is dropped");
+                        None
+                    }
+                    source => source?.record.envelope.map(|envelope| envelope.id),
+                },
             };
             let Some(id) = id else { return Ok(Disposition::Settled) };
             let now = self.mesh.now();

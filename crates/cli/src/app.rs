@@ -117,10 +117,27 @@ impl App {
 
     /// Connects for a process that stays, under a name that `nats server report connections` shows.
     pub(crate) async fn connect_to_stay(&self, name: String) -> Result<Mesh, CliError> {
-        let target = Target {
+        self.stay(Target {
             name,
-            patience: PATIENCE,
             ..self.target.clone()
+        })
+        .await
+    }
+
+    /// As [`App::connect_to_stay`], for a process that reads what anyone may publish.
+    pub(crate) async fn connect_to_serve(&self, name: String) -> Result<Mesh, CliError> {
+        self.stay(Target {
+            name,
+            screened: true,
+            ..self.target.clone()
+        })
+        .await
+    }
+
+    async fn stay(&self, target: Target) -> Result<Mesh, CliError> {
+        let target = Target {
+            patience: PATIENCE,
+            ..target
         };
         let mesh = target.connect().await?;
         mesh.agree(self.limits(), |setting| self.source(setting)).await?;

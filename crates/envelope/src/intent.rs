@@ -1,6 +1,7 @@
 //! The life of an intent: its statuses and events, the ledger records, and what each record means to its next reader.
 
 pub mod act;
+pub(crate) mod containment;
 pub(crate) mod delivery;
 pub(crate) mod draft;
 pub(crate) mod effects;
@@ -10,6 +11,7 @@ pub(crate) mod fencing;
 pub(crate) mod record;
 pub(crate) mod references;
 pub(crate) mod snapshot;
+
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;

@@ -16,15 +16,18 @@ mod version;
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
 pub use base::codes;
 pub use base::error::{BadName, DecodeError};
+pub use base::head::{HeadOf, head_with_fault, mend_head};
 pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
 pub use base::names::{AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
+pub use base::text::{escaped, quoted};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
+pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::delivery::{
     DeliveryFacts, Standing, Submission, compare_submission, in_server_time, is_fresh, is_untouched, on_delivery,
     recorded_steps,
@@ -47,6 +50,7 @@ pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;
+pub use message::text::{BadText, check_answer, check_kind};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};

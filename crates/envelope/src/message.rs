@@ -9,3 +9,4 @@ pub(crate) mod parts;
 pub(crate) mod raw;
 pub(crate) mod subject;
 pub(crate) mod successor;
+pub(crate) mod text;

@@ -4,7 +4,7 @@ mod code;
 mod server;
 
 use baton_envelope::control::ControlError;
-use baton_envelope::{BadName, DecodeError, IllegalTransition, IntentId};
+use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
 pub use server::{Refusal, Trouble};
 pub(crate) use server::{STREAM_NOT_FOUND, Status};
@@ -181,6 +181,19 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Nothing on the ledger subject of an intent can be read.
+    #[error("no record of intent \"{intent}\" can be read; the first is at {seq}: {problem}")]
+    NoneReadable {
+        /// The intent.
+        intent: IntentId,
+        /// The ledger sequence of the first.
+        seq: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A text of the envelope that may not travel in headers, subjects and environments.
+    #[error(transparent)]
+    BadText(#[from] BadText),
     /// A stored document that cannot be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -1,6 +1,7 @@
 //! The ledger: reading an intent, advancing it by one record, paying what it owes, and following every record.
 
 mod advance;
+mod contained;
 mod effects;
 mod encode;
 mod events;

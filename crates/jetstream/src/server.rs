@@ -13,8 +13,10 @@ mod limits;
 mod mesh;
 mod nats_context;
 mod publish;
+mod reread;
 mod roles;
 mod route_table;
+mod screen;
 mod stream;
 mod topology;
 
@@ -29,6 +31,6 @@ pub(crate) use publish::{Published, publish_acked};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use stream::LedgerEnd;
-pub(crate) use stream::{Stored, header_u64};
+pub(crate) use stream::{Stored, header_u64, is_malformed};
 pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
 pub use topology::{Raised, SharedSettings};

@@ -65,6 +65,10 @@ impl ExecHandler {
     }
 
     fn start(&self, hop: &Hop) -> Result<Program, Fault> {
+        // A writer of before these rules may have let it in. No other attempt could start the program either.
+        hop.envelope()
+            .check_texts()
+            .map_err(|bad| Fault::terminal(codes::MALFORMED_ENVELOPE, bad.to_string()))?;
         Program::start(&self.command, environment(hop), &self.guard, hop)
             .map_err(|error| Fault::retry(format!("{} cannot be started: {error}", self.name())))
     }

@@ -27,7 +27,7 @@ pub(crate) struct ControllerArgs {
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError> {
     let config = settings(&args, app);
-    let mesh = app.connect_to_stay("baton controller".to_owned()).await?;
+    let mesh = app.connect_to_serve("baton controller".to_owned()).await?;
     tokio::select! {
         end = Controller::new(mesh, config).run_until(shutdown_signal()) => Ok(end?),
         () = second_signal() => Err(CliError::interrupted()),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
-    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
+    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
 };
-use baton_jetstream::{Clock as _, Head, Submitted, SystemClock, WaitEnd};
+use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -115,6 +115,10 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let envelope = envelope(&args, &to.name()?, &body)?;
     to.check(&args)?;
     let mesh = app.connect().await?;
+    if let Some(reply_to) = &envelope.reply_to {
+        // What is held goes no further than to the intake, and would be rejected there.
+        check_answer(reply_to, mesh.subjects().namespace()).map_err(Error::from)?;
+    }
     let intent = envelope.intent.clone();
     let by = who::author(Role::Client);
     let waiting = match args.wait {

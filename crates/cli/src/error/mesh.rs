@@ -85,6 +85,10 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
              until then"
                 .to_owned(),
         ),
+        Error::NoneReadable { .. } => (
+            Kind::Failed,
+            "no writer of Baton wrote this: see who else may publish on the ledger's subjects".to_owned(),
+        ),
         Error::Archived { intent, .. } => (
             Kind::Refused,
             format!("`baton intents get {intent}` shows it; to do the work again, send it anew"),
@@ -128,7 +132,7 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
         ),
-        Error::BadEnvelope { .. } | Error::BadName(_) => return (Kind::Usage, Vec::new()),
+        Error::BadEnvelope { .. } | Error::BadName(_) | Error::BadText(_) => return (Kind::Usage, Vec::new()),
         Error::Illegal(_) => (
             Kind::Refused,
             "the intent has moved on since; look at it again".to_owned(),

@@ -36,6 +36,8 @@ impl Rejection {
         let is_for_good = matches!(
             error,
             Error::UnknownAgent { .. }
+                | Error::NoneReadable { .. }
+                | Error::BadText(_)
                 | Error::BadEnvelope { .. }
                 | Error::Unroutable(_)
                 | Error::NoneCapable { .. }
@@ -78,7 +80,12 @@ pub(crate) async fn record(
     // The last resort, in case somebody took the derived id too.
     let last = mesh.clock().intent_id();
     for id in ids.iter().chain([&last]) {
-        match write(mesh, by, raw, (id, &ids), rejection).await? {
+        let written = match write(mesh, by, raw, (id, &ids), rejection).await {
+            // What stands under this id is nobody's record, and the id is taken all the same.
+            Err(Error::NoneReadable { .. }) => continue,
+            written => written?,
+        };
+        match written {
             None => return Ok(Recorded::Rejected(id.clone())),
             Some(head) if is_of(&head, raw) => return Ok(Recorded::Before),
             Some(head) => {

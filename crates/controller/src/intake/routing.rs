@@ -7,7 +7,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
-    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection,
+    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection, check_answer,
 };
 use baton_jetstream::{ControllerMesh, Error, IntakeMessage, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
@@ -118,6 +118,10 @@ impl Routing {
     /// waits for an able agent.
     async fn route(&self, message: &IntakeMessage) -> Result<Routed, Error> {
         let raw = message.raw()?;
+        // Before anything else is believed of it: whoever wrote its head wrote the rest, too.
+        if let Some(rejection) = raw.malformed() {
+            return self.reject(&raw, None, rejection.into()).await;
+        }
         if self.was_archived(message, &raw).await? {
             tracing::debug!(intent = %raw.derived_id, "redelivered, but already archived");
             return Ok(Routed::Taken);
@@ -217,10 +221,12 @@ impl Routing {
         let intent = raw.intent_id();
         // Work from an earlier delivery stays with the agent that got it, no matter who is able now.
         let is_named = raw.header(HEADER_INTENT).or(raw.header(HEADER_MSG_ID)).is_some();
-        if (is_named || message.delivered() > 1)
-            && let Some(agent) = self.mesh.first_receiver(&intent).await?
-        {
-            return Ok(Able::Before(agent));
+        if is_named || message.delivered() > 1 {
+            match self.mesh.first_receiver(&intent).await {
+                Ok(Some(agent)) => return Ok(Able::Before(agent)),
+                Ok(None) => {}
+                Err(error) => return Rejection::of_error(&error).map(Able::Rejected).ok_or(error),
+            }
         }
         let none = BTreeMap::new();
         let asked = Wanted {
@@ -248,16 +254,20 @@ impl Routing {
 
     fn envelope(&self, raw: &RawIntent<'_>, agent: &AgentName) -> Result<Envelope, RawRejection> {
         let envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
-        match &envelope.reply_to {
-            Some(reply_to) if !self.mesh.may_answer(reply_to) => Err(RawRejection {
+        let namespace = self.mesh.subjects().namespace();
+        match envelope
+            .reply_to
+            .as_deref()
+            .map(|subject| check_answer(subject, namespace))
+        {
+            Some(Err(bad)) => Err(RawRejection {
                 code: codes::BAD_REPLY_TO,
-                field: "reply_to".to_owned(),
-                value: reply_to.clone(),
-                problem: "an answer may not be published there".to_owned(),
-                fix: "name a subject of your own: no wildcards, no spaces, not under $ or the mesh's namespace"
-                    .to_owned(),
+                field: bad.field.to_owned(),
+                value: bad.value,
+                problem: bad.problem,
+                fix: bad.fix,
             }),
-            Some(_) | None => Ok(envelope),
+            Some(Ok(())) | None => Ok(envelope),
         }
     }
 

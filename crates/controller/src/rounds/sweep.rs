@@ -52,13 +52,14 @@ impl Round for Sweep {
             timed_out,
             failed,
             returned,
+            closed_again,
         } = match (swept, term.in_charge()) {
             (Ok(report), _) => report,
             (Err(_), Err(error)) => return Err(error),
             (Err(error), Ok(_)) => return Err(error.into()),
         };
-        if reissued + timed_out + failed + returned > 0 {
-            tracing::info!(open, reissued, timed_out, failed, returned, "swept");
+        if reissued + timed_out + failed + returned + closed_again > 0 {
+            tracing::info!(open, reissued, timed_out, failed, returned, closed_again, "swept");
         } else {
             tracing::debug!(open, "swept, nothing to do");
         }

@@ -42,3 +42,5 @@ pub const HEADER_GENERATED: &str = "Baton-Generated";
 pub const HEADER_PART: &str = "Baton-Part";
 /// On every part but the first: the archive sequence of the part before it.
 pub const HEADER_PREVIOUS_PART: &str = "Baton-Previous-Part";
+/// On a message whose head or subject could not be read: what was wrong. Baton adds it before it reads the message.
+pub const HEADER_MALFORMED: &str = "Baton-Malformed";

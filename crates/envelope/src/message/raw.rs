@@ -7,12 +7,19 @@ use crate::base::error::DecodeError;
 use crate::base::header::*;
 use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::names::AgentName;
+use crate::base::text::quoted;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
+use crate::message::text::{BadText, check_kind, check_reply_to, check_traceparent};
 use crate::version::pinning::Pinning;
+
+/// How many characters of a header's value a rejection quotes.
+const QUOTED: usize = 200;
+/// How many characters of what a head's fault is.
+const LONGEST_FAULT: usize = 1_200;
 
 wire_object! {
     /// A raw intent that could not become an intent, kept whole.
@@ -56,6 +63,10 @@ pub struct RawFields {
     pub deadline: Option<Timestamp>,
     /// How it chooses versions.
     pub pinning: Option<Pinning>,
+    /// Who gets the result.
+    pub reply_to: Option<String>,
+    /// The trace context.
+    pub traceparent: Option<String>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
@@ -110,6 +121,24 @@ impl<'a> RawIntent<'a> {
         }
     }
 
+    /// What is wrong with a message whose head or subject could not be read as it was published.
+    pub fn malformed(&self) -> Option<RawRejection> {
+        let fault = self.header(HEADER_MALFORMED)?;
+        let (code, fix) = if fault.starts_with("subject ") {
+            ("BAD_SUBJECT", "publish on the subject of an agent, in printable ASCII")
+        } else {
+            let fix = "write each header as one line of UTF-8, `Name: value`, with a name of printable ASCII";
+            ("BAD_HEADER", fix)
+        };
+        Some(RawRejection {
+            code,
+            field: HEADER_MALFORMED.to_owned(),
+            value: quoted(fault, LONGEST_FAULT),
+            problem: "it could not be read as it was published".to_owned(),
+            fix: fix.to_owned(),
+        })
+    }
+
     /// Makes the first envelope of the intent.
     ///
     /// With a `Baton-Protocol` header the body is a whole envelope. Otherwise the whole body is the payload: JSON if it
@@ -134,8 +163,8 @@ impl<'a> RawIntent<'a> {
         envelope.max_hops = fields.max_hops;
         envelope.deadline = fields.deadline;
         envelope.pinning = fields.pinning;
-        envelope.reply_to = self.header(HEADER_REPLY_TO).map(str::to_owned);
-        envelope.traceparent = self.header(HEADER_TRACEPARENT).map(str::to_owned);
+        envelope.reply_to = fields.reply_to;
+        envelope.traceparent = fields.traceparent;
         Ok(envelope)
     }
 
@@ -172,6 +201,14 @@ impl<'a> RawIntent<'a> {
                 fix: "set `hop` to 1".to_owned(),
             });
         }
+        envelope.check_texts().map_err(|bad| {
+            let code = if bad.field == "reply_to" {
+                "BAD_REPLY_TO"
+            } else {
+                "MALFORMED_ENVELOPE"
+            };
+            refused(code, place(bad.field), bad)
+        })?;
         check_deadline(envelope.deadline, now, place("deadline"))?;
         let stated = envelope.constraints_hash.clone();
         let constraints = envelope.constraints.clone().unwrap_or_default();
@@ -192,12 +229,24 @@ impl<'a> RawIntent<'a> {
         let bad = |field: &str, value: &str, problem: String, fix: &str| RawRejection {
             code: codes::BAD_HEADER,
             field: field.to_owned(),
-            value: value.to_owned(),
+            value: quoted(value, QUOTED),
             problem,
             fix: fix.to_owned(),
         };
+        if let Some(rejection) = self.malformed() {
+            return Err(rejection);
+        }
+        let text = |header: &str, check: fn(&str) -> Result<(), BadText>, code| match self.header(header) {
+            None => Ok(None),
+            Some(value) => match check(value) {
+                Ok(()) => Ok(Some(value.to_owned())),
+                Err(bad) => Err(refused(code, header, bad)),
+            },
+        };
         let mut fields = RawFields {
-            kind: self.header(HEADER_KIND).map(str::to_owned),
+            kind: text(HEADER_KIND, check_kind, "BAD_HEADER")?,
+            reply_to: text(HEADER_REPLY_TO, check_reply_to, "BAD_REPLY_TO")?,
+            traceparent: text(HEADER_TRACEPARENT, check_traceparent, "BAD_HEADER")?,
             ..RawFields::default()
         };
         if let Some(value) = self.header(HEADER_INTENT) {
@@ -261,6 +310,16 @@ fn check_deadline(deadline: Option<Timestamp>, now: Timestamp, field: &str) -> R
             fix: "give a deadline in the future, or none".to_owned(),
         }),
         Some(_) | None => Ok(()),
+    }
+}
+
+fn refused(code: &'static str, field: &str, bad: BadText) -> RawRejection {
+    RawRejection {
+        code,
+        field: field.to_owned(),
+        value: bad.value,
+        problem: bad.problem,
+        fix: bad.fix,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
-use baton_envelope::{Envelope, HEADER_INTENT, HEADER_PROTOCOL, IntentId, RawIntent, RawKept, Timestamp};
+use baton_envelope::{
+    Envelope, HEADER_INTENT, HEADER_MALFORMED, HEADER_MSG_ID, HEADER_PROTOCOL, IntentId, RawIntent, RawKept,
+};
+use baton_envelope::{Timestamp, quoted};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
@@ -17,6 +20,8 @@ use crate::server::{Published, publish_acked};
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
 
+/// How many characters of a header's value an error quotes.
+const QUOTED: usize = 80;
 const ROUTER: &str = "router";
 /// How long a router may hold a raw intent before another router gets it.
 const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
@@ -50,7 +55,16 @@ impl Mesh {
     ) -> Result<u64, Error> {
         let mut map = HeaderMap::new();
         for (key, value) in headers {
-            map.append(key.as_str(), value.as_str());
+            let bad = |problem: String| {
+                let value = quoted(&value, QUOTED);
+                Error::api(
+                    format!("publishing to {subject}"),
+                    format!("header {key} \"{value}\": {problem}"),
+                )
+            };
+            let name: HeaderName = key.parse().map_err(|error| bad(format!("{error}")))?;
+            let text: HeaderValue = value.parse().map_err(|error| bad(format!("{error}")))?;
+            map.append(name, text);
         }
         match publish_acked(self.client(), subject.clone().into(), map, body).await? {
             Published::Stored { seq } => Ok(seq),
@@ -75,7 +89,8 @@ impl Mesh {
         let body = base64::engine::general_purpose::STANDARD
             .decode(&kept.body_base64)
             .map_err(|error| Error::api("reading a kept raw intent", error))?;
-        let dropped = [HEADER_INTENT, baton_envelope::HEADER_MSG_ID];
+        // What could not be read is not there any more; whoever publishes it again has seen that.
+        let dropped = [HEADER_INTENT, HEADER_MSG_ID, HEADER_MALFORMED];
         let mut headers: Vec<(String, String)> = kept
             .headers
             .iter()

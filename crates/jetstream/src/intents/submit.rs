@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Submission, act, choose,
+    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Submission, act, check_answer, choose,
     compare_submission,
 };
 
@@ -62,6 +62,10 @@ impl Mesh {
                 field: "deadline",
                 problem,
             });
+        }
+        envelope.check_texts()?;
+        if let Some(reply_to) = &envelope.reply_to {
+            check_answer(reply_to, self.subjects().namespace())?;
         }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
         let asked = Asked {

@@ -27,6 +27,8 @@ pub struct SweepReport {
     pub failed: usize,
     /// Archived intents whose records came back and were purged again.
     pub returned: usize,
+    /// Closed intents that records after their end had opened, and that were closed again.
+    pub closed_again: usize,
 }
 
 /// What one intent needed.
@@ -73,6 +75,8 @@ pub struct Sweeper {
     by: Author,
     /// How long after its last record to leave an intent alone.
     slack: Duration,
+    /// The sequence of the head at which the history of an open intent was last read, and it had not been closed before.
+    open_at: HashMap<IntentId, u64>,
 }
 
 impl Sweeper {
@@ -82,6 +86,7 @@ impl Sweeper {
             mesh: mesh.clone(),
             by,
             slack,
+            open_at: HashMap::new(),
         }
     }
 
@@ -89,9 +94,11 @@ impl Sweeper {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn sweep(&self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
+    pub async fn sweep(&mut self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
         let mut report = SweepReport::default();
         let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
+        // What was learnt of intents that are not open any more is forgotten.
+        let known = std::mem::take(&mut self.open_at);
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
             let heads = self.mesh.heads_of(chunk).await?;
             let (closed, open): (Vec<Head>, Vec<Head>) = heads
@@ -101,8 +108,24 @@ impl Sweeper {
             let returned = archive.purge_returned(&open).await?;
             report.returned += returned.len();
             for head in open {
+                if returned.contains(&head.record.intent) {
+                    continue;
+                }
+                match self.was_closed(&head, &known).await {
+                    Ok(true) => {
+                        report.closed_again += 1;
+                        continue;
+                    }
+                    Ok(false) => {}
+                    Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, intent = %head.record.intent, "an intent could not be closed again");
+                        report.failed += 1;
+                        continue;
+                    }
+                }
                 let need = needs(&head.record, self.mesh.now(), self.slack);
-                if need == Need::Closed || returned.contains(&head.record.intent) {
+                if need == Need::Closed {
                     continue;
                 }
                 report.open += 1;
@@ -120,6 +143,24 @@ impl Sweeper {
             }
         }
         Ok(report)
+    }
+
+    /// Closes an open intent again that had been closed before. Its history is read once for each head, when that is older
+    /// than the slack: what moves on is not looked at.
+    async fn was_closed(&mut self, head: &Head, known: &HashMap<IntentId, u64>) -> Result<bool, Error> {
+        let intent = &head.record.intent;
+        if known.get(intent) != Some(&head.seq) {
+            if head.record.snapshot.updated_at.plus(self.slack) > self.mesh.now() {
+                return Ok(false);
+            }
+            if let Some(standing) = self.mesh.keep_closed(head, &self.by).await? {
+                let (seq, records) = (head.seq, standing.contained.len());
+                tracing::warn!(%intent, seq, records, "records after its end had opened it; it is closed again");
+                return Ok(true);
+            }
+        }
+        self.open_at.insert(intent.clone(), head.seq);
+        Ok(false)
     }
 
     async fn help(

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use baton_envelope::{IntentId, Record};
+use baton_envelope::IntentId;
 use serde::Deserialize;
 
 use super::read::Head;
@@ -27,9 +27,16 @@ impl Mesh {
             let before = left.len();
             for (seq, subject, body) in batch {
                 left.remove(subject.as_str());
-                match Record::decode(&body) {
-                    Ok(record) => heads.push(Head::new(record, seq)),
-                    Err(error) => tracing::warn!(%error, subject, seq, "a ledger record cannot be read"),
+                let Some(intent) = self.subjects().intent_of_ledger(&subject) else {
+                    tracing::warn!(subject, seq, "this is the ledger subject of no intent");
+                    continue;
+                };
+                match Box::pin(self.head_of(&intent, seq, &body)).await {
+                    Ok(head) => heads.extend(head),
+                    Err(error @ (Error::Decode(_) | Error::NoneReadable { .. })) => {
+                        tracing::debug!(%error, subject, seq, "a ledger record cannot be read");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             if !more || left.len() == before {

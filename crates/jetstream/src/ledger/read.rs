@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use baton_envelope::{IntentId, Record, Timestamp, in_server_time};
+use baton_envelope::{IntentId, Record, Timestamp, containable, in_server_time};
 use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::error::{Error, Status};
-use crate::server::{Mesh, header_u64};
+use crate::server::{Mesh, header_u64, is_malformed};
 
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times to ask a lagging replica, a pause apart.
@@ -42,16 +42,14 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or the record is corrupt.
     pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
-        let found = self.last_of(intent).await?;
-        found
-            .map(|last| {
-                Ok(Head {
-                    record: Record::decode(&last.body)?,
-                    seq: last.seq,
-                    stored_at: last.stored_at,
-                })
-            })
-            .transpose()
+        let Some(last) = self.last_of(intent).await? else {
+            return Ok(None);
+        };
+        let head = self.head_of(intent, last.seq, &last.body).await?;
+        Ok(head.map(|head| Head {
+            stored_at: last.stored_at,
+            ..head
+        }))
     }
 
     /// The last record of an intent, its delay counted from when the server stored it: a ticket's due time must not
@@ -60,21 +58,13 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::head`].
     pub async fn head_in_server_time(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
-        let found = self.last_of(intent).await?;
-        found
-            .map(|last| {
-                let record = Record::decode(&last.body)?;
-                let record = match last.stored_at {
-                    Some(stored_at) => in_server_time(record, stored_at),
-                    None => record,
-                };
-                Ok(Head {
-                    record,
-                    seq: last.seq,
-                    stored_at: last.stored_at,
-                })
-            })
-            .transpose()
+        Ok(self.head(intent).await?.map(|head| match head.stored_at {
+            Some(stored_at) => Head {
+                record: in_server_time(head.record, stored_at),
+                ..head
+            },
+            None => head,
+        }))
     }
 
     async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
@@ -88,11 +78,16 @@ impl Mesh {
         }
     }
 
-    /// All records of an intent from `from_seq` on, oldest first.
+    /// All records of an intent from `from_seq` on, oldest first, but for those that nobody can read.
     ///
     /// # Errors
-    /// When the server does not answer, or a record is corrupt.
+    /// When the server does not answer, or a record is of a newer version of the protocol that is not read here.
     pub async fn history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Head>, Error> {
+        Self::readable(intent, self.raw_history(intent, from_seq).await?)
+    }
+
+    /// As [`Mesh::history`], all of them, as they are stored.
+    pub(super) async fn raw_history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<(u64, Bytes)>, Error> {
         let subject = self.subjects().ledger(intent);
         let mut found = Vec::new();
         let mut next = from_seq.max(1);
@@ -101,9 +96,7 @@ impl Mesh {
             let (batch, more) = self.direct_batch(&request).await?;
             let Some((last, _, _)) = batch.last() else { break };
             next = last + 1;
-            for (seq, _, body) in batch {
-                found.push(Head::new(Record::decode(&body)?, seq));
-            }
+            found.extend(batch.into_iter().map(|(seq, _, body)| (seq, body)));
             if !more {
                 break;
             }
@@ -138,14 +131,22 @@ impl Mesh {
         let stream = self.subjects().ledger_stream();
         let (batch, _) = self.direct_batch_of(&stream, &request).await?;
         match batch.into_iter().next() {
-            Some(found) if found.seq == seq => Ok(Head {
-                record: Record::decode(&found.body)?,
-                seq,
-                stored_at: found.stored_at(),
-            }),
-            Some(_) | None => Err(Error::Missing {
-                what: format!("ledger record {seq} of {intent}"),
-            }),
+            Some(found) if found.seq == seq => {
+                let read = Record::decode(&found.body);
+                match containable(&read) {
+                    Some(problem) if read.is_err() => Err(Error::NoneReadable {
+                        intent: intent.clone(),
+                        seq,
+                        problem,
+                    }),
+                    Some(_) | None => Ok(Head {
+                        record: read?,
+                        seq,
+                        stored_at: found.stored_at(),
+                    }),
+                }
+            }
+            Some(_) | None => Err(Error::NoEnvelope(intent.clone())),
         }
     }
 
@@ -160,6 +161,7 @@ impl Mesh {
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),
+            None if is_malformed(reply.headers.as_ref()) => Box::pin(self.leader_last(subject)).await,
             None => {
                 let time = reply.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
                 Ok(Some(Last {

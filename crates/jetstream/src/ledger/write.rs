@@ -111,7 +111,7 @@ impl Mesh {
                     }
                 }
                 Ok(None) => {}
-                Err(error @ Error::Decode(_)) => return Err(error),
+                Err(error @ (Error::Decode(_) | Error::NoneReadable { .. })) => return Err(error),
                 Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
             }
             if started.elapsed() > PURSUIT {

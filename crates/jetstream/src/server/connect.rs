@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event};
 use baton_envelope::{Namespace, Subjects};
 use tokio::sync::watch;
 
@@ -13,6 +13,7 @@ use super::dial::Dial;
 use super::limits::TicketPersistence;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
+use super::screen::Screen;
 use crate::error::Error;
 
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
@@ -48,6 +49,9 @@ pub struct Target {
     pub replicas: Option<usize>,
     /// When the server writes tickets to disk.
     pub tickets: TicketPersistence,
+    /// Whether a screen mends messages that the client cannot read: for a process that reads what anyone may publish, as a
+    /// controller does. It costs a hop over loopback for each read and write.
+    pub screened: bool,
     /// How long to keep trying when no server answers; zero gives up at once.
     pub patience: Duration,
 }
@@ -91,8 +95,19 @@ impl Target {
         let (connected, connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
         let started = tokio::time::Instant::now();
-        let urls = url.split(',').map(|url| url.trim().to_owned()).collect();
-        let dial = Dial::new(self.options(&context, &connected)?, urls);
+        let unreachable = |source| Error::Unreachable {
+            url: url.clone(),
+            source,
+        };
+        let dial = if self.screened {
+            let screen = Screen::new(&url, context.tls())
+                .await
+                .map_err(|error| unreachable(Box::new(error)))?;
+            Dial::screened(self.options(&context, &connected)?, &self.name, screen)
+        } else {
+            let urls = url.split(',').map(|url| url.trim().to_owned()).collect();
+            Dial::new(tls(self.options(&context, &connected)?, &context), urls)
+        };
         let client = loop {
             match dial.connect().await {
                 Ok(client) => break client,
@@ -100,12 +115,7 @@ impl Target {
                     tracing::info!(%url, %source, "no nats-server yet, trying again");
                     tokio::time::sleep(Duration::from_millis(250)).await;
                 }
-                Err(source) => {
-                    return Err(Error::Unreachable {
-                        url,
-                        source: Box::new(source),
-                    });
-                }
+                Err(source) => return Err(unreachable(source)),
             }
         };
         let info = client.server_info();
@@ -138,7 +148,30 @@ impl Target {
         }
     }
 
-    fn options(&self, context: &NatsContext, connected: &Arc<watch::Sender<u64>>) -> Result<ConnectOptions, Error> {
+    /// One try to reach a server and to be let in.
+    async fn connect_once(
+        &self,
+        context: &NatsContext,
+        connected: &Arc<watch::Sender<u64>>,
+        screen: &Arc<Screen>,
+    ) -> Result<Result<Client, BoxError>, Error> {
+        let options = self.options(context, connected, screen)?;
+        // Why no server can be reached is known to the screen alone; the client would only see its connection end.
+        if let Err(error) = screen.reach().await {
+            return Ok(Err(Box::new(error)));
+        }
+        Ok(options
+            .connect(screen.url())
+            .await
+            .map_err(|error| Box::new(error) as BoxError))
+    }
+
+    fn options(
+        &self,
+        context: &NatsContext,
+        connected: &Arc<watch::Sender<u64>>,
+        screen: &Arc<Screen>,
+    ) -> Result<ConnectOptions, Error> {
         let unusable = |problem: String| Error::BadContext {
             name: self.context.clone().unwrap_or_else(|| "(flags)".to_owned()),
             problem,
@@ -186,20 +219,25 @@ impl Target {
             let seed = std::fs::read_to_string(&path).map_err(|error| unusable(format!("nkey {path}: {error}")))?;
             options = options.nkey(seed.trim().to_owned());
         }
-        if let Some(path) = text(&context.ca) {
-            options = options.add_root_certificates(path.into());
-        }
-        if let (Some(cert), Some(key)) = (text(&context.cert), text(&context.key)) {
-            options = options.add_client_certificate(cert.into(), key.into());
-        }
-        if context.tls_first {
-            options = options.tls_first();
-        }
         if let Some(prefix) = text(&context.inbox_prefix) {
             options = options.custom_inbox_prefix(prefix);
         }
         Ok(options)
     }
+}
+
+/// The options with what TLS needs. A screen does TLS itself.
+fn tls(mut options: ConnectOptions, context: &NatsContext) -> ConnectOptions {
+    if let Some(path) = text(&context.ca) {
+        options = options.add_root_certificates(path.into());
+    }
+    if let (Some(cert), Some(key)) = (text(&context.cert), text(&context.key)) {
+        options = options.add_client_certificate(cert.into(), key.into());
+    }
+    if context.tls_first {
+        options = options.tls_first();
+    }
+    options
 }
 
 /// How long to wait before an attempt to reconnect. Ten thousand that lost one server come back at the same moment: the

@@ -101,7 +101,7 @@ impl Mesh {
         let inner = &self.inner;
         let client = inner.dial.beside(name).await.map_err(|source| Error::Unreachable {
             url: inner.url.clone(),
-            source: Box::new(source),
+            source,
         })?;
         let (_, connections) = watch::channel(0);
         Ok(Self::new(
@@ -145,13 +145,13 @@ impl Mesh {
         self.inner.clock.record_id()
     }
 
-    /// Waits until everything that was sent has left this process: acks are fire-and-forget, so a process that stops
-    /// must flush.
+    /// Waits until the server has read everything that was sent: acks are fire-and-forget, so a process that stops must
+    /// flush. That the client has written it says only that it has left the client, and not yet this process.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// When the connection is gone, or the server does not answer.
     pub async fn flush(&self) -> Result<(), Error> {
-        self.client().flush().await.map_err(|error| Error::api("flush", error))
+        self.round_trip().await
     }
 
     /// Waits until the server has read all that was sent before: it answers in order, while a flush says only that the bytes
@@ -280,6 +280,11 @@ impl Mesh {
 
     pub(crate) fn load_cache(&self) -> &LoadCache {
         &self.inner.load
+    }
+
+    /// How many connections to a server this one has made: 1, and one more for each that was lost.
+    pub fn connections_made(&self) -> u64 {
+        *self.inner.connections.borrow()
     }
 
     /// Counts the connections that were made; changes with each reconnect.

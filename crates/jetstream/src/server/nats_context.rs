@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::screen::Tls;
 use crate::error::Error;
 
 /// The parts of a context file that a connection needs.
@@ -25,6 +26,16 @@ pub(crate) struct NatsContext {
 }
 
 impl NatsContext {
+    /// What it says of TLS.
+    pub(crate) fn tls(&self) -> Tls {
+        let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+        Tls {
+            first: self.tls_first,
+            ca: path(&self.ca),
+            own: path(&self.cert).zip(path(&self.key)),
+        }
+    }
+
     /// Reads a context by name from the configuration folder, or the selected one when no name is given; `None` when
     /// none is selected.
     pub(crate) fn load(name: Option<&str>, config_dir: Option<&Path>) -> Result<Option<Self>, Error> {

@@ -79,6 +79,11 @@ impl Stored {
     }
 }
 
+/// Whether the head of a message could not be read as it was published.
+pub(crate) fn is_malformed(headers: Option<&HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(baton_envelope::HEADER_MALFORMED).is_some())
+}
+
 pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
     headers?.get(name)?.as_str().parse().ok()
 }
@@ -162,6 +167,16 @@ impl Mesh {
                 Some(503) => return Err(Error::NoStream(stream.to_owned())),
                 Some(status) => return Err(Error::api(what, Status::of(status))),
                 None => {}
+            }
+            // What the server says of it stands behind a head that cannot be read.
+            if is_malformed(headers) || header_u64(headers, "Nats-Sequence").is_none() {
+                drop(replies);
+                let (found, more) = Box::pin(self.reread(stream, request)).await?;
+                return Ok(DirectBatch {
+                    found,
+                    more,
+                    ..DirectBatch::default()
+                });
             }
             batch.more = header_u64(headers, "Nats-Num-Pending").unwrap_or(0) > 0;
             batch.found.push(Stored::of_direct(reply.headers, reply.payload));

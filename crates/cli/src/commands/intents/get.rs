@@ -1,6 +1,6 @@
 //! `baton intents get`: one intent, with all of its trail.
 
-use baton_envelope::{IntentId, Snapshot};
+use baton_envelope::{Contained, IntentId, Snapshot};
 use baton_jetstream::{Error, Head};
 use clap::Args;
 use serde::Serialize;
@@ -25,15 +25,37 @@ struct Document<'a> {
     snapshot: &'a Snapshot,
     holders: &'a [Holder],
     records: Vec<Numbered<'a>>,
+    /// Records that decide nothing, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contained: Vec<Idle>,
+}
+
+/// A record that decides nothing.
+#[derive(Serialize)]
+struct Idle {
+    seq: u64,
+    problem: String,
 }
 
 /// Shows the intent.
 pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let history = mesh.trail(&args.id).await?;
-    let Some(head) = history.last() else {
-        return Err(Error::NoIntent(args.id).into());
+    let standing = mesh.standing(&args.id).await?;
+    let decides = standing.decides.map(|(seq, record)| Head::new(*record, seq));
+    // What is not in the ledger any more is in the archive, where nothing follows the end.
+    let Some(head) = decides.as_ref().or(history.last()) else {
+        return Err(match standing.contained.first() {
+            Some(first) => Error::NoneReadable {
+                intent: args.id,
+                seq: first.seq,
+                problem: first.problem.clone(),
+            },
+            None => Error::NoIntent(args.id),
+        }
+        .into());
     };
+    let contained: Vec<Idle> = standing.contained.into_iter().map(Idle::from).collect();
     let holders = view::holders(&history);
     let document = Document {
         intent: &args.id,
@@ -41,8 +63,29 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
         snapshot: &head.record.snapshot,
         holders: &holders,
         records: history.iter().map(Numbered::from).collect(),
+        contained,
     };
-    app.output.show(&document, || text(head, &holders, &history))
+    app.output.show(&document, || {
+        let mut text = text(head, &holders, &history);
+        if !document.contained.is_empty() {
+            let mut table = Table::new(&["SEQ", "DECIDES NOTHING"]);
+            for one in &document.contained {
+                table.row([one.seq.to_string(), one.problem.clone()]);
+            }
+            text.push_str("\n\n");
+            text.push_str(&table.render());
+        }
+        text
+    })
+}
+
+impl From<Contained> for Idle {
+    fn from(contained: Contained) -> Self {
+        Self {
+            seq: contained.seq,
+            problem: contained.problem,
+        }
+    }
 }
 
 fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {

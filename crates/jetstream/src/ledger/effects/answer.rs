@@ -1,7 +1,7 @@
 //! The answer to the submitter of an intent.
 
 use async_nats::HeaderMap;
-use baton_envelope::{Body, HEADER_INTENT, HEADER_STATUS, Record};
+use baton_envelope::{Body, HEADER_INTENT, HEADER_STATUS, Record, check_answer};
 
 use crate::server::Mesh;
 
@@ -9,13 +9,7 @@ impl Mesh {
     /// Whether an answer may be published on `reply_to`. The submitter names the subject, and a worker or a controller
     /// publishes on it with its own permissions: it must not reach a stream of the mesh or the server's own subjects.
     pub fn may_answer(&self, reply_to: &str) -> bool {
-        let own = reply_to
-            .strip_prefix(self.subjects().namespace().as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        !own && !reply_to.starts_with('$')
-            && reply_to.split('.').all(|token| {
-                !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
-            })
+        check_answer(reply_to, self.subjects().namespace()).is_ok()
     }
 
     /// Tells `reply_to` how the intent ended, over core NATS. A caller that must not miss it reads the ledger.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Puller;
 use super::lane::{Kind, pull_id};
 use crate::error::{Error, Status};
+use crate::server::AckPlace;
 use crate::work::delivery::Delivery;
 
 /// How long to wait before reading the work stream again after a failure.
@@ -21,7 +22,12 @@ impl Puller {
         kind: Kind,
         message: &Message,
     ) -> Result<Option<Delivery>, Error> {
-        if let Some(status) = message.status.map(|status| status.as_u16()) {
+        // A ticket has no status: one that a foreign writer gave it does not end the pull.
+        let is_ticket = message
+            .reply
+            .as_ref()
+            .is_some_and(|reply| AckPlace::parse(reply).is_some());
+        if let Some(status) = message.status.map(|status| status.as_u16()).filter(|_| !is_ticket) {
             self.pull_is_over(
                 index,
                 pull_id(message),
@@ -43,7 +49,20 @@ impl Puller {
         }
         // Unreserved, or a ticket of an abandoned pull: it runs if there is room.
         let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
-        Ok(Delivery::read(&self.mesh, message, self.fresh_after, slot))
+        let delivery = Delivery::read(&self.mesh, message, self.fresh_after, slot);
+        if delivery.is_none() && is_ticket {
+            self.drop_foreign(message).await;
+        }
+        Ok(delivery)
+    }
+
+    /// Takes a message out of the work stream that names no intent: it would come again for ever, and no record owes it.
+    async fn drop_foreign(&self, message: &Message) {
+        tracing::error!(subject = %message.subject, bytes = message.payload.len(), "this is no ticket; it is dropped");
+        let Some(reply) = message.reply.clone() else { return };
+        if let Err(error) = self.mesh.client().publish(reply, "+TERM".into()).await {
+            tracing::debug!(%error, "what is no ticket could not be dropped");
+        }
     }
 
     pub(super) async fn pull_is_over(&mut self, index: usize, id: u64, status: u16, text: &str) -> Result<(), Error> {

@@ -1,0 +1,81 @@
+//! Reading a stream in JSON, where a message's own head would hide what the server says of it.
+//!
+//! A direct get answers with the stored head, and the server's headers behind it. Behind a head that is malformed these may
+//! not be read; a request to the stream's leader answers in JSON, with the head in base64.
+
+use base64::Engine as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::mesh::Mesh;
+use super::stream::Stored;
+use crate::error::Error;
+
+/// The server's code for "no message found".
+const NOT_FOUND: u64 = 10037;
+/// How many messages are read where the request does not say.
+const PAGE: u64 = 256;
+
+impl Mesh {
+    /// Answers the request of a batched direct get: what matched, and whether there may be more.
+    pub(super) async fn reread(&self, stream: &str, request: &Value) -> Result<(Vec<Stored>, bool), Error> {
+        let mut found = Vec::new();
+        if let Some(subjects) = request.get("multi_last").and_then(Value::as_array) {
+            for subject in subjects {
+                found.extend(self.reread_one(stream, &json!({ "last_by_subj": subject })).await?);
+            }
+            return Ok((found, false));
+        }
+        let of = request.get("next_by_subj").cloned().unwrap_or_else(|| ">".into());
+        let mut seq = request.get("seq").and_then(Value::as_u64).unwrap_or(1);
+        for _ in 0..request.get("batch").and_then(Value::as_u64).unwrap_or(PAGE) {
+            match self
+                .reread_one(stream, &json!({ "seq": seq, "next_by_subj": of }))
+                .await?
+            {
+                Some(one) => {
+                    seq = one.seq + 1;
+                    found.push(one);
+                }
+                None => return Ok((found, false)),
+            }
+        }
+        Ok((found, true))
+    }
+
+    async fn reread_one(&self, stream: &str, request: &Value) -> Result<Option<Stored>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: Message,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            seq: u64,
+            subject: String,
+            #[serde(default)]
+            data: String,
+            #[serde(default)]
+            time: String,
+        }
+        let what = format!("STREAM.MSG.GET.{stream}");
+        match self.ask::<Answer>(&what, request).await? {
+            Ok(Answer { message }) => {
+                let body = base64::engine::general_purpose::STANDARD
+                    .decode(message.data)
+                    .map_err(|error| Error::api(what, error))?;
+                let mut headers = async_nats::HeaderMap::new();
+                if let Ok(time) = message.time.parse::<async_nats::HeaderValue>() {
+                    headers.insert("Nats-Time-Stamp", time);
+                }
+                Ok(Some(Stored {
+                    seq: message.seq,
+                    subject: message.subject,
+                    headers: Some(headers),
+                    body: body.into(),
+                }))
+            }
+            Err(refusal) if refusal.code == NOT_FOUND => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
