@@ -161,7 +161,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
 async fn no_raw_frame_costs_anybody_a_connection_or_keeps_good_work_waiting() {
     let (frames, seed) = (from_environment("FRAMES", 600), from_environment("SEED", 22));
     println!("{frames} frames, seed {seed}");
-    let mesh = TestMesh::start().await;
+    let mesh = TestMesh::start_screened().await;
     let program = Program::shell("cat");
     let worker = program.worker(&mesh, "shout", "worker", &[]);
     mesh.until_version_is("shout", "1.0.0", "active").await;

@@ -29,6 +29,8 @@ pub struct TestMesh {
     pub server: TestServer,
     /// A connection to it.
     pub mesh: Mesh,
+    /// Whether everyone reads through a screen.
+    is_screened: bool,
     controller: JoinHandle<()>,
 }
 
@@ -42,23 +44,43 @@ impl TestMesh {
     /// Starts a server and a controller.
     pub async fn start() -> Self {
         let mut mesh = Self::start_without_controller().await;
-        let controller = Controller::new(mesh.mesh.clone(), ControllerConfig::default());
-        mesh.controller = tokio::spawn(async move {
-            controller.run_until(std::future::pending()).await.expect("controller");
-        });
+        mesh.start_controller();
+        mesh
+    }
+
+    /// Starts a server and a controller; this process and every `baton` read through a screen.
+    pub async fn start_screened() -> Self {
+        let mut mesh = Self::start_with(true).await;
+        mesh.start_controller();
         mesh
     }
 
     /// Starts a server, and no controller: that is for the test.
     pub async fn start_without_controller() -> Self {
+        Self::start_with(false).await
+    }
+
+    fn start_controller(&mut self) {
+        let controller = Controller::new(self.mesh.clone(), ControllerConfig::default());
+        self.controller = tokio::spawn(async move {
+            controller.run_until(std::future::pending()).await.expect("controller");
+        });
+    }
+
+    async fn start_with(is_screened: bool) -> Self {
         let server = TestServer::start().await;
-        let mesh = connect(server.url()).await;
+        let target = Target {
+            screened: is_screened,
+            ..Target::at(server.url())
+        };
+        let mesh = target.connect().await.expect("connect");
         mesh.ensure_topology(baton_jetstream::Limits::default())
             .await
             .expect("topology");
         Self {
             server,
             mesh,
+            is_screened,
             controller: tokio::spawn(std::future::ready(())),
         }
     }
@@ -105,6 +127,9 @@ impl TestMesh {
     pub fn baton(&self, args: &[&str]) -> Command {
         let mut command = baton();
         command.args(args).env("BATON_SERVER", self.server.url());
+        if self.is_screened {
+            command.env("BATON_CONNECTION__SCREEN", "true");
+        }
         command
     }
 }

@@ -66,6 +66,7 @@ impl App {
             name: "baton".to_owned(),
             replicas: Some(usize::from(connection.replicas)),
             tickets: connection.tickets,
+            screened: connection.screen,
             patience: Duration::ZERO,
         };
         let variables = environment

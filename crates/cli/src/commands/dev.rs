@@ -36,6 +36,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
     let url = server.url();
     let target = Target {
         name: "baton dev".to_owned(),
+        screened: true,
         namespace: app.config.connection.namespace.clone(),
         ..Target::at(url.clone())
     };

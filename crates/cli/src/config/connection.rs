@@ -33,6 +33,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) replicas: u8,
     /// When the server writes tickets to disk.
     pub(crate) tickets: TicketPersistence,
+    /// Whether workers and commands, as controllers always do, mend messages that no client can read.
+    pub(crate) screen: bool,
     /// How the ten priorities are grouped.
     pub(crate) bands: Grouping,
 }
@@ -48,6 +50,7 @@ impl Default for ConnectionConfig {
             namespace: Namespace::default(),
             replicas: 1,
             tickets: TicketPersistence::Default,
+            screen: false,
             bands: Grouping::Three,
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{ConnectOptions, Event};
 use baton_envelope::{Namespace, Subjects};
 use tokio::sync::watch;
 
@@ -148,30 +148,7 @@ impl Target {
         }
     }
 
-    /// One try to reach a server and to be let in.
-    async fn connect_once(
-        &self,
-        context: &NatsContext,
-        connected: &Arc<watch::Sender<u64>>,
-        screen: &Arc<Screen>,
-    ) -> Result<Result<Client, BoxError>, Error> {
-        let options = self.options(context, connected, screen)?;
-        // Why no server can be reached is known to the screen alone; the client would only see its connection end.
-        if let Err(error) = screen.reach().await {
-            return Ok(Err(Box::new(error)));
-        }
-        Ok(options
-            .connect(screen.url())
-            .await
-            .map_err(|error| Box::new(error) as BoxError))
-    }
-
-    fn options(
-        &self,
-        context: &NatsContext,
-        connected: &Arc<watch::Sender<u64>>,
-        screen: &Arc<Screen>,
-    ) -> Result<ConnectOptions, Error> {
+    fn options(&self, context: &NatsContext, connected: &Arc<watch::Sender<u64>>) -> Result<ConnectOptions, Error> {
         let unusable = |problem: String| Error::BadContext {
             name: self.context.clone().unwrap_or_else(|| "(flags)".to_owned()),
             problem,
