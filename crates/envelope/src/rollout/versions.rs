@@ -35,6 +35,11 @@ pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Rout
     Ok(decided(next, "set", Some(version), act))
 }
 
+/// The route as it was last known, written again: it was removed from the bucket, which is no decision.
+pub fn restored(route: &Route, act: &Act) -> Route {
+    decided(route.clone(), "restored", None, act)
+}
+
 /// Sets how intents of this agent that set no pinning choose versions; `None` if that changes nothing.
 pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
     if route.pinning == *pinning {
