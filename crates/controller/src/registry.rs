@@ -123,7 +123,15 @@ async fn register_once(
     tried_for: Duration,
 ) -> Result<(), Error> {
     let Declaration { agent, version, .. } = declaration;
-    let lost = lost_route(cx, agent, version).await?;
+    let known = cx.mesh.last_route(agent).await?;
+    if known.as_ref().and_then(|route| route.state(version)) == Some(VersionState::Retired) {
+        // It has no consumers any more, and gets none.
+        return cx.mesh.keep_declaration(declaration).await;
+    }
+    let lost = match known {
+        Some(_) => None,
+        None => lost_route(cx, agent, version).await?,
+    };
     if let Some(lost) = &lost
         && (lost.route.is_none() || tried_for < OTHERS_FIRST)
     {
@@ -172,7 +180,7 @@ impl LostRoute {
 /// the active one. The server keeps the consumers of a shut version paused. So where one version alone is open, that one
 /// took the work.
 async fn lost_route(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Option<LostRoute>, Error> {
-    if cx.mesh.has_route(agent).await? || cx.mesh.tickets_ever(agent).await? == 0 {
+    if cx.mesh.tickets_ever(agent).await? == 0 {
         return Ok(None);
     }
     let counts = cx.mesh.agent_counts(agent).await?;

@@ -132,7 +132,7 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     let limit = account.consumers_of_a_stream(mesh, &info.config);
     let consumers = limits::of(count, limit, "consumers");
     if limits::is_near(count, limit) {
-        let remedy = "retire old versions, or raise jetstream.limits.default_max_consumers of the server";
+        let remedy = "retire old versions, which takes their consumers away, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
     if info.config.max_bytes > 0

@@ -99,13 +99,12 @@ impl ControllerMesh {
         Ok(Some((Route::clone(&known), removal.map_or(0, |stored| stored.seq))))
     }
 
-    /// Whether a decision on the agent would find a route: in the bucket, or below a removal there, or in the memory of
-    /// this process.
+    /// The last route of an agent that is known: in the bucket, or below a removal there, or in the memory of this process.
     ///
     /// # Errors
     /// When the bucket is missing or cannot be read.
-    pub async fn has_route(&self, agent: &AgentName) -> Result<bool, Error> {
-        Ok(self.present_route(agent).await?.is_some())
+    pub async fn last_route(&self, agent: &AgentName) -> Result<Option<Route>, Error> {
+        Ok(self.present_route(agent).await?.map(|(route, _)| route))
     }
 
     /// Writes the last known route of each agent whose route was removed, or became unreadable, and gives the agents that
