@@ -1,5 +1,9 @@
 //! What an operator takes away by accident, while work is under way: nothing is lost, and no step runs again.
 
+mod retired;
+mod routes;
+mod streams;
+
 use std::time::Duration;
 
 use baton_e2e::TestMesh;
@@ -104,3 +108,38 @@ async fn remove_consumers(client: &baton_testkit::Client) -> usize {
     removed.await;
     names.len()
 }
+
+/// Removes a stream, as `nats stream rm` does.
+async fn remove_stream(mesh: &TestMesh, stream: &str) {
+    let client = mesh.server.client().await;
+    let request = client.request(format!("$JS.API.STREAM.DELETE.{stream}"), "".into());
+    let answer: serde_json::Value = serde_json::from_slice(&request.await.expect("an answer").payload).expect("JSON");
+    assert_eq!(answer["success"], true, "{stream}: {answer}");
+}
+
+/// Waits until a stream is there.
+async fn until_made(mesh: &TestMesh, stream: &str) {
+    let client = mesh.server.client().await;
+    eventually(&format!("{stream} is made again"), REMADE, async || {
+        let names = baton_testkit::stream_names(&client).await?;
+        names
+            .iter()
+            .any(|name| name == stream)
+            .then_some(())
+            .ok_or_else(|| format!("{names:?}"))
+    })
+    .await;
+}
+
+/// What `baton doctor` says of a check: its level and what was found.
+async fn doctor_says(mesh: &TestMesh, check: &str) -> Option<(String, String)> {
+    let output = mesh.run_baton(&["doctor", "--output", "json"]).await;
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let findings = document["findings"].as_array().expect("findings").clone();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let found = findings.iter().find(|finding| finding["check"] == check)?;
+    Some((text(&found["level"]), text(&found["found"])))
+}
+
+/// Two more controllers look every three seconds.
+const REMADE: Duration = Duration::from_secs(20);

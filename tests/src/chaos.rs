@@ -268,6 +268,13 @@ impl TestMesh {
         });
     }
 
+    /// Stops the controller, as far as a task can be killed.
+    #[must_use]
+    pub fn without_controller(self) -> Self {
+        self.controller.abort();
+        self
+    }
+
     /// All records of an intent.
     pub async fn history_of(&self, intent: &IntentId) -> Vec<Head> {
         self.mesh.history(intent, 1).await.expect("history")

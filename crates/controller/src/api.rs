@@ -68,6 +68,7 @@ fn handlers() -> Handlers {
         .on::<control::QuarantineVersion>(agents::quarantine)
         .on::<control::LiftQuarantine>(agents::lift)
         .on::<control::RetireVersion>(agents::retire)
+        .on::<control::ForgetVersion>(agents::forget)
         .on::<control::SetRoute>(agents::set_route)
         .on::<control::SetPinning>(agents::set_pinning)
         .on::<control::ExplainRoute>(explain::explain)

@@ -120,7 +120,7 @@ impl Context {
     }
 
     /// Makes the consumers of an agent's versions follow the states: the consumers of a shut version are paused, so the
-    /// server itself holds work back. If the states change in the meantime, this starts over, so that nobody resumes
+    /// server itself holds work back, and a retired version has none. If the states change in the meantime, this starts over, so that nobody resumes
     /// what somebody else paused after the route was read.
     ///
     /// This leaves a draining version as it is. The leader may have paused it to find out whether it is empty, and
@@ -131,7 +131,20 @@ impl Context {
             // Count once for all of them: an agent may have had many versions.
             let counts = self.mesh.agent_counts(&done.agent).await?;
             for (version, entry) in &done.versions {
-                let Some(counts) = counts.get(version) else { continue };
+                let Some(counts) = counts.get(version) else {
+                    // Somebody removed them, or it comes back from retirement.
+                    if matches!(
+                        entry.state,
+                        VersionState::Active | VersionState::Canary | VersionState::Draining
+                    ) {
+                        self.mesh.ensure_agent(&done.agent, version, self.config.bands).await?;
+                    }
+                    continue;
+                };
+                if entry.state == VersionState::Retired {
+                    self.mesh.remove_consumers(&done.agent, version).await?;
+                    continue;
+                }
                 // Whoever resumed it may have died before waking its idle workers.
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
                 let held_back = entry.is_held_back(self.mesh.now());

@@ -6,6 +6,7 @@
 mod archive_index;
 mod lease;
 mod ledger;
+mod upkeep;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::context::Context;
 pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;
+pub(crate) use upkeep::Upkeep;
 
 /// Something a controller does from start to stop.
 pub(crate) trait Duty: Send + Sized + 'static {

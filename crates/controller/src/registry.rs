@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use baton_envelope::rollout::{Act, declare};
-use baton_envelope::{AgentName, AgentVersion, Declaration};
+use baton_envelope::{AgentName, AgentVersion, Declaration, Route, VersionEntry, VersionState};
 use baton_jetstream::{Error, Heartbeats};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -20,6 +20,8 @@ use crate::duty::Duty;
 /// The shortest time between two refreshes of a stored declaration: each worker sends a heartbeat every 5 s, and the
 /// bucket keeps a short history.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How long a route that is lost is left to controllers that remember it.
+const OTHERS_FIRST: Duration = Duration::from_secs(10);
 /// How long to try one registration; after that the version's next heartbeat starts over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -100,7 +102,7 @@ async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> 
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {
-        match register_once(cx, declaration, registered).await {
+        match register_once(cx, declaration, registered, started.elapsed()).await {
             Ok(()) => return Ok(()),
             Err(error) if started.elapsed() > PATIENCE => return Err(error),
             Err(error) => tracing::debug!(%error, agent = %declaration.agent, "trying to register again"),
@@ -114,18 +116,96 @@ async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> 
 }
 
 /// The consumers come before the route, so that no work is routed to where no consumer finds it.
-async fn register_once(cx: &Context, declaration: &Declaration, registered: bool) -> Result<(), Error> {
+async fn register_once(
+    cx: &Context,
+    declaration: &Declaration,
+    registered: bool,
+    tried_for: Duration,
+) -> Result<(), Error> {
     let Declaration { agent, version, .. } = declaration;
+    let known = cx.mesh.last_route(agent).await?;
+    if known.as_ref().and_then(|route| route.state(version)) == Some(VersionState::Retired) {
+        // It has no consumers any more, and gets none.
+        return cx.mesh.keep_declaration(declaration).await;
+    }
+    let lost = match known {
+        Some(_) => None,
+        None => lost_route(cx, agent, version).await?,
+    };
+    if let Some(lost) = &lost
+        && (lost.route.is_none() || tried_for < OTHERS_FIRST)
+    {
+        return Err(lost.error(agent));
+    }
     cx.mesh.ensure_agent(agent, version, cx.config.bands).await?;
     cx.mesh.keep_declaration(declaration).await?;
     let by = format!("controller {}", cx.by.instance);
     let act = Act::new(by, cx.mesh.now());
+    let rebuilt = lost.and_then(|lost| lost.route);
     let route = cx
         .mesh
-        .change_route(agent, |route| Ok(declare(route, declaration, &act)))
+        .change_route(agent, |route| {
+            let before = route.or(rebuilt.as_ref());
+            Ok(declare(before, declaration, &act).or_else(|| before.filter(|_| route.is_none()).cloned()))
+        })
         .await?;
+    if let (Some(_), Some((route, _))) = (&rebuilt, &route) {
+        tracing::warn!(%agent, active = %route.active, "its route was lost and nobody remembers it: it is rebuilt from its consumers");
+    }
     if let (false, Some((route, _))) = (registered, route) {
         tracing::info!(%agent, %version, active = %route.active, worker = %declaration.instance, "version declared");
     }
     Ok(())
+}
+
+/// A route that was there, and is not any more.
+#[derive(Debug)]
+struct LostRoute {
+    /// The versions that are not shut.
+    open: Vec<AgentVersion>,
+    /// What the consumers tell of it, where they tell enough.
+    route: Option<Route>,
+}
+
+impl LostRoute {
+    fn error(&self, agent: &AgentName) -> Error {
+        Error::RouteLost {
+            agent: agent.to_string(),
+            versions: self.open.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Whether the agent had a route that the bucket and this process do not have: then a heartbeat must not make its version
+/// the active one. The server keeps the consumers of a shut version paused. So where one version alone is open, that one
+/// took the work.
+async fn lost_route(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Option<LostRoute>, Error> {
+    if cx.mesh.tickets_ever(agent).await? == 0 {
+        return Ok(None);
+    }
+    let counts = cx.mesh.agent_counts(agent).await?;
+    let (shut, open): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, counts)| counts.shut);
+    let shut: Vec<AgentVersion> = shut.into_iter().map(|(version, _)| version).collect();
+    let open: Vec<AgentVersion> = open.into_iter().map(|(version, _)| version).collect();
+    if shut.is_empty() && open.iter().all(|open| open == version) {
+        return Ok(None);
+    }
+    let route = match &open[..] {
+        [active] => {
+            let by = format!("controller {}", cx.by.instance);
+            let mut route = Route::first(agent.clone(), active.clone(), cx.mesh.now(), by);
+            for version in shut {
+                let entry = VersionEntry {
+                    state: VersionState::Quarantined,
+                    since: Some(cx.mesh.now()),
+                    reason: Some("its route was lost, and its consumers were paused".to_owned()),
+                    ..VersionEntry::default()
+                };
+                route.versions.insert(version, entry);
+            }
+            Some(route)
+        }
+        _ => None,
+    };
+    Ok(Some(LostRoute { open, route }))
 }

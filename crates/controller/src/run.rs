@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
-use crate::duty::{ArchiveIndex, FollowLedger, KeepLease, Task, duty};
+use crate::duty::{ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
@@ -24,6 +24,8 @@ use crate::workers::Workers;
 /// How long to try to prepare the mesh before the controller gives up: longer than an election, short enough to notice
 /// a wrong setting.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a ledger must be missing before a starting controller believes it.
+const LOST_FOR: Duration = Duration::from_secs(3);
 /// How long workers may take to answer a starting controller.
 const ROLL_CALL: Duration = Duration::from_millis(500);
 /// How long the last acks may take to leave this process.
@@ -34,6 +36,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 fn duties(cx: &Context) -> Vec<Task> {
     vec![
         duty(KeepLease, cx),
+        duty(Upkeep::default(), cx),
         duty(FollowLedger, cx),
         duty(ArchiveIndex, cx),
         duty(Registry, cx),
@@ -143,6 +146,8 @@ async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<Rou
             Err(differs @ (MeshError::SettingDiffers(_) | MeshError::TopologyTooNew { .. })) => {
                 return Err(Error::Unfit(differs));
             }
+            // A server that has just started may still be reading its streams.
+            Err(lost @ MeshError::LedgerLost { .. }) if started.elapsed() > LOST_FOR => return Err(Error::Unfit(lost)),
             Err(source) if started.elapsed() > START_PATIENCE => {
                 return Err(Error::Prepare {
                     patience: START_PATIENCE,

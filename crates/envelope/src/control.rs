@@ -34,6 +34,7 @@ question::questions! {
     QuarantineVersion = "agents.quarantine" -> Route, Changes;
     LiftQuarantine = "agents.lift" -> Route, Changes;
     RetireVersion = "agents.retire" -> Route, Changes;
+    ForgetVersion = "agents.forget" -> Route, Changes;
     SetRoute = "route.set" -> Route, Changes;
     SetPinning = "route.pinning" -> Route, Changes;
     ExplainRoute = "route.explain" -> ExplainView, Reads;

@@ -1,6 +1,7 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
 mod limits;
+mod lost;
 mod raises;
 
 use async_nats::jetstream::stream::Config;
@@ -69,8 +70,12 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     let account = limits::Account::ask(mesh).await?;
     let raises = raises(mesh, limits).await;
     let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
+    let lost_ledger = mesh.lost_ledger().await?;
     for wanted in mesh.base_streams(limits) {
-        findings.push(stream(mesh, &wanted, &account, &raises).await?);
+        findings.push(match &lost_ledger {
+            Some(lost) if wanted.name == mesh.subjects().ledger_stream() => lost::ledger(&wanted.name, lost),
+            _ => stream(mesh, &wanted, &account, &raises).await?,
+        });
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
@@ -78,6 +83,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
+        findings.extend(lost::routes(mesh, &routes).await?);
     }
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
@@ -110,7 +116,7 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     {
         Ok(info) => info,
         Err(refusal) => {
-            let remedy = "start `baton controller` (or `baton dev`): it creates what is missing";
+            let remedy = "start `baton controller` (or `baton dev`): it creates what is missing; one that runs does so within seconds";
             return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
         }
     };
@@ -126,7 +132,7 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     let limit = account.consumers_of_a_stream(mesh, &info.config);
     let consumers = limits::of(count, limit, "consumers");
     if limits::is_near(count, limit) {
-        let remedy = "retire old versions, or raise jetstream.limits.default_max_consumers of the server";
+        let remedy = "retire old versions, which takes their consumers away, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
     if info.config.max_bytes > 0

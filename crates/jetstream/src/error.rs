@@ -104,6 +104,27 @@ pub enum Error {
     /// The server has no such stream: nobody has made the mesh yet, or the stream was deleted.
     #[error("there is no stream {0} on the server")]
     NoStream(String),
+    /// The ledger is missing, and it was there: it held the only record of every open intent.
+    #[error(
+        "the ledger is lost: there is no stream {stream}, and {evidence}; it is not made again, because every intent that was open would be gone"
+    )]
+    LedgerLost {
+        /// The stream that is missing.
+        stream: String,
+        /// What shows that it was there.
+        evidence: String,
+    },
+    /// The agent had a route, and nobody remembers it.
+    #[error(
+        "the route of agent \"{agent}\" is lost: nobody remembers it, and its work stream has consumers of {}",
+        if versions.is_empty() { "no version that is open".to_owned() } else { versions.join(", ") }
+    )]
+    RouteLost {
+        /// The agent.
+        agent: String,
+        /// The versions that may have been active.
+        versions: Vec<String>,
+    },
     /// No route says which version of the agent takes work.
     #[error("agent \"{agent}\" is unknown (known: {})", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownAgent {

@@ -32,7 +32,7 @@ pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
     Clock, ControllerMesh, LedgerEnd, Limits, Mesh, Raised, SharedSettings, SystemClock, Target, TicketPersistence,
-    WorkerMesh,
+    Upkept, WorkerMesh,
 };
 pub use work::{
     ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,

@@ -33,4 +33,4 @@ pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Take
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64, is_malformed};
 pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
-pub use topology::{Raised, SharedSettings};
+pub use topology::{Raised, SharedSettings, Upkept};

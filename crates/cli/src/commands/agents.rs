@@ -1,6 +1,7 @@
 //! `baton agents`: agents and their versions, as controllers see them.
 
 mod describe;
+mod forget;
 mod list;
 mod quarantine;
 mod retire;
@@ -21,6 +22,8 @@ pub(crate) enum AgentsCommand {
     Quarantine(quarantine::QuarantineArgs),
     /// Take a version out of service, once nothing is open on it.
     Retire(retire::RetireArgs),
+    /// Remove a retired version from the list, once its workers are stopped.
+    Forget(forget::ForgetArgs),
 }
 
 /// Runs the command.
@@ -30,5 +33,6 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Describe(args) => describe::run(args, app).await,
         AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
         AgentsCommand::Retire(args) => retire::run(args, app).await,
+        AgentsCommand::Forget(args) => forget::run(args, app).await,
     }
 }

@@ -22,12 +22,18 @@ pub(crate) struct ControllerArgs {
     /// File of the local projection of the ledger, from which a restart goes on [default: in memory].
     #[arg(long, value_name = "FILE")]
     projection: Option<PathBuf>,
+    /// Make a new ledger where it is lost: every intent that was open is lost with it.
+    #[arg(long)]
+    make_ledger: bool,
 }
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError> {
     let config = settings(&args, app);
     let mesh = app.connect_to_serve("baton controller".to_owned()).await?;
+    if args.make_ledger && mesh.make_ledger(app.limits()).await? {
+        tracing::warn!(stream = mesh.subjects().ledger_stream(), "a new ledger was made");
+    }
     tokio::select! {
         end = Controller::new(mesh, config).run_until(shutdown_signal()) => Ok(end?),
         () = second_signal() => Err(CliError::interrupted()),

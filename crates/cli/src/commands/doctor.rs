@@ -15,6 +15,8 @@ use crate::parse::Span;
 
 /// How late an intent may be archived before that is worth a warning: a few rounds of the leader, or a new leader.
 const LATE: Duration = Duration::from_secs(60);
+/// How long nobody may lead before that is a problem: a lease runs out after 5 s.
+const ELECTION: Duration = Duration::from_secs(7);
 /// How long a controller is looked for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -73,15 +75,41 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
     let mut findings: Vec<Finding> = alarms
         .map(|alarm| Finding::new(alarm.code, Level::Problem, alarm.message, alarm.ways_out.join("; or ")))
         .collect();
-    if findings.is_empty() {
-        findings.push(Finding::new(
+    let leader = leader(mesh).await;
+    findings.extend(match leader {
+        Some(_) if findings.is_empty() => Some(Finding::new(
             "controllers",
             Level::Ok,
-            "one answers, and there is no alarm",
+            "one answers and one leads, and there is no alarm",
             "",
-        ));
-    }
+        )),
+        Some(_) => None,
+        None => Some(nobody_leads(&mesh.subjects().control_bucket())),
+    });
     findings
+}
+
+/// Who leads. A new leader may take a moment: the lease of one that died has to run out first.
+async fn leader(mesh: &Mesh) -> Option<String> {
+    let until = tokio::time::Instant::now() + ELECTION;
+    loop {
+        match mesh.leader().await {
+            Ok(None) if tokio::time::Instant::now() < until => tokio::time::sleep(PATIENCE).await,
+            Ok(leader) => return leader,
+            Err(error) => {
+                tracing::debug!(%error, "who leads cannot be read");
+                return None;
+            }
+        }
+    }
+}
+
+fn nobody_leads(bucket: &str) -> Finding {
+    let found = "a controller answers, and none leads: sweeps, rollouts, drains and the archive stand still";
+    let remedy = format!(
+        "a controller takes the lead within seconds once it can read and write bucket {bucket}: see that the bucket is there and the controllers' logs"
+    );
+    Finding::new("controllers", Level::Problem, found, remedy)
 }
 
 /// What waits to be archived, and whether it waits for too long: what is not archived costs the server memory.

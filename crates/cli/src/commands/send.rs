@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
-    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
+    AgentName, AgentVersion, Author, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY,
+    HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
 };
-use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd};
+use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, WaitEnd};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -125,25 +125,18 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         true => Some(mesh.waiting(&intent).await?),
         false => None,
     };
-    let submitted = match &to {
-        // Nobody knows an id that was made here, so nobody repeats it.
-        To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
-        To::Agent(_) => mesh.submit(envelope, by).await?,
-        To::Capable {
-            needed,
-            when_none: WhenNone::Reject,
-        } => {
-            mesh.receive_load(HEAR).await?;
-            match args.id {
-                None => mesh.submit_capable_new(needed, envelope, by).await?.1,
-                Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,
-            }
-        }
-        To::Capable {
-            needed,
-            when_none: WhenNone::Hold,
-        } => {
-            let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
+    let submitted = submit(&to, &args, envelope, by, body, &mesh);
+    let submitted = match args.wait {
+        // A server in trouble may take a minute to say so.
+        true => match tokio::time::timeout(args.timeout.0, submitted).await {
+            Ok(submitted) => submitted?,
+            Err(_) => return Err(not_submitted(&intent, args.timeout.0)),
+        },
+        false => submitted.await?,
+    };
+    let submitted = match submitted {
+        Done::Submitted(submitted) => submitted,
+        Done::Held { seq } => {
             if let Some(waiting) = waiting {
                 app.output.note(&format!("intent {intent}"));
                 let end = waiting.end(args.timeout.0).await?;
@@ -199,6 +192,59 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         table.row([intent.to_string(), status, seq.to_string()]);
         table.render()
     })
+}
+
+/// What a submit did.
+enum Done {
+    Submitted(Submitted),
+    /// It is in the intake.
+    Held {
+        seq: u64,
+    },
+}
+
+async fn submit(
+    to: &To,
+    args: &SendArgs,
+    envelope: Envelope,
+    by: Author,
+    body: Vec<u8>,
+    mesh: &Mesh,
+) -> Result<Done, CliError> {
+    Ok(Done::Submitted(match to {
+        // Nobody knows an id that was made here, so nobody repeats it.
+        To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
+        To::Agent(_) => mesh.submit(envelope, by).await?,
+        To::Capable {
+            needed,
+            when_none: WhenNone::Reject,
+        } => {
+            mesh.receive_load(HEAR).await?;
+            match args.id {
+                None => mesh.submit_capable_new(needed, envelope, by).await?.1,
+                Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,
+            }
+        }
+        To::Capable {
+            needed,
+            when_none: WhenNone::Hold,
+        } => {
+            let seq = to::publish_to_hold(mesh, needed, &envelope, body).await?;
+            return Ok(Done::Held { seq });
+        }
+    }))
+}
+
+fn not_submitted(intent: &IntentId, timeout: Duration) -> CliError {
+    let message = format!(
+        "intent \"{intent}\" was not confirmed within {}: it may have been submitted or not",
+        Span(timeout)
+    );
+    CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
+        .hint(format!(
+            "`baton intents get {intent}` shows whether it was; the same --id makes a repeat harmless"
+        ))
+        .hint("`baton doctor` shows what is wrong with the server")
 }
 
 /// Goes the way of a raw intent, so that `baton send` and `nats pub` mean the same by the same payload.

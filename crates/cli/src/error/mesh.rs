@@ -60,6 +60,12 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::BadConfig,
             "install the build that the other controllers of this mesh run".to_owned(),
         ),
+        Error::LedgerLost { .. } => (
+            Kind::Failed,
+            "restore the stream from a backup; or start one controller with --make-ledger: what was open is lost then"
+                .to_owned(),
+        ),
+        Error::RouteLost { agent, .. } => (Kind::Failed, format!("baton route set {agent} VERSION")),
         Error::BadContext { .. } => (
             Kind::BadConfig,
             "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),

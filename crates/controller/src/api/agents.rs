@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::control::{
-    AgentView, AgentsView, ControlError, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion, SetPinning,
-    SetRoute, VersionAct, VersionView,
+    AgentView, AgentsView, ControlError, ForgetVersion, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion,
+    SetPinning, SetRoute, VersionAct, VersionView,
 };
 use baton_envelope::rollout::{self, Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
@@ -160,6 +160,36 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
         .decide(&agent, |present| rollout::retire(present, &version, &act).map(Some))
         .await?;
     cx.shut_or_open(&after).await?;
+    Ok(after)
+}
+
+/// Removes a retired version and all that is kept for it. A worker of it would declare it again.
+pub(super) async fn forget(cx: &Context, ForgetVersion(asked): ForgetVersion) -> Result<Route, Error> {
+    let VersionAct {
+        agent,
+        version,
+        by,
+        reason,
+    } = asked;
+    let act = Act {
+        reason,
+        ..Act::new(by, cx.mesh.now())
+    };
+    rollout::forget(&cx.route(&agent).await?, &version, &act)?;
+    let workers = cx.workers.count(&agent, &version);
+    if workers > 0 {
+        return Err(ControlError::new(
+            codes::WRONG_STATE,
+            format!("{agent}@{version} has {workers} live workers, which would declare it again"),
+            "stop them first; `baton agents describe` names them",
+        )
+        .into());
+    }
+    cx.mesh.remove_consumers(&agent, &version).await?;
+    let after = cx
+        .decide(&agent, |present| rollout::forget(present, &version, &act).map(Some))
+        .await?;
+    cx.mesh.drop_declaration(&agent, &version).await?;
     Ok(after)
 }
 

@@ -37,9 +37,11 @@ async fn of_agent(term: &Term, seen: &Observations, route: &Route) -> Result<(),
     let mut first = Ok(());
     for (version, entry) in &route.versions {
         let takes_none = matches!(entry.state, VersionState::Drained | VersionState::Retired);
-        let Some(tickets) = seen.tickets(agent, version).filter(|_| takes_none) else {
+        if !takes_none {
             continue;
-        };
+        }
+        // A retired version has no consumers, and nothing counts its tickets.
+        let tickets = seen.tickets(agent, version).unwrap_or_default();
         if seen.is_held(agent, version) || tickets.backlog + tickets.in_flight > 0 {
             first = first.and(of_version(term, route, version, tickets).await);
         }

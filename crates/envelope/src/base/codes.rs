@@ -114,6 +114,8 @@ codes! {
     INTERRUPTED: Command,
     /// A file or a stream of this machine cannot be read or written.
     IO_FAILED: Command,
+    /// The ledger was taken away from the server, and is not made again by itself.
+    LEDGER_LOST: Command,
     /// The server that the command started for itself does not run.
     LOCAL_SERVER_FAILED: Command,
     /// The body is no valid envelope, or is not for this subject.
@@ -178,6 +180,8 @@ codes! {
     RETRY: Attempt,
     /// Somebody else's rollout is under way.
     ROLLOUT_OWNED: Control,
+    /// The route of an agent is lost, and nobody remembers it.
+    ROUTE_LOST: Command,
     /// Work cannot be moved from a version to itself.
     SAME_VERSION: Control,
     /// The server is older than the oldest that Baton works with.

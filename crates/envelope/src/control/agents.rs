@@ -34,6 +34,11 @@ pub struct LiftQuarantine(pub VersionAct);
 #[serde(transparent)]
 pub struct RetireVersion(pub VersionAct);
 
+/// Removes a retired version from the route of its agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ForgetVersion(pub VersionAct);
+
 /// The agent that a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {

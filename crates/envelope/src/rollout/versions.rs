@@ -35,6 +35,11 @@ pub fn activate(route: &Route, version: &AgentVersion, act: &Act) -> Result<Rout
     Ok(decided(next, "set", Some(version), act))
 }
 
+/// The route as it was last known, written again: it was removed from the bucket, which is no decision.
+pub fn restored(route: &Route, act: &Act) -> Route {
+    decided(route.clone(), "restored", None, act)
+}
+
 /// Sets how intents of this agent that set no pinning choose versions; `None` if that changes nothing.
 pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route> {
     if route.pinning == *pinning {
@@ -95,6 +100,30 @@ pub fn retire(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route,
     let mut next = route.clone();
     happen(&mut next, version, VersionEvent::Retired, act)?;
     Ok(decided(next, "retired", Some(version), act))
+}
+
+/// Removes a retired version from the route, so that the number of versions stays bounded. The decision names it, and the
+/// earlier revisions keep what it was.
+///
+/// # Errors
+/// When the version is unknown or not retired.
+pub fn forget(route: &Route, version: &AgentVersion, act: &Act) -> Result<Route, Refused> {
+    known(route, version)?;
+    let state = route.state(version).unwrap_or_default();
+    if state != VersionState::Retired {
+        return Err(Refused::new(
+            codes::WRONG_STATE,
+            format!(
+                "{}@{version} is {state}, and only a retired version can be forgotten",
+                route.agent
+            ),
+            format!("retire it first: baton agents retire {} {version}", route.agent),
+        ));
+    }
+    let mut next = route.clone();
+    next.versions.remove(version);
+    next.previous = next.previous.filter(|previous| previous != version);
+    Ok(decided(next, "forgotten", Some(version), act))
 }
 
 /// Quarantines a version as a bad build: it gets nothing new. If it is active, another version takes the new work: in a

@@ -18,6 +18,8 @@ pub struct Leadership {
     /// Until when this process leads if it hears nothing more. A time, not a flag: it runs out even if the task that
     /// keeps the lease is stuck.
     until: watch::Receiver<Option<Instant>>,
+    /// When a leader was last known to be there.
+    led: watch::Receiver<Instant>,
     told: bool,
 }
 
@@ -27,6 +29,7 @@ impl Lease {
     pub fn keep(mesh: ControllerMesh, instance: impl Into<String>, stop: CancellationToken) -> Leadership {
         let mut lease = Self::new(mesh, instance);
         let (tell, until) = watch::channel(None);
+        let (tell_led, led) = watch::channel(lease.led());
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,6 +41,7 @@ impl Lease {
                 }
                 // `stop` does not interrupt this: an aborted write could leave a lease that nobody knows of.
                 lease.tick().await;
+                tell_led.send_replace(lease.led());
                 tell.send_if_modified(|until| {
                     let is_new = *until != lease.leads_until();
                     *until = lease.leads_until();
@@ -48,7 +52,11 @@ impl Lease {
             tell.send_replace(None);
             lease.release().await;
         });
-        Leadership { until, told: false }
+        Leadership {
+            until,
+            led,
+            told: false,
+        }
     }
 }
 
@@ -56,6 +64,11 @@ impl Leadership {
     /// Whether this process leads at this moment.
     pub fn is_leading(&self) -> bool {
         self.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// How long no controller was known to lead, as far as this one can see.
+    pub fn leaderless_for(&self) -> Duration {
+        self.led.borrow().elapsed()
     }
 
     /// Waits until [`Leadership::is_leading`] differs from what this last returned (at first: `false`), and returns it.

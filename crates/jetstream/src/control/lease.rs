@@ -23,7 +23,7 @@ pub const LEASE: Duration = Duration::from_secs(5);
 const TRUST: Duration = Duration::from_secs(3);
 /// How long one request may take; the loop asks again.
 const PATIENCE: Duration = Duration::from_secs(1);
-const KEY: &str = "leader";
+pub(crate) const KEY: &str = "leader";
 
 /// The result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,11 @@ struct Holding {
     session: String,
 }
 
+/// The controller that holds the key with this value.
+pub(crate) fn holder(value: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Holding>(value).ok()?.holder
+}
+
 /// The present state of the key.
 struct Seen {
     revision: u64,
@@ -68,6 +73,8 @@ pub struct Lease {
     confirmed: Option<Instant>,
     /// Another process's revision, and when this one first saw it.
     watched: Option<(u64, Instant)>,
+    /// When a leader was last known to be there: this process, or one that renewed the key.
+    led: Instant,
 }
 
 impl Lease {
@@ -82,7 +89,13 @@ impl Lease {
             held: None,
             confirmed: None,
             watched: None,
+            led: Instant::now(),
         }
+    }
+
+    /// When a leader was last known to be there; at first, when this claim was made.
+    pub(crate) fn led(&self) -> Instant {
+        self.led
     }
 
     /// Whether this process leads at this moment.
@@ -144,6 +157,7 @@ impl Lease {
                 self.claim(revision, self.mesh.now()).await
             }
             Some(_) | None => {
+                self.led = Instant::now();
                 // Stamped after the answer arrived: the later this clock starts, the safer.
                 self.watched = Some((revision, Instant::now()));
                 Ok(())
@@ -159,6 +173,7 @@ impl Lease {
             tracing::info!(instance = self.instance, "this controller leads");
         }
         (self.held, self.confirmed, self.watched) = (Some((revision, since)), Some(sent), None);
+        self.led = sent;
         Ok(())
     }
 

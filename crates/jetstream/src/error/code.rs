@@ -20,6 +20,8 @@ impl Error {
             Self::SettingDiffers(_) => codes::SETTING_DIFFERS,
             Self::TopologyTooNew { .. } => codes::TOPOLOGY_TOO_NEW,
             Self::NoStream(_) => codes::NO_MESH,
+            Self::LedgerLost { .. } => codes::LEDGER_LOST,
+            Self::RouteLost { .. } => codes::ROUTE_LOST,
             Self::BadContext { .. } => codes::BAD_CONTEXT,
             Self::Refused(_) => codes::WRITE_REFUSED,
             Self::TooLarge { .. } => codes::PAYLOAD_TOO_LARGE,

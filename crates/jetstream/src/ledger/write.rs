@@ -16,6 +16,8 @@ use crate::server::{Mesh, Message, Published};
 const PURSUIT: Duration = Duration::from_secs(60);
 /// How long the ledger must report no records of an intent before a writer that saw some believes it.
 const GONE: Duration = Duration::from_secs(5);
+/// How long nobody may answer for the ledger before it is asked whether there is one at all.
+const ELECTION: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many bytes a record stays below the server's limit. Its ticket has the same body and longer headers. A record
@@ -112,7 +114,15 @@ impl Mesh {
                 }
                 Ok(None) => {}
                 Err(error @ (Error::Decode(_) | Error::NoneReadable { .. })) => return Err(error),
-                Err(error) => tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet"),
+                Err(error) => {
+                    tracing::debug!(%error, intent = %record.intent, "the ledger cannot be read yet");
+                    // An election looks the same at first.
+                    if started.elapsed() > ELECTION
+                        && let Ok(Some(lost)) = self.lost_ledger().await
+                    {
+                        return Err(lost);
+                    }
+                }
             }
             if started.elapsed() > PURSUIT {
                 return Err(Error::NoAnswer {

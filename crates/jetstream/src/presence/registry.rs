@@ -1,7 +1,7 @@
 //! Heartbeats of workers on plain NATS, and the declarations that controllers keep.
 
 use async_nats::Subscriber;
-use baton_envelope::{Declaration, Mutant, Subjects};
+use baton_envelope::{AgentName, AgentVersion, Declaration, Mutant, Subjects};
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -92,6 +92,19 @@ impl ControllerMesh {
             .await
             .map(drop)
             .map_err(|error| Error::api("keeping a declaration", error))
+    }
+}
+
+impl ControllerMesh {
+    /// Removes the stored declaration of a version.
+    ///
+    /// # Errors
+    /// When the bucket cannot be written.
+    pub async fn drop_declaration(&self, agent: &AgentName, version: &AgentVersion) -> Result<(), Error> {
+        let store = self.bucket(self.subjects().agents_bucket()).await?;
+        let key = self.subjects().agent_key(agent, version);
+        let purged = store.purge(key).await;
+        purged.map_err(|error| Error::api("removing a declaration", error))
     }
 }
 

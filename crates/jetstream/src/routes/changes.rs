@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::rollout::{Act, Refused, activate};
+use baton_envelope::rollout::{Act, Refused, activate, restored};
 use baton_envelope::{AgentName, AgentVersion, Route};
 
 use crate::error::{Error, Source};
@@ -49,7 +49,7 @@ impl ControllerMesh {
         let mut tries = 0;
         let mut tried: Option<Route> = None;
         loop {
-            let present = self.route(agent).await?;
+            let present = self.present_route(agent).await?;
             // A write that was not answered may stand all the same; decided once more, a step would be taken twice.
             if let Some((route, _)) = &present
                 && tried.as_ref() == Some(route)
@@ -61,6 +61,7 @@ impl ControllerMesh {
             };
             let value = serde_json::to_vec(&next).map_err(|error| Error::api("encoding a route", error))?;
             let written = match &present {
+                // Revision 0: the bucket was made again, and has nothing of it.
                 Some((_, revision)) => store
                     .update(agent.as_str(), value.into(), *revision)
                     .await
@@ -80,6 +81,64 @@ impl ControllerMesh {
             tried = Some(next);
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The route of an agent to decide on, and the revision to write over: from the bucket, else the last one that this
+    /// process has followed.
+    async fn present_route(&self, agent: &AgentName) -> Result<Option<(Route, u64)>, Error> {
+        if let Some(present) = self.route(agent).await? {
+            return Ok(Some(present));
+        }
+        // Nobody knows better than whoever followed it. The revision to write over is that of the removal, if there is one.
+        let Some(known) = self.routes().last_known(agent) else {
+            return Ok(None);
+        };
+        let removal = self
+            .bucket_entry(&self.subjects().routes_bucket(), agent.as_str())
+            .await?;
+        Ok(Some((Route::clone(&known), removal.map_or(0, |stored| stored.seq))))
+    }
+
+    /// The last route of an agent that is known: in the bucket, or below a removal there, or in the memory of this process.
+    ///
+    /// # Errors
+    /// When the bucket is missing or cannot be read.
+    pub async fn last_route(&self, agent: &AgentName) -> Result<Option<Route>, Error> {
+        Ok(self.present_route(agent).await?.map(|(route, _)| route))
+    }
+
+    /// Writes the last known route of each agent whose route was removed, or became unreadable, and gives the agents that
+    /// have their route again.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read or written.
+    pub async fn restore_routes(&self, by: &str) -> Result<Vec<Route>, Error> {
+        let mut done = Vec::new();
+        // A bucket that was made again is noticed by whoever compares.
+        self.is_table_current().await;
+        for agent in self.routes().lost() {
+            let (route, revision) = match self.standing_route(&agent).await? {
+                Some((.., true)) => continue,
+                Some((route, revision, false)) => (route, revision),
+                None => match self.present_route(&agent).await? {
+                    Some(present) => present,
+                    None => continue,
+                },
+            };
+            let act = Act::new(by, self.now()).because("it was removed from the bucket, or could not be read");
+            let route = restored(&route, &act);
+            let value = serde_json::to_vec(&route).map_err(|error| Error::api("encoding a route", error))?;
+            let store = self.bucket(self.subjects().routes_bucket()).await?;
+            match store.update(agent.as_str(), value.into(), revision).await {
+                Ok(revision) => {
+                    self.routes().put(route.clone(), revision);
+                    done.push(route);
+                }
+                // Another controller came first, or the next look tries again.
+                Err(error) => tracing::debug!(%error, %agent, "a lost route was not written"),
+            }
+        }
+        Ok(done)
     }
 
     /// Gives all new work of an agent to a version. With `only_if_absent` an existing route is left as it is.

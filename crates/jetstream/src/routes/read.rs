@@ -36,6 +36,10 @@ impl Mesh {
         if let Some((route, _)) = self.route(agent).await? {
             return Ok(Arc::new(route));
         }
+        // The bucket was made again, and nobody has written the route there yet.
+        if let Some(route) = self.routes().last_known(agent) {
+            return Ok(route);
+        }
         let known = self.known_routes().await?;
         Err(Error::UnknownAgent {
             agent: agent.to_string(),
@@ -52,19 +56,35 @@ impl Mesh {
         Ok((choose(&route, asked)?, route))
     }
 
-    /// The route of an agent and its revision, from the bucket.
+    /// The route of an agent and the revision to write over, from the bucket. Where somebody removed it, that is the last
+    /// one below the removal, if the bucket still has it.
     ///
     /// # Errors
     /// When the bucket is missing or cannot be read.
     pub async fn route(&self, agent: &AgentName) -> Result<Option<(Route, u64)>, Error> {
+        let standing = self.standing_route(agent).await?;
+        Ok(standing.map(|(route, revision, _)| (route, revision)))
+    }
+
+    /// As [`Mesh::route`], and whether it stands in the bucket: `false` where it was removed or cannot be read.
+    pub(super) async fn standing_route(&self, agent: &AgentName) -> Result<Option<(Route, u64, bool)>, Error> {
         let found = self
             .bucket_entry(&self.subjects().routes_bucket(), agent.as_str())
             .await?;
-        let Some(stored) = found.filter(|stored| !stored.is_removal()) else {
-            return Ok(None);
+        let Some(stored) = found else { return Ok(None) };
+        let unreadable = match stored.is_removal() {
+            true => None,
+            false => match serde_json::from_slice(&stored.body) {
+                Ok(route) => return Ok(Some((route, stored.seq, true))),
+                Err(error) => Some(error),
+            },
         };
-        let route = serde_json::from_slice(&stored.body).map_err(|error| Error::api("reading a route", error))?;
-        Ok(Some((route, stored.seq)))
+        let before = Box::pin(self.route_history(agent)).await?.pop();
+        match (before, unreadable) {
+            (Some((_, route)), _) => Ok(Some((route, stored.seq, false))),
+            (None, Some(error)) => Err(Error::api("reading a route", error)),
+            (None, None) => Ok(None),
+        }
     }
 
     /// All routes, by agent: from the local table where that is current, else from the bucket.
@@ -77,6 +97,11 @@ impl Mesh {
         }
         let routes = Box::pin(self.all_routes()).await?;
         Ok(routes.into_iter().map(Arc::new).collect())
+    }
+
+    /// The routes that this process has followed so far, by agent, whether they are current or not; asks nobody.
+    pub fn followed_routes(&self) -> Vec<Arc<Route>> {
+        self.routes().all()
     }
 
     /// All routes, by agent, from the bucket.

@@ -1,7 +1,7 @@
 //! A connection to one mesh.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ struct Inner {
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Until when buckets are read key by key, because this user may not ask for several at once.
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Whether this process has found a ledger on the server: one that is missing later was taken away.
+    has_seen_ledger: AtomicBool,
     takes_batches: bool,
     ledger_queue: Arc<WriteQueue>,
     work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
@@ -85,6 +87,7 @@ impl Mesh {
             load: LoadCache::default(),
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
+            has_seen_ledger: AtomicBool::new(false),
             takes_batches,
             ledger_queue,
             work_queues: RwLock::default(),
@@ -192,6 +195,15 @@ impl Mesh {
 
     pub(crate) fn api_prefix(&self) -> &str {
         &self.inner.api_prefix
+    }
+
+    pub(crate) fn has_seen_ledger(&self) -> bool {
+        self.inner.has_seen_ledger.load(Ordering::Relaxed)
+    }
+
+    /// There is a ledger: should it be missing later, it is lost.
+    pub(crate) fn see_ledger(&self) {
+        self.inner.has_seen_ledger.store(true, Ordering::Relaxed);
     }
 
     /// What writes to the ledger.

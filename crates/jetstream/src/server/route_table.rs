@@ -1,7 +1,7 @@
 //! The routes as this process knows them: a revision for each agent, up to where the bucket was read, and since when that is
 //! known to be all. It does no input or output: `routes/` feeds it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) struct RouteChange {
     pub(crate) at: RouteMark,
     /// `None` when the key is no name of an agent.
     pub(crate) agent: Option<AgentName>,
-    /// `None` when the route was deleted, or cannot be read.
+    /// `None` when the route was removed, or cannot be read.
     pub(crate) route: Option<Route>,
 }
 
@@ -109,6 +109,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     routes: HashMap<AgentName, (u64, Arc<Route>)>,
+    /// The agents whose route the bucket has no more. A removal is no decision: until somebody decides anew, work goes by
+    /// the last route that was known.
+    lost: HashSet<AgentName>,
     mark: RouteMark,
     is_loaded: bool,
     proven: Option<Moment>,
@@ -122,8 +125,11 @@ impl State {
             match change.route {
                 // Its own decisions a process puts into the table before the server sends them on.
                 _ if known >= change.at.seq => {}
-                Some(route) => drop(self.routes.insert(agent, (change.at.seq, Arc::new(route)))),
-                None => drop(self.routes.remove(&agent)),
+                Some(route) => {
+                    self.lost.remove(&agent);
+                    self.routes.insert(agent, (change.at.seq, Arc::new(route)));
+                }
+                None => drop(self.lost.insert(agent)),
             }
         }
         if change.at.seq > self.mark.seq {
@@ -186,6 +192,16 @@ impl RouteTable {
         all
     }
 
+    /// The agents whose route the bucket has no more.
+    pub(crate) fn lost(&self) -> Vec<AgentName> {
+        self.read().lost.iter().cloned().collect()
+    }
+
+    /// The last route of an agent that was known, for whoever has seen that the bucket has none.
+    pub(crate) fn last_known(&self, agent: &AgentName) -> Option<Arc<Route>> {
+        self.read().routes.get(agent).map(|(_, route)| Arc::clone(route))
+    }
+
     /// A decision of this process, which the server has stored at `revision`.
     pub(crate) fn put(&self, route: Route, revision: u64) {
         if !self.is_followed() {
@@ -194,6 +210,7 @@ impl RouteTable {
         let mut state = self.write();
         let known = state.routes.get(&route.agent).map_or(0, |(revision, _)| *revision);
         if revision > known {
+            state.lost.remove(&route.agent);
             state.routes.insert(route.agent.clone(), (revision, Arc::new(route)));
         }
     }
@@ -241,14 +258,20 @@ impl RouteTable {
         new
     }
 
-    /// Forgets everything: the bucket is another one, or lost what the table contains.
+    /// The bucket is another one, or lost what the table contains. What was known is kept as lost, until the bucket has
+    /// another route.
     pub(crate) fn reset(&self) {
         let mut state = self.write();
-        let failures = state.failures;
-        *state = State {
-            failures,
-            ..State::default()
-        };
+        let known = std::mem::take(&mut *state);
+        state.failures = known.failures;
+        state.lost = known.lost;
+        state.lost.extend(known.routes.keys().cloned());
+        // The revisions of another bucket count from 1 again.
+        state.routes = known
+            .routes
+            .into_iter()
+            .map(|(agent, (_, route))| (agent, (0, route)))
+            .collect();
     }
 
     /// Takes the whole bucket, as it was when `mark` was its last message; changes behind it may be contained.

@@ -2,6 +2,7 @@
 //! repaired in silence. What a newer build adds to them, a leader raises once ([`migrations`]).
 
 mod migrations;
+mod missing;
 mod raise;
 mod settings;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use super::limits::Limits;
 use super::mesh::Mesh;
 use crate::error::Error;
 pub(crate) use migrations::TOPOLOGY;
+pub use missing::Upkept;
 pub use raise::Raised;
 pub(crate) use raise::{left, mark};
 pub use settings::SharedSettings;
@@ -34,30 +36,24 @@ const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
     /// Creates what every mesh has: intake, ledger, archive, routes, agents and control. Anything that exists is left as it is; `doctor`
-    /// shows where that differs.
+    /// shows where that differs. A ledger that is lost is not created again.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// [`Error::LedgerLost`], after all else was created, or when the server refuses.
     pub async fn ensure_topology(&self, limits: Limits) -> Result<(), Error> {
-        for config in self.base_streams(limits) {
-            self.ensure_stream(config).await?;
-        }
-        Ok(())
+        self.make_missing(self.base_streams(limits)).await.map(drop)
     }
 
     /// Creates what every mesh has, but for the archive: how long that keeps bundles is a setting of the controllers, and a
     /// worker may have no business with it.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// As [`Mesh::ensure_topology`].
     pub async fn ensure_topology_of_workers(&self, limits: Limits) -> Result<(), Error> {
         let archive = self.subjects().archive_stream();
-        for config in self.base_streams(limits) {
-            if config.name != archive {
-                self.ensure_stream(config).await?;
-            }
-        }
-        Ok(())
+        let mut wanted = self.base_streams(limits);
+        wanted.retain(|config| config.name != archive);
+        self.make_missing(wanted).await.map(drop)
     }
 
     /// The streams that every mesh has, as they should be.
@@ -134,10 +130,11 @@ impl Mesh {
         }
     }
 
-    pub(crate) async fn ensure_stream(&self, config: Config) -> Result<(), Error> {
+    /// Creates a stream if it is missing, and tells whether it did.
+    pub(crate) async fn ensure_stream(&self, config: Config) -> Result<bool, Error> {
         let name = config.name.clone();
         if self.context().get_stream(&name).await.is_ok() {
-            return Ok(());
+            return Ok(false);
         }
         let mut created = self.context().create_stream(config.clone()).await.map(drop);
         // The account allows fewer consumers than that: then its own limit is the stream's.
@@ -152,9 +149,9 @@ impl Mesh {
             created = self.context().create_stream(config).await.map(drop);
         }
         match created {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
-            Err(error) if is_refused_with(&error, ErrorCode::STREAM_NAME_EXIST) => Ok(()),
+            Err(error) if is_refused_with(&error, ErrorCode::STREAM_NAME_EXIST) => Ok(false),
             Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
         }
     }

@@ -66,6 +66,18 @@ impl Mesh {
         Ok(counts)
     }
 
+    /// How many tickets were ever written for an agent; 0 when it has no work stream.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn tickets_ever(&self, agent: &AgentName) -> Result<u64, Error> {
+        match self.stream_end(&self.subjects().work_stream(agent)).await {
+            Ok(end) => Ok(end.last_seq),
+            Err(Error::Refused(refusal)) if refusal.code == STREAM_NOT_FOUND => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
     /// For each subject of a version's consumers, the sequence from which tickets may still be delivered. Empty when
     /// the version has no consumers.
     ///

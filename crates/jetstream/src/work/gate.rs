@@ -96,6 +96,29 @@ impl ControllerMesh {
         Ok(changed)
     }
 
+    /// Takes the consumers of a retired version away, and the tickets that nobody needs: a stream may have only so many
+    /// consumers. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer. Some consumers may be gone by then; the call may be repeated.
+    pub async fn remove_consumers(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+        // Without a consumer nothing counts what is left in the stream.
+        self.drop_superseded(agent, version).await?;
+        let mut removed = 0;
+        for (of, found) in self.consumers(agent).await? {
+            if of != *version {
+                continue;
+            }
+            let what = format!("CONSUMER.DELETE.{}.{}", self.subjects().work_stream(agent), found.name);
+            match self.ask::<serde::de::IgnoredAny>(&what, &serde_json::json!({})).await? {
+                Ok(_) => removed += 1,
+                Err(refusal) if refusal.code == CONSUMER_NOT_FOUND => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Ok(removed)
+    }
+
     /// Pauses a consumer, or ends its pause. `false` when the consumer is gone.
     async fn pause(&self, agent: &AgentName, consumer: &str, until: &serde_json::Value) -> Result<bool, Error> {
         let what = format!("CONSUMER.PAUSE.{}.{consumer}", self.subjects().work_stream(agent));

@@ -16,7 +16,7 @@ mod shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Bands};
+use baton_envelope::{AgentName, AgentVersion, Bands, VersionState};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -59,6 +59,8 @@ pub struct Puller {
     /// Tickets that came after the puller was stopped.
     last: Vec<Delivery>,
     trouble: Option<Instant>,
+    /// Whether the version was retired when its consumers were looked for.
+    is_retired: bool,
     /// When to read the work stream's last sequence again, after a reconnect.
     learn_at: Option<Instant>,
 }
@@ -77,7 +79,10 @@ impl Puller {
     ) -> Result<Self, Error> {
         // Before anything is known of the consumers: none may be removed unnoticed after that.
         let removals = Removals::follow(mesh, agent, version, bands).await?;
-        mesh.ensure_agent(agent, version, bands).await?;
+        let is_retired = is_retired(mesh, agent, version).await;
+        if !is_retired {
+            mesh.ensure_agent(agent, version, bands).await?;
+        }
         let stream = mesh.subjects().work_stream(agent);
         let mut lanes = Vec::new();
         for band in bands.list() {
@@ -106,6 +111,7 @@ impl Puller {
             stopped: false,
             last: Vec::new(),
             trouble: None,
+            is_retired,
             learn_at: None,
         };
         // The client reports its first connection a moment after connecting. Mistaken for a reconnect, that would void
@@ -159,6 +165,13 @@ impl Puller {
             }
         }
     }
+}
+
+/// Whether a version was taken out of service: then it has no consumers, and a worker makes it none.
+async fn is_retired(mesh: &WorkerMesh, agent: &AgentName, version: &AgentVersion) -> bool {
+    // A route that cannot be read is no reason to stand still.
+    let route = mesh.route(agent).await.ok().flatten();
+    route.is_some_and(|(route, _)| route.state(version) == Some(VersionState::Retired))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -218,7 +218,12 @@ async fn a_bucket_that_is_wiped_or_made_again_is_read_anew() {
     let context = jetstream::new(server.client().await);
     context.get_stream(STREAM).await.unwrap().purge().await.unwrap();
     clock.leap(Duration::from_secs(5));
-    assert!(mesh.known_routes().await.unwrap().is_empty(), "after a purge");
+    let known = mesh.known_routes().await.unwrap();
+    assert_eq!(
+        known.len(),
+        5,
+        "after a purge: the last decisions stand until somebody decides anew"
+    );
     set(&operator, &named(0), "2.0.0").await;
     until_active(&mesh, &named(0), "2.0.0", AT_ONCE).await;
 

@@ -18,7 +18,7 @@ async fn make_ledger_anew(server: &TestServer, mesh: &Mesh) {
         .await
         .unwrap();
     assert!(String::from_utf8_lossy(&deleted.payload).contains("\"success\":true"));
-    mesh.ensure_topology(Limits::default()).await.unwrap();
+    assert!(mesh.make_ledger(Limits::default()).await.unwrap());
 }
 
 async fn is_built_anew_after(damage: impl AsyncFn(&TestServer, &Mesh, &Path)) {

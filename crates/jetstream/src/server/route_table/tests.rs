@@ -79,20 +79,28 @@ fn a_revision_is_never_lowered() {
 }
 
 #[test]
-fn a_deleted_route_goes_and_an_odd_key_only_moves_the_mark() {
+fn a_removed_route_is_kept_as_lost_and_an_odd_key_only_moves_the_mark() {
     let table = loaded();
     let deleted = RouteChange {
         route: None,
         ..change(6, "a", "1.0.0")
     };
     assert_eq!(table.take(deleted), Taken::Applied);
-    assert_eq!(active(&table, "a"), None);
+    assert_eq!(
+        active(&table, "a").as_deref(),
+        Some("1.0.0"),
+        "a removal is no decision"
+    );
+    assert_eq!(table.lost(), ["a".parse().expect("name")]);
     let odd = RouteChange {
         agent: None,
         ..change(7, "a", "1.0.0")
     };
     assert_eq!(table.take(odd), Taken::Applied);
-    assert_eq!((active(&table, "a"), table.mark()), (None, mark(7)));
+    assert_eq!((active(&table, "a").as_deref(), table.mark()), (Some("1.0.0"), mark(7)));
+    assert_eq!(table.take(change(8, "a", "2.0.0")), Taken::Applied);
+    assert_eq!(active(&table, "a").as_deref(), Some("2.0.0"));
+    assert!(table.lost().is_empty(), "it was decided anew");
 }
 
 #[test]
@@ -134,9 +142,10 @@ fn a_bucket_that_was_made_again_starts_from_its_first_revision() {
     assert_eq!(table.take(change(6, "a", "8.0.0")), Taken::Gap, "of the old bucket");
     table.load(vec![change(1, "a", "0.1.0")], mark(1));
     assert_eq!(
-        (active(&table, "a").as_deref(), active(&table, "b")),
-        (Some("0.1.0"), None)
+        (active(&table, "a").as_deref(), active(&table, "b").as_deref()),
+        (Some("0.1.0"), Some("1.0.0"))
     );
+    assert_eq!(table.lost(), ["b".parse().expect("name")], "the new bucket has none");
     table.unfollow();
     assert!(!table.is_loaded());
 }

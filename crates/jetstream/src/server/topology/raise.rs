@@ -144,7 +144,8 @@ impl Mesh {
         Ok(Some(wanted))
     }
 
-    fn agent_of_work_stream(&self, stream: &str) -> Option<AgentName> {
+    /// The agent whose work stream this is.
+    pub(crate) fn agent_of_work_stream(&self, stream: &str) -> Option<AgentName> {
         let ledger = self.subjects().ledger_stream();
         let agent = stream
             .strip_prefix(ledger.strip_suffix("LEDGER")?)?

@@ -6,14 +6,16 @@ use std::time::Duration;
 use async_nats::Message;
 use tokio::time::Instant;
 
-use super::Puller;
 use super::lane::{Kind, pull_id};
+use super::{Puller, is_retired};
 use crate::error::{Error, Status};
 use crate::server::AckPlace;
 use crate::work::delivery::Delivery;
 
 /// How long to wait before reading the work stream again after a failure.
 const LEARN_PAUSE: Duration = Duration::from_secs(1);
+/// How long the worker of a retired version waits before it looks whether the version takes work again.
+const RETIRED_PAUSE: Duration = Duration::from_secs(5);
 
 impl Puller {
     pub(super) async fn receive(
@@ -73,6 +75,14 @@ impl Puller {
             lane.close(id);
         }
         if Status::new(status, text).is_consumer_gone() {
+            if is_retired(&self.mesh, &self.agent, &self.version).await {
+                if !std::mem::replace(&mut self.is_retired, true) {
+                    tracing::warn!(agent = %self.agent, version = %self.version, "this version was retired: it gets no work");
+                }
+                self.trouble = Some(Instant::now() + RETIRED_PAUSE);
+                return Ok(());
+            }
+            self.is_retired = false;
             tracing::warn!(agent = %self.agent, version = %self.version, status, text, "no consumer answers, checking");
             self.forget_deliveries();
             self.trouble = Some(Instant::now() + Duration::from_millis(500));
