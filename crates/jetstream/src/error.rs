@@ -43,6 +43,44 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    /// An address that cannot be read.
+    #[error("server address \"{url}\": {source}; expected nats://HOST:PORT")]
+    BadAddress {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: Source,
+    },
+    /// The server does not let this user in.
+    #[error("nats-server at {url} refuses {login}")]
+    LoginRefused {
+        /// Where.
+        url: String,
+        /// As whom this wanted in, without any secret.
+        login: String,
+        /// What the server said.
+        #[source]
+        source: Source,
+    },
+    /// The server does not let this user do that.
+    #[error("the server does not allow this user to {what}")]
+    Denied {
+        /// What was denied.
+        what: String,
+    },
+    /// The server has JetStream, and no quorum to answer with.
+    #[error("JetStream does not answer at {url}: its servers have no leader")]
+    NoQuorum {
+        /// Where.
+        url: String,
+    },
+    /// The server answers, and does not store what is written.
+    #[error("the server answers, and does not store: {what}")]
+    NotStored {
+        /// What was written, and where.
+        what: String,
+    },
     /// The server is older than the oldest that Baton is tested with.
     #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]
     TooOld {

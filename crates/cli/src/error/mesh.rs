@@ -36,6 +36,29 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
         ),
+        Error::BadAddress { .. } => (
+            Kind::BadConfig,
+            "mend --server, BATON_SERVER, NATS_URL, or `server` in [connection]; several are separated by commas"
+                .to_owned(),
+        ),
+        Error::LoginRefused { .. } => (
+            Kind::Refused,
+            "check --user and --password, --creds, or the context; the log of nats-server says why it refused".to_owned(),
+        ),
+        Error::Denied { .. } => (
+            Kind::Refused,
+            "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
+        ),
+        Error::NoQuorum { .. } => (
+            Kind::Unreachable,
+            "start the servers of the cluster that are down: JetStream needs more than half of them".to_owned(),
+        ),
+        Error::NotStored { .. } => {
+            let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
+                        store again by itself";
+            let copies = "in a cluster, see whether more than half of the servers run";
+            return (Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]);
+        }
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),

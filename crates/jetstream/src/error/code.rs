@@ -15,6 +15,11 @@ impl Error {
         }
         match self {
             Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
+            Self::BadAddress { .. } => codes::BAD_CONFIG,
+            Self::LoginRefused { .. } => codes::LOGIN_REFUSED,
+            Self::Denied { .. } => codes::PERMISSION_DENIED,
+            Self::NoQuorum { .. } => codes::NO_QUORUM,
+            Self::NotStored { .. } => codes::NOT_STORED,
             Self::TooOld { .. } => codes::SERVER_TOO_OLD,
             Self::NoJetStream { .. } => codes::NO_JETSTREAM,
             Self::SettingDiffers(_) => codes::SETTING_DIFFERS,
