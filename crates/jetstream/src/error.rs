@@ -253,6 +253,14 @@ impl Error {
         }
     }
 
+    /// Whether the server is at fault, so that the same for another intent would fare no better.
+    pub fn is_of_server(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. }
+        )
+    }
+
     /// What the server says is in the way, by its code; `None` where it said nothing, or nothing that is known here.
     pub fn trouble(&self) -> Option<Trouble> {
         if let Self::Refused(refusal) = self {

@@ -6,6 +6,7 @@ use baton_jetstream::{Error, Trouble};
 
 use super::{CliError, Kind};
 
+const QUORUM: &str = "start the servers of the cluster that are down: JetStream needs more than half of them";
 const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
 
 impl From<Error> for CliError {
@@ -49,10 +50,7 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
         ),
-        Error::NoQuorum { .. } => (
-            Kind::Unreachable,
-            "start the servers of the cluster that are down: JetStream needs more than half of them".to_owned(),
-        ),
+        Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {
             let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
                         store again by itself";
@@ -175,6 +173,7 @@ fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start `baton controller` (or `baton dev`), which makes it, or pass another --namespace",
         ),
+        Trouble::NoQuorum => (Kind::Unreachable, QUORUM),
         Trouble::Full => (
             refused,
             "the stream is full and refuses new work: let open work finish, or raise its limit with `nats stream edit`",

@@ -11,6 +11,7 @@ impl Error {
             Some(Trouble::NoStream) => return codes::NO_MESH,
             Some(Trouble::Full) => return codes::STREAM_FULL,
             Some(Trouble::TooManyConsumers) => return codes::TOO_MANY_CONSUMERS,
+            Some(Trouble::NoQuorum) => return codes::NO_QUORUM,
             None => {}
         }
         match self {

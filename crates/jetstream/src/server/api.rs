@@ -32,10 +32,10 @@ impl Mesh {
             .payload(Bytes::from(payload.to_string()))
             .timeout(Some(patience));
         let reply = self
-            .client()
-            .send_request(format!("{}.{what}", self.api_prefix()), request)
+            .link()
+            .request(format!("{}.{what}", self.api_prefix()).into(), request)
             .await
-            .map_err(|_| Error::NoAnswer { what: what.to_owned() })?;
+            .map_err(|error| error.to_error(what))?;
         let answer: serde_json::Value =
             serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
         if let Some(error) = answer.get("error") {

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions};
 use baton_envelope::{Namespace, Subjects};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::clock::{Clock, SystemClock};
-use super::dial::Dial;
+use super::denials::Denials;
+use super::dial::{Dial, is_no};
+use super::events::{self, Events};
 use super::limits::TicketPersistence;
+use super::link::Link;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
 use crate::error::Error;
@@ -18,6 +21,11 @@ use crate::error::Error;
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
 const OLDEST_SERVER: (i64, i64, i64) = (2, 11, 0);
 const OLDEST_SERVER_TEXT: &str = "2.11.0";
+/// How long a cluster may take to elect a leader before it counts as one without a quorum.
+const ELECTION: Duration = Duration::from_secs(12);
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often to say that there is no server yet.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// Where the mesh is and how to get in. What is set here wins over the context, which wins over the default.
@@ -60,7 +68,8 @@ impl Target {
     /// Connects, and checks that the server is one that Baton can run on.
     ///
     /// # Errors
-    /// When no server answers, when it is too old, or when it runs without JetStream.
+    /// When no server answers or it refuses this user, when it is too old, or when it runs without JetStream or without a
+    /// quorum.
     pub async fn connect(&self) -> Result<Mesh, Error> {
         self.connect_with(Arc::new(SystemClock)).await
     }
@@ -83,26 +92,10 @@ impl Target {
                 context.url.clone()
             }
         });
-        let (connected, connections) = watch::channel(0_u64);
-        let connected = Arc::new(connected);
-        let started = tokio::time::Instant::now();
-        let urls = url.split(',').map(|url| url.trim().to_owned()).collect();
-        let dial = Dial::new(self.options(&context, &connected)?, urls);
-        let client = loop {
-            match dial.connect().await {
-                Ok(client) => break client,
-                Err(source) if started.elapsed() < self.patience => {
-                    tracing::info!(%url, %source, "no nats-server yet, trying again");
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-                Err(source) => {
-                    return Err(Error::Unreachable {
-                        url,
-                        source: Box::new(source),
-                    });
-                }
-            }
-        };
+        let denials = Denials::default();
+        let (events, connections) = Events::new(denials.clone());
+        let dial = Dial::new(self.options(&context, events)?, &url, self.login(&context))?;
+        let client = self.dial(&dial, &url).await?;
         let info = client.server_info();
         let (major, minor, patch) = OLDEST_SERVER;
         if !client.is_server_compatible(major, minor, patch) {
@@ -118,7 +111,7 @@ impl Target {
             format!("$JS.{}.API", context.jetstream_domain)
         };
         let mesh = Mesh::new(
-            client,
+            Link::new(client, denials),
             prefix,
             url.clone(),
             Subjects::new(self.namespace.clone()),
@@ -126,37 +119,61 @@ impl Target {
             connections,
             (self.replicas.unwrap_or(1), self.tickets, dial),
         );
-        match mesh.ask::<serde_json::Value>("INFO", &serde_json::json!({})).await {
-            Ok(Ok(_)) => Ok(mesh),
-            Ok(Err(_)) | Err(Error::NoAnswer { .. }) => Err(Error::NoJetStream { url }),
-            Err(other) => Err(other),
+        has_jetstream(&mesh).await?;
+        Ok(mesh)
+    }
+
+    /// Connects, and goes on trying for as long as it has patience with a server that does not answer. One that says no is
+    /// not asked again.
+    async fn dial(&self, dial: &Dial, url: &str) -> Result<Client, Error> {
+        let started = Instant::now();
+        let mut say_at = started;
+        loop {
+            let source = match dial.connect().await {
+                Ok(client) => return Ok(client),
+                Err(source) => source,
+            };
+            if is_no(&source) || started.elapsed() >= self.patience {
+                return Err(dial.failed(url, source));
+            }
+            if Instant::now() >= say_at {
+                tracing::info!(%url, %source, "no nats-server yet, trying again");
+                say_at = Instant::now() + SAY_AGAIN;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
-    fn options(&self, context: &NatsContext, connected: &Arc<watch::Sender<u64>>) -> Result<ConnectOptions, Error> {
+    /// As whom this connects, for a message to people: never with a secret.
+    fn login(&self, context: &NatsContext) -> String {
+        let user = self.user.clone().or_else(|| text(&context.user));
+        let creds = self.creds.clone().or_else(|| text(&context.creds).map(PathBuf::from));
+        if let Some(user) = user {
+            format!("user \"{user}\"")
+        } else if let Some(path) = creds {
+            format!("the credentials of {}", path.display())
+        } else if let Some(path) = text(&context.nkey) {
+            format!("the nkey of {path}")
+        } else if text(&context.token).is_some() {
+            "the token of the context".to_owned()
+        } else {
+            "a client that names no user".to_owned()
+        }
+    }
+
+    fn options(&self, context: &NatsContext, events: Arc<Events>) -> Result<ConnectOptions, Error> {
         let unusable = |problem: String| Error::BadContext {
             name: self.context.clone().unwrap_or_else(|| "(flags)".to_owned()),
             problem,
         };
-        let connected = Arc::clone(connected);
         let mut options = ConnectOptions::new()
             .name(&self.name)
             .connection_timeout(Duration::from_secs(5))
             .ping_interval(Duration::from_secs(15))
-            .reconnect_delay_callback(|attempts| Duration::from_millis(if attempts < 2 { 10 } else { 200 }))
+            .reconnect_delay_callback(events::pause)
             .event_callback(move |event| {
-                let connected = Arc::clone(&connected);
-                async move {
-                    match event {
-                        Event::Connected => connected.send_modify(|count| *count += 1),
-                        Event::Disconnected => tracing::warn!("connection to nats-server lost, reconnecting"),
-                        Event::ServerError(error) => tracing::error!(%error, "nats-server reports an error"),
-                        Event::SlowConsumer(id) => tracing::warn!(id, "slow consumer"),
-                        Event::LameDuckMode | Event::Draining | Event::Closed | Event::ClientError(_) => {
-                            tracing::debug!(%event, "connection event");
-                        }
-                    }
-                }
+                events.take(event);
+                std::future::ready(())
             });
         let user = self.user.clone().or_else(|| text(&context.user));
         if let Some(user) = user {
@@ -194,6 +211,26 @@ impl Target {
             options = options.custom_inbox_prefix(prefix);
         }
         Ok(options)
+    }
+}
+
+/// Whether the server has JetStream for this account, and whether it can answer. A cluster without a quorum is asked again
+/// for the time of an election.
+async fn has_jetstream(mesh: &Mesh) -> Result<(), Error> {
+    let until = Instant::now() + ELECTION;
+    loop {
+        let url = mesh.url().to_owned();
+        match mesh.ask::<serde::de::IgnoredAny>("INFO", &serde_json::json!({})).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(refusal)) if !refusal.is_leaderless() => return Err(Error::NoJetStream { url }),
+            // Without JetStream nobody listens for the question, which the client hears at once.
+            Err(Error::NoAnswer { .. }) if !mesh.client().server_info().jetstream => {
+                return Err(Error::NoJetStream { url });
+            }
+            Ok(Err(_)) | Err(Error::NoAnswer { .. }) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Ok(Err(_)) | Err(Error::NoAnswer { .. }) => return Err(Error::NoQuorum { url }),
+            Err(other) => return Err(other),
+        }
     }
 }
 

@@ -2,13 +2,20 @@
 
 use std::fmt;
 
-use async_nats::{Client, ConnectError, ConnectOptions};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
+
+use super::denials::Denials;
+use super::events::Events;
+use super::link::Link;
+use crate::error::Error;
 
 /// The options and addresses of a connection.
 #[derive(Clone)]
 pub(super) struct Dial {
     options: ConnectOptions,
-    urls: Vec<String>,
+    urls: Vec<ServerAddr>,
+    /// As whom, for a message to people.
+    login: String,
 }
 
 impl fmt::Debug for Dial {
@@ -19,8 +26,11 @@ impl fmt::Debug for Dial {
 }
 
 impl Dial {
-    pub(super) fn new(options: ConnectOptions, urls: Vec<String>) -> Self {
-        Self { options, urls }
+    /// Reads the addresses, which are separated by commas.
+    pub(super) fn new(options: ConnectOptions, url: &str, login: String) -> Result<Self, Error> {
+        let read = |url: &str| url.parse().map_err(|source| bad(url, source));
+        let urls = url.split(',').map(|url| read(url.trim())).collect::<Result<_, _>>()?;
+        Ok(Self { options, urls, login })
     }
 
     pub(super) async fn connect(&self) -> Result<Client, ConnectError> {
@@ -28,10 +38,53 @@ impl Dial {
     }
 
     /// Another connection with a name of its own. What happens to it is not taken for what happens to the first.
-    pub(super) async fn beside(&self, name: &str) -> Result<Client, ConnectError> {
-        let options = self.options.clone().name(name).event_callback(|event| async move {
+    pub(super) async fn beside(&self, name: &str, url: &str) -> Result<Link, Error> {
+        let denials = Denials::default();
+        let (events, _) = Events::new(denials.clone());
+        let options = self.options.clone().name(name).event_callback(move |event| {
             tracing::debug!(%event, "event of the connection beside");
+            events.take_quietly(event);
+            std::future::ready(())
         });
-        options.connect(&self.urls).await
+        match options.connect(&self.urls).await {
+            Ok(client) => Ok(Link::new(client, denials)),
+            Err(source) => Err(self.failed(url, source)),
+        }
+    }
+
+    /// Why there is no connection: that nobody answers is one thing, that the server says no another.
+    pub(super) fn failed(&self, url: &str, source: ConnectError) -> Error {
+        let (url, source) = (url.to_owned(), source);
+        match source.kind() {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => Error::LoginRefused {
+                url,
+                login: self.login.clone(),
+                source: Box::new(source),
+            },
+            ConnectErrorKind::ServerParse => bad(&url, source),
+            ConnectErrorKind::Dns
+            | ConnectErrorKind::TimedOut
+            | ConnectErrorKind::Tls
+            | ConnectErrorKind::Io
+            | ConnectErrorKind::MaxReconnects => Error::Unreachable {
+                url,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+/// Whether a refusal is for good, as far as trying again at once goes.
+pub(super) fn is_no(source: &ConnectError) -> bool {
+    matches!(
+        source.kind(),
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::ServerParse
+    )
+}
+
+fn bad(url: &str, source: impl Into<crate::error::Source>) -> Error {
+    Error::BadAddress {
+        url: url.to_owned(),
+        source: source.into(),
     }
 }
