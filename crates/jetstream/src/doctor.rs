@@ -2,6 +2,7 @@
 
 mod limits;
 mod raises;
+mod storage;
 
 use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,8 @@ struct StreamState {
     bytes: u64,
 }
 
-/// Looks at the server and at this mesh on it, as it should be with these limits; changes nothing.
+/// Looks at the server and at this mesh on it, as it should be with these limits. It writes something, to see whether the
+/// server stores, and removes it again; nothing of the mesh changes.
 ///
 /// # Errors
 /// When the server does not answer.
@@ -69,16 +71,20 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     let account = limits::Account::ask(mesh).await?;
     let raises = raises(mesh, limits).await;
     let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
+    let mut streams = Vec::new();
     for wanted in mesh.base_streams(limits) {
         findings.push(stream(mesh, &wanted, &account, &raises).await?);
+        streams.push(wanted.name);
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
+            streams.push(wanted.name);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
     }
+    findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
     findings.push(clock(mesh).await?);
