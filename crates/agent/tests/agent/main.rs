@@ -13,5 +13,6 @@ mod exec;
 mod probing;
 mod replaying;
 mod secured;
+mod showing;
 mod shutting;
 mod support;
