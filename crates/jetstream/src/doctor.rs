@@ -34,6 +34,9 @@ pub struct Finding {
     pub found: String,
     /// What to do; empty when all is well.
     pub remedy: String,
+    /// The code of the error behind it, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 impl Finding {
@@ -44,7 +47,15 @@ impl Finding {
             level,
             found: found.into(),
             remedy: remedy.into(),
+            code: None,
         }
+    }
+
+    /// With the code of the error behind it.
+    #[must_use]
+    pub fn coded(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
     }
 }
 

@@ -78,7 +78,7 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
                 ));
             }
             let remedy = "start `baton controller`: raw intents, rollouts and drains wait for one";
-            return vec![Finding::new("controllers", level, found, remedy)];
+            return vec![Finding::new("controllers", level, found, remedy).coded(error.code())];
         }
     };
     let alarms = agents.agents.into_iter().flat_map(|agent| agent.alarms);
@@ -136,7 +136,7 @@ fn finding(error: &CliError) -> Finding {
         found.push_str(": ");
         found.push_str(&cause);
     }
-    Finding::new("connection", Level::Problem, found, error.hints.join("; "))
+    Finding::new("connection", Level::Problem, found, error.hints.join("; ")).coded(&error.code)
 }
 
 fn text(findings: &[Finding]) -> String {

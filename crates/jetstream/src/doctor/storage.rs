@@ -19,15 +19,18 @@ const REMEDY: &str = "make room on the disk of nats-server (or repair it), then 
 
 /// Writes something and removes it again, then asks each stream whether its store takes writes.
 pub(super) async fn storage(mesh: &Mesh, streams: &[String]) -> Finding {
+    for what in ["STREAM.PURGE.", "CONSUMER.CREATE."] {
+        mesh.link().expect_denials(format!("{}.{what}", mesh.api_prefix()));
+    }
     let finding = |level, found: String, remedy| Finding::new("storage", level, found, remedy);
-    let broken = match broken(mesh, streams).await {
+    let each_told = match broken(mesh, streams).await {
         Ok(broken) if !broken.is_empty() => return finding(Level::Problem, broken.join("; "), REMEDY),
         Ok(_) => true,
         Err(Error::Denied { .. }) => false,
         Err(error) => return finding(Level::Problem, error.to_string(), REMEDY),
     };
     match probe(mesh).await {
-        Ok(Ok(())) if broken => finding(Level::Ok, "the server stores what is written".to_owned(), ""),
+        Ok(Ok(())) if each_told => finding(Level::Ok, "the server stores what is written".to_owned(), ""),
         Ok(Ok(())) => finding(
             Level::Ok,
             "the server stores what is written; for each stream not told: this user may not purge".to_owned(),

@@ -20,6 +20,8 @@ pub(crate) struct Denials {
 struct Inner {
     /// Subjects that may not be published to, as the server says so.
     published: broadcast::Sender<Arc<str>>,
+    /// What the subjects begin with whose denial somebody expects and reports.
+    expected: Mutex<Vec<String>>,
     /// Subjects that may not be subscribed to, since the connection was made.
     subscribed: Mutex<Vec<String>>,
 }
@@ -28,6 +30,7 @@ impl Default for Denials {
     fn default() -> Self {
         let inner = Inner {
             published: broadcast::Sender::new(BACKLOG),
+            expected: Mutex::default(),
             subscribed: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -39,6 +42,17 @@ impl Default for Denials {
 enum Denial<'a> {
     Publish(&'a str),
     Subscribe(&'a str),
+}
+
+/// What a line of the server was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A denial.
+    Denial,
+    /// A denial that somebody expects and reports.
+    ExpectedDenial,
+    /// Something else.
+    Other,
 }
 
 impl<'a> Denial<'a> {
@@ -56,22 +70,36 @@ impl<'a> Denial<'a> {
 }
 
 impl Denials {
-    /// Takes what the server said; whether it was a denial.
-    pub(super) fn hear(&self, text: &str) -> bool {
+    /// Takes what the server said.
+    pub(super) fn hear(&self, text: &str) -> Heard {
         match Denial::read(text) {
             Some(Denial::Publish(subject)) => {
                 // Nobody may wait, as after a publish without an answer.
                 self.inner.published.send(subject.into()).ok();
-                true
+                let expected = self.inner.expected.lock().unwrap_or_else(PoisonError::into_inner);
+                if expected.iter().any(|begin| subject.starts_with(begin)) {
+                    Heard::ExpectedDenial
+                } else {
+                    Heard::Denial
+                }
             }
             Some(Denial::Subscribe(subject)) => {
                 self.subscribed().push(subject.to_owned());
                 // Whoever waits for an answer there waits in vain.
                 self.inner.published.send("".into()).ok();
-                true
+                Heard::Denial
             }
-            None => false,
+            None => Heard::Other,
         }
+    }
+
+    /// From now on a denial of what begins like this is reported by whoever asks, and is nothing for the log.
+    pub(super) fn expect(&self, begin: String) {
+        self.inner
+            .expected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(begin);
     }
 
     /// A new connection may be one of other permissions.
@@ -128,10 +156,21 @@ mod tests {
     #[test]
     fn a_denied_inbox_is_known_until_the_next_connection() {
         let denials = Denials::default();
-        assert!(denials.hear("Permissions Violation for Subscription to \"_INBOX.abc.*\""));
+        let subscription = "Permissions Violation for Subscription to \"_INBOX.abc.*\"";
+        assert_eq!(denials.hear(subscription), Heard::Denial);
         assert_eq!(denials.of_inbox("_INBOX.xyz").as_deref(), Some("_INBOX.abc.*"));
         assert_eq!(denials.of_inbox("_INBOX_me.xyz"), None);
         denials.forget();
         assert_eq!(denials.of_inbox("_INBOX.xyz"), None);
+    }
+
+    #[test]
+    fn an_expected_denial_is_known_by_its_beginning() {
+        let denials = Denials::default();
+        denials.expect("$JS.API.STREAM.PURGE.".to_owned());
+        let hear = |subject| denials.hear(&format!("Permissions Violation for Publish to \"{subject}\""));
+        assert_eq!(hear("$JS.API.STREAM.PURGE.MESH_LEDGER"), Heard::ExpectedDenial);
+        assert_eq!(hear("mesh.ledger.0.a"), Heard::Denial);
+        assert_eq!(denials.hear("Slow Consumer"), Heard::Other);
     }
 }

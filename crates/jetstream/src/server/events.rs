@@ -7,7 +7,7 @@ use async_nats::{Event, ServerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::denials::Denials;
+use super::denials::{Denials, Heard};
 
 /// How often to say again what has not changed.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -43,16 +43,12 @@ impl Events {
                 }
             }
             Event::Disconnected => tracing::warn!("connection to nats-server lost, reconnecting"),
-            Event::ServerError(ServerError::Other(text)) => {
-                let is_denial = self.denials.hear(&text);
-                if self.is_news(&text) {
-                    if is_denial {
-                        tracing::error!("nats-server denies: {text}");
-                    } else {
-                        tracing::error!("nats-server reports an error: {text}");
-                    }
-                }
-            }
+            Event::ServerError(ServerError::Other(text)) => match self.denials.hear(&text) {
+                Heard::ExpectedDenial => tracing::debug!("nats-server denies: {text}"),
+                Heard::Denial if self.is_news(&text) => tracing::error!("nats-server denies: {text}"),
+                Heard::Other if self.is_news(&text) => tracing::error!("nats-server reports an error: {text}"),
+                Heard::Denial | Heard::Other => {}
+            },
             Event::ServerError(error) => {
                 if self.is_news(&error.to_string()) {
                     tracing::error!(%error, "nats-server reports an error");

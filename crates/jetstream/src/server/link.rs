@@ -50,6 +50,11 @@ impl Link {
         &self.client
     }
 
+    /// Denials of what begins like this are reported by whoever asks.
+    pub(crate) fn expect_denials(&self, begin: String) {
+        self.denials.expect(begin);
+    }
+
     /// Sends a request and waits for its reply, for the server's no, or for the request's timeout.
     pub(crate) async fn request(&self, subject: Subject, request: Request) -> Result<Message, NoReply> {
         let heard = self.denials.listen();
