@@ -5,6 +5,10 @@ use baton_envelope::codes;
 use baton_jetstream::{Error, Trouble};
 
 use super::{CliError, Kind};
+use crate::near::nearest;
+
+/// How many letters the name of an agent may differ in to be the one that was meant.
+const NEAR: usize = 2;
 
 const QUORUM: &str = "start the servers of the cluster that are down: JetStream needs more than half of them";
 const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
@@ -94,12 +98,14 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             format!("start `baton controller` if the mesh was never set up; {DOCTOR}"),
         ),
-        Error::UnknownAgent { agent, .. } => (
-            Kind::NotFound,
-            format!(
+        Error::UnknownAgent { agent, known } => {
+            let meant = nearest(agent, known.iter().map(String::as_str), NEAR);
+            let start = format!(
                 "start it: baton worker --agent {agent} --version 1.0.0 --exec 'CMD…' (a controller must run to see it)"
-            ),
-        ),
+            );
+            let hints = meant.map(|near| format!("did you mean \"{near}\"?")).into_iter();
+            return (Kind::NotFound, hints.chain([start]).collect());
+        }
         Error::NoIntent(_) => (
             Kind::NotFound,
             "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake \
@@ -200,6 +206,20 @@ mod tests {
     use baton_envelope::control::ControlError;
 
     use super::*;
+
+    #[test]
+    fn an_agent_that_is_misspelt_is_known_by_its_letters() {
+        let unknown = |agent: &str| {
+            let known = vec!["code".to_owned(), "research".to_owned()];
+            let agent = agent.to_owned();
+            explain(&Error::UnknownAgent { agent, known }).1
+        };
+        assert_eq!(
+            unknown("reserch").first().map(String::as_str),
+            Some("did you mean \"research\"?")
+        );
+        assert_eq!(unknown("billing").len(), 1);
+    }
 
     #[test]
     fn every_failure_of_the_mesh_has_its_exit_code() {
