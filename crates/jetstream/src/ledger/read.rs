@@ -159,7 +159,7 @@ impl Mesh {
                 async_nats::Request::new(),
             )
             .await
-            .map_err(|error| error.to_error(&what))?;
+            .map_err(|error| error.into_error(&what))?;
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),

@@ -35,7 +35,7 @@ impl Mesh {
             .link()
             .request(format!("{}.{what}", self.api_prefix()).into(), request)
             .await
-            .map_err(|error| error.to_error(what))?;
+            .map_err(|error| error.into_error(what))?;
         let answer: serde_json::Value =
             serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
         if let Some(error) = answer.get("error") {

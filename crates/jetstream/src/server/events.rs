@@ -72,7 +72,13 @@ impl Events {
             Event::ServerError(ServerError::Other(text)) => {
                 self.denials.hear(&text);
             }
-            _ => {}
+            Event::Disconnected
+            | Event::LameDuckMode
+            | Event::Draining
+            | Event::Closed
+            | Event::SlowConsumer(_)
+            | Event::ServerError(_)
+            | Event::ClientError(_) => {}
         }
     }
 

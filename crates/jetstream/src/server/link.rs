@@ -27,7 +27,7 @@ pub(crate) enum NoReply {
 
 impl NoReply {
     /// As an error of the mesh; what failed for another reason than a denial was not answered.
-    pub(crate) fn to_error(self, what: &str) -> Error {
+    pub(crate) fn into_error(self, what: &str) -> Error {
         match self {
             Self::Denied(error) => error,
             Self::Failed(_) => Error::NoAnswer { what: what.to_owned() },

@@ -182,7 +182,7 @@ impl Mesh {
             Err(NoReply::Failed(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
                 return Err(Error::NoStream(stream.to_owned()));
             }
-            Err(error) => return Err(error.to_error(&what)),
+            Err(error) => return Err(error.into_error(&what)),
         };
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
