@@ -191,15 +191,15 @@ fn without_replay() -> Check {
 }
 
 fn not_replayed(error: &Error) -> Check {
-    match error {
-        // Its workers live, as another check says, and none of them listens for replays.
-        Error::NoWorker { .. } => without_replay(),
-        error => failed(
-            "replay",
-            error.to_string(),
-            "look at the log of its worker, or leave --replay out: replay is optional",
-        ),
+    // Its workers live, as another check says, and none of them listens for replays.
+    if let Error::NoWorker { .. } = error {
+        return without_replay();
     }
+    failed(
+        "replay",
+        error.to_string(),
+        "look at the log of its worker, or leave --replay out: replay is optional",
+    )
 }
 
 fn replayed(view: &ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {

@@ -171,7 +171,7 @@ impl Routing {
             // An earlier delivery of this message was rejected under its chosen id.
             Ok(Submitted::Conflict { head, .. }) if is_of(&head, &raw) => Ok(Routed::Taken),
             Ok(Submitted::Conflict { head, field }) => {
-                let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
+                let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
                 let text = format!(
                     "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the \
                      same agent, kind and payload to repeat it",
