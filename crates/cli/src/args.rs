@@ -1,6 +1,7 @@
 //! The command line: the list of commands, and what `--help` says of each. Each command keeps its own arguments in its own file.
 
 use clap::builder::Resettable;
+use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
@@ -93,7 +94,7 @@ impl Command {
 /// variable is set like a flag.
 pub(crate) fn without_environment(error: clap::Error) -> clap::Error {
     // Help says which variables there are, and comes as an error too.
-    if !error.use_stderr() {
+    if error.get(ContextKind::Usage).is_none() {
         return error;
     }
     let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));

@@ -278,7 +278,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
 
 fn conflict(intent: &IntentId, head: &Head, field: Option<&str>) -> CliError {
     let snapshot = &head.record.snapshot;
-    let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
+    let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
     let message = format!(
         "intent \"{intent}\" is taken: other work{differs} was submitted under this id (it is {}, at {})",
         snapshot.status,

@@ -1,9 +1,10 @@
 //! Servers that are not there, too old, or without JetStream: each with its remedy.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_testkit::{Cluster, FakeServer, ProcessGuard, SmallDisk, TestServer, eventually};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::harness::{Bench, LONG, baton, command};
 
