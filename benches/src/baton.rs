@@ -202,7 +202,7 @@ pub(crate) fn work_streams<'a>(mesh: &Mesh, agents: impl IntoIterator<Item = &'a
 pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchError> {
     match mesh.submit_new(envelope, Author::of(Role::Client, "bench")).await? {
         Submitted::New { .. } | Submitted::Repeated(_) => Ok(()),
-        Submitted::Conflict(head) => Err(Error::Raced(head.record.intent).into()),
+        Submitted::Conflict { head, .. } => Err(Error::Raced(head.record.intent).into()),
     }
 }
 

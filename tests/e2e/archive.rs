@@ -191,7 +191,7 @@ async fn repeat_of_a_chosen_id_is_known_until_its_time_is_over() {
     };
     assert_eq!(head.record.snapshot.status, Status::Completed);
     let other = mesh.mesh.submit(mesh.envelope("order-7", "work", "[3]"), by()).await;
-    assert!(matches!(other, Ok(Submitted::Conflict(_))), "{other:?}");
+    assert!(matches!(other, Ok(Submitted::Conflict { .. })), "{other:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 
     // Its time is over: the id is free, and the archive still has what was done under it.

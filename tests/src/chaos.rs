@@ -390,7 +390,7 @@ async fn submit_whatever_comes(mesh: &Mesh, envelope: Envelope) {
     loop {
         match mesh.submit_when_known(envelope.clone(), by.clone(), SOON).await {
             Ok(Submitted::New { .. } | Submitted::Repeated(_)) => return,
-            Ok(Submitted::Conflict(head)) => panic!("conflict with {head:?}"),
+            Ok(Submitted::Conflict { head, .. }) => panic!("conflict with {head:?}"),
             Err(error) if Instant::now() > until => panic!("{} cannot be submitted: {error}", envelope.intent),
             // Unknown: the id makes the repeat the same intent.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -1,8 +1,8 @@
 //! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
 use baton_envelope::{
-    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, act, is_still_held,
-    on_overtaken,
+    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, Status, act,
+    is_still_held, on_overtaken,
 };
 use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, WorkerMesh};
 
@@ -151,9 +151,19 @@ impl Claim {
         Ok(())
     }
 
-    /// Records once that this instance is at work.
+    /// Records once that this instance holds the hop, if no record says so yet.
     pub(crate) async fn make_visible(&mut self) -> Result<(), AppendError> {
         if !self.visible {
+            let holder = self.by.instance.clone();
+            self.append(|head| act::start(head, &holder)).await?;
+            self.visible = true;
+        }
+        Ok(())
+    }
+
+    /// Records that the hop runs longer than a moment. A claim says who holds it and leaves it `accepted`, so it is not enough.
+    pub(crate) async fn show_at_work(&mut self) -> Result<(), AppendError> {
+        if self.snapshot.status != Status::InProgress {
             let holder = self.by.instance.clone();
             self.append(|head| act::start(head, &holder)).await?;
             self.visible = true;

@@ -30,7 +30,7 @@ pub(crate) async fn keep(held: &Held, claim: Arc<Mutex<Claim>>) {
         tokio::time::sleep(VISIBLE_AFTER).await;
         loop {
             // Bound first: inside the `match` expression the lock would be held while the arms run.
-            let shown = claim.lock().await.make_visible().await;
+            let shown = claim.lock().await.show_at_work().await;
             match shown {
                 Ok(()) => return std::future::pending().await,
                 Err(AppendError::Fenced(_)) => return,

@@ -1,6 +1,8 @@
 //! The command line: the list of commands, and what `--help` says of each. Each command keeps its own arguments in its own file.
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::ContextKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     agents, archive, completions, controller, dead, explain, intents, local, rollout, route, send, worker,
@@ -85,6 +87,20 @@ impl Command {
             | Self::Bench(_)
             | Self::Completions(_) => false,
         }
+    }
+}
+
+/// The same error without what the environment sets: clap lists what is set when it says how a command is used, and to it a
+/// variable is set like a flag.
+pub(crate) fn without_environment(error: clap::Error) -> clap::Error {
+    // Help says which variables there are, and comes as an error too.
+    if error.get(ContextKind::Usage).is_none() {
+        return error;
+    }
+    let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+    match command.try_get_matches() {
+        Err(plain) if plain.kind() == error.kind() => plain,
+        Ok(_) | Err(_) => error,
     }
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod dispatch;
 mod error;
 mod logging;
+mod near;
 mod output;
 mod pages;
 mod parse;
@@ -31,7 +32,7 @@ use crate::output::Output;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&args::without_environment(error)),
     };
     let output = Output::new(cli.global.output);
     let result = catch_unwind(AssertUnwindSafe(|| run(cli, output))).unwrap_or_else(|_| Err(CliError::bug()));

@@ -41,7 +41,12 @@ fn directives(verbose: u8, long_running: bool) -> String {
         2 => "debug",
         _ => "trace",
     };
-    let others = if verbose > 2 { "debug" } else { "warn" };
+    let others = if verbose > 2 {
+        "debug"
+    } else {
+        // The client complains of each try to connect; `baton_jetstream` says it once.
+        "warn,async_nats::connector=off"
+    };
     let mut text = others.to_owned();
     for ours in OURS {
         text.push_str(&format!(",{ours}={level}"));

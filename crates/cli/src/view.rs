@@ -121,6 +121,12 @@ pub(crate) fn seconds(seconds: u64) -> String {
     Span(Duration::from_secs(seconds)).to_string()
 }
 
+/// A number with its noun: `1 warning`, `2 warnings`.
+pub(crate) fn count_of<N: std::fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let noun = if count == N::from(1) { one } else { many };
+    format!("{count} {noun}")
+}
+
 /// Parts of a page with an empty line between them; empty ones are left out.
 pub(crate) fn paragraphs(parts: impl IntoIterator<Item = String>) -> String {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();

@@ -29,8 +29,8 @@ pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::delivery::{
-    DeliveryFacts, Standing, Submission, compare_submission, in_server_time, is_fresh, is_untouched, on_delivery,
-    recorded_steps,
+    DeliveryFacts, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh, is_untouched,
+    on_delivery, recorded_steps,
 };
 pub use intent::draft::{Draft, Stamp};
 pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_within, needs};

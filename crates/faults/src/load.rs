@@ -134,7 +134,7 @@ impl Load {
             let patience = Duration::from_secs(20);
             let submitted = Box::pin(self.mesh.submit_when_known(envelope, by, patience)).await?;
             anyhow::ensure!(
-                !matches!(submitted, Submitted::Conflict(_)),
+                !matches!(submitted, Submitted::Conflict { .. }),
                 "a conflict: {submitted:?}"
             );
             return Ok(());

@@ -3,6 +3,7 @@
 mod limits;
 mod lost;
 mod raises;
+mod storage;
 
 use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct Finding {
     pub found: String,
     /// What to do; empty when all is well.
     pub remedy: String,
+    /// The code of the error behind it, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 impl Finding {
@@ -44,7 +48,15 @@ impl Finding {
             level,
             found: found.into(),
             remedy: remedy.into(),
+            code: None,
         }
+    }
+
+    /// With the code of the error behind it.
+    #[must_use]
+    pub fn coded(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
     }
 }
 
@@ -62,7 +74,8 @@ struct StreamState {
     bytes: u64,
 }
 
-/// Looks at the server and at this mesh on it, as it should be with these limits; changes nothing.
+/// Looks at the server and at this mesh on it, as it should be with these limits. It writes something, to see whether the
+/// server stores, and removes it again; nothing of the mesh changes.
 ///
 /// # Errors
 /// When the server does not answer.
@@ -70,21 +83,25 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     let account = limits::Account::ask(mesh).await?;
     let raises = raises(mesh, limits).await;
     let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
+    let mut streams = Vec::new();
     let lost_ledger = mesh.lost_ledger().await?;
     for wanted in mesh.base_streams(limits) {
         findings.push(match &lost_ledger {
             Some(lost) if wanted.name == mesh.subjects().ledger_stream() => lost::ledger(&wanted.name, lost),
             _ => stream(mesh, &wanted, &account, &raises).await?,
         });
+        streams.push(wanted.name);
     }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
+            streams.push(wanted.name);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
         findings.extend(lost::routes(mesh, &routes).await?);
     }
+    findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
     findings.push(clock(mesh).await?);

@@ -43,6 +43,44 @@ pub enum Error {
         #[source]
         source: Source,
     },
+    /// An address that cannot be read.
+    #[error("server address \"{url}\": {source}; expected nats://HOST:PORT")]
+    BadAddress {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: Source,
+    },
+    /// The server does not let this user in.
+    #[error("nats-server at {url} refuses {login}")]
+    LoginRefused {
+        /// Where.
+        url: String,
+        /// As whom this wanted in, without any secret.
+        login: String,
+        /// What the server said.
+        #[source]
+        source: Source,
+    },
+    /// The server does not let this user do that.
+    #[error("the server does not allow this user to {what}")]
+    Denied {
+        /// What was denied.
+        what: String,
+    },
+    /// The server has JetStream, and no quorum to answer with.
+    #[error("JetStream does not answer at {url}: its servers have no leader")]
+    NoQuorum {
+        /// Where.
+        url: String,
+    },
+    /// The server answers, and does not store what is written.
+    #[error("the server answers, and does not store: {what}")]
+    NotStored {
+        /// What was written, and where.
+        what: String,
+    },
     /// The server is older than the oldest that Baton is tested with.
     #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]
     TooOld {
@@ -247,6 +285,14 @@ impl Error {
             what: what.into(),
             source: source.into(),
         }
+    }
+
+    /// Whether the server is at fault, so that the same for another intent would fare no better.
+    pub fn is_of_server(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. }
+        )
     }
 
     /// What the server says is in the way, by its code; `None` where it said nothing, or nothing that is known here.

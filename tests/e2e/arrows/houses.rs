@@ -111,7 +111,9 @@ pub(super) const HOUSES: [House; 5] = [
             ("args", &["commands", "config"]),
             (
                 "commands",
-                &["app", "config", "error", "output", "pages", "parse", "view", "who"],
+                &[
+                    "app", "config", "error", "near", "output", "pages", "parse", "view", "who",
+                ],
             ),
             ("who", &[]),
             ("view", &["output", "parse"]),
@@ -120,7 +122,8 @@ pub(super) const HOUSES: [House; 5] = [
             ("parse", &[]),
             ("pages", &[]),
             ("output", &["error"]),
-            ("error", &[]),
+            ("error", &["near"]),
+            ("near", &[]),
         ],
     },
 ];

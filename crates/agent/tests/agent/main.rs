@@ -14,5 +14,6 @@ mod exec;
 mod probing;
 mod replaying;
 mod secured;
+mod showing;
 mod shutting;
 mod support;

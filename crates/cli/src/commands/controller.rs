@@ -43,7 +43,9 @@ pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError>
 fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
     let (ours, connection) = (&app.config.controller, &app.config.connection);
     let projection = args.projection.clone().or_else(|| ours.projection.clone());
-    tracing::debug!(?projection, "where the projection of the ledger is kept");
+    if let Some(file) = &projection {
+        tracing::debug!(projection = %file.display(), "the projection of the ledger is kept in a file");
+    }
     let size = |count: std::num::NonZeroU32| usize::try_from(count.get()).unwrap_or(usize::MAX);
     ControllerConfig {
         limits: app.limits(),

@@ -5,19 +5,20 @@ use std::time::Duration;
 use baton_envelope::Timestamp;
 use baton_envelope::codes;
 use baton_envelope::control::{ArchiveStatus, ListAgents, ShowArchive};
-use baton_jetstream::{Finding, Level, Mesh, examine};
+use baton_jetstream::{Error, Finding, Level, Mesh, examine};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
 use crate::parse::Span;
+use crate::view::count_of;
 
 /// How late an intent may be archived before that is worth a warning: a few rounds of the leader, or a new leader.
 const LATE: Duration = Duration::from_secs(60);
 /// How long nobody may lead before that is a problem: a lease runs out after 5 s.
 const ELECTION: Duration = Duration::from_secs(7);
-/// How long a controller is looked for.
+/// How long to look for a controller.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
@@ -27,7 +28,7 @@ struct Document<'a> {
     warnings: usize,
 }
 
-/// Examines the server and the mesh on it; changes nothing.
+/// Examines the server and the mesh on it; leaves nothing changed.
 pub(crate) async fn run(app: &App) -> Result<(), CliError> {
     let (findings, kind, code) = match look(app).await {
         Ok(findings) => (findings, Kind::Failed, codes::PROBLEMS_FOUND.to_owned()),
@@ -42,13 +43,14 @@ pub(crate) async fn run(app: &App) -> Result<(), CliError> {
         warnings,
     };
     app.output.show(&document, || text(&findings))?;
+    let found = count_of(problems, "problem was found", "problems were found");
     match problems {
         0 => {
-            app.output.note(&format!("no problems, {warnings} warnings"));
+            app.output
+                .note(&format!("no problems, {}", count_of(warnings, "warning", "warnings")));
             Ok(())
         }
-        1 => Err(CliError::say(kind, code, "1 problem was found")),
-        _ => Err(CliError::say(kind, code, format!("{problems} problems were found"))),
+        _ => Err(CliError::say(kind, code, found)),
     }
 }
 
@@ -67,8 +69,18 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
     let agents = match mesh.ask_controller_within(PATIENCE, &ListAgents::default()).await {
         Ok(agents) => agents,
         Err(error) => {
+            // One that answers, if only that it is busy, is there; and whether one is there may not be for this user to know.
+            let is_missing = matches!(error, Error::NoController | Error::NoAnswer { .. });
+            let level = if is_missing { Level::Problem } else { Level::Warning };
+            let mut found = error.to_string();
+            if is_missing && let Ok(waiting @ 1..) = mesh.intake_waiting().await {
+                found.push_str(&format!(
+                    ", and {} in the intake",
+                    count_of(waiting, "raw intent waits", "raw intents wait")
+                ));
+            }
             let remedy = "start `baton controller`: raw intents, rollouts and drains wait for one";
-            return vec![Finding::new("controllers", Level::Warning, error.to_string(), remedy)];
+            return vec![Finding::new("controllers", level, found, remedy).coded(error.code())];
         }
     };
     let alarms = agents.agents.into_iter().flat_map(|agent| agent.alarms);
@@ -152,7 +164,7 @@ fn finding(error: &CliError) -> Finding {
         found.push_str(": ");
         found.push_str(&cause);
     }
-    Finding::new("connection", Level::Problem, found, error.hints.join("; "))
+    Finding::new("connection", Level::Problem, found, error.hints.join("; ")).coded(&error.code)
 }
 
 fn text(findings: &[Finding]) -> String {

@@ -9,9 +9,10 @@ use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY,
     HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
 };
-use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, WaitEnd};
+use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd, Waiting};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use self::to::{To, WhenNone};
 use super::payload;
@@ -21,7 +22,7 @@ use crate::output::Table;
 use crate::parse::{self, Span};
 use crate::{view, who};
 
-/// How long it is listened for who has the least to do; controllers tell it twice a second.
+/// How long to wait for load reports; controllers send two a second.
 const HEAR: Duration = Duration::from_millis(1500);
 
 /// `baton send`.
@@ -59,7 +60,7 @@ pub(crate) struct SendArgs {
     /// Wait until it has ended, and print the result.
     #[arg(long)]
     wait: bool,
-    /// How long to wait.
+    /// How long to wait, from the start of the command.
     #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
     timeout: Span,
 }
@@ -114,32 +115,22 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let body = payload::read(payload, &app.output)?;
     let envelope = envelope(&args, &to.name()?, &body)?;
     to.check(&args)?;
-    let mesh = app.connect().await?;
-    if let Some(reply_to) = &envelope.reply_to {
-        // What is held goes no further than to the intake, and would be rejected there.
-        check_answer(reply_to, mesh.subjects().namespace()).map_err(Error::from)?;
-    }
+    let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
-    let by = who::author(Role::Client);
-    let waiting = match args.wait {
-        true => Some(mesh.waiting(&intent).await?),
-        false => None,
+    let submit = Box::pin(submit(&args, &to, envelope, body, app));
+    let (waiting, submitted) = if args.wait {
+        let submitted = tokio::time::timeout_at(until, submit).await;
+        submitted.map_err(|_| unconfirmed(&intent, args.timeout))??
+    } else {
+        submit.await?
     };
-    let submitted = submit(&to, &args, envelope, by, body, &mesh);
-    let submitted = match args.wait {
-        // A server in trouble may take a minute to say so.
-        true => match tokio::time::timeout(args.timeout.0, submitted).await {
-            Ok(submitted) => submitted?,
-            Err(_) => return Err(not_submitted(&intent, args.timeout.0)),
-        },
-        false => submitted.await?,
-    };
+    let left = || until.saturating_duration_since(Instant::now());
     let submitted = match submitted {
         Done::Submitted(submitted) => submitted,
         Done::Held { seq } => {
             if let Some(waiting) = waiting {
                 app.output.note(&format!("intent {intent}"));
-                let end = waiting.end(args.timeout.0).await?;
+                let end = waiting.end(left()).await?;
                 return show_end(&intent, false, end, args.timeout.0, app);
             }
             let document = Sent {
@@ -161,19 +152,19 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             ));
             true
         }
-        Submitted::Conflict(head) => return Err(conflict(&intent, head)),
+        Submitted::Conflict { head, field } => return Err(conflict(&intent, head, *field)),
     };
     if let Some(waiting) = waiting {
         app.output.note(&format!("intent {intent}"));
         let end = match known {
-            true => waiting.end(args.timeout.0).await?,
-            false => waiting.end_of_new(args.timeout.0).await?,
+            true => waiting.end(left()).await?,
+            false => waiting.end_of_new(left()).await?,
         };
         return show_end(&intent, known, end, args.timeout.0, app);
     }
     let standing = match &submitted {
         Submitted::New { seq } => Where::New { seq: *seq },
-        Submitted::Repeated(head) | Submitted::Conflict(head) => Where::Head {
+        Submitted::Repeated(head) | Submitted::Conflict { head, .. } => Where::Head {
             seq: head.seq,
             snapshot: &head.record.snapshot,
         },
@@ -194,24 +185,33 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     })
 }
 
-/// What a submit did.
+/// Where a submit has put the work.
 enum Done {
+    /// In the ledger.
     Submitted(Submitted),
-    /// It is in the intake.
-    Held {
-        seq: u64,
-    },
+    /// In the intake, at this sequence.
+    Held { seq: u64 },
 }
 
+/// Connects and submits; what listens for the end does so from before the submit.
 async fn submit(
-    to: &To,
     args: &SendArgs,
+    to: &To,
     envelope: Envelope,
-    by: Author,
     body: Vec<u8>,
-    mesh: &Mesh,
-) -> Result<Done, CliError> {
-    Ok(Done::Submitted(match to {
+    app: &App,
+) -> Result<(Option<Waiting>, Done), CliError> {
+    let mesh = app.connect().await?;
+    if let Some(reply_to) = &envelope.reply_to {
+        // What is held goes no further than to the intake, and would be rejected there.
+        check_answer(reply_to, mesh.subjects().namespace()).map_err(Error::from)?;
+    }
+    let by = who::author(Role::Client);
+    let waiting = match args.wait {
+        true => Some(mesh.waiting(&envelope.intent).await?),
+        false => None,
+    };
+    let submitted = match to {
         // Nobody knows an id that was made here, so nobody repeats it.
         To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
         To::Agent(_) => mesh.submit(envelope, by).await?,
@@ -229,22 +229,21 @@ async fn submit(
             needed,
             when_none: WhenNone::Hold,
         } => {
-            let seq = to::publish_to_hold(mesh, needed, &envelope, body).await?;
-            return Ok(Done::Held { seq });
+            let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
+            return Ok((waiting, Done::Held { seq }));
         }
-    }))
+    };
+    Ok((waiting, Done::Submitted(submitted)))
 }
 
-fn not_submitted(intent: &IntentId, timeout: Duration) -> CliError {
-    let message = format!(
-        "intent \"{intent}\" was not confirmed within {}: it may have been submitted or not",
-        Span(timeout)
-    );
+/// The time was up before the server confirmed the submit.
+fn unconfirmed(intent: &IntentId, timeout: Span) -> CliError {
+    let message = format!("intent \"{intent}\": the server has not confirmed the submit after {timeout}");
     CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
         .hint(format!(
-            "`baton intents get {intent}` shows whether it was; the same --id makes a repeat harmless"
+            "it may be stored all the same: send it again with --id {intent}, and it is the same work"
         ))
-        .hint("`baton doctor` shows what is wrong with the server")
+        .hint("`baton doctor` shows whether the server stores what is written")
 }
 
 /// Goes the way of a raw intent, so that `baton send` and `nats pub` mean the same by the same payload.
@@ -281,10 +280,11 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
     })
 }
 
-fn conflict(intent: &IntentId, head: &Head) -> CliError {
+fn conflict(intent: &IntentId, head: &Head, field: Option<&str>) -> CliError {
     let snapshot = &head.record.snapshot;
+    let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
     let message = format!(
-        "intent \"{intent}\" is taken: other work was submitted under this id (it is {}, at {})",
+        "intent \"{intent}\" is taken: other work{differs} was submitted under this id (it is {}, at {})",
         snapshot.status,
         view::turn(snapshot)
     );
@@ -350,7 +350,12 @@ fn not_completed(intent: &IntentId, head: &Head) -> CliError {
     let mut error =
         CliError::new(Kind::Failed, code, source).hint(format!("`baton intents get {intent}` shows its trail"));
     if matches!(snapshot.status, Status::Parked { .. }) {
-        error = error.hint(format!("once the cause is gone: `baton dead redrive {intent}`"));
+        let more = if error.code == codes::HOP_LIMIT {
+            " --max-hops N"
+        } else {
+            ""
+        };
+        error = error.hint(format!("once the cause is gone: `baton dead redrive {intent}{more}`"));
     }
     error
 }

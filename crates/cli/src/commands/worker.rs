@@ -105,7 +105,12 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
         end = worker.run_until(stop) => end?,
         () = second_signal() => return Err(CliError::interrupted()),
     };
-    tracing::info!(%agent, %version, instance, ?summary, "worker stopped");
+    let baton_agent::RunSummary {
+        deliveries,
+        handed_back,
+        ..
+    } = summary;
+    tracing::info!(%agent, %version, instance, deliveries, handed_back, "worker stopped");
     let document = Document {
         agent,
         version,

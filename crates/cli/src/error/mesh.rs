@@ -5,7 +5,12 @@ use baton_envelope::codes;
 use baton_jetstream::{Error, Trouble};
 
 use super::{CliError, Kind};
+use crate::near::nearest;
 
+/// How many letters the name of an agent may differ in to be the one that was meant.
+const NEAR: usize = 2;
+
+const QUORUM: &str = "start the servers of the cluster that are down: JetStream needs more than half of them";
 const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
 
 impl From<Error> for CliError {
@@ -36,6 +41,26 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
         ),
+        Error::BadAddress { .. } => (
+            Kind::BadConfig,
+            "mend --server, BATON_SERVER, NATS_URL, or `server` in [connection]; several are separated by commas"
+                .to_owned(),
+        ),
+        Error::LoginRefused { .. } => (
+            Kind::Refused,
+            "check --user and --password, --creds, or the context; the log of nats-server says why it refused".to_owned(),
+        ),
+        Error::Denied { .. } => (
+            Kind::Refused,
+            "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
+        ),
+        Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
+        Error::NotStored { .. } => {
+            let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
+                        store again by itself";
+            let copies = "in a cluster, see whether more than half of the servers run";
+            return (Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]);
+        }
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
@@ -79,12 +104,14 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             format!("start `baton controller` if the mesh was never set up; {DOCTOR}"),
         ),
-        Error::UnknownAgent { agent, .. } => (
-            Kind::NotFound,
-            format!(
+        Error::UnknownAgent { agent, known } => {
+            let meant = nearest(agent, known.iter().map(String::as_str), NEAR);
+            let start = format!(
                 "start it: baton worker --agent {agent} --version 1.0.0 --exec 'CMD…' (a controller must run to see it)"
-            ),
-        ),
+            );
+            let hints = meant.map(|near| format!("did you mean \"{near}\"?")).into_iter();
+            return (Kind::NotFound, hints.chain([start]).collect());
+        }
         Error::NoIntent(_) => (
             Kind::NotFound,
             "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake \
@@ -162,6 +189,7 @@ fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
             Kind::Unreachable,
             "start `baton controller` (or `baton dev`), which makes it, or pass another --namespace",
         ),
+        Trouble::NoQuorum => (Kind::Unreachable, QUORUM),
         Trouble::Full => (
             refused,
             "the stream is full and refuses new work: let open work finish, or raise its limit with `nats stream edit`",
@@ -188,6 +216,20 @@ mod tests {
     use baton_envelope::control::ControlError;
 
     use super::*;
+
+    #[test]
+    fn an_agent_that_is_misspelt_is_known_by_its_letters() {
+        let unknown = |agent: &str| {
+            let known = vec!["code".to_owned(), "research".to_owned()];
+            let agent = agent.to_owned();
+            explain(&Error::UnknownAgent { agent, known }).1
+        };
+        assert_eq!(
+            unknown("reserch").first().map(String::as_str),
+            Some("did you mean \"research\"?")
+        );
+        assert_eq!(unknown("billing").len(), 1);
+    }
 
     #[test]
     fn every_failure_of_the_mesh_has_its_exit_code() {

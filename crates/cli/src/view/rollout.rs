@@ -17,7 +17,10 @@ pub(crate) fn rollout_status(status: &StatusView) -> String {
     parts.extend(status.drains.iter().map(drain));
     parts.push(alarms(&status.alarms));
     if status.behind > 0 {
-        parts.push(format!("the projection is {} records behind", status.behind));
+        parts.push(format!(
+            "the projection is {} behind",
+            super::count_of(status.behind, "record", "records")
+        ));
     }
     paragraphs(parts)
 }

@@ -92,8 +92,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// A server without a mesh.
     pub(crate) async fn bare() -> Self {
+        Self::without_mesh(TestServer::start().await)
+    }
+
+    fn without_mesh(server: TestServer) -> Self {
         Self {
-            server: TestServer::start().await,
+            server,
             home: TempDir::new().unwrap(),
             controller: None,
         }
@@ -101,7 +105,12 @@ impl Bench {
 
     /// A server with a controller.
     pub(crate) async fn start() -> Self {
-        let mut bench = Self::bare().await;
+        Self::on(TestServer::start().await).await
+    }
+
+    /// A controller on this server.
+    pub(crate) async fn on(server: TestServer) -> Self {
+        let mut bench = Self::without_mesh(server);
         bench.controller = Some(bench.spawn("controller", &["controller"]));
         eventually("a mesh", LONG, async || {
             match bench.run(&["route", "list"]).await.code {
@@ -111,6 +120,14 @@ impl Bench {
         })
         .await;
         bench
+    }
+
+    /// Stops the controller.
+    pub(crate) async fn stop_controller(&mut self) {
+        if let Some(mut controller) = self.controller.take() {
+            controller.terminate();
+            controller.wait(LONG).await;
+        }
     }
 
     /// The command against this server.

@@ -147,10 +147,10 @@ async fn what_cannot_be_sent_is_refused_with_the_way_out() {
     let large = bench.run_with(&["send", "echo"], vec![b'a'; 1_100_000]).await.exits(4);
     large.says(&["bytes", "at most", "max_payload"]);
     let late = bench
-        .run(&["send", "echo", "x", "--id", "slow", "--wait", "--timeout", "1s"])
+        .run(&["send", "echo", "x", "--id", "slow", "--wait", "--timeout", "3s"])
         .await
         .exits(5);
-    late.says(&["\"slow\"", "1s", "echo@1.0.0", "baton intents watch slow"]);
+    late.says(&["\"slow\"", "3s", "echo@1.0.0", "baton intents watch slow"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

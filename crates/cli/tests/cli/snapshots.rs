@@ -136,7 +136,7 @@ async fn sending(scene: &mut Scene) {
         &format!("send echo @{large}"),
         &format!("send echo @{large} --output json"),
         "send slow hello --id slow --wait --timeout 3s",
-        "send slow hello --id slow --wait --timeout 10ms --output json",
+        "send slow hello --id slow --wait --timeout 3s --output json",
     ] {
         scene.tell(line).await;
     }

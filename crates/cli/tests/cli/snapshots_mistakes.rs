@@ -7,7 +7,7 @@ use crate::harness::{baton, command, finish};
 use crate::transcript::{Transcript, words};
 
 /// Command lines that nobody should write.
-const USAGE: [&str; 30] = [
+const USAGE: [&str; 31] = [
     "frobnicate",
     "send",
     "send shout x --prioritty 3",
@@ -17,6 +17,7 @@ const USAGE: [&str; 30] = [
     "send a.b x",
     "send shout x --id order.42",
     "send shout x --deadline soon",
+    "send shout x --deadline 500000years",
     "send shout x --deadline 2020-01-01T00:00:00Z",
     "send shout x --constraints []",
     "send shout x --pin code=1.x",
@@ -49,6 +50,21 @@ fn wrong_arguments_are_told_to_a_person_and_to_a_program() {
             transcript.add(&line, &baton(&words(&line)));
         }
         transcript.is(name);
+    }
+}
+
+/// To clap a variable of the environment is set like a flag, and of itself it lists what is set.
+#[test]
+fn how_a_command_is_used_does_not_depend_on_the_environment() {
+    let home = TempDir::new().expect("a folder");
+    for line in ["send", "intents get --output json"] {
+        let mut bare = command(home.path());
+        bare.args(words(line));
+        let mut set = command(home.path());
+        set.args(words(line)).env("BATON_SERVER", "nats://127.0.0.1:1");
+        let (bare, set) = (finish(bare, b""), finish(set, b""));
+        assert_eq!(bare.stderr, set.stderr);
+        assert!(set.stderr.contains("Usage: baton"), "{set:?}");
     }
 }
 

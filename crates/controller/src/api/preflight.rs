@@ -34,9 +34,13 @@ pub(super) async fn plan(cx: &Context, asked: PlanRollout) -> Result<PlanView, E
             None
         }
         count => {
-            let view = replays::replay(cx, &route, &version, count).await?;
-            checks.push(replayed(&view, &agent, &version));
-            Some(view)
+            // The other checks count whether or not the replay could be made.
+            let (check, view) = match replays::replay(cx, &route, &version, count).await {
+                Ok(view) => (replayed(&view, &agent, &version), Some(view)),
+                Err(error) => (not_replayed(&error), None),
+            };
+            checks.push(check);
+            view
         }
     };
     Ok(PlanView {
@@ -178,13 +182,34 @@ async fn kinds(cx: &Context, route: &Route, new: &VersionEntry) -> Result<Check,
     ))
 }
 
+/// Replay is optional: an agent that does not offer it may be rolled out like any other.
+fn without_replay() -> Check {
+    passed(
+        "replay",
+        "no hop replayed: this agent does not offer replay, which is optional",
+    )
+}
+
+fn not_replayed(error: &Error) -> Check {
+    // Its workers live, as another check says, and none of them listens for replays.
+    if let Error::NoWorker { .. } = error {
+        return without_replay();
+    }
+    failed(
+        "replay",
+        error.to_string(),
+        "look at the log of its worker, or leave --replay out: replay is optional",
+    )
+}
+
 fn replayed(view: &ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
-    let detail = format!("{} hops replayed, {} came to the same", view.replayed, view.same);
+    let hops = if view.replayed == 1 { "hop" } else { "hops" };
+    let detail = format!("{} {hops} replayed, {} came to the same", view.replayed, view.same);
     if let Some(refused) = &view.refused {
         return failed(
             "replay",
             format!("its worker does not replay: {refused}"),
-            "leave --replay out",
+            "leave --replay out: replay is optional",
         );
     }
     if view.differences.is_empty() {
@@ -192,7 +217,11 @@ fn replayed(view: &ReplayView, agent: &AgentName, version: &AgentVersion) -> Che
     }
     failed(
         "replay",
-        format!("{detail}, {} differences", view.differences.len()),
+        format!(
+            "{detail}, {} difference{}",
+            view.differences.len(),
+            if view.differences.len() == 1 { "" } else { "s" }
+        ),
         format!("look at the differences; where they are meant, start: baton rollout start {agent} {version} --force"),
     )
 }

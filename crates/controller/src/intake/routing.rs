@@ -173,10 +173,11 @@ impl Routing {
             }
             Ok(Submitted::Repeated(_)) => Ok(Routed::Taken),
             // An earlier delivery of this message was rejected under its chosen id.
-            Ok(Submitted::Conflict(head)) if is_of(&head, &raw) => Ok(Routed::Taken),
-            Ok(Submitted::Conflict(head)) => {
+            Ok(Submitted::Conflict { head, .. }) if is_of(&head, &raw) => Ok(Routed::Taken),
+            Ok(Submitted::Conflict { head, field }) => {
+                let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
                 let text = format!(
-                    "intent id \"{intent}\" is taken by other work ({}, submitted {}); choose another id, or send the \
+                    "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the \
                      same agent, kind and payload to repeat it",
                     head.record.snapshot.status, head.record.snapshot.submitted_at
                 );

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the projection cannot be read or written")]
     Store(#[from] rusqlite::Error),
     /// The projection did not reach the end of the ledger in time.
-    #[error("the projection is {behind} records behind the ledger after {} ms", patience.as_millis())]
+    #[error("the projection is {behind} record{} behind the ledger after {} ms", if *behind == 1 { "" } else { "s" }, patience.as_millis())]
     Behind {
         /// How many records are missing.
         behind: u64,

@@ -55,7 +55,7 @@ impl Alarms {
     async fn tell(&mut self, term: &Term, agent: &AgentName, alarms: Vec<Alarm>) -> Result<(), RoundError> {
         for alarm in self.known.replace(agent, alarms) {
             let version = &alarm.version;
-            tracing::warn!(%agent, %version, code = alarm.code, ways_out = ?alarm.ways_out, "{}", alarm.message);
+            tracing::warn!(%agent, %version, code = alarm.code, ways_out = alarm.ways_out.join("; or "), "{}", alarm.message);
             let Ok(body) = serde_json::to_vec(&alarm) else { continue };
             let mesh = &term.in_charge()?.mesh;
             if let Err(error) = mesh.publish_plain(mesh.subjects().alarm(), body.into()).await {

@@ -112,7 +112,7 @@ async fn archive_one(term: &Term, closed: Closed) -> Result<Handled, RoundError>
     let intent = closed.intent.clone();
     match Box::pin(bundle_and_purge(term, &closed)).await {
         Ok(handled) => Ok(handled),
-        Err(RoundError::Failed(error)) if !matches!(error, Error::NoAnswer { .. }) => {
+        Err(RoundError::Failed(error)) if !error.is_of_server() => {
             let problem = error.to_string();
             tracing::warn!(%intent, problem, "a closed intent stays in the ledger");
             let again = term.cx.mesh.now().plus(AGAIN);

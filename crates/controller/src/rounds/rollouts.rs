@@ -88,8 +88,11 @@ async fn of_agent(term: &Term, route: &Route, alone_since: Option<Timestamp>) ->
                     false => Ok(None),
                 })
                 .await?;
-            let share = next.rollout.as_ref().map(Rollout::share);
-            tracing::info!(%agent, version = %to, ?share, "rollout advanced: {reason}");
+            let share = next
+                .rollout
+                .as_ref()
+                .map_or_else(String::new, |rollout| rollout.share().to_string());
+            tracing::info!(%agent, version = %to, share, "rollout advanced: {reason}");
         }
         Verdict::RollBack(_) => {
             let next = term

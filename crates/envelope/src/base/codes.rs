@@ -118,6 +118,8 @@ codes! {
     LEDGER_LOST: Command,
     /// The server that the command started for itself does not run.
     LOCAL_SERVER_FAILED: Command,
+    /// The server does not let this user in.
+    LOGIN_REFUSED: Command,
     /// The body is no valid envelope, or is not for this subject.
     MALFORMED_ENVELOPE: Rejection,
     /// A handoff does not carry the constraints unchanged.
@@ -132,6 +134,8 @@ codes! {
     NOT_FOUND: Control,
     /// A result, a payload or a note of an agent cannot be written as JSON.
     NOT_JSON: Attempt,
+    /// The server answers, and does not store what is written.
+    NOT_STORED: Command,
     /// The server did not answer in time.
     NO_ANSWER: Command,
     /// A program that Baton needs is not on this machine.
@@ -148,6 +152,8 @@ codes! {
     NO_MESH: Command,
     /// A program ended well, but wrote no outcome.
     NO_OUTCOME: Attempt,
+    /// The servers have no quorum, and JetStream does not answer.
+    NO_QUORUM: Command,
     /// No rollout is under way.
     NO_ROLLOUT: Control,
     /// No worker of the version answers.
@@ -158,6 +164,8 @@ codes! {
     PANIC: Attempt Replay,
     /// The record would be larger than the server takes.
     PAYLOAD_TOO_LARGE: Rejection Park Attempt,
+    /// The server does not allow this user to do that.
+    PERMISSION_DENIED: Command,
     /// The last attempt ended without a word from its worker.
     POISON: Park,
     /// Another program listens on the port.

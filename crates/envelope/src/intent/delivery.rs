@@ -124,9 +124,19 @@ pub enum Submission {
 
 /// Compares a submitted envelope with the one already submitted under its id.
 pub fn compare_submission(there: &Envelope, new: &Envelope) -> Submission {
-    let same = there.to == new.to
-        && there.kind == new.kind
-        && there.payload_encoding == new.payload_encoding
-        && there.payload.same_meaning(&new.payload);
-    if same { Submission::Same } else { Submission::Conflict }
+    match differing_field(there, new) {
+        None => Submission::Same,
+        Some(_) => Submission::Conflict,
+    }
+}
+
+/// The first field in which a submitted envelope is other work than the one submitted under its id; `None` for the same work.
+pub fn differing_field(there: &Envelope, new: &Envelope) -> Option<&'static str> {
+    let fields = [
+        ("to", there.to == new.to),
+        ("kind", there.kind == new.kind),
+        ("payload_encoding", there.payload_encoding == new.payload_encoding),
+        ("payload", there.payload.same_meaning(&new.payload)),
+    ];
+    fields.into_iter().find_map(|(field, same)| (!same).then_some(field))
 }

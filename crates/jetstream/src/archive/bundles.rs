@@ -186,7 +186,7 @@ impl ControllerMesh {
             if let Some(previous) = previous {
                 headers.insert(HEADER_PREVIOUS_PART, previous.to_string());
             }
-            match publish_acked(self.client(), subject.clone().into(), headers, body.clone()).await? {
+            match publish_acked(self.link(), subject.clone().into(), headers, body.clone()).await? {
                 Published::Stored { seq } => return Ok(seq),
                 Published::Refused(refusal) => return Err(refusal.into()),
                 Published::WrongSequence | Published::Unknown => {}

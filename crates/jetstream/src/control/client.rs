@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{Mesh, NoReply};
 
 /// How long to wait before looking for a controller again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -57,13 +57,18 @@ impl Mesh {
         let subject = self.subjects().control(verb);
         loop {
             let request = Request::new().payload(body.clone()).timeout(Some(answer));
-            match self.client().send_request(subject.clone(), request).await {
+            match self.link().request(subject.clone().into(), request).await {
                 Ok(reply) => return Ok(reply.payload),
-                Err(error) if error.kind() == RequestErrorKind::NoResponders && Instant::now() < until => {
+                Err(NoReply::Denied(error)) => return Err(error),
+                Err(NoReply::Failed(error))
+                    if error.kind() == RequestErrorKind::NoResponders && Instant::now() < until =>
+                {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) if error.kind() == RequestErrorKind::NoResponders => return Err(Error::NoController),
-                Err(error) => {
+                Err(NoReply::Failed(error)) if error.kind() == RequestErrorKind::NoResponders => {
+                    return Err(Error::NoController);
+                }
+                Err(NoReply::Failed(error)) => {
                     tracing::debug!(%error, verb, "a controller did not answer");
                     return Err(Error::NoAnswer {
                         what: format!("{verb} (it may have been done or not)"),

@@ -11,10 +11,16 @@ impl Error {
             Some(Trouble::NoStream) => return codes::NO_MESH,
             Some(Trouble::Full) => return codes::STREAM_FULL,
             Some(Trouble::TooManyConsumers) => return codes::TOO_MANY_CONSUMERS,
+            Some(Trouble::NoQuorum) => return codes::NO_QUORUM,
             None => {}
         }
         match self {
             Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
+            Self::BadAddress { .. } => codes::BAD_CONFIG,
+            Self::LoginRefused { .. } => codes::LOGIN_REFUSED,
+            Self::Denied { .. } => codes::PERMISSION_DENIED,
+            Self::NoQuorum { .. } => codes::NO_QUORUM,
+            Self::NotStored { .. } => codes::NOT_STORED,
             Self::TooOld { .. } => codes::SERVER_TOO_OLD,
             Self::NoJetStream { .. } => codes::NO_JETSTREAM,
             Self::SettingDiffers(_) => codes::SETTING_DIFFERS,

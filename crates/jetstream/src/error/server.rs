@@ -13,6 +13,8 @@ pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
 const TOO_MANY_CONSUMERS: u64 = 10026;
 /// The server's codes for a stream, or a store, that is full.
 const FULL: [u64; 3] = [10023, 10047, 10077];
+/// The server's code for JetStream whose servers have no leader.
+const LEADERLESS: u64 = 10008;
 /// The status of a direct read, or of a pull, when nobody has the stream.
 const NO_RESPONDERS: u16 = 503;
 /// The status of a pull that the server ended early.
@@ -27,6 +29,8 @@ pub enum Trouble {
     Full,
     /// The stream has as many consumers as it may have.
     TooManyConsumers,
+    /// The servers of a cluster have no leader.
+    NoQuorum,
 }
 
 /// A write that the server refused for a reason of its own.
@@ -43,6 +47,11 @@ impl Refusal {
     /// What is in the way; `None` for a code that is not known here.
     pub fn trouble(&self) -> Option<Trouble> {
         of_code(self.code)
+    }
+
+    /// Whether the servers of a cluster have no leader, and so no quorum.
+    pub(crate) fn is_leaderless(&self) -> bool {
+        self.trouble() == Some(Trouble::NoQuorum)
     }
 
     /// Whether the stream is full.
@@ -88,6 +97,7 @@ impl Status {
 fn of_code(code: u64) -> Option<Trouble> {
     match code {
         STREAM_NOT_FOUND => Some(Trouble::NoStream),
+        LEADERLESS => Some(Trouble::NoQuorum),
         TOO_MANY_CONSUMERS => Some(Trouble::TooManyConsumers),
         code if FULL.contains(&code) => Some(Trouble::Full),
         _ => None,
@@ -165,6 +175,7 @@ mod tests {
         let cases = [
             (Error::api("x", bucket(10059)), Some(Trouble::NoStream)),
             (Error::api("x", keys(10026)), Some(Trouble::TooManyConsumers)),
+            (Error::api("x", keys(10008)), Some(Trouble::NoQuorum)),
             (Error::api("x", keys(10003)), None),
             (Error::api("x", said(10077)), Some(Trouble::Full)),
             (Error::api("x", Status::of(503)), Some(Trouble::NoStream)),

@@ -64,7 +64,7 @@ impl Mesh {
             Err(error) => return Err(error),
         };
         let submitted = self.submit_as(envelope.clone(), by.clone(), generated).await?;
-        if let Submitted::Conflict(_) = &submitted
+        if let Submitted::Conflict { .. } = &submitted
             && let Some(there) = self.first_receiver(&envelope.intent).await?
             && there != envelope.to
         {

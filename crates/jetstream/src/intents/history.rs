@@ -124,7 +124,7 @@ impl Mesh {
             }
             Err(Error::Control(_)) => Ok(false),
             // No controller listens, or the permissions are older than the archive: the work goes on all the same.
-            Err(Error::NoAnswer { .. }) => {
+            Err(Error::NoAnswer { .. } | Error::Denied { .. }) => {
                 tracing::warn!(intent = %head.record.intent, "no controller says whether it is archived; assuming not");
                 self.without_controller_until(tokio::time::Instant::now() + WITHOUT);
                 Ok(false)

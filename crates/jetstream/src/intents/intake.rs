@@ -66,13 +66,31 @@ impl Mesh {
             let text: HeaderValue = value.parse().map_err(|error| bad(format!("{error}")))?;
             map.append(name, text);
         }
-        match publish_acked(self.client(), subject.clone().into(), map, body).await? {
+        match publish_acked(self.link(), subject.clone().into(), map, body).await? {
             Published::Stored { seq } => Ok(seq),
             Published::Refused(refusal) => Err(refusal.into()),
             Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {
                 what: format!("publishing to {subject}"),
             }),
         }
+    }
+
+    /// How many raw messages wait in the intake for a controller.
+    ///
+    /// # Errors
+    /// When the server does not answer, or has no mesh.
+    pub async fn intake_waiting(&self) -> Result<u64, Error> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            state: State,
+        }
+        #[derive(serde::Deserialize)]
+        struct State {
+            messages: u64,
+        }
+        let what = format!("STREAM.INFO.{}", self.subjects().intake_stream());
+        let info: Info = self.ask(&what, &serde_json::json!({})).await??;
+        Ok(info.state.messages)
     }
 
     /// Publishes a kept raw intent again, as it came, under the given id.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, Submission, act, check_answer, choose,
-    compare_submission,
+    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, act, check_answer, choose,
+    differing_field,
 };
 
 use super::form::in_form_for;
@@ -24,7 +24,12 @@ pub enum Submitted {
     /// The same work was submitted under this id before; this is its head.
     Repeated(Box<Head>),
     /// Other work was submitted under this id before.
-    Conflict(Box<Head>),
+    Conflict {
+        /// Its head.
+        head: Box<Head>,
+        /// The first field that differs; `None` when the ledger no longer has the work to compare with.
+        field: Option<&'static str>,
+    },
 }
 
 impl Mesh {
@@ -150,8 +155,11 @@ impl Mesh {
     async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {
         let first = self.trail_through(&envelope.intent, head.seq).await?.into_iter().next();
         let there = first.and_then(|first| first.record.envelope);
-        if !there.is_some_and(|there| compare_submission(&there, envelope) == Submission::Same) {
-            return Ok(Submitted::Conflict(head));
+        let Some(there) = there else {
+            return Ok(Submitted::Conflict { head, field: None });
+        };
+        if let field @ Some(_) = differing_field(&there, envelope) {
+            return Ok(Submitted::Conflict { head, field });
         }
         self.settle(&head).await?;
         Ok(Submitted::Repeated(head))

@@ -134,7 +134,7 @@ impl Sweeper {
                     Ok(Help::Reissued) => report.reissued += 1,
                     Ok(Help::None) => {}
                     // One agent whose stream is gone or full must not keep the other intents from being swept.
-                    Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                    Err(error) if error.is_of_server() => return Err(error),
                     Err(error) => {
                         tracing::warn!(%error, intent = %head.record.intent, "cannot sweep an intent");
                         report.failed += 1;
@@ -211,8 +211,8 @@ impl Sweeper {
         if !is_ticket_lost(snapshot, oldest, self.slack) {
             return Ok(false);
         }
-        tracing::info!(intent = %head.record.intent, %agent, "its ticket is lost, writing it again");
         self.mesh.reissue(head).await?;
+        tracing::info!(intent = %head.record.intent, %agent, "its ticket was lost, and is written again");
         Ok(true)
     }
 

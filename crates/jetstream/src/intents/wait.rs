@@ -76,10 +76,14 @@ impl Waiting {
 
     async fn until(mut self, until: Instant, mut look: bool) -> Result<WaitEnd, Error> {
         loop {
-            if std::mem::replace(&mut look, true)
-                && let Some(end) = self.look(until).await?
-            {
-                return Ok(end);
+            if std::mem::replace(&mut look, true) {
+                // A server that does not answer must not hold up whoever has said how long to wait.
+                match tokio::time::timeout_at(until + LOOK, self.look(until)).await {
+                    Ok(Ok(Some(end))) => return Ok(end),
+                    Ok(Ok(None)) => {}
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => return Ok(WaitEnd::TimedOut(None)),
+                }
             }
             let look_again = until.min(Instant::now() + LOOK);
             while let Ok(heard) = tokio::time::timeout_at(look_again, self.events.next()).await {

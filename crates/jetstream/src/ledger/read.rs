@@ -154,10 +154,13 @@ impl Mesh {
         let stream = self.subjects().ledger_stream();
         let what = format!("DIRECT.GET.{stream}.{subject}");
         let reply = self
-            .client()
-            .request(format!("{}.{what}", self.api_prefix()), Bytes::new())
+            .link()
+            .request(
+                format!("{}.{what}", self.api_prefix()).into(),
+                async_nats::Request::new(),
+            )
             .await
-            .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+            .map_err(|error| error.into_error(&what))?;
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),

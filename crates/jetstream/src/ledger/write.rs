@@ -14,6 +14,9 @@ use crate::server::{Mesh, Message, Published};
 /// How long to pursue a write whose outcome is unknown. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
 const PURSUIT: Duration = Duration::from_secs(60);
+/// How long to pursue the first write of an intent while the server answers reads and no writes: longer than an election.
+/// Nobody holds the work yet, so that a repeat costs nothing; a holder goes on trying to commit what it has done.
+const UNSTORED: Duration = Duration::from_secs(20);
 /// How long the ledger must report no records of an intent before a writer that saw some believes it.
 const GONE: Duration = Duration::from_secs(5);
 /// How long nobody may answer for the ledger before it is asked whether there is one at all.
@@ -88,8 +91,11 @@ impl Mesh {
         let started = tokio::time::Instant::now();
         let mut gone_since: Option<tokio::time::Instant> = None;
         let mut refused = !unknown_before;
+        let mut silence = Silence::new();
         loop {
-            match self.head(&record.intent).await {
+            let head = self.head(&record.intent).await;
+            silence.reads = head.is_ok();
+            match head {
                 // Refused, because the preceding records are gone: the intent was closed and archived while the writer
                 // was frozen. A newly elected leader may say the same for a moment.
                 Ok(None) if expected > 0 && refused => {
@@ -124,9 +130,21 @@ impl Mesh {
                     }
                 }
             }
-            if started.elapsed() > PURSUIT {
-                return Err(Error::NoAnswer {
-                    what: format!("writing \"{}\" of {}", record.event.name(), record.intent),
+            let is_unstored = unknown_before && silence.reads;
+            let patience = if is_unstored && expected == 0 {
+                UNSTORED
+            } else {
+                PURSUIT
+            };
+            if is_unstored {
+                silence.say(&message.subject);
+            }
+            if started.elapsed() > patience {
+                let what = format!("writing \"{}\" of {}", record.event.name(), record.intent);
+                return Err(if is_unstored {
+                    Error::NotStored { what }
+                } else {
+                    Error::NoAnswer { what }
                 });
             }
             tokio::time::sleep(PAUSE).await;
@@ -146,5 +164,28 @@ impl Mesh {
             .into_iter()
             .find(|head| head.record.id == id)
             .map(|head| head.seq))
+    }
+}
+
+/// A server that does not confirm a write.
+struct Silence {
+    /// Whether it answers reads meanwhile.
+    reads: bool,
+    said: bool,
+}
+
+impl Silence {
+    fn new() -> Self {
+        Self {
+            reads: false,
+            said: false,
+        }
+    }
+
+    /// Says once that the server does not store.
+    fn say(&mut self, subject: &Subject) {
+        if !std::mem::replace(&mut self.said, true) {
+            tracing::warn!(%subject, "the server answers, and does not store: is its disk full? Trying again");
+        }
     }
 }

@@ -33,10 +33,10 @@ impl Mesh {
             .timeout(Some(patience));
         let asked = self.clock().now();
         let reply = self
-            .client()
-            .send_request(format!("{}.{what}", self.api_prefix()), request)
+            .link()
+            .request(format!("{}.{what}", self.api_prefix()).into(), request)
             .await
-            .map_err(|_| Error::NoAnswer { what: what.to_owned() })?;
+            .map_err(|error| error.into_error(what))?;
         let answer: serde_json::Value =
             serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
         if let Some(told) = answer.get("ts").and_then(serde_json::Value::as_str)

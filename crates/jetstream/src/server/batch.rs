@@ -13,10 +13,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_nats::Client;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::link::Link;
 use super::publish::Published;
 use crate::error::Error;
 pub(crate) use message::Message;
@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// The writes of this process to one stream.
 #[derive(Debug)]
 pub(crate) struct WriteQueue {
-    client: Client,
+    link: Link,
     /// Whether the stream takes batches, as far as is known.
     takes_batches: AtomicBool,
     pace: Arc<Mutex<BatchPolicy>>,
@@ -54,9 +54,9 @@ struct State {
 
 impl WriteQueue {
     /// A queue that measures by its own writes which way they go.
-    pub(crate) fn new(client: Client, takes_batches: bool) -> Self {
+    pub(crate) fn new(link: Link, takes_batches: bool) -> Self {
         Self {
-            client,
+            link,
             takes_batches: AtomicBool::new(takes_batches),
             pace: Arc::new(Mutex::new(BatchPolicy::new())),
             is_measured: true,
@@ -69,7 +69,7 @@ impl WriteQueue {
     /// server can do.
     pub(crate) fn beside(&self, takes_batches: bool) -> Self {
         Self {
-            client: self.client.clone(),
+            link: self.link.clone(),
             takes_batches: AtomicBool::new(takes_batches),
             pace: Arc::clone(&self.pace),
             is_measured: false,
@@ -80,7 +80,7 @@ impl WriteQueue {
     /// Writes one message and waits for the server's acknowledgement.
     pub(crate) async fn write(self: &Arc<Self>, message: Message) -> Result<Published, Error> {
         if !self.takes_batches.load(Ordering::Relaxed) {
-            return message.send(&self.client).await;
+            return message.send(&self.link).await;
         }
         let answered = {
             let mut state = self.state();
@@ -96,7 +96,7 @@ impl WriteQueue {
         match answered {
             Err(message) => {
                 let _under_way = UnderWay { queue: self };
-                message.send(&self.client).await
+                message.send(&self.link).await
             }
             // The driver answers each; it can only be gone together with its runtime.
             Ok(answered) => answered.await.unwrap_or(Ok(Published::Unknown)),
@@ -202,7 +202,7 @@ mod tests {
     async fn behind_a_write_that_waits_all_wait_though_groups_pay_no_more() {
         let server = baton_testkit::TestServer::start().await;
         // A pace that has measured nothing: groups do not pay.
-        let queue = WriteQueue::new(server.client().await, true).beside(true);
+        let queue = WriteQueue::new(Link::alone(server.client().await), true).beside(true);
         let mut state = State {
             under_way: 2 * BUSY,
             ..State::default()

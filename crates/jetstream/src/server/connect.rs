@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions};
 use baton_envelope::{Namespace, Subjects};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::clock::{Clock, SystemClock};
+use super::denials::Denials;
 use super::dial::Dial;
+use super::events::{self, Events};
 use super::limits::TicketPersistence;
+use super::link::Link;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
 use super::screen::Screen;
@@ -22,8 +25,11 @@ const OLDEST_SERVER_TEXT: &str = "2.11.0";
 /// How long one attempt to connect may take. A server to which all clients come back at once takes its time for each, and
 /// those that give up only come again.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// The longest pause between two attempts to reconnect, before half of it is added or taken away.
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// How long a cluster may take to elect a leader before it counts as one without a quorum.
+const ELECTION: Duration = Duration::from_secs(12);
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often to say that there is no server yet.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// Where the mesh is and how to get in. What is set here wins over the context, which wins over the default.
@@ -69,7 +75,8 @@ impl Target {
     /// Connects, and checks that the server is one that Baton can run on.
     ///
     /// # Errors
-    /// When no server answers, when it is too old, or when it runs without JetStream.
+    /// When no server answers or it refuses this user, when it is too old, or when it runs without JetStream or without a
+    /// quorum.
     pub async fn connect(&self) -> Result<Mesh, Error> {
         self.connect_with(Arc::new(SystemClock)).await
     }
@@ -92,32 +99,17 @@ impl Target {
                 context.url.clone()
             }
         });
-        let (connected, connections) = watch::channel(0_u64);
-        let connected = Arc::new(connected);
-        let started = tokio::time::Instant::now();
-        let unreachable = |source| Error::Unreachable {
-            url: url.clone(),
-            source,
-        };
-        let dial = if self.screened {
-            let screen = Screen::new(&url, context.tls())
-                .await
-                .map_err(|error| unreachable(Box::new(error)))?;
-            Dial::screened(self.options(&context, &connected)?, &self.name, screen)
-        } else {
-            let urls = url.split(',').map(|url| url.trim().to_owned()).collect();
-            Dial::new(tls(self.options(&context, &connected)?, &context), urls)
-        };
-        let client = loop {
-            match dial.connect().await {
-                Ok(client) => break client,
-                Err(source) if started.elapsed() < self.patience => {
-                    tracing::info!(%url, %source, "no nats-server yet, trying again");
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-                Err(source) => return Err(unreachable(source)),
-            }
-        };
+        let denials = Denials::default();
+        let (events, connections) = Events::new(denials.clone());
+        let options = self.options(&context, events)?;
+        let options = if self.screened { options } else { tls(options, &context) };
+        let mut dial = Dial::new(options, &url, self.login(&context))?;
+        if self.screened {
+            let screen = Screen::new(&url, context.tls()).await;
+            let screened = screen.and_then(|screen| dial.read_through(screen, &self.name));
+            screened.map_err(|source| dial.failed(&url, source.into()))?;
+        }
+        let client = self.dial(&dial, &url).await?;
         let info = client.server_info();
         let (major, minor, patch) = OLDEST_SERVER;
         if !client.is_server_compatible(major, minor, patch) {
@@ -133,7 +125,7 @@ impl Target {
             format!("$JS.{}.API", context.jetstream_domain)
         };
         let mesh = Mesh::new(
-            client,
+            Link::new(client, denials),
             prefix,
             url.clone(),
             Subjects::new(self.namespace.clone()),
@@ -141,37 +133,61 @@ impl Target {
             connections,
             (self.replicas.unwrap_or(1), self.tickets, dial),
         );
-        match mesh.ask::<serde_json::Value>("INFO", &serde_json::json!({})).await {
-            Ok(Ok(_)) => Ok(mesh),
-            Ok(Err(_)) | Err(Error::NoAnswer { .. }) => Err(Error::NoJetStream { url }),
-            Err(other) => Err(other),
+        has_jetstream(&mesh).await?;
+        Ok(mesh)
+    }
+
+    /// Connects, and goes on trying for as long as it has patience with a server that does not answer. One that says no is
+    /// not asked again.
+    async fn dial(&self, dial: &Dial, url: &str) -> Result<Client, Error> {
+        let started = Instant::now();
+        let mut say_at = started;
+        loop {
+            let source = match dial.connect().await {
+                Ok(client) => return Ok(client),
+                Err(source) => source,
+            };
+            if source.is_no() || started.elapsed() >= self.patience {
+                return Err(dial.failed(url, source));
+            }
+            if Instant::now() >= say_at {
+                tracing::info!(%url, %source, "no nats-server yet, trying again");
+                say_at = Instant::now() + SAY_AGAIN;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
-    fn options(&self, context: &NatsContext, connected: &Arc<watch::Sender<u64>>) -> Result<ConnectOptions, Error> {
+    /// As whom this connects, for a message to people: never with a secret.
+    fn login(&self, context: &NatsContext) -> String {
+        let user = self.user.clone().or_else(|| text(&context.user));
+        let creds = self.creds.clone().or_else(|| text(&context.creds).map(PathBuf::from));
+        if let Some(user) = user {
+            format!("user \"{user}\"")
+        } else if let Some(path) = creds {
+            format!("the credentials of {}", path.display())
+        } else if let Some(path) = text(&context.nkey) {
+            format!("the nkey of {path}")
+        } else if text(&context.token).is_some() {
+            "the token of the context".to_owned()
+        } else {
+            "a client that names no user".to_owned()
+        }
+    }
+
+    fn options(&self, context: &NatsContext, events: Arc<Events>) -> Result<ConnectOptions, Error> {
         let unusable = |problem: String| Error::BadContext {
             name: self.context.clone().unwrap_or_else(|| "(flags)".to_owned()),
             problem,
         };
-        let connected = Arc::clone(connected);
         let mut options = ConnectOptions::new()
             .name(&self.name)
             .connection_timeout(CONNECT_PATIENCE)
             .ping_interval(Duration::from_secs(15))
-            .reconnect_delay_callback(reconnect_delay)
+            .reconnect_delay_callback(events::pause)
             .event_callback(move |event| {
-                let connected = Arc::clone(&connected);
-                async move {
-                    match event {
-                        Event::Connected => connected.send_modify(|count| *count += 1),
-                        Event::Disconnected => tracing::warn!("connection to nats-server lost, reconnecting"),
-                        Event::ServerError(error) => tracing::error!(%error, "nats-server reports an error"),
-                        Event::SlowConsumer(id) => tracing::warn!(id, "slow consumer"),
-                        Event::LameDuckMode | Event::Draining | Event::Closed | Event::ClientError(_) => {
-                            tracing::debug!(%event, "connection event");
-                        }
-                    }
-                }
+                events.take(event);
+                std::future::ready(())
             });
         let user = self.user.clone().or_else(|| text(&context.user));
         if let Some(user) = user {
@@ -217,15 +233,24 @@ fn tls(mut options: ConnectOptions, context: &NatsContext) -> ConnectOptions {
     options
 }
 
-/// How long to wait before an attempt to reconnect. Ten thousand that lost one server come back at the same moment: the
-/// longer it was away, the more they spread.
-fn reconnect_delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts / 4).unwrap_or(u32::MAX).min(4);
-    let base = match attempts {
-        0 | 1 => Duration::from_millis(10),
-        _ => (Duration::from_millis(200) * 2_u32.pow(doublings)).min(LONGEST_DELAY),
-    };
-    base / 2 + base * u32::from(rand::random::<u8>()) / u32::from(u8::MAX)
+/// Whether the server has JetStream for this account, and whether it can answer. A cluster without a quorum is asked again
+/// for the time of an election.
+async fn has_jetstream(mesh: &Mesh) -> Result<(), Error> {
+    let until = Instant::now() + ELECTION;
+    loop {
+        let url = mesh.url().to_owned();
+        match mesh.ask::<serde::de::IgnoredAny>("INFO", &serde_json::json!({})).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(refusal)) if !refusal.is_leaderless() => return Err(Error::NoJetStream { url }),
+            // Without JetStream nobody listens for the question, which the client hears at once.
+            Err(Error::NoAnswer { .. }) if !mesh.client().server_info().jetstream => {
+                return Err(Error::NoJetStream { url });
+            }
+            Ok(Err(_)) | Err(Error::NoAnswer { .. }) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Ok(Err(_)) | Err(Error::NoAnswer { .. }) => return Err(Error::NoQuorum { url }),
+            Err(other) => return Err(other),
+        }
+    }
 }
 
 fn text(value: &str) -> Option<String> {

@@ -16,6 +16,7 @@ use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
 use super::limits::{Limits, TicketPersistence};
+use super::link::Link;
 use super::route_table::{Moment, RouteTable};
 use crate::error::Error;
 
@@ -31,7 +32,7 @@ pub struct Mesh {
 
 #[derive(Debug)]
 struct Inner {
-    client: Client,
+    link: Link,
     context: Context,
     api_prefix: String,
     url: String,
@@ -58,7 +59,7 @@ struct Inner {
 
 impl Mesh {
     pub(super) fn new(
-        client: Client,
+        link: Link,
         api_prefix: String,
         url: String,
         subjects: Subjects,
@@ -66,13 +67,13 @@ impl Mesh {
         connections: watch::Receiver<u64>,
         (replicas, tickets, dial): (usize, TicketPersistence, Dial),
     ) -> Self {
-        let context = jetstream::with_prefix(client.clone(), &api_prefix);
+        let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
         let (major, minor, patch) = BATCH_SERVER;
-        let takes_batches = client.is_server_compatible(major, minor, patch);
-        let ledger_queue = Arc::new(WriteQueue::new(client.clone(), takes_batches));
+        let takes_batches = link.client().is_server_compatible(major, minor, patch);
+        let ledger_queue = Arc::new(WriteQueue::new(link.clone(), takes_batches));
         let inner = Inner {
-            client,
+            link,
             context,
             api_prefix,
             url,
@@ -102,13 +103,10 @@ impl Mesh {
     /// When no server answers.
     pub async fn beside(&self, name: &str) -> Result<Self, Error> {
         let inner = &self.inner;
-        let client = inner.dial.beside(name).await.map_err(|source| Error::Unreachable {
-            url: inner.url.clone(),
-            source,
-        })?;
+        let link = inner.dial.beside(name, &inner.url).await?;
         let (_, connections) = watch::channel(0);
         Ok(Self::new(
-            client,
+            link,
             inner.api_prefix.clone(),
             inner.url.clone(),
             inner.subjects.clone(),
@@ -186,7 +184,12 @@ impl Mesh {
     }
 
     pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+        self.inner.link.client()
+    }
+
+    /// The client with what the server denies it.
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
     }
 
     pub(crate) fn context(&self) -> &Context {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Request, RequestErrorKind, Subject};
+use async_nats::{HeaderMap, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::link::{Link, NoReply};
 use crate::error::{Error, Refusal};
 
 /// How long one request may take before it counts as unanswered. The server answers in well under a millisecond; after
@@ -47,7 +48,7 @@ const WRONG_LAST_SEQUENCE: [u64; 2] = [10071, 10164];
 
 /// Publishes to a stream and waits for the server's acknowledgement.
 pub(crate) async fn publish_acked(
-    client: &Client,
+    link: &Link,
     subject: Subject,
     headers: HeaderMap,
     payload: Bytes,
@@ -57,9 +58,10 @@ pub(crate) async fn publish_acked(
         .headers(headers)
         .payload(payload)
         .timeout(Some(REQUEST_TIMEOUT));
-    let reply = match client.send_request(subject.clone(), request).await {
+    let reply = match link.request(subject.clone(), request).await {
         Ok(reply) => reply,
-        Err(error) => {
+        Err(NoReply::Denied(error)) => return Err(error),
+        Err(NoReply::Failed(error)) => {
             return match error.kind() {
                 RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
                     Ok(Published::Unknown)
@@ -67,7 +69,7 @@ pub(crate) async fn publish_acked(
                 RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge {
                     what: subject.to_string(),
                     size,
-                    limit: client.max_payload(),
+                    limit: link.client().max_payload(),
                 }),
                 RequestErrorKind::InvalidSubject => Err(Error::api(format!("publish to {subject}"), error)),
             };

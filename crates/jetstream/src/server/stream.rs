@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
 
+use super::link::NoReply;
 use super::mesh::Mesh;
 use crate::error::{Error, Status};
 
@@ -188,15 +189,15 @@ impl Mesh {
         let what = format!("DIRECT.GET.{stream}.{subject}");
         let request = async_nats::Request::new().timeout(Some(super::publish::REQUEST_TIMEOUT));
         let reply = match self
-            .client()
-            .send_request(format!("{}.{what}", self.api_prefix()), request)
+            .link()
+            .request(format!("{}.{what}", self.api_prefix()).into(), request)
             .await
         {
             Ok(reply) => reply,
-            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+            Err(NoReply::Failed(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
                 return Err(Error::NoStream(stream.to_owned()));
             }
-            Err(_) => return Err(Error::NoAnswer { what }),
+            Err(error) => return Err(error.into_error(&what)),
         };
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),

@@ -79,7 +79,7 @@ impl ControllerMesh {
         for ticket in self.queued_tickets(agent, version).await? {
             match self.drop_if_superseded(agent, version, &ticket).await {
                 Ok(done) => dropped += usize::from(done),
-                Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                Err(error) if error.is_of_server() => return Err(error),
                 // One intent that cannot be read or settled must not hold up the others.
                 Err(error) => tracing::warn!(%error, intent = %ticket.intent, "leaving a ticket in its stream"),
             }

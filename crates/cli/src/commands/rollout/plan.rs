@@ -78,7 +78,11 @@ fn text(plan: &PlanView) -> String {
 }
 
 fn replay(replay: &ReplayView) -> String {
-    let summary = format!("{} hops replayed, {} the same", replay.replayed, replay.same);
+    let summary = format!(
+        "{} replayed, {} the same",
+        crate::view::count_of(replay.replayed, "hop", "hops"),
+        replay.same
+    );
     if replay.differences.is_empty() {
         return summary;
     }

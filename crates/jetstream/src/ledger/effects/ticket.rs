@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, HeaderName, Subject};
-use baton_envelope::{HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
+use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
 use bytes::Bytes;
 
 use crate::error::Error;
@@ -53,8 +53,26 @@ impl Mesh {
             Published::Stored { .. } => Ok(()),
             // Boxed, so that the common case stays small.
             published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
-                Box::pin(pursue(&queue, message(), published)).await
+                let pursued = Box::pin(pursue(&queue, message(), published)).await;
+                match pursued {
+                    Err(Error::NoAnswer { what }) => Err(self.why_unstored(&envelope.to, what).await),
+                    pursued => pursued,
+                }
             }
+        }
+    }
+}
+
+impl Mesh {
+    /// Why a ticket was not confirmed: whether the server tells of the stream at all.
+    async fn why_unstored(&self, agent: &AgentName, what: String) -> Error {
+        let stream = self.subjects().work_stream(agent);
+        let asked = self
+            .ask::<serde::de::IgnoredAny>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await;
+        match asked {
+            Ok(Ok(_)) => Error::NotStored { what },
+            Ok(Err(_)) | Err(_) => Error::NoAnswer { what },
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One write to a stream, and one that waits for others.
 
-use async_nats::{Client, HeaderMap, Subject};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::server::link::Link;
 use crate::server::publish::{Published, publish_acked};
 
 /// One write.
@@ -16,8 +17,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    pub(super) async fn send(self, client: &Client) -> Result<Published, Error> {
-        publish_acked(client, self.subject, self.headers, self.payload).await
+    pub(super) async fn send(self, link: &Link) -> Result<Published, Error> {
+        publish_acked(link, self.subject, self.headers, self.payload).await
     }
 }
 

@@ -40,14 +40,14 @@ impl WriteQueue {
         }
         join_all(wave.into_iter().map(|Waiting { message, answer }| async {
             // Whoever wrote may be gone; what was written counts all the same.
-            answer.send(message.send(&self.client).await).ok();
+            answer.send(message.send(&self.link).await).ok();
         }))
         .await;
     }
 
     async fn send_batch(&self, wave: &[Waiting]) -> Batch {
         // Unique, as a batch id must be; the last token is short enough for one.
-        let inbox = self.client.new_inbox();
+        let inbox = self.link.client().new_inbox();
         let id = inbox.rsplit('.').next().unwrap_or(&inbox);
         let Some((last, others)) = wave.split_last() else {
             return Batch::Refused;
@@ -58,7 +58,8 @@ impl WriteQueue {
             headers.insert("Nats-Batch-Id", id);
             headers.insert("Nats-Batch-Sequence", at.to_string());
             let sent = self
-                .client
+                .link
+                .client()
                 .publish_with_headers(message.subject, headers, message.payload);
             if let Err(error) = sent.await {
                 // Nothing was committed, and without the last message nothing will be.
@@ -74,7 +75,7 @@ impl WriteQueue {
         headers.insert("Nats-Batch-Id", id);
         headers.insert("Nats-Batch-Sequence", wave.len().to_string());
         headers.insert("Nats-Batch-Commit", "1");
-        match publish_acked(&self.client, subject, headers, payload).await {
+        match publish_acked(&self.link, subject, headers, payload).await {
             Ok(Published::Stored { seq }) => Batch::Stored { last: seq },
             Ok(Published::Unknown) => Batch::Unknown,
             // One guard does not hold, or one message id is known: which one is told when each goes by itself.

@@ -1,0 +1,88 @@
+//! The client of a connection together with what the server denies it: every request that matters goes out here, so that a
+//! no of the server is heard as a no.
+
+use std::sync::Arc;
+
+use async_nats::{Client, Message, Request, RequestError, Subject};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::denials::Denials;
+use crate::error::Error;
+
+/// A client and the denials on its connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    client: Client,
+    denials: Denials,
+}
+
+/// Why a request has no reply.
+#[derive(Debug)]
+pub(crate) enum NoReply {
+    /// This user may not.
+    Denied(Error),
+    /// What the client says.
+    Failed(RequestError),
+}
+
+impl NoReply {
+    /// As an error of the mesh; what failed for another reason than a denial was not answered.
+    pub(crate) fn into_error(self, what: &str) -> Error {
+        match self {
+            Self::Denied(error) => error,
+            Self::Failed(_) => Error::NoAnswer { what: what.to_owned() },
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(client: Client, denials: Denials) -> Self {
+        Self { client, denials }
+    }
+
+    /// A client whose denials nobody tells.
+    #[cfg(test)]
+    pub(super) fn alone(client: Client) -> Self {
+        Self::new(client, Denials::default())
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Denials of what begins like this are reported by whoever asks.
+    pub(crate) fn expect_denials(&self, begin: String) {
+        self.denials.expect(begin);
+    }
+
+    /// Sends a request and waits for its reply, for the server's no, or for the request's timeout.
+    pub(crate) async fn request(&self, subject: Subject, request: Request) -> Result<Message, NoReply> {
+        let heard = self.denials.listen();
+        tokio::select! {
+            biased;
+            reply = self.client.send_request(subject.clone(), request) => reply.map_err(NoReply::Failed),
+            denied = self.denied(&subject, heard) => Err(NoReply::Denied(denied)),
+        }
+    }
+
+    /// Waits until the server denies this subject, or the answers of this client.
+    async fn denied(&self, subject: &Subject, mut heard: broadcast::Receiver<Arc<str>>) -> Error {
+        loop {
+            if let Some(inbox) = self.denials.of_inbox(&self.client.new_inbox()) {
+                return Error::Denied {
+                    what: format!("subscribe to {inbox}"),
+                };
+            }
+            match heard.recv().await {
+                Ok(denied) if *denied == **subject => {
+                    return Error::Denied {
+                        what: format!("publish to {subject}"),
+                    };
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                // Never: this connection holds a sender.
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
