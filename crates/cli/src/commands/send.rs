@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY,
-    HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
+    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
 };
 use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd, Waiting};
 use clap::{Args, ValueEnum};
