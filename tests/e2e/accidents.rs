@@ -1,5 +1,6 @@
 //! What an operator takes away by accident, while work is under way: nothing is lost, and no step runs again.
 
+mod edited;
 mod retired;
 mod routes;
 mod streams;
