@@ -1,5 +1,7 @@
 //! What an operator takes away by accident, while work is under way: nothing is lost, and no step runs again.
 
+mod edited;
+mod in_turn;
 mod retired;
 mod routes;
 mod streams;

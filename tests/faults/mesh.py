@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,56 @@ def read(path):
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+class Nats:
+    """The JetStream API, spoken plainly: what an operator does with the `nats` CLI."""
+
+    def __init__(self, url):
+        host, port = url.split("//", 1)[1].split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=10)
+        self.lines = self.socket.makefile("rb")
+        self.lines.readline()
+        self.asked = 0
+        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB _INBOX.faults.* 1\r\n')
+
+    def request(self, subject, body=b"", headers=None):
+        """The JSON answer; `None` when nobody answers."""
+        self.asked += 1
+        inbox = f"_INBOX.faults.{self.asked}"
+        if headers:
+            head = "NATS/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+            head = head.encode()
+            first = f"HPUB {subject} {inbox} {len(head)} {len(head) + len(body)}\r\n"
+            self.socket.sendall(first.encode() + head + body + b"\r\n")
+        else:
+            self.socket.sendall(f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n")
+        while True:
+            words = self.lines.readline().decode().split()
+            if not words:
+                raise Wrong("the server closed the connection")
+            if words[0] == "PING":
+                self.socket.sendall(b"PONG\r\n")
+            if words[0] in ("MSG", "HMSG"):
+                payload = self.lines.read(int(words[-1]) + 2)[:-2]
+                if words[1] != inbox:
+                    continue
+                if words[0] == "HMSG":
+                    payload = payload[int(words[-2]) :]
+                return json.loads(payload) if payload else None
+
+    def api(self, what, body=None):
+        answer = self.request(f"$JS.API.{what}", json.dumps(body or {}).encode())
+        if answer is None or "error" in answer:
+            raise Wrong(f"{what}: {answer}")
+        return answer
+
+    def has(self, stream):
+        answer = self.request(f"$JS.API.STREAM.INFO.{stream}", b"{}")
+        return "error" not in answer
+
+    def remove(self, stream):
+        self.api(f"STREAM.DELETE.{stream}")
 
 
 class Mesh:
@@ -85,6 +136,18 @@ class Mesh:
     def json(self, *arguments, **more):
         done = self.run(*arguments, "--output", "json", **more)
         return json.loads(done.stdout or done.stderr)
+
+    def nats(self):
+        return Nats(self.url)
+
+    def finding(self, check):
+        """What `baton doctor` says of a check; `None` when it says nothing."""
+        findings = self.json("doctor")["findings"]
+        return next((finding for finding in findings if finding["check"] == check), None)
+
+    def version(self, agent, version, program):
+        """A worker of one version among several."""
+        return self.start(f"{agent}-{version}", "worker", "--agent", agent, "--version", version, "--exec", program)
 
     def worker(self, agent, program, *flags):
         worker = self.start(agent, "worker", "--agent", agent, "--version", "1.0.0", "--exec", program, *flags)

@@ -6,11 +6,13 @@ mod raises;
 mod storage;
 
 use async_nats::jetstream::stream::Config;
+use baton_envelope::AgentName;
 use serde::{Deserialize, Serialize};
 
 use self::raises::{Raises, raises, settings};
 use crate::error::Error;
 use crate::server::{Limits, Mesh};
+use crate::work::Drifted;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -97,6 +99,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
             streams.push(wanted.name);
+            findings.extend(consumers(mesh, &route.agent).await);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
         findings.extend(lost::routes(mesh, &routes).await?);
@@ -178,6 +181,19 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     ))
 }
 
+/// The consumers of an agent that somebody edited. A list that cannot be read is a finding of the stream's.
+async fn consumers(mesh: &Mesh, agent: &AgentName) -> Vec<Finding> {
+    let stream = mesh.subjects().work_stream(agent);
+    let drifted = mesh.drifted_consumers(agent).await.unwrap_or_default();
+    let finding = |Drifted { consumer, differences }| {
+        let remedy =
+            format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost");
+        let check = format!("consumer {consumer} of {stream}");
+        Finding::new(check, Level::Problem, differences.join("; "), remedy)
+    };
+    drifted.into_iter().map(finding).collect()
+}
+
 /// What a raise adds, as `drift` begins with it.
 const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
 
@@ -229,6 +245,28 @@ fn drift(wanted: &Config, found: &Config) -> Vec<String> {
             format!("{:?}", wanted.compression),
             format!("{:?}", found.compression),
         );
+    }
+    // No limit is written as 0 or as -1.
+    let limit = |limit: i64| if limit <= 0 { -1 } else { limit };
+    let of = |config: &Config| {
+        [
+            ("max_messages", limit(config.max_messages).to_string()),
+            (
+                "max_messages_per_subject",
+                limit(config.max_messages_per_subject).to_string(),
+            ),
+            ("max_message_size", limit(config.max_message_size.into()).to_string()),
+            ("duplicate_window", format!("{:?}", config.duplicate_window)),
+            ("no_ack", config.no_ack.to_string()),
+            ("sealed", config.sealed.to_string()),
+            ("deny_purge", config.deny_purge.to_string()),
+            ("mirror", config.mirror.is_some().to_string()),
+            ("sources", config.sources.iter().flatten().count().to_string()),
+            ("subject_transform", config.subject_transform.is_some().to_string()),
+        ]
+    };
+    for ((what, wanted), (_, found)) in of(wanted).into_iter().zip(of(found)) {
+        compare(what, wanted, found);
     }
     let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
     compare(

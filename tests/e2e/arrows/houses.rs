@@ -29,11 +29,11 @@ pub(super) const HOUSES: [House; 5] = [
     House {
         name: "jetstream",
         rooms: &[
+            ("doctor", &["control", "error", "server", "work"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),
             ("intents", &["error", "ledger", "server"]),
-            ("doctor", &["control", "error", "server"]),
             ("control", &["error", "server"]),
             ("archive", &["error", "ledger", "server"]),
             ("ledger", &["error", "server"]),

@@ -5,7 +5,8 @@
 //! time is gone. Sweeping is safe to repeat and safe to run twice at once: a worker checks a reissued ticket against
 //! the ledger before running it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, act, is_ticket_lost, needs};
@@ -36,6 +37,16 @@ enum Help {
     None,
     Reissued,
     TimedOut,
+}
+
+/// What one sweep has read so far.
+#[derive(Default)]
+struct Seen {
+    /// The intents whose ticket the sweep before held for lost.
+    before: HashMap<IntentId, u64>,
+    oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
+    /// The intents that have a ticket in the stream, whether it is delivered or not.
+    queued: HashMap<(AgentName, AgentVersion), HashSet<IntentId>>,
 }
 
 /// What a sweep does about intents that the archive holds. The sweep itself does not know which these are.
@@ -77,6 +88,8 @@ pub struct Sweeper {
     slack: Duration,
     /// The sequence of the head at which the history of an open intent was last read, and it had not been closed before.
     open_at: HashMap<IntentId, u64>,
+    /// The intents whose ticket the last sweep held for lost, with the head that owes it.
+    lost: Arc<Mutex<HashMap<IntentId, u64>>>,
 }
 
 impl Sweeper {
@@ -87,6 +100,7 @@ impl Sweeper {
             by,
             slack,
             open_at: HashMap::new(),
+            lost: Arc::default(),
         }
     }
 
@@ -96,8 +110,11 @@ impl Sweeper {
     /// When the server does not answer.
     pub async fn sweep(&mut self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
         let mut report = SweepReport::default();
-        let mut oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>> = HashMap::new();
-        // What was learnt of intents that are not open any more is forgotten.
+        let mut seen = Seen {
+            before: std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner)),
+            ..Seen::default()
+        };
+        // Forget what was learnt of intents that are no longer open.
         let known = std::mem::take(&mut self.open_at);
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
             let heads = self.mesh.heads_of(chunk).await?;
@@ -129,7 +146,7 @@ impl Sweeper {
                     continue;
                 }
                 report.open += 1;
-                match self.help(&head, need, &mut oldest).await {
+                match self.help(&head, need, &mut seen).await {
                     Ok(Help::TimedOut) => report.timed_out += 1,
                     Ok(Help::Reissued) => report.reissued += 1,
                     Ok(Help::None) => {}
@@ -163,16 +180,11 @@ impl Sweeper {
         Ok(false)
     }
 
-    async fn help(
-        &self,
-        head: &Head,
-        need: Need,
-        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
-    ) -> Result<Help, Error> {
+    async fn help(&self, head: &Head, need: Need, seen: &mut Seen) -> Result<Help, Error> {
         let (done, help) = match need {
             Need::Closed | Need::None => return Ok(Help::None),
             Need::TimeOut => (self.end(head).await?, Help::TimedOut),
-            Need::Ticket => (self.reissue_if_lost(head, oldest).await?, Help::Reissued),
+            Need::Ticket => (self.reissue_if_lost(head, seen).await?, Help::Reissued),
         };
         Ok(if done { help } else { Help::None })
     }
@@ -190,30 +202,57 @@ impl Sweeper {
         Ok(matches!(ended.await?, Advanced::Committed(_)))
     }
 
-    async fn reissue_if_lost(
-        &self,
-        head: &Head,
-        oldest: &mut HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
-    ) -> Result<bool, Error> {
+    async fn reissue_if_lost(&self, head: &Head, seen: &mut Seen) -> Result<bool, Error> {
         let snapshot = &head.record.snapshot;
         let (Some(agent), Some(version)) = (&snapshot.agent, &snapshot.version) else {
             return Ok(false);
         };
         let key = (agent.clone(), version.clone());
-        let oldest = match oldest.get(&key) {
+        let oldest = match seen.oldest.get(&key) {
             Some(at) => *at,
             None => {
                 let at = self.oldest_ticket(agent, version).await?;
-                oldest.insert(key, at);
+                seen.oldest.insert(key.clone(), at);
                 at
             }
         };
         if !is_ticket_lost(snapshot, oldest, self.slack) {
             return Ok(false);
         }
+        let intent = &head.record.intent;
+        self.lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(intent.clone(), head.seq);
+        if seen.before.get(intent) == Some(&head.seq) && self.is_queued(intent, key, seen).await? {
+            return Ok(false);
+        }
         self.mesh.reissue(head).await?;
         tracing::info!(intent = %head.record.intent, %agent, "its ticket was lost, and is written again");
         Ok(true)
+    }
+
+    /// Whether the ticket that the last sweep wrote is still in the stream. Then it is not lost: no consumer delivers it, and
+    /// another would not be delivered either.
+    async fn is_queued(
+        &self,
+        intent: &IntentId,
+        key: (AgentName, AgentVersion),
+        seen: &mut Seen,
+    ) -> Result<bool, Error> {
+        if !seen.queued.contains_key(&key) {
+            let (agent, version) = &key;
+            let tickets = self.mesh.queued_tickets(agent, version).await?;
+            let drifted = self.mesh.drifted_consumers(agent).await?;
+            let why: Vec<String> = drifted
+                .iter()
+                .map(|one| format!("{}: {}", one.consumer, one.differences.join(", ")))
+                .collect();
+            tracing::warn!(%agent, %version, consumers = ?why, "tickets were written again and are not delivered: `baton doctor` says what to do");
+            let intents = tickets.into_iter().map(|ticket| ticket.intent).collect();
+            seen.queued.insert(key.clone(), intents);
+        }
+        Ok(seen.queued.get(&key).is_some_and(|intents| intents.contains(intent)))
     }
 
     /// When the oldest ticket of a version that may still be delivered was stored. Of the version, not of its agent:

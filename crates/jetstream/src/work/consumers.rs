@@ -161,7 +161,7 @@ impl Mesh {
 }
 
 /// The version whose tickets a consumer delivers; `None` if the consumer is not Baton's.
-fn version_of(consumer: &str) -> Option<AgentVersion> {
+pub(super) fn version_of(consumer: &str) -> Option<AgentVersion> {
     let (token, band) = consumer.rsplit_once("_p")?;
     let number = |text: &str| text.parse::<u8>().is_ok_and(|priority| (1..=10).contains(&priority));
     let is_band = match band.split_once('-') {

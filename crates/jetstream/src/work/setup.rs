@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use baton_envelope::{AgentName, AgentVersion, Bands};
+use baton_envelope::{AgentName, AgentVersion, Band, Bands};
 
 use crate::error::Error;
 use crate::server::Mesh;
@@ -39,17 +39,8 @@ impl Mesh {
                 pause_until = Some(self.shut_until(agent, version, bands).await);
             }
             let config = pull::Config {
-                durable_name: Some(name.clone()),
-                filter_subjects: self.subjects().work_band(agent, version, band),
-                ack_policy: AckPolicy::Explicit,
-                deliver_policy: DeliverPolicy::All,
-                ack_wait: ACK_WAIT,
-                max_deliver: -1,
-                max_ack_pending: MAX_ACK_PENDING,
-                // Idle workers keep one pull waiting for each band: this limit must not bound the size of a fleet.
-                max_waiting: 8192,
                 pause_until: pause_until.flatten(),
-                ..pull::Config::default()
+                ..self.work_consumer_config(agent, version, band)
             };
             self.context()
                 .create_consumer_on_stream(config, &stream)
@@ -57,5 +48,21 @@ impl Mesh {
                 .map_err(|error| Error::api(format!("creating consumer {name} on {stream}"), error))?;
         }
         Ok(())
+    }
+
+    /// A consumer of an agent's work stream, as it should be.
+    pub(super) fn work_consumer_config(&self, agent: &AgentName, version: &AgentVersion, band: Band) -> pull::Config {
+        pull::Config {
+            durable_name: Some(self.subjects().work_consumer(version, band)),
+            filter_subjects: self.subjects().work_band(agent, version, band),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            ack_wait: ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: MAX_ACK_PENDING,
+            // Idle workers keep one pull waiting for each band: this limit must not bound the size of a fleet.
+            max_waiting: 8192,
+            ..pull::Config::default()
+        }
     }
 }
