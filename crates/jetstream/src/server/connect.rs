@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::{Clock, SystemClock};
 use super::denials::Denials;
-use super::dial::{Dial, is_no};
+use super::dial::{Dial, is_no, shown};
 use super::events::{self, Events};
 use super::limits::TicketPersistence;
 use super::link::Link;
@@ -94,7 +94,8 @@ impl Target {
         });
         let denials = Denials::default();
         let (events, connections) = Events::new(denials.clone());
-        let dial = Dial::new(self.options(&context, events)?, &url, self.login(&context))?;
+        let dial = Dial::new(self.options(&context, events)?, &url, self.login(&context, &url))?;
+        let url = shown(&url);
         let client = self.dial(&dial, &url).await?;
         let info = client.server_info();
         let (major, minor, patch) = OLDEST_SERVER;
@@ -145,7 +146,7 @@ impl Target {
     }
 
     /// As whom this connects, for a message to people: never with a secret.
-    fn login(&self, context: &NatsContext) -> String {
+    fn login(&self, context: &NatsContext, url: &str) -> String {
         let user = self.user.clone().or_else(|| text(&context.user));
         let creds = self.creds.clone().or_else(|| text(&context.creds).map(PathBuf::from));
         if let Some(user) = user {
@@ -156,6 +157,8 @@ impl Target {
             format!("the nkey of {path}")
         } else if text(&context.token).is_some() {
             "the token of the context".to_owned()
+        } else if url.contains('@') {
+            "the user of the address".to_owned()
         } else {
             "a client that names no user".to_owned()
         }

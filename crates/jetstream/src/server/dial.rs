@@ -74,6 +74,21 @@ impl Dial {
     }
 }
 
+/// Addresses for people: what stands before an `@` is a secret.
+pub(super) fn shown(url: &str) -> String {
+    let one = |url: &str| match url.rsplit_once('@') {
+        Some((secret, host)) => {
+            let scheme = secret
+                .find("//")
+                .and_then(|at| secret.get(..at + 2))
+                .unwrap_or_default();
+            format!("{scheme}…@{host}")
+        }
+        None => url.to_owned(),
+    };
+    url.split(',').map(one).collect::<Vec<_>>().join(",")
+}
+
 /// Whether a refusal is for good, as far as trying again at once goes.
 pub(super) fn is_no(source: &ConnectError) -> bool {
     matches!(
@@ -84,7 +99,31 @@ pub(super) fn is_no(source: &ConnectError) -> bool {
 
 fn bad(url: &str, source: impl Into<crate::error::Source>) -> Error {
     Error::BadAddress {
-        url: url.to_owned(),
+        url: shown(url),
         source: source.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        for (url, expected) in [
+            ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+            ("nats://ada:p@ss@host:4222,host2", "nats://…@host:4222,host2"),
+            ("token@host", "…@host"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_named() {
+        let told = Dial::new(ConnectOptions::new(), "host, ada:secret@host:x", String::new());
+        let told = told.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("…@host:x") && !told.contains("secret"), "{told}");
     }
 }
