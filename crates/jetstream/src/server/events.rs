@@ -12,6 +12,10 @@ use super::denials::{Denials, Heard};
 /// How often to say again what has not changed.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// The directive of a log filter that leaves out what the client itself says of each try to connect: this crate says it, once in
+/// a while.
+pub const QUIET_CLIENT: &str = "async_nats::connector=off";
+
 /// What to do about the events of one connection.
 #[derive(Debug)]
 pub(super) struct Events {
