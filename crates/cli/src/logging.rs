@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use baton_jetstream::QUIET_CLIENT;
 use tracing_subscriber::EnvFilter;
 
 use crate::output::Output;
@@ -41,13 +42,11 @@ fn directives(verbose: u8, long_running: bool) -> String {
         2 => "debug",
         _ => "trace",
     };
-    let others = if verbose > 2 {
-        "debug"
+    let mut text = if verbose > 2 {
+        "debug".to_owned()
     } else {
-        // The client complains of each try to connect; `baton_jetstream` says it once.
-        "warn,async_nats::connector=off"
+        format!("warn,{QUIET_CLIENT}")
     };
-    let mut text = others.to_owned();
     for ours in OURS {
         text.push_str(&format!(",{ours}={level}"));
     }

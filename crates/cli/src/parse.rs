@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Json, MaxHops, Percent, Priority, ProtocolRange, Timestamp};
+use baton_jetstream::{Clock as _, SystemClock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time as people write it: `20s`, `5m`, `1h30m`.
@@ -107,7 +108,12 @@ pub(crate) fn max_hops(text: &str) -> Result<MaxHops, String> {
 
 /// A deadline: a time, or a duration from now. The text is kept, because the duration counts from the submit.
 pub(crate) fn deadline(text: &str) -> Result<String, String> {
-    Timestamp::parse_or_after(text, Timestamp::default()).map(|_| text.to_owned())
+    let at = Timestamp::parse_or_after(text, SystemClock.now())?;
+    // The wire takes a duration without end for the end of time; a person who writes one has slipped.
+    if text.parse::<Timestamp>().is_err() && at == at.plus(Duration::from_millis(1)) {
+        return Err("expected a time before the end of the year 9999".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Must-carry constraints: one JSON object.
@@ -150,6 +156,12 @@ mod tests {
         assert!(priority("high").is_err_and(|e| e.contains("whole number")));
         assert!(max_hops("65").is_err_and(|e| e.contains("64")));
         assert!(deadline("soon").is_err());
+        for late in ["500000years", "9000years"] {
+            assert!(deadline(late).is_err_and(|e| e.contains("9999")), "{late}");
+        }
+        for kept in ["10m", "5000years", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(deadline(kept).as_deref(), Ok(kept));
+        }
         assert!(constraints("[1]").is_err_and(|e| e.contains("object")));
         assert!(pin("code=1.x").is_err_and(|e| e.contains("1.4.0")));
         assert!(pin("code").is_err_and(|e| e.contains("AGENT=VERSION")));

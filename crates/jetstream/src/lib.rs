@@ -31,8 +31,8 @@ pub use ledger::{
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, Raised, SharedSettings, SystemClock, Target, TicketPersistence,
-    Upkept, WorkerMesh,
+    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
+    TicketPersistence, Upkept, WorkerMesh,
 };
 pub use work::{
     ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,

@@ -28,6 +28,7 @@ pub(crate) use batch::{Message, WriteQueue};
 pub(crate) use bucket::BUCKET_PATIENCE;
 pub use clock::{Clock, SystemClock};
 pub use connect::Target;
+pub use events::QUIET_CLIENT;
 pub use limits::{Limits, TicketPersistence};
 pub(crate) use link::NoReply;
 pub use mesh::Mesh;

@@ -282,7 +282,7 @@ async fn caught_up_is_caught_up() {
     tracker.wait().await;
     write(&mesh, &submitted(&mesh, "unseen", &to), 0).await;
     let late = projection.caught_up(Duration::from_millis(200)).await;
-    assert!(late.unwrap_err().to_string().contains("1 records behind"));
+    assert!(late.unwrap_err().to_string().contains("1 record behind"));
     assert_eq!(projection.behind().await.unwrap(), 1);
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::{Clock, SystemClock};
 use super::denials::Denials;
-use super::dial::Dial;
+use super::dial::{Dial, shown};
 use super::events::{self, Events};
 use super::limits::TicketPersistence;
 use super::link::Link;
@@ -103,9 +103,11 @@ impl Target {
         let (events, connections) = Events::new(denials.clone());
         let options = self.options(&context, events)?;
         let options = if self.screened { options } else { tls(options, &context) };
-        let mut dial = Dial::new(options, &url, self.login(&context))?;
+        let mut dial = Dial::new(options, &url, self.login(&context, &url))?;
+        let servers = url;
+        let url = shown(&servers);
         if self.screened {
-            let screen = Screen::new(&url, context.tls()).await;
+            let screen = Screen::new(&servers, context.tls()).await;
             let screened = screen.and_then(|screen| dial.read_through(screen, &self.name));
             screened.map_err(|source| dial.failed(&url, source.into()))?;
         }
@@ -159,7 +161,7 @@ impl Target {
     }
 
     /// As whom this connects, for a message to people: never with a secret.
-    fn login(&self, context: &NatsContext) -> String {
+    fn login(&self, context: &NatsContext, url: &str) -> String {
         let user = self.user.clone().or_else(|| text(&context.user));
         let creds = self.creds.clone().or_else(|| text(&context.creds).map(PathBuf::from));
         if let Some(user) = user {
@@ -170,6 +172,8 @@ impl Target {
             format!("the nkey of {path}")
         } else if text(&context.token).is_some() {
             "the token of the context".to_owned()
+        } else if url.contains('@') {
+            "the user of the address".to_owned()
         } else {
             "a client that names no user".to_owned()
         }

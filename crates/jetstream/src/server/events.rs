@@ -14,6 +14,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The longest pause between two attempts to reconnect, before half of it is added or taken away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The directive of a log filter that leaves out what the client itself says of each try to connect: this crate says it, once in
+/// a while.
+pub const QUIET_CLIENT: &str = "async_nats::connector=off";
 
 /// What to do about the events of one connection.
 #[derive(Debug)]
