@@ -29,6 +29,7 @@ pub(super) const HOUSES: [House; 5] = [
     House {
         name: "jetstream",
         rooms: &[
+            ("wire", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),
