@@ -1,5 +1,6 @@
 //! Handoffs: what the next envelope carries, and its ticket.
 
+use baton_envelope::codes;
 use serde_json::{Map, json};
 
 use crate::court::{Court, Fault, Plan, SINK, SINK_ACTIVE, SINK_PINNED, Work, expect};
@@ -142,8 +143,8 @@ pub(super) async fn checks_the_hash(court: &Court) -> Result<(), Fault> {
     let is_done = |head: &Stored| head.is_over() || head.event() == "handed_off";
     let head = court.until(&work, "the intent is parked", is_done).await?;
     expect(
-        head.text("/snapshot/status/code") == "MUST_CARRY",
-        "`parked` with MUST_CARRY",
+        head.text("/snapshot/status/code") == codes::MUST_CARRY,
+        format!("`parked` with {}", codes::MUST_CARRY),
         head.in_words(),
     )
 }
@@ -158,7 +159,7 @@ pub(super) async fn obeys_the_limit(court: &Court) -> Result<(), Fault> {
     court.until(&work, "the intent is parked", is_done).await?;
     let history = court.history(&work).await?;
     let code = history.last().map(|head| head.text("/snapshot/status/code"));
-    expect(code == Some("HOP_LIMIT"), "`parked` with HOP_LIMIT", story(&history))?;
+    expect(code == Some(codes::HOP_LIMIT), format!("`parked` with {}", codes::HOP_LIMIT), story(&history))?;
     court.acks(ticket).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use baton_envelope::codes;
 use serde_json::json;
 
 use crate::acks::Said;
@@ -123,6 +124,6 @@ pub(super) async fn counts_silence(court: &Court) -> Result<(), Fault> {
 pub(super) async fn parks_poison(court: &Court) -> Result<(), Fault> {
     let (work, ticket) = early(court, "poison", court.options.attempts).await?;
     court.overtake(&work).await?;
-    court.ends(&work, "parked", "POISON").await?;
+    court.ends(&work, "parked", codes::POISON).await?;
     court.acks(ticket).await
 }
