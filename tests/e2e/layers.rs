@@ -10,11 +10,12 @@ const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
 /// The crates that must be found, so that these tests do not pass because a folder moved.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "agent",
     "baseline",
     "checker",
     "cli",
+    "conformance",
     "controller",
     "demo",
     "embedded",

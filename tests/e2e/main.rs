@@ -15,6 +15,7 @@ mod bad_input;
 mod cancelling;
 mod capability;
 mod codes;
+mod conformance;
 mod counting;
 mod crash;
 mod dead_letter;

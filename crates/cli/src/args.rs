@@ -5,7 +5,7 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, controller, dead, explain, intents, local, rollout, route, send, worker,
+    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Doctor,
     /// Explain the code of an error: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
+    /// Judge a program in another language by the protocol.
+    #[command(subcommand)]
+    Conformance(conformance::ConformanceCommand),
     /// Measure Baton against a bare NATS client.
     Bench(local::BenchArgs),
     /// Print a completion script for a shell.
@@ -84,6 +87,7 @@ impl Command {
             | Self::Archive(_)
             | Self::Doctor
             | Self::Explain(_)
+            | Self::Conformance(_)
             | Self::Bench(_)
             | Self::Completions(_) => false,
         }

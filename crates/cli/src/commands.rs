@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod controller;
 pub(crate) mod dead;
 pub(crate) mod demo;

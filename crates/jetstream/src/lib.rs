@@ -13,6 +13,7 @@ mod ledger;
 mod presence;
 mod routes;
 mod server;
+mod wire;
 mod work;
 
 pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
@@ -34,6 +35,7 @@ pub use server::{
     Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
     TicketPersistence, Upkept, WorkerMesh,
 };
+pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
     ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,

@@ -13,7 +13,20 @@ pub(super) struct House {
 }
 
 /// The crates.
-pub(super) const HOUSES: [House; 5] = [
+pub(super) const HOUSES: [House; 6] = [
+    House {
+        name: "conformance",
+        rooms: &[
+            ("rules", &["acks", "court", "error", "record", "report", "script"]),
+            ("court", &["acks", "error", "record", "script"]),
+            ("stage", &["error"]),
+            ("acks", &[]),
+            ("error", &[]),
+            ("record", &[]),
+            ("report", &[]),
+            ("script", &[]),
+        ],
+    },
     House {
         name: "envelope",
         rooms: &[
@@ -30,6 +43,7 @@ pub(super) const HOUSES: [House; 5] = [
         name: "jetstream",
         rooms: &[
             ("doctor", &["control", "error", "server", "work"]),
+            ("wire", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),

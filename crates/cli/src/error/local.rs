@@ -2,6 +2,7 @@
 
 use anyhow::Error as Any;
 use baton_bench::BenchError;
+use baton_conformance::ConformanceError;
 use baton_demo::DemoError;
 use baton_embedded::ServerError;
 use baton_envelope::codes;
@@ -56,6 +57,22 @@ impl From<DemoError> for CliError {
             other @ (DemoError::NoRole(_) | DemoError::Stuck(_) | _) => {
                 Self::new(Kind::Failed, codes::DEMO_FAILED, Any::new(other))
             }
+        }
+    }
+}
+
+impl From<ConformanceError> for CliError {
+    fn from(error: ConformanceError) -> Self {
+        match error {
+            ConformanceError::Mesh(error) => error.into(),
+            ConformanceError::Binary(error) => error.into(),
+            ConformanceError::Server(error) => error.into(),
+            other @ ConformanceError::NoAgent { .. } => Self::new(Kind::TimedOut, codes::NO_WORKER, Any::new(other))
+                .hint("start its worker with the same server and namespace, or have it started: put its command after `--`")
+                .hint("section 14 of docs/protocol.md says what a worker announces"),
+            other @ ConformanceError::InUse { .. } => Self::new(Kind::Usage, codes::USAGE, Any::new(other))
+                .hint("name a new one with --namespace, or leave out --server: then a server is started for the trial"),
+            other @ (ConformanceError::Io { .. } | _) => Self::io(Any::new(other)),
         }
     }
 }

@@ -172,7 +172,7 @@ codes! {
     PORT_TAKEN: Command,
     /// A check before a rollout failed.
     PREFLIGHT: Control,
-    /// The doctor found at least one problem.
+    /// At least one problem was found.
     PROBLEMS_FOUND: Command,
     /// The controller's local cache of the ledger cannot be used.
     PROJECTION_FAILED: Command,

@@ -1,0 +1,99 @@
+//! The rules, in the order in which they are tried. Each stands in a file by its subject.
+
+mod accidents;
+mod carrying;
+mod hops;
+mod records;
+mod retries;
+mod start;
+
+use futures::future::BoxFuture;
+
+use crate::court::{Court, Fault};
+use crate::error::ConformanceError;
+use crate::report::{Report, Verdict};
+
+/// One rule of the protocol, and how it is tried.
+struct Rule {
+    name: &'static str,
+    section: &'static str,
+    says: &'static str,
+    tried: for<'a> fn(&'a Court) -> BoxFuture<'a, Result<(), Fault>>,
+}
+
+/// Defines the table of rules.
+macro_rules! rules {
+    ($($name:literal, $section:literal, $says:literal, $tried:path;)*) => {
+        &[$(Rule { name: $name, section: $section, says: $says, tried: |court| Box::pin($tried(court)) }),*]
+    };
+}
+
+const RULES: &[Rule] = rules! {
+    "heartbeat", "14", "a worker announces itself on the heartbeat subject of its agent, version and instance", start::heartbeat;
+    "consumers", "4", "a worker creates the work stream and the consumers of its version", start::consumers;
+    "complete", "12", "an outcome is written, and then the ticket is acked", hops::completes;
+    "ack-last", "12", "no ticket is acked before the outcome is written", hops::acks_last;
+    "extend", "12", "the delivery is extended at least every third of the ack wait", hops::extends;
+    "step", "12", "a hop is claimed or started before its first step, and each step is recorded once", hops::records_steps;
+    "fail", "12", "a failure and a refusal carry the handler's code", hops::fails;
+    "answer", "11", "`reply_to` gets the result, unless it lies in the namespace of the mesh", hops::answers;
+    "deadline", "12", "a hop ends at its deadline", hops::ends_at_its_deadline;
+    "late", "12", "a ticket whose deadline has passed is not run", hops::does_not_run_late;
+    "retry", "13", "a failed attempt gives the hop back with the time of the next, and steps are not repeated", retries::retries;
+    "exhausted", "13", "the attempts have a limit, at which the intent is parked", retries::gives_up;
+    "early", "12", "a ticket before its time goes back with a delay, and burns no attempt", retries::waits;
+    "silence", "12", "an attempt that ended without a word counts", retries::counts_silence;
+    "poison", "12", "no attempt follows the last one that ended without a word", retries::parks_poison;
+    "resume", "12", "the recorded result of a step stands in for the effect", accidents::resumes;
+    "long-history", "10", "the history of an intent is read to its end, past 256 records", accidents::reads_on;
+    "fenced", "10", "a holder that was overtaken writes nothing more and does not ack", accidents::is_fenced;
+    "added", "10", "a record that somebody only added does not cost the holder its hop", accidents::goes_on;
+    "twice", "12", "a ticket that comes again while its hop runs is not run twice", accidents::runs_once;
+    "superseded", "12", "a ticket of a hop that is over is acked and not run", accidents::leaves_the_past;
+    "unknown-status", "12", "a status that the worker does not know is left alone", accidents::leaves_the_unknown;
+    "successor", "7", "the envelope of the next hop follows from the present one", carrying::hands_off;
+    "ticket", "11", "the ticket of a handoff has the body of its record", carrying::writes_the_ticket;
+    "unknown-fields", "6", "unknown fields are passed on, byte for byte", carrying::keeps_unknown_fields;
+    "constraints", "7", "constraints and their hash are passed on unchanged", carrying::carries_constraints;
+    "must-carry", "7", "constraints that do not have the hash that is stated are not handed on", carrying::checks_the_hash;
+    "hop-limit", "7", "a handoff beyond `max_hops` is parked", carrying::obeys_the_limit;
+    "pins", "12", "a handoff goes to the version that the intent is pinned to", carrying::follows_pins;
+    "records", "9", "each record has its headers, follows its head and changes the snapshot by the rules", records::are_lawful;
+};
+
+/// The names of all rules, in the order in which they are tried.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.name)
+}
+
+/// Tries the rules that were asked for.
+pub(crate) async fn judge(court: &Court, say: &(dyn Fn(&Verdict) + Sync)) -> Result<Report, ConformanceError> {
+    let wanted = &court.options.rules;
+    let mut verdicts = Vec::new();
+    for rule in RULES {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == rule.name) {
+            continue;
+        }
+        let (passed, expected, seen) = match (rule.tried)(court).await {
+            Ok(()) => (true, String::new(), String::new()),
+            Err(Fault::Broken { expected, seen }) => (false, expected, seen),
+            Err(Fault::Failed(error)) => return Err(error.into()),
+        };
+        let verdict = Verdict {
+            rule: rule.name,
+            section: rule.section,
+            says: rule.says,
+            passed,
+            expected,
+            seen,
+        };
+        say(&verdict);
+        verdicts.push(verdict);
+    }
+    Ok(Report {
+        agent: court.agent.to_string(),
+        version: court.version.to_string(),
+        passed: verdicts.iter().all(|verdict| verdict.passed),
+        verdicts,
+    })
+}

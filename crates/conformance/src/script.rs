@@ -1,0 +1,60 @@
+//! The payloads that tell an agent what to do: the language of `docs/conformance.md`.
+
+use serde_json::{Value, json};
+
+/// The acts of a payload, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script(Vec<String>);
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn then(mut self, act: &Value) -> Self {
+        self.0.push(act.to_string());
+        self
+    }
+
+    /// Run an effect as a step.
+    pub(crate) fn step(self, name: &str) -> Self {
+        self.then(&json!({"do": "step", "name": name}))
+    }
+
+    /// Do nothing for a while.
+    pub(crate) fn wait(self, seconds: f64) -> Self {
+        self.then(&json!({"do": "wait", "seconds": seconds}))
+    }
+
+    /// Fail such that it is tried again, in each of the first attempts.
+    pub(crate) fn retry(self, times: u32, code: &str, seconds: f64) -> Self {
+        self.then(&json!({"do": "retry", "times": times, "code": code, "seconds": seconds}))
+    }
+
+    /// Fail for good.
+    pub(crate) fn fail(self, code: &str) -> Self {
+        self.then(&json!({"do": "fail", "code": code}))
+    }
+
+    /// Decline.
+    pub(crate) fn reject(self, code: &str) -> Self {
+        self.then(&json!({"do": "reject", "code": code}))
+    }
+
+    /// Hand over with this payload, as its text.
+    pub(crate) fn hand_off(mut self, to: &str, payload: &str) -> Self {
+        self.0
+            .push(format!(r#"{{"do":"hand_off","to":"{to}","payload":{payload}}}"#));
+        self
+    }
+
+    /// Complete with what the handler saw.
+    pub(crate) fn complete(self) -> Self {
+        self.then(&json!({"do": "complete"}))
+    }
+
+    /// The payload.
+    pub(crate) fn text(&self) -> String {
+        format!(r#"{{"script":[{}]}}"#, self.0.join(","))
+    }
+}

@@ -1,0 +1,49 @@
+"""The agent that `baton conformance agent` asks for: it does what the payload says (docs/conformance.md).
+
+    NATS_URL=nats://127.0.0.1:4222 BATON_NAMESPACE=conformance python3 conformance.py echo
+"""
+
+import secrets
+import sys
+import time
+
+import agent
+
+
+def perform(hop):
+    """Runs the script of the payload, one act after the other."""
+    seen = {}
+    for act in agent.elements(agent.members(hop.payload())["script"]):
+        fields = agent.members(act)
+        what = agent.get(fields, "do")
+        code, message = agent.get(fields, "code", "ASKED"), "the script asked for it"
+        if what == "step":
+            name = agent.get(fields, "name")
+            seen[name] = hop.step(name, effect)
+        elif what == "wait":
+            until = time.monotonic() + agent.get(fields, "seconds")
+            while time.monotonic() < until:
+                hop.check()
+                time.sleep(0.02)
+        elif what == "retry":
+            if hop.attempt <= agent.get(fields, "times", 1000):
+                raise agent.Retry(code, message, agent.get(fields, "seconds"))
+        elif what == "fail":
+            raise agent.Fail(code, message)
+        elif what == "reject":
+            raise agent.Reject(code, message)
+        elif what == "hand_off":
+            return agent.HandOff(agent.get(fields, "to"), fields.get("payload", "null"))
+        elif what == "complete":
+            attempt = agent.to_json(hop.attempt)
+            return agent.Complete(agent.to_object({"attempt": attempt, "steps": agent.to_object(seen)}))
+    raise agent.Fail("BAD_SCRIPT", "the script ends without an outcome")
+
+
+def effect(key):
+    """An effect that anyone can tell from any other run of it."""
+    return agent.to_json({"key": key, "nonce": secrets.token_hex(8)})
+
+
+if __name__ == "__main__":
+    agent.main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1.0.0", perform)
