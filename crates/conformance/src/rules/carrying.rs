@@ -159,7 +159,11 @@ pub(super) async fn obeys_the_limit(court: &Court) -> Result<(), Fault> {
     court.until(&work, "the intent is parked", is_done).await?;
     let history = court.history(&work).await?;
     let code = history.last().map(|head| head.text("/snapshot/status/code"));
-    expect(code == Some(codes::HOP_LIMIT), format!("`parked` with {}", codes::HOP_LIMIT), story(&history))?;
+    expect(
+        code == Some(codes::HOP_LIMIT),
+        format!("`parked` with {}", codes::HOP_LIMIT),
+        story(&history),
+    )?;
     court.acks(ticket).await
 }
 
