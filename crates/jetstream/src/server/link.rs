@@ -57,6 +57,11 @@ impl Link {
 
     /// Sends a request and waits for its reply, for the server's no, or for the request's timeout.
     pub(crate) async fn request(&self, subject: Subject, request: Request) -> Result<Message, NoReply> {
+        // On the heap while it waits: else it would be part of the state of every hop that runs.
+        Box::pin(self.send(subject, request)).await
+    }
+
+    async fn send(&self, subject: Subject, request: Request) -> Result<Message, NoReply> {
         let heard = self.denials.listen();
         tokio::select! {
             biased;

@@ -58,8 +58,7 @@ pub(crate) async fn publish_acked(
         .headers(headers)
         .payload(payload)
         .timeout(Some(REQUEST_TIMEOUT));
-    // On the heap while it waits: else it would be part of the state of every hop that runs.
-    let reply = match Box::pin(link.request(subject.clone(), request)).await {
+    let reply = match link.request(subject.clone(), request).await {
         Ok(reply) => reply,
         Err(NoReply::Denied(error)) => return Err(error),
         Err(NoReply::Failed(error)) => {
