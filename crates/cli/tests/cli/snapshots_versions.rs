@@ -125,6 +125,12 @@ async fn moved(scene: &mut Scene) {
 }
 
 async fn set_aside(scene: &mut Scene) {
+    // The leader tells of the move that ended the alarm with its next report.
+    scene
+        .until("no alarm", "agents describe code", |document| {
+            array(&document["agents"][0]["alarms"]).count() == 0
+        })
+        .await;
     for line in [
         "agents quarantine code 2.0.0 --reason 'it leaks'",
         "agents list",

@@ -125,10 +125,13 @@ impl<'a> RawIntent<'a> {
     pub fn malformed(&self) -> Option<RawRejection> {
         let fault = self.header(HEADER_MALFORMED)?;
         let (code, fix) = if fault.starts_with("subject ") {
-            ("BAD_SUBJECT", "publish on the subject of an agent, in printable ASCII")
+            (
+                codes::BAD_SUBJECT,
+                "publish on the subject of an agent, in printable ASCII",
+            )
         } else {
             let fix = "write each header as one line of UTF-8, `Name: value`, with a name of printable ASCII";
-            ("BAD_HEADER", fix)
+            (codes::BAD_HEADER, fix)
         };
         Some(RawRejection {
             code,
@@ -203,9 +206,9 @@ impl<'a> RawIntent<'a> {
         }
         envelope.check_texts().map_err(|bad| {
             let code = if bad.field == "reply_to" {
-                "BAD_REPLY_TO"
+                codes::BAD_REPLY_TO
             } else {
-                "MALFORMED_ENVELOPE"
+                codes::MALFORMED_ENVELOPE
             };
             refused(code, place(bad.field), bad)
         })?;
@@ -244,9 +247,9 @@ impl<'a> RawIntent<'a> {
             },
         };
         let mut fields = RawFields {
-            kind: text(HEADER_KIND, check_kind, "BAD_HEADER")?,
-            reply_to: text(HEADER_REPLY_TO, check_reply_to, "BAD_REPLY_TO")?,
-            traceparent: text(HEADER_TRACEPARENT, check_traceparent, "BAD_HEADER")?,
+            kind: text(HEADER_KIND, check_kind, codes::BAD_HEADER)?,
+            reply_to: text(HEADER_REPLY_TO, check_reply_to, codes::BAD_REPLY_TO)?,
+            traceparent: text(HEADER_TRACEPARENT, check_traceparent, codes::BAD_HEADER)?,
             ..RawFields::default()
         };
         if let Some(value) = self.header(HEADER_INTENT) {

@@ -126,7 +126,11 @@ mod tests {
 
     #[test]
     fn a_server_that_stays_away_is_tried_seldom() {
-        assert!(pause(1) < pause(2) && pause(49) < pause(50));
-        assert_eq!(pause(usize::MAX), Duration::from_secs(1));
+        assert!(pause(1) < pause(2));
+        let longest = pause(usize::MAX);
+        assert!(
+            longest >= LONGEST_PAUSE / 2 && longest <= LONGEST_PAUSE * 3 / 2,
+            "{longest:?}"
+        );
     }
 }
