@@ -13,6 +13,9 @@ use crate::error::ConformanceError;
 use crate::record::{Stored, raw_of, story};
 use crate::script::Script;
 
+/// An event that a later minor version of the protocol may have. A record of it states such a version.
+pub(crate) const LATER_EVENT: &str = "dreamt";
+
 /// Who gets what the agent hands over. Nobody works for it: its tickets stay to be read.
 pub(crate) const SINK: &str = "conformance-sink";
 /// The version of the sink that takes new work.
@@ -255,8 +258,11 @@ impl Court {
 
     fn body(&self, intent: &str, event: &Value, by: &Value, snapshot: &Value, more: &str) -> String {
         let (id, at) = (self.mesh.record_id(), self.now());
+        // What this version does not know is of a later minor one; else the record would be nobody's.
+        let is_later = event.get("type").and_then(Value::as_str) == Some(LATER_EVENT);
+        let protocol = if is_later { "1.99.0" } else { "1.2.0" };
         format!(
-            r#"{{"protocol":"1.2.0","id":"{id}","intent":"{intent}","event":{event},"at":"{at}","by":{by},"snapshot":{snapshot}{more}}}"#
+            r#"{{"protocol":"{protocol}","id":"{id}","intent":"{intent}","event":{event},"at":"{at}","by":{by},"snapshot":{snapshot}{more}}}"#
         )
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::acks::Said;
-use crate::court::{Court, Fault, SINK, Work, expect};
+use crate::court::{Court, Fault, LATER_EVENT, SINK, Work, expect};
 use crate::record::story;
 use crate::rules::hops::same_result;
 use crate::script::Script;
@@ -147,7 +147,7 @@ pub(super) async fn leaves_the_unknown(court: &Court) -> Result<(), Fault> {
     let work = court.submit("unknown-status", Script::new().complete()).await?;
     let changes = json!({"acme-note": "of a later minor"});
     let unknown = court
-        .append(&work, json!({"type": "dreamt"}), Some("dreaming"), &changes, "")
+        .append(&work, json!({"type": LATER_EVENT}), Some("dreaming"), &changes, "")
         .await?;
     let ticket = court.ticket(&work, true).await?;
     court
