@@ -131,7 +131,7 @@ impl Mesh {
         &self.inner.clock
     }
 
-    /// The time now, by the server's clock where that of this machine is known to be off ([`ServerTime`]).
+    /// The time now, by the server's clock where that of this machine is known to be off.
     pub fn now(&self) -> Timestamp {
         self.inner.server_time.of(self.inner.clock.now())
     }
