@@ -24,14 +24,18 @@ impl Envelope {
     /// # Errors
     /// When they were dropped or altered, or do not match their hash.
     pub fn check_must_carry(&self, next: &Self) -> Result<(), MustCarryBroken> {
-        let hash = |envelope: &Self| envelope.constraints.as_ref().map(constraints_hash).unwrap_or_default();
-        let expected = self.constraints_hash.clone().unwrap_or_else(|| hash(self));
+        // None where there are no constraints, so that an empty hash is not taken for theirs.
+        let hash = |envelope: &Self| envelope.constraints.as_ref().map(constraints_hash);
+        let expected = self.constraints_hash.clone().or_else(|| hash(self));
         let found = hash(next);
-        let stated = next.constraints_hash.clone().unwrap_or_else(|| found.clone());
+        let stated = next.constraints_hash.clone().or_else(|| found.clone());
         if (found == expected && stated == expected) || Mutant::I10Uncarried.is_on() {
             Ok(())
         } else {
-            Err(MustCarryBroken { expected, found })
+            Err(MustCarryBroken {
+                expected: expected.unwrap_or_default(),
+                found: found.unwrap_or_default(),
+            })
         }
     }
 }
