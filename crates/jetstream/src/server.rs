@@ -15,6 +15,7 @@ mod limits;
 mod link;
 mod mesh;
 mod nats_context;
+mod pages;
 mod publish;
 mod reread;
 mod roles;

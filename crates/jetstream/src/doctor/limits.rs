@@ -193,12 +193,6 @@ pub(super) async fn pulls<'a>(mesh: &Mesh, agents: impl Iterator<Item = &'a Agen
 /// Each consumer of an agent's work stream: pulls that wait, how many may, its name.
 async fn waiting_pulls(mesh: &Mesh, agent: &AgentName) -> Result<Vec<(i64, i64, String)>, Error> {
     #[derive(Deserialize)]
-    struct Page {
-        total: usize,
-        #[serde(default)]
-        consumers: Vec<Consumer>,
-    }
-    #[derive(Deserialize)]
     struct Consumer {
         name: String,
         #[serde(default)]
@@ -211,19 +205,13 @@ async fn waiting_pulls(mesh: &Mesh, agent: &AgentName) -> Result<Vec<(i64, i64, 
         max_waiting: i64,
     }
     let stream = mesh.subjects().work_stream(agent);
-    let mut found = Vec::new();
-    loop {
-        let request = serde_json::json!({ "offset": found.len() });
-        let page: Page = mesh.ask(&format!("CONSUMER.LIST.{stream}"), &request).await??;
-        let is_last = page.consumers.is_empty() || found.len() + page.consumers.len() >= page.total;
-        found.extend(page.consumers.into_iter().map(|one| {
-            let name = format!("{stream} {}", one.name);
-            (one.num_waiting, one.config.max_waiting.max(1), name)
-        }));
-        if is_last {
-            return Ok(found);
-        }
-    }
+    let what = format!("CONSUMER.LIST.{stream}");
+    let consumers: Vec<Consumer> = mesh.ask_list(&what, "consumers").await??;
+    let waiting = consumers.into_iter().map(|one| {
+        let name = format!("{stream} {}", one.name);
+        (one.num_waiting, one.config.max_waiting.max(1), name)
+    });
+    Ok(waiting.collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use baton_envelope::IntentId;
-use serde::Deserialize;
 
 use super::read::Head;
 use crate::error::Error;
@@ -66,30 +65,7 @@ impl Mesh {
 
     /// Every subject of the ledger, with its number of records.
     pub(crate) async fn counted_subjects(&self) -> Result<HashMap<String, u64>, Error> {
-        #[derive(Deserialize)]
-        struct Info {
-            state: State,
-            #[serde(default)]
-            total: usize,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            #[serde(default)]
-            subjects: Option<HashMap<String, u64>>,
-        }
-        let what = format!("STREAM.INFO.{}", self.subjects().ledger_stream());
-        let mut found = HashMap::new();
-        let mut offset = 0;
-        loop {
-            let request = serde_json::json!({ "subjects_filter": self.subjects().ledger_all(), "offset": offset });
-            let info: Info = self.ask(&what, &request).await??;
-            let page = info.state.subjects.unwrap_or_default();
-            let (got, total) = (page.len(), info.total);
-            offset += got;
-            found.extend(page);
-            if got == 0 || offset >= total {
-                return Ok(found);
-            }
-        }
+        let (stream, all) = (self.subjects().ledger_stream(), self.subjects().ledger_all());
+        self.stream_subjects(&stream, &all).await
     }
 }

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use baton_envelope::{IntentId, Record, Timestamp, containable, in_server_time};
 use bytes::Bytes;
-use serde::Deserialize;
 
 use crate::error::{Error, Status};
 use crate::server::{Mesh, header_u64, is_malformed};
@@ -177,36 +175,15 @@ impl Mesh {
     }
 
     async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {
-        #[derive(Deserialize)]
-        struct Answer {
-            message: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            seq: u64,
-            #[serde(default)]
-            data: String,
-            #[serde(default)]
-            time: String,
-        }
-        let what = format!("STREAM.MSG.GET.{}", self.subjects().ledger_stream());
-        match self
-            .ask::<Answer>(&what, &serde_json::json!({ "last_by_subj": subject }))
-            .await?
-        {
-            Ok(answer) => {
-                let body = base64::engine::general_purpose::STANDARD
-                    .decode(answer.message.data)
-                    .map_err(|error| Error::api(what, error))?;
-                Ok(Some(Last {
-                    seq: answer.message.seq,
-                    stored_at: answer.message.time.parse().ok(),
-                    body: body.into(),
-                }))
-            }
-            Err(refusal) if refusal.code == 10037 => Ok(None),
-            Err(refusal) => Err(refusal.into()),
-        }
+        let stream = self.subjects().ledger_stream();
+        let found = self
+            .leader_get(&stream, &serde_json::json!({ "last_by_subj": subject }))
+            .await?;
+        Ok(found.map(|found| Last {
+            seq: found.seq,
+            stored_at: found.stored_at(),
+            body: found.body,
+        }))
     }
 
     /// A batched direct get of the ledger: the matches as (sequence, subject, body), and whether there are more.

@@ -2,7 +2,6 @@
 //!
 //! The server allows a stream 1,000 consumers where nothing else is said, so what every process does must not take one.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::kv::Store;
@@ -23,8 +22,6 @@ const LAG_TRIES: usize = 40;
 const LAG_PAUSE: Duration = Duration::from_millis(50);
 /// For how long a bucket is read key by key after it could not be read at once.
 const KEYS_ALONE: Duration = Duration::from_secs(600);
-/// The server's code for no message.
-const NO_MESSAGE: u64 = 10037;
 
 /// What a process needs to know of a bucket to follow it.
 #[derive(Debug, Clone, Copy)]
@@ -164,51 +161,22 @@ impl Mesh {
 
     /// The last message of a bucket as its leader knows it: (sequence, time of storing); `None` for an empty bucket.
     pub(crate) async fn bucket_end(&self, bucket: &str) -> Result<Option<(u64, String)>, Error> {
-        #[derive(Deserialize)]
-        struct Answer {
-            message: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            seq: u64,
-            #[serde(default)]
-            time: String,
-        }
-        let what = format!("STREAM.MSG.GET.KV_{bucket}");
-        let request = serde_json::json!({ "last_by_subj": format!("$KV.{bucket}.>") });
-        match self.ask_within::<Answer>(&what, &request, BUCKET_PATIENCE).await? {
-            Ok(Answer { message }) => Ok(Some((message.seq, message.time))),
-            Err(refusal) if refusal.code == NO_MESSAGE => Ok(None),
-            Err(refusal) => Err(refusal.into()),
-        }
+        let (stream, request) = (
+            format!("KV_{bucket}"),
+            serde_json::json!({ "last_by_subj": format!("$KV.{bucket}.>") }),
+        );
+        let last = self.leader_get_within(&stream, &request, BUCKET_PATIENCE).await?;
+        Ok(last.map(|last| (last.seq, last.stored_text().to_owned())))
     }
 
     /// The subjects of all keys, removed ones included.
     async fn bucket_subjects(&self, bucket: &str) -> Result<Vec<String>, Error> {
-        #[derive(Deserialize)]
-        struct Info {
-            state: State,
-            #[serde(default)]
-            total: usize,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            #[serde(default)]
-            subjects: Option<HashMap<String, u64>>,
-        }
-        let what = format!("STREAM.INFO.KV_{bucket}");
-        let mut found = Vec::new();
-        loop {
-            let request = serde_json::json!({ "subjects_filter": format!("$KV.{bucket}.>"), "offset": found.len() });
-            let info: Info = self.ask(&what, &request).await??;
-            let page = info.state.subjects.unwrap_or_default();
-            let is_last = page.is_empty() || found.len() + page.len() >= info.total;
-            found.extend(page.into_keys());
-            if is_last {
-                found.sort_unstable();
-                return Ok(found);
-            }
-        }
+        let subjects = self
+            .stream_subjects(&format!("KV_{bucket}"), &format!("$KV.{bucket}.>"))
+            .await?;
+        let mut found: Vec<String> = subjects.into_keys().collect();
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// What the server says of a bucket.

@@ -3,11 +3,14 @@
 //! A direct get answers with the stored head, and the server's headers behind it. Behind a head that is malformed these may
 //! not be read; a request to the stream's leader answers in JSON, with the head in base64.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::mesh::Mesh;
+use super::publish::REQUEST_TIMEOUT;
 use super::stream::Stored;
 use crate::error::Error;
 
@@ -22,7 +25,7 @@ impl Mesh {
         let mut found = Vec::new();
         if let Some(subjects) = request.get("multi_last").and_then(Value::as_array) {
             for subject in subjects {
-                found.extend(self.reread_one(stream, &json!({ "last_by_subj": subject })).await?);
+                found.extend(self.leader_get(stream, &json!({ "last_by_subj": subject })).await?);
             }
             return Ok((found, false));
         }
@@ -30,7 +33,7 @@ impl Mesh {
         let mut seq = request.get("seq").and_then(Value::as_u64).unwrap_or(1);
         for _ in 0..request.get("batch").and_then(Value::as_u64).unwrap_or(PAGE) {
             match self
-                .reread_one(stream, &json!({ "seq": seq, "next_by_subj": of }))
+                .leader_get(stream, &json!({ "seq": seq, "next_by_subj": of }))
                 .await?
             {
                 Some(one) => {
@@ -43,7 +46,18 @@ impl Mesh {
         Ok((found, true))
     }
 
-    async fn reread_one(&self, stream: &str, request: &Value) -> Result<Option<Stored>, Error> {
+    /// One message as the stream's leader has it, with the time of storing as its only header. `None` where nothing matches.
+    pub(crate) async fn leader_get(&self, stream: &str, request: &Value) -> Result<Option<Stored>, Error> {
+        self.leader_get_within(stream, request, REQUEST_TIMEOUT).await
+    }
+
+    /// As [`Mesh::leader_get`], with a bound of the caller's.
+    pub(crate) async fn leader_get_within(
+        &self,
+        stream: &str,
+        request: &Value,
+        patience: Duration,
+    ) -> Result<Option<Stored>, Error> {
         #[derive(Deserialize)]
         struct Answer {
             message: Message,
@@ -58,7 +72,7 @@ impl Mesh {
             time: String,
         }
         let what = format!("STREAM.MSG.GET.{stream}");
-        match self.ask::<Answer>(&what, request).await? {
+        match self.ask_within::<Answer>(&what, request, patience).await? {
             Ok(Answer { message }) => {
                 let body = base64::engine::general_purpose::STANDARD
                     .decode(message.data)

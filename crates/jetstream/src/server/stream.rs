@@ -202,6 +202,11 @@ impl Mesh {
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),
+            // What the server says of it stands behind a head that cannot be read.
+            None if is_malformed(reply.headers.as_ref()) => {
+                let request = serde_json::json!({ "last_by_subj": subject });
+                Box::pin(self.leader_get(stream, &request)).await
+            }
             None => Ok(Some(Stored::of_direct(reply.headers, reply.payload))),
         }
     }

@@ -51,30 +51,17 @@ impl Mesh {
     /// The name and the settings of each consumer of a stream; none when there is no stream.
     async fn consumer_configs(&self, stream: &str) -> Result<Vec<(String, Config)>, Error> {
         #[derive(Deserialize)]
-        struct Page {
-            total: usize,
-            #[serde(default)]
-            consumers: Option<Vec<Info>>,
-        }
-        #[derive(Deserialize)]
         struct Info {
             name: String,
             config: Config,
         }
-        let mut found: Vec<(String, Config)> = Vec::new();
-        loop {
-            let request = serde_json::json!({ "offset": found.len() });
-            let page: Page = match self.ask(&format!("CONSUMER.LIST.{stream}"), &request).await? {
-                Ok(page) => page,
-                Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Ok(found),
-                Err(refusal) => return Err(refusal.into()),
-            };
-            let consumers = page.consumers.unwrap_or_default();
-            let is_last = consumers.is_empty() || found.len() + consumers.len() >= page.total;
-            found.extend(consumers.into_iter().map(|info| (info.name, info.config)));
-            if is_last {
-                return Ok(found);
-            }
+        match self
+            .ask_list::<Info>(&format!("CONSUMER.LIST.{stream}"), "consumers")
+            .await?
+        {
+            Ok(consumers) => Ok(consumers.into_iter().map(|info| (info.name, info.config)).collect()),
+            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(Vec::new()),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::HashSet;
 
 use async_nats::jetstream::stream::Config;
 use baton_envelope::Route;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{Error, STREAM_NOT_FOUND};
@@ -102,23 +101,8 @@ impl Mesh {
 
     /// The names of all streams of the account.
     pub(crate) async fn stream_names(&self) -> Result<HashSet<String>, Error> {
-        #[derive(Deserialize)]
-        struct Page {
-            total: usize,
-            #[serde(default)]
-            streams: Option<Vec<String>>,
-        }
-        let (mut names, mut offset) = (HashSet::new(), 0);
-        loop {
-            let page: Page = self.ask("STREAM.NAMES", &json!({ "offset": offset })).await??;
-            let streams = page.streams.unwrap_or_default();
-            offset += streams.len();
-            let is_last = streams.is_empty() || offset >= page.total;
-            names.extend(streams);
-            if is_last {
-                return Ok(names);
-            }
-        }
+        let names: Vec<String> = self.ask_list("STREAM.NAMES", "streams").await??;
+        Ok(names.into_iter().collect())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::AgentName;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::migrations::{Change, MIGRATIONS, Migration, Plan, plan, topology_of};
 use super::settings::{self, KEY_TOPOLOGY};
@@ -157,60 +157,33 @@ impl Mesh {
     /// The configurations of all streams of the account, as the server writes them.
     async fn stream_configs(&self) -> Result<Vec<Value>, Error> {
         #[derive(Deserialize)]
-        struct Page {
-            total: usize,
-            #[serde(default)]
-            streams: Option<Vec<Info>>,
-        }
-        #[derive(Deserialize)]
         struct Info {
             config: Value,
         }
-        let mut found: Vec<Value> = Vec::new();
-        loop {
-            let page: Page = self.ask("STREAM.LIST", &json!({ "offset": found.len() })).await??;
-            let streams = page.streams.unwrap_or_default();
-            let is_last = streams.is_empty();
-            found.extend(streams.into_iter().map(|info| info.config));
-            if is_last || found.len() >= page.total {
-                return Ok(found);
-            }
-        }
+        let streams: Vec<Info> = self.ask_list("STREAM.LIST", "streams").await??;
+        Ok(streams.into_iter().map(|info| info.config).collect())
     }
 
     /// The oldest topology of a controller that follows the ledger, and the consumers of those below the newest. A
     /// controller that died is counted for ten seconds more.
     async fn older_controllers(&self, newest: u32) -> Result<(u32, Vec<String>), Error> {
         #[derive(Deserialize)]
-        struct Page {
-            total: usize,
-            #[serde(default)]
-            consumers: Option<Vec<Info>>,
-        }
-        #[derive(Deserialize)]
         struct Info {
             name: String,
             config: Value,
         }
         let what = format!("CONSUMER.LIST.{}", self.subjects().ledger_stream());
-        let (mut oldest, mut older, mut offset) = (newest, Vec::new(), 0);
-        loop {
-            let page: Page = self.ask(&what, &json!({ "offset": offset })).await??;
-            let consumers = page.consumers.unwrap_or_default();
-            let is_last = consumers.is_empty();
-            offset += consumers.len();
-            for Info { name, config } in consumers {
-                let is_controller = config.get("description").and_then(Value::as_str) == Some(TAIL_DESCRIPTION);
-                let topology = topology_of(&config);
-                if is_controller && topology < newest {
-                    oldest = oldest.min(topology);
-                    older.push(name);
-                }
-            }
-            if is_last || offset >= page.total {
-                return Ok((oldest, older));
+        let consumers: Vec<Info> = self.ask_list(&what, "consumers").await??;
+        let (mut oldest, mut older) = (newest, Vec::new());
+        for Info { name, config } in consumers {
+            let is_controller = config.get("description").and_then(Value::as_str) == Some(TAIL_DESCRIPTION);
+            let topology = topology_of(&config);
+            if is_controller && topology < newest {
+                oldest = oldest.min(topology);
+                older.push(name);
             }
         }
+        Ok((oldest, older))
     }
 }
 
