@@ -41,6 +41,13 @@ impl Clock for Leaping {
     }
 }
 
+/// A connection whose clock leaps where a test says so.
+async fn leaping(url: &str) -> (Mesh, Arc<Leaping>) {
+    let clock = Arc::new(Leaping::default());
+    let connected = Target::at(url).connect_with(Arc::<Leaping>::clone(&clock)).await;
+    (connected.unwrap(), clock)
+}
+
 fn named(number: usize) -> AgentName {
     format!("agent-{number}").parse().unwrap()
 }
@@ -179,11 +186,7 @@ async fn a_follower_that_was_frozen_proves_before_it_routes() {
     let server = TestServer::start().await;
     let operator = mesh_of(&server, 2).await;
     let proxy = Proxy::start(server.url()).await;
-    let clock = Arc::new(Leaping::default());
-    let mesh = Target::at(proxy.url())
-        .connect_with(Arc::<Leaping>::clone(&clock))
-        .await
-        .unwrap();
+    let (mesh, clock) = leaping(proxy.url()).await;
     let _following = mesh.follow_routes().await.unwrap();
     proxy.drop_deliveries("mesh.route.");
     set(&operator, &named(0), "2.0.0").await;
@@ -209,11 +212,7 @@ async fn a_follower_that_was_frozen_proves_before_it_routes() {
 async fn a_bucket_that_is_wiped_or_made_again_is_read_anew() {
     let server = TestServer::start().await;
     let operator = mesh_of(&server, 5).await;
-    let clock = Arc::new(Leaping::default());
-    let mesh = Target::at(server.url())
-        .connect_with(Arc::<Leaping>::clone(&clock))
-        .await
-        .unwrap();
+    let (mesh, clock) = leaping(server.url()).await;
     let _following = mesh.follow_routes().await.unwrap();
     let context = jetstream::new(server.client().await);
     context.get_stream(STREAM).await.unwrap().purge().await.unwrap();
@@ -273,11 +272,7 @@ async fn a_bucket_of_an_older_release_is_asked_each_second_until_it_is_raised() 
 async fn a_republish_rule_that_is_taken_away_is_noticed() {
     let server = TestServer::start().await;
     let operator = mesh_of(&server, 2).await;
-    let clock = Arc::new(Leaping::default());
-    let mesh = Target::at(server.url())
-        .connect_with(Arc::<Leaping>::clone(&clock))
-        .await
-        .unwrap();
+    let (mesh, clock) = leaping(server.url()).await;
     let _following = mesh.follow_routes().await.unwrap();
     edit(&server, |config| config.republish = None).await;
     set(&operator, &named(0), "2.0.0").await;
