@@ -81,6 +81,22 @@ class Nats:
                     payload = payload[int(words[-2]) :]
                 return json.loads(payload) if payload else None
 
+    def publish(self, subject, body, head=b""):
+        """Bytes that no client library would write; no answer."""
+        sizes = f" {len(head)} {len(head) + len(body)}" if head else f" {len(body)}"
+        verb = b"HPUB " if head else b"PUB "
+        self.socket.sendall(verb + subject + sizes.encode() + b"\r\n" + head + body + b"\r\n")
+
+    def flush(self):
+        """Waits until the server has read what was published."""
+        self.socket.sendall(b"PING\r\n")
+        while True:
+            line = self.lines.readline()
+            if line.startswith(b"PONG"):
+                return
+            if not line or line.startswith(b"-ERR"):
+                raise Wrong(f"the server refused a frame: {line!r}")
+
     def api(self, what, body=None):
         answer = self.request(f"$JS.API.{what}", json.dumps(body or {}).encode())
         if answer is None or "error" in answer:
@@ -161,6 +177,14 @@ class Mesh:
 
     def snapshot(self, intent):
         return self.json("intents", "get", intent)["snapshot"]
+
+    def state(self, intent):
+        """How an intent stands, with the code of its error where it has one."""
+        document = self.json("intents", "get", intent)
+        if "snapshot" not in document:
+            return str(document)
+        code = document["snapshot"].get("error", {}).get("code", "")
+        return f"{document['snapshot']['status']['state']} {code}".strip()
 
     def end(self, intent, seconds=60):
         """The snapshot of the end, and after how many seconds it was there."""
