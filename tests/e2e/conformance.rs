@@ -10,7 +10,7 @@ use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome};
 use baton_conformance::{Options, Report, agent_rules, judge_agent};
 use baton_e2e::chaos::Running;
 use baton_e2e::root;
-use baton_jetstream::{Mesh, Target};
+use baton_jetstream::{Limits, Mesh, Target};
 use baton_testkit::TestServer;
 use futures::future::join_all;
 use serde::Deserialize;
@@ -122,13 +122,16 @@ const FAULTS: [(&[&str], &str, &str); 27] = [
     ),
 ];
 
-/// Connects to a namespace of its own: many agents are judged on one server at once.
+/// A mesh in a namespace of its own: many agents are judged on one server at once.
 async fn namespace(server: &TestServer, name: &str) -> Mesh {
     let target = Target {
         namespace: name.parse().expect("namespace"),
         ..Target::at(server.url())
     };
-    target.connect().await.expect("connect")
+    let mesh = target.connect().await.expect("connect");
+    // Before its agent starts: one that finds no mesh ends at once.
+    mesh.ensure_topology(Limits::default()).await.expect("topology");
+    mesh
 }
 
 /// Starts the agent of a folder.

@@ -3,6 +3,7 @@
 use baton_agent::{Guard, shutdown_signal};
 use baton_conformance::{Options, Report, Stage, Verdict, agent_rules, judge_agent};
 use baton_envelope::{AgentName, codes};
+use baton_jetstream::Limits;
 use clap::{Args, Subcommand};
 
 use crate::app::App;
@@ -59,6 +60,8 @@ pub(crate) async fn run(command: ConformanceCommand, app: &App) -> Result<(), Cl
     };
     let namespace = connection.namespace.as_str();
     let url = stage.as_ref().map_or_else(|| mesh.url().to_owned(), Stage::url);
+    // First: a worker that finds no mesh may end at once.
+    mesh.ensure_topology(Limits::default()).await?;
     let worker = start(&args.worker, &url, namespace)?;
     if worker.is_none() {
         output.note(&format!(
