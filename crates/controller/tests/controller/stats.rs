@@ -16,7 +16,7 @@ async fn a_controller_counts_its_rounds() {
     let running = tokio::spawn(controller.run_until(async {
         stopped.await.ok();
     }));
-    // The sweep, of which these settings have one an hour, has not begun.
+    // The sweep, of which these settings have one a year, has not begun.
     let names = [
         "alarms",
         "archive",
