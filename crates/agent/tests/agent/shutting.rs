@@ -46,7 +46,7 @@ async fn shut_and_open(slots: u32, before: usize) {
     for number in 0..5 {
         waiting.push(submit(&mesh, &format!("waits-{number}")).await);
     }
-    // Long enough for pulls that were given up to be made anew on the shut consumers.
+    // Long enough for abandoned pulls to be opened again on the shut consumers.
     sleep(Duration::from_secs(5)).await;
     for intent in &waiting {
         assert_eq!(status(&mesh, intent).await, "pending");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// How long anything here may take on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,

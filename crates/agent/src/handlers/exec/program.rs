@@ -18,7 +18,7 @@ use crate::hop::Hop;
 const START: &str = r#"read -r _ && exec /bin/sh -c "$1""#;
 /// That line.
 pub(super) const GO: &[u8] = b"go\n";
-/// How often it is looked whether a group has ended that was told to: no event tells of it.
+/// How often to check whether a group that was told to end has ended: no event reports it.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What one talks to a program by.
