@@ -19,12 +19,13 @@ impl AckPlace {
     /// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`; the second form has the
     /// domain and an account hash before the stream.
     pub(crate) fn parse(reply: &str) -> Option<Self> {
-        let skipped = match reply.split('.').count() {
-            9 => 4,
-            11.. => 6,
+        let dots = reply.bytes().filter(|byte| *byte == b'.').count();
+        let skipped = match dots {
+            8 => 4,
+            10.. => 6,
             _ => return None,
         };
-        let mut numbers = reply.split('.').skip(skipped).map(str::parse);
+        let mut numbers = reply.splitn(skipped + 5, '.').skip(skipped).map(str::parse);
         Some(Self {
             delivered: numbers.next()?.ok()?,
             stream_seq: numbers.next()?.ok()?,

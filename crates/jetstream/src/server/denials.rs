@@ -1,9 +1,12 @@
 //! What the server denies this user. It drops a message that may not be published and says so beside the requests, so that a
 //! denied request looks like silence; here the two are put together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// How many denials a waiting request may be behind before it misses one, and waits for its timeout instead.
 const BACKLOG: usize = 64;
@@ -18,8 +21,12 @@ pub(crate) struct Denials {
 
 #[derive(Debug)]
 struct Inner {
-    /// Subjects that may not be published to, as the server says so.
-    published: broadcast::Sender<Arc<str>>,
+    /// How many denials there were on this connection, of either kind. A request that nobody denies reads nothing else.
+    count: AtomicU64,
+    /// The last subjects that may not be published to, each with its number.
+    published: Mutex<VecDeque<(u64, String)>>,
+    /// Wakes the requests that wait, at each denial.
+    told: Notify,
     /// What the subjects begin with whose denial somebody expects and reports.
     expected: Mutex<Vec<String>>,
     /// Subjects that may not be subscribed to, since the connection was made.
@@ -29,7 +36,9 @@ struct Inner {
 impl Default for Denials {
     fn default() -> Self {
         let inner = Inner {
-            published: broadcast::Sender::new(BACKLOG),
+            count: AtomicU64::new(0),
+            published: Mutex::default(),
+            told: Notify::new(),
             expected: Mutex::default(),
             subscribed: Mutex::default(),
         };
@@ -74,9 +83,12 @@ impl Denials {
     pub(super) fn hear(&self, text: &str) -> Heard {
         match Denial::read(text) {
             Some(Denial::Publish(subject)) => {
-                // Nobody may wait, as after a publish without an answer.
-                self.inner.published.send(subject.into()).ok();
-                let expected = self.inner.expected.lock().unwrap_or_else(PoisonError::into_inner);
+                self.tell(|number| {
+                    let mut published = lock(&self.inner.published);
+                    published.truncate(BACKLOG - 1);
+                    published.push_front((number, subject.to_owned()));
+                });
+                let expected = lock(&self.inner.expected);
                 if expected.iter().any(|begin| subject.starts_with(begin)) {
                     Heard::ExpectedDenial
                 } else {
@@ -84,44 +96,59 @@ impl Denials {
                 }
             }
             Some(Denial::Subscribe(subject)) => {
-                self.subscribed().push(subject.to_owned());
                 // Whoever waits for an answer there waits in vain.
-                self.inner.published.send("".into()).ok();
+                self.tell(|_| lock(&self.inner.subscribed).push(subject.to_owned()));
                 Heard::Denial
             }
             None => Heard::Other,
         }
     }
 
+    /// Takes note of a denial, and only then counts it: whoever sees the count sees the denial.
+    fn tell(&self, note: impl FnOnce(u64)) {
+        note(self.count() + 1);
+        self.inner.count.fetch_add(1, Ordering::Release);
+        self.inner.told.notify_waiters();
+    }
+
     /// From now on a denial of what begins like this is reported by whoever asks, and is nothing for the log.
     pub(super) fn expect(&self, begin: String) {
-        self.inner
-            .expected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(begin);
+        lock(&self.inner.expected).push(begin);
     }
 
     /// A new connection may be one of other permissions.
     pub(super) fn forget(&self) {
-        self.subscribed().clear();
+        lock(&self.inner.subscribed).clear();
     }
 
-    /// Listens for denials from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<str>> {
-        self.inner.published.subscribe()
+    /// How many denials there were so far.
+    pub(super) fn count(&self) -> u64 {
+        self.inner.count.load(Ordering::Acquire)
+    }
+
+    /// Ends at the next denial after this call.
+    pub(super) fn next(&self) -> Notified<'_> {
+        self.inner.told.notified()
+    }
+
+    /// Whether publishing to this subject was denied after so many denials.
+    pub(super) fn is_denied_since(&self, count: u64, subject: &str) -> bool {
+        lock(&self.inner.published)
+            .iter()
+            .take_while(|(number, _)| *number > count)
+            .any(|(_, denied)| denied == subject)
     }
 
     /// The subject of answers that may not be subscribed to, if this is one.
     pub(super) fn of_inbox(&self, inbox: &str) -> Option<String> {
         let prefix = inbox.rsplit_once('.').map_or(inbox, |(prefix, _)| prefix);
         let is_answers = |subject: &&String| subject.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
-        self.subscribed().iter().find(is_answers).cloned()
+        lock(&self.inner.subscribed).iter().find(is_answers).cloned()
     }
+}
 
-    fn subscribed(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.inner.subscribed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -151,6 +178,26 @@ mod tests {
         ] {
             assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_request_hears_what_was_denied_after_it_was_sent() {
+        let denials = Denials::default();
+        let deny = |subject: &str| denials.hear(&format!("Permissions Violation for Publish to \"{subject}\""));
+        deny("mesh.ledger.0.a");
+        let sent = denials.count();
+        assert!(
+            !denials.is_denied_since(sent, "mesh.ledger.0.a"),
+            "that was another request"
+        );
+        deny("mesh.ledger.0.b");
+        assert!(denials.is_denied_since(sent, "mesh.ledger.0.b"));
+        assert!(!denials.is_denied_since(sent, "mesh.ledger.0.c"));
+        for at in 0..BACKLOG {
+            deny(&at.to_string());
+        }
+        assert!(!denials.is_denied_since(sent, "mesh.ledger.0.b"), "it was too long ago");
+        assert!(denials.is_denied_since(sent, "0"));
     }
 
     #[test]
