@@ -39,5 +39,6 @@ mod rollback;
 mod steering;
 mod strangers;
 mod strays;
+mod tls;
 mod upgrade;
 mod upgrading;
