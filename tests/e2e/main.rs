@@ -16,6 +16,7 @@ mod cancelling;
 mod capability;
 mod codes;
 mod conformance;
+mod conformance_submitter;
 mod counting;
 mod crash;
 mod dead_letter;
