@@ -29,15 +29,22 @@ impl Player {
     /// Kills it.
     pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
         let killed = self.child.kill()?;
-        self.watch.take().map(Watch::gone);
+        self.forget();
         Ok(killed)
     }
 
     /// Asks it to end, and kills it when its time is up.
     pub(crate) fn terminate(&mut self, max: Duration) -> io::Result<ExitStatus> {
         let ended = self.child.terminate(max)?;
-        self.watch.take().map(Watch::gone);
+        self.forget();
         Ok(ended)
+    }
+
+    /// Its number may soon be another's.
+    fn forget(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.gone();
+        }
     }
 }
 

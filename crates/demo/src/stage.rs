@@ -75,7 +75,9 @@ impl Stage {
         } = self;
         drop(mesh);
         drop(server);
-        watch.map(Watch::gone);
+        if let Some(watch) = watch {
+            watch.gone();
+        }
         keep.then(|| folder.keep())
     }
 

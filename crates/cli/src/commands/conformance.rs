@@ -50,8 +50,8 @@ pub(crate) struct AgentArgs {
 /// `baton conformance submitter`.
 #[derive(Debug, Args)]
 pub(crate) struct SubmitterArgs {
-    /// The submitter, as a line for `sh`: run once for each piece of work, which its environment and its stdin name
-    /// [default: wait for what you submit].
+    /// The submitter, as a line for `sh`: run once for each piece of work, which its environment and its stdin name, as
+    /// docs/conformance.md says [default: wait for what you submit].
     #[arg(long = "command", value_name = "LINE", conflicts_with = "program")]
     pub(crate) line: Option<String>,
     /// How long to wait for the first intent, without a command.
@@ -89,7 +89,7 @@ pub(crate) async fn run(command: ConformanceCommand, app: &App) -> Result<(), Cl
     let url = stage.as_ref().map_or_else(|| mesh.url().to_owned(), Stage::url);
     let judged = match command {
         ConformanceCommand::Agent(args) => agent(args, app, mesh, &url).await,
-        ConformanceCommand::Submitter(args) => submitter(args, app, mesh, &url).await,
+        ConformanceCommand::Submitter(args) => Box::pin(submitter(args, app, mesh, &url)).await,
     };
     if let Some(watched) = watched {
         drop(stage);
@@ -153,8 +153,13 @@ async fn submitter(args: SubmitterArgs, app: &App, mesh: Mesh, url: &str) -> Res
         rules: args.rules,
     };
     let say = |verdict: &Verdict| output.note(&line(verdict));
-    let report = until_interrupted(judge_submitter(&mesh, &options, &say)).await?;
+    let report = Box::pin(until_interrupted(judge_submitter(&mesh, &options, &say))).await?;
     output.show(&report, || submitter_text(&report))?;
+    if report.ways.is_empty() && report.broken().is_empty() {
+        let message = "nothing was submitted, so nothing was judged";
+        return Err(CliError::say(Kind::Failed, codes::PROBLEMS_FOUND, message)
+            .hint("docs/conformance.md names the variables that say what to submit"));
+    }
     Ok((report.broken(), report.verdicts.len()))
 }
 
