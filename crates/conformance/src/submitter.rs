@@ -7,6 +7,7 @@ mod job;
 mod overheard;
 mod program;
 mod rules;
+mod trial;
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! The judge's desk: the mesh that it prepares, the program that it runs, and what arrives.
+//! The judge's desk: the mesh that it prepares, and what arrives.
 
 use std::time::Duration;
 
 use baton_envelope::{AgentName, Bands};
 use baton_jetstream::Mesh;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -13,9 +13,9 @@ use super::arrival::{Arrival, Way};
 use super::ending::{End, Play};
 use super::job::{AGENT, Job, NOBODY};
 use super::overheard::Overheard;
-use super::program::{Program, Run, end};
+use super::program::Program;
 use crate::error::ConformanceError;
-use crate::fault::{Fault, expect};
+use crate::fault::Fault;
 use crate::hands::Hands;
 use crate::record::Stored;
 
@@ -24,7 +24,7 @@ pub(super) const ACTIVE: &str = "1.0.0";
 /// The other version.
 pub(super) const OTHER: &str = "2.0.0";
 /// How often to look for what no message announces.
-const LOOK: Duration = Duration::from_millis(30);
+pub(super) const LOOK: Duration = Duration::from_millis(30);
 /// How often to look for what is stored although nothing was overheard.
 const LOOK_ANYWAY: Duration = Duration::from_millis(300);
 /// The requests that change something of a stream, or make a consumer.
@@ -41,8 +41,6 @@ pub(super) const CHANGES: [&str; 11] = [
     "CONSUMER.PAUSE",
     "CONSUMER.RESET",
 ];
-/// How long what a program published on its way out may take.
-const LATE: Duration = Duration::from_millis(500);
 
 /// The mesh under the judge.
 #[derive(Debug)]
@@ -51,51 +49,21 @@ pub(super) struct Desk {
     pub(super) hands: Hands,
     pub(super) options: SubmitterOptions,
     pub(super) overheard: Overheard,
-    program: Option<Program>,
-    seen: Mutex<Seen>,
+    pub(super) program: Option<Program>,
+    pub(super) seen: Mutex<Seen>,
 }
 
 /// What arrived so far.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// The next sequences of the intake, the ledger and the work stream.
     next: [u64; 3],
-    arrivals: Vec<Arrival>,
+    pub(super) arrivals: Vec<Arrival>,
     tickets: Vec<Stored>,
     /// The intents that nobody has ended, by their place among the arrivals.
     open: Vec<usize>,
     /// How much was overheard when it was last looked for more, and when that was.
     looked: Option<(usize, Instant)>,
-}
-
-/// What one run of the program led to.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pub(super) run: Run,
-    pub(super) arrivals: Vec<Arrival>,
-    /// How much was overheard before.
-    pub(super) heard_before: usize,
-}
-
-/// Settings of streams that hinder the program, until something has arrived.
-#[derive(Debug)]
-pub(super) struct Accident {
-    pub(super) streams: Vec<String>,
-    pub(super) broken: Value,
-    pub(super) healed: Value,
-    /// What must have arrived.
-    pub(super) until: Until,
-}
-
-/// When an accident is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Until {
-    /// An intent arrived.
-    Intent,
-    /// A ticket arrived.
-    Ticket,
-    /// The program ended.
-    End,
 }
 
 impl Desk {
@@ -158,101 +126,19 @@ impl Desk {
         self.hands.put_route(AGENT, &route).await
     }
 
-    /// Runs the program for a job.
-    pub(super) async fn run(&self, job: &Job, play: Play) -> Result<Trial, Fault> {
-        self.run_through(job, play, None).await
-    }
-
-    /// Runs the program for a job through an accident.
-    pub(super) async fn run_through(&self, job: &Job, play: Play, accident: Option<Accident>) -> Result<Trial, Fault> {
-        let Some(program) = &self.program else {
-            return Err(Fault::Skipped("no program was given to try it with".to_owned()));
-        };
-        if let Some(accident) = &accident {
-            self.set(accident, &accident.broken).await?;
-        }
-        let heard_before = self.overheard.count();
-        let (arrived, ticketed) = self.counts().await;
-        let running = end(program.start(job)?, job.payload.clone(), self.options.patience);
-        tokio::pin!(running);
-        let mut accident = accident;
-        let run = loop {
-            tokio::select! {
-                run = &mut running => break run,
-                () = tokio::time::sleep(LOOK) => self.collect().await?,
-            }
-            let (arrivals, tickets) = self.counts().await;
-            let is_over = |accident: &Accident| match accident.until {
-                Until::Intent => arrivals > arrived,
-                Until::Ticket => tickets > ticketed,
-                Until::End => false,
-            };
-            if let Some(over) = accident.take_if(|accident| is_over(accident)) {
-                self.set(&over, &over.healed).await?;
-            }
-            // The judge writes too, so not before that.
-            if accident.is_none() {
-                self.play(play).await?;
-            }
-        };
-        if let Some(over) = accident {
-            self.set(&over, &over.healed).await?;
-        }
-        let until = Instant::now() + LATE;
-        loop {
-            self.attend(play).await?;
-            if self.counts().await.0 > arrived || !run.is_good() || Instant::now() >= until {
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        let mut seen = self.seen.lock().await;
-        for arrival in seen.arrivals.iter_mut().skip(arrived) {
-            arrival.is_confirmed = run.is_good();
-        }
-        let arrivals = seen.arrivals.get(arrived..).unwrap_or_default().to_vec();
-        drop(seen);
-        if run.has_not() {
-            expect(
-                arrivals.is_empty(),
-                "exit code 77 only where nothing was submitted",
-                super::arrival::list(&arrivals),
-            )?;
-            return Err(Fault::Skipped("the program says that it does not have this".to_owned()));
-        }
-        Ok(Trial {
-            run,
-            arrivals,
-            heard_before,
-        })
-    }
-
-    /// Runs a job that must be submitted: the one intent that arrived.
-    pub(super) async fn submitted(&self, job: &Job) -> Result<Arrival, Fault> {
-        let trial = self.run(job, Play::Nothing).await?;
-        trial.into_submitted()
-    }
-
-    async fn set(&self, accident: &Accident, changes: &Value) -> Result<(), baton_jetstream::Error> {
-        for stream in &accident.streams {
-            self.hands.change_stream(stream, changes).await?;
-        }
-        Ok(())
-    }
-
-    async fn counts(&self) -> (usize, usize) {
+    pub(super) async fn counts(&self) -> (usize, usize) {
         let seen = self.seen.lock().await;
         (seen.arrivals.len(), seen.tickets.len())
     }
 
     /// Takes in what arrived, and plays the router and the agent.
-    async fn attend(&self, play: Play) -> Result<(), Fault> {
+    pub(super) async fn attend(&self, play: Play) -> Result<(), Fault> {
         self.collect().await?;
         self.play(play).await
     }
 
     /// Takes in what arrived.
-    async fn collect(&self) -> Result<(), Fault> {
+    pub(super) async fn collect(&self) -> Result<(), Fault> {
         let mut seen = self.seen.lock().await;
         let heard = self.overheard.count();
         if seen
@@ -293,7 +179,7 @@ impl Desk {
     }
 
     /// Plays the router and the agent for what nobody has ended.
-    async fn play(&self, play: Play) -> Result<(), Fault> {
+    pub(super) async fn play(&self, play: Play) -> Result<(), Fault> {
         let mut seen = self.seen.lock().await;
         if play == Play::Nothing {
             seen.open.clear();
@@ -407,20 +293,6 @@ impl Desk {
     pub(super) fn new_id(&self, rule: &str) -> String {
         let id = self.mesh.clock().intent_id().to_string();
         format!("conformance-{rule}-{}", id.rsplit('-').next().unwrap_or_default())
-    }
-}
-
-impl Trial {
-    /// The one intent that arrived, of a run that said that all is well.
-    pub(super) fn into_submitted(self) -> Result<Arrival, Fault> {
-        expect(self.run.is_good(), "exit code 0: it is submitted", self.run.in_words())?;
-        let mut intents: Vec<&str> = self.arrivals.iter().map(|arrival| arrival.intent.as_str()).collect();
-        intents.dedup();
-        expect(intents.len() == 1, "one intent", super::arrival::list(&self.arrivals))?;
-        match self.arrivals.into_iter().next() {
-            Some(arrival) => Ok(arrival),
-            None => Err(Fault::Skipped("nothing arrived".to_owned())),
-        }
     }
 }
 

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::fault::{Fault, expect};
 use crate::submitter::arrival::{Arrival, Way, list};
-use crate::submitter::desk::{Accident, Desk, Trial, Until};
+use crate::submitter::desk::Desk;
 use crate::submitter::ending::Play;
 use crate::submitter::job::Job;
 use crate::submitter::rules::routing::SOON;
+use crate::submitter::trial::{Accident, Trial, Until};
 
 /// How long what was published may take to be overheard.
 const HEARD: Duration = Duration::from_millis(300);
