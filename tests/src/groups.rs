@@ -44,7 +44,10 @@ const COMPUTE: [&str; 4] = [
 /// The modules with tests of the last kind.
 const CLOCKED: [(&str, &[&str]); 4] = [
     ("baton-agent/agent", &["probing::", "shutting::"]),
-    ("baton-cli/e2e", &["conformance::", "crash::", "upgrade::"]),
+    (
+        "baton-cli/e2e",
+        &["conformance::", "conformance_submitter::", "crash::", "upgrade::"],
+    ),
     ("baton-controller/controller", &["projection::speed::"]),
     ("baton-jetstream/jetstream", &["grouping::", "leasing::"]),
 ];

@@ -1,8 +1,10 @@
 //! What every command has at hand: the configuration with all of its layers, the way to the mesh, the output.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use baton_envelope::codes;
 use baton_jetstream::{Limits, Mesh, Target};
 
 use crate::config::{Config, Environment, GlobalArgs, load};
@@ -25,6 +27,8 @@ pub(crate) struct App {
     /// The configuration file, and the variables that set something in `[connection]`.
     file: Option<PathBuf>,
     variables: Vec<String>,
+    /// The mesh that the command looks at.
+    mesh: OnceLock<Mesh>,
 }
 
 impl App {
@@ -80,6 +84,7 @@ impl App {
             target,
             file: global.config,
             variables,
+            mesh: OnceLock::new(),
         })
     }
 
@@ -103,7 +108,20 @@ impl App {
 
     /// Connects without comparing anything.
     pub(crate) async fn connect_to_look(&self) -> Result<Mesh, CliError> {
-        Ok(self.target.connect().await?)
+        let mesh = self.target.connect().await?;
+        drop(self.mesh.set(mesh.clone()));
+        Ok(mesh)
+    }
+
+    /// What is behind a failure: where the command found no mesh, the ledger may be lost.
+    pub(crate) async fn explained(&self, error: CliError) -> CliError {
+        if error.code != codes::NO_MESH {
+            return error;
+        }
+        match self.mesh.get() {
+            Some(mesh) => mesh.lost_ledger().await.ok().flatten().map_or(error, CliError::from),
+            None => error,
+        }
     }
 
     /// Where this process has a setting of `[connection]` from.

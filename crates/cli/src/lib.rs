@@ -59,7 +59,12 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::io(anyhow::Error::new(error).context("the async runtime cannot be started")))?;
-    let result = runtime.block_on(dispatch::run(cli.command, &app));
+    let result = runtime.block_on(async {
+        match dispatch::run(cli.command, &app).await {
+            Err(error) => Err(app.explained(error).await),
+            Ok(()) => Ok(()),
+        }
+    });
     // Whatever still runs belongs to a command that has said its last word; dropping it ends its child processes.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result

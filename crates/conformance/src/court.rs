@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Bands, Timestamp};
-use baton_jetstream::{Error, Limits, Mesh, Wire, WireMessage};
+use baton_jetstream::{Error, Mesh, WireMessage};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::acks::{AckLog, Said};
 use crate::error::ConformanceError;
+use crate::fault::{Fault, expect};
+use crate::hands::Hands;
 use crate::record::{Stored, raw_of, story};
 use crate::script::Script;
 
@@ -47,32 +49,6 @@ impl Default for Options {
             rules: Vec::new(),
         }
     }
-}
-
-/// Why a rule does not pass.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// The agent broke it.
-    Broken { expected: String, seen: String },
-    /// It could not be judged.
-    Failed(Error),
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Breaks the rule unless something holds.
-pub(crate) fn expect(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), Fault> {
-    if holds {
-        return Ok(());
-    }
-    Err(Fault::Broken {
-        expected: expected.into(),
-        seen: seen.into(),
-    })
 }
 
 /// An intent for the agent, before it is submitted.
@@ -114,7 +90,7 @@ pub(crate) struct Court {
     pub(crate) version: AgentVersion,
     pub(crate) heartbeat: WireMessage,
     pub(crate) options: Options,
-    wire: Wire,
+    hands: Hands,
     acks: AckLog,
     works: Mutex<Vec<Work>>,
 }
@@ -122,25 +98,11 @@ pub(crate) struct Court {
 impl Court {
     /// Prepares the mesh, waits for a worker of the agent, and gives the agent its route.
     pub(crate) async fn open(mesh: &Mesh, agent: &AgentName, options: &Options) -> Result<Self, ConformanceError> {
-        let (wire, subjects) = (Wire::of(mesh), mesh.subjects());
-        mesh.ensure_topology(Limits::default()).await?;
-        let info = wire
-            .request(&format!("$JS.API.STREAM.INFO.{}", subjects.ledger_stream()), &[], "")
-            .await?;
-        let info: Value = serde_json::from_slice(&info.map(|info| info.body).unwrap_or_default()).unwrap_or_default();
-        let records = info
-            .pointer("/state/messages")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
-        if records > 0 {
-            return Err(ConformanceError::InUse {
-                namespace: subjects.namespace().to_string(),
-                found: format!("{records} records"),
-            });
-        }
-        let acks = AckLog::listen(&wire).await?;
+        let (hands, subjects) = (Hands::of(mesh), mesh.subjects());
+        hands.take_new_mesh().await?;
+        let acks = AckLog::listen(hands.wire()).await?;
         let subject = format!("{}.heartbeat.{agent}.*.*", subjects.namespace());
-        let mut heartbeats = wire.listen(&subject).await?;
+        let mut heartbeats = hands.wire().listen(&subject).await?;
         let heard = tokio::time::timeout(options.wait, heartbeats.next()).await;
         let Ok(Some(heartbeat)) = heard else {
             return Err(ConformanceError::NoAgent {
@@ -159,7 +121,7 @@ impl Court {
             version,
             heartbeat,
             options: options.clone(),
-            wire,
+            hands,
             acks,
             works: Mutex::default(),
         };
@@ -176,10 +138,11 @@ impl Court {
         };
         let (own, mut versions) = (self.version.to_string(), Map::new());
         versions.insert(own.clone(), entry("active"));
-        self.put_route(self.agent.as_str(), &route(self.agent.as_str(), &own, versions.into()))
+        self.hands
+            .put_route(self.agent.as_str(), &route(self.agent.as_str(), &own, versions.into()))
             .await?;
         let versions = json!({SINK_ACTIVE: entry("active"), SINK_PINNED: entry("ready")});
-        self.put_route(SINK, &route(SINK, SINK_ACTIVE, versions)).await?;
+        self.hands.put_route(SINK, &route(SINK, SINK_ACTIVE, versions)).await?;
         let missing = |what: String| baton_jetstream::Error::Missing { what };
         let sink: AgentName = SINK.parse().map_err(|_| missing(format!("an agent {SINK}")))?;
         let active: AgentVersion = SINK_ACTIVE
@@ -189,25 +152,8 @@ impl Court {
         Ok(())
     }
 
-    async fn put_route(&self, agent: &str, route: &Value) -> Result<(), Error> {
-        let bucket = self.mesh.subjects().routes_bucket();
-        self.publish(&format!("$KV.{bucket}.{agent}"), &[], route.to_string())
-            .await?;
-        Ok(())
-    }
-
     pub(crate) fn now(&self) -> String {
         self.mesh.now().to_string()
-    }
-
-    /// Publishes to a stream: the sequence at which it stands.
-    async fn publish(&self, subject: &str, headers: &[(&str, &str)], body: String) -> Result<u64, Error> {
-        let answer = self.wire.request(subject, headers, body).await?;
-        let answer = answer.map(|answer| answer.body).unwrap_or_default();
-        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        answer.get("seq").and_then(Value::as_u64).ok_or_else(|| Error::Missing {
-            what: format!("an acknowledgement for {subject}: {answer}"),
-        })
     }
 
     /// Writes `submitted`, and no ticket yet.
@@ -273,7 +219,7 @@ impl Court {
             ("Baton-Event", event),
             ("Baton-Status", status),
         ];
-        self.publish(&self.ledger(intent), &headers, body).await
+        self.hands.publish(&self.ledger(intent), &headers, body).await
     }
 
     fn ledger(&self, intent: &str) -> String {
@@ -296,7 +242,7 @@ impl Court {
             headers.push(("Baton-Reissued", "1"));
         }
         headers.push(("Nats-Msg-Id", &id));
-        self.publish(&subject, &headers, work.body.clone()).await
+        self.hands.publish(&subject, &headers, work.body.clone()).await
     }
 
     /// Submits, and writes the first ticket.
@@ -368,38 +314,22 @@ impl Court {
         Ok(())
     }
 
-    /// A message of a stream.
-    pub(crate) async fn stored(&self, stream: &str, question: &Value) -> Result<Option<Stored>, Error> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let answer = self.wire.request(&subject, &[], question.to_string()).await?;
-        Ok(answer.and_then(|answer| Stored::read(&answer.body)))
-    }
-
     /// An answer of the JetStream API; `Null` when there is none.
     pub(crate) async fn api(&self, verb: &str) -> Result<Value, Error> {
-        let answer = self.wire.request(&format!("$JS.API.{verb}"), &[], "").await?;
-        Ok(answer
-            .and_then(|answer| serde_json::from_slice(&answer.body).ok())
-            .unwrap_or_default())
+        self.hands.api(verb, "").await
     }
 
     pub(crate) async fn head(&self, work: &Work) -> Result<Option<Stored>, Error> {
         let question = json!({"last_by_subj": self.ledger(&work.intent)});
-        self.stored(&self.mesh.subjects().ledger_stream(), &question).await
+        self.hands
+            .stored(&self.mesh.subjects().ledger_stream(), &question)
+            .await
     }
 
     /// All records of an intent, oldest first.
     pub(crate) async fn history(&self, work: &Work) -> Result<Vec<Stored>, Error> {
-        let (mut found, mut next) = (Vec::new(), 1);
         let stream = self.mesh.subjects().ledger_stream();
-        loop {
-            let question = json!({"seq": next, "next_by_subj": self.ledger(&work.intent)});
-            let Some(record) = self.stored(&stream, &question).await? else {
-                return Ok(found);
-            };
-            next = record.seq + 1;
-            found.push(record);
-        }
+        self.hands.all_from(&stream, 1, &self.ledger(&work.intent)).await
     }
 
     /// Waits until the head of an intent is as it must become.
@@ -489,7 +419,7 @@ impl Court {
         let namespace = self.mesh.subjects().namespace();
         let stream = format!("{}_WORK_{SINK}", namespace.as_str().to_uppercase());
         let subject = format!("{namespace}.work.{SINK}.{}.p5", version.replace('.', "_"));
-        self.stored(&stream, &json!({"last_by_subj": subject})).await
+        self.hands.stored(&stream, &json!({"last_by_subj": subject})).await
     }
 
     /// The records that this agent wrote for an intent.
@@ -506,7 +436,7 @@ impl Court {
 
     /// Listens for answers.
     pub(crate) async fn listen(&self, subject: &str) -> Result<baton_jetstream::WireListener, Error> {
-        self.wire.listen(subject).await
+        self.hands.wire().listen(subject).await
     }
 }
 

@@ -19,6 +19,14 @@ pub enum ConformanceError {
         /// For how long.
         waited: Duration,
     },
+    /// No intent was submitted.
+    #[error("nothing was submitted on {subject} or in the ledger within {} s", waited.as_secs())]
+    NothingSubmitted {
+        /// Where raw intents were awaited.
+        subject: String,
+        /// For how long.
+        waited: Duration,
+    },
     /// The namespace is in use: the judge would disturb work, or be disturbed by a controller.
     #[error("the namespace \"{namespace}\" holds {found}; a judge needs one of its own")]
     InUse {

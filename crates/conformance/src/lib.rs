@@ -1,22 +1,27 @@
-//! Judges an agent of any language by the protocol.
+//! Judges an agent or a submitter of any language by the protocol.
 //!
-//! The judge plays the mesh: it writes the records and tickets of intents whose payloads tell the agent what to do
+//! For an agent the judge plays the mesh: it writes the records and tickets of intents whose payloads tell the agent what to do
 //! (`docs/conformance.md`), plays accidents, and reads what the agent wrote, as bytes. It uses none of the runtime's
-//! acts: where it plays another worker, it writes that worker's records itself.
+//! acts: where it plays another worker, it writes that worker's records itself. For a submitter it plays the router, the
+//! agent and their accidents, and reads what arrives.
 
 mod acks;
 mod court;
 mod error;
+mod fault;
+mod hands;
 mod record;
 mod report;
 mod rules;
 mod script;
 mod stage;
+mod submitter;
 
 pub use court::Options;
 pub use error::ConformanceError;
-pub use report::{Report, Verdict};
+pub use report::{Report, SubmitterReport, Verdict};
 pub use stage::Stage;
+pub use submitter::{NOT_HAD, SubmitterOptions, judge_submitter, submitter_rules};
 
 use baton_envelope::AgentName;
 use baton_jetstream::Mesh;

@@ -1,4 +1,4 @@
-//! A record as it is stored: its bytes, its headers, and its fields with their spelling.
+//! A message as it is stored: its bytes, its headers, and its fields with their spelling.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,17 @@ use serde_json::value::RawValue;
 /// A message of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
+    pub(crate) subject: String,
     pub(crate) seq: u64,
+    /// When the server stored it, RFC 3339.
+    pub(crate) time: String,
+    /// The head, as it is.
+    pub(crate) head: Vec<u8>,
+    /// The first value of each header.
     pub(crate) headers: BTreeMap<String, String>,
+    /// The body, as it is.
+    pub(crate) bytes: Vec<u8>,
+    /// The body as text.
     pub(crate) body: String,
     /// The body as values; `Null` when it is no JSON.
     value: Value,
@@ -26,7 +35,11 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Message {
+    #[serde(default)]
+    subject: String,
     seq: u64,
+    #[serde(default)]
+    time: String,
     #[serde(default)]
     hdrs: String,
     #[serde(default)]
@@ -37,13 +50,12 @@ impl Stored {
     /// Reads an answer of the server; `None` when it has no such message.
     pub(crate) fn read(answer: &[u8]) -> Option<Self> {
         let message = serde_json::from_slice::<Answer>(answer).ok()?.message?;
-        let text = |data: &str| {
-            let bytes = STANDARD.decode(data).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let body = text(&message.data);
+        let decoded = |data: &str| STANDARD.decode(data).unwrap_or_default();
+        let bytes = decoded(&message.data);
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        let head = decoded(&message.hdrs);
         let mut headers = BTreeMap::new();
-        for line in text(&message.hdrs).lines().skip(1) {
+        for line in String::from_utf8_lossy(&head).lines().skip(1) {
             if let Some((name, value)) = line.split_once(':') {
                 headers
                     .entry(name.to_owned())
@@ -51,11 +63,20 @@ impl Stored {
             }
         }
         Some(Self {
+            subject: message.subject,
             seq: message.seq,
+            time: message.time,
+            head,
             headers,
+            bytes,
             value: serde_json::from_str(&body).unwrap_or_default(),
             body,
         })
+    }
+
+    /// A header; empty when it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
     }
 
     /// A field by its JSON pointer; `Null` when it is not there.

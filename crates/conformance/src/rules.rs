@@ -9,9 +9,10 @@ mod start;
 
 use futures::future::BoxFuture;
 
-use crate::court::{Court, Fault};
+use crate::court::Court;
 use crate::error::ConformanceError;
-use crate::report::{Report, Verdict};
+use crate::fault::Fault;
+use crate::report::{Report, Verdict, kept_all};
 
 /// One rule of the protocol, and how it is tried.
 struct Rule {
@@ -74,26 +75,15 @@ pub(crate) async fn judge(court: &Court, say: &(dyn Fn(&Verdict) + Sync)) -> Res
         if !wanted.is_empty() && !wanted.iter().any(|name| name == rule.name) {
             continue;
         }
-        let (passed, expected, seen) = match (rule.tried)(court).await {
-            Ok(()) => (true, String::new(), String::new()),
-            Err(Fault::Broken { expected, seen }) => (false, expected, seen),
-            Err(Fault::Failed(error)) => return Err(error.into()),
-        };
-        let verdict = Verdict {
-            rule: rule.name,
-            section: rule.section,
-            says: rule.says,
-            passed,
-            expected,
-            seen,
-        };
+        let tried = (rule.tried)(court).await;
+        let verdict = Verdict::of((rule.name, rule.section, rule.says), tried)?;
         say(&verdict);
         verdicts.push(verdict);
     }
     Ok(Report {
         agent: court.agent.to_string(),
         version: court.version.to_string(),
-        passed: verdicts.iter().all(|verdict| verdict.passed),
+        passed: kept_all(&verdicts),
         verdicts,
     })
 }

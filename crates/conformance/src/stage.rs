@@ -30,6 +30,8 @@ impl Stage {
         let server = RunningServer::start(ServerOptions::new(binary.path, folder.path().join("server")))?;
         let target = Target {
             name: "baton conformance".to_owned(),
+            // What is judged may write anything, heads that the client cannot read included.
+            screened: true,
             namespace,
             ..Target::at(server.url())
         };
@@ -46,7 +48,7 @@ impl Stage {
         &self.mesh
     }
 
-    /// Where the agent connects to.
+    /// Where the program under judgement connects to.
     pub fn url(&self) -> String {
         self.server.url()
     }

@@ -7,6 +7,7 @@
 mod agents;
 mod check;
 mod error;
+mod player;
 mod stage;
 mod story;
 mod upgrade;

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use baton_embedded::{Finder, ManagedChild, RunningServer, ServerOptions};
+use baton_agent::{Guard, Watch};
+use baton_embedded::{Finder, RunningServer, ServerOptions};
 use baton_jetstream::{Mesh, Target};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::agents::{Part, ROLES};
 use crate::error::DemoError;
+use crate::player::Player;
 
 /// How long the agents may take until their first heartbeat arrives. A cold machine may first have to page in its
 /// binaries.
@@ -25,6 +27,9 @@ pub(crate) struct Stage {
     server: RunningServer,
     folder: TempDir,
     exe: PathBuf,
+    /// Or a demo that is killed would leave its processes behind.
+    guard: Guard,
+    watch: Option<Watch>,
 }
 
 impl Stage {
@@ -36,6 +41,9 @@ impl Stage {
             .tempdir()
             .map_err(|error| DemoError::io("a temporary folder cannot be made", error))?;
         let server = RunningServer::start(ServerOptions::new(binary.path, folder.path().join("server")))?;
+        let guard = Guard::default();
+        let watched = server.pid().map(|id| guard.watch_process(id)).transpose();
+        let watch = watched.map_err(|error| DemoError::io("the server cannot be watched", error))?;
         let target = Target {
             name: "baton demo".to_owned(),
             ..Target::at(server.url())
@@ -51,16 +59,25 @@ impl Stage {
             server,
             folder,
             exe: exe.to_owned(),
+            guard,
+            watch,
         })
     }
 
     /// Stops the server; keeps the folder if `keep` is set.
     pub(crate) fn close(self, keep: bool) -> Option<PathBuf> {
         let Self {
-            mesh, server, folder, ..
+            mesh,
+            server,
+            folder,
+            watch,
+            ..
         } = self;
         drop(mesh);
         drop(server);
+        if let Some(watch) = watch {
+            watch.gone();
+        }
         keep.then(|| folder.keep())
     }
 
@@ -77,18 +94,18 @@ impl Stage {
     }
 
     /// Starts an agent of the demo.
-    pub(crate) fn agent(&self, part: &Part) -> Result<ManagedChild, DemoError> {
+    pub(crate) fn agent(&self, part: &Part) -> Result<Player, DemoError> {
         let mut args = vec!["demo-agent".to_owned()];
         args.extend(part.args(&self.effects_log()));
         self.start(&part.name(), &args)
     }
 
     /// Starts a controller.
-    pub(crate) fn controller(&self, name: &str) -> Result<ManagedChild, DemoError> {
+    pub(crate) fn controller(&self, name: &str) -> Result<Player, DemoError> {
         self.start(name, &["controller".to_owned()])
     }
 
-    fn start(&self, name: &str, args: &[String]) -> Result<ManagedChild, DemoError> {
+    fn start(&self, name: &str, args: &[String]) -> Result<Player, DemoError> {
         let failed = |error| DemoError::io(format!("{name} cannot be started"), error);
         let log = std::fs::OpenOptions::new()
             .append(true)
@@ -106,7 +123,7 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        ManagedChild::spawn(&mut command).map_err(failed)
+        Player::start(&mut command, &self.guard).map_err(failed)
     }
 
     /// Waits until every agent has a route.

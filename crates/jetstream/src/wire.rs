@@ -51,13 +51,9 @@ impl Wire {
         headers: &[(&str, &str)],
         body: impl Into<Bytes> + Send,
     ) -> Result<Option<WireMessage>, Error> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, *value);
-        }
         let mut request = Request::new().payload(body.into()).timeout(Some(PATIENCE));
         if !headers.is_empty() {
-            request = request.headers(map);
+            request = request.headers(map(headers));
         }
         match self.0.client().send_request(subject.to_owned(), request).await {
             Ok(message) => Ok(Some(WireMessage::from(message))),
@@ -70,6 +66,25 @@ impl Wire {
         }
     }
 
+    /// Publishes, and waits until the server has the message.
+    ///
+    /// # Errors
+    /// When the message cannot be sent.
+    pub async fn publish(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes> + Send,
+    ) -> Result<(), Error> {
+        let sent = self
+            .0
+            .client()
+            .publish_with_headers(subject.to_owned(), map(headers), body.into())
+            .await;
+        sent.map_err(|error| Error::api(format!("publish on {subject}"), error))?;
+        self.0.round_trip().await
+    }
+
     /// Listens on a subject, which may hold wildcards. The server knows of it when this returns.
     ///
     /// # Errors
@@ -80,6 +95,14 @@ impl Wire {
         self.0.round_trip().await?;
         Ok(WireListener(subscriber))
     }
+}
+
+fn map(headers: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, *value);
+    }
+    map
 }
 
 impl WireListener {

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
@@ -58,6 +58,11 @@ pub async fn nats_cli() -> Option<NatsCli> {
 }
 
 impl NatsCli {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A command that talks to the server at `url`; the user's own contexts and variables play no part.
     #[must_use]
     pub fn command(&self, url: &str) -> Command {

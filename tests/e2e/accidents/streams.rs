@@ -88,6 +88,21 @@ async fn a_lost_ledger_is_named_and_waits_for_a_person() {
     assert_eq!(level, "problem");
     assert!(found.contains("ledger is lost"), "{found}");
 
+    for reader in [
+        &["intents", "list"][..],
+        &["intents", "list", "--status", "pending"],
+        &["intents", "get", "first"],
+        &["intents", "watch", "first"],
+        &["send", "steps", "{}", "--wait", "--timeout", "20s"],
+        &["send", "steps", "{}", "--id", "first"],
+        &["dead", "show", "first"],
+    ] {
+        let started = tokio::time::Instant::now();
+        let read = mesh.run_baton(&[reader, &["--output", "json"]].concat()).await;
+        let said = String::from_utf8_lossy(&read.stderr).into_owned();
+        assert!(said.contains("LEDGER_LOST"), "{reader:?}: {said}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    }
     let started = tokio::time::Instant::now();
     let sent = mesh.run_baton(&["send", "steps", "{}", "--output", "json"]).await;
     let said = String::from_utf8_lossy(&sent.stderr).into_owned();

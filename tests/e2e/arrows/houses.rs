@@ -17,13 +17,19 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "conformance",
         rooms: &[
-            ("rules", &["acks", "court", "error", "record", "report", "script"]),
-            ("court", &["acks", "error", "record", "script"]),
+            (
+                "rules",
+                &["acks", "court", "error", "fault", "record", "report", "script"],
+            ),
+            ("submitter", &["error", "fault", "hands", "record", "report"]),
+            ("court", &["acks", "error", "fault", "hands", "record", "script"]),
             ("stage", &["error"]),
+            ("hands", &["error", "record"]),
+            ("report", &["error", "fault"]),
+            ("fault", &["error"]),
             ("acks", &[]),
             ("error", &[]),
             ("record", &[]),
-            ("report", &[]),
             ("script", &[]),
         ],
     },

@@ -1,20 +1,28 @@
 //! `baton conformance`: programs in other languages, judged by the protocol.
 
 use baton_agent::{Guard, shutdown_signal};
-use baton_conformance::{Options, Report, Stage, Verdict, agent_rules, judge_agent};
+use baton_conformance::{
+    ConformanceError, Options, Report, Stage, SubmitterOptions, SubmitterReport, Verdict, agent_rules, judge_agent,
+    judge_submitter, submitter_rules,
+};
 use baton_envelope::{AgentName, codes};
-use baton_jetstream::Limits;
+use baton_jetstream::{Limits, Mesh};
 use clap::{Args, Subcommand};
 
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::parse::Span;
 
+/// The agent that the judge plays for a submitter.
+const SUBMITTED_TO: &str = "conformance";
+
 /// `baton conformance`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConformanceCommand {
     /// Judge an agent: play the mesh and its accidents, and read what the agent writes.
     Agent(AgentArgs),
+    /// Judge a submitter: play the router, the agent and their accidents, and read what is submitted.
+    Submitter(SubmitterArgs),
 }
 
 /// `baton conformance agent`.
@@ -39,30 +47,72 @@ pub(crate) struct AgentArgs {
     pub(crate) worker: Vec<String>,
 }
 
+/// `baton conformance submitter`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitterArgs {
+    /// The submitter, as a line for `sh`: run once for each piece of work, which its environment and its stdin name, as
+    /// docs/conformance.md says [default: wait for what you submit].
+    #[arg(long = "command", value_name = "LINE", conflicts_with = "program")]
+    pub(crate) line: Option<String>,
+    /// How long to wait for the first intent, without a command.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) wait: Span,
+    /// How long one run of the command may take; without one, how long nothing may arrive before it is judged.
+    #[arg(long, value_name = "DURATION", default_value = "20s")]
+    pub(crate) patience: Span,
+    /// Try this rule alone; may be given several times [default: all].
+    #[arg(long = "rule", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(submitter_rules()), hide_possible_values = true)]
+    pub(crate) rules: Vec<String>,
+    /// The submitter as a program and its arguments, in place of --command.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) program: Vec<String>,
+}
+
 /// Judges, and fails if a rule was broken.
 pub(crate) async fn run(command: ConformanceCommand, app: &App) -> Result<(), CliError> {
-    let ConformanceCommand::Agent(args) = command;
-    let output = app.output;
-    let connection = &app.config.connection;
-    let own = connection.server.is_none() && connection.context.is_none();
+    let own = app.config.connection.server.is_none() && app.config.connection.context.is_none();
     let guard = Guard::default();
     let (stage, mesh) = if own {
-        let stage = Stage::open(connection.namespace.clone(), &|line| output.note(line)).await?;
+        let output = app.output;
+        let stage = Stage::open(app.config.connection.namespace.clone(), &|line| output.note(line)).await?;
         let mesh = stage.mesh().clone();
         (Some(stage), mesh)
     } else {
-        (None, app.connect_to_stay("baton conformance".to_owned()).await?)
+        // What is judged may write anything, heads that the client cannot read included.
+        (None, app.connect_to_serve("baton conformance".to_owned()).await?)
     };
     // Or the server would be left behind when this process is killed.
     let watched = match stage.as_ref().and_then(Stage::pid) {
         Some(id) => Some(guard.watch_process(id)?),
         None => None,
     };
-    let namespace = connection.namespace.as_str();
     let url = stage.as_ref().map_or_else(|| mesh.url().to_owned(), Stage::url);
+    let judged = match command {
+        ConformanceCommand::Agent(args) => agent(args, app, mesh, &url).await,
+        ConformanceCommand::Submitter(args) => Box::pin(submitter(args, app, mesh, &url)).await,
+    };
+    if let Some(watched) = watched {
+        drop(stage);
+        watched.gone();
+    }
+    let (broken, count) = judged?;
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} of {count} rules are broken: {}", broken.len(), broken.join(", "));
+    Err(CliError::say(Kind::Failed, codes::PROBLEMS_FOUND, message)
+        .hint("docs/protocol.md states each rule in the section that the table names"))
+}
+
+/// The names of the rules that were broken, and the number of those that were tried.
+type Judged = (Vec<&'static str>, usize);
+
+async fn agent(args: AgentArgs, app: &App, mesh: Mesh, url: &str) -> Result<Judged, CliError> {
+    let output = app.output;
+    let namespace = app.config.connection.namespace.as_str();
     // First: a worker that finds no mesh may end at once.
     mesh.ensure_topology(Limits::default()).await?;
-    let worker = start(&args.worker, &url, namespace)?;
+    let worker = start(&args.worker, url, namespace)?;
     if worker.is_none() {
         output.note(&format!(
             "start the worker: NATS_URL={url} BATON_NAMESPACE={namespace}, agent \"{}\"",
@@ -76,29 +126,48 @@ pub(crate) async fn run(command: ConformanceCommand, app: &App) -> Result<(), Cl
         rules: args.rules,
     };
     let say = |verdict: &Verdict| output.note(&line(verdict));
-    let judged = tokio::select! {
-        judged = judge_agent(&mesh, &args.agent, &options, &say) => judged,
-        () = shutdown_signal() => return Err(CliError::interrupted()),
-    };
-    drop((worker, mesh));
-    if let Some(watched) = watched {
-        drop(stage);
-        watched.gone();
-    }
-    let report = judged?;
+    let report = until_interrupted(judge_agent(&mesh, &args.agent, &options, &say)).await?;
+    drop(worker);
     output.show(&report, || text(&report))?;
-    let broken = report.broken();
-    if broken.is_empty() {
-        return Ok(());
+    Ok((report.broken(), report.verdicts.len()))
+}
+
+async fn submitter(args: SubmitterArgs, app: &App, mesh: Mesh, url: &str) -> Result<Judged, CliError> {
+    let output = app.output;
+    let program = match args.line {
+        Some(line) => Some(vec!["sh".to_owned(), "-c".to_owned(), line]),
+        None => (!args.program.is_empty()).then_some(args.program),
+    };
+    if program.is_none() {
+        let namespace = &app.config.connection.namespace;
+        mesh.ensure_topology(Limits::default()).await?;
+        output.note(&format!(
+            "submit something: NATS_URL={url} BATON_NAMESPACE={namespace}, to the agent \"{SUBMITTED_TO}\""
+        ));
     }
-    let message = format!(
-        "{} of {} rules are broken: {}",
-        broken.len(),
-        report.verdicts.len(),
-        broken.join(", ")
-    );
-    Err(CliError::say(Kind::Failed, codes::PROBLEMS_FOUND, message)
-        .hint("docs/protocol.md states each rule in the section that the table names"))
+    let options = SubmitterOptions {
+        program,
+        url: url.to_owned(),
+        wait: args.wait.0,
+        patience: args.patience.0,
+        rules: args.rules,
+    };
+    let say = |verdict: &Verdict| output.note(&line(verdict));
+    let report = Box::pin(until_interrupted(judge_submitter(&mesh, &options, &say))).await?;
+    output.show(&report, || submitter_text(&report))?;
+    if report.ways.is_empty() && report.broken().is_empty() {
+        let message = "nothing was submitted, so nothing was judged";
+        return Err(CliError::say(Kind::Failed, codes::PROBLEMS_FOUND, message)
+            .hint("docs/conformance.md names the variables that say what to submit"));
+    }
+    Ok((report.broken(), report.verdicts.len()))
+}
+
+async fn until_interrupted<T>(judging: impl Future<Output = Result<T, ConformanceError>>) -> Result<T, CliError> {
+    tokio::select! {
+        judged = judging => Ok(judged?),
+        () = shutdown_signal() => Err(CliError::interrupted()),
+    }
 }
 
 /// Starts the worker; it is killed when it is dropped.
@@ -126,21 +195,40 @@ fn line(verdict: &Verdict) -> String {
         section,
         says,
         passed,
+        skipped,
         expected,
         seen,
     } = verdict;
-    if *passed {
-        return format!("pass  {rule:<15} {section:>2}  {says}");
+    match (skipped, passed) {
+        (Some(why), _) => format!("skip  {rule:<15} {section:>2}  {says}: {why}"),
+        (None, true) => format!("pass  {rule:<15} {section:>2}  {says}"),
+        (None, false) => {
+            format!("FAIL  {rule:<15} {section:>2}  {says}\n      expected: {expected}\n      seen:     {seen}")
+        }
     }
-    format!("FAIL  {rule:<15} {section:>2}  {says}\n      expected: {expected}\n      seen:     {seen}")
 }
 
 fn text(report: &Report) -> String {
-    let passed = report.verdicts.iter().filter(|verdict| verdict.passed).count();
-    format!(
-        "{}@{} keeps {passed} of {} rules",
-        report.agent,
-        report.version,
-        report.verdicts.len()
-    )
+    let (passed, tried) = counts(&report.verdicts);
+    format!("{}@{} keeps {passed} of {tried} rules", report.agent, report.version)
+}
+
+fn submitter_text(report: &SubmitterReport) -> String {
+    let (passed, tried) = counts(&report.verdicts);
+    let skipped = match report.verdicts.len() - tried {
+        0 => String::new(),
+        count => format!("; {count} were not judged"),
+    };
+    let ways = match report.ways.as_slice() {
+        [] => "nothing arrived".to_owned(),
+        ways => format!("it submits as {}", ways.join(", ")),
+    };
+    format!("it keeps {passed} of {tried} rules{skipped}; {ways}")
+}
+
+/// How many rules were kept, and how many were judged.
+fn counts(verdicts: &[Verdict]) -> (usize, usize) {
+    let passed = verdicts.iter().filter(|verdict| verdict.passed).count();
+    let judged = verdicts.iter().filter(|verdict| verdict.skipped.is_none()).count();
+    (passed, judged)
 }

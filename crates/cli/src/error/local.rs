@@ -70,6 +70,11 @@ impl From<ConformanceError> for CliError {
             other @ ConformanceError::NoAgent { .. } => Self::new(Kind::TimedOut, codes::NO_WORKER, Any::new(other))
                 .hint("start its worker with the same server and namespace, or have it started: put its command after `--`")
                 .hint("section 14 of docs/protocol.md says what a worker announces"),
+            other @ ConformanceError::NothingSubmitted { .. } => {
+                Self::new(Kind::TimedOut, codes::WAIT_TIMED_OUT, Any::new(other))
+                    .hint("submit with the same server and namespace, or have it done: --command LINE")
+                    .hint("section 11 of docs/protocol.md says how to submit")
+            }
             other @ ConformanceError::InUse { .. } => Self::new(Kind::Usage, codes::USAGE, Any::new(other))
                 .hint("name a new one with --namespace, or leave out --server: then a server is started for the trial"),
             other @ (ConformanceError::Io { .. } | _) => Self::io(Any::new(other)),

@@ -132,6 +132,50 @@ async fn a_killed_dev_takes_its_server_with_it() {
     .await;
 }
 
+/// The processes whose environment names this server.
+fn players(url: &str) -> Vec<String> {
+    let named = format!("BATON_SERVER={url}\0");
+    let ids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = ids.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    ids.filter(|id| {
+        let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(&named)
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_demo_takes_its_server_and_its_agents_with_it() {
+    let home = tempfile::TempDir::new().expect("a folder");
+    let mut command = crate::harness::command(home.path());
+    if let Some(real) = std::env::var_os("HOME") {
+        command.env("HOME", real);
+    }
+    command.args(["demo", "--intents", "500"]);
+    let mut demo = ProcessGuard::spawn("demo", command, home.path());
+    let url = eventually("its server and four processes", LONG, async || {
+        let said = demo.stderr();
+        let url = said
+            .split_once("nats-server at ")
+            .and_then(|(_, rest)| rest.split_once(','));
+        match url.map(|(url, _)| url.to_owned()) {
+            Some(url) if players(&url).len() >= 4 || !cfg!(target_os = "linux") => Ok(url),
+            Some(_) | None => Err(said),
+        }
+    })
+    .await;
+    let address = url.trim_start_matches("nats://").to_owned();
+    demo.kill();
+    eventually("nothing of it is left", LONG, async || {
+        let left = players(&url);
+        match std::net::TcpStream::connect(&address) {
+            Err(_) if left.is_empty() => Ok(()),
+            Ok(_) | Err(_) => Err(format!("{address}, processes {left:?}")),
+        }
+    })
+    .await;
+}
+
 async fn busy(bench: &Bench) {
     eventually("a busy worker", LONG, async || {
         match bench.home.path().join("busy").exists() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::acks::Said;
-use crate::court::{Court, Fault, LATER_EVENT, SINK, Work, expect};
+use crate::court::{Court, LATER_EVENT, SINK, Work};
+use crate::fault::{Fault, expect};
 use crate::record::story;
 use crate::rules::hops::same_result;
 use crate::script::Script;

@@ -3,7 +3,8 @@
 use baton_envelope::codes;
 use serde_json::{Map, json};
 
-use crate::court::{Court, Fault, Plan, SINK, SINK_ACTIVE, SINK_PINNED, Work, expect};
+use crate::court::{Court, Plan, SINK, SINK_ACTIVE, SINK_PINNED, Work};
+use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
 use crate::script::Script;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::acks::Said;
-use crate::court::{Court, Fault, Plan, expect};
+use crate::court::{Court, Plan};
+use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
 use crate::script::Script;
 

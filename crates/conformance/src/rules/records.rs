@@ -2,7 +2,8 @@
 
 use baton_envelope::{Record, next};
 
-use crate::court::{Court, Fault, expect};
+use crate::court::Court;
+use crate::fault::{Fault, expect};
 use crate::record::Stored;
 
 /// The events that take the hop from its holder, or give it one: each raises the epoch by one.
@@ -37,7 +38,7 @@ fn of(intent: &str, record: &Stored, fault: Fault) -> Fault {
             ),
             seen,
         },
-        failed @ Fault::Failed(_) => failed,
+        other @ (Fault::Skipped(_) | Fault::Failed(_)) => other,
     }
 }
 

@@ -6,7 +6,8 @@ use baton_envelope::codes;
 use serde_json::json;
 
 use crate::acks::Said;
-use crate::court::{Court, Fault, Work, expect};
+use crate::court::{Court, Work};
+use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
 use crate::rules::hops::same_result;
 use crate::script::Script;

@@ -6,7 +6,8 @@ use baton_envelope::{Bands, Declaration};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::court::{Court, Fault, expect};
+use crate::court::Court;
+use crate::fault::{Fault, expect};
 
 pub(super) async fn heartbeat(court: &Court) -> Result<(), Fault> {
     let message = &court.heartbeat;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_embedded::ManagedChild;
 use tokio::sync::watch;
 
 use crate::agents::{Part, ROLES};
 use crate::error::DemoError;
+use crate::player::Player;
 use crate::stage::Stage;
 
 /// The number of controllers.
@@ -19,7 +19,7 @@ const STOP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Cast<'a> {
     stage: &'a Stage,
-    agents: BTreeMap<String, ManagedChild>,
+    agents: BTreeMap<String, Player>,
 }
 
 impl<'a> Cast<'a> {
@@ -59,7 +59,7 @@ impl<'a> Cast<'a> {
 #[derive(Debug)]
 pub(super) struct Controllers<'a> {
     stage: &'a Stage,
-    living: Vec<ManagedChild>,
+    living: Vec<Player>,
 }
 
 impl<'a> Controllers<'a> {

@@ -66,7 +66,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub(crate) async fn lost_ledger(&self) -> Result<Option<Error>, Error> {
+    pub async fn lost_ledger(&self) -> Result<Option<Error>, Error> {
         let s = self.subjects();
         if !self.is_missing(&s.ledger_stream()).await? {
             return Ok(None);
