@@ -135,9 +135,11 @@ impl ControllerMesh {
         loop {
             match self.consumer(agent, consumer).await? {
                 Some(found) if found.paused != paused && tokio::time::Instant::now() > until => {
-                    return Err(Error::NoAnswer {
-                        what: format!("shutting or opening consumer {consumer}"),
-                    });
+                    let change = if paused { "pausing" } else { "resuming" };
+                    return Err(Error::no_answer(
+                        format!("{change} consumer {consumer}"),
+                        "it was not applied in time",
+                    ));
                 }
                 Some(found) if found.paused != paused => tokio::time::sleep(PAUSE).await,
                 Some(_) | None => return Ok(()),
