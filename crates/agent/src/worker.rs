@@ -151,7 +151,7 @@ impl Worker {
             _watchdog: watchdog,
         };
         mesh.beat(&worker.declaration).await?;
-        warn_if_shut(&mesh, &worker.declaration).await;
+        warn_if_paused(&mesh, &worker.declaration).await;
         Ok(worker)
     }
 
@@ -255,10 +255,10 @@ impl Worker {
 }
 
 /// Warns if the version takes no work: its worker would otherwise wait forever in silence.
-async fn warn_if_shut(mesh: &Mesh, declaration: &Declaration) {
+async fn warn_if_paused(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
     if let Ok(Some((route, _))) = mesh.route(agent).await
-        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_shut)
+        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused)
     {
         tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }

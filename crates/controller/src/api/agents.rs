@@ -92,7 +92,7 @@ pub(super) async fn set_route(cx: &Context, SetRoute(asked): SetRoute) -> Result
     let Some((route, _)) = changed else {
         return cx.route(agent).await;
     };
-    cx.shut_or_open(&route).await?;
+    cx.pause_or_resume(&route).await?;
     Ok(route)
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     let after = cx
         .decide(&agent, |present| rollout::retire(present, &version, &act).map(Some))
         .await?;
-    cx.shut_or_open(&after).await?;
+    cx.pause_or_resume(&after).await?;
     Ok(after)
 }
 
@@ -205,6 +205,6 @@ async fn change(
     let route = cx
         .decide(&asked.agent, |present| decide(present, &asked.version, &act).map(Some))
         .await?;
-    cx.shut_or_open(&route).await?;
+    cx.pause_or_resume(&route).await?;
     Ok(route)
 }

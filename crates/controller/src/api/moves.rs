@@ -29,7 +29,7 @@ async fn hold_back(cx: &Context, agent: &AgentName, from: &AgentVersion, by: &st
         rollout::moving(present, from, Some(until), &act).map(Some)
     })
     .await?;
-    cx.mesh.shut_version(agent, from).await.map(drop)
+    cx.mesh.pause_version(agent, from).await.map(drop)
 }
 
 pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, Error> {
@@ -66,7 +66,7 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     }
     // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
     // ledger. Work that a worker already has is fenced out.
-    let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
+    let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_paused());
     if opens_again {
         hold_back(cx, &agent, &from, &by).await?;
     }
@@ -130,7 +130,7 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
         let route = cx
             .decide(&agent, |present| rollout::moving(present, &from, None, &act).map(Some))
             .await?;
-        cx.shut_or_open(&route).await?;
+        cx.pause_or_resume(&route).await?;
     }
     tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
     Ok(view)

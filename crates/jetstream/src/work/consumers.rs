@@ -60,8 +60,8 @@ impl Mesh {
             counts.backlog += found.num_pending;
             counts.in_flight += found.num_ack_pending;
             counts.waiting_pulls += found.num_waiting;
-            counts.shut |= found.paused;
-            counts.open |= !found.paused;
+            counts.paused |= found.paused;
+            counts.running |= !found.paused;
         }
         Ok(counts)
     }
