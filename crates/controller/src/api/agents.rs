@@ -132,7 +132,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     if cx.projection.position() < end {
         return Err(ControlError::new(
             codes::BUSY,
-            "the projection is being built anew",
+            "the projection is being rebuilt",
             "try again in a moment",
         )
         .into());

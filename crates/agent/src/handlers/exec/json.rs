@@ -192,7 +192,7 @@ impl Answers {
             Bad::Syntax { at, problem, seen } => {
                 let Place { line, byte } = at;
                 let mut message =
-                    format!("the program wrote what is no outcome object: line {line}, byte {byte}: {problem}");
+                    format!("the program wrote something that is not an outcome object: line {line}, byte {byte}: {problem}");
                 if !seen.is_empty() {
                     message.push_str(&format!("; the object starts with {seen:?}"));
                 }

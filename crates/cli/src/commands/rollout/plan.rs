@@ -20,7 +20,7 @@ pub(crate) struct PlanArgs {
     agent: AgentName,
     /// The version to roll out.
     version: AgentVersion,
-    /// Run so many of the last completed hops of the active version on it, and compare.
+    /// How many of the active version's last completed hops to run again on it, and compare.
     #[arg(long, value_name = "N", default_value_t = 0)]
     replay: u32,
 }
@@ -59,7 +59,7 @@ fn hint(plan: &PlanView) -> String {
     if is_forbidden {
         "each failed check says what to do".to_owned()
     } else {
-        format!("each failed check says what to do; `baton rollout start {agent} {to} --force` starts in spite of them")
+        format!("each failed check says what to do; `baton rollout start {agent} {to} --force` starts anyway")
     }
 }
 
