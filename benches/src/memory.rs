@@ -167,7 +167,7 @@ fn spawn(words: &[OsString]) -> Result<ManagedChild, BenchError> {
             .join(" ")
     };
     let Some((program, arguments)) = words.split_first() else {
-        return Err(BenchError::Ended("a command without words".to_owned()));
+        return Err(BenchError::Broken("a command without words".to_owned()));
     };
     let mut command = Command::new(program);
     command.args(arguments).env("BATON_LOG", "warn");

@@ -98,14 +98,32 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
             std::process::id()
         ));
     }
-    let size = Size::of(options);
+    let mut reports = Vec::new();
+    for (kind, size, report) in plan(workload, Size::of(options)) {
+        reports.push(measure(&site, kind, size, options, report, say).await?);
+    }
+    if workload == Workload::W5 {
+        #[cfg(feature = "controller")]
+        {
+            let report = Report::new(workload, "raw, through intake and router", "floor", "baton");
+            let report = report.aiming(Metric::PerSecond, Target::AtLeast(0.5));
+            reports.push(crate::intake::measure(&site, options, report, say).await?);
+        }
+        #[cfg(not(feature = "controller"))]
+        say("w5: nothing through intake and router, this build has no controller (--features controller)");
+    }
+    Ok(reports)
+}
+
+/// What a workload measures in pairs, and what each is meant to reach.
+fn plan(workload: Workload, size: Size) -> Vec<(Kind, Size, Report)> {
     let report = |what: &str| Report::new(workload, what, "floor", "baton");
     let quick_enough = |report: Report| {
         report
             .aiming(Metric::P50Ms, Target::AtMost(1.5))
             .aiming(Metric::P99Ms, Target::AtMost(2.0))
     };
-    let plan: Vec<(Kind, Size, Report)> = match workload {
+    match workload {
         Workload::W1 => vec![(
             Kind::Throughput { agents: 1 },
             size,
@@ -154,19 +172,5 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
                 ),
             ]
         }
-    };
-    let mut reports = Vec::new();
-    for (kind, size, report) in plan {
-        reports.push(measure(&site, kind, size, options, report, say).await?);
     }
-    if workload == Workload::W5 {
-        #[cfg(feature = "controller")]
-        {
-            let report = report("raw, through intake and router").aiming(Metric::PerSecond, Target::AtLeast(0.5));
-            reports.push(crate::intake::measure(&site, options, report, say).await?);
-        }
-        #[cfg(not(feature = "controller"))]
-        say("w5: nothing through intake and router, this build has no controller (--features controller)");
-    }
-    Ok(reports)
 }

@@ -48,6 +48,7 @@ async fn connect_as(user: &str, folder: &Path) -> Mesh {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one server, permission by permission")]
 async fn a_controller_may_pause_lead_probe_and_replay_and_a_worker_may_not_resume_itself() {
     let server = TestServer::builder().config(&users()).start().await;
     let folder = contexts(&server);
