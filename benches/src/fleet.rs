@@ -26,7 +26,7 @@ use crate::meter::{Spent, memory_mb};
 use crate::options::{Only, Options};
 use crate::report::{Fact, Report, Target as Bound};
 use crate::run::Say;
-use crate::site::{Ground, Site};
+use crate::site::{ServerSetup, Site};
 use crate::stats::{count, median, percentile};
 use crate::workload::Workload;
 
@@ -142,13 +142,13 @@ fn raise_file_limit(connections: usize) -> Result<(), BenchError> {
 }
 
 /// Measures followers of the routes on one server.
-pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+pub(crate) async fn measure(options: &Options, setup: &ServerSetup, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     if options.only == Some(Only::Floor) {
         return Ok(Vec::new());
     }
     let followers = options.followers();
     raise_file_limit(followers)?;
-    let mut site = Site::start(ground, "1s", options.tickets()).await?;
+    let mut site = Site::start(setup, "1s", options.tickets()).await?;
     let mesh = site.connect(NAMESPACE).await?;
     mesh.ensure_topology(mesh.limits()).await?;
     let mut controller = crate::memory::controller(&site.url(), options)?;
