@@ -76,7 +76,7 @@ async fn pause_and_resume(slots: u32, before: usize) {
 }
 
 #[tokio::test]
-async fn a_shut_version_gets_nothing_and_works_at_once_when_it_is_opened() {
+async fn a_paused_version_gets_nothing_and_works_at_once_when_it_is_resumed() {
     pause_and_resume(8, 3).await;
 }
 
@@ -86,7 +86,7 @@ async fn so_it_is_with_a_single_slot() {
 }
 
 #[tokio::test]
-async fn it_is_opened_at_once_when_nothing_new_wakes_the_server() {
+async fn it_is_resumed_at_once_when_nothing_new_wakes_the_server() {
     // The worker starts on paused consumers with the work there already: its pulls wait, and nothing else comes.
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
@@ -154,7 +154,7 @@ async fn next(puller: &mut Puller, max: Duration) -> Option<Delivery> {
 }
 
 #[tokio::test]
-async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() {
+async fn what_a_paused_version_holds_is_not_delivered_again_and_may_be_finished() {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     let open = async || {

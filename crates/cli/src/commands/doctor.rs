@@ -144,7 +144,8 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
             "{} cannot be archived, such as {problem}; {found}",
             count_of(status.failing, "closed intent", "closed intents")
         );
-        let remedy = "fix what it names; until then they stay readable in the ledger, and are tried again every minute";
+        let remedy =
+            "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every minute";
         return Finding::new("archive", Level::Problem, found, remedy);
     }
     if let Some(late) = late {

@@ -147,7 +147,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         Submitted::New { .. } => false,
         Submitted::Repeated(head) => {
             app.output.note(&format!(
-                "intent \"{intent}\" is known: the same work was submitted before, it is {}",
+                "intent \"{intent}\" was submitted before, with the same work; it is {}",
                 head.record.snapshot.status
             ));
             true

@@ -130,12 +130,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let holds = cx.hold_views(&route, &version).await?;
     if cx.projection.position() < end {
-        return Err(ControlError::new(
-            codes::BUSY,
-            "the projection is being rebuilt",
-            "try again in a moment",
-        )
-        .into());
+        return Err(ControlError::new(codes::BUSY, "the projection is being rebuilt", "try again in a moment").into());
     }
     if !holds.is_empty() {
         let open: u64 = holds.iter().map(|hold| hold.count).sum();

@@ -96,7 +96,7 @@ codes! {
     DEADLINE_PAST: Rejection,
     /// The demo did not end as it should.
     DEMO_FAILED: Command,
-    /// A version drains, has no live worker, and work needs one.
+    /// A draining version has open work and no live worker.
     DRAIN_WITHOUT_WORKERS: Alarm,
     /// The last attempt failed, and the failure named no code.
     EXHAUSTED: Park,

@@ -78,7 +78,7 @@ fn summary(verdict: &Upgrade) -> Table {
         ("lost", verdict.lost),
         ("hops committed twice", verdict.duplicate_commits),
         ("recorded steps run again", verdict.repeated_steps),
-        ("failed attempts, tried again on their version", verdict.retries),
+        ("failed attempts, retried on the same version", verdict.retries),
         ("hops moved to another version", verdict.moved),
         ("hops worked on by another version", verdict.foreign),
         ("chains on the wrong side of the canary", verdict.wrong_side),
