@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where servers come from and keep their data.
 #[derive(Debug, Clone)]
-pub(crate) struct Ground {
+pub(crate) struct ServerSetup {
     /// The `nats-server` executable.
     pub(crate) binary: PathBuf,
     /// Where to create the folders.
@@ -38,14 +38,14 @@ pub(crate) struct Site {
 impl Site {
     /// Starts a server that syncs its store at this interval.
     pub(crate) async fn start(
-        ground: &Ground,
+        setup: &ServerSetup,
         sync_interval: &str,
         tickets: TicketPersistence,
     ) -> Result<Self, BenchError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = Folder(ground.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
-        let mut options = ServerOptions::new(ground.binary.clone(), folder.0.clone());
+        let folder = Folder(setup.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
+        let mut options = ServerOptions::new(setup.binary.clone(), folder.0.clone());
         options.sync_interval = sync_interval.to_owned();
         let server = RunningServer::start(options)?;
         let observer = Observer::connect(&server.url()).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{Author, Declaration, Extra};
+use baton_envelope::{Author, Declaration, Extra, Timestamp};
 use baton_jetstream::{Delivery, Error, Limits, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -66,14 +66,33 @@ impl AgentBuilder {
     pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
         Worker::bind(self, WorkerMesh::of(mesh)).await
     }
+
+    /// What a worker of this build says of itself.
+    fn declaration(&self, instance: String, at: Timestamp) -> Declaration {
+        Declaration {
+            agent: self.name.clone(),
+            version: self.version.clone(),
+            instance,
+            capabilities: self.capabilities.clone(),
+            channels: self.channels.clone(),
+            kinds: self.kinds.clone(),
+            schemas: self.schemas.clone(),
+            protocol: self.protocol,
+            concurrency: self.concurrency,
+            busy: 0,
+            stopping: false,
+            at,
+            extra: Extra::new(),
+        }
+    }
 }
 
 impl Worker {
-    async fn bind(builder: AgentBuilder, mesh: WorkerMesh) -> Result<Self, BuildError> {
-        let Some(handler) = builder.handler else {
+    async fn bind(mut builder: AgentBuilder, mesh: WorkerMesh) -> Result<Self, BuildError> {
+        let Some(handler) = builder.handler.take() else {
             return Err(BuildError::NoHandler(builder.name));
         };
-        let instance = builder.instance.unwrap_or_else(|| short_instance(&mesh));
+        let instance = builder.instance.take().unwrap_or_else(|| short_instance(&mesh));
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
@@ -93,29 +112,8 @@ impl Worker {
             builder.concurrency,
         )
         .await?;
-        let declaration = Declaration {
-            agent: builder.name.clone(),
-            version: builder.version.clone(),
-            instance: instance.clone(),
-            capabilities: builder.capabilities,
-            channels: builder.channels,
-            kinds: builder.kinds,
-            schemas: builder.schemas,
-            protocol: builder.protocol,
-            concurrency: builder.concurrency,
-            busy: 0,
-            stopping: false,
-            at: mesh.now(),
-            extra: Extra::new(),
-        };
-        let service = match mesh.register_service(&declaration).await {
-            Ok(service) => Some(service),
-            // Only what `nats service ls` shows depends on it.
-            Err(error) => {
-                tracing::warn!(%error, "cannot register as a service");
-                None
-            }
-        };
+        let declaration = builder.declaration(instance.clone(), mesh.now());
+        let service = register(&mesh, &declaration).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -151,7 +149,7 @@ impl Worker {
             _watchdog: watchdog,
         };
         mesh.beat(&worker.declaration).await?;
-        warn_if_shut(&mesh, &worker.declaration).await;
+        warn_if_paused(&mesh, &worker.declaration).await;
         Ok(worker)
     }
 
@@ -254,11 +252,19 @@ impl Worker {
     }
 }
 
+/// Registers the worker as a service. Only what `nats service ls` shows depends on it.
+async fn register(mesh: &WorkerMesh, declaration: &Declaration) -> Option<ServiceRegistration> {
+    let registered = mesh.register_service(declaration).await;
+    registered
+        .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
+        .ok()
+}
+
 /// Warns if the version takes no work: its worker would otherwise wait forever in silence.
-async fn warn_if_shut(mesh: &Mesh, declaration: &Declaration) {
+async fn warn_if_paused(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
     if let Ok(Some((route, _))) = mesh.route(agent).await
-        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_shut)
+        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused)
     {
         tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }

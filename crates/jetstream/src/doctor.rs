@@ -123,7 +123,7 @@ fn server(mesh: &Mesh) -> Finding {
     if mesh.client().is_server_compatible(2, 14, 4) {
         Finding::new("server version", Level::Ok, found, "")
     } else {
-        let remedy = "works; 2.14.4 or newer is recommended for fixes to compare-and-set and replica recovery";
+        let remedy = "upgrade nats-server to 2.14.4 or newer, which fixes compare-and-set and the recovery of replicas";
         Finding::new("server version", Level::Warning, found, remedy)
     }
 }
@@ -136,7 +136,7 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     {
         Ok(info) => info,
         Err(refusal) => {
-            let remedy = "start `baton controller` (or `baton dev`): it creates what is missing; one that runs does so within seconds";
+            let remedy = "start `baton controller` (or `baton dev`): a running controller creates what is missing within seconds";
             return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
         }
     };
@@ -145,14 +145,17 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
         drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
     }
     if !drift.is_empty() {
-        let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
+        let remedy = format!(
+            "correct it with `nats stream edit {}`; docs/protocol.md has the settings",
+            wanted.name
+        );
         return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
     }
     let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
     let limit = account.consumers_of_a_stream(mesh, &info.config);
     let consumers = limits::of(count, limit, "consumers");
     if limits::is_near(count, limit) {
-        let remedy = "retire old versions, which takes their consumers away, or raise jetstream.limits.default_max_consumers of the server";
+        let remedy = "retire old versions, which removes their consumers, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
     if info.config.max_bytes > 0
@@ -187,7 +190,7 @@ async fn consumers(mesh: &Mesh, agent: &AgentName) -> Vec<Finding> {
     let drifted = mesh.drifted_consumers(agent).await.unwrap_or_default();
     let finding = |Drifted { consumer, differences }| {
         let remedy =
-            format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost");
+            format!("`nats consumer rm {stream} {consumer}`: it is created again within seconds, and no work is lost");
         let check = format!("consumer {consumer} of {stream}");
         Finding::new(check, Level::Problem, differences.join("; "), remedy)
     };
@@ -295,7 +298,7 @@ async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
             "clock",
             Level::Warning,
             "the server's time could not be read",
-            "run again later",
+            "run `baton doctor` again",
         ));
     };
     let apart = server.since(before).max(before.since(server));
@@ -305,7 +308,7 @@ async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
             "clock",
             Level::Warning,
             found,
-            "set both clocks by NTP: deadlines and retries use them",
+            "synchronise both clocks with NTP: deadlines and retries depend on them",
         )
     } else {
         Finding::new("clock", Level::Ok, found, "")

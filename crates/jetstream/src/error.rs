@@ -133,11 +133,14 @@ pub enum Error {
         /// The server's `max_payload` in bytes.
         limit: usize,
     },
-    /// The server did not answer within the time that the caller allows.
-    #[error("no answer from the server: {what}")]
+    /// The server did not answer within the time that the caller allows. As with `Api`, the message has that of the source.
+    #[error("no answer from the server: {what}: {source}")]
     NoAnswer {
         /// What was asked.
         what: String,
+        /// What came in place of an answer.
+        #[source]
+        source: Source,
     },
     /// The server has no such stream: nobody has made the mesh yet, or the stream was deleted.
     #[error("there is no stream {0} on the server")]
@@ -282,6 +285,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn api(what: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Api {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
+    /// No answer; `source` says what came in its place.
+    pub fn no_answer(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::NoAnswer {
             what: what.into(),
             source: source.into(),
         }

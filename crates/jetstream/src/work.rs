@@ -2,7 +2,7 @@
 
 mod consumers;
 mod delivery;
-mod gate;
+mod pause;
 mod puller;
 mod replay;
 mod settings;

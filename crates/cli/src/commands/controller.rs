@@ -13,16 +13,16 @@ use crate::parse::Span;
 /// `baton controller`. SIGTERM or SIGINT stops it in order, a second one at once.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ControllerArgs {
-    /// How long from one sweep for lost tickets to the next [default: 10s].
+    /// Time between two sweeps for lost tickets [default: 10s].
     #[arg(long, value_name = "DURATION")]
     sweep_interval: Option<Span>,
-    /// How long after its last record an intent is left alone by the sweep [default: 15s].
+    /// How long the sweep leaves an intent alone after its last record [default: 15s].
     #[arg(long, value_name = "DURATION")]
     sweep_slack: Option<Span>,
-    /// File of the local projection of the ledger, from which a restart goes on [default: in memory].
+    /// File for the local projection of the ledger; a restart continues from it [default: in memory].
     #[arg(long, value_name = "FILE")]
     projection: Option<PathBuf>,
-    /// Make a new ledger where it is lost: every intent that was open is lost with it.
+    /// Make a new ledger if the mesh has lost its own; every open intent is lost with the old one.
     #[arg(long)]
     make_ledger: bool,
 }

@@ -86,6 +86,6 @@ fn welcome(document: &Document<'_>) -> String {
          1. an agent:     {baton} worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z'\n  \
          2. some work:    {baton} send shout 'hello' --wait\n     \
             or with NATS: {nats} pub {namespace}.intent.shout 'hello'\n  \
-         3. its trail:    {baton} intents watch\n"
+         3. its history:  {baton} intents watch\n"
     )
 }

@@ -119,7 +119,7 @@ async fn leader(mesh: &Mesh) -> Option<String> {
 fn nobody_leads(bucket: &str) -> Finding {
     let found = "a controller answers, and none leads: sweeps, rollouts, drains and the archive stand still";
     let remedy = format!(
-        "a controller takes the lead within seconds once it can read and write bucket {bucket}: see that the bucket is there and the controllers' logs"
+        "check that bucket {bucket} exists, and read the logs of the controllers: one leads within seconds once it can read and write the bucket"
     );
     Finding::new("controllers", Level::Problem, found, remedy)
 }
@@ -141,10 +141,11 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
     }
     if let Some(problem) = &status.problem {
         let found = format!(
-            "{} closed intents cannot be archived, such as {problem}; {found}",
-            status.failing
+            "{} cannot be archived, such as {problem}; {found}",
+            count_of(status.failing, "closed intent", "closed intents")
         );
-        let remedy = "mend what it names; they stay in the ledger, readable, and are tried again every minute";
+        let remedy =
+            "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every minute";
         return Finding::new("archive", Level::Problem, found, remedy);
     }
     if let Some(late) = late {
@@ -152,7 +153,7 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
             "the oldest is late by {}; {found}",
             Span(Duration::from_secs(late.as_secs()))
         );
-        let remedy = "the leading controller archives: see that it runs, and that the archive stream is not full";
+        let remedy = "check that a controller leads, and that the archive stream is not full";
         return Finding::new("archive", Level::Warning, found, remedy);
     }
     Finding::new("archive", Level::Ok, found, "")

@@ -32,10 +32,10 @@ pub(crate) struct WorkerArgs {
     /// Command line for `sh -c`, run once for each hop.
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
-    /// Exchange JSON objects with the program, so that it can hand off, reject, note progress and see earlier steps.
+    /// Exchange JSON objects with the program, so that it can hand off, reject, report progress and see earlier steps.
     #[arg(long)]
     json: bool,
-    /// Something that the agent can do; may be repeated.
+    /// Capability of the agent; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
     /// A channel that it listens to; may be repeated.
@@ -50,7 +50,7 @@ pub(crate) struct WorkerArgs {
     /// How many hops run at a time [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroU32>,
-    /// How long running hops may finish after SIGTERM [default: 20s].
+    /// How long running hops may take to finish after SIGTERM [default: 20s].
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<Span>,
     /// How many attempts a hop gets before it is parked [default: 3].

@@ -11,7 +11,7 @@ use crate::output::Format;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Address of the nats-server, several separated by commas [default: NATS_URL, else nats://127.0.0.1:4222].
+    /// Address of the nats-server; separate several with commas [default: NATS_URL, else nats://127.0.0.1:4222].
     #[arg(
         long,
         global = true,
@@ -44,13 +44,13 @@ pub(crate) struct GlobalArgs {
     /// How many copies new streams keep: 1, 3 or 5 [default: 1].
     #[arg(long, global = true, env = "BATON_REPLICAS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) replicas: Option<u8>,
-    /// Configuration file; without one, none is looked for.
+    /// Configuration file; none is read unless you name one.
     #[arg(long, global = true, env = "BATON_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Tables for people, or JSON for programs.
     #[arg(long, global = true, env = "BATON_OUTPUT", value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
-    /// More logs on stderr; give it twice for even more.
+    /// Log more to stderr; repeat it for even more.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }

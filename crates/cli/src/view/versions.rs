@@ -39,12 +39,12 @@ pub(crate) fn versions(route: &Route) -> String {
     table.render()
 }
 
-/// Alarms with their ways out, one line each.
+/// Alarms with their hints, one line each.
 pub(crate) fn alarms<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String {
     let mut lines = Vec::new();
     for alarm in alarms {
         lines.push(format!("ALARM {}: {}", alarm.code, alarm.message));
-        lines.extend(alarm.ways_out.iter().map(|command| format!("  way out: {command}")));
+        lines.extend(alarm.ways_out.iter().map(|command| format!("  hint: {command}")));
     }
     lines.join("\n")
 }

@@ -11,6 +11,7 @@
 mod bad_input;
 mod connection;
 mod dead;
+mod documents;
 mod harness;
 mod intents;
 mod rollout;

@@ -90,7 +90,7 @@ async fn alarm(
     let is_draining = state == VersionState::Draining;
     // Workers of a version that takes work restart from time to time; those of a draining version may never come back.
     let is_usual = !is_draining && cx.mesh.now().since(alone_since) < RESTART;
-    if state.is_shut() || is_usual || cx.workers.count(agent, version) > 0 {
+    if state.is_paused() || is_usual || cx.workers.count(agent, version) > 0 {
         return Ok(None);
     }
     let holds = cx.hold_views(route, version).await?;

@@ -158,8 +158,7 @@ impl Round for Fails {
     }
 
     async fn round(&mut self, _: &Term) -> Result<(), RoundError> {
-        let what = "planted".to_owned();
-        Err(Error::NoAnswer { what }.into())
+        Err(Error::no_answer("a round", "planted").into())
     }
 }
 

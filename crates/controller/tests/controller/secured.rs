@@ -46,6 +46,7 @@ async fn connect_as(user: &str, folder: &Path) -> Mesh {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one server, user by user")]
 async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     let server = TestServer::builder().config(&users()).start().await;
     let folder = contexts(&server);

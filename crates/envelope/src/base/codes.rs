@@ -48,19 +48,19 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The version takes all new work already.
+    /// The version already takes all new work.
     ALREADY_ACTIVE: Control,
-    /// The rollout was rolled back before.
+    /// The rollout was rolled back already.
     ALREADY_ROLLED_BACK: Control,
     /// The answer to a replay is larger than the server takes.
     ANSWER_TOO_LARGE: Replay,
     /// The intent is closed, and only the archive has it.
     ARCHIVED: Command,
-    /// An outcome hands off to a name that is no valid agent.
+    /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
     /// A bundle in the archive is corrupt.
     BAD_BUNDLE: Command,
-    /// An outcome hands off to a name that is no valid capability.
+    /// An outcome hands off to a name that is not a valid capability.
     BAD_CAPABILITY: Attempt,
     /// The configuration is wrong.
     BAD_CONFIG: Command,
@@ -70,17 +70,17 @@ codes! {
     BAD_HEADER: Rejection,
     /// A name, an id or a version has characters that it may not have.
     BAD_NAME: Command,
-    /// A program wrote what is no outcome.
+    /// A program wrote something that is not an outcome.
     BAD_OUTCOME: Attempt,
     /// The payload is not what the agent takes.
     BAD_PAYLOAD: Attempt,
     /// An answer may not be published on `reply_to`.
     BAD_REPLY_TO: Rejection,
-    /// The body of a question is not what its receiver takes.
+    /// The body of a question does not have the form that its receiver takes.
     BAD_REQUEST: Control Replay,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
-    /// This is a mistake in Baton itself.
+    /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
     BUSY: Control,
@@ -96,7 +96,7 @@ codes! {
     DEADLINE_PAST: Rejection,
     /// The demo did not end as it should.
     DEMO_FAILED: Command,
-    /// A version drains, has no live worker, and work needs one.
+    /// A draining version has open work and no live worker.
     DRAIN_WITHOUT_WORKERS: Alarm,
     /// The last attempt failed, and the failure named no code.
     EXHAUSTED: Park,
@@ -108,23 +108,23 @@ codes! {
     FENCED: Attempt,
     /// A handoff would pass the limit on hops.
     HOP_LIMIT: Park,
-    /// Some of several intents could not be dealt with.
+    /// Some of the intents could not be processed.
     INCOMPLETE: Command,
     /// A person stopped the command at once.
     INTERRUPTED: Command,
     /// A file or a stream of this machine cannot be read or written.
     IO_FAILED: Command,
-    /// The ledger was taken away from the server, and is not made again by itself.
+    /// The ledger was removed from the server; Baton does not create it again on its own.
     LEDGER_LOST: Command,
     /// The server that the command started for itself does not run.
     LOCAL_SERVER_FAILED: Command,
     /// The server does not let this user in.
     LOGIN_REFUSED: Command,
-    /// The body is no valid envelope, or is not for this subject.
+    /// The body is not a valid envelope, or is not for this subject.
     MALFORMED_ENVELOPE: Rejection,
     /// A handoff does not carry the constraints unchanged.
     MUST_CARRY: Park,
-    /// A replayed hop wants a step that has no record.
+    /// A replayed hop runs a step that has no record.
     NEW_STEP: Replay,
     /// No agent has all the capabilities that are needed.
     NONE_CAPABLE: Rejection Park,
@@ -196,7 +196,7 @@ codes! {
     SERVER_TOO_OLD: Command,
     /// No server answers at this address.
     SERVER_UNREACHABLE: Command,
-    /// A setting that a mesh shares is another here than in the mesh.
+    /// A setting that all of a mesh shares differs in this process.
     SETTING_DIFFERS: Command,
     /// A signal ended the program of an agent.
     SIGNAL: Attempt,

@@ -123,7 +123,7 @@ wire_object! {
 impl VersionEntry {
     /// Whether its workers must get nothing at this time.
     pub fn is_held_back(&self, now: Timestamp) -> bool {
-        self.state.is_shut() || self.moving_until.is_some_and(|until| until > now)
+        self.state.is_paused() || self.moving_until.is_some_and(|until| until > now)
     }
 }
 

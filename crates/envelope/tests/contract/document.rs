@@ -277,6 +277,7 @@ fn the_causes_that_hold_a_version_are_those_of_the_code() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, row by row")]
 fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let subjects = Subjects::new(Namespace::default());
     let (agent, version, instance) = (agent("code"), version("2.0.0-rc.1"), "host-1");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::error::{Error, Status};
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{LedgerEnd, Stored, header_u64};
-use crate::server::{Published, publish_acked};
+use crate::server::{Published, UNCONFIRMED, publish_acked};
 
 /// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and appears twice; the
 /// rest is numbers and times.
@@ -48,7 +48,7 @@ impl Mesh {
                 .client()
                 .request(format!("{}.{what}", self.api_prefix()), request.into())
                 .await
-                .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+                .map_err(|error| Error::no_answer(&*what, error))?;
             match reply.status.map(|status| status.as_u16()) {
                 None => {
                     return Ok(Stored {
@@ -192,9 +192,7 @@ impl ControllerMesh {
                 Published::WrongSequence | Published::Unknown => {}
             }
             if started.elapsed() > PURSUIT {
-                return Err(Error::NoAnswer {
-                    what: format!("archiving {}", bundle.intent),
-                });
+                return Err(Error::no_answer(format!("archiving {}", bundle.intent), UNCONFIRMED));
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -70,9 +70,10 @@ impl Mesh {
                 }
                 Err(NoReply::Failed(error)) => {
                     tracing::debug!(%error, verb, "a controller did not answer");
-                    return Err(Error::NoAnswer {
-                        what: format!("{verb} (it may have been done or not)"),
-                    });
+                    return Err(Error::no_answer(
+                        format!("{verb} (it may have been done or not)"),
+                        error,
+                    ));
                 }
             }
         }

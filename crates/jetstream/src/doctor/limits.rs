@@ -150,7 +150,7 @@ pub(super) async fn connections(mesh: &Mesh) -> Finding {
         slow_consumers,
     }) = told.and_then(|answer| answer.data.account_statz.into_iter().next())
     else {
-        let found = "not told: this user may not ask $SYS.REQ.ACCOUNT.PING.STATZ";
+        let found = "unknown: this user may not ask $SYS.REQ.ACCOUNT.PING.STATZ";
         return Finding::new("connections", Level::Ok, found, "");
     };
     let found = format!(
@@ -158,8 +158,7 @@ pub(super) async fn connections(mesh: &Mesh) -> Finding {
         of(conns, Some(CONNECTIONS_BY_DEFAULT), "connections")
     );
     if is_near(conns, Some(CONNECTIONS_BY_DEFAULT)) {
-        let remedy =
-            "raise max_connections and the open files of the server, which allows 65,536 where nothing is said";
+        let remedy = "raise max_connections of the server, 65,536 by default, and its limit on open files";
         return Finding::new("connections", Level::Warning, found, remedy);
     }
     Finding::new("connections", Level::Ok, found, "")
@@ -183,7 +182,7 @@ pub(super) async fn pulls<'a>(mesh: &Mesh, agents: impl Iterator<Item = &'a Agen
     let found = of(waiting, Some(limit), "waiting pulls");
     Some(if is_near(waiting, Some(limit)) {
         let found = format!("{found} at {name}");
-        let remedy = "give fewer workers of that version more slots: beyond the limit the server ends a worker's pull, which is sent again";
+        let remedy = "run fewer workers of that version with more slots each: beyond the limit the server ends pulls, which workers send again";
         Finding::new("pulls", Level::Warning, found, remedy)
     } else {
         Finding::new("pulls", Level::Ok, format!("{found} at the fullest consumer"), "")

@@ -15,7 +15,7 @@ pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
     let (plans, older) = match mesh.left_to_raise(limits).await {
         Ok(found) => found,
         Err(error) => {
-            let remedy = "run as a user who may list streams, as the operator of config/nats/secure.conf";
+            let remedy = "run it as a user that may list streams, such as the operator of config/nats/secure.conf";
             let finding = Finding::new("topology", Level::Warning, error.to_string(), remedy);
             return Raises {
                 findings: vec![finding],
@@ -64,7 +64,7 @@ pub(super) async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Err
         return Ok(Finding::new(CHECK, Level::Ok, "there is no ledger yet", ""));
     };
     if let Err(error) = shared.agrees(limits, |setting| format!("`connection.{setting}`")) {
-        let remedy = "configure every process of a mesh alike: docs/operations.md, Upgrading Baton";
+        let remedy = "give every process of a mesh the same settings: see docs/operations.md, Upgrading Baton";
         return Ok(Finding::new(CHECK, Level::Problem, error.to_string(), remedy));
     }
     let copies = shared.replicas();

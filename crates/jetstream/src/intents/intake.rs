@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
-use crate::server::{Published, publish_acked};
+use crate::server::{Published, UNCONFIRMED, publish_acked};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
@@ -69,9 +69,9 @@ impl Mesh {
         match publish_acked(self.link(), subject.clone().into(), map, body).await? {
             Published::Stored { seq } => Ok(seq),
             Published::Refused(refusal) => Err(refusal.into()),
-            Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {
-                what: format!("publishing to {subject}"),
-            }),
+            Published::WrongSequence | Published::Unknown => {
+                Err(Error::no_answer(format!("publishing to {subject}"), UNCONFIRMED))
+            }
         }
     }
 
@@ -196,9 +196,7 @@ impl IntakeReader {
         // The client does not limit such a pull: without this timeout a lost answer would block forever.
         tokio::time::timeout(FETCH_PATIENCE, self.drain_into(found, &mut batch))
             .await
-            .map_err(|_| Error::NoAnswer {
-                what: "pull from intake".to_owned(),
-            })??;
+            .map_err(|elapsed| Error::no_answer("pull from intake", elapsed))??;
         if found.is_empty() {
             let mut batch = self
                 .consumer

@@ -93,7 +93,7 @@ impl Mesh {
     ) -> Result<Decision, Error> {
         let version = match &how.version {
             Some(version) => match route.state(version) {
-                Some(state) if state.is_shut() => {
+                Some(state) if state.is_paused() => {
                     let agent = &route.agent;
                     let problem = format!("version {version} of {agent} is {state}, and takes no work");
                     return Err(wrong_status(intent, snapshot, problem));

@@ -115,9 +115,10 @@ impl Mesh {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Error::NoAnswer {
-            what: format!("the history of {intent} up to {through}"),
-        })
+        Err(Error::no_answer(
+            format!("the history of {intent} up to {through}"),
+            "every replica that answered lags behind",
+        ))
     }
 
     /// One record by its sequence.

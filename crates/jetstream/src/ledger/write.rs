@@ -9,7 +9,7 @@ use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unco
 use super::encode::EncodedRecord;
 use super::read::Head;
 use crate::error::Error;
-use crate::server::{Mesh, Message, Published};
+use crate::server::{Mesh, Message, Published, UNCONFIRMED};
 
 /// How long to pursue a write whose outcome is unknown. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
@@ -144,7 +144,7 @@ impl Mesh {
                 return Err(if is_unstored {
                     Error::NotStored { what }
                 } else {
-                    Error::NoAnswer { what }
+                    Error::no_answer(what, UNCONFIRMED)
                 });
             }
             tokio::time::sleep(PAUSE).await;

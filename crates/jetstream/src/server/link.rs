@@ -27,7 +27,7 @@ impl NoReply {
     pub(crate) fn into_error(self, what: &str) -> Error {
         match self {
             Self::Denied(error) => error,
-            Self::Failed(_) => Error::NoAnswer { what: what.to_owned() },
+            Self::Failed(error) => Error::no_answer(what, error),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::error::{Error, Refusal};
 /// a crash and an election (5 to 10 s) the caller's own loop asks again.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The source of the error for a publish that stayed [`Published::Unknown`].
+pub(crate) const UNCONFIRMED: &str = "the server did not confirm it";
+
 /// What became of a publish.
 #[derive(Debug)]
 pub(crate) enum Published {

@@ -153,8 +153,8 @@ impl Mesh {
         loop {
             let reply = tokio::time::timeout(patience, replies.next())
                 .await
-                .map_err(|_| Error::NoAnswer { what: what.clone() })?
-                .ok_or_else(|| Error::NoAnswer { what: what.clone() })?;
+                .map_err(|elapsed| Error::no_answer(&*what, elapsed))?
+                .ok_or_else(|| Error::no_answer(&*what, "the connection was closed"))?;
             let headers = reply.headers.as_ref();
             match reply.status.map(|status| status.as_u16()) {
                 Some(204 | 404) => {

@@ -60,8 +60,8 @@ impl Mesh {
             counts.backlog += found.num_pending;
             counts.in_flight += found.num_ack_pending;
             counts.waiting_pulls += found.num_waiting;
-            counts.shut |= found.paused;
-            counts.open |= !found.paused;
+            counts.paused |= found.paused;
+            counts.running |= !found.paused;
         }
         Ok(counts)
     }
@@ -130,7 +130,7 @@ impl Mesh {
                 let is_silent = page.missing.is_some_and(|missing| !missing.is_empty())
                     || page.offline.is_some_and(|offline| !offline.is_empty());
                 if is_silent {
-                    return Err(Error::NoAnswer { what });
+                    return Err(Error::no_answer(what, "some consumers did not report"));
                 }
                 offset += page.consumers.len();
                 let is_last = page.consumers.is_empty() || offset >= page.total;

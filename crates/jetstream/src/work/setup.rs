@@ -17,7 +17,7 @@ const MAX_ACK_PENDING: i64 = 100_000;
 
 impl Mesh {
     /// Creates the work stream of an agent and the consumers of one of its versions. Existing consumers stay as they
-    /// are. A new consumer beside shut ones is created shut: a shut version stays shut.
+    /// are. A new consumer beside paused ones is created paused: a paused version stays paused.
     ///
     /// # Errors
     /// When the server refuses.
@@ -36,7 +36,7 @@ impl Mesh {
                 continue;
             }
             if pause_until.is_none() {
-                pause_until = Some(self.shut_until(agent, version, bands).await);
+                pause_until = Some(self.pause_until(agent, version, bands).await);
             }
             let config = pull::Config {
                 pause_until: pause_until.flatten(),

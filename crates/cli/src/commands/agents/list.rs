@@ -74,7 +74,7 @@ mod tests {
         );
         assert!(line("code   2.0.0").starts_with("code 2.0.0 canary 10 % 1 0 0 0 1.0.0 - 1.1.0"));
         assert!(text.contains("\n\nALARM DRAIN_WITHOUT_WORKERS: "), "{text}");
-        assert!(text.contains("\n  way out: baton intents move "), "{text}");
+        assert!(text.contains("\n  hint: baton intents move "), "{text}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use async_nats::{HeaderMap, HeaderName, Subject};
 use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
 use bytes::Bytes;
 
-use crate::error::Error;
-use crate::server::{Mesh, Message, Published, WriteQueue};
+use crate::error::{Error, Source};
+use crate::server::{Mesh, Message, Published, UNCONFIRMED, WriteQueue};
 
 /// How long one settling pursues a ticket whose outcome is unknown. After that the delivery stays unacked, and its
 /// redelivery settles again.
@@ -55,7 +55,7 @@ impl Mesh {
             published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
                 let pursued = Box::pin(pursue(&queue, message(), published)).await;
                 match pursued {
-                    Err(Error::NoAnswer { what }) => Err(self.why_unstored(&envelope.to, what).await),
+                    Err(Error::NoAnswer { what, source }) => Err(self.why_unstored(&envelope.to, what, source).await),
                     pursued => pursued,
                 }
             }
@@ -65,14 +65,14 @@ impl Mesh {
 
 impl Mesh {
     /// Why a ticket was not confirmed: whether the server tells of the stream at all.
-    async fn why_unstored(&self, agent: &AgentName, what: String) -> Error {
+    async fn why_unstored(&self, agent: &AgentName, what: String, source: Source) -> Error {
         let stream = self.subjects().work_stream(agent);
         let asked = self
             .ask::<serde::de::IgnoredAny>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
             .await;
         match asked {
             Ok(Ok(_)) => Error::NotStored { what },
-            Ok(Err(_)) | Err(_) => Error::NoAnswer { what },
+            Ok(Err(_)) | Err(_) => Error::NoAnswer { what, source },
         }
     }
 }
@@ -96,7 +96,7 @@ async fn pursue(queue: &Arc<WriteQueue>, message: Message, mut published: Publis
         }
         if started.elapsed() > PURSUIT {
             let what = format!("writing a ticket to {subject}");
-            return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
+            return Err(full.map_or_else(|| Error::no_answer(what, UNCONFIRMED), Error::Refused));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));

@@ -133,8 +133,8 @@ impl ControllerMesh {
                 continue;
             }
             for (version, entry) in &route.versions {
-                // A shut version has nothing to deliver, and its consumers would be made open.
-                if !entry.state.is_shut() {
+                // A paused version has nothing to deliver, and its consumers would be made unpaused.
+                if !entry.state.is_paused() {
                     self.ensure_agent(&route.agent, version, limits.bands).await?;
                 }
             }

@@ -7,37 +7,37 @@ use tokio::sync::watch;
 
 use crate::agents::{Part, ROLES};
 use crate::error::DemoError;
+use crate::harness::Harness;
 use crate::player::Player;
-use crate::stage::Stage;
 
 /// The number of controllers.
 const CONTROLLERS: usize = 2;
 /// How long a worker may take to stop.
 const STOP: Duration = Duration::from_secs(10);
 
-/// The agents of the story.
+/// The workers, by name.
 #[derive(Debug)]
-pub(super) struct Cast<'a> {
-    stage: &'a Stage,
+pub(super) struct Agents<'a> {
+    harness: &'a Harness,
     agents: BTreeMap<String, Player>,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> Agents<'a> {
     /// Starts the agents, all in version `from`.
-    pub(super) fn start(stage: &'a Stage, from: &str) -> Result<Self, DemoError> {
-        let mut cast = Self {
-            stage,
+    pub(super) fn start(harness: &'a Harness, from: &str) -> Result<Self, DemoError> {
+        let mut agents = Self {
+            harness,
             agents: BTreeMap::new(),
         };
         for role in ROLES {
-            cast.join(&Part::light(role, from))?;
+            agents.join(&Part::light(role, from))?;
         }
-        Ok(cast)
+        Ok(agents)
     }
 
     /// Starts another agent.
     pub(super) fn join(&mut self, part: &Part) -> Result<(), DemoError> {
-        self.agents.insert(part.name(), self.stage.agent(part)?);
+        self.agents.insert(part.name(), self.harness.agent(part)?);
         Ok(())
     }
 
@@ -50,22 +50,25 @@ impl<'a> Cast<'a> {
         // `terminate` blocks its thread until the process is gone.
         match tokio::task::spawn_blocking(move || child.terminate(STOP)).await {
             Ok(stopped) => stopped.map(drop).map_err(failed),
-            Err(error) => Err(DemoError::Stuck(format!("{} cannot be stopped: {error}", part.name()))),
+            Err(source) => Err(DemoError::Task {
+                what: format!("{} cannot be stopped", part.name()),
+                source,
+            }),
         }
     }
 }
 
-/// The controllers, which the story kills from time to time.
+/// The controllers, which the scenario kills from time to time.
 #[derive(Debug)]
 pub(super) struct Controllers<'a> {
-    stage: &'a Stage,
+    harness: &'a Harness,
     living: Vec<Player>,
 }
 
 impl<'a> Controllers<'a> {
-    pub(super) fn start(stage: &'a Stage) -> Result<Self, DemoError> {
+    pub(super) fn start(harness: &'a Harness) -> Result<Self, DemoError> {
         let mut controllers = Self {
-            stage,
+            harness,
             living: Vec::new(),
         };
         controllers.replace()?;
@@ -102,7 +105,7 @@ impl<'a> Controllers<'a> {
         }
         self.living.clear();
         for n in 1..=CONTROLLERS {
-            self.living.push(self.stage.controller(&format!("controller-{n}"))?);
+            self.living.push(self.harness.controller(&format!("controller-{n}"))?);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A version that is shut gets nothing, stays shut whatever restarts, and works on at once when it is opened.
+//! A paused version gets nothing, stays paused whatever restarts, and works on at once when it is resumed.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::support::{TestServer, agent, completed, connect, mesh, shout, start, 
 /// In how long a worker must have done what waited for it: far less than the 30 s of a pull that waits at the server.
 const AT_ONCE: Duration = Duration::from_millis(900);
 
-/// Shuts, lets work pile up, opens, and sees it done; with many slots and with one, which pull in different ways.
-async fn shut_and_open(slots: u32, before: usize) {
+/// Pauses, lets work pile up, resumes, and sees it done; with many slots and with one, which pull in different ways.
+async fn pause_and_resume(slots: u32, before: usize) {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     let worker = start(&server, shout().concurrency(slots)).await;
@@ -30,14 +30,14 @@ async fn shut_and_open(slots: u32, before: usize) {
 
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .shut_version(&agent(), &version())
+            .pause_version(&agent(), &version())
             .await
             .unwrap(),
         3
     );
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .shut_version(&agent(), &version())
+            .pause_version(&agent(), &version())
             .await
             .unwrap(),
         0
@@ -46,7 +46,7 @@ async fn shut_and_open(slots: u32, before: usize) {
     for number in 0..5 {
         waiting.push(submit(&mesh, &format!("waits-{number}")).await);
     }
-    // Long enough for abandoned pulls to be opened again on the shut consumers.
+    // Long enough for abandoned pulls to be opened again on the paused consumers.
     sleep(Duration::from_secs(5)).await;
     for intent in &waiting {
         assert_eq!(status(&mesh, intent).await, "pending");
@@ -57,7 +57,7 @@ async fn shut_and_open(slots: u32, before: usize) {
 
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .open_version(&agent(), &version())
+            .resume_version(&agent(), &version())
             .await
             .unwrap(),
         3
@@ -67,7 +67,7 @@ async fn shut_and_open(slots: u32, before: usize) {
     }
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .open_version(&agent(), &version())
+            .resume_version(&agent(), &version())
             .await
             .unwrap(),
         0
@@ -76,23 +76,23 @@ async fn shut_and_open(slots: u32, before: usize) {
 }
 
 #[tokio::test]
-async fn a_shut_version_gets_nothing_and_works_at_once_when_it_is_opened() {
-    shut_and_open(8, 3).await;
+async fn a_paused_version_gets_nothing_and_works_at_once_when_it_is_resumed() {
+    pause_and_resume(8, 3).await;
 }
 
 #[tokio::test]
 async fn so_it_is_with_a_single_slot() {
-    shut_and_open(1, 3).await;
+    pause_and_resume(1, 3).await;
 }
 
 #[tokio::test]
-async fn it_is_opened_at_once_when_nothing_new_wakes_the_server() {
-    // The worker starts on shut consumers with the work there already: its pulls wait, and nothing else comes.
+async fn it_is_resumed_at_once_when_nothing_new_wakes_the_server() {
+    // The worker starts on paused consumers with the work there already: its pulls wait, and nothing else comes.
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     mesh.ensure_agent(&agent(), &version(), Bands::default()).await.unwrap();
     ControllerMesh::of(&mesh)
-        .shut_version(&agent(), &version())
+        .pause_version(&agent(), &version())
         .await
         .unwrap();
     let intent = submit(&mesh, "waits").await;
@@ -100,20 +100,20 @@ async fn it_is_opened_at_once_when_nothing_new_wakes_the_server() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(status(&mesh, &intent).await, "pending", "a new worker does not open it");
     ControllerMesh::of(&mesh)
-        .open_version(&agent(), &version())
+        .resume_version(&agent(), &version())
         .await
         .unwrap();
     completed(&mesh, &intent, AT_ONCE).await;
 }
 
 #[tokio::test]
-async fn a_version_stays_shut_when_the_server_dies_and_a_consumer_is_made_anew() {
+async fn a_version_stays_paused_when_the_server_dies_and_a_consumer_is_made_again() {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     let _worker = start(&server, shout()).await;
     completed(&mesh, &submit(&mesh, "first").await, Duration::from_secs(10)).await;
     ControllerMesh::of(&mesh)
-        .shut_version(&agent(), &version())
+        .pause_version(&agent(), &version())
         .await
         .unwrap();
     server.kill().await;
@@ -129,15 +129,15 @@ async fn a_version_stays_shut_when_the_server_dies_and_a_consumer_is_made_anew()
     assert_eq!(status(&mesh, &intent).await, "pending");
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .shut_version(&agent(), &version())
+            .pause_version(&agent(), &version())
             .await
             .unwrap(),
         0,
-        "all three are there, and shut"
+        "all three are there, and paused"
     );
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .open_version(&agent(), &version())
+            .resume_version(&agent(), &version())
             .await
             .unwrap(),
         3
@@ -154,7 +154,7 @@ async fn next(puller: &mut Puller, max: Duration) -> Option<Delivery> {
 }
 
 #[tokio::test]
-async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() {
+async fn what_a_paused_version_holds_is_not_delivered_again_and_may_be_finished() {
     let server = TestServer::start().await;
     let mesh = mesh(&server).await;
     let open = async || {
@@ -173,7 +173,7 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
     }
     let mut second = open().await;
     ControllerMesh::of(&mesh)
-        .shut_version(&agent(), &version())
+        .pause_version(&agent(), &version())
         .await
         .unwrap();
     held.pop().unwrap().hand_back(Duration::ZERO).await;
@@ -189,12 +189,12 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
     assert_eq!(
         (counts.backlog, counts.in_flight),
         (0, 2),
-        "an ack is taken while it is shut"
+        "an ack is taken while it is paused"
     );
     drop(silent);
 
     ControllerMesh::of(&mesh)
-        .open_version(&agent(), &version())
+        .resume_version(&agent(), &version())
         .await
         .unwrap();
     let mut again = Vec::new();
@@ -214,7 +214,7 @@ async fn what_a_shut_version_holds_is_not_delivered_again_and_may_be_finished() 
     assert_eq!(
         seen,
         [("handed-back", 2), ("silent", 2)],
-        "nothing was counted while it was shut"
+        "nothing was counted while it was paused"
     );
 }
 
@@ -237,7 +237,7 @@ async fn so_it_is_in_a_cluster_where_the_answer_comes_before_the_deed() {
     for round in 0..5 {
         assert_eq!(
             ControllerMesh::of(&mesh)
-                .shut_version(&agent(), &version())
+                .pause_version(&agent(), &version())
                 .await
                 .unwrap(),
             3
@@ -247,7 +247,7 @@ async fn so_it_is_in_a_cluster_where_the_answer_comes_before_the_deed() {
         assert_eq!(status(&mesh, &intent).await, "pending");
         assert_eq!(
             ControllerMesh::of(&mesh)
-                .open_version(&agent(), &version())
+                .resume_version(&agent(), &version())
                 .await
                 .unwrap(),
             3

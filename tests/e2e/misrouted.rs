@@ -38,7 +38,7 @@ impl Watch {
     }
 }
 
-/// Waits until a stray has completed, and checks that it was rerouted.
+/// Waits until misrouted work has completed, and checks that it was rerouted.
 async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
     let head = mesh.until(intent, "completed", SOON).await;
     let history = mesh.history_of(intent).await;
@@ -49,10 +49,10 @@ async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
     assert_eq!(stage.runs(intent), 1, "{intent} was run more than once");
 }
 
-/// Would fail if a stray waited for a worker that takes nothing (`until` runs out), ran on 1.0.0, ran twice, or gave
+/// Would fail if misrouted work waited for a worker that takes nothing (`until` runs out), ran on 1.0.0, ran twice, or gave
 /// 1.0.0 another state; and, at the end, if a ticket of it stayed in the queue of 1.0.0 until that version takes work
 /// again.
-async fn strays(state: &'static str, with_old_worker: bool) {
+async fn misrouted(state: &'static str, with_old_worker: bool) {
     let (mesh, stage) = (Arc::new(TestMesh::start().await), Stage::default());
     let mut old = Some(stage.code(&mesh, OLD).await);
     mesh.until_state(OLD, "active", SOON).await;
@@ -81,10 +81,10 @@ async fn strays(state: &'static str, with_old_worker: bool) {
     }
     let worker = if with_old_worker { "with" } else { "without" };
     println!(
-        "{state}, {worker} a worker: three strays were done in {} ms",
+        "{state}, {worker} a worker: three pieces of misrouted work were done in {} ms",
         started.elapsed().as_millis()
     );
-    assert_eq!(stage.ran(OLD), [], "1.0.0 ran a stray");
+    assert_eq!(stage.ran(OLD), [], "1.0.0 ran misrouted work");
     mesh.stays(OLD, &[state]).await;
     eventually("no ticket is left", SOON, async || {
         let left = mesh
@@ -110,23 +110,23 @@ async fn strays(state: &'static str, with_old_worker: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strays_to_a_drained_version_with_workers() {
-    strays("drained", true).await;
+async fn misrouted_work_at_a_drained_version_with_workers() {
+    misrouted("drained", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strays_to_a_drained_version_without_workers() {
-    strays("drained", false).await;
+async fn misrouted_work_at_a_drained_version_without_workers() {
+    misrouted("drained", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strays_to_a_retired_version_with_workers() {
-    strays("retired", true).await;
+async fn misrouted_work_at_a_retired_version_with_workers() {
+    misrouted("retired", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strays_to_a_retired_version_without_workers() {
-    strays("retired", false).await;
+async fn misrouted_work_at_a_retired_version_without_workers() {
+    misrouted("retired", false).await;
 }
 
 /// An old sender goes on while 1.0.0 drains, is drained, and is retired: before, between and after. Would fail if work
@@ -174,7 +174,7 @@ async fn stale_submits_race_with_the_end_of_their_version() {
     let watch = Watch::start(&mesh, &["drained", "retired"]);
     drained.send_replace(true);
     let at_drained = *progress.borrow();
-    // Each stray holds the version until it is rerouted, so the command may be refused a few times.
+    // Each piece of misrouted work holds the version until it is rerouted, so the command may be refused a few times.
     eventually("it is retired", SOON, async || match mesh.retire(OLD).await {
         (Some(0), _) => Ok(()),
         (Some(4), said) => Err(said),

@@ -1,4 +1,4 @@
-//! Tells the first story: server, controller, agents, submits, the kill, the end.
+//! The crash scenario: start server, controller and agents, submit work, kill a worker, wait for the end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use tokio::time::Instant;
 use crate::agents::{Part, ROLES};
 use crate::check::{Verdict, judge};
 use crate::error::DemoError;
-use crate::stage::{START, Stage};
+use crate::harness::{Harness, START};
 
 /// How long all work may take after the last submit: the killed worker's hops wait for the ack wait of 10 s.
 const END: Duration = Duration::from_secs(120);
 
-/// The settings of the story.
+/// The settings of the scenario.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct CrashPlan {
     /// The number of intents.
     pub intents: usize,
-    /// This program. The story starts it as `EXE controller` and `EXE demo-agent ROLE EFFECTS`.
+    /// This program. The scenario starts it as `EXE controller` and `EXE demo-agent ROLE EFFECTS`.
     pub exe: PathBuf,
     /// Whether to keep the folder with the server's data and the logs.
     pub keep: bool,
 }
 
-/// The end of the story.
+/// The result of the scenario.
 #[derive(Debug)]
-pub struct Told {
+pub struct CrashReport {
     /// The judgement.
     pub verdict: Verdict,
     /// The history of an intent that was taken over from the killed worker; if there is none, of the first intent.
@@ -37,19 +37,19 @@ pub struct Told {
     pub folder: Option<PathBuf>,
 }
 
-/// Tells the story; `say` receives a line for each thing that happens.
+/// Runs the scenario; `say` receives a line for each thing that happens.
 ///
 /// # Errors
-/// When a process or the server cannot be started, or something that the story waits for does not happen.
-pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, DemoError> {
-    let stage = Stage::open(&plan.exe, say).await?;
-    let mesh = &stage.mesh;
-    let controller = stage.controller("controller")?;
+/// When a process or the server cannot be started, or something that the scenario waits for does not happen.
+pub async fn run_crash(plan: &CrashPlan, say: &(dyn Fn(&str) + Sync)) -> Result<CrashReport, DemoError> {
+    let harness = Harness::open(&plan.exe, say).await?;
+    let mesh = &harness.mesh;
+    let controller = harness.controller("controller")?;
     let mut agents = Vec::new();
     for role in ROLES {
-        agents.push((role, stage.agent(&Part::of(role))?));
+        agents.push((role, harness.agent(&Part::of(role))?));
     }
-    stage.wait_for_routes().await?;
+    harness.wait_for_routes().await?;
     say("controller and agents research → code → qa are up, each a process of its own");
 
     let mut events = mesh.events(None).await?;
@@ -64,7 +64,7 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
             .kill()
             .map_err(|error| DemoError::io("the agent cannot be killed", error))?;
         kills += 1;
-        *child = stage.agent(&Part::of(role))?;
+        *child = harness.agent(&Part::of(role))?;
         let new = child.pid();
         say(&format!(
             "code (process {killed}) killed with SIGKILL in the middle of work; process {new} started"
@@ -89,7 +89,7 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
     let verdict = Verdict {
         kills,
         seconds,
-        ..judge(&histories, &stage.effects()?)
+        ..judge(&histories, &harness.effects()?)
     };
     let taken_over = |history: &[Head]| history.iter().any(|head| head.record.event == Event::Claimed);
     let example = histories
@@ -103,8 +103,8 @@ pub async fn tell(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> Result<Told, Demo
         .unwrap_or_default();
     // In this order, so that no process outlives the server.
     drop((agents, controller, events));
-    let folder = stage.close(plan.keep || !verdict.is_good());
-    Ok(Told {
+    let folder = harness.close(plan.keep || !verdict.is_good());
+    Ok(CrashReport {
         verdict,
         example,
         folder,

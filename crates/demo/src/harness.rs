@@ -1,4 +1,4 @@
-//! What every story needs: a folder, a server, a connection, and a way to start processes.
+//! What every scenario needs: a folder, a server, a connection, and a way to start processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,9 +20,9 @@ pub(crate) const START: Duration = Duration::from_secs(60);
 /// How often to check for things that no event announces.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
-/// Where a story plays. The fields are dropped in this order, so that no client outlives the server.
+/// What a scenario runs on. The fields are dropped in this order, so that no client outlives the server.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Harness {
     pub(crate) mesh: Mesh,
     server: RunningServer,
     folder: TempDir,
@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     watch: Option<Watch>,
 }
 
-impl Stage {
+impl Harness {
     /// Starts a server in a folder of its own.
     pub(crate) async fn open(exe: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<Self, DemoError> {
         let binary = Finder::from_process().nats_server(&|line| say(line))?;

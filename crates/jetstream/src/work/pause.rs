@@ -1,8 +1,8 @@
-//! Shutting and opening a version.
+//! Pausing and resuming a version.
 //!
-//! Baton shuts a version by pausing its consumers at the server: its workers keep pulling and get nothing, in whatever
+//! Baton pauses a version by pausing its consumers at the server: its workers keep pulling and get nothing, in whatever
 //! language they are written. They may finish what they hold. What they release is not delivered again until the
-//! version is opened. The server keeps the pause across restarts.
+//! version is resumed. The server keeps the pause across restarts.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::consumers::CONSUMER_NOT_FOUND;
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 
-/// The end of the pause of a shut version: never, in practice. The server counts in nanoseconds, which reach to about
+/// The end of the pause of a version: never, in practice. The server counts in nanoseconds, which reach to about
 /// 2316.
 const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
 /// The same, in seconds since the Unix epoch.
@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 impl Mesh {
     /// The time until which a version's consumers are paused, if one of them is: a new consumer of that version must be
-    /// shut as well.
-    pub(crate) async fn shut_until(
+    /// paused as well.
+    pub(crate) async fn pause_until(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
@@ -38,7 +38,7 @@ impl Mesh {
                     return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, consumer, "cannot read whether the consumer is shut"),
+                Err(error) => tracing::warn!(%error, consumer, "cannot read whether the consumer is paused"),
             }
         }
         None
@@ -46,12 +46,12 @@ impl Mesh {
 }
 
 impl ControllerMesh {
-    /// Shuts a version: its workers get no ticket until it is opened. Returns the number of consumers that were still
-    /// open. A version without consumers cannot be shut.
+    /// Pauses a version: its workers get no ticket until it is resumed. Returns the number of consumers that this paused.
+    /// A version without consumers cannot be paused.
     ///
     /// # Errors
-    /// When the server refuses or does not answer. Some consumers may be shut by then; the call may be repeated.
-    pub async fn shut_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+    /// When the server refuses or does not answer. Some consumers may be paused by then; the call may be repeated.
+    pub async fn pause_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
         let mut changed = 0;
         for (of, found) in self.consumers(agent).await? {
             if of == *version && !found.paused {
@@ -65,14 +65,14 @@ impl ControllerMesh {
         Ok(changed)
     }
 
-    /// Opens a shut version: waiting workers get their tickets at once. Returns the number of consumers that were shut.
+    /// Resumes a version: waiting workers get their tickets at once. Returns the number of consumers that were paused.
     ///
     /// First it removes tickets of work that has since gone elsewhere: a worker would take them for new ones and run
     /// them without reading the ledger.
     ///
     /// # Errors
-    /// As [`ControllerMesh::shut_version`].
-    pub async fn open_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
+    /// As [`ControllerMesh::pause_version`].
+    pub async fn resume_version(&self, agent: &AgentName, version: &AgentVersion) -> Result<usize, Error> {
         let mut changed = 0;
         let mut consumers = self.consumers(agent).await?;
         consumers.retain(|(of, _)| of == version);
@@ -88,7 +88,7 @@ impl ControllerMesh {
                 self.wake(agent, &found.name).await?;
                 changed += 1;
             } else if found.num_pending > 0 && found.num_waiting > 0 {
-                // There are both work and waiting pulls: the process that opened it last may have died before waking
+                // There are both work and waiting pulls: the process that resumed it last may have died before waking
                 // it.
                 self.wake(agent, &found.name).await?;
             }
@@ -135,9 +135,11 @@ impl ControllerMesh {
         loop {
             match self.consumer(agent, consumer).await? {
                 Some(found) if found.paused != paused && tokio::time::Instant::now() > until => {
-                    return Err(Error::NoAnswer {
-                        what: format!("shutting or opening consumer {consumer}"),
-                    });
+                    let change = if paused { "pausing" } else { "resuming" };
+                    return Err(Error::no_answer(
+                        format!("{change} consumer {consumer}"),
+                        "it was not applied in time",
+                    ));
                 }
                 Some(found) if found.paused != paused => tokio::time::sleep(PAUSE).await,
                 Some(_) | None => return Ok(()),
