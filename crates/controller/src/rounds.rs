@@ -15,6 +15,7 @@ mod each;
 mod error;
 mod leader;
 mod load;
+mod mend;
 mod misrouted;
 mod observations;
 mod observe;
@@ -35,6 +36,7 @@ use archive::Archive;
 use consumers::Consumers;
 use drains::Drains;
 use load::Load;
+use mend::Mend;
 use misrouted::Misrouted;
 use observe::Observe;
 use raise::Raise;
@@ -61,6 +63,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<Mend>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -7,7 +7,7 @@ use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
 pub use server::{Refusal, Trouble};
-pub(crate) use server::{STREAM_NOT_FOUND, Status};
+pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status};
 
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
