@@ -14,7 +14,7 @@ use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
 use crate::replay::Replays;
 use crate::run::WorkerContext;
-use crate::watchdog::{Beats, Watchdog};
+use crate::watchdog::{Beats, Watchdog, stamp};
 
 /// How often a worker sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ impl Worker {
             builder.concurrency,
         )
         .await?;
-        let declaration = Declaration {
+        let mut declaration = Declaration {
             agent: builder.name.clone(),
             version: builder.version.clone(),
             instance: instance.clone(),
@@ -106,8 +106,11 @@ impl Worker {
             busy: 0,
             stopping: false,
             at: mesh.now(),
+            clock_ahead_ms: 0,
+            host: String::new(),
             extra: Extra::new(),
         };
+        stamp(&mut declaration, &mesh);
         let service = match mesh.register_service(&declaration).await {
             Ok(service) => Some(service),
             // Only what `nats service ls` shows depends on it.
@@ -244,7 +247,7 @@ impl Worker {
         self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
-        self.declaration.at = self.shared.mesh.now();
+        stamp(&mut self.declaration, &self.shared.mesh);
         // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {
             Ok(Ok(())) => {}

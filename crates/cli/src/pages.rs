@@ -85,6 +85,7 @@ pages! {
     NO_CONTROLLER
     NO_ENVELOPE
     NO_JETSTREAM
+    NO_LEADER
     NO_MESH
     NO_OUTCOME
     NO_QUORUM

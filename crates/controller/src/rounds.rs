@@ -9,6 +9,7 @@
 
 mod alarms;
 mod archive;
+mod clocks;
 mod consumers;
 mod drains;
 mod each;
@@ -33,6 +34,7 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
 use load::Load;
@@ -64,6 +66,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Sweep>(term),
         round::<Raise>(term),
         round::<Mend>(term),
+        round::<Clocks>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

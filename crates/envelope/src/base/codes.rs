@@ -17,7 +17,7 @@ pub enum Place {
     Control,
     /// In the answer of a worker that was asked to replay a hop.
     Replay,
-    /// In an alarm of the leading controller.
+    /// In an alarm of a controller.
     Alarm,
     /// Only in what the command prints; it never travels.
     Command,
@@ -148,6 +148,8 @@ codes! {
     NO_ENVELOPE: Command,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
+    /// Controllers run, and none of them leads.
+    NO_LEADER: Alarm Command,
     /// The server has no mesh in this namespace yet.
     NO_MESH: Command,
     /// A program ended well, but wrote no outcome.
