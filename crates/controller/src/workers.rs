@@ -46,7 +46,11 @@ impl Seen {
     fn clock_ahead_ms(&self) -> i64 {
         let ahead = match (self.declaration.clock_ahead_ms, self.ahead) {
             (0, [Some(last), Some(before)]) if last.signum() == before.signum() => {
-                if last.abs() < before.abs() { last } else { before }
+                if last.abs() < before.abs() {
+                    last
+                } else {
+                    before
+                }
             }
             (0, _) => 0,
             (said, _) => said,

@@ -1,5 +1,6 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
+mod copies;
 mod limits;
 mod lost;
 mod raises;
@@ -108,6 +109,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
+    findings.push(copies::copies(mesh).await);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)
@@ -199,11 +201,18 @@ async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
         }
         if !differences.is_empty() {
             let remedy = if is_own {
-                format!("a leading controller mends it within seconds; or `nats consumer rm {stream} {consumer}`: it is made again")
+                format!(
+                    "a leading controller mends it within seconds; or `nats consumer rm {stream} {consumer}`: it is made again"
+                )
             } else {
                 format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost")
             };
-            findings.push(Finding::new(check.clone(), Level::Problem, differences.join("; "), remedy));
+            findings.push(Finding::new(
+                check.clone(),
+                Level::Problem,
+                differences.join("; "),
+                remedy,
+            ));
         }
         if let Some(until) = paused_until {
             let found = format!("it is paused until {until}: no raw intent is taken in");

@@ -61,6 +61,10 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             let copies = "in a cluster, see whether more than half of the servers run";
             return (Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]);
         }
+        Error::TooFewServers { copies, .. } => (
+            Kind::Refused,
+            format!("start {copies} servers of the cluster, each with JetStream"),
+        ),
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),

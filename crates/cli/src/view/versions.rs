@@ -54,7 +54,10 @@ pub(crate) fn clocks<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> Str
     let mut lines = Vec::new();
     for agent in agents {
         for version in &agent.versions {
-            let clocks = version.workers.iter().filter_map(|worker| Some((worker, worker.clock()?)));
+            let clocks = version
+                .workers
+                .iter()
+                .filter_map(|worker| Some((worker, worker.clock()?)));
             lines.extend(clocks.map(|(worker, clock)| {
                 let (agent, version) = (&agent.agent, &version.version);
                 format!("CLOCK {agent}@{version} worker {}: {clock}", worker.instance)

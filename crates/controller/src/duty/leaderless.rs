@@ -94,7 +94,9 @@ impl LeaderWatch {
 
 /// Publishes an alarm; tells whether the server has it.
 async fn publish(cx: &Context, alarm: &MeshAlarm) -> bool {
-    let Ok(body) = serde_json::to_vec(alarm) else { return false };
+    let Ok(body) = serde_json::to_vec(alarm) else {
+        return false;
+    };
     let published = async {
         cx.mesh.publish_plain(cx.mesh.subjects().alarm(), body.into()).await?;
         cx.mesh.flush().await

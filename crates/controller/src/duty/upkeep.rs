@@ -67,6 +67,8 @@ impl Upkeep {
             None if self.ledger.end() => tracing::warn!("there is a ledger again"),
             None => {}
         }
+        // Streams that are made from now on keep as many copies as an operator has set meanwhile.
+        cx.mesh.learn_copies().await?;
         let by = format!("controller {}", cx.by.instance);
         for route in cx.mesh.restore_routes(&by).await? {
             tracing::warn!(agent = %route.agent, active = %route.active, "its route was removed: the last known one is written again");

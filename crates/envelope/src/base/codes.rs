@@ -212,6 +212,8 @@ codes! {
     STREAM_FULL: Command,
     /// New work is routed to the version.
     TAKES_WORK: Control,
+    /// The cluster has fewer servers than copies are asked for.
+    TOO_FEW_SERVERS: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
     /// The streams of the mesh are newer than this build knows.
@@ -234,7 +236,7 @@ codes! {
     UNWRITTEN: Attempt,
     /// The arguments of the command are wrong.
     USAGE: Command,
-    /// The intent had not ended when the time to wait was up.
+    /// What a command waits for had not come when its time was up.
     WAIT_TIMED_OUT: Command,
     /// A version takes work, has no live worker, and work waits.
     WORK_WITHOUT_WORKERS: Alarm,

@@ -163,11 +163,17 @@ impl WorkerView {
             host => format!("of {host}"),
         };
         let side = if self.clock_ahead_ms < 0 { "behind" } else { "ahead of" };
-        Some(format!("the clock {machine} is {:.1} s {side} the server's", apart.as_secs_f64()))
+        Some(format!(
+            "the clock {machine} is {:.1} s {side} the server's",
+            apart.as_secs_f64()
+        ))
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it leaves out by reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it leaves out by reference"
+)]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

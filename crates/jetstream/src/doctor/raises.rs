@@ -78,7 +78,10 @@ pub(super) async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Err
             "the ledger keeps {copies} copies, and `connection.replicas` says {}",
             limits.replicas
         );
-        let remedy = "the mesh's number holds; configure the same, or raise it with `nats stream edit`";
+        let remedy = format!(
+            "the mesh's number holds: configure the same everywhere, or change it with `baton mesh replicas {}`",
+            limits.replicas
+        );
         Finding::new(CHECK, Level::Warning, found, remedy)
     })
 }

@@ -2,6 +2,7 @@
 //! repaired in silence. What a newer build adds to them, a leader raises once ([`migrations`]).
 
 mod consumers;
+mod copies;
 mod drift;
 mod migrations;
 mod missing;

@@ -19,7 +19,8 @@ async fn ask(server: &TestServer, what: &str, body: &Value) -> Value {
 }
 
 async fn config_of(server: &TestServer, stream: &str, name: &str) -> Value {
-    ask(server, &format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await["config"].clone()
+    let info = ask(server, &format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await;
+    info.get("config").cloned().unwrap_or_default()
 }
 
 /// Changes settings of a consumer, as `nats consumer edit` does.
@@ -28,20 +29,22 @@ async fn edit(server: &TestServer, stream: &str, name: &str, change: impl FnOnce
     change(&mut config);
     let request = json!({ "stream_name": stream, "config": config, "action": "update" });
     let answer = ask(server, &format!("CONSUMER.CREATE.{stream}.{name}"), &request).await;
-    assert!(answer["error"].is_null(), "{answer}");
+    assert_eq!(answer.get("error"), None, "{answer}");
 }
 
 async fn names(server: &TestServer, stream: &str) -> Vec<String> {
     let listed = ask(server, &format!("CONSUMER.NAMES.{stream}"), &json!({})).await;
-    serde_json::from_value(listed["consumers"].clone()).unwrap_or_default()
+    let names = listed.get("consumers").cloned().unwrap_or_default();
+    serde_json::from_value(names).unwrap_or_default()
 }
 
 /// As a build before consumers were marked made them, with room for less.
 async fn of_an_earlier_build(server: &TestServer) {
     for name in names(server, WORK).await {
         edit(server, WORK, &name, |config| {
-            config["metadata"] = json!({});
-            config["max_ack_pending"] = json!(512);
+            let config = config.as_object_mut().unwrap();
+            config.insert("metadata".to_owned(), json!({}));
+            config.insert("max_ack_pending".to_owned(), json!(512));
         })
         .await;
     }
@@ -75,7 +78,11 @@ async fn a_consumer_that_is_raised_delivers_nothing_in_flight_as_fresh() {
     assert_eq!(held.ticket.facts.delivered, 1);
     let left = of_consumers(&mesh).await;
     assert_eq!(left.len(), 3, "each of the three is named: {left:?}");
-    assert!(left.iter().all(|one| one.found.contains("max_ack_pending becomes 100000, from 512")), "{left:?}");
+    assert!(
+        left.iter()
+            .all(|one| one.found.contains("max_ack_pending becomes 100000, from 512")),
+        "{left:?}"
+    );
 
     let raised = mesh.raise(Limits::default(), GRACE, || true).await.unwrap();
     let consumers = raised.changed.iter().filter(|what| what.starts_with("consumer "));
@@ -118,10 +125,18 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
     let found = of_consumers(&mesh).await;
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|one| one.level == Level::Problem), "{found:?}");
-    for setting in ["max_deliver is 2", "ack_wait is 1s", "max_ack_pending is 1", "mesh.intent.nobody"] {
+    for setting in [
+        "max_deliver is 2",
+        "ack_wait is 1s",
+        "max_ack_pending is 1",
+        "mesh.intent.nobody",
+    ] {
         assert!(found[0].found.contains(setting), "no {setting} in {found:?}");
     }
-    assert!(found[1].remedy.contains("nats consumer resume MESH_INTAKE router"), "{found:?}");
+    assert!(
+        found[1].remedy.contains("nats consumer resume MESH_INTAKE router"),
+        "{found:?}"
+    );
 
     let nobody = mesh.mend_consumers(|| false).await.unwrap();
     assert_eq!(nobody.mended.len(), 0, "it does not lead");
@@ -136,7 +151,10 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
     // Whoever read before goes on.
     let subject = mesh.subjects().intent(&agent());
     mesh.publish_raw(subject, Vec::new(), "otters".into()).await.unwrap();
-    let batch = tokio::time::timeout(PATIENCE, reader.next_batch(1)).await.unwrap().unwrap();
+    let batch = tokio::time::timeout(PATIENCE, reader.next_batch(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(batch.len(), 1);
 }
 
@@ -145,7 +163,8 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
 async fn a_router_that_somebody_made_is_made_again() {
     let server = TestServer::start().await;
     let mesh = ControllerMesh::of(&mesh_with_research(&server).await);
-    let config = json!({ "durable_name": "router", "ack_policy": "explicit", "deliver_policy": "all", "max_waiting": 1 });
+    let config =
+        json!({ "durable_name": "router", "ack_policy": "explicit", "deliver_policy": "all", "max_waiting": 1 });
     let request = json!({ "stream_name": "MESH_INTAKE", "config": config });
     ask(&server, "CONSUMER.CREATE.MESH_INTAKE.router", &request).await;
     let mended = mesh.mend_consumers(|| true).await.unwrap();
@@ -162,7 +181,10 @@ async fn an_edited_consumer_that_follows_the_ledger_is_named_and_made_again() {
     let end = mesh.ledger_end().await.unwrap();
     let mut tail = mesh.tail_ledger(&end.created, baton_jetstream::LedgerMark::default());
     submit(&other, "before").await;
-    tokio::time::timeout(PATIENCE, tail.next_batch()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, tail.next_batch())
+        .await
+        .unwrap()
+        .unwrap();
     let [name] = &names(&server, "MESH_LEDGER").await[..] else {
         panic!("one consumer");
     };

@@ -130,7 +130,11 @@ fn workers(one: &VersionView) -> Table {
 
 fn remarks(worker: &WorkerView) -> String {
     let stopping = worker.stopping.then(|| "stopping".to_owned());
-    stopping.into_iter().chain(worker.clock()).collect::<Vec<_>>().join("; ")
+    stopping
+        .into_iter()
+        .chain(worker.clock())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]

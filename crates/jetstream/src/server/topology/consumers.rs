@@ -52,15 +52,16 @@ impl Mesh {
         }
         if stream == s.ledger_stream() || stream == s.archive_stream() {
             return is_tail(found).then(|| {
-                let wanted = tail_config(stream == s.archive_stream(), 0);
-                Config {
-                    // Each begins where its controller had come to.
-                    deliver_policy: match found.deliver_policy {
-                        start @ DeliverPolicy::ByStartSequence { .. } => start,
-                        _ => wanted.deliver_policy,
-                    },
-                    ..wanted.into_consumer_config()
-                }
+                // Each begins where its controller had come to.
+                let start = match found.deliver_policy {
+                    DeliverPolicy::ByStartSequence { start_sequence } => start_sequence,
+                    DeliverPolicy::All
+                    | DeliverPolicy::Last
+                    | DeliverPolicy::New
+                    | DeliverPolicy::ByStartTime { .. }
+                    | DeliverPolicy::LastPerSubject => 0,
+                };
+                tail_config(stream == s.archive_stream(), start).into_consumer_config()
             });
         }
         let agent = self.agent_of_work_stream(stream)?;

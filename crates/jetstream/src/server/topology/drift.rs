@@ -179,7 +179,15 @@ fn differences(wanted: &Config, found: &Config) -> Vec<String> {
             ("ack_policy", format!("{:?}", config.ack_policy)),
             ("backoff", format!("{:?}", config.backoff)),
             // No limit is written as 0 or as -1.
-            ("max_deliver", if config.max_deliver <= 0 { -1 } else { config.max_deliver }.to_string()),
+            (
+                "max_deliver",
+                if config.max_deliver <= 0 {
+                    -1
+                } else {
+                    config.max_deliver
+                }
+                .to_string(),
+            ),
             ("replay_policy", format!("{:?}", config.replay_policy)),
             ("rate_limit", config.rate_limit.to_string()),
             ("headers_only", config.headers_only.to_string()),

@@ -95,7 +95,8 @@ pub(crate) struct Plan {
     pub(crate) to: u32,
     /// Empty when it has all of it already, and only its number is to be written.
     pub(crate) changes: Vec<Change>,
-    /// All of its configuration afterwards.
+    /// All of its configuration, now and afterwards.
+    pub(crate) found: Value,
     pub(crate) config: Value,
     /// The first migration that waits for controllers of an earlier topology to end.
     pub(crate) waits: Option<Migration>,
@@ -142,6 +143,7 @@ pub(crate) fn plan(wanted: &Value, found: &Value, migrations: &[Migration], olde
         from,
         to,
         changes,
+        found: found.clone(),
         config,
         waits,
     })
@@ -218,7 +220,7 @@ fn settings(wanted: &Value, config: &mut Map<String, Value>) {
     }
 }
 
-fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
+pub(super) fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
     let all = config.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     if let Some(all) = all.as_object_mut() {
         all.insert(key.to_owned(), value);

@@ -81,6 +81,10 @@ impl ControllerMesh {
             if (plan.to == plan.from && plan.changes.is_empty()) || !may() {
                 continue;
             }
+            if self.has_changed(&plan).await? {
+                // Somebody changes it now, such as its copies: the next raise looks again.
+                continue;
+            }
             let (what, body) = plan.request();
             match self.ask::<serde::de::IgnoredAny>(&what, &body).await? {
                 Ok(_) => raised.changed.push(said),
@@ -90,6 +94,23 @@ impl ControllerMesh {
             }
         }
         Ok(raised)
+    }
+}
+
+impl ControllerMesh {
+    /// Whether a stream is not as it was when the plan was made. The server has no compare-and-set for configurations; this
+    /// leaves it a moment.
+    async fn has_changed(&self, plan: &Plan) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Info {
+            config: Value,
+        }
+        let what = match &plan.consumer {
+            Some(consumer) => format!("CONSUMER.INFO.{}.{consumer}", plan.stream),
+            None => format!("STREAM.INFO.{}", plan.stream),
+        };
+        let info = self.ask::<Info>(&what, &json!({})).await?;
+        Ok(info.is_ok_and(|info| without_servers_own(info.config) != without_servers_own(plan.found.clone())))
     }
 }
 
@@ -269,8 +290,20 @@ impl Mesh {
     }
 }
 
+/// A configuration without the metadata that the server adds: a list has fewer of it.
+fn without_servers_own(mut config: Value) -> Value {
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, _| !key.starts_with("_nats."));
+    }
+    config
+}
+
 fn name_of(config: &Value) -> String {
-    config.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
+    config
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The metadata of what this build makes.
