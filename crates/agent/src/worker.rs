@@ -14,7 +14,7 @@ use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
 use crate::replay::Replays;
 use crate::run::WorkerContext;
-use crate::watchdog::{Beats, Watchdog};
+use crate::watchdog::{Beats, Watchdog, stamp};
 
 /// How often a worker sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl AgentBuilder {
     }
 
     /// What a worker of this build says of itself.
-    fn declaration(&self, instance: String, at: Timestamp) -> Declaration {
+    fn declaration(&self, instance: String) -> Declaration {
         Declaration {
             agent: self.name.clone(),
             version: self.version.clone(),
@@ -81,7 +81,9 @@ impl AgentBuilder {
             concurrency: self.concurrency,
             busy: 0,
             stopping: false,
-            at,
+            at: Timestamp::from_unix_millis(0),
+            clock_ahead_ms: 0,
+            host: String::new(),
             extra: Extra::new(),
         }
     }
@@ -112,7 +114,8 @@ impl Worker {
             builder.concurrency,
         )
         .await?;
-        let declaration = builder.declaration(instance.clone(), mesh.now());
+        let mut declaration = builder.declaration(instance.clone());
+        stamp(&mut declaration, &mesh);
         let service = register(&mesh, &declaration).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
@@ -242,7 +245,7 @@ impl Worker {
         self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
-        self.declaration.at = self.shared.mesh.now();
+        stamp(&mut self.declaration, &self.shared.mesh);
         // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {
             Ok(Ok(())) => {}

@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
+    agents, archive, completions, conformance, controller, dead, explain, intents, local, mesh, rollout, route, send,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Show what all of the mesh shares, and change it.
+    #[command(subcommand)]
+    Mesh(mesh::MeshCommand),
     /// Check the server and the mesh, and say how to fix what is wrong.
     Doctor,
     /// Explain an error code: what it means, why it happens, and what to do.
@@ -85,6 +89,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
+            | Self::Mesh(_)
             | Self::Doctor
             | Self::Explain(_)
             | Self::Conformance(_)

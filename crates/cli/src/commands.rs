@@ -13,6 +13,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod intents;
 pub(crate) mod local;
+pub(crate) mod mesh;
 pub(crate) mod payload;
 pub(crate) mod rollout;
 pub(crate) mod route;

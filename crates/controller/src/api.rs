@@ -3,6 +3,7 @@
 mod agents;
 mod archive;
 mod cancel;
+mod copies;
 mod explain;
 mod handlers;
 mod moves;
@@ -86,6 +87,8 @@ fn handlers() -> Handlers {
         .on::<control::ListDecisions>(rollouts::history)
         .on::<control::MoveIntents>(moves::carry)
         .on::<control::CancelIntent>(cancel::cancel)
+        .on::<control::ShowCopies>(copies::show)
+        .on::<control::SetReplicas>(copies::set)
 }
 
 #[cfg(test)]

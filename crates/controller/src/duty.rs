@@ -4,8 +4,10 @@
 //! A new duty is a type that implements [`Duty`], and one line in the list in `run.rs`.
 
 mod archive_index;
+mod leaderless;
 mod lease;
 mod ledger;
+mod told;
 mod upkeep;
 
 use std::fmt;

@@ -68,7 +68,7 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
         tokio::select! {
             beat = beats.next() => {
                 let Some(declaration) = beat else { return };
-                cx.workers.heard(&declaration);
+                cx.workers.heard(&declaration, cx.mesh.now());
                 if declaration.stopping {
                     continue;
                 }

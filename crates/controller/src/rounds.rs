@@ -9,12 +9,14 @@
 
 mod alarms;
 mod archive;
+mod clocks;
 mod consumers;
 mod drains;
 mod each;
 mod error;
 mod leader;
 mod load;
+mod mend;
 mod misrouted;
 mod observations;
 mod observe;
@@ -32,9 +34,11 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
 use load::Load;
+use mend::Mend;
 use misrouted::Misrouted;
 use observe::Observe;
 use raise::Raise;
@@ -61,6 +65,8 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<Mend>(term),
+        round::<Clocks>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

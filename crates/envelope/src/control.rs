@@ -9,6 +9,7 @@ mod archive;
 mod error;
 mod intents;
 mod load;
+mod mesh;
 mod question;
 mod rollout;
 mod route;
@@ -20,6 +21,7 @@ pub use archive::*;
 pub use error::{ControlError, Reply};
 pub use intents::*;
 pub use load::*;
+pub use mesh::*;
 pub use question::{Effect, Question, Visitor};
 pub use rollout::*;
 pub use route::*;
@@ -52,4 +54,6 @@ question::questions! {
     ListDecisions = "rollout.history" -> HistoryView, Reads;
     MoveIntents = "intents.move" -> MoveView, Changes, LONG;
     CancelIntent = "intents.cancel" -> CancelView, Changes;
+    ShowCopies = "mesh.copies" -> CopiesView, Reads;
+    SetReplicas = "mesh.replicas" -> CopiesView, Changes, LONG;
 }

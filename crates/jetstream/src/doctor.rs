@@ -1,18 +1,17 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
+mod copies;
 mod limits;
 mod lost;
 mod raises;
 mod storage;
 
 use async_nats::jetstream::stream::Config;
-use baton_envelope::AgentName;
 use serde::{Deserialize, Serialize};
 
 use self::raises::{Raises, raises, settings};
 use crate::error::Error;
-use crate::server::{Limits, Mesh};
-use crate::work::Drifted;
+use crate::server::{Drifted, Limits, Mesh};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,12 +93,15 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
         });
         streams.push(wanted.name);
     }
+    for stream in mesh.controllers_streams() {
+        findings.extend(consumers(mesh, &stream, &raises).await);
+    }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
             streams.push(wanted.name);
-            findings.extend(consumers(mesh, &route.agent).await);
+            findings.extend(consumers(mesh, &mesh.subjects().work_stream(&route.agent), &raises).await);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
         findings.extend(lost::routes(mesh, &routes).await?);
@@ -107,6 +109,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
+    findings.push(copies::copies(mesh).await);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)
@@ -141,7 +144,7 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
         }
     };
     let mut drift = drift(wanted, &info.config);
-    if raises.streams.contains(&wanted.name) {
+    if raises.subjects.contains(&wanted.name) {
         drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
     }
     if !drift.is_empty() {
@@ -184,18 +187,47 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     ))
 }
 
-/// The consumers of an agent that somebody edited. A list that cannot be read is a finding of the stream's.
-async fn consumers(mesh: &Mesh, agent: &AgentName) -> Vec<Finding> {
-    let stream = mesh.subjects().work_stream(agent);
-    let drifted = mesh.drifted_consumers(agent).await.unwrap_or_default();
-    let finding = |Drifted { consumer, differences }| {
-        let remedy =
-            format!("`nats consumer rm {stream} {consumer}`: it is created again within seconds, and no work is lost");
+/// The consumers of a stream that somebody edited. A list that cannot be read is a finding of the stream's.
+async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
+    let is_own = mesh.controllers_streams().iter().any(|own| own == stream);
+    let mut findings = Vec::new();
+    for drifted in mesh.drifted_consumers(stream).await.unwrap_or_default() {
+        let Drifted {
+            consumer,
+            mut differences,
+            paused_until,
+            ..
+        } = drifted;
         let check = format!("consumer {consumer} of {stream}");
-        Finding::new(check, Level::Problem, differences.join("; "), remedy)
-    };
-    drifted.into_iter().map(finding).collect()
+        if raises.subjects.contains(&check) {
+            differences.retain(|found| !WIDENED.iter().any(|field| found.starts_with(field)));
+        }
+        if !differences.is_empty() {
+            let remedy = if is_own {
+                format!(
+                    "a leading controller mends it within seconds; or `nats consumer rm {stream} {consumer}`: it is made again"
+                )
+            } else {
+                format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost")
+            };
+            findings.push(Finding::new(
+                check.clone(),
+                Level::Problem,
+                differences.join("; "),
+                remedy,
+            ));
+        }
+        if let Some(until) = paused_until {
+            let found = format!("it is paused until {until}: no raw intent is taken in");
+            let remedy = format!("`nats consumer resume {stream} {consumer}`");
+            findings.push(Finding::new(check, Level::Problem, found, remedy));
+        }
+    }
+    findings
 }
+
+/// What a raise makes wider, as a difference of a consumer begins with it.
+const WIDENED: [&str; 1] = ["max_ack_pending "];
 
 /// What a raise adds, as `drift` begins with it.
 const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];

@@ -6,8 +6,8 @@ mod server;
 use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
+pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status};
 pub use server::{Refusal, Trouble};
-pub(crate) use server::{STREAM_NOT_FOUND, Status};
 
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -80,6 +80,15 @@ pub enum Error {
     NotStored {
         /// What was written, and where.
         what: String,
+    },
+    /// The cluster has fewer servers than copies are asked for.
+    #[error("the cluster cannot keep {copies} copies, and nothing was changed")]
+    TooFewServers {
+        /// How many were asked for.
+        copies: u32,
+        /// What the server says.
+        #[source]
+        refusal: Refusal,
     },
     /// The server is older than the oldest that Baton is tested with.
     #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]

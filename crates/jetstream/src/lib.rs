@@ -32,11 +32,11 @@ pub use ledger::{
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
-    TicketPersistence, Upkept, WorkerMesh,
+    ACK_WAIT, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, SharedSettings,
+    SystemClock, Target, TicketPersistence, Upkept, WorkerMesh,
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
-    ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
+    Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,
 };

@@ -38,5 +38,7 @@ pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64, is_malformed};
-pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
-pub use topology::{Raised, SharedSettings, Upkept};
+pub use topology::{ACK_WAIT, Mended, Raised, SharedSettings, Upkept};
+pub(crate) use topology::{
+    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, router_config, tail_config, version_of,
+};

@@ -48,7 +48,7 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "jetstream",
         rooms: &[
-            ("doctor", &["control", "error", "server", "work"]),
+            ("doctor", &["control", "error", "server"]),
             ("wire", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),

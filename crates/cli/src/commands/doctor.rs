@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::Timestamp;
 use baton_envelope::codes;
-use baton_envelope::control::{ArchiveStatus, ListAgents, ShowArchive};
+use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ShowArchive};
 use baton_jetstream::{Error, Finding, Level, Mesh, examine};
 use serde::Serialize;
 
@@ -83,6 +83,7 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
             return vec![Finding::new("controllers", level, found, remedy).coded(error.code())];
         }
     };
+    let clocks = clocks(&agents);
     let alarms = agents.agents.into_iter().flat_map(|agent| agent.alarms);
     let mut findings: Vec<Finding> = alarms
         .map(|alarm| Finding::new(alarm.code, Level::Problem, alarm.message, alarm.ways_out.join("; or ")))
@@ -98,6 +99,24 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
         Some(_) => None,
         None => Some(nobody_leads(&mesh.subjects().control_bucket())),
     });
+    findings.extend(clocks);
+    findings
+}
+
+/// The workers whose clock is off.
+fn clocks(agents: &AgentsView) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for agent in &agents.agents {
+        for version in &agent.versions {
+            for worker in &version.workers {
+                let Some(clock) = worker.clock() else { continue };
+                let (agent, version) = (&agent.agent, &version.version);
+                let check = format!("clock of {agent}@{version} worker {}", worker.instance);
+                let remedy = "set it by NTP: Baton corrects the times that it writes, programs on that machine do not";
+                findings.push(Finding::new(check, Level::Warning, clock, remedy));
+            }
+        }
+    }
     findings
 }
 
@@ -121,7 +140,7 @@ fn nobody_leads(bucket: &str) -> Finding {
     let remedy = format!(
         "check that bucket {bucket} exists, and read the logs of the controllers: one leads within seconds once it can read and write the bucket"
     );
-    Finding::new("controllers", Level::Problem, found, remedy)
+    Finding::new("controllers", Level::Problem, found, remedy).coded(codes::NO_LEADER)
 }
 
 /// What waits to be archived, and whether it waits for too long: what is not archived costs the server memory.

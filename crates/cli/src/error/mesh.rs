@@ -71,6 +71,10 @@ fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
             let copies = "in a cluster, check that more than half of the servers run";
             return Some((Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]));
         }
+        Error::TooFewServers { copies, .. } => (
+            Kind::Refused,
+            format!("start {copies} servers of the cluster, each with JetStream"),
+        ),
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),

@@ -49,6 +49,24 @@ pub(crate) fn alarms<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String 
     lines.join("\n")
 }
 
+/// The workers whose clock is off, one line each.
+pub(crate) fn clocks<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> String {
+    let mut lines = Vec::new();
+    for agent in agents {
+        for version in &agent.versions {
+            let clocks = version
+                .workers
+                .iter()
+                .filter_map(|worker| Some((worker, worker.clock()?)));
+            lines.extend(clocks.map(|(worker, clock)| {
+                let (agent, version) = (&agent.agent, &version.version);
+                format!("CLOCK {agent}@{version} worker {}: {clock}", worker.instance)
+            }));
+        }
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::route;

@@ -1,4 +1,4 @@
-//! Streams that an earlier build made are raised to the newest topology, and the shared settings are kept in the ledger's
+//! Streams and consumers that an earlier build made are raised to the newest topology, and the shared settings are kept in the ledger's
 //! metadata.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::rounds::term::Term;
 /// How often to look: an older build may make a stream at any time, and a raise may wait for the last of its controllers.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// Raises the streams of the mesh.
+/// Raises the streams and consumers of the mesh.
 #[derive(Debug, Default)]
 pub(crate) struct Raise {
     /// What was said already: a person is told of each thing once in a term.
@@ -30,7 +30,7 @@ impl Round for Raise {
         let may = || term.in_charge().is_ok();
         let raised = cx.mesh.raise(cx.config.limits(), cx.config.archive.grace, may).await?;
         for what in raised.changed {
-            tracing::info!(what, "a stream was raised");
+            tracing::info!(what, "raised to the newest topology");
         }
         for what in raised.waiting {
             if !self.said.contains(&what) {
@@ -40,7 +40,7 @@ impl Round for Raise {
         }
         for what in raised.refused {
             if !self.said.contains(&what) {
-                tracing::error!(what, "the server refuses to raise a stream");
+                tracing::error!(what, "the server refuses to raise it");
                 self.said.push(what);
             }
         }

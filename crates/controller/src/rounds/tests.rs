@@ -70,6 +70,8 @@ async fn declared(mesh: &Mesh, of: &str) {
         busy: 0,
         stopping: false,
         at: mesh.now(),
+        clock_ahead_ms: 0,
+        host: String::new(),
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());

@@ -57,6 +57,8 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         busy: 0,
         stopping: false,
         at: mesh.now(),
+        clock_ahead_ms: 0,
+        host: String::new(),
         extra: baton_envelope::Extra::new(),
     }
 }

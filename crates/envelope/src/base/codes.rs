@@ -17,7 +17,7 @@ pub enum Place {
     Control,
     /// In the answer of a worker that was asked to replay a hop.
     Replay,
-    /// In an alarm of the leading controller.
+    /// In an alarm of a controller.
     Alarm,
     /// Only in what the command prints; it never travels.
     Command,
@@ -148,6 +148,8 @@ codes! {
     NO_ENVELOPE: Command,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
+    /// Controllers run, and none of them leads.
+    NO_LEADER: Alarm Command,
     /// The server has no mesh in this namespace yet.
     NO_MESH: Command,
     /// A program ended well, but wrote no outcome.
@@ -210,6 +212,8 @@ codes! {
     STREAM_FULL: Command,
     /// New work is routed to the version.
     TAKES_WORK: Control,
+    /// The cluster has fewer servers than copies are asked for.
+    TOO_FEW_SERVERS: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
     /// The streams of the mesh are newer than this build knows.
@@ -232,7 +236,7 @@ codes! {
     UNWRITTEN: Attempt,
     /// The arguments of the command are wrong.
     USAGE: Command,
-    /// The intent had not ended when the time to wait was up.
+    /// What a command waits for had not come when its time was up.
     WAIT_TIMED_OUT: Command,
     /// A version takes work, has no live worker, and work waits.
     WORK_WITHOUT_WORKERS: Alarm,

@@ -117,6 +117,11 @@ wire_object! {
         def stopping: bool,
         /// When the worker made the statement.
         req at: Timestamp,
+        /// By how many milliseconds the clock of its machine is ahead of the server's; negative where it is behind, 0 where
+        /// the two are less than a second apart or the worker does not say.
+        def clock_ahead_ms: i64,
+        /// The name of its machine, where that clock is off.
+        def host: String,
     }
 }
 

@@ -270,6 +270,8 @@ pub(crate) fn full_declaration() -> Declaration {
         busy: 3,
         stopping: true,
         at: NOW,
+        clock_ahead_ms: -60_000,
+        host: "host-1".to_owned(),
         extra: Extra::new(),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{Finding, Level};
 use crate::error::Error;
-use crate::server::{Limits, Mesh, TOPOLOGY, left};
+use crate::server::{Limits, Mesh, Plan, TOPOLOGY, left};
 
 /// What a leader has still to raise.
 pub(super) struct Raises {
     pub(super) findings: Vec<Finding>,
-    /// The streams that are not at the newest topology: what they lack is no drift.
-    pub(super) streams: Vec<String>,
+    /// The streams and consumers that are not at the newest topology: what they lack is no drift.
+    pub(super) subjects: Vec<String>,
 }
 
 pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
@@ -19,11 +19,11 @@ pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
             let finding = Finding::new("topology", Level::Warning, error.to_string(), remedy);
             return Raises {
                 findings: vec![finding],
-                streams: Vec::new(),
+                subjects: Vec::new(),
             };
         }
     };
-    let streams = plans.iter().map(|plan| plan.stream.clone()).collect();
+    let subjects = plans.iter().map(Plan::subject).collect();
     let start = "start a controller of this build: the leading one raises it within a minute";
     let (numbers, changes): (Vec<_>, Vec<_>) = plans
         .iter()
@@ -38,13 +38,16 @@ pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
                 ),
                 None => start.to_owned(),
             };
-            let check = format!("topology of {}", plan.stream);
+            let check = format!("topology of {}", plan.subject());
             Finding::new(check, Level::Warning, left(plan, older.len()), remedy)
         })
         .collect();
-    // Each agent has a stream: one line for all of them.
+    // Each agent has a stream, and each version has consumers: one line for all of them.
     if !numbers.is_empty() {
-        let found = format!("{} streams are not marked with topology {TOPOLOGY} yet", numbers.len());
+        let found = format!(
+            "{} streams and consumers are not marked with topology {TOPOLOGY} yet",
+            numbers.len()
+        );
         findings.push(Finding::new("topology", Level::Warning, found, start));
     } else if findings.is_empty() {
         findings.push(Finding::new(
@@ -54,7 +57,7 @@ pub(super) async fn raises(mesh: &Mesh, limits: Limits) -> Raises {
             "",
         ));
     }
-    Raises { findings, streams }
+    Raises { findings, subjects }
 }
 
 /// Whether this process would start with what it is configured with.
@@ -75,7 +78,10 @@ pub(super) async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Err
             "the ledger keeps {copies} copies, and `connection.replicas` says {}",
             limits.replicas
         );
-        let remedy = "the mesh's number holds; configure the same, or raise it with `nats stream edit`";
+        let remedy = format!(
+            "the mesh's number holds: configure the same everywhere, or change it with `baton mesh replicas {}`",
+            limits.replicas
+        );
         Finding::new(CHECK, Level::Warning, found, remedy)
     })
 }

@@ -21,6 +21,7 @@ impl Error {
             Self::Denied { .. } => codes::PERMISSION_DENIED,
             Self::NoQuorum { .. } => codes::NO_QUORUM,
             Self::NotStored { .. } => codes::NOT_STORED,
+            Self::TooFewServers { .. } => codes::TOO_FEW_SERVERS,
             Self::TooOld { .. } => codes::SERVER_TOO_OLD,
             Self::NoJetStream { .. } => codes::NO_JETSTREAM,
             Self::SettingDiffers(_) => codes::SETTING_DIFFERS,

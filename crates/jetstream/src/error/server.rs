@@ -9,6 +9,8 @@ use async_nats::jetstream::stream::ConsumerErrorKind;
 
 /// The server's code for a stream that does not exist.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
+/// The server's code for a consumer that does not exist.
+pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
 /// The server's code for a stream with as many consumers as it may have.
 const TOO_MANY_CONSUMERS: u64 = 10026;
 /// The server's codes for a stream, or a store, that is full.

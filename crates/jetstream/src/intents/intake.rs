@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind};
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -14,17 +14,13 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh};
-use crate::server::{Published, UNCONFIRMED, publish_acked};
+use crate::server::{ControllerMesh, Mesh, Published, ROUTER, UNCONFIRMED, publish_acked, router_config};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
 
 /// How many characters of a header's value an error quotes.
 const QUOTED: usize = 80;
-const ROUTER: &str = "router";
-/// How long a router may hold a raw intent before another router gets it.
-const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long the answer to a pull that does not wait at the server may take.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -137,20 +133,11 @@ impl ControllerMesh {
     /// When the intake is missing or the server refuses.
     pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
         let stream = self.subjects().intake_stream();
-        let config = pull::Config {
-            durable_name: Some(ROUTER.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
-            ack_wait: ROUTER_ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: 10_000,
-            ..pull::Config::default()
-        };
         let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
             Ok(consumer) => consumer,
             Err(_) => self
                 .context()
-                .create_consumer_on_stream(config, &stream)
+                .create_consumer_on_stream(router_config(), &stream)
                 .await
                 .map_err(|error| Error::api("creating consumer router", error))?,
         };

@@ -243,7 +243,10 @@ impl Sweeper {
         if !seen.queued.contains_key(&key) {
             let (agent, version) = &key;
             let tickets = self.mesh.queued_tickets(agent, version).await?;
-            let drifted = self.mesh.drifted_consumers(agent).await?;
+            let drifted = self
+                .mesh
+                .drifted_consumers(&self.mesh.subjects().work_stream(agent))
+                .await?;
             let why: Vec<String> = drifted
                 .iter()
                 .map(|one| format!("{}: {}", one.consumer, one.differences.join(", ")))

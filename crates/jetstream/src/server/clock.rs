@@ -73,6 +73,11 @@ impl ServerTime {
         if ahead < 0 { here.minus(by) } else { here.plus(by) }
     }
 
+    /// By how many milliseconds this machine's clock is ahead; negative where it is behind.
+    pub(crate) fn clock_ahead_ms(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed).saturating_neg()
+    }
+
     /// Learns from a time that the server told between two times of this machine. An answer that took long tells nothing.
     pub(crate) fn learn(&self, told: Timestamp, asked: Timestamp, answered: Timestamp) {
         let way = answered.since(asked);
@@ -113,6 +118,7 @@ mod tests {
         let time = ServerTime::default();
         time.learn(at(130_010), at(100_000), at(100_020));
         assert_eq!(time.of(at(200_000)), at(230_000));
+        assert_eq!(time.clock_ahead_ms(), -30_000);
         time.learn(at(70_010), at(100_000), at(100_020));
         assert_eq!(time.of(at(200_000)), at(170_000));
         time.learn(at(100_500), at(100_000), at(100_020));

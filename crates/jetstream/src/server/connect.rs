@@ -131,7 +131,7 @@ impl Target {
             prefix,
             url.clone(),
             Subjects::new(self.namespace.clone()),
-            clock,
+            (clock, Arc::default()),
             connections,
             (self.replicas.unwrap_or(1), self.tickets, dial),
         );

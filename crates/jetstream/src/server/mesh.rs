@@ -38,7 +38,7 @@ struct Inner {
     url: String,
     subjects: Subjects,
     clock: Arc<dyn Clock>,
-    server_time: ServerTime,
+    server_time: Arc<ServerTime>,
     connections: watch::Receiver<u64>,
     /// As configured, until the mesh's own number was read.
     replicas: AtomicUsize,
@@ -63,7 +63,7 @@ impl Mesh {
         api_prefix: String,
         url: String,
         subjects: Subjects,
-        clock: Arc<dyn Clock>,
+        (clock, server_time): (Arc<dyn Clock>, Arc<ServerTime>),
         connections: watch::Receiver<u64>,
         (replicas, tickets, dial): (usize, TicketPersistence, Dial),
     ) -> Self {
@@ -79,7 +79,7 @@ impl Mesh {
             url,
             subjects,
             clock,
-            server_time: ServerTime::default(),
+            server_time,
             connections,
             replicas: AtomicUsize::new(replicas),
             tickets,
@@ -110,7 +110,8 @@ impl Mesh {
             inner.api_prefix.clone(),
             inner.url.clone(),
             inner.subjects.clone(),
-            Arc::clone(&inner.clock),
+            // What the first one knows of the server's time the second need not learn.
+            (Arc::clone(&inner.clock), Arc::clone(&inner.server_time)),
             connections,
             (self.replicas(), inner.tickets, inner.dial.clone()),
         ))
@@ -134,6 +135,12 @@ impl Mesh {
     /// The time now, by the server's clock where that of this machine is known to be off.
     pub fn now(&self) -> Timestamp {
         self.inner.server_time.of(self.inner.clock.now())
+    }
+
+    /// By how many milliseconds the clock of this machine is ahead of the server's, as far as its answers tell; negative where
+    /// it is behind, 0 where the two are less than a second apart.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.inner.server_time.clock_ahead_ms()
     }
 
     /// Learns from a time that the server told between two times of this machine.

@@ -1,6 +1,9 @@
 //! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
 //! repaired in silence. What a newer build adds to them, a leader raises once ([`migrations`]).
 
+mod consumers;
+mod copies;
+mod drift;
 mod migrations;
 mod missing;
 mod raise;
@@ -20,14 +23,16 @@ use baton_envelope::{AgentName, Mutant};
 use super::limits::Limits;
 use super::mesh::Mesh;
 use crate::error::Error;
-pub(crate) use migrations::TOPOLOGY;
+pub use consumers::ACK_WAIT;
+pub(crate) use consumers::{ROUTER, router_config, tail_config, version_of};
+pub(crate) use drift::Drifted;
+pub use drift::Mended;
+pub(crate) use migrations::{Plan, TOPOLOGY};
 pub use missing::Upkept;
 pub use raise::Raised;
-pub(crate) use raise::{left, mark};
+pub(crate) use raise::left;
+use raise::mark;
 pub use settings::SharedSettings;
-
-/// How a consumer with which a controller follows a stream is described.
-pub(crate) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledger";
 
 /// The window in which the server drops a repeated message id.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);

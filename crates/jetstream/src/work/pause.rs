@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use baton_envelope::{AgentName, AgentVersion, Bands};
 
-use super::consumers::CONSUMER_NOT_FOUND;
-use crate::error::Error;
+use crate::error::{CONSUMER_NOT_FOUND, Error};
 use crate::server::{ControllerMesh, Mesh};
 
 /// The end of the pause of a version: never, in practice. The server counts in nanoseconds, which reach to about

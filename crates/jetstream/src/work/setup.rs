@@ -1,19 +1,10 @@
 //! The work stream of an agent, and the consumers of its versions, created when a version first appears.
 
-use std::time::Duration;
-
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use baton_envelope::{AgentName, AgentVersion, Band, Bands};
+use async_nats::jetstream::consumer::pull;
+use baton_envelope::{AgentName, AgentVersion, Bands};
 
 use crate::error::Error;
 use crate::server::Mesh;
-
-/// How long the broker waits for a sign of life before it delivers a ticket to another worker.
-pub const ACK_WAIT: Duration = Duration::from_secs(10);
-
-/// How many tickets of one consumer may be delivered and unacked at once; the broker stops delivering at this number.
-/// Wide, because slots bound the flow and delayed retries count too.
-const MAX_ACK_PENDING: i64 = 100_000;
 
 impl Mesh {
     /// Creates the work stream of an agent and the consumers of one of its versions. Existing consumers stay as they
@@ -48,21 +39,5 @@ impl Mesh {
                 .map_err(|error| Error::api(format!("creating consumer {name} on {stream}"), error))?;
         }
         Ok(())
-    }
-
-    /// A consumer of an agent's work stream, as it should be.
-    pub(super) fn work_consumer_config(&self, agent: &AgentName, version: &AgentVersion, band: Band) -> pull::Config {
-        pull::Config {
-            durable_name: Some(self.subjects().work_consumer(version, band)),
-            filter_subjects: self.subjects().work_band(agent, version, band),
-            ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
-            ack_wait: ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: MAX_ACK_PENDING,
-            // Idle workers keep one pull waiting for each band: this limit must not bound the size of a fleet.
-            max_waiting: 8192,
-            ..pull::Config::default()
-        }
     }
 }

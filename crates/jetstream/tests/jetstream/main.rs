@@ -12,6 +12,7 @@ mod following;
 mod grouping;
 mod leasing;
 mod pulling;
+mod raising;
 mod routes;
 mod support;
 mod tickets;

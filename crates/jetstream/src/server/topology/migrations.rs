@@ -1,13 +1,14 @@
-//! The migrations: what a stream that an earlier build made gets when a leader raises it. Pure functions of two
+//! The migrations: what a stream or a consumer that an earlier build made gets when a leader raises it. Pure functions of two
 //! configurations, the one that is there and the one that this build would make.
 //!
-//! A new one is a line in [`MIGRATIONS`] with the next number, and that number as [`TOPOLOGY`].
+//! A new one is a line in [`MIGRATIONS`] or [`CONSUMER_MIGRATIONS`] with the next number, and that number as [`TOPOLOGY`].
+//! Streams are raised first, so that a consumer may rest on what its stream has.
 
 use serde_json::{Map, Value};
 
 use super::settings::{KEY_TOPOLOGY, PREFIX, is_told_by_leader};
 
-/// The newest topology that this build knows. Streams that it makes are marked with it.
+/// The newest topology that this build knows. Streams and consumers that it makes are marked with it.
 pub(crate) const TOPOLOGY: u32 = 1;
 
 /// One change of the topology.
@@ -23,7 +24,22 @@ pub(crate) struct Migration {
     pub(crate) raise: fn(&Value, &mut Map<String, Value>),
 }
 
-/// All of them, oldest first.
+/// The migrations of streams and of consumers, and the number of the last one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Migrations<'a> {
+    pub(super) streams: &'a [Migration],
+    pub(super) consumers: &'a [Migration],
+    pub(super) newest: u32,
+}
+
+/// All that this build knows.
+pub(super) const ALL: Migrations<'static> = Migrations {
+    streams: MIGRATIONS,
+    consumers: CONSUMER_MIGRATIONS,
+    newest: TOPOLOGY,
+};
+
+/// Those of streams, oldest first.
 pub(crate) const MIGRATIONS: &[Migration] = &[
     // A store of the builds before topologies were numbered: they never changed what was there.
     Migration {
@@ -31,6 +47,19 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         since: 1,
         needs_no_older_controller: false,
         raise: follow,
+    },
+];
+
+/// Those of durable consumers, oldest first. The server keeps what it knows of a consumer that is changed: what was delivered
+/// and is not acknowledged comes again as what it is. One that is removed and made again delivers it as if for the first time,
+/// so no migration may do that.
+pub(crate) const CONSUMER_MIGRATIONS: &[Migration] = &[
+    // Consumers of the builds that marked streams alone.
+    Migration {
+        name: "what was added since the consumer was made",
+        since: 1,
+        needs_no_older_controller: false,
+        raise: widen,
     },
 ];
 
@@ -45,7 +74,10 @@ const TAKEN: [&str; 5] = [
 /// What it only makes greater: an operator may have allowed more.
 const RAISED: [&str; 2] = ["max_consumers", "max_msgs_per_subject"];
 
-/// What a stream differs in.
+/// What [`widen`] only makes greater. The server changes `max_waiting` of no consumer.
+const WIDENED: [&str; 1] = ["max_ack_pending"];
+
+/// What a stream or a consumer differs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) field: String,
@@ -53,19 +85,31 @@ pub(crate) struct Change {
     pub(crate) to: Value,
 }
 
-/// What a leader would do with one stream.
+/// What a leader would do with one stream, or with one consumer of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) stream: String,
+    pub(crate) consumer: Option<String>,
     /// The topology that it has, and the one that it gets.
     pub(crate) from: u32,
     pub(crate) to: u32,
     /// Empty when it has all of it already, and only its number is to be written.
     pub(crate) changes: Vec<Change>,
-    /// All of its configuration afterwards.
+    /// All of its configuration, now and afterwards.
+    pub(crate) found: Value,
     pub(crate) config: Value,
     /// The first migration that waits for controllers of an earlier topology to end.
     pub(crate) waits: Option<Migration>,
+}
+
+impl Plan {
+    /// What it is about, for people.
+    pub(crate) fn subject(&self) -> String {
+        match &self.consumer {
+            Some(consumer) => format!("consumer {consumer} of {}", self.stream),
+            None => self.stream.clone(),
+        }
+    }
 }
 
 /// What to do with a stream; `None` when it is as it should be. `oldest` is the oldest topology of a controller that
@@ -95,9 +139,11 @@ pub(crate) fn plan(wanted: &Value, found: &Value, migrations: &[Migration], olde
     }
     Some(Plan {
         stream: found.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        consumer: None,
         from,
         to,
         changes,
+        found: found.clone(),
         config,
         waits,
     })
@@ -144,6 +190,19 @@ fn follow(wanted: &Value, config: &mut Map<String, Value>) {
     }
 }
 
+/// Makes the limits of a consumer as wide as this build wants them. What else it may differ in somebody has edited, and
+/// `doctor` names that.
+fn widen(wanted: &Value, config: &mut Map<String, Value>) {
+    for field in WIDENED {
+        let of = |value: Option<&Value>| value.and_then(Value::as_i64).filter(|number| *number > 0);
+        if let (Some(wanted), Some(found)) = (of(wanted.get(field)), of(config.get(field)))
+            && found < wanted
+        {
+            config.insert(field.to_owned(), wanted.into());
+        }
+    }
+}
+
 /// Adds the settings that are missing, and brings up to date what the leader tells of.
 fn settings(wanted: &Value, config: &mut Map<String, Value>) {
     let Some(wanted) = wanted.get("metadata").and_then(Value::as_object) else {
@@ -161,7 +220,7 @@ fn settings(wanted: &Value, config: &mut Map<String, Value>) {
     }
 }
 
-fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
+pub(super) fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
     let all = config.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     if let Some(all) = all.as_object_mut() {
         all.insert(key.to_owned(), value);
@@ -287,6 +346,24 @@ mod tests {
         assert!(done.waits.is_none());
         let still = plan(&wanted, &waiting.config, &migrations, 0).expect("still left");
         assert!(still.changes.is_empty() && still.waits.is_some());
+    }
+
+    #[test]
+    fn a_consumer_gets_wider_limits_once_and_keeps_the_rest() {
+        let wanted = json!({ "durable_name": "c", "max_waiting": 8192, "max_ack_pending": 200, "max_deliver": -1,
+                             "metadata": { "baton.topology": "1" } });
+        let found = json!({ "name": "c", "durable_name": "c", "max_waiting": 512, "max_ack_pending": 100, "max_deliver": 5,
+                            "pause_until": "2200-01-01T00:00:00Z", "metadata": { "own": "x" } });
+        let plan = plan(&wanted, &found, CONSUMER_MIGRATIONS, 0).expect("needed");
+        let fields: Vec<&str> = plan.changes.iter().map(|change| &*change.field).collect();
+        assert_eq!((fields, plan.to), (vec!["max_ack_pending"], 1));
+        let kept = json!({ "max_waiting": 512, "max_ack_pending": 200, "max_deliver": 5,
+                           "pause_until": "2200-01-01T00:00:00Z" });
+        for (key, value) in kept.as_object().expect("an object") {
+            assert_eq!(&plan.config[key], value, "{key}");
+        }
+        assert_eq!(plan.config["metadata"], json!({ "own": "x", "baton.topology": "1" }));
+        assert!(super::plan(&wanted, &plan.config, CONSUMER_MIGRATIONS, 0).is_none());
     }
 
     #[test]

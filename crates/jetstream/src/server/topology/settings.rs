@@ -170,7 +170,7 @@ impl Mesh {
                     here = own.replicas,
                     mesh = shared.replicas,
                     stream = shared.stream,
-                    "`replicas` differs from the mesh's: the mesh's holds; `nats stream edit` changes the copies of a stream"
+                    "`replicas` differs from the mesh's: the mesh's holds; `baton mesh replicas N` changes it"
                 );
             }
             self.set_replicas(shared.replicas);
