@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
+    agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, rollout, route, send,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -60,7 +61,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Explain the code of an error: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
     /// Judge a program in another language by the protocol.
@@ -85,7 +86,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
-            | Self::Doctor
+            | Self::Doctor(_)
             | Self::Explain(_)
             | Self::Conformance(_)
             | Self::Bench(_)

@@ -1,14 +1,15 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
+mod drift;
 mod limits;
 mod lost;
 mod raises;
 mod storage;
 
 use async_nats::jetstream::stream::Config;
-use baton_envelope::AgentName;
 use serde::{Deserialize, Serialize};
 
+use self::drift::drift;
 use self::raises::{Raises, raises, settings};
 use crate::error::Error;
 use crate::server::{Limits, Mesh};
@@ -94,12 +95,17 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
         });
         streams.push(wanted.name);
     }
+    let of_intake = mesh.drifted_router().await.unwrap_or_default();
+    findings.extend(of_intake.map(|one| consumer(&mesh.subjects().intake_stream(), one)));
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
             streams.push(wanted.name);
-            findings.extend(consumers(mesh, &route.agent).await);
+            let stream = mesh.subjects().work_stream(&route.agent);
+            // A list that cannot be read is a finding of the stream's.
+            let drifted = mesh.drifted_consumers(&route.agent).await.unwrap_or_default();
+            findings.extend(drifted.into_iter().map(|one| consumer(&stream, one)));
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
         findings.extend(lost::routes(mesh, &routes).await?);
@@ -142,11 +148,12 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     };
     let mut drift = drift(wanted, &info.config);
     if raises.streams.contains(&wanted.name) {
-        drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
+        drift.retain(|one| !ADDED.contains(&one.setting));
     }
     if !drift.is_empty() {
-        let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
-        return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
+        let found: Vec<String> = drift.iter().map(ToString::to_string).collect();
+        let remedy = drift::remedy(mesh, wanted, &info.config);
+        return Ok(Finding::new(check, Level::Problem, found.join("; "), remedy));
     }
     let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
     let limit = account.consumers_of_a_stream(mesh, &info.config);
@@ -155,23 +162,8 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
         let remedy = "retire old versions, which takes their consumers away, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
-    if info.config.max_bytes > 0
-        && limits::is_near(
-            i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-            Some(info.config.max_bytes),
-        )
-    {
-        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
-        return Ok(Finding::new(
-            check,
-            Level::Warning,
-            limits::of(
-                i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-                Some(info.config.max_bytes),
-                "bytes",
-            ),
-            remedy,
-        ));
+    if let Some(full) = limits::room(&check, wanted, &info.config, info.state.bytes) {
+        return Ok(full);
     }
     Ok(Finding::new(
         check,
@@ -181,101 +173,16 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     ))
 }
 
-/// The consumers of an agent that somebody edited. A list that cannot be read is a finding of the stream's.
-async fn consumers(mesh: &Mesh, agent: &AgentName) -> Vec<Finding> {
-    let stream = mesh.subjects().work_stream(agent);
-    let drifted = mesh.drifted_consumers(agent).await.unwrap_or_default();
-    let finding = |Drifted { consumer, differences }| {
-        let remedy =
-            format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost");
-        let check = format!("consumer {consumer} of {stream}");
-        Finding::new(check, Level::Problem, differences.join("; "), remedy)
-    };
-    drifted.into_iter().map(finding).collect()
+/// A consumer that somebody edited.
+fn consumer(stream: &str, Drifted { consumer, differences }: Drifted) -> Finding {
+    let remedy =
+        format!("`nats consumer rm -f {stream} {consumer}`: it is made again within seconds, and no work is lost");
+    let check = format!("consumer {consumer} of {stream}");
+    Finding::new(check, Level::Problem, differences.join("; "), remedy)
 }
 
-/// What a raise adds, as `drift` begins with it.
-const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
-
-fn drift(wanted: &Config, found: &Config) -> Vec<String> {
-    let mut drift = Vec::new();
-    let mut compare = |what: &str, wanted: String, found: String| {
-        if wanted != found {
-            drift.push(format!("{what} is {found}, expected {wanted}"));
-        }
-    };
-    compare(
-        "subjects",
-        format!("{:?}", wanted.subjects),
-        format!("{:?}", found.subjects),
-    );
-    compare(
-        "retention",
-        format!("{:?}", wanted.retention),
-        format!("{:?}", found.retention),
-    );
-    compare(
-        "discard",
-        format!("{:?}", wanted.discard),
-        format!("{:?}", found.discard),
-    );
-    compare(
-        "storage",
-        format!("{:?}", wanted.storage),
-        format!("{:?}", found.storage),
-    );
-    compare(
-        "max_age",
-        format!("{:?}", wanted.max_age),
-        format!("{:?}", found.max_age),
-    );
-    compare(
-        "allow_direct",
-        wanted.allow_direct.to_string(),
-        found.allow_direct.to_string(),
-    );
-    compare(
-        "allow_rollup",
-        wanted.allow_rollup.to_string(),
-        found.allow_rollup.to_string(),
-    );
-    if wanted.compression.is_some() {
-        compare(
-            "compression",
-            format!("{:?}", wanted.compression),
-            format!("{:?}", found.compression),
-        );
-    }
-    // No limit is written as 0 or as -1.
-    let limit = |limit: i64| if limit <= 0 { -1 } else { limit };
-    let of = |config: &Config| {
-        [
-            ("max_messages", limit(config.max_messages).to_string()),
-            (
-                "max_messages_per_subject",
-                limit(config.max_messages_per_subject).to_string(),
-            ),
-            ("max_message_size", limit(config.max_message_size.into()).to_string()),
-            ("duplicate_window", format!("{:?}", config.duplicate_window)),
-            ("no_ack", config.no_ack.to_string()),
-            ("sealed", config.sealed.to_string()),
-            ("deny_purge", config.deny_purge.to_string()),
-            ("mirror", config.mirror.is_some().to_string()),
-            ("sources", config.sources.iter().flatten().count().to_string()),
-            ("subject_transform", config.subject_transform.is_some().to_string()),
-        ]
-    };
-    for ((what, wanted), (_, found)) in of(wanted).into_iter().zip(of(found)) {
-        compare(what, wanted, found);
-    }
-    let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
-    compare(
-        "republish",
-        format!("{:?}", republish(wanted)),
-        format!("{:?}", republish(found)),
-    );
-    drift
-}
+/// What a raise adds.
+const ADDED: [&str; 4] = ["subjects", "allow_direct", "allow_rollup", "republish"];
 
 async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
     #[derive(Deserialize)]

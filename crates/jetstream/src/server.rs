@@ -38,5 +38,5 @@ pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64, is_malformed};
-pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
+pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark, put_back};
 pub use topology::{Raised, SharedSettings, Upkept};

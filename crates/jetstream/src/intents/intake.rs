@@ -75,6 +75,19 @@ impl Mesh {
         }
     }
 
+    /// The consumer that the routers share, as it should be.
+    pub(crate) fn router_config(&self) -> pull::Config {
+        pull::Config {
+            durable_name: Some(ROUTER.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            ack_wait: ROUTER_ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: 10_000,
+            ..pull::Config::default()
+        }
+    }
+
     /// How many raw messages wait in the intake for a controller.
     ///
     /// # Errors
@@ -137,15 +150,7 @@ impl ControllerMesh {
     /// When the intake is missing or the server refuses.
     pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
         let stream = self.subjects().intake_stream();
-        let config = pull::Config {
-            durable_name: Some(ROUTER.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
-            ack_wait: ROUTER_ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: 10_000,
-            ..pull::Config::default()
-        };
+        let config = self.router_config();
         let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
             Ok(consumer) => consumer,
             Err(_) => self

@@ -4,6 +4,7 @@
 mod migrations;
 mod missing;
 mod raise;
+mod restore;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub(crate) use migrations::TOPOLOGY;
 pub use missing::Upkept;
 pub use raise::Raised;
 pub(crate) use raise::{left, mark};
+pub(crate) use restore::put_back;
 pub use settings::SharedSettings;
 
 /// How a consumer with which a controller follows a stream is described.

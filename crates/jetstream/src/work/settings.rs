@@ -1,4 +1,4 @@
-//! The settings of an agent's consumers, compared with what they should be. Anyone with the right to may edit a consumer that
+//! The settings of consumers, compared with what they should be. Anyone with the right to may edit a consumer that
 //! runs, and nothing tells its workers.
 
 use async_nats::jetstream::consumer::{Config, IntoConsumerConfig};
@@ -46,6 +46,26 @@ impl Mesh {
             }
         }
         Ok(drifted)
+    }
+
+    /// The consumer that the routers share, where it is not as it should be.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub(crate) async fn drifted_router(&self) -> Result<Option<Drifted>, Error> {
+        let wanted = self.router_config().into_consumer_config();
+        for (consumer, found) in self.consumer_configs(&self.subjects().intake_stream()).await? {
+            if wanted.durable_name.as_ref() != Some(&consumer) {
+                continue;
+            }
+            let mut differences = differences(&wanted, &found);
+            // Nobody shuts the intake, as the consumers of a version are shut.
+            if let Some(until) = found.pause_until {
+                differences.push(format!("paused until {until}, expected never"));
+            }
+            return Ok((!differences.is_empty()).then_some(Drifted { consumer, differences }));
+        }
+        Ok(None)
     }
 
     /// The name and the settings of each consumer of a stream; none when there is no stream.
