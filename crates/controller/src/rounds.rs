@@ -15,6 +15,7 @@ mod each;
 mod error;
 mod leader;
 mod load;
+mod lost;
 mod misrouted;
 mod observations;
 mod observe;
