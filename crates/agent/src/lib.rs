@@ -56,7 +56,7 @@ pub use handlers::{EXEC_HELP, ExecHandler, ExecMode};
 pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;
-pub use signal::{second_signal, shutdown_signal};
+pub use signal::{shutdown_signal, stop_signals};
 pub use worker::{RunSummary, Worker};
 
 pub use baton_envelope::{Body, Json};

@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, mesh, rollout, route, send,
+    agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, mesh, rollout, route,
+    send,
     worker,
 };
 use crate::config::GlobalArgs;
@@ -64,7 +65,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Mesh(mesh::MeshCommand),
     /// Check the server and the mesh, and say how to fix what is wrong.
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Explain an error code: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
     /// Check that a program in another language keeps the protocol.
@@ -90,7 +91,7 @@ impl Command {
             | Self::Agents(_)
             | Self::Archive(_)
             | Self::Mesh(_)
-            | Self::Doctor
+            | Self::Doctor(_)
             | Self::Explain(_)
             | Self::Conformance(_)
             | Self::Bench(_)

@@ -16,6 +16,7 @@ mod each;
 mod error;
 mod leader;
 mod load;
+mod lost;
 mod mend;
 mod misrouted;
 mod observations;

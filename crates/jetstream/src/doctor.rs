@@ -1,6 +1,7 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
 mod copies;
+mod drift;
 mod limits;
 mod lost;
 mod raises;
@@ -9,6 +10,7 @@ mod storage;
 use async_nats::jetstream::stream::Config;
 use serde::{Deserialize, Serialize};
 
+use self::drift::drift;
 use self::raises::{Raises, raises, settings};
 use crate::error::Error;
 use crate::server::{Drifted, Limits, Mesh};
@@ -145,14 +147,12 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     };
     let mut drift = drift(wanted, &info.config);
     if raises.subjects.contains(&wanted.name) {
-        drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
+        drift.retain(|one| !ADDED.contains(&one.setting));
     }
     if !drift.is_empty() {
-        let remedy = format!(
-            "correct it with `nats stream edit {}`; docs/protocol.md has the settings",
-            wanted.name
-        );
-        return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
+        let found: Vec<String> = drift.iter().map(ToString::to_string).collect();
+        let remedy = drift::remedy(mesh, wanted, &info.config);
+        return Ok(Finding::new(check, Level::Problem, found.join("; "), remedy));
     }
     let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
     let limit = account.consumers_of_a_stream(mesh, &info.config);
@@ -161,23 +161,8 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
         let remedy = "retire old versions, which removes their consumers, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
-    if info.config.max_bytes > 0
-        && limits::is_near(
-            i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-            Some(info.config.max_bytes),
-        )
-    {
-        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
-        return Ok(Finding::new(
-            check,
-            Level::Warning,
-            limits::of(
-                i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-                Some(info.config.max_bytes),
-                "bytes",
-            ),
-            remedy,
-        ));
+    if let Some(full) = limits::room(&check, wanted, &info.config, info.state.bytes) {
+        return Ok(full);
     }
     Ok(Finding::new(
         check,
@@ -205,10 +190,10 @@ async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
         if !differences.is_empty() {
             let remedy = if is_own {
                 format!(
-                    "a leading controller mends it within seconds; or `nats consumer rm {stream} {consumer}`: it is made again"
+                    "the leading controller repairs it within seconds; or `nats consumer rm -f {stream} {consumer}`: it is created again"
                 )
             } else {
-                format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost")
+                format!("`nats consumer rm -f {stream} {consumer}`: it is created again within seconds, and no work is lost")
             };
             findings.push(Finding::new(
                 check.clone(),
@@ -219,7 +204,7 @@ async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
         }
         if let Some(until) = paused_until {
             let found = format!("it is paused until {until}: no raw intent is taken in");
-            let remedy = format!("`nats consumer resume {stream} {consumer}`");
+            let remedy = format!("`nats consumer resume -f {stream} {consumer}`");
             findings.push(Finding::new(check, Level::Problem, found, remedy));
         }
     }
@@ -229,88 +214,8 @@ async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
 /// What a raise makes wider, as a difference of a consumer begins with it.
 const WIDENED: [&str; 1] = ["max_ack_pending "];
 
-/// What a raise adds, as `drift` begins with it.
-const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
-
-fn drift(wanted: &Config, found: &Config) -> Vec<String> {
-    let mut drift = Vec::new();
-    let mut compare = |what: &str, wanted: String, found: String| {
-        if wanted != found {
-            drift.push(format!("{what} is {found}, expected {wanted}"));
-        }
-    };
-    compare(
-        "subjects",
-        format!("{:?}", wanted.subjects),
-        format!("{:?}", found.subjects),
-    );
-    compare(
-        "retention",
-        format!("{:?}", wanted.retention),
-        format!("{:?}", found.retention),
-    );
-    compare(
-        "discard",
-        format!("{:?}", wanted.discard),
-        format!("{:?}", found.discard),
-    );
-    compare(
-        "storage",
-        format!("{:?}", wanted.storage),
-        format!("{:?}", found.storage),
-    );
-    compare(
-        "max_age",
-        format!("{:?}", wanted.max_age),
-        format!("{:?}", found.max_age),
-    );
-    compare(
-        "allow_direct",
-        wanted.allow_direct.to_string(),
-        found.allow_direct.to_string(),
-    );
-    compare(
-        "allow_rollup",
-        wanted.allow_rollup.to_string(),
-        found.allow_rollup.to_string(),
-    );
-    if wanted.compression.is_some() {
-        compare(
-            "compression",
-            format!("{:?}", wanted.compression),
-            format!("{:?}", found.compression),
-        );
-    }
-    // No limit is written as 0 or as -1.
-    let limit = |limit: i64| if limit <= 0 { -1 } else { limit };
-    let of = |config: &Config| {
-        [
-            ("max_messages", limit(config.max_messages).to_string()),
-            (
-                "max_messages_per_subject",
-                limit(config.max_messages_per_subject).to_string(),
-            ),
-            ("max_message_size", limit(config.max_message_size.into()).to_string()),
-            ("duplicate_window", format!("{:?}", config.duplicate_window)),
-            ("no_ack", config.no_ack.to_string()),
-            ("sealed", config.sealed.to_string()),
-            ("deny_purge", config.deny_purge.to_string()),
-            ("mirror", config.mirror.is_some().to_string()),
-            ("sources", config.sources.iter().flatten().count().to_string()),
-            ("subject_transform", config.subject_transform.is_some().to_string()),
-        ]
-    };
-    for ((what, wanted), (_, found)) in of(wanted).into_iter().zip(of(found)) {
-        compare(what, wanted, found);
-    }
-    let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
-    compare(
-        "republish",
-        format!("{:?}", republish(wanted)),
-        format!("{:?}", republish(found)),
-    );
-    drift
-}
+/// What a raise adds.
+const ADDED: [&str; 4] = ["subjects", "allow_direct", "allow_rollup", "republish"];
 
 async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
     #[derive(Deserialize)]

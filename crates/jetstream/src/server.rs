@@ -40,5 +40,5 @@ pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64, is_malformed};
 pub use topology::{ACK_WAIT, Mended, Raised, SharedSettings, Upkept};
 pub(crate) use topology::{
-    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, router_config, tail_config, version_of,
+    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, put_back, router_config, tail_config, version_of,
 };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use baton_agent::{second_signal, shutdown_signal};
+use baton_agent::stop_signals;
 use baton_controller::{Controller, ControllerConfig};
 use clap::Args;
 
@@ -34,9 +34,10 @@ pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError>
     if args.make_ledger && mesh.make_ledger(app.limits()).await? {
         tracing::warn!(stream = mesh.subjects().ledger_stream(), "a new ledger was made");
     }
+    let (first, second) = stop_signals();
     tokio::select! {
-        end = Controller::new(mesh, config).run_until(shutdown_signal()) => Ok(end?),
-        () = second_signal() => Err(CliError::interrupted()),
+        end = Controller::new(mesh, config).run_until(first) => Ok(end?),
+        () = second => Err(CliError::interrupted()),
     }
 }
 

@@ -6,6 +6,7 @@ use baton_envelope::Timestamp;
 use baton_envelope::codes;
 use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ShowArchive};
 use baton_jetstream::{Error, Finding, Level, Mesh, examine};
+use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
@@ -28,8 +29,22 @@ struct Document<'a> {
     warnings: usize,
 }
 
-/// Examines the server and the mesh on it; leaves nothing changed.
-pub(crate) async fn run(app: &App) -> Result<(), CliError> {
+/// `baton doctor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// First give this stream the settings that a new one gets. Its messages and its number of copies stay.
+    #[arg(long, value_name = "STREAM")]
+    restore: Vec<String>,
+}
+
+/// Puts back what it is told to, then examines the server and the mesh on it; changes nothing else.
+pub(crate) async fn run(args: DoctorArgs, app: &App) -> Result<(), CliError> {
+    if !args.restore.is_empty() {
+        let mesh = app.connect_to_look().await?;
+        for stream in &args.restore {
+            mesh.restore_stream(stream, app.limits()).await?;
+        }
+    }
     let (findings, kind, code) = match look(app).await {
         Ok(findings) => (findings, Kind::Failed, codes::PROBLEMS_FOUND.to_owned()),
         // That there is no usable server is what a person came to find out: a finding like any other.

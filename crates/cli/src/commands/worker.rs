@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use baton_agent::{Agent, EXEC_HELP, ExecHandler, ExecMode, second_signal, shutdown_signal};
+use baton_agent::{Agent, EXEC_HELP, ExecHandler, ExecMode, stop_signals};
 use baton_envelope::codes;
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
@@ -97,13 +97,14 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     let worker = builder.bind(&mesh).await?;
     let instance = worker.instance().to_owned();
     tracing::info!(%agent, %version, instance, url = mesh.url(), "worker ready");
+    let (first, second) = stop_signals();
     let stop = async {
-        shutdown_signal().await;
+        first.await;
         tracing::info!("worker draining: running hops may finish; a second signal stops it at once");
     };
     let summary = tokio::select! {
         end = worker.run_until(stop) => end?,
-        () = second_signal() => return Err(CliError::interrupted()),
+        () = second => return Err(CliError::interrupted()),
     };
     let baton_agent::RunSummary {
         deliveries,

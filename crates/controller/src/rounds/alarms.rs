@@ -10,6 +10,7 @@ use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionSt
 use crate::context::Context;
 use crate::rounds::error::RoundError;
 use crate::rounds::load;
+use crate::rounds::lost::Lost;
 use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
@@ -21,6 +22,7 @@ const RESTART: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Alarms {
     known: Known,
+    lost: Lost,
 }
 
 impl Round for Alarms {
@@ -30,15 +32,19 @@ impl Round for Alarms {
     fn begin(_: &Term) -> Self {
         Self {
             known: Known::default(),
+            lost: Lost::default(),
         }
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
         let seen = term.observations()?;
-        let mut first = Ok(());
+        let mut first = self.lost.look(&term.cx).await;
         for route in &seen.routes {
             match of_agent(&term.cx, &seen, route).await {
-                Ok(alarms) => self.tell(term, &route.agent, alarms).await?,
+                Ok(mut alarms) => {
+                    alarms.extend(self.lost.alarms(&term.cx, &route.agent));
+                    self.tell(term, &route.agent, alarms).await?;
+                }
                 // This agent keeps its known alarms.
                 Err(error) => first = first.and(Err(error.of(&route.agent))),
             }

@@ -180,6 +180,8 @@ codes! {
     PROJECTION_FAILED: Command,
     /// Somebody else changed the intent at the same moment.
     RACED: Command,
+    /// The ledger has no record of an open intent any more.
+    RECORDS_LOST: Alarm,
     /// The handler took too long for a replay.
     REPLAY_TIMED_OUT: Replay,
     /// The agent cannot be replayed.

@@ -13,6 +13,8 @@ use crate::server::Mesh;
 
 /// Consumers that a server from 2.15 on allows a stream where nothing else is said.
 const CONSUMERS_BY_DEFAULT: i64 = 1000;
+/// A stream that has less room than this, in bytes, is full: as much as a payload takes that is kept whole in a message.
+const ROOM: i64 = 64 * 1024;
 /// Connections that a server allows where nothing else is said. It does not tell its own limit.
 const CONNECTIONS_BY_DEFAULT: i64 = 65_536;
 /// How long the server may take to tell of an account; a user who may not ask gets no answer at all.
@@ -29,6 +31,36 @@ pub(super) fn of(used: i64, limit: Option<i64>, what: &str) -> String {
         Some(limit) => format!("{used} of {limit} {what}"),
         None => format!("{used} {what}"),
     }
+}
+
+/// What a stream that is nearly or quite full is told; `None` while there is room.
+pub(super) fn room(check: &str, wanted: &Config, found: &Config, bytes: u64) -> Option<Finding> {
+    let (used, limit) = (i64::try_from(bytes).unwrap_or(i64::MAX), found.max_bytes);
+    let told = of(used, Some(limit), "bytes");
+    if !is_full(used, limit) {
+        if !is_near(used, Some(limit)) {
+            return None;
+        }
+        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
+        return Some(Finding::new(check, Level::Warning, told, remedy));
+    }
+    // More is configured than the stream has: then somebody edited it.
+    let remedy = if wanted.max_bytes <= 0 || wanted.max_bytes > limit {
+        format!("`baton doctor --restore {}`, or let work finish", found.name)
+    } else {
+        let more = limit.saturating_mul(2);
+        format!(
+            "`nats stream edit {} --max-bytes={more}`, or let work finish",
+            found.name
+        )
+    };
+    let told = format!("{told}: it is full, and refuses new messages");
+    Some(Finding::new(check, Level::Problem, told, remedy))
+}
+
+/// Whether a message of a usual size is refused.
+fn is_full(used: i64, limit: i64) -> bool {
+    limit > 0 && limit.saturating_sub(used) < ROOM
 }
 
 /// What JetStream tells of the account.
@@ -233,6 +265,7 @@ mod tests {
         assert!(is_near(81, Some(100)) && !is_near(80, Some(100)));
         assert!(!is_near(i64::MAX, None) && !is_near(5, Some(0)) && !is_near(5, Some(-1)));
         assert_eq!(of(5, Some(-1), "streams"), "5 streams");
+        assert!(is_full(0, 1) && is_full(ROOM, ROOM) && !is_full(0, ROOM) && !is_full(i64::MAX, -1));
         let unlimited = account(AccountLimits::default()).finding();
         assert_eq!((unlimited.level, unlimited.remedy.as_str()), (Level::Ok, ""));
         let near = account(AccountLimits {

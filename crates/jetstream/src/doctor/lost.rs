@@ -14,8 +14,8 @@ use crate::server::Mesh;
 const RENEWED: Duration = Duration::from_secs(10);
 
 pub(super) fn ledger(stream: &str, lost: &Error) -> Finding {
-    let remedy = "restore it from a backup (`nats stream restore`), or start one controller with --make-ledger: \
-                  every open intent is lost then";
+    let remedy = "restore it from a backup (`nats stream restore FOLDER`), or start a controller that makes a new one \
+                  (`baton controller --make-ledger`): every intent that was open is lost then";
     Finding::new(format!("stream {stream}"), Level::Problem, lost.to_string(), remedy)
 }
 

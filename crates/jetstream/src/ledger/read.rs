@@ -65,6 +65,14 @@ impl Mesh {
         }))
     }
 
+    /// Whether the ledger has nothing at all of an intent, readable or not.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn has_no_record(&self, intent: &IntentId) -> Result<bool, Error> {
+        Ok(self.last_of(intent).await?.is_none())
+    }
+
     async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
         let subject = self.subjects().ledger(intent);
         // Replicas may lag, and a stale head looks like work that is not there yet. With more than one copy, ask the
@@ -109,9 +117,10 @@ impl Mesh {
     /// When no replica has it within a few seconds, or as [`Mesh::history`].
     pub async fn history_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Head>, Error> {
         for _ in 0..LAG_TRIES {
-            let found = self.history(intent, 1).await?;
-            if found.last().is_some_and(|head| head.seq >= through) {
-                return Ok(found);
+            let found = self.raw_history(intent, 1).await?;
+            // The last one may be what nobody can read: a head stands for it, with its sequence.
+            if found.last().is_some_and(|(seq, _)| *seq >= through) {
+                return Self::readable(intent, found);
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -7,6 +7,7 @@ mod drift;
 mod migrations;
 mod missing;
 mod raise;
+mod restore;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use missing::Upkept;
 pub use raise::Raised;
 pub(crate) use raise::left;
 use raise::mark;
+pub(crate) use restore::put_back;
 pub use settings::SharedSettings;
 
 /// The window in which the server drops a repeated message id.

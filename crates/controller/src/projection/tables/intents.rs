@@ -6,7 +6,7 @@ use baton_envelope::control::HoldView;
 use baton_envelope::{
     AgentName, AgentVersion, Cause, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, holds,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
 use crate::projection::columns::{Version, parsed};
@@ -231,6 +231,40 @@ pub(in crate::projection) fn held(
             Ok((parsed(row, 0)?, cause(row, 1)?))
         })?
         .collect()
+}
+
+/// Some open intents that have not moved since a time, in the order of their ids, from the one after `after` on.
+pub(in crate::projection) fn unmoved(
+    db: &Connection,
+    before: Timestamp,
+    after: &str,
+    limit: u32,
+) -> rusqlite::Result<Vec<IntentId>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent FROM open_intents WHERE intent > ?1 AND since < ?2 AND agent IS NOT NULL ORDER BY intent LIMIT ?3",
+    )?;
+    let rows = ask.query_map(params![after, before.unix_millis(), limit], |row| parsed(row, 0))?;
+    rows.collect()
+}
+
+/// The agent and the version of an intent, if it is open.
+pub(in crate::projection) fn place(db: &Connection, intent: &IntentId) -> rusqlite::Result<Option<Version>> {
+    let mut ask = db.prepare_cached(
+        "SELECT agent, version FROM open_intents WHERE intent = ?1 AND agent IS NOT NULL AND version IS NOT NULL",
+    )?;
+    ask.query_row([intent.as_str()], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))
+        .optional()
+}
+
+/// Forgets open intents of which the ledger has nothing any more.
+pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<()> {
+    let mut holds = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
+    let mut open = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
+    for intent in intents {
+        holds.execute([intent.as_str()])?;
+        open.execute([intent.as_str()])?;
+    }
+    Ok(())
 }
 
 /// The kinds of the open intents that an agent has.
