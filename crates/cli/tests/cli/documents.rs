@@ -63,7 +63,7 @@ fn filled_in(word: &str) -> String {
         _ if !is_placeholder => word.to_owned(),
         "VERSION" | "OTHER-VERSION" | "OLD" | "NEW" => "1.0.0".to_owned(),
         "COMMAND" => "doctor".to_owned(),
-        "RULE" => "heartbeat".to_owned(),
+        "RULE" => "deadline".to_owned(),
         _ => name.to_lowercase(),
     }
 }
