@@ -6,8 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, mesh, rollout, route,
-    send,
-    worker,
+    send, worker,
 };
 use crate::config::GlobalArgs;
 

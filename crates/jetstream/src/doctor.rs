@@ -193,7 +193,9 @@ async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
                     "the leading controller repairs it within seconds; or `nats consumer rm -f {stream} {consumer}`: it is created again"
                 )
             } else {
-                format!("`nats consumer rm -f {stream} {consumer}`: it is created again within seconds, and no work is lost")
+                format!(
+                    "`nats consumer rm -f {stream} {consumer}`: it is created again within seconds, and no work is lost"
+                )
             };
             findings.push(Finding::new(
                 check.clone(),

@@ -117,7 +117,6 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
         config["max_deliver"] = json!(2);
         config["ack_wait"] = json!(1_000_000_000);
         config["max_ack_pending"] = json!(1);
-        config["filter_subject"] = json!("mesh.intent.nobody");
     })
     .await;
     let until = json!({ "pause_until": "2200-01-01T00:00:00Z" });
@@ -125,16 +124,11 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
     let found = of_consumers(&mesh).await;
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|one| one.level == Level::Problem), "{found:?}");
-    for setting in [
-        "max_deliver is 2",
-        "ack_wait is 1s",
-        "max_ack_pending is 1",
-        "mesh.intent.nobody",
-    ] {
+    for setting in ["max_deliver is 2", "ack_wait is 1s", "max_ack_pending is 1"] {
         assert!(found[0].found.contains(setting), "no {setting} in {found:?}");
     }
     assert!(
-        found[1].remedy.contains("nats consumer resume MESH_INTAKE router"),
+        found[1].remedy.contains("nats consumer resume -f MESH_INTAKE router"),
         "{found:?}"
     );
 
@@ -156,6 +150,40 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
         .unwrap()
         .unwrap();
     assert_eq!(batch.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_router_with_another_filter_passed_over_is_read_after_all() {
+    let server = TestServer::start().await;
+    let mesh = ControllerMesh::of(&mesh_with_research(&server).await);
+    drop(mesh.read_intake().await.unwrap());
+    edit(&server, "MESH_INTAKE", "router", |config| {
+        config["filter_subject"] = json!("mesh.intent.nobody");
+    })
+    .await;
+    let found = of_consumers(&mesh).await;
+    assert!(found[0].found.contains("mesh.intent.nobody"), "{found:?}");
+    let publish = |agent: &str, body: &'static str| {
+        let subject = mesh.subjects().intent(&agent.parse().unwrap());
+        mesh.publish_raw(subject, Vec::new(), body.into())
+    };
+    publish("research", "passed over").await.unwrap();
+    publish("nobody", "matches").await.unwrap();
+    let reader = mesh.read_intake().await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, reader.next_batch(1))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first[0].subject(), "mesh.intent.nobody", "it has passed over the other");
+
+    let mended = mesh.mend_consumers(|| true).await.unwrap();
+    assert_eq!((mended.mended.len(), mended.refused.len()), (1, 0), "{mended:?}");
+    let reader = mesh.read_intake().await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, reader.next_batch(1))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first[0].subject(), "mesh.intent.research");
 }
 
 /// The server changes some settings of no consumer: an operator removed it, and made it again.

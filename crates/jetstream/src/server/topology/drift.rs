@@ -26,6 +26,8 @@ pub(crate) struct Drifted {
     pub(crate) differences: Vec<String>,
     /// Until when somebody has paused it; `None` for one that is not paused, and where Baton itself pauses.
     pub(crate) paused_until: Option<String>,
+    /// Whether its filter differs.
+    other_filter: bool,
     /// Its configuration as the server has it, and as it should be.
     found: Value,
     wanted: Value,
@@ -78,6 +80,7 @@ impl Mesh {
                 consumer: name,
                 differences,
                 paused_until,
+                other_filter: filters(&wanted) != filters(&found),
                 found: config,
                 wanted: serde_json::to_value(&wanted).map_err(|error| Error::api("encoding a consumer", error))?,
             });
@@ -121,10 +124,12 @@ impl ControllerMesh {
     }
 
     /// Sets a consumer as it should be. One that follows a stream goes, and so does one that the server does not change so:
-    /// whoever pulls from it makes it again. The ids of raw intents come from the intake, so that no intent is made twice.
+    /// whoever pulls from it creates it again. So does one with another filter: it has passed over what its filter did not
+    /// match, and an update does not take it back. The ids of raw intents come from the intake, so that no intent is made
+    /// twice.
     async fn mend(&self, drifted: &Drifted) -> Result<(), Error> {
         let Drifted { stream, consumer, .. } = drifted;
-        if consumer == ROUTER {
+        if consumer == ROUTER && !drifted.other_filter {
             let request = json!({ "stream_name": stream, "config": drifted.mended(), "action": "update" });
             let what = format!("CONSUMER.CREATE.{stream}.{consumer}");
             if self.ask::<serde::de::IgnoredAny>(&what, &request).await?.is_ok() {
