@@ -21,7 +21,7 @@ pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
-pub use base::names::{AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
+pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted};
 pub use base::timestamp::Timestamp;
