@@ -88,9 +88,11 @@ impl Folder {
         self.credentials(access).join(format!("{name}.nk"))
     }
 
-    /// The context of a user.
+    /// The context of a user: where the `nats` CLI finds it with `XDG_CONFIG_HOME` set to the folder of the credentials.
     pub fn context(&self, access: &Access, name: &str) -> PathBuf {
-        self.credentials(access).join(format!("{name}.json"))
+        self.credentials(access)
+            .join("nats/context")
+            .join(format!("{name}.json"))
     }
 
     /// Writes what a user is given; gives the paths.
@@ -99,7 +101,9 @@ impl Folder {
     /// When something cannot be written.
     pub fn hand_out(&self, access: &Access, name: &str, secret: &Secret) -> Result<Vec<PathBuf>, AccessError> {
         let folder = self.credentials(access);
-        keep_secret(&folder).map_err(failed("making", &folder))?;
+        for folder in [folder.clone(), folder.join("nats"), folder.join("nats/context")] {
+            keep_secret(&folder).map_err(failed("making", &folder))?;
+        }
         let seed_file = self.seed(access, name);
         let absolute = std::path::absolute(&seed_file).map_err(failed("finding", &seed_file))?;
         let handout = Handout::of(access, name, secret, &absolute.to_string_lossy()).map_err(|error| {

@@ -5,7 +5,7 @@ use std::fmt;
 use baton_envelope::Namespace;
 use serde::Serialize;
 
-use crate::file::Access;
+use crate::file::{Access, CONTROLLER};
 use crate::layout::inbox_prefix;
 use crate::secret::Secret;
 
@@ -91,6 +91,8 @@ fn variables(name: &str, namespace: &Namespace, context: &Context<'_>) -> String
     } else {
         namespace.as_str()
     };
+    // Controllers then believe the server, and nobody else, who asks.
+    let secured = if name == CONTROLLER { "true" } else { "" };
     for (variable, value) in [
         ("BATON_SERVER", context.url.as_str()),
         ("BATON_NAMESPACE", namespace),
@@ -102,6 +104,7 @@ fn variables(name: &str, namespace: &Namespace, context: &Context<'_>) -> String
         ("BATON_TLS_CERT", context.cert),
         ("BATON_TLS_KEY", context.key),
         ("BATON_CONNECTION__TLS_FIRST", tls_first),
+        ("BATON_SECURITY__SECURED", secured),
     ] {
         if !value.is_empty() {
             lines.push(format!("{variable}={}", assigned(value)));

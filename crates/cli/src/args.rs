@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
+    access, agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     /// Look at the archive of closed intents.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Say who may do what: accounts of nats-server, made from a short file.
+    Access(access::AccessArgs),
     /// Check the server and the mesh on it; each finding comes with its remedy.
     Doctor,
     /// Explain the code of an error: what it means, why it happens, and what to do.
@@ -85,6 +88,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
+            | Self::Access(_)
             | Self::Doctor
             | Self::Explain(_)
             | Self::Conformance(_)

@@ -69,6 +69,31 @@ pub enum Error {
         /// What was denied.
         what: String,
     },
+    /// The server does not let this user hear its answers.
+    #[error("the server does not let this user hear answers: it may not listen below the inbox prefix \"{prefix}\"")]
+    InboxDenied {
+        /// The prefix that this process uses.
+        prefix: String,
+    },
+    /// An inbox prefix that is no beginning of a subject.
+    #[error("inbox prefix \"{0}\": expected words separated by dots, without spaces and wildcards, such as _INBOX_ada")]
+    BadInboxPrefix(String),
+    /// Credentials that cannot be used.
+    #[error("credentials {}: {problem}", path.display())]
+    BadCredentials {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A server did not take over its configuration.
+    #[error("nats-server {server} did not read its configuration again: {problem}")]
+    ReloadRefused {
+        /// The name of the server.
+        server: String,
+        /// What it said.
+        problem: String,
+    },
     /// The server has JetStream, and no quorum to answer with.
     #[error("JetStream does not answer at {url}: its servers have no leader")]
     NoQuorum {
@@ -291,7 +316,7 @@ impl Error {
     pub fn is_of_server(&self) -> bool {
         matches!(
             self,
-            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. }
+            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. } | Self::InboxDenied { .. }
         )
     }
 

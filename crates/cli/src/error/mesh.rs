@@ -48,11 +48,29 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         ),
         Error::LoginRefused { .. } => (
             Kind::Refused,
-            "check --user and --password, --creds, or the context; the log of nats-server says why it refused".to_owned(),
+            "check --user and --password, --nkey, --creds, or the context; the log of nats-server says why it refused".to_owned(),
         ),
         Error::Denied { .. } => (
             Kind::Refused,
             "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
+        ),
+        Error::InboxDenied { .. } => (
+            Kind::Refused,
+            "set the prefix that the server grants this user: --inbox-prefix, BATON_INBOX_PREFIX, or `inbox_prefix` in \
+             [connection]; for a user of `baton access` it is _INBOX_ and the user's name"
+                .to_owned(),
+        ),
+        Error::BadInboxPrefix(_) => (
+            Kind::BadConfig,
+            "mend --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
+        ),
+        Error::BadCredentials { .. } => (
+            Kind::BadConfig,
+            "mend --nkey, BATON_NKEY, --creds, BATON_CREDS, [connection], or the context".to_owned(),
+        ),
+        Error::ReloadRefused { .. } => (
+            Kind::Failed,
+            "what it says is not supported needs a restart of the server; it goes on as before meanwhile".to_owned(),
         ),
         Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {

@@ -16,7 +16,9 @@ impl Error {
         }
         match self {
             Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
-            Self::BadAddress { .. } => codes::BAD_CONFIG,
+            Self::BadAddress { .. } | Self::BadInboxPrefix(_) | Self::BadCredentials { .. } => codes::BAD_CONFIG,
+            Self::InboxDenied { .. } => codes::INBOX_DENIED,
+            Self::ReloadRefused { .. } => codes::RELOAD_REFUSED,
             Self::LoginRefused { .. } => codes::LOGIN_REFUSED,
             Self::Denied { .. } => codes::PERMISSION_DENIED,
             Self::NoQuorum { .. } => codes::NO_QUORUM,

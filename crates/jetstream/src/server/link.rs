@@ -73,9 +73,11 @@ impl Link {
     /// Waits until the server denies this subject, or the answers of this client.
     async fn denied(&self, subject: &Subject, mut heard: broadcast::Receiver<Arc<str>>) -> Error {
         loop {
-            if let Some(inbox) = self.denials.of_inbox(&self.client.new_inbox()) {
-                return Error::Denied {
-                    what: format!("subscribe to {inbox}"),
+            let inbox = self.client.new_inbox();
+            if self.denials.of_inbox(&inbox).is_some() {
+                let prefix = inbox.rsplit_once('.').map_or(inbox.as_str(), |(prefix, _)| prefix);
+                return Error::InboxDenied {
+                    prefix: prefix.to_owned(),
                 };
             }
             match heard.recv().await {
