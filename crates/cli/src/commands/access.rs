@@ -68,12 +68,12 @@ pub(crate) async fn run(args: AccessArgs, app: &App) -> Result<(), CliError> {
 struct FormArgs {
     /// Make a password instead of a key; the server keeps its bcrypt hash.
     #[arg(long)]
-    password: bool,
+    with_password: bool,
 }
 
 impl FormArgs {
     fn secret(&self) -> Result<Secret, CliError> {
-        secret(if self.password { Form::Password } else { Form::Key })
+        secret(if self.with_password { Form::Password } else { Form::Key })
     }
 }
 

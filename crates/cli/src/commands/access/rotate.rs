@@ -13,17 +13,17 @@ pub(super) struct RotateArgs {
     /// The user: an agent, a person, a publisher, controller or system.
     name: String,
     /// Let the key that it has stay good beside the new one.
-    #[arg(long, conflicts_with_all = ["drop_old", "password", "key"])]
+    #[arg(long, conflicts_with_all = ["drop_old", "with_password", "with_key"])]
     keep_old: bool,
     /// Make nothing new: only drop the old key.
-    #[arg(long, conflicts_with_all = ["password", "key"])]
+    #[arg(long, conflicts_with_all = ["with_password", "with_key"])]
     drop_old: bool,
     /// Make a password [default: what it has now].
     #[arg(long)]
-    password: bool,
+    with_password: bool,
     /// Make a key [default: what it has now].
-    #[arg(long, conflicts_with = "password")]
-    key: bool,
+    #[arg(long, conflicts_with = "with_password")]
+    with_key: bool,
 }
 
 /// Rotates it.
@@ -58,7 +58,7 @@ impl RotateArgs {
     fn form(&self, access: &Access) -> Form {
         let now = access.logins().into_iter().find(|(name, _)| *name == self.name);
         let has_password = matches!(now, Some((_, Some(Login::Password(_)))));
-        if self.password || (has_password && !self.key) {
+        if self.with_password || (has_password && !self.with_key) {
             Form::Password
         } else {
             Form::Key
