@@ -21,8 +21,10 @@ mod reread;
 mod roles;
 mod route_table;
 mod screen;
+mod security;
 mod stream;
 mod topology;
+mod unheard;
 
 pub(crate) use ack_place::AckPlace;
 pub(crate) use batch::{Message, WriteQueue};
@@ -40,3 +42,4 @@ pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, header_u64, is_malformed};
 pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
 pub use topology::{Raised, SharedSettings, Upkept};
+pub(crate) use unheard::{Unheard, not_imported};

@@ -54,6 +54,10 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
         ),
+        Error::Unmade { .. } => (
+            Kind::Refused,
+            "start `baton controller`, which makes it when it hears of this agent".to_owned(),
+        ),
         Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {
             let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
@@ -64,6 +68,14 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
+        ),
+        Error::TooOldToSecure { needed, .. } => (
+            Kind::Unreachable,
+            format!("install nats-server {needed} or newer; on older ones a client can name somebody else as who asks"),
+        ),
+        Error::Unsecured { .. } => (
+            Kind::BadConfig,
+            "set `secured = true` in [security], as on every controller of the mesh".to_owned(),
         ),
         Error::NoJetStream { .. } => (
             Kind::Unreachable,
