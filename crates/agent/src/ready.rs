@@ -43,11 +43,7 @@ pub(crate) async fn prepare(
     }
 }
 
-async fn try_to(
-    mesh: &WorkerMesh,
-    declaration: &Declaration,
-    bands: Bands,
-) -> Result<(RouteFollower, Puller), Error> {
+async fn try_to(mesh: &WorkerMesh, declaration: &Declaration, bands: Bands) -> Result<(RouteFollower, Puller), Error> {
     let own = Limits { bands, ..mesh.limits() };
     mesh.ensure_topology_of_workers(own).await?;
     mesh.agree(own, |_| "the configuration of this worker".to_owned())

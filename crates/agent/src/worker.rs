@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
-use crate::replay::Replays;
 use crate::ready::prepare;
+use crate::replay::Replays;
 use crate::run::WorkerContext;
 use crate::watchdog::{Beats, Watchdog};
 

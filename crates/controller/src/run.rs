@@ -126,10 +126,7 @@ async fn finish(cx: &Context) {
 }
 
 /// Creates the streams and buckets of the mesh, and follows the routes. In a secured mesh it also finds out the mesh's account.
-async fn prepare(
-    mesh: &ControllerMesh,
-    config: &ControllerConfig,
-) -> Result<(RouteFollower, Option<String>), Error> {
+async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<(RouteFollower, Option<String>), Error> {
     let limits = config.limits();
     let started = Instant::now();
     let mut backoff = Backoff::for_server();

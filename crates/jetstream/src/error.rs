@@ -108,7 +108,9 @@ pub enum Error {
         needed: &'static str,
     },
     /// The mesh is secured, and this controller is configured for an open one.
-    #[error("the mesh is secured (`baton.secured` in the metadata of stream {stream}), and this controller is not: it would take anybody's word of who asks")]
+    #[error(
+        "the mesh is secured (`baton.secured` in the metadata of stream {stream}), and this controller is not: it would take anybody's word of who asks"
+    )]
     Unsecured {
         /// The stream that says so.
         stream: String,

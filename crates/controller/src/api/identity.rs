@@ -18,7 +18,13 @@ pub(super) fn admit<Q: Question>(cx: &Context, request: &ControlRequest) -> Resu
             let name = asker.name();
             if effect == Effect::Changes {
                 let user = asker.user.as_deref().unwrap_or_default();
-                tracing::info!(verb = Q::VERB, by = name, account = asker.account, user, "asked for a change");
+                tracing::info!(
+                    verb = Q::VERB,
+                    by = name,
+                    account = asker.account,
+                    user,
+                    "asked for a change"
+                );
             }
             request.read_as(Some(&name))
         }

@@ -15,7 +15,12 @@ pub(super) async fn submit(cx: &Context, asked: SubmitIntent) -> Result<SubmitVi
         generated_id,
         by,
     } = asked;
-    let body = serde_json::to_vec(&envelope).map_err(|error| refused(&Rejection::new(baton_envelope::codes::MALFORMED_ENVELOPE, error.to_string())))?;
+    let body = serde_json::to_vec(&envelope).map_err(|error| {
+        refused(&Rejection::new(
+            baton_envelope::codes::MALFORMED_ENVELOPE,
+            error.to_string(),
+        ))
+    })?;
     let raw = RawIntent {
         subject: "the envelope's own subject",
         headers: vec![(HEADER_PROTOCOL, "1")],

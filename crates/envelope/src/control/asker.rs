@@ -45,7 +45,8 @@ impl Asker {
     pub fn read<'h>(headers: impl IntoIterator<Item = (&'h str, &'h str)>, own: &str) -> Result<Self, ControlError> {
         let nobody = |problem: &str| {
             let message = format!("the server does not say who asks: {problem}");
-            let fix = "ask from an account that imports the subject from the mesh with `share: true` (docs/security.md)";
+            let fix =
+                "ask from an account that imports the subject from the mesh with `share: true` (docs/security.md)";
             ControlError::new(codes::NO_IDENTITY, message, fix)
         };
         let named = |(name, _): &(&str, &str)| name.eq_ignore_ascii_case(HEADER_REQUEST_INFO);
@@ -117,7 +118,10 @@ mod tests {
 
     #[test]
     fn the_server_names_account_and_user() {
-        assert_eq!(read(&[("Baton-Kind", "x"), (HEADER_REQUEST_INFO, ADA)]), Ok("ada@PE_ada".to_owned()));
+        assert_eq!(
+            read(&[("Baton-Kind", "x"), (HEADER_REQUEST_INFO, ADA)]),
+            Ok("ada@PE_ada".to_owned())
+        );
         let unshared = r#"{"acc":"AG_code","rtt":3}"#;
         assert_eq!(read(&[(HEADER_REQUEST_INFO, unshared)]), Ok("AG_code".to_owned()));
         let key = format!(r#"{{"acc":"PE_ada","user":"U{}"}}"#, "A".repeat(55));
@@ -130,14 +134,29 @@ mod tests {
         let chained = r#"{"acc":"PE_ada","user":"ada","svc":"MESH"}"#;
         for (headers, said) in [
             (vec![], "no Nats-Request-Info"),
-            (vec![(HEADER_REQUEST_INFO, forged), (HEADER_REQUEST_INFO, ADA)], "more than one"),
-            (vec![("nats-request-info", forged), (HEADER_REQUEST_INFO, ADA)], "more than one"),
-            (vec![(HEADER_REQUEST_INFO, ADA), ("NATS-Request-INFO", forged)], "more than one"),
+            (
+                vec![(HEADER_REQUEST_INFO, forged), (HEADER_REQUEST_INFO, ADA)],
+                "more than one",
+            ),
+            (
+                vec![("nats-request-info", forged), (HEADER_REQUEST_INFO, ADA)],
+                "more than one",
+            ),
+            (
+                vec![(HEADER_REQUEST_INFO, ADA), ("NATS-Request-INFO", forged)],
+                "more than one",
+            ),
             (vec![("nats-request-info", forged)], "spelt"),
-            (vec![(HEADER_REQUEST_INFO, r#"{"acc":"MESH","user":"controller"}"#)], "the mesh itself"),
+            (
+                vec![(HEADER_REQUEST_INFO, r#"{"acc":"MESH","user":"controller"}"#)],
+                "the mesh itself",
+            ),
             (vec![(HEADER_REQUEST_INFO, chained)], "went on"),
             (vec![(HEADER_REQUEST_INFO, r#"{"user":"ada"}"#)], "names no account"),
-            (vec![(HEADER_REQUEST_INFO, r#"{"acc":"A","acc":"B"}"#)], "cannot be read"),
+            (
+                vec![(HEADER_REQUEST_INFO, r#"{"acc":"A","acc":"B"}"#)],
+                "cannot be read",
+            ),
             (vec![(HEADER_REQUEST_INFO, "ada")], "cannot be read"),
         ] {
             let refused = read(&headers).expect_err(said);

@@ -76,9 +76,7 @@ impl Mesh {
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
             Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
-            Published::Unheard | Published::Unknown => {
-                Box::pin(self.pursue(record, message(), expected, true)).await
-            }
+            Published::Unheard | Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
         }
     }
 

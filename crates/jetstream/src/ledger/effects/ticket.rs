@@ -52,10 +52,8 @@ impl Mesh {
         match queue.write(message()).await? {
             Published::Stored { .. } => Ok(()),
             // Boxed, so that the common case stays small.
-            published @ (Published::WrongSequence
-            | Published::Refused(_)
-            | Published::Unheard
-            | Published::Unknown) => {
+            published
+            @ (Published::WrongSequence | Published::Refused(_) | Published::Unheard | Published::Unknown) => {
                 let stream = self.subjects().work_stream(&envelope.to);
                 let pursued = Box::pin(self.pursue_ticket(&queue, &stream, message(), published)).await;
                 match pursued {
