@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 mod accidents;
+mod accounts;
 mod archive;
 mod arrows;
 mod bad_input;

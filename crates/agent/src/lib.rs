@@ -37,6 +37,7 @@ mod handlers;
 mod held;
 mod hop;
 mod outcome;
+mod ready;
 mod renewal;
 mod replay;
 mod retry;

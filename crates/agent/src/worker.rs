@@ -6,21 +6,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_envelope::{Author, Declaration, Extra};
-use baton_jetstream::{Delivery, Error, Limits, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
+use crate::ready::prepare;
 use crate::replay::Replays;
 use crate::run::WorkerContext;
 use crate::watchdog::{Beats, Watchdog};
 
 /// How often a worker sends a heartbeat.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
 /// first.
-const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
+pub(crate) const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How long withdrawing the open pulls may take.
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// How long sending the last messages of a worker may take.
@@ -59,7 +60,8 @@ pub struct RunSummary {
 }
 
 impl AgentBuilder {
-    /// Creates the agent's stream and consumers if they are missing, and declares the worker.
+    /// Creates the agent's stream and consumers if they are missing, and declares the worker. Where only controllers may
+    /// create them, the worker declares itself first and waits until a controller has made them, for as long as it takes.
     ///
     /// # Errors
     /// When there is no handler, or the mesh refuses.
@@ -77,22 +79,6 @@ impl Worker {
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
-        let own = Limits {
-            bands: builder.bands,
-            ..mesh.limits()
-        };
-        mesh.ensure_topology_of_workers(own).await?;
-        mesh.agree(own, |_| "the configuration of this worker".to_owned())
-            .await?;
-        let routes = mesh.follow_routes().await?;
-        let puller = Puller::open(
-            &mesh,
-            &builder.name,
-            &builder.version,
-            builder.bands,
-            builder.concurrency,
-        )
-        .await?;
         let declaration = Declaration {
             agent: builder.name.clone(),
             version: builder.version.clone(),
@@ -108,6 +94,7 @@ impl Worker {
             at: mesh.now(),
             extra: Extra::new(),
         };
+        let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
         let service = match mesh.register_service(&declaration).await {
             Ok(service) => Some(service),
             // Only what `nats service ls` shows depends on it.

@@ -5,11 +5,13 @@ mod archive;
 mod cancel;
 mod explain;
 mod handlers;
+mod identity;
 mod moves;
 mod preflight;
 mod refusal;
 mod replays;
 mod rollouts;
+mod submits;
 
 use std::sync::LazyLock;
 
@@ -86,6 +88,9 @@ fn handlers() -> Handlers {
         .on::<control::ListDecisions>(rollouts::history)
         .on::<control::MoveIntents>(moves::carry)
         .on::<control::CancelIntent>(cancel::cancel)
+        .on::<control::SubmitIntent>(submits::submit)
+        .on::<control::RedriveIntent>(submits::redrive)
+        .on::<control::WhoAmI>(identity::whoami)
 }
 
 #[cfg(test)]

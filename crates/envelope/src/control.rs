@@ -6,7 +6,9 @@
 
 mod agents;
 mod archive;
+mod asker;
 mod error;
+mod identity;
 mod intents;
 mod load;
 mod question;
@@ -17,7 +19,9 @@ use std::time::Duration;
 
 pub use agents::*;
 pub use archive::*;
+pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
+pub use identity::*;
 pub use intents::*;
 pub use load::*;
 pub use question::{Effect, Question, Visitor};
@@ -52,4 +56,7 @@ question::questions! {
     ListDecisions = "rollout.history" -> HistoryView, Reads;
     MoveIntents = "intents.move" -> MoveView, Changes, LONG;
     CancelIntent = "intents.cancel" -> CancelView, Changes;
+    SubmitIntent = "intents.submit" -> SubmitView, Changes;
+    RedriveIntent = "intents.redrive" -> RedriveView, Changes;
+    WhoAmI = "whoami" -> IdentityView, Reads;
 }

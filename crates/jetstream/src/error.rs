@@ -7,7 +7,7 @@ use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
 pub use server::{Refusal, Trouble};
-pub(crate) use server::{STREAM_NOT_FOUND, Status};
+pub(crate) use server::{STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
 
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -94,6 +94,12 @@ pub enum Error {
         /// What it said.
         problem: String,
     },
+    /// Something of the mesh is missing, and only a controller may make it here.
+    #[error("{what} is missing, and this user may not make it: a controller does")]
+    Unmade {
+        /// What is missing.
+        what: String,
+    },
     /// The server has JetStream, and no quorum to answer with.
     #[error("JetStream does not answer at {url}: its servers have no leader")]
     NoQuorum {
@@ -115,6 +121,24 @@ pub enum Error {
         found: String,
         /// The oldest that will do.
         needed: &'static str,
+    },
+    /// The server is older than a secured mesh needs: a client could name somebody else as who asks.
+    #[error("nats-server {found} at {url} is too old for a secured mesh: {needed} or newer is needed")]
+    TooOldToSecure {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+    /// The mesh is secured, and this controller is configured for an open one.
+    #[error(
+        "the mesh is secured (`baton.secured` in the metadata of stream {stream}), and this controller is not: it would take anybody's word of who asks"
+    )]
+    Unsecured {
+        /// The stream that says so.
+        stream: String,
     },
     /// The server runs without JetStream.
     #[error("nats-server at {url} runs without JetStream")]

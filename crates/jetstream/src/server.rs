@@ -22,9 +22,11 @@ mod reread;
 mod roles;
 mod route_table;
 mod screen;
+mod security;
 mod stream;
 mod system;
 mod topology;
+mod unheard;
 
 pub(crate) use ack_place::AckPlace;
 pub(crate) use batch::{Message, WriteQueue};
@@ -44,3 +46,4 @@ pub(crate) use stream::{Stored, header_u64, is_malformed};
 pub use system::Reloaded;
 pub(crate) use topology::{DUPLICATE_WINDOW, TAIL_DESCRIPTION, TOPOLOGY, left, mark};
 pub use topology::{Raised, SharedSettings, Upkept};
+pub(crate) use unheard::{Unheard, not_imported};

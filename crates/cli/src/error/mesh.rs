@@ -72,6 +72,10 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Failed,
             "what it says is not supported needs a restart of the server; it goes on as before meanwhile".to_owned(),
         ),
+        Error::Unmade { .. } => (
+            Kind::Refused,
+            "start `baton controller`, which makes it when it hears of this agent".to_owned(),
+        ),
         Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {
             let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
@@ -82,6 +86,14 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
+        ),
+        Error::TooOldToSecure { needed, .. } => (
+            Kind::Unreachable,
+            format!("install nats-server {needed} or newer; on older ones a client can name somebody else as who asks"),
+        ),
+        Error::Unsecured { .. } => (
+            Kind::BadConfig,
+            "set `secured = true` in [security], as on every controller of the mesh".to_owned(),
         ),
         Error::NoJetStream { .. } => (
             Kind::Unreachable,

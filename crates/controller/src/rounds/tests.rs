@@ -47,6 +47,7 @@ async fn context(url: &str) -> Context {
     let cx = Context::new(
         &ControllerMesh::of(&mesh),
         config,
+        None,
         projection,
         Workers::default(),
         Stats::default(),

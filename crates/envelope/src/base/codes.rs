@@ -158,6 +158,8 @@ codes! {
     NO_CONTROLLER: Command,
     /// The ledger has no envelope for the present hop of the intent.
     NO_ENVELOPE: Command,
+    /// The server does not say who asks for a change of a secured mesh.
+    NO_IDENTITY: Control,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
     /// The server has no mesh in this namespace yet.

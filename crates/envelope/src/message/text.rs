@@ -49,6 +49,14 @@ pub fn check_kind(kind: &str) -> Result<(), BadText> {
     checked("kind", kind, Line::Text, KIND_LIMIT)
 }
 
+/// Checks the name of who made a piece of work.
+///
+/// # Errors
+/// When it is too long or holds control characters.
+pub fn check_from(from: &str) -> Result<(), BadText> {
+    checked("from", from, Line::Text, FROM_LIMIT)
+}
+
 /// Checks a trace context. What it means is left to those who trace.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
-use crate::server::{Published, publish_acked};
+use crate::server::{Published, Unheard, publish_acked};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
@@ -25,6 +25,9 @@ const QUOTED: usize = 80;
 const ROUTER: &str = "router";
 /// How long a router may hold a raw intent before another router gets it.
 const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
+/// For how long a raw intent is published again while nobody takes it, and how far apart: a stream may just elect its leader.
+const UNHEARD: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(50);
 /// How long the answer to a pull that does not wait at the server may take.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,12 +69,26 @@ impl Mesh {
             let text: HeaderValue = value.parse().map_err(|error| bad(format!("{error}")))?;
             map.append(name, text);
         }
-        match publish_acked(self.link(), subject.clone().into(), map, body).await? {
-            Published::Stored { seq } => Ok(seq),
-            Published::Refused(refusal) => Err(refusal.into()),
-            Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {
-                what: format!("publishing to {subject}"),
-            }),
+        let mut unheard = Unheard::default();
+        let until = tokio::time::Instant::now() + UNHEARD;
+        loop {
+            match publish_acked(self.link(), subject.clone().into(), map.clone(), body.clone()).await? {
+                Published::Stored { seq } => return Ok(seq),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                // Nothing was stored: it may be published again.
+                Published::Unheard if tokio::time::Instant::now() < until => {
+                    let stream = self.subjects().intake_stream();
+                    if let Some(denied) = unheard.on(self, &subject, &stream).await {
+                        return Err(denied);
+                    }
+                    tokio::time::sleep(BETWEEN).await;
+                }
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {
+                    return Err(Error::NoAnswer {
+                        what: format!("publishing to {subject}"),
+                    });
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Putting a parked intent back before its agent, or a rejected raw intent back into the intake.
 
+use baton_envelope::control::{RedriveIntent, RedriveView};
 use baton_envelope::{
     AgentVersion, Asked, Author, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act, choose,
 };
@@ -80,6 +81,35 @@ impl Mesh {
                 seq,
             }),
             Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
+        }
+    }
+
+    /// Redrives in the way that is open to this user: by its own writes, or else by asking a controller.
+    ///
+    /// # Errors
+    /// As [`Mesh::redrive`] and [`Mesh::ask_controller`].
+    pub async fn redrive_or_ask(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
+        let denied = match Box::pin(self.redrive(intent, how, by.clone())).await {
+            Err(denied @ Error::Denied { .. }) => denied,
+            own => return own,
+        };
+        tracing::debug!(%denied, "a controller is asked to redrive");
+        let question = RedriveIntent {
+            intent: intent.clone(),
+            version: how.version.clone(),
+            max_hops: how.max_hops,
+            by: by.instance,
+        };
+        let RedriveView {
+            version,
+            seq,
+            new_intent,
+            ..
+        } = self.ask_controller(&question).await?;
+        match (version, seq, new_intent) {
+            (_, _, Some(intent)) => Ok(Redriven::Republished { intent }),
+            (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq }),
+            _ => Err(Error::api("redriving", "the controller says nothing of what it did")),
         }
     }
 

@@ -9,7 +9,7 @@ use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unco
 use super::encode::EncodedRecord;
 use super::read::Head;
 use crate::error::Error;
-use crate::server::{Mesh, Message, Published};
+use crate::server::{Mesh, Message, Published, Unheard};
 
 /// How long to pursue a write whose outcome is unknown. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
@@ -76,7 +76,7 @@ impl Mesh {
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
             Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
-            Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
+            Published::Unheard | Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
         }
     }
 
@@ -91,7 +91,7 @@ impl Mesh {
         let started = tokio::time::Instant::now();
         let mut gone_since: Option<tokio::time::Instant> = None;
         let mut refused = !unknown_before;
-        let mut silence = Silence::new();
+        let (mut silence, mut unheard) = (Silence::new(), Unheard::default());
         loop {
             let head = self.head(&record.intent).await;
             silence.reads = head.is_ok();
@@ -152,6 +152,13 @@ impl Mesh {
                 Published::Stored { seq } => return Ok(Written::Stored { seq }),
                 Published::Refused(refusal) => return Err(refusal.into()),
                 Published::WrongSequence => refused = true,
+                Published::Unheard => {
+                    let stream = self.subjects().ledger_stream();
+                    if let Some(denied) = unheard.on(self, &message.subject, &stream).await {
+                        return Err(denied);
+                    }
+                    (unknown_before, refused, gone_since) = (true, false, None);
+                }
                 Published::Unknown => (unknown_before, refused, gone_since) = (true, false, None),
             }
         }

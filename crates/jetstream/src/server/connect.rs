@@ -19,6 +19,7 @@ use super::login::{Login, part};
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
 use super::screen::{Screen, Tls};
+use super::unheard::not_imported;
 use crate::error::Error;
 
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
@@ -245,6 +246,10 @@ async fn has_jetstream(mesh: &Mesh) -> Result<(), Error> {
             // Without JetStream nobody listens for the question, which the client hears at once.
             Err(Error::NoAnswer { .. }) if !mesh.client().server_info().jetstream => {
                 return Err(Error::NoJetStream { url });
+            }
+            // The server has it, and this account may not ask.
+            Err(Error::NoAnswer { .. }) if mesh.is_api_unheard().await => {
+                return Err(not_imported(&format!("{}.INFO", mesh.api_prefix())));
             }
             Ok(Err(_)) | Err(Error::NoAnswer { .. }) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
             Ok(Err(_)) | Err(Error::NoAnswer { .. }) => return Err(Error::NoQuorum { url }),

@@ -95,11 +95,10 @@ impl Denials {
 
     /// From now on a denial of what begins like this is reported by whoever asks, and is nothing for the log.
     pub(super) fn expect(&self, begin: String) {
-        self.inner
-            .expected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(begin);
+        let mut expected = self.inner.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if !expected.contains(&begin) {
+            expected.push(begin);
+        }
     }
 
     /// A new connection may be one of other permissions.

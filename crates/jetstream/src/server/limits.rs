@@ -54,6 +54,8 @@ pub struct Limits {
     pub tickets: TicketPersistence,
     /// How the ten priorities are grouped; the same in all of a mesh.
     pub bands: Bands,
+    /// Whether the mesh is secured: who asks for a change is then what the server says.
+    pub secured: bool,
 }
 
 impl Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             tickets: TicketPersistence::Default,
             bands: Bands::default(),
+            secured: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, Message, Request, RequestError, Subject};
+use async_nats::{Client, Message, Request, RequestError, RequestErrorKind, Subject};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::denials::Denials;
@@ -26,6 +26,11 @@ pub(crate) enum NoReply {
 }
 
 impl NoReply {
+    /// Whether nobody listens there, as far as this account can tell.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.kind() == RequestErrorKind::NoResponders)
+    }
+
     /// As an error of the mesh; what failed for another reason than a denial was not answered.
     pub(crate) fn into_error(self, what: &str) -> Error {
         match self {

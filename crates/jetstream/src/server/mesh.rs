@@ -50,6 +50,8 @@ struct Inner {
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Until when buckets are read key by key, because this user may not ask for several at once.
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Whether the mesh is secured, as the shared settings said last.
+    is_secured: AtomicBool,
     /// Whether this process has found a ledger on the server: one that is missing later was taken away.
     has_seen_ledger: AtomicBool,
     takes_batches: bool,
@@ -88,6 +90,7 @@ impl Mesh {
             load: LoadCache::default(),
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
+            is_secured: AtomicBool::new(false),
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
             ledger_queue,
@@ -198,6 +201,15 @@ impl Mesh {
 
     pub(crate) fn api_prefix(&self) -> &str {
         &self.inner.api_prefix
+    }
+
+    /// Whether the mesh is secured, as its shared settings said when this process started.
+    pub fn is_secured(&self) -> bool {
+        self.inner.is_secured.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_secured(&self, is_secured: bool) {
+        self.inner.is_secured.store(is_secured, Ordering::Relaxed);
     }
 
     pub(crate) fn has_seen_ledger(&self) -> bool {

@@ -10,8 +10,6 @@ mod tests;
 
 use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{
     Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
 };
@@ -19,7 +17,7 @@ use baton_envelope::{AgentName, Mutant};
 
 use super::limits::Limits;
 use super::mesh::Mesh;
-use crate::error::Error;
+use crate::error::{Error, Refusal, TOO_MANY_CONSUMERS};
 pub(crate) use migrations::TOPOLOGY;
 pub use missing::Upkept;
 pub use raise::Raised;
@@ -31,6 +29,10 @@ pub(crate) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledge
 
 /// The window in which the server drops a repeated message id.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The server's code for a stream of that name which is there already.
+const NAME_IN_USE: u64 = 10058;
+/// How long the making of a stream may take: a cluster places its copies first.
+const CREATION: Duration = Duration::from_secs(10);
 /// How many consumers the routes bucket may have, for the followers of older releases.
 const ROUTES_CONSUMERS: i32 = 20_000;
 
@@ -133,26 +135,42 @@ impl Mesh {
     /// Creates a stream if it is missing, and tells whether it did.
     pub(crate) async fn ensure_stream(&self, config: Config) -> Result<bool, Error> {
         let name = config.name.clone();
-        if self.context().get_stream(&name).await.is_ok() {
-            return Ok(false);
+        match self.is_missing(&name).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // It is not this user's to look after.
+            Err(Error::Denied { .. }) => return Ok(false),
+            // An election looks the same.
+            Err(error) => tracing::debug!(%error, stream = name, "whether the stream is there is not known"),
         }
-        let mut created = self.context().create_stream(config.clone()).await.map(drop);
+        let mut created = self.create_stream(&config).await?;
         // The account allows fewer consumers than that: then its own limit is the stream's.
-        if config.max_consumers > 0
-            && matches!(&created, Err(error) if is_refused_with(error, ErrorCode::MAXIMUM_CONSUMERS_LIMIT))
-        {
+        if config.max_consumers > 0 && matches!(&created, Err(refusal) if refusal.code == TOO_MANY_CONSUMERS) {
             let max_consumers = -1;
-            let config = Config {
-                max_consumers,
-                ..config
-            };
-            created = self.context().create_stream(config).await.map(drop);
+            created = self
+                .create_stream(&Config {
+                    max_consumers,
+                    ..config
+                })
+                .await?;
         }
         match created {
             Ok(()) => Ok(true),
             // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
-            Err(error) if is_refused_with(&error, ErrorCode::STREAM_NAME_EXIST) => Ok(false),
-            Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
+            Err(refusal) if refusal.code == NAME_IN_USE => Ok(false),
+            Err(refusal) => Err(Error::api(format!("creating stream {name}"), refusal)),
+        }
+    }
+
+    async fn create_stream(&self, config: &Config) -> Result<Result<(), Refusal>, Error> {
+        let what = format!("STREAM.CREATE.{}", config.name);
+        let config = serde_json::to_value(config).map_err(|error| Error::api("encoding a stream", error))?;
+        match self.ask_within::<serde::de::IgnoredAny>(&what, &config, CREATION).await {
+            Ok(created) => Ok(created.map(drop)),
+            Err(Error::Denied { .. }) => Err(Error::Unmade {
+                what: format!("stream {}", what.trim_start_matches("STREAM.CREATE.")),
+            }),
+            Err(error) => Err(error),
         }
     }
 }
@@ -181,10 +199,6 @@ impl Mesh {
         }
         Ok(())
     }
-}
-
-fn is_refused_with(error: &CreateStreamError, code: ErrorCode) -> bool {
-    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref refused) if refused.error_code() == code)
 }
 
 /// What all streams have in common.

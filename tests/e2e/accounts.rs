@@ -1,0 +1,382 @@
+//! A secured mesh: accounts keep the roles apart, controllers make what workers need, and who asks is what the server says.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
+use baton_controller::{Controller, ControllerConfig};
+use baton_e2e::accounts::{OPERATOR, VIEWER, connect_as, layout, target};
+use baton_e2e::baton;
+use baton_envelope::control::{AboutAgent, LiftQuarantine, RolloutAct};
+use baton_envelope::control::{ListDecisions, PauseRollout, QuarantineVersion, VersionAct, WhoAmI};
+use baton_envelope::{AgentName, IntentId, Json};
+use baton_jetstream::{Error, Filter, Mesh};
+use baton_testkit::{Headers, TestServer, eventually};
+use tokio::task::JoinHandle;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A controller, and both agents, each in an account of its own.
+struct Secured {
+    server: TestServer,
+    control: Mesh,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+struct Research;
+
+impl Handler for Research {
+    type Input = Json;
+
+    async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
+        Ok(Outcome::hand_off("code", &payload)?)
+    }
+}
+
+struct Code;
+
+impl Handler for Code {
+    type Input = Json;
+
+    async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
+        Ok(Outcome::complete(&format!("done: {}", payload.get()))?)
+    }
+}
+
+fn secured() -> ControllerConfig {
+    ControllerConfig {
+        secured: true,
+        instance: "c1".to_owned(),
+        ..ControllerConfig::default()
+    }
+}
+
+impl Secured {
+    async fn start() -> Self {
+        let server = TestServer::builder().config(&layout()).start().await;
+        let control = connect_as(&server, "controller").await;
+        let mut this = Self {
+            server,
+            control,
+            tasks: Vec::new(),
+        };
+        // The workers come first: nothing of the mesh is there, and they may make none of it.
+        let research = connect_as(&this.server, "research").await;
+        let code = connect_as(&this.server, "code").await;
+        this.tasks.push(tokio::spawn(async move {
+            let agent = Agent::builder("research", "1.0.0").expect("agent").handler(Research);
+            let worker = agent.bind(&research).await.expect("research waits and is bound");
+            worker.run_until(std::future::pending()).await.expect("research works");
+        }));
+        this.tasks.push(tokio::spawn(async move {
+            let agent = Agent::builder("code", "1.0.0").expect("agent").handler(Code);
+            let worker = agent.bind(&code).await.expect("code waits and is bound");
+            worker.run_until(std::future::pending()).await.expect("code works");
+        }));
+        let controller = Controller::new(this.control.clone(), secured());
+        this.tasks.push(tokio::spawn(async move {
+            controller.run_until(std::future::pending()).await.expect("controller");
+        }));
+        eventually("both agents have their routes", SOON, async || {
+            match this.control.all_routes().await {
+                Ok(routes) if routes.len() == 2 => Ok(()),
+                Ok(routes) => Err(format!("{} routes", routes.len())),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        this
+    }
+
+    /// A `baton` of one of the users: its exit code, what it printed, and how long it took.
+    async fn baton(&self, user: &str, args: &[&str]) -> (Option<i32>, String, Duration) {
+        let mut command = baton();
+        command.args(args).env("BATON_SERVER", self.server.url());
+        command.env("BATON_USER", user).env("BATON_PASSWORD", user);
+        command.stdin(Stdio::null());
+        let started = Instant::now();
+        let out = tokio::task::spawn_blocking(move || command.output().expect("baton runs")).await;
+        let out = out.expect("it ends");
+        let said = [out.stdout, out.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (out.status.code(), said.concat(), started.elapsed())
+    }
+
+    async fn completed(&self, intent: &IntentId) -> baton_jetstream::Head {
+        eventually(&format!("{intent} is completed"), SOON, async || {
+            match self.control.head(intent).await {
+                Ok(Some(head)) if head.record.snapshot.status.name() == "completed" => Ok(head),
+                Ok(head) => Err(format!("{:?}", head.map(|head| head.record.snapshot.status))),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+}
+
+fn id(text: &str) -> IntentId {
+    text.parse().expect("id")
+}
+
+fn research() -> AgentName {
+    "research".parse().expect("name")
+}
+
+fn act(by: &str) -> VersionAct {
+    VersionAct {
+        agent: research(),
+        version: "1.0.0".parse().expect("version"),
+        by: by.to_owned(),
+        reason: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_goes_from_publisher_to_agent_to_agent_and_its_origin_is_what_the_server_says() {
+    let mesh = Secured::start().await;
+    let shop = connect_as(&mesh.server, "shop").await;
+    let headers = vec![("Baton-Intent".to_owned(), "order-1".to_owned())];
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into())
+        .await
+        .expect("taken in");
+    let head = mesh.completed(&id("order-1")).await;
+    let result = head
+        .record
+        .snapshot
+        .result
+        .as_ref()
+        .map(|result| result.get().to_owned());
+    assert_eq!(result.as_deref(), Some("\"done: \\\"otters\\\"\""));
+    let history = mesh.control.history(&id("order-1"), 1).await.expect("history");
+    let first = &history.first().expect("submitted").record;
+    let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
+    assert_eq!((from, &*first.by.instance), (Some("PUB_shop"), "PUB_shop"));
+
+    // What the body of a whole envelope says of its sender counts for nothing.
+    let mut envelope = baton_envelope::Envelope::first(
+        shop.clock().envelope_id(),
+        id("order-2"),
+        research(),
+        Json::string("otters"),
+    );
+    envelope.from = Some("ada".to_owned());
+    let body = serde_json::to_vec(&envelope).expect("JSON");
+    let headers = vec![("Baton-Protocol".to_owned(), "1.2.0".to_owned())];
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, body.into())
+        .await
+        .expect("taken in");
+    mesh.completed(&id("order-2")).await;
+    let history = mesh.control.history(&id("order-2"), 1).await.expect("history");
+    let first = history.first().and_then(|head| head.record.envelope.as_ref());
+    assert_eq!(first.and_then(|envelope| envelope.from.as_deref()), Some("PUB_shop"));
+
+    // An agent that it may not ask is named as such, and at once.
+    let started = Instant::now();
+    let refused = shop
+        .publish_raw("mesh.intent.code".to_owned(), Vec::new(), "x".into())
+        .await;
+    let Err(Error::Denied { what }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(what.contains("mesh.intent.code"), "{what}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_acts_through_the_controllers_alone() {
+    let mesh = Secured::start().await;
+    let (exit, said, _) = mesh
+        .baton(OPERATOR, &["send", "research", "hello", "--id", "order-3", "--wait"])
+        .await;
+    assert_eq!((exit, said.contains("done:")), (Some(0), true), "{said}");
+    let history = mesh.control.history(&id("order-3"), 1).await.expect("history");
+    let first = &history.first().expect("submitted").record;
+    let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
+    assert_eq!((from, &*first.by.instance), (Some("ada@PE_ada"), "ada@PE_ada"));
+    let (exit, said, _) = mesh
+        .baton(OPERATOR, &["send", "research", "hello", "--id", "order-3"])
+        .await;
+    assert_eq!((exit, said.contains("is known")), (Some(0), true), "{said}");
+    let (exit, said, _) = mesh
+        .baton(OPERATOR, &["send", "research", "other", "--id", "order-3"])
+        .await;
+    assert_eq!((exit, said.contains("CONFLICT")), (Some(4), true), "{said}");
+
+    for args in [
+        &["agents", "list"][..],
+        &["intents", "list"],
+        &["intents", "get", "order-3"],
+        &["route", "list"],
+        &["dead", "list"],
+        &["rollout", "status", "research"],
+        &["doctor"],
+    ] {
+        for user in [OPERATOR, VIEWER] {
+            let (exit, said, _) = mesh.baton(user, args).await;
+            assert_eq!(exit, Some(0), "{user} {args:?}: {said}");
+        }
+    }
+    // What is rejected is published again, in the name of whoever sent it.
+    let (exit, said, _) = mesh.baton(OPERATOR, &["send", "nobody", "x"]).await;
+    assert_eq!((exit, said.contains("UNKNOWN_AGENT")), (Some(3), true), "{said}");
+    let shop = connect_as(&mesh.server, "shop").await;
+    let headers = [("Baton-Intent", "order-4"), ("Baton-Priority", "99")];
+    let headers = headers
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, "x".into())
+        .await
+        .expect("taken in");
+    eventually("it is rejected", SOON, async || {
+        match mesh.control.head(&id("order-4")).await {
+            Ok(Some(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let (exit, said, _) = mesh.baton(OPERATOR, &["dead", "redrive", "order-4"]).await;
+    assert_eq!((exit, said.contains("published again as")), (Some(0), true), "{said}");
+    let filter = Filter {
+        statuses: vec!["rejected".to_owned()],
+        ..Filter::default()
+    };
+    eventually("the second is rejected as well", SOON, async || {
+        let listed = mesh
+            .control
+            .list(&filter)
+            .await
+            .map_err(|error| error.to_string())?
+            .heads;
+        let of_shop = listed.iter().filter(|head| {
+            head.record
+                .raw
+                .as_ref()
+                .is_some_and(|raw| raw.subject == "mesh.from.PUB_shop.intent.research")
+        });
+        match of_shop.count() {
+            2 => Ok(()),
+            count => Err(format!("{count}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
+    let mesh = Secured::start().await;
+    let ada = connect_as(&mesh.server, OPERATOR).await;
+    let me = ada
+        .ask_controller(&WhoAmI {
+            by: Some("root".to_owned()),
+        })
+        .await
+        .expect("an answer");
+    assert_eq!((me.by.as_deref(), me.secured), (Some("ada@PE_ada"), true));
+    ada.ask_controller(&QuarantineVersion(act("root")))
+        .await
+        .expect("ada may");
+    let about = ListDecisions(AboutAgent::one(research()));
+    let history = ada.ask_controller(&about).await.expect("the history");
+    let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
+    assert_eq!(last.by, "ada@PE_ada");
+    ada.ask_controller(&LiftQuarantine(act("root"))).await.expect("ada may");
+
+    // A header of her own, in any spelling, does not make her somebody else.
+    let client = mesh.server.client_as(OPERATOR).await;
+    let body = serde_json::to_vec(&QuarantineVersion(act("root"))).expect("JSON");
+    let forged = r#"{"acc":"PE_root","user":"root"}"#;
+    for (name, refused) in [
+        ("Nats-Request-Info", false),
+        ("nats-request-info", true),
+        ("NATS-REQUEST-INFO", true),
+    ] {
+        let mut headers = Headers::new();
+        headers.insert(name, forged);
+        let subject = "mesh.control.agents.quarantine";
+        let answer = client.request_with_headers(subject, headers, body.clone().into()).await;
+        let answer = String::from_utf8_lossy(&answer.expect("an answer").payload).into_owned();
+        assert_eq!(answer.contains("NO_IDENTITY"), refused, "{name}: {answer}");
+        if !refused {
+            let history = ada.ask_controller(&about).await.expect("the history");
+            let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
+            assert_eq!(last.by, "ada@PE_ada");
+            ada.ask_controller(&LiftQuarantine(act("x"))).await.expect("ada may");
+        }
+    }
+
+    // In the account of the mesh nobody is anybody.
+    let refused = mesh.control.ask_controller(&QuarantineVersion(act("ada@PE_ada"))).await;
+    let Err(Error::Control(refused)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(refused.code, "NO_IDENTITY");
+    assert!(
+        mesh.control
+            .ask_controller(&WhoAmI::default())
+            .await
+            .expect("an answer")
+            .by
+            .is_none()
+    );
+
+    // A viewer may not, and hears so at once.
+    let vic = connect_as(&mesh.server, VIEWER).await;
+    let pause = PauseRollout(RolloutAct {
+        agent: research(),
+        by: "ada@PE_ada".to_owned(),
+        take_over: true,
+        reason: None,
+        to_end: false,
+    });
+    let started = Instant::now();
+    let refused = vic.ask_controller(&pause).await;
+    let Err(Error::Denied { what }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(what.contains("mesh.control.rollout.pause"), "{what}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    for args in [
+        &["rollout", "pause", "research"][..],
+        &["send", "research", "x", "--wait"],
+        &["agents", "quarantine", "research", "1.0.0", "--reason", "x"],
+    ] {
+        let (exit, said, took) = mesh.baton(VIEWER, args).await;
+        assert_eq!(
+            (exit, said.contains("PERMISSION_DENIED")),
+            (Some(4), true),
+            "{args:?}: {said}"
+        );
+        assert!(
+            said.contains("mesh.control.") && took < Duration::from_secs(5),
+            "{took:?}: {said}"
+        );
+    }
+    assert_eq!(
+        mesh.control.list(&Filter::default()).await.expect("listed").heads.len(),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_of_an_open_mesh_does_not_run_in_a_secured_one() {
+    let mesh = Secured::start().await;
+    eventually("the mesh says that it is secured", SOON, async || {
+        match mesh.control.shared_settings().await {
+            Ok(Some(shared)) if shared.is_secured() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let second = target(&mesh.server, "controller").connect().await.expect("connected");
+    let open = Controller::new(second, ControllerConfig::default());
+    let ended = tokio::time::timeout(SOON, open.run_until(std::future::pending()))
+        .await
+        .expect("it ends");
+    let said = ended.expect_err("refused").to_string();
+    assert!(said.contains("baton.secured"), "{said}");
+}
