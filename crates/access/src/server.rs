@@ -18,7 +18,8 @@ pub struct ServerEntry {
     pub http: String,
     /// The folder of its store.
     pub store_dir: String,
-    /// The file it writes its process id to, with which `baton access apply` finds it. Empty: none.
+    /// The file it writes its process id to, with which `baton access apply` finds it where it may not ask the system account.
+    /// The folder must be there, or the server does not start. Empty: none.
     pub pid_file: String,
     /// How often it syncs to disk: a length of time, or `always`.
     pub sync_interval: String,
@@ -57,7 +58,7 @@ impl Default for ServerEntry {
             url: String::new(),
             http: String::new(),
             store_dir: "./.baton/secure".to_owned(),
-            pid_file: "./.baton/nats-server.pid".to_owned(),
+            pid_file: String::new(),
             sync_interval: "1s".to_owned(),
             max_payload: Size(1 << 20),
             tls: None,

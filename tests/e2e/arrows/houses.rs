@@ -13,7 +13,26 @@ pub(super) struct House {
 }
 
 /// The crates.
-pub(super) const HOUSES: [House; 6] = [
+pub(super) const HOUSES: [House; 7] = [
+    House {
+        name: "access",
+        rooms: &[
+            ("table", &["file", "layout", "role"]),
+            ("render", &["file", "layout", "login"]),
+            ("rules", &["file", "layout", "login"]),
+            ("folder", &["error", "file", "handout", "secret"]),
+            ("handout", &["file", "layout", "secret"]),
+            ("edit", &["error", "file", "login", "role", "secret"]),
+            ("layout", &["file", "login", "role", "size"]),
+            ("file", &["error", "login", "role", "server", "size"]),
+            ("secret", &["error", "login"]),
+            ("server", &["size"]),
+            ("role", &[]),
+            ("login", &[]),
+            ("size", &[]),
+            ("error", &[]),
+        ],
+    },
     House {
         name: "conformance",
         rooms: &[
