@@ -1,7 +1,6 @@
 //! The model as the table of `docs/security.md`: what each role may do, by which subjects, and what comes with it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use crate::file::Access;
 use crate::layout::{Account, Kind, Layout, Owner};
@@ -24,72 +23,78 @@ role = \"admin\"
 
 /// The table, in Markdown.
 pub fn roles_table() -> String {
-    // Names in capitals are none, so they cannot be read: they are put in afterwards.
-    let (agent, publisher) = ("agent-name", "publisher-name");
-    let text = EXAMPLE.replace("AGENT", agent).replace("PUBLISHER", publisher);
+    // Valid names; the table shows others in their place.
+    let shown = [
+        ("agent-name", "<agent>"),
+        ("publisher-name", "<publisher>"),
+        (".approver.", ".<name>."),
+        (".operator.", ".<name>."),
+    ];
+    let text = EXAMPLE
+        .replace("AGENT", "agent-name")
+        .replace("PUBLISHER", "publisher-name");
     let Ok(access) = Access::parse(&text) else {
         return String::new();
     };
     let layout = Layout::of(&access);
+    let of = |owner: Owner| layout.accounts.iter().find(|account| account.owner == owner);
     let mut out = "| Who | May | Reads or changes | Through | What comes with it |\n|---|---|---|---|---|\n".to_owned();
-    let mut seen: Vec<Right> = Vec::new();
-    for account in &layout.accounts {
-        let (who, inherits) = match account.owner {
-            Owner::Controllers | Owner::System => continue,
-            Owner::Agent => ("worker", false),
-            Owner::Publisher => ("publisher", false),
-            Owner::Person(_) => continue,
-        };
-        rows(&mut out, who, account, &layout, if inherits { &seen } else { &[] });
+    for (who, owner) in [("worker", Owner::Agent), ("publisher", Owner::Publisher)] {
+        if let Some(account) = of(owner) {
+            rows(&mut out, who, &rights(account, &layout), &[]);
+        }
     }
+    let mut known = Vec::new();
     for role in Role::ALL {
-        let account = layout
-            .accounts
-            .iter()
-            .find(|account| account.owner == Owner::Person(role));
-        let Some(account) = account else { continue };
-        let rights = rows(&mut out, role.name(), account, &layout, &seen);
-        seen.extend(rights);
+        if let Some(account) = of(Owner::Person(role)) {
+            let rights = rights(account, &layout);
+            rows(&mut out, role.name(), &rights, &known);
+            known.extend(rights.into_keys());
+        }
     }
-    out.replace(agent, "<agent>")
-        .replace(publisher, "<publisher>")
-        .replace(".operator.", ".<name>.")
-        .replace(".approver.", ".<name>.")
+    for (name, placeholder) in shown {
+        out = out.replace(name, placeholder);
+    }
+    out
 }
 
-/// The rows of one account, without the rights that it shares with lesser roles; gives the rights that it has.
-fn rows(out: &mut String, who: &str, account: &Account, layout: &Layout, known: &[Right]) -> Vec<Right> {
-    let mut by_right: BTreeMap<Right, Vec<String>> = BTreeMap::new();
+/// The rights of an account, each with its subjects.
+fn rights(account: &Account, layout: &Layout) -> BTreeMap<Right, Vec<String>> {
+    let mut found: BTreeMap<Right, Vec<String>> = BTreeMap::new();
+    let mut add = |right: Right, subject: String| {
+        let subjects = found.entry(right).or_default();
+        if !subjects.contains(&subject) {
+            subjects.push(subject);
+        }
+    };
     for import in &account.imports {
         let mut subject = format!("`{}`", import.local.as_ref().unwrap_or(&import.subject));
         if import.local.is_some() {
-            let _ = write!(subject, ", which arrives as `{}`", import.subject);
+            subject = format!("{subject}, which arrives as `{}`", import.subject);
         }
         if import.kind == Kind::Stream {
             subject.push_str(" (heard)");
         }
-        by_right.entry(import.right).or_default().push(subject);
+        add(import.right, subject);
     }
     // What others import from it.
-    for other in &layout.accounts {
-        for import in other.imports.iter().filter(|import| import.from == account.name) {
-            let right = if import.right == Right::HearsReplies {
-                Right::Replies
-            } else {
-                import.right
+    for import in layout.accounts.iter().flat_map(|other| &other.imports) {
+        if import.from == account.name {
+            let right = match import.right {
+                Right::HearsReplies => Right::Replies,
+                own => own,
             };
-            by_right.entry(right).or_default().push(format!("`{}`", import.subject));
+            add(right, format!("`{}`", import.subject));
         }
     }
-    for (right, subjects) in by_right.iter().filter(|(right, _)| !known.contains(right)) {
+    found
+}
+
+/// The rows of one account, without the rights that lesser roles have, too.
+fn rows(out: &mut String, who: &str, rights: &BTreeMap<Right, Vec<String>>, known: &[Right]) {
+    for (right, subjects) in rights.iter().filter(|(right, _)| !known.contains(right)) {
         let effect = if right.changes() { "changes" } else { "reads" };
-        let _ = writeln!(
-            out,
-            "| {who} | {} | {effect} | {} | {} |",
-            right.says(),
-            subjects.join("<br>"),
-            right.unwanted()
-        );
+        let cells = [who, right.says(), effect, &subjects.join("<br>"), right.unwanted()];
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    by_right.into_keys().collect()
 }

@@ -18,11 +18,11 @@ fn research() -> AgentName {
 fn users() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/nats/secure.conf");
     let text = std::fs::read_to_string(path).unwrap();
-    let start = text.find("CONTROLLER_PASSWORD:").expect("the passwords");
+    let start = text.find("accounts {").expect("the accounts");
     text[start..].to_owned()
 }
 
-/// Contexts of the `nats` CLI, one for each user: the inbox prefix can only be said there.
+/// Contexts of the `nats` CLI, one for each user.
 fn contexts(server: &TestServer) -> PathBuf {
     let folder = server.dir().join("contexts");
     let contexts = folder.join("nats/context");
@@ -117,10 +117,7 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         .submit(envelope.clone(), Author::of(Role::Client, "test"))
         .await
         .unwrap();
-    // A worker may make its consumers, but neither end their pause nor lead.
-    mesh.ensure_agent(&research(), &version(), Bands::default())
-        .await
-        .unwrap();
+    // A worker may neither end the pause of its consumers nor lead.
     let opening = async { ControllerMesh::of(&mesh).open_version(&research(), &version()).await };
     let opened = tokio::time::timeout(Duration::from_secs(2), opening).await;
     assert!(!matches!(opened, Ok(Ok(_))), "a worker opened its version");
