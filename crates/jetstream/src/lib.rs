@@ -32,7 +32,7 @@ pub use ledger::{
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
+    Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
     TicketPersistence, Upkept, WorkerMesh,
 };
 pub use wire::{Wire, WireListener, WireMessage};
