@@ -30,6 +30,7 @@
 mod agent;
 mod claim;
 mod commit;
+mod dropped;
 mod fault;
 mod guard;
 mod handler;

@@ -91,6 +91,7 @@ impl Worker {
             concurrency: builder.concurrency,
             busy: 0,
             stopping: false,
+            dropped: 0,
             at: mesh.now(),
             extra: Extra::new(),
         };
@@ -113,6 +114,7 @@ impl Worker {
             retry: builder.retry,
             abort: CancellationToken::new(),
             held: Arc::default(),
+            dropped: crate::dropped::Dropped::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));
@@ -231,6 +233,7 @@ impl Worker {
         self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
+        self.declaration.dropped = self.shared.dropped.count();
         self.declaration.at = self.shared.mesh.now();
         // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {

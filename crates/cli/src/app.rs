@@ -74,6 +74,7 @@ impl App {
             name: "baton".to_owned(),
             replicas: Some(usize::from(connection.replicas)),
             tickets: connection.tickets,
+            bounds: config.controller.bounds(),
             screened: connection.screen,
             patience: Duration::ZERO,
         };
@@ -98,6 +99,8 @@ impl App {
             tickets: self.config.connection.tickets,
             bands: self.config.connection.bands.into(),
             archive_max_age: self.config.archive.max_age.0,
+            secured: self.config.security.secured,
+            bounds: self.config.controller.bounds(),
             ..Limits::default()
         }
     }

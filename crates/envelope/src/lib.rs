@@ -42,6 +42,7 @@ pub use intent::references::{Cause, Hold, holds};
 pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::RecordSummary;
+pub use intent::turn::{Turn, out_of_turn};
 pub use intent::wait_reason::WaitReason;
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};

@@ -34,7 +34,7 @@ pub(crate) use bucket::BUCKET_PATIENCE;
 pub use clock::{Clock, SystemClock};
 pub use connect::Target;
 pub use events::QUIET_CLIENT;
-pub use limits::{Limits, TicketPersistence};
+pub use limits::{Bounds, Limits, TicketPersistence};
 pub(crate) use link::NoReply;
 pub use mesh::Mesh;
 pub(crate) use publish::{Published, publish_acked};

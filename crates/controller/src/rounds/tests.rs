@@ -70,6 +70,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         concurrency: 1,
         busy: 0,
         stopping: false,
+        dropped: 0,
         at: mesh.now(),
         extra: Extra::new(),
     };

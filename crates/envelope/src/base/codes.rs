@@ -192,6 +192,8 @@ codes! {
     PROJECTION_FAILED: Command,
     /// Somebody else changed the intent at the same moment.
     RACED: Command,
+    /// A record is not of the worker whose turn it was.
+    RECORD_OUT_OF_TURN: Alarm,
     /// The server does not take over its configuration.
     RELOAD_REFUSED: Command,
     /// The handler took too long for a replay.
@@ -228,6 +230,8 @@ codes! {
     STREAM_FULL: Command,
     /// New work is routed to the version.
     TAKES_WORK: Control,
+    /// Workers were given tickets that no record of the ledger owes.
+    TICKETS_WITHOUT_RECORD: Alarm,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
     /// The streams of the mesh are newer than this build knows.

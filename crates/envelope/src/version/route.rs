@@ -115,6 +115,8 @@ wire_object! {
         def busy: u32,
         /// Whether it is stopping.
         def stopping: bool,
+        /// How many tickets it has dropped of late because no record owes them.
+        def dropped: u32,
         /// When the worker made the statement.
         req at: Timestamp,
     }

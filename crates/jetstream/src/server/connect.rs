@@ -13,7 +13,7 @@ use super::clock::{Clock, SystemClock};
 use super::denials::Denials;
 use super::dial::Dial;
 use super::events::{self, Events};
-use super::limits::TicketPersistence;
+use super::limits::{Bounds, TicketPersistence};
 use super::link::Link;
 use super::login::{Login, part};
 use super::mesh::Mesh;
@@ -64,6 +64,8 @@ pub struct Target {
     pub replicas: Option<usize>,
     /// When the server writes tickets to disk.
     pub tickets: TicketPersistence,
+    /// The bounds of the streams that this process makes.
+    pub bounds: Bounds,
     /// Whether a screen mends messages that the client cannot read: for a process that reads what anyone may publish, as a
     /// controller does. It costs a hop over loopback for each read and write.
     pub screened: bool,
@@ -140,7 +142,7 @@ impl Target {
             Subjects::new(self.namespace.clone()),
             clock,
             connections,
-            (self.replicas.unwrap_or(1), self.tickets, dial),
+            (self.replicas.unwrap_or(1), (self.tickets, self.bounds), dial),
         );
         has_jetstream(&mesh).await?;
         Ok(mesh)

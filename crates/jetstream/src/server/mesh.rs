@@ -15,7 +15,7 @@ use super::batch::WriteQueue;
 use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
-use super::limits::{Limits, TicketPersistence};
+use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
 use crate::error::Error;
@@ -43,6 +43,7 @@ struct Inner {
     /// As configured, until the mesh's own number was read.
     replicas: AtomicUsize,
     tickets: TicketPersistence,
+    bounds: Bounds,
     dial: Dial,
     routes: RouteTable,
     load: LoadCache,
@@ -67,7 +68,7 @@ impl Mesh {
         subjects: Subjects,
         clock: Arc<dyn Clock>,
         connections: watch::Receiver<u64>,
-        (replicas, tickets, dial): (usize, TicketPersistence, Dial),
+        (replicas, (tickets, bounds), dial): (usize, (TicketPersistence, Bounds), Dial),
     ) -> Self {
         let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -85,6 +86,7 @@ impl Mesh {
             connections,
             replicas: AtomicUsize::new(replicas),
             tickets,
+            bounds,
             dial,
             routes,
             load: LoadCache::default(),
@@ -115,7 +117,7 @@ impl Mesh {
             inner.subjects.clone(),
             Arc::clone(&inner.clock),
             connections,
-            (self.replicas(), inner.tickets, inner.dial.clone()),
+            (self.replicas(), (inner.tickets, inner.bounds), inner.dial.clone()),
         ))
     }
 
@@ -261,6 +263,7 @@ impl Mesh {
         Limits {
             replicas: self.replicas(),
             tickets: self.inner.tickets,
+            bounds: self.inner.bounds,
             ..Limits::default()
         }
     }

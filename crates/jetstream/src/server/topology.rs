@@ -15,7 +15,7 @@ use async_nats::jetstream::stream::{
 };
 use baton_envelope::{AgentName, Mutant};
 
-use super::limits::Limits;
+use super::limits::{Bounds, Limits};
 use super::mesh::Mesh;
 use crate::error::{Error, Refusal, TOO_MANY_CONSUMERS};
 pub(crate) use migrations::TOPOLOGY;
@@ -31,6 +31,8 @@ pub(crate) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledge
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// The server's code for a stream of that name which is there already.
 const NAME_IN_USE: u64 = 10058;
+/// The server's codes for an account, or a server, without the room that a stream wants kept.
+const NO_ROOM: [u64; 2] = [10002, 10047];
 /// How long the making of a stream may take: a cluster places its copies first.
 const CREATION: Duration = Duration::from_secs(10);
 /// How many consumers the routes bucket may have, for the followers of older releases.
@@ -68,6 +70,7 @@ impl Mesh {
                 subjects: s.intake_subjects(),
                 retention: RetentionPolicy::WorkQueue,
                 description: Some("Baton: what anyone may publish".to_owned()),
+                max_bytes: Bounds::bytes(limits.bounds.intake_bytes).unwrap_or(limits.max_bytes),
                 ..common(s.intake_stream())
             },
             Config {
@@ -128,6 +131,8 @@ impl Mesh {
             allow_atomic_publish: self.work_takes_batches(limits),
             persist_mode: limits.is_async().then_some(PersistenceMode::Async),
             description: Some(format!("Baton: tickets for agent {agent}")),
+            max_bytes: Bounds::bytes(limits.bounds.work_bytes).unwrap_or(limits.max_bytes),
+            max_consumers: i32::try_from(limits.bounds.work_consumers).unwrap_or(i32::MAX),
             ..common(self.subjects().work_stream(agent), limits)
         }
     }
@@ -143,16 +148,22 @@ impl Mesh {
             // An election looks the same.
             Err(error) => tracing::debug!(%error, stream = name, "whether the stream is there is not known"),
         }
+        let mut config = config;
         let mut created = self.create_stream(&config).await?;
         // The account allows fewer consumers than that: then its own limit is the stream's.
         if config.max_consumers > 0 && matches!(&created, Err(refusal) if refusal.code == TOO_MANY_CONSUMERS) {
-            let max_consumers = -1;
-            created = self
-                .create_stream(&Config {
-                    max_consumers,
-                    ..config
-                })
-                .await?;
+            config.max_consumers = -1;
+            created = self.create_stream(&config).await?;
+        }
+        // The server keeps room for a bound, and has less than that.
+        if config.max_bytes > 0 && matches!(&created, Err(refusal) if NO_ROOM.contains(&refusal.code)) {
+            tracing::warn!(
+                stream = name,
+                max_bytes = config.max_bytes,
+                "the server cannot keep so much room for the stream: it has no bound of its own"
+            );
+            config.max_bytes = -1;
+            created = self.create_stream(&config).await?;
         }
         match created {
             Ok(()) => Ok(true),
