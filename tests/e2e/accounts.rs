@@ -99,6 +99,7 @@ impl Secured {
         let mut command = baton();
         command.args(args).env("BATON_SERVER", self.server.url());
         command.env("BATON_USER", user).env("BATON_PASSWORD", user);
+        command.env("BATON_INBOX_PREFIX", format!("_INBOX_{user}"));
         command.stdin(Stdio::null());
         let started = Instant::now();
         let out = tokio::task::spawn_blocking(move || command.output().expect("baton runs")).await;
@@ -155,7 +156,7 @@ async fn work_goes_from_publisher_to_agent_to_agent_and_its_origin_is_what_the_s
     let history = mesh.control.history(&id("order-1"), 1).await.expect("history");
     let first = &history.first().expect("submitted").record;
     let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
-    assert_eq!((from, &*first.by.instance), (Some("PUB_shop"), "PUB_shop"));
+    assert_eq!((from, &*first.by.instance), (Some("shop"), "shop"));
 
     // What the body of a whole envelope says of its sender counts for nothing.
     let mut envelope = baton_envelope::Envelope::first(
@@ -173,7 +174,7 @@ async fn work_goes_from_publisher_to_agent_to_agent_and_its_origin_is_what_the_s
     mesh.completed(&id("order-2")).await;
     let history = mesh.control.history(&id("order-2"), 1).await.expect("history");
     let first = history.first().and_then(|head| head.record.envelope.as_ref());
-    assert_eq!(first.and_then(|envelope| envelope.from.as_deref()), Some("PUB_shop"));
+    assert_eq!(first.and_then(|envelope| envelope.from.as_deref()), Some("shop"));
 
     // An agent that it may not ask is named as such, and at once.
     let started = Instant::now();
@@ -197,7 +198,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
     let history = mesh.control.history(&id("order-3"), 1).await.expect("history");
     let first = &history.first().expect("submitted").record;
     let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
-    assert_eq!((from, &*first.by.instance), (Some("ada@PE_ada"), "ada@PE_ada"));
+    assert_eq!((from, &*first.by.instance), (Some("ada"), "ada"));
     let (exit, said, _) = mesh
         .baton(OPERATOR, &["send", "research", "hello", "--id", "order-3"])
         .await;
@@ -256,7 +257,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
             head.record
                 .raw
                 .as_ref()
-                .is_some_and(|raw| raw.subject == "mesh.from.PUB_shop.intent.research")
+                .is_some_and(|raw| raw.subject == "mesh.from.shop.intent.research")
         });
         match of_shop.count() {
             2 => Ok(()),
@@ -276,14 +277,14 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
         })
         .await
         .expect("an answer");
-    assert_eq!((me.by.as_deref(), me.secured), (Some("ada@PE_ada"), true));
+    assert_eq!((me.by.as_deref(), me.secured), (Some("ada"), true));
     ada.ask_controller(&QuarantineVersion(act("root")))
         .await
         .expect("ada may");
     let about = ListDecisions(AboutAgent::one(research()));
     let history = ada.ask_controller(&about).await.expect("the history");
     let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
-    assert_eq!(last.by, "ada@PE_ada");
+    assert_eq!(last.by, "ada");
     ada.ask_controller(&LiftQuarantine(act("root"))).await.expect("ada may");
 
     // A header of her own, in any spelling, does not make her somebody else.
@@ -304,13 +305,13 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
         if !refused {
             let history = ada.ask_controller(&about).await.expect("the history");
             let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
-            assert_eq!(last.by, "ada@PE_ada");
+            assert_eq!(last.by, "ada");
             ada.ask_controller(&LiftQuarantine(act("x"))).await.expect("ada may");
         }
     }
 
     // In the account of the mesh nobody is anybody.
-    let refused = mesh.control.ask_controller(&QuarantineVersion(act("ada@PE_ada"))).await;
+    let refused = mesh.control.ask_controller(&QuarantineVersion(act("ada"))).await;
     let Err(Error::Control(refused)) = refused else {
         panic!("{refused:?}")
     };
@@ -328,7 +329,7 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
     let vic = connect_as(&mesh.server, VIEWER).await;
     let pause = PauseRollout(RolloutAct {
         agent: research(),
-        by: "ada@PE_ada".to_owned(),
+        by: "ada".to_owned(),
         take_over: true,
         reason: None,
         to_end: false,

@@ -195,7 +195,8 @@ impl TestServer {
     /// # Panics
     /// When no connection comes about.
     pub async fn client_as(&self, user: &str) -> async_nats::Client {
-        let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), user.to_owned());
+        let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), user.to_owned())
+            .custom_inbox_prefix(format!("_INBOX_{user}"));
         let connected = options.connect(&self.url).await;
         connected.unwrap_or_else(|error| panic!("{user} should connect to {}: {error}", self.url))
     }

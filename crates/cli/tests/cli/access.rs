@@ -387,3 +387,50 @@ async fn a_wrong_inbox_prefix_and_a_user_in_the_address_are_told_from_silence() 
         .says(&["LOGIN_REFUSED", "user \"vic\" of the address"]);
     assert!(!run.stderr.contains("guess"), "{run:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_show_certificates_where_the_server_wants_them() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+    for first in [false, true] {
+        let place = Place::new();
+        let of = |name: &str| fixtures.join(name).display().to_string();
+        let tls = format!(
+            "\n[server.tls]\ncert = \"{}\"\nkey = \"{}\"\nca = \"{}\"\nverify = true\nfirst = {first}\n\
+             client_cert = \"{}\"\nclient_key = \"{}\"\n",
+            of("server.pem"),
+            of("server-key.pem"),
+            of("ca.pem"),
+            of("client.pem"),
+            of("client-key.pem"),
+        );
+        let file = place.path("config/access.toml");
+        std::fs::write(&file, read(&file) + &tls).expect("written");
+        for user in ["controller", "system"] {
+            place.access_soon(&["rotate", user]).await.exits(0);
+        }
+        place
+            .access_soon(&["add", "person", "ada", "--role", "operator"])
+            .await
+            .exits(0);
+        place.access_soon(&["apply"]).await.exits(69);
+        let _server = place.server().await;
+        eventually("the accounts work", LONG, async || {
+            let run = place.access_soon(&["apply"]).await;
+            if run.code == 0 { Ok(()) } else { Err(format!("{run:?}")) }
+        })
+        .await;
+        let _controller = place.spawn_as("controller", "controller", &["controller"]);
+        eventually("the mesh is there", LONG, async || {
+            let run = place.run_as("ada", &["intents", "list"]).await;
+            if run.code == 0 { Ok(()) } else { Err(format!("{run:?}")) }
+        })
+        .await;
+        // Without a certificate nobody comes in, whatever key one has.
+        let mut bare = place.as_user("ada", &["intents", "list"]);
+        bare.env_remove("BATON_TLS_CERT").env_remove("BATON_TLS_KEY");
+        finish(bare, b"").exits(69);
+        let mut half = place.as_user("ada", &["intents", "list"]);
+        half.env_remove("BATON_TLS_KEY");
+        finish(half, b"").exits(64).says(&["tls_cert", "tls_key"]);
+    }
+}
