@@ -22,6 +22,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod foreign_acks;
 mod frames;
 mod handoff;
 mod harnesses;

@@ -307,3 +307,6 @@ impl Layout {
         (Size(sum(|limits| limits.file.0)), Size(sum(|limits| limits.memory.0)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,13 +45,31 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, env = "BATON_INBOX_PREFIX", value_name = "TEXT")]
     pub(crate) inbox_prefix: Option<String>,
     /// Certificates of the authorities that may have signed the server's [default: those of this machine].
-    #[arg(long, global = true, env = "BATON_TLS_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_CA",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
     pub(crate) tls_ca: Option<PathBuf>,
     /// Certificate that this side shows.
-    #[arg(long, global = true, env = "BATON_TLS_CERT", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_CERT",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
     /// Key of that certificate.
-    #[arg(long, global = true, env = "BATON_TLS_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_KEY",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
     pub(crate) tls_key: Option<PathBuf>,
     /// Prefix of everything that the mesh owns on the server [default: mesh].
     #[arg(long, global = true, env = "BATON_NAMESPACE", value_name = "NAME")]

@@ -333,12 +333,34 @@ async fn a_wrong_inbox_prefix_and_a_user_in_the_address_are_told_from_silence() 
         .await
         .exits(0);
     place.access_soon(&["apply", "--no-reload"]).await;
-    let _server = place.server().await;
+    let server = place.server().await;
     eventually("the accounts work", LONG, async || {
         let run = place.access_soon(&["apply", "--no-reload"]).await;
         if run.code == 0 { Ok(()) } else { Err(format!("{run:?}")) }
     })
     .await;
+    // By a signal, where the system account is not at hand; never to another program.
+    std::fs::remove_file(place.path("config/credentials/nats/context/system.json")).expect("removed");
+    let server = server.pid().to_string();
+    let told = place
+        .access_soon(&["apply", "--pid", &server, "--output", "json"])
+        .await
+        .exits(0)
+        .json();
+    assert_eq!((&told["reloaded_by"], &told["reloads"]), (&"signal".into(), &2.into()));
+    let own = std::process::id().to_string();
+    place
+        .access_soon(&["apply", "--pid", &own])
+        .await
+        .exits(4)
+        .says(&["is no nats-server"]);
+    place.access_soon(&["add", "agent", "late"]).await.exits(0);
+    place
+        .access_soon(&["apply"])
+        .await
+        .exits(1)
+        .says(&["NOT_APPLIED", "late", "--signal reload=PID", "--no-reload"]);
+
     // It is a viewer of a mesh that nobody has made: that is said once it is let in.
     let made = place.run_as("vic", &["intents", "list"]).await;
     assert!(
