@@ -69,6 +69,10 @@ impl Secured {
 
     async fn start_with(config: ControllerConfig) -> Self {
         let server = TestServer::builder().config(&layout()).start().await;
+        Self::start_on(server, config).await
+    }
+
+    async fn start_on(server: TestServer, config: ControllerConfig) -> Self {
         let control = connect_as(&server, "controller").await;
         let mut this = Self {
             server,
@@ -515,4 +519,30 @@ async fn a_result_in_the_name_of_another_agent_is_alarmed() {
     let stored = String::from_utf8_lossy(&stored.expect("an acknowledgement").payload).into_owned();
     assert!(stored.contains("\"seq\""), "the server takes it: {stored}");
     until_alarmed(&mesh, "research", "RECORD_OUT_OF_TURN").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acks_in_the_longer_form_arrive_as_well() {
+    let flags = "feature_flags { js_ack_fc_v2: true }\n";
+    let server = TestServer::builder().config(&layout()).config(flags).start().await;
+    let mesh = Secured::start_on(server, secured()).await;
+    let shop = connect_as(&mesh.server, "shop").await;
+    let headers = vec![("Baton-Intent".to_owned(), "order-1".to_owned())];
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into())
+        .await
+        .expect("taken in");
+    mesh.completed(&id("order-1")).await;
+    // Less than the ack wait of ten seconds: nothing is delivered twice.
+    eventually("everything is acked", Duration::from_secs(8), async || {
+        let version = "1.0.0".parse().expect("version");
+        let mut left = mesh.control.intake_waiting().await.map_err(|error| error.to_string())?;
+        for agent in ["research", "code"] {
+            let agent = agent.parse().expect("name");
+            let tickets = mesh.control.queued_tickets(&agent, &version).await;
+            left += tickets.map_err(|error| error.to_string())?.len() as u64;
+        }
+        if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
+    })
+    .await;
+    assert_eq!(mesh.runs.load(Ordering::SeqCst), 1);
 }
