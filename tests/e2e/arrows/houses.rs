@@ -30,7 +30,7 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "envelope",
         rooms: &[
-            ("control", &["base", "intent", "rollout", "version"]),
+            ("control", &["base", "intent", "message", "rollout", "version"]),
             ("rollout", &["base", "version"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
@@ -58,7 +58,8 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "replay", "run", "watchdog"]),
+            ("worker", &["agent", "guard", "ready", "replay", "run", "watchdog"]),
+            ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
@@ -67,11 +68,12 @@ pub(super) const HOUSES: [House; 6] = [
             (
                 "run",
                 &[
-                    "claim", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
                 ],
             ),
             ("renewal", &["claim", "held"]),
             ("held", &[]),
+            ("dropped", &[]),
             ("agent", &["handler", "retry"]),
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),
@@ -104,9 +106,9 @@ pub(super) const HOUSES: [House; 6] = [
                 ],
             ),
             ("registry", &["backoff", "context", "duty"]),
-            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "rounds"]),
+            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
+            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("rounds", &["backoff", "context", "duty", "projection", "stats"]),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),
