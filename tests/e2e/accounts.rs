@@ -1,15 +1,17 @@
 //! A secured mesh: accounts keep the roles apart, controllers make what workers need, and who asks is what the server says.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_controller::{Controller, ControllerConfig};
 use baton_e2e::accounts::{OPERATOR, VIEWER, connect_as, layout, target};
 use baton_e2e::baton;
-use baton_envelope::control::{AboutAgent, LiftQuarantine, RolloutAct};
+use baton_envelope::control::{AboutAgent, LiftQuarantine, ListAgents, RolloutAct};
 use baton_envelope::control::{ListDecisions, PauseRollout, QuarantineVersion, VersionAct, WhoAmI};
-use baton_envelope::{AgentName, IntentId, Json};
+use baton_envelope::{AgentName, Author, Event, IntentId, Json, Record, Status};
 use baton_jetstream::{Error, Filter, Mesh};
 use baton_testkit::{Headers, TestServer, eventually};
 use tokio::task::JoinHandle;
@@ -20,6 +22,8 @@ const SOON: Duration = Duration::from_secs(30);
 struct Secured {
     server: TestServer,
     control: Mesh,
+    /// How many hops research has run.
+    runs: Arc<AtomicU32>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -29,12 +33,13 @@ impl Drop for Secured {
     }
 }
 
-struct Research;
+struct Research(Arc<AtomicU32>);
 
 impl Handler for Research {
     type Input = Json;
 
     async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
+        self.0.fetch_add(1, Ordering::SeqCst);
         Ok(Outcome::hand_off("code", &payload)?)
     }
 }
@@ -59,18 +64,28 @@ fn secured() -> ControllerConfig {
 
 impl Secured {
     async fn start() -> Self {
+        Self::start_with(secured()).await
+    }
+
+    async fn start_with(config: ControllerConfig) -> Self {
         let server = TestServer::builder().config(&layout()).start().await;
+        Self::start_on(server, config).await
+    }
+
+    async fn start_on(server: TestServer, config: ControllerConfig) -> Self {
         let control = connect_as(&server, "controller").await;
         let mut this = Self {
             server,
             control,
+            runs: Arc::default(),
             tasks: Vec::new(),
         };
         // The workers come first: nothing of the mesh is there, and they may make none of it.
         let research = connect_as(&this.server, "research").await;
         let code = connect_as(&this.server, "code").await;
+        let counted = Research(Arc::clone(&this.runs));
         this.tasks.push(tokio::spawn(async move {
-            let agent = Agent::builder("research", "1.0.0").expect("agent").handler(Research);
+            let agent = Agent::builder("research", "1.0.0").expect("agent").handler(counted);
             let worker = agent.bind(&research).await.expect("research waits and is bound");
             worker.run_until(std::future::pending()).await.expect("research works");
         }));
@@ -79,7 +94,7 @@ impl Secured {
             let worker = agent.bind(&code).await.expect("code waits and is bound");
             worker.run_until(std::future::pending()).await.expect("code works");
         }));
-        let controller = Controller::new(this.control.clone(), secured());
+        let controller = Controller::new(this.control.clone(), config);
         this.tasks.push(tokio::spawn(async move {
             controller.run_until(std::future::pending()).await.expect("controller");
         }));
@@ -380,4 +395,155 @@ async fn a_controller_of_an_open_mesh_does_not_run_in_a_secured_one() {
         .expect("it ends");
     let said = ended.expect_err("refused").to_string();
     assert!(said.contains("baton.secured"), "{said}");
+}
+
+/// The ticket of a record, as only whoever made it can write it: put there by an agent of the same mesh.
+async fn put_ticket(mesh: &Secured, of: &Record, seq: u64, subject: &str) {
+    let client = mesh.server.client_as("code").await;
+    let mut headers = Headers::new();
+    headers.insert("Baton-Intent", of.intent.as_str());
+    headers.insert("Baton-Ledger-Sequence", seq.to_string());
+    let body = serde_json::to_vec(of).expect("JSON");
+    let stored = client
+        .request_with_headers(subject.to_owned(), headers, body.into())
+        .await;
+    let stored = String::from_utf8_lossy(&stored.expect("an acknowledgement").payload).into_owned();
+    assert!(stored.contains("\"seq\""), "{stored}");
+}
+
+/// A record that no ledger has, of an intent that nobody submitted: it puts work before research.
+async fn invented(mesh: &Secured, like: &IntentId) -> Record {
+    let history = mesh.control.history(like, 1).await.expect("history");
+    let mut record = history.first().expect("submitted").record.clone();
+    record.intent = id("invented");
+    record.id = mesh.control.record_id();
+    let envelope = record.envelope.as_mut().expect("an envelope");
+    envelope.intent = id("invented");
+    envelope.id = mesh.control.clock().envelope_id();
+    record.at = mesh.control.now();
+    record.snapshot.envelope = Some(envelope.id);
+    record
+}
+
+async fn until_alarmed(mesh: &Secured, agent: &str, code: &str) {
+    let asked = ListAgents(AboutAgent::one(agent.parse().expect("name")));
+    eventually(&format!("{code} is told"), SOON, async || {
+        let view = mesh
+            .control
+            .ask_controller(&asked)
+            .await
+            .map_err(|error| error.to_string())?;
+        let alarms: Vec<String> = view
+            .agents
+            .into_iter()
+            .flat_map(|agent| agent.alarms)
+            .map(|alarm| alarm.code)
+            .collect();
+        if alarms.iter().any(|there| there == code) {
+            Ok(())
+        } else {
+            Err(format!("{alarms:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_no_record_owes_runs_in_no_secured_mesh() {
+    for config in [secured(), ControllerConfig::default()] {
+        let is_secured = config.secured;
+        let mesh = Secured::start_with(config).await;
+        let shop = connect_as(&mesh.server, "shop").await;
+        let headers = vec![("Baton-Intent".to_owned(), "order-1".to_owned())];
+        shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into())
+            .await
+            .expect("taken in");
+        let done = mesh.completed(&id("order-1")).await;
+        assert_eq!(mesh.runs.load(Ordering::SeqCst), 1);
+
+        let subject = "mesh.work.research.1_0_0.p5";
+        let forged = invented(&mesh, &id("order-1")).await;
+        put_ticket(&mesh, &forged, done.seq + 1, subject).await;
+        let version = "1.0.0".parse().expect("version");
+        eventually("the ticket is gone", SOON, async || {
+            let left = mesh.control.queued_tickets(&research(), &version).await;
+            match left.map_err(|error| error.to_string())?.len() {
+                0 => Ok(()),
+                left => Err(format!("{left} left")),
+            }
+        })
+        .await;
+        // An open mesh believes its tickets: what runs there cannot commit, and that is all.
+        let expected = if is_secured { 1 } else { 2 };
+        assert_eq!(mesh.runs.load(Ordering::SeqCst), expected, "secured: {is_secured}");
+        assert!(mesh.control.head(&id("invented")).await.expect("read").is_none());
+        if is_secured {
+            until_alarmed(&mesh, "research", "TICKETS_WITHOUT_RECORD").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_in_the_name_of_another_agent_is_alarmed() {
+    let mesh = Secured::start().await;
+    let ada = connect_as(&mesh.server, OPERATOR).await;
+    // So that the work waits.
+    ada.ask_controller(&QuarantineVersion(act("x"))).await.expect("ada may");
+    let shop = connect_as(&mesh.server, "shop").await;
+    let headers = [("Baton-Intent", "order-1"), ("Baton-Max-Hops", "3")];
+    let headers = headers
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into())
+        .await
+        .expect("taken in");
+    let head = eventually("it is submitted", SOON, async || {
+        match mesh.control.head(&id("order-1")).await {
+            Ok(Some(head)) => Ok(head),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let mut record = head.record.clone();
+    record.id = mesh.control.record_id();
+    record.event = Event::Completed;
+    record.envelope = None;
+    record.snapshot.status = Status::Completed;
+    record.by = Author::worker("code".parse().expect("name"), "1.0.0".parse().expect("version"), "w9");
+    let client = mesh.server.client_as("code").await;
+    let mut headers = Headers::new();
+    headers.insert("Nats-Expected-Last-Subject-Sequence", head.seq.to_string());
+    let body = serde_json::to_vec(&record).expect("JSON");
+    let stored = client
+        .request_with_headers("mesh.ledger.0.order-1", headers, body.into())
+        .await;
+    let stored = String::from_utf8_lossy(&stored.expect("an acknowledgement").payload).into_owned();
+    assert!(stored.contains("\"seq\""), "the server takes it: {stored}");
+    until_alarmed(&mesh, "research", "RECORD_OUT_OF_TURN").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acks_in_the_longer_form_arrive_as_well() {
+    let flags = "feature_flags { js_ack_fc_v2: true }\n";
+    let server = TestServer::builder().config(&layout()).config(flags).start().await;
+    let mesh = Secured::start_on(server, secured()).await;
+    let shop = connect_as(&mesh.server, "shop").await;
+    let headers = vec![("Baton-Intent".to_owned(), "order-1".to_owned())];
+    shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into())
+        .await
+        .expect("taken in");
+    mesh.completed(&id("order-1")).await;
+    // Less than the ack wait of ten seconds: nothing is delivered twice.
+    eventually("everything is acked", Duration::from_secs(8), async || {
+        let version = "1.0.0".parse().expect("version");
+        let mut left = mesh.control.intake_waiting().await.map_err(|error| error.to_string())?;
+        for agent in ["research", "code"] {
+            let agent = agent.parse().expect("name");
+            let tickets = mesh.control.queued_tickets(&agent, &version).await;
+            left += tickets.map_err(|error| error.to_string())?.len() as u64;
+        }
+        if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
+    })
+    .await;
+    assert_eq!(mesh.runs.load(Ordering::SeqCst), 1);
 }

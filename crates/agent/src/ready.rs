@@ -9,8 +9,11 @@ use baton_envelope::{Bands, Declaration};
 use baton_jetstream::{Error, Limits, Puller, RouteFollower, WorkerMesh};
 use tokio::time::Instant;
 
-use crate::worker::{FIRST_HEARTBEATS, HEARTBEAT};
-
+/// How often a worker sends a heartbeat.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
+/// first.
+pub(crate) const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How soon, and how seldom at last, it is looked whether all is there: a controller that runs needs some milliseconds.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_secs(1);

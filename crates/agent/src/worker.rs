@@ -12,16 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
-use crate::ready::prepare;
+use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
 use crate::replay::Replays;
 use crate::run::WorkerContext;
 use crate::watchdog::{Beats, Watchdog};
 
-/// How often a worker sends a heartbeat.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
-/// first.
-pub(crate) const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How long withdrawing the open pulls may take.
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// How long sending the last messages of a worker may take.
@@ -114,7 +109,7 @@ impl Worker {
             retry: builder.retry,
             abort: CancellationToken::new(),
             held: Arc::default(),
-            dropped: crate::dropped::Dropped::default(),
+            dropped: Default::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));

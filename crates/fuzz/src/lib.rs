@@ -13,11 +13,12 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
     ("route", documents::route),
+    ("question", documents::question),
     ("names", names::names),
     ("times", names::times),
     ("outcome", programs::outcome),

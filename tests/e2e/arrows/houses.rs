@@ -49,7 +49,7 @@ pub(super) const HOUSES: [House; 7] = [
     House {
         name: "envelope",
         rooms: &[
-            ("control", &["base", "intent", "rollout", "version"]),
+            ("control", &["base", "intent", "message", "rollout", "version"]),
             ("rollout", &["base", "version"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
@@ -77,7 +77,8 @@ pub(super) const HOUSES: [House; 7] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "replay", "run", "watchdog"]),
+            ("worker", &["agent", "guard", "ready", "replay", "run", "watchdog"]),
+            ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
@@ -86,11 +87,12 @@ pub(super) const HOUSES: [House; 7] = [
             (
                 "run",
                 &[
-                    "claim", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
                 ],
             ),
             ("renewal", &["claim", "held"]),
             ("held", &[]),
+            ("dropped", &[]),
             ("agent", &["handler", "retry"]),
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),
@@ -123,9 +125,9 @@ pub(super) const HOUSES: [House; 7] = [
                 ],
             ),
             ("registry", &["backoff", "context", "duty"]),
-            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "rounds"]),
+            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
+            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("rounds", &["backoff", "context", "duty", "projection", "stats"]),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),

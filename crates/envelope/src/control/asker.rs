@@ -75,14 +75,11 @@ impl Asker {
         })
     }
 
-    /// The name for records and decisions: `ada@PEOPLE_ada`, or the account alone where the user has the same name, is a key, or
-    /// is not told. An account is one person or program; its keys change, and who owns a rollout stays the same.
+    /// The name for records and decisions: `ada@sales`, or the account alone where the user has the same name, is a key, or is
+    /// not told. An account is one person or program; its keys change, and who owns a rollout stays the same.
     pub fn name(&self) -> String {
-        match self
-            .user
-            .as_deref()
-            .filter(|user| !is_key(user) && *user != self.account)
-        {
+        let user = self.user.as_deref();
+        match user.filter(|user| *user != self.account && !is_key(user)) {
             Some(user) => format!("{user}@{}", self.account),
             None => self.account.clone(),
         }
@@ -128,10 +125,10 @@ mod tests {
         );
         let unshared = r#"{"acc":"AG_code","rtt":3}"#;
         assert_eq!(read(&[(HEADER_REQUEST_INFO, unshared)]), Ok("AG_code".to_owned()));
+        let own = r#"{"acc":"ada","user":"ada"}"#;
+        assert_eq!(read(&[(HEADER_REQUEST_INFO, own)]), Ok("ada".to_owned()));
         let key = format!(r#"{{"acc":"PE_ada","user":"U{}"}}"#, "A".repeat(55));
         assert_eq!(read(&[(HEADER_REQUEST_INFO, &key)]), Ok("PE_ada".to_owned()));
-        let same = r#"{"acc":"ada","user":"ada"}"#;
-        assert_eq!(read(&[(HEADER_REQUEST_INFO, same)]), Ok("ada".to_owned()));
     }
 
     #[test]

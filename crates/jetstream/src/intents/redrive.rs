@@ -6,6 +6,7 @@ use baton_envelope::{
 };
 
 use super::form::in_form_for;
+use super::submit::neither;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Known};
 use crate::server::Mesh;
@@ -93,7 +94,7 @@ impl Mesh {
             Err(denied @ Error::Denied { .. }) => denied,
             own => return own,
         };
-        tracing::debug!(%denied, "a controller is asked to redrive");
+        tracing::debug!(error = %denied, "a controller is asked to redrive");
         let question = RedriveIntent {
             intent: intent.clone(),
             version: how.version.clone(),
@@ -105,7 +106,10 @@ impl Mesh {
             seq,
             new_intent,
             ..
-        } = self.ask_controller(&question).await?;
+        } = self
+            .ask_controller(&question)
+            .await
+            .map_err(|error| neither(denied, error))?;
         match (version, seq, new_intent) {
             (_, _, Some(intent)) => Ok(Redriven::Republished { intent }),
             (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq }),

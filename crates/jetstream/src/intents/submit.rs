@@ -56,6 +56,16 @@ impl Submitted {
     }
 }
 
+/// What to tell where this user may neither write nor ask.
+pub(super) fn neither(write: Error, ask: Error) -> Error {
+    match (write, ask) {
+        (Error::Denied { what: write }, Error::Denied { what: ask }) => Error::Denied {
+            what: format!("{write}; nor to {ask}"),
+        },
+        (_, ask) => ask,
+    }
+}
+
 /// The field that a controller names, where this build knows it.
 fn known_field(named: &str) -> Option<&'static str> {
     ["to", "kind", "payload_encoding", "payload"]
@@ -207,7 +217,7 @@ impl Mesh {
             Err(denied @ Error::Denied { .. }) => denied,
             own => return own,
         };
-        tracing::debug!(%denied, "a controller is asked to submit");
+        tracing::debug!(error = %denied, "a controller is asked to submit");
         let intent = envelope.intent.clone();
         let question = SubmitIntent {
             envelope,
@@ -215,9 +225,10 @@ impl Mesh {
             generated_id: generated,
             by: by.instance,
         };
+        let asked = self.ask_controller(&question).await;
         let SubmitView {
             outcome, seq, field, ..
-        } = self.ask_controller(&question).await?;
+        } = asked.map_err(|error| neither(denied, error))?;
         if outcome == NEW {
             return Ok(Submitted::New { seq });
         }

@@ -44,7 +44,7 @@ impl FromStr for TicketPersistence {
 /// Bounds of single streams, so that what one role fills is not the room of all. 0 is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// The largest size of the intake in bytes; the server keeps so much room for it. Default 1 GiB.
+    /// The largest size of the intake in bytes; the server keeps so much room for it. Default 512 MiB.
     pub intake_bytes: u64,
     /// The largest size of the work stream of an agent in bytes; the server keeps so much room for each. Default none.
     pub work_bytes: u64,
@@ -55,7 +55,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            intake_bytes: 1 << 30,
+            intake_bytes: 512 << 20,
             work_bytes: 0,
             work_consumers: 1000,
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::{Request, RequestErrorKind};
 use baton_envelope::control::{Question, WhoAmI};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::link::NoReply;
 use super::mesh::Mesh;
@@ -16,14 +17,16 @@ use crate::error::Error;
 
 /// How long what must listen may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often nobody must have listened beside a stream that was there. A leader that was just elected may be told of before
-/// its subjects are heard.
+/// How often, and for how long, nobody must have listened beside a stream that was there. A leader that was just elected may
+/// be told of before its subjects are heard.
 const TIMES: u32 = 3;
+const FOR: Duration = Duration::from_millis(500);
 
 /// How often nobody has listened on the subject of a stream that was there.
 #[derive(Debug, Default)]
 pub(crate) struct Unheard {
     times: u32,
+    since: Option<Instant>,
 }
 
 impl Unheard {
@@ -32,11 +35,12 @@ impl Unheard {
         let info = format!("STREAM.INFO.{stream}");
         match mesh.ask::<serde::de::IgnoredAny>(&info, &serde_json::json!({})).await {
             Ok(Ok(_)) => self.times += 1,
-            // Whoever may not even ask of the stream may not write to it: nobody else makes both so.
-            Err(Error::Denied { .. }) => self.times = TIMES,
-            Ok(Err(_)) | Err(_) => self.times = 0,
+            // Whoever may not even ask of the stream may not write to it: nothing else makes both so.
+            Err(Error::Denied { .. }) => return Some(not_imported(subject)),
+            Ok(Err(_)) | Err(_) => (self.times, self.since) = (0, None),
         }
-        (self.times >= TIMES).then(|| not_imported(subject))
+        let since = *self.since.get_or_insert_with(Instant::now);
+        (self.times >= TIMES && since.elapsed() >= FOR).then(|| not_imported(subject))
     }
 }
 
