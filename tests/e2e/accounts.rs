@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_controller::{Controller, ControllerConfig};
@@ -15,6 +15,7 @@ use baton_envelope::{AgentName, Author, Event, IntentId, Json, Record, Status};
 use baton_jetstream::{Error, Filter, Mesh};
 use baton_testkit::{Headers, TestServer, eventually};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(30);
 
