@@ -41,7 +41,7 @@ impl Handler for Research {
 
     async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Outcome::hand_off("code", &payload)?)
+        Outcome::hand_off("code", &payload)
     }
 }
 
@@ -51,7 +51,7 @@ impl Handler for Code {
     type Input = Json;
 
     async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
-        Ok(Outcome::complete(&format!("done: {}", payload.get()))?)
+        Outcome::complete(&format!("done: {}", payload.get()))
     }
 }
 
