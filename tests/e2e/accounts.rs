@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_controller::{Controller, ControllerConfig};
@@ -15,6 +15,7 @@ use baton_envelope::{AgentName, Author, Event, IntentId, Json, Record, Status};
 use baton_jetstream::{Error, Filter, Mesh};
 use baton_testkit::{Headers, TestServer, eventually};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -40,7 +41,7 @@ impl Handler for Research {
 
     async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Outcome::hand_off("code", &payload)?)
+        Outcome::hand_off("code", &payload)
     }
 }
 
@@ -50,7 +51,7 @@ impl Handler for Code {
     type Input = Json;
 
     async fn handle(&self, _: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
-        Ok(Outcome::complete(&format!("done: {}", payload.get()))?)
+        Outcome::complete(&format!("done: {}", payload.get()))
     }
 }
 

@@ -85,16 +85,26 @@ impl Mesh {
         }
     }
 
-    /// Redrives in the way that is open to this user: by its own writes, or else by asking a controller.
+    /// Redrives in the way that is open to this user: in a secured mesh by asking a controller, in another one by its own
+    /// writes, and by asking only where these are denied.
     ///
     /// # Errors
     /// As [`Mesh::redrive`] and [`Mesh::ask_controller`].
     pub async fn redrive_or_ask(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
-        let denied = match Box::pin(self.redrive(intent, how, by.clone())).await {
-            Err(denied @ Error::Denied { .. }) => denied,
-            own => return own,
-        };
-        tracing::debug!(error = %denied, "a controller is asked to redrive");
+        if self.is_secured() {
+            return self.ask_to_redrive(intent, how, by).await;
+        }
+        match Box::pin(self.redrive(intent, how, by.clone())).await {
+            Err(denied @ Error::Denied { .. }) => {
+                tracing::debug!(error = %denied, "a controller is asked to redrive");
+                let asked = self.ask_to_redrive(intent, how, by).await;
+                asked.map_err(|error| neither(denied, error))
+            }
+            own => own,
+        }
+    }
+
+    async fn ask_to_redrive(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
         let question = RedriveIntent {
             intent: intent.clone(),
             version: how.version.clone(),
@@ -106,10 +116,7 @@ impl Mesh {
             seq,
             new_intent,
             ..
-        } = self
-            .ask_controller(&question)
-            .await
-            .map_err(|error| neither(denied, error))?;
+        } = self.ask_controller(&question).await?;
         match (version, seq, new_intent) {
             (_, _, Some(intent)) => Ok(Redriven::Republished { intent }),
             (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq }),

@@ -193,9 +193,9 @@ impl Mesh {
         }
     }
 
-    /// Submits an intent in the way that is open to this user: by its own writes, or else by asking a controller. `needed`
-    /// is what the agent must be able to do; with it the envelope names any agent. `generated` tells whether the id was made
-    /// for this submit alone.
+    /// Submits an intent in the way that is open to this user: in a secured mesh by asking a controller, in another one by its
+    /// own writes, and by asking only where these are denied. `needed` is what the agent must be able to do; with it the
+    /// envelope names any agent. `generated` tells whether the id was made for this submit alone.
     ///
     /// # Errors
     /// As [`Mesh::submit`] and [`Mesh::ask_controller`].
@@ -206,6 +206,9 @@ impl Mesh {
         by: Author,
         generated: bool,
     ) -> Result<Submitted, Error> {
+        if self.is_secured() {
+            return self.ask_to_submit(envelope, needed, by, generated).await;
+        }
         let own = match needed {
             [] => self.submit_as(envelope.clone(), by.clone(), generated).await,
             needed => self
@@ -213,11 +216,23 @@ impl Mesh {
                 .await
                 .map(|(_, submitted)| submitted),
         };
-        let denied = match own {
-            Err(denied @ Error::Denied { .. }) => denied,
-            own => return own,
-        };
-        tracing::debug!(error = %denied, "a controller is asked to submit");
+        match own {
+            Err(denied @ Error::Denied { .. }) => {
+                tracing::debug!(error = %denied, "a controller is asked to submit");
+                let asked = self.ask_to_submit(envelope, needed, by, generated).await;
+                asked.map_err(|error| neither(denied, error))
+            }
+            own => own,
+        }
+    }
+
+    async fn ask_to_submit(
+        &self,
+        envelope: Envelope,
+        needed: &[String],
+        by: Author,
+        generated: bool,
+    ) -> Result<Submitted, Error> {
         let intent = envelope.intent.clone();
         let question = SubmitIntent {
             envelope,
@@ -225,10 +240,9 @@ impl Mesh {
             generated_id: generated,
             by: by.instance,
         };
-        let asked = self.ask_controller(&question).await;
         let SubmitView {
             outcome, seq, field, ..
-        } = asked.map_err(|error| neither(denied, error))?;
+        } = self.ask_controller(&question).await?;
         if outcome == NEW {
             return Ok(Submitted::New { seq });
         }

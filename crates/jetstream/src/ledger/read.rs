@@ -174,10 +174,11 @@ impl Mesh {
 
     /// Why nobody listens for the read of a head. A stream without a leader is no news here: whoever reads asks again.
     async fn why_no_head(&self, stream: &str, what: &str) -> Error {
-        match Box::pin(self.why_unread(stream, what)).await {
-            denied @ Error::Denied { .. } => denied,
-            _ => Error::NoAnswer { what: what.to_owned() },
+        let why = Box::pin(self.why_unread(stream, what)).await;
+        if let Error::Denied { .. } = why {
+            return why;
         }
+        Error::NoAnswer { what: what.to_owned() }
     }
 
     async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {

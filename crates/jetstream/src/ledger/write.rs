@@ -75,8 +75,9 @@ impl Mesh {
             Published::Stored { seq } => Ok(Written::Stored { seq }),
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
-            Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
-            Published::Unheard | Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
+            published @ (Published::WrongSequence | Published::Unheard | Published::Unknown) => {
+                Box::pin(self.pursue(record, message(), expected, published)).await
+            }
         }
     }
 
@@ -86,8 +87,9 @@ impl Mesh {
         record: &Record,
         message: Message,
         expected: u64,
-        mut unknown_before: bool,
+        mut published: Published,
     ) -> Result<Written, Error> {
+        let mut unknown_before = !matches!(published, Published::WrongSequence);
         let started = tokio::time::Instant::now();
         let mut gone_since: Option<tokio::time::Instant> = None;
         let mut refused = !unknown_before;
@@ -136,7 +138,8 @@ impl Mesh {
             } else {
                 PURSUIT
             };
-            if is_unstored {
+            // What nobody takes is another trouble, of which more is known in a moment.
+            if is_unstored && !matches!(published, Published::Unheard) {
                 silence.say(&message.subject);
             }
             if started.elapsed() > patience {
@@ -148,9 +151,10 @@ impl Mesh {
                 });
             }
             tokio::time::sleep(PAUSE).await;
-            match self.ledger_queue().write(message.clone()).await? {
-                Published::Stored { seq } => return Ok(Written::Stored { seq }),
-                Published::Refused(refusal) => return Err(refusal.into()),
+            published = self.ledger_queue().write(message.clone()).await?;
+            match &published {
+                Published::Stored { seq } => return Ok(Written::Stored { seq: *seq }),
+                Published::Refused(refusal) => return Err(refusal.clone().into()),
                 Published::WrongSequence => refused = true,
                 Published::Unheard => {
                     let stream = self.subjects().ledger_stream();

@@ -69,7 +69,7 @@ async fn an_account_without_jetstream_is_told_which_subject_it_may_not_ask() {
         password: Some("b".to_owned()),
         ..Target::at(server.url())
     };
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let Err(Error::Denied { what }) = target.connect().await else {
         panic!("connected")
     };
