@@ -2,6 +2,8 @@
 //!
 //! `INSTA_UPDATE=always cargo test -p baton-access --test documents` writes the files again; look at the difference.
 
+#![expect(clippy::expect_used, reason = "helpers of tests: a failure here is a test failure")]
+
 use std::path::PathBuf;
 
 use baton_access::{Access, Level, problems, render, roles_table};
