@@ -26,6 +26,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("layout", &["file", "login", "role", "size"]),
             ("file", &["error", "login", "role", "server", "size"]),
             ("secret", &["error", "login"]),
+            ("reloads", &[]),
             ("server", &["size"]),
             ("role", &[]),
             ("login", &[]),

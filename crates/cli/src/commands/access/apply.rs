@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use baton_access::{Access, Folder, render, write_config};
+use baton_access::{Access, Folder, Next, after, render, write_config};
 use baton_embedded::{reload, running_pid};
 use baton_envelope::codes;
 use baton_jetstream::{Error, Target};
@@ -16,10 +16,6 @@ use super::sound;
 use crate::app::App;
 use crate::error::{CliError, Kind};
 
-/// How often the server reads its configuration at least: after the first time the imports of a new account are not answered.
-const RELOADS: u32 = 2;
-/// And how often at most, before this gives up.
-const MOST_RELOADS: u32 = 4;
 /// How long a server that gets a signal may take until its accounts are those of the file.
 const SETTLES: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -83,7 +79,7 @@ pub(super) async fn run(args: &ApplyArgs, folder: &Folder, app: &App) -> Result<
         not_tried: others,
     };
     let settled = settle(&mut document, &way, &mine, folder, &access).await;
-    settled.map_err(|error| start_hint(error, &document))?;
+    settled.map_err(|error| with_way_on(error, &document))?;
     app.output.show(&document, || text(&document))?;
     if !document.not_tried.is_empty() {
         app.output.note(&format!(
@@ -110,16 +106,13 @@ async fn settle(
             document.servers = told;
         }
         let failed = probe(mine, &credentials).await;
-        let is_enough = document.reloads >= RELOADS || *way == Way::Nobody;
-        match failed {
-            None if is_enough => {
+        match (after(document.reloads, *way != Way::Nobody, failed.is_none()), failed) {
+            (Next::Reload, _) => {}
+            (_, Some((user, error))) => return Err(not_applied(way, &user, error, &document.config)),
+            (_, None) => {
                 document.works = mine.to_vec();
                 return Ok(());
             }
-            Some((user, error)) if document.reloads >= MOST_RELOADS || *way == Way::Nobody => {
-                return Err(not_applied(way, &user, error, &document.config));
-            }
-            None | Some(_) => {}
         }
     }
 }
@@ -211,13 +204,24 @@ fn not_applied(way: &Way, user: &str, error: Error, config: &str) -> CliError {
     }
 }
 
-/// Where no server runs, the way to one is this configuration.
-fn start_hint(error: CliError, document: &Document) -> CliError {
+/// What to do where no server runs, or it runs with other secrets.
+fn with_way_on(error: CliError, document: &Document) -> CliError {
     if error.kind == Kind::Unreachable {
         let hints = vec![format!(
             "{} is written; start it: nats-server -c {}",
             document.config, document.config
         )];
+        return CliError { hints, ..error };
+    }
+    if error.code == codes::LOGIN_REFUSED {
+        // Only the user of the system account comes so far: it was rotated, or the server runs with another file.
+        let hints = vec![
+            format!(
+                "the server does not know this secret yet; have it read {}, twice: nats-server --signal reload=PID",
+                document.config
+            ),
+            "then: baton access apply".to_owned(),
+        ];
         return CliError { hints, ..error };
     }
     error
