@@ -14,6 +14,7 @@ use baton_envelope::control::{ListDecisions, PauseRollout, QuarantineVersion, Ve
 use baton_envelope::{AgentName, Author, Event, IntentId, Json, Record, Status};
 use baton_jetstream::{Error, Filter, Mesh};
 use baton_testkit::{Headers, TestServer, eventually};
+use futures::StreamExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -171,7 +172,7 @@ async fn work_goes_from_publisher_to_agent_to_agent_and_its_origin_is_what_the_s
     let history = mesh.control.history(&id("order-1"), 1).await.expect("history");
     let first = &history.first().expect("submitted").record;
     let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
-    assert_eq!((from, &*first.by.instance), (Some("PUB_shop"), "PUB_shop"));
+    assert_eq!((from, &*first.by.instance), (Some("shop"), "shop"));
 
     // What the body of a whole envelope says of its sender counts for nothing.
     let mut envelope = baton_envelope::Envelope::first(
@@ -189,7 +190,7 @@ async fn work_goes_from_publisher_to_agent_to_agent_and_its_origin_is_what_the_s
     mesh.completed(&id("order-2")).await;
     let history = mesh.control.history(&id("order-2"), 1).await.expect("history");
     let first = history.first().and_then(|head| head.record.envelope.as_ref());
-    assert_eq!(first.and_then(|envelope| envelope.from.as_deref()), Some("PUB_shop"));
+    assert_eq!(first.and_then(|envelope| envelope.from.as_deref()), Some("shop"));
 
     // An agent that it may not ask is named as such, and at once.
     let started = Instant::now();
@@ -213,7 +214,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
     let history = mesh.control.history(&id("order-3"), 1).await.expect("history");
     let first = &history.first().expect("submitted").record;
     let from = first.envelope.as_ref().and_then(|envelope| envelope.from.as_deref());
-    assert_eq!((from, &*first.by.instance), (Some("ada@PE_ada"), "ada@PE_ada"));
+    assert_eq!((from, &*first.by.instance), (Some("ada"), "ada"));
     let (exit, said, _) = mesh
         .baton(OPERATOR, &["send", "research", "hello", "--id", "order-3"])
         .await;
@@ -272,7 +273,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
             head.record
                 .raw
                 .as_ref()
-                .is_some_and(|raw| raw.subject == "mesh.from.PUB_shop.intent.research")
+                .is_some_and(|raw| raw.subject == "mesh.from.shop.intent.research")
         });
         match of_shop.count() {
             2 => Ok(()),
@@ -292,14 +293,14 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
         })
         .await
         .expect("an answer");
-    assert_eq!((me.by.as_deref(), me.secured), (Some("ada@PE_ada"), true));
+    assert_eq!((me.by.as_deref(), me.secured), (Some("ada"), true));
     ada.ask_controller(&QuarantineVersion(act("root")))
         .await
         .expect("ada may");
     let about = ListDecisions(AboutAgent::one(research()));
     let history = ada.ask_controller(&about).await.expect("the history");
     let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
-    assert_eq!(last.by, "ada@PE_ada");
+    assert_eq!(last.by, "ada");
     ada.ask_controller(&LiftQuarantine(act("root"))).await.expect("ada may");
 
     // A header of her own, in any spelling, does not make her somebody else.
@@ -320,13 +321,13 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
         if !refused {
             let history = ada.ask_controller(&about).await.expect("the history");
             let last = history.decisions.last().map(|one| &one.decision).expect("a decision");
-            assert_eq!(last.by, "ada@PE_ada");
+            assert_eq!(last.by, "ada");
             ada.ask_controller(&LiftQuarantine(act("x"))).await.expect("ada may");
         }
     }
 
     // In the account of the mesh nobody is anybody.
-    let refused = mesh.control.ask_controller(&QuarantineVersion(act("ada@PE_ada"))).await;
+    let refused = mesh.control.ask_controller(&QuarantineVersion(act("ada"))).await;
     let Err(Error::Control(refused)) = refused else {
         panic!("{refused:?}")
     };
@@ -344,7 +345,7 @@ async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
     let vic = connect_as(&mesh.server, VIEWER).await;
     let pause = PauseRollout(RolloutAct {
         agent: research(),
-        by: "ada@PE_ada".to_owned(),
+        by: "ada".to_owned(),
         take_over: true,
         reason: None,
         to_end: false,
@@ -546,4 +547,45 @@ async fn acks_in_the_longer_form_arrive_as_well() {
     })
     .await;
     assert_eq!(mesh.runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_answered_once_and_on_its_own_subject_alone() {
+    let mesh = Secured::start().await;
+    let client = mesh.server.client_as("shop").await;
+    let mut answers = client.subscribe("reply.shop.>").await.expect("subscribed");
+    client.flush().await.expect("the server has heard it");
+    let shop = connect_as(&mesh.server, "shop").await;
+    let send = async |intent: &str, reply_to: &str| {
+        let headers = [("Baton-Intent", intent), ("Baton-Reply-To", reply_to)];
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
+        let sent = shop.publish_raw("mesh.intent.research".to_owned(), headers, "otters".into());
+        sent.await.expect("taken in");
+    };
+    for (intent, reply_to) in [("order-1", "reply.shop.1"), ("order-2", "reply.shop.2")] {
+        send(intent, reply_to).await;
+        let answer = tokio::time::timeout(SOON, answers.next())
+            .await
+            .expect("in time")
+            .expect("an answer");
+        let said = String::from_utf8_lossy(&answer.payload).into_owned();
+        assert_eq!(
+            (answer.subject.as_str(), said.contains("done:")),
+            (reply_to, true),
+            "{said}"
+        );
+    }
+    // Where somebody else listens it may not have an answer sent.
+    send("order-3", "reply.other.1").await;
+    let refused = eventually("it is rejected", SOON, async || {
+        match mesh.control.head(&id("order-3")).await {
+            Ok(Some(head)) => Ok(head),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let error = refused.record.error.expect("a reason");
+    assert_eq!(error.code, "BAD_REPLY_TO", "{}", error.message);
 }

@@ -109,18 +109,19 @@ fn person(may_change: bool) -> Vec<Import> {
 fn accounts() -> Vec<(String, String, Vec<Import>)> {
     let mut accounts: Vec<(String, String, Vec<Import>)> = AGENTS
         .iter()
-        .map(|name| (format!("AG_{name}"), (*name).to_owned(), agent(name)))
+        .map(|name| ((*name).to_owned(), (*name).to_owned(), agent(name)))
         .collect();
     let (publisher, asks) = PUBLISHER;
-    let account = format!("PUB_{publisher}");
+    let account = publisher.to_owned();
     let mut imports = everybody();
     imports.push(From(
         format!("mesh.from.{account}.intent.{asks}"),
         format!("mesh.intent.{asks}"),
     ));
+    imports.push(Stream(format!("reply.{account}.>")));
     accounts.push((account, publisher.to_owned(), imports));
     for (name, may_change) in [(OPERATOR, true), (VIEWER, false)] {
-        accounts.push((format!("PE_{name}"), name.to_owned(), person(may_change)));
+        accounts.push((name.to_owned(), name.to_owned(), person(may_change)));
     }
     accounts
 }
@@ -136,7 +137,7 @@ pub fn layout() -> String {
             "  \"{account}\": {{\n    users: [\n      {{user: \"{user}\", password: \"{user}\"}}\n    ]"
         )
         .ok();
-        if let Some(agent) = account.strip_prefix("AG_") {
+        if let Some(agent) = AGENTS.iter().find(|agent| *agent == account) {
             writeln!(
                 text,
                 "    exports: [\n      {{service: \"mesh.agent.{agent}.*.*\", accounts: [\"{MESH}\"]}}\n      \
@@ -195,7 +196,7 @@ pub fn layout() -> String {
         ] {
             writeln!(
                 mesh,
-                "      {{{kind}: {{account: \"AG_{name}\", subject: \"{subject}\"}}}}"
+                "      {{{kind}: {{account: \"{name}\", subject: \"{subject}\"}}}}"
             )
             .ok();
         }
