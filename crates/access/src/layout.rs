@@ -14,8 +14,6 @@ mod publisher;
 
 use std::collections::BTreeMap;
 
-use baton_envelope::AgentName;
-
 use crate::file::{Access, CONTROLLER, SYSTEM};
 use crate::login::Login;
 use crate::role::{Right, Role};
@@ -171,14 +169,13 @@ impl Layout {
         let mut plan = Plan::default();
         let mesh = names.account();
         plan.open(&mesh, Owner::Controllers, Some(access.limits.clone()));
-        let agents: Vec<&AgentName> = access.agents.keys().collect();
-        for agent in &agents {
+        for agent in access.agents.keys() {
             plan.open(agent.as_str(), Owner::Agent, None);
             agent::grant(&mut plan, &names, agent);
         }
         for (publisher, entry) in &access.publishers {
             plan.open(publisher.as_str(), Owner::Publisher, None);
-            publisher::grant(&mut plan, &names, publisher, entry, &agents);
+            publisher::grant(&mut plan, &names, publisher, entry);
         }
         for (person, entry) in &access.people {
             plan.open(person.as_str(), Owner::Person(entry.role), None);

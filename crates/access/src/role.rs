@@ -124,8 +124,6 @@ pub enum Right {
     WritesTickets,
     /// Speaks in its own name.
     SpeaksForItself,
-    /// Answers publishers.
-    Replies,
     /// Hears answers.
     HearsReplies,
     /// Submits work.
@@ -153,7 +151,6 @@ impl Right {
             | Self::WritesRecords
             | Self::WritesTickets
             | Self::SpeaksForItself
-            | Self::Replies
             | Self::Submits
             | Self::Decides
             | Self::Operates
@@ -174,7 +171,6 @@ impl Right {
             Self::WritesRecords => "write a record on any intent",
             Self::WritesTickets => "write a ticket for any agent",
             Self::SpeaksForItself => "send heartbeats and answer controllers, as its own agent only",
-            Self::Replies => "answer publishers",
             Self::HearsReplies => "hear the answers under its own `reply.`",
             Self::Submits => "submit work, in its own name",
             Self::Decides => "answer intents that wait, in its own name",
@@ -193,7 +189,6 @@ impl Right {
                 "a record on an intent of another agent, and one in another agent's name: found and told, void with signatures"
             }
             Self::WritesTickets => "a ticket without a record: no worker runs it",
-            Self::Replies => "a wrong answer to any publisher",
             Self::TakesTickets => {
                 "tickets of its own agent that it acknowledges and does not run: written again by a controller"
             }

@@ -80,9 +80,7 @@ fn rights(account: &Account, layout: &Layout) -> BTreeMap<Right, Vec<String>> {
     // What others import from it.
     for import in layout.accounts.iter().flat_map(|other| &other.imports) {
         if import.from == account.name {
-            let hears = import.right == Right::HearsReplies;
-            let right = if hears { Right::Replies } else { import.right };
-            add(right, format!("`{}`", import.subject));
+            add(import.right, format!("`{}`", import.subject));
         }
     }
     found

@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
-use crate::duty::{ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
+use crate::duty::{Answers, ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
@@ -42,6 +42,7 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(Registry, cx),
         duty(Router, cx),
         duty(Api, cx),
+        duty(Answers, cx),
         duty(Leader::new(rounds::all), cx),
     ]
 }

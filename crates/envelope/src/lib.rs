@@ -51,7 +51,7 @@ pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;
-pub use message::text::{BadText, check_answer, check_from, check_kind};
+pub use message::text::{BadText, check_answer, check_from, check_kind, check_own_answer};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};

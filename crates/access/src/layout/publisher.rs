@@ -1,6 +1,6 @@
 //! A publisher: any program that asks for work. It writes `mesh.intent.<agent>`, and the server puts its name before that.
 
-use baton_envelope::{AccountName, AgentName};
+use baton_envelope::AccountName;
 
 use super::names::Names;
 use super::{Grant, Plan};
@@ -8,13 +8,7 @@ use crate::file::PublisherEntry;
 use crate::role::Right::{HearsReplies, SeesTopology, Submits};
 
 /// What a publisher may do.
-pub(super) fn grant(
-    plan: &mut Plan,
-    names: &Names,
-    publisher: &AccountName,
-    entry: &PublisherEntry,
-    agents: &[&AgentName],
-) {
+pub(super) fn grant(plan: &mut Plan, names: &Names, publisher: &AccountName, entry: &PublisherEntry) {
     let (mesh, account) = (names.account(), publisher.as_str());
     // Baton's own client asks whether there is JetStream at all.
     plan.grant(&mesh, account, Grant::asks(SeesTopology, names.api("INFO")));
@@ -23,10 +17,10 @@ pub(super) fn grant(
         let submits = Grant::asks(Submits, names.of(&format!("from.{publisher}.intent.{agent}")));
         plan.grant(&mesh, account, submits.under(names.subjects.intent(agent)));
     }
-    // An answer cannot go by way of the mesh, so each agent that may end an intent answers by itself.
-    let answers = || Grant::stream(HearsReplies, format!("reply.{publisher}.>"));
-    plan.grant(&mesh, account, answers());
-    for agent in agents {
-        plan.grant(agent.as_str(), account, answers());
-    }
+    // Controllers answer; a worker's answer would have to go from each agent's account to each publisher's.
+    plan.grant(
+        &mesh,
+        account,
+        Grant::stream(HearsReplies, format!("reply.{publisher}.>")),
+    );
 }

@@ -8,7 +8,7 @@ use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
     HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection, Role,
-    check_answer, check_from,
+    check_answer, check_from, check_own_answer,
 };
 use baton_jetstream::{ControllerMesh, Error, IntakeMessage, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
@@ -276,21 +276,19 @@ impl Routing {
             None if self.mesh.is_secured() => envelope.from = None,
             None => {}
         }
-        let namespace = self.mesh.subjects().namespace();
-        match envelope
-            .reply_to
-            .as_deref()
-            .map(|subject| check_answer(subject, namespace))
-        {
-            Some(Err(bad)) => Err(RawRejection {
+        if let Some(reply_to) = envelope.reply_to.as_deref() {
+            let account = self.mesh.subjects().intake(raw.subject).0;
+            let may_hear = account.map_or(Ok(()), |account| check_own_answer(reply_to, account));
+            let checked = may_hear.and_then(|()| check_answer(reply_to, self.mesh.subjects().namespace()));
+            checked.map_err(|bad| RawRejection {
                 code: codes::BAD_REPLY_TO,
                 field: bad.field.to_owned(),
                 value: bad.value,
                 problem: bad.problem,
                 fix: bad.fix,
-            }),
-            Some(Ok(())) | None => Ok(envelope),
+            })?;
         }
+        Ok(envelope)
     }
 
     /// Rejects a message whose ids no other work has taken.

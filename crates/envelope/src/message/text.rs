@@ -107,6 +107,28 @@ pub fn check_answer(reply_to: &str, namespace: &Namespace) -> Result<(), BadText
     Ok(())
 }
 
+/// Checks that whoever asks may be told there: `reply.<account>.` is heard by that account alone.
+///
+/// # Errors
+/// When the subject is the one of another account.
+pub fn check_own_answer(reply_to: &str, account: &str) -> Result<(), BadText> {
+    let owner = reply_to
+        .strip_prefix("reply.")
+        .map(|rest| rest.split('.').next().unwrap_or_default());
+    match owner {
+        Some(owner) if owner != account => {
+            let problem = format!("is for {owner} to hear, and this came from {account}");
+            Err(BadText::new(
+                "reply_to",
+                reply_to,
+                problem,
+                format!("name a subject below reply.{account}"),
+            ))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn checked(field: &'static str, value: &str, line: Line, limit: usize) -> Result<(), BadText> {
     match line_problem(value, line, limit) {
         None => Ok(()),
