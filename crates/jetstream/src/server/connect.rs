@@ -31,6 +31,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cluster may take to elect a leader before it counts as one without a quorum.
 const ELECTION: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(250);
+/// The server's code for an account without JetStream.
+const NOT_FOR_ACCOUNT: u64 = 10039;
 /// How often to say that there is no server yet.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
@@ -244,6 +246,11 @@ async fn has_jetstream(mesh: &Mesh) -> Result<(), Error> {
         let url = mesh.url().to_owned();
         match mesh.ask::<serde::de::IgnoredAny>("INFO", &serde_json::json!({})).await {
             Ok(Ok(_)) => return Ok(()),
+            Ok(Err(refusal)) if refusal.code == NOT_FOR_ACCOUNT && mesh.client().server_info().jetstream => {
+                let subject = format!("{}.INFO", mesh.api_prefix());
+                let what = format!("use JetStream: its account does not have it, and does not import {subject} either");
+                return Err(Error::Denied { what });
+            }
             Ok(Err(refusal)) if !refusal.is_leaderless() => return Err(Error::NoJetStream { url }),
             // Without JetStream nobody listens for the question, which the client hears at once.
             Err(Error::NoAnswer { .. }) if !mesh.client().server_info().jetstream => {
