@@ -207,7 +207,7 @@ async fn a_denied_publish_is_told_at_once_and_not_after_its_timeout() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     // Whoever may ask a controller has it submit.
     let (code, said) = send("asks").await;
-    assert_eq!((code, said.contains('x')), (Some(0), true), "{said}");
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
