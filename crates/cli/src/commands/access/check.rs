@@ -59,15 +59,13 @@ pub(super) fn ask_server(access: &Access, output: Output) -> Result<PathBuf, Cli
 
 /// The refusal, without the name of the temporary file.
 fn named(error: baton_embedded::ServerError, file: &Path) -> CliError {
-    match error {
-        baton_embedded::ServerError::ConfigRefused { output, .. } => {
-            let said = output.replace(&format!("{}:", file.display()), "line ");
-            let message = format!("nats-server refuses the configuration: {said}");
-            CliError::say(Kind::BadConfig, codes::SERVER_CONFIG_REFUSED, message)
-                .hint("correct [server] in the file of accounts")
-        }
-        other => other.into(),
-    }
+    let baton_embedded::ServerError::ConfigRefused { output, .. } = error else {
+        return error.into();
+    };
+    let said = output.replace(&format!("{}:", file.display()), "line ");
+    let message = format!("nats-server refuses the configuration: {said}");
+    CliError::say(Kind::BadConfig, codes::SERVER_CONFIG_REFUSED, message)
+        .hint("correct [server] in the file of accounts")
 }
 
 fn text(document: &Document<'_>) -> String {
