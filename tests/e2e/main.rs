@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 mod accidents;
+mod accounts;
 mod archive;
 mod arrows;
 mod bad_input;
@@ -22,6 +23,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod foreign_acks;
 mod frames;
 mod handoff;
 mod harnesses;

@@ -30,6 +30,7 @@
 mod agent;
 mod claim;
 mod commit;
+mod dropped;
 mod fault;
 mod guard;
 mod handler;
@@ -37,6 +38,7 @@ mod handlers;
 mod held;
 mod hop;
 mod outcome;
+mod ready;
 mod renewal;
 mod replay;
 mod retry;

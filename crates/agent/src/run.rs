@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{AppendError, Claim};
+use crate::dropped::Dropped;
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Held};
@@ -51,6 +52,8 @@ pub(crate) struct WorkerContext {
     pub(crate) abort: CancellationToken,
     /// What this process is at work on; a second delivery of the same work is not run beside the first.
     pub(crate) held: Arc<AllHeld>,
+    /// The tickets of late that no record owes.
+    pub(crate) dropped: Dropped,
 }
 
 impl std::fmt::Debug for WorkerContext {
@@ -100,6 +103,9 @@ impl WorkerContext {
             return;
         };
         delivery.hold(entry);
+        if self.mesh.is_secured() && !Box::pin(self.look_up(&mut delivery)).await {
+            return delivery.hand_back(LATER).await;
+        }
         if !delivery.has_slot() {
             return Box::pin(self.hand_back_unrun(delivery)).await;
         }
@@ -121,6 +127,27 @@ impl WorkerContext {
             () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
             () = extend(&held) => {}
         }
+    }
+
+    /// Takes what a ticket says from the ledger: of the ticket itself only the intent and the sequence are believed. Many may
+    /// write tickets, and what no record owes must not run. `false` when the ledger cannot be read now.
+    async fn look_up(&self, delivery: &mut Delivery) -> bool {
+        let ticket = &mut delivery.ticket;
+        match self.mesh.head(&ticket.intent).await {
+            Ok(Some(head)) if head.seq == ticket.seq => ticket.record = Some(Box::new(head.record)),
+            // Whether there is anything left to do for it is found out as for a ticket that comes again.
+            Ok(_) | Err(Error::NoneReadable { .. } | Error::Decode(_)) => ticket.record = None,
+            Err(error) => {
+                tracing::warn!(%error, intent = %ticket.intent, "the record of a ticket cannot be read now");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether an envelope is for this agent. A ticket in its stream for another is none that any writer of Baton made.
+    fn is_ours(&self, envelope: &Envelope) -> bool {
+        envelope.to == self.agent
     }
 
     async fn run(
@@ -205,7 +232,9 @@ impl WorkerContext {
     fn take_fresh(&self, delivery: &mut Delivery) -> Option<Ready> {
         let ticket = &mut delivery.ticket;
         // A ticket that does not begin its hop, after a redrive for one, finds steps of earlier attempts in the ledger.
-        let begins = |record: &baton_envelope::Record| record.event.begins_hop() && record.envelope.is_some();
+        let begins = |record: &baton_envelope::Record| {
+            record.event.begins_hop() && record.envelope.as_ref().is_some_and(|envelope| self.is_ours(envelope))
+        };
         if !is_fresh(ticket.facts) || !ticket.record.as_ref().is_some_and(|record| begins(record)) {
             return None;
         }
@@ -249,6 +278,7 @@ impl WorkerContext {
             let found = match self.mesh.head_in_server_time(&ticket.intent).await {
                 Err(error @ Error::NoneReadable { .. }) => {
                     tracing::warn!(%error, "a ticket that no record owes is dropped");
+                    self.dropped.note(ticket.facts);
                     return Ok(Disposition::Settled);
                 }
                 found => found?,
@@ -257,6 +287,7 @@ impl WorkerContext {
                 // Closed, archived and purged: the ticket is one that came back, or was written by somebody who had been
                 // frozen.
                 tracing::warn!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
+                self.dropped.note(ticket.facts);
                 return Ok(Disposition::Settled);
             };
             if head.seq < ticket.seq {
@@ -266,6 +297,7 @@ impl WorkerContext {
                 // A power cut took the record and left the ticket. Kept, it would pass for work that is queued, and the
                 // sweeper would write no lost ticket of this version again.
                 tracing::warn!(intent = %ticket.intent, "a ticket whose record the ledger has lost is dropped");
+                self.dropped.note_any();
                 self.mesh.settle(&head).await?;
                 return Ok(Disposition::Settled);
             }
@@ -280,7 +312,16 @@ impl WorkerContext {
                     source => source?.record.envelope.map(|envelope| envelope.id),
                 },
             };
-            let Some(id) = id else { return Ok(Disposition::Settled) };
+            let Some(id) = id else {
+                self.dropped.note(ticket.facts);
+                return Ok(Disposition::Settled);
+            };
+            // The same ticket in the stream of another agent.
+            if head.record.snapshot.envelope == Some(id) && head.record.snapshot.agent.as_ref() != Some(&self.agent) {
+                tracing::error!(intent = %ticket.intent, "a ticket that is not for this agent is dropped");
+                self.dropped.note(ticket.facts);
+                return Ok(Disposition::Settled);
+            }
             let now = self.mesh.now();
             match on_delivery(&head.record, id, ticket.facts, now) {
                 Standing::Superseded => {

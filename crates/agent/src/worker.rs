@@ -6,21 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_envelope::{Author, Declaration, Extra, Timestamp};
-use baton_jetstream::{Delivery, Error, Limits, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
+use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
 use crate::replay::Replays;
 use crate::run::WorkerContext;
 use crate::watchdog::{Beats, Watchdog, stamp};
 
-/// How often a worker sends a heartbeat.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
-/// first.
-const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How long withdrawing the open pulls may take.
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// How long sending the last messages of a worker may take.
@@ -59,7 +55,8 @@ pub struct RunSummary {
 }
 
 impl AgentBuilder {
-    /// Creates the agent's stream and consumers if they are missing, and declares the worker.
+    /// Creates the agent's stream and consumers if they are missing, and declares the worker. Where only controllers may
+    /// create them, the worker declares itself first and waits until a controller has made them, for as long as it takes.
     ///
     /// # Errors
     /// When there is no handler, or the mesh refuses.
@@ -81,6 +78,7 @@ impl AgentBuilder {
             concurrency: self.concurrency,
             busy: 0,
             stopping: false,
+            dropped: 0,
             at: Timestamp::from_unix_millis(0),
             clock_ahead_ms: 0,
             host: String::new(),
@@ -98,24 +96,9 @@ impl Worker {
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
-        let own = Limits {
-            bands: builder.bands,
-            ..mesh.limits()
-        };
-        mesh.ensure_topology_of_workers(own).await?;
-        mesh.agree(own, |_| "the configuration of this worker".to_owned())
-            .await?;
-        let routes = mesh.follow_routes().await?;
-        let puller = Puller::open(
-            &mesh,
-            &builder.name,
-            &builder.version,
-            builder.bands,
-            builder.concurrency,
-        )
-        .await?;
         let mut declaration = builder.declaration(instance.clone());
         stamp(&mut declaration, &mesh);
+        let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
         let service = register(&mesh, &declaration).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
@@ -127,6 +110,7 @@ impl Worker {
             retry: builder.retry,
             abort: CancellationToken::new(),
             held: Arc::default(),
+            dropped: Default::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));
@@ -245,6 +229,7 @@ impl Worker {
         self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
+        self.declaration.dropped = self.shared.dropped.count();
         stamp(&mut self.declaration, &self.shared.mesh);
         // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {

@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, mesh, rollout, route,
-    send, worker,
+    access, agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
+    rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// Show what all of the mesh shares, and change it.
     #[command(subcommand)]
     Mesh(mesh::MeshCommand),
+    /// Say who may do what: accounts of nats-server, made from a short file.
+    Access(access::AccessArgs),
     /// Check the server and the mesh, and say how to fix what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Explain an error code: what it means, why it happens, and what to do.
@@ -90,6 +92,7 @@ impl Command {
             | Self::Agents(_)
             | Self::Archive(_)
             | Self::Mesh(_)
+            | Self::Access(_)
             | Self::Doctor(_)
             | Self::Explain(_)
             | Self::Conformance(_)

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod access;
 pub(crate) mod agents;
 pub(crate) mod archive;
 pub(crate) mod bench;

@@ -24,6 +24,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
         Command::Mesh(command) => Box::pin(commands::mesh::run(command, app)).await,
         Command::Doctor(args) => Box::pin(commands::doctor::run(args, app)).await,
+        Command::Access(args) => Box::pin(commands::access::run(args, app)).await,
         Command::Explain(args) => commands::explain::run(&args, app.output),
         Command::Conformance(command) => Box::pin(commands::conformance::run(command, app)).await,
         Command::Bench(args) => Box::pin(commands::bench::run(args, &app.output)).await,

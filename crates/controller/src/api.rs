@@ -6,11 +6,13 @@ mod cancel;
 mod copies;
 mod explain;
 mod handlers;
+mod identity;
 mod moves;
 mod preflight;
 mod refusal;
 mod replays;
 mod rollouts;
+mod submits;
 
 use std::sync::LazyLock;
 
@@ -89,6 +91,9 @@ fn handlers() -> Handlers {
         .on::<control::CancelIntent>(cancel::cancel)
         .on::<control::ShowCopies>(copies::show)
         .on::<control::SetReplicas>(copies::set)
+        .on::<control::SubmitIntent>(submits::submit)
+        .on::<control::RedriveIntent>(submits::redrive)
+        .on::<control::WhoAmI>(identity::whoami)
 }
 
 #[cfg(test)]

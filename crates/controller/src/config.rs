@@ -52,6 +52,9 @@ pub struct ControllerConfig {
     pub projection: Option<PathBuf>,
     /// What happens to closed intents.
     pub archive: ArchiveConfig,
+    /// Whether the mesh is secured: accounts keep its roles apart, and a change is asked for by whoever the server says. Default
+    /// no.
+    pub secured: bool,
     /// The name of this process in its records. Default `controller-<process id>`.
     pub instance: String,
 }
@@ -61,6 +64,7 @@ impl ControllerConfig {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             bands: self.bands,
+            secured: self.secured,
             ..self.limits
         }
     }
@@ -78,6 +82,7 @@ impl Default for ControllerConfig {
             drain_timeout: Duration::from_secs(10),
             projection: None,
             archive: ArchiveConfig::default(),
+            secured: false,
             instance: format!("controller-{}", std::process::id()),
         }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) workers: Workers,
     /// The author of this controller's records.
     pub(crate) by: Author,
+    /// The account of the mesh, where the mesh is secured.
+    pub(crate) account: Option<Arc<str>>,
     /// Whether this controller leads.
     pub(crate) leadership: Leadership,
     pub(crate) stats: Stats,
@@ -49,6 +51,7 @@ impl Context {
     pub(crate) fn new(
         mesh: &ControllerMesh,
         config: ControllerConfig,
+        account: Option<String>,
         projection: Projection,
         workers: Workers,
         stats: Stats,
@@ -59,6 +62,7 @@ impl Context {
             projection,
             workers,
             by: Author::of(Role::Controller, config.instance.clone()),
+            account: account.map(Arc::from),
             leadership: Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone()),
             config: Arc::new(config),
             stats,

@@ -3,6 +3,7 @@
 //!
 //! A new duty is a type that implements [`Duty`], and one line in the list in `run.rs`.
 
+mod answers;
 mod archive_index;
 mod leaderless;
 mod lease;
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::context::Context;
 
+pub(crate) use answers::Answers;
 pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;

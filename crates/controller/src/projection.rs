@@ -14,6 +14,7 @@ mod error;
 mod follow;
 mod queries;
 mod store;
+mod suspects;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::{AgentName, Timestamp};
 use baton_jetstream::{ControllerMesh, Mesh};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -30,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use columns::is_damage;
 use store::Store;
+use suspects::{Suspect, Suspects};
 use tables::breaker::Streaks;
 
 pub use error::Error;
@@ -47,6 +50,8 @@ struct Inner {
     store: Mutex<Store>,
     /// A copy, so that reading a breaker never waits for a batch.
     streaks: Mutex<Streaks>,
+    /// A copy as well.
+    suspects: Mutex<Suspects>,
     place: watch::Sender<Place>,
     position: watch::Sender<u64>,
     /// The position of the archive's index.
@@ -90,6 +95,7 @@ impl Projection {
             inner: Arc::new(Inner {
                 mesh: ControllerMesh::of(mesh),
                 streaks: Mutex::new(store.streaks().clone()),
+                suspects: Mutex::default(),
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
@@ -109,6 +115,11 @@ impl Projection {
     /// Reports each change of [`Projection::position`].
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.position.subscribe()
+    }
+
+    /// The records of late by somebody else while it was this agent's turn.
+    pub(crate) fn suspect(&self, agent: &AgentName, now: Timestamp) -> Option<Suspect> {
+        lock(&self.inner.suspects).of(agent, now)
     }
 
     /// How many records the projection lags the ledger.
@@ -202,6 +213,7 @@ impl Inner {
     /// position. Most of all, an answer from an empty store in a rebuild never comes with the old position.
     fn publish(&self, store: &Store) {
         lock(&self.streaks).clone_from(store.streaks());
+        lock(&self.suspects).clone_from(store.suspects());
         let place = Place::of(store);
         self.position
             .send_if_modified(|seq| std::mem::replace(seq, place.seq) != place.seq);

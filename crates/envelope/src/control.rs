@@ -6,7 +6,9 @@
 
 mod agents;
 mod archive;
+mod asker;
 mod error;
+mod identity;
 mod intents;
 mod load;
 mod mesh;
@@ -18,7 +20,9 @@ use std::time::Duration;
 
 pub use agents::*;
 pub use archive::*;
+pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
+pub use identity::*;
 pub use intents::*;
 pub use load::*;
 pub use mesh::*;
@@ -56,4 +60,7 @@ question::questions! {
     CancelIntent = "intents.cancel" -> CancelView, Changes;
     ShowCopies = "mesh.copies" -> CopiesView, Reads;
     SetReplicas = "mesh.replicas" -> CopiesView, Changes, LONG;
+    SubmitIntent = "intents.submit" -> SubmitView, Changes;
+    RedriveIntent = "intents.redrive" -> RedriveView, Changes;
+    WhoAmI = "whoami" -> IdentityView, Reads;
 }

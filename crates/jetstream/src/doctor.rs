@@ -8,12 +8,17 @@ mod raises;
 mod storage;
 
 use async_nats::jetstream::stream::Config;
+use baton_envelope::codes;
+use baton_envelope::control::{IdentityView, WhoAmI};
 use serde::{Deserialize, Serialize};
 
 use self::drift::drift;
 use self::raises::{Raises, raises, settings};
 use crate::error::Error;
 use crate::server::{Drifted, Limits, Mesh};
+
+/// How long to look for a controller that says as whom it takes this user.
+const IDENTITY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -85,7 +90,15 @@ struct StreamState {
 pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
     let account = limits::Account::ask(mesh).await?;
     let raises = raises(mesh, limits).await;
-    let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
+    let secured = matches!(mesh.shared_settings().await, Ok(Some(shared)) if shared.is_secured());
+    let mut findings = vec![
+        server(mesh, secured),
+        account.finding(),
+        limits::connections(mesh).await,
+    ];
+    if secured {
+        findings.push(identity(mesh).await);
+    }
     let mut streams = Vec::new();
     let lost_ledger = mesh.lost_ledger().await?;
     for wanted in mesh.base_streams(limits) {
@@ -117,7 +130,30 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     Ok(findings)
 }
 
-fn server(mesh: &Mesh) -> Finding {
+/// As whom the controllers of a secured mesh take this user.
+async fn identity(mesh: &Mesh) -> Finding {
+    const CHECK: &str = "identity";
+    match mesh.ask_controller_within(IDENTITY, &WhoAmI::default()).await {
+        Ok(IdentityView { by: Some(by), .. }) => Finding::new(
+            CHECK,
+            Level::Ok,
+            format!("the mesh is secured, and controllers take you for {by}"),
+            "",
+        ),
+        Ok(_) => {
+            let found =
+                "the mesh is secured, and the server does not tell controllers who you are: they refuse every change";
+            let remedy = "connect from an account of your own, with the imports that `baton access render` writes";
+            Finding::new(CHECK, Level::Warning, found, remedy).coded(codes::NO_IDENTITY)
+        }
+        Err(error) => {
+            let remedy = "start `baton controller`, or let this user ask mesh.control.whoami";
+            Finding::new(CHECK, Level::Warning, format!("the mesh is secured; {error}"), remedy).coded(error.code())
+        }
+    }
+}
+
+fn server(mesh: &Mesh, secured: bool) -> Finding {
     let info = mesh.client().server_info();
     let found = format!(
         "{} at {}, max_payload {} bytes",
@@ -125,6 +161,10 @@ fn server(mesh: &Mesh) -> Finding {
         mesh.url(),
         info.max_payload
     );
+    if secured && let Err(error) = mesh.can_be_secured() {
+        let remedy = "install a newer nats-server: on this one a client can name somebody else as who asks";
+        return Finding::new("server version", Level::Problem, error.to_string(), remedy).coded(error.code());
+    }
     if mesh.client().is_server_compatible(2, 14, 4) {
         Finding::new("server version", Level::Ok, found, "")
     } else {

@@ -6,7 +6,7 @@ mod server;
 use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
-pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status};
+pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
 pub use server::{Refusal, Trouble};
 
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
@@ -69,6 +69,37 @@ pub enum Error {
         /// What was denied.
         what: String,
     },
+    /// The server does not let this user hear its answers.
+    #[error("the server does not let this user hear answers: it may not listen below the inbox prefix \"{prefix}\"")]
+    InboxDenied {
+        /// The prefix that this process uses.
+        prefix: String,
+    },
+    /// An inbox prefix that is no beginning of a subject.
+    #[error("inbox prefix \"{0}\": expected words separated by dots, without spaces and wildcards, such as _INBOX_ada")]
+    BadInboxPrefix(String),
+    /// Credentials that cannot be used.
+    #[error("credentials {}: {problem}", path.display())]
+    BadCredentials {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A server did not take over its configuration.
+    #[error("nats-server {server} did not read its configuration again: {problem}")]
+    ReloadRefused {
+        /// The name of the server.
+        server: String,
+        /// What it said.
+        problem: String,
+    },
+    /// Something of the mesh is missing, and only a controller may make it here.
+    #[error("{what} is missing, and this user may not make it: a controller does")]
+    Unmade {
+        /// What is missing.
+        what: String,
+    },
     /// The server has JetStream, and no quorum to answer with.
     #[error("JetStream does not answer at {url}: its servers have no leader")]
     NoQuorum {
@@ -99,6 +130,24 @@ pub enum Error {
         found: String,
         /// The oldest that will do.
         needed: &'static str,
+    },
+    /// The server is older than a secured mesh needs: a client could name somebody else as who asks.
+    #[error("nats-server {found} at {url} is too old for a secured mesh: {needed} or newer is needed")]
+    TooOldToSecure {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+    /// The mesh is secured, and this controller is configured for an open one.
+    #[error(
+        "the mesh is secured (`baton.secured` in the metadata of stream {stream}), and this controller is not: it would take anybody's word of who asks"
+    )]
+    Unsecured {
+        /// The stream that says so.
+        stream: String,
     },
     /// The server runs without JetStream.
     #[error("nats-server at {url} runs without JetStream")]
@@ -311,7 +360,7 @@ impl Error {
     pub fn is_of_server(&self) -> bool {
         matches!(
             self,
-            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. }
+            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. } | Self::InboxDenied { .. }
         )
     }
 

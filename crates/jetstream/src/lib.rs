@@ -32,8 +32,8 @@ pub use ledger::{
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    ACK_WAIT, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, SharedSettings,
-    SystemClock, Target, TicketPersistence, Upkept, WorkerMesh,
+    ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
+    SharedSettings, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh,
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{

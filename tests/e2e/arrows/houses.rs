@@ -13,7 +13,27 @@ pub(super) struct House {
 }
 
 /// The crates.
-pub(super) const HOUSES: [House; 6] = [
+pub(super) const HOUSES: [House; 7] = [
+    House {
+        name: "access",
+        rooms: &[
+            ("table", &["file", "layout", "role"]),
+            ("render", &["file", "layout", "login"]),
+            ("rules", &["file", "layout", "login"]),
+            ("folder", &["error", "file", "handout", "secret"]),
+            ("handout", &["file", "layout", "secret"]),
+            ("edit", &["error", "file", "login", "role", "secret"]),
+            ("layout", &["file", "login", "role", "size"]),
+            ("file", &["error", "login", "role", "server", "size"]),
+            ("secret", &["error", "login"]),
+            ("reloads", &[]),
+            ("server", &["size"]),
+            ("role", &[]),
+            ("login", &[]),
+            ("size", &[]),
+            ("error", &[]),
+        ],
+    },
     House {
         name: "conformance",
         rooms: &[
@@ -36,7 +56,7 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "envelope",
         rooms: &[
-            ("control", &["base", "intent", "rollout", "version"]),
+            ("control", &["base", "intent", "message", "rollout", "version"]),
             ("rollout", &["base", "version"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
@@ -64,7 +84,8 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "replay", "run", "watchdog"]),
+            ("worker", &["agent", "guard", "ready", "replay", "run", "watchdog"]),
+            ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
@@ -73,11 +94,12 @@ pub(super) const HOUSES: [House; 6] = [
             (
                 "run",
                 &[
-                    "claim", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
                 ],
             ),
             ("renewal", &["claim", "held"]),
             ("held", &[]),
+            ("dropped", &[]),
             ("agent", &["handler", "retry"]),
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),
@@ -110,9 +132,9 @@ pub(super) const HOUSES: [House; 6] = [
                 ],
             ),
             ("registry", &["backoff", "context", "duty"]),
-            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "rounds"]),
+            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
+            ("intake", &["backoff", "config", "context", "duty", "projection"]),
             ("rounds", &["backoff", "context", "duty", "projection", "stats"]),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),

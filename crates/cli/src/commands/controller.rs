@@ -58,6 +58,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         drain_timeout: ours.drain_timeout.0,
         projection,
         archive: (&app.config.archive).into(),
+        secured: app.config.security.secured,
         ..ControllerConfig::default()
     }
 }

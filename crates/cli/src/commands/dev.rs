@@ -38,6 +38,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         name: "baton dev".to_owned(),
         screened: true,
         namespace: app.config.connection.namespace.clone(),
+        bounds: app.config.controller.bounds(),
         ..Target::at(url.clone())
     };
     let mesh = target.connect().await?;
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         projection: Some(projection),
         limits: Limits {
             archive_max_age: app.config.archive.max_age.0,
+            bounds: app.config.controller.bounds(),
             ..Limits::default()
         },
         archive: (&app.config.archive).into(),

@@ -211,19 +211,16 @@ async fn submit(
         true => Some(mesh.waiting(&envelope.intent).await?),
         false => None,
     };
+    // Nobody knows an id that was made here, so nobody repeats it.
+    let is_generated = args.id.is_none();
     let submitted = match to {
-        // Nobody knows an id that was made here, so nobody repeats it.
-        To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
-        To::Agent(_) => mesh.submit(envelope, by).await?,
+        To::Agent(_) => mesh.submit_or_ask(envelope, &[], by, is_generated).await?,
         To::Capable {
             needed,
             when_none: WhenNone::Reject,
         } => {
             mesh.receive_load(HEAR).await?;
-            match args.id {
-                None => mesh.submit_capable_new(needed, envelope, by).await?.1,
-                Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,
-            }
+            mesh.submit_or_ask(envelope, needed, by, is_generated).await?
         }
         To::Capable {
             needed,

@@ -26,6 +26,9 @@ pub(crate) struct GlobalArgs {
     /// Credentials file.
     #[arg(long, global = true, env = "BATON_CREDS", value_name = "FILE")]
     pub(crate) creds: Option<PathBuf>,
+    /// File with the seed of a key (nkey).
+    #[arg(long, global = true, env = "BATON_NKEY", value_name = "FILE")]
+    pub(crate) nkey: Option<PathBuf>,
     /// User name.
     #[arg(long, global = true, env = "BATON_USER", value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -38,6 +41,36 @@ pub(crate) struct GlobalArgs {
         hide_env_values = true
     )]
     pub(crate) password: Option<String>,
+    /// Prefix of the subjects on which answers come [default: _INBOX].
+    #[arg(long, global = true, env = "BATON_INBOX_PREFIX", value_name = "TEXT")]
+    pub(crate) inbox_prefix: Option<String>,
+    /// Certificates of the authorities that may have signed the server's [default: those of this machine].
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_CA",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Certificate that this side shows.
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_CERT",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of that certificate.
+    #[arg(
+        long,
+        global = true,
+        env = "BATON_TLS_KEY",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Prefix of everything that the mesh owns on the server [default: mesh].
     #[arg(long, global = true, env = "BATON_NAMESPACE", value_name = "NAME")]
     pub(crate) namespace: Option<Namespace>,

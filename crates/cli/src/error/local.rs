@@ -31,6 +31,12 @@ impl From<ServerError> for CliError {
                 codes::STORE_BUSY,
                 Some("stop the other one, or choose another folder with --dir".to_owned()),
             ),
+            ServerError::NoServer { .. } => (
+                Kind::Refused,
+                codes::NOT_APPLIED,
+                Some("--pid is the process id of nats-server: `pgrep nats-server`".to_owned()),
+            ),
+            ServerError::ConfigRefused { .. } => (Kind::BadConfig, codes::SERVER_CONFIG_REFUSED, None),
             ServerError::Option { .. }
             | ServerError::Ended { .. }
             | ServerError::NotReady { .. }

@@ -58,11 +58,33 @@ fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
         ),
         Error::LoginRefused { .. } => (
             Kind::Refused,
-            "check --user and --password, --creds, or the context; the log of nats-server says why".to_owned(),
+            "check --user and --password, --nkey, --creds, or the context; the log of nats-server says why".to_owned(),
         ),
         Error::Denied { .. } => (
             Kind::Refused,
             "grant this user the permission (config/nats/secure.conf shows those of each role), or connect as another user".to_owned(),
+        ),
+        Error::InboxDenied { .. } => (
+            Kind::Refused,
+            "set the prefix that the server grants this user: --inbox-prefix, BATON_INBOX_PREFIX, or `inbox_prefix` in \
+             [connection]; for a user of `baton access` it is _INBOX_ and the user's name"
+                .to_owned(),
+        ),
+        Error::BadInboxPrefix(_) => (
+            Kind::BadConfig,
+            "mend --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
+        ),
+        Error::BadCredentials { .. } => (
+            Kind::BadConfig,
+            "mend --nkey, BATON_NKEY, --creds, BATON_CREDS, [connection], or the context".to_owned(),
+        ),
+        Error::ReloadRefused { .. } => (
+            Kind::Failed,
+            "what it says is not supported needs a restart of the server; it goes on as before meanwhile".to_owned(),
+        ),
+        Error::Unmade { .. } => (
+            Kind::Refused,
+            "start `baton controller`, which makes it when it hears of this agent".to_owned(),
         ),
         Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {
@@ -78,6 +100,14 @@ fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
+        ),
+        Error::TooOldToSecure { needed, .. } => (
+            Kind::Unreachable,
+            format!("install nats-server {needed} or newer; on older ones a client can name somebody else as who asks"),
+        ),
+        Error::Unsecured { .. } => (
+            Kind::BadConfig,
+            "set `secured = true` in [security], as on every controller of the mesh".to_owned(),
         ),
         Error::NoJetStream { .. } => (
             Kind::Unreachable,

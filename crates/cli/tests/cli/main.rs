@@ -8,6 +8,7 @@
     reason = "test support: a failure is a test failure"
 )]
 
+mod access;
 mod bad_input;
 mod connection;
 mod dead;

@@ -80,7 +80,44 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
             alarms.extend(alarm(cx, route, version, since).await?);
         }
     }
+    alarms.extend(forgeries(cx, route));
     Ok(alarms)
+}
+
+/// The alarms of what nobody of the agent has written: tickets that no record owes, and records while it was its turn.
+fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
+    let (agent, now) = (&route.agent, cx.mesh.now());
+    let mut alarms = Vec::new();
+    for version in route.versions.keys() {
+        let workers = cx.workers.of(agent, version);
+        let dropped: u64 = workers.iter().map(|worker| u64::from(worker.dropped)).sum();
+        if dropped > 0 {
+            alarms.push(Alarm {
+                code: codes::TICKETS_WITHOUT_RECORD.to_owned(),
+                agent: agent.clone(),
+                version: version.clone(),
+                since: now,
+                message: format!(
+                    "workers of {agent}@{version} dropped {dropped} tickets in the last hour that no record of the ledger owes"
+                ),
+                ways_out: vec!["see in docs/security.md who may write tickets, and what to do when a credential leaked".to_owned()],
+            });
+        }
+    }
+    if let Some(suspect) = cx.projection.suspect(agent, now) {
+        alarms.push(Alarm {
+            code: codes::RECORD_OUT_OF_TURN.to_owned(),
+            agent: agent.clone(),
+            version: route.active.clone(),
+            since: suspect.since,
+            message: format!(
+                "{} records of the last hour are not of whoever's turn it was; the last is on intent {}: {}",
+                suspect.count, suspect.intent, suspect.problem
+            ),
+            ways_out: vec![format!("baton intents get {}", suspect.intent)],
+        });
+    }
+    alarms
 }
 
 /// The alarm of a version with work that nobody will do without a person. `alone_since` is when the version was first

@@ -47,6 +47,7 @@ async fn context(url: &str) -> Context {
     let cx = Context::new(
         &ControllerMesh::of(&mesh),
         config,
+        None,
         projection,
         Workers::default(),
         Stats::default(),
@@ -69,6 +70,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         concurrency: 1,
         busy: 0,
         stopping: false,
+        dropped: 0,
         at: mesh.now(),
         clock_ahead_ms: 0,
         host: String::new(),

@@ -48,6 +48,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The file of accounts says something that it may not.
+    ACCESS_INVALID: Command,
     /// The version already takes all new work.
     ALREADY_ACTIVE: Control,
     /// The rollout was rolled back already.
@@ -106,8 +108,12 @@ codes! {
     FAILED: Control,
     /// Another worker has taken the hop.
     FENCED: Attempt,
+    /// The file is there already.
+    FILE_EXISTS: Command,
     /// A handoff would pass the limit on hops.
     HOP_LIMIT: Park,
+    /// The server does not let this user hear its answers.
+    INBOX_DENIED: Command,
     /// Some of the intents could not be processed.
     INCOMPLETE: Command,
     /// A person stopped the command at once.
@@ -124,12 +130,18 @@ codes! {
     MALFORMED_ENVELOPE: Rejection,
     /// A handoff does not carry the constraints unchanged.
     MUST_CARRY: Park,
+    /// A publisher may ask the agent that is to be removed.
+    NAME_IN_USE: Command,
+    /// Another account of the mesh has the name.
+    NAME_TAKEN: Command,
     /// A replayed hop runs a step that has no record.
     NEW_STEP: Replay,
     /// No agent has all the capabilities that are needed.
     NONE_CAPABLE: Rejection Park,
     /// No version was active before this one.
     NOTHING_BEFORE: Control,
+    /// The accounts are written, and the server does not use them yet.
+    NOT_APPLIED: Command,
     /// There is no such intent.
     NOT_FOUND: Control,
     /// A result, a payload or a note of an agent cannot be written as JSON.
@@ -146,6 +158,8 @@ codes! {
     NO_CONTROLLER: Command,
     /// The ledger has no envelope for the present hop of the intent.
     NO_ENVELOPE: Command,
+    /// The server does not say who asks for a change of a secured mesh.
+    NO_IDENTITY: Control,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
     /// Controllers run, and none of them leads.
@@ -182,6 +196,10 @@ codes! {
     RACED: Command,
     /// The ledger has no record of an open intent any more.
     RECORDS_LOST: Alarm,
+    /// A record is not of the worker whose turn it was.
+    RECORD_OUT_OF_TURN: Alarm,
+    /// The server does not take over its configuration.
+    RELOAD_REFUSED: Command,
     /// The handler took too long for a replay.
     REPLAY_TIMED_OUT: Replay,
     /// The agent cannot be replayed.
@@ -196,6 +214,8 @@ codes! {
     ROUTE_LOST: Command,
     /// Work cannot be moved from a version to itself.
     SAME_VERSION: Control,
+    /// The server would not start with the configuration.
+    SERVER_CONFIG_REFUSED: Command,
     /// The server is older than the oldest that Baton works with.
     SERVER_TOO_OLD: Command,
     /// No server answers at this address.
@@ -214,12 +234,16 @@ codes! {
     STREAM_FULL: Command,
     /// New work is routed to the version.
     TAKES_WORK: Control,
+    /// Workers were given tickets that no record of the ledger owes.
+    TICKETS_WITHOUT_RECORD: Alarm,
     /// The cluster has fewer servers than copies are asked for.
     TOO_FEW_SERVERS: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
     /// The streams of the mesh are newer than this build knows.
     TOPOLOGY_TOO_NEW: Command,
+    /// No account of the mesh has the name.
+    UNKNOWN_ACCOUNT: Command,
     /// There is no such agent.
     UNKNOWN_AGENT: Rejection Park Control,
     /// Baton has no such code.

@@ -115,6 +115,8 @@ wire_object! {
         def busy: u32,
         /// Whether it is stopping.
         def stopping: bool,
+        /// How many tickets it has dropped of late because no record owes them.
+        def dropped: u32,
         /// When the worker made the statement.
         req at: Timestamp,
         /// By how many milliseconds the clock of its machine is ahead of the server's; negative where it is behind, 0 where

@@ -296,6 +296,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let expected = [
         subjects.intent(&agent),
         subjects.capability(&"translate".parse().expect("capability")),
+        subjects.intent_from("<account>", &agent),
+        subjects.capability_from("<account>", &"translate".parse().expect("capability")),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
         subjects.archive(Some(&agent)),

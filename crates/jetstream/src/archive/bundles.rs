@@ -189,7 +189,7 @@ impl ControllerMesh {
             match publish_acked(self.link(), subject.clone().into(), headers, body.clone()).await? {
                 Published::Stored { seq } => return Ok(seq),
                 Published::Refused(refusal) => return Err(refusal.into()),
-                Published::WrongSequence | Published::Unknown => {}
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {}
             }
             if started.elapsed() > PURSUIT {
                 return Err(Error::no_answer(format!("archiving {}", bundle.intent), UNCONFIRMED));

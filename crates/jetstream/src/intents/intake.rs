@@ -14,13 +14,16 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh, Published, ROUTER, UNCONFIRMED, publish_acked, router_config};
+use crate::server::{ControllerMesh, Mesh, Published, ROUTER, UNCONFIRMED, Unheard, publish_acked, router_config};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
 
 /// How many characters of a header's value an error quotes.
 const QUOTED: usize = 80;
+/// For how long a raw intent is published again while nobody takes it, and how far apart: a stream may just elect its leader.
+const UNHEARD: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(50);
 /// How long the answer to a pull that does not wait at the server may take.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,11 +65,23 @@ impl Mesh {
             let text: HeaderValue = value.parse().map_err(|error| bad(format!("{error}")))?;
             map.append(name, text);
         }
-        match publish_acked(self.link(), subject.clone().into(), map, body).await? {
-            Published::Stored { seq } => Ok(seq),
-            Published::Refused(refusal) => Err(refusal.into()),
-            Published::WrongSequence | Published::Unknown => {
-                Err(Error::no_answer(format!("publishing to {subject}"), UNCONFIRMED))
+        let mut unheard = Unheard::default();
+        let until = tokio::time::Instant::now() + UNHEARD;
+        loop {
+            match publish_acked(self.link(), subject.clone().into(), map.clone(), body.clone()).await? {
+                Published::Stored { seq } => return Ok(seq),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                // Nothing was stored: it may be published again.
+                Published::Unheard if tokio::time::Instant::now() < until => {
+                    let stream = self.subjects().intake_stream();
+                    if let Some(denied) = unheard.on(self, &subject, &stream).await {
+                        return Err(denied);
+                    }
+                    tokio::time::sleep(BETWEEN).await;
+                }
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {
+                    return Err(Error::no_answer(format!("publishing to {subject}"), UNCONFIRMED));
+                }
             }
         }
     }

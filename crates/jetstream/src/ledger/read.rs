@@ -161,14 +161,12 @@ impl Mesh {
     async fn direct_last(&self, subject: &str) -> Result<Option<Last>, Error> {
         let stream = self.subjects().ledger_stream();
         let what = format!("DIRECT.GET.{stream}.{subject}");
-        let reply = self
-            .link()
-            .request(
-                format!("{}.{what}", self.api_prefix()).into(),
-                async_nats::Request::new(),
-            )
-            .await
-            .map_err(|error| error.into_error(&what))?;
+        let asked = format!("{}.{what}", self.api_prefix());
+        let reply = match self.link().request(asked.into(), async_nats::Request::new()).await {
+            Ok(reply) => reply,
+            Err(error) if error.is_unheard() => return Err(self.why_no_head(&stream, &what).await),
+            Err(error) => return Err(error.into_error(&what)),
+        };
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),
@@ -182,6 +180,15 @@ impl Mesh {
                 }))
             }
         }
+    }
+
+    /// Why nobody listens for the read of a head. A stream without a leader is no news here: whoever reads asks again.
+    async fn why_no_head(&self, stream: &str, what: &str) -> Error {
+        let why = Box::pin(self.why_unread(stream, what)).await;
+        if let Error::Denied { .. } = why {
+            return why;
+        }
+        Error::no_answer(what, "nobody listens on its subject")
     }
 
     async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {

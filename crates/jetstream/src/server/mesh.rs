@@ -15,7 +15,7 @@ use super::batch::WriteQueue;
 use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
-use super::limits::{Limits, TicketPersistence};
+use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
 use crate::error::Error;
@@ -43,6 +43,7 @@ struct Inner {
     /// As configured, until the mesh's own number was read.
     replicas: AtomicUsize,
     tickets: TicketPersistence,
+    bounds: Bounds,
     dial: Dial,
     routes: RouteTable,
     load: LoadCache,
@@ -50,6 +51,8 @@ struct Inner {
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Until when buckets are read key by key, because this user may not ask for several at once.
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Whether the mesh is secured, as the shared settings said last.
+    is_secured: AtomicBool,
     /// Whether this process has found a ledger on the server: one that is missing later was taken away.
     has_seen_ledger: AtomicBool,
     takes_batches: bool,
@@ -65,7 +68,7 @@ impl Mesh {
         subjects: Subjects,
         (clock, server_time): (Arc<dyn Clock>, Arc<ServerTime>),
         connections: watch::Receiver<u64>,
-        (replicas, tickets, dial): (usize, TicketPersistence, Dial),
+        (replicas, (tickets, bounds), dial): (usize, (TicketPersistence, Bounds), Dial),
     ) -> Self {
         let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -83,11 +86,13 @@ impl Mesh {
             connections,
             replicas: AtomicUsize::new(replicas),
             tickets,
+            bounds,
             dial,
             routes,
             load: LoadCache::default(),
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
+            is_secured: AtomicBool::new(false),
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
             ledger_queue,
@@ -113,7 +118,7 @@ impl Mesh {
             // What the first one knows of the server's time the second need not learn.
             (Arc::clone(&inner.clock), Arc::clone(&inner.server_time)),
             connections,
-            (self.replicas(), inner.tickets, inner.dial.clone()),
+            (self.replicas(), (inner.tickets, inner.bounds), inner.dial.clone()),
         ))
     }
 
@@ -207,6 +212,15 @@ impl Mesh {
         &self.inner.api_prefix
     }
 
+    /// Whether the mesh is secured, as its shared settings said when this process started.
+    pub fn is_secured(&self) -> bool {
+        self.inner.is_secured.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_secured(&self, is_secured: bool) {
+        self.inner.is_secured.store(is_secured, Ordering::Relaxed);
+    }
+
     pub(crate) fn has_seen_ledger(&self) -> bool {
         self.inner.has_seen_ledger.load(Ordering::Relaxed)
     }
@@ -256,6 +270,7 @@ impl Mesh {
         Limits {
             replicas: self.replicas(),
             tickets: self.inner.tickets,
+            bounds: self.inner.bounds,
             ..Limits::default()
         }
     }

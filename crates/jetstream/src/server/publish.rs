@@ -25,6 +25,9 @@ pub(crate) enum Published {
     WrongSequence,
     /// Refused for another reason.
     Refused(Refusal),
+    /// Nobody takes what is published there, and nothing was stored: the stream has no leader or is missing, or this account
+    /// does not import the subject.
+    Unheard,
     /// No answer: it may have been stored or not.
     Unknown,
 }
@@ -66,9 +69,8 @@ pub(crate) async fn publish_acked(
         Err(NoReply::Denied(error)) => return Err(error),
         Err(NoReply::Failed(error)) => {
             return match error.kind() {
-                RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
-                    Ok(Published::Unknown)
-                }
+                RequestErrorKind::NoResponders => Ok(Published::Unheard),
+                RequestErrorKind::TimedOut | RequestErrorKind::Other => Ok(Published::Unknown),
                 RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge {
                     what: subject.to_string(),
                     size,

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::link::NoReply;
 use super::mesh::Mesh;
 use crate::error::{Error, Status};
 
@@ -165,7 +164,7 @@ impl Mesh {
                     batch.is_too_many = true;
                     return Ok(batch);
                 }
-                Some(503) => return Err(Error::NoStream(stream.to_owned())),
+                Some(503) => return Err(Box::pin(self.why_unread(stream, &what)).await),
                 Some(status) => return Err(Error::api(what, Status::of(status))),
                 None => {}
             }
@@ -194,9 +193,7 @@ impl Mesh {
             .await
         {
             Ok(reply) => reply,
-            Err(NoReply::Failed(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                return Err(Error::NoStream(stream.to_owned()));
-            }
+            Err(error) if error.is_unheard() => return Err(Box::pin(self.why_unread(stream, &what)).await),
             Err(error) => return Err(error.into_error(&what)),
         };
         match reply.status.map(|status| status.as_u16()) {

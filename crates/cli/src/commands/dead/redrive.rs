@@ -63,7 +63,7 @@ pub(crate) async fn run(args: RedriveArgs, app: &App) -> Result<(), CliError> {
     };
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for intent in ids {
-        match mesh.redrive(&intent, &how, who::author(Role::Operator)).await {
+        match mesh.redrive_or_ask(&intent, &how, who::author(Role::Operator)).await {
             Ok(Redriven::Put { version, seq }) => results.push(Outcome::Redriven { intent, version, seq }),
             Ok(Redriven::Republished { intent: new_intent }) => {
                 results.push(Outcome::Republished { intent, new_intent });

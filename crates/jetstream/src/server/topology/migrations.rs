@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::settings::{KEY_TOPOLOGY, PREFIX, is_told_by_leader};
 
 /// The newest topology that this build knows. Streams and consumers that it makes are marked with it.
-pub(crate) const TOPOLOGY: u32 = 1;
+pub(crate) const TOPOLOGY: u32 = 2;
 
 /// One change of the topology.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         since: 1,
         needs_no_older_controller: false,
         raise: follow,
+    },
+    // A router of before would reject what comes on these subjects.
+    Migration {
+        name: "raw intents whose subject names their account",
+        since: 2,
+        needs_no_older_controller: true,
+        raise: add_subjects,
     },
 ];
 
@@ -160,13 +167,7 @@ pub(crate) fn topology_of(config: &Value) -> u32 {
 /// Takes over what this build would make, and nothing that an operator may have set: sizes, ages and copies stay, and
 /// where the new configuration says nothing the present one holds.
 fn follow(wanted: &Value, config: &mut Map<String, Value>) {
-    if let Some(subjects) = wanted.get("subjects").and_then(Value::as_array) {
-        let all = config.entry("subjects").or_insert_with(|| Value::Array(Vec::new()));
-        if let Some(all) = all.as_array_mut() {
-            let missing: Vec<Value> = subjects.iter().filter(|one| !all.contains(one)).cloned().collect();
-            all.extend(missing);
-        }
-    }
+    add_subjects(wanted, config);
     // The server writes tickets later either way: it takes no batches then.
     let is_async = config.get("persist_mode").and_then(Value::as_str) == Some("async");
     for field in TAKEN {
@@ -199,6 +200,17 @@ fn widen(wanted: &Value, config: &mut Map<String, Value>) {
             && found < wanted
         {
             config.insert(field.to_owned(), wanted.into());
+        }
+    }
+}
+
+/// Adds the subjects that are missing.
+fn add_subjects(wanted: &Value, config: &mut Map<String, Value>) {
+    if let Some(subjects) = wanted.get("subjects").and_then(Value::as_array) {
+        let all = config.entry("subjects").or_insert_with(|| Value::Array(Vec::new()));
+        if let Some(all) = all.as_array_mut() {
+            let missing: Vec<Value> = subjects.iter().filter(|one| !all.contains(one)).cloned().collect();
+            all.extend(missing);
         }
     }
 }
@@ -276,7 +288,7 @@ mod tests {
 
     const BLOCKING: Migration = Migration {
         name: "what an older controller cannot live with",
-        since: 2,
+        since: TOPOLOGY + 1,
         needs_no_older_controller: true,
         raise: |_, config| {
             config.insert("description".to_owned(), "two".into());
@@ -292,16 +304,16 @@ mod tests {
     fn only_what_was_added_changes_and_twice_is_once() {
         let wanted = json!({ "subjects": ["a", "b"], "max_bytes": -1, "num_replicas": 1, "republish": {"src": "a", "dest": "e"},
                              "max_consumers": 20000, "allow_rollup_hdrs": false, "metadata": { "baton.topology": "1" } });
-        let plan = plan(&wanted, &bare(), MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &bare(), MIGRATIONS, TOPOLOGY).expect("needed");
         let fields: Vec<&str> = plan.changes.iter().map(|change| &*change.field).collect();
         assert_eq!(fields, ["max_consumers", "republish", "subjects"]);
-        assert_eq!((plan.from, plan.to), (0, 1));
+        assert_eq!((plan.from, plan.to), (0, TOPOLOGY));
         assert_eq!(plan.config["max_bytes"], 5);
         assert_eq!(plan.config["num_replicas"], 3);
         assert_eq!(plan.config["unknown"]["kept"], 1);
         assert_eq!(plan.config["metadata"]["own"], "x");
         assert_eq!(plan.config["subjects"], json!(["a", "b"]));
-        assert!(super::plan(&wanted, &plan.config, MIGRATIONS, 0).is_none());
+        assert!(super::plan(&wanted, &plan.config, MIGRATIONS, TOPOLOGY).is_none());
     }
 
     #[test]
@@ -309,12 +321,12 @@ mod tests {
         let wanted = json!({ "subjects": ["a"], "max_consumers": 20000, "allow_direct": true });
         let mut found = bare();
         found["max_consumers"] = 50_000.into();
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("needed");
         assert_eq!(plan.config["max_consumers"], 50_000);
         let mut drifted = plan.config;
         drifted["allow_direct"] = false.into();
         assert!(
-            super::plan(&wanted, &drifted, MIGRATIONS, 0).is_none(),
+            super::plan(&wanted, &drifted, MIGRATIONS, TOPOLOGY).is_none(),
             "that is for doctor"
         );
     }
@@ -324,7 +336,7 @@ mod tests {
         let wanted = json!({ "allow_atomic": true });
         let mut found = bare();
         found["persist_mode"] = "async".into();
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("its number");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("its number");
         assert!(plan.changes.is_empty(), "{plan:?}");
     }
 
@@ -332,16 +344,16 @@ mod tests {
     fn a_migration_that_an_older_controller_cannot_live_with_waits_until_none_answers() {
         let migrations = [MIGRATIONS, &[BLOCKING]].concat();
         let wanted = json!({});
-        let waiting = plan(&wanted, &bare(), &migrations, 1).expect("needed");
+        let waiting = plan(&wanted, &bare(), &migrations, TOPOLOGY).expect("needed");
         assert_eq!(
             (waiting.to, waiting.waits.map(|migration| migration.since)),
-            (1, Some(2))
+            (TOPOLOGY, Some(TOPOLOGY + 1))
         );
         assert_eq!(waiting.config.get("description"), None);
-        let done = plan(&wanted, &waiting.config, &migrations, 2).expect("needed");
+        let done = plan(&wanted, &waiting.config, &migrations, TOPOLOGY + 1).expect("needed");
         assert_eq!(
             (done.from, done.to, done.config["description"].as_str()),
-            (1, 2, Some("two"))
+            (TOPOLOGY, TOPOLOGY + 1, Some("two"))
         );
         assert!(done.waits.is_none());
         let still = plan(&wanted, &waiting.config, &migrations, 0).expect("still left");
@@ -369,9 +381,9 @@ mod tests {
     #[test]
     fn settings_are_added_once_and_the_leader_keeps_what_it_tells_of() {
         let mut found = bare();
-        found["metadata"] = json!({ "baton.topology": "1", "baton.bands": "ten", "baton.replicas": "1" });
+        found["metadata"] = json!({ "baton.topology": "2", "baton.bands": "ten", "baton.replicas": "1" });
         let wanted = json!({ "metadata": { "baton.bands": "three", "baton.replicas": "3", "baton.shards": "1" } });
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("needed");
         let all = &plan.config["metadata"];
         assert_eq!(
             (&all["baton.bands"], &all["baton.replicas"], &all["baton.shards"]),

@@ -90,7 +90,7 @@ impl Mesh {
         Ok(None)
     }
 
-    async fn is_missing(&self, stream: &str) -> Result<bool, Error> {
+    pub(super) async fn is_missing(&self, stream: &str) -> Result<bool, Error> {
         let what = format!("STREAM.INFO.{stream}");
         match self.ask::<serde::de::IgnoredAny>(&what, &json!({})).await? {
             Ok(_) => Ok(false),

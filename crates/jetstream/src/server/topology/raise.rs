@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config;
 use baton_envelope::AgentName;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -236,7 +237,11 @@ impl Mesh {
         let base = self.base_streams(limits).into_iter().find(|config| config.name == name);
         let wanted = match (base, self.agent_of_work_stream(&name)) {
             (Some(config), _) => config,
-            (None, Some(agent)) => self.work_stream_config(&agent, limits),
+            // A bound is for new streams: one that is there may have more consumers.
+            (None, Some(agent)) => Config {
+                max_consumers: -1,
+                ..self.work_stream_config(&agent, limits)
+            },
             (None, None) => return Ok(None),
         };
         let mut wanted = serde_json::to_value(&wanted).map_err(|error| Error::api("encoding a stream", error))?;

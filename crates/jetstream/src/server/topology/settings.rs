@@ -19,6 +19,9 @@ pub(crate) const KEY_TOPOLOGY: &str = "baton.topology";
 pub(crate) const KEY_LEAST: &str = "baton.topology.least";
 pub(super) const KEY_REPLICAS: &str = "baton.replicas";
 const KEY_GRACE: &str = "baton.archive.grace";
+const KEY_SECURED: &str = "baton.secured";
+/// The value of [`KEY_SECURED`]. No leader ever writes another: only a person takes it away.
+const SECURED: &str = "true";
 /// How many streams the ledger is spread over.
 const SHARDS: &str = "1";
 /// How long a command waits for the settings. One that may not read them goes on without: the server refuses it what it
@@ -55,6 +58,11 @@ impl SharedSettings {
     /// How many copies the ledger keeps.
     pub fn replicas(&self) -> usize {
         self.replicas
+    }
+
+    /// Whether the mesh is secured: who asks for a change is then what the server says.
+    pub fn is_secured(&self) -> bool {
+        self.entries.get(KEY_SECURED).is_some_and(|value| value == SECURED)
     }
 
     /// How long the leading controller leaves a closed intent in the ledger; `None` where no leader has said so yet.
@@ -115,13 +123,16 @@ pub(super) fn metadata(limits: Limits) -> HashMap<String, String> {
         .map(|(setting, value)| (format!("{PREFIX}{setting}"), value.to_owned()))
         .collect();
     metadata.insert(KEY_REPLICAS.to_owned(), limits.replicas.to_string());
+    if limits.secured {
+        metadata.insert(KEY_SECURED.to_owned(), SECURED.to_owned());
+    }
     metadata
 }
 
 /// The keys of [`metadata`] that a leader brings up to date, because an operator may change what they tell of; the others
 /// it only adds where they are missing.
 pub(super) fn is_told_by_leader(key: &str) -> bool {
-    [KEY_REPLICAS, KEY_GRACE].contains(&key)
+    [KEY_REPLICAS, KEY_GRACE, KEY_SECURED].contains(&key)
 }
 
 /// What the leader tells of the archive.
@@ -158,6 +169,9 @@ impl Mesh {
             return Ok(());
         };
         shared.agrees(own, source)?;
+        if shared.is_secured() {
+            self.set_secured(true);
+        }
         if shared.replicas != own.replicas {
             // 1 is what a process has that says nothing.
             if own.replicas == 1 {

@@ -7,7 +7,7 @@ use baton_testkit::TestServer;
 use serde_json::{Value, json};
 
 use super::consumers::TAIL_DESCRIPTION;
-use super::migrations::{ALL, CONSUMER_MIGRATIONS, MIGRATIONS, Migration, Migrations, topology_of};
+use super::migrations::{ALL, CONSUMER_MIGRATIONS, MIGRATIONS, Migration, Migrations, TOPOLOGY, topology_of};
 use crate::server::{ControllerMesh, Limits, Mesh, Target};
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -63,10 +63,10 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
     );
     assert_eq!(
         (topology_of(&intake), &intake["metadata"]["owner"]),
-        (1, &"someone".into())
+        (TOPOLOGY, &"someone".into())
     );
     let shared = mesh.shared_settings().await.unwrap().unwrap();
-    assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), 1));
+    assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), TOPOLOGY));
 
     let again = ControllerMesh::of(&mesh)
         .raise(Limits::default(), GRACE, || true)
@@ -79,7 +79,7 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
 async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_live_with() {
     const BLOCKING: Migration = Migration {
         name: "planted",
-        since: 2,
+        since: TOPOLOGY + 1,
         needs_no_older_controller: true,
         raise: |_, config| {
             config.insert("description".to_owned(), "planted".into());
@@ -92,7 +92,7 @@ async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_l
     let waits = async || {
         let migrations = Migrations {
             streams: &migrations,
-            newest: 2,
+            newest: TOPOLOGY + 1,
             ..ALL
         };
         let (plans, older) = mesh.plans(Limits::default(), None, migrations).await.unwrap();
@@ -113,7 +113,7 @@ async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_l
             .unwrap()
             .unwrap()
     };
-    create(json!({ "baton.topology": "2" })).await;
+    create(json!({ "baton.topology": (TOPOLOGY + 1).to_string() })).await;
     assert_eq!(waits().await, (0, Vec::new()), "one of its own topology");
     let old = create(json!({})).await["name"].as_str().unwrap().to_owned();
     let (count, older) = waits().await;
