@@ -90,7 +90,7 @@ impl ControllerMesh {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, subject = %message.subject, "a record that cannot be read is not answered")
+                    tracing::debug!(%error, subject = %message.subject, "a record that cannot be read is not answered");
                 }
             }
         }
