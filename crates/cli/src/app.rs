@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_jetstream::{Limits, Mesh, Target};
+use baton_jetstream::{Limits, Mesh, Signing, Target};
 
 use crate::config::{Config, Environment, GlobalArgs, load};
 use crate::error::CliError;
@@ -66,6 +66,11 @@ impl App {
             name: "baton".to_owned(),
             replicas: Some(usize::from(connection.replicas)),
             tickets: connection.tickets,
+            signing: Signing {
+                signatures: connection.signatures,
+                key: connection.signing_key.clone(),
+                trust: connection.trust.clone(),
+            },
             screened: connection.screen,
             patience: Duration::ZERO,
         };
@@ -89,6 +94,7 @@ impl App {
             replicas: usize::from(self.config.connection.replicas),
             tickets: self.config.connection.tickets,
             bands: self.config.connection.bands.into(),
+            signatures: self.config.connection.signatures,
             archive_max_age: self.config.archive.max_age.0,
             ..Limits::default()
         }

@@ -17,11 +17,13 @@ mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod void;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::{AgentName, AgentVersion};
 use baton_jetstream::{ControllerMesh, Mesh};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -31,9 +33,11 @@ use tokio_util::task::TaskTracker;
 use columns::is_damage;
 use store::Store;
 use tables::breaker::Streaks;
+use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use void::VoidSeen;
 
 /// A projection of the ledger; cheap to clone.
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ struct Inner {
     position: watch::Sender<u64>,
     /// The position of the archive's index.
     archive: watch::Sender<Place>,
+    /// The void records that were followed.
+    void: VoidLog,
     /// A question met corrupt rows.
     damaged: Notify,
     /// Jobs on blocking threads. They run on even if their caller is cut off.
@@ -94,6 +100,7 @@ impl Projection {
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
                 store: Mutex::new(store),
+                void: VoidLog::default(),
                 damaged: Notify::new(),
                 jobs: TaskTracker::new(),
             }),
@@ -137,6 +144,11 @@ impl Projection {
             Ok(_) => Ok(end.last_seq),
             Err(_) => Err(late(behind(&self.inner.place.borrow()))),
         }
+    }
+
+    /// The void records of a version that were followed lately, and since when.
+    pub(crate) fn void_of(&self, agent: &AgentName, version: &AgentVersion) -> Option<VoidSeen> {
+        self.inner.void.of(agent, version, self.inner.mesh.now())
     }
 
     /// Waits until the index has everything that is in the archive now.

@@ -9,6 +9,7 @@
 
 mod alarms;
 mod archive;
+mod checkpoint;
 mod consumers;
 mod drains;
 mod each;
@@ -32,6 +33,7 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use checkpoint::Checkpoints;
 use consumers::Consumers;
 use drains::Drains;
 use load::Load;
@@ -61,6 +63,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<Checkpoints>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

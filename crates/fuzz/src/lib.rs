@@ -13,7 +13,7 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -21,6 +21,7 @@ pub const TARGETS: [Target; 7] = [
     ("names", names::names),
     ("times", names::times),
     ("outcome", programs::outcome),
+    ("signatures", names::signatures),
 ];
 
 /// The property of this name.

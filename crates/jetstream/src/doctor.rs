@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::Config;
 use baton_envelope::AgentName;
 use serde::{Deserialize, Serialize};
 
-use self::raises::{Raises, raises, settings};
+use self::raises::{Raises, raises, settings, signatures};
 use crate::error::Error;
 use crate::server::{Limits, Mesh};
 use crate::work::Drifted;
@@ -107,6 +107,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
+    findings.extend(signatures(mesh).await?);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)

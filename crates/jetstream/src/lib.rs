@@ -5,6 +5,7 @@
 //! `baton-envelope` do, and this crate carries out what they say.
 
 mod archive;
+mod audit;
 pub mod control;
 mod doctor;
 mod error;
@@ -27,13 +28,13 @@ pub use intents::{
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
-    LedgerTail, LiveRecord,
+    LedgerTail, LiveRecord, VoidRecord,
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
-    TicketPersistence, Upkept, WorkerMesh,
+    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, Signing, SystemClock, Target,
+    TicketPersistence, Upkept, WorkerMesh, new_signing_key,
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{

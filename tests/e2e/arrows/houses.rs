@@ -32,6 +32,7 @@ pub(super) const HOUSES: [House; 6] = [
         rooms: &[
             ("control", &["base", "intent", "rollout", "version"]),
             ("rollout", &["base", "version"]),
+            ("proof", &["archive", "base", "intent", "message"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
             ("message", &["base", "version"]),
@@ -44,6 +45,7 @@ pub(super) const HOUSES: [House; 6] = [
         rooms: &[
             ("doctor", &["control", "error", "server", "work"]),
             ("wire", &["error", "server"]),
+            ("audit", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),

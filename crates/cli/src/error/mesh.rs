@@ -91,6 +91,15 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
                 .to_owned(),
         ),
         Error::RouteLost { agent, .. } => (Kind::Failed, format!("baton route set {agent} VERSION")),
+        Error::BadKeys { .. } => (
+            Kind::BadConfig,
+            "`baton audit keygen FILE` makes a key; docs/operations.md shows the file of trusted keys".to_owned(),
+        ),
+        Error::NoSigningKey { .. } => (
+            Kind::BadConfig,
+            "set `connection.signing_key` to the file of a key that the mesh trusts; `baton audit keygen FILE` makes one"
+                .to_owned(),
+        ),
         Error::BadContext { .. } => (
             Kind::BadConfig,
             "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
 use super::screen::Screen;
+use super::signing::Signing;
 use crate::error::Error;
 
 /// The oldest server that Baton is tested with; single-message compare-and-set with all that is used here.
@@ -55,6 +56,8 @@ pub struct Target {
     pub replicas: Option<usize>,
     /// When the server writes tickets to disk.
     pub tickets: TicketPersistence,
+    /// With which keys records are signed and verified; by default they are not.
+    pub signing: Signing,
     /// Whether a screen mends messages that the client cannot read: for a process that reads what anyone may publish, as a
     /// controller does. It costs a hop over loopback for each read and write.
     pub screened: bool,
@@ -99,6 +102,7 @@ impl Target {
                 context.url.clone()
             }
         });
+        let proofs = self.signing.load()?;
         let denials = Denials::default();
         let (events, connections) = Events::new(denials.clone());
         let options = self.options(&context, events)?;
@@ -134,8 +138,10 @@ impl Target {
             clock,
             connections,
             (self.replicas.unwrap_or(1), self.tickets, dial),
+            proofs,
         );
         has_jetstream(&mesh).await?;
+        mesh.follow_signing().await?;
         Ok(mesh)
     }
 

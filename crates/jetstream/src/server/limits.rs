@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_envelope::Bands;
+use baton_envelope::{Bands, Signatures};
 use serde::{Deserialize, Serialize};
 
 /// When the server writes tickets to disk.
@@ -54,6 +54,8 @@ pub struct Limits {
     pub tickets: TicketPersistence,
     /// How the ten priorities are grouped; the same in all of a mesh.
     pub bands: Bands,
+    /// Whether records are signed; a leader raises the mesh to it, and never lowers it.
+    pub signatures: Signatures,
 }
 
 impl Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             tickets: TicketPersistence::Default,
             bands: Bands::default(),
+            signatures: Signatures::Off,
         }
     }
 }

@@ -13,5 +13,6 @@ mod grouping;
 mod leasing;
 mod pulling;
 mod routes;
+mod signing;
 mod support;
 mod tickets;
