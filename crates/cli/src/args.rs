@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
+    agents, archive, audit, completions, conformance, controller, dead, explain, intents, local, rollout, route, send,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Look at the archive of closed intents.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Prove that nobody has altered the records of the mesh.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
     Doctor,
     /// Explain the code of an error: what it means, why it happens, and what to do.
@@ -85,6 +89,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
+            | Self::Audit(_)
             | Self::Doctor
             | Self::Explain(_)
             | Self::Conformance(_)

@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod conformance;
