@@ -36,6 +36,7 @@ mod protocols;
 mod publishing;
 mod replaying;
 mod rollback;
+mod signed;
 mod steering;
 mod strangers;
 mod strays;
