@@ -223,7 +223,7 @@ async fn a_mesh_is_turned_on_without_stopping() {
     let by = Author::of(Role::Client, "nobody");
     let version = "1.0.0".parse().expect("version");
     let record = records::submitted(client.record_id(), client.now(), by, version, envelope);
-    let seq = records::put(&mesh.server.url().to_owned(), &record, 0).await;
+    let seq = records::put(mesh.server.url(), &record, 0).await;
     assert!(seq > head.seq);
     let told = mesh.baton(&["audit", "verify", "forged", "--output", "json"]);
     assert_eq!(told.status.code(), Some(1), "{told:?}");

@@ -189,19 +189,16 @@ fn not_of(record: &Record, roles: &[Role], may: bool) -> Option<String> {
     (!roles.contains(&record.by.role)).then(|| format!("it is signed in the name of a {role}, which its signer is not"))
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a list of what people do; all else is for agents and controllers"
-)]
-fn is_of_operators(event: &Event) -> bool {
-    match event {
+/// What people do; all else is for agents and controllers.
+const fn is_of_operators(event: &Event) -> bool {
+    matches!(
+        event,
         Event::Submitted
-        | Event::Redriven
-        | Event::Cancelled
-        | Event::Moved
-        | Event::Rerouted
-        | Event::Repinned
-        | Event::Signalled => true,
-        _ => false,
-    }
+            | Event::Redriven
+            | Event::Cancelled
+            | Event::Moved
+            | Event::Rerouted
+            | Event::Repinned
+            | Event::Signalled
+    )
 }

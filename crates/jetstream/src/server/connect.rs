@@ -137,8 +137,7 @@ impl Target {
             Subjects::new(self.namespace.clone()),
             clock,
             connections,
-            (self.replicas.unwrap_or(1), self.tickets, dial),
-            proofs,
+            (self.replicas.unwrap_or(1), self.tickets, dial, proofs),
         );
         has_jetstream(&mesh).await?;
         mesh.follow_signing().await?;

@@ -68,8 +68,7 @@ impl Mesh {
         subjects: Subjects,
         clock: Arc<dyn Clock>,
         connections: watch::Receiver<u64>,
-        (replicas, tickets, dial): (usize, TicketPersistence, Dial),
-        proofs: Option<Arc<Proofs>>,
+        (replicas, tickets, dial, proofs): (usize, TicketPersistence, Dial, Option<Arc<Proofs>>),
     ) -> Self {
         let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -117,8 +116,7 @@ impl Mesh {
             inner.subjects.clone(),
             Arc::clone(&inner.clock),
             connections,
-            (self.replicas(), inner.tickets, inner.dial.clone()),
-            inner.proofs.clone(),
+            (self.replicas(), inner.tickets, inner.dial.clone(), inner.proofs.clone()),
         ))
     }
 

@@ -38,10 +38,12 @@ async fn signed_mesh(server: &TestServer, keys: &Keys) -> Mesh {
     let raised = controller.raise_signatures().await.unwrap();
     assert_eq!(raised.changed.len(), 1, "{raised:?}");
     // What an operator may also do by hand; the leader waits until nobody writes unsigned records.
-    let mut config = api(server, "STREAM.INFO.MESH_LEDGER", &json!({})).await["config"].take();
-    assert_eq!(config["metadata"]["baton.signatures"], "accept");
-    config["metadata"]["baton.signatures"] = "require".into();
-    config["metadata"]["baton.signatures.since"] = "0".into();
+    let info = api(server, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
+    let mut config = info.get("config").unwrap().clone();
+    let metadata = config.get_mut("metadata").and_then(Value::as_object_mut).unwrap();
+    let before = metadata.insert("baton.signatures".to_owned(), "require".into());
+    assert_eq!(before, Some("accept".into()));
+    metadata.insert("baton.signatures.since".to_owned(), "0".into());
     api(server, "STREAM.UPDATE.MESH_LEDGER", &config).await;
     // One that is connected learns of it within seconds, a new one at once.
     let mesh = connect(server, keys, Some("controller")).await;
