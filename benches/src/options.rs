@@ -47,6 +47,9 @@ pub struct Options {
     /// When the server writes Baton's tickets, as in `connection.tickets` [default: default; in w6: async].
     #[arg(long, value_name = "WHEN")]
     pub tickets: Option<TicketPersistence>,
+    /// Signs every record of Baton's and verifies it: compare with a run without.
+    #[arg(long)]
+    pub signed: bool,
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
     pub memory_intents: Option<u64>,

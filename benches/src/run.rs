@@ -37,6 +37,7 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
     let setup = ServerSetup {
         binary: path,
         dir: options.dir.clone().unwrap_or_else(std::env::temp_dir),
+        signed: options.signed,
     };
     std::fs::create_dir_all(&setup.dir).map_err(BenchError::io(format!("creating {}", setup.dir.display())))?;
     let mut builder = match options.threads {

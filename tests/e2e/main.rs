@@ -41,6 +41,7 @@ mod protocols;
 mod publishing;
 mod replaying;
 mod rollback;
+mod signed;
 mod steering;
 mod tls;
 mod upgrade;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, ProtocolRange, Snapshot,
-    Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, Place, ProtocolRange,
+    Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, WorkerMesh};
 use futures::FutureExt as _;
@@ -246,7 +246,7 @@ impl WorkerContext {
         }
         let record = ticket.record.take()?;
         let (snapshot, envelope) = (record.snapshot, record.envelope?);
-        let mut claim = self.claim_on(&envelope, snapshot, ticket.seq);
+        let mut claim = self.claim_on(&envelope, snapshot, ticket.place());
         claim.snapshot.envelope_seq = Some(ticket.seq);
         Some(Ready::new(claim, envelope, BTreeMap::new()))
     }
@@ -353,7 +353,8 @@ impl WorkerContext {
                 Standing::Mine { attempt } => {
                     let untouched = is_untouched(&head.record, head.seq, ticket.seq, ticket.facts);
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
-                        let claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+                        let place = head.place();
+                        let claim = self.claim_on(&envelope, head.record.snapshot, place);
                         return Ok(Disposition::Run(Ready::new(claim, envelope, BTreeMap::new())));
                     }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
@@ -383,13 +384,14 @@ impl WorkerContext {
                 .envelope
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
-        let mut claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+        let place = head.place();
+        let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {
             Ok(()) => {}
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
-        let history = match self.mesh.history_through(&intent, claim.seq).await {
+        let history = match self.mesh.history_through(&intent, claim.place.seq).await {
             Ok(history) => history,
             Err(error) => {
                 // The trouble is the server's: it must not count as the death of this holder.
@@ -430,7 +432,7 @@ impl WorkerContext {
         if let (1, Some(record)) = (delivery.ticket.facts.delivered, &delivery.ticket.record)
             && let Some(envelope) = &record.envelope
         {
-            let mut claim = self.claim_on(envelope, record.snapshot.clone(), delivery.ticket.seq);
+            let mut claim = self.claim_on(envelope, record.snapshot.clone(), delivery.ticket.place());
             match claim.release("no free slot").await {
                 Ok(()) | Err(AppendError::Fenced(_)) => {}
                 Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
@@ -441,9 +443,9 @@ impl WorkerContext {
         delivery.hand_back(Duration::ZERO).await;
     }
 
-    fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, seq: u64) -> Claim {
+    fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, place: Place) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
-        Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
+        Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
     }
 }
 

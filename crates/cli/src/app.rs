@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_jetstream::{Limits, Mesh, Target};
+use baton_jetstream::{Limits, Mesh, Signing, Target};
 
 use crate::config::{Config, Environment, GlobalArgs, load};
 use crate::error::CliError;
@@ -79,6 +79,11 @@ impl App {
             replicas: Some(usize::from(connection.replicas)),
             tickets: connection.tickets,
             bounds: config.controller.bounds(),
+            signing: Signing {
+                signatures: connection.signatures,
+                key: connection.signing_key.clone(),
+                trust: connection.trust.clone(),
+            },
             screened: connection.screen,
             patience: Duration::ZERO,
         };
@@ -103,6 +108,7 @@ impl App {
             replicas: usize::from(self.config.connection.replicas),
             tickets: self.config.connection.tickets,
             bands: self.config.connection.bands.into(),
+            signatures: self.config.connection.signatures,
             archive_max_age: self.config.archive.max_age.0,
             secured: self.config.security.secured,
             bounds: self.config.controller.bounds(),

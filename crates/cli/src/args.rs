@@ -5,7 +5,7 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, archive, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
+    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
     rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     Mesh(mesh::MeshCommand),
     /// Say who may do what: accounts of nats-server, made from a short file.
     Access(access::AccessArgs),
+    /// Prove that nobody has altered the records of the mesh.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Check the server and the mesh, and say how to fix what is wrong.
     Doctor(doctor::DoctorArgs),
     /// Explain an error code: what it means, why it happens, and what to do.
@@ -91,6 +94,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
+            | Self::Audit(_)
             | Self::Mesh(_)
             | Self::Access(_)
             | Self::Doctor(_)

@@ -42,6 +42,8 @@ pub struct ControllerConfig {
     /// How long the sweep leaves an intent alone after its last record. This covers the time between the two writes of
     /// a commit and the difference between clocks. Default 15 s.
     pub sweep_slack: Duration,
+    /// The time between two checkpoints, in a mesh that signs. Default 1 min.
+    pub checkpoint_interval: Duration,
     /// How many raw intents one pull requests. Default 256 messages.
     pub route_batch: usize,
     /// How many raw intents to route at the same time. Default 64.
@@ -77,6 +79,7 @@ impl Default for ControllerConfig {
             bands: Bands::default(),
             sweep_interval: Duration::from_secs(10),
             sweep_slack: Duration::from_secs(15),
+            checkpoint_interval: Duration::from_secs(60),
             route_batch: 256,
             route_slots: 64,
             drain_timeout: Duration::from_secs(10),

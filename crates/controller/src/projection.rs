@@ -18,12 +18,13 @@ mod suspects;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod void;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Timestamp};
 use baton_jetstream::{ControllerMesh, Mesh};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -34,9 +35,11 @@ use columns::is_damage;
 use store::Store;
 use suspects::{Suspect, Suspects};
 use tables::breaker::Streaks;
+use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use void::VoidSeen;
 
 /// A projection of the ledger; cheap to clone.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ struct Inner {
     position: watch::Sender<u64>,
     /// The position of the archive's index.
     archive: watch::Sender<Place>,
+    /// The void records that were followed.
+    void: VoidLog,
     /// A question met corrupt rows.
     damaged: Notify,
     /// Jobs on blocking threads. They run on even if their caller is cut off.
@@ -100,6 +105,7 @@ impl Projection {
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
                 store: Mutex::new(store),
+                void: VoidLog::default(),
                 damaged: Notify::new(),
                 jobs: TaskTracker::new(),
             }),
@@ -148,6 +154,11 @@ impl Projection {
             Ok(_) => Ok(end.last_seq),
             Err(_) => Err(late(behind(&self.inner.place.borrow()))),
         }
+    }
+
+    /// The void records of a version that were followed lately, and since when.
+    pub(crate) fn void_of(&self, agent: &AgentName, version: &AgentVersion) -> Option<VoidSeen> {
+        self.inner.void.of(agent, version, self.inner.mesh.now())
     }
 
     /// Waits until the index has everything that is in the archive now.

@@ -9,6 +9,7 @@
 
 mod alarms;
 mod archive;
+mod checkpoint;
 mod clocks;
 mod consumers;
 mod drains;
@@ -35,6 +36,7 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
@@ -66,6 +68,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
     ];

@@ -14,7 +14,7 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -24,6 +24,7 @@ pub const TARGETS: [Target; 9] = [
     ("times", names::times),
     ("outcome", programs::outcome),
     ("accounts", accounts::accounts),
+    ("signatures", names::signatures),
 ];
 
 /// The property of this name.

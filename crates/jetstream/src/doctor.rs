@@ -13,7 +13,7 @@ use baton_envelope::control::{IdentityView, WhoAmI};
 use serde::{Deserialize, Serialize};
 
 use self::drift::drift;
-use self::raises::{Raises, raises, settings};
+use self::raises::{Raises, raises, settings, signatures};
 use crate::error::Error;
 use crate::server::{Drifted, Limits, Mesh};
 
@@ -125,6 +125,7 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
     findings.push(copies::copies(mesh).await);
+    findings.extend(signatures(mesh).await?);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)

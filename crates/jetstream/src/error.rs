@@ -170,6 +170,24 @@ pub enum Error {
         /// The newest that this build knows.
         known: u32,
     },
+    /// A file of keys that cannot be used.
+    #[error("keys in {file}: {problem}")]
+    BadKeys {
+        /// The file, or the setting that should name one.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The mesh takes signed records alone, and this process has no key.
+    #[error(
+        "{what} needs a signature: the mesh requires them (`baton.signatures` in the metadata of stream {stream}), and this process has no key"
+    )]
+    NoSigningKey {
+        /// What was to be written.
+        what: String,
+        /// The stream that says so.
+        stream: String,
+    },
     /// A `nats` context that cannot be used.
     #[error("nats context \"{name}\": {problem}")]
     BadContext {

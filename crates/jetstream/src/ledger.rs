@@ -15,4 +15,4 @@ pub use encode::EncodedRecord;
 pub use events::{Events, LiveRecord};
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
-pub use tail::{LedgerBatch, LedgerMark, LedgerTail};
+pub use tail::{LedgerBatch, LedgerMark, LedgerTail, VoidRecord};

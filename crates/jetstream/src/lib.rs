@@ -5,6 +5,7 @@
 //! `baton-envelope` do, and this crate carries out what they say.
 
 mod archive;
+mod audit;
 pub mod control;
 mod doctor;
 mod error;
@@ -27,13 +28,13 @@ pub use intents::{
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
-    LedgerTail, LiveRecord,
+    LedgerTail, LiveRecord, VoidRecord,
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
-    SharedSettings, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh,
+    SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{

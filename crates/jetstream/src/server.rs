@@ -23,6 +23,7 @@ mod roles;
 mod route_table;
 mod screen;
 mod security;
+mod signing;
 mod stream;
 mod system;
 mod topology;
@@ -31,7 +32,7 @@ mod unheard;
 pub(crate) use ack_place::AckPlace;
 pub(crate) use batch::{Message, WriteQueue};
 pub(crate) use bucket::BUCKET_PATIENCE;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, new_signing_key};
 pub use connect::Target;
 pub use events::QUIET_CLIENT;
 pub use limits::{Bounds, Limits, TicketPersistence};
@@ -41,11 +42,12 @@ pub(crate) use publish::{Published, UNCONFIRMED, publish_acked};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use screen::Tls;
+pub use signing::Signing;
 pub use stream::LedgerEnd;
-pub(crate) use stream::{Stored, header_u64, is_malformed};
+pub(crate) use stream::{Stored, guard, header_u64, is_malformed, signature};
 pub use system::Reloaded;
 pub use topology::{ACK_WAIT, Mended, Raised, SharedSettings, Upkept};
 pub(crate) use topology::{
-    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, put_back, router_config, tail_config, version_of,
+    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, mark, put_back, router_config, tail_config, version_of,
 };
 pub(crate) use unheard::{Unheard, not_imported};

@@ -58,6 +58,7 @@ pub(super) const HOUSES: [House; 7] = [
         rooms: &[
             ("control", &["base", "intent", "message", "rollout", "version"]),
             ("rollout", &["base", "version"]),
+            ("proof", &["archive", "base", "intent", "message"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
             ("message", &["base", "version"]),
@@ -70,6 +71,7 @@ pub(super) const HOUSES: [House; 7] = [
         rooms: &[
             ("doctor", &["control", "error", "server"]),
             ("wire", &["error", "server"]),
+            ("audit", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),

@@ -53,6 +53,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         bands: connection.bands.into(),
         sweep_interval: args.sweep_interval.unwrap_or(ours.sweep_interval).0,
         sweep_slack: args.sweep_slack.unwrap_or(ours.sweep_slack).0,
+        checkpoint_interval: ours.checkpoint_interval.0,
         route_batch: size(ours.route_batch),
         route_slots: size(ours.route_slots),
         drain_timeout: ours.drain_timeout.0,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use baton_envelope::{Bands, Namespace, codes};
+use baton_envelope::{Bands, Namespace, Signatures, codes};
 use baton_jetstream::{TicketPersistence, Tls};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,14 @@ pub(crate) struct ConnectionConfig {
     pub(crate) screen: bool,
     /// How the ten priorities are grouped.
     pub(crate) bands: Grouping,
+    /// Whether records are signed and verified.
+    pub(crate) signatures: Signatures,
+    /// The file of the key that this process signs with.
+    #[serde(with = "path")]
+    pub(crate) signing_key: Option<PathBuf>,
+    /// The file of the keys that this process trusts.
+    #[serde(with = "path")]
+    pub(crate) trust: Option<PathBuf>,
 }
 
 impl Default for ConnectionConfig {
@@ -76,6 +84,9 @@ impl Default for ConnectionConfig {
             tickets: TicketPersistence::Default,
             screen: false,
             bands: Grouping::Three,
+            signatures: Signatures::Off,
+            signing_key: None,
+            trust: None,
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct ControllerConfig {
     pub(crate) sweep_interval: Span,
     /// How long after its last record an intent is left alone by the sweep.
     pub(crate) sweep_slack: Span,
+    /// How long from one checkpoint to the next, in a mesh that signs.
+    pub(crate) checkpoint_interval: Span,
     /// How many raw intents one pull asks for.
     pub(crate) route_batch: NonZeroU32,
     /// How many raw intents are routed at the same time.
@@ -46,6 +48,7 @@ impl Default for ControllerConfig {
         Self {
             sweep_interval: Span(theirs.sweep_interval),
             sweep_slack: Span(theirs.sweep_slack),
+            checkpoint_interval: Span(theirs.checkpoint_interval),
             route_batch: count(theirs.route_batch),
             route_slots: count(theirs.route_slots),
             drain_timeout: Span(theirs.drain_timeout),

@@ -158,6 +158,15 @@ fn of_settings(error: &Error) -> Option<(Kind, Vec<String>)> {
                 .to_owned(),
         ),
         Error::RouteLost { agent, .. } => (Kind::Failed, format!("set it: baton route set {agent} VERSION")),
+        Error::BadKeys { .. } => (
+            Kind::BadConfig,
+            "`baton audit keygen FILE` makes a key; docs/operations.md shows the file of trusted keys".to_owned(),
+        ),
+        Error::NoSigningKey { .. } => (
+            Kind::BadConfig,
+            "set `connection.signing_key` to the file of a key that the mesh trusts; `baton audit keygen FILE` makes one"
+                .to_owned(),
+        ),
         Error::NoController => (
             Kind::Unreachable,
             "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),

@@ -74,7 +74,11 @@ impl Alarms {
 
 async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Vec<Alarm>, RoundError> {
     let agent = &route.agent;
-    let mut alarms = Vec::new();
+    let mut alarms: Vec<Alarm> = route
+        .versions
+        .keys()
+        .filter_map(|version| void(cx, agent, version))
+        .collect();
     for version in route.versions.keys().filter(|version| seen.is_held(agent, version)) {
         if let Some(since) = seen.alone_since(agent, version) {
             alarms.extend(alarm(cx, route, version, since).await?);
@@ -118,6 +122,26 @@ fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
         });
     }
     alarms
+}
+
+/// The alarm of a version in whose name records were written that do not verify.
+fn void(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Option<Alarm> {
+    let seen = cx.projection.void_of(agent, version)?;
+    let (intent, seq) = (&seen.intent, seen.seq);
+    Some(Alarm {
+        code: codes::VOID_RECORDS.to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: seen.since,
+        message: format!(
+            "{} ledger records at the turn of {agent}@{version} are void, the last at {seq} of {intent}: {}",
+            seen.count, seen.problem
+        ),
+        ways_out: vec![
+            format!("baton audit verify {intent}"),
+            format!("baton intents get {intent}"),
+        ],
+    })
 }
 
 /// The alarm of a version with work that nobody will do without a person. `alone_since` is when the version was first

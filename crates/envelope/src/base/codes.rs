@@ -172,6 +172,8 @@ codes! {
     NO_QUORUM: Command,
     /// No rollout is under way.
     NO_ROLLOUT: Control,
+    /// The mesh takes signed records alone, and this process has no key.
+    NO_SIGNING_KEY: Command,
     /// No worker of the version answers.
     NO_WORKER: Command,
     /// A program wrote more than Baton can keep.
@@ -262,6 +264,8 @@ codes! {
     UNWRITTEN: Attempt,
     /// The arguments of the command are wrong.
     USAGE: Command,
+    /// Records were written whose signature does not verify: they decide nothing.
+    VOID_RECORDS: Alarm,
     /// What a command waits for had not come when its time was up.
     WAIT_TIMED_OUT: Command,
     /// A version takes work, has no live worker, and work waits.

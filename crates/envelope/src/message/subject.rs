@@ -170,6 +170,16 @@ impl Subjects {
         format!("{}_ARCHIVE", self.upper)
     }
 
+    /// The stream of the checkpoints.
+    pub fn audit_stream(&self) -> String {
+        format!("{}_AUDIT", self.upper)
+    }
+
+    /// The subject of the checkpoints.
+    pub fn checkpoint(&self) -> String {
+        format!("{}.audit.checkpoint", self.namespace)
+    }
+
     /// The subject on which the server republishes an intent's records as it stores them.
     pub fn event(&self, intent: &IntentId) -> String {
         format!("{}.event.{intent}", self.namespace)

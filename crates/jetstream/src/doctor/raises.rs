@@ -1,5 +1,7 @@
 //! What an upgrade has left to raise, and whether this process shares the settings of the mesh.
 
+use baton_envelope::Signatures;
+
 use super::{Finding, Level};
 use crate::error::Error;
 use crate::server::{Limits, Mesh, Plan, TOPOLOGY, left};
@@ -91,4 +93,31 @@ pub(super) async fn settings(mesh: &Mesh, limits: Limits) -> Result<Finding, Err
         );
         Finding::new(CHECK, Level::Warning, found, remedy)
     })
+}
+
+/// Whether records are signed. Nothing where neither the mesh nor this process does it.
+pub(super) async fn signatures(mesh: &Mesh) -> Result<Option<Finding>, Error> {
+    const CHECK: &str = "signatures";
+    let Some(shared) = mesh.shared_settings().await? else {
+        return Ok(None);
+    };
+    let (found, since) = shared.signatures();
+    let Some(proofs) = mesh.proofs() else {
+        let remedy = "set `connection.signatures` and `connection.trust`, as docs/operations.md, Signed records, says";
+        let text = format!("the mesh is at \"{}\", and this process verifies nothing", found.name());
+        let is_signed = found != Signatures::Off;
+        return Ok(is_signed.then(|| Finding::new(CHECK, Level::Warning, text, remedy)));
+    };
+    let (keys, own) = (proofs.rules().grants.all().len(), proofs.own());
+    let text = format!("the mesh is at \"{}\", {keys} keys are trusted here", found.name());
+    Ok(Some(match found {
+        Signatures::Require => Finding::new(CHECK, Level::Ok, format!("{text}, required after sequence {since}"), ""),
+        _ if own == found => Finding::new(CHECK, Level::Ok, text, ""),
+        Signatures::Off | Signatures::Accept => {
+            let text = format!("{text}, and `connection.signatures` says \"{}\"", own.name());
+            let remedy =
+                "start the controllers with it: the leading one raises the mesh, and its log says what that waits for";
+            Finding::new(CHECK, Level::Warning, text, remedy)
+        }
+    }))
 }

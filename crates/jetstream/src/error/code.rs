@@ -31,6 +31,8 @@ impl Error {
             Self::NoStream(_) => codes::NO_MESH,
             Self::LedgerLost { .. } => codes::LEDGER_LOST,
             Self::RouteLost { .. } => codes::ROUTE_LOST,
+            Self::BadKeys { .. } => codes::BAD_CONFIG,
+            Self::NoSigningKey { .. } => codes::NO_SIGNING_KEY,
             Self::BadContext { .. } => codes::BAD_CONTEXT,
             Self::Refused(_) => codes::WRITE_REFUSED,
             Self::TooLarge { .. } => codes::PAYLOAD_TOO_LARGE,

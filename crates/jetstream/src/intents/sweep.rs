@@ -181,6 +181,18 @@ impl Sweeper {
     }
 
     async fn help(&self, head: &Head, need: Need, seen: &mut Seen) -> Result<Help, Error> {
+        if matches!(need, Need::Closed | Need::None) {
+            return Ok(Help::None);
+        }
+        // Where the mesh signs, the sweep has verified this record by itself. Before acting on it, it is judged by all.
+        let judged = match self.mesh.rules() {
+            Some(_) => self.mesh.head(&head.record.intent).await?,
+            None => None,
+        };
+        let head = match &judged {
+            Some(judged) if judged.record.id != head.record.id => return Ok(Help::None),
+            judged => judged.as_ref().unwrap_or(head),
+        };
         let (done, help) = match need {
             Need::Closed | Need::None => return Ok(Help::None),
             Need::TimeOut => (self.end(head).await?, Help::TimedOut),

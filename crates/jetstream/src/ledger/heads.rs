@@ -24,13 +24,14 @@ impl Mesh {
             let request = serde_json::json!({ "multi_last": left, "batch": CHUNK });
             let (batch, more) = self.direct_batch(&request).await?;
             let before = left.len();
-            for (seq, subject, body) in batch {
-                left.remove(subject.as_str());
-                let Some(intent) = self.subjects().intent_of_ledger(&subject) else {
+            for last in batch {
+                let (seq, subject) = (last.seq, last.subject.as_str());
+                left.remove(subject);
+                let Some(intent) = self.subjects().intent_of_ledger(subject) else {
                     tracing::warn!(subject, seq, "this is the ledger subject of no intent");
                     continue;
                 };
-                match Box::pin(self.head_of(&intent, seq, &body)).await {
+                match Box::pin(self.head_of(&intent, &last)).await {
                     Ok(head) => heads.extend(head),
                     Err(error @ (Error::Decode(_) | Error::NoneReadable { .. })) => {
                         tracing::debug!(%error, subject, seq, "a ledger record cannot be read");

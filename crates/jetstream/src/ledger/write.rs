@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName, Subject};
-use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed};
+use baton_envelope::{
+    HEADER_EVENT, HEADER_SIGNATURE, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed,
+};
 
 use super::encode::EncodedRecord;
 use super::read::Head;
@@ -65,6 +67,9 @@ impl Mesh {
             }
             headers.insert(HeaderName::from_static(HEADER_EVENT), record.event.name());
             headers.insert(HeaderName::from_static(HEADER_STATUS), record.snapshot.status.name());
+            if let Some(signature) = record.signature() {
+                headers.insert(HeaderName::from_static(HEADER_SIGNATURE), signature);
+            }
             Message {
                 subject: subject.clone(),
                 headers,

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{EnvelopeId, IntentId, RecordId, Timestamp};
+use baton_envelope::{EnvelopeId, IntentId, RecordId, SecretKey, Timestamp};
 
 /// Where the time and random bytes come from. Production uses [`SystemClock`]; tests may pass their own.
 pub trait Clock: Debug + Send + Sync {
@@ -49,6 +49,11 @@ impl Clock for SystemClock {
     fn random(&self) -> [u8; 10] {
         rand::random()
     }
+}
+
+/// A new key to sign records with, from the machine's random numbers.
+pub fn new_signing_key() -> SecretKey {
+    SecretKey::of(rand::random())
 }
 
 /// By how much the clock of this machine is off, as the server's answers tell.

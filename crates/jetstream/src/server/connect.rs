@@ -19,6 +19,7 @@ use super::login::{Login, part};
 use super::mesh::Mesh;
 use super::nats_context::NatsContext;
 use super::screen::{Screen, Tls};
+use super::signing::Signing;
 use super::unheard::not_imported;
 use crate::error::Error;
 
@@ -68,6 +69,8 @@ pub struct Target {
     pub tickets: TicketPersistence,
     /// The bounds of the streams that this process makes.
     pub bounds: Bounds,
+    /// With which keys records are signed and verified; by default they are not.
+    pub signing: Signing,
     /// Whether a screen mends messages that the client cannot read: for a process that reads what anyone may publish, as a
     /// controller does. It costs a hop over loopback for each read and write.
     pub screened: bool,
@@ -109,6 +112,7 @@ impl Target {
     /// # Errors
     /// As [`Target::connect`].
     pub async fn connect_with(&self, clock: Arc<dyn Clock>) -> Result<Mesh, Error> {
+        let proofs = self.signing.load()?;
         let Prepared {
             mut dial,
             url,
@@ -144,9 +148,10 @@ impl Target {
             Subjects::new(self.namespace.clone()),
             (clock, Arc::default()),
             connections,
-            (self.replicas.unwrap_or(1), (self.tickets, self.bounds), dial),
+            (self.replicas.unwrap_or(1), (self.tickets, self.bounds), dial, proofs),
         );
         has_jetstream(&mesh).await?;
+        mesh.follow_signing().await?;
         Ok(mesh)
     }
 

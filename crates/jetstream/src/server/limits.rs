@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_envelope::Bands;
+use baton_envelope::{Bands, Signatures};
 use serde::{Deserialize, Serialize};
 
 /// When the server writes tickets to disk.
@@ -86,6 +86,8 @@ pub struct Limits {
     pub secured: bool,
     /// The bounds of single streams that this process makes. Those that are there keep theirs.
     pub bounds: Bounds,
+    /// Whether records are signed; a leader raises the mesh to it, and never lowers it.
+    pub signatures: Signatures,
 }
 
 impl Limits {
@@ -106,6 +108,7 @@ impl Default for Limits {
             bands: Bands::default(),
             secured: false,
             bounds: Bounds::default(),
+            signatures: Signatures::Off,
         }
     }
 }

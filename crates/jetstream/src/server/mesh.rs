@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -18,6 +18,7 @@ use super::dial::Dial;
 use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
+use super::signing::Proofs;
 use crate::error::Error;
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
@@ -56,6 +57,8 @@ struct Inner {
     /// Whether this process has found a ledger on the server: one that is missing later was taken away.
     has_seen_ledger: AtomicBool,
     takes_batches: bool,
+    /// What it signs and verifies records with; `None` where it does neither.
+    proofs: Option<Arc<Proofs>>,
     ledger_queue: Arc<WriteQueue>,
     work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
 }
@@ -68,7 +71,7 @@ impl Mesh {
         subjects: Subjects,
         (clock, server_time): (Arc<dyn Clock>, Arc<ServerTime>),
         connections: watch::Receiver<u64>,
-        (replicas, (tickets, bounds), dial): (usize, (TicketPersistence, Bounds), Dial),
+        (replicas, (tickets, bounds), dial, proofs): (usize, (TicketPersistence, Bounds), Dial, Option<Arc<Proofs>>),
     ) -> Self {
         let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -95,6 +98,7 @@ impl Mesh {
             is_secured: AtomicBool::new(false),
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
+            proofs,
             ledger_queue,
             work_queues: RwLock::default(),
         };
@@ -118,7 +122,12 @@ impl Mesh {
             // What the first one knows of the server's time the second need not learn.
             (Arc::clone(&inner.clock), Arc::clone(&inner.server_time)),
             connections,
-            (self.replicas(), (inner.tickets, inner.bounds), inner.dial.clone()),
+            (
+                self.replicas(),
+                (inner.tickets, inner.bounds),
+                inner.dial.clone(),
+                inner.proofs.clone(),
+            ),
         ))
     }
 
@@ -230,6 +239,15 @@ impl Mesh {
         self.inner.has_seen_ledger.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn proofs(&self) -> Option<&Arc<Proofs>> {
+        self.inner.proofs.as_ref()
+    }
+
+    /// This mesh for a task that must not keep its connection open.
+    pub(super) fn weak(&self) -> WeakMesh {
+        WeakMesh(Arc::downgrade(&self.inner))
+    }
+
     /// What writes to the ledger.
     pub(crate) fn ledger_queue(&self) -> &Arc<WriteQueue> {
         &self.inner.ledger_queue
@@ -271,6 +289,7 @@ impl Mesh {
             replicas: self.replicas(),
             tickets: self.inner.tickets,
             bounds: self.inner.bounds,
+            signatures: self.proofs().map(|proofs| proofs.own()).unwrap_or_default(),
             ..Limits::default()
         }
     }
@@ -327,5 +346,16 @@ impl Mesh {
     /// Counts the connections that were made; changes with each reconnect.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.inner.connections.clone()
+    }
+}
+
+/// A mesh that may be gone.
+pub(super) struct WeakMesh(Weak<Inner>);
+
+impl WeakMesh {
+    pub(super) fn upgrade(&self) -> Option<Mesh> {
+        Some(Mesh {
+            inner: self.0.upgrade()?,
+        })
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use migrations::{Plan, TOPOLOGY};
 pub use missing::Upkept;
 pub use raise::Raised;
 pub(crate) use raise::left;
-use raise::mark;
+pub(crate) use raise::mark;
 pub(crate) use restore::put_back;
 pub use settings::SharedSettings;
 

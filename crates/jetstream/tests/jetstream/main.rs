@@ -15,5 +15,6 @@ mod leasing;
 mod pulling;
 mod raising;
 mod routes;
+mod signing;
 mod support;
 mod tickets;

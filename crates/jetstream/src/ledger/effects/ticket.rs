@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, HeaderName, Subject};
-use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
+use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, HEADER_SIGNATURE, Record};
 use bytes::Bytes;
 
 use crate::error::{Error, Source};
@@ -19,7 +19,7 @@ impl Mesh {
     pub(super) async fn write_ticket(
         &self,
         record: &Record,
-        body: Bytes,
+        (body, signature): (Bytes, Option<&str>),
         seq: u64,
         reissued: Option<u64>,
     ) -> Result<(), Error> {
@@ -34,6 +34,9 @@ impl Mesh {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(HEADER_INTENT), record.intent.as_str());
             headers.insert(HeaderName::from_static(HEADER_LEDGER_SEQUENCE), seq.to_string());
+            if let Some(signature) = signature {
+                headers.insert(HeaderName::from_static(HEADER_SIGNATURE), signature);
+            }
             match reissued {
                 // The id contains the head's sequence, so that two sweepers write one ticket and a later sweep another.
                 Some(head_seq) => {

@@ -75,6 +75,10 @@ impl Mesh {
 }
 
 impl Tail {
+    pub(super) const fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// As [`LedgerTail::next_batch`], for any stream.
     pub(crate) async fn next_batch(&mut self) -> Result<Option<TailBatch>, Error> {
         loop {
