@@ -99,6 +99,8 @@ impl Worker {
         let mut declaration = builder.declaration(instance.clone());
         stamp(&mut declaration, &mesh);
         let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
+        // By now the mesh knows the server's time.
+        stamp(&mut declaration, &mesh);
         let service = register(&mesh, &declaration).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),

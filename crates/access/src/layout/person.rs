@@ -27,6 +27,9 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
         }
         Role::Operator => {
             let groups = OPERATED.iter();
+            let read_alone = |verb: &&str| !OPERATED.iter().any(|group| verb.starts_with(&format!("{group}.")));
+            let verbs = reading_verbs().into_iter().filter(read_alone);
+            grants.extend(verbs.map(|verb| Grant::asks(AsksControllers, names.subjects.control(verb)).named()));
             grants.extend(
                 groups.map(|group| Grant::asks(Operates, names.subjects.control(&format!("{group}.*"))).named()),
             );
@@ -49,6 +52,7 @@ fn viewer(names: &Names) -> Vec<Grant> {
     let ledger = subjects.ledger_stream();
     let stores = [
         subjects.archive_stream(),
+        subjects.audit_stream(),
         Names::bucket(&subjects.agents_bucket()),
         Names::bucket(&subjects.control_bucket()),
     ];

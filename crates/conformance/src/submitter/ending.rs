@@ -201,7 +201,7 @@ impl Desk {
 
     fn body(&self, intent: &str, event: &Value, by: &Value, snapshot: &Value, more: &Value) -> Value {
         let mut body = json!({
-            "protocol": "1.2.0", "id": self.mesh.record_id(), "intent": intent, "event": event,
+            "protocol": "1.3.0", "id": self.mesh.record_id(), "intent": intent, "event": event,
             "at": snapshot.get("updated_at"), "by": by, "snapshot": snapshot,
         });
         for (name, value) in more.as_object().into_iter().flatten() {

@@ -21,9 +21,13 @@ impl Round for Checkpoints {
         Self
     }
 
-    fn due(&mut self, term: &Term, _: u64) -> Period {
-        // Never a busy loop, whatever the configuration says.
-        Period::Time(term.cx.config.checkpoint_interval.max(Duration::from_millis(10)))
+    fn due(&mut self, term: &Term, turn: u64) -> Period {
+        // At once, for leaders that do not last; and never a busy loop, whatever the configuration says.
+        Period::Time(if turn == 0 {
+            Duration::ZERO
+        } else {
+            term.cx.config.checkpoint_interval.max(Duration::from_millis(10))
+        })
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {

@@ -32,8 +32,12 @@ impl Round for Raise {
         Self::default()
     }
 
-    fn due(&mut self, _: &Term, _: u64) -> Period {
-        Period::Time(if self.is_turned { SOON } else { EVERY })
+    fn due(&mut self, _: &Term, turn: u64) -> Period {
+        Period::Time(match (turn, self.is_turned) {
+            (0, _) => Duration::ZERO,
+            (_, true) => SOON,
+            (_, false) => EVERY,
+        })
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {

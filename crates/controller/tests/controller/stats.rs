@@ -20,6 +20,7 @@ async fn a_controller_counts_its_rounds() {
     let names = [
         "alarms",
         "archive",
+        "checkpoint",
         "clocks",
         "consumers",
         "drains",

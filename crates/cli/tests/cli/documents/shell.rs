@@ -1,4 +1,4 @@
-//! As much of a shell as the documents use: quotes, comments, pipes, lists and redirections.
+//! As much of a shell as the documents use: quotes, comments, pipes, lists, subshells and redirections.
 
 /// Programs that the documents run: none of them is an argument of another command.
 const PROGRAMS: [&str; 5] = ["baton", "cargo", "nats", "nats-server", "sudo"];
@@ -30,7 +30,7 @@ impl Line {
                     break;
                 }
                 (None, ' ') => words.extend(word.take()),
-                (None, '|' | ';' | '&') => {
+                (None, '|' | ';' | '&' | '(' | ')') => {
                     words.extend(word.take());
                     line.push(std::mem::take(&mut words));
                 }

@@ -132,7 +132,7 @@ async fn consumer(mesh: &Mesh, stream: &str, name: &str) -> Value {
 /// A migration of consumers that comes later: its number, and a setting that it changes.
 const PLANTED: Migration = Migration {
     name: "planted",
-    since: 2,
+    since: TOPOLOGY + 1,
     needs_no_older_controller: false,
     raise: |_, config| {
         config.insert("description".to_owned(), "planted".into());
@@ -151,7 +151,7 @@ async fn each_durable_consumer_is_raised_once_and_stays_paused() {
     let planted = [CONSUMER_MIGRATIONS, &[PLANTED]].concat();
     let later = Migrations {
         consumers: &planted,
-        newest: 2,
+        newest: TOPOLOGY + 1,
         ..ALL
     };
     let raise = async |migrations| {
@@ -167,7 +167,7 @@ async fn each_durable_consumer_is_raised_once_and_stays_paused() {
     let name = mesh.subjects().work_consumer(&version, Bands::default().list()[0]);
     for (stream, name) in [("MESH_WORK_research", &*name), ("MESH_INTAKE", "router")] {
         let found = consumer(&mesh, stream, name).await;
-        assert_eq!(topology_of(&found["config"]), 2, "{found}");
+        assert_eq!(topology_of(&found["config"]), TOPOLOGY + 1, "{found}");
         assert_eq!(found["config"]["description"], "planted", "{found}");
         assert_eq!(found["paused"] == true, name != "router", "{found}");
     }
