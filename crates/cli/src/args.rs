@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, rollout, route, send, worker,
+    agents, archive, completions, conformance, controller, dead, explain, intents, local, repair, rollout, route, send,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Archive(archive::ArchiveCommand),
     /// Check the server and the mesh on it; each finding comes with its remedy.
     Doctor,
+    /// List what cannot be read, or repair one of it.
+    Repair(repair::RepairArgs),
     /// Explain the code of an error: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
     /// Judge a program in another language by the protocol.
@@ -86,6 +89,7 @@ impl Command {
             | Self::Agents(_)
             | Self::Archive(_)
             | Self::Doctor
+            | Self::Repair(_)
             | Self::Explain(_)
             | Self::Conformance(_)
             | Self::Bench(_)

@@ -8,6 +8,7 @@ mod handlers;
 mod moves;
 mod preflight;
 mod refusal;
+mod repair;
 mod replays;
 mod rollouts;
 
@@ -86,6 +87,8 @@ fn handlers() -> Handlers {
         .on::<control::ListDecisions>(rollouts::history)
         .on::<control::MoveIntents>(moves::carry)
         .on::<control::CancelIntent>(cancel::cancel)
+        .on::<control::ListUnreadable>(repair::list)
+        .on::<control::Repair>(repair::repair)
 }
 
 #[cfg(test)]

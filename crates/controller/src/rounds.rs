@@ -27,6 +27,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod unreadable;
 
 use crate::duty::Task;
 
@@ -44,6 +45,7 @@ use round::round;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
+use unreadable::UnreadableKeys;
 
 pub(crate) use leader::Leader;
 pub(crate) use rollouts::verdict;
@@ -61,6 +63,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<UnreadableKeys>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

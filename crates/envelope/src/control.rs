@@ -10,6 +10,7 @@ mod error;
 mod intents;
 mod load;
 mod question;
+mod repair;
 mod rollout;
 mod route;
 
@@ -21,6 +22,7 @@ pub use error::{ControlError, Reply};
 pub use intents::*;
 pub use load::*;
 pub use question::{Effect, Question, Visitor};
+pub use repair::*;
 pub use rollout::*;
 pub use route::*;
 
@@ -52,4 +54,6 @@ question::questions! {
     ListDecisions = "rollout.history" -> HistoryView, Reads;
     MoveIntents = "intents.move" -> MoveView, Changes, LONG;
     CancelIntent = "intents.cancel" -> CancelView, Changes;
+    ListUnreadable = "repair.list" -> UnreadableView, Reads, LONG;
+    Repair = "repair" -> RepairView, Changes, LONG;
 }

@@ -13,11 +13,13 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
     ("route", documents::route),
+    ("repair", documents::repair),
+    ("shown", names::shown_texts),
     ("names", names::names),
     ("times", names::times),
     ("outcome", programs::outcome),

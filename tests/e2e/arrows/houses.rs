@@ -49,6 +49,7 @@ pub(super) const HOUSES: [House; 6] = [
         name: "jetstream",
         rooms: &[
             ("doctor", &["control", "error", "server", "work"]),
+            ("repair", &["control", "error", "ledger", "server"]),
             ("wire", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
@@ -109,11 +110,17 @@ pub(super) const HOUSES: [House; 6] = [
                     "workers",
                 ],
             ),
-            ("registry", &["backoff", "context", "duty"]),
-            ("intake", &["backoff", "config", "context", "duty", "projection"]),
+            ("registry", &["alarm", "backoff", "context", "duty"]),
+            (
+                "intake",
+                &["backoff", "config", "context", "duty", "projection", "stats"],
+            ),
             ("error", &["projection"]),
             ("api", &["backoff", "context", "duty", "rounds"]),
-            ("rounds", &["backoff", "context", "duty", "projection", "stats"]),
+            (
+                "rounds",
+                &["alarm", "backoff", "context", "duty", "projection", "stats"],
+            ),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),
             ("workers", &[]),
@@ -121,6 +128,7 @@ pub(super) const HOUSES: [House; 6] = [
             ("projection", &["backoff"]),
             ("config", &[]),
             ("backoff", &[]),
+            ("alarm", &[]),
         ],
     },
     House {

@@ -90,6 +90,7 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             "restore the stream from a backup; or start one controller with --make-ledger: what was open is lost then"
                 .to_owned(),
         ),
+        Error::TooManyVersions { agent, .. } => (Kind::Refused, format!("baton agents retire {agent} VERSION")),
         Error::RouteLost { agent, .. } => (Kind::Failed, format!("baton route set {agent} VERSION")),
         Error::BadContext { .. } => (
             Kind::BadConfig,

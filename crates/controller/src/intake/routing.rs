@@ -17,6 +17,7 @@ use crate::config::ArchiveConfig;
 use crate::context::Context;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
+use crate::stats::Stats;
 
 /// The longest time to hand a message back for when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
@@ -43,6 +44,7 @@ pub(crate) struct Routing {
     kill: CancellationToken,
     projection: Projection,
     archive: ArchiveConfig,
+    stats: Stats,
     trouble: Mutex<Trouble>,
 }
 
@@ -74,6 +76,7 @@ impl Routing {
             kill: cx.stops.kill.clone(),
             projection: cx.projection.clone(),
             archive: cx.config.archive.clone(),
+            stats: cx.stats.clone(),
             trouble: Mutex::default(),
         }
     }
@@ -182,6 +185,7 @@ impl Routing {
                     head.record.snapshot.status, head.record.snapshot.submitted_at
                 );
                 let ids = vec![raw.derived_id.clone()];
+                self.stats.conflicted();
                 self.recorded(&raw, ids, None, &Rejection::new(codes::CONFLICT, text))
                     .await
             }

@@ -56,6 +56,23 @@ pub struct VersionLoad {
     pub breaker_open: bool,
 }
 
+/// Something about the mesh as a whole that needs an operator. Each controller that sees it publishes it when it begins, and
+/// once more when it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshAlarm {
+    /// What programs branch on, such as `NO_LEADER`.
+    pub code: String,
+    /// When the condition began.
+    pub since: Timestamp,
+    /// When it was over; `None` while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// What is wrong, or what is right again.
+    pub message: String,
+    /// Commands; each of them helps.
+    pub ways_out: Vec<String>,
+}
+
 impl LoadReport {
     /// The load of a version, if the report has it.
     pub fn of(&self, agent: &AgentName, version: &AgentVersion) -> Option<Load> {

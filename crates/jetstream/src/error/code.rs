@@ -28,6 +28,7 @@ impl Error {
             Self::NoStream(_) => codes::NO_MESH,
             Self::LedgerLost { .. } => codes::LEDGER_LOST,
             Self::RouteLost { .. } => codes::ROUTE_LOST,
+            Self::TooManyVersions { .. } => codes::TOO_MANY_VERSIONS,
             Self::BadContext { .. } => codes::BAD_CONTEXT,
             Self::Refused(_) => codes::WRITE_REFUSED,
             Self::TooLarge { .. } => codes::PAYLOAD_TOO_LARGE,

@@ -30,9 +30,19 @@ impl Mesh {
     /// A record as the head of its intent. One that decides nothing is passed over: the head is then what the records before
     /// it say, at the sequence of the last, so that whoever writes next writes after it.
     pub(super) async fn head_of(&self, intent: &IntentId, seq: u64, body: &Bytes) -> Result<Option<Head>, Error> {
+        Ok(self.head_and_problem(intent, seq, body).await?.0)
+    }
+
+    /// As [`Mesh::head_of`], and why the last record decides nothing, where it does not.
+    pub(super) async fn head_and_problem(
+        &self,
+        intent: &IntentId,
+        seq: u64,
+        body: &Bytes,
+    ) -> Result<(Option<Head>, Option<String>), Error> {
         let read = decoded(intent, body);
         let Some(problem) = containable(&read) else {
-            return Ok(Some(Head::new(read?, seq)));
+            return Ok((Some(Head::new(read?, seq)), None));
         };
         // The projection has warned of it when it came.
         tracing::debug!(%intent, seq, problem, "a ledger record decides nothing");
@@ -42,10 +52,10 @@ impl Mesh {
                 let mut record = *record;
                 // Its envelope is in that record, and not in the one at the end.
                 record.snapshot = record.snapshot.seen_at(at);
-                Ok(Some(Head::new(record, end)))
+                Ok((Some(Head::new(record, end)), Some(problem)))
             }
             // All of it was purged meanwhile.
-            None if standing.contained.is_empty() => Ok(None),
+            None if standing.contained.is_empty() => Ok((None, None)),
             None => Err(Error::NoneReadable {
                 intent: intent.clone(),
                 seq,
@@ -93,7 +103,7 @@ impl ControllerMesh {
 }
 
 /// A record on the subject of an intent.
-fn decoded(intent: &IntentId, body: &[u8]) -> Result<Record, DecodeError> {
+pub(super) fn decoded(intent: &IntentId, body: &[u8]) -> Result<Record, DecodeError> {
     let record = Record::decode(body)?;
     if record.intent == *intent {
         Ok(record)
