@@ -132,13 +132,12 @@ impl Relay {
     #[cfg(feature = "controller")]
     pub(crate) fn intent_subject(&self) -> Result<String, BenchError> {
         let envelope = self.agents.first().map(|agent| self.mesh.subjects().intent(agent));
-        envelope.ok_or_else(|| BenchError::Ended("addressed to nobody".to_owned()))
+        envelope.ok_or_else(|| BenchError::Broken("there is no agent to address".to_owned()))
     }
 
     fn envelope(&self, stage: usize) -> Result<Envelope, BenchError> {
         let agent = self.agents.get(stage);
-        let agent =
-            agent.ok_or_else(|| BenchError::Ended(format!("addressed to a stage {stage} that is not there")))?;
+        let agent = agent.ok_or_else(|| BenchError::Broken(format!("there is no agent {stage} to address")))?;
         let clock = self.mesh.clock();
         let (id, intent) = (clock.envelope_id(), clock.intent_id());
         Ok(Envelope::first(id, intent, agent.clone(), self.payload.clone()))

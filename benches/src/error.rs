@@ -31,6 +31,12 @@ pub enum BenchError {
     /// An intent did not end as it should.
     #[error("an intent of the benchmark ended as {0}")]
     Ended(String),
+    /// A part of the benchmark itself did not do what it must.
+    #[error("the benchmark is broken: {0}")]
+    Broken(String),
+    /// A line between two processes of the benchmark could not be written or read.
+    #[error("the benchmark is broken: a line between two of its processes is no JSON")]
+    Line(#[source] serde_json::Error),
     /// Records do not leave the ledger.
     #[error(
         "the ledger has {held} records, more than --ledger-at-most {most}, and has not shrunk for {seconds} s: is the archive on, \

@@ -26,7 +26,7 @@ use crate::meter::{Spent, memory_mb};
 use crate::options::{Only, Options};
 use crate::report::{Fact, Report, Target as Bound};
 use crate::run::Say;
-use crate::site::{Ground, Site};
+use crate::site::{ServerSetup, Site};
 use crate::stats::{count, median, percentile};
 use crate::workload::Workload;
 
@@ -123,7 +123,7 @@ async fn watch(mesh: Mesh, mut following: RouteFollower, moved: mpsc::UnboundedS
 
 #[expect(clippy::print_stdout, reason = "the pipe to the process that measures")]
 fn tell(said: &Said) -> Result<(), BenchError> {
-    let line = serde_json::to_string(said).map_err(|error| BenchError::Ended(error.to_string()))?;
+    let line = serde_json::to_string(said).map_err(BenchError::Line)?;
     println!("{line}");
     Ok(())
 }
@@ -142,13 +142,13 @@ fn raise_file_limit(connections: usize) -> Result<(), BenchError> {
 }
 
 /// Measures followers of the routes on one server.
-pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+pub(crate) async fn measure(options: &Options, setup: &ServerSetup, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     if options.only == Some(Only::Floor) {
         return Ok(Vec::new());
     }
     let followers = options.followers();
     raise_file_limit(followers)?;
-    let mut site = Site::start(ground, "1s", options.tickets()).await?;
+    let mut site = Site::start(setup, "1s", options.tickets()).await?;
     let mesh = site.connect(NAMESPACE).await?;
     mesh.ensure_topology(mesh.limits()).await?;
     let mut controller = crate::memory::controller(&site.url(), options)?;
@@ -175,20 +175,10 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     );
 
     say("w9: at rest");
-    let pids = [server, controller.pid()];
-    let from = pids.map(|pid| Spent::until_now(Some(pid)).server);
-    tokio::time::sleep(REST).await;
-    let to = pids.map(|pid| Spent::until_now(Some(pid)).server);
-    for (name, pid, from, to) in [
-        ("server", server, from[0], to[0]),
-        ("controller", controller.pid(), from[1], to[1]),
-    ] {
-        let share = from
-            .zip(to)
-            .map(|(from, to)| (to - from).as_secs_f64() / REST.as_secs_f64() * 100.0);
-        add(&format!("{name} at rest"), memory_mb(pid), "MB");
-        add(&format!("{name} CPU at rest"), share, "% of a core");
-    }
+    report
+        .facts
+        .extend(at_rest([("server", server), ("controller", controller.pid())]).await);
+    let mut add = |what: &str, value: Option<f64>, unit| report.facts.push(Fact::new(what, value, unit));
     let grown = memory_mb(server)
         .zip(before)
         .map(|(now, before)| (now - before) * 1e3 / count(followers as u64));
@@ -200,32 +190,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     );
 
     say(&format!("w9: {CHANGES} changes"));
-    let (mut middle, mut last, mut answered) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..CHANGES {
-        let (agent, [_, second]) = (agent(number)?, versions()?);
-        let began = now();
-        set(&mesh, &agent, &second).await?;
-        answered.push(millis(now() - began));
-        // What the controller writes for a change may be more than one revision: the last one counts.
-        let revision = mesh.route(&agent).await?.map_or(0, |(_, revision)| revision);
-        let times = fleet.until(revision, began).await?;
-        middle.push(millis_of(percentile(&times, 50)));
-        last.push(millis_of(percentile(&times, 100)));
-        tokio::time::sleep(BETWEEN).await;
-    }
-    add("change answered, median", Some(median(&answered)), "ms");
-    add("change at half of the followers, median", Some(median(&middle)), "ms");
-    add("change at the last follower, median", Some(median(&last)), "ms");
-    let slowest = Fact::new(
-        "change at the last follower, slowest",
-        last.iter().copied().reduce(f64::max),
-        "ms",
-    );
-    report.facts.push(if followers <= PROMPT_UP_TO {
-        slowest.aiming(PROMPT)
-    } else {
-        slowest
-    });
+    report.facts.extend(changes(&mesh, &mut fleet, followers).await?);
 
     say("w9: the server is killed and started");
     report.facts.extend(restart(&mut site, &mut fleet).await?);
@@ -236,6 +201,57 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     ));
     controller.kill().map_err(BenchError::io("ending the controller"))?;
     Ok(vec![report])
+}
+
+/// What processes cost while nothing happens.
+async fn at_rest(processes: [(&str, u32); 2]) -> Vec<Fact> {
+    let spent = || processes.map(|(_, pid)| Spent::until_now(Some(pid)).server);
+    let from = spent();
+    tokio::time::sleep(REST).await;
+    let spans = processes.into_iter().zip(from.into_iter().zip(spent()));
+    let facts = spans.map(|((name, pid), (from, to))| {
+        let share = from
+            .zip(to)
+            .map(|(from, to)| (to - from).as_secs_f64() / REST.as_secs_f64() * 100.0);
+        [
+            Fact::new(format!("{name} at rest"), memory_mb(pid), "MB"),
+            Fact::new(format!("{name} CPU at rest"), share, "% of a core"),
+        ]
+    });
+    facts.flatten().collect()
+}
+
+/// Changes one route after the other, and times each until the last follower has it.
+async fn changes(mesh: &Mesh, fleet: &mut Fleet, followers: usize) -> Result<Vec<Fact>, BenchError> {
+    let (mut middle, mut last, mut answered) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..CHANGES {
+        let (agent, [_, second]) = (agent(number)?, versions()?);
+        let began = now();
+        set(mesh, &agent, &second).await?;
+        answered.push(millis(now() - began));
+        // What the controller writes for a change may be more than one revision: the last one counts.
+        let revision = mesh.route(&agent).await?.map_or(0, |(_, revision)| revision);
+        let times = fleet.until(revision, began).await?;
+        middle.push(millis_of(percentile(&times, 50)));
+        last.push(millis_of(percentile(&times, 100)));
+        tokio::time::sleep(BETWEEN).await;
+    }
+    let slowest = Fact::new(
+        "change at the last follower, slowest",
+        last.iter().copied().reduce(f64::max),
+        "ms",
+    );
+    let slowest = if followers <= PROMPT_UP_TO {
+        slowest.aiming(PROMPT)
+    } else {
+        slowest
+    };
+    Ok(vec![
+        Fact::new("change answered, median", Some(median(&answered)), "ms"),
+        Fact::new("change at half of the followers, median", Some(median(&middle)), "ms"),
+        Fact::new("change at the last follower, median", Some(median(&last)), "ms"),
+        slowest,
+    ])
 }
 
 /// Kills the server, starts it, and changes a route as soon as it answers: most followers are not back then.
@@ -261,7 +277,7 @@ async fn restart(site: &mut Site, fleet: &mut Fleet) -> Result<Vec<Fact>, BenchE
         Ok(present.map(next))
     });
     let Some((_, revision)) = change.await? else {
-        return Err(BenchError::Ended("an agent without a route".to_owned()));
+        return Err(BenchError::Broken("an agent has no route".to_owned()));
     };
     let changed = now() - began;
     let times = fleet.until(revision, began).await?;
@@ -302,7 +318,7 @@ fn agent(number: usize) -> Result<AgentName, BenchError> {
 fn versions() -> Result<[AgentVersion; 2], BenchError> {
     let version = |text: &str| {
         text.parse()
-            .map_err(|_| BenchError::Ended(format!("{text} is no version")))
+            .map_err(|_| BenchError::Broken(format!("{text} is no version")))
     };
     Ok([version("1.0.0")?, version("2.0.0")?])
 }
@@ -343,7 +359,7 @@ impl Fleet {
                 .stdout(std::process::Stdio::piped());
             let mut child = command.spawn().map_err(BenchError::io("starting followers"))?;
             let Some(output) = child.stdout.take() else {
-                return Err(BenchError::Ended("followers without an output".to_owned()));
+                return Err(BenchError::Broken("a process of followers has no output".to_owned()));
             };
             fleet.processes.push((child, BufReader::new(output).lines()));
         }
@@ -372,7 +388,7 @@ impl Fleet {
     }
 
     async fn hear(&mut self, index: usize) -> Result<Said, BenchError> {
-        let gone = || BenchError::Ended("followers said nothing".to_owned());
+        let gone = || BenchError::Broken("a process of followers ended or went silent".to_owned());
         let (_, lines) = self.processes.get_mut(index).ok_or_else(gone)?;
         let line = tokio::time::timeout(PATIENCE, lines.next_line())
             .await
@@ -380,7 +396,7 @@ impl Fleet {
         let line = line
             .map_err(BenchError::io("listening to followers"))?
             .ok_or_else(gone)?;
-        serde_json::from_str(&line).map_err(|error| BenchError::Ended(error.to_string()))
+        serde_json::from_str(&line).map_err(BenchError::Line)
     }
 
     fn memory_mb(&self) -> Option<f64> {

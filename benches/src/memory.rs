@@ -17,7 +17,7 @@ use crate::meter::memory_mb;
 use crate::options::{Only, Options};
 use crate::report::{self, Fact, Report};
 use crate::run::Say;
-use crate::site::{Ground, Site};
+use crate::site::{ServerSetup, Site};
 use crate::stats::median;
 use crate::workload::Workload;
 
@@ -42,7 +42,7 @@ const WORKER: report::Target = report::Target::AtMost(25.0);
 const FLAT: report::Target = report::Target::AtMost(1.2);
 
 /// The processes and their names.
-struct Cast {
+struct Processes {
     server: u32,
     controller: ManagedChild,
     worker: ManagedChild,
@@ -62,12 +62,12 @@ pub(crate) async fn work(url: &str, slots: u32) -> Result<(), BenchError> {
 }
 
 /// Measures the three processes: idle, under load, and at two checkpoints.
-pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+pub(crate) async fn measure(options: &Options, setup: &ServerSetup, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     if options.only == Some(Only::Floor) {
         return Ok(Vec::new());
     }
-    let site = Site::start(ground, "1s", options.tickets()).await?;
-    let cast = Cast::start(&site, options)?;
+    let site = Site::start(setup, "1s", options.tickets()).await?;
+    let processes = Processes::start(&site, options)?;
     let mesh = site.connect(NAMESPACE).await?;
     let agent: AgentName = AGENT.parse().map_err(Error::from)?;
     mesh.ensure_topology(mesh.limits()).await?;
@@ -86,14 +86,14 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     let total = options.memory_intents();
     let mut report = Report::new(Workload::W7, format!("memory, {total} intents"), "", "");
     say("w7: idle");
-    let (_, idle) = looking(&cast, load.rest()).await?;
+    let (_, idle) = looking(&processes, load.rest()).await?;
     report.facts.extend(facts("idle", &last(&idle)));
     let mut checkpoints = Vec::new();
     let mut passed = 0;
     for checkpoint in [total / 5, total] {
         say(&format!("w7: on to {checkpoint} intents"));
         let started = Instant::now();
-        let (_, looks) = looking(&cast, load.pass(checkpoint - passed)).await?;
+        let (_, looks) = looking(&processes, load.pass(checkpoint - passed)).await?;
         let seconds = started.elapsed().as_secs_f64();
         let rate = crate::stats::count(checkpoint - passed) / seconds;
         passed = checkpoint;
@@ -104,7 +104,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
             .push(Fact::new(format!("rate up to {checkpoint}"), Some(rate), "/s"));
         report.facts.extend(facts(&format!("most until {checkpoint}"), &most));
         report.facts.extend(facts(&format!("at load, {checkpoint}"), &loaded));
-        let ((), looks) = looking(&cast, load.rest()).await?;
+        let ((), looks) = looking(&processes, load.rest()).await?;
         let rested = last(&looks);
         report.facts.extend(facts(&format!("at rest, {checkpoint}"), &rested));
         for (what, stream) in load.stores() {
@@ -131,7 +131,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     Ok(vec![report])
 }
 
-impl Cast {
+impl Processes {
     fn start(site: &Site, options: &Options) -> Result<Self, BenchError> {
         let url = site.url();
         let mut worker = options.itself()?;
@@ -167,7 +167,7 @@ fn spawn(words: &[OsString]) -> Result<ManagedChild, BenchError> {
             .join(" ")
     };
     let Some((program, arguments)) = words.split_first() else {
-        return Err(BenchError::Ended("a command without words".to_owned()));
+        return Err(BenchError::Broken("a command without words".to_owned()));
     };
     let mut command = Command::new(program);
     command.args(arguments).env("BATON_LOG", "warn");
@@ -177,7 +177,7 @@ fn spawn(words: &[OsString]) -> Result<ManagedChild, BenchError> {
 
 /// Samples the processes while a future runs.
 async fn looking<T>(
-    cast: &Cast,
+    processes: &Processes,
     going_on: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<(T, Vec<Look>), BenchError> {
     tokio::pin!(going_on);
@@ -185,10 +185,10 @@ async fn looking<T>(
     loop {
         tokio::select! {
             done = &mut going_on => {
-                looks.push(cast.look());
+                looks.push(processes.look());
                 return Ok((done?, looks));
             }
-            () = tokio::time::sleep(LOOK) => looks.push(cast.look()),
+            () = tokio::time::sleep(LOOK) => looks.push(processes.look()),
         }
     }
 }

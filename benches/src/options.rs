@@ -17,7 +17,7 @@ pub struct Options {
     /// Which workloads, separated by commas [default: w1 to w6].
     #[arg(long, short, value_enum, value_delimiter = ',', value_name = "LIST")]
     pub workload: Vec<Workload>,
-    /// Pairs of floor and Baton for each workload [default: 5; with --quick: 3].
+    /// Pairs to measure for each workload, each of the bare client and Baton [default: 5; with --quick: 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: Option<u32>,
     /// Intents for each throughput measurement [default: 20000; with --quick: 3000].
@@ -29,29 +29,32 @@ pub struct Options {
     /// A short run, for a first look.
     #[arg(long)]
     pub quick: bool,
-    /// Measures one side alone, without ratios: for a profiler.
+    /// Measure one side alone, without ratios: for a profiler.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
-    /// Repeats until Ctrl-C, and prints each figure as it comes: for a profiler.
+    /// Repeat until Ctrl-C, and print each figure as it comes: for a profiler.
     #[arg(long, requires = "only")]
     pub forever: bool,
     /// The payload in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     pub payload: usize,
-    /// Slots of each worker.
+    /// How many hops a worker runs at a time.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub slots: u32,
-    /// Threads of the client process, for Baton and the floor alike.
+    /// Threads of the client process, on both sides.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
-    /// When the server writes Baton's tickets, as `connection.tickets` says it [default: default; in w6: async].
+    /// When the server writes Baton's tickets, as in `connection.tickets` [default: default; in w6: async].
     #[arg(long, value_name = "WHEN")]
     pub tickets: Option<TicketPersistence>,
+    /// Signs every record of Baton's and verifies it: compare with a run without.
+    #[arg(long)]
+    pub signed: bool,
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
     pub memory_intents: Option<u64>,
-    /// Holds the load of w7 back while the ledger has more records than this, so that it goes as fast as the archive
-    /// does. Without it the load goes as fast as it can.
+    /// Hold the load of w7 back while the ledger has more records than this, so that the archive keeps up [default: no
+    /// limit].
     #[arg(long, value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub ledger_at_most: Option<u64>,
     /// The most open intents in w8; the other sizes are a fifth and a 500th of it [default: 500000; with --quick: 50000].
@@ -60,7 +63,7 @@ pub struct Options {
     /// Followers of the routes in w9, each with a connection [default: 10000; with --quick: 1000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub followers: Option<u32>,
-    /// The `baton` that w7 and w9 run a controller with [default: this one, or the one beside it].
+    /// The `baton` that runs the controller of w7 and w9 [default: this one, or the one beside it].
     #[arg(long, value_name = "FILE")]
     pub baton: Option<PathBuf>,
     /// A configuration file for the controller of w7 and w9.
@@ -75,8 +78,7 @@ pub struct Options {
     /// The words before the options when this program starts itself, besides its name.
     #[arg(skip)]
     pub own_command: Vec<OsString>,
-    /// Where the servers keep their data while they are measured: on the disk that is meant [default: the system's
-    /// temporary folder].
+    /// Folder for the servers' data, on the disk to be measured [default: the system's temporary folder].
     #[arg(long, value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
 }

@@ -10,7 +10,7 @@ use crate::meter::Machine;
 use crate::options::Options;
 use crate::pairs::{Kind, Size, measure};
 use crate::report::{Document, Report, Target};
-use crate::site::{Ground, Site};
+use crate::site::{ServerSetup, Site};
 use crate::workload::Workload;
 
 /// Receives progress messages.
@@ -34,11 +34,12 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
         return Ok(None);
     }
     let Binary { path, version, .. } = Finder::from_process().nats_server(&|line| say(line))?;
-    let ground = Ground {
+    let setup = ServerSetup {
         binary: path,
         dir: options.dir.clone().unwrap_or_else(std::env::temp_dir),
+        signed: options.signed,
     };
-    std::fs::create_dir_all(&ground.dir).map_err(BenchError::io(format!("creating {}", ground.dir.display())))?;
+    std::fs::create_dir_all(&setup.dir).map_err(BenchError::io(format!("creating {}", setup.dir.display())))?;
     let mut builder = match options.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
@@ -50,7 +51,7 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
         .map_err(BenchError::io("starting the runtime"))?;
     let reports = runtime.block_on(async {
         tokio::select! {
-            reports = all(options, &ground, say) => reports,
+            reports = all(options, &setup, say) => reports,
             // SIGTERM too: servers and folders are removed in good order.
             () = shutdown_signal() => Err(BenchError::Interrupted),
         }
@@ -64,24 +65,29 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
     }))
 }
 
-async fn all(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+async fn all(options: &Options, setup: &ServerSetup, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     let mut reports = Vec::new();
     for workload in options.workloads() {
-        reports.extend(Box::pin(one(workload, options, ground, say)).await?);
+        reports.extend(Box::pin(one(workload, options, setup, say)).await?);
     }
     Ok(reports)
 }
 
-async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+async fn one(
+    workload: Workload,
+    options: &Options,
+    setup: &ServerSetup,
+    say: Say<'_>,
+) -> Result<Vec<Report>, BenchError> {
     match workload {
-        Workload::W7 => return crate::memory::measure(options, ground, say).await,
-        Workload::W8 => return crate::sizes::measure(options, ground, say).await,
-        Workload::W9 => return crate::fleet::measure(options, ground, say).await,
+        Workload::W7 => return crate::memory::measure(options, setup, say).await,
+        Workload::W8 => return crate::sizes::measure(options, setup, say).await,
+        Workload::W9 => return crate::fleet::measure(options, setup, say).await,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
     // Where each write is synced, tickets are the first thing that an operator exempts.
     let site = match workload {
-        Workload::W6 => Site::start(ground, "always", options.tickets.unwrap_or(TicketPersistence::Async)).await?,
+        Workload::W6 => Site::start(setup, "always", options.tickets.unwrap_or(TicketPersistence::Async)).await?,
         Workload::W1
         | Workload::W2
         | Workload::W3
@@ -89,7 +95,7 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
         | Workload::W5
         | Workload::W7
         | Workload::W8
-        | Workload::W9 => Site::start(ground, "1s", options.tickets()).await?,
+        | Workload::W9 => Site::start(setup, "1s", options.tickets()).await?,
     };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
@@ -98,14 +104,32 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
             std::process::id()
         ));
     }
-    let size = Size::of(options);
+    let mut reports = Vec::new();
+    for (kind, size, report) in plan(workload, Size::of(options)) {
+        reports.push(measure(&site, kind, size, options, report, say).await?);
+    }
+    if workload == Workload::W5 {
+        #[cfg(feature = "controller")]
+        {
+            let report = Report::new(workload, "raw, through intake and router", "floor", "baton");
+            let report = report.aiming(Metric::PerSecond, Target::AtLeast(0.5));
+            reports.push(crate::intake::measure(&site, options, report, say).await?);
+        }
+        #[cfg(not(feature = "controller"))]
+        say("w5: nothing through intake and router, this build has no controller (--features controller)");
+    }
+    Ok(reports)
+}
+
+/// What a workload measures in pairs, and what each is meant to reach.
+fn plan(workload: Workload, size: Size) -> Vec<(Kind, Size, Report)> {
     let report = |what: &str| Report::new(workload, what, "floor", "baton");
     let quick_enough = |report: Report| {
         report
             .aiming(Metric::P50Ms, Target::AtMost(1.5))
             .aiming(Metric::P99Ms, Target::AtMost(2.0))
     };
-    let plan: Vec<(Kind, Size, Report)> = match workload {
+    match workload {
         Workload::W1 => vec![(
             Kind::Throughput { agents: 1 },
             size,
@@ -154,19 +178,5 @@ async fn one(workload: Workload, options: &Options, ground: &Ground, say: Say<'_
                 ),
             ]
         }
-    };
-    let mut reports = Vec::new();
-    for (kind, size, report) in plan {
-        reports.push(measure(&site, kind, size, options, report, say).await?);
     }
-    if workload == Workload::W5 {
-        #[cfg(feature = "controller")]
-        {
-            let report = report("raw, through intake and router").aiming(Metric::PerSecond, Target::AtLeast(0.5));
-            reports.push(crate::intake::measure(&site, options, report, say).await?);
-        }
-        #[cfg(not(feature = "controller"))]
-        say("w5: nothing through intake and router, this build has no controller (--features controller)");
-    }
-    Ok(reports)
 }

@@ -14,7 +14,7 @@ use crate::options::{Only, Options};
 use crate::report::{Pair, Report, Target};
 use crate::run::Say;
 use crate::side::{Layout, Shape, Side};
-use crate::site::{Ground, Site};
+use crate::site::{ServerSetup, Site};
 use crate::workload::Workload;
 
 /// Slots of each worker in a fleet, whatever its size.
@@ -39,7 +39,7 @@ struct Field {
 }
 
 /// Measures both kinds of size for both sides.
-pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
+pub(crate) async fn measure(options: &Options, setup: &ServerSetup, say: Say<'_>) -> Result<Vec<Report>, BenchError> {
     let fleets = [1, 10, 100].map(|agents| Size {
         name: format!("{agents} agents in 2 versions"),
         shape: Shape {
@@ -81,7 +81,7 @@ pub(crate) async fn measure(options: &Options, ground: &Ground, say: Say<'_>) ->
     for (sizes, sides) in [(fleets, &both[..]), (heaps, &both[..]), (shards, &[Only::Floor][..])] {
         for which in sides.iter().copied() {
             if options.only.is_none_or(|only| only == which) {
-                reports.extend(through(&sizes, which, options, ground, say).await?);
+                reports.extend(through(&sizes, which, options, setup, say).await?);
             }
         }
     }
@@ -93,13 +93,13 @@ async fn through(
     sizes: &[Size],
     which: Only,
     options: &Options,
-    ground: &Ground,
+    setup: &ServerSetup,
     say: Say<'_>,
 ) -> Result<Vec<Report>, BenchError> {
     let mut fields = Vec::new();
     for size in sizes {
         say(&format!("w8, {}: {} is prepared", which.name(), size.name));
-        fields.push(Field::prepare(which, size, ground, options.tickets()).await?);
+        fields.push(Field::prepare(which, size, setup, options.tickets()).await?);
     }
     let rounds = rounds(&fields, which, options, say).await?;
     let reports = compare(&fields, which, &rounds);
@@ -171,10 +171,10 @@ impl Field {
     async fn prepare(
         which: Only,
         size: &Size,
-        ground: &Ground,
+        setup: &ServerSetup,
         tickets: TicketPersistence,
     ) -> Result<Self, BenchError> {
-        let site = Site::start(ground, "1s", tickets).await?;
+        let site = Site::start(setup, "1s", tickets).await?;
         let side = Side::start(&site, which, "sizes", size.shape).await?;
         concurrently(size.open, || side.leave_open()).await?;
         Ok(Self {

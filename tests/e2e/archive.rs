@@ -182,6 +182,8 @@ async fn repeat_of_a_chosen_id_is_known_until_its_time_is_over() {
     let mut first = archiver.start(&mesh, &[("GRACE", "0s")]).await;
     let (_worker, runs) = worker(&mesh).await;
     let intent = mesh.submit("order-7", "work", "[1, 2]").await;
+    // It has one record before it is done, too.
+    mesh.until(&intent, "completed", SOON).await;
     until_ledger_has(&mesh, 1, SOON).await;
     let by = || Author::of(Role::Client, "test");
 

@@ -337,6 +337,29 @@ async fn enveloped_intent_that_is_refused_is_found_under_its_own_id() {
 
 // --- size -------------------------------------------------------------------------------------------------------
 
+/// What somebody writes behind the end of an intent does not free its id, nor keep anybody waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeat_of_an_intent_is_known_though_nobody_can_read_its_last_record() {
+    let known = Known::start().await;
+    let intent = known.mesh.submit("kept", "shout", "\"a\"").await;
+    known.mesh.until(&intent, "completed", SOON).await;
+    let client = known.mesh.server.client().await;
+    let stored = client
+        .request("mesh.ledger.0.kept".to_owned(), "no record".into())
+        .await;
+    stored.expect("stored");
+    let by = baton_envelope::Author::of(baton_envelope::Role::Client, "test");
+    let again = known
+        .mesh
+        .mesh
+        .submit(known.mesh.envelope("kept", "shout", "\"a\""), by);
+    let again = again.await;
+    assert!(
+        matches!(again, Ok(baton_jetstream::Submitted::Repeated(_))),
+        "{again:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn payload_over_the_limit_of_the_server_is_refused_with_the_limit() {
     let known = Known::start().await;

@@ -25,7 +25,9 @@ use std::time::Duration;
 use baton_agent::{AgentBuilder, Fault, Handler, Hop, Json, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent};
-use baton_envelope::{Envelope, Event, IntentId};
+use baton_envelope::{Envelope, Event, IntentId, Signatures};
+use baton_jetstream::{Signing, Target};
+use baton_testkit::Keys;
 
 use self::meter::Metered;
 
@@ -92,6 +94,39 @@ async fn a_hop_that_ends_its_intent_is_one_write_and_one_ack() {
     count(&mesh, fails.concurrency(AT_ONCE), "fails", "failed")
         .await
         .are(&expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_hop_is_no_message_more() {
+    let (mesh, keys) = (TestMesh::start().await, Keys::of_agents(&["signs"]));
+    let signing = Signing {
+        signatures: Signatures::Accept,
+        key: Some(keys.file("signs")),
+        trust: Some(keys.trust()),
+    };
+    let worker = Metered::start_signing(&mesh, completer("signs"), signing.clone()).await;
+    mesh.until_version_is("signs", "1.0.0", "active").await;
+    let intents = submit(&mesh, "signs", None).await;
+    until_all(&mesh, &intents, "completed").await;
+    worker
+        .stop()
+        .await
+        .are(&[("delivery", 1), ("record", 1), ("record stored", 1), ("ack", 1)]);
+    let target = Target {
+        signing,
+        ..Target::at(mesh.server.url())
+    };
+    let report = target
+        .connect()
+        .await
+        .expect("connect")
+        .audit(|_| {})
+        .await
+        .expect("read");
+    assert_eq!(
+        (report.problems.len(), report.records, report.unsigned),
+        (0, 2 * HOPS as u64, HOPS as u64)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

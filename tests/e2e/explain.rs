@@ -14,6 +14,7 @@ use crate::nats_cli::run;
 const COUNT: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one mesh, step by step")]
 async fn what_is_explained_is_what_then_happens() {
     let (mesh, gate) = (TestMesh::start().await, Gate::shut());
     let url = mesh.server.url();

@@ -10,7 +10,8 @@ const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
 /// The crates that must be found, so that these tests do not pass because a folder moved.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
+    "access",
     "agent",
     "baseline",
     "checker",
@@ -173,6 +174,26 @@ fn envelope_is_pure() -> Result<()> {
     for source in sources.iter().filter(|source| !source.path.ends_with("/mutants.rs")) {
         let found = words.iter().filter(|word| source.code().contains(**word));
         wrong.extend(found.map(|word| format!("{} names {word}", source.path)));
+    }
+    nothing(wrong)
+}
+
+/// The model of accounts is decided by its file alone. Random bytes come in from outside; only its folder touches files.
+#[test]
+fn access_is_pure_but_for_its_files() -> Result<()> {
+    depends_on_none_of(
+        "access",
+        &["tokio", "async-nats", "rand", "baton-jetstream", "baton-embedded"],
+    )?;
+    names_none_of(
+        "crates/access/src",
+        &["SystemTime", "Instant", "std::env", "tokio", "rand::"],
+    )?;
+    let mut wrong = Vec::new();
+    for source in files("crates/access/src", ".rs")? {
+        if !source.path.ends_with("/folder.rs") && source.code().contains("std::fs") {
+            wrong.push(format!("{} touches files", source.path));
+        }
     }
     nothing(wrong)
 }

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 mod accidents;
+mod accounts;
 mod archive;
 mod arrows;
 mod bad_input;
@@ -22,13 +23,16 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod foreign_acks;
 mod frames;
 mod handoff;
 mod harnesses;
 mod holding;
 mod hop;
+mod incompatible;
 mod invariants;
 mod layers;
+mod misrouted;
 mod nats_cli;
 mod orphans;
 mod priority;
@@ -37,9 +41,8 @@ mod protocols;
 mod publishing;
 mod replaying;
 mod rollback;
+mod signed;
 mod steering;
-mod strangers;
-mod strays;
 mod tls;
 mod upgrade;
 mod upgrading;

@@ -136,6 +136,7 @@ fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one mesh, step by step")]
 async fn a_rollback_from_half_takes_effect_within_a_second_on_every_way() {
     let mut tasks = JoinSet::new();
     let (mesh, _workers) = two_versions(&mut tasks).await;

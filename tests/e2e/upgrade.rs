@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_demo::{Upgrade, UpgradePlan, tell_upgrade};
+use baton_demo::{Upgrade, UpgradePlan, run_upgrade};
 use baton_envelope::Margins;
 use futures::StreamExt as _;
 
@@ -33,13 +33,13 @@ fn short() -> UpgradePlan {
     }
 }
 
-async fn told(name: &str, plan: &UpgradePlan) -> Upgrade {
+async fn run(name: &str, plan: &UpgradePlan) -> Upgrade {
     let lines = std::sync::Mutex::new(Vec::new());
     let say = |line: &str| lines.lock().expect("lines").push(line.to_owned());
-    let told = tell_upgrade(plan, &say).await;
+    let report = run_upgrade(plan, &say).await;
     let lines = lines.lock().expect("lines").join("\n");
-    let told = told.unwrap_or_else(|error| panic!("{name}: {error:?}\n{lines}"));
-    let (verdict, folder) = (told.verdict, told.folder);
+    let report = report.unwrap_or_else(|error| panic!("{name}: {error:?}\n{lines}"));
+    let (verdict, folder) = (report.verdict, report.folder);
     assert!(verdict.is_good(), "{name}: {verdict:#?}\n{lines}\nkept: {folder:?}");
     println!(
         "{name}: {} intents, {} kills, {:.1} s, drained after {:?} s",
@@ -50,7 +50,7 @@ async fn told(name: &str, plan: &UpgradePlan) -> Upgrade {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_is_ramped_up_by_evidence_while_work_comes_in() {
-    let verdict = told("good", &short()).await;
+    let verdict = run("good", &short()).await;
     assert_eq!((verdict.end.as_str(), verdict.parked), ("promoted", 0));
     assert_eq!(verdict.completed, verdict.submitted);
     assert!(verdict.routed >= verdict.submitted, "{verdict:#?}");
@@ -74,7 +74,7 @@ async fn a_bad_version_is_rolled_back_by_evidence_and_loses_nothing() {
         },
         ..plan
     };
-    let verdict = told("bad", &plan).await;
+    let verdict = run("bad", &plan).await;
     assert_eq!(verdict.end, "rolled_back");
     assert!(
         verdict.reason.contains("attempts of 2.0.0 failed"),
@@ -96,20 +96,20 @@ async fn a_rollout_outlives_all_of_its_controllers() {
 /// order, that the old version was drained, and that nothing was lost or doubled.
 async fn rollouts_with_kills(seeds: impl IntoIterator<Item = u64>) {
     let base = short();
-    let stories = futures::stream::iter(seeds).map(|seed| {
+    let runs = futures::stream::iter(seeds).map(|seed| {
         let kills = moments(seed);
         let plan = UpgradePlan {
             kills: kills.clone(),
             ..base.clone()
         };
         async move {
-            let verdict = told(&format!("seed {seed}, killed after {kills:?}"), &plan).await;
+            let verdict = run(&format!("seed {seed}, killed after {kills:?}"), &plan).await;
             assert!(verdict.kills > 0, "seed {seed}: no kill hit the rollout: {verdict:#?}");
             assert_eq!((verdict.end.as_str(), verdict.parked), ("promoted", 0));
             verdict.kills
         }
     });
-    let kills: Vec<usize> = stories.buffer_unordered(AT_ONCE).collect().await;
+    let kills: Vec<usize> = runs.buffer_unordered(AT_ONCE).collect().await;
     // The last kills of a short rollout may come after its end.
     assert!(kills.iter().sum::<usize>() >= 2 * kills.len(), "{kills:?}");
 }

@@ -43,7 +43,7 @@ const COMPUTE: [&str; 4] = [
 ];
 /// The modules with tests of the last kind.
 const CLOCKED: [(&str, &[&str]); 4] = [
-    ("baton-agent/agent", &["probing::", "shutting::"]),
+    ("baton-agent/agent", &["probing::", "pausing::"]),
     (
         "baton-cli/e2e",
         &["conformance::", "conformance_submitter::", "crash::", "upgrade::"],

@@ -5,6 +5,7 @@
     reason = "test support: a failure here is a test failure"
 )]
 
+pub mod accounts;
 pub mod binaries;
 pub mod chaos;
 pub mod gated;

@@ -361,7 +361,7 @@ impl TestMesh {
             let Some(before) = history.iter().rev().find(|head| !is_late(head)) else {
                 continue;
             };
-            // A sender with an old route is no part of what is promised: its work is a stray.
+            // A sender with an old route is no part of what is promised: its work is misrouted.
             if before.record.by.instance == "stale" {
                 continue;
             }

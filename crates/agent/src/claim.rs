@@ -1,7 +1,7 @@
 //! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
 use baton_envelope::{
-    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Snapshot, Status, act,
+    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, act,
     is_still_held, on_overtaken,
 };
 use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, WorkerMesh};
@@ -15,8 +15,8 @@ pub(crate) struct Claim {
     envelope: EnvelopeId,
     /// The state after the last record that this holder saw.
     pub(crate) snapshot: Snapshot,
-    /// The sequence of that record.
-    pub(crate) seq: u64,
+    /// Where that record stands.
+    pub(crate) place: Place,
     /// Whether a record says that this instance holds the hop.
     pub(crate) visible: bool,
     /// How long the attempt ran, in milliseconds, once it has ended; every record that ends it contains this.
@@ -59,7 +59,7 @@ impl Claim {
         intent: IntentId,
         envelope: EnvelopeId,
         head: Snapshot,
-        seq: u64,
+        place: Place,
     ) -> Self {
         Self {
             mesh,
@@ -67,7 +67,7 @@ impl Claim {
             intent,
             envelope,
             snapshot: head,
-            seq,
+            place,
             visible: false,
             took_ms: None,
             cost: None,
@@ -83,7 +83,7 @@ impl Claim {
         let (held, took_ms, cost) = (&self.snapshot, self.took_ms, &self.cost);
         let (envelope, instance) = (self.envelope, self.by.instance.as_str());
         let mut event: Option<Event> = None;
-        let known = Known::At(held, self.seq);
+        let known = Known::At(held, self.place);
         let advanced = self
             .mesh
             .advance(&self.intent, &self.by, known, |head: Option<HeadRef<'_>>, _| {
@@ -128,17 +128,17 @@ impl Claim {
 
     fn go_on_from(&mut self, committed: &Committed) {
         self.snapshot.clone_from(&committed.record.snapshot);
-        self.seq = committed.seq;
+        self.place = committed.place();
     }
 
     /// Takes over what others, who do not hold the hop, have changed since.
     pub(crate) async fn refresh(&mut self) -> Result<(), Error> {
         if let Some(head) = self.mesh.head(&self.intent).await?
-            && head.seq > self.seq
+            && head.seq > self.place.seq
             && is_still_held(&self.snapshot, self.envelope, &self.by.instance, &head.record.snapshot)
         {
+            self.place = head.place();
             self.snapshot = head.record.snapshot.seen_at(head.seq);
-            self.seq = head.seq;
         }
         Ok(())
     }

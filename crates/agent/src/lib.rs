@@ -30,6 +30,7 @@
 mod agent;
 mod claim;
 mod commit;
+mod dropped;
 mod fault;
 mod guard;
 mod handler;
@@ -37,6 +38,7 @@ mod handlers;
 mod held;
 mod hop;
 mod outcome;
+mod ready;
 mod renewal;
 mod replay;
 mod retry;
@@ -56,7 +58,7 @@ pub use handlers::{EXEC_HELP, ExecEnv, ExecHandler, ExecMode};
 pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;
-pub use signal::{second_signal, shutdown_signal};
+pub use signal::{shutdown_signal, stop_signals};
 pub use worker::{RunSummary, Worker};
 
 pub use baton_envelope::{Body, Json};

@@ -190,5 +190,10 @@ impl Outcome {
 }
 
 fn json<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Json, Fault> {
-    Json::of(value).map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the {what} is no JSON: {error}")))
+    Json::of(value).map_err(|error| {
+        Fault::terminal(
+            codes::NOT_JSON,
+            format!("the {what} cannot be written as JSON: {error}"),
+        )
+    })
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, ProtocolRange, Snapshot,
-    Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, Place, ProtocolRange,
+    Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, WorkerMesh};
 use futures::FutureExt as _;
@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{AppendError, Claim};
+use crate::dropped::Dropped;
 use crate::fault::Fault;
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Held};
@@ -53,6 +54,8 @@ pub(crate) struct WorkerContext {
     pub(crate) abort: CancellationToken,
     /// What this process is at work on; a second delivery of the same work is not run beside the first.
     pub(crate) held: Arc<AllHeld>,
+    /// The tickets of late that no record owes.
+    pub(crate) dropped: Dropped,
 }
 
 impl std::fmt::Debug for WorkerContext {
@@ -102,6 +105,9 @@ impl WorkerContext {
             return;
         };
         delivery.hold(entry);
+        if self.mesh.is_secured() && !Box::pin(self.look_up(&mut delivery)).await {
+            return delivery.hand_back(LATER).await;
+        }
         if !delivery.has_slot() {
             return Box::pin(self.hand_back_unrun(delivery)).await;
         }
@@ -123,6 +129,27 @@ impl WorkerContext {
             () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
             () = extend(&held) => {}
         }
+    }
+
+    /// Takes what a ticket says from the ledger: of the ticket itself only the intent and the sequence are believed. Many may
+    /// write tickets, and what no record owes must not run. `false` when the ledger cannot be read now.
+    async fn look_up(&self, delivery: &mut Delivery) -> bool {
+        let ticket = &mut delivery.ticket;
+        match self.mesh.head(&ticket.intent).await {
+            Ok(Some(head)) if head.seq == ticket.seq => ticket.record = Some(Box::new(head.record)),
+            // Whether there is anything left to do for it is found out as for a ticket that comes again.
+            Ok(_) | Err(Error::NoneReadable { .. } | Error::Decode(_)) => ticket.record = None,
+            Err(error) => {
+                tracing::warn!(%error, intent = %ticket.intent, "the record of a ticket cannot be read now");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether an envelope is for this agent. A ticket in its stream for another is none that any writer of Baton made.
+    fn is_ours(&self, envelope: &Envelope) -> bool {
+        envelope.to == self.agent
     }
 
     async fn run(
@@ -207,7 +234,9 @@ impl WorkerContext {
     fn take_fresh(&self, delivery: &mut Delivery) -> Option<Ready> {
         let ticket = &mut delivery.ticket;
         // A ticket that does not begin its hop, after a redrive for one, finds steps of earlier attempts in the ledger.
-        let begins = |record: &baton_envelope::Record| record.event.begins_hop() && record.envelope.is_some();
+        let begins = |record: &baton_envelope::Record| {
+            record.event.begins_hop() && record.envelope.as_ref().is_some_and(|envelope| self.is_ours(envelope))
+        };
         if !is_fresh(ticket.facts) || !ticket.record.as_ref().is_some_and(|record| begins(record)) {
             return None;
         }
@@ -219,7 +248,7 @@ impl WorkerContext {
         }
         let record = ticket.record.take()?;
         let (snapshot, envelope) = (record.snapshot, record.envelope?);
-        let mut claim = self.claim_on(&envelope, snapshot, ticket.seq);
+        let mut claim = self.claim_on(&envelope, snapshot, ticket.place());
         claim.snapshot.envelope_seq = Some(ticket.seq);
         Some(Ready::new(claim, envelope, BTreeMap::new()))
     }
@@ -254,6 +283,7 @@ impl WorkerContext {
             let found = match self.mesh.head_in_server_time(&ticket.intent).await {
                 Err(error @ Error::NoneReadable { .. }) => {
                     tracing::warn!(%error, "a ticket that no record owes is dropped");
+                    self.dropped.note(ticket.facts);
                     return Ok(Disposition::Settled);
                 }
                 found => found?,
@@ -262,6 +292,7 @@ impl WorkerContext {
                 // Closed, archived and purged: the ticket is one that came back, or was written by somebody who had been
                 // frozen.
                 tracing::warn!(intent = %ticket.intent, "a ticket without any ledger record is dropped");
+                self.dropped.note(ticket.facts);
                 return Ok(Disposition::Settled);
             };
             if head.seq < ticket.seq {
@@ -271,6 +302,7 @@ impl WorkerContext {
                 // A power cut took the record and left the ticket. Kept, it would pass for work that is queued, and the
                 // sweeper would write no lost ticket of this version again.
                 tracing::warn!(intent = %ticket.intent, "a ticket whose record the ledger has lost is dropped");
+                self.dropped.note_any();
                 self.mesh.settle(&head).await?;
                 return Ok(Disposition::Settled);
             }
@@ -285,7 +317,16 @@ impl WorkerContext {
                     source => source?.record.envelope.map(|envelope| envelope.id),
                 },
             };
-            let Some(id) = id else { return Ok(Disposition::Settled) };
+            let Some(id) = id else {
+                self.dropped.note(ticket.facts);
+                return Ok(Disposition::Settled);
+            };
+            // The same ticket in the stream of another agent.
+            if head.record.snapshot.envelope == Some(id) && head.record.snapshot.agent.as_ref() != Some(&self.agent) {
+                tracing::error!(intent = %ticket.intent, "a ticket that is not for this agent is dropped");
+                self.dropped.note(ticket.facts);
+                return Ok(Disposition::Settled);
+            }
             let now = self.mesh.now();
             match on_delivery(&head.record, id, ticket.facts, now) {
                 Standing::Superseded => {
@@ -317,7 +358,8 @@ impl WorkerContext {
                 Standing::Mine { attempt } => {
                     let untouched = is_untouched(&head.record, head.seq, ticket.seq, ticket.facts);
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
-                        let claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+                        let place = head.place();
+                        let claim = self.claim_on(&envelope, head.record.snapshot, place);
                         return Ok(Disposition::Run(Ready::new(claim, envelope, BTreeMap::new())));
                     }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
@@ -347,13 +389,14 @@ impl WorkerContext {
                 .envelope
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
-        let mut claim = self.claim_on(&envelope, head.record.snapshot, head.seq);
+        let place = head.place();
+        let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {
             Ok(()) => {}
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
-        let history = match self.mesh.history_through(&intent, claim.seq).await {
+        let history = match self.mesh.history_through(&intent, claim.place.seq).await {
             Ok(history) => history,
             Err(error) => {
                 // The trouble is the server's: it must not count as the death of this holder.
@@ -394,7 +437,7 @@ impl WorkerContext {
         if let (1, Some(record)) = (delivery.ticket.facts.delivered, &delivery.ticket.record)
             && let Some(envelope) = &record.envelope
         {
-            let mut claim = self.claim_on(envelope, record.snapshot.clone(), delivery.ticket.seq);
+            let mut claim = self.claim_on(envelope, record.snapshot.clone(), delivery.ticket.place());
             match claim.release("no free slot").await {
                 Ok(()) | Err(AppendError::Fenced(_)) => {}
                 Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
@@ -405,9 +448,9 @@ impl WorkerContext {
         delivery.hand_back(Duration::ZERO).await;
     }
 
-    fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, seq: u64) -> Claim {
+    fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, place: Place) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
-        Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, seq)
+        Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
     }
 }
 

@@ -59,9 +59,19 @@ impl Beats {
     async fn beat(&self, mesh: &WorkerMesh) -> Result<(), Error> {
         let mut declaration = self.declaration.clone();
         declaration.busy = self.busy.load(Ordering::Relaxed);
-        declaration.at = mesh.now();
+        stamp(&mut declaration, mesh);
         mesh.beat(&declaration).await
     }
+}
+
+/// Writes into a declaration when it is made, and by how much the clock of this machine is off, if it is.
+pub(crate) fn stamp(declaration: &mut Declaration, mesh: &WorkerMesh) {
+    declaration.at = mesh.now();
+    declaration.clock_ahead_ms = mesh.clock_ahead_ms();
+    declaration.host = match declaration.clock_ahead_ms {
+        0 => String::new(),
+        _ => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
 }
 
 /// A thread that looks after the deliveries of a worker, for as long as this lives.

@@ -5,22 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{Author, Declaration, Extra};
-use baton_jetstream::{Delivery, Error, Limits, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_envelope::{Author, Declaration, Extra, Timestamp};
+use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
+use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
 use crate::replay::Replays;
 use crate::run::WorkerContext;
-use crate::watchdog::{Beats, Watchdog};
+use crate::watchdog::{Beats, Watchdog, stamp};
 
-/// How often a worker sends a heartbeat.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
-/// first.
-const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
 /// How long withdrawing the open pulls may take.
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// How long sending the last messages of a worker may take.
@@ -59,63 +55,51 @@ pub struct RunSummary {
 }
 
 impl AgentBuilder {
-    /// Creates the agent's stream and consumers if they are missing, and declares the worker.
+    /// Creates the agent's stream and consumers if they are missing, and declares the worker. Where only controllers may
+    /// create them, the worker declares itself first and waits until a controller has made them, for as long as it takes.
     ///
     /// # Errors
     /// When there is no handler, or the mesh refuses.
     pub async fn bind(self, mesh: &Mesh) -> Result<Worker, BuildError> {
         Worker::bind(self, WorkerMesh::of(mesh)).await
     }
+
+    /// What a worker of this build says of itself.
+    fn declaration(&self, instance: String) -> Declaration {
+        Declaration {
+            agent: self.name.clone(),
+            version: self.version.clone(),
+            instance,
+            capabilities: self.capabilities.clone(),
+            channels: self.channels.clone(),
+            kinds: self.kinds.clone(),
+            schemas: self.schemas.clone(),
+            protocol: self.protocol,
+            concurrency: self.concurrency,
+            busy: 0,
+            stopping: false,
+            dropped: 0,
+            at: Timestamp::from_unix_millis(0),
+            clock_ahead_ms: 0,
+            host: String::new(),
+            extra: Extra::new(),
+        }
+    }
 }
 
 impl Worker {
-    async fn bind(builder: AgentBuilder, mesh: WorkerMesh) -> Result<Self, BuildError> {
-        let Some(handler) = builder.handler else {
+    async fn bind(mut builder: AgentBuilder, mesh: WorkerMesh) -> Result<Self, BuildError> {
+        let Some(handler) = builder.handler.take() else {
             return Err(BuildError::NoHandler(builder.name));
         };
-        let instance = builder.instance.unwrap_or_else(|| short_instance(&mesh));
+        let instance = builder.instance.take().unwrap_or_else(|| short_instance(&mesh));
         if instance.is_empty() || instance.contains(|c: char| c.is_whitespace() || ".*>".contains(c)) {
             return Err(BuildError::Instance(instance));
         }
-        let own = Limits {
-            bands: builder.bands,
-            ..mesh.limits()
-        };
-        mesh.ensure_topology_of_workers(own).await?;
-        mesh.agree(own, |_| "the configuration of this worker".to_owned())
-            .await?;
-        let routes = mesh.follow_routes().await?;
-        let puller = Puller::open(
-            &mesh,
-            &builder.name,
-            &builder.version,
-            builder.bands,
-            builder.concurrency,
-        )
-        .await?;
-        let declaration = Declaration {
-            agent: builder.name.clone(),
-            version: builder.version.clone(),
-            instance: instance.clone(),
-            capabilities: builder.capabilities,
-            channels: builder.channels,
-            kinds: builder.kinds,
-            schemas: builder.schemas,
-            protocol: builder.protocol,
-            concurrency: builder.concurrency,
-            busy: 0,
-            stopping: false,
-            at: mesh.now(),
-            extra: Extra::new(),
-        };
-        let service = match mesh.register_service(&declaration).await {
-            Ok(service) => Some(service),
-            // Only what `nats service ls` shows depends on it.
-            Err(error) => {
-                tracing::warn!(%error, "cannot register as a service");
-                None
-            }
-        };
+        let mut declaration = builder.declaration(instance.clone());
+        stamp(&mut declaration, &mesh);
+        let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
+        let service = register(&mesh, &declaration).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -126,6 +110,7 @@ impl Worker {
             retry: builder.retry,
             abort: CancellationToken::new(),
             held: Arc::default(),
+            dropped: Default::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));
@@ -151,7 +136,7 @@ impl Worker {
             _watchdog: watchdog,
         };
         mesh.beat(&worker.declaration).await?;
-        warn_if_shut(&mesh, &worker.declaration).await;
+        warn_if_paused(&mesh, &worker.declaration).await;
         Ok(worker)
     }
 
@@ -244,7 +229,8 @@ impl Worker {
         self.beats.expect(late);
         self.declaration.busy = self.busy.load(Ordering::Relaxed);
         self.declaration.stopping = stopping;
-        self.declaration.at = self.shared.mesh.now();
+        self.declaration.dropped = self.shared.dropped.count();
+        stamp(&mut self.declaration, &self.shared.mesh);
         // While the server is away a publish may wait for buffer space; a heartbeat is not worth that.
         match tokio::time::timeout(BEAT_TIME, self.shared.mesh.beat(&self.declaration)).await {
             Ok(Ok(())) => {}
@@ -254,11 +240,19 @@ impl Worker {
     }
 }
 
+/// Registers the worker as a service. Only what `nats service ls` shows depends on it.
+async fn register(mesh: &WorkerMesh, declaration: &Declaration) -> Option<ServiceRegistration> {
+    let registered = mesh.register_service(declaration).await;
+    registered
+        .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
+        .ok()
+}
+
 /// Warns if the version takes no work: its worker would otherwise wait forever in silence.
-async fn warn_if_shut(mesh: &Mesh, declaration: &Declaration) {
+async fn warn_if_paused(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
     if let Ok(Some((route, _))) = mesh.route(agent).await
-        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_shut)
+        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused)
     {
         tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }

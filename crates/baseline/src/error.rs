@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Error {
     /// The client or the server said no.
-    #[error("floor failed: {0}")]
+    #[error("the bare client failed: {0}")]
     Failed(String),
     /// The last record of an intent did not come.
     #[error("no answer from the server: the end of a bare intent")]

@@ -28,3 +28,9 @@ pub use verdict::{Counts, Verdict, Violation};
 pub fn check(evidence: &Evidence) -> Verdict {
     verdict::judge(evidence)
 }
+
+/// When workers ended hops, in milliseconds since 1970 by the server's clock, in order: the progress of a mesh.
+#[must_use]
+pub fn progress(evidence: &Evidence) -> Vec<i64> {
+    verdict::progress(evidence)
+}

@@ -186,6 +186,13 @@ fn breaks(invariant: &'static str, evidence: &Evidence) {
 }
 
 #[test]
+fn progress_is_when_workers_ended_hops() {
+    let (evidence, times) = (good(), crate::progress(&good()));
+    assert_eq!(times.len(), check(&evidence).counts.commits);
+    assert!(times.len() > 1 && times.is_sorted(), "{times:?}");
+}
+
+#[test]
 fn a_good_story_holds() {
     let verdict = check(&good());
     assert_eq!(verdict.violations, []);

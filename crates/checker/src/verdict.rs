@@ -105,6 +105,19 @@ impl Verdict {
     }
 }
 
+pub(crate) fn progress(evidence: &Evidence) -> Vec<i64> {
+    let mut evidence = evidence.clone();
+    archive::unpack(&mut evidence.messages);
+    let context = Context::new(&evidence, &mut Vec::new());
+    let records = context.histories.values().flat_map(|history| &history.records);
+    let mut times: Vec<i64> = records
+        .filter(|record| checks::is_commit(&record.event.name, &record.by.role))
+        .map(|record| record.time_ms)
+        .collect();
+    times.sort_unstable();
+    times
+}
+
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut violations = Vec::new();
     let mut evidence = Cow::Borrowed(evidence);

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_jetstream::{Limits, Mesh, Target};
+use baton_jetstream::{Limits, Mesh, Signing, Target};
 
 use crate::config::{Config, Environment, GlobalArgs, load};
 use crate::error::CliError;
@@ -56,6 +56,11 @@ impl App {
         connection.creds = global.creds.or(connection.creds.take());
         connection.user = filled(global.user).or(connection.user.take());
         connection.password = filled(global.password).or(connection.password.take());
+        connection.nkey = global.nkey.or(connection.nkey.take());
+        connection.inbox_prefix = filled(global.inbox_prefix).or(connection.inbox_prefix.take());
+        connection.tls_ca = global.tls_ca.or(connection.tls_ca.take());
+        connection.tls_cert = global.tls_cert.or(connection.tls_cert.take());
+        connection.tls_key = global.tls_key.or(connection.tls_key.take());
         let folder = named("XDG_CONFIG_HOME")
             .map(PathBuf::from)
             .or_else(|| named("HOME").map(|home| PathBuf::from(home).join(".config")));
@@ -64,12 +69,21 @@ impl App {
             context: connection.context.clone(),
             config_dir: folder,
             creds: connection.creds.clone(),
+            nkey: connection.nkey.clone(),
             user: connection.user.clone(),
             password: connection.password.clone(),
+            inbox_prefix: connection.inbox_prefix.clone(),
+            tls: connection.tls()?,
             namespace: connection.namespace.clone(),
             name: "baton".to_owned(),
             replicas: Some(usize::from(connection.replicas)),
             tickets: connection.tickets,
+            bounds: config.controller.bounds(),
+            signing: Signing {
+                signatures: connection.signatures,
+                key: connection.signing_key.clone(),
+                trust: connection.trust.clone(),
+            },
             screened: connection.screen,
             patience: Duration::ZERO,
         };
@@ -94,7 +108,10 @@ impl App {
             replicas: usize::from(self.config.connection.replicas),
             tickets: self.config.connection.tickets,
             bands: self.config.connection.bands.into(),
+            signatures: self.config.connection.signatures,
             archive_max_age: self.config.archive.max_age.0,
+            secured: self.config.security.secured,
+            bounds: self.config.controller.bounds(),
             ..Limits::default()
         }
     }

@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    agents, archive, completions, conformance, controller, dead, explain, intents, local, repair, rollout, route, send,
-    worker,
+    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
+    repair, rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the whole story by itself: agents, a crash in the middle, and the proof that nothing was lost.
+    /// Run a demo: agents hand work on, one is killed in the middle, and the ledger proves that nothing was lost.
     Demo(local::DemoArgs),
     /// One agent of the demo, in a process of its own.
     #[command(hide = true)]
@@ -42,31 +42,39 @@ pub(crate) enum Command {
     Worker(worker::WorkerArgs),
     /// Submit an intent.
     Send(send::SendArgs),
-    /// Look at intents: where they stand, and how they got there.
+    /// List, show, follow, move and cancel intents.
     #[command(subcommand)]
     Intents(intents::IntentsCommand),
-    /// Look after parked and rejected work.
+    /// List parked and rejected work, and put it back.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
-    /// Give the new work of an agent to another version, step by step.
+    /// Roll out another version of an agent, step by step.
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
     /// Show, set or explain which version of an agent takes new work.
     #[command(subcommand)]
     Route(route::RouteCommand),
-    /// Look after agents and their versions.
+    /// List agents and their versions; quarantine, retire or forget a version.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
-    /// Look at the archive of closed intents.
+    /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
-    /// Check the server and the mesh on it; each finding comes with its remedy.
-    Doctor,
+    /// Show what all of the mesh shares, and change it.
+    #[command(subcommand)]
+    Mesh(mesh::MeshCommand),
+    /// Say who may do what: accounts of nats-server, made from a short file.
+    Access(access::AccessArgs),
+    /// Prove that nobody has altered the records of the mesh.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Check the server and the mesh, and say how to fix what is wrong.
+    Doctor(doctor::DoctorArgs),
     /// List what cannot be read, or repair one of it.
     Repair(repair::RepairArgs),
-    /// Explain the code of an error: what it means, why it happens, and what to do.
+    /// Explain an error code: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
-    /// Judge a program in another language by the protocol.
+    /// Check that a program in another language keeps the protocol.
     #[command(subcommand)]
     Conformance(conformance::ConformanceCommand),
     /// Measure Baton against a bare NATS client.
@@ -88,8 +96,11 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
-            | Self::Doctor
             | Self::Repair(_)
+            | Self::Audit(_)
+            | Self::Mesh(_)
+            | Self::Access(_)
+            | Self::Doctor(_)
             | Self::Explain(_)
             | Self::Conformance(_)
             | Self::Bench(_)

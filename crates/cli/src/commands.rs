@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+pub(crate) mod access;
 pub(crate) mod agents;
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod conformance;
@@ -13,6 +15,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod intents;
 pub(crate) mod local;
+pub(crate) mod mesh;
 pub(crate) mod payload;
 pub(crate) mod repair;
 pub(crate) mod rollout;

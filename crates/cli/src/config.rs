@@ -6,6 +6,7 @@ mod controller;
 mod flags;
 mod layers;
 mod path;
+mod security;
 mod unset;
 mod worker;
 
@@ -18,6 +19,7 @@ pub(crate) use connection::ConnectionConfig;
 pub(crate) use controller::ControllerConfig;
 pub(crate) use flags::GlobalArgs;
 pub(crate) use layers::load;
+pub(crate) use security::SecurityConfig;
 pub(crate) use worker::WorkerConfig;
 
 /// The variables of the process.
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) controller: ControllerConfig,
     /// What becomes of closed intents.
     pub(crate) archive: ArchiveConfig,
+    /// Whether accounts keep the roles of the mesh apart.
+    pub(crate) security: SecurityConfig,
 }
 
 /// The variables of this process; those that are not text cannot be meant for us.

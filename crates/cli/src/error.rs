@@ -89,7 +89,7 @@ impl CliError {
 
     /// A mistake in Baton itself; what happened was said by the panic.
     pub(crate) fn bug() -> Self {
-        Self::say(Kind::Bug, codes::BUG, "this is a mistake in baton").hint("report it with the lines above")
+        Self::say(Kind::Bug, codes::BUG, "this is a bug in Baton").hint("report it with the lines above")
     }
 
     /// Stopped at once by a person.
@@ -99,7 +99,7 @@ impl CliError {
             codes::INTERRUPTED,
             "interrupted: stopped at once by a second signal",
         )
-        .hint("what was under way is redelivered to another worker, nothing is lost")
+        .hint("the work in progress goes to another worker; nothing is lost")
     }
 
     /// Says what to do about it.

@@ -28,6 +28,11 @@ use crate::args::Cli;
 use crate::error::CliError;
 use crate::output::Output;
 
+/// The command line as clap knows it: for completions, and for tests that check commands without running them.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command line of this process and gives its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -47,7 +52,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     if let args::Command::Completions(args) = cli.command {
-        return commands::completions::run(args, &mut Cli::command(), &output);
+        return commands::completions::run(args, &mut command(), &output);
     }
     // Before the configuration is read: it may be what is to be explained.
     if let args::Command::Explain(args) = &cli.command {

@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(crate) use holders::{Holder, holders};
 pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
-pub(crate) use versions::{alarms, protocol, version_state, versions};
+pub(crate) use versions::{alarms, clocks, protocol, version_state, versions};
 
 use crate::output::Output;
 use crate::parse::Span;

@@ -3,14 +3,17 @@
 mod agents;
 mod archive;
 mod cancel;
+mod copies;
 mod explain;
 mod handlers;
+mod identity;
 mod moves;
 mod preflight;
 mod refusal;
 mod repair;
 mod replays;
 mod rollouts;
+mod submits;
 
 use std::sync::LazyLock;
 
@@ -87,6 +90,11 @@ fn handlers() -> Handlers {
         .on::<control::ListDecisions>(rollouts::history)
         .on::<control::MoveIntents>(moves::carry)
         .on::<control::CancelIntent>(cancel::cancel)
+        .on::<control::ShowCopies>(copies::show)
+        .on::<control::SetReplicas>(copies::set)
+        .on::<control::SubmitIntent>(submits::submit)
+        .on::<control::RedriveIntent>(submits::redrive)
+        .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
 }

@@ -42,6 +42,8 @@ pub struct ControllerConfig {
     /// How long the sweep leaves an intent alone after its last record. This covers the time between the two writes of
     /// a commit and the difference between clocks. Default 15 s.
     pub sweep_slack: Duration,
+    /// The time between two checkpoints, in a mesh that signs. Default 1 min.
+    pub checkpoint_interval: Duration,
     /// How many raw intents one pull requests. Default 256 messages.
     pub route_batch: usize,
     /// How many raw intents to route at the same time. Default 64.
@@ -52,6 +54,9 @@ pub struct ControllerConfig {
     pub projection: Option<PathBuf>,
     /// What happens to closed intents.
     pub archive: ArchiveConfig,
+    /// Whether the mesh is secured: accounts keep its roles apart, and a change is asked for by whoever the server says. Default
+    /// no.
+    pub secured: bool,
     /// The name of this process in its records. Default `controller-<process id>`.
     pub instance: String,
 }
@@ -61,6 +66,7 @@ impl ControllerConfig {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             bands: self.bands,
+            secured: self.secured,
             ..self.limits
         }
     }
@@ -73,11 +79,13 @@ impl Default for ControllerConfig {
             bands: Bands::default(),
             sweep_interval: Duration::from_secs(10),
             sweep_slack: Duration::from_secs(15),
+            checkpoint_interval: Duration::from_secs(60),
             route_batch: 256,
             route_slots: 64,
             drain_timeout: Duration::from_secs(10),
             projection: None,
             archive: ArchiveConfig::default(),
+            secured: false,
             instance: format!("controller-{}", std::process::id()),
         }
     }

@@ -16,7 +16,7 @@ use crate::stats::Stats;
 use crate::workers::Workers;
 
 /// How often to start over with an agent's consumers while the states of its versions keep changing.
-const SHUT_TRIES: u32 = 5;
+const PAUSE_TRIES: u32 = 5;
 
 /// When the duties must stop, and the tasks they started.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) workers: Workers,
     /// The author of this controller's records.
     pub(crate) by: Author,
+    /// The account of the mesh, where the mesh is secured.
+    pub(crate) account: Option<Arc<str>>,
     /// Whether this controller leads.
     pub(crate) leadership: Leadership,
     pub(crate) stats: Stats,
@@ -49,6 +51,7 @@ impl Context {
     pub(crate) fn new(
         mesh: &ControllerMesh,
         config: ControllerConfig,
+        account: Option<String>,
         projection: Projection,
         workers: Workers,
         stats: Stats,
@@ -59,6 +62,7 @@ impl Context {
             projection,
             workers,
             by: Author::of(Role::Controller, config.instance.clone()),
+            account: account.map(Arc::from),
             leadership: Lease::keep(mesh.clone(), config.instance.clone(), stops.stop.clone()),
             config: Arc::new(config),
             stats,
@@ -119,15 +123,15 @@ impl Context {
         }
     }
 
-    /// Makes the consumers of an agent's versions follow the states: the consumers of a shut version are paused, so the
-    /// server itself holds work back, and a retired version has none. If the states change in the meantime, this starts over, so that nobody resumes
-    /// what somebody else paused after the route was read.
+    /// Makes the consumers of an agent's versions follow the states: the consumers of a version that may run nothing are
+    /// paused, so the server itself holds work back, and a retired version has none. If the states change in the
+    /// meantime, this starts over, so that nobody resumes what somebody else paused after the route was read.
     ///
     /// This leaves a draining version as it is. The leader may have paused it to find out whether it is empty, and
     /// resumes it if it is not.
-    pub(crate) async fn shut_or_open(&self, route: &Route) -> Result<(), Error> {
+    pub(crate) async fn pause_or_resume(&self, route: &Route) -> Result<(), Error> {
         let mut done = route.clone();
-        for _ in 0..SHUT_TRIES {
+        for _ in 0..PAUSE_TRIES {
             // Count once for all of them: an agent may have had many versions.
             let counts = self.mesh.agent_counts(&done.agent).await?;
             for (version, entry) in &done.versions {
@@ -148,10 +152,11 @@ impl Context {
                 // Whoever resumed it may have died before waking its idle workers.
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
                 let held_back = entry.is_held_back(self.mesh.now());
-                if held_back && counts.open {
-                    self.mesh.shut_version(&done.agent, version).await?;
-                } else if !entry.state.is_shut() && entry.state != VersionState::Draining && (counts.shut || sleeps) {
-                    self.mesh.open_version(&done.agent, version).await?;
+                if held_back && counts.running {
+                    self.mesh.pause_version(&done.agent, version).await?;
+                } else if !entry.state.is_paused() && entry.state != VersionState::Draining && (counts.paused || sleeps)
+                {
+                    self.mesh.resume_version(&done.agent, version).await?;
                 }
             }
             let present = self.route(&done.agent).await?;

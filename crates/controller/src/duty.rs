@@ -3,9 +3,12 @@
 //!
 //! A new duty is a type that implements [`Duty`], and one line in the list in `run.rs`.
 
+mod answers;
 mod archive_index;
+mod leaderless;
 mod lease;
 mod ledger;
+mod told;
 mod upkeep;
 
 use std::fmt;
@@ -14,6 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::context::Context;
 
+pub(crate) use answers::Answers;
 pub(crate) use archive_index::{ArchiveIndex, over};
 pub(crate) use lease::KeepLease;
 pub(crate) use ledger::FollowLedger;

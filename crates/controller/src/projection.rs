@@ -14,14 +14,17 @@ mod error;
 mod follow;
 mod queries;
 mod store;
+mod suspects;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod void;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::{AgentName, AgentVersion, Timestamp};
 use baton_jetstream::{ControllerMesh, Mesh};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
@@ -30,10 +33,13 @@ use tokio_util::task::TaskTracker;
 
 use columns::is_damage;
 use store::Store;
+use suspects::{Suspect, Suspects};
 use tables::breaker::Streaks;
+use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use void::VoidSeen;
 
 /// A projection of the ledger; cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,10 +53,14 @@ struct Inner {
     store: Mutex<Store>,
     /// A copy, so that reading a breaker never waits for a batch.
     streaks: Mutex<Streaks>,
+    /// A copy as well.
+    suspects: Mutex<Suspects>,
     place: watch::Sender<Place>,
     position: watch::Sender<u64>,
     /// The position of the archive's index.
     archive: watch::Sender<Place>,
+    /// The void records that were followed.
+    void: VoidLog,
     /// A question met corrupt rows.
     damaged: Notify,
     /// Jobs on blocking threads. They run on even if their caller is cut off.
@@ -90,10 +100,12 @@ impl Projection {
             inner: Arc::new(Inner {
                 mesh: ControllerMesh::of(mesh),
                 streaks: Mutex::new(store.streaks().clone()),
+                suspects: Mutex::default(),
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
                 store: Mutex::new(store),
+                void: VoidLog::default(),
                 damaged: Notify::new(),
                 jobs: TaskTracker::new(),
             }),
@@ -109,6 +121,11 @@ impl Projection {
     /// Reports each change of [`Projection::position`].
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.position.subscribe()
+    }
+
+    /// The records of late by somebody else while it was this agent's turn.
+    pub(crate) fn suspect(&self, agent: &AgentName, now: Timestamp) -> Option<Suspect> {
+        lock(&self.inner.suspects).of(agent, now)
     }
 
     /// How many records the projection lags the ledger.
@@ -137,6 +154,11 @@ impl Projection {
             Ok(_) => Ok(end.last_seq),
             Err(_) => Err(late(behind(&self.inner.place.borrow()))),
         }
+    }
+
+    /// The void records of a version that were followed lately, and since when.
+    pub(crate) fn void_of(&self, agent: &AgentName, version: &AgentVersion) -> Option<VoidSeen> {
+        self.inner.void.of(agent, version, self.inner.mesh.now())
     }
 
     /// Waits until the index has everything that is in the archive now.
@@ -202,6 +224,7 @@ impl Inner {
     /// position. Most of all, an answer from an empty store in a rebuild never comes with the old position.
     fn publish(&self, store: &Store) {
         lock(&self.streaks).clone_from(store.streaks());
+        lock(&self.suspects).clone_from(store.suspects());
         let place = Place::of(store);
         self.position
             .send_if_modified(|seq| std::mem::replace(seq, place.seq) != place.seq);

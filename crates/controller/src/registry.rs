@@ -84,7 +84,7 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
         tokio::select! {
             beat = beats.next() => {
                 let Some(declaration) = beat else { return };
-                cx.workers.heard(&declaration);
+                cx.workers.heard(&declaration, cx.mesh.now());
                 if declaration.stopping {
                     continue;
                 }
@@ -218,8 +218,8 @@ async fn register_once(
 /// A route that was there, and is not any more.
 #[derive(Debug)]
 struct LostRoute {
-    /// The versions that are not shut.
-    open: Vec<AgentVersion>,
+    /// The versions that are not paused.
+    running: Vec<AgentVersion>,
     /// What the consumers tell of it, where they tell enough.
     route: Option<Route>,
 }
@@ -228,30 +228,30 @@ impl LostRoute {
     fn error(&self, agent: &AgentName) -> Error {
         Error::RouteLost {
             agent: agent.to_string(),
-            versions: self.open.iter().map(ToString::to_string).collect(),
+            versions: self.running.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
 /// Whether the agent had a route that the bucket and this process do not have: then a heartbeat must not make its version
-/// the active one. The server keeps the consumers of a shut version paused. So where one version alone is open, that one
+/// the active one. The server keeps the consumers of a paused version paused. So where one version alone is running, that one
 /// took the work.
 async fn lost_route(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Option<LostRoute>, Error> {
     if cx.mesh.tickets_ever(agent).await? == 0 {
         return Ok(None);
     }
     let counts = cx.mesh.agent_counts(agent).await?;
-    let (shut, open): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, counts)| counts.shut);
-    let shut: Vec<AgentVersion> = shut.into_iter().map(|(version, _)| version).collect();
-    let open: Vec<AgentVersion> = open.into_iter().map(|(version, _)| version).collect();
-    if shut.is_empty() && open.iter().all(|open| open == version) {
+    let (paused, running): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, counts)| counts.paused);
+    let paused: Vec<AgentVersion> = paused.into_iter().map(|(version, _)| version).collect();
+    let running: Vec<AgentVersion> = running.into_iter().map(|(version, _)| version).collect();
+    if paused.is_empty() && running.iter().all(|running| running == version) {
         return Ok(None);
     }
-    let route = match &open[..] {
+    let route = match &running[..] {
         [active] => {
             let by = format!("controller {}", cx.by.instance);
             let mut route = Route::first(agent.clone(), active.clone(), cx.mesh.now(), by);
-            for version in shut {
+            for version in paused {
                 let entry = VersionEntry {
                     state: VersionState::Quarantined,
                     since: Some(cx.mesh.now()),
@@ -264,5 +264,5 @@ async fn lost_route(cx: &Context, agent: &AgentName, version: &AgentVersion) -> 
         }
         _ => None,
     };
-    Ok(Some(LostRoute { open, route }))
+    Ok(Some(LostRoute { running, route }))
 }

@@ -9,12 +9,16 @@
 
 mod alarms;
 mod archive;
+mod checkpoint;
+mod clocks;
 mod consumers;
 mod drains;
 mod each;
 mod error;
 mod leader;
 mod load;
+mod lost;
+mod mend;
 mod misrouted;
 mod observations;
 mod observe;
@@ -33,9 +37,12 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use checkpoint::Checkpoints;
+use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
 use load::Load;
+use mend::Mend;
 use misrouted::Misrouted;
 use observe::Observe;
 use raise::Raise;
@@ -64,6 +71,9 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Sweep>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),
+        round::<Checkpoints>(term),
+        round::<Mend>(term),
+        round::<Clocks>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::backoff::Backoff;
 use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
-use crate::duty::{ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
+use crate::duty::{Answers, ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
 use crate::intake::router::Router;
 use crate::projection::Projection;
@@ -42,6 +42,7 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(Registry, cx),
         duty(Router, cx),
         duty(Api, cx),
+        duty(Answers, cx),
         duty(Leader::new(rounds::all), cx),
     ]
 }
@@ -74,7 +75,7 @@ impl Controller {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { mesh, config, stats } = self;
         tokio::pin!(shutdown);
-        let _following = tokio::select! {
+        let (_following, account) = tokio::select! {
             () = &mut shutdown => return Ok(()),
             prepared = prepare(&mesh, &config) => prepared?,
         };
@@ -82,7 +83,7 @@ impl Controller {
         let workers = Workers::default();
         // A question that comes before the first heartbeats should find the workers known.
         workers.call(&mesh, ROLL_CALL).await;
-        let cx = Context::new(&mesh, config, projection, workers, stats);
+        let cx = Context::new(&mesh, config, account, projection, workers, stats);
         let (names, tasks): (Vec<_>, Vec<_>) = duties(&cx)
             .into_iter()
             .map(|task| (task.name, cx.stops.tracker.spawn(task.work)))
@@ -125,27 +126,32 @@ async fn finish(cx: &Context) {
     }
 }
 
-/// Creates the streams and buckets of the mesh, and follows the routes.
-async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<RouteFollower, Error> {
+/// Creates the streams and buckets of the mesh, and follows the routes. In a secured mesh it also finds out the mesh's account.
+async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<(RouteFollower, Option<String>), Error> {
     let limits = config.limits();
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {
         let made = async {
+            // Before anything is made: what this is has to fit what is there.
+            let account = mesh.secure(config.secured).await?;
             mesh.ensure_topology(limits).await?;
             mesh.agree(limits, |_| "the configuration of this controller".to_owned())
                 .await?;
             let following = mesh.follow_routes().await?;
             // From now on it listens to the load, which any question may need.
             drop(mesh.load());
-            Ok::<_, MeshError>(following)
+            Ok::<_, MeshError>((following, account))
         };
         match made.await {
-            Ok(following) => return Ok(following),
-            // Waiting mends neither.
-            Err(differs @ (MeshError::SettingDiffers(_) | MeshError::TopologyTooNew { .. })) => {
-                return Err(Error::Unfit(differs));
-            }
+            Ok(ready) => return Ok(ready),
+            // Waiting mends none of them.
+            Err(
+                unfit @ (MeshError::SettingDiffers(_)
+                | MeshError::TopologyTooNew { .. }
+                | MeshError::Unsecured { .. }
+                | MeshError::TooOldToSecure { .. }),
+            ) => return Err(Error::Unfit(unfit)),
             // A server that has just started may still be reading its streams.
             Err(lost @ MeshError::LedgerLost { .. }) if started.elapsed() > LOST_FOR => return Err(Error::Unfit(lost)),
             Err(source) if started.elapsed() > START_PATIENCE => {

@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::control::WorkerView;
-use baton_envelope::{AgentName, AgentVersion, Declaration};
+use baton_envelope::{AgentName, AgentVersion, Declaration, Timestamp};
 use baton_jetstream::ControllerMesh;
 
 use tokio::time::Instant;
 
 /// How long a worker may be silent before it counts as dead: three heartbeats, one every 5 s.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// How far the clock of a worker's machine may be from the server's before a person hears of it.
+const OFF: Duration = Duration::from_secs(2);
 
 type Key = (AgentName, AgentVersion, String);
 
@@ -25,11 +28,62 @@ pub(crate) struct Workers {
 struct Seen {
     declaration: Declaration,
     heard: Instant,
+    /// By how many milliseconds the time in its last heartbeat was ahead of the server's, and in the one before.
+    ahead: [Option<i64>; 2],
+}
+
+/// A worker whose clock is off.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerClock {
+    pub(crate) agent: AgentName,
+    pub(crate) version: AgentVersion,
+    pub(crate) worker: WorkerView,
+}
+
+impl Seen {
+    /// By how many milliseconds the clock of its machine is ahead of the server's, where that is too much. A worker of Baton
+    /// says it. Of others the time in the heartbeat tells, and twice: one that comes late is no sign of a slow clock.
+    fn clock_ahead_ms(&self) -> i64 {
+        let ahead = match (self.declaration.clock_ahead_ms, self.ahead) {
+            (0, [Some(last), Some(before)]) if last.signum() == before.signum() => {
+                if last.abs() < before.abs() {
+                    last
+                } else {
+                    before
+                }
+            }
+            (0, _) => 0,
+            (said, _) => said,
+        };
+        let is_off = Duration::from_millis(ahead.unsigned_abs()) >= OFF;
+        if is_off { ahead } else { 0 }
+    }
+
+    fn view(&self) -> WorkerView {
+        let Declaration {
+            instance,
+            concurrency,
+            busy,
+            stopping,
+            at,
+            host,
+            ..
+        } = self.declaration.clone();
+        WorkerView {
+            instance,
+            concurrency,
+            busy,
+            stopping,
+            heard_at: at,
+            clock_ahead_ms: self.clock_ahead_ms(),
+            host,
+        }
+    }
 }
 
 impl Workers {
-    /// Notes a heartbeat: the worker lives, or is stopping.
-    pub(crate) fn heard(&self, declaration: &Declaration) {
+    /// Notes a heartbeat that came at `now`: the worker lives, or is stopping.
+    pub(crate) fn heard(&self, declaration: &Declaration, now: Timestamp) {
         let Declaration {
             agent,
             version,
@@ -42,9 +96,12 @@ impl Workers {
         if *stopping {
             workers.remove(&key);
         } else {
+            let ahead = declaration.at.unix_millis().saturating_sub(now.unix_millis());
+            let before = workers.get(&key).and_then(|seen| seen.ahead[0]);
             let seen = Seen {
                 declaration: declaration.clone(),
                 heard: Instant::now(),
+                ahead: [Some(ahead), before],
             };
             workers.insert(key, seen);
         }
@@ -62,6 +119,7 @@ impl Workers {
         self.lock().entry(key).or_insert_with(|| Seen {
             declaration: declaration.clone(),
             heard: Instant::now(),
+            ahead: [None; 2],
         });
     }
 
@@ -81,9 +139,7 @@ impl Workers {
 
     /// The live workers of a version.
     pub(crate) fn of(&self, agent: &AgentName, version: &AgentVersion) -> Vec<Declaration> {
-        let mut workers = self.lock();
-        workers.retain(|_, seen| seen.heard.elapsed() < SILENCE);
-        workers
+        self.live()
             .values()
             .map(|seen| &seen.declaration)
             .filter(|one| one.agent == *agent && one.version == *version)
@@ -98,19 +154,70 @@ impl Workers {
 
     /// The live workers of a version, as views.
     pub(crate) fn views(&self, agent: &AgentName, version: &AgentVersion) -> Vec<WorkerView> {
-        self.of(agent, version)
-            .into_iter()
-            .map(|one| WorkerView {
-                instance: one.instance,
-                concurrency: one.concurrency,
-                busy: one.busy,
-                stopping: one.stopping,
-                heard_at: one.at,
-            })
-            .collect()
+        let workers = self.live();
+        let of = workers.iter().filter(|((of, at, _), _)| of == agent && at == version);
+        of.map(|(_, seen)| seen.view()).collect()
+    }
+
+    /// The live workers whose clock is off.
+    pub(crate) fn clocks_off(&self) -> Vec<WorkerClock> {
+        let workers = self.live();
+        let off = workers.iter().filter(|(_, seen)| seen.clock_ahead_ms() != 0);
+        off.map(|((agent, version, _), seen)| WorkerClock {
+            agent: agent.clone(),
+            version: version.clone(),
+            worker: seen.view(),
+        })
+        .collect()
+    }
+
+    fn live(&self) -> MutexGuard<'_, BTreeMap<Key, Seen>> {
+        let mut workers = self.lock();
+        workers.retain(|_, seen| seen.heard.elapsed() < SILENCE);
+        workers
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Seen>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    /// What is said of the clock of a worker that beats with these times, in milliseconds after the server's.
+    fn said(of: &str, beats: &[i64]) -> Option<String> {
+        let workers = Workers::default();
+        for ahead in beats {
+            let at = Timestamp::from_unix_millis(NOW + ahead);
+            let text = format!(r#"{{"agent":"a","version":"1.0.0","instance":"w","at":"{at}"{of}}}"#);
+            let beat: Declaration = serde_json::from_str(&text).expect("a declaration");
+            workers.heard(&beat, Timestamp::from_unix_millis(NOW));
+        }
+        let view = workers.views(&"a".parse().expect("a name"), &"1.0.0".parse().expect("a version"));
+        assert_eq!(workers.clocks_off().len(), usize::from(view[0].clock_ahead_ms != 0));
+        view[0].clock()
+    }
+
+    #[test]
+    fn a_clock_that_is_off_by_two_seconds_is_named_and_a_late_heartbeat_is_not() {
+        let own = r#","clock_ahead_ms":-60000,"host":"db-7""#;
+        assert_eq!(
+            said(own, &[0]).as_deref(),
+            Some("the clock of db-7 is 60.0 s behind the server's")
+        );
+        assert_eq!(said(r#","clock_ahead_ms":1900"#, &[0, 0]), None);
+        let foreign = "the clock of its machine is 3.0 s behind the server's";
+        assert_eq!(said("", &[-3_400, -3_000]).as_deref(), Some(foreign));
+        assert_eq!(
+            said("", &[5_000, 4_000]).as_deref(),
+            Some("the clock of its machine is 4.0 s ahead of the server's")
+        );
+        for right in [&[-9_000][..], &[-9_000, -10], &[-10, -9_000], &[3_000, -3_000]] {
+            assert_eq!(said("", right), None, "{right:?}");
+        }
     }
 }

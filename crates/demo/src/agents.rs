@@ -19,7 +19,7 @@ pub const ROLES: [&str; 3] = ["research", "code", "qa"];
 /// How long a step of the demo works, and how long a light one does.
 const WORK: Duration = Duration::from_millis(40);
 const LIGHT_WORK: Duration = Duration::from_millis(3);
-/// When to retry a light attempt that failed: soon enough for a story, and often enough that none parks.
+/// When to retry a light attempt that failed: soon enough for a scenario, and often enough that none parks.
 const LIGHT_RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 8,
     unit: Duration::from_millis(100),
@@ -35,12 +35,12 @@ pub struct Part {
     pub version: String,
     /// The percentage of its attempts that fail.
     pub fails: u8,
-    /// Whether each hop has one short step, for stories with much work.
+    /// Whether each hop has one short step, for scenarios with much work.
     pub light: bool,
 }
 
 impl Part {
-    /// A role in the first story.
+    /// A role in the crash scenario.
     pub(crate) fn of(role: &str) -> Self {
         Self {
             role: role.to_owned(),

@@ -1,6 +1,6 @@
-//! What can keep the demo from telling its story.
+//! Why a scenario could not run to its end.
 
-/// What can keep the demo from telling its story. A bad end of the story is no error: the summary reports it.
+/// Why a scenario could not run to its end. A scenario that ends badly is no error: its report says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
@@ -28,6 +28,15 @@ pub enum DemoError {
     /// The demo has no such role.
     #[error("the demo has no agent \"{0}\" (it has research, code and qa)")]
     NoRole(String),
+    /// A task of the demo panicked or was cancelled.
+    #[error("{what}")]
+    Task {
+        /// What it did.
+        what: String,
+        /// How it ended.
+        #[source]
+        source: tokio::task::JoinError,
+    },
     /// Something that should have happened did not happen in time.
     #[error("{0}")]
     Stuck(String),

@@ -1,19 +1,19 @@
-//! The stories of `baton demo`. In the first, agents hand work to each other and one is killed in the middle; the
-//! ledger shows that the work went on exactly where it stopped. In the second, an agent is upgraded while it works.
+//! The scenarios of `baton demo`. In `crash`, agents hand work to each other and one is killed in the middle; the ledger
+//! shows that the work went on exactly where it stopped. In `upgrade`, an agent is upgraded while it works.
 //!
 //! This is a crate of its own because it is neither in the product's data path nor mere output: it starts processes,
 //! kills some at chosen moments, and judges the outcome.
 
 mod agents;
 mod check;
+mod crash;
 mod error;
+mod harness;
 mod player;
-mod stage;
-mod story;
 mod upgrade;
 
 pub use agents::{Part, ROLES, run_agent};
 pub use check::{Verdict, judge};
+pub use crash::{CrashPlan, CrashReport, run_crash};
 pub use error::DemoError;
-pub use story::{Plan, Told, tell};
-pub use upgrade::{Act, Upgrade, UpgradePlan, UpgradeStep, Upgraded, tell_upgrade};
+pub use upgrade::{Decision, Upgrade, UpgradePlan, UpgradeReport, UpgradeStep, run_upgrade};

@@ -1,10 +1,10 @@
-//! The story of an upgrade. An agent gets a new version while work arrives at a steady pace. The controllers ramp it up
+//! The upgrade scenario. An agent gets a new version while work arrives at a steady pace. The controllers ramp it up
 //! by evidence or roll it back, and the ledger shows that nothing was lost and nothing changed sides.
 
-mod cast;
 mod judging;
 mod ledger;
 mod load;
+mod processes;
 mod rollout;
 mod routed;
 mod verdict;
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use crate::agents::Part;
 use crate::error::DemoError;
-use crate::stage::Stage;
-use crate::upgrade::cast::{Cast, Controllers};
+use crate::harness::Harness;
 use crate::upgrade::ledger::Ledger;
+use crate::upgrade::processes::{Agents, Controllers};
 use crate::upgrade::rollout::Rolling;
 
-pub use verdict::{Act, Upgrade, UpgradeStep};
+pub use verdict::{Decision, Upgrade, UpgradeStep};
 
 /// The agent that is upgraded, and its versions.
 const AGENT: &str = "code";
@@ -36,10 +36,10 @@ const WARM_UP: usize = 100;
 /// How long that may take, and how long the last intents may take to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The settings of the story.
+/// The settings of the scenario.
 #[derive(Debug, Clone)]
 pub struct UpgradePlan {
-    /// This program. The story starts it as `EXE controller` and `EXE demo-agent …`.
+    /// This program. The scenario starts it as `EXE controller` and `EXE demo-agent …`.
     pub exe: PathBuf,
     /// How many intents to submit per second.
     pub rate: u32,
@@ -59,7 +59,7 @@ pub struct UpgradePlan {
 }
 
 impl UpgradePlan {
-    /// The story as `baton demo upgrade` tells it.
+    /// The scenario as `baton demo upgrade` runs it.
     pub fn new(exe: impl Into<PathBuf>) -> Self {
         Self {
             exe: exe.into(),
@@ -74,26 +74,26 @@ impl UpgradePlan {
     }
 }
 
-/// The end of the story.
+/// The result of the scenario.
 #[derive(Debug)]
-pub struct Upgraded {
+pub struct UpgradeReport {
     /// The judgement.
     pub verdict: Upgrade,
     /// The folder, if it was kept.
     pub folder: Option<PathBuf>,
 }
 
-/// Tells the story; `say` receives a line for each thing that happens.
+/// Runs the scenario; `say` receives a line for each thing that happens.
 ///
 /// # Errors
-/// When a process or the server cannot be started, or something that the story waits for does not happen.
-pub async fn tell_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Result<Upgraded, DemoError> {
-    let stage = Stage::open(&plan.exe, say).await?;
-    let told = Box::pin(play(plan, &stage, say)).await;
-    let is_good = told.as_ref().is_ok_and(Upgrade::is_good);
-    let folder = stage.close(plan.keep || !is_good);
-    match told {
-        Ok(verdict) => Ok(Upgraded { verdict, folder }),
+/// When a process or the server cannot be started, or something that the scenario waits for does not happen.
+pub async fn run_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Result<UpgradeReport, DemoError> {
+    let harness = Harness::open(&plan.exe, say).await?;
+    let judged = Box::pin(drive(plan, &harness, say)).await;
+    let is_good = judged.as_ref().is_ok_and(Upgrade::is_good);
+    let folder = harness.close(plan.keep || !is_good);
+    match judged {
+        Ok(verdict) => Ok(UpgradeReport { verdict, folder }),
         Err(error) => {
             if let Some(folder) = folder {
                 say(&format!(
@@ -106,16 +106,16 @@ pub async fn tell_upgrade(plan: &UpgradePlan, say: &(dyn Fn(&str) + Sync)) -> Re
     }
 }
 
-async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) -> Result<Upgrade, DemoError> {
+async fn drive(plan: &UpgradePlan, harness: &Harness, say: &(dyn Fn(&str) + Sync)) -> Result<Upgrade, DemoError> {
     let started = Instant::now();
-    let mut controllers = Controllers::start(stage)?;
-    let mut cast = Cast::start(stage, FROM)?;
-    stage.wait_for_routes().await?;
+    let mut controllers = Controllers::start(harness)?;
+    let mut agents = Agents::start(harness, FROM)?;
+    harness.wait_for_routes().await?;
     say(&format!(
         "2 controllers and the agents research → {AGENT} → qa, all {FROM}, are up, each a process of its own"
     ));
-    let ledger = Ledger::follow(&stage.mesh).await?;
-    let mut rolling = Rolling::new(&stage.mesh, AGENT, FROM, TO)?;
+    let ledger = Ledger::follow(&harness.mesh).await?;
+    let mut rolling = Rolling::new(&harness.mesh, AGENT, FROM, TO)?;
     let mut kills = 0;
 
     say(&format!(
@@ -126,14 +126,14 @@ async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) ->
     let (begin, begun) = watch::channel(false);
     let upgrade = async {
         let upgraded = tokio::select! {
-            upgraded = upgrade(plan, &mut cast, &mut rolling, &ledger, &begin, say) => upgraded,
+            upgraded = upgrade(plan, &mut agents, &mut rolling, &ledger, &begin, say) => upgraded,
             harmed = controllers.suffer(&plan.kills, begun, &mut kills, say) => harmed,
         };
         // Whatever happened, the load ends.
         stop.send_replace(true);
         upgraded
     };
-    let load = load::run(&stage.mesh, plan.rate, stopped, say);
+    let load = load::run(&harness.mesh, plan.rate, stopped, say);
     let (sent, upgraded) = tokio::join!(load, upgrade);
     let sent = sent?;
     upgraded?;
@@ -156,15 +156,15 @@ async fn play(plan: &UpgradePlan, stage: &Stage, say: &(dyn Fn(&str) + Sync)) ->
         rate: sent.rate,
         histories: &ledger.histories(sent.intents),
         decisions: &decisions,
-        effects: &stage.effects()?,
+        effects: &harness.effects()?,
     };
     Ok(judging::judge_upgrade(&run))
 }
 
-/// The part of the story that happens beside the load.
+/// What happens beside the load.
 async fn upgrade(
     plan: &UpgradePlan,
-    cast: &mut Cast<'_>,
+    agents: &mut Agents<'_>,
     rolling: &mut Rolling<'_>,
     ledger: &Ledger,
     begin: &watch::Sender<bool>,
@@ -175,7 +175,7 @@ async fn upgrade(
         fails: if plan.bad { BAD } else { 0 },
         ..Part::light(AGENT, TO)
     };
-    cast.join(&new)?;
+    agents.join(&new)?;
     rolling.until_ready().await?;
     let flaw = match plan.bad {
         true => format!(", a bad build: {BAD} % of its attempts fail"),
@@ -192,7 +192,7 @@ async fn upgrade(
     begin.send_replace(true);
     let gone = rolling.follow(say).await?;
     rolling.retire(&gone).await?;
-    cast.leave(&Part::light(AGENT, &gone.to_string())).await?;
+    agents.leave(&Part::light(AGENT, &gone.to_string())).await?;
     say(&format!("{AGENT} {gone} is retired, and its worker stopped"));
     // The load goes on without the old version.
     tokio::time::sleep(plan.after).await;

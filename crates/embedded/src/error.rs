@@ -112,6 +112,20 @@ pub enum ServerError {
         /// The end of its log.
         log: String,
     },
+    /// The server would not start with a configuration.
+    #[error("nats-server refuses the configuration {path:?}\n{output}")]
+    ConfigRefused {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        output: String,
+    },
+    /// The process is none of a server.
+    #[error("process {pid} is no nats-server")]
+    NoServer {
+        /// The process id.
+        pid: u32,
+    },
     /// The server is not running.
     #[error("nats-server is not running")]
     NotRunning,

@@ -15,6 +15,7 @@ mod error;
 mod fetch;
 mod finder;
 pub mod pins;
+mod reload;
 mod server;
 mod version;
 
@@ -22,5 +23,6 @@ pub use crate::child::{ManagedChild, Signal};
 pub use crate::environment::Environment;
 pub use crate::error::{Error, ServerError};
 pub use crate::finder::{Binary, Finder, Origin};
+pub use crate::reload::{check_config, reload, running_pid};
 pub use crate::server::{ClusterOptions, RunningServer, ServerOptions};
 pub use crate::version::Version;

@@ -6,9 +6,12 @@
 
 mod agents;
 mod archive;
+mod asker;
 mod error;
+mod identity;
 mod intents;
 mod load;
+mod mesh;
 mod question;
 mod repair;
 mod rollout;
@@ -18,9 +21,12 @@ use std::time::Duration;
 
 pub use agents::*;
 pub use archive::*;
+pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
+pub use identity::*;
 pub use intents::*;
 pub use load::*;
+pub use mesh::*;
 pub use question::{Effect, Question, Visitor};
 pub use repair::*;
 pub use rollout::*;
@@ -54,6 +60,11 @@ question::questions! {
     ListDecisions = "rollout.history" -> HistoryView, Reads;
     MoveIntents = "intents.move" -> MoveView, Changes, LONG;
     CancelIntent = "intents.cancel" -> CancelView, Changes;
-    ListUnreadable = "repair.list" -> UnreadableView, Reads, LONG;
-    Repair = "repair" -> RepairView, Changes, LONG;
+    ShowCopies = "mesh.copies" -> CopiesView, Reads;
+    SetReplicas = "mesh.replicas" -> CopiesView, Changes, LONG;
+    SubmitIntent = "intents.submit" -> SubmitView, Changes;
+    RedriveIntent = "intents.redrive" -> RedriveView, Changes;
+    WhoAmI = "whoami" -> IdentityView, Reads;
+    ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
+    Repair = "mesh.repair" -> RepairView, Changes, LONG;
 }

@@ -15,4 +15,5 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;
+pub(crate) mod turn;
 pub(crate) mod wait_reason;

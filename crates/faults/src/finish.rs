@@ -27,24 +27,51 @@ pub const CLOSING: Duration = Duration::from_secs(90);
 const BURST: (usize, usize) = (24, 48);
 
 impl Stage {
-    /// Starts every process that is down.
+    /// Starts every process that is down, and names them.
     ///
     /// # Errors
     /// When a process does not start.
-    pub async fn heal(&self) -> Result<()> {
+    pub async fn heal(&self) -> Result<Vec<String>> {
+        let mut started = Vec::new();
         for seat in &self.workers {
             let mut member = seat.member.lock().await;
             if is_down(&mut member) {
                 self.launch_worker(seat, &mut member)?;
+                started.push(member.name.clone());
             }
         }
         for seat in &self.controllers {
             let mut member = seat.lock().await;
             if is_down(&mut member) {
                 self.launch_controller(&mut member)?;
+                started.push(member.name.clone());
             }
         }
-        Ok(())
+        Ok(started)
+    }
+
+    /// Does something while no controller runs: they are frozen, in the middle of whatever they do.
+    ///
+    /// # Errors
+    /// What that thing fails with.
+    pub async fn while_controllers_freeze<T>(&self, act: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut held = Vec::new();
+        for seat in &self.controllers {
+            let mut member = seat.lock().await;
+            if let Some(process) = &mut member.process
+                && process.try_wait().is_none()
+            {
+                process.pause();
+                held.push(member);
+            }
+        }
+        let done = act.await;
+        for member in &mut held {
+            if let Some(process) = &mut member.process {
+                process.resume();
+            }
+        }
+        done
     }
 
     /// Tells every process to stop.
@@ -204,11 +231,18 @@ pub async fn dump(client: &Client, path: &Path) -> Result<()> {
 pub async fn read_all(client: &Client) -> Result<Vec<Message>> {
     let mut found = Vec::new();
     for stream in stream_names(client).await.map_err(anyhow::Error::msg)? {
-        for message in read_stream(client, &stream).await.map_err(anyhow::Error::msg)? {
-            found.push(line(&stream, message)?);
-        }
+        found.extend(read_messages(client, &stream).await?);
     }
     Ok(found)
+}
+
+/// Every message of a stream.
+///
+/// # Errors
+/// When it cannot be read completely.
+pub async fn read_messages(client: &Client, stream: &str) -> Result<Vec<Message>> {
+    let found = read_stream(client, stream).await.map_err(anyhow::Error::msg)?;
+    found.into_iter().map(|message| line(stream, message)).collect()
 }
 
 fn line(stream: &str, message: StoredMessage) -> Result<Message> {

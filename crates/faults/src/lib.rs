@@ -3,12 +3,14 @@
 //!
 //! A tool, not a product: nothing depends on it. `docs/reliability.md` says how to use it.
 
+pub mod accidents;
 pub mod apply;
 pub mod finish;
 pub mod hostile;
 pub mod journal;
 pub mod load;
 pub mod loss;
+pub mod nodes;
 pub mod operations;
 pub mod power;
 pub mod run;

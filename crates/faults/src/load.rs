@@ -8,8 +8,9 @@ use anyhow::Result;
 use baton_checker::Journal as Line;
 use baton_envelope::{Author, Envelope, EnvelopeId, IntentId, Json, MaxHops, Priority, Role, Timestamp};
 use baton_jetstream::{Mesh, Submitted};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::journal::{Journal, now_ms};
@@ -30,6 +31,8 @@ pub struct Load {
     journal: Arc<Journal>,
     acked: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     times: Arc<Mutex<HashMap<String, i64>>>,
+    /// Whoever writes holds it to read; see [`Load::hush`].
+    gate: Arc<RwLock<()>>,
 }
 
 impl Load {
@@ -41,7 +44,13 @@ impl Load {
             journal,
             acked: Arc::default(),
             times: Arc::default(),
+            gate: Arc::default(),
         }
+    }
+
+    /// Waits until what is being submitted is answered; nothing is submitted while the guard lives.
+    pub async fn hush(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
     }
 
     /// How many were acknowledged, by kind.
@@ -61,13 +70,26 @@ impl Load {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn run(&self, seed: u64, rate: f64, length: Duration) -> Result<()> {
+        let stop = CancellationToken::new();
+        let timer = async {
+            sleep(length).await;
+            stop.cancel();
+        };
+        let (done, ()) = tokio::join!(self.run_until(seed, rate, &stop), timer);
+        done
+    }
+
+    /// As [`Load::run`], until it is stopped.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn run_until(&self, seed: u64, rate: f64, stop: &CancellationToken) -> Result<()> {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let tracker = TaskTracker::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let until = Instant::now() + length;
         let (mut number, mut due) = (0_u64, 0.0);
-        while Instant::now() < until {
+        while !stop.is_cancelled() {
             ticks.tick().await;
             due += rate * TICK.as_secs_f64();
             while due >= 1.0 {
@@ -103,7 +125,10 @@ impl Load {
         let deadline = piece.deadline.map(|deadline| self.mesh.now().plus(deadline));
         let id = self.mesh.clock().envelope_id();
         loop {
-            match self.once(&piece, id, deadline).await {
+            let gate = self.gate.read().await;
+            let once = self.once(&piece, id, deadline).await;
+            drop(gate);
+            match once {
                 Ok(()) => {
                     let key = piece.tried.key.clone();
                     let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::{Evidence, Verdict};
+use baton_faults::accidents::{self, AccidentPlan};
 use baton_faults::hostile::{self, HostileSummary, Scale};
+use baton_faults::nodes::{self, NodePlan, NodeSummary};
 use baton_faults::power::{self, PowerPlan, PowerSummary};
 use baton_faults::run::{Plan, Summary, run};
 use baton_faults::worker::{self, WorkerArgs};
@@ -60,6 +62,51 @@ enum Process {
     PowerCut(PowerArgs),
     /// Load that is meant to hurt, without faults: many at once, long queues, slow agents, large payloads, a flood.
     Hostile(HostileArgs),
+    /// Removes, purges, fills and edits each stream, bucket and consumer in turn, and says how the mesh became whole again.
+    Accidents(AccidentArgs),
+    /// Kills nodes of three in a rollout, and says for how long no hop ended.
+    Nodes(NodeArgs),
+}
+
+#[derive(Debug, Args)]
+struct NodeArgs {
+    /// The seed: the load, the order of the kills, and their times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Intents each second.
+    #[arg(long, default_value_t = 60.0)]
+    rate: f64,
+    /// How to say what became of it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The folder for the evidence; by default it is kept only where something did not hold.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct AccidentArgs {
+    /// The seed of the loads.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only accidents whose line contains this, such as `MESH_LEDGER purged`.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Three of them.
+    #[arg(long)]
+    short: bool,
+    /// Intents each second.
+    #[arg(long, default_value_t = 20.0)]
+    rate: f64,
+    /// How many meshes run at the same time.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// How to say what became of it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The folder for the evidence; by default it is kept only where something did not hold.
+    #[arg(long)]
+    keep: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -122,7 +169,11 @@ fn parse_servers(text: &str) -> Result<usize, String> {
 
 fn main() -> ExitCode {
     // The real command, in this process, so that a run needs only one binary.
-    if std::env::args().nth(1).as_deref() == Some("controller") {
+    let commands = ["controller", "doctor", "route"];
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|first| commands.contains(&first.as_str()))
+    {
         return baton_cli::main();
     }
     let cli = Cli::parse();
@@ -149,6 +200,8 @@ async fn go(cli: Cli) -> Result<bool> {
         Some(Process::Worker(args)) => return Box::pin(worker::run(args)).await.map(|()| true),
         Some(Process::PowerCut(args)) => return Box::pin(power_cut(args)).await,
         Some(Process::Hostile(args)) => return Box::pin(hurt(args)).await,
+        Some(Process::Nodes(args)) => return Box::pin(kill_nodes(args)).await,
+        Some(Process::Accidents(args)) => return Box::pin(accidents(args)).await,
         None => {}
     }
     if let Some(folder) = &cli.check {
@@ -300,6 +353,92 @@ async fn hurt(args: HostileArgs) -> Result<bool> {
     say(&format!("  {:?}", summary.counts));
     show_violations(&summary.violations, summary.told.as_deref());
     Ok(summary.holds())
+}
+
+async fn kill_nodes(args: NodeArgs) -> Result<bool> {
+    let plan = NodePlan {
+        seed: args.seed,
+        rate: args.rate,
+    };
+    let temporary = tempfile::Builder::new().prefix("baton-nodes-").tempdir()?;
+    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&dir)?;
+    let summary = Box::pin(nodes::run(&plan, &dir)).await;
+    if args.keep.is_none() && !summary.as_ref().is_ok_and(NodeSummary::holds) {
+        say(&format!("the evidence is kept in {}", temporary.keep().display()));
+    }
+    let summary = summary?;
+    match args.output {
+        Format::Json => say(&serde_json::to_string(&summary)?),
+        Format::Table => show_nodes(&summary),
+    }
+    Ok(summary.holds())
+}
+
+fn show_nodes(summary: &NodeSummary) {
+    let NodeSummary { seed, counts, .. } = summary;
+    let said = if summary.holds() { "held" } else { "DID NOT HOLD" };
+    let mut text = format!("three nodes, seed {seed}: {said}");
+    for kill in &summary.kills {
+        let rollouts = match kill.rollouts.join(", ") {
+            none if none.is_empty() => "NO ROLLOUT".to_owned(),
+            some => some,
+        };
+        text.push_str(&format!(
+            "\n  {:<48} down {:.1} s, no hop ended for {:.1} s ({rollouts})",
+            kill.victim,
+            kill.down_ms as f64 / 1000.0,
+            kill.still_ms as f64 / 1000.0,
+        ));
+    }
+    text.push_str(&format!(
+        "\n  longest time without progress: {:.1} s; without an acknowledged submit: {:.1} s\n  {} acknowledged, {} intents, \
+         {} hops ended, {} rollouts begun, {} takeovers; closed {:.0} s after the last kill",
+        summary.still_ms as f64 / 1000.0,
+        summary.unheard_ms as f64 / 1000.0,
+        counts.acknowledged,
+        counts.intents,
+        counts.commits,
+        summary.rollouts,
+        counts.takeovers,
+        summary.closing_seconds,
+    ));
+    if let Some(problem) = &summary.unfinished {
+        text.push_str(&format!("\n  UNFINISHED: {problem}"));
+    }
+    say(&text);
+    show_violations(&summary.violations, summary.told.as_deref());
+}
+
+async fn accidents(args: AccidentArgs) -> Result<bool> {
+    let plan = AccidentPlan {
+        seed: args.seed,
+        only: args.only,
+        short: args.short,
+        rate: args.rate,
+        jobs: args.jobs,
+    };
+    let temporary = tempfile::Builder::new().prefix("baton-accidents-").tempdir()?;
+    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&dir)?;
+    let is_table = args.output == Format::Table;
+    let tell: fn(&str) = if is_table { say } else { |_| {} };
+    let report = Box::pin(accidents::run(&plan, &dir, tell)).await;
+    if args.keep.is_none() && !report.as_ref().is_ok_and(accidents::Report::holds) {
+        say(&format!("the evidence is kept in {}", temporary.keep().display()));
+    }
+    let report = report?;
+    if !is_table {
+        say(&serde_json::to_string(&report)?);
+        return Ok(report.holds());
+    }
+    let violations: Vec<_> = report.outcomes.iter().flat_map(|one| one.violations.clone()).collect();
+    show_violations(&[violations, report.at_large.clone()].concat(), report.told.as_deref());
+    say(&format!("\n{}\n", report.table()));
+    let held = report.outcomes.iter().filter(|one| one.holds()).count();
+    let (all, intents) = (report.outcomes.len(), report.intents);
+    say(&format!("{held} of {all} accidents ended well, {intents} intents"));
+    Ok(report.holds())
 }
 
 fn show_power(summary: &PowerSummary) {

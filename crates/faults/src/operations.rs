@@ -111,7 +111,11 @@ impl Operator {
         Ok(counts)
     }
 
-    async fn one(&self, operation: &Operation) -> Result<()> {
+    /// Performs an operation.
+    ///
+    /// # Errors
+    /// When it is refused or not answered.
+    pub async fn one(&self, operation: &Operation) -> Result<()> {
         let by = BY.to_owned();
         let act = |agent: &str| {
             let (take_over, reason, to_end) = (true, None, false);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_checker::{Counts, Evidence, Message, Violation};
+use baton_checker::{Counts, Message, Violation};
 use baton_jetstream::{Target, TicketPersistence};
 use baton_testkit::{PowerDisk, StoreCopy, TestServer, nats_server};
 use rand::rngs::StdRng;
@@ -22,7 +22,7 @@ use crate::journal::{Journal, now_ms};
 use crate::load::Load;
 use crate::loss::{Loss, Sequences, compare};
 use crate::operations::Operator;
-use crate::run::follow;
+use crate::run::{follow, judge};
 use crate::stage::{Disk, Servers, Setting, Stage, VERSIONS};
 use crate::work::AGENTS;
 
@@ -190,12 +190,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
     stage.stop_all().await;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
-    let folder = dir.to_owned();
-    let judged = tokio::task::spawn_blocking(move || {
-        let evidence = Evidence::read(&folder)?;
-        anyhow::Ok(baton_checker::check(&evidence))
-    });
-    let verdict = judged.await.context("the checker")??;
+    let verdict = judge(dir).await?;
     let touched = |violation: &Violation| {
         let named = violation.intent.as_deref().or_else(|| violation.what.split(' ').next());
         plan.sync != "always" && named.is_some_and(|name| cuts.iter().any(|cut| cut.loss.touched.contains(name)))

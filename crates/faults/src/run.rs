@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_checker::{Counts, Evidence, Violation};
+use baton_checker::{Counts, Evidence, Verdict, Violation};
 use baton_jetstream::{Target, TicketPersistence};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -108,19 +108,9 @@ impl Summary {
 /// When the runner itself fails. Failures of the mesh are in the summary.
 pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let started = Instant::now();
-    let mut cast = plan.cast();
     let journal = Arc::new(Journal::create(&dir.join("journal.jsonl"))?);
     std::fs::write(dir.join("effects.jsonl"), "")?;
-    let stage = match Stage::start(dir, cast).await {
-        Ok(stage) => stage,
-        Err(error) if cast.small_disk => {
-            journal.note(format!("no small disk, and so none is filled: {error:#}"))?;
-            cast.small_disk = false;
-            Stage::start(dir, cast).await?
-        }
-        Err(error) => return Err(error),
-    };
-    let stage = Arc::new(stage);
+    let (stage, cast) = begin(dir, plan.cast(), &journal).await?;
     let target = Target {
         replicas: Some(stage.replicas()),
         tickets: cast.tickets,
@@ -163,12 +153,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     stage.stop_all().await;
     dump(&stage.client, &dir.join("dump.jsonl")).await?;
     journal.flush()?;
-    let folder = dir.to_owned();
-    let judged = tokio::task::spawn_blocking(move || {
-        let evidence = Evidence::read(&folder)?;
-        anyhow::Ok(baton_checker::check(&evidence))
-    });
-    let verdict = judged.await.context("the checker")??;
+    let verdict = judge(dir).await?;
     Ok(Summary {
         seed: plan.seed,
         servers: plan.servers,
@@ -186,6 +171,30 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         unfinished,
         evidence: dir.to_owned(),
     })
+}
+
+/// Starts everything; without a small disk if this machine has none to give.
+async fn begin(dir: &Path, mut cast: Cast, journal: &Journal) -> Result<(Arc<Stage>, Cast)> {
+    let stage = match Stage::start(dir, cast).await {
+        Ok(stage) => stage,
+        Err(error) if cast.small_disk => {
+            journal.note(format!("no small disk, and so none is filled: {error:#}"))?;
+            cast.small_disk = false;
+            Stage::start(dir, cast).await?
+        }
+        Err(error) => return Err(error),
+    };
+    Ok((Arc::new(stage), cast))
+}
+
+/// Lets the checker read the evidence in a folder.
+pub(crate) async fn judge(dir: &Path) -> Result<Verdict> {
+    let folder = dir.to_owned();
+    let judged = tokio::task::spawn_blocking(move || {
+        let evidence = Evidence::read(&folder)?;
+        anyhow::Ok(baton_checker::check(&evidence))
+    });
+    judged.await.context("the checker")?
 }
 
 /// Makes the load resolve versions as a client does that follows the routes; a server that has just started may need a

@@ -163,7 +163,10 @@ pub struct Stage {
 }
 
 /// A command that runs this very program.
-fn own(args: &[&str]) -> Result<Command> {
+///
+/// # Errors
+/// When the program cannot be found.
+pub(crate) fn own(args: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("this program")?);
     command.args(args).env_clear();
     for name in ["PATH", "HOME"] {
@@ -328,6 +331,13 @@ impl Stage {
     pub fn launch_controller(&self, member: &mut Member) -> Result<()> {
         member.starts += 1;
         let mut command = own(&["controller", "--sweep-interval", "3s", "--sweep-slack", "8s"])?;
+        self.environment(&mut command);
+        member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
+        Ok(())
+    }
+
+    /// Configures a command of Baton for this mesh.
+    pub(crate) fn environment(&self, command: &mut Command) {
         command
             .env("BATON_SERVER", self.urls())
             .env("BATON_REPLICAS", self.replicas().to_string())
@@ -335,8 +345,6 @@ impl Stage {
         if let Some(grace) = self.setting.grace {
             command.env("BATON_ARCHIVE__GRACE", grace);
         }
-        member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
-        Ok(())
     }
 
     /// Notes that a server is, or was just now, in trouble.

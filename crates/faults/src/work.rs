@@ -192,6 +192,22 @@ pub fn piece(seed: u64, number: u64) -> Piece {
     for (turn, next) in turns.iter_mut().zip(route.iter().skip(1)) {
         turn.end = End::HandOff((*next).to_owned());
     }
+    let expect = fate(random, &mut piece, &mut turns);
+    if piece.kind == kind::STAY {
+        keep_from_gamma(&mut piece, &mut turns);
+    }
+    piece.tried = tried(random, &piece, &key, expect);
+    piece.work = Work {
+        key,
+        turns,
+        ..Work::default()
+    };
+    piece
+}
+
+/// Decides what becomes of a piece of work, and returns the ends that are allowed.
+fn fate(random: &mut StdRng, piece: &mut Piece, turns: &mut Vec<Turn>) -> Vec<String> {
+    let hops = turns.len();
     let mut expect = vec!["completed".to_owned()];
     let last = turns.last_mut();
     match (random.random_range(0..100), last) {
@@ -233,7 +249,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
             expect = vec!["parked:HOP_LIMIT".to_owned()];
         }
         (38..41, _) => {
-            turns = vec![Turn {
+            *turns = vec![Turn {
                 steps: 1,
                 fails: u32::MAX,
                 delay_ms: 4_000,
@@ -258,14 +274,16 @@ pub fn piece(seed: u64, number: u64) -> Piece {
         }
         (_, _) => {}
     }
-    if piece.kind == kind::STAY {
-        keep_from_gamma(&mut piece, &mut turns);
-    }
+    expect
+}
+
+/// What the journal says about a piece of work.
+fn tried(random: &mut StdRng, piece: &Piece, key: &str, expect: Vec<String>) -> Tried {
     let carried = matches!(piece.via, Via::Record | Via::Enveloped);
     let mut tried = Tried {
-        key: key.clone(),
+        key: key.to_owned(),
         via: piece.via.name().to_owned(),
-        intent: piece.via.has_id().then(|| key.clone()),
+        intent: piece.via.has_id().then(|| key.to_owned()),
         expect,
         priority: piece.priority,
         ..Tried::default()
@@ -278,13 +296,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
         let count = random.random_range(1..=UNKNOWN.len());
         tried.unknown = UNKNOWN.iter().take(count).map(owned).collect();
     }
-    piece.tried = tried;
-    piece.work = Work {
-        key,
-        turns,
-        ..Work::default()
-    };
-    piece
+    tried
 }
 
 /// The pieces of a burst: low work first, then high, all for the only worker of `line`.

@@ -1,8 +1,10 @@
 //! Documents: envelopes, ledger records, raw intents, routes.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use base64::Engine as _;
+use baton_envelope::control::{Asker, HEADER_REQUEST_INFO, asked_by};
 use baton_envelope::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -101,6 +103,38 @@ pub(crate) fn repair(bytes: &[u8]) {
         assert_eq!(again.decides.map(|(seq, _)| seq), Some(3));
         assert_eq!(repaired.snapshot.status, first.snapshot.status);
     }
+}
+
+/// The headers of a request, one a line as `name: value`, then an empty line, then the question.
+pub(crate) fn question(bytes: &[u8]) {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    let (head, body) = end.map_or((bytes, &b""[..]), |end| (&bytes[..end], &bytes[end + 2..]));
+    let Ok(head) = std::str::from_utf8(head) else { return };
+    let headers: Vec<(&str, &str)> = head.lines().filter_map(|line| line.split_once(": ")).collect();
+    let of_info = |name: &str| name.eq_ignore_ascii_case(HEADER_REQUEST_INFO);
+    match Asker::read(headers.iter().copied(), "MESH") {
+        Ok(asker) => {
+            let said: Vec<_> = headers.iter().filter(|(name, _)| of_info(name)).collect();
+            assert!(
+                matches!(said[..], [(HEADER_REQUEST_INFO, _)]),
+                "one word of the server, and no other"
+            );
+            assert!(!asker.account.is_empty() && asker.account != "MESH" && !asker.name().is_empty());
+        }
+        Err(refused) => assert!(!refused.message.is_empty() && !refused.fix.is_empty()),
+    }
+    let Some(asked) = asked_by(body, Some("ada")) else {
+        return;
+    };
+    let (before, after): (BTreeMap<String, Json>, BTreeMap<String, Json>) = (
+        serde_json::from_slice(body).expect("an object"),
+        serde_json::from_slice(&asked).expect("an object"),
+    );
+    for (field, value) in &after {
+        let is_by = field == "by" && *value == Json::string("ada");
+        assert!(is_by || before.get(field) == Some(value), "{field} is another");
+    }
+    assert!(after.contains_key("by") && before.keys().all(|field| after.contains_key(field)));
 }
 
 /// The headers, one a line as `name: value`, then an empty line, then the body.

@@ -5,6 +5,7 @@
 //! look for such bytes, guided by coverage, on stable Rust; `tests/corpus.rs` runs the kept corpus and seeded changes
 //! of it without any instrumentation.
 
+mod accounts;
 mod documents;
 mod names;
 mod programs;
@@ -13,16 +14,19 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
     ("route", documents::route),
     ("repair", documents::repair),
     ("shown", names::shown_texts),
+    ("question", documents::question),
     ("names", names::names),
     ("times", names::times),
     ("outcome", programs::outcome),
+    ("accounts", accounts::accounts),
+    ("signatures", names::signatures),
 ];
 
 /// The property of this name.

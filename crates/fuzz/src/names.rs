@@ -69,6 +69,21 @@ pub(crate) fn times(bytes: &[u8]) {
     accepted::<Protocol>(text);
 }
 
+pub(crate) fn signatures(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(signature) = accepted::<Signature>(text) {
+        assert_eq!(signature.to_string(), text, "two spellings of one signature");
+    }
+    accepted::<Link>(text);
+    if let Some(key) = accepted::<PublicKey>(text) {
+        assert_eq!(key.to_string(), text, "two spellings of one key");
+    }
+    match text.parse::<SecretKey>() {
+        Ok(key) => assert_eq!(key.seed(), text, "two spellings of one seed"),
+        Err(error) => assert!(!error.to_string().is_empty(), "an error without words"),
+    }
+}
+
 /// A value that is accepted is written as something that is accepted, as the same value.
 fn accepted<T>(text: &str) -> Option<T>
 where

@@ -1,18 +1,24 @@
 //! What an operator should know of the server and of this mesh on it, each with its remedy.
 
+mod copies;
+mod drift;
 mod limits;
 mod lost;
 mod raises;
 mod storage;
 
 use async_nats::jetstream::stream::Config;
-use baton_envelope::AgentName;
+use baton_envelope::codes;
+use baton_envelope::control::{IdentityView, WhoAmI};
 use serde::{Deserialize, Serialize};
 
-use self::raises::{Raises, raises, settings};
+use self::drift::drift;
+use self::raises::{Raises, raises, settings, signatures};
 use crate::error::Error;
-use crate::server::{Limits, Mesh};
-use crate::work::Drifted;
+use crate::server::{Drifted, Limits, Mesh};
+
+/// How long to look for a controller that says as whom it takes this user.
+const IDENTITY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,7 +90,15 @@ struct StreamState {
 pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error> {
     let account = limits::Account::ask(mesh).await?;
     let raises = raises(mesh, limits).await;
-    let mut findings = vec![server(mesh), account.finding(), limits::connections(mesh).await];
+    let secured = matches!(mesh.shared_settings().await, Ok(Some(shared)) if shared.is_secured());
+    let mut findings = vec![
+        server(mesh, secured),
+        account.finding(),
+        limits::connections(mesh).await,
+    ];
+    if secured {
+        findings.push(identity(mesh).await);
+    }
     let mut streams = Vec::new();
     let lost_ledger = mesh.lost_ledger().await?;
     for wanted in mesh.base_streams(limits) {
@@ -94,12 +108,15 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
         });
         streams.push(wanted.name);
     }
+    for stream in mesh.controllers_streams() {
+        findings.extend(consumers(mesh, &stream, &raises).await);
+    }
     if let Ok(routes) = mesh.all_routes().await {
         for route in &routes {
             let wanted = mesh.work_stream_config(&route.agent, limits);
             findings.push(stream(mesh, &wanted, &account, &raises).await?);
             streams.push(wanted.name);
-            findings.extend(consumers(mesh, &route.agent).await);
+            findings.extend(consumers(mesh, &mesh.subjects().work_stream(&route.agent), &raises).await);
         }
         findings.extend(limits::pulls(mesh, routes.iter().map(|route| &route.agent)).await);
         findings.extend(lost::routes(mesh, &routes).await?);
@@ -107,12 +124,37 @@ pub async fn examine(mesh: &Mesh, limits: Limits) -> Result<Vec<Finding>, Error>
     findings.push(storage::storage(mesh, &streams).await);
     findings.extend(raises.findings);
     findings.push(settings(mesh, limits).await?);
+    findings.push(copies::copies(mesh).await);
+    findings.extend(signatures(mesh).await?);
     findings.push(clock(mesh).await?);
     findings.push(sync_interval());
     Ok(findings)
 }
 
-fn server(mesh: &Mesh) -> Finding {
+/// As whom the controllers of a secured mesh take this user.
+async fn identity(mesh: &Mesh) -> Finding {
+    const CHECK: &str = "identity";
+    match mesh.ask_controller_within(IDENTITY, &WhoAmI::default()).await {
+        Ok(IdentityView { by: Some(by), .. }) => Finding::new(
+            CHECK,
+            Level::Ok,
+            format!("the mesh is secured, and controllers take you for {by}"),
+            "",
+        ),
+        Ok(_) => {
+            let found =
+                "the mesh is secured, and the server does not tell controllers who you are: they refuse every change";
+            let remedy = "connect from an account of your own, with the imports that `baton access render` writes";
+            Finding::new(CHECK, Level::Warning, found, remedy).coded(codes::NO_IDENTITY)
+        }
+        Err(error) => {
+            let remedy = "start `baton controller`, or let this user ask mesh.control.whoami";
+            Finding::new(CHECK, Level::Warning, format!("the mesh is secured; {error}"), remedy).coded(error.code())
+        }
+    }
+}
+
+fn server(mesh: &Mesh, secured: bool) -> Finding {
     let info = mesh.client().server_info();
     let found = format!(
         "{} at {}, max_payload {} bytes",
@@ -120,10 +162,14 @@ fn server(mesh: &Mesh) -> Finding {
         mesh.url(),
         info.max_payload
     );
+    if secured && let Err(error) = mesh.can_be_secured() {
+        let remedy = "install a newer nats-server: on this one a client can name somebody else as who asks";
+        return Finding::new("server version", Level::Problem, error.to_string(), remedy).coded(error.code());
+    }
     if mesh.client().is_server_compatible(2, 14, 4) {
         Finding::new("server version", Level::Ok, found, "")
     } else {
-        let remedy = "works; 2.14.4 or newer is recommended for fixes to compare-and-set and replica recovery";
+        let remedy = "upgrade nats-server to 2.14.4 or newer, which fixes compare-and-set and the recovery of replicas";
         Finding::new("server version", Level::Warning, found, remedy)
     }
 }
@@ -136,42 +182,28 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     {
         Ok(info) => info,
         Err(refusal) => {
-            let remedy = "start `baton controller` (or `baton dev`): it creates what is missing; one that runs does so within seconds";
+            let remedy = "start `baton controller` (or `baton dev`): a running controller creates what is missing within seconds";
             return Ok(Finding::new(check, Level::Problem, refusal.description, remedy));
         }
     };
     let mut drift = drift(wanted, &info.config);
-    if raises.streams.contains(&wanted.name) {
-        drift.retain(|found| !ADDED.iter().any(|field| found.starts_with(field)));
+    if raises.subjects.contains(&wanted.name) {
+        drift.retain(|one| !ADDED.contains(&one.setting));
     }
     if !drift.is_empty() {
-        let remedy = format!("compare with docs/protocol.md, then `nats stream edit {}`", wanted.name);
-        return Ok(Finding::new(check, Level::Problem, drift.join("; "), remedy));
+        let found: Vec<String> = drift.iter().map(ToString::to_string).collect();
+        let remedy = drift::remedy(mesh, wanted, &info.config);
+        return Ok(Finding::new(check, Level::Problem, found.join("; "), remedy));
     }
     let count = i64::try_from(info.state.consumer_count).unwrap_or(i64::MAX);
     let limit = account.consumers_of_a_stream(mesh, &info.config);
     let consumers = limits::of(count, limit, "consumers");
     if limits::is_near(count, limit) {
-        let remedy = "retire old versions, which takes their consumers away, or raise jetstream.limits.default_max_consumers of the server";
+        let remedy = "retire old versions, which removes their consumers, or raise jetstream.limits.default_max_consumers of the server";
         return Ok(Finding::new(check, Level::Warning, consumers, remedy));
     }
-    if info.config.max_bytes > 0
-        && limits::is_near(
-            i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-            Some(info.config.max_bytes),
-        )
-    {
-        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
-        return Ok(Finding::new(
-            check,
-            Level::Warning,
-            limits::of(
-                i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
-                Some(info.config.max_bytes),
-                "bytes",
-            ),
-            remedy,
-        ));
+    if let Some(full) = limits::room(&check, wanted, &info.config, info.state.bytes) {
+        return Ok(full);
     }
     Ok(Finding::new(
         check,
@@ -181,101 +213,52 @@ async fn stream(mesh: &Mesh, wanted: &Config, account: &limits::Account, raises:
     ))
 }
 
-/// The consumers of an agent that somebody edited. A list that cannot be read is a finding of the stream's.
-async fn consumers(mesh: &Mesh, agent: &AgentName) -> Vec<Finding> {
-    let stream = mesh.subjects().work_stream(agent);
-    let drifted = mesh.drifted_consumers(agent).await.unwrap_or_default();
-    let finding = |Drifted { consumer, differences }| {
-        let remedy =
-            format!("`nats consumer rm {stream} {consumer}`: it is made again within seconds, and no work is lost");
+/// The consumers of a stream that somebody edited. A list that cannot be read is a finding of the stream's.
+async fn consumers(mesh: &Mesh, stream: &str, raises: &Raises) -> Vec<Finding> {
+    let is_own = mesh.controllers_streams().iter().any(|own| own == stream);
+    let mut findings = Vec::new();
+    for drifted in mesh.drifted_consumers(stream).await.unwrap_or_default() {
+        let Drifted {
+            consumer,
+            mut differences,
+            paused_until,
+            ..
+        } = drifted;
         let check = format!("consumer {consumer} of {stream}");
-        Finding::new(check, Level::Problem, differences.join("; "), remedy)
-    };
-    drifted.into_iter().map(finding).collect()
-}
-
-/// What a raise adds, as `drift` begins with it.
-const ADDED: [&str; 4] = ["subjects ", "allow_direct ", "allow_rollup ", "republish "];
-
-fn drift(wanted: &Config, found: &Config) -> Vec<String> {
-    let mut drift = Vec::new();
-    let mut compare = |what: &str, wanted: String, found: String| {
-        if wanted != found {
-            drift.push(format!("{what} is {found}, expected {wanted}"));
+        if raises.subjects.contains(&check) {
+            differences.retain(|found| !WIDENED.iter().any(|field| found.starts_with(field)));
         }
-    };
-    compare(
-        "subjects",
-        format!("{:?}", wanted.subjects),
-        format!("{:?}", found.subjects),
-    );
-    compare(
-        "retention",
-        format!("{:?}", wanted.retention),
-        format!("{:?}", found.retention),
-    );
-    compare(
-        "discard",
-        format!("{:?}", wanted.discard),
-        format!("{:?}", found.discard),
-    );
-    compare(
-        "storage",
-        format!("{:?}", wanted.storage),
-        format!("{:?}", found.storage),
-    );
-    compare(
-        "max_age",
-        format!("{:?}", wanted.max_age),
-        format!("{:?}", found.max_age),
-    );
-    compare(
-        "allow_direct",
-        wanted.allow_direct.to_string(),
-        found.allow_direct.to_string(),
-    );
-    compare(
-        "allow_rollup",
-        wanted.allow_rollup.to_string(),
-        found.allow_rollup.to_string(),
-    );
-    if wanted.compression.is_some() {
-        compare(
-            "compression",
-            format!("{:?}", wanted.compression),
-            format!("{:?}", found.compression),
-        );
+        if !differences.is_empty() {
+            let remedy = if is_own {
+                format!(
+                    "the leading controller repairs it within seconds; or `nats consumer rm -f {stream} {consumer}`: it is created again"
+                )
+            } else {
+                format!(
+                    "`nats consumer rm -f {stream} {consumer}`: it is created again within seconds, and no work is lost"
+                )
+            };
+            findings.push(Finding::new(
+                check.clone(),
+                Level::Problem,
+                differences.join("; "),
+                remedy,
+            ));
+        }
+        if let Some(until) = paused_until {
+            let found = format!("it is paused until {until}: no raw intent is taken in");
+            let remedy = format!("`nats consumer resume -f {stream} {consumer}`");
+            findings.push(Finding::new(check, Level::Problem, found, remedy));
+        }
     }
-    // No limit is written as 0 or as -1.
-    let limit = |limit: i64| if limit <= 0 { -1 } else { limit };
-    let of = |config: &Config| {
-        [
-            ("max_messages", limit(config.max_messages).to_string()),
-            (
-                "max_messages_per_subject",
-                limit(config.max_messages_per_subject).to_string(),
-            ),
-            ("max_message_size", limit(config.max_message_size.into()).to_string()),
-            ("duplicate_window", format!("{:?}", config.duplicate_window)),
-            ("no_ack", config.no_ack.to_string()),
-            ("sealed", config.sealed.to_string()),
-            ("deny_purge", config.deny_purge.to_string()),
-            ("mirror", config.mirror.is_some().to_string()),
-            ("sources", config.sources.iter().flatten().count().to_string()),
-            ("subject_transform", config.subject_transform.is_some().to_string()),
-        ]
-    };
-    for ((what, wanted), (_, found)) in of(wanted).into_iter().zip(of(found)) {
-        compare(what, wanted, found);
-    }
-    let republish = |config: &Config| config.republish.as_ref().map(|rule| rule.destination.clone());
-    compare(
-        "republish",
-        format!("{:?}", republish(wanted)),
-        format!("{:?}", republish(found)),
-    );
-    drift
+    findings
 }
+
+/// What a raise makes wider, as a difference of a consumer begins with it.
+const WIDENED: [&str; 1] = ["max_ack_pending "];
+
+/// What a raise adds.
+const ADDED: [&str; 4] = ["subjects", "allow_direct", "allow_rollup", "republish"];
 
 async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
     #[derive(Deserialize)]
@@ -295,7 +278,7 @@ async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
             "clock",
             Level::Warning,
             "the server's time could not be read",
-            "run again later",
+            "run `baton doctor` again",
         ));
     };
     let apart = server.since(before).max(before.since(server));
@@ -305,7 +288,7 @@ async fn clock(mesh: &Mesh) -> Result<Finding, Error> {
             "clock",
             Level::Warning,
             found,
-            "set both clocks by NTP: deadlines and retries use them",
+            "synchronise both clocks with NTP: deadlines and retries depend on them",
         )
     } else {
         Finding::new("clock", Level::Ok, found, "")

@@ -6,8 +6,8 @@ mod server;
 use baton_envelope::control::ControlError;
 use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
 
+pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
 pub use server::{Refusal, Trouble};
-pub(crate) use server::{STREAM_NOT_FOUND, Status};
 
 /// The error of whatever was asked for: of the client, of a reader, or a sentence.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -69,6 +69,37 @@ pub enum Error {
         /// What was denied.
         what: String,
     },
+    /// The server does not let this user hear its answers.
+    #[error("the server does not let this user hear answers: it may not listen below the inbox prefix \"{prefix}\"")]
+    InboxDenied {
+        /// The prefix that this process uses.
+        prefix: String,
+    },
+    /// An inbox prefix that is no beginning of a subject.
+    #[error("inbox prefix \"{0}\": expected words separated by dots, without spaces and wildcards, such as _INBOX_ada")]
+    BadInboxPrefix(String),
+    /// Credentials that cannot be used.
+    #[error("credentials {}: {problem}", path.display())]
+    BadCredentials {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A server did not take over its configuration.
+    #[error("nats-server {server} did not read its configuration again: {problem}")]
+    ReloadRefused {
+        /// The name of the server.
+        server: String,
+        /// What it said.
+        problem: String,
+    },
+    /// Something of the mesh is missing, and only a controller may make it here.
+    #[error("{what} is missing, and this user may not make it: a controller does")]
+    Unmade {
+        /// What is missing.
+        what: String,
+    },
     /// The server has JetStream, and no quorum to answer with.
     #[error("JetStream does not answer at {url}: its servers have no leader")]
     NoQuorum {
@@ -81,6 +112,15 @@ pub enum Error {
         /// What was written, and where.
         what: String,
     },
+    /// The cluster has fewer servers than copies are asked for.
+    #[error("the cluster cannot keep {copies} copies, and nothing was changed")]
+    TooFewServers {
+        /// How many were asked for.
+        copies: u32,
+        /// What the server says.
+        #[source]
+        refusal: Refusal,
+    },
     /// The server is older than the oldest that Baton is tested with.
     #[error("nats-server {found} at {url} is too old: {needed} or newer is needed")]
     TooOld {
@@ -90,6 +130,24 @@ pub enum Error {
         found: String,
         /// The oldest that will do.
         needed: &'static str,
+    },
+    /// The server is older than a secured mesh needs: a client could name somebody else as who asks.
+    #[error("nats-server {found} at {url} is too old for a secured mesh: {needed} or newer is needed")]
+    TooOldToSecure {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
+    /// The mesh is secured, and this controller is configured for an open one.
+    #[error(
+        "the mesh is secured (`baton.secured` in the metadata of stream {stream}), and this controller is not: it would take anybody's word of who asks"
+    )]
+    Unsecured {
+        /// The stream that says so.
+        stream: String,
     },
     /// The server runs without JetStream.
     #[error("nats-server at {url} runs without JetStream")]
@@ -112,6 +170,24 @@ pub enum Error {
         /// The newest that this build knows.
         known: u32,
     },
+    /// A file of keys that cannot be used.
+    #[error("keys in {file}: {problem}")]
+    BadKeys {
+        /// The file, or the setting that should name one.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The mesh takes signed records alone, and this process has no key.
+    #[error(
+        "{what} needs a signature: the mesh requires them (`baton.signatures` in the metadata of stream {stream}), and this process has no key"
+    )]
+    NoSigningKey {
+        /// What was to be written.
+        what: String,
+        /// The stream that says so.
+        stream: String,
+    },
     /// A `nats` context that cannot be used.
     #[error("nats context \"{name}\": {problem}")]
     BadContext {
@@ -133,11 +209,14 @@ pub enum Error {
         /// The server's `max_payload` in bytes.
         limit: usize,
     },
-    /// The server did not answer within the time that the caller allows.
-    #[error("no answer from the server: {what}")]
+    /// The server did not answer within the time that the caller allows. As with `Api`, the message has that of the source.
+    #[error("no answer from the server: {what}: {source}")]
     NoAnswer {
         /// What was asked.
         what: String,
+        /// What came in place of an answer.
+        #[source]
+        source: Source,
     },
     /// The server has no such stream: nobody has made the mesh yet, or the stream was deleted.
     #[error("there is no stream {0} on the server")]
@@ -295,11 +374,19 @@ impl Error {
         }
     }
 
+    /// No answer; `source` says what came in its place.
+    pub fn no_answer(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::NoAnswer {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
     /// Whether the server is at fault, so that the same for another intent would fare no better.
     pub fn is_of_server(&self) -> bool {
         matches!(
             self,
-            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. }
+            Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. } | Self::InboxDenied { .. }
         )
     }
 

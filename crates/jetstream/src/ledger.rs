@@ -16,5 +16,5 @@ pub use encode::EncodedRecord;
 pub use events::{Events, LiveRecord};
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
-pub use tail::{LedgerBatch, LedgerMark, LedgerTail};
+pub use tail::{LedgerBatch, LedgerMark, LedgerTail, VoidRecord};
 pub(crate) use unreadable::{INTENT, SUBJECT, nothing_to_repair, removed};

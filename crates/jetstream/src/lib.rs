@@ -5,6 +5,7 @@
 //! `baton-envelope` do, and this crate carries out what they say.
 
 mod archive;
+mod audit;
 pub mod control;
 mod doctor;
 mod error;
@@ -28,16 +29,16 @@ pub use intents::{
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
-    LedgerTail, LiveRecord,
+    LedgerTail, LiveRecord, VoidRecord,
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
-    Clock, ControllerMesh, LedgerEnd, Limits, Mesh, QUIET_CLIENT, Raised, SharedSettings, SystemClock, Target,
-    TicketPersistence, Upkept, WorkerMesh,
+    ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
+    SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
-    ACK_WAIT, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
+    Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,
 };

@@ -2,16 +2,13 @@
 
 mod consumers;
 mod delivery;
-mod gate;
+mod pause;
 mod puller;
 mod replay;
-mod settings;
 mod setup;
 mod tickets;
 
 pub use delivery::{Delivery, Extender, Ticket};
 pub use puller::{Pulled, Puller};
 pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayRequest};
-pub(crate) use settings::Drifted;
-pub use setup::ACK_WAIT;
 pub use tickets::QueuedTicket;

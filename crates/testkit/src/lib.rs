@@ -22,6 +22,7 @@ mod cluster;
 mod disk;
 mod eventually;
 mod fake;
+mod keys;
 mod power;
 mod process;
 mod protocol;
@@ -34,7 +35,7 @@ mod traffic;
 /// The client's connection, for what takes one here.
 pub use async_nats::Client;
 
-pub use async_nats::HeaderMap as Headers;
+pub use async_nats::{HeaderMap as Headers, Subscriber};
 
 pub use crate::acks::{Acks, Heard};
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};
@@ -42,6 +43,7 @@ pub use crate::cluster::Cluster;
 pub use crate::disk::SmallDisk;
 pub use crate::eventually::eventually;
 pub use crate::fake::FakeServer;
+pub use crate::keys::Keys;
 pub use crate::power::{PowerDisk, StoreCopy};
 pub use crate::process::ProcessGuard;
 pub use crate::proxy::Proxy;

@@ -190,6 +190,17 @@ impl TestServer {
         connect(&self.url).await
     }
 
+    /// As [`TestServer::client`], for a user of the server. Its password is its name.
+    ///
+    /// # Panics
+    /// When no connection comes about.
+    pub async fn client_as(&self, user: &str) -> async_nats::Client {
+        let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), user.to_owned())
+            .custom_inbox_prefix(format!("_INBOX_{user}"));
+        let connected = options.connect(&self.url).await;
+        connected.unwrap_or_else(|error| panic!("{user} should connect to {}: {error}", self.url))
+    }
+
     /// Kills the server (`kill -9`).
     ///
     /// # Panics

@@ -102,7 +102,7 @@ async fn routes_come_back_when_their_bucket_is_removed() {
     goes_to_the_good_one(&mesh, "after").await;
 }
 
-/// Then the consumers tell which version is shut.
+/// Then the consumers tell which version is paused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_controller_that_remembers_nothing_makes_no_other_version_active() {
     let (mesh, _program, _workers) = quarantined().await;

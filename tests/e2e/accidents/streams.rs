@@ -147,3 +147,38 @@ async fn a_lost_ledger_is_named_and_waits_for_a_person() {
     let next = mesh.submit("next", "steps", "{}").await;
     mesh.until(&next, "completed", SOON).await;
 }
+
+/// The records are lost, and nobody is left to think that the work goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_ledger_is_told_of_until_the_work_is_submitted_again() {
+    let mesh = TestMesh::start().await;
+    let program = Program::three_steps();
+    let worker = program.worker(&mesh, "steps", "only", &["--json"]);
+    let first = mesh.submit("first", "steps", "{}").await;
+    mesh.until(&first, "completed", SOON).await;
+    drop(worker);
+    let waits = mesh.submit("waits", "steps", "{}").await;
+    assert_eq!(doctor_says(&mesh, "RECORDS_LOST").await, None);
+    let client = mesh.server.client().await;
+    let purged = client.request("$JS.API.STREAM.PURGE.MESH_LEDGER".to_owned(), "".into());
+    let purged: serde_json::Value = serde_json::from_slice(&purged.await.expect("an answer").payload).expect("JSON");
+    assert_eq!(purged["success"], true, "{purged}");
+    eventually("doctor tells of it", REMADE, async || {
+        let said = doctor_says(&mesh, "RECORDS_LOST").await;
+        let is_told = said.as_ref().is_some_and(|(level, found)| {
+            level == "problem"
+                && found.contains("MESH_LEDGER has no record any more of 1 open intents")
+                && found.contains("waits")
+        });
+        is_told.then_some(()).ok_or_else(|| format!("{said:?}"))
+    })
+    .await;
+    let _worker = program.worker(&mesh, "steps", "next", &["--json"]);
+    mesh.submit("waits", "steps", "{}").await;
+    mesh.until(&waits, "completed", SOON).await;
+    eventually("doctor is content", REMADE, async || {
+        let said = doctor_says(&mesh, "RECORDS_LOST").await;
+        said.is_none().then_some(()).ok_or_else(|| format!("{said:?}"))
+    })
+    .await;
+}

@@ -13,7 +13,27 @@ pub(super) struct House {
 }
 
 /// The crates.
-pub(super) const HOUSES: [House; 6] = [
+pub(super) const HOUSES: [House; 7] = [
+    House {
+        name: "access",
+        rooms: &[
+            ("table", &["file", "layout", "role"]),
+            ("render", &["file", "layout", "login"]),
+            ("rules", &["file", "layout", "login"]),
+            ("folder", &["error", "file", "handout", "secret"]),
+            ("handout", &["file", "layout", "secret"]),
+            ("edit", &["error", "file", "login", "role", "secret"]),
+            ("layout", &["file", "login", "role", "size"]),
+            ("file", &["error", "login", "role", "server", "size"]),
+            ("secret", &["error", "login"]),
+            ("reloads", &[]),
+            ("server", &["size"]),
+            ("role", &[]),
+            ("login", &[]),
+            ("size", &[]),
+            ("error", &[]),
+        ],
+    },
     House {
         name: "conformance",
         rooms: &[
@@ -36,8 +56,9 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "envelope",
         rooms: &[
-            ("control", &["base", "intent", "rollout", "version"]),
+            ("control", &["base", "intent", "message", "rollout", "version"]),
             ("rollout", &["base", "version"]),
+            ("proof", &["archive", "base", "intent", "message"]),
             ("archive", &["base", "intent"]),
             ("intent", &["base", "message", "version"]),
             ("message", &["base", "version"]),
@@ -48,9 +69,10 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "jetstream",
         rooms: &[
-            ("doctor", &["control", "error", "server", "work"]),
+            ("doctor", &["control", "error", "server"]),
             ("repair", &["control", "error", "ledger", "server"]),
             ("wire", &["error", "server"]),
+            ("audit", &["error", "server"]),
             ("work", &["error", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),
@@ -65,7 +87,8 @@ pub(super) const HOUSES: [House; 6] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "replay", "run", "watchdog"]),
+            ("worker", &["agent", "guard", "ready", "replay", "run", "watchdog"]),
+            ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
@@ -74,11 +97,12 @@ pub(super) const HOUSES: [House; 6] = [
             (
                 "run",
                 &[
-                    "claim", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
                 ],
             ),
             ("renewal", &["claim", "held"]),
             ("held", &[]),
+            ("dropped", &[]),
             ("agent", &["handler", "retry"]),
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),
@@ -111,12 +135,12 @@ pub(super) const HOUSES: [House; 6] = [
                 ],
             ),
             ("registry", &["alarm", "backoff", "context", "duty"]),
+            ("error", &["projection"]),
+            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
             (
                 "intake",
                 &["backoff", "config", "context", "duty", "projection", "stats"],
             ),
-            ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "rounds"]),
             (
                 "rounds",
                 &["alarm", "backoff", "context", "duty", "projection", "stats"],

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use baton_agent::{AgentBuilder, RunSummary};
 use baton_e2e::TestMesh;
-use baton_envelope::IntentId;
-use baton_jetstream::Mesh;
+use baton_jetstream::{Mesh, Signing, Target};
 use baton_testkit::{Passed, Proxy, Traffic, Way};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -21,12 +20,13 @@ const MARKS: [&str; 2] = ["counting-begins", "counting-ends"];
 const HEAD: &str = "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.";
 const RANGE: &str = "$JS.API.DIRECT.GET.MESH_LEDGER";
 /// What a worker publishes now and then and not for a hop: pulls, heartbeats, the question whether its routes are current, the
-/// one with which it makes sure at its end that the server has read all.
-const NOW_AND_THEN: [&str; 4] = [
+/// one with which it makes sure at its end that the server has read all, and how the mesh signs.
+const NOW_AND_THEN: [&str; 5] = [
     "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_",
     "mesh.heartbeat.",
     "$JS.API.DIRECT.GET.KV_MESH_ROUTES",
     "$JS.API.INFO",
+    "$JS.API.STREAM.INFO.MESH_LEDGER",
 ];
 /// Whether the archive holds an intent. A claim asks a controller only about a head that is some seconds old, so this
 /// depends on time, too.
@@ -69,9 +69,18 @@ pub(super) struct Metered {
 impl Metered {
     /// Binds the agent on its own connection, and counts from its first pull on.
     pub(super) async fn start(mesh: &TestMesh, builder: AgentBuilder) -> Self {
+        Self::start_signing(mesh, builder, Signing::default()).await
+    }
+
+    /// As [`Metered::start`], for a worker that signs.
+    pub(super) async fn start_signing(mesh: &TestMesh, builder: AgentBuilder, signing: Signing) -> Self {
         let traffic = Traffic::default();
         let proxy = Proxy::recording(mesh.server.url(), &traffic).await;
-        let mesh = baton_e2e::connect(proxy.url()).await;
+        let target = Target {
+            signing,
+            ..Target::at(proxy.url())
+        };
+        let mesh = target.connect().await.expect("connect");
         let worker = builder.bind(&mesh).await.expect("bind");
         mark(&mesh, MARKS[0]).await;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -103,9 +112,12 @@ impl Metered {
     }
 }
 
+/// Leaves a mark in the traffic, and waits until the server has read all that was sent before.
 async fn mark(mesh: &Mesh, name: &str) {
-    let nobody: IntentId = name.parse().expect("an id");
-    assert!(mesh.head(&nobody).await.expect("an answer").is_none());
+    mesh.publish_plain(format!("{HEAD}{name}"), Vec::new().into())
+        .await
+        .expect("sent");
+    mesh.flush().await.expect("an answer");
 }
 
 /// Assigns each message to its class, and counts those between the two marks.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_envelope::Timestamp;
-use baton_jetstream::{Clock, SystemClock, Target};
+use baton_jetstream::{Clock, ControllerMesh, SystemClock, Target};
 
-use crate::support::{TestServer, completed, mesh, submit};
+use crate::support::{TestServer, completed, mesh, shout, submit};
 
 const OFF: Duration = Duration::from_secs(60);
 /// Far less than the clocks are apart.
@@ -76,4 +76,29 @@ async fn a_worker_whose_clock_is_behind_retries_by_the_servers_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_clock_is_ahead_retries_by_the_servers_clock() {
     retries_soon(Off::Ahead).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_says_in_its_heartbeats_that_its_clock_is_off() {
+    for (clock, expected) in [(Off::Behind, -60), (Off::Ahead, 60)] {
+        let server = TestServer::start().await;
+        let mesh = mesh(&server).await;
+        let mut beats = ControllerMesh::of(&mesh).heartbeats().await.unwrap();
+        let elsewhere = Target::at(server.url()).connect_with(Arc::new(clock)).await.unwrap();
+        let worker = shout().bind(&elsewhere).await.unwrap();
+        let beat = tokio::time::timeout(SOON, beats.next()).await.unwrap().unwrap();
+        assert_eq!((beat.clock_ahead_ms + 500).div_euclid(1000), expected, "{beat:?}");
+        assert!(!beat.host.is_empty(), "{beat:?}");
+        drop(worker);
+    }
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let mut beats = ControllerMesh::of(&mesh).heartbeats().await.unwrap();
+    let _worker = shout().bind(&mesh).await.unwrap();
+    let right = tokio::time::timeout(SOON, beats.next()).await.unwrap().unwrap();
+    assert_eq!(
+        (right.clock_ahead_ms, &*right.host),
+        (0, ""),
+        "a right clock costs no byte"
+    );
 }

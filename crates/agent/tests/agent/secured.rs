@@ -18,11 +18,11 @@ fn research() -> AgentName {
 fn users() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/nats/secure.conf");
     let text = std::fs::read_to_string(path).unwrap();
-    let start = text.find("CONTROLLER_PASSWORD:").expect("the passwords");
+    let start = text.find("accounts {").expect("the accounts");
     text[start..].to_owned()
 }
 
-/// Contexts of the `nats` CLI, one for each user: the inbox prefix can only be said there.
+/// Contexts of the `nats` CLI, one for each user.
 fn contexts(server: &TestServer) -> PathBuf {
     let folder = server.dir().join("contexts");
     let contexts = folder.join("nats/context");
@@ -48,7 +48,8 @@ async fn connect_as(user: &str, folder: &Path) -> Mesh {
 }
 
 #[tokio::test]
-async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_itself() {
+#[expect(clippy::too_many_lines, reason = "one server, permission by permission")]
+async fn a_controller_may_pause_lead_probe_and_replay_and_a_worker_may_not_resume_itself() {
     let server = TestServer::builder().config(&users()).start().await;
     let folder = contexts(&server);
     let control = connect_as("controller", &folder).await;
@@ -103,7 +104,7 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
     .await;
 
     ControllerMesh::of(&control)
-        .shut_version(&research(), &version())
+        .pause_version(&research(), &version())
         .await
         .unwrap();
     let intent: baton_envelope::IntentId = "order".parse().unwrap();
@@ -117,13 +118,10 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         .submit(envelope.clone(), Author::of(Role::Client, "test"))
         .await
         .unwrap();
-    // A worker may make its consumers, but neither end their pause nor lead.
-    mesh.ensure_agent(&research(), &version(), Bands::default())
-        .await
-        .unwrap();
-    let opening = async { ControllerMesh::of(&mesh).open_version(&research(), &version()).await };
-    let opened = tokio::time::timeout(Duration::from_secs(2), opening).await;
-    assert!(!matches!(opened, Ok(Ok(_))), "a worker opened its version");
+    // A worker may neither end the pause of its consumers nor lead.
+    let resuming = async { ControllerMesh::of(&mesh).resume_version(&research(), &version()).await };
+    let resumed = tokio::time::timeout(Duration::from_secs(2), resuming).await;
+    assert!(!matches!(resumed, Ok(Ok(_))), "a worker resumed its version");
     assert_eq!(Lease::new(mesh.clone().into(), "w").tick().await, Leading::No);
     let counts = control.agent_counts(&research()).await.unwrap();
     assert_eq!(counts[&version()].backlog, 1);
@@ -135,7 +133,7 @@ async fn a_controller_may_shut_lead_probe_and_replay_and_a_worker_may_not_open_i
         0
     );
     ControllerMesh::of(&control)
-        .open_version(&research(), &version())
+        .resume_version(&research(), &version())
         .await
         .unwrap();
     completed(&control, &intent, Duration::from_secs(1)).await;

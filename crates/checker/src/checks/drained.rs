@@ -4,8 +4,8 @@
 //! time no intent may be open at that version, or pinned to it, by a record that had been there for longer than
 //! `STALE`; and until the version is given work again none of its workers may write anything.
 //!
-//! Not a violation: work that a sender with an old route wrote for the version at that very moment or later. The
-//! protocol calls it a stray, and it must be rerouted; if it is not, I1 finds it.
+//! Not a violation: work that a sender with an old route wrote for the version at that very moment or later. It
+//! is misrouted and must be rerouted; if it is not, I1 finds it.
 //!
 //! Not seen: revisions older than the history of the bucket (1,024 for each agent).
 
@@ -69,8 +69,8 @@ fn claims(context: &Context<'_>) -> Vec<Claim> {
         };
         for (version, entry) in route.versions {
             let place = (route.agent.clone(), version.clone());
-            let is_shut = matches!(entry.state.as_str(), "drained" | "retired");
-            match (open.get(&place).copied(), is_shut) {
+            let is_closed = matches!(entry.state.as_str(), "drained" | "retired");
+            match (open.get(&place).copied(), is_closed) {
                 (None, true) if entry.state == "drained" => {
                     open.insert(place, claims.len());
                     claims.push(Claim {

@@ -14,15 +14,15 @@ use crate::error::CliError;
 /// `baton agents`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// Every version of every agent, with its workers and its open work.
+    /// List every version of every agent, with its workers and its open work.
     List,
-    /// Everything that is known of one agent.
+    /// Show everything known about one agent.
     Describe(describe::DescribeArgs),
-    /// Set a version aside as a bad build: it takes nothing new, and what is open on it is paused.
+    /// Quarantine a bad version: it gets no new work, and its open work is paused.
     Quarantine(quarantine::QuarantineArgs),
-    /// Take a version out of service, once nothing is open on it.
+    /// Take a version out of service; refused while it has open work.
     Retire(retire::RetireArgs),
-    /// Remove a retired version from the list, once its workers are stopped.
+    /// Remove a retired version from the list; stop its workers first.
     Forget(forget::ForgetArgs),
 }
 

@@ -11,7 +11,7 @@ use crate::view;
 /// `baton archive`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum ArchiveCommand {
-    /// What the archive holds, what waits to be archived, and since when.
+    /// Show what the archive holds, what waits to be archived, and since when.
     Status,
 }
 

@@ -19,7 +19,7 @@ const SUBMITTED_TO: &str = "conformance";
 /// `baton conformance`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConformanceCommand {
-    /// Judge an agent: play the mesh and its accidents, and read what the agent writes.
+    /// Test an agent: play the mesh and its failures, and check what the agent writes.
     Agent(AgentArgs),
     /// Judge a submitter: play the router, the agent and their accidents, and read what is submitted.
     Submitter(SubmitterArgs),
@@ -36,7 +36,7 @@ pub(crate) struct AgentArgs {
     /// How long to wait for each thing that the agent must do.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub(crate) patience: Span,
-    /// Limit on attempts that the agent runs with.
+    /// The agent's limit on attempts.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) attempts: u32,
     /// Try this rule alone; may be given several times [default: all].

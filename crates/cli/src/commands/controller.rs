@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use baton_agent::{second_signal, shutdown_signal};
+use baton_agent::stop_signals;
 use baton_controller::{Controller, ControllerConfig};
 use clap::Args;
 
@@ -13,16 +13,16 @@ use crate::parse::Span;
 /// `baton controller`. SIGTERM or SIGINT stops it in order, a second one at once.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ControllerArgs {
-    /// How long from one sweep for lost tickets to the next [default: 10s].
+    /// Time between two sweeps for lost tickets [default: 10s].
     #[arg(long, value_name = "DURATION")]
     sweep_interval: Option<Span>,
-    /// How long after its last record an intent is left alone by the sweep [default: 15s].
+    /// How long the sweep leaves an intent alone after its last record [default: 15s].
     #[arg(long, value_name = "DURATION")]
     sweep_slack: Option<Span>,
-    /// File of the local projection of the ledger, from which a restart goes on [default: in memory].
+    /// File for the local projection of the ledger; a restart continues from it [default: in memory].
     #[arg(long, value_name = "FILE")]
     projection: Option<PathBuf>,
-    /// Make a new ledger where it is lost: every intent that was open is lost with it.
+    /// Make a new ledger if the mesh has lost its own; every open intent is lost with the old one.
     #[arg(long)]
     make_ledger: bool,
 }
@@ -34,9 +34,10 @@ pub(crate) async fn run(args: ControllerArgs, app: &App) -> Result<(), CliError>
     if args.make_ledger && mesh.make_ledger(app.limits()).await? {
         tracing::warn!(stream = mesh.subjects().ledger_stream(), "a new ledger was made");
     }
+    let (first, second) = stop_signals();
     tokio::select! {
-        end = Controller::new(mesh, config).run_until(shutdown_signal()) => Ok(end?),
-        () = second_signal() => Err(CliError::interrupted()),
+        end = Controller::new(mesh, config).run_until(first) => Ok(end?),
+        () = second => Err(CliError::interrupted()),
     }
 }
 
@@ -52,11 +53,13 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         bands: connection.bands.into(),
         sweep_interval: args.sweep_interval.unwrap_or(ours.sweep_interval).0,
         sweep_slack: args.sweep_slack.unwrap_or(ours.sweep_slack).0,
+        checkpoint_interval: ours.checkpoint_interval.0,
         route_batch: size(ours.route_batch),
         route_slots: size(ours.route_slots),
         drain_timeout: ours.drain_timeout.0,
         projection,
         archive: (&app.config.archive).into(),
+        secured: app.config.security.secured,
         ..ControllerConfig::default()
     }
 }

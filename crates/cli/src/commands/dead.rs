@@ -12,11 +12,11 @@ use crate::error::CliError;
 /// `baton dead`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// Parked and rejected work, the newest first.
+    /// List parked and rejected work, newest first.
     List(list::ListArgs),
-    /// Why one was parked or rejected, with what it carried.
+    /// Show why an intent was parked or rejected, and what it carried.
     Show(show::ShowArgs),
-    /// Put parked work back before its agent, or publish a rejected raw intent again.
+    /// Give parked work to its agent again, or publish a rejected raw intent again.
     Redrive(redrive::RedriveArgs),
 }
 

@@ -1,39 +1,39 @@
-//! `baton demo`: the whole story by itself.
+//! `baton demo`: a whole mesh, a crash in the middle, and the proof.
 
 mod upgrade;
 
 use baton_agent::shutdown_signal;
-use baton_demo::{Part, Plan, Told, Verdict, run_agent, tell};
+use baton_demo::{CrashPlan, CrashReport, Part, Verdict, run_agent, run_crash};
 use baton_envelope::codes;
 
 use crate::app::App;
-use crate::commands::local::{DemoAgentArgs, DemoArgs, DemoStory};
+use crate::commands::local::{DemoAgentArgs, DemoArgs, Scenario};
 use crate::error::{CliError, Kind};
 use crate::output::{Output, Table};
 use crate::view::timeline;
 
-/// Tells the story, and fails unless it ended well.
+/// Runs the scenario, and fails unless it ended well.
 pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError> {
     let exe = std::env::current_exe()
         .map_err(|error| CliError::io(anyhow::Error::new(error).context("this program cannot find itself")))?;
-    if let Some(DemoStory::Upgrade(args)) = args.story {
+    if let Some(Scenario::Upgrade(args)) = args.scenario {
         return upgrade::run(args, exe, output).await;
     }
-    let plan = Plan {
+    let plan = CrashPlan {
         intents: usize::try_from(args.intents).unwrap_or(usize::MAX),
         exe,
         keep: args.keep,
     };
     let say = |line: &str| output.note(line);
-    let told = tokio::select! {
-        told = tell(&plan, &say) => told?,
+    let report = tokio::select! {
+        report = run_crash(&plan, &say) => report?,
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
-    output.show(&told.verdict, || text(&told))?;
-    if let Some(folder) = &told.folder {
+    output.show(&report.verdict, || text(&report))?;
+    if let Some(folder) = &report.folder {
         output.note(&format!("kept: {}", folder.display()));
     }
-    if told.verdict.is_good() {
+    if report.verdict.is_good() {
         Ok(())
     } else {
         let message = "the demo did not end as it should: something was lost or done twice";
@@ -61,16 +61,16 @@ pub(crate) async fn agent(args: DemoAgentArgs, app: &App) -> Result<(), CliError
     Ok(run_agent(&mesh, &part, &effects).await?)
 }
 
-fn text(told: &Told) -> String {
-    let intent = told
+fn text(report: &CrashReport) -> String {
+    let intent = report
         .example
         .first()
         .map(|head| head.record.intent.to_string())
         .unwrap_or_default();
     format!(
         "\nOne intent that was taken over, {intent}:\n\n{}\n\n{}",
-        timeline(&told.example).render(),
-        summary(&told.verdict).render()
+        timeline(&report.example).render(),
+        summary(&report.verdict).render()
     )
 }
 

@@ -38,6 +38,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         name: "baton dev".to_owned(),
         screened: true,
         namespace: app.config.connection.namespace.clone(),
+        bounds: app.config.controller.bounds(),
         ..Target::at(url.clone())
     };
     let mesh = target.connect().await?;
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         projection: Some(projection),
         limits: Limits {
             archive_max_age: app.config.archive.max_age.0,
+            bounds: app.config.controller.bounds(),
             ..Limits::default()
         },
         archive: (&app.config.archive).into(),
@@ -86,6 +88,6 @@ fn welcome(document: &Document<'_>) -> String {
          1. an agent:     {baton} worker --agent shout --version 1.0.0 --exec 'tr a-z A-Z'\n  \
          2. some work:    {baton} send shout 'hello' --wait\n     \
             or with NATS: {nats} pub {namespace}.intent.shout 'hello'\n  \
-         3. its trail:    {baton} intents watch\n"
+         3. its history:  {baton} intents watch\n"
     )
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use baton_envelope::Timestamp;
 use baton_envelope::codes;
-use baton_envelope::control::{ArchiveStatus, ListAgents, ListUnreadable, ShowArchive};
+use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ListUnreadable, ShowArchive};
 use baton_jetstream::{Error, Finding, Level, Mesh, examine};
+use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
@@ -32,8 +33,22 @@ struct Document<'a> {
     warnings: usize,
 }
 
-/// Examines the server and the mesh on it; leaves nothing changed.
-pub(crate) async fn run(app: &App) -> Result<(), CliError> {
+/// `baton doctor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    /// First give this stream the settings that a new one gets. Its messages and its number of copies stay.
+    #[arg(long, value_name = "STREAM")]
+    restore: Vec<String>,
+}
+
+/// Puts back what it is told to, then examines the server and the mesh on it; changes nothing else.
+pub(crate) async fn run(args: DoctorArgs, app: &App) -> Result<(), CliError> {
+    if !args.restore.is_empty() {
+        let mesh = app.connect_to_look().await?;
+        for stream in &args.restore {
+            mesh.restore_stream(stream, app.limits()).await?;
+        }
+    }
     let (findings, kind, code) = match look(app).await {
         Ok(findings) => (findings, Kind::Failed, codes::PROBLEMS_FOUND.to_owned()),
         // That there is no usable server is what a person came to find out: a finding like any other.
@@ -88,6 +103,7 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
             return vec![Finding::new("controllers", level, found, remedy).coded(error.code())];
         }
     };
+    let clocks = clocks(&agents);
     let alarms = agents.agents.into_iter().flat_map(|agent| agent.alarms);
     let mut findings: Vec<Finding> = alarms
         .map(|alarm| Finding::new(alarm.code, Level::Problem, alarm.message, alarm.ways_out.join("; or ")))
@@ -103,6 +119,24 @@ async fn controllers(mesh: &Mesh) -> Vec<Finding> {
         Some(_) => None,
         None => Some(nobody_leads(&mesh.subjects().control_bucket())),
     });
+    findings.extend(clocks);
+    findings
+}
+
+/// The workers whose clock is off.
+fn clocks(agents: &AgentsView) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for agent in &agents.agents {
+        for version in &agent.versions {
+            for worker in &version.workers {
+                let Some(clock) = worker.clock() else { continue };
+                let (agent, version) = (&agent.agent, &version.version);
+                let check = format!("clock of {agent}@{version} worker {}", worker.instance);
+                let remedy = "set it by NTP: Baton corrects the times that it writes, programs on that machine do not";
+                findings.push(Finding::new(check, Level::Warning, clock, remedy));
+            }
+        }
+    }
     findings
 }
 
@@ -168,9 +202,9 @@ async fn leader(mesh: &Mesh) -> Option<String> {
 fn nobody_leads(bucket: &str) -> Finding {
     let found = "a controller answers, and none leads: sweeps, rollouts, drains and the archive stand still";
     let remedy = format!(
-        "a controller takes the lead within seconds once it can read and write bucket {bucket}: see that the bucket is there and the controllers' logs"
+        "check that bucket {bucket} exists, and read the logs of the controllers: one leads within seconds once it can read and write the bucket"
     );
-    Finding::new("controllers", Level::Problem, found, remedy)
+    Finding::new("controllers", Level::Problem, found, remedy).coded(codes::NO_LEADER)
 }
 
 /// What waits to be archived, and whether it waits for too long: what is not archived costs the server memory.
@@ -190,10 +224,11 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
     }
     if let Some(problem) = &status.problem {
         let found = format!(
-            "{} closed intents cannot be archived, such as {problem}; {found}",
-            status.failing
+            "{} cannot be archived, such as {problem}; {found}",
+            count_of(status.failing, "closed intent", "closed intents")
         );
-        let remedy = "mend what it names; they stay in the ledger, readable, and are tried again every minute";
+        let remedy =
+            "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every minute";
         return Finding::new("archive", Level::Problem, found, remedy);
     }
     if let Some(late) = late {
@@ -201,7 +236,7 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
             "the oldest is late by {}; {found}",
             Span(Duration::from_secs(late.as_secs()))
         );
-        let remedy = "the leading controller archives: see that it runs, and that the archive stream is not full";
+        let remedy = "check that a controller leads, and that the archive stream is not full";
         return Finding::new("archive", Level::Warning, found, remedy);
     }
     Finding::new("archive", Level::Ok, found, "")

@@ -15,7 +15,7 @@ const NEAR: usize = 3;
 /// `baton explain`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainArgs {
-    /// The code, as an error or a record names it; without one, all codes are listed.
+    /// The code, as an error or a record shows it [default: list all codes].
     code: Option<String>,
 }
 

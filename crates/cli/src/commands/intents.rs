@@ -14,15 +14,15 @@ use crate::error::CliError;
 /// `baton intents`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum IntentsCommand {
-    /// One intent: its state, its path, its timeline and its result.
+    /// Show one intent: its status, its path, its timeline and its result.
     Get(get::GetArgs),
-    /// Many intents: the newest first.
+    /// List intents, newest first.
     List(list::ListArgs),
-    /// Transitions as they happen; for one intent with its history so far, until it ends.
+    /// Follow transitions as they happen; those of one intent from its first record until it ends.
     Watch(watch::WatchArgs),
-    /// Give the open work of one version of an agent to another.
+    /// Move the open work of one version of an agent to another version.
     Move(moves::MoveArgs),
-    /// End an open intent that nobody wants any more; what its holder commits afterwards is refused.
+    /// Cancel an open intent; what its holder commits afterwards is refused.
     Cancel(cancel::CancelArgs),
 }
 

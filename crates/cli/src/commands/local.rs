@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DemoArgs {
-    /// Another story.
+    /// Another scenario.
     #[command(subcommand)]
-    pub(crate) story: Option<DemoStory>,
+    pub(crate) scenario: Option<Scenario>,
     /// How many intents to submit.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) intents: u32,
@@ -19,20 +19,20 @@ pub(crate) struct DemoArgs {
     pub(crate) keep: bool,
 }
 
-/// The stories besides the one of the crash.
+/// The scenarios besides the crash.
 #[derive(Debug, Clone, Subcommand)]
-pub(crate) enum DemoStory {
-    /// Upgrade an agent while work comes in: 10, 25, 50, 100 % by evidence, then the old version drains and is retired.
+pub(crate) enum Scenario {
+    /// Upgrade an agent while work comes in: the new version gets 10, 25, 50, then 100 % of it, as the evidence allows.
     Upgrade(UpgradeArgs),
 }
 
 /// `baton demo upgrade`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpgradeArgs {
-    /// How many intents to submit a second.
+    /// How many intents to submit per second.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rate: u32,
-    /// The new version is a bad build, which fails a fifth of its attempts: it is rolled back by the evidence.
+    /// Make the new version a bad build that fails a fifth of its attempts: the evidence rolls it back.
     #[arg(long)]
     pub(crate) bad: bool,
     /// Keep the temporary folder with the server's data and the logs.
@@ -61,13 +61,13 @@ pub(crate) struct DemoAgentArgs {
 /// `baton dev`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
-    /// Folder for the server's data; it is kept.
+    /// Folder for the server's data; it stays when the server stops.
     #[arg(long, value_name = "FOLDER", default_value = "./.baton")]
     pub(crate) dir: PathBuf,
     /// Port of the server.
     #[arg(long, value_name = "PORT", default_value_t = 4222)]
     pub(crate) port: u16,
-    /// File of the controller's local projection of the ledger [default: projection.db in the folder of --dir].
+    /// File for the controller's local projection of the ledger [default: projection.db in the folder of --dir].
     #[arg(long, value_name = "FILE")]
     pub(crate) projection: Option<PathBuf>,
 }
@@ -108,11 +108,11 @@ mod tests {
         let Ok(Command::Demo(args)) = parsed("baton demo --intents 5 --keep").map(|cli| cli.command) else {
             panic!("another command")
         };
-        assert!(args.story.is_none() && args.keep && args.intents == 5);
+        assert!(args.scenario.is_none() && args.keep && args.intents == 5);
         let Ok(Command::Demo(args)) = parsed("baton demo upgrade --bad --rate 20").map(|cli| cli.command) else {
             panic!("another command")
         };
-        let Some(DemoStory::Upgrade(upgrade)) = args.story else {
+        let Some(Scenario::Upgrade(upgrade)) = args.scenario else {
             panic!("another story")
         };
         assert!(upgrade.bad && !upgrade.keep && upgrade.rate == 20);

@@ -18,21 +18,21 @@ use crate::error::CliError;
 pub(crate) enum RolloutCommand {
     /// Check whether a version can be rolled out; changes nothing.
     Plan(plan::PlanArgs),
-    /// Give a version a share of the new work, and then more.
+    /// Start to roll out a version: give it a share of the new work, then more.
     Start(start::StartArgs),
-    /// Where a rollout stands, what was seen of the two versions, and what still holds the old one.
+    /// Show where a rollout stands, how the two versions do, and what the old one still has open.
     Status(status::StatusArgs),
     /// Take the next step now.
     Promote(act::PromoteArgs),
     /// Keep a rollout at its step until it is resumed.
     Pause(act::ActArgs),
-    /// Let a paused rollout go on.
+    /// Resume a paused rollout.
     Resume(act::ActArgs),
-    /// End a rollout: the old version keeps the new work.
+    /// End a rollout: all new work goes to the old version.
     Abort(act::ActArgs),
-    /// Give the new work back to an older version; needs no owner.
+    /// Give the new work back to an older version, whoever owns the rollout.
     Rollback(rollback::RollbackArgs),
-    /// Every decision on an agent's route, with its numbers.
+    /// Show every decision on an agent's route, with its numbers.
     History(history::HistoryArgs),
 }
 

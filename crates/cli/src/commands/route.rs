@@ -13,13 +13,13 @@ use crate::error::CliError;
 /// `baton route`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum RouteCommand {
-    /// The version of each agent that takes new work.
+    /// List the version of each agent that takes new work.
     List,
-    /// Make a version the one that takes new work; open work stays where it is.
+    /// Give all new work of an agent to a version; open work stays where it is.
     Set(set::SetArgs),
-    /// How intents of an agent keep to versions when they say nothing themselves.
+    /// Set how the intents of an agent keep to versions, unless they say so themselves.
     Pinning(pinning::PinningArgs),
-    /// Which version would take a piece of work, and why.
+    /// Explain which version would take a piece of work, and why.
     Explain(explain::ExplainArgs),
 }
 

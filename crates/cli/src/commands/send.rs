@@ -33,10 +33,10 @@ pub(crate) struct SendArgs {
     /// Id of the intent, which makes a repeat of the same work harmless [default: a new one].
     #[arg(long, value_name = "ID")]
     id: Option<IntentId>,
-    /// How urgent: 1 to 10, 10 most [default: 5].
+    /// How urgent it is: 1 to 10, where 10 is most urgent [default: 5].
     #[arg(long, value_name = "N", value_parser = parse::priority)]
     priority: Option<Priority>,
-    /// When it must be done: a time such as 2026-11-21T05:00:00Z, or 10m from now.
+    /// When it must be done: a time such as 2026-11-21T05:00:00Z, or a duration from now such as 10m.
     #[arg(long, value_name = "WHEN", value_parser = parse::deadline)]
     deadline: Option<String>,
     /// How many hops it may take: 1 to 64 [default: 10].
@@ -45,19 +45,19 @@ pub(crate) struct SendArgs {
     /// Kind of the work, such as invoice.extract.v1.
     #[arg(long)]
     kind: Option<String>,
-    /// Subject that is told the result.
+    /// Subject to publish the result to.
     #[arg(long, value_name = "SUBJECT")]
     reply_to: Option<String>,
     /// Must-carry constraints: a JSON object that every hop carries unchanged.
     #[arg(long, value_name = "JSON", value_parser = parse::constraints)]
     constraints: Option<Json>,
-    /// Hold the intent to a version of an agent; may be repeated.
+    /// Pin the intent to a version of an agent; may be repeated.
     #[arg(long = "pin", value_name = "AGENT=VERSION", value_parser = parse::pin)]
     pins: Vec<(AgentName, AgentVersion)>,
-    /// How it keeps to versions [default: as its agents say].
+    /// How it keeps to versions [default: what `baton route pinning` has set for the agent].
     #[arg(long, value_enum)]
     pinning: Option<Keeping>,
-    /// Wait until it has ended, and print the result.
+    /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
     /// How long to wait, from the start of the command.
@@ -68,9 +68,9 @@ pub(crate) struct SendArgs {
 /// How an intent keeps to versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Keeping {
-    /// Each hop takes the route of its moment.
+    /// Each hop uses the route at the time of that hop.
     Hop,
-    /// The routes of the moment of the submit, for all hops.
+    /// All hops use the routes at the time of the submit.
     Chain,
 }
 
@@ -147,7 +147,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         Submitted::New { .. } => false,
         Submitted::Repeated(head) => {
             app.output.note(&format!(
-                "intent \"{intent}\" is known: the same work was submitted before, it is {}",
+                "intent \"{intent}\" was submitted before, with the same work; it is {}",
                 shown(&head.record.snapshot.status.to_string())
             ));
             true
@@ -211,19 +211,16 @@ async fn submit(
         true => Some(mesh.waiting(&envelope.intent).await?),
         false => None,
     };
+    // Nobody knows an id that was made here, so nobody repeats it.
+    let is_generated = args.id.is_none();
     let submitted = match to {
-        // Nobody knows an id that was made here, so nobody repeats it.
-        To::Agent(_) if args.id.is_none() => mesh.submit_new(envelope, by).await?,
-        To::Agent(_) => mesh.submit(envelope, by).await?,
+        To::Agent(_) => mesh.submit_or_ask(envelope, &[], by, is_generated).await?,
         To::Capable {
             needed,
             when_none: WhenNone::Reject,
         } => {
             mesh.receive_load(HEAR).await?;
-            match args.id {
-                None => mesh.submit_capable_new(needed, envelope, by).await?.1,
-                Some(_) => mesh.submit_capable(needed, envelope, by).await?.1,
-            }
+            mesh.submit_or_ask(envelope, needed, by, is_generated).await?
         }
         To::Capable {
             needed,
@@ -241,7 +238,7 @@ fn unconfirmed(intent: &IntentId, timeout: Span) -> CliError {
     let message = format!("intent \"{intent}\": the server has not confirmed the submit after {timeout}");
     CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
         .hint(format!(
-            "it may be stored all the same: send it again with --id {intent}, and it is the same work"
+            "it may be stored all the same; to repeat it without doing the work twice, add --id {intent}"
         ))
         .hint("`baton doctor` shows whether the server stores what is written")
 }
@@ -348,7 +345,7 @@ fn not_completed(intent: &IntentId, head: &Head) -> CliError {
         (None, _) => codes::FAILED,
     };
     let mut error =
-        CliError::new(Kind::Failed, code, source).hint(format!("`baton intents get {intent}` shows its trail"));
+        CliError::new(Kind::Failed, code, source).hint(format!("`baton intents get {intent}` shows its history"));
     if matches!(snapshot.status, Status::Parked { .. }) {
         let more = if error.code == codes::HOP_LIMIT {
             " --max-hops N"

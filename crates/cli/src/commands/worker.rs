@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use baton_agent::{Agent, EXEC_HELP, ExecEnv, ExecHandler, ExecMode, second_signal, shutdown_signal};
+use baton_agent::{Agent, EXEC_HELP, ExecEnv, ExecHandler, ExecMode, stop_signals};
 use baton_envelope::codes;
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
@@ -32,7 +32,7 @@ pub(crate) struct WorkerArgs {
     /// Command line for `sh -c`, run once for each hop.
     #[arg(long, value_name = "CMD")]
     exec: Option<String>,
-    /// Exchange JSON objects with the program, so that it can hand off, reject, note progress and see earlier steps.
+    /// Exchange JSON objects with the program, so that it can hand off, reject, report progress and see earlier steps.
     #[arg(long)]
     json: bool,
     /// Leave the program no variables of this process but PATH, and those of --pass-env.
@@ -41,7 +41,7 @@ pub(crate) struct WorkerArgs {
     /// Variables that the program inherits in any case, also if they are credentials of this worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pass_env: Vec<String>,
-    /// Something that the agent can do; may be repeated.
+    /// Capability of the agent; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
     /// A channel that it listens to; may be repeated.
@@ -56,7 +56,7 @@ pub(crate) struct WorkerArgs {
     /// How many hops run at a time [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroU32>,
-    /// How long running hops may finish after SIGTERM [default: 20s].
+    /// How long running hops may take to finish after SIGTERM [default: 20s].
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<Span>,
     /// How many attempts a hop gets before it is parked [default: 3].
@@ -108,13 +108,14 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     let worker = builder.bind(&mesh).await?;
     let instance = worker.instance().to_owned();
     tracing::info!(%agent, %version, instance, url = mesh.url(), "worker ready");
+    let (first, second) = stop_signals();
     let stop = async {
-        shutdown_signal().await;
+        first.await;
         tracing::info!("worker draining: running hops may finish; a second signal stops it at once");
     };
     let summary = tokio::select! {
         end = worker.run_until(stop) => end?,
-        () = second_signal() => return Err(CliError::interrupted()),
+        () = second => return Err(CliError::interrupted()),
     };
     let baton_agent::RunSummary {
         deliveries,

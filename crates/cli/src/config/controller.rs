@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use baton_jetstream::Bounds;
 use serde::{Deserialize, Serialize};
 
 use super::path;
@@ -16,12 +17,20 @@ pub(crate) struct ControllerConfig {
     pub(crate) sweep_interval: Span,
     /// How long after its last record an intent is left alone by the sweep.
     pub(crate) sweep_slack: Span,
+    /// How long from one checkpoint to the next, in a mesh that signs.
+    pub(crate) checkpoint_interval: Span,
     /// How many raw intents one pull asks for.
     pub(crate) route_batch: NonZeroU32,
     /// How many raw intents are routed at the same time.
     pub(crate) route_slots: NonZeroU32,
     /// How long what is in flight may take when the controller is told to stop.
     pub(crate) drain_timeout: Span,
+    /// The largest size of the intake in bytes; 0 for none of its own.
+    pub(crate) intake_max_bytes: u64,
+    /// The largest size of an agent's work stream in bytes; 0 for none of its own.
+    pub(crate) work_max_bytes: u64,
+    /// How many consumers an agent's work stream may have.
+    pub(crate) work_max_consumers: NonZeroU32,
     /// The file of the local projection of the ledger.
     #[serde(with = "path")]
     pub(crate) projection: Option<PathBuf>,
@@ -29,7 +38,7 @@ pub(crate) struct ControllerConfig {
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        let theirs = baton_controller::ControllerConfig::default();
+        let (theirs, bounds) = (baton_controller::ControllerConfig::default(), Bounds::default());
         let count = |count: usize| {
             u32::try_from(count)
                 .ok()
@@ -39,10 +48,25 @@ impl Default for ControllerConfig {
         Self {
             sweep_interval: Span(theirs.sweep_interval),
             sweep_slack: Span(theirs.sweep_slack),
+            checkpoint_interval: Span(theirs.checkpoint_interval),
             route_batch: count(theirs.route_batch),
             route_slots: count(theirs.route_slots),
             drain_timeout: Span(theirs.drain_timeout),
+            intake_max_bytes: bounds.intake_bytes,
+            work_max_bytes: bounds.work_bytes,
+            work_max_consumers: NonZeroU32::new(bounds.work_consumers).unwrap_or(NonZeroU32::MIN),
             projection: None,
+        }
+    }
+}
+
+impl ControllerConfig {
+    /// The bounds of the streams that a controller makes.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            intake_bytes: self.intake_max_bytes,
+            work_bytes: self.work_max_bytes,
+            work_consumers: self.work_max_consumers.get(),
         }
     }
 }

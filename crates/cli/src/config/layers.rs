@@ -9,6 +9,8 @@ use super::{Config, Environment};
 use crate::error::{CliError, Kind};
 
 const PREFIX: &str = "BATON_";
+/// The key whose value no message repeats.
+const SECRET: &str = "connection.password";
 
 /// Reads the configuration: defaults, then the file, then the variables `BATON_SECTION__KEY`.
 pub(crate) fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, CliError> {
@@ -26,7 +28,7 @@ pub(crate) fn load(file: Option<&Path>, environment: &Environment) -> Result<Con
             std::fs::read_to_string(path).map_err(|error| bad(&format!("configuration file {place}: {error}")))?;
         let layer: Table = text
             .parse()
-            .map_err(|error: toml::de::Error| bad(&format!("{place}: {}", error.to_string().trim_end())))?;
+            .map_err(|error: toml::de::Error| bad(&unreadable(&place, &text, &error)))?;
         merge(&mut table, layer, &place)?;
         config = read(&table, &place)?;
     }
@@ -110,7 +112,13 @@ fn expected(there: &Value) -> &'static str {
 
 fn read(table: &Table, place: &str) -> Result<Config, CliError> {
     let config: Config = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
-        let problem = error.inner().to_string();
+        let place_of = error.path().to_string();
+        // The message would repeat the value.
+        let problem = if place_of == SECRET {
+            "expected text in quotes".to_owned()
+        } else {
+            error.inner().to_string()
+        };
         bad(&format!("{place}: `{}`: {}", error.path(), problem.trim()))
     })?;
     if (1..=5).contains(&config.connection.replicas) {
@@ -121,6 +129,15 @@ fn read(table: &Table, place: &str) -> Result<Config, CliError> {
             config.connection.replicas
         )))
     }
+}
+
+/// Where a file is no TOML; not with the line itself, which may hold a password.
+fn unreadable(place: &str, text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| {
+        let before = text.get(..span.start).unwrap_or(text);
+        before.matches('\n').count() + 1
+    });
+    format!("{place}: TOML parse error at line {line}: {}", error.message())
 }
 
 fn names(table: &Table) -> String {

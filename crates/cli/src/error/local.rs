@@ -31,6 +31,12 @@ impl From<ServerError> for CliError {
                 codes::STORE_BUSY,
                 Some("stop the other one, or choose another folder with --dir".to_owned()),
             ),
+            ServerError::NoServer { .. } => (
+                Kind::Refused,
+                codes::NOT_APPLIED,
+                Some("--pid is the process id of nats-server: `pgrep nats-server`".to_owned()),
+            ),
+            ServerError::ConfigRefused { .. } => (Kind::BadConfig, codes::SERVER_CONFIG_REFUSED, None),
             ServerError::Option { .. }
             | ServerError::Ended { .. }
             | ServerError::NotReady { .. }
@@ -68,7 +74,7 @@ impl From<ConformanceError> for CliError {
             ConformanceError::Binary(error) => error.into(),
             ConformanceError::Server(error) => error.into(),
             other @ ConformanceError::NoAgent { .. } => Self::new(Kind::TimedOut, codes::NO_WORKER, Any::new(other))
-                .hint("start its worker with the same server and namespace, or have it started: put its command after `--`")
+                .hint("start its worker with the same server and namespace, or let this command start it: put its command after `--`")
                 .hint("section 14 of docs/protocol.md says what a worker announces"),
             other @ ConformanceError::NothingSubmitted { .. } => {
                 Self::new(Kind::TimedOut, codes::WAIT_TIMED_OUT, Any::new(other))
@@ -76,7 +82,7 @@ impl From<ConformanceError> for CliError {
                     .hint("section 11 of docs/protocol.md says how to submit")
             }
             other @ ConformanceError::InUse { .. } => Self::new(Kind::Usage, codes::USAGE, Any::new(other))
-                .hint("name a new one with --namespace, or leave out --server: then a server is started for the trial"),
+                .hint("name a new one with --namespace, or leave out --server to try on a server of its own"),
             other @ (ConformanceError::Io { .. } | _) => Self::io(Any::new(other)),
         }
     }
@@ -92,7 +98,7 @@ impl From<BenchError> for CliError {
             BenchError::Interrupted => Self::say(
                 Kind::Interrupted,
                 codes::INTERRUPTED,
-                "interrupted: nothing is measured",
+                "interrupted: nothing was measured",
             ),
             other @ BenchError::Io { .. } => Self::io(Any::new(other)),
             other @ (BenchError::Ended(_) | BenchError::Incomplete { .. } | _) => {

@@ -11,7 +11,7 @@ use crate::near::nearest;
 const NEAR: usize = 2;
 
 const QUORUM: &str = "start the servers of the cluster that are down: JetStream needs more than half of them";
-const DOCTOR: &str = "`baton doctor` shows what is missing and how to mend it";
+const DOCTOR: &str = "`baton doctor` shows what is missing and how to fix it";
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
@@ -36,6 +36,16 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
     if let Some(trouble) = error.trouble() {
         return explain_trouble(trouble, error);
     }
+    of_connection(error)
+        .or_else(|| of_settings(error))
+        .or_else(|| of_intents(error))
+        .or_else(|| of_agents(error))
+        .unwrap_or((Kind::Failed, Vec::new()))
+}
+
+/// The way to the server, and whether the server can do its part.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained below")]
+fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
     let (kind, hint) = match error {
         Error::Unreachable { .. } => (
             Kind::Unreachable,
@@ -43,32 +53,89 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         ),
         Error::BadAddress { .. } => (
             Kind::BadConfig,
-            "mend --server, BATON_SERVER, NATS_URL, or `server` in [connection]; several are separated by commas"
+            "correct --server, BATON_SERVER, NATS_URL, or `server` in [connection]; separate several with commas"
                 .to_owned(),
         ),
         Error::LoginRefused { .. } => (
             Kind::Refused,
-            "check --user and --password, --creds, or the context; the log of nats-server says why it refused".to_owned(),
+            "check --user and --password, --nkey, --creds, or the context; the log of nats-server says why".to_owned(),
         ),
         Error::Denied { .. } => (
             Kind::Refused,
-            "let this user do it, as config/nats/secure.conf shows for each role, or connect as another user".to_owned(),
+            "grant this user the permission (config/nats/secure.conf shows those of each role), or connect as another user".to_owned(),
+        ),
+        Error::InboxDenied { .. } => (
+            Kind::Refused,
+            "set the prefix that the server grants this user: --inbox-prefix, BATON_INBOX_PREFIX, or `inbox_prefix` in \
+             [connection]; for a user of `baton access` it is _INBOX_ and the user's name"
+                .to_owned(),
+        ),
+        Error::BadInboxPrefix(_) => (
+            Kind::BadConfig,
+            "mend --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
+        ),
+        Error::BadCredentials { .. } => (
+            Kind::BadConfig,
+            "mend --nkey, BATON_NKEY, --creds, BATON_CREDS, [connection], or the context".to_owned(),
+        ),
+        Error::ReloadRefused { .. } => (
+            Kind::Failed,
+            "what it says is not supported needs a restart of the server; it goes on as before meanwhile".to_owned(),
+        ),
+        Error::Unmade { .. } => (
+            Kind::Refused,
+            "start `baton controller`, which makes it when it hears of this agent".to_owned(),
         ),
         Error::NoQuorum { .. } => (Kind::Unreachable, QUORUM.to_owned()),
         Error::NotStored { .. } => {
-            let disk = "see whether the disk of nats-server is full: make room, then restart it, for it does not begin to \
-                        store again by itself";
-            let copies = "in a cluster, see whether more than half of the servers run";
-            return (Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]);
+            let disk = "check whether the disk of nats-server is full; make room, then restart the server: it does not start \
+                        to store again by itself";
+            let copies = "in a cluster, check that more than half of the servers run";
+            return Some((Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]));
         }
+        Error::TooFewServers { copies, .. } => (
+            Kind::Refused,
+            format!("start {copies} servers of the cluster, each with JetStream"),
+        ),
         Error::TooOld { needed, .. } => (
             Kind::Unreachable,
             format!("install nats-server {needed} or newer, or run `baton dev`, which fetches one"),
         ),
+        Error::TooOldToSecure { needed, .. } => (
+            Kind::Unreachable,
+            format!("install nats-server {needed} or newer; on older ones a client can name somebody else as who asks"),
+        ),
+        Error::Unsecured { .. } => (
+            Kind::BadConfig,
+            "set `secured = true` in [security], as on every controller of the mesh".to_owned(),
+        ),
         Error::NoJetStream { .. } => (
             Kind::Unreachable,
-            "start nats-server with -js, and see that JetStream is enabled for this account".to_owned(),
+            "start nats-server with -js, and check that JetStream is enabled for this account".to_owned(),
         ),
+        Error::BadContext { .. } => (
+            Kind::BadConfig,
+            "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),
+        ),
+        Error::Refused(_) => (Kind::Refused, DOCTOR.to_owned()),
+        Error::TooLarge { .. } => (
+            Kind::Refused,
+            "store the data elsewhere and send a reference to it, or raise max_payload of the server".to_owned(),
+        ),
+        Error::NoAnswer { .. } => (
+            Kind::Unreachable,
+            format!("start `baton controller` if the mesh was never set up; {DOCTOR}"),
+        ),
+        Error::Api { .. } | Error::Missing { .. } | Error::NoStream(_) => (Kind::Failed, DOCTOR.to_owned()),
+        _ => return None,
+    };
+    Some((kind, vec![hint]))
+}
+
+/// What the processes of a mesh share, and what it cannot do without.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained above and below")]
+fn of_settings(error: &Error) -> Option<(Kind, Vec<String>)> {
+    let (kind, hint) = match error {
         // No configuration has it: another build decided.
         Error::SettingDiffers(differs) if differs.setting == "shards" => (
             Kind::BadConfig,
@@ -87,49 +154,51 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         ),
         Error::LedgerLost { .. } => (
             Kind::Failed,
-            "restore the stream from a backup; or start one controller with --make-ledger: what was open is lost then"
+            "restore the stream from a backup; or start one controller with --make-ledger: every open intent is lost then"
                 .to_owned(),
         ),
         Error::TooManyVersions { agent, .. } => (Kind::Refused, format!("baton agents retire {agent} VERSION")),
-        Error::RouteLost { agent, .. } => (Kind::Failed, format!("baton route set {agent} VERSION")),
-        Error::BadContext { .. } => (
+        Error::RouteLost { agent, .. } => (Kind::Failed, format!("set it: baton route set {agent} VERSION")),
+        Error::BadKeys { .. } => (
             Kind::BadConfig,
-            "`nats context ls` lists the contexts; or pass --server, --creds, --user".to_owned(),
+            "`baton audit keygen FILE` makes a key; docs/operations.md shows the file of trusted keys".to_owned(),
         ),
-        Error::Refused(_) => (Kind::Refused, DOCTOR.to_owned()),
-        Error::TooLarge { .. } => (
-            Kind::Refused,
-            "store the data elsewhere and send a reference to it, or raise max_payload of the server".to_owned(),
+        Error::NoSigningKey { .. } => (
+            Kind::BadConfig,
+            "set `connection.signing_key` to the file of a key that the mesh trusts; `baton audit keygen FILE` makes one"
+                .to_owned(),
         ),
-        Error::NoAnswer { .. } => (
+        Error::NoController => (
             Kind::Unreachable,
-            format!("start `baton controller` if the mesh was never set up; {DOCTOR}"),
+            "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
         ),
-        Error::UnknownAgent { agent, known } => {
-            let meant = nearest(agent, known.iter().map(String::as_str), NEAR);
-            let start = format!(
-                "start it: baton worker --agent {agent} --version 1.0.0 --exec 'CMD…' (a controller must run to see it)"
-            );
-            let hints = meant.map(|near| format!("did you mean \"{near}\"?")).into_iter();
-            return (Kind::NotFound, hints.chain([start]).collect());
-        }
+        Error::Decode(decode) => (Kind::Failed, decode.fix()),
+        _ => return None,
+    };
+    Some((kind, vec![hint]))
+}
+
+/// One intent, and what may be done with it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained above and below")]
+fn of_intents(error: &Error) -> Option<(Kind, Vec<String>)> {
+    let (kind, hint) = match error {
         Error::NoIntent(_) => (
             Kind::NotFound,
-            "`baton intents list` shows the intents of this namespace; work that is held for a capability is in the intake \
-             until then"
+            "`baton intents list` shows the intents of this namespace; work that is held until an agent can do it is not \
+             listed"
                 .to_owned(),
         ),
         Error::NoneReadable { .. } => (
             Kind::Failed,
-            "no writer of Baton wrote this: see who else may publish on the ledger's subjects".to_owned(),
+            "Baton did not write this record: see who else may publish to the subjects of the ledger".to_owned(),
         ),
         Error::Archived { intent, .. } => (
             Kind::Refused,
-            format!("`baton intents get {intent}` shows it; to do the work again, send it anew"),
+            format!("`baton intents get {intent}` shows it; to do the work again, submit it under another id"),
         ),
         Error::Bundle(_) => (
             Kind::Failed,
-            "the bundle in the archive cannot be believed: restore the archive from a backup".to_owned(),
+            "the bundle in the archive is corrupt: restore the archive from a backup".to_owned(),
         ),
         Error::WrongStatus { intent, .. } => (
             Kind::Refused,
@@ -143,6 +212,28 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),
         ),
+        Error::BadEnvelope { .. } | Error::BadName(_) | Error::BadText(_) => return Some((Kind::Usage, Vec::new())),
+        Error::Illegal(_) => (
+            Kind::Refused,
+            "the intent has changed since it was read: look at it again".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some((kind, vec![hint]))
+}
+
+/// Agents, their versions and workers, and who gets work.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained above")]
+fn of_agents(error: &Error) -> Option<(Kind, Vec<String>)> {
+    let (kind, hint) = match error {
+        Error::UnknownAgent { agent, known } => {
+            let meant = nearest(agent, known.iter().map(String::as_str), NEAR);
+            let start = format!(
+                "start it: baton worker --agent {agent} --version 1.0.0 --exec 'CMD…' (a controller must run to see it)"
+            );
+            let hints = meant.map(|near| format!("did you mean \"{near}\"?")).into_iter();
+            return Some((Kind::NotFound, hints.chain([start]).collect()));
+        }
         Error::NoCommonProtocol(_) => (
             Kind::Refused,
             "`baton agents list` shows what each version reads".to_owned(),
@@ -162,20 +253,9 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         ),
         Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
         Error::Control(refused) => (refused_by_controller(&refused.code), refused.fix.clone()),
-        Error::NoController => (
-            Kind::Unreachable,
-            "start one: `baton controller` (or `baton dev`); work in flight goes on without one".to_owned(),
-        ),
-        Error::BadEnvelope { .. } | Error::BadName(_) | Error::BadText(_) => return (Kind::Usage, Vec::new()),
-        Error::Illegal(_) => (
-            Kind::Refused,
-            "the intent has moved on since; look at it again".to_owned(),
-        ),
-        Error::Decode(decode) => (Kind::Failed, decode.fix()),
-        Error::Api { .. } | Error::Missing { .. } | Error::NoStream(_) => (Kind::Failed, DOCTOR.to_owned()),
-        _ => return (Kind::Failed, Vec::new()),
+        _ => return None,
     };
-    (kind, vec![hint])
+    Some((kind, vec![hint]))
 }
 
 /// What to do about what the server says is in the way.
@@ -188,7 +268,7 @@ fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
     let (kind, hint) = match trouble {
         Trouble::NoStream => (
             Kind::Unreachable,
-            "start `baton controller` (or `baton dev`), which makes it, or pass another --namespace",
+            "start `baton controller` (or `baton dev`), which creates the mesh, or pass another --namespace",
         ),
         Trouble::NoQuorum => (Kind::Unreachable, QUORUM),
         Trouble::Full => (

@@ -48,7 +48,8 @@ pub(crate) fn agents() -> AgentsView {
         ("capabilities", json!(["rust", "tests"])),
         (
             "workers",
-            json!([{"instance": "w-2", "concurrency": 8, "busy": 2, "stopping": false, "heard_at": AT}]),
+            json!([{"instance": "w-2", "concurrency": 8, "busy": 2, "stopping": false, "heard_at": AT,
+                    "clock_ahead_ms": -30_000, "host": "db-7"}]),
         ),
     ] {
         canary[name] = value;

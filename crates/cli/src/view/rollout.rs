@@ -177,7 +177,7 @@ mod tests {
             "1.3.0 draining since 2026-11-21T05:00:00.000Z: 3 open, 1 tickets, 0 workers, about 1m 30s left",
             "waiting_human 2 order-1 2026-11-21T05:00:00.000Z",
             "ALARM DRAIN_WITHOUT_WORKERS: 1.3.0 has open work and no worker",
-            "way out: baton intents move --agent code --from 1.3.0 --to 1.4.0",
+            "hint: baton intents move --agent code --from 1.3.0 --to 1.4.0",
             "the projection is 7 records behind",
         ] {
             assert!(lines.iter().any(|found| found == line), "{line}\n{text}");

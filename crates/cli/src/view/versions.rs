@@ -39,7 +39,7 @@ pub(crate) fn versions(route: &Route) -> String {
     table.render()
 }
 
-/// Alarms with their ways out, one line each.
+/// Alarms with their hints, one line each.
 pub(crate) fn alarms<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String {
     let mut lines = Vec::new();
     for alarm in alarms {
@@ -48,8 +48,26 @@ pub(crate) fn alarms<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String 
             alarm
                 .ways_out
                 .iter()
-                .map(|command| format!("  way out: {}", shown(command))),
+                .map(|command| format!("  hint: {}", shown(command))),
         );
+    }
+    lines.join("\n")
+}
+
+/// The workers whose clock is off, one line each.
+pub(crate) fn clocks<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> String {
+    let mut lines = Vec::new();
+    for agent in agents {
+        for version in &agent.versions {
+            let clocks = version
+                .workers
+                .iter()
+                .filter_map(|worker| Some((worker, worker.clock()?)));
+            lines.extend(clocks.map(|(worker, clock)| {
+                let (agent, version) = (&agent.agent, &version.version);
+                shown(&format!("CLOCK {agent}@{version} worker {}: {clock}", worker.instance)).into_owned()
+            }));
+        }
     }
     lines.join("\n")
 }

@@ -102,7 +102,8 @@ async fn doctor_finds_a_mesh_in_order() {
 const USERS: &str = r#"
 accounts { MESH { jetstream: enabled, users: [
   { user: all, password: "secret" }
-  { user: few, password: "secret", permissions: { publish: { deny: ["mesh.ledger.>"] } } }
+  { user: few, password: "secret", permissions: { publish: { deny: ["mesh.ledger.>", "mesh.control.>"] } } }
+  { user: asks, password: "secret", permissions: { publish: { deny: ["mesh.ledger.>"] } } }
 ] } }
 "#;
 
@@ -178,24 +179,35 @@ async fn a_denied_publish_is_told_at_once_and_not_after_its_timeout() {
     })
     .await;
     let began = Instant::now();
-    let send = [
-        "send",
-        "a",
-        "x",
-        "--wait",
-        "--timeout",
-        "60s",
-        "--user",
-        "few",
-        "--password",
-        "secret",
-    ];
-    let (code, said) = against(server.url(), &send).await;
+    let send = async |user: &str| {
+        let line = [
+            "send",
+            "a",
+            "x",
+            "--wait",
+            "--timeout",
+            "60s",
+            "--password",
+            "secret",
+            "--user",
+            user,
+        ];
+        against(server.url(), &line).await
+    };
+    let (code, said) = send("few").await;
     assert_eq!(code, Some(4), "{said}");
-    for part in ["PERMISSION_DENIED", "publish to mesh.ledger.0.", "secure.conf"] {
+    for part in [
+        "PERMISSION_DENIED",
+        "publish to mesh.ledger.0.",
+        "publish to mesh.control.intents.submit",
+        "secure.conf",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    // Whoever may ask a controller has it submit.
+    let (code, said) = send("asks").await;
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,11 @@
     reason = "test support: a failure is a test failure"
 )]
 
+mod access;
 mod bad_input;
 mod connection;
 mod dead;
+mod documents;
 mod harness;
 mod hostile;
 mod intents;

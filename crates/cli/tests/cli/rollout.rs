@@ -139,7 +139,7 @@ async fn an_answer_that_is_bad_news_is_shown_and_fails() {
     )
     .await;
     let plan = bench.run(&["rollout", "plan", "code", "2.0.0"]).await.exits(4);
-    assert!(plan.stdout.contains("fix: start one"), "{plan:?}");
+    assert!(plan.stdout.contains("hint: start one"), "{plan:?}");
     let arguments = ["intents", "move", "--agent", "code", "--from", "1.4.0", "--to", "2.0.0"];
     let moved = bench.run(&arguments).await.exits(1).says(&["1 of 1"]);
     assert!(moved.stdout.contains("not moved: it has moved on"), "{moved:?}");

@@ -64,7 +64,7 @@ async fn the_same_id_runs_once_and_other_work_under_it_is_a_conflict() {
         .run(&["send", "echo", "{\"n\":1}", "--id", "order-42"])
         .await
         .exits(0);
-    let again = again.says(&["order-42", "known", "completed"]);
+    let again = again.says(&["order-42", "submitted before", "completed"]);
     assert!(again.stdout.contains("completed"), "{again:?}");
     let json = bench
         .run(&["send", "echo", "{\"n\":1}", "--id", "order-42", "--output", "json"])

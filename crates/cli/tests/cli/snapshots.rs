@@ -102,6 +102,9 @@ async fn without_agents(scene: &mut Scene) {
             "rollout status echo",
             "rollout history echo",
             "archive status",
+            "mesh replicas",
+            "mesh replicas 3",
+            "mesh replicas 1",
             "doctor",
         ])
         .await;

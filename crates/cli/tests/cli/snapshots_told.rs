@@ -71,14 +71,26 @@ fn agents() -> Value {
         })
     };
     let worker = |name: &str, stopping: bool| json!({"instance": name, "concurrency": 8, "busy": 2, "stopping": stopping, "heard_at": AT});
+    let mut off = worker("w-3", false);
+    off["clock_ahead_ms"] = json!(-30_000);
+    off["host"] = json!("db-7");
     json!({"agents": [{
         "agent": "code", "active": "1.4.0", "canary": {"version": "2.0.0", "percent": 10}, "previous": "1.3.0",
         "pinning": "chain", "rollout": rollout("ramping"), "alarms": [alarm("1.4.0")],
         "versions": [
             version("1.4.0", "active", json!([])),
-            version("2.0.0", "canary", json!([worker("w-1", false), worker("w-2", true)])),
+            version("2.0.0", "canary", json!([worker("w-1", false), worker("w-2", true), off])),
         ],
     }]})
+}
+
+/// How many copies a stream keeps, and how many of them are current; and why a second one keeps fewer.
+fn copies(current: u32, problem: Option<&str>) -> Value {
+    let other = if problem.is_some() { 1 } else { 3 };
+    json!({"replicas": 3, "streams": [
+        {"stream": "MESH_LEDGER", "copies": 3, "current": current, "problem": null},
+        {"stream": "MESH_WORK_code", "copies": other, "current": other, "problem": problem},
+    ]})
 }
 
 fn plan() -> Value {
@@ -153,6 +165,17 @@ fn answers() -> Vec<(&'static str, Vec<Value>)> {
             })],
         ),
         ("agents", vec![agents()]),
+        ("mesh.copies", [2, 2, 2, 3].map(|current| copies(current, None)).into()),
+        (
+            "mesh.replicas",
+            [
+                None,
+                None,
+                Some("async persist mode is not supported on replicated streams"),
+            ]
+            .map(|problem| copies(1, problem))
+            .into(),
+        ),
         (
             "archive.status",
             vec![
@@ -180,6 +203,9 @@ async fn what_a_controller_says_is_shown() {
         "agents describe code",
         "archive status",
         "archive status",
+        "mesh replicas",
+        "mesh replicas 3",
+        "mesh replicas 3",
         // A verb that is refused.
         "rollout pause code",
         "doctor",

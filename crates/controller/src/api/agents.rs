@@ -92,7 +92,7 @@ pub(super) async fn set_route(cx: &Context, SetRoute(asked): SetRoute) -> Result
     let Some((route, _)) = changed else {
         return cx.route(agent).await;
     };
-    cx.shut_or_open(&route).await?;
+    cx.pause_or_resume(&route).await?;
     Ok(route)
 }
 
@@ -130,12 +130,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let holds = cx.hold_views(&route, &version).await?;
     if cx.projection.position() < end {
-        return Err(ControlError::new(
-            codes::BUSY,
-            "the projection is being built anew",
-            "try again in a moment",
-        )
-        .into());
+        return Err(ControlError::new(codes::BUSY, "the projection is being rebuilt", "try again in a moment").into());
     }
     if !holds.is_empty() {
         let open: u64 = holds.iter().map(|hold| hold.count).sum();
@@ -159,7 +154,7 @@ pub(super) async fn retire(cx: &Context, RetireVersion(asked): RetireVersion) ->
     let after = cx
         .decide(&agent, |present| rollout::retire(present, &version, &act).map(Some))
         .await?;
-    cx.shut_or_open(&after).await?;
+    cx.pause_or_resume(&after).await?;
     Ok(after)
 }
 
@@ -205,6 +200,6 @@ async fn change(
     let route = cx
         .decide(&asked.agent, |present| decide(present, &asked.version, &act).map(Some))
         .await?;
-    cx.shut_or_open(&route).await?;
+    cx.pause_or_resume(&route).await?;
     Ok(route)
 }

@@ -136,7 +136,7 @@ async fn by_capability(cx: &Context, needed: &[String], about: &Circumstances) -
             agent: Some(agent),
             version: Some(choice.version),
             why: format!(
-                "it has {}, and the least to do for each worker; {}",
+                "it has {}, and the least work for each worker; {}",
                 needed.join(", "),
                 choice.why
             ),

@@ -6,6 +6,7 @@ use baton_jetstream::Error;
 use baton_jetstream::control::ControlRequest;
 use futures::future::BoxFuture;
 
+use crate::api::identity::admit;
 use crate::api::refusal::refusal;
 use crate::context::Context;
 
@@ -61,7 +62,7 @@ impl Handlers {
 }
 
 async fn answer<'a, Q: Question>(cx: &'a Context, request: ControlRequest, handler: impl Handler<'a, Q>) {
-    let outcome = match request.read::<Q>() {
+    let outcome = match admit::<Q>(cx, &request) {
         Ok(question) => handler.call(cx, question).await.map_err(refusal),
         Err(error) => Err(error),
     };

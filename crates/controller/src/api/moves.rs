@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView};
 use baton_envelope::rollout::{self, Act};
-use baton_envelope::{AgentName, AgentVersion, Author, Role, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Author, Role, Route, VersionState};
 use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -29,7 +29,37 @@ async fn hold_back(cx: &Context, agent: &AgentName, from: &AgentVersion, by: &st
         rollout::moving(present, from, Some(until), &act).map(Some)
     })
     .await?;
-    cx.mesh.shut_version(agent, from).await.map(drop)
+    cx.mesh.pause_version(agent, from).await.map(drop)
+}
+
+/// Ends the hold. The leader resumes a draining version if it still has work, and any other version if this is cut off.
+async fn end_hold(cx: &Context, agent: &AgentName, from: &AgentVersion, act: &Act) -> Result<(), Error> {
+    let route = cx
+        .decide(agent, |present| rollout::moving(present, from, None, act).map(Some))
+        .await?;
+    cx.pause_or_resume(&route).await
+}
+
+/// Refuses a version that cannot take the work.
+fn check(route: &Route, from: &AgentVersion, to: &AgentVersion) -> Result<(), ControlError> {
+    let agent = &route.agent;
+    match route.state(to) {
+        None => {
+            let message = format!("no worker of {agent}@{to} was ever heard of");
+            let fix = "start a worker of it, or correct --to";
+            Err(ControlError::new(codes::UNKNOWN_VERSION, message, fix))
+        }
+        Some(state @ (VersionState::Drained | VersionState::Retired | VersionState::Quarantined)) => {
+            let message = format!("{agent}@{to} is {state}, and takes no work");
+            let fix = format!("name another version with --to; {} is active", route.active);
+            Err(ControlError::new(codes::WRONG_STATE, message, fix))
+        }
+        Some(_) if from == to => {
+            let message = "--from and --to are the same version";
+            Err(ControlError::new(codes::SAME_VERSION, message, "name another"))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, Error> {
@@ -42,32 +72,11 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
         by,
     } = asked;
     let route = cx.route(&agent).await?;
-    match route.state(&to) {
-        None => {
-            let message = format!("no worker of {agent}@{to} was ever heard of");
-            return Err(
-                ControlError::new(codes::UNKNOWN_VERSION, message, "start a worker of it, or correct --to").into(),
-            );
-        }
-        Some(state @ (VersionState::Drained | VersionState::Retired | VersionState::Quarantined)) => {
-            let message = format!("{agent}@{to} is {state}, and takes no work");
-            let fix = format!("name another version with --to; {} is active", route.active);
-            return Err(ControlError::new(codes::WRONG_STATE, message, fix).into());
-        }
-        Some(_) => {}
-    }
-    if from == to {
-        return Err(ControlError::new(
-            codes::SAME_VERSION,
-            "--from and --to are the same version",
-            "name another",
-        )
-        .into());
-    }
+    check(&route, &from, &to)?;
     // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
     // ledger. Work that a worker already has is fenced out.
-    let opens_again = !dry_run && !route.state(&from).is_some_and(|state| state.is_shut());
-    if opens_again {
+    let resumes = !dry_run && !route.state(&from).is_some_and(|state| state.is_paused());
+    if resumes {
         hold_back(cx, &agent, &from, &by).await?;
     }
     let mut held_since = Instant::now();
@@ -99,17 +108,16 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
                     Moved::NotThere => Ok(None),
                 }
             };
-            let moved = moved.await;
+            let moved: Result<_, Error> = moved.await;
             (intent, moved)
         }
     });
     let mut work = std::pin::pin!(work.buffered(AT_ONCE));
     while let Some((intent, moved)) = work.next().await {
-        if opens_again && held_since.elapsed() > HOLD / 2 {
+        if resumes && held_since.elapsed() > HOLD / 2 {
             hold_back(cx, &agent, &from, &by).await?;
             held_since = Instant::now();
         }
-        let moved: Result<Option<(String, String)>, Error> = moved;
         match moved {
             Ok(Some((status, detail))) => view.moved.push(MovedView { intent, status, detail }),
             Ok(None) => {}
@@ -124,13 +132,9 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     if !dry_run {
         cx.mesh.drop_superseded(&agent, &from).await?;
     }
-    // The leader resumes a draining version if it still has work, and any other version if this is cut off.
-    if opens_again {
+    if resumes {
         let act = Act::new(by, cx.mesh.now()).because(format!("{} intents went to {to}", view.moved.len()));
-        let route = cx
-            .decide(&agent, |present| rollout::moving(present, &from, None, &act).map(Some))
-            .await?;
-        cx.shut_or_open(&route).await?;
+        end_hold(cx, &agent, &from, &act).await?;
     }
     tracing::info!(%agent, %from, %to, moved = view.moved.len(), failed = view.failed.len(), dry_run, "moved");
     Ok(view)

@@ -204,7 +204,7 @@ fn not_replayed(error: &Error) -> Check {
 
 fn replayed(view: &ReplayView, agent: &AgentName, version: &AgentVersion) -> Check {
     let hops = if view.replayed == 1 { "hop" } else { "hops" };
-    let detail = format!("{} {hops} replayed, {} came to the same", view.replayed, view.same);
+    let detail = format!("{} {hops} replayed, {} with the same outcome", view.replayed, view.same);
     if let Some(refused) = &view.refused {
         return failed(
             "replay",

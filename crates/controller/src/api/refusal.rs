@@ -10,7 +10,11 @@ use baton_jetstream::Error;
     reason = "an error without a code of its own has failed; few have one"
 )]
 pub(super) fn refusal(error: Error) -> ControlError {
-    let message = error.to_string();
+    let message = match &error {
+        // What the server says of it is the reason.
+        Error::TooFewServers { refusal, .. } => format!("{error}: {}", refusal.description),
+        _ => error.to_string(),
+    };
     let (code, fix) = match error {
         Error::Control(refused) => return refused,
         Error::Decision(refused) => return refused.into(),
@@ -22,6 +26,10 @@ pub(super) fn refusal(error: Error) -> ControlError {
         Error::Unroutable(_) | Error::NoneCapable { .. } => {
             (codes::UNROUTABLE, "`baton agents list` shows what each version can do")
         }
+        Error::TooFewServers { .. } => (
+            codes::TOO_FEW_SERVERS,
+            "start as many servers of the cluster, each with JetStream; `nats server report jetstream` lists them",
+        ),
         _ => (codes::FAILED, "try again; `baton doctor` checks the mesh"),
     };
     ControlError::new(code, message, fix)

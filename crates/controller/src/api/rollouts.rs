@@ -165,7 +165,7 @@ async fn with_numbers(cx: &Context, agent: &baton_envelope::AgentName, mut act: 
 
 /// The route is written; now the consumers follow.
 async fn settle(cx: &Context, route: &Route) -> Result<StatusView, Error> {
-    cx.shut_or_open(route).await?;
+    cx.pause_or_resume(route).await?;
     view(cx, route).await
 }
 

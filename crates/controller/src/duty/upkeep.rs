@@ -12,40 +12,18 @@ use baton_jetstream::{Error, Upkept};
 use crate::backoff::spread;
 use crate::context::Context;
 use crate::duty::Duty;
+use crate::duty::leaderless::LeaderWatch;
+use crate::duty::told::Told;
 
 /// How often to look: one request when nothing is missing.
 const EVERY: Duration = Duration::from_secs(3);
-/// How long there may be no leader before that is said: longer than one takes to run out and another to follow.
-const LEADERLESS: Duration = Duration::from_secs(15);
-/// How often to say what lasts.
-const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps the streams, the buckets and the routes of the mesh there.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     ledger: Told,
-    leader: Told,
+    leader: LeaderWatch,
     failure: Told,
-}
-
-/// When something was said last; `None` while there is nothing to say.
-#[derive(Debug, Default)]
-struct Told(Option<tokio::time::Instant>);
-
-impl Told {
-    /// Whether to say it now.
-    fn is_due(&mut self) -> bool {
-        let due = self.0.is_none_or(|at| at.elapsed() >= TELL_EVERY);
-        if due {
-            self.0 = Some(tokio::time::Instant::now());
-        }
-        due
-    }
-
-    /// It is over; tells whether it was said.
-    fn end(&mut self) -> bool {
-        self.0.take().is_some()
-    }
 }
 
 impl Duty for Upkeep {
@@ -64,7 +42,7 @@ impl Duty for Upkeep {
                     }
                     Err(error) => tracing::debug!(%error, "cannot look after the streams of the mesh"),
                 }
-                self.say_who_leads(&cx);
+                self.leader.look(&cx).await;
             }
         };
         // Whatever is cut off here, another look makes good.
@@ -89,27 +67,12 @@ impl Upkeep {
             None if self.ledger.end() => tracing::warn!("there is a ledger again"),
             None => {}
         }
+        // Streams that are made from now on keep as many copies as an operator has set meanwhile.
+        cx.mesh.learn_copies().await?;
         let by = format!("controller {}", cx.by.instance);
         for route in cx.mesh.restore_routes(&by).await? {
             tracing::warn!(agent = %route.agent, active = %route.active, "its route was removed: the last known one is written again");
         }
         Ok(())
-    }
-
-    fn say_who_leads(&mut self, cx: &Context) {
-        let silent = cx.leadership.leaderless_for();
-        if silent < LEADERLESS {
-            if self.leader.end() {
-                tracing::warn!("a controller leads again");
-            }
-        } else if self.leader.is_due() {
-            let remedy = "the bucket that says who leads cannot be read or written: `baton doctor` says more";
-            tracing::error!(
-                seconds = silent.as_secs(),
-                bucket = cx.mesh.subjects().control_bucket(),
-                remedy,
-                "no controller leads: sweeps, rollouts, drains and the archive stand still"
-            );
-        }
     }
 }

@@ -98,9 +98,10 @@ pub(crate) async fn record(
             }
         }
     }
-    Err(Error::NoAnswer {
-        what: format!("recording that {} was rejected: every id is taken", raw.derived_id),
-    })
+    Err(Error::no_answer(
+        format!("recording that {} was rejected", raw.derived_id),
+        "every id is taken",
+    ))
 }
 
 /// Whether this record is the rejection of this very message, or of one with the same content: a sender that got no

@@ -7,7 +7,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
-    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection, check_answer,
+    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection, Role,
+    check_answer, check_from, check_own_answer,
 };
 use baton_jetstream::{ControllerMesh, Error, IntakeMessage, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
@@ -155,16 +156,21 @@ impl Routing {
             Ok(envelope) => envelope,
             Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
         };
+        // In an open mesh anybody can write an account into the subject: it is then worth what any name is.
+        let by = match self.mesh.subjects().intake(raw.subject).0 {
+            Some(account) => Author::of(Role::Client, account),
+            None => self.by.clone(),
+        };
         let intent = envelope.intent.clone();
         let is_derived = intent == raw.derived_id;
         let submitted = match needed {
-            None if is_derived => self.mesh.submit_new(envelope, self.by.clone()).await,
-            None => self.mesh.submit(envelope, self.by.clone()).await,
+            None if is_derived => self.mesh.submit_new(envelope, by).await,
+            None => self.mesh.submit(envelope, by).await,
             Some(needed) => {
                 let submitted = if is_derived {
-                    self.mesh.submit_capable_new(&needed, envelope, self.by.clone()).await
+                    self.mesh.submit_capable_new(&needed, envelope, by).await
                 } else {
-                    self.mesh.submit_capable(&needed, envelope, self.by.clone()).await
+                    self.mesh.submit_capable(&needed, envelope, by).await
                 };
                 submitted.map(|(_, submitted)| submitted)
             }
@@ -258,22 +264,35 @@ impl Routing {
     }
 
     fn envelope(&self, raw: &RawIntent<'_>, agent: &AgentName) -> Result<Envelope, RawRejection> {
-        let envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
-        let namespace = self.mesh.subjects().namespace();
-        match envelope
-            .reply_to
-            .as_deref()
-            .map(|subject| check_answer(subject, namespace))
-        {
-            Some(Err(bad)) => Err(RawRejection {
+        let mut envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
+        match self.mesh.subjects().intake(raw.subject).0 {
+            // The server put the account there; what a body says of its sender counts for nothing beside it.
+            Some(account) => {
+                check_from(account).map_err(|bad| RawRejection {
+                    code: codes::BAD_SUBJECT,
+                    field: "account".to_owned(),
+                    value: bad.value,
+                    problem: bad.problem,
+                    fix: bad.fix,
+                })?;
+                envelope.from = Some(account.to_owned());
+            }
+            None if self.mesh.is_secured() => envelope.from = None,
+            None => {}
+        }
+        if let Some(reply_to) = envelope.reply_to.as_deref() {
+            let account = self.mesh.subjects().intake(raw.subject).0;
+            let may_hear = account.map_or(Ok(()), |account| check_own_answer(reply_to, account));
+            let checked = may_hear.and_then(|()| check_answer(reply_to, self.mesh.subjects().namespace()));
+            checked.map_err(|bad| RawRejection {
                 code: codes::BAD_REPLY_TO,
                 field: bad.field.to_owned(),
                 value: bad.value,
                 problem: bad.problem,
                 fix: bad.fix,
-            }),
-            Some(Ok(())) | None => Ok(envelope),
+            })?;
         }
+        Ok(envelope)
     }
 
     /// Rejects a message whose ids no other work has taken.
@@ -317,11 +336,7 @@ impl Routing {
     }
 
     fn asked(&self, raw: &RawIntent<'_>) -> Asked {
-        let rest = raw
-            .subject
-            .strip_prefix(self.mesh.subjects().namespace().as_str())
-            .and_then(|rest| rest.strip_prefix('.'))
-            .unwrap_or(raw.subject);
+        let (_, rest) = self.mesh.subjects().intake(raw.subject);
         match rest.split_once('.') {
             Some(("intent", token)) => match token.parse() {
                 Ok(agent) => Asked::Agent(agent),

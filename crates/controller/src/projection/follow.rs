@@ -91,10 +91,11 @@ impl Projection {
         }
     }
 
-    async fn apply(&self, batch: LedgerBatch) -> Result<(), Error> {
+    async fn apply(&self, mut batch: LedgerBatch) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
         // On a thread of its own: a thousand records take some 10 ms and would block a worker thread.
         let job = self.inner.jobs.spawn_blocking(move || {
+            inner.void.note(batch.take_void(&inner.mesh), inner.mesh.now());
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
             inner.publish(&store);

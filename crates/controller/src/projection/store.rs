@@ -12,10 +12,11 @@ use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::columns::malformed;
+use super::suspects::Suspects;
 use super::tables::archive;
 use super::tables::breaker::{self, Streaks};
 use super::tables::evidence::{self, Gathered};
-use super::tables::intents::Intents;
+use super::tables::intents::{Intents, OutOfTurn};
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
 const SCHEMA: i64 = 2;
@@ -71,6 +72,7 @@ pub(super) struct Store {
     archive: (String, LedgerMark),
     /// How often the store was rebuilt.
     generation: u64,
+    suspects: Suspects,
 }
 
 impl Store {
@@ -131,6 +133,7 @@ impl Store {
             pruned_at: Timestamp::default(),
             archive,
             generation: 0,
+            suspects: Suspects::default(),
         }))
     }
 
@@ -158,6 +161,7 @@ impl Store {
             pruned_at: Timestamp::default(),
             archive: (String::new(), LedgerMark::default()),
             generation: 0,
+            suspects: Suspects::default(),
         })
     }
 
@@ -178,8 +182,12 @@ impl Store {
                 Ok(summary) => {
                     gathered.note(*seq, &summary, &self.streaks);
                     let at = summary.at;
-                    for version in intents.note(&transaction, *seq, summary)? {
+                    let noted = intents.note(&transaction, *seq, summary)?;
+                    for version in noted.released {
                         gathered.note_end(version, at);
+                    }
+                    if let Some(OutOfTurn { agent, intent, problem }) = noted.out_of_turn {
+                        self.suspects.note(&agent, &intent, *seq, at, problem);
                     }
                 }
                 // The intent stays as its last readable record says; `list` does the same.
@@ -257,6 +265,10 @@ impl Store {
 
     pub(super) fn mark(&self) -> LedgerMark {
         self.mark
+    }
+
+    pub(super) fn suspects(&self) -> &Suspects {
+        &self.suspects
     }
 
     pub(super) fn streaks(&self) -> &Streaks {

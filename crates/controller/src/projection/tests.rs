@@ -32,10 +32,7 @@ fn batch(records: &[(u64, &Record)], seq: u64) -> LedgerBatch {
     let bodies = records
         .iter()
         .map(|(seq, record)| (*seq, serde_json::to_vec(record).unwrap().into()));
-    LedgerBatch {
-        records: bodies.collect(),
-        through: LedgerMark { seq, stored: seq },
-    }
+    LedgerBatch::new(bodies.collect(), LedgerMark { seq, stored: seq })
 }
 
 #[test]

@@ -10,6 +10,7 @@ use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionSt
 use crate::context::Context;
 use crate::rounds::error::RoundError;
 use crate::rounds::load;
+use crate::rounds::lost::Lost;
 use crate::rounds::observations::Observations;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
@@ -21,6 +22,7 @@ const RESTART: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Alarms {
     known: Known,
+    lost: Lost,
 }
 
 impl Round for Alarms {
@@ -30,15 +32,19 @@ impl Round for Alarms {
     fn begin(_: &Term) -> Self {
         Self {
             known: Known::default(),
+            lost: Lost::default(),
         }
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
         let seen = term.observations()?;
-        let mut first = Ok(());
+        let mut first = self.lost.look(&term.cx).await;
         for route in &seen.routes {
             match of_agent(&term.cx, &seen, route).await {
-                Ok(alarms) => self.tell(term, &route.agent, alarms).await?,
+                Ok(mut alarms) => {
+                    alarms.extend(self.lost.alarms(&term.cx, &route.agent));
+                    self.tell(term, &route.agent, alarms).await?;
+                }
                 // This agent keeps its known alarms.
                 Err(error) => first = first.and(Err(error.of(&route.agent))),
             }
@@ -68,13 +74,74 @@ impl Alarms {
 
 async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Vec<Alarm>, RoundError> {
     let agent = &route.agent;
-    let mut alarms = Vec::new();
+    let mut alarms: Vec<Alarm> = route
+        .versions
+        .keys()
+        .filter_map(|version| void(cx, agent, version))
+        .collect();
     for version in route.versions.keys().filter(|version| seen.is_held(agent, version)) {
         if let Some(since) = seen.alone_since(agent, version) {
             alarms.extend(alarm(cx, route, version, since).await?);
         }
     }
+    alarms.extend(forgeries(cx, route));
     Ok(alarms)
+}
+
+/// The alarms of what nobody of the agent has written: tickets that no record owes, and records while it was its turn.
+fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
+    let (agent, now) = (&route.agent, cx.mesh.now());
+    let mut alarms = Vec::new();
+    for version in route.versions.keys() {
+        let workers = cx.workers.of(agent, version);
+        let dropped: u64 = workers.iter().map(|worker| u64::from(worker.dropped)).sum();
+        if dropped > 0 {
+            alarms.push(Alarm {
+                code: codes::TICKETS_WITHOUT_RECORD.to_owned(),
+                agent: agent.clone(),
+                version: version.clone(),
+                since: now,
+                message: format!(
+                    "workers of {agent}@{version} dropped {dropped} tickets in the last hour that no record of the ledger owes"
+                ),
+                ways_out: vec!["see in docs/security.md who may write tickets, and what to do when a credential leaked".to_owned()],
+            });
+        }
+    }
+    if let Some(suspect) = cx.projection.suspect(agent, now) {
+        alarms.push(Alarm {
+            code: codes::RECORD_OUT_OF_TURN.to_owned(),
+            agent: agent.clone(),
+            version: route.active.clone(),
+            since: suspect.since,
+            message: format!(
+                "{} records of the last hour are not of whoever's turn it was; the last is on intent {}: {}",
+                suspect.count, suspect.intent, suspect.problem
+            ),
+            ways_out: vec![format!("baton intents get {}", suspect.intent)],
+        });
+    }
+    alarms
+}
+
+/// The alarm of a version in whose name records were written that do not verify.
+fn void(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Option<Alarm> {
+    let seen = cx.projection.void_of(agent, version)?;
+    let (intent, seq) = (&seen.intent, seen.seq);
+    Some(Alarm {
+        code: codes::VOID_RECORDS.to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: seen.since,
+        message: format!(
+            "{} ledger records at the turn of {agent}@{version} are void, the last at {seq} of {intent}: {}",
+            seen.count, seen.problem
+        ),
+        ways_out: vec![
+            format!("baton audit verify {intent}"),
+            format!("baton intents get {intent}"),
+        ],
+    })
 }
 
 /// The alarm of a version with work that nobody will do without a person. `alone_since` is when the version was first
@@ -90,7 +157,7 @@ async fn alarm(
     let is_draining = state == VersionState::Draining;
     // Workers of a version that takes work restart from time to time; those of a draining version may never come back.
     let is_usual = !is_draining && cx.mesh.now().since(alone_since) < RESTART;
-    if state.is_shut() || is_usual || cx.workers.count(agent, version) > 0 {
+    if state.is_paused() || is_usual || cx.workers.count(agent, version) > 0 {
         return Ok(None);
     }
     let holds = cx.hold_views(route, version).await?;

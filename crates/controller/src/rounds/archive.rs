@@ -75,10 +75,12 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
         tracing::debug!(behind, "archiving waits for the projection");
         return Ok(0);
     }
+    // What no checkpoint covers stays: purged, it would be missing in the next one.
+    let covered = term.cx.mesh.covered_through().await?;
     let started = Instant::now();
     let mut done = Vec::with_capacity(count);
     let mut work = futures::stream::iter(due)
-        .map(|closed| archive_one(term, closed))
+        .map(|closed| archive_one(term, closed, covered))
         .buffer_unordered(AT_ONCE);
     let mut interrupted = None;
     while let Some(handled) = work.next().await {
@@ -108,9 +110,9 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
 
 /// Archives one intent. An error means that the server is away. A problem with the intent itself is recorded and does
 /// not delay the others.
-async fn archive_one(term: &Term, closed: Closed) -> Result<Handled, RoundError> {
+async fn archive_one(term: &Term, closed: Closed, covered: Option<u64>) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
-    match Box::pin(bundle_and_purge(term, &closed)).await {
+    match Box::pin(bundle_and_purge(term, &closed, covered)).await {
         Ok(handled) => Ok(handled),
         Err(RoundError::Failed(error)) if !error.is_of_server() => {
             let problem = error.to_string();
@@ -122,11 +124,19 @@ async fn archive_one(term: &Term, closed: Closed) -> Result<Handled, RoundError>
     }
 }
 
-async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, RoundError> {
+async fn bundle_and_purge(term: &Term, closed: &Closed, covered: Option<u64>) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
     let Some(bundle) = term.cx.mesh.stored_records(&intent).await? else {
         return Ok(Handled::Gone(intent));
     };
+    let all = bundle.records.iter().chain(&bundle.void);
+    let last = all.map(|record| record.seq).max().unwrap_or_default();
+    if covered.is_some_and(|covered| covered < last) {
+        let config = &term.cx.config;
+        let due = term.cx.mesh.now().plus(config.checkpoint_interval);
+        let due = due.minus(config.archive.grace);
+        return Ok(Handled::Early { intent, due });
+    }
     let opens = bundle
         .records
         .first()
@@ -148,6 +158,7 @@ async fn bundle_and_purge(term: &Term, closed: &Closed) -> Result<Handled, Round
     let gone = facts.generated || alone;
     let below = if gone { facts.seq + 1 } else { facts.seq };
     term.in_charge()?.mesh.purge_records(&intent, below).await?;
+    term.in_charge()?.mesh.remove_void(&bundle).await?;
     Ok(Handled::Archived {
         intent,
         archive_seq,

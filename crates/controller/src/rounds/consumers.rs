@@ -34,5 +34,5 @@ impl Round for Consumers {
 async fn of_agent(term: &Term, route: &Route) -> Result<(), RoundError> {
     // Read from the bucket: the followed copy may lag.
     let present = term.cx.route(&route.agent).await?;
-    Ok(term.in_charge()?.shut_or_open(&present).await?)
+    Ok(term.in_charge()?.pause_or_resume(&present).await?)
 }

@@ -69,8 +69,8 @@ async fn finish_if_empty(
     if !cx.projection.hold_views(agent, version).await?.is_empty() {
         // It was quarantined until now, or an earlier check did not finish, so it is paused. Or it was resumed without
         // waking the idle workers: they would get nothing until they ask again, which takes half a minute.
-        if tickets.shut || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
-            term.in_charge()?.mesh.open_version(agent, version).await?;
+        if tickets.paused || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
+            term.in_charge()?.mesh.resume_version(agent, version).await?;
         }
         return Ok(());
     }
@@ -81,14 +81,14 @@ async fn finish_if_empty(
         tracing::debug!(%agent, %version, dropped, "dropped superseded tickets");
         return Ok(());
     }
-    term.in_charge()?.mesh.shut_version(agent, version).await?;
+    term.in_charge()?.mesh.pause_version(agent, version).await?;
     let said = say_if_empty(term, route, version).await;
     if !matches!(said, Ok(true)) {
         // Whatever came in between, the version may have work to do, unless somebody has quarantined it.
         let present = cx.route(agent).await?;
         let entry = present.versions.get(version);
         if !entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now())) {
-            term.in_charge()?.mesh.open_version(agent, version).await?;
+            term.in_charge()?.mesh.resume_version(agent, version).await?;
         }
     }
     said.map(drop)
@@ -116,7 +116,7 @@ async fn say_if_empty(term: &Term, route: &Route, version: &AgentVersion) -> Res
         })
         .await?;
     // Somebody may have given it work again in the meantime.
-    term.in_charge()?.shut_or_open(&after).await?;
+    term.in_charge()?.pause_or_resume(&after).await?;
     let is_drained = after.state(version) == Some(VersionState::Drained);
     if is_drained {
         tracing::info!(%agent, %version, end, "drained");

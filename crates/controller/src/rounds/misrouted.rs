@@ -1,5 +1,5 @@
 //! Misrouted work: a sender with an old route gave it to a version that takes none. It does not run there, because the
-//! consumers are paused; this round sends it to a version that takes work. (The protocol calls it a stray.)
+//! consumers are paused; this round sends it to a version that takes work.
 
 use baton_envelope::control::Counts;
 use baton_envelope::{AgentVersion, Route, VersionState};
@@ -61,11 +61,13 @@ async fn of_version(term: &Term, route: &Route, version: &AgentVersion, tickets:
     for (intent, cause) in held.into_iter().take(AT_MOST) {
         match term.in_charge()?.mesh.reroute(&intent, agent, version, &cx.by).await {
             Ok(Moved::Done { to, .. }) => {
-                tracing::info!(%intent, %agent, from = %version, %to, %cause, "a stray was sent elsewhere");
+                tracing::info!(%intent, %agent, from = %version, %to, %cause, "misrouted work was sent elsewhere");
                 rerouted += 1;
             }
             Ok(Moved::NotThere) => {}
-            Err(error) => tracing::warn!(%error, %intent, %agent, %version, "a stray could not be sent elsewhere"),
+            Err(error) => {
+                tracing::warn!(%error, %intent, %agent, %version, "misrouted work could not be sent elsewhere");
+            }
         }
     }
     // Its workers get nothing, so nobody else removes the old tickets. The next round finds a ticket that its sender

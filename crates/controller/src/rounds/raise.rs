@@ -1,7 +1,9 @@
-//! Streams that an earlier build made are raised to the newest topology, and the shared settings are kept in the ledger's
+//! Streams and consumers that an earlier build made are raised to the newest topology, and the shared settings are kept in the ledger's
 //! metadata.
 
 use std::time::Duration;
+
+use baton_jetstream::Raised;
 
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
@@ -10,11 +12,16 @@ use crate::rounds::term::Term;
 /// How often to look: an older build may make a stream at any time, and a raise may wait for the last of its controllers.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// Raises the streams of the mesh.
+/// How often to look while the mesh is turned to signing.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Raises the streams and consumers of the mesh.
 #[derive(Debug, Default)]
 pub(crate) struct Raise {
     /// What was said already: a person is told of each thing once in a term.
     said: Vec<String>,
+    /// Whether the mesh is to sign otherwise than it does.
+    is_turned: bool,
 }
 
 impl Round for Raise {
@@ -25,12 +32,18 @@ impl Round for Raise {
         Self::default()
     }
 
+    fn due(&mut self, _: &Term, _: u64) -> Period {
+        Period::Time(if self.is_turned { SOON } else { EVERY })
+    }
+
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
         let cx = term.in_charge()?;
         let may = || term.in_charge().is_ok();
         let raised = cx.mesh.raise(cx.config.limits(), cx.config.archive.grace, may).await?;
-        for what in raised.changed {
-            tracing::info!(what, "a stream was raised");
+        let signatures = cx.mesh.raise_signatures().await?;
+        self.is_turned = signatures != Raised::default();
+        for what in raised.changed.into_iter().chain(signatures.changed) {
+            tracing::info!(what, "raised to the newest topology");
         }
         for what in raised.waiting {
             if !self.said.contains(&what) {
@@ -38,9 +51,15 @@ impl Round for Raise {
                 self.said.push(what);
             }
         }
+        for what in signatures.waiting {
+            if !self.said.contains(&what) {
+                tracing::warn!(what, "the mesh does not sign yet as it is told to");
+                self.said.push(what);
+            }
+        }
         for what in raised.refused {
             if !self.said.contains(&what) {
-                tracing::error!(what, "the server refuses to raise a stream");
+                tracing::error!(what, "the server refuses to raise it");
                 self.said.push(what);
             }
         }

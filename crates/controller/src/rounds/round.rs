@@ -79,7 +79,7 @@ async fn repeat<R: Round>(term: Term) {
         let Err(error) = result else { continue };
         if error.outcome() == RoundOutcome::Failed && told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             told = Some(Instant::now());
-            tracing::warn!(round = R::NAME, %error, "a round failed, the next one makes it good");
+            tracing::warn!(round = R::NAME, %error, "a round failed; the next one tries again");
         } else {
             tracing::debug!(round = R::NAME, %error, "a round did not do its work");
         }

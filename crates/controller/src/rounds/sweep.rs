@@ -96,8 +96,10 @@ impl ClosedInLedger for Closings<'_> {
             }
             tracing::warn!(intent = %bundle.intent, seq = head.seq, "records of an archived intent are back: purged again");
             let Ok(cx) = self.0.in_charge() else {
-                let what = "purging what came back: this controller does not lead any more".to_owned();
-                return Err(Error::NoAnswer { what });
+                return Err(Error::no_answer(
+                    "purging what came back",
+                    "this controller no longer leads",
+                ));
             };
             cx.mesh.purge_records(&bundle.intent, head.seq + 1).await?;
             purged.push(bundle.intent);

@@ -47,6 +47,7 @@ async fn context(url: &str) -> Context {
     let cx = Context::new(
         &ControllerMesh::of(&mesh),
         config,
+        None,
         projection,
         Workers::default(),
         Stats::default(),
@@ -69,7 +70,10 @@ async fn declared(mesh: &Mesh, of: &str) {
         concurrency: 1,
         busy: 0,
         stopping: false,
+        dropped: 0,
         at: mesh.now(),
+        clock_ahead_ms: 0,
+        host: String::new(),
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());
@@ -158,8 +162,7 @@ impl Round for Fails {
     }
 
     async fn round(&mut self, _: &Term) -> Result<(), RoundError> {
-        let what = "planted".to_owned();
-        Err(Error::NoAnswer { what }.into())
+        Err(Error::no_answer("a round", "planted").into())
     }
 }
 

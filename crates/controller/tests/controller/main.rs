@@ -9,6 +9,9 @@
 
 mod archiving;
 mod asking;
+mod clocks;
+mod copies;
+mod leaderless;
 mod projection;
 mod registering;
 mod rejecting;

@@ -287,6 +287,7 @@ async fn caught_up_is_caught_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one ledger, step by step")]
 async fn attempts_are_counted_by_what_they_came_to() {
     let server = TestServer::start().await;
     let mesh = mesh_of(&server).await;

@@ -14,16 +14,16 @@ use crate::support::{
 fn users() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/nats/secure.conf");
     let text = std::fs::read_to_string(path).unwrap();
-    let start = text.find("CONTROLLER_PASSWORD:").expect("the passwords");
+    let start = text.find("accounts {").expect("the accounts");
     text[start..].to_owned()
 }
 
-/// Contexts of the `nats` CLI, one for each user: the inbox prefix can only be said there.
+/// Contexts of the `nats` CLI, one for each user.
 fn contexts(server: &TestServer) -> PathBuf {
     let folder = server.dir().join("contexts");
     let contexts = folder.join("nats/context");
     std::fs::create_dir_all(&contexts).unwrap();
-    for user in ["controller", "operator", "publisher", "research", "code"] {
+    for user in ["controller", "ada", "shop", "research", "code"] {
         let context = serde_json::json!({
             "url": server.url(), "user": user, "password": format!("change-me-{user}"),
             "inbox_prefix": format!("_INBOX_{user}"),
@@ -46,6 +46,7 @@ async fn connect_as(user: &str, folder: &Path) -> Mesh {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one server, user by user")]
 async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     let server = TestServer::builder().config(&users()).start().await;
     let folder = contexts(&server);
@@ -62,7 +63,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     })
     .await;
     let mut tickets = puller(&worker).await;
-    let publisher = connect_as("publisher", &folder).await;
+    let publisher = connect_as("shop", &folder).await;
     publish(&publisher, "mesh.intent.research", &[], b"otters").await;
     let delivery = ticket(&mut tickets).await;
     let intent = delivery.ticket.intent.clone();
@@ -111,7 +112,7 @@ async fn each_user_of_secure_conf_can_do_its_work_and_no_more() {
     assert_eq!(all.len(), 2, "only what was allowed became an intent");
 
     // The archive is the controllers' alone: nobody else writes bundles, and nobody else takes records out of the ledger.
-    let operator = connect_as("operator", &folder).await;
+    let operator = connect_as("ada", &folder).await;
     let bundle = ControllerMesh::of(&control)
         .stored_records(&intent)
         .await

@@ -20,9 +20,11 @@ async fn a_controller_counts_its_rounds() {
     let names = [
         "alarms",
         "archive",
+        "clocks",
         "consumers",
         "drains",
         "load",
+        "mend",
         "misrouted",
         "observe",
         "raise",

@@ -56,7 +56,10 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         concurrency: 1,
         busy: 0,
         stopping: false,
+        dropped: 0,
         at: mesh.now(),
+        clock_ahead_ms: 0,
+        host: String::new(),
         extra: baton_envelope::Extra::new(),
     }
 }

@@ -6,7 +6,7 @@ use baton_jetstream::Head;
 use crate::check::judge;
 use crate::upgrade::rollout::{evidence, share};
 use crate::upgrade::routed::{Hops, Rule, Side, is_within, side};
-use crate::upgrade::verdict::{Act, Upgrade, UpgradeStep};
+use crate::upgrade::verdict::{Decision, Upgrade, UpgradeStep};
 
 /// A bad version must be rolled back before it has had this many attempts.
 const NOTICED: u64 = 200;
@@ -41,7 +41,7 @@ pub(super) fn judge_upgrade(run: &Run<'_>) -> Upgrade {
         .collect();
     let sides: Vec<Side> = hops.routed.iter().map(|hop| side(&rules, hop)).collect();
     let count = |wanted| sides.iter().filter(|side| **side == wanted).count();
-    let acts = acts(&decided);
+    let acts = decisions_of(&decided);
     let end = acts
         .iter()
         .find(|act| ["promoted", "rolled_back"].contains(&&*act.what));
@@ -81,10 +81,10 @@ fn is_of_rollout(route: &Route) -> bool {
     what.is_some_and(|what| !["declared", "silent"].contains(&what))
 }
 
-fn acts(decided: &[&Route]) -> Vec<Act> {
+fn decisions_of(decided: &[&Route]) -> Vec<Decision> {
     let made = decided.iter().filter_map(|route| {
         let (decision, rollout) = (route.decision.as_ref()?, route.rollout.as_ref()?);
-        Some(Act {
+        Some(Decision {
             what: decision.what.clone(),
             share: share(route),
             after: decision.at.since(rollout.started_at).as_secs_f64(),

@@ -1,4 +1,4 @@
-//! Follows the ledger from its first record on. The story waits for its content and is judged by it.
+//! Follows the ledger from its first record on. The scenario waits for its content and is judged by it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::DemoError;
-use crate::stage::LOOK;
+use crate::harness::LOOK;
 
 /// How long to wait after an error before reading the ledger again.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -134,6 +134,9 @@ async fn submit(mesh: Mesh, intent: IntentId, n: usize) -> Result<(), Error> {
 fn settled(done: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), DemoError> {
     match done {
         Ok(submitted) => Ok(submitted?),
-        Err(error) => Err(DemoError::Stuck(format!("a submit ended by itself: {error}"))),
+        Err(source) => Err(DemoError::Task {
+            what: "a submit ended on its own".to_owned(),
+            source,
+        }),
     }
 }

@@ -8,7 +8,7 @@ use baton_jetstream::{Error, Mesh};
 use tokio::time::Instant;
 
 use crate::error::DemoError;
-use crate::stage::{LOOK, START};
+use crate::harness::{LOOK, START};
 use crate::upgrade::UpgradePlan;
 
 /// Who asks.
@@ -27,8 +27,8 @@ pub(super) struct Rolling<'a> {
     pub(super) agent: AgentName,
     pub(super) from: AgentVersion,
     pub(super) to: AgentVersion,
-    /// The last revision that the story mentioned.
-    told: u64,
+    /// The last revision that was reported.
+    reported: u64,
     started: Option<Timestamp>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Rolling<'a> {
             agent: agent.parse().map_err(Error::from)?,
             from: from.parse().map_err(baton_agent::BuildError::from)?,
             to: to.parse().map_err(baton_agent::BuildError::from)?,
-            told: 0,
+            reported: 0,
             started: None,
         })
     }
@@ -85,7 +85,7 @@ impl<'a> Rolling<'a> {
         loop {
             for (revision, route) in self.news().await {
                 until = Instant::now() + STUCK;
-                self.told = revision;
+                self.reported = revision;
                 if let Some(line) = self.line(&route) {
                     say(&line);
                 }
@@ -142,12 +142,12 @@ impl<'a> Rolling<'a> {
         Ok(history.into_iter().map(|(_, route)| route).filter(began).collect())
     }
 
-    /// The revisions that the story has not mentioned. If they cannot be read now, the next call reads them.
+    /// The revisions that were not reported yet. If they cannot be read now, the next call reads them.
     async fn news(&self) -> Vec<(u64, Route)> {
         match self.mesh.route(&self.agent).await {
-            Ok(Some((_, revision))) if revision > self.told => {
+            Ok(Some((_, revision))) if revision > self.reported => {
                 let history = self.mesh.route_history(&self.agent).await.unwrap_or_default();
-                let is_new = |(revision, route): &(u64, Route)| *revision > self.told && route.rollout.is_some();
+                let is_new = |(revision, route): &(u64, Route)| *revision > self.reported && route.rollout.is_some();
                 history.into_iter().filter(is_new).collect()
             }
             Ok(_) | Err(_) => Vec::new(),

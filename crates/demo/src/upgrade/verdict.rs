@@ -42,7 +42,7 @@ pub struct Upgrade {
     /// Hops routed so close to a change of the share that both sides are right.
     pub near_change: usize,
     /// The decisions on the route, in order.
-    pub decisions: Vec<Act>,
+    pub decisions: Vec<Decision>,
     /// The shares over time, in order.
     pub steps: Vec<UpgradeStep>,
     /// The time from the last share until the version that went out of service was drained, in seconds.
@@ -55,7 +55,7 @@ pub struct Upgrade {
 
 /// One decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Act {
+pub struct Decision {
     /// What was decided.
     pub what: String,
     /// The share of the new version after it, in percent.

@@ -3,6 +3,8 @@
 //! The first line is a JSON index. The records follow byte for byte. The last line is the SHA-256 of everything before
 //! it. The bytes of a bundle depend on the records alone, so writing it again writes the same bytes.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -36,6 +38,8 @@ pub struct Bundle {
     pub intent: IntentId,
     /// Its records, oldest first.
     pub records: Vec<StoredRecord>,
+    /// In a mesh that signs: the void records of its subject, which decide nothing and are kept as they were found.
+    pub void: Vec<StoredRecord>,
 }
 
 /// What the archive records about a bundle beside its body.
@@ -84,6 +88,16 @@ pub enum BundleError {
         /// What is wrong.
         problem: String,
     },
+    /// In a mesh that signs: one of its records does not verify.
+    #[error("record {seq} in the bundle of {intent} is void: {problem}")]
+    Void {
+        /// The intent.
+        intent: IntentId,
+        /// The ledger sequence of the record.
+        seq: u64,
+        /// Why it is void.
+        problem: String,
+    },
     /// One of its records cannot be read.
     #[error("a record of the bundle cannot be read")]
     Record(#[from] DecodeError),
@@ -94,6 +108,18 @@ struct Index {
     bundle: u32,
     intent: IntentId,
     records: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    void: Vec<VoidEntry>,
+}
+
+/// A void record. Its body stands here: readers that know of none find the records alone behind the index.
+#[derive(Serialize, Deserialize)]
+struct VoidEntry {
+    seq: u64,
+    stored: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    body: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,6 +141,7 @@ impl Bundle {
             bundle: FORM,
             intent: self.intent.clone(),
             records: self.records.iter().map(Entry::of).collect(),
+            void: self.void.iter().map(VoidEntry::of).collect(),
         };
         let mut bytes = serde_json::to_vec(&index).map_err(|error| malformed(error.to_string()))?;
         bytes.reserve(self.records.iter().map(|record| record.body.len() + 1).sum::<usize>() + 80);
@@ -165,9 +192,11 @@ impl Bundle {
         if !rest.is_empty() {
             return Err(malformed("there is more than its index names"));
         }
+        let void = index.void.into_iter().map(VoidEntry::read).collect::<Result<_, _>>()?;
         Ok(Self {
             intent: index.intent,
             records,
+            void,
         })
     }
 
@@ -259,6 +288,27 @@ impl Entry {
             headers: record.headers.clone(),
             bytes: record.body.len(),
         }
+    }
+}
+
+impl VoidEntry {
+    fn of(record: &StoredRecord) -> Self {
+        Self {
+            seq: record.seq,
+            stored: record.stored.clone(),
+            headers: record.headers.clone(),
+            body: BASE64.encode(&record.body),
+        }
+    }
+
+    fn read(self) -> Result<StoredRecord, BundleError> {
+        let bad = |error| malformed(format!("void record {}: {error}", self.seq));
+        Ok(StoredRecord {
+            body: BASE64.decode(&self.body).map_err(bad)?,
+            seq: self.seq,
+            stored: self.stored,
+            headers: self.headers,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Place {
     Control,
     /// In the answer of a worker that was asked to replay a hop.
     Replay,
-    /// In an alarm of the leading controller.
+    /// In an alarm of a controller.
     Alarm,
     /// Only in what the command prints; it never travels.
     Command,
@@ -48,19 +48,21 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The version takes all new work already.
+    /// The file of accounts says something that it may not.
+    ACCESS_INVALID: Command,
+    /// The version already takes all new work.
     ALREADY_ACTIVE: Control,
-    /// The rollout was rolled back before.
+    /// The rollout was rolled back already.
     ALREADY_ROLLED_BACK: Control,
     /// The answer to a replay is larger than the server takes.
     ANSWER_TOO_LARGE: Replay,
     /// The intent is closed, and only the archive has it.
     ARCHIVED: Command,
-    /// An outcome hands off to a name that is no valid agent.
+    /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
     /// A bundle in the archive is corrupt.
     BAD_BUNDLE: Command,
-    /// An outcome hands off to a name that is no valid capability.
+    /// An outcome hands off to a name that is not a valid capability.
     BAD_CAPABILITY: Attempt,
     /// The configuration is wrong.
     BAD_CONFIG: Command,
@@ -70,17 +72,17 @@ codes! {
     BAD_HEADER: Rejection,
     /// A name, an id or a version has characters that it may not have.
     BAD_NAME: Command,
-    /// A program wrote what is no outcome.
+    /// A program wrote something that is not an outcome.
     BAD_OUTCOME: Attempt,
     /// The payload is not what the agent takes.
     BAD_PAYLOAD: Attempt,
     /// An answer may not be published on `reply_to`.
     BAD_REPLY_TO: Rejection,
-    /// The body of a question is not what its receiver takes.
+    /// The body of a question does not have the form that its receiver takes.
     BAD_REQUEST: Control Replay,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
-    /// This is a mistake in Baton itself.
+    /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
     BUSY: Control,
@@ -96,7 +98,7 @@ codes! {
     DEADLINE_PAST: Rejection,
     /// The demo did not end as it should.
     DEMO_FAILED: Command,
-    /// A version drains, has no live worker, and work needs one.
+    /// A draining version has open work and no live worker.
     DRAIN_WITHOUT_WORKERS: Alarm,
     /// The last attempt failed, and the failure named no code.
     EXHAUSTED: Park,
@@ -106,30 +108,40 @@ codes! {
     FAILED: Control,
     /// Another worker has taken the hop.
     FENCED: Attempt,
+    /// The file is there already.
+    FILE_EXISTS: Command,
     /// A handoff would pass the limit on hops.
     HOP_LIMIT: Park,
-    /// Some of several intents could not be dealt with.
+    /// The server does not let this user hear its answers.
+    INBOX_DENIED: Command,
+    /// Some of the intents could not be processed.
     INCOMPLETE: Command,
     /// A person stopped the command at once.
     INTERRUPTED: Command,
     /// A file or a stream of this machine cannot be read or written.
     IO_FAILED: Command,
-    /// The ledger was taken away from the server, and is not made again by itself.
+    /// The ledger was removed from the server; Baton does not create it again on its own.
     LEDGER_LOST: Command,
     /// The server that the command started for itself does not run.
     LOCAL_SERVER_FAILED: Command,
     /// The server does not let this user in.
     LOGIN_REFUSED: Command,
-    /// The body is no valid envelope, or is not for this subject.
+    /// The body is not a valid envelope, or is not for this subject.
     MALFORMED_ENVELOPE: Rejection,
     /// A handoff does not carry the constraints unchanged.
     MUST_CARRY: Park,
-    /// A replayed hop wants a step that has no record.
+    /// A publisher may ask the agent that is to be removed.
+    NAME_IN_USE: Command,
+    /// Another account of the mesh has the name.
+    NAME_TAKEN: Command,
+    /// A replayed hop runs a step that has no record.
     NEW_STEP: Replay,
     /// No agent has all the capabilities that are needed.
     NONE_CAPABLE: Rejection Park,
     /// No version was active before this one.
     NOTHING_BEFORE: Control,
+    /// The accounts are written, and the server does not use them yet.
+    NOT_APPLIED: Command,
     /// There is no such intent.
     NOT_FOUND: Control,
     /// A result, a payload or a note of an agent cannot be written as JSON.
@@ -146,8 +158,12 @@ codes! {
     NO_CONTROLLER: Command,
     /// The ledger has no envelope for the present hop of the intent.
     NO_ENVELOPE: Command,
+    /// The server does not say who asks for a change of a secured mesh.
+    NO_IDENTITY: Control,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
+    /// Controllers run, and none of them leads.
+    NO_LEADER: Alarm Command,
     /// The server has no mesh in this namespace yet.
     NO_MESH: Command,
     /// A program ended well, but wrote no outcome.
@@ -156,6 +172,8 @@ codes! {
     NO_QUORUM: Command,
     /// No rollout is under way.
     NO_ROLLOUT: Control,
+    /// The mesh takes signed records alone, and this process has no key.
+    NO_SIGNING_KEY: Command,
     /// No worker of the version answers.
     NO_WORKER: Command,
     /// A program wrote more than Baton can keep.
@@ -178,6 +196,12 @@ codes! {
     PROJECTION_FAILED: Command,
     /// Somebody else changed the intent at the same moment.
     RACED: Command,
+    /// The ledger has no record of an open intent any more.
+    RECORDS_LOST: Alarm,
+    /// A record is not of the worker whose turn it was.
+    RECORD_OUT_OF_TURN: Alarm,
+    /// The server does not take over its configuration.
+    RELOAD_REFUSED: Command,
     /// The handler took too long for a replay.
     REPLAY_TIMED_OUT: Replay,
     /// The agent cannot be replayed.
@@ -192,11 +216,13 @@ codes! {
     ROUTE_LOST: Command,
     /// Work cannot be moved from a version to itself.
     SAME_VERSION: Control,
+    /// The server would not start with the configuration.
+    SERVER_CONFIG_REFUSED: Command,
     /// The server is older than the oldest that Baton works with.
     SERVER_TOO_OLD: Command,
     /// No server answers at this address.
     SERVER_UNREACHABLE: Command,
-    /// A setting that a mesh shares is another here than in the mesh.
+    /// A setting that all of a mesh shares differs in this process.
     SETTING_DIFFERS: Command,
     /// A signal ended the program of an agent.
     SIGNAL: Attempt,
@@ -210,12 +236,18 @@ codes! {
     STREAM_FULL: Command,
     /// New work is routed to the version.
     TAKES_WORK: Control,
+    /// Workers were given tickets that no record of the ledger owes.
+    TICKETS_WITHOUT_RECORD: Alarm,
+    /// The cluster has fewer servers than copies are asked for.
+    TOO_FEW_SERVERS: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
     /// An agent has so many versions that it gets no more.
     TOO_MANY_VERSIONS: Alarm,
     /// The streams of the mesh are newer than this build knows.
     TOPOLOGY_TOO_NEW: Command,
+    /// No account of the mesh has the name.
+    UNKNOWN_ACCOUNT: Command,
     /// There is no such agent.
     UNKNOWN_AGENT: Rejection Park Control,
     /// Baton has no such code.
@@ -234,7 +266,9 @@ codes! {
     UNWRITTEN: Attempt,
     /// The arguments of the command are wrong.
     USAGE: Command,
-    /// The intent had not ended when the time to wait was up.
+    /// Records were written whose signature does not verify: they decide nothing.
+    VOID_RECORDS: Alarm,
+    /// What a command waits for had not come when its time was up.
     WAIT_TIMED_OUT: Command,
     /// A version takes work, has no live worker, and work waits.
     WORK_WITHOUT_WORKERS: Alarm,

@@ -111,7 +111,7 @@ fn version_fault(line: &[u8], of: HeadOf) -> Option<String> {
     if is_status && !text.contains('\r') {
         None
     } else {
-        fault("its status is no number from 100 to 999")
+        fault("its status is not a number from 100 to 999")
     }
 }
 

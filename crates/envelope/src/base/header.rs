@@ -32,6 +32,8 @@ pub const HEADER_REISSUED: &str = "Baton-Reissued";
 pub const HEADER_EVENT: &str = "Baton-Event";
 /// On a ledger record: the status after the event.
 pub const HEADER_STATUS: &str = "Baton-Status";
+/// On a ledger record and its ticket: who signed it, and the signature.
+pub const HEADER_SIGNATURE: &str = "Baton-Signature";
 /// On a bundle of the archive: when its intent was submitted, RFC 3339.
 pub const HEADER_SUBMITTED: &str = "Baton-Submitted";
 /// On a bundle: when its intent ended, RFC 3339.

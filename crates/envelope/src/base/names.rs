@@ -86,6 +86,10 @@ name_type! {
     CapabilityName, "capability"
 }
 name_type! {
+    /// An account of a secured mesh: an agent, a publisher or a person, such as `ada`.
+    AccountName, "account name"
+}
+name_type! {
     /// The prefix of every subject, stream and bucket of one mesh; `mesh` by default.
     Namespace, "namespace"
 }

@@ -1,6 +1,7 @@
 //! Questions about agents, their versions and workers, and the alarms of versions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,40 @@ pub struct WorkerView {
     pub stopping: bool,
     /// The time of its last heartbeat, by the worker's clock.
     pub heard_at: Timestamp,
+    /// By how many milliseconds the clock of its machine is ahead of the server's, where that is two seconds or more;
+    /// negative where it is behind.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_ahead_ms: i64,
+    /// The name of its machine, where its clock is off and the worker names the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+}
+
+impl WorkerView {
+    /// By how much the clock of its machine is off, in words; `None` where it is right.
+    pub fn clock(&self) -> Option<String> {
+        let apart = Duration::from_millis(self.clock_ahead_ms.unsigned_abs());
+        if apart.is_zero() {
+            return None;
+        }
+        let machine = match &*self.host {
+            "" => "of its machine".to_owned(),
+            host => format!("of {host}"),
+        };
+        let side = if self.clock_ahead_ms < 0 { "behind" } else { "ahead of" };
+        Some(format!(
+            "the clock {machine} is {:.1} s {side} the server's",
+            apart.as_secs_f64()
+        ))
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it leaves out by reference"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Something that needs an operator, with commands that help.

@@ -1,9 +1,10 @@
-//! Questions about intents: cancel one, or move work from one version to another.
+//! Questions about intents: submit, redrive or cancel one, or move work from one version to another.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::IntentId;
 use crate::base::names::{AgentName, AgentVersion};
+use crate::message::envelope::{Envelope, MaxHops};
 
 /// Moves open work from one version to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,4 +73,62 @@ pub struct CancelView {
     pub was: String,
     /// The ledger sequence of the `cancelled` record.
     pub seq: u64,
+}
+
+/// Submits an intent, for whoever may not write to the ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmitIntent {
+    /// The envelope, as a client makes it: at hop 1.
+    pub envelope: Envelope,
+    /// What the agent must be able to do; a controller then chooses the agent. Empty for the agent that the envelope names.
+    #[serde(default)]
+    pub needed: Vec<String>,
+    /// Whether the intent's id was made for this submit alone.
+    #[serde(default)]
+    pub generated_id: bool,
+    /// Who asks.
+    pub by: String,
+}
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitView {
+    /// The intent.
+    pub intent: IntentId,
+    /// The agent that got it; `None` where it went to none.
+    pub agent: Option<AgentName>,
+    /// `new`, `repeated` (the same work was submitted under this id before) or `conflict` (other work was).
+    pub outcome: String,
+    /// The ledger sequence of its record if it is new, else that of its last record.
+    pub seq: u64,
+    /// The first field in which the work differs, for `conflict`, where that can be told.
+    pub field: Option<String>,
+}
+
+/// Puts a parked intent back, or publishes a rejected raw intent again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RedriveIntent {
+    /// The intent.
+    pub intent: IntentId,
+    /// The version that gets it; by default the one that takes new work.
+    #[serde(default)]
+    pub version: Option<AgentVersion>,
+    /// A new limit on hops.
+    #[serde(default)]
+    pub max_hops: Option<MaxHops>,
+    /// Who asks.
+    pub by: String,
+}
+
+/// What a redrive did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedriveView {
+    /// The intent.
+    pub intent: IntentId,
+    /// The version that gets it; `None` for a raw intent that was published again.
+    pub version: Option<AgentVersion>,
+    /// The ledger sequence of the `redriven` record; `None` as for `version`.
+    pub seq: Option<u64>,
+    /// The id under which a raw intent was published again.
+    pub new_intent: Option<IntentId>,
 }

@@ -19,10 +19,10 @@ pub struct Counts {
     pub waiting_pulls: u64,
     /// Whether the version is paused in at least one band.
     #[serde(default)]
-    pub shut: bool,
+    pub paused: bool,
     /// Whether the version is not paused in at least one band.
     #[serde(default)]
-    pub open: bool,
+    pub running: bool,
 }
 
 /// How loaded every version is.

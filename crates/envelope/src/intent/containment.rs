@@ -2,6 +2,7 @@
 //! the record that closed the intent. Such records are contained: they stay in the ledger, are shown, and decide nothing.
 
 use crate::base::error::DecodeError;
+use crate::base::header::HEADER_SIGNATURE;
 use crate::base::ids::IntentId;
 use crate::base::protocol::{PROTOCOL, Protocol};
 use crate::base::text::quoted;
@@ -26,6 +27,7 @@ pub struct Contained {
 pub fn containable(read: &Result<Record, DecodeError>) -> Option<String> {
     match read {
         Err(error) if is_newer(error) => None,
+        Err(error) if error.field == HEADER_SIGNATURE => Some(format!("void: {}", error.problem)),
         Err(error) => Some(format!("it cannot be read: {error}")),
         Ok(record) if record.protocol > PROTOCOL => None,
         Ok(record) => match (&record.event, &record.snapshot.status) {

@@ -98,7 +98,32 @@ impl Subjects {
             format!("{ns}.capability.*"),
             format!("{ns}.channel.*"),
             format!("{ns}.signal.*.*"),
+            format!("{ns}.from.*.intent.*"),
+            format!("{ns}.from.*.capability.*"),
         ]
+    }
+
+    /// The subject on which the raw intents of an account for an agent arrive, where accounts are kept apart: whoever sends
+    /// them publishes on [`Subjects::intent`], and an import of the account maps it to this. The server checks the account.
+    pub fn intent_from(&self, account: &str, agent: &AgentName) -> String {
+        format!("{}.from.{account}.intent.{agent}", self.namespace)
+    }
+
+    /// As [`Subjects::intent_from`], for whoever has a capability.
+    pub fn capability_from(&self, account: &str, capability: &CapabilityName) -> String {
+        format!("{}.from.{account}.capability.{capability}", self.namespace)
+    }
+
+    /// An intake subject without the namespace, and the account that it came from where the subject says so.
+    pub fn intake<'s>(&self, subject: &'s str) -> (Option<&'s str>, &'s str) {
+        let rest = subject
+            .strip_prefix(self.namespace.as_str())
+            .and_then(|rest| rest.strip_prefix('.'))
+            .unwrap_or(subject);
+        match rest.strip_prefix("from.").and_then(|rest| rest.split_once('.')) {
+            Some((account, rest)) => (Some(account), rest),
+            None => (None, rest),
+        }
     }
 
     /// The subject of raw intents for an agent.
@@ -143,6 +168,16 @@ impl Subjects {
     /// The archive stream.
     pub fn archive_stream(&self) -> String {
         format!("{}_ARCHIVE", self.upper)
+    }
+
+    /// The stream of the checkpoints.
+    pub fn audit_stream(&self) -> String {
+        format!("{}_AUDIT", self.upper)
+    }
+
+    /// The subject of the checkpoints.
+    pub fn checkpoint(&self) -> String {
+        format!("{}.audit.checkpoint", self.namespace)
     }
 
     /// The subject on which the server republishes an intent's records as it stores them.
@@ -303,6 +338,16 @@ mod tests {
                 assert_eq!(bands.list().iter().filter(|band| band.contains(priority)).count(), 1);
             }
         }
+    }
+
+    #[test]
+    fn an_intake_subject_names_the_account_where_the_server_put_one() {
+        let subjects = Subjects::new("acme".parse().expect("namespace"));
+        let agent: AgentName = "research".parse().expect("agent");
+        let from = subjects.intent_from("PUB_shop", &agent);
+        assert_eq!(subjects.intake(&from), (Some("PUB_shop"), "intent.research"));
+        assert_eq!(subjects.intake(&subjects.intent(&agent)), (None, "intent.research"));
+        assert_eq!(subjects.intake("acme.from"), (None, "from"));
     }
 
     #[test]

@@ -49,6 +49,14 @@ pub fn check_kind(kind: &str) -> Result<(), BadText> {
     checked("kind", kind, Line::Text, KIND_LIMIT)
 }
 
+/// Checks the name of who made a piece of work.
+///
+/// # Errors
+/// When it is too long or holds control characters.
+pub fn check_from(from: &str) -> Result<(), BadText> {
+    checked("from", from, Line::Text, FROM_LIMIT)
+}
+
 /// Checks a trace context. What it means is left to those who trace.
 ///
 /// # Errors
@@ -97,6 +105,28 @@ pub fn check_answer(reply_to: &str, namespace: &Namespace) -> Result<(), BadText
         return Err(BadText::new("reply_to", reply_to, problem, fix));
     }
     Ok(())
+}
+
+/// Checks that whoever asks may be told there: `reply.<account>.` is heard by that account alone.
+///
+/// # Errors
+/// When the subject is the one of another account.
+pub fn check_own_answer(reply_to: &str, account: &str) -> Result<(), BadText> {
+    let owner = reply_to
+        .strip_prefix("reply.")
+        .map(|rest| rest.split('.').next().unwrap_or_default());
+    match owner {
+        Some(owner) if owner != account => {
+            let problem = format!("is for {owner} to hear, and this came from {account}");
+            Err(BadText::new(
+                "reply_to",
+                reply_to,
+                problem,
+                format!("name a subject below reply.{account}"),
+            ))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn checked(field: &'static str, value: &str, line: Line, limit: usize) -> Result<(), BadText> {

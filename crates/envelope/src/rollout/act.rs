@@ -386,7 +386,7 @@ pub(super) fn owned(route: &Route, rollout: &Rollout) -> Refused {
     Refused::new(
         codes::ROLLOUT_OWNED,
         format!(
-            "{} is being rolled from {from} to {to} by {owner} since {started_at}",
+            "{} is being rolled out from {from} to {to} by {owner} since {started_at}",
             route.agent
         ),
         format!(

@@ -60,7 +60,7 @@ pub fn judge(
     let held = now.since(rollout.step_since).as_secs();
     if held < rollout.hold_seconds {
         return Verdict::Hold(format!(
-            "the step takes {} s at least, {held} s are over",
+            "the step takes at least {} s, and {held} s have passed",
             rollout.hold_seconds
         ));
     }
@@ -73,7 +73,7 @@ pub fn judge(
     let (was, is) = (base.failure_rate(), new_step.failure_rate());
     if is > was + margins.failure_margin() {
         return Verdict::Hold(format!(
-            "{:.1} % of the attempts of {} failed in this step, and {:.1} % of those of {}: more is to be seen",
+            "{:.1} % of the attempts of {} failed in this step, and {:.1} % of those of {}: more attempts are needed",
             is * 100.0,
             rollout.to,
             was * 100.0,
@@ -84,7 +84,7 @@ pub fn judge(
         let limit = margins.p95_limit_ms(was);
         if is > limit {
             return Verdict::Hold(format!(
-                "p95 of {} is {is:.0} ms in this step, and may be {limit:.0} ms ({} has {was:.0} ms): more is to be seen",
+                "p95 of {} is {is:.0} ms in this step, and may be {limit:.0} ms ({} has {was:.0} ms): more attempts are needed",
                 rollout.to, rollout.from
             ));
         }

@@ -65,7 +65,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pinned => f.write_str("the intent is pinned to it"),
-            Self::SeenBefore => f.write_str("it had a turn in this intent before"),
+            Self::SeenBefore => f.write_str("it has worked on this intent before"),
             Self::Canary { bucket, percent } => {
                 write!(f, "the chain's bucket {bucket} is below the canary's {percent} %")
             }

@@ -19,7 +19,7 @@ impl Percent {
     pub fn new(value: u64) -> Result<Self, String> {
         match u8::try_from(value) {
             Ok(percent @ 0..=100) => Ok(Self(percent)),
-            Ok(_) | Err(_) => Err(format!("{value} is no share in percent: expected 0 to 100")),
+            Ok(_) | Err(_) => Err(format!("{value} is not a share in percent: expected 0 to 100")),
         }
     }
 

@@ -115,15 +115,22 @@ wire_object! {
         def busy: u32,
         /// Whether it is stopping.
         def stopping: bool,
+        /// How many tickets it has dropped of late because no record owes them.
+        def dropped: u32,
         /// When the worker made the statement.
         req at: Timestamp,
+        /// By how many milliseconds the clock of its machine is ahead of the server's; negative where it is behind, 0 where
+        /// the two are less than a second apart or the worker does not say.
+        def clock_ahead_ms: i64,
+        /// The name of its machine, where that clock is off.
+        def host: String,
     }
 }
 
 impl VersionEntry {
     /// Whether its workers must get nothing at this time.
     pub fn is_held_back(&self, now: Timestamp) -> bool {
-        self.state.is_shut() || self.moving_until.is_some_and(|until| until > now)
+        self.state.is_paused() || self.moving_until.is_some_and(|until| until > now)
     }
 }
 

@@ -105,7 +105,7 @@ impl VersionState {
     }
 
     /// Whether nothing may run on it. Its consumers are paused, so the server itself holds work back.
-    pub const fn is_shut(&self) -> bool {
+    pub const fn is_paused(&self) -> bool {
         matches!(self, Self::Drained | Self::Retired | Self::Quarantined)
     }
 

@@ -37,6 +37,7 @@ fn closed() -> Bundle {
             stored(7, odd),
             stored(9, body(Event::Completed, Status::Completed, true)),
         ],
+        void: Vec::new(),
     }
 }
 
@@ -96,6 +97,7 @@ fn only_the_whole_history_of_one_closed_intent_is_archived() {
                 envelope,
             ),
         )],
+        void: Vec::new(),
     };
     assert!(rejected(false).verify().is_ok());
     assert!(rejected(true).verify().is_err());
@@ -142,7 +144,7 @@ proptest! {
     #[test]
     fn any_bytes_survive(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..8)) {
         let records = bodies.into_iter().zip(1..).map(|(body, seq)| stored(seq, body)).collect();
-        let bundle = Bundle { intent: intent(), records };
+        let bundle = Bundle { intent: intent(), records, void: Vec::new() };
         let bytes = bundle.encode().expect("encoded");
         prop_assert_eq!(Bundle::decode(&bytes).expect("decoded"), bundle);
     }
@@ -151,4 +153,27 @@ proptest! {
     fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(Bundle::decode(&bytes).is_err(), "random bytes have no digest");
     }
+}
+
+#[test]
+fn void_records_are_kept_apart_and_decide_nothing() {
+    let mut bundle = closed();
+    let facts = bundle.verify().expect("closed");
+    let plain = bundle.encode().expect("a bundle");
+    let last = bundle.records.last().expect("some").clone();
+    bundle.void.push(StoredRecord {
+        seq: last.seq + 1,
+        body: b"\xff not JSON".to_vec(),
+        ..last
+    });
+    assert_eq!(bundle.verify().expect("closed"), facts);
+    let bytes = bundle.encode().expect("a bundle");
+    assert_eq!(Bundle::decode(&bytes).expect("its own writing"), bundle);
+    // Whoever knows of no void records finds the others where they were.
+    let after_index = |bytes: &[u8]| {
+        let end = bytes.iter().position(|byte| *byte == b'\n').expect("an index");
+        let digest = bytes.len() - 72;
+        bytes[end..digest].to_vec()
+    };
+    assert_eq!(after_index(&bytes), after_index(&plain));
 }

@@ -48,7 +48,9 @@ fn the_alarms_of_the_document_are_those_of_the_code() {
         .split_once("Codes are ")
         .and_then(|(_, rest)| rest.split_once(';'));
     let (named, _) = sentence.expect("the sentence about alarms");
-    let codes = named.split(" and ").flat_map(|part| part.split(", "));
-    let documented = codes.map(|code| code.trim_matches('`'));
+    let documented = named
+        .split(" and ")
+        .flat_map(|some| some.split(", "))
+        .map(|code| code.trim_matches('`'));
     assert_eq!(set(documented), set(codes::of(Place::Alarm).map(|code| code.name)));
 }

@@ -96,6 +96,9 @@ fn what_the_leader_publishes_is_written_as_it_always_was() {
     for alarm in read::<Vec<Json>>(&folder().join("alarm.json")) {
         is_kept::<Alarm>("alarm", &alarm);
     }
+    for alarm in read::<Vec<Json>>(&folder().join("mesh_alarm.json")) {
+        is_kept::<MeshAlarm>("mesh_alarm", &alarm);
+    }
 }
 
 #[test]

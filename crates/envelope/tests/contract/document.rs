@@ -277,6 +277,7 @@ fn the_causes_that_hold_a_version_are_those_of_the_code() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, row by row")]
 fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let subjects = Subjects::new(Namespace::default());
     let (agent, version, instance) = (agent("code"), version("2.0.0-rc.1"), "host-1");
@@ -295,6 +296,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let expected = [
         subjects.intent(&agent),
         subjects.capability(&"translate".parse().expect("capability")),
+        subjects.intent_from("<account>", &agent),
+        subjects.capability_from("<account>", &"translate".parse().expect("capability")),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
         subjects.archive(Some(&agent)),

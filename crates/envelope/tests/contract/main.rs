@@ -26,4 +26,5 @@ mod relay;
 mod rollout;
 mod round_trip;
 mod samples;
+mod signing;
 mod transitions;

@@ -269,7 +269,10 @@ pub(crate) fn full_declaration() -> Declaration {
         concurrency: 8,
         busy: 3,
         stopping: true,
+        dropped: 2,
         at: NOW,
+        clock_ahead_ms: -60_000,
+        host: "host-1".to_owned(),
         extra: Extra::new(),
     }
 }

@@ -2,25 +2,29 @@
 //!
 //! The stream has few subjects and does not know where the bundle of an intent is. Controllers keep an index.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use baton_envelope::{
-    Bundle, BundleFacts, HEADER_ENDED, HEADER_GENERATED, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID,
-    HEADER_PART, HEADER_PREVIOUS_PART, HEADER_STATUS, HEADER_SUBMITTED, IntentId, StoredRecord,
+    Bundle, BundleError, BundleFacts, Chain, HEADER_ENDED, HEADER_GENERATED, HEADER_INTENT, HEADER_LEDGER_SEQUENCE,
+    HEADER_MSG_ID, HEADER_PART, HEADER_PREVIOUS_PART, HEADER_STATUS, HEADER_SUBMITTED, IntentId, Record, StoredRecord,
+    Void,
 };
 use bytes::Bytes;
 
 use crate::error::{Error, Status};
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{LedgerEnd, Stored, header_u64};
-use crate::server::{Published, publish_acked};
+use crate::server::{Published, UNCONFIRMED, publish_acked};
 
 /// How many bytes of a message the headers of a part may take. An intent id has up to 128 bytes and appears twice; the
 /// rest is numbers and times.
 const HEADROOM: usize = 4 * 1024;
 /// How long to pursue a bundle whose outcome is unknown before leaving the intent for the next round.
 const PURSUIT: Duration = Duration::from_secs(15);
+/// The server's codes for a message that is no longer in its stream.
+const GONE: [u64; 3] = [10037, 10043, 10057];
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times to ask a replica again that does not have a bundle yet, a pause apart.
 const LAG_TRIES: usize = 100;
@@ -48,7 +52,7 @@ impl Mesh {
                 .client()
                 .request(format!("{}.{what}", self.api_prefix()), request.into())
                 .await
-                .map_err(|_| Error::NoAnswer { what: what.clone() })?;
+                .map_err(|error| Error::no_answer(&*what, error))?;
             match reply.status.map(|status| status.as_u16()) {
                 None => {
                     return Ok(Stored {
@@ -82,7 +86,40 @@ impl Mesh {
             parts.push(part.body);
         }
         parts.reverse();
-        Bundle::decode(&parts.concat()).map_err(|error| Error::Bundle(Box::new(error)))
+        let bundle = Bundle::decode(&parts.concat()).map_err(|error| Error::Bundle(Box::new(error)))?;
+        self.verify_bundle(&bundle)?;
+        Ok(bundle)
+    }
+
+    /// Verifies the records of a bundle, where the mesh signs.
+    fn verify_bundle(&self, bundle: &Bundle) -> Result<(), Error> {
+        let mut all: Vec<&StoredRecord> = bundle.records.iter().chain(&bundle.void).collect();
+        all.sort_by_key(|record| record.seq);
+        let found = self.void_of(&bundle.intent, &all);
+        let void = bundle
+            .records
+            .iter()
+            .find_map(|record| found.get(&record.seq).map(|void| (record.seq, void)));
+        let Some((seq, void)) = void else { return Ok(()) };
+        Err(Error::Bundle(Box::new(BundleError::Void {
+            intent: bundle.intent.clone(),
+            seq,
+            problem: void.problem.clone(),
+        })))
+    }
+
+    /// The void records among those of an intent; none where the mesh does not sign.
+    fn void_of(&self, intent: &IntentId, records: &[&StoredRecord]) -> BTreeMap<u64, Void> {
+        let Some(rules) = self.rules() else {
+            return BTreeMap::new();
+        };
+        let subject = self.subjects().ledger(intent);
+        let mut chain = Chain::new(&rules);
+        for record in records {
+            let read = Record::decode(&record.body);
+            chain.take(&record.entry(&subject), read.as_ref());
+        }
+        chain.judged().void
     }
 
     /// The newest bundle of an intent among those at these sequences of the archive, and its sequence. Skips those that
@@ -130,10 +167,33 @@ impl ControllerMesh {
                 break;
             }
         }
-        Ok((!records.is_empty()).then(|| Bundle {
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let void = self.void_of(intent, &records.iter().collect::<Vec<_>>());
+        let (void, records) = records.into_iter().partition(|record| void.contains_key(&record.seq));
+        Ok(Some(Bundle {
             intent: intent.clone(),
             records,
+            void,
         }))
+    }
+
+    /// Removes void records that are archived from the ledger, one by one.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn remove_void(&self, bundle: &Bundle) -> Result<(), Error> {
+        let what = format!("STREAM.MSG.DELETE.{}", self.subjects().ledger_stream());
+        for record in &bundle.void {
+            let request = serde_json::json!({ "seq": record.seq, "no_erase": true });
+            match self.ask::<serde::de::IgnoredAny>(&what, &request).await? {
+                // The purge has taken it already.
+                Err(refusal) if !GONE.contains(&refusal.code) => return Err(refusal.into()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Writes a bundle into the archive (in parts if one message cannot hold it), reads all of it back, and compares.
@@ -189,12 +249,10 @@ impl ControllerMesh {
             match publish_acked(self.link(), subject.clone().into(), headers, body.clone()).await? {
                 Published::Stored { seq } => return Ok(seq),
                 Published::Refused(refusal) => return Err(refusal.into()),
-                Published::WrongSequence | Published::Unknown => {}
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {}
             }
             if started.elapsed() > PURSUIT {
-                return Err(Error::NoAnswer {
-                    what: format!("archiving {}", bundle.intent),
-                });
+                return Err(Error::no_answer(format!("archiving {}", bundle.intent), UNCONFIRMED));
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::server::{Mesh, NoReply};
+use crate::server::{Mesh, NoReply, not_imported};
 
 /// How long to wait before looking for a controller again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -55,11 +55,22 @@ impl Mesh {
     /// Sends a question as soon as there is a controller, and returns the body of the reply.
     async fn send_question(&self, verb: &str, body: Bytes, until: Instant, answer: Duration) -> Result<Bytes, Error> {
         let subject = self.subjects().control(verb);
+        let mut was_there = false;
         loop {
             let request = Request::new().payload(body.clone()).timeout(Some(answer));
             match self.link().request(subject.clone().into(), request).await {
                 Ok(reply) => return Ok(reply.payload),
                 Err(NoReply::Denied(error)) => return Err(error),
+                // A controller listens for all questions at once: one that hears another question and not this one shows
+                // that this account does not import it.
+                Err(NoReply::Failed(error)) if error.kind() == RequestErrorKind::NoResponders && was_there => {
+                    return Err(not_imported(&subject));
+                }
+                Err(NoReply::Failed(error))
+                    if error.kind() == RequestErrorKind::NoResponders && Box::pin(self.is_controller_there()).await =>
+                {
+                    was_there = true;
+                }
                 Err(NoReply::Failed(error))
                     if error.kind() == RequestErrorKind::NoResponders && Instant::now() < until =>
                 {
@@ -70,9 +81,10 @@ impl Mesh {
                 }
                 Err(NoReply::Failed(error)) => {
                     tracing::debug!(%error, verb, "a controller did not answer");
-                    return Err(Error::NoAnswer {
-                        what: format!("{verb} (it may have been done or not)"),
-                    });
+                    return Err(Error::no_answer(
+                        format!("{verb} (it may have been done or not)"),
+                        error,
+                    ));
                 }
             }
         }

@@ -197,7 +197,9 @@ impl Lease {
             let written = store.update(KEY, value.into(), revision).await;
             written.map_err(|error| Error::api("writing the lease", error))
         });
-        written.await.unwrap_or_else(|_| Err(no_answer("writing the lease")))
+        written
+            .await
+            .unwrap_or_else(|elapsed| Err(Error::no_answer("writing the lease", elapsed)))
     }
 
     async fn look(&mut self) -> Result<Seen, Error> {
@@ -205,7 +207,9 @@ impl Lease {
             let entry = self.store().await?.entry(KEY).await;
             entry.map_err(|error| Error::api("reading the lease", error))
         });
-        let entry = read.await.unwrap_or_else(|_| Err(no_answer("reading the lease")))?;
+        let entry = read
+            .await
+            .unwrap_or_else(|elapsed| Err(Error::no_answer("reading the lease", elapsed)))?;
         let Some(entry) = entry else {
             return Ok(Seen {
                 revision: 0,
@@ -235,8 +239,4 @@ impl Lease {
         };
         Ok(self.store.insert(store))
     }
-}
-
-fn no_answer(what: &str) -> Error {
-    Error::NoAnswer { what: what.to_owned() }
 }

@@ -1,8 +1,8 @@
 //! Answering as one of any number of controllers.
 
-use async_nats::Subscriber;
+use async_nats::{HeaderMap, Subscriber};
 use baton_envelope::codes;
-use baton_envelope::control::{ControlError, Reply};
+use baton_envelope::control::{Asker, ControlError, Reply, asked_by};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -27,6 +27,7 @@ pub struct ControlRequest {
     /// The question: one of [`VERBS`](baton_envelope::control::VERBS), or a newer client's.
     pub verb: String,
     body: Bytes,
+    headers: Option<HeaderMap>,
     mesh: Mesh,
     /// Where the reply goes; `None` when nobody waits for one.
     reply_to: Option<String>,
@@ -60,6 +61,7 @@ impl ControlRequests {
         Some(ControlRequest {
             verb,
             body: message.payload,
+            headers: message.headers,
             mesh: self.mesh.clone(),
             reply_to: message.reply.map(|reply| reply.to_string()),
         })
@@ -67,12 +69,40 @@ impl ControlRequests {
 }
 
 impl ControlRequest {
-    /// The question.
+    /// Who asks, as the server says; `own` is the account of the mesh itself.
+    ///
+    /// # Errors
+    /// `NO_IDENTITY` where the server does not say so.
+    pub fn asker(&self, own: &str) -> Result<Asker, ControlError> {
+        let headers = self.headers.iter().flat_map(HeaderMap::iter);
+        let each = headers.flat_map(|(name, values)| values.iter().map(move |value| (name.as_ref(), value.as_str())));
+        Asker::read(each, own)
+    }
+
+    /// The question, as its body says it.
     ///
     /// # Errors
     /// When the body does not fit the verb.
     pub fn read<Q: DeserializeOwned>(&self) -> Result<Q, ControlError> {
-        let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        self.decode(self.body())
+    }
+
+    /// The question, asked by whoever the server says, whatever its body says; by nobody for `None`.
+    ///
+    /// # Errors
+    /// As [`ControlRequest::read`].
+    pub fn read_as<Q: DeserializeOwned>(&self, by: Option<&str>) -> Result<Q, ControlError> {
+        match asked_by(self.body(), by) {
+            Some(body) => self.decode(&body),
+            None => self.decode(self.body()),
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        if self.body.is_empty() { b"{}" } else { &self.body }
+    }
+
+    fn decode<Q: DeserializeOwned>(&self, body: &[u8]) -> Result<Q, ControlError> {
         serde_json::from_slice(body).map_err(|error| {
             let fix = "send one JSON object with the fields of docs/protocol.md";
             ControlError::new(codes::BAD_REQUEST, format!("{}: {error}", self.verb), fix)

@@ -13,6 +13,8 @@ use crate::server::Mesh;
 
 /// Consumers that a server from 2.15 on allows a stream where nothing else is said.
 const CONSUMERS_BY_DEFAULT: i64 = 1000;
+/// A stream that has less room than this, in bytes, is full: as much as a payload takes that is kept whole in a message.
+const ROOM: i64 = 64 * 1024;
 /// Connections that a server allows where nothing else is said. It does not tell its own limit.
 const CONNECTIONS_BY_DEFAULT: i64 = 65_536;
 /// How long the server may take to tell of an account; a user who may not ask gets no answer at all.
@@ -29,6 +31,36 @@ pub(super) fn of(used: i64, limit: Option<i64>, what: &str) -> String {
         Some(limit) => format!("{used} of {limit} {what}"),
         None => format!("{used} {what}"),
     }
+}
+
+/// What a stream that is nearly or quite full is told; `None` while there is room.
+pub(super) fn room(check: &str, wanted: &Config, found: &Config, bytes: u64) -> Option<Finding> {
+    let (used, limit) = (i64::try_from(bytes).unwrap_or(i64::MAX), found.max_bytes);
+    let told = of(used, Some(limit), "bytes");
+    if !is_full(used, limit) {
+        if !is_near(used, Some(limit)) {
+            return None;
+        }
+        let remedy = "raise max_bytes or let work finish: a full stream refuses new messages";
+        return Some(Finding::new(check, Level::Warning, told, remedy));
+    }
+    // More is configured than the stream has: then somebody edited it.
+    let remedy = if wanted.max_bytes <= 0 || wanted.max_bytes > limit {
+        format!("`baton doctor --restore {}`, or let work finish", found.name)
+    } else {
+        let more = limit.saturating_mul(2);
+        format!(
+            "`nats stream edit {} --max-bytes={more}`, or let work finish",
+            found.name
+        )
+    };
+    let told = format!("{told}: it is full, and refuses new messages");
+    Some(Finding::new(check, Level::Problem, told, remedy))
+}
+
+/// Whether a message of a usual size is refused.
+fn is_full(used: i64, limit: i64) -> bool {
+    limit > 0 && limit.saturating_sub(used) < ROOM
 }
 
 /// What JetStream tells of the account.
@@ -150,7 +182,7 @@ pub(super) async fn connections(mesh: &Mesh) -> Finding {
         slow_consumers,
     }) = told.and_then(|answer| answer.data.account_statz.into_iter().next())
     else {
-        let found = "not told: this user may not ask $SYS.REQ.ACCOUNT.PING.STATZ";
+        let found = "unknown: this user may not ask $SYS.REQ.ACCOUNT.PING.STATZ";
         return Finding::new("connections", Level::Ok, found, "");
     };
     let found = format!(
@@ -158,8 +190,7 @@ pub(super) async fn connections(mesh: &Mesh) -> Finding {
         of(conns, Some(CONNECTIONS_BY_DEFAULT), "connections")
     );
     if is_near(conns, Some(CONNECTIONS_BY_DEFAULT)) {
-        let remedy =
-            "raise max_connections and the open files of the server, which allows 65,536 where nothing is said";
+        let remedy = "raise max_connections of the server, 65,536 by default, and its limit on open files";
         return Finding::new("connections", Level::Warning, found, remedy);
     }
     Finding::new("connections", Level::Ok, found, "")
@@ -183,7 +214,7 @@ pub(super) async fn pulls<'a>(mesh: &Mesh, agents: impl Iterator<Item = &'a Agen
     let found = of(waiting, Some(limit), "waiting pulls");
     Some(if is_near(waiting, Some(limit)) {
         let found = format!("{found} at {name}");
-        let remedy = "give fewer workers of that version more slots: beyond the limit the server ends a worker's pull, which is sent again";
+        let remedy = "run fewer workers of that version with more slots each: beyond the limit the server ends pulls, which workers send again";
         Finding::new("pulls", Level::Warning, found, remedy)
     } else {
         Finding::new("pulls", Level::Ok, format!("{found} at the fullest consumer"), "")
@@ -234,6 +265,7 @@ mod tests {
         assert!(is_near(81, Some(100)) && !is_near(80, Some(100)));
         assert!(!is_near(i64::MAX, None) && !is_near(5, Some(0)) && !is_near(5, Some(-1)));
         assert_eq!(of(5, Some(-1), "streams"), "5 streams");
+        assert!(is_full(0, 1) && is_full(ROOM, ROOM) && !is_full(0, ROOM) && !is_full(i64::MAX, -1));
         let unlimited = account(AccountLimits::default()).finding();
         assert_eq!((unlimited.level, unlimited.remedy.as_str()), (Level::Ok, ""));
         let near = account(AccountLimits {

@@ -14,8 +14,8 @@ use crate::server::Mesh;
 const RENEWED: Duration = Duration::from_secs(10);
 
 pub(super) fn ledger(stream: &str, lost: &Error) -> Finding {
-    let remedy = "restore it from a backup (`nats stream restore`), or start one controller with --make-ledger: \
-                  every intent that was open is lost then";
+    let remedy = "restore it from a backup (`nats stream restore FOLDER`), or start a controller that makes a new one \
+                  (`baton controller --make-ledger`): every intent that was open is lost then";
     Finding::new(format!("stream {stream}"), Level::Problem, lost.to_string(), remedy)
 }
 
@@ -36,9 +36,9 @@ pub(super) async fn routes(mesh: &Mesh, routes: &[Route]) -> Result<Vec<Finding>
         if mesh.tickets_ever(&agent).await? == 0 {
             continue;
         }
-        let found = format!("agent \"{agent}\" had work, and has no route: new work for it waits or is refused");
+        let found = format!("agent \"{agent}\" had work and has no route: its new work waits or is refused");
         let remedy = format!(
-            "a running controller that remembers the route writes it again within seconds; else `baton route set {agent} VERSION`"
+            "wait a few seconds: a controller that remembers the route writes it again; if none does, `baton route set {agent} VERSION`"
         );
         findings.push(Finding::new(format!("route of {agent}"), Level::Problem, found, remedy));
     }

@@ -14,7 +14,7 @@ const NO_STORE: [u64; 2] = [10012, 10104];
 /// How long the consumer of the probe lives if nobody removes it, in nanoseconds.
 const PROBE_LIVES: u64 = 5_000_000_000;
 
-const REMEDY: &str = "make room on the disk of nats-server (or repair it), then restart nats-server: it does not begin to store \
+const REMEDY: &str = "make room on the disk of nats-server (or repair it), then restart nats-server: it does not start to store \
                       again by itself";
 
 /// Writes something and removes it again, then asks each stream whether its store takes writes.
@@ -33,11 +33,11 @@ pub(super) async fn storage(mesh: &Mesh, streams: &[String]) -> Finding {
         Ok(Ok(())) if each_told => finding(Level::Ok, "the server stores what is written".to_owned(), ""),
         Ok(Ok(())) => finding(
             Level::Ok,
-            "the server stores what is written; for each stream not told: this user may not purge".to_owned(),
+            "the server stores what is written; unknown for single streams, as this user may not purge".to_owned(),
             "",
         ),
         Ok(Err(found)) => finding(Level::Problem, found, REMEDY),
-        Err(error @ Error::Denied { .. }) => finding(Level::Ok, format!("not told: {error}"), ""),
+        Err(error @ Error::Denied { .. }) => finding(Level::Ok, format!("unknown: {error}"), ""),
         Err(error) => finding(Level::Problem, format!("a write is not confirmed: {error}"), REMEDY),
     }
 }
@@ -64,7 +64,7 @@ async fn probe(mesh: &Mesh) -> Result<Result<(), String>, Error> {
     let stream = mesh.subjects().ledger_stream();
     let name = format!("baton_doctor_{}", mesh.record_id());
     let config = json!({
-        "name": name, "description": "Baton: doctor looks whether the server stores", "ack_policy": "explicit",
+        "name": name, "description": "Baton: doctor checks whether the server stores", "ack_policy": "explicit",
         "filter_subject": mesh.subjects().ledger_all().replace('*', "doctor"), "inactive_threshold": PROBE_LIVES,
         "mem_storage": false,
     });

@@ -9,8 +9,10 @@ use async_nats::jetstream::stream::ConsumerErrorKind;
 
 /// The server's code for a stream that does not exist.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10059;
+/// The server's code for a consumer that does not exist.
+pub(crate) const CONSUMER_NOT_FOUND: u64 = 10014;
 /// The server's code for a stream with as many consumers as it may have.
-const TOO_MANY_CONSUMERS: u64 = 10026;
+pub(crate) const TOO_MANY_CONSUMERS: u64 = 10026;
 /// The server's codes for a stream, or a store, that is full.
 const FULL: [u64; 3] = [10023, 10047, 10077];
 /// The server's code for JetStream whose servers have no leader.
@@ -108,9 +110,10 @@ fn of_code(code: u64) -> Option<Trouble> {
 pub(super) fn trouble(error: &(dyn StdError + 'static)) -> Option<Trouble> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let found = match error.downcast_ref::<Status>() {
-            Some(status) => (status.code == NO_RESPONDERS).then_some(Trouble::NoStream),
-            None => answer(error).and_then(|answer| of_code(answer.error_code().0)),
+        let found = match (error.downcast_ref::<Status>(), error.downcast_ref::<Refusal>()) {
+            (Some(status), _) => (status.code == NO_RESPONDERS).then_some(Trouble::NoStream),
+            (None, Some(refusal)) => refusal.trouble(),
+            (None, None) => answer(error).and_then(|answer| of_code(answer.error_code().0)),
         };
         if found.is_some() {
             return found;

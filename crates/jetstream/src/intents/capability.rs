@@ -45,7 +45,7 @@ impl Mesh {
         self.submit_capable_as(needed, envelope, by, true).await
     }
 
-    async fn submit_capable_as(
+    pub(super) async fn submit_capable_as(
         &self,
         needed: &[String],
         mut envelope: Envelope,

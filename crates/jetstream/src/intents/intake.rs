@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind};
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -14,17 +14,16 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh};
-use crate::server::{Published, publish_acked};
+use crate::server::{ControllerMesh, Mesh, Published, ROUTER, UNCONFIRMED, Unheard, publish_acked, router_config};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
 
 /// How many characters of a header's value an error quotes.
 const QUOTED: usize = 80;
-const ROUTER: &str = "router";
-/// How long a router may hold a raw intent before another router gets it.
-const ROUTER_ACK_WAIT: Duration = Duration::from_secs(30);
+/// For how long a raw intent is published again while nobody takes it, and how far apart: a stream may just elect its leader.
+const UNHEARD: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(50);
 /// How long the answer to a pull that does not wait at the server may take.
 const FETCH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,12 +65,24 @@ impl Mesh {
             let text: HeaderValue = value.parse().map_err(|error| bad(format!("{error}")))?;
             map.append(name, text);
         }
-        match publish_acked(self.link(), subject.clone().into(), map, body).await? {
-            Published::Stored { seq } => Ok(seq),
-            Published::Refused(refusal) => Err(refusal.into()),
-            Published::WrongSequence | Published::Unknown => Err(Error::NoAnswer {
-                what: format!("publishing to {subject}"),
-            }),
+        let mut unheard = Unheard::default();
+        let until = tokio::time::Instant::now() + UNHEARD;
+        loop {
+            match publish_acked(self.link(), subject.clone().into(), map.clone(), body.clone()).await? {
+                Published::Stored { seq } => return Ok(seq),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                // Nothing was stored: it may be published again.
+                Published::Unheard if tokio::time::Instant::now() < until => {
+                    let stream = self.subjects().intake_stream();
+                    if let Some(denied) = unheard.on(self, &subject, &stream).await {
+                        return Err(denied);
+                    }
+                    tokio::time::sleep(BETWEEN).await;
+                }
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {
+                    return Err(Error::no_answer(format!("publishing to {subject}"), UNCONFIRMED));
+                }
+            }
         }
     }
 
@@ -137,20 +148,11 @@ impl ControllerMesh {
     /// When the intake is missing or the server refuses.
     pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
         let stream = self.subjects().intake_stream();
-        let config = pull::Config {
-            durable_name: Some(ROUTER.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
-            ack_wait: ROUTER_ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: 10_000,
-            ..pull::Config::default()
-        };
         let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
             Ok(consumer) => consumer,
             Err(_) => self
                 .context()
-                .create_consumer_on_stream(config, &stream)
+                .create_consumer_on_stream(router_config(), &stream)
                 .await
                 .map_err(|error| Error::api("creating consumer router", error))?,
         };
@@ -196,9 +198,7 @@ impl IntakeReader {
         // The client does not limit such a pull: without this timeout a lost answer would block forever.
         tokio::time::timeout(FETCH_PATIENCE, self.drain_into(found, &mut batch))
             .await
-            .map_err(|_| Error::NoAnswer {
-                what: "pull from intake".to_owned(),
-            })??;
+            .map_err(|elapsed| Error::no_answer("pull from intake", elapsed))??;
         if found.is_empty() {
             let mut batch = self
                 .consumer

@@ -1,10 +1,12 @@
 //! Putting a parked intent back before its agent, or a rejected raw intent back into the intake.
 
+use baton_envelope::control::{RedriveIntent, RedriveView};
 use baton_envelope::{
     AgentVersion, Asked, Author, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act, choose,
 };
 
 use super::form::in_form_for;
+use super::submit::neither;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Known};
 use crate::server::Mesh;
@@ -83,6 +85,45 @@ impl Mesh {
         }
     }
 
+    /// Redrives in the way that is open to this user: in a secured mesh by asking a controller, in another one by its own
+    /// writes, and by asking only where these are denied.
+    ///
+    /// # Errors
+    /// As [`Mesh::redrive`] and [`Mesh::ask_controller`].
+    pub async fn redrive_or_ask(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
+        if self.is_secured() {
+            return self.ask_to_redrive(intent, how, by).await;
+        }
+        match Box::pin(self.redrive(intent, how, by.clone())).await {
+            Err(denied @ Error::Denied { .. }) => {
+                tracing::debug!(error = %denied, "a controller is asked to redrive");
+                let asked = self.ask_to_redrive(intent, how, by).await;
+                asked.map_err(|error| neither(denied, error))
+            }
+            own => own,
+        }
+    }
+
+    async fn ask_to_redrive(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
+        let question = RedriveIntent {
+            intent: intent.clone(),
+            version: how.version.clone(),
+            max_hops: how.max_hops,
+            by: by.instance,
+        };
+        let RedriveView {
+            version,
+            seq,
+            new_intent,
+            ..
+        } = self.ask_controller(&question).await?;
+        match (version, seq, new_intent) {
+            (_, _, Some(intent)) => Ok(Redriven::Republished { intent }),
+            (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq }),
+            _ => Err(Error::api("redriving", "the controller says nothing of what it did")),
+        }
+    }
+
     fn put_back(
         &self,
         intent: &IntentId,
@@ -93,7 +134,7 @@ impl Mesh {
     ) -> Result<Decision, Error> {
         let version = match &how.version {
             Some(version) => match route.state(version) {
-                Some(state) if state.is_shut() => {
+                Some(state) if state.is_paused() => {
                     let agent = &route.agent;
                     let problem = format!("version {version} of {agent} is {state}, and takes no work");
                     return Err(wrong_status(intent, snapshot, problem));

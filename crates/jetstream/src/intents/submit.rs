@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, Pinning, ProtocolRange, act, check_answer, choose,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, act, check_answer, choose,
     differing_field,
 };
 
@@ -12,6 +13,11 @@ use super::form::in_form_for;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
+
+/// The outcomes of a submit that a controller made, on the wire.
+const NEW: &str = "new";
+const REPEATED: &str = "repeated";
+const CONFLICT: &str = "conflict";
 
 /// The result of a submit.
 #[derive(Debug)]
@@ -30,6 +36,41 @@ pub enum Submitted {
         /// The first field that differs; `None` when the ledger no longer has the work to compare with.
         field: Option<&'static str>,
     },
+}
+
+impl Submitted {
+    /// What a controller answers to whoever asked it to submit.
+    pub fn view(&self, intent: IntentId, agent: Option<AgentName>) -> SubmitView {
+        let (outcome, seq, field) = match self {
+            Self::New { seq } => (NEW, *seq, None),
+            Self::Repeated(head) => (REPEATED, head.seq, None),
+            Self::Conflict { head, field } => (CONFLICT, head.seq, *field),
+        };
+        SubmitView {
+            intent,
+            agent,
+            outcome: outcome.to_owned(),
+            seq,
+            field: field.map(str::to_owned),
+        }
+    }
+}
+
+/// What to tell where this user may neither write nor ask.
+pub(super) fn neither(write: Error, ask: Error) -> Error {
+    match (write, ask) {
+        (Error::Denied { what: write }, Error::Denied { what: ask }) => Error::Denied {
+            what: format!("{write}; nor to {ask}"),
+        },
+        (_, ask) => ask,
+    }
+}
+
+/// The field that a controller names, where this build knows it.
+fn known_field(named: &str) -> Option<&'static str> {
+    ["to", "kind", "payload_encoding", "payload"]
+        .into_iter()
+        .find(|field| *field == named)
 }
 
 impl Mesh {
@@ -150,6 +191,69 @@ impl Mesh {
                 submitted => return submitted,
             }
         }
+    }
+
+    /// Submits an intent in the way that is open to this user: in a secured mesh by asking a controller, in another one by its
+    /// own writes, and by asking only where these are denied. `needed` is what the agent must be able to do; with it the
+    /// envelope names any agent. `generated` tells whether the id was made for this submit alone.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`] and [`Mesh::ask_controller`].
+    pub async fn submit_or_ask(
+        &self,
+        envelope: Envelope,
+        needed: &[String],
+        by: Author,
+        generated: bool,
+    ) -> Result<Submitted, Error> {
+        if self.is_secured() {
+            return self.ask_to_submit(envelope, needed, by, generated).await;
+        }
+        let own = match needed {
+            [] => self.submit_as(envelope.clone(), by.clone(), generated).await,
+            needed => self
+                .submit_capable_as(needed, envelope.clone(), by.clone(), generated)
+                .await
+                .map(|(_, submitted)| submitted),
+        };
+        match own {
+            Err(denied @ Error::Denied { .. }) => {
+                tracing::debug!(error = %denied, "a controller is asked to submit");
+                let asked = self.ask_to_submit(envelope, needed, by, generated).await;
+                asked.map_err(|error| neither(denied, error))
+            }
+            own => own,
+        }
+    }
+
+    async fn ask_to_submit(
+        &self,
+        envelope: Envelope,
+        needed: &[String],
+        by: Author,
+        generated: bool,
+    ) -> Result<Submitted, Error> {
+        let intent = envelope.intent.clone();
+        let question = SubmitIntent {
+            envelope,
+            needed: needed.to_vec(),
+            generated_id: generated,
+            by: by.instance,
+        };
+        let SubmitView {
+            outcome, seq, field, ..
+        } = self.ask_controller(&question).await?;
+        if outcome == NEW {
+            return Ok(Submitted::New { seq });
+        }
+        let head = Box::new(self.must_find(&intent).await?);
+        Ok(match outcome.as_str() {
+            REPEATED => Submitted::Repeated(head),
+            _ => Submitted::Conflict {
+                head,
+                field: field.and_then(|field| known_field(&field)),
+            },
+        })
     }
 
     async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {

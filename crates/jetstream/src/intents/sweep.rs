@@ -193,6 +193,18 @@ impl Sweeper {
     }
 
     async fn help(&self, head: &Head, need: Need, seen: &mut Seen) -> Result<Help, Error> {
+        if matches!(need, Need::Closed | Need::None) {
+            return Ok(Help::None);
+        }
+        // Where the mesh signs, the sweep has verified this record by itself. Before acting on it, it is judged by all.
+        let judged = match self.mesh.rules() {
+            Some(_) => self.mesh.head(&head.record.intent).await?,
+            None => None,
+        };
+        let head = match &judged {
+            Some(judged) if judged.record.id != head.record.id => return Ok(Help::None),
+            judged => judged.as_ref().unwrap_or(head),
+        };
         let (done, help) = match need {
             Need::Closed | Need::None => return Ok(Help::None),
             Need::TimeOut => (self.end(head).await?, Help::TimedOut),
@@ -255,7 +267,10 @@ impl Sweeper {
         if !seen.queued.contains_key(&key) {
             let (agent, version) = &key;
             let tickets = self.mesh.queued_tickets(agent, version).await?;
-            let drifted = self.mesh.drifted_consumers(agent).await?;
+            let drifted = self
+                .mesh
+                .drifted_consumers(&self.mesh.subjects().work_stream(agent))
+                .await?;
             let why: Vec<String> = drifted
                 .iter()
                 .map(|one| format!("{}: {}", one.consumer, one.differences.join(", ")))

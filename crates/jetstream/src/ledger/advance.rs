@@ -1,7 +1,7 @@
 //! The only compare-and-set on an intent: an act decides on the present head, `advance` writes its record after that
 //! head and pays what the new head owes.
 
-use baton_envelope::{Author, Draft, Envelope, IntentId, Record, Snapshot, Stamp};
+use baton_envelope::{Author, Draft, Envelope, IntentId, Link, Place, Record, Signatures, Snapshot, Stamp};
 
 use super::encode::EncodedRecord;
 use super::read::Head;
@@ -21,8 +21,8 @@ pub enum Known<'a> {
     Absent,
     /// This head, read a moment ago.
     Read(&'a Head),
-    /// The state after the record at a sequence, cached by the holder of the hop.
-    At(&'a Snapshot, u64),
+    /// The state after the record at a place, cached by the holder of the hop.
+    At(&'a Snapshot, Place),
 }
 
 /// The head of an intent, as an act sees it.
@@ -32,6 +32,8 @@ pub struct HeadRef<'a> {
     pub snapshot: &'a Snapshot,
     /// The ledger sequence of the record.
     pub seq: u64,
+    /// The link of the last record that counts, where it is known.
+    link: Option<Link>,
     /// The record, if it was read; `None` when the caller supplied only the state.
     pub record: Option<&'a Record>,
     /// The envelope of the present hop: in the record itself, or read after [`Decision::ReadEnvelope`].
@@ -43,6 +45,7 @@ impl<'a> HeadRef<'a> {
         Self {
             snapshot: &head.record.snapshot,
             seq: head.seq,
+            link: head.place().link,
             record: Some(&head.record),
             envelope: head.record.envelope.as_ref().or(envelope),
         }
@@ -77,6 +80,16 @@ pub struct Committed {
     pub record: EncodedRecord,
     /// Its sequence in the ledger stream.
     pub seq: u64,
+}
+
+impl Committed {
+    /// Where the next record is written.
+    pub fn place(&self) -> Place {
+        Place {
+            seq: self.seq,
+            link: self.record.link(),
+        }
+    }
 }
 
 /// What an advance did.
@@ -150,9 +163,10 @@ impl Mesh {
                 let head = match (&newer, known) {
                     (Some(head), _) => Some(HeadRef::of(head, envelope.as_deref())),
                     (None, Known::Read(head)) => Some(HeadRef::of(head, envelope.as_deref())),
-                    (None, Known::At(snapshot, seq)) => Some(HeadRef {
+                    (None, Known::At(snapshot, place)) => Some(HeadRef {
                         snapshot,
-                        seq,
+                        seq: place.seq,
+                        link: place.link,
                         record: None,
                         envelope: None,
                     }),
@@ -161,22 +175,25 @@ impl Mesh {
                 let stamp = self.stamp(by);
                 match decide(head, &stamp).map_err(AdvanceError::Refused)? {
                     Decision::Write(draft) => {
-                        let expected = head.map_or(0, |head| head.seq);
-                        Next::Write(Box::new(draft.seal(intent.clone(), expected, stamp)), expected)
+                        let after = Place {
+                            seq: head.map_or(0, |head| head.seq),
+                            link: head.and_then(|head| head.link),
+                        };
+                        Next::Write(Box::new(draft.seal(intent.clone(), after.seq, stamp)), after)
                     }
                     Decision::Nothing => Next::Nothing,
                     Decision::ReadEnvelope => Next::Read(head.and_then(|head| head.snapshot.envelope_seq)),
                 }
             };
-            let (record, expected) = match next {
-                Next::Write(record, expected) => (record, expected),
+            let (record, after) = match next {
+                Next::Write(record, after) => (record, after),
                 Next::Nothing => return Ok(Advanced::Unchanged(newer)),
                 Next::Read(seq) => {
                     envelope = Some(Box::pin(self.envelope_at(intent, seq)).await?);
                     continue;
                 }
             };
-            match self.write_and_pay(record, expected).await? {
+            match self.write_and_pay(record, after).await? {
                 Attempt::Paid(committed) => return Ok(Advanced::Committed(committed)),
                 Attempt::Unpaid(committed, source) => return Err(AdvanceError::Unsettled { committed, source }),
                 Attempt::Superseded(head) => (newer, envelope) = (Some(head), None),
@@ -189,9 +206,27 @@ impl Mesh {
     }
 
     /// One try. Not generic, so that it is compiled only once.
-    async fn write_and_pay(&self, record: Box<Record>, expected: u64) -> Result<Attempt, Error> {
-        let record = EncodedRecord::new(record)?;
-        match self.write(&record, expected).await? {
+    async fn write_and_pay(&self, record: Box<Record>, mut after: Place) -> Result<Attempt, Error> {
+        let mut record = EncodedRecord::new(record)?;
+        if let Some(proofs) = self.proofs() {
+            let has_key = proofs.key().is_some();
+            if has_key && after.seq > 0 && after.link.is_none() {
+                // Rare: whoever has read the head knows it.
+                match Box::pin(self.head(&record.intent)).await? {
+                    Some(head) if head.seq == after.seq => after = head.place(),
+                    Some(head) => return Ok(Attempt::Superseded(Box::new(head))),
+                    None => return Err(Error::NoIntent(record.intent.clone())),
+                }
+            }
+            if !has_key && proofs.rules().signatures == Signatures::Require {
+                return Err(Error::NoSigningKey {
+                    what: format!("writing \"{}\" of {}", record.event.name(), record.intent),
+                    stream: self.subjects().ledger_stream(),
+                });
+            }
+            record.sign(self, after);
+        }
+        match self.write(&record, after.seq).await? {
             Written::Stored { seq } => Ok(match self.pay(&record, seq).await {
                 Ok(()) => Attempt::Paid(Committed { record, seq }),
                 Err(error) => Attempt::Unpaid(Committed { record, seq }, error),
@@ -221,7 +256,7 @@ impl Mesh {
 
 /// What to do about a decision.
 enum Next {
-    Write(Box<Record>, u64),
+    Write(Box<Record>, Place),
     Read(Option<u64>),
     Nothing,
 }

@@ -1,14 +1,17 @@
 //! Records that decide nothing: reading past them, and closing an intent again that one of them opened.
 
 use baton_envelope::{
-    Author, Containment, DecodeError, IntentId, Record, close_again, contain, containable, stands_elsewhere,
+    Author, Chain, Containment, DecodeError, IntentId, Link, Record, close_again, contain, containable,
+    stands_elsewhere, void,
 };
-use bytes::Bytes;
 
 use super::advance::{Advanced, Decision, Known};
-use super::read::Head;
+use super::read::{Head, Original};
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh};
+use crate::server::{ControllerMesh, Mesh, Stored};
+
+/// A message of a ledger subject, read as a record.
+type Read = (u64, Result<Record, DecodeError>);
 
 impl Mesh {
     /// Where an intent stands by its records in the ledger, with those that decide nothing.
@@ -16,60 +19,81 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn standing(&self, intent: &IntentId) -> Result<Containment, Error> {
-        Ok(self.standing_and_end(intent).await?.0)
-    }
-
-    /// As [`Mesh::standing`], and the sequence of the last record, whatever it is.
-    async fn standing_and_end(&self, intent: &IntentId) -> Result<(Containment, u64), Error> {
         let records = self.raw_history(intent, 1).await?;
-        let end = records.last().map_or(0, |(seq, _)| *seq);
-        let records = records.into_iter().map(|(seq, body)| (seq, decoded(intent, &body)));
-        Ok((contain(records), end))
+        Ok(contain(self.judge(intent, &records).0))
     }
 
     /// A record as the head of its intent. One that decides nothing is passed over: the head is then what the records before
     /// it say, at the sequence of the last, so that whoever writes next writes after it.
-    pub(super) async fn head_of(&self, intent: &IntentId, seq: u64, body: &Bytes) -> Result<Option<Head>, Error> {
-        Ok(self.head_and_problem(intent, seq, body).await?.0)
+    ///
+    /// Where the mesh signs, this verifies the record by itself. Whoever acts on it reads the head again with [`Mesh::head`],
+    /// which judges it by those before it.
+    pub(super) async fn head_of(&self, intent: &IntentId, last: &Stored) -> Result<Option<Head>, Error> {
+        Ok(self.head_and_problem(intent, last).await?.0)
     }
 
     /// As [`Mesh::head_of`], and why the last record decides nothing, where it does not.
     pub(super) async fn head_and_problem(
         &self,
         intent: &IntentId,
-        seq: u64,
-        body: &Bytes,
+        last: &Stored,
     ) -> Result<(Option<Head>, Option<String>), Error> {
-        let read = decoded(intent, body);
+        let read = self.verified(intent, last);
         let Some(problem) = containable(&read) else {
-            return Ok((Some(Head::new(read?, seq)), None));
+            let head = Head {
+                original: self.original(last, None),
+                ..Head::new(read?, last.seq)
+            };
+            return Ok((Some(head), None));
         };
         // The projection has warned of it when it came.
-        tracing::debug!(%intent, seq, problem, "a ledger record decides nothing");
-        let (standing, end) = Box::pin(self.standing_and_end(intent)).await?;
+        tracing::debug!(%intent, seq = last.seq, problem, "a ledger record decides nothing");
+        let records = Box::pin(self.raw_history(intent, 1)).await?;
+        let head = self.judged_head(intent, &records)?;
+        // Without a head all of it was purged meanwhile.
+        let problem = head.as_ref().map(|_| problem);
+        Ok((head, problem))
+    }
+
+    /// The head of an intent by all of its records.
+    pub(super) fn judged_head(&self, intent: &IntentId, records: &[Stored]) -> Result<Option<Head>, Error> {
+        let (reads, link) = self.judge(intent, records);
+        let standing = contain(reads);
+        let end = records.last().map_or(0, |last| last.seq);
         match standing.decides {
             Some((at, record)) => {
                 let mut record = *record;
-                // Its envelope is in that record, and not in the one at the end.
-                record.snapshot = record.snapshot.seen_at(at);
-                Ok((Some(Head::new(record, end)), Some(problem)))
+                if at != end {
+                    // Its envelope is in that record, and not in the one at the end.
+                    record.snapshot = record.snapshot.seen_at(at);
+                }
+                let original = records.iter().find(|stored| stored.seq == at);
+                Ok(Some(Head {
+                    original: original.and_then(|stored| self.original(stored, link)),
+                    ..Head::new(record, end)
+                }))
             }
-            // All of it was purged meanwhile.
-            None if standing.contained.is_empty() => Ok((None, None)),
-            None => Err(Error::NoneReadable {
-                intent: intent.clone(),
-                seq,
-                problem,
-            }),
+            // All of it was purged meanwhile, or never there.
+            None => match standing.contained.into_iter().next_back() {
+                None => Ok(None),
+                Some(last) => Err(Error::NoneReadable {
+                    intent: intent.clone(),
+                    seq: last.seq,
+                    problem: last.problem,
+                }),
+            },
         }
     }
 
     /// The records of a history that can be read, oldest first.
-    pub(super) fn readable(intent: &IntentId, records: Vec<(u64, Bytes)>) -> Result<Vec<Head>, Error> {
+    pub(super) fn readable(&self, intent: &IntentId, records: &[Stored]) -> Result<Vec<Head>, Error> {
         let mut found = Vec::with_capacity(records.len());
-        for (seq, body) in records {
-            match decoded(intent, &body) {
-                Ok(record) => found.push(Head::new(record, seq)),
+        for (stored, (seq, read)) in records.iter().zip(self.judge(intent, records).0) {
+            match read {
+                Ok(record) => found.push(Head {
+                    original: self.original(stored, None),
+                    ..Head::new(record, seq)
+                }),
                 Err(error) if containable(&Err(error.clone())).is_some() => {
                     tracing::warn!(%intent, seq, %error, "a ledger record cannot be read");
                 }
@@ -77,6 +101,48 @@ impl Mesh {
             }
         }
         Ok(found)
+    }
+
+    /// The records of an intent, each judged by those before it: where the mesh signs, a void one reads as an error. Then the
+    /// link of the last that counts.
+    pub(super) fn judge(&self, intent: &IntentId, records: &[Stored]) -> (Vec<Read>, Option<Link>) {
+        let read = |stored: &Stored| (stored.seq, decoded(intent, &stored.body));
+        let mut reads: Vec<Read> = records.iter().map(read).collect();
+        let Some(rules) = self.rules() else {
+            return (reads, None);
+        };
+        let subject = self.subjects().ledger(intent);
+        let mut chain = Chain::new(&rules);
+        for (stored, (_, read)) in records.iter().zip(&reads) {
+            chain.take(&stored.entry(&subject), read.as_ref());
+        }
+        let mut judged = chain.judged();
+        for (seq, read) in &mut reads {
+            if let Some(found) = judged.void.remove(seq) {
+                *read = Err(void(found.problem));
+            }
+        }
+        (reads, judged.link)
+    }
+
+    /// A record that is verified by itself, where the mesh signs.
+    pub(super) fn verified(&self, intent: &IntentId, stored: &Stored) -> Result<Record, DecodeError> {
+        let record = decoded(intent, &stored.body)?;
+        if let Some(rules) = self.rules() {
+            let subject = self.subjects().ledger(intent);
+            rules.check(&stored.entry(&subject), &record).map_err(void)?;
+        }
+        Ok(record)
+    }
+
+    /// A record as it is stored, where the mesh signs; `link` is that of the last record which counts, if it is another.
+    pub(super) fn original(&self, stored: &Stored, link: Option<Link>) -> Option<Box<Original>> {
+        self.proofs()?;
+        Some(Box::new(Original {
+            body: stored.body.clone(),
+            signature: stored.signature().map(str::to_owned),
+            link: link.unwrap_or_else(|| Link::of(&stored.body, stored.signature())),
+        }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use baton_envelope::Record;
+use baton_envelope::{Link, Place, Record};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::error::Error;
@@ -23,6 +23,14 @@ thread_local! {
 pub struct EncodedRecord {
     record: Box<Record>,
     body: Bytes,
+    /// Only where this process signs; made for the place that it is written at.
+    signature: Option<Signed>,
+}
+
+#[derive(Debug)]
+struct Signed {
+    text: String,
+    link: Link,
 }
 
 impl EncodedRecord {
@@ -32,7 +40,33 @@ impl EncodedRecord {
     /// When it cannot be written as JSON.
     pub(crate) fn new(record: Box<Record>) -> Result<Self, Error> {
         let body = Mesh::encode(&record)?;
-        Ok(Self { record, body })
+        Ok(Self {
+            record,
+            body,
+            signature: None,
+        })
+    }
+
+    /// Signs it for a place on its subject, if this process has a key.
+    pub(super) fn sign(&mut self, mesh: &Mesh, after: Place) {
+        let Some(proofs) = mesh.proofs() else { return };
+        let body = Link::of_bytes(&self.body);
+        let subject = mesh.subjects().ledger(&self.record.intent);
+        let signed = proofs.sign(&subject, after.seq, after.link, body).map(|signature| {
+            let text = signature.to_string();
+            let link = Link::of_digest(body, Some(&text));
+            Signed { text, link }
+        });
+        self.signature = signed;
+    }
+
+    /// The value of its signature.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        self.signature.as_ref().map(|signed| signed.text.as_str())
+    }
+
+    pub(super) fn link(&self) -> Option<Link> {
+        self.signature.as_ref().map(|signed| signed.link)
     }
 
     pub(crate) fn body(&self) -> Bytes {

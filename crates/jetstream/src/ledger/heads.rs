@@ -34,14 +34,15 @@ impl Mesh {
             let request = serde_json::json!({ "multi_last": left, "batch": CHUNK });
             let (batch, more) = self.direct_batch(&request).await?;
             let before = left.len();
-            for (seq, subject, body) in batch {
-                left.remove(subject.as_str());
-                let Some(intent) = self.subjects().intent_of_ledger(&subject) else {
+            for last in batch {
+                let (seq, subject) = (last.seq, last.subject.as_str());
+                left.remove(subject);
+                let Some(intent) = self.subjects().intent_of_ledger(subject) else {
                     tracing::debug!(subject, seq, "this is the ledger subject of no intent");
                     unreadable.push(entry::subject(subject, seq));
                     continue;
                 };
-                match Box::pin(self.head_and_problem(&intent, seq, &body)).await {
+                match Box::pin(self.head_and_problem(&intent, &last)).await {
                     Ok((head, problem)) => {
                         heads.extend(head);
                         unreadable.extend(problem.map(|problem| entry::record(&intent, seq, problem)));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use baton_envelope::{IntentId, Record, Timestamp, containable, in_server_time};
+use baton_envelope::{IntentId, Link, Place, Record, Timestamp, containable, in_server_time};
 use bytes::Bytes;
 
 use crate::error::{Error, Status};
-use crate::server::{Mesh, header_u64, is_malformed};
+use crate::server::{Mesh, Stored, is_malformed};
 
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times to ask a lagging replica, a pause apart.
@@ -21,6 +21,16 @@ pub struct Head {
     pub seq: u64,
     /// When the server stored it, if known.
     pub stored_at: Option<Timestamp>,
+    /// The record as it is stored; only where the mesh signs.
+    pub(crate) original: Option<Box<Original>>,
+}
+
+/// A record as it is stored: what its ticket repeats, and the next record names.
+#[derive(Debug, Clone)]
+pub(crate) struct Original {
+    pub(crate) body: Bytes,
+    pub(crate) signature: Option<String>,
+    pub(crate) link: Link,
 }
 
 impl Head {
@@ -30,6 +40,28 @@ impl Head {
             record,
             seq,
             stored_at: None,
+            original: None,
+        }
+    }
+
+    /// The body of its ticket: the very bytes of the record where they are signed.
+    pub(super) fn body(&self) -> Result<Bytes, Error> {
+        match &self.original {
+            Some(original) => Ok(original.body.clone()),
+            None => Mesh::encode(&self.record),
+        }
+    }
+
+    /// The signature of its ticket.
+    pub(super) fn signature(&self) -> Option<&str> {
+        self.original.as_ref()?.signature.as_deref()
+    }
+
+    /// What a writer must know of it to write after it.
+    pub fn place(&self) -> Place {
+        Place {
+            seq: self.seq,
+            link: self.original.as_ref().map(|original| original.link),
         }
     }
 }
@@ -40,14 +72,33 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or the record is corrupt.
     pub async fn head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        if self.proofs().is_some() {
+            return Box::pin(self.verified_head(intent)).await;
+        }
         let Some(last) = self.last_of(intent).await? else {
             return Ok(None);
         };
-        let head = self.head_of(intent, last.seq, &last.body).await?;
+        let head = self.head_of(intent, &last).await?;
         Ok(head.map(|head| Head {
-            stored_at: last.stored_at,
+            stored_at: last.stored_at(),
             ..head
         }))
+    }
+
+    /// As [`Mesh::head`], by all records of the intent: each is judged by those before it.
+    async fn verified_head(&self, intent: &IntentId) -> Result<Option<Head>, Error> {
+        // Replicas may lag: the leader knows how far the records go.
+        let through = match self.replicas() > 1 {
+            true => match self.last_of(intent).await? {
+                Some(last) => last.seq,
+                None => return Ok(None),
+            },
+            false => 0,
+        };
+        let records = self.raw_history_through(intent, through).await?;
+        let stored_at = records.last().and_then(Stored::stored_at);
+        let head = self.judged_head(intent, &records)?;
+        Ok(head.map(|head| Head { stored_at, ..head }))
     }
 
     /// The last record of an intent, its delay counted from when the server stored it: a ticket's due time must not
@@ -65,7 +116,15 @@ impl Mesh {
         }))
     }
 
-    async fn last_of(&self, intent: &IntentId) -> Result<Option<Last>, Error> {
+    /// Whether the ledger has nothing at all of an intent, readable or not.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn has_no_record(&self, intent: &IntentId) -> Result<bool, Error> {
+        Ok(self.last_of(intent).await?.is_none())
+    }
+
+    async fn last_of(&self, intent: &IntentId) -> Result<Option<Stored>, Error> {
         let subject = self.subjects().ledger(intent);
         // Replicas may lag, and a stale head looks like work that is not there yet. With more than one copy, ask the
         // leader.
@@ -81,20 +140,20 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or a record is of a newer version of the protocol that is not read here.
     pub async fn history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Head>, Error> {
-        Self::readable(intent, self.raw_history(intent, from_seq).await?)
+        self.readable(intent, &self.raw_history(intent, from_seq).await?)
     }
 
     /// As [`Mesh::history`], all of them, as they are stored.
-    pub(super) async fn raw_history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<(u64, Bytes)>, Error> {
+    pub(crate) async fn raw_history(&self, intent: &IntentId, from_seq: u64) -> Result<Vec<Stored>, Error> {
         let subject = self.subjects().ledger(intent);
         let mut found = Vec::new();
         let mut next = from_seq.max(1);
         loop {
             let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
             let (batch, more) = self.direct_batch(&request).await?;
-            let Some((last, _, _)) = batch.last() else { break };
-            next = last + 1;
-            found.extend(batch.into_iter().map(|(seq, _, body)| (seq, body)));
+            let Some(last) = batch.last() else { break };
+            next = last.seq + 1;
+            found.extend(batch);
             if !more {
                 break;
             }
@@ -108,16 +167,22 @@ impl Mesh {
     /// # Errors
     /// When no replica has it within a few seconds, or as [`Mesh::history`].
     pub async fn history_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Head>, Error> {
+        self.readable(intent, &self.raw_history_through(intent, through).await?)
+    }
+
+    async fn raw_history_through(&self, intent: &IntentId, through: u64) -> Result<Vec<Stored>, Error> {
         for _ in 0..LAG_TRIES {
-            let found = self.history(intent, 1).await?;
-            if found.last().is_some_and(|head| head.seq >= through) {
+            let found = self.raw_history(intent, 1).await?;
+            // The last one may be what nobody can read: a head stands for it, with its sequence.
+            if through == 0 || found.last().is_some_and(|last| last.seq >= through) {
                 return Ok(found);
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Error::NoAnswer {
-            what: format!("the history of {intent} up to {through}"),
-        })
+        Err(Error::no_answer(
+            format!("the history of {intent} up to {through}"),
+            "every replica that answered lags behind",
+        ))
     }
 
     /// One record by its sequence.
@@ -130,7 +195,7 @@ impl Mesh {
         let (batch, _) = self.direct_batch_of(&stream, &request).await?;
         match batch.into_iter().next() {
             Some(found) if found.seq == seq => {
-                let read = Record::decode(&found.body);
+                let read = self.verified(intent, &found);
                 match containable(&read) {
                     Some(problem) if read.is_err() => Err(Error::NoneReadable {
                         intent: intent.clone(),
@@ -141,6 +206,7 @@ impl Mesh {
                         record: read?,
                         seq,
                         stored_at: found.stored_at(),
+                        original: self.original(&found, None),
                     }),
                 }
             }
@@ -148,61 +214,40 @@ impl Mesh {
         }
     }
 
-    async fn direct_last(&self, subject: &str) -> Result<Option<Last>, Error> {
+    async fn direct_last(&self, subject: &str) -> Result<Option<Stored>, Error> {
         let stream = self.subjects().ledger_stream();
         let what = format!("DIRECT.GET.{stream}.{subject}");
-        let reply = self
-            .link()
-            .request(
-                format!("{}.{what}", self.api_prefix()).into(),
-                async_nats::Request::new(),
-            )
-            .await
-            .map_err(|error| error.into_error(&what))?;
+        let asked = format!("{}.{what}", self.api_prefix());
+        let reply = match self.link().request(asked.into(), async_nats::Request::new()).await {
+            Ok(reply) => reply,
+            Err(error) if error.is_unheard() => return Err(self.why_no_head(&stream, &what).await),
+            Err(error) => return Err(error.into_error(&what)),
+        };
         match reply.status.map(|status| status.as_u16()) {
             Some(404) => Ok(None),
             Some(status) => Err(Error::api(what, Status::of(status))),
             None if is_malformed(reply.headers.as_ref()) => Box::pin(self.leader_last(subject)).await,
-            None => {
-                let time = reply.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
-                Ok(Some(Last {
-                    seq: header_u64(reply.headers.as_ref(), "Nats-Sequence").unwrap_or(0),
-                    stored_at: time.and_then(|time| time.as_str().parse().ok()),
-                    body: reply.payload,
-                }))
-            }
+            None => Ok(Some(Stored::of_direct(reply.headers, reply.payload))),
         }
     }
 
-    async fn leader_last(&self, subject: &str) -> Result<Option<Last>, Error> {
+    /// Why nobody listens for the read of a head. A stream without a leader is no news here: whoever reads asks again.
+    async fn why_no_head(&self, stream: &str, what: &str) -> Error {
+        let why = Box::pin(self.why_unread(stream, what)).await;
+        if let Error::Denied { .. } = why {
+            return why;
+        }
+        Error::no_answer(what, "nobody listens on its subject")
+    }
+
+    async fn leader_last(&self, subject: &str) -> Result<Option<Stored>, Error> {
         let stream = self.subjects().ledger_stream();
-        let found = self
-            .leader_get(&stream, &serde_json::json!({ "last_by_subj": subject }))
-            .await?;
-        Ok(found.map(|found| Last {
-            seq: found.seq,
-            stored_at: found.stored_at(),
-            body: found.body,
-        }))
+        self.leader_get(&stream, &serde_json::json!({ "last_by_subj": subject }))
+            .await
     }
 
-    /// A batched direct get of the ledger: the matches as (sequence, subject, body), and whether there are more.
-    pub(crate) async fn direct_batch(
-        &self,
-        request: &serde_json::Value,
-    ) -> Result<(Vec<(u64, String, Bytes)>, bool), Error> {
-        let (found, more) = self.direct_batch_of(&self.subjects().ledger_stream(), request).await?;
-        let found = found
-            .into_iter()
-            .map(|stored| (stored.seq, stored.subject, stored.body));
-        Ok((found.collect(), more))
+    /// A batched direct get of the ledger: the matches, and whether there are more.
+    pub(crate) async fn direct_batch(&self, request: &serde_json::Value) -> Result<(Vec<Stored>, bool), Error> {
+        self.direct_batch_of(&self.subjects().ledger_stream(), request).await
     }
-}
-
-/// The last message on a ledger subject.
-struct Last {
-    seq: u64,
-    /// By the server's clock; absent only if the server did not say.
-    stored_at: Option<Timestamp>,
-    body: Bytes,
 }

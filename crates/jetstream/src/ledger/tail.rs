@@ -12,5 +12,5 @@ mod stream;
 
 pub(crate) use mark::Followable;
 pub use mark::LedgerMark;
-pub use records::{LedgerBatch, LedgerTail};
+pub use records::{LedgerBatch, LedgerTail, VoidRecord};
 pub(crate) use stream::{Followed, Tail};

@@ -3,11 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use baton_envelope::control::{ControlError, Removed, RepairView, Unreadable};
-use baton_envelope::{Author, DecodeError, IntentId, act, codes, contain, containable};
+use baton_envelope::{Author, DecodeError, IntentId, act, codes, containable};
 
 use super::advance::{Advanced, Decision, Known};
-use super::contained::decoded;
-use super::read::Head;
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 
@@ -43,7 +41,7 @@ pub(super) fn newer(intent: &IntentId, seq: u64, error: &DecodeError) -> Unreada
 }
 
 /// A subject of the ledger that no intent can have.
-pub(super) fn subject(subject: String, seq: u64) -> Unreadable {
+pub(super) fn subject(subject: &str, seq: u64) -> Unreadable {
     Unreadable {
         key: format!("{SUBJECT}/{subject}"),
         seq,
@@ -80,10 +78,10 @@ impl ControllerMesh {
     pub(crate) async fn repair_intent(&self, intent: &IntentId, force: bool, by: &Author) -> Result<RepairView, Error> {
         let key = format!("{INTENT}/{intent}");
         let records = self.raw_history(intent, 1).await?;
-        let Some((end, last)) = records.last() else {
+        let (mut reads, _) = self.judge(intent, &records);
+        let Some((end, read)) = reads.pop() else {
             return Err(Error::NoIntent(intent.clone()));
         };
-        let (end, read) = (*end, decoded(intent, last));
         let problem = match (containable(&read), read) {
             (Some(problem), _) => problem,
             (None, Ok(_)) => return Err(nothing_to_repair(&key)),
@@ -94,19 +92,20 @@ impl ControllerMesh {
                 return Err(ControlError::new(codes::WRONG_STATUS, message, fix).into());
             }
         };
-        let standing = contain(records.iter().map(|(seq, body)| (*seq, decoded(intent, body))));
-        let Some((at, record)) = standing.decides else {
-            let removed = removed(records.iter().map(|(seq, body)| (*seq, &**body)));
-            self.purge_records(intent, end + 1).await?;
-            let done = format!(
-                "no record of it could be read: all {} were removed, and the id is free",
-                records.len()
-            );
-            return Ok(RepairView { key, done, removed });
+        let head = match self.judged_head(intent, &records) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Err(Error::NoIntent(intent.clone())),
+            Err(Error::NoneReadable { .. }) => {
+                let removed = removed(records.iter().map(|stored| (stored.seq, &*stored.body)));
+                self.purge_records(intent, end + 1).await?;
+                let done = format!(
+                    "no record of it could be read: all {} were removed, and the id is free",
+                    records.len()
+                );
+                return Ok(RepairView { key, done, removed });
+            }
+            Err(error) => return Err(error),
         };
-        let mut head = Head::new(*record, end);
-        // Its envelope is in that record, and not in the one at the end.
-        head.record.snapshot = head.record.snapshot.seen_at(at);
         let note = format!("repaired: record {end} cannot be read ({problem})");
         let repaired = self.advance(intent, by, Known::Read(&head), |now, _| {
             // Whoever has written since has repaired it.
@@ -119,7 +118,7 @@ impl ControllerMesh {
             Advanced::Committed(committed) => {
                 let status = &committed.record.snapshot.status;
                 format!(
-                    "it is {status} again, as record {at} says: written as record {}",
+                    "it is {status}, as the last readable record says: written again as record {}",
                     committed.seq
                 )
             }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName, Subject};
-use baton_envelope::{HEADER_EVENT, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed};
+use baton_envelope::{
+    HEADER_EVENT, HEADER_SIGNATURE, HEADER_STATUS, Mutant, Record, RecordId, Unconfirmed, on_unconfirmed,
+};
 
 use super::encode::EncodedRecord;
 use super::read::Head;
 use crate::error::Error;
-use crate::server::{Mesh, Message, Published};
+use crate::server::{Mesh, Message, Published, UNCONFIRMED, Unheard};
 
 /// How long to pursue a write whose outcome is unknown. An election after the loss of a leader takes 5 to 10 s; a
 /// server that restarts on a large store takes longer.
@@ -65,6 +67,9 @@ impl Mesh {
             }
             headers.insert(HeaderName::from_static(HEADER_EVENT), record.event.name());
             headers.insert(HeaderName::from_static(HEADER_STATUS), record.snapshot.status.name());
+            if let Some(signature) = record.signature() {
+                headers.insert(HeaderName::from_static(HEADER_SIGNATURE), signature);
+            }
             Message {
                 subject: subject.clone(),
                 headers,
@@ -75,8 +80,9 @@ impl Mesh {
             Published::Stored { seq } => Ok(Written::Stored { seq }),
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
-            Published::WrongSequence => Box::pin(self.pursue(record, message(), expected, false)).await,
-            Published::Unknown => Box::pin(self.pursue(record, message(), expected, true)).await,
+            published @ (Published::WrongSequence | Published::Unheard | Published::Unknown) => {
+                Box::pin(self.pursue(record, message(), expected, published)).await
+            }
         }
     }
 
@@ -86,12 +92,13 @@ impl Mesh {
         record: &Record,
         message: Message,
         expected: u64,
-        mut unknown_before: bool,
+        mut published: Published,
     ) -> Result<Written, Error> {
+        let mut unknown_before = !matches!(published, Published::WrongSequence);
         let started = tokio::time::Instant::now();
         let mut gone_since: Option<tokio::time::Instant> = None;
         let mut refused = !unknown_before;
-        let mut silence = Silence::new();
+        let (mut silence, mut unheard) = (Silence::new(), Unheard::default());
         loop {
             let head = self.head(&record.intent).await;
             silence.reads = head.is_ok();
@@ -136,7 +143,8 @@ impl Mesh {
             } else {
                 PURSUIT
             };
-            if is_unstored {
+            // What nobody takes is another trouble, of which more is known in a moment.
+            if is_unstored && !matches!(published, Published::Unheard) {
                 silence.say(&message.subject);
             }
             if started.elapsed() > patience {
@@ -144,14 +152,22 @@ impl Mesh {
                 return Err(if is_unstored {
                     Error::NotStored { what }
                 } else {
-                    Error::NoAnswer { what }
+                    Error::no_answer(what, UNCONFIRMED)
                 });
             }
             tokio::time::sleep(PAUSE).await;
-            match self.ledger_queue().write(message.clone()).await? {
-                Published::Stored { seq } => return Ok(Written::Stored { seq }),
-                Published::Refused(refusal) => return Err(refusal.into()),
+            published = self.ledger_queue().write(message.clone()).await?;
+            match &published {
+                Published::Stored { seq } => return Ok(Written::Stored { seq: *seq }),
+                Published::Refused(refusal) => return Err(refusal.clone().into()),
                 Published::WrongSequence => refused = true,
+                Published::Unheard => {
+                    let stream = self.subjects().ledger_stream();
+                    if let Some(denied) = unheard.on(self, &message.subject, &stream).await {
+                        return Err(denied);
+                    }
+                    (unknown_before, refused, gone_since) = (true, false, None);
+                }
                 Published::Unknown => (unknown_before, refused, gone_since) = (true, false, None),
             }
         }

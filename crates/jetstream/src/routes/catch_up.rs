@@ -119,7 +119,7 @@ impl Mesh {
                 // A lagging replica lacks the mark, too; the leader tells the two apart.
                 let is_lost = end.as_ref().is_none_or(|(seq, _)| *seq <= mark.seq);
                 if is_lost || lags >= LAG_TRIES {
-                    tracing::warn!("the routes bucket is not the one that was read before: it is read anew");
+                    tracing::warn!("the routes bucket is not the one that was read before: it is read again");
                     table.reset();
                     continue;
                 }

@@ -15,13 +15,15 @@ use crate::server::{Freshness, Mesh, RouteTable, Stored, Taken};
 const SPREAD: Duration = Duration::from_secs(5);
 /// How often changes are asked for where the server does not send them on.
 const POLL: Duration = Duration::from_secs(1);
+/// How often to read how many copies the mesh keeps: a person changes that once a year.
+const COPIES: Duration = Duration::from_secs(60);
 /// The longest pause between attempts to follow routes that cannot be followed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Keeps the local table of routes in step with the bucket, for as long as it lives.
 #[derive(Debug)]
 pub struct RouteFollower {
-    task: tokio::task::JoinHandle<((), ())>,
+    task: tokio::task::JoinHandle<((), (), ())>,
     table: RouteTable,
     moves: watch::Receiver<u64>,
 }
@@ -60,16 +62,26 @@ impl Mesh {
         let table = self.routes().clone();
         table.follow(facts.copies);
         table.set_untold(!facts.is_republished);
-        let (follower, listener) = (self.clone(), self.clone());
+        let (follower, listener, reader) = (self.clone(), self.clone(), self.clone());
         let connections = self.connections();
         let following = async move { follower.follow_changes(changes, connections).await };
-        let task = tokio::spawn(async move { tokio::join!(following, listener.follow_load()) });
+        let task = tokio::spawn(async move { tokio::join!(following, listener.follow_load(), reader.follow_copies()) });
         let moves = table.moves();
         let mut follower = RouteFollower { task, table, moves };
         // Where it fails routes are read one by one until it works.
         self.catch_up().await;
         follower.moves.mark_unchanged();
         Ok(follower)
+    }
+
+    /// Reads again and again how many copies the mesh keeps, and with the answer what time it is at the server.
+    async fn follow_copies(&self) {
+        loop {
+            tokio::time::sleep(COPIES - COPIES / 4 + self.spread(COPIES / 2)).await;
+            if let Err(error) = self.learn_copies().await {
+                tracing::debug!(%error, "how many copies the mesh keeps cannot be read");
+            }
+        }
     }
 
     async fn follow_changes(&self, mut changes: Subscriber, mut connections: watch::Receiver<u64>) {

@@ -32,11 +32,12 @@ impl Mesh {
             .payload(Bytes::from(payload.to_string()))
             .timeout(Some(patience));
         let asked = self.clock().now();
-        let reply = self
-            .link()
-            .request(format!("{}.{what}", self.api_prefix()).into(), request)
-            .await
-            .map_err(|error| error.into_error(what))?;
+        let subject = format!("{}.{what}", self.api_prefix());
+        let reply = match self.link().request(subject.into(), request).await {
+            Ok(reply) => reply,
+            Err(error) if error.is_unheard() => return Err(Box::pin(self.why_unheard(what)).await),
+            Err(error) => return Err(error.into_error(what)),
+        };
         let answer: serde_json::Value =
             serde_json::from_slice(&reply.payload).map_err(|error| Error::api(what, error))?;
         if let Some(told) = answer.get("ts").and_then(serde_json::Value::as_str)

@@ -56,9 +56,9 @@ impl Mesh {
             match self.bucket_state(bucket).await {
                 Ok(state) => state.newest,
                 // A user of an older permission file may not ask for several at once, and a refusal looks like silence.
-                Err(Error::NoAnswer { what }) => {
+                Err(Error::NoAnswer { what, source }) => {
                     let found = self.bucket_by_keys(bucket).await?;
-                    tracing::warn!(%what, "not allowed, it seems: buckets are read key by key (see config/nats/secure.conf)");
+                    tracing::warn!(%what, %source, "not allowed, it seems: buckets are read key by key (see config/nats/secure.conf)");
                     self.read_keys_alone_until(tokio::time::Instant::now() + KEYS_ALONE);
                     found
                 }

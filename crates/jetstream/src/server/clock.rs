@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{EnvelopeId, IntentId, RecordId, Timestamp};
+use baton_envelope::{EnvelopeId, IntentId, RecordId, SecretKey, Timestamp};
 
 /// Where the time and random bytes come from. Production uses [`SystemClock`]; tests may pass their own.
 pub trait Clock: Debug + Send + Sync {
@@ -51,6 +51,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// A new key to sign records with, from the machine's random numbers.
+pub fn new_signing_key() -> SecretKey {
+    SecretKey::of(rand::random())
+}
+
 /// By how much the clock of this machine is off, as the server's answers tell.
 ///
 /// A worker whose clock is half a minute behind would wait that much longer for each retry, and one whose clock is ahead
@@ -71,6 +76,11 @@ impl ServerTime {
         let ahead = self.ahead.load(Ordering::Relaxed);
         let by = Duration::from_millis(ahead.unsigned_abs());
         if ahead < 0 { here.minus(by) } else { here.plus(by) }
+    }
+
+    /// By how many milliseconds this machine's clock is ahead; negative where it is behind.
+    pub(crate) fn clock_ahead_ms(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed).saturating_neg()
     }
 
     /// Learns from a time that the server told between two times of this machine. An answer that took long tells nothing.
@@ -113,6 +123,7 @@ mod tests {
         let time = ServerTime::default();
         time.learn(at(130_010), at(100_000), at(100_020));
         assert_eq!(time.of(at(200_000)), at(230_000));
+        assert_eq!(time.clock_ahead_ms(), -30_000);
         time.learn(at(70_010), at(100_000), at(100_020));
         assert_eq!(time.of(at(200_000)), at(170_000));
         time.learn(at(100_500), at(100_000), at(100_020));

@@ -113,7 +113,10 @@ impl Denials {
 
     /// From now on a denial of what begins like this is reported by whoever asks, and is nothing for the log.
     pub(super) fn expect(&self, begin: String) {
-        lock(&self.inner.expected).push(begin);
+        let mut expected = lock(&self.inner.expected);
+        if !expected.contains(&begin) {
+            expected.push(begin);
+        }
     }
 
     /// A new connection may be one of other permissions.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_envelope::Bands;
+use baton_envelope::{Bands, Signatures};
 use serde::{Deserialize, Serialize};
 
 /// When the server writes tickets to disk.
@@ -41,6 +41,34 @@ impl FromStr for TicketPersistence {
     }
 }
 
+/// Bounds of single streams, so that what one role fills is not the room of all. 0 is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The largest size of the intake in bytes; the server keeps so much room for it. Default 512 MiB.
+    pub intake_bytes: u64,
+    /// The largest size of the work stream of an agent in bytes; the server keeps so much room for each. Default none.
+    pub work_bytes: u64,
+    /// How many consumers the work stream of an agent may have: a version takes one for each band. Default 1,000.
+    pub work_consumers: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            intake_bytes: 512 << 20,
+            work_bytes: 0,
+            work_consumers: 1000,
+        }
+    }
+}
+
+impl Bounds {
+    /// A size as the server writes it.
+    pub(crate) fn bytes(bytes: u64) -> Option<i64> {
+        i64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+    }
+}
+
 /// Limits of the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -54,6 +82,12 @@ pub struct Limits {
     pub tickets: TicketPersistence,
     /// How the ten priorities are grouped; the same in all of a mesh.
     pub bands: Bands,
+    /// Whether the mesh is secured: who asks for a change is then what the server says.
+    pub secured: bool,
+    /// The bounds of single streams that this process makes. Those that are there keep theirs.
+    pub bounds: Bounds,
+    /// Whether records are signed; a leader raises the mesh to it, and never lowers it.
+    pub signatures: Signatures,
 }
 
 impl Limits {
@@ -72,6 +106,9 @@ impl Default for Limits {
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             tickets: TicketPersistence::Default,
             bands: Bands::default(),
+            secured: false,
+            bounds: Bounds::default(),
+            signatures: Signatures::Off,
         }
     }
 }

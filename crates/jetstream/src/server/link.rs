@@ -1,7 +1,7 @@
 //! The client of a connection together with what the server denies it: every request that matters goes out here, so that a
 //! no of the server is heard as a no.
 
-use async_nats::{Client, Message, Request, RequestError, Subject};
+use async_nats::{Client, Message, Request, RequestError, RequestErrorKind, Subject};
 
 use super::denials::Denials;
 use crate::error::Error;
@@ -23,11 +23,16 @@ pub(crate) enum NoReply {
 }
 
 impl NoReply {
+    /// Whether nobody listens there, as far as this account can tell.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.kind() == RequestErrorKind::NoResponders)
+    }
+
     /// As an error of the mesh; what failed for another reason than a denial was not answered.
     pub(crate) fn into_error(self, what: &str) -> Error {
         match self {
             Self::Denied(error) => error,
-            Self::Failed(_) => Error::NoAnswer { what: what.to_owned() },
+            Self::Failed(error) => Error::no_answer(what, error),
         }
     }
 }
@@ -73,9 +78,12 @@ impl Link {
             let next = self.denials.next();
             // Where nothing was ever denied, which is nearly everywhere, a request looks no further.
             if self.denials.count() > 0 {
-                if let Some(inbox) = self.denials.of_inbox(&self.client.new_inbox()) {
-                    let what = format!("subscribe to {inbox}");
-                    return Error::Denied { what };
+                let inbox = self.client.new_inbox();
+                if self.denials.of_inbox(&inbox).is_some() {
+                    let prefix = inbox.rsplit_once('.').map_or(inbox.as_str(), |(prefix, _)| prefix);
+                    return Error::InboxDenied {
+                        prefix: prefix.to_owned(),
+                    };
                 }
                 if self.denials.is_denied_since(denials_before, subject) {
                     let what = format!("publish to {subject}");

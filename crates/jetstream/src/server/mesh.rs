@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -15,9 +15,10 @@ use super::batch::WriteQueue;
 use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
 use super::dial::Dial;
-use super::limits::{Limits, TicketPersistence};
+use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
+use super::signing::Proofs;
 use crate::error::Error;
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
@@ -38,11 +39,12 @@ struct Inner {
     url: String,
     subjects: Subjects,
     clock: Arc<dyn Clock>,
-    server_time: ServerTime,
+    server_time: Arc<ServerTime>,
     connections: watch::Receiver<u64>,
     /// As configured, until the mesh's own number was read.
     replicas: AtomicUsize,
     tickets: TicketPersistence,
+    bounds: Bounds,
     dial: Dial,
     routes: RouteTable,
     load: LoadCache,
@@ -50,9 +52,13 @@ struct Inner {
     without_controller: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Until when buckets are read key by key, because this user may not ask for several at once.
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
+    /// Whether the mesh is secured, as the shared settings said last.
+    is_secured: AtomicBool,
     /// Whether this process has found a ledger on the server: one that is missing later was taken away.
     has_seen_ledger: AtomicBool,
     takes_batches: bool,
+    /// What it signs and verifies records with; `None` where it does neither.
+    proofs: Option<Arc<Proofs>>,
     ledger_queue: Arc<WriteQueue>,
     work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
 }
@@ -63,9 +69,9 @@ impl Mesh {
         api_prefix: String,
         url: String,
         subjects: Subjects,
-        clock: Arc<dyn Clock>,
+        (clock, server_time): (Arc<dyn Clock>, Arc<ServerTime>),
         connections: watch::Receiver<u64>,
-        (replicas, tickets, dial): (usize, TicketPersistence, Dial),
+        (replicas, (tickets, bounds), dial, proofs): (usize, (TicketPersistence, Bounds), Dial, Option<Arc<Proofs>>),
     ) -> Self {
         let context = jetstream::with_prefix(link.client().clone(), &api_prefix);
         let routes = RouteTable::default();
@@ -79,17 +85,20 @@ impl Mesh {
             url,
             subjects,
             clock,
-            server_time: ServerTime::default(),
+            server_time,
             connections,
             replicas: AtomicUsize::new(replicas),
             tickets,
+            bounds,
             dial,
             routes,
             load: LoadCache::default(),
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
+            is_secured: AtomicBool::new(false),
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
+            proofs,
             ledger_queue,
             work_queues: RwLock::default(),
         };
@@ -110,9 +119,15 @@ impl Mesh {
             inner.api_prefix.clone(),
             inner.url.clone(),
             inner.subjects.clone(),
-            Arc::clone(&inner.clock),
+            // What the first one knows of the server's time the second need not learn.
+            (Arc::clone(&inner.clock), Arc::clone(&inner.server_time)),
             connections,
-            (self.replicas(), inner.tickets, inner.dial.clone()),
+            (
+                self.replicas(),
+                (inner.tickets, inner.bounds),
+                inner.dial.clone(),
+                inner.proofs.clone(),
+            ),
         ))
     }
 
@@ -134,6 +149,12 @@ impl Mesh {
     /// The time now, by the server's clock where that of this machine is known to be off.
     pub fn now(&self) -> Timestamp {
         self.inner.server_time.of(self.inner.clock.now())
+    }
+
+    /// By how many milliseconds the clock of this machine is ahead of the server's, as far as its answers tell; negative where
+    /// it is behind, 0 where the two are less than a second apart.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.inner.server_time.clock_ahead_ms()
     }
 
     /// Learns from a time that the server told between two times of this machine.
@@ -200,6 +221,15 @@ impl Mesh {
         &self.inner.api_prefix
     }
 
+    /// Whether the mesh is secured, as its shared settings said when this process started.
+    pub fn is_secured(&self) -> bool {
+        self.inner.is_secured.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_secured(&self, is_secured: bool) {
+        self.inner.is_secured.store(is_secured, Ordering::Relaxed);
+    }
+
     pub(crate) fn has_seen_ledger(&self) -> bool {
         self.inner.has_seen_ledger.load(Ordering::Relaxed)
     }
@@ -207,6 +237,15 @@ impl Mesh {
     /// There is a ledger: should it be missing later, it is lost.
     pub(crate) fn see_ledger(&self) {
         self.inner.has_seen_ledger.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn proofs(&self) -> Option<&Arc<Proofs>> {
+        self.inner.proofs.as_ref()
+    }
+
+    /// This mesh for a task that must not keep its connection open.
+    pub(super) fn weak(&self) -> WeakMesh {
+        WeakMesh(Arc::downgrade(&self.inner))
     }
 
     /// What writes to the ledger.
@@ -249,6 +288,8 @@ impl Mesh {
         Limits {
             replicas: self.replicas(),
             tickets: self.inner.tickets,
+            bounds: self.inner.bounds,
+            signatures: self.proofs().map(|proofs| proofs.own()).unwrap_or_default(),
             ..Limits::default()
         }
     }
@@ -305,5 +346,16 @@ impl Mesh {
     /// Counts the connections that were made; changes with each reconnect.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.inner.connections.clone()
+    }
+}
+
+/// A mesh that may be gone.
+pub(super) struct WeakMesh(Weak<Inner>);
+
+impl WeakMesh {
+    pub(super) fn upgrade(&self) -> Option<Mesh> {
+        Some(Mesh {
+            inner: self.0.upgrade()?,
+        })
     }
 }

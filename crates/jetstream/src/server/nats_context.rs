@@ -57,7 +57,7 @@ impl NatsContext {
             },
         };
         if name.contains(['/', '\\']) || name.contains("..") {
-            return Err(bad(&name, "a context name is no path".into()));
+            return Err(bad(&name, "a context name may not be a path".into()));
         }
         let path: PathBuf = folder.join("context").join(format!("{name}.json"));
         let text = std::fs::read(&path).map_err(|error| bad(&name, format!("{}: {error}", path.display())))?;

@@ -13,6 +13,9 @@ use crate::error::{Error, Refusal};
 /// a crash and an election (5 to 10 s) the caller's own loop asks again.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The source of the error for a publish that stayed [`Published::Unknown`].
+pub(crate) const UNCONFIRMED: &str = "the server did not confirm it";
+
 /// What became of a publish.
 #[derive(Debug)]
 pub(crate) enum Published {
@@ -22,6 +25,9 @@ pub(crate) enum Published {
     WrongSequence,
     /// Refused for another reason.
     Refused(Refusal),
+    /// Nobody takes what is published there, and nothing was stored: the stream has no leader or is missing, or this account
+    /// does not import the subject.
+    Unheard,
     /// No answer: it may have been stored or not.
     Unknown,
 }
@@ -63,9 +69,8 @@ pub(crate) async fn publish_acked(
         Err(NoReply::Denied(error)) => return Err(error),
         Err(NoReply::Failed(error)) => {
             return match error.kind() {
-                RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
-                    Ok(Published::Unknown)
-                }
+                RequestErrorKind::NoResponders => Ok(Published::Unheard),
+                RequestErrorKind::TimedOut | RequestErrorKind::Other => Ok(Published::Unknown),
                 RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge {
                     what: subject.to_string(),
                     size,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use baton_envelope::HEADER_SIGNATURE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +17,12 @@ use crate::error::Error;
 
 /// The server's code for "no message found".
 const NOT_FOUND: u64 = 10037;
+/// The headers by which a record is verified.
+const VERIFYING: [&str; 3] = [
+    HEADER_SIGNATURE,
+    "Nats-Expected-Last-Subject-Sequence",
+    "Nats-Expected-Last-Subject-Sequence-Subject",
+];
 /// How many messages are read where the request does not say.
 const PAGE: u64 = 256;
 
@@ -46,7 +53,8 @@ impl Mesh {
         Ok((found, true))
     }
 
-    /// One message as the stream's leader has it, with the time of storing as its only header. `None` where nothing matches.
+    /// One message as the stream's leader has it, with the time of storing and what verifies it as its only headers. `None`
+    /// where nothing matches.
     pub(crate) async fn leader_get(&self, stream: &str, request: &Value) -> Result<Option<Stored>, Error> {
         self.leader_get_within(stream, request, REQUEST_TIMEOUT).await
     }
@@ -70,6 +78,8 @@ impl Mesh {
             data: String,
             #[serde(default)]
             time: String,
+            #[serde(default)]
+            hdrs: String,
         }
         let what = format!("STREAM.MSG.GET.{stream}");
         match self.ask_within::<Answer>(&what, request, patience).await? {
@@ -81,6 +91,10 @@ impl Mesh {
                 if let Ok(time) = message.time.parse::<async_nats::HeaderValue>() {
                     headers.insert("Nats-Time-Stamp", time);
                 }
+                let head = base64::engine::general_purpose::STANDARD
+                    .decode(message.hdrs)
+                    .unwrap_or_default();
+                keep(&mut headers, &String::from_utf8_lossy(&head));
                 Ok(Some(Stored {
                     seq: message.seq,
                     subject: message.subject,
@@ -90,6 +104,17 @@ impl Mesh {
             }
             Err(refusal) if refusal.code == NOT_FOUND => Ok(None),
             Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+/// Keeps of a stored head what a record is verified by.
+fn keep(headers: &mut async_nats::HeaderMap, head: &str) {
+    for (name, value) in head.lines().filter_map(|line| line.split_once(':')) {
+        if let Some(name) = VERIFYING.into_iter().find(|known| *known == name)
+            && let Ok(value) = value.trim().parse::<async_nats::HeaderValue>()
+        {
+            headers.append(name, value);
         }
     }
 }

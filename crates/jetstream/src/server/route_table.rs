@@ -157,6 +157,11 @@ impl RouteTable {
         self.shared.followers.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Somebody has changed how many copies of the bucket there are.
+    pub(crate) fn set_copies(&self, copies: usize) {
+        self.shared.copies.store(copies, Ordering::Release);
+    }
+
     /// How many copies of the bucket there are.
     pub(crate) fn copies(&self) -> usize {
         self.shared.copies.load(Ordering::Acquire)

@@ -21,7 +21,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-pub(crate) use dial::Tls;
+pub use dial::Tls;
 use dial::{Servers, Upstream, Wire};
 use frames::Frames;
 

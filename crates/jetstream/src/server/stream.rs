@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use baton_envelope::Timestamp;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use baton_envelope::{Entry, Guard, HEADER_SIGNATURE, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::link::NoReply;
 use super::mesh::Mesh;
 use crate::error::{Error, Status};
 
 /// How long each message of a batched answer may take.
 const BATCH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The header that makes a guard one of another subject.
+const GUARDED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// The end of the ledger, and which ledger it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +76,43 @@ impl Stored {
         matches!(operation, "DEL" | "PURGE") || headers.get("Nats-Marker-Reason").is_some()
     }
 
+    /// The value of its signature.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        signature(self.headers.as_ref())
+    }
+
+    /// It as a record on a ledger subject, to be verified.
+    pub(crate) fn entry<'a>(&'a self, subject: &'a str) -> Entry<'a> {
+        Entry {
+            subject,
+            seq: self.seq,
+            stored_at: self.stored_at(),
+            guard: guard(self.headers.as_ref()),
+            signature: self.signature(),
+            body: &self.body,
+        }
+    }
+
     /// When the server stored it.
     pub(crate) fn stored_at(&self) -> Option<Timestamp> {
         let time = self.headers.as_ref()?.get("Nats-Time-Stamp")?;
         time.as_str().parse().ok()
     }
+}
+
+/// The value of a message's signature.
+pub(crate) fn signature(headers: Option<&HeaderMap>) -> Option<&str> {
+    Some(headers?.get(HEADER_SIGNATURE)?.as_str())
+}
+
+/// The guard that a message was published with. One that is doubled, or of another subject, held it to nothing.
+pub(crate) fn guard(headers: Option<&HeaderMap>) -> Guard {
+    let one = |headers: &HeaderMap| {
+        let mut values = headers.get_all(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE);
+        let value = values.next()?.as_str().parse().ok()?;
+        (values.next().is_none() && headers.get(GUARDED_SUBJECT).is_none()).then_some(value)
+    };
+    headers.and_then(one).map_or(Guard::None, Guard::At)
 }
 
 /// Whether the head of a message could not be read as it was published.
@@ -153,8 +188,8 @@ impl Mesh {
         loop {
             let reply = tokio::time::timeout(patience, replies.next())
                 .await
-                .map_err(|_| Error::NoAnswer { what: what.clone() })?
-                .ok_or_else(|| Error::NoAnswer { what: what.clone() })?;
+                .map_err(|elapsed| Error::no_answer(&*what, elapsed))?
+                .ok_or_else(|| Error::no_answer(&*what, "the connection was closed"))?;
             let headers = reply.headers.as_ref();
             match reply.status.map(|status| status.as_u16()) {
                 Some(204 | 404) => {
@@ -165,7 +200,7 @@ impl Mesh {
                     batch.is_too_many = true;
                     return Ok(batch);
                 }
-                Some(503) => return Err(Error::NoStream(stream.to_owned())),
+                Some(503) => return Err(Box::pin(self.why_unread(stream, &what)).await),
                 Some(status) => return Err(Error::api(what, Status::of(status))),
                 None => {}
             }
@@ -194,9 +229,7 @@ impl Mesh {
             .await
         {
             Ok(reply) => reply,
-            Err(NoReply::Failed(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                return Err(Error::NoStream(stream.to_owned()));
-            }
+            Err(error) if error.is_unheard() => return Err(Box::pin(self.why_unread(stream, &what)).await),
             Err(error) => return Err(error.into_error(&what)),
         };
         match reply.status.map(|status| status.as_u16()) {

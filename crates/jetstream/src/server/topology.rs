@@ -1,36 +1,47 @@
 //! The streams, buckets and consumers of a mesh, described in one place, created idempotently, checked, and never
 //! repaired in silence. What a newer build adds to them, a leader raises once ([`migrations`]).
 
+mod consumers;
+mod copies;
+mod drift;
 mod migrations;
 mod missing;
 mod raise;
+mod restore;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{
     Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
 };
 use baton_envelope::{AgentName, Mutant};
 
-use super::limits::Limits;
+use super::limits::{Bounds, Limits};
 use super::mesh::Mesh;
-use crate::error::Error;
-pub(crate) use migrations::TOPOLOGY;
+use crate::error::{Error, Refusal, TOO_MANY_CONSUMERS};
+pub use consumers::ACK_WAIT;
+pub(crate) use consumers::{ROUTER, router_config, tail_config, version_of};
+pub(crate) use drift::Drifted;
+pub use drift::Mended;
+pub(crate) use migrations::{Plan, TOPOLOGY};
 pub use missing::Upkept;
 pub use raise::Raised;
-pub(crate) use raise::{left, mark};
+pub(crate) use raise::left;
+pub(crate) use raise::mark;
+pub(crate) use restore::put_back;
 pub use settings::SharedSettings;
-
-/// How a consumer with which a controller follows a stream is described.
-pub(crate) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledger";
 
 /// The window in which the server drops a repeated message id.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The server's code for a stream of that name which is there already.
+const NAME_IN_USE: u64 = 10058;
+/// The server's codes for an account, or a server, without the room that a stream wants kept.
+const NO_ROOM: [u64; 2] = [10002, 10047];
+/// How long the making of a stream may take: a cluster places its copies first.
+const CREATION: Duration = Duration::from_secs(10);
 /// How many consumers the routes bucket may have, for the followers of older releases.
 const ROUTES_CONSUMERS: i32 = 20_000;
 
@@ -66,6 +77,7 @@ impl Mesh {
                 subjects: s.intake_subjects(),
                 retention: RetentionPolicy::WorkQueue,
                 description: Some("Baton: what anyone may publish".to_owned()),
+                max_bytes: Bounds::bytes(limits.bounds.intake_bytes).unwrap_or(limits.max_bytes),
                 ..common(s.intake_stream())
             },
             Config {
@@ -126,6 +138,8 @@ impl Mesh {
             allow_atomic_publish: self.work_takes_batches(limits),
             persist_mode: limits.is_async().then_some(PersistenceMode::Async),
             description: Some(format!("Baton: tickets for agent {agent}")),
+            max_bytes: Bounds::bytes(limits.bounds.work_bytes).unwrap_or(limits.max_bytes),
+            max_consumers: i32::try_from(limits.bounds.work_consumers).unwrap_or(i32::MAX),
             ..common(self.subjects().work_stream(agent), limits)
         }
     }
@@ -133,26 +147,48 @@ impl Mesh {
     /// Creates a stream if it is missing, and tells whether it did.
     pub(crate) async fn ensure_stream(&self, config: Config) -> Result<bool, Error> {
         let name = config.name.clone();
-        if self.context().get_stream(&name).await.is_ok() {
-            return Ok(false);
+        match self.is_missing(&name).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // It is not this user's to look after.
+            Err(Error::Denied { .. }) => return Ok(false),
+            // An election looks the same.
+            Err(error) => tracing::debug!(%error, stream = name, "whether the stream is there is not known"),
         }
-        let mut created = self.context().create_stream(config.clone()).await.map(drop);
+        let mut config = config;
+        let mut created = self.create_stream(&config).await?;
         // The account allows fewer consumers than that: then its own limit is the stream's.
-        if config.max_consumers > 0
-            && matches!(&created, Err(error) if is_refused_with(error, ErrorCode::MAXIMUM_CONSUMERS_LIMIT))
-        {
-            let max_consumers = -1;
-            let config = Config {
-                max_consumers,
-                ..config
-            };
-            created = self.context().create_stream(config).await.map(drop);
+        if config.max_consumers > 0 && matches!(&created, Err(refusal) if refusal.code == TOO_MANY_CONSUMERS) {
+            config.max_consumers = -1;
+            created = self.create_stream(&config).await?;
+        }
+        // The server keeps room for a bound, and has less than that.
+        if config.max_bytes > 0 && matches!(&created, Err(refusal) if NO_ROOM.contains(&refusal.code)) {
+            tracing::warn!(
+                stream = name,
+                max_bytes = config.max_bytes,
+                "the server cannot keep so much room for the stream: it has no bound of its own"
+            );
+            config.max_bytes = -1;
+            created = self.create_stream(&config).await?;
         }
         match created {
             Ok(()) => Ok(true),
             // Someone else created it at the same moment, or it exists with other settings: `doctor` compares.
-            Err(error) if is_refused_with(&error, ErrorCode::STREAM_NAME_EXIST) => Ok(false),
-            Err(error) => Err(Error::api(format!("creating stream {name}"), error)),
+            Err(refusal) if refusal.code == NAME_IN_USE => Ok(false),
+            Err(refusal) => Err(Error::api(format!("creating stream {name}"), refusal)),
+        }
+    }
+
+    async fn create_stream(&self, config: &Config) -> Result<Result<(), Refusal>, Error> {
+        let what = format!("STREAM.CREATE.{}", config.name);
+        let config = serde_json::to_value(config).map_err(|error| Error::api("encoding a stream", error))?;
+        match self.ask_within::<serde::de::IgnoredAny>(&what, &config, CREATION).await {
+            Ok(created) => Ok(created.map(drop)),
+            Err(Error::Denied { .. }) => Err(Error::Unmade {
+                what: format!("stream {}", what.trim_start_matches("STREAM.CREATE.")),
+            }),
+            Err(error) => Err(error),
         }
     }
 }
@@ -181,10 +217,6 @@ impl Mesh {
         }
         Ok(())
     }
-}
-
-fn is_refused_with(error: &CreateStreamError, code: ErrorCode) -> bool {
-    matches!(error.kind(), CreateStreamErrorKind::JetStream(ref refused) if refused.error_code() == code)
 }
 
 /// What all streams have in common.

@@ -6,11 +6,9 @@ use baton_envelope::control::Counts;
 use baton_envelope::{AgentName, AgentVersion};
 use serde::Deserialize;
 
-use crate::error::{Error, STREAM_NOT_FOUND};
-use crate::server::Mesh;
+use crate::error::{CONSUMER_NOT_FOUND, Error, STREAM_NOT_FOUND};
+use crate::server::{Mesh, version_of};
 
-/// The server's code for a consumer that does not exist.
-pub(super) const CONSUMER_NOT_FOUND: u64 = 10014;
 /// How many times to read a list that changes while being read.
 const TRIES: u32 = 5;
 
@@ -60,8 +58,8 @@ impl Mesh {
             counts.backlog += found.num_pending;
             counts.in_flight += found.num_ack_pending;
             counts.waiting_pulls += found.num_waiting;
-            counts.shut |= found.paused;
-            counts.open |= !found.paused;
+            counts.paused |= found.paused;
+            counts.running |= !found.paused;
         }
         Ok(counts)
     }
@@ -130,7 +128,7 @@ impl Mesh {
                 let is_silent = page.missing.is_some_and(|missing| !missing.is_empty())
                     || page.offline.is_some_and(|offline| !offline.is_empty());
                 if is_silent {
-                    return Err(Error::NoAnswer { what });
+                    return Err(Error::no_answer(what, "some consumers did not report"));
                 }
                 offset += page.consumers.len();
                 let is_last = page.consumers.is_empty() || offset >= page.total;
@@ -156,42 +154,6 @@ impl Mesh {
             Ok(found) => Ok(Some(found)),
             Err(refusal) if [CONSUMER_NOT_FOUND, STREAM_NOT_FOUND].contains(&refusal.code) => Ok(None),
             Err(refusal) => Err(refusal.into()),
-        }
-    }
-}
-
-/// The version whose tickets a consumer delivers; `None` if the consumer is not Baton's.
-pub(super) fn version_of(consumer: &str) -> Option<AgentVersion> {
-    let (token, band) = consumer.rsplit_once("_p")?;
-    let number = |text: &str| text.parse::<u8>().is_ok_and(|priority| (1..=10).contains(&priority));
-    let is_band = match band.split_once('-') {
-        Some((low, high)) => number(low) && number(high),
-        None => number(band),
-    };
-    is_band.then(|| AgentVersion::from_token(token).ok())?
-}
-
-#[cfg(test)]
-mod tests {
-    use baton_envelope::{Bands, Namespace, Subjects};
-
-    use super::*;
-
-    #[test]
-    fn the_version_is_read_back_from_every_consumer_name() {
-        let subjects = Subjects::new(Namespace::default());
-        for text in ["1.0.0", "2.0.0-rc.1", "1.0.0-x.p3", "1.0.0-p+b.p1-3"] {
-            let version: AgentVersion = text.parse().expect("version");
-            for band in [Bands::One, Bands::Three, Bands::Ten]
-                .iter()
-                .flat_map(|bands| bands.list())
-            {
-                let name = subjects.work_consumer(&version, band);
-                assert_eq!(version_of(&name), Some(version.clone()), "{name}");
-            }
-        }
-        for foreign in ["router", "1_0_0", "1_0_0_px", "1_0_0_p11", "tail_p4-7"] {
-            assert_eq!(version_of(foreign), None, "{foreign}");
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
-use baton_envelope::{DeliveryFacts, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Record};
+use baton_envelope::{
+    DeliveryFacts, Entry, Guard, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, IntentId, Link, Place, Record,
+};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::server::AckPlace;
 use crate::server::Mesh;
-use crate::server::header_u64;
+use crate::server::{header_u64, signature};
 
 /// A ticket stored so long after its record was written counts as reissued: the worker reads the ledger before running
 /// it. Most are stored within milliseconds. A larger difference between the clocks of writer and server only costs a
@@ -23,10 +25,22 @@ pub struct Ticket {
     pub intent: IntentId,
     /// The ledger sequence that authorised it.
     pub seq: u64,
-    /// The record at that sequence, with the envelope; `None` when the body is corrupt.
+    /// The record at that sequence, with the envelope; `None` when the body is corrupt, or its signature does not verify.
     pub record: Option<Box<Record>>,
+    /// The link of that record, where the mesh signs.
+    pub link: Option<Link>,
     /// What the broker and the headers tell about the delivery.
     pub facts: DeliveryFacts,
+}
+
+impl Ticket {
+    /// Where the record that it names stands.
+    pub fn place(&self) -> Place {
+        Place {
+            seq: self.seq,
+            link: self.link,
+        }
+    }
 }
 
 /// A delivered ticket, with the slot in which it runs.
@@ -77,6 +91,14 @@ impl Delivery {
             stored_after_connect: place.stream_seq > fresh_after,
         };
         let seq = header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0);
+        let (record, link) = match record.map(|record| verified(mesh, record, message, &place, seq)) {
+            Some(Ok((record, link))) => (Some(record), link),
+            Some(Err(problem)) => {
+                tracing::warn!(%intent, seq, problem, "a ticket does not verify; the ledger is read instead");
+                (None, None)
+            }
+            None => (None, None),
+        };
         Some(Self {
             mesh: mesh.clone(),
             reply,
@@ -84,6 +106,7 @@ impl Delivery {
                 intent,
                 seq,
                 record,
+                link,
                 facts,
             },
             slot,
@@ -127,6 +150,30 @@ impl Delivery {
             tracing::debug!(%error, "cannot send an acknowledgement");
         }
     }
+}
+
+/// The record of a ticket, verified where the mesh signs, and its link.
+fn verified(
+    mesh: &Mesh,
+    record: Box<Record>,
+    message: &Message,
+    place: &AckPlace,
+    seq: u64,
+) -> Result<(Box<Record>, Option<Link>), String> {
+    let Some(rules) = mesh.rules() else {
+        return Ok((record, None));
+    };
+    let subject = mesh.subjects().ledger(&record.intent);
+    let entry = Entry {
+        subject: &subject,
+        seq,
+        stored_at: Some(place.stored_at()),
+        guard: Guard::OfTicket,
+        signature: signature(message.headers.as_ref()),
+        body: &message.payload,
+    };
+    let link = rules.check(&entry, &record)?;
+    Ok((record, Some(link)))
 }
 
 /// A handle that extends a delivery.

@@ -128,9 +128,9 @@ impl ControllerMesh {
                 RequestErrorKind::TimedOut
                 | RequestErrorKind::MaxPayloadExceeded
                 | RequestErrorKind::InvalidSubject
-                | RequestErrorKind::Other => Error::NoAnswer {
-                    what: format!("a replay by agent \"{agent}\" {version} ({error})"),
-                },
+                | RequestErrorKind::Other => {
+                    Error::no_answer(format!("a replay by agent \"{agent}\" {version}"), error)
+                }
             })?;
         serde_json::from_slice(&reply.payload).map_err(|error| Error::api("reading the answer to a replay", error))
     }

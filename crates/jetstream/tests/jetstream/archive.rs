@@ -29,6 +29,7 @@ fn large(intent: &str, records: u64, bytes: usize) -> Bundle {
     Bundle {
         intent,
         records: (1..=records).map(record).collect(),
+        void: Vec::new(),
     }
 }
 

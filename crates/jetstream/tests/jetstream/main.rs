@@ -7,11 +7,14 @@
 
 mod archive;
 mod asking;
+mod bounds;
 mod choosing;
 mod following;
 mod grouping;
 mod leasing;
 mod pulling;
+mod raising;
 mod routes;
+mod signing;
 mod support;
 mod tickets;

@@ -204,6 +204,8 @@ async fn a_follower_that_was_frozen_proves_before_it_routes() {
     clock.leap(Duration::from_secs(5));
     let cut_off = mesh.route_of(&named(0)).await;
     assert!(matches!(cut_off, Err(Error::NoAnswer { .. })), "{cut_off:?}");
+    let cause = cut_off.as_ref().err().and_then(std::error::Error::source);
+    assert!(cause.is_some(), "what came in place of an answer is told: {cut_off:?}");
     proxy.heal();
     assert_eq!(active(&mesh, &named(0)).await, "3.0.0");
 }

@@ -81,7 +81,7 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
     let counts = mesh.agent_counts(&agent()).await.unwrap();
     let backlog = |backlog| Counts {
         backlog,
-        open: true,
+        running: true,
         ..Counts::default()
     };
     assert_eq!((counts[&one], counts[&two]), (backlog(2), backlog(1)));
@@ -108,14 +108,14 @@ async fn an_agent_without_a_stream_has_no_counts_and_no_tickets() {
     assert_eq!(mesh.queued_tickets(&agent(), &version("1.0.0")).await.unwrap(), []);
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .shut_version(&agent(), &version("1.0.0"))
+            .pause_version(&agent(), &version("1.0.0"))
             .await
             .unwrap(),
         0
     );
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .open_version(&agent(), &version("1.0.0"))
+            .resume_version(&agent(), &version("1.0.0"))
             .await
             .unwrap(),
         0
@@ -142,7 +142,7 @@ async fn more_tickets_than_one_answer_holds_and_more_consumers_than_one_page() {
     let started = tokio::time::Instant::now();
     assert_eq!(
         ControllerMesh::of(&mesh)
-            .shut_version(&agent(), &version("1.7.0"))
+            .pause_version(&agent(), &version("1.7.0"))
             .await
             .unwrap(),
         10

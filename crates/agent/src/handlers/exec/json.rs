@@ -191,8 +191,9 @@ impl Answers {
             Bad::TooLarge(_) => too_large("outcome object", self.most),
             Bad::Syntax { at, problem, seen } => {
                 let Place { line, byte } = at;
-                let mut message =
-                    format!("the program wrote what is no outcome object: line {line}, byte {byte}: {problem}");
+                let mut message = format!(
+                    "the program wrote something that is not an outcome object: line {line}, byte {byte}: {problem}"
+                );
                 if !seen.is_empty() {
                     message.push_str(&format!("; the object starts with {seen:?}"));
                 }

@@ -2,7 +2,7 @@
 
 use baton_envelope::AgentName;
 use baton_envelope::codes;
-use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView};
+use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView, WorkerView};
 use clap::Args;
 
 use crate::app::App;
@@ -122,10 +122,19 @@ fn workers(one: &VersionView) -> Table {
             worker.instance.clone(),
             format!("{}/{}", worker.busy, worker.concurrency),
             worker.heard_at.to_string(),
-            if worker.stopping { "stopping" } else { "" }.to_owned(),
+            remarks(worker),
         ]);
     }
     table
+}
+
+fn remarks(worker: &WorkerView) -> String {
+    let stopping = worker.stopping.then(|| "stopping".to_owned());
+    stopping
+        .into_iter()
+        .chain(worker.clock())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]
@@ -148,6 +157,7 @@ mod tests {
             "3 queued, 1 waiting_human",
             "w-2",
             "2/8",
+            "the clock of db-7 is 30.0 s behind the server's",
             "none",
             "ALARM DRAIN_WITHOUT_WORKERS",
         ] {

@@ -15,7 +15,7 @@ pub(crate) struct ForgetArgs {
     agent: AgentName,
     /// The version.
     version: AgentVersion,
-    /// Why, for the history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -49,7 +49,7 @@ fn text(view: &AgentsView) -> String {
         }
     }
     let alarms: Vec<_> = view.agents.iter().flat_map(|agent| &agent.alarms).collect();
-    view::paragraphs([table.render(), view::alarms(alarms)])
+    view::paragraphs([table.render(), view::alarms(alarms), view::clocks(&view.agents)])
 }
 
 #[cfg(test)]
@@ -74,7 +74,9 @@ mod tests {
         );
         assert!(line("code   2.0.0").starts_with("code 2.0.0 canary 10 % 1 0 0 0 1.0.0 - 1.1.0"));
         assert!(text.contains("\n\nALARM DRAIN_WITHOUT_WORKERS: "), "{text}");
-        assert!(text.contains("\n  way out: baton intents move "), "{text}");
+        assert!(text.contains("\n  hint: baton intents move "), "{text}");
+        let clock = "\n\nCLOCK code@2.0.0 worker w-2: the clock of db-7 is 30.0 s behind the server's";
+        assert!(text.contains(clock), "{text}");
     }
 
     #[test]

@@ -15,10 +15,10 @@ pub(crate) struct QuarantineArgs {
     agent: AgentName,
     /// The version.
     version: AgentVersion,
-    /// Lift the quarantine: what is open there goes on.
+    /// Lift the quarantine: the open work resumes.
     #[arg(long)]
     lift: bool,
-    /// Why, for the history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -52,9 +52,9 @@ pub(crate) async fn run(args: QuarantineArgs, app: &App) -> Result<(), CliError>
 
 fn notes(agent: &AgentName, version: &AgentVersion, lift: bool, route: &Route) -> Vec<String> {
     if lift {
-        return vec![format!("what is open on {agent}@{version} goes on")];
+        return vec![format!("the open work of {agent}@{version} resumes")];
     }
-    let mut notes = vec![format!("what is open on {agent}@{version} is paused")];
+    let mut notes = vec![format!("the open work of {agent}@{version} is paused")];
     if route.active != *version {
         notes.push(format!(
             "`baton intents move --agent {agent} --from {version} --to {}` moves it",
@@ -78,6 +78,6 @@ mod tests {
             said.contains("baton intents move --agent code --from 2.0.0 --to 1.4.0"),
             "{said}"
         );
-        assert!(notes(&agent, &version, true, &route()).join("\n").contains("goes on"));
+        assert!(notes(&agent, &version, true, &route()).join("\n").contains("resumes"));
     }
 }

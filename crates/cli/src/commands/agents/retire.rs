@@ -15,7 +15,7 @@ pub(crate) struct RetireArgs {
     agent: AgentName,
     /// The version.
     version: AgentVersion,
-    /// Why, for the history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -32,6 +32,6 @@ pub(crate) async fn run(args: RetireArgs, app: &App) -> Result<(), CliError> {
     });
     let route = mesh.ask_controller(&question).await?;
     app.output.show(&route, || format!("{agent}@{version} is retired"))?;
-    app.output.note("its workers may be stopped");
+    app.output.note("you may stop its workers");
     Ok(())
 }

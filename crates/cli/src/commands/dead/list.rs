@@ -16,10 +16,10 @@ const REASON: usize = 100;
 /// `baton dead list`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArgs {
-    /// Only that of this agent.
+    /// Only the work of this agent.
     #[arg(long)]
     agent: Option<AgentName>,
-    /// At most so many; 0 for all.
+    /// How many to list at most; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }

@@ -17,13 +17,13 @@ pub(crate) struct RedriveArgs {
     /// The intents.
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<IntentId>,
-    /// All that is parked. Rejected raw intents are not among them: each redrive of one is a new intent.
+    /// Everything that is parked. Rejected raw intents are left out: each redrive of one makes a new intent.
     #[arg(long)]
     all: bool,
-    /// Version that gets it [default: the one that takes new work now].
+    /// Version that gets the work [default: the one that takes new work now].
     #[arg(long, value_name = "VERSION")]
     version: Option<AgentVersion>,
-    /// A new limit on hops, for one that was parked with HOP_LIMIT.
+    /// New limit on hops, for an intent that was parked with HOP_LIMIT.
     #[arg(long, value_name = "N", value_parser = parse::max_hops)]
     max_hops: Option<MaxHops>,
 }
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: RedriveArgs, app: &App) -> Result<(), CliError> {
     };
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for intent in ids {
-        match mesh.redrive(&intent, &how, who::author(Role::Operator)).await {
+        match mesh.redrive_or_ask(&intent, &how, who::author(Role::Operator)).await {
             Ok(Redriven::Put { version, seq }) => results.push(Outcome::Redriven { intent, version, seq }),
             Ok(Redriven::Republished { intent: new_intent }) => {
                 results.push(Outcome::Republished { intent, new_intent });

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use baton_agent::shutdown_signal;
-use baton_demo::{Upgrade, UpgradePlan, UpgradeStep, tell_upgrade};
+use baton_demo::{Upgrade, UpgradePlan, UpgradeStep, run_upgrade};
 use baton_envelope::codes;
 
 use crate::commands::local::UpgradeArgs;
 use crate::error::{CliError, Kind};
 use crate::output::{Output, Table};
 
-/// Tells the story, and fails unless it ended as it should.
+/// Runs the scenario, and fails unless it ended as it should.
 pub(super) async fn run(args: UpgradeArgs, exe: PathBuf, output: &Output) -> Result<(), CliError> {
     let plan = UpgradePlan {
         rate: args.rate,
@@ -19,20 +19,20 @@ pub(super) async fn run(args: UpgradeArgs, exe: PathBuf, output: &Output) -> Res
         ..UpgradePlan::new(exe)
     };
     let say = |line: &str| output.note(line);
-    let told = tokio::select! {
-        told = tell_upgrade(&plan, &say) => told?,
+    let report = tokio::select! {
+        report = run_upgrade(&plan, &say) => report?,
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
-    output.show(&told.verdict, || text(&told.verdict))?;
-    if let Some(folder) = &told.folder {
+    output.show(&report.verdict, || text(&report.verdict))?;
+    if let Some(folder) = &report.folder {
         output.note(&format!("kept: {}", folder.display()));
     }
-    if told.verdict.is_good() {
+    if report.verdict.is_good() {
         return Ok(());
     }
     let message = format!(
         "the upgrade did not go as it should: {}",
-        told.verdict.problems.join("; ")
+        report.verdict.problems.join("; ")
     );
     Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
         .hint("the server's data and all logs were kept in the folder above"))
@@ -78,7 +78,7 @@ fn summary(verdict: &Upgrade) -> Table {
         ("lost", verdict.lost),
         ("hops committed twice", verdict.duplicate_commits),
         ("recorded steps run again", verdict.repeated_steps),
-        ("failed attempts, tried again on their version", verdict.retries),
+        ("failed attempts, retried on the same version", verdict.retries),
         ("hops moved to another version", verdict.moved),
         ("hops worked on by another version", verdict.foreign),
         ("chains on the wrong side of the canary", verdict.wrong_side),

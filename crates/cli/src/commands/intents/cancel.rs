@@ -14,7 +14,7 @@ pub(crate) struct CancelArgs {
     /// The intent.
     #[arg(value_name = "ID")]
     id: IntentId,
-    /// Why, for those who read its history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

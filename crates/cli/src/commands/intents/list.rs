@@ -29,13 +29,13 @@ pub(super) const STATUSES: [&str; 11] = [
 /// `baton intents list`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArgs {
-    /// Only with this status; may be repeated.
+    /// Only intents with this status; may be repeated.
     #[arg(long = "status", value_name = "STATUS", value_parser = PossibleValuesParser::new(STATUSES))]
     statuses: Vec<String>,
-    /// Only those whose turn it is, or was last, at this agent.
+    /// Only intents that are at this agent, or were there last.
     #[arg(long)]
     agent: Option<AgentName>,
-    /// At most so many; 0 for all.
+    /// How many to list at most; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: MoveArgs, app: &App) -> Result<(), CliError> {
             let total = failed.saturating_add(moved.moved.len());
             let message = format!("{failed} of {total} intents could not be moved");
             Err(CliError::say(Kind::Failed, codes::INCOMPLETE, message)
-                .hint("what was moved stays moved; run it again for the rest"))
+                .hint("what was moved stays moved; run the command again for the rest"))
         }
     }
 }

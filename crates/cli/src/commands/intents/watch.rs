@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// `baton intents watch`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WatchArgs {
-    /// The intent; without one, all from now on.
+    /// The intent [default: all intents, from now on].
     id: Option<IntentId>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: WatchArgs, app: &App) -> Result<(), CliError> {
 
 async fn all(mesh: &Mesh, output: Output) -> Result<(), CliError> {
     let mut events = mesh.events(None).await?;
-    output.note("watching all intents; Ctrl-C ends it");
+    output.note("watching all intents; Ctrl-C stops it");
     while let Some(live) = events.next().await {
         show(output, live.seq, &live.record, true)?;
     }

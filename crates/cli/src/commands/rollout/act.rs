@@ -13,10 +13,10 @@ use crate::{view, who};
 pub(crate) struct ActArgs {
     /// The agent.
     agent: AgentName,
-    /// Do it although somebody else owns the rollout.
+    /// Do it even if somebody else owns the rollout.
     #[arg(long)]
     take_over: bool,
-    /// Why, for the history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct ActArgs {
 pub(crate) struct PromoteArgs {
     #[command(flatten)]
     act: ActArgs,
-    /// All steps at once.
+    /// Take all remaining steps at once.
     #[arg(long)]
     to_end: bool,
 }

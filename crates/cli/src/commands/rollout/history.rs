@@ -26,10 +26,8 @@ pub(crate) async fn run(args: HistoryArgs, app: &App) -> Result<(), CliError> {
     let history = mesh.ask_controller(&question).await?;
     app.output.show(&history, || text(&history))?;
     if history.decisions.is_empty() {
-        app.output.note(&format!(
-            "nothing was decided on the route of {} that is still kept",
-            history.agent
-        ));
+        app.output
+            .note(&format!("no decision on the route of {} is kept", history.agent));
     }
     Ok(())
 }

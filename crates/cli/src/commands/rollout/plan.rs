@@ -20,7 +20,7 @@ pub(crate) struct PlanArgs {
     agent: AgentName,
     /// The version to roll out.
     version: AgentVersion,
-    /// Run so many of the last completed hops of the active version on it, and compare.
+    /// How many of the active version's last completed hops to run again on it, and compare.
     #[arg(long, value_name = "N", default_value_t = 0)]
     replay: u32,
 }
@@ -59,7 +59,7 @@ fn hint(plan: &PlanView) -> String {
     if is_forbidden {
         "each failed check says what to do".to_owned()
     } else {
-        format!("each failed check says what to do; `baton rollout start {agent} {to} --force` starts in spite of them")
+        format!("each failed check says what to do; `baton rollout start {agent} {to} --force` starts anyway")
     }
 }
 
@@ -70,7 +70,7 @@ fn text(plan: &PlanView) -> String {
         let result = if check.passed { "ok" } else { "FAILED" };
         table.row([check.name.clone(), result.to_owned(), check.detail.clone()]);
         if let Some(fix) = check.fix.as_ref().filter(|_| !check.passed) {
-            table.row([String::new(), String::new(), format!("fix: {fix}")]);
+            table.row([String::new(), String::new(), format!("hint: {fix}")]);
         }
     }
     let replay = plan.replay.as_ref().map(replay).unwrap_or_default();
@@ -125,7 +125,7 @@ mod tests {
             "code: 1.4.0 → 2.0.0",
             "protocol ok reads 1.0.0",
             "workers FAILED no live worker",
-            "fix: start one",
+            "hint: start one",
             "20 hops replayed, 19 the same",
             "order-1 2 result \"a\" \"b\"",
         ] {

@@ -13,10 +13,10 @@ use crate::{view, who};
 pub(crate) struct RollbackArgs {
     /// The agent.
     agent: AgentName,
-    /// The version that gets the new work [default: the one before].
+    /// The version that gets the new work [default: the one that was active before].
     #[arg(long, value_name = "VERSION")]
     to: Option<AgentVersion>,
-    /// Why, for the history.
+    /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

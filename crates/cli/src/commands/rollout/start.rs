@@ -23,13 +23,13 @@ pub(crate) struct StartArgs {
     agent: AgentName,
     /// The version to roll out.
     version: AgentVersion,
-    /// A share in percent to begin with, before the steps that are greater.
+    /// The share to begin with, in percent; steps that are not greater are left out.
     #[arg(long, value_name = "PERCENT", value_parser = parse::share)]
     canary: Option<Percent>,
-    /// The shares in percent, one after the other [default: 10,25,50,100].
+    /// The shares to take one after the other, in percent [default: 10,25,50,100].
     #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', value_parser = parse::share)]
     steps: Vec<Percent>,
-    /// How long a step takes at least [default: 2m].
+    /// The shortest time that a step takes [default: 2m].
     #[arg(long, value_name = "DURATION")]
     hold: Option<Span>,
     /// Take steps, or roll back, by the evidence; this is the default.
@@ -38,19 +38,19 @@ pub(crate) struct StartArgs {
     /// Take a step only when a person promotes it.
     #[arg(long)]
     manual: bool,
-    /// All of the new work at once.
+    /// Give it all of the new work at once.
     #[arg(long, conflicts_with_all = ["canary", "steps", "hold"])]
     at_once: bool,
-    /// Start although checks fail.
+    /// Start even if checks fail.
     #[arg(long)]
     force: bool,
     /// How many attempts of the new version a step needs [default: 50].
     #[arg(long, value_name = "N")]
     min_hops: Option<u64>,
-    /// By how many percentage points its share of failed attempts may pass the old one's [default: 1].
+    /// By how many percentage points its failure rate may exceed the old version's [default: 1].
     #[arg(long, value_name = "POINTS", allow_negative_numbers = true, value_parser = parse::points)]
     failure_margin: Option<f64>,
-    /// How many times the old one's 95th percentile of latency its own may be [default: 1.5].
+    /// How many times the old version's 95th percentile of latency its own may be [default: 1.5].
     #[arg(long, value_name = "FACTOR", value_parser = parse::factor)]
     latency_factor: Option<f64>,
 }

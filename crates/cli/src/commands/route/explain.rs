@@ -16,10 +16,10 @@ pub(crate) struct ExplainArgs {
     /// The agent that the work is for.
     #[arg(required_unless_present = "capabilities", conflicts_with = "capabilities")]
     agent: Option<AgentName>,
-    /// Something that the agent must be able to do, instead of its name; may be repeated.
+    /// Capability that the agent must have, in place of its name; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
-    /// An intent: its tree, its pins and its path count.
+    /// An intent, whose tree, pins and path decide too.
     #[arg(long, value_name = "ID")]
     intent: Option<IntentId>,
     /// Kind of the work, such as invoice.extract.v1.

@@ -14,7 +14,7 @@ use crate::who;
 pub(crate) struct PinningArgs {
     /// The agent to which the intents are submitted.
     agent: AgentName,
-    /// What holds for intents that say nothing themselves.
+    /// The pinning of intents that name none themselves.
     #[arg(value_enum)]
     pinning: Keeping,
 }
@@ -30,8 +30,8 @@ pub(crate) async fn run(args: PinningArgs, app: &App) -> Result<(), CliError> {
     let route = mesh.ask_controller(&question).await?;
     app.output.show(&route, || {
         let meaning = match route.pinning {
-            Pinning::Chain => "the routes of the moment of the submit hold for all hops",
-            Pinning::Hop | Pinning::Unknown(_) => "each hop takes the route of its moment",
+            Pinning::Chain => "all hops use the routes at the time of the submit",
+            Pinning::Hop | Pinning::Unknown(_) => "each hop uses the route at the time of that hop",
         };
         format!(
             "new intents for {}: pinning {} ({meaning})",

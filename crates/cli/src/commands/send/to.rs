@@ -14,7 +14,7 @@ use crate::error::{CliError, Kind};
 /// The addressee and the payload. They stand together because with `--capability` the first argument is the payload.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ToArgs {
-    /// The agent that it is for; with --capability there is none, and the payload comes first.
+    /// The agent that gets the work; left out with --capability.
     #[arg(
         value_name = "AGENT",
         required_unless_present = "capabilities",
@@ -24,20 +24,20 @@ pub(super) struct ToArgs {
     /// The payload: text or JSON, @FILE, or - for stdin [default: stdin].
     #[arg(value_name = "PAYLOAD", allow_negative_numbers = true)]
     second: Option<String>,
-    /// Something that the agent must be able to do, instead of its name; may be repeated.
+    /// Capability that the agent must have, in place of its name; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
-    /// What to do while no agent can do it.
+    /// What to do while no agent has the capabilities.
     #[arg(long, value_enum, default_value = "reject", requires = "capabilities")]
     when_none: WhenNone,
 }
 
-/// What to do while no agent can do it.
+/// What to do while no agent has the capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum WhenNone {
     /// Refuse the work.
     Reject,
-    /// Keep the work until one can.
+    /// Keep the work until one has them.
     Hold,
 }
 
@@ -64,7 +64,7 @@ impl ToArgs {
         }
         if self.second.is_some() {
             let name = self.first.as_deref().unwrap_or_default();
-            let message = format!("--capability chooses the agent: \"{name}\" cannot name one too");
+            let message = format!("--capability chooses the agent, so \"{name}\" may not name one");
             return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give either AGENT or --capability"));
         }
         let to = To::Capable {
@@ -175,7 +175,7 @@ mod tests {
         for (line, said) in [
             (&[][..], "<AGENT>"),
             (&["a.b", "x"], "no dots"),
-            (&["code", "x", "--capability", "rust"], "\"code\" cannot name one too"),
+            (&["code", "x", "--capability", "rust"], "\"code\" may not name one"),
             (&["code", "x", "--when-none", "hold"], "--capability"),
             (&["--capability", "rust", "--when-none", "wait"], "reject, hold"),
         ] {

@@ -95,6 +95,18 @@ fn what_is_unknown_or_wrong_is_refused_by_name() {
 }
 
 #[test]
+fn a_password_is_not_repeated() {
+    for text in [
+        "[connection]\npassword = 12345678",
+        "[connection]\npassword = \"12345678",
+        "[connection]\npassword = 12345678 x",
+    ] {
+        let told = refusal(text, &[]);
+        assert!(!told.contains("12345678"), "{told}");
+    }
+}
+
+#[test]
 fn the_defaults_are_those_of_the_libraries() {
     let config = Config::default();
     let theirs = baton_controller::ControllerConfig::default();

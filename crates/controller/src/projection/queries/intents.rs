@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::control::HoldView;
-use baton_envelope::{AgentName, AgentVersion, Cause, IntentId};
+use baton_envelope::{AgentName, AgentVersion, Cause, IntentId, Timestamp};
 
 use crate::projection::columns::Version;
 use crate::projection::tables::intents;
@@ -34,6 +34,31 @@ impl Projection {
     pub async fn held(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<(IntentId, Cause)>, Error> {
         let of = (agent.clone(), version.clone());
         self.ask(move |db| intents::held(db, &of)).await
+    }
+
+    /// Up to `limit` open intents that have not moved since a time, in the order of their ids, after this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn unmoved(&self, before: Timestamp, after: String, limit: u32) -> Result<Vec<IntentId>, Error> {
+        self.ask(move |db| intents::unmoved(db, before, &after, limit)).await
+    }
+
+    /// The agent and the version of an intent, if it is open.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn place(&self, intent: &IntentId) -> Result<Option<Version>, Error> {
+        let intent = intent.clone();
+        self.ask(move |db| intents::place(db, &intent)).await
+    }
+
+    /// Forgets open intents of which the ledger has nothing any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forget(&self, intents: Vec<IntentId>) -> Result<(), Error> {
+        self.ask(move |db| intents::forget(db, &intents)).await
     }
 
     /// The kinds of the open intents that an agent has, in any version.

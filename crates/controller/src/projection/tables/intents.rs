@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use baton_envelope::control::HoldView;
 use baton_envelope::{
-    AgentName, AgentVersion, Cause, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, holds,
+    AgentName, AgentVersion, Cause, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, Turn, holds,
+    out_of_turn,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
 use crate::projection::columns::{Version, parsed};
@@ -31,18 +32,39 @@ struct Last {
     holds: Vec<Hold>,
 }
 
+/// What a record says beside where its intent stands.
+#[derive(Debug)]
+pub(in crate::projection) struct Noted {
+    /// The versions that the intent held before it and no longer holds.
+    pub(in crate::projection) released: Vec<Version>,
+    /// That it is by somebody whose turn it was not.
+    pub(in crate::projection) out_of_turn: Option<OutOfTurn>,
+}
+
+/// A record by somebody whose turn it was not.
+#[derive(Debug)]
+pub(in crate::projection) struct OutOfTurn {
+    /// The agent whose turn it was.
+    pub(in crate::projection) agent: AgentName,
+    /// The intent.
+    pub(in crate::projection) intent: IntentId,
+    /// Why it was not its writer's turn.
+    pub(in crate::projection) problem: String,
+}
+
 /// The intents with records in the current batch.
 #[derive(Debug, Default)]
 pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
 
 impl Intents {
-    /// Adds a record; returns the versions that the intent held before it and no longer holds.
+    /// Adds a record; returns the versions that the intent held before it and no longer holds, and whether it was the turn of
+    /// whoever wrote it.
     pub(in crate::projection) fn note(
         &mut self,
         db: &Connection,
         seq: u64,
         summary: RecordSummary,
-    ) -> rusqlite::Result<Vec<Version>> {
+    ) -> rusqlite::Result<Noted> {
         let holds = holds(&summary.snapshot);
         let mut held: Vec<Version> = Vec::with_capacity(holds.len());
         held.extend(holds.iter().map(|hold| (hold.agent.clone(), hold.version.clone())));
@@ -51,20 +73,40 @@ impl Intents {
             snapshot: summary.snapshot,
             holds,
         };
-        let before = if let Some(touched) = self.0.get_mut(&summary.intent) {
+        let turn = |agent: Option<&AgentName>, holder: Option<&str>| {
+            let agent = agent?;
+            let problem = out_of_turn(Turn { agent, holder }, summary.event.name(), &summary.by)?;
+            Some(OutOfTurn {
+                agent: agent.clone(),
+                intent: summary.intent.clone(),
+                problem,
+            })
+        };
+        let (before, out_of_turn) = if let Some(touched) = self.0.get_mut(&summary.intent) {
+            let there = &touched.last.snapshot;
+            let found = turn(there.agent.as_ref(), there.holder.as_deref());
             touched.last = last;
-            std::mem::replace(&mut touched.held, held.clone())
+            (std::mem::replace(&mut touched.held, held.clone()), found)
         } else {
-            let (stored, before) = stored_holds(db, &summary.intent)?;
+            let Stored {
+                is_open,
+                held: before,
+                agent,
+            } = stored(db, &summary.intent)?;
+            // Who holds it is not stored.
+            let found = turn(agent.as_ref(), None);
             let touched = Touched {
-                stored,
+                stored: is_open,
                 held: held.clone(),
                 last,
             };
-            self.0.insert(summary.intent, touched);
-            before
+            self.0.insert(summary.intent.clone(), touched);
+            (before, found)
         };
-        Ok(before.into_iter().filter(|version| !held.contains(version)).collect())
+        Ok(Noted {
+            released: before.into_iter().filter(|version| !held.contains(version)).collect(),
+            out_of_turn,
+        })
     }
 
     /// Replaces the rows of every intent in the batch by what its last record says.
@@ -145,21 +187,34 @@ fn code(status: &Status) -> Option<&str> {
     }
 }
 
-/// Whether the tables have rows of an intent, and the versions that it holds in them.
-fn stored_holds(db: &Connection, intent: &IntentId) -> rusqlite::Result<(bool, Vec<Version>)> {
+/// What the tables have of an intent.
+#[derive(Debug, Default)]
+struct Stored {
+    is_open: bool,
+    /// The versions that it holds.
+    held: Vec<Version>,
+    /// Whose turn it is.
+    agent: Option<AgentName>,
+}
+
+fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version FROM open_intents LEFT JOIN holds USING (intent) WHERE intent = ?1",
+        "SELECT holds.agent, holds.version, open_intents.agent FROM open_intents LEFT JOIN holds USING (intent)
+         WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
-    let (mut stored, mut held) = (false, Vec::new());
+    let mut found = Stored::default();
     while let Some(row) = rows.next()? {
-        stored = true;
+        found.is_open = true;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
-            held.push((parsed(row, 0)?, parsed(row, 1)?));
+            found.held.push((parsed(row, 0)?, parsed(row, 1)?));
+        }
+        if row.get_ref(2)?.as_str_or_null()?.is_some() {
+            found.agent = Some(parsed(row, 2)?);
         }
     }
-    Ok((stored, held))
+    Ok(found)
 }
 
 fn cause(row: &Row<'_>, column: usize) -> rusqlite::Result<Cause> {
@@ -231,6 +286,40 @@ pub(in crate::projection) fn held(
             Ok((parsed(row, 0)?, cause(row, 1)?))
         })?
         .collect()
+}
+
+/// Some open intents that have not moved since a time, in the order of their ids, from the one after `after` on.
+pub(in crate::projection) fn unmoved(
+    db: &Connection,
+    before: Timestamp,
+    after: &str,
+    limit: u32,
+) -> rusqlite::Result<Vec<IntentId>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent FROM open_intents WHERE intent > ?1 AND since < ?2 AND agent IS NOT NULL ORDER BY intent LIMIT ?3",
+    )?;
+    let rows = ask.query_map(params![after, before.unix_millis(), limit], |row| parsed(row, 0))?;
+    rows.collect()
+}
+
+/// The agent and the version of an intent, if it is open.
+pub(in crate::projection) fn place(db: &Connection, intent: &IntentId) -> rusqlite::Result<Option<Version>> {
+    let mut ask = db.prepare_cached(
+        "SELECT agent, version FROM open_intents WHERE intent = ?1 AND agent IS NOT NULL AND version IS NOT NULL",
+    )?;
+    ask.query_row([intent.as_str()], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))
+        .optional()
+}
+
+/// Forgets open intents of which the ledger has nothing any more.
+pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<()> {
+    let mut holds = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
+    let mut open = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
+    for intent in intents {
+        holds.execute([intent.as_str()])?;
+        open.execute([intent.as_str()])?;
+    }
+    Ok(())
 }
 
 /// The kinds of the open intents that an agent has.

@@ -1,9 +1,26 @@
 //! The answer to the submitter of an intent.
+//!
+//! In an open mesh whoever writes the last record answers. In a secured one only controllers do, as the records come by:
+//! accounts let a submitter hear the account of the mesh, and an agent has no business to answer in another's name.
 
 use async_nats::HeaderMap;
-use baton_envelope::{Body, HEADER_INTENT, HEADER_STATUS, Record, check_answer};
+use baton_envelope::{Body, Effect, HEADER_INTENT, HEADER_STATUS, Record, check_answer, effects};
+use futures::StreamExt as _;
 
-use crate::server::Mesh;
+use crate::error::Error;
+use crate::server::{ControllerMesh, Mesh};
+
+/// The queue group of the controllers that answer.
+const ANSWERING: &str = "answers";
+/// The statuses that no answer follows.
+const OPEN: [&str; 6] = [
+    "pending",
+    "accepted",
+    "in_progress",
+    "waiting",
+    "parked",
+    "compensating",
+];
 
 impl Mesh {
     /// Whether an answer may be published on `reply_to`. The submitter names the subject, and a worker or a controller
@@ -12,8 +29,15 @@ impl Mesh {
         check_answer(reply_to, self.subjects().namespace()).is_ok()
     }
 
-    /// Tells `reply_to` how the intent ended, over core NATS. A caller that must not miss it reads the ledger.
+    /// Tells `reply_to` how the intent ended, unless that is for the controllers.
     pub(super) async fn answer(&self, record: &Record, reply_to: &str) {
+        if !self.is_secured() {
+            self.send_answer(record, reply_to).await;
+        }
+    }
+
+    /// Tells `reply_to` how the intent ended, over core NATS. A caller that must not miss it reads the ledger.
+    async fn send_answer(&self, record: &Record, reply_to: &str) {
         if !self.may_answer(reply_to) {
             tracing::warn!(%reply_to, intent = %record.intent, "refusing to publish an answer on this subject");
             return;
@@ -35,5 +59,41 @@ impl Mesh {
         {
             tracing::warn!(%error, %reply_to, intent = %record.intent, "cannot send the answer");
         }
+    }
+}
+
+impl ControllerMesh {
+    /// Answers for whoever writes the last record of an intent, in a secured mesh. The controllers share this: one of them
+    /// hears each record as it is stored. Ends when the connection was closed.
+    ///
+    /// # Errors
+    /// When the connection was closed.
+    pub async fn answer_all(&self) -> Result<(), Error> {
+        let subject = self.subjects().event_all();
+        let heard = self.client().queue_subscribe(subject, ANSWERING.to_owned()).await;
+        let mut records = heard.map_err(|error| Error::api("subscribe", error))?;
+        while let Some(message) = records.next().await {
+            // Most records end nothing, and their heads say so.
+            let headers = message.headers.as_ref();
+            let status = headers
+                .and_then(|headers| headers.get(HEADER_STATUS))
+                .map(|status| status.as_str());
+            if status.is_some_and(|status| OPEN.contains(&status)) {
+                continue;
+            }
+            match Record::decode(&message.payload) {
+                Ok(record) => {
+                    for (effect, _) in effects(&record) {
+                        if let Effect::Answer(to) = effect {
+                            self.send_answer(&record, to).await;
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, subject = %message.subject, "a record that cannot be read is not answered");
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -44,7 +44,8 @@ impl Mesh {
     pub(in crate::ledger) async fn pay(&self, record: &EncodedRecord, seq: u64) -> Result<(), Error> {
         let due = Due::of(record);
         if due.own {
-            self.write_ticket(record, record.body(), seq, None).await?;
+            self.write_ticket(record, (record.body(), record.signature()), seq, None)
+                .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
         if due.earlier.is_some() || due.answer.is_some() {
@@ -86,8 +87,8 @@ impl Mesh {
                 Some(seq) => self.record_at(&head.record.intent, seq).await?,
                 None => head.clone(),
             };
-            let body = Self::encode(&source.record)?;
-            self.write_ticket(&source.record, body, source.seq, Some(head.seq))
+            let body = source.body()?;
+            self.write_ticket(&source.record, (body, source.signature()), source.seq, Some(head.seq))
                 .await?;
         }
         Ok(())
@@ -100,7 +101,8 @@ impl Mesh {
             tracing::debug!(intent = %source.record.intent, "leaving the ticket to the sweeper");
             return Ok(());
         }
-        let body = Self::encode(&source.record)?;
-        self.write_ticket(&source.record, body, source.seq, None).await
+        let body = source.body()?;
+        self.write_ticket(&source.record, (body, source.signature()), source.seq, None)
+            .await
     }
 }

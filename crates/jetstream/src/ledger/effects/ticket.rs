@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, HeaderName, Subject};
-use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, Record};
+use baton_envelope::{AgentName, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_REISSUED, HEADER_SIGNATURE, Record};
 use bytes::Bytes;
 
-use crate::error::Error;
-use crate::server::{Mesh, Message, Published, WriteQueue};
+use crate::error::{Error, Source};
+use crate::server::{Mesh, Message, Published, UNCONFIRMED, Unheard, WriteQueue};
 
 /// How long one settling pursues a ticket whose outcome is unknown. After that the delivery stays unacked, and its
 /// redelivery settles again.
@@ -19,7 +19,7 @@ impl Mesh {
     pub(super) async fn write_ticket(
         &self,
         record: &Record,
-        body: Bytes,
+        (body, signature): (Bytes, Option<&str>),
         seq: u64,
         reissued: Option<u64>,
     ) -> Result<(), Error> {
@@ -34,6 +34,9 @@ impl Mesh {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(HEADER_INTENT), record.intent.as_str());
             headers.insert(HeaderName::from_static(HEADER_LEDGER_SEQUENCE), seq.to_string());
+            if let Some(signature) = signature {
+                headers.insert(HeaderName::from_static(HEADER_SIGNATURE), signature);
+            }
             match reissued {
                 // The id contains the head's sequence, so that two sweepers write one ticket and a later sweep another.
                 Some(head_seq) => {
@@ -52,10 +55,12 @@ impl Mesh {
         match queue.write(message()).await? {
             Published::Stored { .. } => Ok(()),
             // Boxed, so that the common case stays small.
-            published @ (Published::WrongSequence | Published::Refused(_) | Published::Unknown) => {
-                let pursued = Box::pin(pursue(&queue, message(), published)).await;
+            published
+            @ (Published::WrongSequence | Published::Refused(_) | Published::Unheard | Published::Unknown) => {
+                let stream = self.subjects().work_stream(&envelope.to);
+                let pursued = Box::pin(self.pursue_ticket(&queue, &stream, message(), published)).await;
                 match pursued {
-                    Err(Error::NoAnswer { what }) => Err(self.why_unstored(&envelope.to, what).await),
+                    Err(Error::NoAnswer { what, source }) => Err(self.why_unstored(&envelope.to, what, source).await),
                     pursued => pursued,
                 }
             }
@@ -65,41 +70,55 @@ impl Mesh {
 
 impl Mesh {
     /// Why a ticket was not confirmed: whether the server tells of the stream at all.
-    async fn why_unstored(&self, agent: &AgentName, what: String) -> Error {
+    async fn why_unstored(&self, agent: &AgentName, what: String, source: Source) -> Error {
         let stream = self.subjects().work_stream(agent);
         let asked = self
             .ask::<serde::de::IgnoredAny>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
             .await;
         match asked {
             Ok(Ok(_)) => Error::NotStored { what },
-            Ok(Err(_)) | Err(_) => Error::NoAnswer { what },
+            Ok(Err(_)) | Err(_) => Error::NoAnswer { what, source },
         }
     }
 }
 
-/// Writes a ticket again until the server has it.
-async fn pursue(queue: &Arc<WriteQueue>, message: Message, mut published: Published) -> Result<(), Error> {
-    let subject = message.subject.clone();
-    let started = tokio::time::Instant::now();
-    let mut pause = Duration::from_millis(20);
-    let mut full = None;
-    loop {
-        match published {
-            Published::Stored { .. } => return Ok(()),
-            // Impossible for an unguarded write; treat it as unknown rather than lose the ticket.
-            Published::WrongSequence | Published::Unknown => {}
-            Published::Refused(refusal) if refusal.is_full() => {
-                tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
-                full = Some(refusal);
+impl Mesh {
+    /// Writes a ticket again until the server has it.
+    async fn pursue_ticket(
+        &self,
+        queue: &Arc<WriteQueue>,
+        stream: &str,
+        message: Message,
+        mut published: Published,
+    ) -> Result<(), Error> {
+        let subject = message.subject.clone();
+        let started = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let mut full = None;
+        let mut unheard = Unheard::default();
+        loop {
+            match published {
+                Published::Stored { .. } => return Ok(()),
+                Published::Unheard => {
+                    if let Some(denied) = unheard.on(self, &subject, stream).await {
+                        return Err(denied);
+                    }
+                }
+                // Impossible for an unguarded write; treat it as unknown rather than lose the ticket.
+                Published::WrongSequence | Published::Unknown => {}
+                Published::Refused(refusal) if refusal.is_full() => {
+                    tracing::warn!(%subject, %refusal, "the work stream is full; the ticket waits");
+                    full = Some(refusal);
+                }
+                Published::Refused(refusal) => return Err(refusal.into()),
             }
-            Published::Refused(refusal) => return Err(refusal.into()),
+            if started.elapsed() > PURSUIT {
+                let what = format!("writing a ticket to {subject}");
+                return Err(full.map_or_else(|| Error::no_answer(what, UNCONFIRMED), Error::Refused));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            published = queue.write(message.clone()).await?;
         }
-        if started.elapsed() > PURSUIT {
-            let what = format!("writing a ticket to {subject}");
-            return Err(full.map_or(Error::NoAnswer { what }, Error::Refused));
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-        published = queue.write(message.clone()).await?;
     }
 }

@@ -18,8 +18,6 @@ const PULL_BYTES: usize = 16 * 1024 * 1024;
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How often the server confirms that it still knows a waiting pull.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long the server keeps a consumer that nobody pulls from.
-pub(super) const INACTIVE: Duration = Duration::from_secs(10);
 
 /// What the errors of a tail report as the failed action.
 pub(super) const WHAT: &str = "following the ledger";
@@ -110,7 +108,7 @@ impl Source {
 }
 
 impl Drop for Source {
-    /// The server would keep the consumer for another [`INACTIVE`], and on each purge count what it has not seen. Ten
+    /// The server would keep the consumer for ten seconds more, and on each purge count what it has not seen. Ten
     /// of them, created one after another by a slow tail, made purges use up the whole server.
     fn drop(&mut self) {
         // Without a runtime the connection is gone, too.
@@ -126,6 +124,6 @@ impl Drop for Source {
     }
 }
 
-pub(super) fn nanos(duration: Duration) -> u64 {
+fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

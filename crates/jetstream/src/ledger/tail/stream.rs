@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::Message;
+use async_nats::jetstream::consumer::IntoConsumerConfig as _;
 use futures::FutureExt as _;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -10,9 +11,9 @@ use tokio::time::Instant;
 
 use super::audit::{AUDIT, Audit, SETTLE, audit, patience};
 use super::mark::{Followable, LedgerMark};
-use super::source::{INACTIVE, Source, WHAT, nanos};
+use super::source::{Source, WHAT};
 use crate::error::Error;
-use crate::server::{AckPlace, Mesh, TAIL_DESCRIPTION, mark};
+use crate::server::{AckPlace, Mesh, tail_config};
 
 /// How long a consumer may be silent before it counts as lost. It lives on one server only, which may have died while
 /// the server of this client lives on.
@@ -74,6 +75,10 @@ impl Mesh {
 }
 
 impl Tail {
+    pub(super) const fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// As [`LedgerTail::next_batch`], for any stream.
     pub(crate) async fn next_batch(&mut self) -> Result<Option<TailBatch>, Error> {
         loop {
@@ -157,22 +162,8 @@ impl Tail {
         let stream = self.of.stream.clone();
         let comparing = self.mark.stored > 0;
         let start = if comparing { self.mark.seq } else { self.mark.seq + 1 };
-        let request = serde_json::json!({
-            "stream_name": stream,
-            "config": {
-                "description": TAIL_DESCRIPTION,
-                // Tells this controller from one of an earlier build.
-                "metadata": mark(),
-                "deliver_policy": "by_start_sequence",
-                "opt_start_seq": start,
-                "ack_policy": "none",
-                "headers_only": self.of.headers_only,
-                "replay_policy": "instant",
-                "inactive_threshold": nanos(INACTIVE),
-                "mem_storage": true,
-                "num_replicas": 1,
-            },
-        });
+        let config = tail_config(self.of.headers_only, start).into_consumer_config();
+        let request = serde_json::json!({ "stream_name": stream, "config": config });
         let made: Made = self.mesh.ask(&format!("CONSUMER.CREATE.{stream}"), &request).await??;
         let client = self.mesh.client().clone();
         let inbox = client.new_inbox();

@@ -14,6 +14,7 @@ const NOT_ENABLED: u64 = 10174;
 
 enum Batch {
     Stored { last: u64 },
+    Unheard,
     Unknown,
     Refused,
 }
@@ -26,6 +27,12 @@ impl WriteQueue {
                     let first = last.saturating_add(1).saturating_sub(wave.len() as u64);
                     for (seq, waiting) in (first..).zip(wave) {
                         waiting.answer.send(Ok(Published::Stored { seq })).ok();
+                    }
+                    return;
+                }
+                Batch::Unheard => {
+                    for waiting in wave {
+                        waiting.answer.send(Ok(Published::Unheard)).ok();
                     }
                     return;
                 }
@@ -77,6 +84,7 @@ impl WriteQueue {
         headers.insert("Nats-Batch-Commit", "1");
         match publish_acked(&self.link, subject, headers, payload).await {
             Ok(Published::Stored { seq }) => Batch::Stored { last: seq },
+            Ok(Published::Unheard) => Batch::Unheard,
             Ok(Published::Unknown) => Batch::Unknown,
             // One guard does not hold, or one message id is known: which one is told when each goes by itself.
             Ok(Published::WrongSequence) => Batch::Refused,

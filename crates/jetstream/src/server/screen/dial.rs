@@ -29,15 +29,15 @@ pub(super) struct Upstream {
     pub(super) read: Vec<u8>,
 }
 
-/// What the certificates of a connection are.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tls {
+/// What the certificates of a connection are, and how TLS begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
     /// Whether TLS begins before the server has said anything.
-    pub(crate) first: bool,
-    /// Certificates of authorities, in place of the platform's.
-    pub(crate) ca: Option<PathBuf>,
-    /// The certificate that this side shows, and its key.
-    pub(crate) own: Option<(PathBuf, PathBuf)>,
+    pub first: bool,
+    /// A file with certificates of authorities, in place of the platform's.
+    pub ca: Option<PathBuf>,
+    /// The files with the certificate that this side shows, and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 /// The servers that may be connected to.

@@ -1,14 +1,15 @@
-//! The migrations: what a stream that an earlier build made gets when a leader raises it. Pure functions of two
+//! The migrations: what a stream or a consumer that an earlier build made gets when a leader raises it. Pure functions of two
 //! configurations, the one that is there and the one that this build would make.
 //!
-//! A new one is a line in [`MIGRATIONS`] with the next number, and that number as [`TOPOLOGY`].
+//! A new one is a line in [`MIGRATIONS`] or [`CONSUMER_MIGRATIONS`] with the next number, and that number as [`TOPOLOGY`].
+//! Streams are raised first, so that a consumer may rest on what its stream has.
 
 use serde_json::{Map, Value};
 
 use super::settings::{KEY_TOPOLOGY, PREFIX, is_told_by_leader};
 
-/// The newest topology that this build knows. Streams that it makes are marked with it.
-pub(crate) const TOPOLOGY: u32 = 1;
+/// The newest topology that this build knows. Streams and consumers that it makes are marked with it.
+pub(crate) const TOPOLOGY: u32 = 2;
 
 /// One change of the topology.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,22 @@ pub(crate) struct Migration {
     pub(crate) raise: fn(&Value, &mut Map<String, Value>),
 }
 
-/// All of them, oldest first.
+/// The migrations of streams and of consumers, and the number of the last one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Migrations<'a> {
+    pub(super) streams: &'a [Migration],
+    pub(super) consumers: &'a [Migration],
+    pub(super) newest: u32,
+}
+
+/// All that this build knows.
+pub(super) const ALL: Migrations<'static> = Migrations {
+    streams: MIGRATIONS,
+    consumers: CONSUMER_MIGRATIONS,
+    newest: TOPOLOGY,
+};
+
+/// Those of streams, oldest first.
 pub(crate) const MIGRATIONS: &[Migration] = &[
     // A store of the builds before topologies were numbered: they never changed what was there.
     Migration {
@@ -31,6 +47,26 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         since: 1,
         needs_no_older_controller: false,
         raise: follow,
+    },
+    // A router of before would reject what comes on these subjects.
+    Migration {
+        name: "raw intents whose subject names their account",
+        since: 2,
+        needs_no_older_controller: true,
+        raise: add_subjects,
+    },
+];
+
+/// Those of durable consumers, oldest first. The server keeps what it knows of a consumer that is changed: what was delivered
+/// and is not acknowledged comes again as what it is. One that is removed and made again delivers it as if for the first time,
+/// so no migration may do that.
+pub(crate) const CONSUMER_MIGRATIONS: &[Migration] = &[
+    // Consumers of the builds that marked streams alone.
+    Migration {
+        name: "what was added since the consumer was made",
+        since: 1,
+        needs_no_older_controller: false,
+        raise: widen,
     },
 ];
 
@@ -45,7 +81,10 @@ const TAKEN: [&str; 5] = [
 /// What it only makes greater: an operator may have allowed more.
 const RAISED: [&str; 2] = ["max_consumers", "max_msgs_per_subject"];
 
-/// What a stream differs in.
+/// What [`widen`] only makes greater. The server changes `max_waiting` of no consumer.
+const WIDENED: [&str; 1] = ["max_ack_pending"];
+
+/// What a stream or a consumer differs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) field: String,
@@ -53,19 +92,31 @@ pub(crate) struct Change {
     pub(crate) to: Value,
 }
 
-/// What a leader would do with one stream.
+/// What a leader would do with one stream, or with one consumer of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) stream: String,
+    pub(crate) consumer: Option<String>,
     /// The topology that it has, and the one that it gets.
     pub(crate) from: u32,
     pub(crate) to: u32,
     /// Empty when it has all of it already, and only its number is to be written.
     pub(crate) changes: Vec<Change>,
-    /// All of its configuration afterwards.
+    /// All of its configuration, now and afterwards.
+    pub(crate) found: Value,
     pub(crate) config: Value,
     /// The first migration that waits for controllers of an earlier topology to end.
     pub(crate) waits: Option<Migration>,
+}
+
+impl Plan {
+    /// What it is about, for people.
+    pub(crate) fn subject(&self) -> String {
+        match &self.consumer {
+            Some(consumer) => format!("consumer {consumer} of {}", self.stream),
+            None => self.stream.clone(),
+        }
+    }
 }
 
 /// What to do with a stream; `None` when it is as it should be. `oldest` is the oldest topology of a controller that
@@ -95,9 +146,11 @@ pub(crate) fn plan(wanted: &Value, found: &Value, migrations: &[Migration], olde
     }
     Some(Plan {
         stream: found.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        consumer: None,
         from,
         to,
         changes,
+        found: found.clone(),
         config,
         waits,
     })
@@ -114,13 +167,7 @@ pub(crate) fn topology_of(config: &Value) -> u32 {
 /// Takes over what this build would make, and nothing that an operator may have set: sizes, ages and copies stay, and
 /// where the new configuration says nothing the present one holds.
 fn follow(wanted: &Value, config: &mut Map<String, Value>) {
-    if let Some(subjects) = wanted.get("subjects").and_then(Value::as_array) {
-        let all = config.entry("subjects").or_insert_with(|| Value::Array(Vec::new()));
-        if let Some(all) = all.as_array_mut() {
-            let missing: Vec<Value> = subjects.iter().filter(|one| !all.contains(one)).cloned().collect();
-            all.extend(missing);
-        }
-    }
+    add_subjects(wanted, config);
     // The server writes tickets later either way: it takes no batches then.
     let is_async = config.get("persist_mode").and_then(Value::as_str) == Some("async");
     for field in TAKEN {
@@ -144,6 +191,30 @@ fn follow(wanted: &Value, config: &mut Map<String, Value>) {
     }
 }
 
+/// Makes the limits of a consumer as wide as this build wants them. What else it may differ in somebody has edited, and
+/// `doctor` names that.
+fn widen(wanted: &Value, config: &mut Map<String, Value>) {
+    for field in WIDENED {
+        let of = |value: Option<&Value>| value.and_then(Value::as_i64).filter(|number| *number > 0);
+        if let (Some(wanted), Some(found)) = (of(wanted.get(field)), of(config.get(field)))
+            && found < wanted
+        {
+            config.insert(field.to_owned(), wanted.into());
+        }
+    }
+}
+
+/// Adds the subjects that are missing.
+fn add_subjects(wanted: &Value, config: &mut Map<String, Value>) {
+    if let Some(subjects) = wanted.get("subjects").and_then(Value::as_array) {
+        let all = config.entry("subjects").or_insert_with(|| Value::Array(Vec::new()));
+        if let Some(all) = all.as_array_mut() {
+            let missing: Vec<Value> = subjects.iter().filter(|one| !all.contains(one)).cloned().collect();
+            all.extend(missing);
+        }
+    }
+}
+
 /// Adds the settings that are missing, and brings up to date what the leader tells of.
 fn settings(wanted: &Value, config: &mut Map<String, Value>) {
     let Some(wanted) = wanted.get("metadata").and_then(Value::as_object) else {
@@ -161,7 +232,7 @@ fn settings(wanted: &Value, config: &mut Map<String, Value>) {
     }
 }
 
-fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
+pub(super) fn put_metadata(config: &mut Map<String, Value>, key: &str, value: Value) {
     let all = config.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     if let Some(all) = all.as_object_mut() {
         all.insert(key.to_owned(), value);
@@ -217,7 +288,7 @@ mod tests {
 
     const BLOCKING: Migration = Migration {
         name: "what an older controller cannot live with",
-        since: 2,
+        since: TOPOLOGY + 1,
         needs_no_older_controller: true,
         raise: |_, config| {
             config.insert("description".to_owned(), "two".into());
@@ -233,16 +304,16 @@ mod tests {
     fn only_what_was_added_changes_and_twice_is_once() {
         let wanted = json!({ "subjects": ["a", "b"], "max_bytes": -1, "num_replicas": 1, "republish": {"src": "a", "dest": "e"},
                              "max_consumers": 20000, "allow_rollup_hdrs": false, "metadata": { "baton.topology": "1" } });
-        let plan = plan(&wanted, &bare(), MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &bare(), MIGRATIONS, TOPOLOGY).expect("needed");
         let fields: Vec<&str> = plan.changes.iter().map(|change| &*change.field).collect();
         assert_eq!(fields, ["max_consumers", "republish", "subjects"]);
-        assert_eq!((plan.from, plan.to), (0, 1));
+        assert_eq!((plan.from, plan.to), (0, TOPOLOGY));
         assert_eq!(plan.config["max_bytes"], 5);
         assert_eq!(plan.config["num_replicas"], 3);
         assert_eq!(plan.config["unknown"]["kept"], 1);
         assert_eq!(plan.config["metadata"]["own"], "x");
         assert_eq!(plan.config["subjects"], json!(["a", "b"]));
-        assert!(super::plan(&wanted, &plan.config, MIGRATIONS, 0).is_none());
+        assert!(super::plan(&wanted, &plan.config, MIGRATIONS, TOPOLOGY).is_none());
     }
 
     #[test]
@@ -250,12 +321,12 @@ mod tests {
         let wanted = json!({ "subjects": ["a"], "max_consumers": 20000, "allow_direct": true });
         let mut found = bare();
         found["max_consumers"] = 50_000.into();
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("needed");
         assert_eq!(plan.config["max_consumers"], 50_000);
         let mut drifted = plan.config;
         drifted["allow_direct"] = false.into();
         assert!(
-            super::plan(&wanted, &drifted, MIGRATIONS, 0).is_none(),
+            super::plan(&wanted, &drifted, MIGRATIONS, TOPOLOGY).is_none(),
             "that is for doctor"
         );
     }
@@ -265,7 +336,7 @@ mod tests {
         let wanted = json!({ "allow_atomic": true });
         let mut found = bare();
         found["persist_mode"] = "async".into();
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("its number");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("its number");
         assert!(plan.changes.is_empty(), "{plan:?}");
     }
 
@@ -273,16 +344,16 @@ mod tests {
     fn a_migration_that_an_older_controller_cannot_live_with_waits_until_none_answers() {
         let migrations = [MIGRATIONS, &[BLOCKING]].concat();
         let wanted = json!({});
-        let waiting = plan(&wanted, &bare(), &migrations, 1).expect("needed");
+        let waiting = plan(&wanted, &bare(), &migrations, TOPOLOGY).expect("needed");
         assert_eq!(
             (waiting.to, waiting.waits.map(|migration| migration.since)),
-            (1, Some(2))
+            (TOPOLOGY, Some(TOPOLOGY + 1))
         );
         assert_eq!(waiting.config.get("description"), None);
-        let done = plan(&wanted, &waiting.config, &migrations, 2).expect("needed");
+        let done = plan(&wanted, &waiting.config, &migrations, TOPOLOGY + 1).expect("needed");
         assert_eq!(
             (done.from, done.to, done.config["description"].as_str()),
-            (1, 2, Some("two"))
+            (TOPOLOGY, TOPOLOGY + 1, Some("two"))
         );
         assert!(done.waits.is_none());
         let still = plan(&wanted, &waiting.config, &migrations, 0).expect("still left");
@@ -290,11 +361,29 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_gets_wider_limits_once_and_keeps_the_rest() {
+        let wanted = json!({ "durable_name": "c", "max_waiting": 8192, "max_ack_pending": 200, "max_deliver": -1,
+                             "metadata": { "baton.topology": "1" } });
+        let found = json!({ "name": "c", "durable_name": "c", "max_waiting": 512, "max_ack_pending": 100, "max_deliver": 5,
+                            "pause_until": "2200-01-01T00:00:00Z", "metadata": { "own": "x" } });
+        let plan = plan(&wanted, &found, CONSUMER_MIGRATIONS, 0).expect("needed");
+        let fields: Vec<&str> = plan.changes.iter().map(|change| &*change.field).collect();
+        assert_eq!((fields, plan.to), (vec!["max_ack_pending"], 1));
+        let kept = json!({ "max_waiting": 512, "max_ack_pending": 200, "max_deliver": 5,
+                           "pause_until": "2200-01-01T00:00:00Z" });
+        for (key, value) in kept.as_object().expect("an object") {
+            assert_eq!(&plan.config[key], value, "{key}");
+        }
+        assert_eq!(plan.config["metadata"], json!({ "own": "x", "baton.topology": "1" }));
+        assert!(super::plan(&wanted, &plan.config, CONSUMER_MIGRATIONS, 0).is_none());
+    }
+
+    #[test]
     fn settings_are_added_once_and_the_leader_keeps_what_it_tells_of() {
         let mut found = bare();
-        found["metadata"] = json!({ "baton.topology": "1", "baton.bands": "ten", "baton.replicas": "1" });
+        found["metadata"] = json!({ "baton.topology": "2", "baton.bands": "ten", "baton.replicas": "1" });
         let wanted = json!({ "metadata": { "baton.bands": "three", "baton.replicas": "3", "baton.shards": "1" } });
-        let plan = plan(&wanted, &found, MIGRATIONS, 0).expect("needed");
+        let plan = plan(&wanted, &found, MIGRATIONS, TOPOLOGY).expect("needed");
         let all = &plan.config["metadata"];
         assert_eq!(
             (&all["baton.bands"], &all["baton.replicas"], &all["baton.shards"]),

@@ -90,7 +90,7 @@ impl Mesh {
         Ok(None)
     }
 
-    async fn is_missing(&self, stream: &str) -> Result<bool, Error> {
+    pub(super) async fn is_missing(&self, stream: &str) -> Result<bool, Error> {
         let what = format!("STREAM.INFO.{stream}");
         match self.ask::<serde::de::IgnoredAny>(&what, &json!({})).await? {
             Ok(_) => Ok(false),
@@ -133,8 +133,8 @@ impl ControllerMesh {
                 continue;
             }
             for (version, entry) in &route.versions {
-                // A shut version has nothing to deliver, and its consumers would be made open.
-                if !entry.state.is_shut() {
+                // A paused version has nothing to deliver, and its consumers would be made unpaused.
+                if !entry.state.is_paused() {
                     self.ensure_agent(&route.agent, version, limits.bands).await?;
                 }
             }

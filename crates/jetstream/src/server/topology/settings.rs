@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use baton_envelope::Signatures;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::TOPOLOGY;
 use crate::error::{Error, STREAM_NOT_FOUND, SettingDiffers};
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
+use crate::server::roles::ControllerMesh;
 
 /// What the keys of Baton in the metadata of a stream or consumer begin with. The server adds keys of its own (`_nats.*`).
 pub(crate) const PREFIX: &str = "baton.";
@@ -19,6 +22,13 @@ pub(crate) const KEY_TOPOLOGY: &str = "baton.topology";
 pub(crate) const KEY_LEAST: &str = "baton.topology.least";
 pub(super) const KEY_REPLICAS: &str = "baton.replicas";
 const KEY_GRACE: &str = "baton.archive.grace";
+const KEY_SECURED: &str = "baton.secured";
+/// The value of [`KEY_SECURED`]. No leader ever writes another: only a person takes it away.
+const SECURED: &str = "true";
+/// Whether records are signed; absent where they are not.
+pub(super) const KEY_SIGNATURES: &str = "baton.signatures";
+/// The last ledger sequence of a record that may be unsigned though signatures are required.
+pub(super) const KEY_SIGNED_SINCE: &str = "baton.signatures.since";
 /// How many streams the ledger is spread over.
 const SHARDS: &str = "1";
 /// How long a command waits for the settings. One that may not read them goes on without: the server refuses it what it
@@ -57,6 +67,11 @@ impl SharedSettings {
         self.replicas
     }
 
+    /// Whether the mesh is secured: who asks for a change is then what the server says.
+    pub fn is_secured(&self) -> bool {
+        self.entries.get(KEY_SECURED).is_some_and(|value| value == SECURED)
+    }
+
     /// How long the leading controller leaves a closed intent in the ledger; `None` where no leader has said so yet.
     pub fn archive_grace(&self) -> Option<Duration> {
         self.entries.get(KEY_GRACE)?.parse().ok().map(Duration::from_secs)
@@ -87,7 +102,24 @@ impl SharedSettings {
                 })));
             }
         }
+        // The others may differ for a time: that is how a mesh is turned on without stopping.
+        if own.signatures == Signatures::Off && self.signatures().0 == Signatures::Require {
+            return Err(Error::SettingDiffers(Box::new(SettingDiffers {
+                setting: "signatures",
+                here: own.signatures.name().to_owned(),
+                source_here: source("signatures"),
+                mesh: Signatures::Require.name().to_owned(),
+                stream: self.stream.clone(),
+            })));
+        }
         Ok(())
+    }
+
+    /// Whether records are signed, and up to which sequence they need not be.
+    pub fn signatures(&self) -> (Signatures, u64) {
+        let text = |key: &str| self.entries.get(key).map(String::as_str).unwrap_or_default();
+        let signatures = Signatures::of_name(text(KEY_SIGNATURES)).unwrap_or_default();
+        (signatures, text(KEY_SIGNED_SINCE).parse().unwrap_or_default())
     }
 
     fn number(&self, key: &str) -> u32 {
@@ -115,13 +147,16 @@ pub(super) fn metadata(limits: Limits) -> HashMap<String, String> {
         .map(|(setting, value)| (format!("{PREFIX}{setting}"), value.to_owned()))
         .collect();
     metadata.insert(KEY_REPLICAS.to_owned(), limits.replicas.to_string());
+    if limits.secured {
+        metadata.insert(KEY_SECURED.to_owned(), SECURED.to_owned());
+    }
     metadata
 }
 
 /// The keys of [`metadata`] that a leader brings up to date, because an operator may change what they tell of; the others
 /// it only adds where they are missing.
 pub(super) fn is_told_by_leader(key: &str) -> bool {
-    [KEY_REPLICAS, KEY_GRACE].contains(&key)
+    [KEY_REPLICAS, KEY_GRACE, KEY_SECURED].contains(&key)
 }
 
 /// What the leader tells of the archive.
@@ -158,6 +193,9 @@ impl Mesh {
             return Ok(());
         };
         shared.agrees(own, source)?;
+        if shared.is_secured() {
+            self.set_secured(true);
+        }
         if shared.replicas != own.replicas {
             // 1 is what a process has that says nothing.
             if own.replicas == 1 {
@@ -170,7 +208,7 @@ impl Mesh {
                     here = own.replicas,
                     mesh = shared.replicas,
                     stream = shared.stream,
-                    "`replicas` differs from the mesh's: the mesh's holds; `nats stream edit` changes the copies of a stream"
+                    "`replicas` differs from the mesh's: the mesh's holds; `baton mesh replicas N` changes it"
                 );
             }
             self.set_replicas(shared.replicas);
@@ -191,6 +229,40 @@ impl Mesh {
             }
             Ok(Ok(())) | Err(_) => Ok(()),
         }
+    }
+}
+
+impl ControllerMesh {
+    /// Writes how the mesh signs from now on. Gives the ledger's stream and its last sequence.
+    pub(in crate::server) async fn write_signatures(&self, signatures: Signatures) -> Result<(String, u64), Error> {
+        #[derive(Deserialize)]
+        struct Info {
+            config: Value,
+            state: State,
+        }
+        #[derive(Deserialize)]
+        struct State {
+            last_seq: u64,
+        }
+        let stream = self.subjects().ledger_stream();
+        let what = format!("STREAM.INFO.{stream}");
+        let Info { mut config, state } = self.ask(&what, &serde_json::json!({})).await??;
+        put_metadata(&mut config, KEY_SIGNATURES, signatures.name());
+        if signatures == Signatures::Require {
+            put_metadata(&mut config, KEY_SIGNED_SINCE, &state.last_seq.to_string());
+        }
+        let what = format!("STREAM.UPDATE.{stream}");
+        self.ask::<serde::de::IgnoredAny>(&what, &config).await??;
+        Ok((stream, state.last_seq))
+    }
+}
+
+fn put_metadata(config: &mut Value, key: &str, text: &str) {
+    let all = config
+        .as_object_mut()
+        .map(|config| config.entry("metadata").or_insert_with(|| Value::Object(Map::new())));
+    if let Some(all) = all.and_then(Value::as_object_mut) {
+        all.insert(key.to_owned(), text.into());
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use baton_envelope::{AgentName, AgentVersion, Bands};
 use baton_testkit::TestServer;
 use serde_json::{Value, json};
 
-use super::TAIL_DESCRIPTION;
-use super::migrations::{MIGRATIONS, Migration, topology_of};
+use super::consumers::TAIL_DESCRIPTION;
+use super::migrations::{ALL, CONSUMER_MIGRATIONS, MIGRATIONS, Migration, Migrations, TOPOLOGY, topology_of};
 use crate::server::{ControllerMesh, Limits, Mesh, Target};
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -62,10 +63,10 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
     );
     assert_eq!(
         (topology_of(&intake), &intake["metadata"]["owner"]),
-        (1, &"someone".into())
+        (TOPOLOGY, &"someone".into())
     );
     let shared = mesh.shared_settings().await.unwrap().unwrap();
-    assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), 1));
+    assert_eq!((shared.archive_grace(), shared.topology()), (Some(GRACE), TOPOLOGY));
 
     let again = ControllerMesh::of(&mesh)
         .raise(Limits::default(), GRACE, || true)
@@ -78,7 +79,7 @@ async fn a_stream_of_an_earlier_build_gets_what_was_added_and_keeps_what_an_oper
 async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_live_with() {
     const BLOCKING: Migration = Migration {
         name: "planted",
-        since: 2,
+        since: TOPOLOGY + 1,
         needs_no_older_controller: true,
         raise: |_, config| {
             config.insert("description".to_owned(), "planted".into());
@@ -89,7 +90,12 @@ async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_l
     mesh.ensure_topology(Limits::default()).await.unwrap();
     let migrations = [MIGRATIONS, &[BLOCKING]].concat();
     let waits = async || {
-        let (plans, older) = mesh.plans(Limits::default(), None, &migrations, 2).await.unwrap();
+        let migrations = Migrations {
+            streams: &migrations,
+            newest: TOPOLOGY + 1,
+            ..ALL
+        };
+        let (plans, older) = mesh.plans(Limits::default(), None, migrations).await.unwrap();
         assert!(!plans.is_empty());
         (plans.iter().filter(|plan| plan.waits.is_some()).count(), older)
     };
@@ -107,7 +113,7 @@ async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_l
             .unwrap()
             .unwrap()
     };
-    create(json!({ "baton.topology": "2" })).await;
+    create(json!({ "baton.topology": (TOPOLOGY + 1).to_string() })).await;
     assert_eq!(waits().await, (0, Vec::new()), "one of its own topology");
     let old = create(json!({})).await["name"].as_str().unwrap().to_owned();
     let (count, older) = waits().await;
@@ -116,4 +122,53 @@ async fn an_older_controller_that_follows_the_ledger_holds_back_what_it_cannot_l
     let gone = format!("CONSUMER.DELETE.MESH_LEDGER.{old}");
     mesh.ask::<Value>(&gone, &json!({})).await.unwrap().unwrap();
     assert_eq!(waits().await, (0, Vec::new()), "it has ended");
+}
+
+async fn consumer(mesh: &Mesh, stream: &str, name: &str) -> Value {
+    let what = format!("CONSUMER.INFO.{stream}.{name}");
+    mesh.ask::<Value>(&what, &json!({})).await.unwrap().unwrap()
+}
+
+/// A migration of consumers that comes later: its number, and a setting that it changes.
+const PLANTED: Migration = Migration {
+    name: "planted",
+    since: 2,
+    needs_no_older_controller: false,
+    raise: |_, config| {
+        config.insert("description".to_owned(), "planted".into());
+    },
+};
+
+#[tokio::test]
+async fn each_durable_consumer_is_raised_once_and_stays_paused() {
+    let server = TestServer::start().await;
+    let mesh = ControllerMesh::of(&connect(&server).await);
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let (agent, version): (AgentName, AgentVersion) = ("research".parse().unwrap(), "1.0.0".parse().unwrap());
+    mesh.ensure_agent(&agent, &version, Bands::default()).await.unwrap();
+    mesh.read_intake().await.unwrap();
+    assert_eq!(mesh.pause_version(&agent, &version).await.unwrap(), 3);
+    let planted = [CONSUMER_MIGRATIONS, &[PLANTED]].concat();
+    let later = Migrations {
+        consumers: &planted,
+        newest: 2,
+        ..ALL
+    };
+    let raise = async |migrations| {
+        let raised = mesh.raise_by(migrations, Limits::default(), GRACE, || true).await;
+        let raised = raised.unwrap();
+        assert_eq!(raised.refused, Vec::<String>::new());
+        let of_consumers = raised.changed.into_iter().filter(|what| what.starts_with("consumer "));
+        of_consumers.count()
+    };
+    assert_eq!(raise(ALL).await, 0, "they are of this build");
+    assert_eq!(raise(later).await, 4);
+    assert_eq!(raise(later).await, 0, "once");
+    let name = mesh.subjects().work_consumer(&version, Bands::default().list()[0]);
+    for (stream, name) in [("MESH_WORK_research", &*name), ("MESH_INTAKE", "router")] {
+        let found = consumer(&mesh, stream, name).await;
+        assert_eq!(topology_of(&found["config"]), 2, "{found}");
+        assert_eq!(found["config"]["description"], "planted", "{found}");
+        assert_eq!(found["paused"] == true, name != "router", "{found}");
+    }
 }

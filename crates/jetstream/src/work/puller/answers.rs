@@ -60,10 +60,10 @@ impl Puller {
 
     /// Takes a message out of the work stream that names no intent: it would come again for ever, and no record owes it.
     async fn drop_foreign(&self, message: &Message) {
-        tracing::error!(subject = %message.subject, bytes = message.payload.len(), "this is no ticket; it is dropped");
+        tracing::error!(subject = %message.subject, bytes = message.payload.len(), "this is not a ticket; it is dropped");
         let Some(reply) = message.reply.clone() else { return };
         if let Err(error) = self.mesh.client().publish(reply, "+TERM".into()).await {
-            tracing::debug!(%error, "what is no ticket could not be dropped");
+            tracing::debug!(%error, "a message that is not a ticket could not be dropped");
         }
     }
 

@@ -1,0 +1,26 @@
+//! A publisher: any program that asks for work. It writes `mesh.intent.<agent>`, and the server puts its name before that.
+
+use baton_envelope::AccountName;
+
+use super::names::Names;
+use super::{Grant, Plan};
+use crate::file::PublisherEntry;
+use crate::role::Right::{HearsReplies, SeesTopology, Submits};
+
+/// What a publisher may do.
+pub(super) fn grant(plan: &mut Plan, names: &Names, publisher: &AccountName, entry: &PublisherEntry) {
+    let (mesh, account) = (names.account(), publisher.as_str());
+    // Baton's own client asks whether there is JetStream at all.
+    plan.grant(&mesh, account, Grant::asks(SeesTopology, names.api("INFO")));
+    for agent in &entry.may {
+        // By its full name: with a wildcard it could ask every agent.
+        let submits = Grant::asks(Submits, names.of(&format!("from.{publisher}.intent.{agent}")));
+        plan.grant(&mesh, account, submits.under(names.subjects.intent(agent)));
+    }
+    // Controllers answer; a worker's answer would have to go from each agent's account to each publisher's.
+    plan.grant(
+        &mesh,
+        account,
+        Grant::stream(HearsReplies, format!("reply.{publisher}.>")),
+    );
+}

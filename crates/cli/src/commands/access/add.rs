@@ -1,0 +1,90 @@
+//! `baton access add`: another agent, person or publisher.
+
+use baton_access::{Access, Folder, Member, Role, add};
+use baton_envelope::{AccountName, AgentName};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{FormArgs, HandedOut};
+use crate::app::App;
+use crate::error::CliError;
+
+/// `baton access add`.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum AddCommand {
+    /// All workers of an agent, of any version.
+    Agent(AgentArgs),
+    /// A person with this command.
+    Person(PersonArgs),
+    /// A program that asks for work and knows nothing of Baton.
+    Publisher(PublisherArgs),
+}
+
+/// `baton access add agent`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AgentArgs {
+    /// The agent.
+    name: AgentName,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+/// `baton access add person`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PersonArgs {
+    /// The person: the author of what is done with this account.
+    name: AccountName,
+    /// What this person may do: viewer, approver, operator or admin.
+    #[arg(long)]
+    role: Role,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+/// `baton access add publisher`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PublisherArgs {
+    /// The publisher: the author of what it submits.
+    name: AccountName,
+    /// Agents that it may ask, separated by commas.
+    #[arg(long, value_name = "AGENTS", value_delimiter = ',', required = true)]
+    may: Vec<AgentName>,
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+#[derive(Serialize)]
+struct Document {
+    kind: &'static str,
+    #[serde(flatten)]
+    user: HandedOut,
+}
+
+/// Adds it.
+pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(), CliError> {
+    let (member, form) = match command {
+        AddCommand::Agent(args) => (Member::Agent(args.name), args.form),
+        AddCommand::Person(args) => (Member::Person(args.name, args.role), args.form),
+        AddCommand::Publisher(args) => (Member::Publisher(args.name, args.may), args.form),
+    };
+    let secret = form.secret()?;
+    let text = add(&folder.read()?, &member, &secret)?;
+    let access = Access::parse(&text)?;
+    // Credentials that are not in the file let nobody in, so they are written first.
+    let files = folder.hand_out(&access, member.name(), &secret)?;
+    folder.write(&text)?;
+    let document = Document {
+        kind: member.kind(),
+        user: HandedOut::of(member.name(), &files),
+    };
+    app.output.show(&document, || {
+        format!(
+            "added the {} {}; its credentials:\n{}",
+            document.kind,
+            document.user.name,
+            document.user.text()
+        )
+    })?;
+    app.output.note("next: baton access apply");
+    Ok(())
+}

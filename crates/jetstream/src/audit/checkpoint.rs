@@ -1,0 +1,167 @@
+//! Writing checkpoints.
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType};
+use baton_envelope::{Checkpoint, HEADER_SIGNATURE, Link, Place, RunningRoot, Span};
+use serde_json::json;
+
+use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::server::{ControllerMesh, LedgerEnd, Mesh, Published, Stored, mark, publish_acked};
+
+/// How many messages to read at once.
+const PAGE: usize = 1000;
+/// The first checkpoint of a mesh reads what is there, unless it has more than this: then it begins at the end.
+const FROM_THE_BEGINNING: u64 = 20_000;
+
+/// The last checkpoint, and where the next one is written.
+struct Last {
+    checkpoint: Option<Checkpoint>,
+    place: Place,
+}
+
+impl ControllerMesh {
+    /// Writes a checkpoint of all that was stored since the last one. `None` when nothing was, when another controller
+    /// came first, or when this process does not sign.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer, or the last checkpoint cannot be read.
+    pub async fn make_checkpoint(&self, by: &str) -> Result<Option<Checkpoint>, Error> {
+        let Some(proofs) = self.proofs().filter(|proofs| proofs.key().is_some()) else {
+            return Ok(None);
+        };
+        self.ensure_stream(self.audit_stream_config()).await?;
+        let last = self.last_checkpoint().await?;
+        // The archive first: what leaves the ledger meanwhile is counted here, or there with the next one.
+        let archive = self.archive_end().await?;
+        let ledger = self.ledger_end().await?;
+        let before = last.checkpoint.as_ref();
+        let (s, of) = (self.subjects(), |span: Option<&Span>, end: &LedgerEnd| begin(span, end));
+        let ledger_after = of(before.map(|one| &one.ledger), &ledger);
+        let archive_after = of(before.map(|one| &one.archive), &archive);
+        if before.is_some() && ledger_after == ledger.last_seq && archive_after == archive.last_seq {
+            return Ok(None);
+        }
+        let checkpoint = Checkpoint {
+            checkpoint: Checkpoint::FORM,
+            at: self.now(),
+            by: by.to_owned(),
+            ledger: self
+                .span(&s.ledger_stream(), &s.ledger_all(), ledger, ledger_after)
+                .await?,
+            archive: self
+                .span(&s.archive_stream(), &s.archive_all(), archive, archive_after)
+                .await?,
+        };
+        let body = serde_json::to_vec(&checkpoint).map_err(|error| Error::api("encoding a checkpoint", error))?;
+        let subject = s.checkpoint();
+        let Some(signature) = proofs.sign(&subject, last.place.seq, last.place.link, Link::of_bytes(&body)) else {
+            return Ok(None);
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.place.seq.to_string());
+        headers.insert(HEADER_SIGNATURE, signature.to_string());
+        match publish_acked(self.link(), subject.into(), headers, body.into()).await? {
+            Published::Stored { .. } => Ok(Some(checkpoint)),
+            // Another controller has led meanwhile, or this one is there without an answer: the next one follows it.
+            Published::WrongSequence | Published::Unheard | Published::Unknown => Ok(None),
+            Published::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// The last ledger sequence that a checkpoint covers, where this process signs: nothing above it is purged.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the last checkpoint cannot be read.
+    pub async fn covered_through(&self) -> Result<Option<u64>, Error> {
+        if self.proofs().is_none_or(|proofs| proofs.key().is_none()) {
+            return Ok(None);
+        }
+        let last = self.last_checkpoint().await?;
+        Ok(Some(last.checkpoint.map_or(0, |last| last.ledger.through)))
+    }
+
+    async fn last_checkpoint(&self) -> Result<Last, Error> {
+        let s = self.subjects();
+        let request = json!({ "last_by_subj": s.checkpoint() });
+        let found = match self.leader_get(&s.audit_stream(), &request).await {
+            Ok(found) => found,
+            Err(Error::Refused(refusal)) if refusal.code == STREAM_NOT_FOUND => None,
+            Err(error) => return Err(error),
+        };
+        let Some(found) = found else {
+            return Ok(Last {
+                checkpoint: None,
+                place: Place::from(0),
+            });
+        };
+        let what = || format!("reading checkpoint {}", found.seq);
+        let checkpoint = serde_json::from_slice(&found.body).map_err(|error| Error::api(what(), error))?;
+        Ok(Last {
+            checkpoint: Some(checkpoint),
+            place: Place {
+                seq: found.seq,
+                link: Some(Link::of(&found.body, found.signature())),
+            },
+        })
+    }
+
+    async fn span(&self, stream: &str, subjects: &str, end: LedgerEnd, after: u64) -> Result<Span, Error> {
+        let mut root = RunningRoot::new();
+        let mut next = after + 1;
+        while next <= end.last_seq {
+            let page = self.page(stream, subjects, next).await?;
+            let Some(last) = page.last() else { break };
+            next = last.seq + 1;
+            for stored in page.iter().filter(|stored| stored.seq <= end.last_seq) {
+                root.add(stored.seq, &stored.subject, Link::of(&stored.body, stored.signature()));
+            }
+        }
+        Ok(Span {
+            created: end.created,
+            after,
+            through: end.last_seq,
+            count: root.count,
+            root: root.root,
+        })
+    }
+}
+
+impl Mesh {
+    /// The next messages of a stream from a sequence on.
+    pub(super) async fn page(&self, stream: &str, subjects: &str, from: u64) -> Result<Vec<Stored>, Error> {
+        let request = json!({ "seq": from, "next_by_subj": subjects, "batch": PAGE });
+        Ok(self.direct_batch_of(stream, &request).await?.0)
+    }
+
+    /// The stream of the checkpoints. It is made by the first leader that signs, and nothing is taken out of it by name.
+    fn audit_stream_config(&self) -> Config {
+        let (s, limits) = (self.subjects(), self.limits());
+        Config {
+            name: s.audit_stream(),
+            subjects: vec![s.checkpoint()],
+            description: Some("Baton: signed checkpoints of ledger and archive".to_owned()),
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            num_replicas: limits.replicas,
+            compression: Some(Compression::S2),
+            allow_direct: true,
+            deny_delete: true,
+            deny_purge: true,
+            metadata: mark(),
+            ..Config::default()
+        }
+    }
+}
+
+/// After which sequence the next span begins.
+fn begin(before: Option<&Span>, end: &LedgerEnd) -> u64 {
+    match before {
+        Some(span) if span.created == end.created => span.through.min(end.last_seq),
+        // Another stream: all of it is new.
+        Some(_) => 0,
+        None if end.last_seq <= FROM_THE_BEGINNING => 0,
+        None => end.last_seq,
+    }
+}

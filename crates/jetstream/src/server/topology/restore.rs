@@ -1,0 +1,70 @@
+//! Puts the settings of a stream back, when a person says so. Nothing does it by itself: two builds would edit against each
+//! other.
+
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use serde::Deserialize;
+
+use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::server::limits::Limits;
+use crate::server::mesh::Mesh;
+
+impl Mesh {
+    /// Gives a stream of the mesh the settings that a new one gets with these limits. Its messages, its copies and its metadata
+    /// stay, and so does what the server takes no edit of.
+    ///
+    /// # Errors
+    /// [`Error::NoStream`] when the mesh has no such stream, or when the server refuses.
+    pub async fn restore_stream(&self, name: &str, limits: Limits) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Info {
+            config: Config,
+        }
+        let own = self.base_streams(limits).into_iter().find(|config| config.name == name);
+        let wanted = match (own, self.agent_of_work_stream(name)) {
+            (Some(config), _) => config,
+            (None, Some(agent)) => self.work_stream_config(&agent, limits),
+            (None, None) => return Err(Error::NoStream(name.to_owned())),
+        };
+        let what = format!("STREAM.INFO.{name}");
+        let found = match self.ask::<Info>(&what, &serde_json::json!({})).await? {
+            Ok(info) => info.config,
+            Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Err(Error::NoStream(name.to_owned())),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let updated = self.context().update_stream(put_back(&wanted, &found)).await;
+        updated
+            .map(drop)
+            .map_err(|error| Error::api(format!("restoring stream {name}"), error))
+    }
+}
+
+/// A stream as it is, with every setting as it should be that the server takes an edit of.
+pub(crate) fn put_back(wanted: &Config, found: &Config) -> Config {
+    let is_log = |config: &Config| config.retention != RetentionPolicy::WorkQueue;
+    let more = |wanted: i64, found: i64| if wanted > 0 { wanted.max(found) } else { -1 };
+    Config {
+        subjects: wanted.subjects.clone(),
+        // The server makes no queue of a log, and no log of a queue.
+        retention: if is_log(wanted) && is_log(found) {
+            wanted.retention
+        } else {
+            found.retention
+        },
+        discard: wanted.discard,
+        max_age: wanted.max_age,
+        max_bytes: more(wanted.max_bytes, found.max_bytes),
+        max_messages: wanted.max_messages,
+        max_messages_per_subject: wanted.max_messages_per_subject,
+        max_message_size: wanted.max_message_size,
+        duplicate_window: wanted.duplicate_window,
+        no_ack: wanted.no_ack,
+        allow_direct: wanted.allow_direct,
+        allow_rollup: wanted.allow_rollup,
+        allow_atomic_publish: wanted.allow_atomic_publish,
+        compression: wanted.compression.clone().or_else(|| found.compression.clone()),
+        republish: wanted.republish.clone(),
+        subject_transform: wanted.subject_transform.clone(),
+        sources: wanted.sources.clone(),
+        ..found.clone()
+    }
+}
