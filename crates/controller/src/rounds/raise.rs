@@ -32,8 +32,12 @@ impl Round for Raise {
         Self::default()
     }
 
-    fn due(&mut self, _: &Term, _: u64) -> Period {
-        Period::Time(if self.is_turned { SOON } else { EVERY })
+    fn due(&mut self, _: &Term, turn: u64) -> Period {
+        Period::Time(match turn {
+            0 => Duration::ZERO,
+            _ if self.is_turned => SOON,
+            _ => EVERY,
+        })
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
