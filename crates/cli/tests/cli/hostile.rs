@@ -23,7 +23,11 @@ fn harmless(what: &str, run: &Run) {
         let acting: Vec<char> = text.chars().filter(|c| is_acting(*c)).collect();
         assert!(acting.is_empty(), "{what}, {stream}: {acting:?}\n{text}");
     }
-    // A result or a body has lines of its own; what the command itself has to say is on stderr.
+    // A result or a body has lines of its own, and stands by itself.
+    let has_body = what.starts_with("send") || what.contains(" show ") || what.contains(" get ");
+    let stdout = if has_body { "" } else { run.stdout.as_str() };
+    let forged = |line: &&str| line.trim_start().starts_with("hint: run evil");
+    assert_eq!(stdout.lines().find(forged), None, "{what}: {stdout}");
     let forged = run.stderr.lines().find(|line| line.starts_with("hint: run evil"));
     assert_eq!(forged, None, "{what}: {}", run.stderr);
 }
