@@ -219,7 +219,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
     let (exit, said, _) = mesh
         .baton(OPERATOR, &["send", "research", "hello", "--id", "order-3"])
         .await;
-    assert_eq!((exit, said.contains("is known")), (Some(0), true), "{said}");
+    assert_eq!((exit, said.contains("was submitted before")), (Some(0), true), "{said}");
     let (exit, said, _) = mesh
         .baton(OPERATOR, &["send", "research", "other", "--id", "order-3"])
         .await;
