@@ -3,4 +3,4 @@
 
 mod exec;
 
-pub use exec::{EXEC_HELP, ExecHandler, ExecMode, read_outcome};
+pub use exec::{EXEC_HELP, ExecEnv, ExecHandler, ExecMode, read_outcome};

@@ -54,7 +54,7 @@ pub use guard::{GRACE, Guard, Watch};
 pub use handler::Handler;
 #[doc(hidden)]
 pub use handlers::read_outcome;
-pub use handlers::{EXEC_HELP, ExecHandler, ExecMode};
+pub use handlers::{EXEC_HELP, ExecEnv, ExecHandler, ExecMode};
 pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;

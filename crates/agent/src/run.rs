@@ -31,6 +31,8 @@ use crate::retry::RetryPolicy;
 
 /// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
 const LATER: Duration = Duration::from_secs(1);
+/// How long a ticket is handed back for that waits for a person.
+const LASTING: Duration = Duration::from_secs(30);
 /// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
@@ -265,7 +267,10 @@ impl WorkerContext {
             }
             Err(error) => {
                 tracing::warn!(%error, intent = %delivery.ticket.intent, "the ticket cannot be checked now");
-                delivery.hand_back(LATER).await;
+                // A record that may be of a newer protocol stays until somebody upgrades or repairs it.
+                let is_lasting = matches!(error, Error::Decode(_));
+                let delay = if is_lasting { LASTING } else { LATER };
+                delivery.hand_back(delay).await;
                 None
             }
         }

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
-    rollout, route, send, worker,
+    repair, rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     /// Check the server and the mesh, and say how to fix what is wrong.
     Doctor(doctor::DoctorArgs),
+    /// List what cannot be read, or repair one of it.
+    Repair(repair::RepairArgs),
     /// Explain an error code: what it means, why it happens, and what to do.
     Explain(explain::ExplainArgs),
     /// Check that a program in another language keeps the protocol.
@@ -94,6 +96,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Archive(_)
+            | Self::Repair(_)
             | Self::Audit(_)
             | Self::Mesh(_)
             | Self::Access(_)

@@ -1,9 +1,17 @@
 //! Logs, on stderr: what happened, for people and for the journal. Data never goes this way.
+//!
+//! An event is one line. What it says of others' texts is escaped as all that a person reads, line breaks included, so
+//! that no text can pretend to be an event of its own.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 
+use baton_envelope::shown;
 use baton_jetstream::QUIET_CLIENT;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::output::Output;
 
@@ -31,8 +39,23 @@ pub(crate) fn init(verbose: u8, long_running: bool, output: &Output) {
         builder.json().try_init()
     } else {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        builder.with_ansi(colours).with_target(false).try_init()
+        builder
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .with_ansi(colours)
+            .with_target(false)
+            .try_init()
     };
+}
+
+/// Writes a field of an event: the message as it is, any other with its name.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    let text = shown(&text);
+    match field.name() {
+        "message" => write!(writer, "{text}"),
+        name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{text}"),
+        name => write!(writer, "{name}={text}"),
+    }
 }
 
 fn directives(verbose: u8, long_running: bool) -> String {

@@ -1,13 +1,16 @@
 //! The one place that prints: data on stdout, everything else on stderr.
 //!
 //! A reader that goes away (`baton intents list | head -1`) is no error and no panic.
+//!
+//! What a person reads holds no character that a terminal obeys or that nobody sees: here everything is escaped but line
+//! breaks and tabs, and cells of tables keep none of these either. Programs read JSON, where all is as it was.
 
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use baton_envelope::codes;
+use baton_envelope::{codes, shown, shown_lines};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -68,7 +71,7 @@ impl Output {
         } else {
             match text() {
                 text if text.is_empty() => Ok(()),
-                text => Self::line(&text),
+                text => Self::line(&shown_lines(&text)),
             }
         }
     }
@@ -82,7 +85,7 @@ impl Output {
         if self.is_json() {
             Self::line(&serde_json::to_string(document)?)
         } else {
-            Self::line(&text())
+            Self::line(&shown_lines(&text()))
         }
     }
 
@@ -93,15 +96,16 @@ impl Output {
         document: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), CliError> {
-        let clear = io::stdout().is_terminal();
-        self.stream(document, || {
-            let text = text();
-            if clear {
-                format!("{CLEAR}{text}")
-            } else {
-                format!("{text}\n\n")
-            }
-        })
+        if self.is_json() {
+            return self.stream(document, text);
+        }
+        let text = text();
+        let text = shown_lines(&text);
+        if io::stdout().is_terminal() {
+            Self::line(&format!("{CLEAR}{text}"))
+        } else {
+            Self::line(&format!("{text}\n\n"))
+        }
     }
 
     /// Shows a result that is not text: the document to a program, the bytes themselves to a file or a pipe. A terminal
@@ -131,7 +135,7 @@ impl Output {
     /// Tells a person something that is not the result; a program is not bothered with it.
     pub(crate) fn note(self, text: &str) {
         if !self.is_json() {
-            Self::aside(text);
+            Self::aside(&shown_lines(text));
         }
     }
 
@@ -152,12 +156,12 @@ impl Output {
             Self::aside(&serde_json::to_string(&document).unwrap_or_else(|_| error.message()));
             return;
         }
-        Self::aside(&format!("error[{}]: {}", error.code, error.message()));
+        Self::aside(&format!("error[{}]: {}", shown(&error.code), within(&error.message())));
         for cause in error.causes() {
-            Self::aside(&format!("  caused by: {cause}"));
+            Self::aside(&format!("  caused by: {}", within(&cause)));
         }
         for hint in error.hints.iter().chain(error.explained().as_ref()) {
-            Self::aside(&format!("hint: {hint}"));
+            Self::aside(&format!("hint: {}", within(hint)));
         }
     }
 
@@ -175,6 +179,11 @@ impl Output {
     fn aside(text: &str) {
         drop(writeln!(io::stderr().lock(), "{text}"));
     }
+}
+
+/// A text of an error. Its further lines are moved in, so that no message can look like a hint.
+fn within(text: &str) -> String {
+    shown_lines(text).replace('\n', "\n    ")
 }
 
 /// Tells what is wrong with the arguments, or prints the help that was asked for.

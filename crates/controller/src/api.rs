@@ -10,6 +10,7 @@ mod identity;
 mod moves;
 mod preflight;
 mod refusal;
+mod repair;
 mod replays;
 mod rollouts;
 mod submits;
@@ -94,6 +95,8 @@ fn handlers() -> Handlers {
         .on::<control::SubmitIntent>(submits::submit)
         .on::<control::RedriveIntent>(submits::redrive)
         .on::<control::WhoAmI>(identity::whoami)
+        .on::<control::ListUnreadable>(repair::list)
+        .on::<control::Repair>(repair::repair)
 }
 
 #[cfg(test)]

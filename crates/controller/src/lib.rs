@@ -6,6 +6,7 @@
 //!
 //! This crate must not name `async_nats` (only `baton-jetstream` does) or `baton-agent` (the two meet in the envelope).
 
+mod alarm;
 mod api;
 mod backoff;
 mod config;

@@ -4,6 +4,7 @@
 //! deleted by mistake comes back.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::rollout::{Act, declare};
@@ -11,8 +12,10 @@ use baton_envelope::{AgentName, AgentVersion, Declaration, Route, VersionEntry, 
 use baton_jetstream::{Error, Heartbeats};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::alarm;
 use crate::backoff::{Backoff, spread};
 use crate::context::Context;
 use crate::duty::Duty;
@@ -25,7 +28,18 @@ const OTHERS_FIRST: Duration = Duration::from_secs(10);
 /// How long to try one registration; after that the version's next heartbeat starts over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How many versions of an agent may have consumers. Each has one for each band, a server allows a stream 1,000, and whoever
+/// may send heartbeats of an agent may name any version. What is retired or forgotten does not count.
+const MOST_VERSIONS: usize = 50;
+/// How many versions are remembered: beyond that, those that were not heard of for a while are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// How often an alarm repeats that an agent has too many versions.
+const TELL_EVERY: Duration = Duration::from_secs(3600);
+
 type Key = (AgentName, AgentVersion);
+/// One at a time of each agent's versions becomes known, or many at once would pass the bound together.
+type Turns = HashMap<AgentName, Arc<Mutex<()>>>;
 
 /// Registers every version that declares itself.
 #[derive(Debug)]
@@ -64,6 +78,8 @@ async fn listen(cx: &Context) {
 async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, Seen>) {
     // Registrations run beside the listening, so that a slow one delays no other version.
     let mut running = FuturesUnordered::new();
+    let mut turns = Turns::new();
+    let mut told: HashMap<AgentName, Instant> = HashMap::new();
     loop {
         tokio::select! {
             beat = beats.next() => {
@@ -80,8 +96,12 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
                 // This also prevents a second registration of the same version while the first one runs.
                 let due = Instant::now() + PATIENCE + spread(&cx.mesh, REFRESH);
                 let registered = known.is_some_and(|known| known.registered);
+                if seen.len() >= REMEMBERED {
+                    seen.retain(|_, known| known.due + REFRESH > Instant::now());
+                }
                 seen.insert(key.clone(), Seen { due, registered });
-                running.push(async move { (key, registered, register(cx, &declaration, registered).await) });
+                let turn = Arc::clone(turns.entry(key.0.clone()).or_default());
+                running.push(async move { (key, registered, register(cx, &declaration, registered, &turn).await) });
             }
             Some((key, registered, outcome)) = running.next(), if !running.is_empty() => match outcome {
                 Ok(()) => {
@@ -90,21 +110,39 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
                 }
                 Err(error) => {
                     let (agent, version) = &key;
-                    tracing::warn!(%agent, %version, %error, "registration failed; the next heartbeat tries again");
-                    seen.insert(key, Seen { due: Instant::now(), registered });
+                    tracing::warn!(%agent, %version, %error, "registration failed; a later heartbeat tries again");
+                    let pause = if is_final(&error) {
+                        if told.get(agent).is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                            told.insert(agent.clone(), Instant::now());
+                            let ways_out = vec![
+                                format!("baton agents describe {agent}"),
+                                format!("baton agents retire {agent} VERSION"),
+                            ];
+                            alarm::publish(&cx.mesh, error.code(), error.to_string(), ways_out).await;
+                        }
+                        REFRESH
+                    } else {
+                        Duration::ZERO
+                    };
+                    seen.insert(key, Seen { due: Instant::now() + pause, registered });
                 }
             },
         }
     }
 }
 
-async fn register(cx: &Context, declaration: &Declaration, registered: bool) -> Result<(), Error> {
+/// Whether another try would only cost requests.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::TooManyVersions { .. })
+}
+
+async fn register(cx: &Context, declaration: &Declaration, registered: bool, turn: &Mutex<()>) -> Result<(), Error> {
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
     loop {
-        match register_once(cx, declaration, registered, started.elapsed()).await {
+        match register_once(cx, declaration, registered, started.elapsed(), turn).await {
             Ok(()) => return Ok(()),
-            Err(error) if started.elapsed() > PATIENCE => return Err(error),
+            Err(error) if started.elapsed() > PATIENCE || is_final(&error) => return Err(error),
             Err(error) => tracing::debug!(%error, agent = %declaration.agent, "trying to register again"),
         }
         backoff.wait(&cx.mesh).await;
@@ -121,9 +159,28 @@ async fn register_once(
     declaration: &Declaration,
     registered: bool,
     tried_for: Duration,
+    turn: &Mutex<()>,
 ) -> Result<(), Error> {
     let Declaration { agent, version, .. } = declaration;
-    let known = cx.mesh.last_route(agent).await?;
+    let mut known = cx.mesh.last_route(agent).await?;
+    let is_new = |route: Option<&Route>| route.is_none_or(|route| route.state(version).is_none());
+    // Held to the end, by one new version of the agent at a time.
+    let _turn = if is_new(known.as_ref()) {
+        let turn = turn.lock().await;
+        known = cx.mesh.last_route(agent).await?;
+        Some(turn)
+    } else {
+        None
+    };
+    if let Some(route) = known.as_ref().filter(|route| is_new(Some(route))) {
+        let is_kept = |entry: &&VersionEntry| entry.state != VersionState::Retired;
+        if route.versions.values().filter(is_kept).count() >= MOST_VERSIONS {
+            return Err(Error::TooManyVersions {
+                agent: agent.to_string(),
+                limit: MOST_VERSIONS,
+            });
+        }
+    }
     if known.as_ref().and_then(|route| route.state(version)) == Some(VersionState::Retired) {
         // It has no consumers any more, and gets none.
         return cx.mesh.keep_declaration(declaration).await;

@@ -31,6 +31,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod unreadable;
 
 use crate::duty::Task;
 
@@ -51,6 +52,7 @@ use round::round;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
+use unreadable::UnreadableKeys;
 
 pub(crate) use leader::Leader;
 pub(crate) use rollouts::verdict;
@@ -68,6 +70,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Raise>(term),
+        round::<UnreadableKeys>(term),
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),

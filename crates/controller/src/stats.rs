@@ -1,6 +1,7 @@
 //! Counts how the leader's rounds went, for a metrics endpoint, `doctor` or a test.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,12 +52,24 @@ pub struct RoundStats {
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     rounds: Arc<Mutex<BTreeMap<&'static str, RoundStats>>>,
+    conflicts: Arc<AtomicU64>,
 }
 
 impl Stats {
     /// Every round that this controller has started, by name; empty if it never led.
     pub fn rounds(&self) -> BTreeMap<&'static str, RoundStats> {
         self.lock().clone()
+    }
+
+    /// How many raw intents this controller rejected because their id, such as a `Nats-Msg-Id`, had come with other work
+    /// before.
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts.load(Ordering::Relaxed)
+    }
+
+    /// Notes such a raw intent.
+    pub(crate) fn conflicted(&self) {
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that a round begins.

@@ -48,6 +48,17 @@ pub enum Error {
     /// No folder for fetched binaries is known.
     #[error("no cache folder is known: set BATON_CACHE_DIR or HOME")]
     NoCacheDir,
+    /// Somebody else may write the cache folder, and so decide what is run from there.
+    #[error(
+        "cache folder {path:?} is not safe to run programs from: {problem}; fix: chmod go-w {path:?}, or set BATON_CACHE_DIR \
+         to a folder that only you may write"
+    )]
+    UnsafeCache {
+        /// The folder at fault, the cache or one that it is in.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The cache folder cannot be used.
     #[error("cache folder {path:?} cannot be used")]
     Cache {

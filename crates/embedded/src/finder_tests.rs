@@ -143,3 +143,35 @@ fn fetched_binary_is_found_in_the_cache_next_time() {
     assert_eq!((first.origin, second.origin), (Origin::Fetched, Origin::Cache));
     assert_eq!(first.path, second.path);
 }
+
+#[test]
+fn a_cached_binary_that_was_changed_is_fetched_again_and_never_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bin, cache) = (dir.path().join("bin"), dir.path().join("cache"));
+    let chmod = Environment::from_process().on_path("chmod").remove(0);
+    let body = "printf '#!/bin/sh\necho nats-server: v2.15.1\n' > \"$GOBIN/nats-server\"";
+    let go = format!("{body}\n{} 755 \"$GOBIN/nats-server\"", chmod.display());
+    script(&bin, "go", &go);
+    let env = environment(&[&bin], &cache);
+    let first = find_server(env.clone()).0.unwrap();
+    let (ran, folder) = (dir.path().join("ran"), first.path.parent().unwrap());
+    script(
+        folder,
+        "nats-server",
+        &format!("echo x > {}; echo nats-server: v2.15.1", ran.display()),
+    );
+    let (again, heard) = find_server(env);
+    assert_eq!(again.unwrap().origin, Origin::Fetched);
+    assert!(heard[0].contains("not what was fetched"), "{heard:?}");
+    assert!(!ran.exists());
+}
+
+#[test]
+fn a_cache_that_anybody_may_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = find_server(environment(&[dir.path()], &cache)).0.unwrap_err();
+    assert!(matches!(error, Error::UnsafeCache { .. }), "{error}");
+}

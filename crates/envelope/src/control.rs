@@ -13,6 +13,7 @@ mod intents;
 mod load;
 mod mesh;
 mod question;
+mod repair;
 mod rollout;
 mod route;
 
@@ -27,6 +28,7 @@ pub use intents::*;
 pub use load::*;
 pub use mesh::*;
 pub use question::{Effect, Question, Visitor};
+pub use repair::*;
 pub use rollout::*;
 pub use route::*;
 
@@ -63,4 +65,6 @@ question::questions! {
     SubmitIntent = "intents.submit" -> SubmitView, Changes;
     RedriveIntent = "intents.redrive" -> RedriveView, Changes;
     WhoAmI = "whoami" -> IdentityView, Reads;
+    ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
+    Repair = "mesh.repair" -> RepairView, Changes, LONG;
 }

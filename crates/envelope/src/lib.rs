@@ -24,7 +24,7 @@ pub use base::json::Json;
 pub use base::mutants::Mutant;
 pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
-pub use base::text::{escaped, quoted};
+pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;

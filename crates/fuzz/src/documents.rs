@@ -62,6 +62,49 @@ pub(crate) fn route(bytes: &[u8]) {
     comes_back(&found, |text| serde_json::from_str(text).expect("its own writing"));
 }
 
+/// What is asked and told about what cannot be read.
+pub(crate) fn repair(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(found) = read::<control::UnreadableView>(text) {
+        let text = serde_json::to_string(&found).expect("it can be written");
+        let back: control::UnreadableView = serde_json::from_str(&text).expect("its own writing");
+        assert_eq!(back.unreadable, found.unreadable);
+    }
+    if let Some(found) = read::<control::MeshAlarm>(text) {
+        comes_back(&found, |text| serde_json::from_str(text).expect("its own writing"));
+    }
+    if let Some(asked) = read::<control::Repair>(text) {
+        let text = serde_json::to_string(&asked).expect("it can be written");
+        let back: control::Repair = serde_json::from_str(&text).expect("its own writing");
+        assert_eq!((back.key, back.force, back.by), (asked.key, asked.force, asked.by));
+    }
+    // A record that cannot be read decides nothing; what is repaired after it stands where it stood.
+    let agent: AgentName = "code".parse().expect("a name");
+    let at = Timestamp::from_unix_millis(1);
+    let stamp = || Stamp {
+        id: RecordId::generate(at, [7; 10]),
+        at,
+        by: Author::of(Role::Operator, "fuzz"),
+    };
+    let intent: IntentId = "fuzzed".parse().expect("an id");
+    let envelope = Envelope::first(EnvelopeId::generate(at, [7; 10]), intent.clone(), agent, Json::null());
+    let first = act::submit(at, "1.0.0".parse().expect("a version"), envelope).seal(intent.clone(), 0, stamp());
+    let standing = contain([(1, Ok(first.clone())), (2, Record::decode(bytes))]);
+    let (seq, last) = standing.decides.expect("the first counts");
+    if seq == 1 {
+        let repaired = act::repair(&last, "fuzz")
+            .expect("an open intent")
+            .seal(intent, 2, stamp());
+        let again = contain([
+            (1, Ok(first.clone())),
+            (2, Record::decode(bytes)),
+            (3, Ok(repaired.clone())),
+        ]);
+        assert_eq!(again.decides.map(|(seq, _)| seq), Some(3));
+        assert_eq!(repaired.snapshot.status, first.snapshot.status);
+    }
+}
+
 /// The headers of a request, one a line as `name: value`, then an empty line, then the question.
 pub(crate) fn question(bytes: &[u8]) {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n");

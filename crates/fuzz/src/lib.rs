@@ -14,11 +14,13 @@ mod programs;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
     ("route", documents::route),
+    ("repair", documents::repair),
+    ("shown", names::shown_texts),
     ("question", documents::question),
     ("names", names::names),
     ("times", names::times),

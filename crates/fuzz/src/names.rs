@@ -112,3 +112,14 @@ fn is_subject(subject: &str, tokens: usize) {
     assert_eq!(subject.split('.').count(), tokens, "{subject:?}");
     subject.split('.').for_each(is_token);
 }
+
+/// Whatever a text holds, what is shown of it acts on nobody; and a text without anything to escape stays as it is.
+pub(crate) fn shown_texts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (line, lines) = (baton_envelope::shown(&text), baton_envelope::shown_lines(&text));
+    assert!(!line.chars().any(char::is_control), "a control character is shown");
+    assert!(!lines.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')));
+    assert_eq!(baton_envelope::shown(&line), line, "what is shown is shown otherwise");
+    let quoted = baton_envelope::quoted(&text, 20);
+    assert!(!quoted.chars().any(char::is_control), "a control character is quoted");
+}

@@ -242,6 +242,14 @@ pub enum Error {
         /// The versions that may have been active.
         versions: Vec<String>,
     },
+    /// A version is new, and its agent has as many as it may.
+    #[error("agent \"{agent}\" has {limit} versions that are not retired, and gets no more; retire or forget old ones")]
+    TooManyVersions {
+        /// The agent.
+        agent: String,
+        /// How many it may have.
+        limit: usize,
+    },
     /// No route says which version of the agent takes work.
     #[error("agent \"{agent}\" is unknown (known: {})", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownAgent {

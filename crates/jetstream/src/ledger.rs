@@ -8,6 +8,7 @@ mod events;
 mod heads;
 mod read;
 mod tail;
+mod unreadable;
 mod write;
 
 pub use advance::{AdvanceError, Advanced, Committed, Decision, HeadRef, Known};
@@ -16,3 +17,4 @@ pub use events::{Events, LiveRecord};
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
 pub use tail::{LedgerBatch, LedgerMark, LedgerTail, VoidRecord};
+pub(crate) use unreadable::{INTENT, SUBJECT, nothing_to_repair, removed};

@@ -12,6 +12,7 @@ mod error;
 mod intents;
 mod ledger;
 mod presence;
+mod repair;
 mod routes;
 mod server;
 mod wire;

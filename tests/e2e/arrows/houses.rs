@@ -70,6 +70,7 @@ pub(super) const HOUSES: [House; 7] = [
         name: "jetstream",
         rooms: &[
             ("doctor", &["control", "error", "server"]),
+            ("repair", &["control", "error", "ledger", "server"]),
             ("wire", &["error", "server"]),
             ("audit", &["error", "server"]),
             ("work", &["error", "server"]),
@@ -133,11 +134,17 @@ pub(super) const HOUSES: [House; 7] = [
                     "workers",
                 ],
             ),
-            ("registry", &["backoff", "context", "duty"]),
+            ("registry", &["alarm", "backoff", "context", "duty"]),
             ("error", &["projection"]),
             ("api", &["backoff", "context", "duty", "intake", "rounds"]),
-            ("intake", &["backoff", "config", "context", "duty", "projection"]),
-            ("rounds", &["backoff", "context", "duty", "projection", "stats"]),
+            (
+                "intake",
+                &["backoff", "config", "context", "duty", "projection", "stats"],
+            ),
+            (
+                "rounds",
+                &["alarm", "backoff", "context", "duty", "projection", "stats"],
+            ),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),
             ("workers", &[]),
@@ -145,6 +152,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("projection", &["backoff"]),
             ("config", &[]),
             ("backoff", &[]),
+            ("alarm", &[]),
         ],
     },
     House {

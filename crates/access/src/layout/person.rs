@@ -27,12 +27,13 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
         }
         Role::Operator => {
             let groups = OPERATED.iter();
-            let read_alone = |verb: &&str| !OPERATED.iter().any(|group| verb.starts_with(&format!("{group}.")));
-            let verbs = reading_verbs().into_iter().filter(read_alone);
-            grants.extend(verbs.map(|verb| Grant::asks(AsksControllers, names.subjects.control(verb)).named()));
             grants.extend(
                 groups.map(|group| Grant::asks(Operates, names.subjects.control(&format!("{group}.*"))).named()),
             );
+            // Of the groups that are the admins' alone, what a viewer may ask, too.
+            let is_operated = |verb: &&str| verb.split('.').next().is_some_and(|group| OPERATED.contains(&group));
+            let verbs = reading_verbs().into_iter().filter(|verb| !is_operated(verb));
+            grants.extend(verbs.map(|verb| Grant::asks(AsksControllers, names.subjects.control(verb)).named()));
         }
         Role::Admin => grants.push(Grant::asks(Administers, names.subjects.control("*.*")).named()),
     }

@@ -1,5 +1,6 @@
 //! Any program as an agent: one process for each hop. `docs/exec.md` is its reference.
 
+mod inherited;
 mod json;
 mod objects;
 mod pipe;
@@ -15,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio_util::sync::CancellationToken;
 
+use self::inherited::Inherited;
 use self::json::Answer;
 use self::pipe::{Pipe, log_stderr, read_result};
 use self::program::{GO, Program};
@@ -24,6 +26,7 @@ use crate::handler::Handler;
 use crate::hop::Hop;
 use crate::outcome::Outcome;
 
+pub use inherited::ExecEnv;
 #[doc(hidden)]
 pub use json::read_outcome;
 pub use reference::EXEC_HELP;
@@ -51,6 +54,7 @@ pub enum ExecMode {
 pub struct ExecHandler {
     command: String,
     mode: ExecMode,
+    inherited: Inherited,
     guard: Guard,
 }
 
@@ -60,8 +64,17 @@ impl ExecHandler {
         Self {
             command: command.into(),
             mode,
+            inherited: Inherited::default(),
             guard: Guard::default(),
         }
+    }
+
+    /// What its programs inherit of this process's environment, and variables that they inherit in any case. Without it
+    /// they inherit all, but what the process itself logs in with.
+    #[must_use]
+    pub fn environment(mut self, env: ExecEnv, passed: impl IntoIterator<Item = String>) -> Self {
+        self.inherited = Inherited::new(env, passed.into_iter().collect());
+        self
     }
 
     fn start(&self, hop: &Hop) -> Result<Program, Fault> {
@@ -69,7 +82,11 @@ impl ExecHandler {
         hop.envelope()
             .check_texts()
             .map_err(|bad| Fault::terminal(codes::MALFORMED_ENVELOPE, bad.to_string()))?;
-        Program::start(&self.command, environment(hop), &self.guard, hop)
+        let inherited = self.inherited.variables();
+        let own = environment(hop)
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Program::start(&self.command, inherited.chain(own), &self.guard, hop)
             .map_err(|error| Fault::retry(format!("{} cannot be started: {error}", self.name())))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::Timestamp;
 use baton_envelope::codes;
-use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ShowArchive};
+use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ListUnreadable, ShowArchive};
 use baton_jetstream::{Error, Finding, Level, Mesh, examine};
 use clap::Args;
 use serde::Serialize;
@@ -19,6 +19,10 @@ use crate::view::count_of;
 const LATE: Duration = Duration::from_secs(60);
 /// How long nobody may lead before that is a problem: a lease runs out after 5 s.
 const ELECTION: Duration = Duration::from_secs(7);
+/// How long a controller may take to read all that can be unreadable.
+const LOOKING: Duration = Duration::from_secs(20);
+/// How much of what cannot be read is shown, one finding each.
+const MOST_UNREADABLE: usize = 20;
 /// How long to look for a controller.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -73,6 +77,7 @@ async fn look(app: &App) -> Result<Vec<Finding>, CliError> {
     let mesh = app.connect_to_look().await?;
     let mut findings = examine(&mesh, app.limits()).await?;
     findings.extend(controllers(&mesh).await);
+    findings.extend(unreadable(&mesh).await);
     if let Ok(status) = mesh.ask_controller_within(PATIENCE, &ShowArchive {}).await {
         findings.push(archive(&status, mesh.now()));
     }
@@ -130,6 +135,50 @@ fn clocks(agents: &AgentsView) -> Vec<Finding> {
                 let remedy = "set it by NTP: Baton corrects the times that it writes, programs on that machine do not";
                 findings.push(Finding::new(check, Level::Warning, clock, remedy));
             }
+        }
+    }
+    findings
+}
+
+/// What cannot be read: a controller knows, and without one this looks by itself.
+async fn unreadable(mesh: &Mesh) -> Vec<Finding> {
+    const CHECK: &str = "unreadable";
+    let found = match mesh.ask_controller_within(LOOKING, &ListUnreadable {}).await {
+        Ok(view) => view.unreadable,
+        Err(asked) => match mesh.unreadable().await {
+            Ok(found) => found,
+            // That no controller answers is a finding already, and so is what is missing.
+            Err(_) if matches!(asked, Error::NoController | Error::NoAnswer { .. }) => return Vec::new(),
+            Err(_) => {
+                let remedy = "start `baton controller`, which can look";
+                let found = format!("whether everything can be read is not known: {asked}");
+                return vec![Finding::new(CHECK, Level::Warning, found, remedy).coded(asked.code())];
+            }
+        },
+    };
+    let more = found.len().saturating_sub(MOST_UNREADABLE);
+    let mut findings: Vec<Finding> = found
+        .into_iter()
+        .take(MOST_UNREADABLE)
+        .map(|one| {
+            let found = format!(
+                "cannot be read (sequence {}: {}): {}",
+                one.seq, one.problem, one.meanwhile
+            );
+            Finding::new(&one.key, Level::Problem, found, format!("baton repair {}", one.key)).coded(codes::UNREADABLE)
+        })
+        .collect();
+    match (findings.is_empty(), more) {
+        (true, _) => findings.push(Finding::new(
+            CHECK,
+            Level::Ok,
+            "routes, declarations and intents can be read",
+            "",
+        )),
+        (false, 0) => {}
+        (false, more) => {
+            let found = format!("{more} more cannot be read");
+            findings.push(Finding::new(CHECK, Level::Problem, found, "baton repair list").coded(codes::UNREADABLE));
         }
     }
     findings

@@ -7,7 +7,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
-    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer,
+    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd, Waiting};
 use clap::{Args, ValueEnum};
@@ -148,7 +148,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         Submitted::Repeated(head) => {
             app.output.note(&format!(
                 "intent \"{intent}\" was submitted before, with the same work; it is {}",
-                head.record.snapshot.status
+                shown(&head.record.snapshot.status.to_string())
             ));
             true
         }

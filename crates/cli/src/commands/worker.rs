@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use baton_agent::{Agent, EXEC_HELP, ExecHandler, ExecMode, stop_signals};
+use baton_agent::{Agent, EXEC_HELP, ExecEnv, ExecHandler, ExecMode, stop_signals};
 use baton_envelope::codes;
 use baton_envelope::{AgentName, AgentVersion};
 use clap::Args;
@@ -35,6 +35,12 @@ pub(crate) struct WorkerArgs {
     /// Exchange JSON objects with the program, so that it can hand off, reject, report progress and see earlier steps.
     #[arg(long)]
     json: bool,
+    /// Leave the program no variables of this process but PATH, and those of --pass-env.
+    #[arg(long)]
+    clean_env: bool,
+    /// Variables that the program inherits in any case, also if they are credentials of this worker.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pass_env: Vec<String>,
     /// Capability of the agent; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
@@ -75,8 +81,13 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
         return Err(incomplete(&config));
     };
     let mode = if config.json { ExecMode::Json } else { ExecMode::Plain };
+    let env = if config.clean_env {
+        ExecEnv::Clean
+    } else {
+        ExecEnv::Inherited
+    };
     let mut builder = Agent::builder(agent.as_str(), &version.to_string())?
-        .handler(ExecHandler::shell(exec, mode))
+        .handler(ExecHandler::shell(exec, mode).environment(env, config.pass_env.iter().cloned()))
         .concurrency(config.concurrency.get())
         .drain_timeout(config.drain_timeout.0)
         .retry(config.retry())
@@ -130,6 +141,8 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         version: args.version.or(config.version),
         exec: args.exec.or(config.exec),
         json: args.json || config.json,
+        clean_env: args.clean_env || config.clean_env,
+        pass_env: given(args.pass_env, config.pass_env),
         capabilities: given(args.capabilities, config.capabilities),
         channels: given(args.channels, config.channels),
         kinds: given(args.kinds, config.kinds),

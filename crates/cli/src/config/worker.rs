@@ -25,6 +25,10 @@ pub(crate) struct WorkerConfig {
     pub(crate) exec: Option<String>,
     /// Whether the program speaks JSON objects.
     pub(crate) json: bool,
+    /// Whether the program inherits no variables but `PATH` and those of `pass_env`.
+    pub(crate) clean_env: bool,
+    /// Variables that the program inherits in any case.
+    pub(crate) pass_env: Vec<String>,
     /// What the agent can do.
     pub(crate) capabilities: Vec<String>,
     /// The kinds of work that it takes; none for all.
@@ -57,6 +61,8 @@ impl Default for WorkerConfig {
             version: None,
             exec: None,
             json: false,
+            clean_env: false,
+            pass_env: Vec::new(),
             capabilities: Vec::new(),
             kinds: Vec::new(),
             channels: Vec::new(),

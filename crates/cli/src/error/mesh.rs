@@ -157,6 +157,7 @@ fn of_settings(error: &Error) -> Option<(Kind, Vec<String>)> {
             "restore the stream from a backup; or start one controller with --make-ledger: every open intent is lost then"
                 .to_owned(),
         ),
+        Error::TooManyVersions { agent, .. } => (Kind::Refused, format!("baton agents retire {agent} VERSION")),
         Error::RouteLost { agent, .. } => (Kind::Failed, format!("set it: baton route set {agent} VERSION")),
         Error::BadKeys { .. } => (
             Kind::BadConfig,

@@ -1,5 +1,6 @@
-//! Tables for people: columns without lines, so that they can be copied and cut.
+//! Tables for people: columns without lines, so that they can be copied and cut. A cell is one line.
 
+use baton_envelope::shown;
 use comfy_table::presets::NOTHING;
 
 /// A table that grows row by row.
@@ -23,7 +24,7 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) {
-        self.0.add_row(cells);
+        self.0.add_row(cells.into_iter().map(|cell| shown(&cell).into_owned()));
     }
 
     /// Adds a name and its value, where there is one.

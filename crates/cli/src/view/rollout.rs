@@ -1,7 +1,7 @@
 //! A rollout as a page: where it stands, what was seen, and what holds the old version.
 
 use baton_envelope::control::{DrainView, EvidenceView, StatusView};
-use baton_envelope::{Phase, Rollout, Tally};
+use baton_envelope::{Phase, Rollout, Tally, shown};
 
 use super::versions::alarms;
 use super::{paragraphs, seconds};
@@ -13,7 +13,7 @@ pub(crate) fn rollout_status(status: &StatusView) -> String {
     if let (Some(rollout), Some(seen)) = (&status.rollout, &status.evidence) {
         parts.push(evidence(rollout, seen));
     }
-    parts.push(status.verdict.clone().unwrap_or_default());
+    parts.push(shown(status.verdict.as_deref().unwrap_or_default()).into_owned());
     parts.extend(status.drains.iter().map(drain));
     parts.push(alarms(&status.alarms));
     if status.behind > 0 {
@@ -62,13 +62,14 @@ pub(crate) fn rollout_line(rollout: &Rollout) -> String {
             None => format!("{phase} since {}", rollout.step_since),
         },
     };
-    format!(
+    let line = format!(
         "{} → {}, {stands}, by {}, {}",
         rollout.from,
         rollout.to,
         rollout.owner,
         if rollout.auto { "auto" } else { "manual" }
-    )
+    );
+    shown(&line).into_owned()
 }
 
 fn evidence(rollout: &Rollout, seen: &EvidenceView) -> String {
@@ -127,7 +128,7 @@ fn millis(value: Option<f64>) -> String {
 fn drain(drain: &DrainView) -> String {
     let mut text = drain.version.to_string();
     text.push(' ');
-    text.push_str(drain.state.name());
+    text.push_str(&shown(drain.state.name()));
     if let Some(since) = drain.since {
         text.push_str(&format!(" since {since}"));
     }

@@ -1,6 +1,6 @@
 //! The records of an intent, one line each.
 
-use baton_envelope::Record;
+use baton_envelope::{Record, shown};
 use baton_jetstream::Head;
 
 use super::{agent_at, one_line, turn, value};
@@ -45,7 +45,7 @@ pub(crate) fn event_line(seq: u64, record: &Record, with_intent: bool) -> String
     parts.push(format!("attempt {} epoch {}", snapshot.attempt, snapshot.epoch));
     parts.push(format!("by {}", by(record)));
     parts.push(note(record));
-    parts.join(" ").trim_end().to_owned()
+    shown(parts.join(" ").trim_end()).into_owned()
 }
 
 /// What a record says in words: its error, its step, its note.

@@ -1,7 +1,7 @@
 //! Versions of agents, and alarms about them.
 
 use baton_envelope::control::{AgentView, Alarm, VersionView};
-use baton_envelope::{ProtocolRange, Route, VersionState};
+use baton_envelope::{ProtocolRange, Route, VersionState, shown};
 
 use super::time;
 use crate::output::Table;
@@ -43,8 +43,13 @@ pub(crate) fn versions(route: &Route) -> String {
 pub(crate) fn alarms<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String {
     let mut lines = Vec::new();
     for alarm in alarms {
-        lines.push(format!("ALARM {}: {}", alarm.code, alarm.message));
-        lines.extend(alarm.ways_out.iter().map(|command| format!("  hint: {command}")));
+        lines.push(format!("ALARM {}: {}", shown(&alarm.code), shown(&alarm.message)));
+        lines.extend(
+            alarm
+                .ways_out
+                .iter()
+                .map(|command| format!("  hint: {}", shown(command))),
+        );
     }
     lines.join("\n")
 }
@@ -60,7 +65,7 @@ pub(crate) fn clocks<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> Str
                 .filter_map(|worker| Some((worker, worker.clock()?)));
             lines.extend(clocks.map(|(worker, clock)| {
                 let (agent, version) = (&agent.agent, &version.version);
-                format!("CLOCK {agent}@{version} worker {}: {clock}", worker.instance)
+                shown(&format!("CLOCK {agent}@{version} worker {}: {clock}", worker.instance)).into_owned()
             }));
         }
     }

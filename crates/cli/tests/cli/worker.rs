@@ -39,6 +39,64 @@ async fn a_worker_takes_its_settings_from_file_environment_and_flags() {
     assert_eq!(worker.wait(LONG).await.code(), Some(0));
 }
 
+/// What the environment of a program of such a worker is.
+async fn environment_of(bench: &Bench, agent: &str, more: &[&str]) -> String {
+    let mut command = bench.command(&["worker", "--agent", agent, "--version", "1.0.0", "--exec", "env"]);
+    command.args(more);
+    for (name, value) in [
+        ("BATON_USER", "ada"),
+        ("BATON_PASSWORD", "pw-of-ada"),
+        ("BATON_CONNECTION__PASSWORD", "pw-of-ada"),
+        ("NATS_PASSWORD", "pw-of-ada"),
+        ("NATS_URL", "nats://ada:pw-of-ada@host:4222"),
+        ("SERVICE_TOKEN", "its-own"),
+    ] {
+        command.env(name, value);
+    }
+    let _worker = ProcessGuard::spawn(agent, command, bench.home.path());
+    eventually("an answer", LONG, async || {
+        let run = bench.run(&["send", agent, "x", "--wait"]).await;
+        match run.code {
+            0 => Ok(run.stdout),
+            _ => Err(format!("{run:?}")),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_worker_logs_in_with_is_no_program_s() {
+    let bench = Bench::start().await;
+    let inherited = environment_of(&bench, "all", &[]).await;
+    assert!(!inherited.contains("pw-of-ada"), "{inherited}");
+    for part in [
+        "SERVICE_TOKEN=its-own",
+        "NATS_URL=nats://host:4222",
+        "BATON_SERVER=",
+        "HOME=",
+        "BATON_AGENT=all",
+    ] {
+        assert!(inherited.contains(part), "{part}: {inherited}");
+    }
+    let clean = environment_of(&bench, "clean", &["--clean-env"]).await;
+    for part in ["SERVICE_TOKEN", "NATS_URL", "HOME=", "BATON_SERVER"] {
+        assert!(!clean.contains(part), "{part}: {clean}");
+    }
+    assert!(
+        clean.contains("PATH=") && clean.contains("BATON_AGENT=clean"),
+        "{clean}"
+    );
+    let named = environment_of(
+        &bench,
+        "named",
+        &["--clean-env", "--pass-env", "SERVICE_TOKEN,BATON_PASSWORD"],
+    )
+    .await;
+    for part in ["SERVICE_TOKEN=its-own", "BATON_PASSWORD=pw-of-ada"] {
+        assert!(named.contains(part), "{part}: {named}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_lets_the_running_hop_finish() {
     let bench = Bench::start().await;

@@ -18,6 +18,7 @@ use crate::config::ArchiveConfig;
 use crate::context::Context;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
+use crate::stats::Stats;
 
 /// The longest time to hand a message back for when the server cannot take it.
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
@@ -44,6 +45,7 @@ pub(crate) struct Routing {
     kill: CancellationToken,
     projection: Projection,
     archive: ArchiveConfig,
+    stats: Stats,
     trouble: Mutex<Trouble>,
 }
 
@@ -75,6 +77,7 @@ impl Routing {
             kill: cx.stops.kill.clone(),
             projection: cx.projection.clone(),
             archive: cx.config.archive.clone(),
+            stats: cx.stats.clone(),
             trouble: Mutex::default(),
         }
     }
@@ -188,6 +191,7 @@ impl Routing {
                     head.record.snapshot.status, head.record.snapshot.submitted_at
                 );
                 let ids = vec![raw.derived_id.clone()];
+                self.stats.conflicted();
                 self.recorded(&raw, ids, None, &Rejection::new(codes::CONFLICT, text))
                     .await
             }

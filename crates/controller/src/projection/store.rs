@@ -1,5 +1,9 @@
 //! The database: open, create, discard, rebuild; one transaction per batch of records.
 
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +22,9 @@ use super::tables::intents::{Intents, OutOfTurn};
 const SCHEMA: i64 = 2;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Who may read and write the file: it says who does what, and with what outcome.
+const OWNER_ONLY: u32 = 0o600;
 
 const TABLES: &str = "
     CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -271,7 +278,12 @@ impl Store {
 
 fn connect(file: Option<&Path>) -> rusqlite::Result<Connection> {
     let db = match file {
-        Some(path) => Connection::open(path)?,
+        Some(path) => {
+            if let Err(error) = keep_private(path) {
+                tracing::warn!(%error, file = %path.display(), "others may be able to read the projection");
+            }
+            Connection::open(path)?
+        }
         None => Connection::open_in_memory()?,
     };
     // Whoever has the file keeps it.
@@ -289,16 +301,38 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// The database and the files that SQLite puts beside it.
+fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-wal", "-shm", "-journal"].into_iter().map(move |suffix| {
+        let mut name = OsString::from(path);
+        name.push(suffix);
+        name.into()
+    })
+}
+
+/// Makes the file, where it is missing, readable for this user alone. SQLite gives those beside it the same mode; one that
+/// an earlier build has left gets it here.
+fn keep_private(path: &Path) -> io::Result<()> {
+    // One that is there is not opened: to close it would end the locks that this process may have on it.
+    match File::options().write(true).create_new(true).mode(OWNER_ONLY).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    for file in files(path).filter(|file| file.exists()) {
+        std::fs::set_permissions(file, Permissions::from_mode(OWNER_ONLY))?;
+    }
+    Ok(())
+}
+
 /// Removes a database and the files that SQLite puts beside it. A file that cannot be removed cannot be opened either;
 /// the opening then reports it.
 fn remove(path: &Path) {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
+    for name in files(path) {
         match std::fs::remove_file(&name) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, file = %Path::new(&name).display(), "cannot remove an old file"),
+            Err(error) => tracing::warn!(%error, file = %name.display(), "cannot remove an old file"),
         }
     }
     if let Some(folder) = path.parent()

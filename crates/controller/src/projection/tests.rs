@@ -52,6 +52,37 @@ fn records_that_come_again_change_nothing() {
 }
 
 #[test]
+fn the_file_is_for_this_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = std::env::temp_dir().join(format!("baton-projection-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("projection.db");
+    let modes = || {
+        let entries = std::fs::read_dir(&folder).unwrap().map(Result::unwrap);
+        let modes = entries.map(|entry| {
+            (
+                entry.file_name(),
+                entry.metadata().unwrap().permissions().mode() & 0o777,
+            )
+        });
+        modes.collect::<Vec<_>>()
+    };
+    for is_new in [true, false] {
+        let mut store = Store::open(Some(file.clone()), "ledger").unwrap();
+        let [first, _] = records("private");
+        store.apply(&batch(&[(1, &first)], 1), SystemClock.now()).unwrap();
+        let found = modes();
+        assert!(found.len() > 1, "{found:?}");
+        assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{is_new}: {found:?}");
+        drop(store);
+        // As an earlier build left it.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn only_the_newest_commits_are_remembered() {
     let mut store = Store::open(None, "ledger").unwrap();
     for seq in 1..=300 {

@@ -10,6 +10,7 @@ use crate::projection::Life;
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
+use crate::rounds::unreadable::Teller;
 
 /// How long after its grace time the sweep adopts a closed intent that the projection does not know.
 const ADOPT_AFTER: Duration = Duration::from_secs(10);
@@ -18,6 +19,7 @@ const ADOPT_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Sweep {
     sweeper: Sweeper,
+    teller: Teller,
 }
 
 impl Round for Sweep {
@@ -31,6 +33,7 @@ impl Round for Sweep {
         let cx = &term.cx;
         Self {
             sweeper: Sweeper::new(&cx.mesh, cx.by.clone(), cx.config.sweep_slack),
+            teller: Teller::default(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Round for Sweep {
         } else {
             tracing::debug!(open, "swept, nothing to do");
         }
-        Ok(())
+        self.teller.tell(term, self.sweeper.unreadable()).await
     }
 }
 

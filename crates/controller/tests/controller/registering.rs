@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::Bands;
 use baton_jetstream::{Puller, WorkerMesh};
+use futures::StreamExt as _;
 
 use crate::support::{PATIENCE, Running, TestServer, connect, declaration, eventually, quiet, research};
 
@@ -66,5 +67,50 @@ async fn a_heartbeat_that_speaks_for_another_agent_is_not_believed() {
     .await;
     let routes = mesh.all_routes().await.unwrap();
     assert_eq!(routes.len(), 1, "{routes:?}");
+    controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_versions_get_no_more_consumers_than_an_agent_may_have() {
+    const MOST: usize = 50;
+    let server = TestServer::start().await;
+    let mesh = connect(&server).await;
+    let mut alarms = server.client().await.subscribe("mesh.alarm").await.unwrap();
+    let controller = Running::start(&mesh, quiet("a"));
+    let beat_all = async || {
+        for number in 0..100 {
+            let declared = declaration(&mesh, &format!("9.{number}.0"));
+            WorkerMesh::of(&mesh).beat(&declared).await.unwrap();
+        }
+    };
+    let known = async || match mesh.route(&research().0).await {
+        Ok(Some((route, _))) => Ok(route.versions.len()),
+        Ok(None) => Err("no route".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    eventually("as many as may be are known", PATIENCE, async || {
+        beat_all().await;
+        match known().await? {
+            MOST => Ok(()),
+            count => Err(format!("{count} versions")),
+        }
+    })
+    .await;
+    // All of the rest is refused: whoever is heard now is the hundredth, and says so.
+    beat_all().await;
+    let alarm = tokio::time::timeout(PATIENCE, alarms.next())
+        .await
+        .unwrap()
+        .expect("an alarm");
+    let text = String::from_utf8_lossy(&alarm.payload);
+    assert!(
+        text.contains("TOO_MANY_VERSIONS") && text.contains("research"),
+        "{text}"
+    );
+    assert_eq!(known().await, Ok(MOST));
+    let consumers = baton_testkit::consumers(&server.client().await, "MESH_WORK_research")
+        .await
+        .unwrap();
+    assert_eq!(consumers.len(), MOST * Bands::default().list().len());
     controller.stop().await;
 }

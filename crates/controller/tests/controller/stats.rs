@@ -32,6 +32,7 @@ async fn a_controller_counts_its_rounds() {
         "readiness",
         "rollouts",
         "tidy",
+        "unreadable",
     ];
     eventually("each round ends well", PATIENCE, async || {
         let rounds = stats.rounds();
@@ -47,6 +48,19 @@ async fn a_controller_counts_its_rounds() {
     let last = observed.last.unwrap();
     assert_eq!((last.outcome, last.why), (RoundOutcome::Ok, None));
     assert!(last.took <= observed.took && last.at <= mesh.now());
+    // An id that comes with another body is counted.
+    assert_eq!(stats.conflicts(), 0);
+    for body in [&b"1"[..], b"1", b"2"] {
+        let headers = vec![("Baton-Intent".to_owned(), "order-1".to_owned())];
+        mesh.publish_raw("mesh.intent.research".to_owned(), headers, body.into())
+            .await
+            .unwrap();
+    }
+    eventually("the conflict is counted", PATIENCE, async || match stats.conflicts() {
+        1 => Ok(()),
+        count => Err(count.to_string()),
+    })
+    .await;
     stop.send(()).unwrap();
     running.await.unwrap().unwrap();
     assert!(stats.rounds().values().all(|round| round.running_since.is_none()));

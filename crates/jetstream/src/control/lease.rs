@@ -53,6 +53,13 @@ pub(crate) fn holder(value: &[u8]) -> Option<String> {
     serde_json::from_slice::<Holding>(value).ok()?.holder
 }
 
+/// What is wrong with a value of the key, if anything is.
+pub(crate) fn problem(value: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Holding>(value)
+        .err()
+        .map(|error| error.to_string())
+}
+
 /// The present state of the key.
 struct Seen {
     revision: u64,

@@ -31,6 +31,7 @@ impl Error {
             Self::NoStream(_) => codes::NO_MESH,
             Self::LedgerLost { .. } => codes::LEDGER_LOST,
             Self::RouteLost { .. } => codes::ROUTE_LOST,
+            Self::TooManyVersions { .. } => codes::TOO_MANY_VERSIONS,
             Self::BadKeys { .. } => codes::BAD_CONFIG,
             Self::NoSigningKey { .. } => codes::NO_SIGNING_KEY,
             Self::BadContext { .. } => codes::BAD_CONTEXT,

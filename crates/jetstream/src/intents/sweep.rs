@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use baton_envelope::control::Unreadable;
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, act, is_ticket_lost, needs};
 
 use crate::error::Error;
@@ -90,6 +91,8 @@ pub struct Sweeper {
     open_at: HashMap<IntentId, u64>,
     /// The intents whose ticket the last sweep held for lost, with the head that owes it.
     lost: Arc<Mutex<HashMap<IntentId, u64>>>,
+    /// The intents whose last record the last sweep could not read.
+    unreadable: Vec<Unreadable>,
 }
 
 impl Sweeper {
@@ -101,7 +104,13 @@ impl Sweeper {
             slack,
             open_at: HashMap::new(),
             lost: Arc::default(),
+            unreadable: Vec::new(),
         }
+    }
+
+    /// The intents whose last record the last sweep could not read.
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
     }
 
     /// One pass over all intents.
@@ -116,8 +125,10 @@ impl Sweeper {
         };
         // Forget what was learnt of intents that are no longer open.
         let known = std::mem::take(&mut self.open_at);
+        let mut unreadable = Vec::new();
         for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
-            let heads = self.mesh.heads_of(chunk).await?;
+            let (heads, others) = self.mesh.heads_and_unreadable(chunk).await?;
+            unreadable.extend(others);
             let (closed, open): (Vec<Head>, Vec<Head>) = heads
                 .into_iter()
                 .partition(|head| head.record.snapshot.status.is_terminal());
@@ -159,6 +170,7 @@ impl Sweeper {
                 }
             }
         }
+        self.unreadable = unreadable;
         Ok(report)
     }
 

@@ -29,17 +29,30 @@ impl Mesh {
     /// Where the mesh signs, this verifies the record by itself. Whoever acts on it reads the head again with [`Mesh::head`],
     /// which judges it by those before it.
     pub(super) async fn head_of(&self, intent: &IntentId, last: &Stored) -> Result<Option<Head>, Error> {
+        Ok(self.head_and_problem(intent, last).await?.0)
+    }
+
+    /// As [`Mesh::head_of`], and why the last record decides nothing, where it does not.
+    pub(super) async fn head_and_problem(
+        &self,
+        intent: &IntentId,
+        last: &Stored,
+    ) -> Result<(Option<Head>, Option<String>), Error> {
         let read = self.verified(intent, last);
         let Some(problem) = containable(&read) else {
-            return Ok(Some(Head {
+            let head = Head {
                 original: self.original(last, None),
                 ..Head::new(read?, last.seq)
-            }));
+            };
+            return Ok((Some(head), None));
         };
         // The projection has warned of it when it came.
         tracing::debug!(%intent, seq = last.seq, problem, "a ledger record decides nothing");
         let records = Box::pin(self.raw_history(intent, 1)).await?;
-        self.judged_head(intent, &records)
+        let head = self.judged_head(intent, &records)?;
+        // Without a head all of it was purged meanwhile.
+        let problem = head.as_ref().map(|_| problem);
+        Ok((head, problem))
     }
 
     /// The head of an intent by all of its records.
@@ -92,7 +105,7 @@ impl Mesh {
 
     /// The records of an intent, each judged by those before it: where the mesh signs, a void one reads as an error. Then the
     /// link of the last that counts.
-    fn judge(&self, intent: &IntentId, records: &[Stored]) -> (Vec<Read>, Option<Link>) {
+    pub(super) fn judge(&self, intent: &IntentId, records: &[Stored]) -> (Vec<Read>, Option<Link>) {
         let read = |stored: &Stored| (stored.seq, decoded(intent, &stored.body));
         let mut reads: Vec<Read> = records.iter().map(read).collect();
         let Some(rules) = self.rules() else {
@@ -156,7 +169,7 @@ impl ControllerMesh {
 }
 
 /// A record on the subject of an intent.
-fn decoded(intent: &IntentId, body: &[u8]) -> Result<Record, DecodeError> {
+pub(super) fn decoded(intent: &IntentId, body: &[u8]) -> Result<Record, DecodeError> {
     let record = Record::decode(body)?;
     if record.intent == *intent {
         Ok(record)

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use baton_envelope::IntentId;
+use baton_envelope::control::Unreadable;
 
 use super::read::Head;
+use super::unreadable as entry;
 use crate::error::Error;
 use crate::server::Mesh;
 
@@ -14,10 +16,18 @@ const CHUNK: usize = 1000;
 impl Mesh {
     /// The last records on at most 1,000 ledger subjects.
     pub(crate) async fn heads_of(&self, subjects: &[String]) -> Result<Vec<Head>, Error> {
+        Ok(self.heads_and_unreadable(subjects).await?.0)
+    }
+
+    /// As [`Mesh::heads_of`], and what of these subjects has a last record that cannot be read.
+    pub(crate) async fn heads_and_unreadable(
+        &self,
+        subjects: &[String],
+    ) -> Result<(Vec<Head>, Vec<Unreadable>), Error> {
+        let (mut heads, mut unreadable) = (Vec::with_capacity(subjects.len()), Vec::new());
         if subjects.is_empty() {
-            return Ok(Vec::new());
+            return Ok((heads, unreadable));
         }
-        let mut heads = Vec::with_capacity(subjects.len());
         let mut left: HashSet<&str> = subjects.iter().map(String::as_str).collect();
         // The server bounds the bytes of one answer, so ask for the rest until it has nothing more.
         while !left.is_empty() {
@@ -28,14 +38,17 @@ impl Mesh {
                 let (seq, subject) = (last.seq, last.subject.as_str());
                 left.remove(subject);
                 let Some(intent) = self.subjects().intent_of_ledger(subject) else {
-                    tracing::warn!(subject, seq, "this is the ledger subject of no intent");
+                    tracing::debug!(subject, seq, "this is the ledger subject of no intent");
+                    unreadable.push(entry::subject(subject, seq));
                     continue;
                 };
-                match Box::pin(self.head_of(&intent, &last)).await {
-                    Ok(head) => heads.extend(head),
-                    Err(error @ (Error::Decode(_) | Error::NoneReadable { .. })) => {
-                        tracing::debug!(%error, subject, seq, "a ledger record cannot be read");
+                match Box::pin(self.head_and_problem(&intent, &last)).await {
+                    Ok((head, problem)) => {
+                        heads.extend(head);
+                        unreadable.extend(problem.map(|problem| entry::record(&intent, seq, problem)));
                     }
+                    Err(Error::NoneReadable { problem, .. }) => unreadable.push(entry::all(&intent, seq, problem)),
+                    Err(Error::Decode(error)) => unreadable.push(entry::newer(&intent, seq, &error)),
                     Err(error) => return Err(error),
                 }
             }
@@ -43,7 +56,7 @@ impl Mesh {
                 break;
             }
         }
-        Ok(heads)
+        Ok((heads, unreadable))
     }
 
     /// The last records of any number of intents; intents without records are left out.

@@ -25,7 +25,10 @@ impl Mesh {
                 continue;
             }
             match serde_json::from_slice::<Route>(&stored.body) {
-                Ok(route) => found.push((stored.seq, route)),
+                Ok(route) if route.agent == *agent => found.push((stored.seq, route)),
+                Ok(route) => {
+                    tracing::warn!(%agent, revision = stored.seq, of = %route.agent, "a route speaks for another agent");
+                }
                 Err(error) => tracing::warn!(%error, %agent, revision = stored.seq, "a route cannot be read"),
             }
         }
@@ -117,7 +120,15 @@ impl ControllerMesh {
         // A bucket that was made again is noticed by whoever compares.
         self.is_table_current().await;
         for agent in self.routes().lost() {
-            let (route, revision) = match self.standing_route(&agent).await? {
+            let standing = match self.standing_route(&agent).await {
+                // It waits for a repair; the others do not wait for it.
+                Err(error) if !error.is_of_server() => {
+                    tracing::debug!(%error, %agent, "a lost route cannot be restored");
+                    continue;
+                }
+                standing => standing?,
+            };
+            let (route, revision) = match standing {
                 Some((.., true)) => continue,
                 Some((route, revision, false)) => (route, revision),
                 None => match self.present_route(&agent).await? {

@@ -74,15 +74,19 @@ impl Mesh {
         let Some(stored) = found else { return Ok(None) };
         let unreadable = match stored.is_removal() {
             true => None,
-            false => match serde_json::from_slice(&stored.body) {
-                Ok(route) => return Ok(Some((route, stored.seq, true))),
-                Err(error) => Some(error),
+            false => match serde_json::from_slice::<Route>(&stored.body) {
+                Ok(route) if route.agent == *agent => return Ok(Some((route, stored.seq, true))),
+                Ok(route) => Some(format!("it speaks for agent \"{}\"", route.agent)),
+                Err(error) => Some(error.to_string()),
             },
         };
         let before = Box::pin(self.route_history(agent)).await?.pop();
         match (before, unreadable) {
             (Some((_, route)), _) => Ok(Some((route, stored.seq, false))),
-            (None, Some(error)) => Err(Error::api("reading a route", error)),
+            (None, Some(error)) => {
+                let what = format!("reading the route of {agent} (`baton repair route/{agent}` removes it)");
+                Err(Error::api(what, error))
+            }
             (None, None) => Ok(None),
         }
     }

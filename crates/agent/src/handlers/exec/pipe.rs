@@ -13,7 +13,7 @@ use crate::fault::Fault;
 
 /// How much of the end of stderr goes into the error of the ledger, in bytes.
 pub(super) const STDERR_TAIL: usize = 2000;
-/// The longest line of stderr in the log, in bytes; longer ones are logged in parts.
+/// The longest line of stderr in the log, in bytes; what a longer one has beyond that is not logged.
 pub(super) const LONGEST_LINE: usize = 8 << 10;
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 16 << 10;
@@ -84,25 +84,59 @@ pub(super) fn too_large(what: &str, most: usize) -> Fault {
     Fault::retry(message).with_code(codes::OUTPUT_TOO_LARGE)
 }
 
+/// What stands in the log for the rest of a line that is too long.
+const CUT: &str = "… (cut: the line goes on)";
+
 /// Logs stderr line by line and gives its end, whatever bytes it is made of.
 pub(super) async fn log_stderr<R: AsyncRead + Unpin>(mut stderr: Pipe<R>, intent: &IntentId) -> io::Result<String> {
-    let (mut line, mut tail) = (Vec::new(), VecDeque::new());
+    let (mut lines, mut tail) = (Lines::default(), VecDeque::new());
     loop {
-        let from = line.len();
-        let goes_on = stderr.read(&mut line).await?;
-        tail.extend(line.get(from..).unwrap_or_default());
+        let from = lines.read.len();
+        let goes_on = stderr.read(&mut lines.read).await?;
+        tail.extend(lines.read.get(from..).unwrap_or_default());
         tail.drain(..tail.len().saturating_sub(STDERR_TAIL));
-        let mut done = 0;
-        for part in line.split_inclusive(|byte| *byte == b'\n') {
-            if part.ends_with(b"\n") || part.len() > LONGEST_LINE || !goes_on {
-                done += part.len();
-                tracing::info!(%intent, "{}", String::from_utf8_lossy(part.trim_ascii_end()));
-            }
+        for line in lines.next(goes_on) {
+            tracing::info!(%intent, "{line}");
         }
-        line.drain(..done);
         if !goes_on {
             return Ok(String::from_utf8_lossy(tail.make_contiguous()).trim().to_owned());
         }
+    }
+}
+
+/// The lines of a stream as they stand in the log. It keeps no more than the beginning of a line and what was read last.
+#[derive(Debug, Default)]
+struct Lines {
+    /// What was read and is in no line yet.
+    read: Vec<u8>,
+    /// Whether the beginning of this line was given already: the rest of it is dropped.
+    is_cut: bool,
+}
+
+impl Lines {
+    /// What can be logged now; with an end of the stream, the last line too.
+    fn next(&mut self, goes_on: bool) -> Vec<String> {
+        let (mut lines, mut done) = (Vec::new(), 0);
+        for part in self.read.split_inclusive(|byte| *byte == b'\n') {
+            let is_whole = part.ends_with(b"\n") || !goes_on;
+            if is_whole || part.len() > LONGEST_LINE {
+                done += part.len();
+                if !std::mem::replace(&mut self.is_cut, !is_whole) {
+                    lines.push(logged(part, is_whole));
+                }
+            }
+        }
+        self.read.drain(..done);
+        lines
+    }
+}
+
+/// A line as it stands in the log; one that is not whole is too long.
+fn logged(line: &[u8], is_whole: bool) -> String {
+    let text = line.trim_ascii_end();
+    match text.get(..LONGEST_LINE) {
+        Some(start) if !is_whole || text.len() > LONGEST_LINE => format!("{}{CUT}", String::from_utf8_lossy(start)),
+        Some(_) | None => String::from_utf8_lossy(text).into_owned(),
     }
 }
 
@@ -123,6 +157,21 @@ mod tests {
             tail.len()
         );
         assert!(tail.ends_with("x\nbad \u{fffd} byte"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_one_short_line_of_the_log() {
+        let mut lines = Lines::default();
+        let mut logged = Vec::new();
+        for _ in 0..1000 {
+            lines.read.extend([b'x'; 1000]);
+            logged.extend(lines.next(true));
+            assert!(lines.read.len() <= LONGEST_LINE + 1000, "{}", lines.read.len());
+        }
+        lines.read.extend(b"xx\nshort\nlast");
+        logged.extend(lines.next(false));
+        let cut = format!("{}{CUT}", "x".repeat(LONGEST_LINE));
+        assert_eq!(logged, [cut.as_str(), "short", "last"]);
     }
 
     #[tokio::test]

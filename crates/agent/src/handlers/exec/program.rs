@@ -1,5 +1,6 @@
 //! A program that runs for a hop: how it starts, and how it and all of its process group end.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
@@ -38,15 +39,16 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts a command line for `sh -c`; it runs once [`GO`] is written to its stdin.
+    /// Starts a command line for `sh -c`, with this environment and no other; it runs once [`GO`] is written to its stdin.
     pub(super) fn start(
         line: &str,
-        environment: impl IntoIterator<Item = (&'static str, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
         guard: &Guard,
         hop: &Hop,
     ) -> io::Result<Self> {
         let mut child = Command::new("/bin/sh")
             .args(["-c", START, "sh", line])
+            .env_clear()
             .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

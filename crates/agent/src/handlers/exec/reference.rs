@@ -12,6 +12,8 @@ Variables of the program:
   BATON_IDEMPOTENCY_KEY: the same in every attempt at this hop
   TRACEPARENT: W3C trace context
   BATON_REPLAY: 1 in a replay (--json only)
+It inherits the worker's other variables, but not those that hold what the worker logs in with. --clean-env leaves it \
+PATH alone; --pass-env NAME,... passes these in any case.
 
 Plain mode: stdin is the payload (the text of a string, bytes as they are, other JSON as written). \
 stdout is the result: JSON where it is JSON, else text without the last line breaks, else bytes.

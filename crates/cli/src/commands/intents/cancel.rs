@@ -1,7 +1,7 @@
 //! `baton intents cancel`: an end to an intent that nobody wants any more.
 
-use baton_envelope::IntentId;
 use baton_envelope::control::CancelIntent;
+use baton_envelope::{IntentId, shown};
 use clap::Args;
 
 use crate::app::App;
@@ -29,6 +29,6 @@ pub(crate) async fn run(args: CancelArgs, app: &App) -> Result<(), CliError> {
     };
     let cancelled = mesh.ask_controller(&question).await?;
     app.output.show(&cancelled, || {
-        format!("{} was {}, and is cancelled", cancelled.intent, cancelled.was)
+        format!("{} was {}, and is cancelled", cancelled.intent, shown(&cancelled.was))
     })
 }

@@ -2,7 +2,7 @@
 
 use baton_envelope::codes;
 use baton_envelope::control::{ExplainRoute, ExplainView};
-use baton_envelope::{AgentName, IntentId};
+use baton_envelope::{AgentName, IntentId, shown};
 use clap::Args;
 
 use crate::app::App;
@@ -60,7 +60,7 @@ fn text(explained: &ExplainView) -> String {
     let headline = match &explained.version {
         Some(_) => {
             let at = view::agent_at(explained.agent.as_ref(), explained.version.as_ref());
-            format!("{at} would take it: {}", explained.why)
+            format!("{at} would take it: {}", shown(&explained.why))
         }
         // Told as the error, on stderr.
         None => String::new(),

@@ -1,7 +1,7 @@
 //! `baton route pinning`: how intents of an agent keep to versions.
 
 use baton_envelope::control::SetPinning;
-use baton_envelope::{AgentName, Pinning};
+use baton_envelope::{AgentName, Pinning, shown};
 use clap::Args;
 
 use crate::app::App;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: PinningArgs, app: &App) -> Result<(), CliError> {
         format!(
             "new intents for {}: pinning {} ({meaning})",
             route.agent,
-            route.pinning.name()
+            shown(route.pinning.name())
         )
     })
 }
