@@ -109,6 +109,10 @@ async fn frozen_worker_that_wakes_up_commits_nothing() {
         })
         .await;
     }
+    // A hop that runs for a while says so: the second holder has written that, too, before anything is compared.
+    for intent in [&step, &commit] {
+        mesh.until_events(intent, &Event::Started, 1, SOON).await;
+    }
     program.open_gate(&over, 2);
     mesh.until(&over, "completed", SOON).await;
 
