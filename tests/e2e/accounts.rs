@@ -289,6 +289,7 @@ async fn an_operator_acts_through_the_controllers_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one mesh, step by step")]
 async fn who_asks_for_a_change_is_what_the_server_says_or_is_refused() {
     let mesh = Secured::start().await;
     let ada = connect_as(&mesh.server, OPERATOR).await;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, ErrorInfo, IllegalTransition, Json, Place, ProtocolRange,
-    Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
+    ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
-use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, WorkerMesh};
+use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -306,18 +306,7 @@ impl WorkerContext {
                 self.mesh.settle(&head).await?;
                 return Ok(Disposition::Settled);
             }
-            let id = match &ticket.record {
-                Some(record) => record.envelope.as_ref().map(|envelope| envelope.id),
-                None => match self.mesh.record_at(&ticket.intent, ticket.seq).await {
-                    // Not a writer of Baton's: neither the ticket nor what it names says what is to be done.
-                    Err(error @ (Error::NoEnvelope(_) | Error::NoneReadable { .. })) => {
-                        tracing::warn!(%error, intent = %ticket.intent, "a ticket that nobody can read is dropped");
-                        None
-                    }
-                    source => source?.record.envelope.map(|envelope| envelope.id),
-                },
-            };
-            let Some(id) = id else {
+            let Some(id) = self.envelope_of(ticket).await? else {
                 self.dropped.note(ticket.facts);
                 return Ok(Disposition::Settled);
             };
@@ -367,6 +356,21 @@ impl WorkerContext {
                     }
                 }
             }
+        }
+    }
+
+    /// The envelope that a ticket stands for; `None` when nobody can read which.
+    async fn envelope_of(&self, ticket: &Ticket) -> Result<Option<EnvelopeId>, Error> {
+        if let Some(record) = &ticket.record {
+            return Ok(record.envelope.as_ref().map(|envelope| envelope.id));
+        }
+        match self.mesh.record_at(&ticket.intent, ticket.seq).await {
+            // Not a writer of Baton's: neither the ticket nor what it names says what is to be done.
+            Err(error @ (Error::NoEnvelope(_) | Error::NoneReadable { .. })) => {
+                tracing::warn!(%error, intent = %ticket.intent, "a ticket that nobody can read is dropped");
+                Ok(None)
+            }
+            source => Ok(source?.record.envelope.map(|envelope| envelope.id)),
         }
     }
 

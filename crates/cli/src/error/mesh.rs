@@ -36,26 +36,18 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
     if let Some(trouble) = error.trouble() {
         return explain_trouble(trouble, error);
     }
-    of_connection(error)
+    of_login(error)
+        .or_else(|| of_connection(error))
         .or_else(|| of_settings(error))
         .or_else(|| of_intents(error))
         .or_else(|| of_agents(error))
         .unwrap_or((Kind::Failed, Vec::new()))
 }
 
-/// The way to the server, and whether the server can do its part.
+/// Who connects, and what the server lets it do.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained below")]
-fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
+fn of_login(error: &Error) -> Option<(Kind, Vec<String>)> {
     let (kind, hint) = match error {
-        Error::Unreachable { .. } => (
-            Kind::Unreachable,
-            "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
-        ),
-        Error::BadAddress { .. } => (
-            Kind::BadConfig,
-            "correct --server, BATON_SERVER, NATS_URL, or `server` in [connection]; separate several with commas"
-                .to_owned(),
-        ),
         Error::LoginRefused { .. } => (
             Kind::Refused,
             "check --user and --password, --nkey, --creds, or the context; the log of nats-server says why".to_owned(),
@@ -72,11 +64,29 @@ fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
         ),
         Error::BadInboxPrefix(_) => (
             Kind::BadConfig,
-            "mend --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
+            "correct --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
         ),
         Error::BadCredentials { .. } => (
             Kind::BadConfig,
-            "mend --nkey, BATON_NKEY, --creds, BATON_CREDS, [connection], or the context".to_owned(),
+            "correct --nkey, BATON_NKEY, --creds, BATON_CREDS, [connection], or the context".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some((kind, vec![hint]))
+}
+
+/// The way to the server, and whether the server can do its part.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained above and below")]
+fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
+    let (kind, hint) = match error {
+        Error::Unreachable { .. } => (
+            Kind::Unreachable,
+            "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
+        ),
+        Error::BadAddress { .. } => (
+            Kind::BadConfig,
+            "correct --server, BATON_SERVER, NATS_URL, or `server` in [connection]; separate several with commas"
+                .to_owned(),
         ),
         Error::ReloadRefused { .. } => (
             Kind::Failed,
@@ -91,7 +101,10 @@ fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
             let disk = "check whether the disk of nats-server is full; make room, then restart the server: it does not start \
                         to store again by itself";
             let copies = "in a cluster, check that more than half of the servers run";
-            return Some((Kind::Unreachable, vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()]));
+            return Some((
+                Kind::Unreachable,
+                vec![disk.to_owned(), copies.to_owned(), DOCTOR.to_owned()],
+            ));
         }
         Error::TooFewServers { copies, .. } => (
             Kind::Refused,

@@ -36,6 +36,7 @@ async fn status(bench: &Bench, intent: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn garbage_in_the_ledger_stops_no_intent_and_is_repaired() {
     let bench = Bench::start().await;
     let client = bench.server.client().await;
