@@ -1,6 +1,6 @@
 //! Who may do what in a secured mesh: a short file in, the accounts of nats-server out.
 //!
-//! The steps are apart. [`Access`] is the file that people write (`config/access.toml`); [`edit`] adds to it and takes away.
+//! The steps are apart. [`Access`] is the file that people write (`config/access.toml`); `edit.rs` adds to it and takes away.
 //! [`Layout`] is the model: accounts, what each exports to whom, what each imports, and its users. [`render`] writes the model as
 //! the static configuration of nats-server; another renderer, such as one for decentralised JWTs, would take the same model.
 //! [`roles_table`] writes it as the table of `docs/security.md`.
