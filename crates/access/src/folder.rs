@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::AccessError;
 use crate::file::Access;
-use crate::handout::Handout;
+use crate::handout::{Given, Handout};
 use crate::secret::Secret;
 
 /// Secrets: for their owner alone.
@@ -104,9 +104,35 @@ impl Folder {
         for folder in [folder.clone(), folder.join("nats"), folder.join("nats/context")] {
             keep_secret(&folder).map_err(failed("making", &folder))?;
         }
+        self.write_handout(access, name, secret.into())
+    }
+
+    /// Writes what a user was given once more, where it is here: the address of the server or its TLS may be others now.
+    ///
+    /// # Errors
+    /// When something cannot be read or written.
+    pub fn hand_out_again(&self, access: &Access, name: &str) -> Result<(), AccessError> {
+        let (seed_file, context) = (self.seed(access, name), self.context(access, name));
+        if !context.exists() {
+            return Ok(());
+        }
+        if seed_file.exists() {
+            let seed = fs::read_to_string(&seed_file).map_err(failed("reading", &seed_file))?;
+            return self.write_handout(access, name, Given::Seed(seed.trim())).map(drop);
+        }
+        let text = fs::read_to_string(&context).map_err(failed("reading", &context))?;
+        let there: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| failed("reading", &context)(error.into()))?;
+        match there.get("password").and_then(serde_json::Value::as_str) {
+            Some(password) => self.write_handout(access, name, Given::Password(password)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn write_handout(&self, access: &Access, name: &str, given: Given<'_>) -> Result<Vec<PathBuf>, AccessError> {
         let seed_file = self.seed(access, name);
         let absolute = std::path::absolute(&seed_file).map_err(failed("finding", &seed_file))?;
-        let handout = Handout::of(access, name, secret, &absolute.to_string_lossy()).map_err(|error| {
+        let handout = Handout::of(access, name, given, &absolute.to_string_lossy()).map_err(|error| {
             let path = self.context(access, name);
             failed("writing", &path)(error.into())
         })?;
@@ -248,6 +274,28 @@ mod tests {
         assert_eq!(folder.hand_out(&access, "ada", &password).expect("written").len(), 2);
         assert_eq!(folder.take_back(&access, "ada").expect("removed").len(), 2);
         assert_eq!(folder.take_back(&access, "ada").expect("nothing").len(), 0);
+    }
+
+    #[test]
+    fn what_a_user_was_given_follows_the_address_of_the_server() {
+        let home = tempfile::tempdir().expect("folder");
+        let folder = Folder::of(home.path().join("config/access.toml"));
+        folder.create("").expect("created");
+        let mut access = Access::default();
+        for (user, form) in [("ada", Form::Key), ("bea", Form::Password)] {
+            let secret = Secret::make(form, [1; RANDOM_BYTES]).expect("made");
+            folder.hand_out(&access, user, &secret).expect("written");
+            let read = |path: &Path| fs::read_to_string(path).expect("there");
+            let before = read(&folder.variables(&access, user));
+            access.server.listen = "127.0.0.1:24222".to_owned();
+            folder.hand_out_again(&access, user).expect("written");
+            let after = read(&folder.variables(&access, user));
+            assert_eq!(after, before.replace(":4222", ":24222"), "{user}");
+            assert!(read(&folder.context(&access, user)).contains(":24222"), "{user}");
+            access = Access::default();
+        }
+        folder.hand_out_again(&access, "vic").expect("nothing is here");
+        assert!(!folder.context(&access, "vic").exists());
     }
 
     #[test]

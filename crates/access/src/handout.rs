@@ -48,18 +48,45 @@ struct Context<'a> {
     tls_first: bool,
 }
 
+/// The secret that a user is given.
+#[derive(Clone, Copy)]
+pub enum Given<'a> {
+    /// The seed of a key.
+    Seed(&'a str),
+    /// A password.
+    Password(&'a str),
+}
+
+impl<'a> From<&'a Secret> for Given<'a> {
+    fn from(secret: &'a Secret) -> Self {
+        match secret {
+            Secret::Key { seed, .. } => Self::Seed(seed),
+            Secret::Password { text, .. } => Self::Password(text),
+        }
+    }
+}
+
+impl fmt::Debug for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seed(_) => "Seed",
+            Self::Password(_) => "Password",
+        })
+    }
+}
+
 impl Handout {
     /// The files of a user; `seed_file` is where its seed will be.
     ///
     /// # Errors
     /// Never: texts can be written as JSON.
-    pub fn of(access: &Access, name: &str, secret: &Secret, seed_file: &str) -> Result<Self, serde_json::Error> {
+    pub fn of(access: &Access, name: &str, given: Given<'_>, seed_file: &str) -> Result<Self, serde_json::Error> {
         let url = access.server.client_url();
         let tls = access.server.tls.as_ref();
         let (cert, key) = tls.and_then(|tls| tls.of_client(name)).unwrap_or_default();
-        let (seed, user, password, nkey) = match secret {
-            Secret::Key { seed, .. } => (Some(format!("{seed}\n")), "", "", seed_file),
-            Secret::Password { text, .. } => (None, name, text.as_str(), ""),
+        let (seed, user, password, nkey) = match given {
+            Given::Seed(seed) => (Some(format!("{seed}\n")), "", "", seed_file),
+            Given::Password(text) => (None, name, text, ""),
         };
         let context = Context {
             description: format!("Baton: {name}"),
@@ -137,7 +164,7 @@ mod tests {
         )
         .expect("reads");
         let secret = Secret::make(Form::Key, [1; RANDOM_BYTES]).expect("made");
-        let handout = Handout::of(&access, "ada", &secret, "/a b/ada.nk").expect("written");
+        let handout = Handout::of(&access, "ada", (&secret).into(), "/a b/ada.nk").expect("written");
         for line in [
             "BATON_SERVER=tls://bus:4222",
             "BATON_NAMESPACE=shop",

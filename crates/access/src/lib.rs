@@ -28,7 +28,7 @@ pub use edit::{Member, Rotation, add, remove, rotate};
 pub use error::AccessError;
 pub use file::{Access, AgentEntry, Files, Limits, MeshEntry, PersonEntry, PublisherEntry, UserEntry};
 pub use folder::{Folder, write_config};
-pub use handout::Handout;
+pub use handout::{Given, Handout};
 pub use layout::{Account, Answers, Export, Import, Kind, Layout, Owner, User};
 pub use login::{Login, PasswordHash, UserKey};
 pub use reloads::{Next, after};

@@ -65,6 +65,9 @@ pub(super) async fn run(args: &ApplyArgs, folder: &Folder, app: &App) -> Result<
     tokio::task::block_in_place(|| ask_server(&access, app.output))?;
     let config = folder.config(&access);
     let changed = write_config(&config, &render(&access))?;
+    for (user, _) in access.logins() {
+        folder.hand_out_again(&access, &user)?;
+    }
     let way = way(args, folder, &access)?;
     let (mine, others): (Vec<String>, Vec<String>) = users(&access)
         .into_iter()
