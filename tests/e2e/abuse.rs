@@ -4,6 +4,7 @@
 //! The table of what a role *may* is written here by hand and not taken from the layout: a grant too many must be found.
 
 mod attempts;
+mod claims;
 mod digest;
 mod roles;
 mod spy;
@@ -14,7 +15,7 @@ use baton_testkit::{Client, Headers, eventually};
 
 use crate::accounts::Secured;
 use digest::Digest;
-use roles::{ROLES, Role};
+use roles::{CONTROLLER, ROLES, Role};
 use spy::Spy;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -78,6 +79,25 @@ impl Target {
         let heard = self.spy.heard(role).await;
         assert!(heard.is_empty(), "{} by {after}:\n{}", role.user, heard.join("\n"));
     }
+
+    /// A publisher that takes the id of another's intent changes nothing of that.
+    async fn leaves_the_intents_of_others(&self) {
+        let shop = self.mesh.server.client_as("shop").await;
+        let mut headers = Headers::new();
+        headers.insert("Baton-Intent", "order-ada");
+        let sent = shop.request_with_headers("mesh.intent.research", headers, "weasels".into());
+        sent.await.expect("taken in");
+        eventually("the intake is empty", SOON, async || {
+            match self.mesh.control.intake_waiting().await {
+                Ok(0) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        let changed = self.before.differences(&digest::of(&self.control).await);
+        let is_another = |change: &&String| change.starts_with("last of mesh.ledger.0.order-ada:");
+        assert_eq!(changed.iter().find(is_another), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +118,18 @@ async fn what_a_role_may_not_do_leaves_the_mesh_as_it_was() {
                 .is_untouched(role, &format!("the trace of {}", ask.subject))
                 .await;
         }
+        count += claims::by_header(&client, role).await;
+        target.is_untouched(role, "a header").await;
+        count += claims::as_another(&client, role).await;
+        target.is_untouched(role, "a name of another").await;
+        if role.user == "research" {
+            count += attempts::by_heartbeat(&client).await;
+            target.is_untouched(role, "the reply subject of a heartbeat").await;
+        }
     }
+    count += claims::as_nobody(&target.control).await;
+    target.is_untouched(&CONTROLLER, "asking as nobody").await;
+    target.leaves_the_intents_of_others().await;
     println!("{count} attempts");
     assert!(count > 1_000, "{count}");
 }

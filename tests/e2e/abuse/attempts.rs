@@ -28,7 +28,10 @@ pub(super) const TARGETS: &[&str] = &[
     "$JS.API.CONSUMER.PAUSE.MESH_WORK_code.1_0_0_p4-7",
     "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_code.1_0_0_p4-7",
     "$JS.API.ACCOUNT.PURGE.MESH",
+    // Acks in both forms, and one that looks like another agent's.
     "$JS.ACK.MESH_WORK_code.1_0_0_p4-7.1.1.1.1.0",
+    "$JS.ACK._.znJdjy7f.MESH_WORK_code.1_0_0_p4-7.1.1.1.1.0.0",
+    "$JS.ACK.MESH_WORK_code.1_0_0_p4-7.MESH_WORK_research.1.1.1.0",
     // What is stored.
     "mesh.ledger.0.order-shop",
     "mesh.ledger.0.abuse",
@@ -125,4 +128,14 @@ pub(super) async fn by_trace(client: &Client, role: &Role, ask: &Ask) -> usize {
     }
     client.flush().await.expect("flushed");
     count
+}
+
+/// What goes one way keeps the reply subject that its sender gave it: no controller may answer it.
+pub(super) async fn by_heartbeat(client: &Client) -> usize {
+    for target in TARGETS {
+        let sent = client.publish_with_reply("mesh.heartbeat.research.1_0_0.abuse", *target, EVIL.into());
+        sent.await.expect("sent");
+    }
+    client.flush().await.expect("flushed");
+    TARGETS.len()
 }

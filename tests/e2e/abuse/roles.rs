@@ -63,6 +63,13 @@ const ADA: Role = Role {
 };
 const MAX: Role = Role { user: "max", ..ADA };
 
+/// It may do everything in the mesh, but have controllers change something in nobody's name.
+pub(super) const CONTROLLER: Role = Role {
+    user: "controller",
+    writes: &[],
+    asks: &[],
+};
+
 /// All but the controllers, who may do everything.
 pub(super) const ROLES: &[Role] = &[SHOP, RESEARCH, VIC, BEA, ADA, MAX];
 
@@ -95,7 +102,7 @@ impl Role {
                 "mesh.control.rollout.*",
                 "mesh.control.route.*",
             ],
-            "max" => &["mesh.control.*.*"],
+            "max" | "controller" => &["mesh.control.*.*"],
             _ => &[],
         };
         self.writes(subject) || verbs.iter().any(|verb| matches(verb, subject))
@@ -105,6 +112,20 @@ impl Role {
     pub(super) fn writes(&self, subject: &str) -> bool {
         subject.starts_with(&format!("_INBOX_{}.", self.user))
             || self.writes.iter().any(|pattern| matches(pattern, subject))
+    }
+
+    /// Where it may have something stored.
+    pub(super) fn stored(&self) -> Vec<&'static str> {
+        let mut stored: Vec<_> = seeds().into_iter().filter(|(user, ..)| *user == self.user).collect();
+        if self.user == "research" {
+            stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL));
+        }
+        stored.into_iter().map(|(_, subject, _)| subject).collect()
+    }
+
+    /// Whether controllers hear who it is.
+    pub(super) fn is_person(&self) -> bool {
+        self.asks.contains(&"mesh.control.whoami")
     }
 
     /// Whether the workers in its own account listen there: what they are told from within goes no further.
