@@ -1,6 +1,7 @@
 //! The attempts: where to, and by which way.
 
 use baton_testkit::{Client, Headers};
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::roles::{Ask, Role};
 
@@ -45,6 +46,9 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_CONTROL.abuse",
     "$KV.MESH_AGENTS.abuse",
     "mesh.intent.code",
+    "mesh.capability.abuse",
+    "mesh.channel.abuse",
+    "mesh.from.shop.capability.abuse",
     "mesh.from.shop.intent.nobody",
     "mesh.from.max.intent.nobody",
     "mesh.from.max.signal.order-shop.go",
@@ -67,6 +71,10 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.intents.submit",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",
+    // The account of the server itself.
+    "$SYS.REQ.SERVER.PING.VARZ",
+    "$SYS.REQ.CLAIMS.UPDATE",
+    "$SYS.REQ.ACCOUNT.MESH.CONNZ",
     // Inboxes of others.
     "_INBOX_controller.abuse",
     "_INBOX_vic.abuse",
@@ -128,6 +136,46 @@ pub(super) async fn by_trace(client: &Client, role: &Role, ask: &Ask) -> usize {
     }
     client.flush().await.expect("flushed");
     count
+}
+
+/// What the role may not hear, it does not hear.
+pub(super) async fn by_listening(client: &Client, control: &Client, role: &Role) -> usize {
+    let heard_by_controllers = [
+        "mesh.from.shop.secret",
+        "mesh.work.code.secret",
+        "mesh.control.secret.secret",
+        "mesh.heartbeat.code.secret",
+        "_INBOX_controller.secret",
+        "reply.other.secret",
+    ];
+    let mut listening = Vec::new();
+    for subject in [
+        ">",
+        "mesh.>",
+        "*.>",
+        "$JS.>",
+        "$SYS.>",
+        "_INBOX_controller.>",
+        "reply.>",
+        "reply.other.>",
+    ]
+    .into_iter()
+    .chain(heard_by_controllers)
+    {
+        listening.push(client.subscribe(subject).await.expect("sent"));
+    }
+    client.flush().await.expect("the server has refused it");
+    for subject in heard_by_controllers {
+        control.publish(subject, "secret".into()).await.expect("sent");
+    }
+    control.flush().await.expect("delivered");
+    client.flush().await.expect("received");
+    for subscriber in &mut listening {
+        if let Some(Some(message)) = subscriber.next().now_or_never() {
+            panic!("{} hears {}: {:?}", role.user, message.subject, message.payload);
+        }
+    }
+    listening.len()
 }
 
 /// What goes one way keeps the reply subject that its sender gave it: no controller may answer it.

@@ -3,6 +3,7 @@
 use baton_testkit::{Client, Headers, Subscriber, TestServer};
 use futures::{FutureExt as _, StreamExt as _};
 
+use super::SOON;
 use super::attempts::{EVIL, TARGETS};
 use super::roles::{ROLES, Role};
 
@@ -41,6 +42,20 @@ impl Spy {
             inboxes.push((client, subscriber));
         }
         Self { control, mesh, inboxes }
+    }
+
+    /// Waits for an alarm that says this.
+    pub(super) async fn until_alarmed(&mut self, says: &str) {
+        let alarms = self.mesh.first_mut().expect("mesh.>");
+        let found = async {
+            while let Some(message) = alarms.next().await {
+                let said = String::from_utf8_lossy(&message.payload);
+                if *message.subject == *"mesh.alarm" && said.contains(says) {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, found).await.expect("an alarm");
     }
 
     /// What arrived that must not.
