@@ -35,6 +35,14 @@ fn again(user: &str) -> Headers {
     headers
 }
 
+/// The server has read all that the client wrote, and the client has what the server sent before: nobody is there to answer,
+/// and the server says so in the order of the connection. A flush of the client waits for neither.
+async fn processed(client: &Client) {
+    let answered = client.request("abuse.fence", "".into()).await;
+    let said = answered.expect_err("nobody is there").to_string();
+    assert!(said.contains("no responders"), "{said}");
+}
+
 impl Target {
     async fn start() -> Self {
         let mesh = Secured::start().await;
@@ -66,6 +74,8 @@ impl Target {
             }
         })
         .await;
+        // The work itself was heard, too.
+        spy.heard(&CONTROLLER).await;
         Self {
             mesh,
             control,

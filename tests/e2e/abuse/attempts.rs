@@ -3,6 +3,7 @@
 use baton_testkit::{Client, Headers};
 use futures::{FutureExt as _, StreamExt as _};
 
+use super::processed;
 use super::roles::{Ask, Role};
 
 /// The body of a record that a worker wrote: a question that puts a version aside.
@@ -100,7 +101,7 @@ pub(super) async fn directly(client: &Client, role: &Role) -> usize {
             assert!(said.contains("no responders"), "{} to {target}: {said}", role.user);
         }
     }
-    client.flush().await.expect("flushed");
+    processed(client).await;
     count
 }
 
@@ -120,7 +121,7 @@ pub(super) async fn by_redirection(client: &Client, role: &Role, ask: &Ask) -> u
         sent.await.expect("sent");
         count += 1;
     }
-    client.flush().await.expect("flushed");
+    processed(client).await;
     count
 }
 
@@ -134,7 +135,7 @@ pub(super) async fn by_trace(client: &Client, role: &Role, ask: &Ask) -> usize {
         sent.await.expect("sent");
         count += 1;
     }
-    client.flush().await.expect("flushed");
+    processed(client).await;
     count
 }
 
@@ -164,12 +165,12 @@ pub(super) async fn by_listening(client: &Client, control: &Client, role: &Role)
     {
         listening.push(client.subscribe(subject).await.expect("sent"));
     }
-    client.flush().await.expect("the server has refused it");
+    processed(client).await;
     for subject in heard_by_controllers {
         control.publish(subject, "secret".into()).await.expect("sent");
     }
-    control.flush().await.expect("delivered");
-    client.flush().await.expect("received");
+    processed(control).await;
+    processed(client).await;
     for subscriber in &mut listening {
         if let Some(Some(message)) = subscriber.next().now_or_never() {
             panic!("{} hears {}: {:?}", role.user, message.subject, message.payload);
@@ -184,6 +185,6 @@ pub(super) async fn by_heartbeat(client: &Client) -> usize {
         let sent = client.publish_with_reply("mesh.heartbeat.research.1_0_0.abuse", *target, EVIL.into());
         sent.await.expect("sent");
     }
-    client.flush().await.expect("flushed");
+    processed(client).await;
     TARGETS.len()
 }

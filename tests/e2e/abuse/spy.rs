@@ -3,9 +3,9 @@
 use baton_testkit::{Client, Headers, Subscriber, TestServer};
 use futures::{FutureExt as _, StreamExt as _};
 
-use super::SOON;
 use super::attempts::{EVIL, TARGETS};
 use super::roles::{ROLES, Role};
+use super::{SOON, processed};
 
 /// Marks the end of what was sent.
 const FENCE: &str = "mesh.abuse.fence";
@@ -32,13 +32,13 @@ impl Spy {
         ] {
             mesh.push(control.subscribe(subject).await.expect("subscribed"));
         }
-        control.flush().await.expect("the server has heard it");
+        processed(&control).await;
         let mut inboxes = Vec::new();
         for role in ROLES {
             let client = server.client_as(role.user).await;
             let inbox = format!("_INBOX_{}.abuse", role.user);
             let subscriber = client.subscribe(inbox).await.expect("subscribed");
-            client.flush().await.expect("the server has heard it");
+            processed(&client).await;
             inboxes.push((client, subscriber));
         }
         Self { control, mesh, inboxes }
@@ -61,7 +61,7 @@ impl Spy {
     /// What arrived that must not.
     pub(super) async fn heard(&mut self, role: &Role) -> Vec<String> {
         self.control.publish(FENCE, "".into()).await.expect("published");
-        self.control.flush().await.expect("flushed");
+        processed(&self.control).await;
         let mut heard = Vec::new();
         let wildcard = self.mesh.first_mut().expect("mesh.>");
         loop {
@@ -87,7 +87,7 @@ impl Spy {
             }
         }
         for (client, inbox) in &mut self.inboxes {
-            client.flush().await.expect("flushed");
+            processed(&client).await;
             while let Some(Some(message)) = inbox.next().now_or_never() {
                 if *message.subject != *format!("_INBOX_{}.abuse", role.user) {
                     heard.push(format!("{}: {:?}", message.subject, message.payload));
