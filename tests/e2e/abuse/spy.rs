@@ -87,7 +87,7 @@ impl Spy {
             }
         }
         for (client, inbox) in &mut self.inboxes {
-            processed(&client).await;
+            processed(client).await;
             while let Some(Some(message)) = inbox.next().now_or_never() {
                 if *message.subject != *format!("_INBOX_{}.abuse", role.user) {
                     heard.push(format!("{}: {:?}", message.subject, message.payload));
