@@ -21,9 +21,9 @@ use tokio::time::Instant;
 const SOON: Duration = Duration::from_secs(30);
 
 /// A controller, and both agents, each in an account of its own.
-struct Secured {
-    server: TestServer,
-    control: Mesh,
+pub(super) struct Secured {
+    pub(super) server: TestServer,
+    pub(super) control: Mesh,
     /// How many hops research has run.
     runs: Arc<AtomicU32>,
     tasks: Vec<JoinHandle<()>>,
@@ -65,7 +65,7 @@ fn secured() -> ControllerConfig {
 }
 
 impl Secured {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::start_with(secured()).await
     }
 
@@ -125,7 +125,7 @@ impl Secured {
         (out.status.code(), said.concat(), started.elapsed())
     }
 
-    async fn completed(&self, intent: &IntentId) -> baton_jetstream::Head {
+    pub(super) async fn completed(&self, intent: &IntentId) -> baton_jetstream::Head {
         eventually(&format!("{intent} is completed"), SOON, async || {
             match self.control.head(intent).await {
                 Ok(Some(head)) if head.record.snapshot.status.name() == "completed" => Ok(head),

@@ -8,6 +8,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
+mod abuse;
 mod accidents;
 mod accounts;
 mod archive;

@@ -46,6 +46,17 @@ const COST: u32 = 4;
 /// When the file of these tests cannot be read.
 #[must_use]
 pub fn layout() -> String {
+    let rendered = render(&access());
+    let (_, accounts) = rendered.split_once("accounts {").expect("accounts");
+    format!("accounts {{{accounts}")
+}
+
+/// The file that the accounts are made from.
+///
+/// # Panics
+/// When it cannot be read.
+#[must_use]
+pub fn access() -> Access {
     let mut text = FILE.to_owned();
     for user in [
         "controller",
@@ -61,9 +72,7 @@ pub fn layout() -> String {
         let hash = bcrypt::hash(user, COST).expect("a hash");
         text = text.replace(&format!("\"{}\"", user.to_uppercase()), &format!("\"{hash}\""));
     }
-    let rendered = render(&Access::parse(&text).expect("the file of these tests"));
-    let (_, accounts) = rendered.split_once("accounts {").expect("accounts");
-    format!("accounts {{{accounts}")
+    Access::parse(&text).expect("the file of these tests")
 }
 
 /// Connects as one of the users.

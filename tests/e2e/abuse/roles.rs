@@ -1,0 +1,183 @@
+//! The roles, and what each may do: by hand, so that a grant too many is seen.
+
+use baton_access::{Kind, Layout};
+use baton_e2e::accounts::access;
+use baton_testkit::Headers;
+
+use super::again;
+use super::attempts::EVIL;
+
+/// A role, by a user that has it.
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) user: &'static str,
+    /// What it may write itself: its right, whatever comes of it (docs/security.md, last column).
+    writes: &'static [&'static str],
+    /// What it may ask controllers and JetStream.
+    asks: &'static [&'static str],
+}
+
+const SHOP: Role = Role {
+    user: "shop",
+    writes: &["mesh.intent.research"],
+    asks: &["$JS.API.INFO"],
+};
+const RESEARCH: Role = Role {
+    user: "research",
+    // On any intent, and for any agent: it cannot be kept from that.
+    writes: &["mesh.ledger.0.*", "mesh.work.*.*.*"],
+    asks: &[
+        "$JS.API.INFO",
+        "$JS.API.STREAM.INFO.MESH_LEDGER",
+        "$JS.API.DIRECT.GET.MESH_LEDGER",
+        "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.evil",
+        "$JS.API.STREAM.MSG.GET.MESH_LEDGER",
+        "$JS.API.DIRECT.GET.KV_MESH_ROUTES.$KV.MESH_ROUTES.code",
+        "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7",
+        "mesh.control.archive.find",
+        "$SRV.PING",
+    ],
+};
+const VIC: Role = Role {
+    user: "vic",
+    writes: &[],
+    asks: &[
+        "$JS.API.STREAM.LIST",
+        "$JS.API.DIRECT.GET.MESH_LEDGER",
+        "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.evil",
+        "$JS.API.STREAM.MSG.GET.MESH_LEDGER",
+        "$JS.API.DIRECT.GET.KV_MESH_CONTROL.$KV.MESH_CONTROL.leader",
+        "mesh.control.whoami",
+        "mesh.control.rollout.status",
+    ],
+};
+const BEA: Role = Role {
+    user: "bea",
+    writes: &["mesh.signal.*.*"],
+    ..VIC
+};
+const ADA: Role = Role {
+    user: "ada",
+    writes: &["mesh.signal.*.*", "mesh.intent.*"],
+    ..VIC
+};
+const MAX: Role = Role { user: "max", ..ADA };
+
+/// It may do everything in the mesh, but have controllers change something in nobody's name.
+pub(super) const CONTROLLER: Role = Role {
+    user: "controller",
+    writes: &[],
+    asks: &[],
+};
+
+/// All but the controllers, who may do everything.
+pub(super) const ROLES: &[Role] = &[SHOP, RESEARCH, VIC, BEA, ADA, MAX];
+
+/// A request that the role may make, and that changes nothing.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) subject: String,
+    pub(super) headers: Headers,
+    pub(super) body: String,
+}
+
+/// What is stored once by each, so that the same again is answered and not stored.
+pub(super) fn seeds() -> [(&'static str, &'static str, &'static str); 4] {
+    [
+        ("shop", "mesh.intent.research", "otters"),
+        ("research", "mesh.ledger.0.evil", EVIL),
+        ("ada", "mesh.intent.research", "otters"),
+        ("max", "mesh.intent.research", "otters"),
+    ]
+}
+
+impl Role {
+    /// Whether it may send this at all.
+    pub(super) fn may(&self, subject: &str) -> bool {
+        let verbs: &[&str] = match self.user {
+            "ada" => &[
+                "mesh.control.agents.*",
+                "mesh.control.archive.*",
+                "mesh.control.intents.*",
+                "mesh.control.rollout.*",
+                "mesh.control.route.*",
+            ],
+            "max" | "controller" => &["mesh.control.*.*"],
+            _ => &[],
+        };
+        self.writes(subject) || verbs.iter().any(|verb| matches(verb, subject))
+    }
+
+    /// Whether it may have this stored, or it is its own inbox.
+    pub(super) fn writes(&self, subject: &str) -> bool {
+        subject.starts_with(&format!("_INBOX_{}.", self.user))
+            || self.writes.iter().any(|pattern| matches(pattern, subject))
+    }
+
+    /// Where it may have something stored.
+    pub(super) fn stored(&self) -> Vec<&'static str> {
+        let mut stored: Vec<_> = seeds().into_iter().filter(|(user, ..)| *user == self.user).collect();
+        if self.user == "research" {
+            stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL));
+        }
+        stored.into_iter().map(|(_, subject, _)| subject).collect()
+    }
+
+    /// Whether controllers hear who it is.
+    pub(super) fn is_person(&self) -> bool {
+        self.asks.contains(&"mesh.control.whoami")
+    }
+
+    /// Whether the workers in its own account listen there: what they are told from within goes no further.
+    pub(super) fn is_heard_at_home(&self, subject: &str) -> bool {
+        self.user == "research"
+            && ["mesh.route.*", "mesh.load"]
+                .iter()
+                .any(|pattern| matches(pattern, subject))
+    }
+
+    /// The subjects that it imports by their full names.
+    pub(super) fn literals(&self) -> Vec<String> {
+        let layout = Layout::of(&access());
+        let account = layout.accounts.into_iter().find(|account| account.name == self.user);
+        let imports = account.expect("an account").imports.into_iter();
+        let services = imports.filter(|import| import.kind != Kind::Stream);
+        let local = services.map(|import| import.local.unwrap_or(import.subject));
+        local.filter(|subject| !subject.contains(['*', '>'])).collect()
+    }
+
+    /// Everything that has an answer.
+    pub(super) fn asks(&self) -> Vec<Ask> {
+        let stored = seeds().into_iter().filter(|(user, ..)| *user == self.user);
+        let stored = stored.map(|(user, subject, body)| Ask {
+            subject: subject.to_owned(),
+            headers: again(user),
+            body: body.to_owned(),
+        });
+        let asked = self.asks.iter().map(|subject| Ask {
+            subject: (*subject).to_owned(),
+            headers: Headers::new(),
+            body: body_of(subject).to_owned(),
+        });
+        stored.chain(asked).collect()
+    }
+}
+
+fn body_of(subject: &str) -> &'static str {
+    match subject {
+        "$JS.API.DIRECT.GET.MESH_LEDGER" | "$JS.API.STREAM.MSG.GET.MESH_LEDGER" => {
+            r#"{"last_by_subj":"mesh.ledger.0.evil"}"#
+        }
+        "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7" => r#"{"batch":1,"no_wait":true}"#,
+        "mesh.control.archive.find" => r#"{"intent":"evil"}"#,
+        "mesh.control.rollout.status" => r#"{"agent":"code"}"#,
+        "mesh.control.whoami" => "{}",
+        _ => "",
+    }
+}
+
+/// Whether a subject is one of a pattern's.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let (pattern, subject): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), subject.split('.').collect());
+    pattern.len() == subject.len() && pattern.iter().zip(&subject).all(|(one, is)| *one == "*" || one == is)
+}
