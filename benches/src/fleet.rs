@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use baton_agent::shutdown_signal;
-use baton_envelope::control::{SetRoute, VersionAct};
-use baton_envelope::{AgentName, AgentVersion, Bands, Route};
+use baton_envelope::control::{PromoteRollout, RolloutAct, SetRoute, StartRollout, VersionAct};
+use baton_envelope::{AgentName, AgentVersion, Bands, Margins, Percent, Route};
 use baton_jetstream::{ControllerMesh, Error, Mesh, RouteFollower, Target};
 use futures::StreamExt as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -155,6 +155,8 @@ pub(crate) async fn measure(options: &Options, setup: &ServerSetup, say: Say<'_>
     say(&format!("w9: {AGENTS} agents"));
     for number in 0..AGENTS {
         let (agent, [first, second]) = (agent(number)?, versions()?);
+        // Both are in the route, so that either can be rolled out.
+        set(&mesh, &agent, &second).await?;
         set(&mesh, &agent, &first).await?;
         mesh.ensure_agent(&agent, &second, Bands::default()).await?;
     }
@@ -226,8 +228,9 @@ async fn changes(mesh: &Mesh, fleet: &mut Fleet, followers: usize) -> Result<Vec
     let (mut middle, mut last, mut answered) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..CHANGES {
         let (agent, [_, second]) = (agent(number)?, versions()?);
+        start_rollout(mesh, &agent, &second, number).await?;
         let began = now();
-        set(mesh, &agent, &second).await?;
+        promote(mesh, &agent).await?;
         answered.push(millis(now() - began));
         // What the controller writes for a change may be more than one revision: the last one counts.
         let revision = mesh.route(&agent).await?.map_or(0, |(_, revision)| revision);
@@ -237,7 +240,7 @@ async fn changes(mesh: &Mesh, fleet: &mut Fleet, followers: usize) -> Result<Vec
         tokio::time::sleep(BETWEEN).await;
     }
     let slowest = Fact::new(
-        "change at the last follower, slowest",
+        "promotion at the last follower, slowest",
         last.iter().copied().reduce(f64::max),
         "ms",
     );
@@ -247,9 +250,13 @@ async fn changes(mesh: &Mesh, fleet: &mut Fleet, followers: usize) -> Result<Vec
         slowest
     };
     Ok(vec![
-        Fact::new("change answered, median", Some(median(&answered)), "ms"),
-        Fact::new("change at half of the followers, median", Some(median(&middle)), "ms"),
-        Fact::new("change at the last follower, median", Some(median(&last)), "ms"),
+        Fact::new("promotion answered, median", Some(median(&answered)), "ms"),
+        Fact::new(
+            "promotion at half of the followers, median",
+            Some(median(&middle)),
+            "ms",
+        ),
+        Fact::new("promotion at the last follower, median", Some(median(&last)), "ms"),
         slowest,
     ])
 }
@@ -307,6 +314,43 @@ async fn set(mesh: &Mesh, agent: &AgentName, version: &AgentVersion) -> Result<(
         reason: None,
     };
     mesh.ask_controller(&SetRoute(asked)).await?;
+    Ok(())
+}
+
+/// Starts a rollout that a person takes on, by hand.
+async fn start_rollout(
+    mesh: &Mesh,
+    agent: &AgentName,
+    version: &AgentVersion,
+    number: usize,
+) -> Result<(), BenchError> {
+    let asked = StartRollout {
+        id: format!("bench-{number}"),
+        agent: agent.clone(),
+        version: version.clone(),
+        steps: vec![Percent::new(10).map_err(BenchError::Broken)?, Percent::ALL],
+        hold_seconds: 0,
+        auto: false,
+        at_once: false,
+        // No worker of it lives: the checks would refuse.
+        force: true,
+        margins: Margins::default(),
+        by: "bench".to_owned(),
+    };
+    mesh.ask_controller(&asked).await?;
+    Ok(())
+}
+
+/// `baton rollout promote --to-end`: all new work goes to the version.
+async fn promote(mesh: &Mesh, agent: &AgentName) -> Result<(), BenchError> {
+    let asked = RolloutAct {
+        agent: agent.clone(),
+        by: "bench".to_owned(),
+        take_over: false,
+        reason: None,
+        to_end: true,
+    };
+    mesh.ask_controller(&PromoteRollout(asked)).await?;
     Ok(())
 }
 
