@@ -47,6 +47,16 @@ pub enum Status by "state" {
 }
 
 impl Status {
+    /// The names of the statuses that something may follow. The name of a status of a newer version is in no list.
+    pub const OPEN: [&'static str; 6] = [
+        "pending",
+        "accepted",
+        "in_progress",
+        "waiting",
+        "parked",
+        "compensating",
+    ];
+
     /// Whether nothing may follow.
     pub fn is_terminal(&self) -> bool {
         match self {

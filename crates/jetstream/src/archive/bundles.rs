@@ -28,17 +28,6 @@ const GONE: [u64; 3] = [10037, 10043, 10057];
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times to ask a replica again that does not have a bundle yet, a pause apart.
 const LAG_TRIES: usize = 100;
-/// Headers that the server adds to what it reads from a stream.
-const ADDED: [&str; 8] = [
-    "Nats-Stream",
-    "Nats-Subject",
-    "Nats-Sequence",
-    "Nats-Time-Stamp",
-    "Nats-Num-Pending",
-    "Nats-Last-Sequence",
-    "Nats-Last-Stream",
-    "Nats-UpTo-Sequence",
-];
 
 impl Mesh {
     /// One message of the archive. It is known to have existed, so a replica without it lags. If none ever returns it,
@@ -162,7 +151,7 @@ impl ControllerMesh {
             let (batch, more) = self.direct_batch_of(&stream, &request).await?;
             let Some(last) = batch.last() else { break };
             next = last.seq + 1;
-            records.extend(batch.into_iter().map(as_stored));
+            records.extend(batch.iter().map(as_stored));
             if !more {
                 break;
             }
@@ -284,22 +273,12 @@ impl ControllerMesh {
     }
 }
 
-fn as_stored(found: Stored) -> StoredRecord {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    let mut stored = String::new();
-    for (name, values) in found.headers.iter().flat_map(HeaderMap::iter) {
-        let name: &str = name.as_ref();
-        if name == "Nats-Time-Stamp" {
-            stored = values.first().map(ToString::to_string).unwrap_or_default();
-        }
-        if !ADDED.contains(&name) {
-            headers.extend(values.iter().map(|value| (name.to_owned(), value.to_string())));
-        }
-    }
+fn as_stored(found: &Stored) -> StoredRecord {
+    let mut headers = found.published_headers();
     headers.sort_by(|(one, _), (other, _)| one.cmp(other));
     StoredRecord {
         seq: found.seq,
-        stored,
+        stored: found.stored_text().to_owned(),
         headers,
         body: found.body.to_vec(),
     }

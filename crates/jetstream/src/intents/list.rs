@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use baton_envelope::control::ListArchived;
-use baton_envelope::{AgentName, IntentId, Record};
+use baton_envelope::{AgentName, IntentId, Record, Status};
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -163,15 +163,7 @@ impl Mesh {
 impl Filter {
     /// Whether a closed intent could match.
     fn wants_closed(&self) -> bool {
-        const OPEN: [&str; 6] = [
-            "pending",
-            "accepted",
-            "in_progress",
-            "waiting",
-            "parked",
-            "compensating",
-        ];
-        self.statuses.is_empty() || self.statuses.iter().any(|name| !OPEN.contains(&name.as_str()))
+        self.statuses.is_empty() || self.statuses.iter().any(|name| !Status::OPEN.contains(&name.as_str()))
     }
 
     fn matches(&self, record: &Record) -> bool {

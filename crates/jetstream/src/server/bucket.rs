@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::mesh::Mesh;
 use super::stream::Stored;
-use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::error::Error;
 
 /// How many keys are asked for by name at a time; the server refuses more than 1,024.
 const KEYS_AT_ONCE: usize = 500;
@@ -192,14 +192,13 @@ impl Mesh {
             #[serde(default)]
             num_replicas: usize,
         }
-        let what = format!("STREAM.INFO.KV_{bucket}");
-        match self.ask::<Info>(&what, &serde_json::json!({})).await? {
-            Ok(Info { config }) => Ok(BucketFacts {
+        let stream = format!("KV_{bucket}");
+        match self.stream_info(&stream).await? {
+            Some(Info { config }) => Ok(BucketFacts {
                 is_republished: config.republish.is_some(),
                 copies: config.num_replicas,
             }),
-            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Err(Error::NoStream(format!("KV_{bucket}"))),
-            Err(refusal) => Err(refusal.into()),
+            None => Err(Error::NoStream(stream)),
         }
     }
 }

@@ -8,15 +8,28 @@ use baton_envelope::{Entry, Guard, HEADER_SIGNATURE, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::mesh::Mesh;
-use crate::error::{Error, Status};
+use crate::error::{Error, STREAM_NOT_FOUND, Status};
 
 /// How long each message of a batched answer may take.
 const BATCH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The header that makes a guard one of another subject.
 const GUARDED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
+/// Headers that the server adds to what it reads from a stream.
+const ADDED: [&str; 8] = [
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Nats-Time-Stamp",
+    "Nats-Num-Pending",
+    "Nats-Last-Sequence",
+    "Nats-Last-Stream",
+    "Nats-UpTo-Sequence",
+];
 
 /// The end of the ledger, and which ledger it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +80,15 @@ impl Stored {
     pub(crate) fn stored_text(&self) -> &str {
         let time = self.headers.as_ref().and_then(|map| map.get("Nats-Time-Stamp"));
         time.map_or("", |time| time.as_str())
+    }
+
+    /// The headers that it was published with.
+    pub(crate) fn published_headers(&self) -> Vec<(String, String)> {
+        let headers = self.headers.iter().flat_map(HeaderMap::iter);
+        let published = headers.filter(|(name, _)| !ADDED.contains(&name.as_ref()));
+        published
+            .flat_map(|(name, values)| values.iter().map(move |value| (name.to_string(), value.to_string())))
+            .collect()
     }
 
     /// Whether it says that its key of a bucket is gone, in place of a value.
@@ -125,6 +147,18 @@ pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64>
 }
 
 impl Mesh {
+    /// What the server says of a stream; `None` when there is no such stream.
+    pub(crate) async fn stream_info<T: DeserializeOwned>(&self, stream: &str) -> Result<Option<T>, Error> {
+        match self
+            .ask(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await?
+        {
+            Ok(info) => Ok(Some(info)),
+            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
     /// The end of a stream, as its leader knows it.
     pub(crate) async fn stream_end(&self, stream: &str) -> Result<LedgerEnd, Error> {
         #[derive(Deserialize)]

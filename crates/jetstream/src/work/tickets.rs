@@ -7,7 +7,7 @@ use baton_envelope::{
     Snapshot, Status,
 };
 
-use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 use crate::server::{Stored, header_u64};
 
@@ -36,13 +36,8 @@ impl Mesh {
     pub async fn queued_tickets(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
         let stream = self.subjects().work_stream(agent);
         // The server does not answer a direct get of a stream that does not exist.
-        match self
-            .ask::<serde_json::Value>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
-            .await?
-        {
-            Ok(_) => {}
-            Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Ok(Vec::new()),
-            Err(refusal) => return Err(refusal.into()),
+        if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
+            return Ok(Vec::new());
         }
         let subject = self.subjects().work_version(agent, version);
         let mut tickets = Vec::new();

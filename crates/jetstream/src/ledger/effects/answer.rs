@@ -4,7 +4,7 @@
 //! accounts let a submitter hear the account of the mesh, and an agent has no business to answer in another's name.
 
 use async_nats::HeaderMap;
-use baton_envelope::{Body, Effect, HEADER_INTENT, HEADER_STATUS, Record, check_answer, effects};
+use baton_envelope::{Body, Effect, HEADER_INTENT, HEADER_STATUS, Record, Status, check_answer, effects};
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -12,15 +12,6 @@ use crate::server::{ControllerMesh, Mesh};
 
 /// The queue group of the controllers that answer.
 const ANSWERING: &str = "answers";
-/// The statuses that no answer follows.
-const OPEN: [&str; 6] = [
-    "pending",
-    "accepted",
-    "in_progress",
-    "waiting",
-    "parked",
-    "compensating",
-];
 
 impl Mesh {
     /// Whether an answer may be published on `reply_to`. The submitter names the subject, and a worker or a controller
@@ -78,7 +69,7 @@ impl ControllerMesh {
             let status = headers
                 .and_then(|headers| headers.get(HEADER_STATUS))
                 .map(|status| status.as_str());
-            if status.is_some_and(|status| OPEN.contains(&status)) {
+            if status.is_some_and(|status| Status::OPEN.contains(&status)) {
                 continue;
             }
             match Record::decode(&message.payload) {

@@ -80,9 +80,7 @@ impl Mesh {
             Ok(Err(_)) | Err(_) => Error::NoAnswer { what, source },
         }
     }
-}
 
-impl Mesh {
     /// Writes a ticket again until the server has it.
     async fn pursue_ticket(
         &self,

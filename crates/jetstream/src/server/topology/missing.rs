@@ -7,7 +7,6 @@ use std::collections::HashSet;
 
 use async_nats::jetstream::stream::Config;
 use baton_envelope::Route;
-use serde_json::json;
 
 use crate::error::{Error, STREAM_NOT_FOUND};
 use crate::server::limits::Limits;
@@ -91,12 +90,7 @@ impl Mesh {
     }
 
     pub(super) async fn is_missing(&self, stream: &str) -> Result<bool, Error> {
-        let what = format!("STREAM.INFO.{stream}");
-        match self.ask::<serde::de::IgnoredAny>(&what, &json!({})).await? {
-            Ok(_) => Ok(false),
-            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(true),
-            Err(refusal) => Err(refusal.into()),
-        }
+        Ok(self.stream_info::<serde::de::IgnoredAny>(stream).await?.is_none())
     }
 
     /// The names of all streams of the account.

@@ -4,7 +4,7 @@
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use serde::Deserialize;
 
-use crate::error::{Error, STREAM_NOT_FOUND};
+use crate::error::Error;
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
 
@@ -25,11 +25,8 @@ impl Mesh {
             (None, Some(agent)) => self.work_stream_config(&agent, limits),
             (None, None) => return Err(Error::NoStream(name.to_owned())),
         };
-        let what = format!("STREAM.INFO.{name}");
-        let found = match self.ask::<Info>(&what, &serde_json::json!({})).await? {
-            Ok(info) => info.config,
-            Err(refusal) if refusal.code == STREAM_NOT_FOUND => return Err(Error::NoStream(name.to_owned())),
-            Err(refusal) => return Err(refusal.into()),
+        let Some(Info { config: found }) = self.stream_info(name).await? else {
+            return Err(Error::NoStream(name.to_owned()));
         };
         let updated = self.context().update_stream(put_back(&wanted, &found)).await;
         updated

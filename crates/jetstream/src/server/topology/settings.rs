@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::TOPOLOGY;
-use crate::error::{Error, STREAM_NOT_FOUND, SettingDiffers};
+use crate::error::{Error, SettingDiffers};
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
 use crate::server::roles::ControllerMesh;
@@ -171,16 +171,12 @@ impl Mesh {
     /// When the server does not answer.
     pub async fn shared_settings(&self) -> Result<Option<SharedSettings>, Error> {
         let stream = self.subjects().ledger_stream();
-        let what = format!("STREAM.INFO.{stream}");
-        match self.ask::<Info>(&what, &serde_json::json!({})).await? {
-            Ok(Info { config }) => Ok(Some(SharedSettings {
-                stream,
-                entries: config.metadata,
-                replicas: config.num_replicas,
-            })),
-            Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(None),
-            Err(refusal) => Err(refusal.into()),
-        }
+        let info = self.stream_info(&stream).await?;
+        Ok(info.map(|Info { config }| SharedSettings {
+            stream,
+            entries: config.metadata,
+            replicas: config.num_replicas,
+        }))
     }
 
     /// Compares the settings of this process with those of the mesh, once, at its start. With several values for `replicas`
