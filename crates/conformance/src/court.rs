@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Bands, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Bands, PROTOCOL, Timestamp};
 use baton_jetstream::{Error, Mesh, WireMessage};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -130,7 +130,7 @@ impl Court {
     }
 
     async fn write_routes(&self) -> Result<(), ConformanceError> {
-        let range = json!({"oldest": "1.0.0", "newest": "1.3.0"});
+        let range = json!({"oldest": "1.0.0", "newest": PROTOCOL});
         let entry = |state: &str| json!({"state": state, "protocol": range});
         let route = |agent: &str, active: &str, versions: Value| {
             json!({"agent": agent, "active": active, "updated_at": self.now(), "updated_by": "conformance",
@@ -180,7 +180,7 @@ impl Court {
             set(&mut snapshot, &name, value);
         }
         let text = format!(
-            r#"{{"protocol":"1.3.0","id":"{envelope}","intent":"{intent}","to":"{agent}","to_version":"{version}","hop":1,"payload":{}{more}}}"#,
+            r#"{{"protocol":"{PROTOCOL}","id":"{envelope}","intent":"{intent}","to":"{agent}","to_version":"{version}","hop":1,"payload":{}{more}}}"#,
             plan.script.text(),
         );
         let by = json!({"role": "client", "instance": "conformance"});
@@ -206,7 +206,11 @@ impl Court {
         let (id, at) = (self.mesh.record_id(), self.now());
         // What this version does not know is of a later minor one; else the record would be nobody's.
         let is_later = event.get("type").and_then(Value::as_str) == Some(LATER_EVENT);
-        let protocol = if is_later { "1.99.0" } else { "1.3.0" };
+        let protocol = if is_later {
+            "1.99.0".to_owned()
+        } else {
+            PROTOCOL.to_string()
+        };
         format!(
             r#"{{"protocol":"{protocol}","id":"{id}","intent":"{intent}","event":{event},"at":"{at}","by":{by},"snapshot":{snapshot}{more}}}"#
         )

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Bands};
+use baton_envelope::{AgentName, Bands, PROTOCOL};
 use baton_jetstream::Mesh;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -110,7 +110,7 @@ impl Desk {
 
     /// Writes the route: the version that takes new work, and a share for the other one.
     pub(super) async fn write_route(&self, active: &str, canary: Option<u8>) -> Result<(), baton_jetstream::Error> {
-        let range = json!({"oldest": "1.0.0", "newest": "1.3.0"});
+        let range = json!({"oldest": "1.0.0", "newest": PROTOCOL});
         let state = |version: &str| match (version == active, canary) {
             (true, _) => "active",
             (false, Some(_)) => "canary",

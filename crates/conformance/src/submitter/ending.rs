@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use baton_envelope::{Envelope, RawRejection, check_answer, codes};
+use baton_envelope::{Envelope, PROTOCOL, RawRejection, check_answer, codes};
 use baton_jetstream::Error;
 use serde_json::{Value, json};
 
@@ -201,7 +201,7 @@ impl Desk {
 
     fn body(&self, intent: &str, event: &Value, by: &Value, snapshot: &Value, more: &Value) -> Value {
         let mut body = json!({
-            "protocol": "1.3.0", "id": self.mesh.record_id(), "intent": intent, "event": event,
+            "protocol": PROTOCOL, "id": self.mesh.record_id(), "intent": intent, "event": event,
             "at": snapshot.get("updated_at"), "by": by, "snapshot": snapshot,
         });
         for (name, value) in more.as_object().into_iter().flatten() {
