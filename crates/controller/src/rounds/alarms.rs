@@ -7,6 +7,7 @@ use baton_envelope::codes;
 use baton_envelope::control::Alarm;
 use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
 
+use crate::alarm;
 use crate::context::Context;
 use crate::rounds::error::RoundError;
 use crate::rounds::load;
@@ -62,9 +63,7 @@ impl Alarms {
         for alarm in self.known.replace(agent, alarms) {
             let version = &alarm.version;
             tracing::warn!(%agent, %version, code = alarm.code, ways_out = alarm.ways_out.join("; or "), "{}", alarm.message);
-            let Ok(body) = serde_json::to_vec(&alarm) else { continue };
-            let mesh = &term.in_charge()?.mesh;
-            if let Err(error) = mesh.publish_plain(mesh.subjects().alarm(), body.into()).await {
+            if let Err(error) = alarm::send(&term.in_charge()?.mesh, &alarm).await {
                 tracing::debug!(%error, "cannot publish an alarm");
             }
         }
