@@ -1,5 +1,7 @@
 //! `baton-faults`: runs seeds and reports the results. Its other commands are the processes of a run.
 
+mod keep;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use baton_jetstream::TicketPersistence;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::keep::Folder;
 
 /// Runs a mesh under faults and checks what it leaves behind.
 #[derive(Debug, Parser)]
@@ -268,20 +272,14 @@ async fn one(plan: &Plan, keep: Option<PathBuf>, output: Format) -> Result<Summa
         }
         say(text.trim_end());
     }
-    let kept = tempfile::Builder::new()
-        .prefix(&format!("baton-faults-{}-", plan.seed))
-        .tempdir()?;
-    let dir = match &keep {
-        Some(folder) => folder.join(format!("seed-{}-servers-{}", plan.seed, plan.servers)),
-        None => kept.path().to_owned(),
-    };
-    std::fs::create_dir_all(&dir)?;
-    let summary = Box::pin(run(plan, &dir)).await;
-    if keep.is_none() && !summary.as_ref().is_ok_and(Summary::holds) {
+    let named = keep.map(|folder| folder.join(format!("seed-{}-servers-{}", plan.seed, plan.servers)));
+    let folder = Folder::open(named, &format!("baton-faults-{}-", plan.seed))?;
+    let summary = Box::pin(run(plan, folder.path())).await;
+    if let Some(kept) = folder.close(summary.as_ref().is_ok_and(Summary::holds)) {
         say(&format!(
             "seed {}: the evidence is kept in {}",
             plan.seed,
-            kept.keep().display()
+            kept.display()
         ));
     }
     let summary = summary?;
@@ -308,16 +306,12 @@ async fn power_cut(args: PowerArgs) -> Result<bool> {
         fresh: args.fresh,
         tickets: args.tickets,
     };
-    let temporary = tempfile::Builder::new().prefix("baton-power-cut-").tempdir()?;
-    let dir = match &args.keep {
-        Some(folder) => folder.join(format!("power-cut-{}-{}", plan.sync, plan.seed)),
-        None => temporary.path().to_owned(),
-    };
-    std::fs::create_dir_all(&dir)?;
-    let summary = Box::pin(power::run(&plan, disk, &dir)).await;
-    if args.keep.is_none() && !summary.as_ref().is_ok_and(PowerSummary::holds) {
-        say(&format!("the evidence is kept in {}", temporary.keep().display()));
-    }
+    let named = args
+        .keep
+        .map(|folder| folder.join(format!("power-cut-{}-{}", plan.sync, plan.seed)));
+    let folder = Folder::open(named, "baton-power-cut-")?;
+    let summary = Box::pin(power::run(&plan, disk, folder.path())).await;
+    say_kept(folder, summary.as_ref().is_ok_and(PowerSummary::holds));
     let summary = summary?;
     match args.output {
         Format::Json => say(&serde_json::to_string(&summary)?),
@@ -326,15 +320,18 @@ async fn power_cut(args: PowerArgs) -> Result<bool> {
     Ok(summary.holds())
 }
 
+/// Ends the use of the folder of a run, and says where its evidence is if it did not hold.
+fn say_kept(folder: Folder, held: bool) {
+    if let Some(kept) = folder.close(held) {
+        say(&format!("the evidence is kept in {}", kept.display()));
+    }
+}
+
 async fn hurt(args: HostileArgs) -> Result<bool> {
     let scale = if args.small { Scale::SMALL } else { Scale::FULL };
-    let temporary = tempfile::Builder::new().prefix("baton-hostile-").tempdir()?;
-    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&dir)?;
-    let summary = Box::pin(hostile::run(scale, &dir)).await;
-    if args.keep.is_none() && !summary.as_ref().is_ok_and(HostileSummary::holds) {
-        say(&format!("the evidence is kept in {}", temporary.keep().display()));
-    }
+    let folder = Folder::open(args.keep, "baton-hostile-")?;
+    let summary = Box::pin(hostile::run(scale, folder.path())).await;
+    say_kept(folder, summary.as_ref().is_ok_and(HostileSummary::holds));
     let summary = summary?;
     if args.output == Format::Json {
         say(&serde_json::to_string(&summary)?);
@@ -360,13 +357,9 @@ async fn kill_nodes(args: NodeArgs) -> Result<bool> {
         seed: args.seed,
         rate: args.rate,
     };
-    let temporary = tempfile::Builder::new().prefix("baton-nodes-").tempdir()?;
-    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&dir)?;
-    let summary = Box::pin(nodes::run(&plan, &dir)).await;
-    if args.keep.is_none() && !summary.as_ref().is_ok_and(NodeSummary::holds) {
-        say(&format!("the evidence is kept in {}", temporary.keep().display()));
-    }
+    let folder = Folder::open(args.keep, "baton-nodes-")?;
+    let summary = Box::pin(nodes::run(&plan, folder.path())).await;
+    say_kept(folder, summary.as_ref().is_ok_and(NodeSummary::holds));
     let summary = summary?;
     match args.output {
         Format::Json => say(&serde_json::to_string(&summary)?),
@@ -418,15 +411,11 @@ async fn accidents(args: AccidentArgs) -> Result<bool> {
         rate: args.rate,
         jobs: args.jobs,
     };
-    let temporary = tempfile::Builder::new().prefix("baton-accidents-").tempdir()?;
-    let dir = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&dir)?;
+    let folder = Folder::open(args.keep, "baton-accidents-")?;
     let is_table = args.output == Format::Table;
     let tell: fn(&str) = if is_table { say } else { |_| {} };
-    let report = Box::pin(accidents::run(&plan, &dir, tell)).await;
-    if args.keep.is_none() && !report.as_ref().is_ok_and(accidents::Report::holds) {
-        say(&format!("the evidence is kept in {}", temporary.keep().display()));
-    }
+    let report = Box::pin(accidents::run(&plan, folder.path(), tell)).await;
+    say_kept(folder, report.as_ref().is_ok_and(accidents::Report::holds));
     let report = report?;
     if !is_table {
         say(&serde_json::to_string(&report)?);
