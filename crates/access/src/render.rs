@@ -12,7 +12,7 @@ use crate::login::Login;
 const RESPONSE_THRESHOLD: &str = "5m";
 
 const HEADER: &str = "\
-# Made by `baton access render`: change access.toml, and make it anew. docs/security.md says what each account may do.
+# Made by `baton access render`: change access.toml and render it again. docs/security.md says what each account may do.
 # What is secret about it are hashes: of passwords, where a user has one. Keys are the public halves.
 ";
 

@@ -14,7 +14,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often it sends the first heartbeats, and how many: a controller that starts at the same moment may miss the
 /// first.
 pub(crate) const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500), 10);
-/// How soon, and how seldom at last, it is looked whether all is there: a controller that runs needs some milliseconds.
+/// The shortest and the longest pause between two looks whether all is there. A running controller needs some milliseconds.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// How often to say what is still missing.

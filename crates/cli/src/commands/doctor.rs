@@ -51,7 +51,7 @@ pub(crate) async fn run(args: DoctorArgs, app: &App) -> Result<(), CliError> {
     }
     let (findings, kind, code) = match look(app).await {
         Ok(findings) => (findings, Kind::Failed, codes::PROBLEMS_FOUND.to_owned()),
-        // That there is no usable server is what a person came to find out: a finding like any other.
+        // "No usable server" is an answer to what the person asked, so it is a finding like any other.
         Err(error) => (vec![finding(&error)], error.kind, error.code),
     };
     let count = |level: Level| findings.iter().filter(|finding| finding.level == level).count();

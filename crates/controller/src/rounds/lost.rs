@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::rounds::error::RoundError;
 
-/// How long an intent must not have moved before it is looked for: what moves has records.
+/// How long an intent must have stood still before this looks for its records: an intent that moves has some.
 const UNMOVED: Duration = Duration::from_secs(4);
 /// How often to look, and at how many: all are looked at in turn, so that a large backlog costs little.
 const EVERY: Duration = Duration::from_secs(3);

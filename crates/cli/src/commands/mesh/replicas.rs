@@ -91,7 +91,7 @@ async fn made(
             Ok(next) => view = next,
             // The controller that had the question died with it; asking again is harmless.
             Err(Error::NoAnswer { .. }) => {}
-            // It chooses the leader of a stream anew, and answers then.
+            // The stream is electing a leader: the next question gets an answer.
             Err(Error::Control(refused)) if refused.code == codes::FAILED => {}
             Err(error) => return Err(error.into()),
         }
