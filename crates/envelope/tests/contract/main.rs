@@ -28,3 +28,4 @@ mod round_trip;
 mod samples;
 mod signing;
 mod transitions;
+mod waiting;
