@@ -62,6 +62,8 @@ pub struct Draft {
     pub signal: Option<SignalEntry>,
     /// What the waits came to.
     pub results: Vec<WaitResult>,
+    /// What the holder tells of its progress.
+    pub state: Option<Json>,
 }
 
 impl Draft {
@@ -82,6 +84,7 @@ impl Draft {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            state: None,
         }
     }
 
@@ -203,6 +206,7 @@ impl Draft {
             waits: self.waits,
             signal: self.signal,
             results: self.results,
+            state: self.state,
             extra: Extra::new(),
         }
     }

@@ -110,6 +110,8 @@ wire_object! {
         opt signal: SignalEntry,
         /// What the waits came to, for `resumed`.
         def results: Vec<WaitResult>,
+        /// How far the holder is, for `progress`; in a form of its own.
+        opt state: Json,
     }
 }
 

@@ -538,11 +538,12 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         of(raw),
         spent,
         any_told(),
+        of(any_json_but_null()),
         any_extra(),
     );
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), (waits, signal, results), extra) = rest;
+        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), (waits, signal, results), state, extra) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -563,6 +564,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             waits,
             signal,
             results,
+            state,
             extra,
         }
     })

@@ -295,6 +295,7 @@ pub(crate) fn full_record() -> Record {
             seq: Some(15),
             extra: Extra::new(),
         }],
+        state: Some(json("{\"pages\":7}")),
         extra: Extra::new(),
     }
 }
