@@ -66,8 +66,9 @@ impl Mesh {
         if let Some(to) = due.answer {
             self.answer(head, to).await;
         }
+        let by = own.or(self.author());
         if due.resume
-            && let Some(by) = self.may_resume(&head.snapshot)
+            && let Some(by) = by.filter(|by| may_resume(by, &head.snapshot))
         {
             // It pays what its own record owes.
             Box::pin(self.resume(&head.intent, by, |_| false)).await?;
