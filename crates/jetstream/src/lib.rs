@@ -25,8 +25,8 @@ pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
     Cancelled, ClosedInLedger, Due, Filter, Fired, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved,
-    NoArchive, Redrive, Redriven, SignalSent, Signalled, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life,
-    in_form_for,
+    NoArchive, Redrive, Redriven, SignalSent, Signalled, Submitted, SweepReport, Sweeper, Told, WaitEnd, Waiting,
+    holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
