@@ -39,11 +39,13 @@ pub enum Mutant {
     I15AnyoneSpeaks,
     /// I16: a full stream discards its oldest.
     I16Discards,
+    /// P8: whoever decides may decide.
+    P8AnyoneDecides,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -60,6 +62,7 @@ impl Mutant {
         Self::I14Reversed,
         Self::I15AnyoneSpeaks,
         Self::I16Discards,
+        Self::P8AnyoneDecides,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

@@ -21,6 +21,7 @@ mod golden;
 mod golden_v2;
 mod judging;
 mod negotiation;
+mod people;
 mod raw;
 mod relay;
 mod rollout;
