@@ -10,10 +10,11 @@ pub(crate) mod event;
 pub(crate) mod fencing;
 pub(crate) mod record;
 pub(crate) mod references;
+pub(crate) mod signals;
 pub(crate) mod snapshot;
-
 pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;
 pub(crate) mod turn;
 pub(crate) mod wait_reason;
+pub(crate) mod waits;

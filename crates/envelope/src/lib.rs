@@ -32,7 +32,7 @@ pub use intent::act;
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::delivery::{
     DeliveryFacts, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh, is_untouched,
-    on_delivery, recorded_steps,
+    on_delivery, recorded_steps, recorded_waits,
 };
 pub use intent::draft::{Draft, Stamp};
 pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_within, needs};
@@ -41,11 +41,16 @@ pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
 pub use intent::references::{Cause, Hold, holds};
+pub use intent::signals::{MOST_TOLD, MOST_UNREAD, SignalFate, is_told, on_signal};
 pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::RecordSummary;
 pub use intent::turn::{Turn, out_of_turn};
 pub use intent::wait_reason::WaitReason;
+pub use intent::waits::{
+    Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, OnTimeout, OpenWait, SignalEntry, UnreadSignal, WaitKind,
+    WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
+};
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};

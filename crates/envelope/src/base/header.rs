@@ -8,6 +8,8 @@ pub const HEADER_KIND: &str = "Baton-Kind";
 pub const HEADER_PRIORITY: &str = "Baton-Priority";
 /// The deadline: RFC 3339, or a duration from the time of storing.
 pub const HEADER_DEADLINE: &str = "Baton-Deadline";
+/// Not before this time: RFC 3339, or a duration from the time of storing.
+pub const HEADER_NOT_BEFORE: &str = "Baton-Not-Before";
 /// The limit on hops, 1 to 64.
 pub const HEADER_MAX_HOPS: &str = "Baton-Max-Hops";
 /// The subject to publish the result on.

@@ -39,13 +39,19 @@ pub enum Mutant {
     I15AnyoneSpeaks,
     /// I16: a full stream discards its oldest.
     I16Discards,
+    /// P1: a wait whose signal has come is not ended.
+    P1SleepsOverSignals,
+    /// P2: a signal that comes again is recorded again.
+    P2ToldAgain,
+    /// P3: no timer fires.
+    P3TimersSleep,
     /// P8: whoever decides may decide.
     P8AnyoneDecides,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -62,6 +68,9 @@ impl Mutant {
         Self::I14Reversed,
         Self::I15AnyoneSpeaks,
         Self::I16Discards,
+        Self::P1SleepsOverSignals,
+        Self::P2ToldAgain,
+        Self::P3TimersSleep,
         Self::P8AnyoneDecides,
     ];
 

@@ -9,6 +9,7 @@ use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
 use crate::intent::record::Record;
 use crate::intent::status::Status;
+use crate::intent::waits::WaitResult;
 use crate::message::envelope::Envelope;
 
 /// How long to leave a ticket alone when its intent has a status of a newer protocol version. By then a worker that
@@ -111,6 +112,13 @@ pub fn recorded_steps(history: impl IntoIterator<Item = Record>, hop: u32) -> BT
     of_hop
         .filter_map(|record| record.step.map(|step| (step.name, step.result)))
         .collect()
+}
+
+/// What the waits of a hop came to, by name.
+pub fn recorded_waits<'r>(history: impl IntoIterator<Item = &'r Record>, hop: u32) -> BTreeMap<String, WaitResult> {
+    let of_hop = history.into_iter().filter(|record| record.snapshot.hop == hop);
+    let results = of_hop.flat_map(|record| record.results.iter());
+    results.map(|result| (result.name.clone(), result.clone())).collect()
 }
 
 /// How a submit under a taken id compares with the existing intent.

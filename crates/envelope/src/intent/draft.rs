@@ -11,6 +11,7 @@ use crate::intent::event::Event;
 use crate::intent::record::{Author, Conversion, Record, StepEntry};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::{IllegalTransition, next};
+use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
 use crate::version::path::PathEntry;
@@ -55,6 +56,12 @@ pub struct Draft {
     pub conversion: Option<Conversion>,
     /// In the first record: whether Baton made the intent id.
     pub generated_id: bool,
+    /// The waits that a handler asks for.
+    pub waits: Vec<WaitSpec>,
+    /// The signal.
+    pub signal: Option<SignalEntry>,
+    /// What the waits came to.
+    pub results: Vec<WaitResult>,
 }
 
 impl Draft {
@@ -72,6 +79,9 @@ impl Draft {
             cost: None,
             conversion: None,
             generated_id: false,
+            waits: Vec::new(),
+            signal: None,
+            results: Vec::new(),
         }
     }
 
@@ -95,6 +105,7 @@ impl Draft {
     pub(crate) fn put(mut self, mut envelope: Envelope, version: AgentVersion) -> Self {
         let snapshot = &mut self.snapshot;
         if envelope.hop > snapshot.hop {
+            snapshot.waits.clear();
             snapshot.path.push(PathEntry {
                 agent: envelope.to.clone(),
                 version: version.clone(),
@@ -169,6 +180,9 @@ impl Draft {
         if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
             snapshot.envelope_seq = Some(head_seq);
         }
+        let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
+        let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
+        snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
         Record {
             protocol: PROTOCOL,
             id: stamp.id,
@@ -186,6 +200,9 @@ impl Draft {
             cost: self.cost,
             conversion: self.conversion,
             generated_id: self.generated_id,
+            waits: self.waits,
+            signal: self.signal,
+            results: self.results,
             extra: Extra::new(),
         }
     }

@@ -12,6 +12,7 @@ use crate::intent::event::Event;
 use crate::intent::record::Record;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
+use crate::intent::waits::owes_resume;
 
 /// One thing that an intent owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Effect<'h> {
     Ticket(Work<'h>),
     /// The final status, published on this subject.
     Answer(&'h str),
+    /// The record `resumed`: what the intent waits for has come.
+    Resume,
 }
 
 /// Work for an agent.
@@ -49,7 +52,14 @@ pub enum Owed {
 
 /// Everything that the head of an intent owes.
 pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
-    ticket(head).into_iter().chain(answer(&head.snapshot))
+    ticket(head)
+        .into_iter()
+        .chain(answer(&head.snapshot))
+        .chain(resume(&head.snapshot))
+}
+
+fn resume(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
+    (owes_resume(head) && !faults::sleeps_over_signals()).then_some((Effect::Resume, Owed::Now))
 }
 
 fn ticket(head: &Record) -> Option<(Effect<'_>, Owed)> {
@@ -109,6 +119,8 @@ pub enum Need {
     None,
     /// Write its ticket again if that is lost; see [`is_ticket_lost`].
     Ticket,
+    /// Resume it: what it waits for has come.
+    Resume,
 }
 
 /// What the intent with this head needs. The sweeper leaves it alone until `slack` after its last record or its wake-up
@@ -123,6 +135,9 @@ pub fn needs(head: &Record, now: Timestamp, slack: Duration) -> Need {
     let is_late = snapshot.deadline.is_some_and(|deadline| deadline <= now) && !faults::sleeps_over_deadlines();
     if is_late && *status != Status::Compensating {
         return Need::TimeOut;
+    }
+    if resume(snapshot).is_some() {
+        return Need::Resume;
     }
     let due = snapshot
         .updated_at
@@ -162,6 +177,11 @@ mod faults {
     /// I13: whether to ignore deadlines.
     pub(super) fn sleeps_over_deadlines() -> bool {
         Mutant::I13DeadlineSleeps.is_on()
+    }
+
+    /// P1: whether to ignore that what an intent waits for has come.
+    pub(super) fn sleeps_over_signals() -> bool {
+        Mutant::P1SleepsOverSignals.is_on()
     }
 
     /// I1: whether to ignore lost tickets.

@@ -11,6 +11,7 @@ use crate::base::wire_enum::wire_enum;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
+use crate::intent::waits::{SignalEntry, WaitResult, WaitSpec};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
@@ -103,6 +104,12 @@ wire_object! {
         /// In the first record: whether Baton made the intent id. It did so for this submit alone, so nobody submits
         /// the id again.
         def generated_id: bool,
+        /// The waits that a handler asks for, for `waiting`.
+        def waits: Vec<WaitSpec>,
+        /// The signal, for `signalled`.
+        opt signal: SignalEntry,
+        /// What the waits came to, for `resumed`.
+        def results: Vec<WaitResult>,
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Cause {
     WaitingTool,
     /// It waits for its children.
     WaitingChildren,
+    /// It waits for a signal.
+    WaitingSignal,
     /// It waits for something that only a newer version of the protocol knows.
     WaitingOther,
     /// The version is quarantined, and its work is held back.
@@ -48,7 +50,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Queued,
         Self::Running,
         Self::Delayed,
@@ -57,6 +59,7 @@ impl Cause {
         Self::WaitingTime,
         Self::WaitingTool,
         Self::WaitingChildren,
+        Self::WaitingSignal,
         Self::WaitingOther,
         Self::Paused,
         Self::Parked,
@@ -76,6 +79,7 @@ impl Cause {
             Self::WaitingTime => "waiting_time",
             Self::WaitingTool => "waiting_tool",
             Self::WaitingChildren => "waiting_children",
+            Self::WaitingSignal => "waiting_signal",
             Self::WaitingOther => "waiting_other",
             Self::Paused => "paused",
             Self::Parked => "parked",
@@ -156,6 +160,7 @@ fn cause(snapshot: &Snapshot) -> Cause {
             WaitReason::Time => Cause::WaitingTime,
             WaitReason::Tool => Cause::WaitingTool,
             WaitReason::Children => Cause::WaitingChildren,
+            WaitReason::Signal => Cause::WaitingSignal,
             WaitReason::Unknown(_) => Cause::WaitingOther,
         },
         Status::Parked { .. } => Cause::Parked,

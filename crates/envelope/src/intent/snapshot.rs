@@ -9,6 +9,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::status::Status;
+use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
 use crate::version::path::PathEntry;
 
@@ -66,6 +67,12 @@ wire_object! {
         opt result_encoding: String,
         /// The last error.
         opt error: ErrorInfo,
+        /// The open waits; those of other hops count for nothing.
+        def waits: Vec<OpenWait>,
+        /// The signals that no wait has taken, oldest first.
+        def signals: Vec<UnreadSignal>,
+        /// Short hashes of the ids of the last messages that were signals, oldest first.
+        opt told: String,
     }
 }
 
@@ -98,6 +105,9 @@ impl Snapshot {
             result: None,
             result_encoding: None,
             error: None,
+            waits: Vec::new(),
+            signals: Vec::new(),
+            told: None,
             extra: Extra::new(),
         }
     }
@@ -108,6 +118,26 @@ impl Snapshot {
         if self.envelope_seq.is_none() {
             self.envelope_seq = Some(seq);
         }
+        self.place_waits(seq, |_| true, |_| true);
         self
+    }
+
+    /// Notes where the waits and signals stand that the record at `seq` has opened, of those that are meant.
+    pub(crate) fn place_waits(
+        &mut self,
+        seq: u64,
+        wait: impl Fn(&OpenWait) -> bool,
+        signal: impl Fn(&UnreadSignal) -> bool,
+    ) {
+        for open in self.waits.iter_mut().filter(|open| open.seq.is_none() && wait(open)) {
+            open.seq = Some(seq);
+        }
+        for unread in self
+            .signals
+            .iter_mut()
+            .filter(|unread| unread.seq.is_none() && signal(unread))
+        {
+            unread.seq = Some(seq);
+        }
     }
 }

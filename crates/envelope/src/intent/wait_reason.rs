@@ -15,5 +15,7 @@ wire_enum! {
         Tool = "tool",
         /// Its child intents.
         Children = "children",
+        /// A signal.
+        Signal = "signal",
     }
 }

@@ -146,6 +146,8 @@ wire_object! {
         opt traceparent: String,
         /// How its hops choose versions; absent means that each hop follows the route of its moment.
         opt pinning: Pinning,
+        /// The work begins not before this time.
+        opt not_before: Timestamp,
     }
 }
 
@@ -182,6 +184,7 @@ impl Envelope {
             reply_to: None,
             traceparent: None,
             pinning: None,
+            not_before: None,
             extra: Extra::new(),
         }
     }

@@ -61,6 +61,8 @@ pub struct RawFields {
     pub max_hops: MaxHops,
     /// The deadline.
     pub deadline: Option<Timestamp>,
+    /// When its work begins at the earliest.
+    pub not_before: Option<Timestamp>,
     /// How it chooses versions.
     pub pinning: Option<Pinning>,
     /// Who gets the result.
@@ -166,6 +168,7 @@ impl<'a> RawIntent<'a> {
         envelope.max_hops = fields.max_hops;
         envelope.deadline = fields.deadline;
         envelope.pinning = fields.pinning;
+        envelope.not_before = fields.not_before;
         envelope.reply_to = fields.reply_to;
         envelope.traceparent = fields.traceparent;
         Ok(envelope)
@@ -299,7 +302,35 @@ impl<'a> RawIntent<'a> {
             check_deadline(Some(deadline), now, HEADER_DEADLINE)?;
             fields.deadline = Some(deadline);
         }
+        fields.not_before = self.not_before(fields.deadline)?;
         Ok(fields)
+    }
+}
+
+impl RawIntent<'_> {
+    /// When the work begins at the earliest. A time that has passed since the message was stored is no fault.
+    fn not_before(&self, deadline: Option<Timestamp>) -> Result<Option<Timestamp>, RawRejection> {
+        let Some(value) = self.header(HEADER_NOT_BEFORE) else {
+            return Ok(None);
+        };
+        let bad = |problem: String, fix: &str| RawRejection {
+            code: codes::BAD_HEADER,
+            field: HEADER_NOT_BEFORE.to_owned(),
+            value: quoted(value, QUOTED),
+            problem,
+            fix: fix.to_owned(),
+        };
+        let from = Timestamp::parse_or_after(value.trim(), self.stored_at)
+            .map_err(|problem| bad(problem, "give a time or a duration such as 10m"))?;
+        if from < self.stored_at {
+            let problem = format!("was in the past when the message was stored ({})", self.stored_at);
+            return Err(bad(problem, "give a time in the future, or leave the header out"));
+        }
+        if let Some(deadline) = deadline.filter(|deadline| *deadline <= from) {
+            let problem = format!("is not before the deadline, {deadline}");
+            return Err(bad(problem, "give a deadline after it, or none"));
+        }
+        Ok(Some(from))
     }
 }
 

@@ -100,7 +100,49 @@ impl Subjects {
             format!("{ns}.signal.*.*"),
             format!("{ns}.from.*.intent.*"),
             format!("{ns}.from.*.capability.*"),
+            format!("{ns}.decide.*.*.*.*.*"),
+            format!("{ns}.from.*.signal.*.*"),
+            format!("{ns}.from.*.decide.*.*.*.*.*"),
         ]
+    }
+
+    /// Those of them that the routers read: raw intents.
+    pub fn router_subjects(&self) -> Vec<String> {
+        let ns = &self.namespace;
+        let kinds = [
+            "intent.*",
+            "capability.*",
+            "channel.*",
+            "from.*.intent.*",
+            "from.*.capability.*",
+        ];
+        kinds.iter().map(|kind| format!("{ns}.{kind}")).collect()
+    }
+
+    /// Those of them that tell an intent something.
+    pub fn signal_subjects(&self) -> Vec<String> {
+        let ns = &self.namespace;
+        vec![format!("{ns}.signal.*.*"), format!("{ns}.from.*.signal.*.*")]
+    }
+
+    /// Those of them by which people decide.
+    pub fn decision_subjects(&self) -> Vec<String> {
+        let ns = &self.namespace;
+        vec![
+            format!("{ns}.decide.*.*.*.*.*"),
+            format!("{ns}.from.*.decide.*.*.*.*.*"),
+        ]
+    }
+
+    /// The subject of a signal for an intent.
+    pub fn signal(&self, intent: &IntentId, name: &str) -> String {
+        format!("{}.signal.{intent}.{name}", self.namespace)
+    }
+
+    /// The subject by which a person decides: a permission can name the person, and what a body says of them counts for
+    /// nothing. `-` is nobody in particular.
+    pub fn decision(&self, person: &str, intent: &IntentId, hop: u32, wait: &str, choice: &str) -> String {
+        format!("{}.decide.{person}.{intent}.{hop}.{wait}.{choice}", self.namespace)
     }
 
     /// The subject on which the raw intents of an account for an agent arrive, where accounts are kept apart: whoever sends

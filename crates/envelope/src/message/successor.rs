@@ -52,6 +52,7 @@ impl Envelope {
         next.kind = new.kind.or(next.kind);
         next.payload = new.payload;
         next.payload_encoding = None;
+        next.not_before = None;
         convert::forget_payload(&mut next.extra);
         next.history.extend(new.history);
         if next.itinerary.first() == Some(&next.to) {

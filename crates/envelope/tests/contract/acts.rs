@@ -38,6 +38,9 @@ mod before {
             cost: None,
             conversion: None,
             generated_id: false,
+            waits: Vec::new(),
+            signal: None,
+            results: Vec::new(),
             extra: Extra::new(),
         })
     }
@@ -102,6 +105,9 @@ fn info() -> ErrorInfo {
 fn any_head() -> impl Strategy<Value = Snapshot> {
     any_snapshot().prop_map(|mut head| {
         head.given_back = None;
+        head.waits.clear();
+        head.signals.clear();
+        head.told = None;
         head.epoch %= 1_000_000;
         head
     })
@@ -235,11 +241,12 @@ trait SeenAt {
 
 impl SeenAt for Snapshot {
     fn seen_at_if_any(self, seq: u64) -> Self {
-        if self.envelope.is_some() {
-            self.seen_at(seq)
-        } else {
-            self
+        let had = (self.envelope, self.envelope_seq);
+        let mut seen = self.seen_at(seq);
+        if had.0.is_none() {
+            seen.envelope_seq = had.1;
         }
+        seen
     }
 }
 

@@ -119,6 +119,11 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Author", &record.by);
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
+    compare_fields("WaitSpec", &record.waits[0]);
+    compare_fields("OpenWait", &record.snapshot.waits[0]);
+    compare_fields("UnreadSignal", &record.snapshot.signals[0]);
+    compare_fields("SignalEntry", record.signal.as_ref().expect("a signal"));
+    compare_fields("WaitResult", &record.results[0]);
     compare_fields("PathEntry", &record.snapshot.path[0]);
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
     compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
@@ -134,7 +139,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 22, "a table of fields is not compared");
+    assert_eq!(compared, 27, "a table of fields is not compared");
 }
 
 #[test]
@@ -314,6 +319,10 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.alarm(),
         subjects.replay(&agent, &version),
         subjects.instance(&agent, &version, instance),
+        subjects.signal(&intent(), "<name>"),
+        "mesh.from.<account>.signal.<intent>.<name>".replace("<intent>", intent().as_str()),
+        "mesh.decide.<person>.<intent>.<hop>.<wait>.<choice>".replace("<intent>", intent().as_str()),
+        "mesh.from.<account>.decide.<person>.<intent>.<hop>.<wait>.<choice>".replace("<intent>", intent().as_str()),
     ];
     assert_eq!(documented("## 3. Subjects", 1), set(expected));
 
@@ -369,7 +378,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         .map(|band| subjects.work_consumer(&version, band));
     assert_eq!(
         documented("### Consumers", 1),
-        set(consumers.chain(["router".to_owned()]))
+        set(consumers.chain(["router", "signals", "decisions"].map(str::to_owned)))
     );
 }
 

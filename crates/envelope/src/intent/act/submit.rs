@@ -7,11 +7,20 @@ use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
+use crate::intent::wait_reason::WaitReason;
 use crate::message::envelope::Envelope;
 use crate::version::path::PathEntry;
 
-/// Writes the first record of an intent, with the envelope of its first hop for a version of its agent.
+/// Writes the first record of an intent, with the envelope of its first hop for a version of its agent. Work that begins
+/// later waits, and has no ticket until then.
 pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft {
+    let wake_at = envelope.not_before.filter(|from| *from > at);
+    let status = match wake_at {
+        Some(_) => Status::Waiting {
+            reason: WaitReason::Time,
+        },
+        None => Status::Pending,
+    };
     let snapshot = Snapshot {
         agent: Some(envelope.to.clone()),
         version: Some(version.clone()),
@@ -32,7 +41,8 @@ pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft
         }],
         pins: envelope.pins.clone(),
         reply_to: envelope.reply_to.clone(),
-        ..Snapshot::blank(Status::Pending, at)
+        wake_at,
+        ..Snapshot::blank(status, at)
     };
     Draft {
         envelope: Some(envelope),

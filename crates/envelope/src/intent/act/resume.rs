@@ -1,0 +1,29 @@
+//! What a hop waited for has come.
+
+use crate::base::names::AgentVersion;
+use crate::intent::draft::Draft;
+use crate::intent::event::Event;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::IllegalTransition;
+use crate::intent::waits::WaitResult;
+use crate::message::envelope::Envelope;
+
+/// Ends the waits of the hop with these results, and gives it to its version again. `taken` are the message ids of the
+/// signals that its waits have taken. `envelope` is the hop's envelope under a new id: the server still knows the old one,
+/// and would drop its ticket.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn resume(
+    head: &Snapshot,
+    envelope: Envelope,
+    version: AgentVersion,
+    results: Vec<WaitResult>,
+    taken: &[String],
+) -> Result<Draft, IllegalTransition> {
+    let mut draft = Draft::after(head, Event::Resumed)?;
+    draft.snapshot.waits.clear();
+    draft.snapshot.signals.retain(|signal| !taken.contains(&signal.id));
+    draft.results = results;
+    Ok(draft.put(envelope, version))
+}

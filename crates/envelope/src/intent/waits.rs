@@ -1,0 +1,348 @@
+//! Waits: what a hop waits for without holding a process, and what ends a wait.
+//!
+//! A wait is a step whose result comes from outside. What is open stands in the snapshot, so that every writer can tell
+//! from the head alone whether the intent is to go on.
+
+use crate::base::json::Json;
+use crate::base::timestamp::Timestamp;
+use crate::base::wire::{Extra, wire_object};
+use crate::base::wire_enum::wire_enum;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::Status;
+use crate::intent::wait_reason::WaitReason;
+
+/// The longest name of a wait or of a signal, in characters.
+pub const LONGEST_WAIT_NAME: usize = 64;
+
+wire_enum! {
+    /// What a wait waits for.
+    pub enum WaitKind {
+        /// A signal of the wait's name.
+        Signal = "signal",
+        /// The decision of people.
+        Approval = "approval",
+        /// A point in time.
+        Sleep = "sleep",
+        /// One message of an outside system; it comes as a signal of the wait's name.
+        Callback = "callback",
+    }
+}
+
+wire_enum! {
+    /// What becomes of a hop whose wait has run out of time.
+    pub enum OnTimeout {
+        /// The handler goes on, and finds that the time is over.
+        Give = "give",
+        /// The intent is parked.
+        Park = "park",
+        /// The intent fails.
+        Fail = "fail",
+    }
+}
+
+impl Default for OnTimeout {
+    fn default() -> Self {
+        Self::Give
+    }
+}
+
+wire_enum! {
+    /// How a wait ended.
+    pub enum WaitOutcome {
+        /// A signal came.
+        Signalled = "signalled",
+        /// People have decided.
+        Decided = "decided",
+        /// The time of a sleep has come.
+        Slept = "slept",
+        /// Its time is over, and nothing came.
+        TimedOut = "timed_out",
+        /// Another wait of the same call came first.
+        Abandoned = "abandoned",
+    }
+}
+
+wire_object! {
+    /// A wait as a handler asks for it; the record `waiting` holds it.
+    pub struct WaitSpec {
+        /// The name, a subject token; unique within the hop, also among the names of steps.
+        req name: String,
+        /// What it waits for.
+        req kind: WaitKind,
+        /// How long it waits at most, in milliseconds from the time at which its record is stored.
+        opt after_ms: u64,
+        /// What becomes of the hop when that time is over.
+        def then: OnTimeout,
+        /// Whether one wait of the call is enough; by default the hop goes on when all have ended.
+        def any: bool,
+        /// What it is about, for people.
+        opt title: String,
+    }
+}
+
+wire_object! {
+    /// An open wait of the snapshot.
+    pub struct OpenWait {
+        /// The hop that waits.
+        req hop: u32,
+        /// The name of the wait.
+        req name: String,
+        /// What it waits for.
+        req kind: WaitKind,
+        /// How long it waits at most, in milliseconds from the time at which its record is stored.
+        opt after_ms: u64,
+        /// What becomes of the hop when that time is over.
+        def then: OnTimeout,
+        /// Whether one wait of the call is enough.
+        def any: bool,
+        /// The ledger sequence of the record that opened it; absent in that record itself.
+        opt seq: u64,
+        /// What people have decided, once that is certain.
+        opt decided: String,
+    }
+}
+
+wire_object! {
+    /// A signal of the snapshot that no wait has taken.
+    pub struct UnreadSignal {
+        /// The name.
+        req name: String,
+        /// The id of its message.
+        req id: String,
+        /// The ledger sequence of the record that holds it; absent in that record itself.
+        opt seq: u64,
+    }
+}
+
+wire_object! {
+    /// A signal, in the record `signalled`.
+    pub struct SignalEntry {
+        /// The name.
+        req name: String,
+        /// The id of its message: a message that comes again is the same signal.
+        req id: String,
+        /// What it says; JSON as it was, or a string.
+        def data: Json,
+        /// `base64` when the data is a string of base64 because the message was not text.
+        opt data_encoding: String,
+        /// Who sent it, where the subject or the sender says so.
+        opt by: String,
+        /// When its message was stored.
+        opt at: Timestamp,
+    }
+}
+
+wire_object! {
+    /// What a wait came to, in the record `resumed`.
+    pub struct WaitResult {
+        /// The name of the wait.
+        req name: String,
+        /// What it waited for.
+        req kind: WaitKind,
+        /// How it ended.
+        req outcome: WaitOutcome,
+        /// The signal's data, or the decision; `null` without any.
+        def data: Json,
+        /// `base64` when the data is a string of base64 because the message was not text.
+        opt data_encoding: String,
+        /// Who ended it, where known.
+        opt by: String,
+        /// When what ended it was stored.
+        opt at: Timestamp,
+        /// The ledger sequence of the record of the signal or of the decision that ended it.
+        opt seq: u64,
+    }
+}
+
+impl WaitSpec {
+    /// A wait of this name, without a time limit.
+    pub fn new(name: impl Into<String>, kind: WaitKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            after_ms: None,
+            then: OnTimeout::default(),
+            any: false,
+            title: None,
+            extra: Extra::new(),
+        }
+    }
+
+    /// The open wait that it becomes.
+    pub(crate) fn open(&self, hop: u32) -> OpenWait {
+        OpenWait {
+            hop,
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            after_ms: self.after_ms,
+            then: self.then.clone(),
+            any: self.any,
+            seq: None,
+            decided: None,
+            extra: Extra::new(),
+        }
+    }
+
+    /// Why the wait cannot be asked for, in words.
+    ///
+    /// # Errors
+    /// A bad name, or a sleep without a time.
+    pub fn check(&self) -> Result<(), String> {
+        check_wait_name(&self.name)?;
+        match (&self.kind, self.after_ms) {
+            (WaitKind::Sleep, None) => Err(format!(
+                "wait \"{}\" is a sleep without `after_ms`: say how long it sleeps",
+                self.name
+            )),
+            (WaitKind::Unknown(kind), _) => Err(format!(
+                "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback",
+                self.name
+            )),
+            (_, _) => Ok(()),
+        }
+    }
+}
+
+/// Checks the name of a wait or of a signal: it becomes a subject token.
+///
+/// # Errors
+/// Names the rule.
+pub fn check_wait_name(name: &str) -> Result<(), String> {
+    let is_valid = !name.is_empty()
+        && name.len() <= LONGEST_WAIT_NAME
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    match is_valid {
+        true => Ok(()),
+        false => Err(format!(
+            "\"{}\" is no name of a wait or signal: 1 to {LONGEST_WAIT_NAME} characters of A-Z a-z 0-9 _ - (it becomes a subject token)",
+            crate::base::text::quoted(name, 80)
+        )),
+    }
+}
+
+/// What a `waiting` status says of these waits: the first of them tells.
+pub fn reason_of(waits: &[WaitSpec]) -> WaitReason {
+    match waits.first().map(|wait| &wait.kind) {
+        Some(WaitKind::Approval) => WaitReason::Human,
+        Some(WaitKind::Sleep) => WaitReason::Time,
+        Some(WaitKind::Callback) => WaitReason::Tool,
+        Some(WaitKind::Signal | WaitKind::Unknown(_)) | None => WaitReason::Signal,
+    }
+}
+
+/// What ends one wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ends {
+    /// The unread signal with this message id.
+    Signal {
+        /// The id of its message.
+        id: String,
+        /// The record that holds it; `None` for the head itself.
+        seq: Option<u64>,
+    },
+    /// The decision of people.
+    Decision(String),
+    /// Its time is over.
+    Time,
+    /// Another wait of the same call.
+    Another,
+}
+
+/// The open waits of the present hop, in the order in which they were asked for.
+pub fn open_waits(snapshot: &Snapshot) -> impl Iterator<Item = &OpenWait> {
+    let hop = snapshot.hop;
+    snapshot.waits.iter().filter(move |wait| wait.hop == hop)
+}
+
+/// What each wait of a waiting hop ends with, in their order; `None` while the hop has to wait on. `is_due` tells whose time
+/// is over. A signal counts before a time: one that was unread when the time came is taken.
+///
+/// A function of the head alone: whoever writes, gets a redelivery or sweeps may ask it, and pays the `resumed` that the
+/// head then owes.
+pub fn satisfied<'h>(head: &'h Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<Vec<(&'h OpenWait, Ends)>> {
+    if !matches!(head.status, Status::Waiting { .. }) {
+        return None;
+    }
+    let mut unread: Vec<&UnreadSignal> = head.signals.iter().collect();
+    let waits: Vec<&OpenWait> = open_waits(head).collect();
+    let is_any = waits.first()?.any;
+    let mut ends: Vec<Option<Ends>> = Vec::with_capacity(waits.len());
+    for wait in &waits {
+        ends.push(told(wait, &mut unread));
+        if is_any && ends.last().is_some_and(Option::is_some) {
+            break;
+        }
+    }
+    let heard = |ends: &[Option<Ends>]| ends.iter().any(Option::is_some);
+    if !(is_any && heard(&ends)) {
+        for (wait, end) in waits.iter().zip(&mut ends) {
+            if end.is_none() && wait.after_ms.is_some() && is_due(wait) {
+                *end = Some(Ends::Time);
+                if is_any {
+                    break;
+                }
+            }
+        }
+    }
+    if is_any {
+        let winner = ends.iter().position(Option::is_some)?;
+        let of = |(at, wait)| {
+            let end = match at == winner {
+                true => ends.get(winner).cloned().flatten().unwrap_or(Ends::Another),
+                false => Ends::Another,
+            };
+            (wait, end)
+        };
+        return Some(waits.into_iter().enumerate().map(of).collect());
+    }
+    waits
+        .into_iter()
+        .zip(ends)
+        .map(|(wait, end)| Some((wait, end?)))
+        .collect()
+}
+
+/// What has been told to a wait, without a clock. A signal that it takes is gone for the others.
+fn told(wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
+    match wait.kind {
+        WaitKind::Signal | WaitKind::Callback => {
+            let at = unread.iter().position(|signal| signal.name == wait.name)?;
+            let signal = unread.remove(at);
+            Some(Ends::Signal {
+                id: signal.id.clone(),
+                seq: signal.seq,
+            })
+        }
+        WaitKind::Approval => wait.decided.clone().map(Ends::Decision),
+        WaitKind::Sleep | WaitKind::Unknown(_) => None,
+    }
+}
+
+/// Whether a waiting head is to go on whatever the time is.
+pub fn owes_resume(head: &Snapshot) -> bool {
+    satisfied(head, |_| false).is_some()
+}
+
+/// How waits that a handler asks for compare with those that its hop has open already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// None are open: they are new.
+    New,
+    /// The same are open: they keep the time at which they end.
+    Same,
+    /// Others are open: the handler is not the one that asked for them.
+    Changed,
+}
+
+/// Compares the waits that a handler asks for with those that are open.
+pub fn compare_waits(head: &Snapshot, asked: &[WaitSpec]) -> Asked {
+    let open: Vec<&OpenWait> = open_waits(head).collect();
+    let is_same = |(open, asked): (&&OpenWait, &WaitSpec)| open.name == asked.name && open.kind == asked.kind;
+    match () {
+        () if open.is_empty() => Asked::New,
+        () if open.len() == asked.len() && open.iter().zip(asked).all(is_same) => Asked::Same,
+        () => Asked::Changed,
+    }
+}
