@@ -30,6 +30,7 @@ pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
+pub use intent::decisions::{Asked as AskedDecision, DecisionFate, on_decision, open_approval};
 pub use intent::delivery::{
     DeliveryFacts, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh, is_untouched,
     on_delivery, recorded_steps, recorded_waits,

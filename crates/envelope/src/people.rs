@@ -5,6 +5,7 @@
 
 mod approval;
 mod ballot;
+mod entry;
 mod preset;
 mod said;
 
@@ -13,5 +14,6 @@ pub use approval::{
     MOST_REMINDERS, Weight,
 };
 pub use ballot::{Ballot, Cause, Decided, Refusal, Ruling, Seat};
+pub use entry::{PeopleAct, PeopleEntry};
 pub use preset::{PRESETS, Preset, PresetRow};
 pub use said::{Decider, NOBODY, Said, Word, answer};

@@ -14,6 +14,7 @@ use crate::intent::status::{IllegalTransition, next};
 use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
+use crate::people::PeopleEntry;
 use crate::version::path::PathEntry;
 
 /// What makes each write unique: the record id, the time, the author.
@@ -62,6 +63,8 @@ pub struct Draft {
     pub signal: Option<SignalEntry>,
     /// What the waits came to.
     pub results: Vec<WaitResult>,
+    /// What was done about an approval.
+    pub people: Option<PeopleEntry>,
 }
 
 impl Draft {
@@ -82,6 +85,7 @@ impl Draft {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            people: None,
         }
     }
 
@@ -183,6 +187,8 @@ impl Draft {
         let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
         snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
+        let said = self.people.as_ref().and_then(|entry| entry.said);
+        snapshot.place_votes(head_seq, |seat| said != Some(seat.said));
         Record {
             protocol: PROTOCOL,
             id: stamp.id,
@@ -203,6 +209,7 @@ impl Draft {
             waits: self.waits,
             signal: self.signal,
             results: self.results,
+            people: self.people,
             extra: Extra::new(),
         }
     }

@@ -15,6 +15,7 @@ use crate::intent::waits::{SignalEntry, WaitResult, WaitSpec};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
+use crate::people::PeopleEntry;
 
 const RECORD: &str = "ledger record";
 
@@ -110,6 +111,8 @@ wire_object! {
         opt signal: SignalEntry,
         /// What the waits came to, for `resumed`.
         def results: Vec<WaitResult>,
+        /// What was done about an approval, for `signalled`.
+        opt people: PeopleEntry,
     }
 }
 

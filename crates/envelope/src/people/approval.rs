@@ -96,6 +96,8 @@ wire_object! {
         opt due_ms: u64,
         /// The choice that counts when that time is over; `deny` without this.
         opt default: String,
+        /// Who submitted the intent or worked on it; Baton says so where `four_eyes` asks for it.
+        def barred: Vec<PersonName>,
     }
 }
 
@@ -166,6 +168,7 @@ impl Default for Approval {
             escalate: None,
             due_ms: None,
             default: None,
+            barred: Vec::new(),
             extra: Extra::new(),
         }
     }
@@ -287,6 +290,64 @@ impl Approval {
     /// The choice that counts when its time is over.
     pub fn at_due(&self) -> &str {
         self.default.as_deref().unwrap_or(DENY)
+    }
+
+    /// The approval with everything fixed that must not change while it is open: who the members of its groups are, and who is
+    /// barred from it. `members` knows the groups; `workers` submitted the intent or worked on it, `None` when that is not
+    /// known.
+    ///
+    /// # Errors
+    /// When the approval is not valid, or nobody could decide it.
+    pub fn fixed(
+        &self,
+        members: impl Fn(&str) -> Option<Vec<PersonName>>,
+        workers: Option<&[PersonName]>,
+    ) -> Result<Self, BadApproval> {
+        self.check()?;
+        let barred = match (self.four_eyes, workers) {
+            (false, _) => Vec::new(),
+            (true, Some(workers)) => workers.to_vec(),
+            (true, None) => {
+                let problem = "cannot be kept: it is not known who submitted the intent";
+                let fix = "submit in the name of a person (`baton send`, or an account of a secured mesh)";
+                return Err(BadApproval::new("four_eyes", "true", problem, fix));
+            }
+        };
+        let may = |person: &PersonName| !barred.contains(person);
+        let who: Vec<PersonName> = people("who", &self.who, &members)?.into_iter().filter(may).collect();
+        let later = match &self.escalate {
+            Some(escalate) => people("escalate.to", &escalate.to, &members)?,
+            None => Vec::new(),
+        };
+        let needed = usize::try_from(self.needed()).unwrap_or(usize::MAX);
+        if !self.who.is_empty() && who.len() < needed {
+            let but = if barred.is_empty() {
+                ""
+            } else {
+                " and have not worked on it"
+            };
+            let problem = format!("is more than the {} who may decide{but}", who.len());
+            let fix = "name more people in `who`, or need fewer";
+            return Err(BadApproval::new("quorum", needed.to_string(), problem, fix));
+        }
+        if who.len() + later.len() > MOST_PEOPLE {
+            let problem = format!("are more people than {MOST_PEOPLE} with those in `who`");
+            let given = later.len().to_string();
+            return Err(BadApproval::new("escalate.to", given, problem, "ask fewer"));
+        }
+        let names = |people: Vec<PersonName>| people.iter().map(PersonName::to_string).collect();
+        Ok(Self {
+            who: names(who),
+            quorum: self.needed(),
+            choices: self.offered(),
+            form: self.asked_form(),
+            escalate: self.escalate.as_ref().map(|escalate| Escalation {
+                to: names(later.into_iter().filter(may).collect()),
+                ..escalate.clone()
+            }),
+            barred,
+            ..self.clone()
+        })
     }
 
     /// Checks everything but who the people are, and whether the form is a schema.

@@ -10,7 +10,7 @@ use crate::base::mutants::Mutant;
 use crate::base::names::PersonName;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
-use crate::people::approval::{Approval, BadApproval, Choice, DENY, MOST_PEOPLE, Weight, people};
+use crate::people::approval::{Approval, Choice, DENY, Weight};
 use crate::people::said::{Decider, Said, Word};
 
 wire_enum! {
@@ -154,61 +154,15 @@ impl Seat {
 }
 
 impl Ballot {
-    /// Opens an approval: fixes who may decide. `members` knows the groups; `workers` submitted the intent or worked on it,
-    /// `None` when that is not known.
-    ///
-    /// # Errors
-    /// When the approval is not valid, or nobody could decide it.
-    pub fn open(
-        approval: &Approval,
-        members: impl Fn(&str) -> Option<Vec<PersonName>>,
-        workers: Option<&[PersonName]>,
-    ) -> Result<Self, BadApproval> {
-        approval.check()?;
-        let barred = match (approval.four_eyes, workers) {
-            (false, _) => Vec::new(),
-            (true, Some(workers)) => workers.to_vec(),
-            (true, None) => {
-                let problem = "cannot be kept: it is not known who submitted the intent";
-                let fix = "submit in the name of a person (`baton send`, or an account of a secured mesh)";
-                return Err(BadApproval::new("four_eyes", "true", problem, fix));
-            }
-        };
-        let may = |person: &PersonName| !barred.contains(person);
-        let asked = people("who", &approval.who, &members)?;
-        let seats: Vec<Seat> = asked.into_iter().filter(may).map(Seat::of).collect();
+    /// The state of an approval that was just opened. It is [fixed](Approval::fixed) before.
+    pub fn of(approval: &Approval) -> Self {
+        let people =
+            |names: &[String]| -> Vec<PersonName> { names.iter().filter_map(|name| name.parse().ok()).collect() };
         let escalate = approval.escalate.as_ref();
-        let later = match escalate {
-            Some(escalate) => people("escalate.to", &escalate.to, &members)?,
-            None => Vec::new(),
-        };
-        let closed = !approval.who.is_empty();
-        let quorum = approval.needed();
-        let most = seats.len().min(usize::try_from(quorum).unwrap_or(usize::MAX));
-        if closed && u32::try_from(most).unwrap_or(u32::MAX) < quorum {
-            let problem = match barred.is_empty() {
-                true => format!("is more than the {} who may decide", seats.len()),
-                false => format!(
-                    "is more than the {} who may decide and have not worked on it",
-                    seats.len()
-                ),
-            };
-            let fix = "name more people in `who`, or need fewer";
-            return Err(BadApproval::new("quorum", quorum.to_string(), problem, fix));
-        }
-        if seats.len() + later.len() > MOST_PEOPLE {
-            let problem = format!("are more people than {MOST_PEOPLE} with those in `who`");
-            return Err(BadApproval::new(
-                "escalate.to",
-                later.len().to_string(),
-                problem,
-                "ask fewer",
-            ));
-        }
-        Ok(Self {
-            seats,
-            closed,
-            quorum,
+        Self {
+            seats: people(&approval.who).into_iter().map(Seat::of).collect(),
+            closed: !approval.who.is_empty(),
+            quorum: approval.needed(),
             choices: approval
                 .offered()
                 .into_iter()
@@ -216,15 +170,15 @@ impl Ballot {
                 .collect(),
             form: approval.asked_form().is_some(),
             four_eyes: approval.four_eyes,
-            escalate_to: later.into_iter().filter(may).collect(),
-            barred,
+            barred: approval.barred.clone(),
             default: approval.default.clone(),
             remind_ms: approval.remind_ms,
             reminded: 0,
             escalate_ms: escalate.map(|escalate| escalate.after_ms),
+            escalate_to: escalate.map_or_else(Vec::new, |escalate| people(&escalate.to)),
             decided: None,
             extra: Extra::new(),
-        })
+        }
     }
 
     /// What a word is worth. `is_late` says whether its message was stored at or after the end of the approval's time.
@@ -414,10 +368,11 @@ impl Ballot {
         silent.map(Seat::name).collect()
     }
 
-    /// Notes where the last vote stands: the record at `seq`.
-    pub(crate) fn place(&mut self, seq: u64) {
-        for seat in &mut self.seats {
-            if seat.choice.is_some() && seat.seq.is_none() {
+    /// Notes where the votes stand that the record at `seq` holds, of those that are meant.
+    pub(crate) fn place(&mut self, seq: u64, is_meant: impl Fn(&Seat) -> bool) {
+        let unplaced = |seat: &&mut Seat| seat.choice.is_some() && seat.seq.is_none();
+        for seat in self.seats.iter_mut().filter(unplaced) {
+            if is_meant(seat) {
                 seat.seq = Some(seq);
             }
         }

@@ -41,6 +41,7 @@ mod before {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            people: None,
             extra: Extra::new(),
         })
     }

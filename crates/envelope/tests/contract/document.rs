@@ -124,6 +124,14 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("UnreadSignal", &record.snapshot.signals[0]);
     compare_fields("SignalEntry", record.signal.as_ref().expect("a signal"));
     compare_fields("WaitResult", &record.results[0]);
+    let (approval, ballot) = (full_approval(), full_ballot());
+    compare_fields("Approval", &approval);
+    compare_fields("Choice", &full_choice());
+    compare_fields("Escalation", approval.escalate.as_ref().expect("an escalation"));
+    compare_fields("Ballot", &ballot);
+    compare_fields("Seat", &ballot.seats[0]);
+    compare_fields("Decided", ballot.decided.as_ref().expect("an outcome"));
+    compare_fields("PeopleEntry", record.people.as_ref().expect("what people did"));
     compare_fields("PathEntry", &record.snapshot.path[0]);
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
     compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
@@ -139,7 +147,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 27, "a table of fields is not compared");
+    assert_eq!(compared, 34, "a table of fields is not compared");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod bundle;
 mod codes;
 mod control;
 mod conversion;
+mod deciding;
 mod decoding;
 mod delivery;
 mod document;

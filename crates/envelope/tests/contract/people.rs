@@ -16,8 +16,16 @@ fn nobody_known(_: &str) -> Option<Vec<PersonName>> {
     None
 }
 
+fn fixed(
+    approval: &Approval,
+    members: impl Fn(&str) -> Option<Vec<PersonName>>,
+    workers: Option<&[PersonName]>,
+) -> Result<Ballot, BadApproval> {
+    approval.fixed(members, workers).map(|fixed| Ballot::of(&fixed))
+}
+
 fn open(approval: &Approval) -> Ballot {
-    Ballot::open(approval, nobody_known, Some(&[])).expect("an approval that can be decided")
+    fixed(approval, nobody_known, Some(&[])).expect("an approval that can be decided")
 }
 
 /// Two of three.
@@ -195,7 +203,7 @@ fn where_nobody_is_named_whoever_comes_first_decides() {
 fn four_eyes_keep_out_whoever_worked_on_it() {
     let approval = Approval::new("Publish?").who(["ada", "bob", "eve"]).four_eyes();
     let barred = [person("ada"), person("zoe")];
-    let ballot = Ballot::open(&approval, nobody_known, Some(&barred)).expect("two are left");
+    let ballot = fixed(&approval, nobody_known, Some(&barred)).expect("two are left");
     assert_eq!(ballot.may_decide(), ["bob", "eve"]);
     assert_eq!(refusal(&ballot, &says("ada", "approve", 1)), Refusal::FourEyes);
     assert_eq!(
@@ -208,13 +216,13 @@ fn four_eyes_keep_out_whoever_worked_on_it() {
     );
 
     // Where anybody may decide, nobody in particular might be one of those.
-    let anybody = Ballot::open(&Approval::new("Publish?").four_eyes(), nobody_known, Some(&barred)).expect("open");
+    let anybody = fixed(&Approval::new("Publish?").four_eyes(), nobody_known, Some(&barred)).expect("open");
     assert_eq!(refusal(&anybody, &says(NOBODY, "approve", 1)), Refusal::FourEyes);
     assert_eq!(refusal(&anybody, &says("zoe", "approve", 1)), Refusal::FourEyes);
 
-    let unknown = Ballot::open(&approval, nobody_known, None).expect_err("the submitter is not known");
+    let unknown = fixed(&approval, nobody_known, None).expect_err("the submitter is not known");
     assert_eq!(unknown.field, "four_eyes");
-    let too_few = Ballot::open(&approval.quorum(3), nobody_known, Some(&barred)).expect_err("two cannot be three");
+    let too_few = fixed(&approval.quorum(3), nobody_known, Some(&barred)).expect_err("two cannot be three");
     assert_eq!(too_few.field, "quorum");
 }
 
@@ -222,9 +230,9 @@ fn four_eyes_keep_out_whoever_worked_on_it() {
 fn the_members_of_a_group_are_fixed_when_it_opens() {
     let members = |group: &str| (group == "editors").then(|| vec![person("bob"), person("ada")]);
     let approval = Approval::new("Publish?").who(["ada", "group:editors"]).quorum(2);
-    let ballot = Ballot::open(&approval, members, None).expect("known");
+    let ballot = fixed(&approval, members, None).expect("known");
     assert_eq!(ballot.may_decide(), ["ada", "bob"]);
-    let unknown = Ballot::open(&approval.who(["group:none"]), members, None).expect_err("unknown");
+    let unknown = fixed(&approval.who(["group:none"]), members, None).expect_err("unknown");
     assert!(unknown.to_string().contains("group:none"), "{unknown}");
 }
 
@@ -285,7 +293,7 @@ fn an_approval_that_nobody_could_decide_is_refused_by_its_field() {
         ("escalate.to", Approval::new("x").escalate(minute, [""; 0])),
         ("default", Approval::new("x").or_else("maybe")),
     ] {
-        let refused = Ballot::open(&approval, nobody_known, Some(&[])).expect_err(field);
+        let refused = fixed(&approval, nobody_known, Some(&[])).expect_err(field);
         assert_eq!(refused.field, field, "{refused}");
     }
 }
@@ -344,7 +352,7 @@ fn each_preset_that_a_hop_may_ask_for_is_decided_by_its_choices() {
             approval = approval.form(Json::parse("{}").expect("JSON"));
         }
         if row.accepts.is_empty() {
-            let refused = Ballot::open(&approval, nobody_known, Some(&[])).expect_err("an operator's act");
+            let refused = fixed(&approval, nobody_known, Some(&[])).expect_err("an operator's act");
             assert_eq!(refused.field, "preset", "{refused}");
             continue;
         }
