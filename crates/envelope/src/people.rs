@@ -16,4 +16,4 @@ pub use approval::{
 pub use ballot::{Ballot, Cause, Decided, Refusal, Ruling, Seat};
 pub use entry::{PeopleAct, PeopleEntry};
 pub use preset::{PRESETS, Preset, PresetRow};
-pub use said::{Decider, NOBODY, Said, Word, answer};
+pub use said::{Decider, DecisionSubject, NOBODY, Said, Word};

@@ -291,6 +291,14 @@ impl Ballot {
         }
     }
 
+    /// The state in which its default counts; `None` when the outcome is certain already.
+    pub fn expired(&self) -> Option<Self> {
+        self.decided.is_none().then(|| Self {
+            decided: Some(self.at_due()),
+            ..self.clone()
+        })
+    }
+
     /// The choice that denies: the first that counts against it.
     fn denial(&self) -> &str {
         let against = self.choices.iter().find(|choice| choice.counts != Weight::For);

@@ -17,6 +17,8 @@ wire_enum! {
         Reminded = "reminded",
         /// Others were asked as well.
         Escalated = "escalated",
+        /// Its time was over, and its default counts.
+        Expired = "expired",
         /// An operator gave a seat to somebody else.
         Assigned = "assigned",
         /// An operator decided in the place of all.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::base::json::Json;
+use crate::base::ids::IntentId;
 use crate::base::names::PersonName;
 use crate::base::text::quoted;
 use crate::people::approval::DELEGATE;
@@ -50,6 +50,46 @@ impl fmt::Display for Decider {
     }
 }
 
+/// What the subject of a decision says: `<person>.<intent>.<hop>.<wait>.<choice>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionSubject {
+    /// Who decides.
+    pub by: Decider,
+    /// The intent.
+    pub intent: IntentId,
+    /// The hop that waits.
+    pub hop: u32,
+    /// The wait.
+    pub wait: String,
+    /// The choice, or [`DELEGATE`].
+    pub choice: String,
+}
+
+impl DecisionSubject {
+    /// Reads what stands behind `mesh.decide.`.
+    ///
+    /// # Errors
+    /// Names the token that is wrong, and what it should be.
+    pub fn read(rest: &str) -> Result<Self, String> {
+        let form = "<person>.<intent>.<hop>.<wait>.<choice>";
+        let tokens: Vec<&str> = rest.split('.').collect();
+        let [person, intent, hop, wait, choice] = tokens.as_slice() else {
+            return Err(format!("a decision is published on mesh.decide.{form}"));
+        };
+        let hop = hop
+            .parse()
+            .ok()
+            .filter(|hop: &u32| *hop > 0 && hop.to_string() == **tokens.get(2).unwrap_or(&""));
+        Ok(Self {
+            by: Decider::from_token(person).map_err(|error| format!("{error}, or \"-\" for nobody in particular"))?,
+            intent: intent.parse().map_err(|error| format!("{error}"))?,
+            hop: hop.ok_or_else(|| format!("the hop in {form} is a number from 1"))?,
+            wait: (*wait).to_owned(),
+            choice: (*choice).to_owned(),
+        })
+    }
+}
+
 /// What is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -90,18 +130,4 @@ impl Word {
                 format!("the body \"{body}\" names nobody to delegate to ({error}); fix: give {{\"to\": \"bob\"}}")
             })
     }
-}
-
-/// The body of a decision: a form, a note, or nothing.
-///
-/// # Errors
-/// When it is not JSON.
-pub fn answer(body: &[u8]) -> Result<Option<Json>, String> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    let text = std::str::from_utf8(body).map_err(|error| format!("the body is not UTF-8: {error}"))?;
-    Json::parse(text)
-        .map(Some)
-        .map_err(|error| format!("the body \"{}\" is not JSON: {error}", quoted(text, QUOTED)))
 }

@@ -312,9 +312,31 @@ fn what_a_body_says_is_read_or_refused() {
         let refused = Word::read(DELEGATE, bad.as_bytes()).expect_err(bad);
         assert!(refused.contains(r#"{"to": "bob"}"#), "{refused}");
     }
-    assert_eq!(answer(b" \n"), Ok(None));
-    assert_eq!(answer(br#"{"n": 1}"#), Ok(Json::parse(r#"{"n": 1}"#).ok()));
-    assert!(answer(b"yes!").is_err() && answer(b"\xff").is_err());
+}
+
+#[test]
+fn the_subject_of_a_decision_is_read_token_by_token() {
+    let read = DecisionSubject::read("ada.order-42.2.publish.approve").expect("a decision");
+    assert_eq!((read.by, read.hop), (Decider::Person(person("ada")), 2));
+    assert_eq!(
+        (read.intent.as_str(), read.wait.as_str(), read.choice.as_str()),
+        ("order-42", "publish", "approve")
+    );
+    assert_eq!(
+        DecisionSubject::read("-.o.1.w.no").map(|read| read.by),
+        Ok(Decider::Nobody)
+    );
+    for (bad, said) in [
+        ("ada.order-42.publish.approve", "<hop>"),
+        ("Ada.order-42.2.publish.approve", "person"),
+        ("ada.order-42.two.publish.approve", "number"),
+        ("ada.order-42.0.publish.approve", "number"),
+        ("ada.order-42.02.publish.approve", "number"),
+        ("ada..2.publish.approve", "intent"),
+    ] {
+        let problem = DecisionSubject::read(bad).expect_err(bad);
+        assert!(problem.contains(said), "{bad}: {problem}");
+    }
 }
 
 #[test]
