@@ -31,6 +31,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod timers;
 mod unreadable;
 
 use crate::duty::Task;
@@ -52,6 +53,7 @@ use round::round;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
+use timers::Timers;
 use unreadable::UnreadableKeys;
 
 pub(crate) use leader::Leader;
@@ -69,6 +71,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Alarms>(term),
         round::<Load>(term),
         round::<Sweep>(term),
+        round::<Timers>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),
         round::<Checkpoints>(term),

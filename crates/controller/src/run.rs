@@ -14,7 +14,7 @@ use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
 use crate::duty::{Answers, ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
-use crate::intake::router::Router;
+use crate::intake::router::{Decisions, Router, Signals};
 use crate::projection::Projection;
 use crate::registry::Registry;
 use crate::rounds::{self, Leader};
@@ -41,6 +41,8 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(ArchiveIndex, cx),
         duty(Registry, cx),
         duty(Router, cx),
+        duty(Signals, cx),
+        duty(Decisions, cx),
         duty(Api, cx),
         duty(Answers, cx),
         duty(Leader::new(rounds::all), cx),
@@ -84,6 +86,7 @@ impl Controller {
         // A question that comes before the first heartbeats should find the workers known.
         workers.call(&mesh, ROLL_CALL).await;
         let cx = Context::new(&mesh, config, account, projection, workers, stats);
+        cx.mesh.writes_as(&cx.by);
         let (names, tasks): (Vec<_>, Vec<_>) = duties(&cx)
             .into_iter()
             .map(|task| (task.name, cx.stops.tracker.spawn(task.work)))

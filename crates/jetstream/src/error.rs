@@ -170,6 +170,14 @@ pub enum Error {
         /// The newest that this build knows.
         known: u32,
     },
+    /// The controllers of the mesh are of a release that does not know what is asked for.
+    #[error(
+        "the mesh cannot {what}: its controllers, or some of them, are too old, or none has led since it was upgraded"
+    )]
+    MeshTooOld {
+        /// What is asked for.
+        what: String,
+    },
     /// A file of keys that cannot be used.
     #[error("keys in {file}: {problem}")]
     BadKeys {

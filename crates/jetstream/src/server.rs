@@ -46,8 +46,6 @@ pub use signing::Signing;
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, guard, header_u64, is_malformed, signature};
 pub use system::Reloaded;
-pub use topology::{ACK_WAIT, Mended, Raised, SharedSettings, Upkept};
-pub(crate) use topology::{
-    DUPLICATE_WINDOW, Drifted, Plan, ROUTER, TOPOLOGY, left, mark, put_back, router_config, tail_config, version_of,
-};
+pub use topology::{ACK_WAIT, Intake, Mended, Raised, SharedSettings, Upkept};
+pub(crate) use topology::{DUPLICATE_WINDOW, Drifted, Plan, TOPOLOGY, left, mark, put_back, tail_config, version_of};
 pub(crate) use unheard::{Unheard, not_imported};

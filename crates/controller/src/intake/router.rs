@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_jetstream::{Error, IntakeMessage, IntakeReader};
+use baton_jetstream::{Error, Intake, IntakeMessage, IntakeReader};
 use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
@@ -23,22 +23,41 @@ const LAST_PULL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Router;
 
+/// Takes signals for open intents from the intake.
+#[derive(Debug)]
+pub(crate) struct Signals;
+
+/// Takes the decisions of people from the intake.
+#[derive(Debug)]
+pub(crate) struct Decisions;
+
 impl Duty for Router {
     const NAME: &'static str = "router";
 
     async fn run(self, cx: Context) {
-        let reading = Reading {
-            routing: Arc::new(Routing::new(&cx)),
-            batch: cx.config.route_batch.max(1),
-            slots: Arc::new(Semaphore::new(cx.config.route_slots.max(1))),
-            stops: cx.stops,
-        };
-        reading.run().await;
+        Reading::new(Intake::Router, cx).run().await;
+    }
+}
+
+impl Duty for Signals {
+    const NAME: &'static str = "signals";
+
+    async fn run(self, cx: Context) {
+        Reading::new(Intake::Signals, cx).run().await;
+    }
+}
+
+impl Duty for Decisions {
+    const NAME: &'static str = "decisions";
+
+    async fn run(self, cx: Context) {
+        Reading::new(Intake::Decisions, cx).run().await;
     }
 }
 
 /// The state of a running router.
 struct Reading {
+    of: Intake,
     routing: Arc<Routing>,
     batch: usize,
     slots: Arc<Semaphore>,
@@ -46,8 +65,27 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(of: Intake, cx: Context) -> Self {
+        Self {
+            of,
+            routing: Arc::new(Routing::new(&cx)),
+            batch: cx.config.route_batch.max(1),
+            slots: Arc::new(Semaphore::new(cx.config.route_slots.max(1))),
+            stops: cx.stops,
+        }
+    }
+
     async fn run(&self) {
         let mut backoff = Backoff::for_server();
+        // The server refuses the others their consumers while the router still reads everything.
+        while self.of != Intake::Router && !self.stops.stop.is_cancelled() {
+            match self.routing.mesh.knows_waits().await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "the topology is not known"),
+            }
+            self.pause(&mut backoff).await;
+        }
         while !self.stops.stop.is_cancelled() {
             if let Err(error) = self.read(&mut backoff).await {
                 tracing::warn!(%error, "cannot read the intake, trying again");
@@ -61,7 +99,7 @@ impl Reading {
         let Some(reader) = self
             .stops
             .stop
-            .run_until_cancelled(self.routing.mesh.read_intake())
+            .run_until_cancelled(self.routing.mesh.read_intake(self.of))
             .await
         else {
             return Ok(());

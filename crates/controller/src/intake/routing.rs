@@ -24,13 +24,13 @@ use crate::stats::Stats;
 const HAND_BACK_LONGEST: Duration = Duration::from_secs(60);
 
 /// How long the index of the archive may take to catch up before the message is handed back.
-const CATCH_UP: Duration = Duration::from_secs(10);
+pub(super) const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// The longest time between two tries of work that no agent is able to do: one may start at any moment.
 const HOLD_LONGEST: Duration = Duration::from_secs(5);
 
 /// The result of routing a message.
-enum Routed {
+pub(super) enum Routed {
     /// The ledger holds its intent or its rejection.
     Taken,
     /// It stays in the intake until some agent is able.
@@ -41,9 +41,9 @@ enum Routed {
 #[derive(Debug)]
 pub(crate) struct Routing {
     pub(crate) mesh: ControllerMesh,
-    by: Author,
+    pub(super) by: Author,
     kill: CancellationToken,
-    projection: Projection,
+    pub(super) projection: Projection,
     archive: ArchiveConfig,
     stats: Stats,
     trouble: Mutex<Trouble>,
@@ -63,6 +63,10 @@ enum Asked {
     Agent(AgentName),
     /// Work for any agent with these capabilities.
     Capable(Vec<String>),
+    /// To tell an intent something: `<intent>.<name>`.
+    Signal(String),
+    /// To decide for a person: `<person>.<intent>.<hop>.<wait>.<choice>`.
+    Decision(String),
     /// Work under an invalid agent or capability name.
     BadName(BadName),
     /// Something that this version of Baton does not support.
@@ -126,11 +130,18 @@ impl Routing {
         if let Some(rejection) = raw.malformed() {
             return self.reject(&raw, None, rejection.into()).await;
         }
+        let asked = self.asked(&raw);
+        match &asked {
+            Asked::Signal(to) => return self.signal(&raw, to).await,
+            Asked::Decision(to) => return self.decision(&raw, to).await,
+            Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
+        }
         if self.was_archived(message, &raw).await? {
             tracing::debug!(intent = %raw.derived_id, "redelivered, but already archived");
             return Ok(Routed::Taken);
         }
-        let (agent, needed) = match self.asked(&raw) {
+        let (agent, needed) = match asked {
+            Asked::Signal(_) | Asked::Decision(_) => return Ok(Routed::Taken),
             Asked::Agent(agent) => (agent, None),
             Asked::Capable(needed) => match self.able(message, &raw, &needed).await? {
                 Able::Agent(agent) => (agent, Some(needed)),
@@ -320,7 +331,7 @@ impl Routing {
         self.recorded(raw, ids, envelope.as_ref(), &rejection).await
     }
 
-    async fn recorded(
+    pub(super) async fn recorded(
         &self,
         raw: &RawIntent<'_>,
         ids: Vec<IntentId>,
@@ -351,6 +362,8 @@ impl Routing {
                     .collect();
                 needed.map_or_else(Asked::BadName, Asked::Capable)
             }
+            Some(("signal", to)) => Asked::Signal(to.to_owned()),
+            Some(("decide", to)) => Asked::Decision(to.to_owned()),
             Some((kind, _)) => Asked::Unsupported(kind.to_owned()),
             None => Asked::Unsupported(rest.to_owned()),
         }

@@ -3,3 +3,4 @@
 mod archive;
 mod evidence;
 mod intents;
+mod timers;

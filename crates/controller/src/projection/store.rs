@@ -17,9 +17,10 @@ use super::tables::archive;
 use super::tables::breaker::{self, Streaks};
 use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{Intents, OutOfTurn};
+use super::tables::timers;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -30,7 +31,8 @@ const TABLES: &str = "
     CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
-        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL)
+        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
+        timed INTEGER NOT NULL)
         WITHOUT ROWID;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
@@ -182,7 +184,7 @@ impl Store {
                 Ok(summary) => {
                     gathered.note(*seq, &summary, &self.streaks);
                     let at = summary.at;
-                    let noted = intents.note(&transaction, *seq, summary)?;
+                    let noted = intents.note(&transaction, *seq, batch.stored_ms(*seq), summary)?;
                     for version in noted.released {
                         gathered.note_end(version, at);
                     }
@@ -297,6 +299,7 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     let db = connect(file)?;
     db.execute_batch(TABLES)?;
     db.execute_batch(archive::TABLES)?;
+    db.execute_batch(timers::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

@@ -6,3 +6,4 @@ pub(super) mod breaker;
 pub(super) mod evidence;
 pub(super) mod intents;
 pub(super) mod latency;
+pub(super) mod timers;

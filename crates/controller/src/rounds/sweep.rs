@@ -53,6 +53,7 @@ impl Round for Sweep {
             open,
             reissued,
             timed_out,
+            resumed,
             failed,
             returned,
             closed_again,
@@ -61,8 +62,17 @@ impl Round for Sweep {
             (Err(_), Err(error)) => return Err(error),
             (Err(error), Ok(_)) => return Err(error.into()),
         };
-        if reissued + timed_out + failed + returned + closed_again > 0 {
-            tracing::info!(open, reissued, timed_out, failed, returned, closed_again, "swept");
+        if reissued + timed_out + resumed + failed + returned + closed_again > 0 {
+            tracing::info!(
+                open,
+                reissued,
+                timed_out,
+                resumed,
+                failed,
+                returned,
+                closed_again,
+                "swept"
+            );
         } else {
             tracing::debug!(open, "swept, nothing to do");
         }

@@ -82,6 +82,8 @@ codes! {
     BAD_REQUEST: Control Replay,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
+    /// A handler asked for a wait that cannot be: a bad name, or no time.
+    BAD_WAIT: Attempt,
     /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
@@ -128,6 +130,8 @@ codes! {
     LOGIN_REFUSED: Command,
     /// The body is not a valid envelope, or is not for this subject.
     MALFORMED_ENVELOPE: Rejection,
+    /// The controllers of the mesh are too old to end a wait.
+    MESH_TOO_OLD: Attempt Command,
     /// A handoff does not carry the constraints unchanged.
     MUST_CARRY: Park,
     /// A publisher may ask the agent that is to be removed.
@@ -160,6 +164,8 @@ codes! {
     NO_ENVELOPE: Command,
     /// The server does not say who asks for a change of a secured mesh.
     NO_IDENTITY: Control,
+    /// A signal or a decision names an intent that does not exist.
+    NO_INTENT: Rejection,
     /// The server runs without JetStream.
     NO_JETSTREAM: Command,
     /// Controllers run, and none of them leads.
@@ -240,8 +246,12 @@ codes! {
     TICKETS_WITHOUT_RECORD: Alarm,
     /// The cluster has fewer servers than copies are asked for.
     TOO_FEW_SERVERS: Control,
+    /// A signal or a decision came after the end of what it was for.
+    TOO_LATE: Rejection,
     /// A stream has as many consumers as the server allows.
     TOO_MANY_CONSUMERS: Command,
+    /// An intent has more signals than it may that nobody has read.
+    TOO_MANY_SIGNALS: Rejection,
     /// An agent has so many versions that it gets no more.
     TOO_MANY_VERSIONS: Alarm,
     /// The streams of the mesh are newer than this build knows.
@@ -268,6 +278,8 @@ codes! {
     USAGE: Command,
     /// Records were written whose signature does not verify: they decide nothing.
     VOID_RECORDS: Alarm,
+    /// The time of a wait is over, and nothing came.
+    WAIT_EXPIRED: Park Attempt,
     /// What a command waits for had not come when its time was up.
     WAIT_TIMED_OUT: Command,
     /// A version takes work, has no live worker, and work waits.

@@ -28,6 +28,7 @@ impl Error {
             Self::NoJetStream { .. } => codes::NO_JETSTREAM,
             Self::SettingDiffers(_) | Self::Unsecured { .. } => codes::SETTING_DIFFERS,
             Self::TopologyTooNew { .. } => codes::TOPOLOGY_TOO_NEW,
+            Self::MeshTooOld { .. } => codes::MESH_TOO_OLD,
             Self::NoStream(_) => codes::NO_MESH,
             Self::LedgerLost { .. } => codes::LEDGER_LOST,
             Self::RouteLost { .. } => codes::ROUTE_LOST,

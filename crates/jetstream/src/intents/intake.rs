@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
-use crate::server::{ControllerMesh, Mesh, Published, ROUTER, UNCONFIRMED, Unheard, publish_acked, router_config};
+use crate::server::{ControllerMesh, Intake, Mesh, Published, UNCONFIRMED, Unheard, publish_acked};
 
 /// In a kept raw intent: the size of its body in bytes, if only the beginning was kept.
 pub const KEPT_BODY_BYTES: &str = "body_truncated_from";
@@ -142,19 +142,20 @@ impl Mesh {
 }
 
 impl ControllerMesh {
-    /// Joins the routers of this mesh.
+    /// Joins the controllers that read a kind of what is in the intake.
     ///
     /// # Errors
     /// When the intake is missing or the server refuses.
-    pub async fn read_intake(&self) -> Result<IntakeReader, Error> {
+    pub async fn read_intake(&self, kind: Intake) -> Result<IntakeReader, Error> {
         let stream = self.subjects().intake_stream();
-        let consumer = match self.context().get_consumer_from_stream(ROUTER, &stream).await {
+        let name = kind.consumer();
+        let consumer = match self.context().get_consumer_from_stream(name, &stream).await {
             Ok(consumer) => consumer,
             Err(_) => self
                 .context()
-                .create_consumer_on_stream(router_config(), &stream)
+                .create_consumer_on_stream(self.intake_config(kind), &stream)
                 .await
-                .map_err(|error| Error::api("creating consumer router", error))?,
+                .map_err(|error| Error::api(format!("creating consumer {name}"), error))?,
         };
         Ok(IntakeReader {
             mesh: Mesh::clone(self),

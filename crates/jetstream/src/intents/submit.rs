@@ -109,6 +109,20 @@ impl Mesh {
                 problem,
             });
         }
+        if let Some(from) = envelope.not_before.filter(|from| *from > now) {
+            if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= from) {
+                let problem = format!("{from} is not before the deadline, {deadline}; give an earlier time, or none");
+                return Err(Error::BadEnvelope {
+                    field: "not_before",
+                    problem,
+                });
+            }
+            if !Box::pin(self.knows_waits()).await? {
+                return Err(Error::MeshTooOld {
+                    what: "begin work later".to_owned(),
+                });
+            }
+        }
         envelope.check_texts()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::control::Unreadable;
-use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, act, is_ticket_lost, needs};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, is_ticket_lost, needs};
 
 use crate::error::Error;
-use crate::ledger::{Advanced, Decision, Head, Known};
+use crate::ledger::Head;
 use crate::server::ControllerMesh;
 
 /// What one sweep did.
@@ -23,6 +23,8 @@ pub struct SweepReport {
     pub open: usize,
     /// Tickets that were written again.
     pub reissued: usize,
+    /// Waiting intents that went on: what they waited for had come.
+    pub resumed: usize,
     /// Intents whose deadline had passed.
     pub timed_out: usize,
     /// Intents that could not be swept this time; the log says why.
@@ -38,6 +40,7 @@ enum Help {
     None,
     Reissued,
     TimedOut,
+    Resumed,
 }
 
 /// What one sweep has read so far.
@@ -160,6 +163,7 @@ impl Sweeper {
                 match self.help(&head, need, &mut seen).await {
                     Ok(Help::TimedOut) => report.timed_out += 1,
                     Ok(Help::Reissued) => report.reissued += 1,
+                    Ok(Help::Resumed) => report.resumed += 1,
                     Ok(Help::None) => {}
                     // One agent whose stream is gone or full must not keep the other intents from being swept.
                     Err(error) if error.is_of_server() => return Err(error),
@@ -209,21 +213,16 @@ impl Sweeper {
             Need::Closed | Need::None => return Ok(Help::None),
             Need::TimeOut => (self.end(head).await?, Help::TimedOut),
             Need::Ticket => (self.reissue_if_lost(head, seen).await?, Help::Reissued),
+            Need::Resume => (
+                self.mesh.resume(&head.record.intent, &self.by, |_| false).await?,
+                Help::Resumed,
+            ),
         };
         Ok(if done { help } else { Help::None })
     }
 
     async fn end(&self, head: &Head) -> Result<bool, Error> {
-        let ended = self
-            .mesh
-            .advance(&head.record.intent, &self.by, Known::Read(head), |now, _| {
-                // Another writer has moved it on; the next sweep examines it again.
-                let Some(now) = now.filter(|now| now.seq == head.seq) else {
-                    return Ok(Decision::Nothing);
-                };
-                Ok::<_, Error>(act::time_out(now.snapshot)?.into())
-            });
-        Ok(matches!(ended.await?, Advanced::Committed(_)))
+        self.mesh.time_out(head, &self.by).await
     }
 
     async fn reissue_if_lost(&self, head: &Head, seen: &mut Seen) -> Result<bool, Error> {

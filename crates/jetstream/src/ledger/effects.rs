@@ -1,6 +1,8 @@
-//! Paying what an intent owes: its tickets, and the answer to its submitter. Anyone may repeat everything here, at any
+//! Paying what an intent owes: its tickets, the answer to its submitter, and going on when what it
+//! waits for has come. Anyone may repeat everything here, at any
 //! time.
 
 mod answer;
 mod pay;
+mod resume;
 mod ticket;

@@ -1,13 +1,13 @@
 //! A connection to one mesh.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::{self, Context};
-use baton_envelope::{AgentName, RecordId, Subjects, Timestamp};
+use baton_envelope::{AgentName, Author, RecordId, Subjects, Timestamp};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
 use super::signing::Proofs;
+use super::topology::WAITS_SINCE;
 use crate::error::Error;
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
@@ -54,6 +55,10 @@ struct Inner {
     keys_alone: std::sync::Mutex<Option<tokio::time::Instant>>,
     /// Whether the mesh is secured, as the shared settings said last.
     is_secured: AtomicBool,
+    /// The topology of the ledger, as it was read last.
+    topology: AtomicU32,
+    /// As whom this process writes, where it is a worker or a controller.
+    author: OnceLock<Author>,
     /// Whether this process has found a ledger on the server: one that is missing later was taken away.
     has_seen_ledger: AtomicBool,
     takes_batches: bool,
@@ -96,6 +101,8 @@ impl Mesh {
             without_controller: std::sync::Mutex::default(),
             keys_alone: std::sync::Mutex::default(),
             is_secured: AtomicBool::new(false),
+            topology: AtomicU32::new(0),
+            author: OnceLock::new(),
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
             proofs,
@@ -224,6 +231,30 @@ impl Mesh {
     /// Whether the mesh is secured, as its shared settings said when this process started.
     pub fn is_secured(&self) -> bool {
         self.inner.is_secured.load(Ordering::Relaxed)
+    }
+
+    /// Says as whom this process writes what any worker or controller may write that finds it owed.
+    pub fn writes_as(&self, author: &Author) {
+        // The first one holds: a process is one.
+        drop(self.inner.author.set(author.clone()));
+    }
+
+    pub(crate) fn author(&self) -> Option<&Author> {
+        self.inner.author.get()
+    }
+
+    /// Whether controllers of this mesh end waits: a hop may be suspended, and work may begin later. Asks the server until
+    /// that is so.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn knows_waits(&self) -> Result<bool, Error> {
+        if self.inner.topology.load(Ordering::Relaxed) >= WAITS_SINCE {
+            return Ok(true);
+        }
+        let topology = self.shared_settings().await?.map_or(0, |shared| shared.topology());
+        self.inner.topology.store(topology, Ordering::Relaxed);
+        Ok(topology >= WAITS_SINCE)
     }
 
     pub(crate) fn set_secured(&self, is_secured: bool) {

@@ -10,6 +10,7 @@ use baton_envelope::{
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
+use super::timers::{self, Moment, Opened, Timer};
 use crate::projection::columns::{Version, parsed};
 
 /// How many intents each cause of a hold view names.
@@ -22,12 +23,17 @@ struct Touched {
     /// Whether the tables have rows of it.
     stored: bool,
     held: Vec<Version>,
+    /// When its waits are over; `None` when the tables have nothing of it that is due some time.
+    timed: Option<Opened>,
     last: Last,
 }
 
 #[derive(Debug)]
 struct Last {
     seq: u64,
+    /// When it was stored, in milliseconds since the Unix epoch.
+    stored: i64,
+    moment: Moment,
     snapshot: Snapshot,
     holds: Vec<Hold>,
 }
@@ -63,13 +69,17 @@ impl Intents {
         &mut self,
         db: &Connection,
         seq: u64,
+        stored_ms: Option<i64>,
         summary: RecordSummary,
     ) -> rusqlite::Result<Noted> {
+        let stored_ms = stored_ms.unwrap_or_else(|| summary.at.unix_millis());
         let holds = holds(&summary.snapshot);
         let mut held: Vec<Version> = Vec::with_capacity(holds.len());
         held.extend(holds.iter().map(|hold| (hold.agent.clone(), hold.version.clone())));
         let last = Last {
             seq,
+            stored: stored_ms,
+            moment: Moment::of(&summary),
             snapshot: summary.snapshot,
             holds,
         };
@@ -90,19 +100,31 @@ impl Intents {
         } else {
             let Stored {
                 is_open,
+                is_timed,
                 held: before,
                 agent,
             } = stored(db, &summary.intent)?;
+            let timed = match is_timed {
+                true => timers::read(db, summary.intent.as_str())?,
+                false => None,
+            };
             // Who holds it is not stored.
             let found = turn(agent.as_ref(), None);
             let touched = Touched {
                 stored: is_open,
                 held: held.clone(),
+                timed,
                 last,
             };
             self.0.insert(summary.intent.clone(), touched);
             (before, found)
         };
+        if let Some(touched) = self.0.get_mut(&summary.intent) {
+            let Touched { timed, last, .. } = touched;
+            if !last.snapshot.waits.is_empty() {
+                timers::note(timed.get_or_insert_default(), seq, stored_ms, &last.snapshot);
+            }
+        }
         Ok(Noted {
             released: before.into_iter().filter(|version| !held.contains(version)).collect(),
             out_of_turn,
@@ -116,14 +138,26 @@ impl Intents {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
-            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for (id, touched) in &self.0 {
             let intent = id.as_str();
-            let Last { seq, snapshot, holds } = &touched.last;
+            let Last {
+                seq,
+                stored: stored_ms,
+                moment,
+                snapshot,
+                holds,
+            } = &touched.last;
+            let none = Opened::new();
+            let known = touched.timed.as_ref();
+            let timers: Vec<Timer> = timers::of(*seq, *stored_ms, moment, snapshot, known.unwrap_or(&none));
+            if known.is_some() || !timers.is_empty() {
+                timers::write(db, intent, *seq, &timers)?;
+            }
             if touched.stored {
                 forget.execute([intent])?;
             }
@@ -135,6 +169,9 @@ impl Intents {
             if is_terminal || archive::is_closed(db, id, snapshot)? {
                 if touched.stored {
                     close.execute([intent])?;
+                }
+                if !is_terminal {
+                    timers::forget(db, intent)?;
                 }
                 continue;
             }
@@ -155,6 +192,7 @@ impl Intents {
                 code(&snapshot.status),
                 snapshot.kind,
                 snapshot.submitted_at.unix_millis(),
+                !timers.is_empty(),
             ])?;
             for of in holds {
                 hold.execute(params![
@@ -191,6 +229,8 @@ fn code(status: &Status) -> Option<&str> {
 #[derive(Debug, Default)]
 struct Stored {
     is_open: bool,
+    /// Whether something of it is due some time.
+    is_timed: bool,
     /// The versions that it holds.
     held: Vec<Version>,
     /// Whose turn it is.
@@ -199,13 +239,14 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
     let mut found = Stored::default();
     while let Some(row) = rows.next()? {
         found.is_open = true;
+        found.is_timed = row.get(3)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             found.held.push((parsed(row, 0)?, parsed(row, 1)?));
@@ -318,6 +359,7 @@ pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> ru
     for intent in intents {
         holds.execute([intent.as_str()])?;
         open.execute([intent.as_str()])?;
+        timers::forget(db, intent.as_str())?;
     }
     Ok(())
 }

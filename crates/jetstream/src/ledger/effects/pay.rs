@@ -22,6 +22,8 @@ struct Due<'h> {
     earlier: Option<u64>,
     /// The answer to this subject.
     answer: Option<&'h str>,
+    /// The record `resumed`.
+    resume: bool,
 }
 
 impl<'h> Due<'h> {
@@ -33,6 +35,7 @@ impl<'h> Due<'h> {
                 (Effect::Ticket(Work { source, .. }), Owed::Now) => due.earlier = source,
                 (Effect::Ticket(_), Owed::IfLost | Owed::Once) => {}
                 (Effect::Answer(to), _) => due.answer = Some(to),
+                (Effect::Resume, _) => due.resume = true,
             }
         }
         due
@@ -48,7 +51,7 @@ impl Mesh {
                 .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
-        if due.earlier.is_some() || due.answer.is_some() {
+        if due.earlier.is_some() || due.answer.is_some() || due.resume {
             Box::pin(self.pay_the_rest(record, due)).await?;
         }
         Ok(())
@@ -60,6 +63,12 @@ impl Mesh {
         }
         if let Some(to) = due.answer {
             self.answer(head, to).await;
+        }
+        if due.resume
+            && let Some(by) = self.may_resume(&head.snapshot)
+        {
+            // It pays what its own record owes.
+            Box::pin(self.resume(&head.intent, &by, |_| false)).await?;
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ pub struct LedgerBatch {
     pub records: Vec<(u64, Bytes)>,
     /// Everything up to here is now known.
     pub through: LedgerMark,
+    /// When each was stored, in milliseconds since the Unix epoch, by its sequence.
+    stored: Vec<(u64, i64)>,
     /// What each is verified by, in the same order; empty where the mesh does not sign.
     heads: Vec<MessageHead>,
 }
@@ -45,8 +47,22 @@ impl LedgerBatch {
         Self {
             records,
             through,
+            stored: Vec::new(),
             heads: Vec::new(),
         }
+    }
+
+    /// When a record was stored, in milliseconds since the Unix epoch; `None` for a batch that does not know.
+    pub fn stored_ms(&self, seq: u64) -> Option<i64> {
+        let at = self.stored.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        self.stored.get(at).map(|(_, stored)| *stored)
+    }
+
+    /// Says when records were stored, in milliseconds since the Unix epoch, in the order of their sequences.
+    #[must_use]
+    pub fn with_stored(mut self, stored: Vec<(u64, i64)>) -> Self {
+        self.stored = stored;
+        self
     }
 
     /// Takes the void records out, each judged by itself. Verifying takes some 50 µs for each record: call it where that
@@ -134,9 +150,13 @@ impl LedgerTail {
                 true => batch.followed.iter().map(MessageHead::of).collect(),
                 false => Vec::new(),
             };
+            let millis = |stored: u64| i64::try_from(stored / 1_000_000).unwrap_or_default();
+            let stored = batch.followed.iter().map(|one| (one.seq, millis(one.stored)));
+            let stored = stored.collect();
             let records = batch.followed.into_iter();
             LedgerBatch {
                 heads,
+                stored,
                 ..LedgerBatch::new(
                     records.map(|one| (one.seq, one.message.payload)).collect(),
                     batch.through,

@@ -22,6 +22,34 @@ const TAIL_INACTIVE: Duration = Duration::from_secs(10);
 
 /// The consumer on the intake, which all routers share.
 pub(crate) const ROUTER: &str = "router";
+/// The first topology in which signals and decisions have consumers of their own.
+pub(crate) const WAITS_SINCE: u32 = 3;
+
+/// What controllers read of the intake, each kind with a consumer that all of them share: a router of an earlier build must
+/// not take what it would reject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// Raw intents.
+    Router,
+    /// Signals for open intents.
+    Signals,
+    /// Decisions of people.
+    Decisions,
+}
+
+impl Intake {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Router, Self::Signals, Self::Decisions];
+
+    /// The name of its consumer.
+    pub const fn consumer(self) -> &'static str {
+        match self {
+            Self::Router => ROUTER,
+            Self::Signals => "signals",
+            Self::Decisions => "decisions",
+        }
+    }
+}
 /// How a consumer with which a controller follows a stream is described.
 pub(super) const TAIL_DESCRIPTION: &str = "Baton: a controller follows the ledger";
 
@@ -48,7 +76,8 @@ impl Mesh {
     pub(super) fn wanted_consumer(&self, stream: &str, name: &str, found: &Config) -> Option<Config> {
         let s = self.subjects();
         if stream == s.intake_stream() {
-            return (name == ROUTER).then(|| router_config().into_consumer_config());
+            let kind = Intake::ALL.into_iter().find(|kind| kind.consumer() == name)?;
+            return Some(self.intake_config(kind).into_consumer_config());
         }
         if stream == s.ledger_stream() || stream == s.archive_stream() {
             return is_tail(found).then(|| {
@@ -76,10 +105,26 @@ impl Mesh {
     }
 }
 
-/// The consumer that all routers share.
-pub(crate) fn router_config() -> pull::Config {
+impl Mesh {
+    /// The consumer with which controllers share a kind of what is in the intake.
+    pub(crate) fn intake_config(&self, kind: Intake) -> pull::Config {
+        let s = self.subjects();
+        let filter_subjects = match kind {
+            Intake::Router => s.router_subjects(),
+            Intake::Signals => s.signal_subjects(),
+            Intake::Decisions => s.decision_subjects(),
+        };
+        pull::Config {
+            durable_name: Some(kind.consumer().to_owned()),
+            filter_subjects,
+            ..shared_config()
+        }
+    }
+}
+
+/// What the consumers of the intake have in common.
+fn shared_config() -> pull::Config {
     pull::Config {
-        durable_name: Some(ROUTER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         deliver_policy: DeliverPolicy::All,
         ack_wait: ROUTER_ACK_WAIT,

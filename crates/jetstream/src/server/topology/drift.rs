@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::TOPOLOGY;
-use super::consumers::ROUTER;
+use super::consumers::{Intake, WAITS_SINCE};
 use super::migrations::topology_of;
 use crate::error::{CONSUMER_NOT_FOUND, Error, STREAM_NOT_FOUND};
 use crate::server::mesh::Mesh;
@@ -67,11 +67,16 @@ impl Mesh {
         for Info { name, config, paused } in consumers {
             let read = |error| Error::api(&*what, error);
             let found: Config = serde_json::from_value(config.clone()).map_err(read)?;
-            let Some(wanted) = self.wanted_consumer(stream, &name, &found) else {
+            let Some(mut wanted) = self.wanted_consumer(stream, &name, &found) else {
                 continue;
             };
+            let is_shared = is_of_intake(&name);
+            if is_shared && topology_of(&config) < WAITS_SINCE {
+                // Whoever raises it gives it its filter.
+                wanted.filter_subjects.clear();
+            }
             let differences = differences(&wanted, &found);
-            let paused_until = (paused && name == ROUTER).then(|| text_of(config.get("pause_until")));
+            let paused_until = (paused && is_shared).then(|| text_of(config.get("pause_until")));
             if topology_of(&config) > TOPOLOGY || (differences.is_empty() && paused_until.is_none()) {
                 continue;
             }
@@ -129,7 +134,7 @@ impl ControllerMesh {
     /// twice.
     async fn mend(&self, drifted: &Drifted) -> Result<(), Error> {
         let Drifted { stream, consumer, .. } = drifted;
-        if consumer == ROUTER && !drifted.other_filter {
+        if is_of_intake(consumer) && !drifted.other_filter {
             let request = json!({ "stream_name": stream, "config": drifted.mended(), "action": "update" });
             let what = format!("CONSUMER.CREATE.{stream}.{consumer}");
             if self.ask::<serde::de::IgnoredAny>(&what, &request).await?.is_ok() {
@@ -163,6 +168,10 @@ impl Drifted {
         }
         config
     }
+}
+
+fn is_of_intake(consumer: &str) -> bool {
+    Intake::ALL.iter().any(|kind| kind.consumer() == consumer)
 }
 
 fn text_of(value: Option<&Value>) -> String {

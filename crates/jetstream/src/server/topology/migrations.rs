@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::settings::{KEY_TOPOLOGY, PREFIX, is_told_by_leader};
 
 /// The newest topology that this build knows. Streams and consumers that it makes are marked with it.
-pub(crate) const TOPOLOGY: u32 = 2;
+pub(crate) const TOPOLOGY: u32 = 3;
 
 /// One change of the topology.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         needs_no_older_controller: true,
         raise: add_subjects,
     },
+    // As above, for signals and decisions.
+    Migration {
+        name: "signals and decisions",
+        since: 3,
+        needs_no_older_controller: true,
+        raise: add_subjects,
+    },
 ];
 
 /// Those of durable consumers, oldest first. The server keeps what it knows of a consumer that is changed: what was delivered
@@ -67,6 +74,14 @@ pub(crate) const CONSUMER_MIGRATIONS: &[Migration] = &[
         since: 1,
         needs_no_older_controller: false,
         raise: widen,
+    },
+    // The server lets no two consumers of the intake take the same subject. What the router has passed over it has settled,
+    // so that a narrower filter loses nothing.
+    Migration {
+        name: "a router that leaves signals and decisions to others",
+        since: 3,
+        needs_no_older_controller: true,
+        raise: narrow,
     },
 ];
 
@@ -202,6 +217,25 @@ fn widen(wanted: &Value, config: &mut Map<String, Value>) {
             config.insert(field.to_owned(), wanted.into());
         }
     }
+}
+
+/// Gives a consumer without a filter the one that this build wants.
+fn narrow(wanted: &Value, config: &mut Map<String, Value>) {
+    let has_filter = ["filter_subject", "filter_subjects"]
+        .iter()
+        .any(|field| config.get(*field).is_some_and(says_much));
+    if let Some(filters) = wanted
+        .get("filter_subjects")
+        .filter(|filters| says_much(filters) && !has_filter)
+    {
+        config.remove("filter_subject");
+        config.insert("filter_subjects".to_owned(), filters.clone());
+    }
+}
+
+/// Whether a value is neither absent nor empty.
+fn says_much(value: &Value) -> bool {
+    says_something(value) && value.as_array().is_none_or(|all| !all.is_empty())
 }
 
 /// Adds the subjects that are missing.

@@ -1,0 +1,81 @@
+//! Signals: telling an open intent something. One that cannot be told becomes a dead letter that says why.
+
+use std::time::Duration;
+
+use baton_envelope::codes;
+use baton_envelope::{IntentId, RawIntent, check_wait_name};
+use baton_jetstream::{Error, Signalled};
+
+use crate::intake::rejection::Rejection;
+use crate::intake::routing::{CATCH_UP, Routed, Routing};
+
+/// How long a signal waits for an intent without any record: it may have overtaken its submit.
+const OVERTAKEN: Duration = Duration::from_secs(30);
+
+impl Routing {
+    /// Records a signal for `to`, an intent and a name.
+    pub(super) async fn signal(&self, raw: &RawIntent<'_>, to: &str) -> Result<Routed, Error> {
+        let (intent, name) = match signal_of(to) {
+            Ok(found) => found,
+            Err(problem) => {
+                let text = format!("{problem}; subject {}", raw.subject);
+                return self.dead(raw, codes::BAD_SUBJECT, text).await;
+            }
+        };
+        let account = self.mesh.subjects().intake(raw.subject).0;
+        match self.mesh.signal(raw, (&intent, &name), account, &self.by).await {
+            Ok(Signalled::Taken { seq }) => {
+                tracing::debug!(%intent, name, seq, "signalled");
+                Ok(Routed::Taken)
+            }
+            Ok(Signalled::Before) => Ok(Routed::Taken),
+            Ok(Signalled::NotYet) => Ok(Routed::Held),
+            Ok(Signalled::NoIntent) => self.no_record(raw, &intent).await,
+            Ok(Signalled::TooLate(head)) => {
+                let (status, at) = (&head.record.snapshot.status, head.record.at);
+                let text = format!("signal \"{name}\" came after the end of {intent} ({status}, {at})");
+                self.dead(raw, codes::TOO_LATE, text).await
+            }
+            Ok(Signalled::TooMany) => {
+                let text = format!(
+                    "{intent} has as many unread signals as it may; one of a wait's name is taken by that wait"
+                );
+                self.dead(raw, codes::TOO_MANY_SIGNALS, text).await
+            }
+            Err(error @ Error::TooLarge { .. }) => self.dead(raw, codes::PAYLOAD_TOO_LARGE, error.to_string()).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What becomes of a message for an intent that the ledger has nothing of.
+    pub(super) async fn no_record(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Routed, Error> {
+        self.projection.archive_caught_up(CATCH_UP).await?;
+        let at = self.projection.find_archived(intent).await?;
+        if self.mesh.bundle_of(intent, at).await?.is_some() {
+            let text = format!("it came after the end of {intent}, which is archived");
+            return self.dead(raw, codes::TOO_LATE, text).await;
+        }
+        if self.mesh.now().since(raw.stored_at) < OVERTAKEN {
+            return Ok(Routed::Held);
+        }
+        let text = format!(
+            "there is no intent {intent}, and none came within {} s",
+            OVERTAKEN.as_secs()
+        );
+        self.dead(raw, codes::NO_INTENT, text).await
+    }
+
+    /// Keeps a message that tells nobody anything as a dead letter, under an id of its own.
+    pub(super) async fn dead(&self, raw: &RawIntent<'_>, code: &str, text: String) -> Result<Routed, Error> {
+        let ids = vec![raw.derived_id.clone()];
+        self.recorded(raw, ids, None, &Rejection::new(code, text)).await
+    }
+}
+
+/// The intent and the name that a subject ends with.
+fn signal_of(to: &str) -> Result<(IntentId, String), String> {
+    let (intent, name) = to.split_once('.').ok_or("give an intent and a name")?;
+    let intent = intent.parse().map_err(|error| format!("{error}"))?;
+    check_wait_name(name)?;
+    Ok((intent, name.to_owned()))
+}

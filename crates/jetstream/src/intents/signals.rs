@@ -1,0 +1,134 @@
+//! Signals for open intents: sending them, and writing them into the ledger.
+
+use baton_envelope::{
+    Author, Body, Event, Extra, HEADER_MSG_ID, IntentId, Protocol, ProtocolRange, RawIntent, SignalEntry, SignalFate,
+    act, check_wait_name, on_signal,
+};
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::ledger::{Advanced, Decision, Head, Known};
+use crate::server::{ControllerMesh, Mesh};
+
+/// The first minor whose workers judge a redelivery by `given_back`, whatever the last event is.
+const KNOWS_GIVEN_BACK: Protocol = Protocol::new(1, 2, 0);
+
+/// A signal that stands in the intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalSent {
+    /// Its sequence in the intake stream.
+    pub seq: u64,
+}
+
+/// What became of a signal.
+#[derive(Debug)]
+pub enum Signalled {
+    /// The ledger has it, at this sequence.
+    Taken {
+        /// The sequence of the record.
+        seq: u64,
+    },
+    /// The ledger had it already.
+    Before,
+    /// The intent has ended; this is its last record.
+    TooLate(Box<Head>),
+    /// The intent has too many that nobody has read.
+    TooMany,
+    /// The ledger has nothing of the intent.
+    NoIntent,
+    /// A worker of an old release could count its delivery for a death: later.
+    NotYet,
+}
+
+impl Mesh {
+    /// Publishes a signal for an intent. `id` makes a repeat the same signal.
+    ///
+    /// # Errors
+    /// When the name is no subject token, or the server refuses or does not answer.
+    pub async fn send_signal(
+        &self,
+        intent: &IntentId,
+        name: &str,
+        id: Option<&str>,
+        body: Bytes,
+    ) -> Result<SignalSent, Error> {
+        check_wait_name(name).map_err(|problem| Error::BadEnvelope { field: "name", problem })?;
+        let subject = self.subjects().signal(intent, name);
+        let headers = id.map(|id| (HEADER_MSG_ID.to_owned(), id.to_owned()));
+        let seq = self.publish_raw(subject, headers.into_iter().collect(), body).await?;
+        Ok(SignalSent { seq })
+    }
+}
+
+impl ControllerMesh {
+    /// Writes the signal of a message on the head of its intent, and pays what the head then owes. `account` is who has sent
+    /// it, where the server says so.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the record would be too large.
+    pub async fn signal(
+        &self,
+        raw: &RawIntent<'_>,
+        (intent, name): (&IntentId, &str),
+        account: Option<&str>,
+        by: &Author,
+    ) -> Result<Signalled, Error> {
+        let Some(head) = self.head(intent).await? else {
+            return Ok(Signalled::NoIntent);
+        };
+        if self.could_burn(&head).await? {
+            return Ok(Signalled::NotYet);
+        }
+        let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
+        let id = named.unwrap_or(raw.derived_id.as_str());
+        let Body { json, encoding } = Body::of_bytes(raw.body);
+        let entry = SignalEntry {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            data: json,
+            data_encoding: encoding,
+            by: account.map(str::to_owned),
+            at: Some(raw.stored_at),
+            extra: Extra::new(),
+        };
+        let mut fate = SignalFate::Take;
+        let written = self.advance(intent, by, Known::Read(&head), |now, _| {
+            let Some(now) = now else { return Ok(Decision::Nothing) };
+            fate = on_signal(now.snapshot, id);
+            match fate {
+                SignalFate::Take => Ok::<_, Error>(act::signal(now.snapshot, entry.clone())?.into()),
+                SignalFate::Known | SignalFate::TooLate | SignalFate::TooMany => Ok(Decision::Nothing),
+            }
+        });
+        let newer = match written.await? {
+            Advanced::Committed(committed) => return Ok(Signalled::Taken { seq: committed.seq }),
+            Advanced::Unchanged(newer) => newer,
+        };
+        let head = newer.map_or(head, |newer| *newer);
+        match fate {
+            // Whoever recorded it may have died before it went on.
+            SignalFate::Take | SignalFate::Known => {
+                self.settle(&head).await?;
+                Ok(Signalled::Before)
+            }
+            SignalFate::TooLate => Ok(Signalled::TooLate(Box::new(head))),
+            SignalFate::TooMany => Ok(Signalled::TooMany),
+        }
+    }
+
+    /// Whether the record of a signal on this head could make a worker of before protocol 1.2 count a release for a death: it
+    /// judges the next delivery by the last event.
+    async fn could_burn(&self, head: &Head) -> Result<bool, Error> {
+        let is_judged = matches!(
+            head.record.event,
+            Event::RetryScheduled | Event::Released | Event::Repinned
+        );
+        let snapshot = &head.record.snapshot;
+        let (true, Some(agent), Some(version)) = (is_judged, &snapshot.agent, &snapshot.version) else {
+            return Ok(false);
+        };
+        let route = self.route_of(agent).await?;
+        let reads = route.versions.get(version).map(|entry| entry.protocol);
+        Ok(reads.unwrap_or_else(ProtocolRange::default).newest < KNOWS_GIVEN_BACK)
+    }
+}

@@ -1,0 +1,152 @@
+//! What is due: waits that run out of time, work that begins later, long retries, deadlines, and signals that nobody will
+//! read any more. The ledger says what; an index of it says when.
+
+use base64::Engine as _;
+use baton_envelope::{
+    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, RawKept, Status, Timestamp, act, codes, open_waits,
+};
+
+use crate::error::Error;
+use crate::ledger::{Advanced, Decision, Head, Known};
+use crate::server::{ControllerMesh, Mesh};
+
+/// What the index has of a due intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The intent.
+    pub intent: IntentId,
+    /// The sequence of the last record that the index has of it.
+    pub seen: u64,
+    /// The waits whose time is over: their names, and the sequence of the record that opened each.
+    pub waits: Vec<(String, u64)>,
+}
+
+/// What a due intent came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fired {
+    /// It went on, was parked or failed.
+    WentOn,
+    /// Its deadline had passed.
+    TimedOut,
+    /// The ticket of its next attempt was written.
+    Reissued,
+    /// Signals that nobody will read have become dead letters.
+    Told,
+    /// Nothing was due: it has moved on, or waits for something else, too.
+    Nothing,
+}
+
+impl Mesh {
+    /// Ends an intent whose deadline has passed; `false` when another writer has moved it on.
+    pub(crate) async fn time_out(&self, head: &Head, by: &Author) -> Result<bool, Error> {
+        let ended = self.advance(&head.record.intent, by, Known::Read(head), |now, _| {
+            let Some(now) = now.filter(|now| now.seq == head.seq) else {
+                return Ok(Decision::Nothing);
+            };
+            Ok::<_, Error>(act::time_out(now.snapshot)?.into())
+        });
+        Ok(matches!(ended.await?, Advanced::Committed(_)))
+    }
+}
+
+impl ControllerMesh {
+    /// Does what is due for an intent, judged by its present head. Anyone may repeat it: the guard decides every race between
+    /// a time and what it waits for.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn fire(&self, due: &Due, by: &Author) -> Result<Fired, Error> {
+        let Some(head) = self.head(&due.intent).await? else {
+            return Ok(Fired::Nothing);
+        };
+        let snapshot = &head.record.snapshot;
+        let now = self.now();
+        if snapshot.status.is_terminal() {
+            return self.tell_unread(&head, by).await;
+        }
+        let is_late = snapshot.deadline.is_some_and(|deadline| deadline <= now);
+        if is_late && !matches!(snapshot.status, Status::Parked { .. } | Status::Compensating) {
+            return Ok(match self.time_out(&head, by).await? {
+                true => Fired::TimedOut,
+                false => Fired::Nothing,
+            });
+        }
+        let went_on = |done: bool| if done { Fired::WentOn } else { Fired::Nothing };
+        match &snapshot.status {
+            Status::Waiting { .. } if open_waits(snapshot).next().is_some() => {
+                let seq = head.seq;
+                let is_due = |wait: &OpenWait| {
+                    let opened = wait.seq.unwrap_or(seq);
+                    due.waits.iter().any(|(name, at)| *name == wait.name && *at == opened)
+                };
+                self.resume(&due.intent, by, is_due).await.map(went_on)
+            }
+            Status::Waiting { .. } if snapshot.wake_at.is_some_and(|at| at <= now) => {
+                self.begin_postponed(&head, by).await.map(went_on)
+            }
+            Status::Pending if snapshot.wake_at.is_some_and(|at| at <= now) => {
+                self.reissue(&head).await?;
+                Ok(Fired::Reissued)
+            }
+            Status::Pending
+            | Status::Accepted
+            | Status::InProgress
+            | Status::Waiting { .. }
+            | Status::Parked { .. }
+            | Status::Compensating
+            | Status::Completed
+            | Status::Rejected { .. }
+            | Status::Failed { .. }
+            | Status::Cancelled
+            | Status::TimedOut
+            | Status::Unknown { .. } => Ok(Fired::Nothing),
+        }
+    }
+
+    /// Turns the signals that an intent has not read by its end into dead letters. Their ids are made of the signal, so that
+    /// each becomes one.
+    async fn tell_unread(&self, head: &Head, by: &Author) -> Result<Fired, Error> {
+        let intent = &head.record.intent;
+        for unread in &head.record.snapshot.signals {
+            let Some(seq) = unread.seq else { continue };
+            let Some(signal) = self.record_at(intent, seq).await?.record.signal else {
+                continue;
+            };
+            let body = baton_envelope::Body::bytes(&signal.data, signal.data_encoding.as_deref())
+                .unwrap_or_else(|| signal.data.get().as_bytes().to_vec());
+            let raw = RawKept {
+                subject: self.subjects().signal(intent, &unread.name),
+                headers: vec![(HEADER_MSG_ID.to_owned(), unread.id.clone())],
+                body_base64: base64::engine::general_purpose::STANDARD.encode(body),
+                extra: Extra::new(),
+            };
+            let (status, at) = (&head.record.snapshot.status, head.record.at);
+            let message = format!("{intent} ended before it was read ({status}, {at})");
+            let error = ErrorInfo::new(codes::TOO_LATE, message);
+            self.keep_dead(&letter_of(intent, &unread.id), by, raw, error).await?;
+        }
+        Ok(Fired::Told)
+    }
+
+    async fn keep_dead(&self, id: &IntentId, by: &Author, raw: RawKept, error: ErrorInfo) -> Result<(), Error> {
+        let written = self.advance(id, by, Known::Absent, |head, stamp| {
+            if head.is_some() {
+                return Ok::<_, Error>(Decision::Nothing);
+            }
+            let mut draft = act::refuse(stamp.at, error.clone(), raw.clone());
+            draft.generated_id = true;
+            Ok(draft.into())
+        });
+        written.await?;
+        Ok(())
+    }
+}
+
+/// The id of the dead letter of a signal that an intent has not read.
+fn letter_of(intent: &IntentId, signal: &str) -> IntentId {
+    IntentId::derived(
+        &format!("unread\n{intent}\n{signal}"),
+        0,
+        i128::from(Timestamp::default().unix_millis()),
+    )
+}
