@@ -5,6 +5,7 @@
 
 mod approval;
 mod ballot;
+mod decision;
 mod entry;
 mod preset;
 mod said;
@@ -14,6 +15,7 @@ pub use approval::{
     MOST_REMINDERS, Weight,
 };
 pub use ballot::{Ballot, Cause, Decided, Refusal, Ruling, Seat};
+pub use decision::{Decision, Vote};
 pub use entry::{PeopleAct, PeopleEntry};
 pub use preset::{PRESETS, Preset, PresetRow};
 pub use said::{Decider, DecisionSubject, NOBODY, Said, Word};

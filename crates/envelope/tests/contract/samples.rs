@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat};
+use baton_envelope::people::{Approval, Ballot, Choice, Decided, Decision, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
@@ -353,6 +353,20 @@ pub(crate) fn full_ballot() -> Ballot {
             extra: Extra::new(),
         }),
         ..Ballot::of(&full_approval())
+    }
+}
+
+/// A decision in which every field is set, none to its default.
+pub(crate) fn full_decision() -> Decision {
+    let vote = Vote {
+        form: json("{\"comment\":\"good\"}"),
+        at: Some(NOW),
+        seq: Some(17),
+        ..Vote::new("ada", "approve")
+    };
+    Decision {
+        votes: vec![vote],
+        ..Decision::of(&full_ballot()).expect("decided")
     }
 }
 
