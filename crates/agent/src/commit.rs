@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
-    Json, Route, Snapshot, Successor, act, check_kind,
+    Json, Route, Snapshot, Successor, WaitSpec, act, check_kind,
 };
 use baton_jetstream::{Delivery, Error, in_form_for};
 
@@ -42,6 +42,8 @@ enum Ending {
     Park(ErrorInfo),
     /// The deadline passed.
     TimeOut,
+    /// The hop waits for something outside.
+    Suspend(Vec<WaitSpec>),
 }
 
 impl Ending {
@@ -63,12 +65,13 @@ impl Ending {
             Self::Fail(error) => act::fail(head, error.clone()),
             Self::Park(error) => act::park(head, error.clone()),
             Self::TimeOut => act::time_out(head),
+            Self::Suspend(waits) => act::suspend(head, waits),
         }
     }
 
     fn error(&self) -> Option<&ErrorInfo> {
         match self {
-            Self::Complete { .. } | Self::HandOff { .. } | Self::TimeOut => None,
+            Self::Complete { .. } | Self::HandOff { .. } | Self::TimeOut | Self::Suspend(_) => None,
             Self::Reject { error, .. } | Self::Fail(error) | Self::Park(error) => Some(error),
         }
     }
@@ -103,6 +106,7 @@ impl WorkerContext {
             RunResult::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
             RunResult::Failed(fault) => self.act_on_fault(at, fault),
             RunResult::Fenced => Verdict::Nothing,
+            RunResult::Suspended(waits) => Box::pin(self.suspend(at, waits)).await,
             RunResult::Aborted => Verdict::Release("the worker stops"),
             RunResult::Late => {
                 tracing::warn!(intent = %envelope.intent, "the deadline passed while the hop ran; it is ended");
@@ -116,6 +120,19 @@ impl WorkerContext {
             Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
             Verdict::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
             Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
+        }
+    }
+
+    /// A hop is suspended only where somebody ends the wait.
+    async fn suspend(&self, at: &Claim, waits: Vec<WaitSpec>) -> Verdict {
+        match self.mesh.knows_waits().await {
+            Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
+            Ok(false) => {
+                let text =
+                    "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
+                self.act_on_fault(at, Fault::retry(text).with_code(codes::MESH_TOO_OLD))
+            }
+            Err(error) => self.act_on_fault(at, Fault::unwritten(&error)),
         }
     }
 
@@ -319,6 +336,7 @@ impl WorkerContext {
         match fault.kind {
             FaultKind::Fenced => Verdict::Nothing,
             FaultKind::Unwritten => Verdict::Later,
+            FaultKind::Suspended => Verdict::Commit(Ending::Suspend(fault.waits)),
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
                 let attempts = at.snapshot.attempt;

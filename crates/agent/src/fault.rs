@@ -1,5 +1,6 @@
 //! How a hop fails.
 
+use baton_envelope::WaitSpec;
 use baton_envelope::codes;
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct Fault {
     pub(crate) kind: FaultKind,
     pub(crate) code: String,
     pub(crate) message: String,
+    /// The waits that the hop is suspended for.
+    pub(crate) waits: Vec<WaitSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) enum FaultKind {
     Fenced,
     /// The ledger could not be written; the hop goes back to the broker.
     Unwritten,
+    /// Not a failure: the hop waits for something outside.
+    Suspended,
 }
 
 impl Fault {
@@ -34,6 +39,7 @@ impl Fault {
             kind: FaultKind::Retry(None),
             code: codes::RETRY.to_owned(),
             message: message.into(),
+            waits: Vec::new(),
         }
     }
 
@@ -43,6 +49,7 @@ impl Fault {
             kind: FaultKind::Terminal,
             code: code.into(),
             message: message.into(),
+            waits: Vec::new(),
         }
     }
 
@@ -78,6 +85,16 @@ impl Fault {
             kind: FaultKind::Fenced,
             code: codes::FENCED.to_owned(),
             message,
+            waits: Vec::new(),
+        }
+    }
+
+    pub(crate) fn suspend(waits: Vec<WaitSpec>) -> Self {
+        Self {
+            kind: FaultKind::Suspended,
+            code: codes::SUSPENDED.to_owned(),
+            message: "the hop waits for something outside".to_owned(),
+            waits,
         }
     }
 
@@ -86,6 +103,7 @@ impl Fault {
             kind: FaultKind::Unwritten,
             code: codes::UNWRITTEN.to_owned(),
             message: error.to_string(),
+            waits: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
-use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, act};
+use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, Timestamp, WaitResult, WaitSpec, act};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
@@ -15,6 +15,10 @@ use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
 
+/// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
+const MOST_RECORDED: usize = 1_000;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
 /// One hop of one intent: what an agent may know about it and do with it.
 #[derive(Debug)]
 pub struct Hop {
@@ -23,12 +27,38 @@ pub struct Hop {
     pub(crate) epoch: u64,
     pub(crate) journal: Journal,
     pub(crate) steps: BTreeMap<String, Json>,
+    /// What its waits came to.
+    pub(crate) waits: BTreeMap<String, WaitResult>,
+    /// The waits that it is suspended for: whatever the handler returns then does not count.
+    pub(crate) suspended: Option<Vec<WaitSpec>>,
+    /// Of the mesh, in the server's time.
+    pub(crate) clock: HopClock,
     /// The versions of the protocol that the agent reads.
     pub(crate) protocol: ProtocolRange,
     /// The most bytes that the server takes in one message: no result has room for more.
     pub(crate) largest: usize,
+    /// How many signals this attempt has sent.
+    pub(crate) signals_sent: u32,
     /// What its handler has started and still runs when the handler is over, such as a program that is told to end.
     pub(crate) remains: OnceLock<TaskTracker>,
+}
+
+/// Tells the time to a hop.
+#[derive(Debug, Clone)]
+pub(crate) enum HopClock {
+    /// As the mesh does.
+    Mesh(baton_jetstream::WorkerMesh),
+    /// The time at which a replay began.
+    Fixed(Timestamp),
+}
+
+impl HopClock {
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::Mesh(mesh) => mesh.now(),
+            Self::Fixed(at) => *at,
+        }
+    }
 }
 
 /// Where a hop keeps its records.
@@ -130,6 +160,11 @@ impl Hop {
         if let Some(sandbox) = self.sandbox() {
             return Err(sandbox.new_step(name));
         }
+        if self.waits.contains_key(name) {
+            let text = format!("\"{name}\" is a recorded wait, and now a step");
+            return Err(Fault::terminal(codes::STEP_CHANGED, text));
+        }
+        self.has_room()?;
         // First record the holder of the hop, guarded: if a step that this holder does not know of is already recorded,
         // the ledger refuses the write here, before the effect.
         self.visible().await?;
@@ -138,6 +173,84 @@ impl Hop {
             .map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the result of step \"{name}\": {error}")))?;
         self.record_step(name, result).await?;
         Ok(value)
+    }
+
+    /// Whether the hop may record one more step or wait.
+    pub(crate) fn has_room(&self) -> Result<(), Fault> {
+        let of_steps = self.steps.values().map(|result| result.get().len());
+        let of_waits = self.waits.values().map(|result| result.data.get().len());
+        let (count, bytes) = (
+            self.steps.len() + self.waits.len(),
+            of_steps.chain(of_waits).sum::<usize>(),
+        );
+        if count < MOST_RECORDED && bytes < MOST_BYTES {
+            return Ok(());
+        }
+        let text = format!(
+            "the hop has recorded {count} steps and waits of {bytes} bytes, and {MOST_RECORDED} and {MOST_BYTES} are the most; go on in \
+             a new hop: hand off to {} itself, with what is left to do in the payload",
+            self.envelope.to
+        );
+        Err(Fault::terminal(codes::HOP_TOO_LONG, text))
+    }
+
+    /// Publishes how far the hop is: `baton intents state` shows the last one. It is no step, and no later attempt sees it.
+    ///
+    /// # Errors
+    /// When another holder has taken the hop, or the ledger cannot be written.
+    pub async fn publish_state<T: Serialize + ?Sized>(&mut self, state: &T) -> Result<(), Fault> {
+        let state = Json::of(state).map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the state: {error}")))?;
+        let Journal::Ledger(claim) = &self.journal else {
+            return Ok(());
+        };
+        self.visible().await?;
+        let mut claim = claim.lock().await;
+        claim
+            .append(|head| act::publish_state(head, state.clone()))
+            .await
+            .map_err(lost)
+    }
+
+    /// Tells an open intent something: the first wait of that name takes it. In every attempt the same call is the same signal.
+    ///
+    /// # Errors
+    /// When the name is no subject token, the data cannot be written as JSON, or the server does not take it.
+    pub async fn signal<T: Serialize + ?Sized>(
+        &mut self,
+        intent: &IntentId,
+        name: &str,
+        data: &T,
+    ) -> Result<(), Fault> {
+        let data = Json::of(data).map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the signal: {error}")))?;
+        let HopClock::Mesh(mesh) = &self.clock else {
+            return Err(self
+                .sandbox()
+                .map_or_else(Fault::fenced, |sandbox| sandbox.new_step(name)));
+        };
+        self.signals_sent = self.signals_sent.saturating_add(1);
+        let id = format!(
+            "{}:{}:signal:{}",
+            self.envelope.intent, self.envelope.hop, self.signals_sent
+        );
+        let body = data.get().as_bytes().to_vec();
+        match mesh.send_signal(intent, name, Some(&id), body.into()).await {
+            Ok(_) => Ok(()),
+            Err(baton_jetstream::Error::BadEnvelope { problem, .. }) => Err(Fault::terminal(codes::BAD_WAIT, problem)),
+            Err(error) => Err(Fault::unwritten(&error)),
+        }
+    }
+
+    /// The subject on which an outside system ends a callback of this name: one message, with any body.
+    pub fn callback_subject(&self, name: &str) -> String {
+        match &self.clock {
+            HopClock::Mesh(mesh) => mesh.subjects().signal(self.intent(), name),
+            HopClock::Fixed(_) => String::new(),
+        }
+    }
+
+    /// What the waits of this hop came to so far.
+    pub fn waits(&self) -> &BTreeMap<String, WaitResult> {
+        &self.waits
     }
 
     /// Adds a note to the intent's history.

@@ -45,6 +45,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod signal;
+mod waiting;
 mod watchdog;
 mod worker;
 
@@ -59,6 +60,7 @@ pub use hop::Hop;
 pub use outcome::{Capability, Outcome};
 pub use retry::RetryPolicy;
 pub use signal::{shutdown_signal, stop_signals};
+pub use waiting::{Wait, Waited};
 pub use worker::{RunSummary, Worker};
 
-pub use baton_envelope::{Body, Json};
+pub use baton_envelope::{Body, IntentId, Json, Timestamp, WaitOutcome, WaitResult};

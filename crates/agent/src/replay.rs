@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, ProtocolRange};
+use baton_envelope::{AgentName, ProtocolRange, Timestamp};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
-use crate::hop::{Hop, Journal};
+use crate::hop::{Hop, HopClock, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::run::{WorkerContext, panic_text};
 use crate::sandbox::{Log, Sandbox};
@@ -101,6 +101,10 @@ async fn replay(
         epoch: 0,
         journal: Journal::Sandbox(Arc::clone(&sandbox)),
         steps: request.steps,
+        waits: request.waits,
+        suspended: None,
+        clock: HopClock::Fixed(Timestamp::default()),
+        signals_sent: 0,
         protocol,
         largest,
         remains: OnceLock::new(),
@@ -149,7 +153,7 @@ fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
         _ if log.refused && fault.code == codes::REPLAY_UNSUPPORTED => "refused",
         _ if !log.new_steps.is_empty() && fault.code == codes::NEW_STEP => "new_step",
         FaultKind::Terminal => "fail",
-        FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten => "retry",
+        FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten | FaultKind::Suspended => "retry",
     };
     ReplayAnswer {
         outcome: outcome.to_owned(),

@@ -11,7 +11,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
-    ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_untouched, on_delivery, recorded_steps,
+    recorded_waits,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
@@ -21,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Held};
-use crate::hop::{Hop, Journal};
+use crate::hop::{Hop, HopClock, Journal};
 use crate::outcome::Outcome;
 use crate::renewal::{extend, keep};
 use crate::retry::RetryPolicy;
@@ -77,21 +78,30 @@ pub(crate) enum RunResult {
     Aborted,
     /// The deadline of the intent passed.
     Late,
+    /// The hop waits for something outside.
+    Suspended(Vec<WaitSpec>),
 }
 
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
 struct Ready {
     claim: Arc<Mutex<Claim>>,
     envelope: Arc<Envelope>,
+    recorded: Recorded,
+}
+
+/// What earlier attempts of a hop have recorded.
+#[derive(Default)]
+struct Recorded {
     steps: BTreeMap<String, Json>,
+    waits: BTreeMap<String, WaitResult>,
 }
 
 impl Ready {
-    fn new(claim: Claim, envelope: Envelope, steps: BTreeMap<String, Json>) -> Self {
+    fn new(claim: Claim, envelope: Envelope, recorded: Recorded) -> Self {
         Self {
             claim: Arc::new(Mutex::new(claim)),
             envelope: Arc::new(envelope),
-            steps,
+            recorded,
         }
     }
 }
@@ -121,7 +131,7 @@ impl WorkerContext {
         };
         let claim = ready.claim;
         let started = tokio::time::Instant::now();
-        let ended = self.run(&held, &claim, &ready.envelope, ready.steps).await;
+        let ended = self.run(&held, &claim, &ready.envelope, ready.recorded).await;
         let took = started.elapsed();
         let claim = &mut *claim.lock().await;
         tokio::select! {
@@ -157,7 +167,7 @@ impl WorkerContext {
         held: &Held,
         claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
-        steps: BTreeMap<String, Json>,
+        Recorded { steps, waits }: Recorded,
     ) -> RunResult {
         let (attempt, epoch) = {
             let claim = claim.lock().await;
@@ -169,12 +179,17 @@ impl WorkerContext {
             epoch,
             journal: Journal::Ledger(Arc::clone(claim)),
             steps,
+            waits,
+            suspended: None,
+            clock: HopClock::Mesh(self.mesh.clone()),
+            signals_sent: 0,
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),
         };
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
+            Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits),
             Ok(Err(fault)) => RunResult::Failed(fault),
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
@@ -186,7 +201,8 @@ impl WorkerContext {
             };
             // One that does not wait for anything needs nobody to keep its delivery.
             if let Some(done) = (&mut handler).now_or_never() {
-                return self.in_time(envelope, finished(done));
+                drop(handler);
+                return self.in_time(envelope, suspended(&mut hop, finished(done)));
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.deadline(envelope));
@@ -198,6 +214,7 @@ impl WorkerContext {
                 () = late => RunResult::Late,
             }
         };
+        let ended = suspended(&mut hop, ended);
         // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
         if let (RunResult::Aborted, Some(remains)) = (&ended, hop.remains.take()) {
             remains.close();
@@ -250,7 +267,7 @@ impl WorkerContext {
         let (snapshot, envelope) = (record.snapshot, record.envelope?);
         let mut claim = self.claim_on(&envelope, snapshot, ticket.place());
         claim.snapshot.envelope_seq = Some(ticket.seq);
-        Some(Ready::new(claim, envelope, BTreeMap::new()))
+        Some(Ready::new(claim, envelope, Recorded::default()))
     }
 
     /// Finds out whether a ticket may be run, and claims it where that takes a claim. `None` when it is dealt with.
@@ -349,7 +366,7 @@ impl WorkerContext {
                     if let (true, Some(envelope)) = (untouched, head.record.envelope.clone()) {
                         let place = head.place();
                         let claim = self.claim_on(&envelope, head.record.snapshot, place);
-                        return Ok(Disposition::Run(Ready::new(claim, envelope, BTreeMap::new())));
+                        return Ok(Disposition::Run(Ready::new(claim, envelope, Recorded::default())));
                     }
                     if let Some(ready) = self.claim(delivery, head, attempt).await? {
                         return Ok(Disposition::Run(ready));
@@ -413,8 +430,9 @@ impl WorkerContext {
                 return Err(error);
             }
         };
+        let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
-        Ok(Some(Ready::new(claim, envelope, steps)))
+        Ok(Some(Ready::new(claim, envelope, Recorded { steps, waits })))
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
@@ -455,6 +473,14 @@ impl WorkerContext {
     fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, place: Place) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
+    }
+}
+
+/// A handler that has asked to wait is suspended, whatever it has made of the fault.
+fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
+    match (ended, hop.suspended.take()) {
+        (RunResult::Done(_) | RunResult::Failed(_), Some(waits)) => RunResult::Suspended(waits),
+        (ended, _) => ended,
     }
 }
 

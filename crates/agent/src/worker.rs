@@ -114,6 +114,7 @@ impl Worker {
             held: Arc::default(),
             dropped: Default::default(),
         };
+        mesh.writes_as(&shared.by);
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));
         let beats = Arc::new(Beats::new(declaration.clone(), Arc::clone(&busy)));

@@ -39,6 +39,7 @@ async fn recorded(mesh: &Mesh, intent: &IntentId) -> ReplayRequest {
         envelope: history[0].record.envelope.clone().unwrap(),
         attempt: 1,
         steps: steps.map(|step| (step.name, step.result)).collect(),
+        waits: Default::default(),
     }
 }
 
@@ -66,6 +67,7 @@ async fn recorded_steps_answer_and_no_other_is_run() {
         ),
         attempt: 1,
         steps: BTreeMap::new(),
+        waits: Default::default(),
     };
     let gone = ControllerMesh::of(&mesh).replay(&agent(), &version(), &nobody).await;
     assert!(matches!(gone, Err(Error::NoWorker { .. })));

@@ -142,6 +142,7 @@ async fn a_controller_may_pause_lead_probe_and_replay_and_a_worker_may_not_resum
         envelope,
         attempt: 1,
         steps: [("shout".to_owned(), Json::string("OTTERS"))].into(),
+        waits: Default::default(),
     };
     let answer = ControllerMesh::of(&control)
         .replay(&research(), &version(), &request)

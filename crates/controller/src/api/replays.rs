@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::control::{Difference, ReplayView};
-use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Route};
+use baton_envelope::{AgentVersion, Envelope, Event, IntentId, Json, Record, Route, WaitResult};
 use baton_jetstream::{Error, Head, ReplayAnswer, ReplayRequest};
 
 use crate::context::Context;
@@ -17,6 +17,7 @@ struct Done {
     envelope: Envelope,
     attempt: u32,
     steps: BTreeMap<String, Json>,
+    waits: BTreeMap<String, WaitResult>,
     commit: Record,
 }
 
@@ -40,6 +41,7 @@ pub(super) async fn replay(
             envelope: done.envelope.clone(),
             attempt: done.attempt,
             steps: done.steps.clone(),
+            waits: done.waits.clone(),
         };
         let answer = cx.mesh.replay(agent, version, &request).await?;
         if answer.outcome == "refused" {
@@ -58,7 +60,7 @@ pub(super) async fn replay(
 async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Option<Done>, Error> {
     let history: Vec<Head> = cx.mesh.trail(intent).await?;
     let mut envelope = None;
-    let mut steps = BTreeMap::new();
+    let (mut steps, mut waits) = (BTreeMap::new(), BTreeMap::new());
     let mut attempt = 1;
     for head in history {
         let record = head.record;
@@ -68,6 +70,7 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
                 envelope,
                 attempt,
                 steps,
+                waits,
                 commit: record,
             }));
         }
@@ -76,6 +79,7 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
             if let Some(step) = record.step {
                 steps.insert(step.name, step.result);
             }
+            waits.extend(record.results.into_iter().map(|result| (result.name.clone(), result)));
         }
         if let Some(found) = record.envelope.filter(|envelope| envelope.hop == hop) {
             envelope = Some(found);

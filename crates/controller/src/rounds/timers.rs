@@ -7,6 +7,7 @@ use std::time::Duration;
 use baton_envelope::{IntentId, Mutant};
 use baton_jetstream::{Due, Error, Fired};
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
@@ -16,6 +17,8 @@ use crate::rounds::term::Term;
 const EVERY: Duration = Duration::from_millis(200);
 /// How many intents to look at in one round.
 const PAGE: u32 = 2_000;
+/// How long to leave alone what cannot be done, such as a ticket for a full stream.
+const LATER: Duration = Duration::from_secs(5);
 /// How many to do at the same time.
 const AT_ONCE: usize = 32;
 
@@ -24,6 +27,8 @@ const AT_ONCE: usize = 32;
 pub(crate) struct Timers {
     /// What was done, by the record that the projection knew: it may lag, and names an intent again.
     done: HashMap<IntentId, u64>,
+    /// What could not be done, and when to try again.
+    later: HashMap<IntentId, Instant>,
 }
 
 impl Round for Timers {
@@ -39,9 +44,10 @@ impl Round for Timers {
         let now = cx.mesh.now();
         let mut dues = cx.projection.due(now, PAGE).await?;
         // What the projection does not name any more, or names by a newer record, is over.
-        self.done
-            .retain(|intent, seen| dues.iter().any(|due| due.intent == *intent && due.seen == *seen));
-        dues.retain(|due| !self.done.contains_key(&due.intent));
+        let named: HashMap<&IntentId, u64> = dues.iter().map(|due| (&due.intent, due.seen)).collect();
+        self.done.retain(|intent, seen| named.get(intent) == Some(seen));
+        self.later.retain(|_, until| *until > Instant::now());
+        dues.retain(|due| !self.done.contains_key(&due.intent) && !self.later.contains_key(&due.intent));
         if dues.is_empty() || Mutant::P3TimersSleep.is_on() {
             return Ok(());
         }
@@ -66,6 +72,7 @@ impl Round for Timers {
                 Err(error) if error.is_of_server() => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(%error, intent = %due.intent, "what is due cannot be done now");
+                    self.later.insert(due.intent, Instant::now() + LATER);
                 }
             }
         }

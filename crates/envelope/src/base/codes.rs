@@ -114,6 +114,8 @@ codes! {
     FILE_EXISTS: Command,
     /// A handoff would pass the limit on hops.
     HOP_LIMIT: Park,
+    /// A hop has recorded as many steps and waits as it may.
+    HOP_TOO_LONG: Attempt,
     /// The server does not let this user hear its answers.
     INBOX_DENIED: Command,
     /// Some of the intents could not be processed.
@@ -240,6 +242,8 @@ codes! {
     STORE_BUSY: Command,
     /// A stream is full and takes no new messages.
     STREAM_FULL: Command,
+    /// The hop waits for something outside; a handler passes it on.
+    SUSPENDED: Attempt,
     /// New work is routed to the version.
     TAKES_WORK: Control,
     /// Workers were given tickets that no record of the ledger owes.

@@ -63,6 +63,8 @@ pub struct Draft {
     pub signal: Option<SignalEntry>,
     /// What the waits came to.
     pub results: Vec<WaitResult>,
+    /// What the holder tells of its progress.
+    pub state: Option<Json>,
     /// What was done about an approval.
     pub people: Option<PeopleEntry>,
 }
@@ -85,6 +87,7 @@ impl Draft {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            state: None,
             people: None,
         }
     }
@@ -209,6 +212,7 @@ impl Draft {
             waits: self.waits,
             signal: self.signal,
             results: self.results,
+            state: self.state,
             people: self.people,
             extra: Extra::new(),
         }

@@ -111,6 +111,8 @@ wire_object! {
         opt signal: SignalEntry,
         /// What the waits came to, for `resumed`.
         def results: Vec<WaitResult>,
+        /// How far the holder is, for `progress`; in a form of its own.
+        opt state: Json,
         /// What was done about an approval, for `signalled`.
         opt people: PeopleEntry,
     }

@@ -41,6 +41,7 @@ mod before {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            state: None,
             people: None,
             extra: Extra::new(),
         })

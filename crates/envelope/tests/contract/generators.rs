@@ -548,6 +548,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         of(raw),
         spent,
         any_told(),
+        of(any_json_but_null()),
         any_extra(),
     );
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
@@ -559,6 +560,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             raw,
             (took_ms, cost, conversion, generated_id),
             (waits, signal, results, people),
+            state,
             extra,
         ) = rest;
         Record {
@@ -581,6 +583,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             waits,
             signal,
             results,
+            state,
             people,
             extra,
         }

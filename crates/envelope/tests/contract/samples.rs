@@ -299,6 +299,7 @@ pub(crate) fn full_record() -> Record {
             seq: Some(15),
             extra: Extra::new(),
         }],
+        state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
         extra: Extra::new(),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{Request, RequestErrorKind, Subscriber};
 use baton_envelope::codes;
-use baton_envelope::{AgentName, AgentVersion, Envelope, Json};
+use baton_envelope::{AgentName, AgentVersion, Envelope, Json, WaitResult};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,6 +29,9 @@ pub struct ReplayRequest {
     /// The recorded steps of the hop, by name.
     #[serde(default)]
     pub steps: BTreeMap<String, Json>,
+    /// What the waits of the hop came to, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waits: BTreeMap<String, WaitResult>,
 }
 
 /// Reads an envelope in any form; a derived implementation would read only this build's own major.

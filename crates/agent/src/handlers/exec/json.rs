@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
-use baton_envelope::{Body, Json};
+use baton_envelope::{Body, Json, OnTimeout, Timestamp, WaitKind, WaitResult, WaitSpec, quoted};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -18,6 +18,9 @@ use super::pipe::{Pipe, too_large};
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Capability, Outcome};
+
+/// How many characters of a value a message shows.
+const SHOWN: usize = 80;
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -30,6 +33,8 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_encoding: Option<&'a str>,
     steps: &'a BTreeMap<String, Json>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    waits: &'a BTreeMap<String, WaitResult>,
     /// In the newest form that the agent reads.
     envelope: Json,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -47,6 +52,7 @@ pub(crate) fn input(hop: &Hop) -> String {
         payload: hop.payload(),
         payload_encoding: hop.envelope().payload_encoding.as_deref(),
         steps: hop.steps(),
+        waits: hop.waits(),
         envelope: hop.document(),
         replay: hop.is_replay(),
     };
@@ -89,6 +95,78 @@ pub(crate) struct Reply {
     progress: Option<String>,
     #[serde(default)]
     step: Option<String>,
+    /// What it waits for: the hop is suspended when the program has ended.
+    #[serde(default)]
+    wait: Option<Asked>,
+    #[serde(default)]
+    wait_all: Option<Vec<Asked>>,
+    #[serde(default)]
+    wait_any: Option<Vec<Asked>>,
+    /// How far it is.
+    #[serde(default)]
+    state: Option<Json>,
+}
+
+/// A wait that a program asks for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    name: String,
+    #[serde(default)]
+    kind: Option<String>,
+    /// A time, or a duration such as `24h`.
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    then: Option<String>,
+    #[serde(default)]
+    title: Option<String>,
+}
+
+impl Asked {
+    fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
+        let kind = match self.kind.as_deref() {
+            None | Some("signal") => WaitKind::Signal,
+            Some("callback") => WaitKind::Callback,
+            Some("sleep") => WaitKind::Sleep,
+            Some(other) => {
+                let name = quoted(&self.name, SHOWN);
+                return Err(format!(
+                    "wait \"{name}\": kind \"{}\" is none of signal, callback, sleep",
+                    quoted(other, SHOWN)
+                ));
+            }
+        };
+        let then = match self.then.as_deref() {
+            None | Some("give") => OnTimeout::Give,
+            Some("park") => OnTimeout::Park,
+            Some("fail") => OnTimeout::Fail,
+            Some(other) => {
+                return Err(format!(
+                    "wait \"{}\": then \"{}\" is none of give, park, fail",
+                    quoted(&self.name, SHOWN),
+                    quoted(other, SHOWN)
+                ));
+            }
+        };
+        let after = match &self.until {
+            None => None,
+            Some(text) => {
+                let until = Timestamp::parse_or_after(text.trim(), now).map_err(|problem| {
+                    let (name, text) = (quoted(&self.name, SHOWN), quoted(text, SHOWN));
+                    format!("wait \"{name}\": until \"{text}\": {problem}")
+                })?;
+                Some(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX))
+            }
+        };
+        Ok(WaitSpec {
+            after_ms: after,
+            then,
+            any,
+            title: self.title,
+            ..WaitSpec::new(self.name, kind)
+        })
+    }
 }
 
 /// One capability, or a list of them that are all needed.
@@ -126,6 +204,8 @@ enum Said {
     Outcome(Box<Answer>),
     Note(String),
     Step(String, Json),
+    Wait(Vec<Asked>, bool),
+    State(Json),
 }
 
 /// The outcome that a program has named.
@@ -204,7 +284,23 @@ impl Answers {
 }
 
 impl Reply {
-    fn said(self) -> Result<Said, String> {
+    fn said(mut self) -> Result<Said, String> {
+        let asked = match (self.wait.take(), self.wait_all.take(), self.wait_any.take()) {
+            (Some(one), None, None) => Some((vec![one], false)),
+            (None, Some(all), None) => Some((all, false)),
+            (None, None, Some(any)) => Some((any, true)),
+            (None, None, None) => None,
+            (_, _, _) => return Err("an object has one of `wait`, `wait_all` and `wait_any`".to_owned()),
+        };
+        if let Some((asked, any)) = asked {
+            return match self.outcome {
+                None => Ok(Said::Wait(asked, any)),
+                Some(_) => Err("an object has an outcome or a wait, and not both".to_owned()),
+            };
+        }
+        if let (None, None, None, Some(state)) = (self.outcome, &self.progress, &self.step, &self.state) {
+            return Ok(Said::State(state.clone()));
+        }
         match (self.outcome, &self.progress, &self.step) {
             (Some(kind), _, _) => Ok(Said::Outcome(Box::new(Answer {
                 message: self.message.clone().or_else(|| self.reason.clone()),
@@ -212,7 +308,7 @@ impl Reply {
             }))),
             (None, Some(note), _) => Ok(Said::Note(note.clone())),
             (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
-            (None, None, None) => Err("an object needs `outcome`, `progress` or `step`".to_owned()),
+            (None, None, None) => Err("an object needs `outcome`, `progress`, `state`, `step` or `wait`".to_owned()),
         }
     }
 
@@ -296,12 +392,33 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                     hop.visible().await?;
                     hop.record_step(&name, result).await?;
                 }
+                Said::State(state) => hop.publish_state(&state).await?,
+                Said::Wait(asked, any) => found = Some(waiting(hop, asked, any).await?),
             }
         }
         bytes.clear();
     }
     answers.finish()?;
     Ok(found)
+}
+
+/// What a program comes to that asks for waits: the suspension. One whose result it has been told of it must not ask for.
+async fn waiting(hop: &mut Hop, asked: Vec<Asked>, any: bool) -> Result<Answer, Fault> {
+    let bad = |problem: String| Fault::terminal(codes::BAD_WAIT, problem);
+    let now = hop.now();
+    let specs: Result<Vec<WaitSpec>, String> = asked.into_iter().map(|asked| asked.spec(any, now)).collect();
+    let specs = specs.map_err(bad)?;
+    let names: Vec<String> = specs.iter().map(|spec| format!("\"{}\"", spec.name)).collect();
+    let outcome = match hop.ask(specs).await {
+        Ok(_) => Err(bad(format!(
+            "{} has a result already: the program finds it in `waits`",
+            names.join(", ")
+        ))),
+        Err(fault) => Err(fault),
+    };
+    // It counts when the program has ended well.
+    hop.suspended = None;
+    Ok(Answer { message: None, outcome })
 }
 
 /// The outcome of all that a program wrote, steps and notes left out; `None` when it named none.

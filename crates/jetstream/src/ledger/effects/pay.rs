@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Effect, Owed, Record, Work, effects, is_within};
+use baton_envelope::{Author, Effect, Owed, Record, Work, effects, is_within};
 
+use super::resume::may_resume;
 use crate::error::Error;
 use crate::ledger::{EncodedRecord, Head};
 use crate::server::{DUPLICATE_WINDOW, Mesh};
@@ -52,23 +53,25 @@ impl Mesh {
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
         if due.earlier.is_some() || due.answer.is_some() || due.resume {
-            Box::pin(self.pay_the_rest(record, due)).await?;
+            // What was just written is this process's own.
+            Box::pin(self.pay_the_rest(record, due, Some(&record.by))).await?;
         }
         Ok(())
     }
 
-    async fn pay_the_rest(&self, head: &Record, due: Due<'_>) -> Result<(), Error> {
+    async fn pay_the_rest(&self, head: &Record, due: Due<'_>, own: Option<&Author>) -> Result<(), Error> {
         if let Some(seq) = due.earlier {
             self.write_within(&self.record_at(&head.intent, seq).await?).await?;
         }
         if let Some(to) = due.answer {
             self.answer(head, to).await;
         }
+        let by = own.or(self.author());
         if due.resume
-            && let Some(by) = self.may_resume(&head.snapshot)
+            && let Some(by) = by.filter(|by| may_resume(by, &head.snapshot))
         {
             // It pays what its own record owes.
-            Box::pin(self.resume(&head.intent, &by, |_| false)).await?;
+            Box::pin(self.resume(&head.intent, by, |_| false)).await?;
         }
         Ok(())
     }
@@ -82,7 +85,7 @@ impl Mesh {
         if due.own {
             self.write_within(head).await?;
         }
-        self.pay_the_rest(&head.record, due).await
+        self.pay_the_rest(&head.record, due, None).await
     }
 
     /// Writes a lost ticket of an intent again. Whoever takes it reads the ledger before running it.

@@ -12,6 +12,16 @@ use crate::server::Mesh;
 /// How many times to read a head again that others write to.
 const TRIES: u32 = 20;
 
+/// Whether somebody may write the `resumed` of a head: a controller, or a worker of the agent whose turn it is. Others leave it
+/// to the sweeper.
+pub(super) fn may_resume(by: &Author, head: &Snapshot) -> bool {
+    match by.role {
+        Role::Controller => true,
+        Role::Worker => by.agent.is_some() && by.agent == head.agent,
+        Role::Client | Role::Operator | Role::Unknown(_) => false,
+    }
+}
+
 /// What a waiting head comes to.
 enum Next {
     /// It goes on with these results; the signals with these ids are taken.
@@ -23,14 +33,6 @@ enum Next {
 }
 
 impl Mesh {
-    /// Whether this process may write the `resumed` of a head: a controller, or a worker of the agent whose turn it is. Others
-    /// leave it to the sweeper.
-    pub(super) fn may_resume(&self, head: &Snapshot) -> Option<Author> {
-        let author = self.author()?;
-        let is_ours = author.role == Role::Controller || author.agent == head.agent;
-        is_ours.then(|| author.clone())
-    }
-
     /// Resumes an intent if its waits have ended; `is_due` tells whose time is over. Whoever comes first has written it, and
     /// the others find that nothing is owed.
     ///
