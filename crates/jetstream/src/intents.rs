@@ -3,9 +3,9 @@
 mod approvals;
 mod cancel;
 mod capability;
+mod decisions;
 mod form;
 mod history;
-mod decisions;
 mod intake;
 mod list;
 mod moves;

@@ -22,7 +22,10 @@ impl Routing {
         // Who decides is the token of the subject. Where the server says whose account it came from, the two are one.
         let account = self.mesh.subjects().intake(raw.subject).0;
         if let Some(account) = account.filter(|account| *account != subject.by.to_string()) {
-            let text = format!("{account} decided as \"{}\"; everybody decides in their own name", subject.by);
+            let text = format!(
+                "{account} decided as \"{}\"; everybody decides in their own name",
+                subject.by
+            );
             return self.refused(raw, codes::NOT_ENTITLED, text).await;
         }
         match self.mesh.rule(raw, seq, &subject, &check, &self.by).await {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::people::{Approval, Ballot, Choice, Decided, Decision, PeopleAct, PeopleEntry, Preset, Seat, Vote};
+use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
@@ -358,16 +358,16 @@ pub(crate) fn full_ballot() -> Ballot {
 }
 
 /// A decision in which every field is set, none to its default.
-pub(crate) fn full_decision() -> Decision {
+pub(crate) fn full_decision() -> people::Decision {
     let vote = Vote {
         form: json("{\"comment\":\"good\"}"),
         at: Some(NOW),
         seq: Some(17),
         ..Vote::new("ada", "approve")
     };
-    Decision {
+    people::Decision {
         votes: vec![vote],
-        ..Decision::of(&full_ballot()).expect("decided")
+        ..people::Decision::of(&full_ballot()).expect("decided")
     }
 }
 

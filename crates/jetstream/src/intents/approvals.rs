@@ -80,7 +80,9 @@ impl Mesh {
                 hop: wait.hop,
                 wait: &wait.name,
             };
-            let Some(opened) = self.opened(head, &asked).await? else { continue };
+            let Some(opened) = self.opened(head, &asked).await? else {
+                continue;
+            };
             found.push(OpenApproval {
                 head: head.clone(),
                 wait: wait.clone(),
@@ -114,7 +116,11 @@ impl ControllerMesh {
         let assigned = |ballot: &Ballot| {
             ballot.assigned(from, to).map_err(|refusal| {
                 let fix = "`baton approvals show ID` shows who has a seat";
-                Error::Control(ControlError::new(codes::BAD_DELEGATION, format!("{from} {refusal}"), fix))
+                Error::Control(ControlError::new(
+                    codes::BAD_DELEGATION,
+                    format!("{from} {refusal}"),
+                    fix,
+                ))
             })
         };
         self.change((intent, wait), entry, reason, by, assigned).await
@@ -257,7 +263,10 @@ impl ControllerMesh {
             return Ok(Fired::Later);
         }
         let note = match is_unread {
-            true => format!("decisions of before its end could not be read for {} s", UNREAD.as_secs()),
+            true => format!(
+                "decisions of before its end could not be read for {} s",
+                UNREAD.as_secs()
+            ),
             false => String::new(),
         };
         let entry = PeopleEntry {
@@ -353,7 +362,9 @@ fn the_open_one<'h>(head: &'h Head, wait: Option<&str>) -> Result<(&'h OpenWait,
             standing(&snapshot.status, &names)
         )),
         wait => {
-            let at = wait.and_then(|name| names.iter().position(|open| *open == name)).unwrap_or(0);
+            let at = wait
+                .and_then(|name| names.iter().position(|open| *open == name))
+                .unwrap_or(0);
             match at < open.len() {
                 true => Ok(open.swap_remove(at)),
                 false => refused(format!(

@@ -94,7 +94,8 @@ impl Mesh {
             .decision(&new.by, &new.intent, new.hop, &new.wait, &new.choice);
         let headers = vec![(HEADER_MSG_ID.to_owned(), id.to_string())];
         let seq = self.publish_raw(subject, headers, new.body.clone()).await?;
-        let is_own = |head: &&Head| head.record.people.as_ref().and_then(|entry| entry.id.as_deref()) == Some(id.as_str());
+        let is_own =
+            |head: &&Head| head.record.people.as_ref().and_then(|entry| entry.id.as_deref()) == Some(id.as_str());
         loop {
             if let Some(dead) = self.head(&id).await? {
                 return Ok(Heard::Refused(Box::new(dead)));
@@ -152,7 +153,11 @@ impl ControllerMesh {
                 return Ok(Ruled::NotYet);
             }
             let opened = self.opened(&head, &asked).await?;
-            let is_late = |wait: &OpenWait| opened.as_ref().is_some_and(|opened| opened.is_over(wait, raw.stored_at));
+            let is_late = |wait: &OpenWait| {
+                opened
+                    .as_ref()
+                    .is_some_and(|opened| opened.is_over(wait, raw.stored_at))
+            };
             let ballot = match on_decision(&head.record.snapshot, &asked, &said, id, is_late) {
                 DecisionFate::Take(ballot) => ballot,
                 DecisionFate::Known => {
@@ -212,7 +217,10 @@ impl ControllerMesh {
                     true => (codes::TOO_LATE, late()),
                     false => (
                         codes::NOT_WAITING,
-                        format!("hop {hop} of {intent} does not wait for \"{wait}\": {}", open_ones(head)),
+                        format!(
+                            "hop {hop} of {intent} does not wait for \"{wait}\": {}",
+                            open_ones(head)
+                        ),
                     ),
                 }
             }
@@ -272,7 +280,9 @@ fn checked(opened: Option<&Opened>, body: &[u8], check: CheckForm<'_>) -> Option
     };
     if body.len() > LONGEST_BODY {
         let length = body.len();
-        return bad(format!("the body has {length} bytes, and may have at most {LONGEST_BODY}"));
+        return bad(format!(
+            "the body has {length} bytes, and may have at most {LONGEST_BODY}"
+        ));
     }
     let opened = opened.filter(|opened| opened.approval.form.is_some())?;
     let text = match std::str::from_utf8(body) {
@@ -313,7 +323,10 @@ fn open_ones(head: &Head) -> String {
     let open = baton_envelope::open_waits(snapshot).filter(|wait| wait.ballot.is_some());
     let names: Vec<String> = open.map(|wait| format!("{}.{}", wait.hop, wait.name)).collect();
     match names.is_empty() {
-        true => format!("no approval of it is open (it is {}, hop {})", snapshot.status, snapshot.hop),
+        true => format!(
+            "no approval of it is open (it is {}, hop {})",
+            snapshot.status, snapshot.hop
+        ),
         false => format!("open are {}", names.join(", ")),
     }
 }
