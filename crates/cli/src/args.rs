@@ -5,7 +5,7 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
     repair, rollout, route, send, worker,
 };
 use crate::config::GlobalArgs;
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// List parked and rejected work, and put it back.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List what people are asked, and decide.
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
     /// Roll out another version of an agent, step by step.
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
@@ -92,6 +95,7 @@ impl Command {
             | Self::Send(_)
             | Self::Intents(_)
             | Self::Dead(_)
+            | Self::Approvals(_)
             | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)

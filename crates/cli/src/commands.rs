@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod bench;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use baton_envelope::control::{ApprovalView, ControlError};
-use baton_envelope::people::{Approval, Ballot, MOST_REMINDERS, PeopleAct, PeopleEntry, PersonName};
-use baton_envelope::{AskedDecision, Author, IntentId, OpenWait, Status, Timestamp, act, codes, open_waits};
+use baton_envelope::people::{Approval, Ballot, MOST_REMINDERS, PeopleAct, PeopleEntry};
+use baton_envelope::{
+    AskedDecision, Author, IntentId, OpenWait, PersonName, Status, Timestamp, act, codes, open_waits,
+};
 
 use super::decisions::Opened;
 use super::list::Filter;

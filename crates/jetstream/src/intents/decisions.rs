@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use baton_envelope::people::{
-    Approval, DELEGATE, DecisionSubject, PeopleAct, PeopleEntry, PersonName, Refusal, Said, Word,
-};
+use baton_envelope::people::{Approval, DELEGATE, DecisionSubject, PeopleAct, PeopleEntry, Refusal, Said, Word};
 use baton_envelope::{
-    AskedDecision, Author, Body, DecisionFate, HEADER_MSG_ID, IntentId, Json, OpenWait, RawIntent, Timestamp, act,
-    codes, on_decision, open_approval, recorded_waits,
+    AskedDecision, Author, Body, DecisionFate, HEADER_MSG_ID, IntentId, Json, OpenWait, PersonName, RawIntent,
+    Timestamp, act, codes, on_decision, open_approval, recorded_waits,
 };
 use bytes::Bytes;
 use tokio::time::Instant;
