@@ -47,3 +47,4 @@ mod steering;
 mod tls;
 mod upgrade;
 mod upgrading;
+mod waiting;

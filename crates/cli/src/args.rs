@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
-    repair, rollout, route, send, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents,
+    local, mesh, repair, rollout, route, send, signal, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Worker(worker::WorkerArgs),
     /// Submit an intent.
     Send(send::SendArgs),
+    /// Tell an open intent something.
+    Signal(signal::SignalArgs),
     /// List, show, follow, move and cancel intents.
     #[command(subcommand)]
     Intents(intents::IntentsCommand),
@@ -93,6 +95,7 @@ impl Command {
             Self::Dev(_) | Self::DemoAgent(_) | Self::Controller(_) | Self::Worker(_) => true,
             Self::Demo(_)
             | Self::Send(_)
+            | Self::Signal(_)
             | Self::Intents(_)
             | Self::Dead(_)
             | Self::Approvals(_)

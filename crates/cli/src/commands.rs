@@ -22,4 +22,5 @@ pub(crate) mod repair;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod send;
+pub(crate) mod signal;
 pub(crate) mod worker;

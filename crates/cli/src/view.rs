@@ -6,6 +6,7 @@ mod holders;
 mod rollout;
 mod timeline;
 mod versions;
+mod waits;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(crate) use holders::{Holder, holders};
 pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
 pub(crate) use versions::{alarms, clocks, protocol, version_state, versions};
+pub(crate) use waits::{WaitView, waits, waits_table};
 
 use crate::output::Output;
 use crate::parse::Span;

@@ -25,7 +25,7 @@ pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};
 pub use list::{Filter, Listed};
 pub use moves::Moved;
 pub use redrive::{Redrive, Redriven};
-pub use signals::{SignalSent, Signalled};
+pub use signals::{SignalSent, Signalled, Told};
 pub use submit::Submitted;
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use timers::{Due, Fired};

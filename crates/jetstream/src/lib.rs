@@ -26,7 +26,7 @@ pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
     Cancelled, CheckForm, ClosedInLedger, Due, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader,
     KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Ruled, SINCE,
-    SignalSent, Signalled, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
+    SignalSent, Signalled, Submitted, SweepReport, Sweeper, Told, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,

@@ -53,6 +53,10 @@ pub fn following(
         cost: None,
         conversion: None,
         generated_id: false,
+        waits: Vec::new(),
+        signal: None,
+        results: Vec::new(),
+        state: None,
         extra: Extra::new(),
     }
 }

@@ -6,8 +6,8 @@ mod list;
 mod overrule;
 mod show;
 
-use baton_envelope::{IntentId, PersonName, codes};
 use baton_envelope::control::WhoAmI;
+use baton_envelope::{IntentId, PersonName, codes};
 use baton_jetstream::{Mesh, OpenApproval};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -134,7 +134,11 @@ async fn the_open_one(mesh: &Mesh, which: &WhichArgs) -> Result<OpenApproval, Cl
         (Some(last), false) => {
             let mut names: Vec<&str> = open.iter().map(|open| open.wait.name.as_str()).collect();
             names.push(&last.wait.name);
-            let message = format!("intent \"{}\" asks for several approvals: {}", which.id, names.join(", "));
+            let message = format!(
+                "intent \"{}\" asks for several approvals: {}",
+                which.id,
+                names.join(", ")
+            );
             Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("say which with --wait NAME"))
         }
         (None, _) => Err(nothing_open(mesh, which).await?),
@@ -147,17 +151,26 @@ async fn nothing_open(mesh: &Mesh, which: &WhichArgs) -> Result<CliError, CliErr
     let history = mesh.trail(id).await?;
     let of_name = |name: &str| which.wait.as_deref().is_none_or(|wait| wait == name);
     let results = history.iter().flat_map(|head| head.record.results.iter());
-    let decided = results.filter(|result| of_name(&result.name)).rfind(|result| {
-        result.kind == baton_envelope::WaitKind::Approval
-    });
-    let status = history.last().map(|head| head.record.snapshot.status.to_string()).unwrap_or_default();
+    let decided = results
+        .filter(|result| of_name(&result.name))
+        .rfind(|result| result.kind == baton_envelope::WaitKind::Approval);
+    let status = history
+        .last()
+        .map(|head| head.record.snapshot.status.to_string())
+        .unwrap_or_default();
     let shown = format!("`baton intents get {id}` shows its history");
     if let Some(decided) = decided {
-        let message = format!("approval \"{}\" of intent \"{id}\" is over (the intent is {status})", decided.name);
+        let message = format!(
+            "approval \"{}\" of intent \"{id}\" is over (the intent is {status})",
+            decided.name
+        );
         return Ok(CliError::say(Kind::Refused, codes::TOO_LATE, message).hint(shown));
     }
     let message = format!("intent \"{id}\" asks nobody for a decision (it is {status})");
-    let code = if history.last().is_some_and(|head| head.record.snapshot.status.is_terminal()) {
+    let code = if history
+        .last()
+        .is_some_and(|head| head.record.snapshot.status.is_terminal())
+    {
         codes::TOO_LATE
     } else {
         codes::NOT_WAITING
@@ -178,8 +191,10 @@ async fn who(mesh: &Mesh, said: Option<String>) -> Result<String, CliError> {
     let name = user.split('@').next().unwrap_or_default().to_ascii_lowercase();
     match name.parse::<PersonName>() {
         Ok(person) => Ok(person.to_string()),
-        Err(error) => Err(CliError::say(Kind::Usage, codes::USAGE, format!("who decides? {error}"))
-            .hint("say it with --as NAME; `--as -` is nobody in particular")),
+        Err(error) => Err(
+            CliError::say(Kind::Usage, codes::USAGE, format!("who decides? {error}"))
+                .hint("say it with --as NAME; `--as -` is nobody in particular"),
+        ),
     }
 }
 

@@ -4,6 +4,7 @@ mod cancel;
 mod get;
 mod list;
 mod moves;
+mod state;
 mod watch;
 
 use clap::Subcommand;
@@ -18,6 +19,8 @@ pub(crate) enum IntentsCommand {
     Get(get::GetArgs),
     /// List intents, newest first.
     List(list::ListArgs),
+    /// Show how far an intent is, as its agent tells.
+    State(state::StateArgs),
     /// Follow transitions as they happen; those of one intent from its first record until it ends.
     Watch(watch::WatchArgs),
     /// Move the open work of one version of an agent to another version.
@@ -31,6 +34,7 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
     match command {
         IntentsCommand::Get(args) => get::run(args, app).await,
         IntentsCommand::List(args) => list::run(args, app).await,
+        IntentsCommand::State(args) => state::run(args, app).await,
         IntentsCommand::Watch(args) => watch::run(args, app).await,
         IntentsCommand::Move(args) => moves::run(args, app).await,
         IntentsCommand::Cancel(args) => cancel::run(args, app).await,

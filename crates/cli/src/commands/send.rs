@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_PRIORITY, HEADER_REPLY_TO,
-    IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, check_answer, shown,
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE,
+    HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
+    check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd, Waiting};
 use clap::{Args, ValueEnum};
@@ -39,6 +40,12 @@ pub(crate) struct SendArgs {
     /// When it must be done: a time such as 2026-11-21T05:00:00Z, or a duration from now such as 10m.
     #[arg(long, value_name = "WHEN", value_parser = parse::deadline)]
     deadline: Option<String>,
+    /// Begin not before this time has passed, such as 10m.
+    #[arg(long, value_name = "DURATION", conflicts_with = "at", value_parser = parse::deadline)]
+    delay: Option<String>,
+    /// Begin not before this time, such as 2026-11-21T05:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse::deadline)]
+    at: Option<String>,
     /// How many hops it may take: 1 to 64 [default: 10].
     #[arg(long, value_name = "N", value_parser = parse::max_hops)]
     max_hops: Option<MaxHops>,
@@ -254,6 +261,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         ),
         (HEADER_MAX_HOPS, text(args.max_hops.map(|hops| hops.to_string()))),
         (HEADER_DEADLINE, text(args.deadline.clone())),
+        (HEADER_NOT_BEFORE, text(args.delay.clone().or_else(|| args.at.clone()))),
         (HEADER_KIND, text(args.kind.clone())),
         (HEADER_REPLY_TO, text(args.reply_to.clone())),
     ];

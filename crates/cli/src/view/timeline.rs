@@ -54,6 +54,23 @@ fn note(record: &Record) -> String {
     if let Some(step) = &record.step {
         said.push(format!("{} = {}", step.name, value(&step.result)));
     }
+    for wait in &record.waits {
+        said.push(format!("{} {}", wait.kind.name(), wait.name));
+    }
+    if let Some(signal) = &record.signal {
+        let by = signal.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+        said.push(format!("{} = {}{by}", signal.name, value(&signal.data)));
+    }
+    for result in &record.results {
+        let by = result.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+        said.push(match result.data.is_null() {
+            true => format!("{}: {}{by}", result.name, result.outcome.name()),
+            false => format!("{}: {} {}{by}", result.name, result.outcome.name(), value(&result.data)),
+        });
+    }
+    if let Some(state) = &record.state {
+        said.push(value(state));
+    }
     if let Some(note) = &record.note {
         said.push(note.clone());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{IntentId, RawIntent, check_wait_name};
+use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, check_wait_name};
 use baton_jetstream::{Error, Signalled};
 
 use crate::intake::rejection::Rejection;
@@ -19,7 +19,7 @@ impl Routing {
             Ok(found) => found,
             Err(problem) => {
                 let text = format!("{problem}; subject {}", raw.subject);
-                return self.dead(raw, codes::BAD_SUBJECT, text).await;
+                return self.dead(raw, None, codes::BAD_SUBJECT, text).await;
             }
         };
         let account = self.mesh.subjects().intake(raw.subject).0;
@@ -34,15 +34,18 @@ impl Routing {
             Ok(Signalled::TooLate(head)) => {
                 let (status, at) = (&head.record.snapshot.status, head.record.at);
                 let text = format!("signal \"{name}\" came after the end of {intent} ({status}, {at})");
-                self.dead(raw, codes::TOO_LATE, text).await
+                self.dead(raw, Some(&intent), codes::TOO_LATE, text).await
             }
             Ok(Signalled::TooMany) => {
                 let text = format!(
                     "{intent} has as many unread signals as it may; one of a wait's name is taken by that wait"
                 );
-                self.dead(raw, codes::TOO_MANY_SIGNALS, text).await
+                self.dead(raw, Some(&intent), codes::TOO_MANY_SIGNALS, text).await
             }
-            Err(error @ Error::TooLarge { .. }) => self.dead(raw, codes::PAYLOAD_TOO_LARGE, error.to_string()).await,
+            Err(error @ Error::TooLarge { .. }) => {
+                self.dead(raw, Some(&intent), codes::PAYLOAD_TOO_LARGE, error.to_string())
+                    .await
+            }
             Err(error) => Err(error),
         }
     }
@@ -53,7 +56,7 @@ impl Routing {
         let at = self.projection.find_archived(intent).await?;
         if self.mesh.bundle_of(intent, at).await?.is_some() {
             let text = format!("it came after the end of {intent}, which is archived");
-            return self.dead(raw, codes::TOO_LATE, text).await;
+            return self.dead(raw, Some(intent), codes::TOO_LATE, text).await;
         }
         if self.mesh.now().since(raw.stored_at) < OVERTAKEN {
             return Ok(Routed::Held);
@@ -62,12 +65,24 @@ impl Routing {
             "there is no intent {intent}, and none came within {} s",
             OVERTAKEN.as_secs()
         );
-        self.dead(raw, codes::NO_INTENT, text).await
+        self.dead(raw, Some(intent), codes::NO_INTENT, text).await
     }
 
-    /// Keeps a message that tells nobody anything as a dead letter, under an id of its own.
-    pub(super) async fn dead(&self, raw: &RawIntent<'_>, code: &str, text: String) -> Result<Routed, Error> {
-        let ids = vec![raw.derived_id.clone()];
+    /// Keeps a message that tells nobody anything as a dead letter. Its id is made of the intent and the message's id, where
+    /// it has both, so that its sender finds it.
+    pub(super) async fn dead(
+        &self,
+        raw: &RawIntent<'_>,
+        intent: Option<&IntentId>,
+        code: &str,
+        text: String,
+    ) -> Result<Routed, Error> {
+        let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
+        let id = match (intent, named) {
+            (Some(intent), Some(named)) => intent.letter(named),
+            (_, _) => raw.derived_id.clone(),
+        };
+        let ids = vec![id];
         self.recorded(raw, ids, None, &Rejection::new(code, text)).await
     }
 }

@@ -152,7 +152,7 @@ pub(crate) fn one_by_one(instance: &str) -> ControllerConfig {
 /// Takes the one message of the intake, as a router that crashes later.
 pub(crate) async fn take_one(mesh: &Mesh) -> IntakeMessage {
     let mut batch = ControllerMesh::of(mesh)
-        .read_intake()
+        .read_intake(baton_jetstream::Intake::Router)
         .await
         .unwrap()
         .next_batch(1)

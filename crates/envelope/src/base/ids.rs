@@ -41,6 +41,13 @@ impl IntentId {
         text.parse().unwrap_or_else(|_| Self(hashed(text).to_string().into()))
     }
 
+    /// The id of the dead letter of a message that was to tell this intent something: of its id, so that it is one however
+    /// often the message comes.
+    #[must_use]
+    pub fn letter(&self, message: &str) -> Self {
+        Self(hashed(&format!("letter\n{}\n{message}", self.0)).to_string().into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,10 +1,13 @@
 //! Signals for open intents: sending them, and writing them into the ledger.
 
+use std::time::Duration;
+
 use baton_envelope::{
-    Author, Body, Event, Extra, HEADER_MSG_ID, IntentId, Protocol, ProtocolRange, RawIntent, SignalEntry, SignalFate,
-    act, check_wait_name, on_signal,
+    Author, Body, ErrorInfo, Event, Extra, HEADER_MSG_ID, IntentId, Protocol, ProtocolRange, RawIntent, SignalEntry,
+    SignalFate, Status, act, check_wait_name, is_told, on_signal,
 };
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
@@ -13,11 +16,36 @@ use crate::server::{ControllerMesh, Mesh};
 /// The first minor whose workers judge a redelivery by `given_back`, whatever the last event is.
 const KNOWS_GIVEN_BACK: Protocol = Protocol::new(1, 2, 0);
 
+/// How soon, and how often at the end, to look what became of a signal.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
 /// A signal that stands in the intake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalSent {
     /// Its sequence in the intake stream.
     pub seq: u64,
+}
+
+/// What became of a signal, as its sender finds out.
+#[derive(Debug)]
+pub enum Told {
+    /// The ledger has it.
+    Taken {
+        /// Whether no wait has taken it yet.
+        unread: bool,
+        /// Where the intent stands then.
+        status: Status,
+    },
+    /// It could not be told, and is a dead letter.
+    Dead {
+        /// The id of the dead letter.
+        letter: IntentId,
+        /// Why.
+        error: ErrorInfo,
+    },
+    /// Nothing was heard of it in time: it stands in the intake.
+    Nothing,
 }
 
 /// What became of a signal.
@@ -57,6 +85,44 @@ impl Mesh {
         let headers = id.map(|id| (HEADER_MSG_ID.to_owned(), id.to_owned()));
         let seq = self.publish_raw(subject, headers.into_iter().collect(), body).await?;
         Ok(SignalSent { seq })
+    }
+
+    /// Publishes a signal for an intent, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// As [`Mesh::send_signal`].
+    pub async fn tell(
+        &self,
+        intent: &IntentId,
+        name: &str,
+        id: &str,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Told, Error> {
+        let until = Instant::now() + patience;
+        self.send_signal(intent, name, Some(id), body).await?;
+        let letter = intent.letter(id);
+        let mut pause = FIRST_LOOK;
+        loop {
+            if let Some(head) = self.head(intent).await?
+                && is_told(&head.record.snapshot, id)
+            {
+                let snapshot = head.record.snapshot;
+                let unread = snapshot.signals.iter().any(|signal| signal.id == id);
+                return Ok(Told::Taken {
+                    unread,
+                    status: snapshot.status,
+                });
+            }
+            if let Some(error) = self.head(&letter).await?.and_then(|head| head.record.error) {
+                return Ok(Told::Dead { letter, error });
+            }
+            if Instant::now() >= until {
+                return Ok(Told::Nothing);
+            }
+            tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
     }
 }
 

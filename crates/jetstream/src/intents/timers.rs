@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use baton_envelope::{
-    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, RawKept, Status, Timestamp, act, codes, open_waits,
+    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, RawKept, Status, act, codes, open_waits,
 };
 
 use crate::error::Error;
@@ -128,7 +128,7 @@ impl ControllerMesh {
             let (status, at) = (&head.record.snapshot.status, head.record.at);
             let message = format!("{intent} ended before it was read ({status}, {at})");
             let error = ErrorInfo::new(codes::TOO_LATE, message);
-            self.keep_dead(&letter_of(intent, &unread.id), by, raw, error).await?;
+            self.keep_dead(&intent.letter(&unread.id), by, raw, error).await?;
         }
         Ok(Fired::Told)
     }
@@ -145,13 +145,4 @@ impl ControllerMesh {
         written.await?;
         Ok(())
     }
-}
-
-/// The id of the dead letter of a signal that an intent has not read.
-fn letter_of(intent: &IntentId, signal: &str) -> IntentId {
-    IntentId::derived(
-        &format!("unread\n{intent}\n{signal}"),
-        0,
-        i128::from(Timestamp::default().unix_millis()),
-    )
 }

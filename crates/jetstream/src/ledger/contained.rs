@@ -91,6 +91,7 @@ impl Mesh {
         for (stored, (seq, read)) in records.iter().zip(self.judge(intent, records).0) {
             match read {
                 Ok(record) => found.push(Head {
+                    stored_at: stored.stored_at(),
                     original: self.original(stored, None),
                     ..Head::new(record, seq)
                 }),

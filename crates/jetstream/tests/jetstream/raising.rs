@@ -111,7 +111,7 @@ async fn a_consumer_that_is_raised_delivers_nothing_in_flight_as_fresh() {
 async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person() {
     let server = TestServer::start().await;
     let mesh = ControllerMesh::of(&mesh_with_research(&server).await);
-    let reader = mesh.read_intake().await.unwrap();
+    let reader = mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap();
     assert_eq!(of_consumers(&mesh).await.len(), 0);
     edit(&server, "MESH_INTAKE", "router", |config| {
         config["max_deliver"] = json!(2);
@@ -156,7 +156,7 @@ async fn an_edited_router_is_named_and_mended_and_its_pause_is_left_to_a_person(
 async fn what_a_router_with_another_filter_passed_over_is_read_after_all() {
     let server = TestServer::start().await;
     let mesh = ControllerMesh::of(&mesh_with_research(&server).await);
-    drop(mesh.read_intake().await.unwrap());
+    drop(mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap());
     edit(&server, "MESH_INTAKE", "router", |config| {
         config["filter_subject"] = json!("mesh.intent.nobody");
     })
@@ -169,7 +169,7 @@ async fn what_a_router_with_another_filter_passed_over_is_read_after_all() {
     };
     publish("research", "passed over").await.unwrap();
     publish("nobody", "matches").await.unwrap();
-    let reader = mesh.read_intake().await.unwrap();
+    let reader = mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap();
     let first = tokio::time::timeout(PATIENCE, reader.next_batch(1))
         .await
         .unwrap()
@@ -178,7 +178,7 @@ async fn what_a_router_with_another_filter_passed_over_is_read_after_all() {
 
     let mended = mesh.mend_consumers(|| true).await.unwrap();
     assert_eq!((mended.mended.len(), mended.refused.len()), (1, 0), "{mended:?}");
-    let reader = mesh.read_intake().await.unwrap();
+    let reader = mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap();
     let first = tokio::time::timeout(PATIENCE, reader.next_batch(1))
         .await
         .unwrap()
@@ -197,7 +197,7 @@ async fn a_router_that_somebody_made_is_made_again() {
     ask(&server, "CONSUMER.CREATE.MESH_INTAKE.router", &request).await;
     let mended = mesh.mend_consumers(|| true).await.unwrap();
     assert_eq!((mended.mended.len(), mended.refused.len()), (1, 0), "{mended:?}");
-    mesh.read_intake().await.unwrap();
+    mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap();
     assert_eq!(of_consumers(&mesh).await.len(), 0);
 }
 

@@ -116,7 +116,10 @@ async fn by_weight(args: ApproveArgs, weight: Weight, app: &App) -> Result<(), C
         _ => {
             let all: Vec<&str> = open.ballot.choices.iter().map(|choice| choice.name.as_str()).collect();
             let message = format!("which choice? The approval has {}", all.join(", "));
-            let hint = format!("`baton approvals answer {} --choice CHOICE` makes one", args.decide.which.id);
+            let hint = format!(
+                "`baton approvals answer {} --choice CHOICE` makes one",
+                args.decide.which.id
+            );
             return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint(hint));
         }
     };
@@ -189,8 +192,12 @@ fn refused(record: &Record) -> CliError {
         (_, None) => codes::FAILED.to_owned(),
     };
     let message = error.map_or_else(|| "the decision was refused".to_owned(), |error| error.message.clone());
-    CliError::say(Kind::Refused, code, format!("the decision does not count: {}", shown(&message)))
-        .hint(format!("`baton dead show {}` shows it as it was sent", record.intent))
+    CliError::say(
+        Kind::Refused,
+        code,
+        format!("the decision does not count: {}", shown(&message)),
+    )
+    .hint(format!("`baton dead show {}` shows it as it was sent", record.intent))
 }
 
 fn waits(seq: u64, timeout: Duration, new: &NewDecision) -> CliError {
@@ -200,5 +207,8 @@ fn waits(seq: u64, timeout: Duration, new: &NewDecision) -> CliError {
     );
     CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
         .hint("it counts when a controller takes it, if it was stored in time; `baton doctor` shows whether one runs")
-        .hint(format!("`baton intents get {}` shows then what became of it", new.intent))
+        .hint(format!(
+            "`baton intents get {}` shows then what became of it",
+            new.intent
+        ))
 }

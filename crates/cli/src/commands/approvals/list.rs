@@ -45,7 +45,9 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
     app.output.show(&documents, || text(&open))?;
     match open.is_empty() {
         true => app.output.note("nobody is asked for a decision"),
-        false => app.output.note("`baton approvals show ID` tells more; `baton approvals approve ID` decides"),
+        false => app
+            .output
+            .note("`baton approvals show ID` tells more; `baton approvals approve ID` decides"),
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub(crate) async fn run(args: OverrideArgs, app: &App) -> Result<(), CliError> {
     };
     let decided = mesh.ask_controller(&question).await?;
     app.output.show(&decided, || {
-        format!("{} of intent {} is decided: {}", decided.wait, decided.intent, args.choice)
+        format!(
+            "{} of intent {} is decided: {}",
+            decided.wait, decided.intent, args.choice
+        )
     })
 }

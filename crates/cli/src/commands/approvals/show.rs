@@ -20,8 +20,7 @@ pub(crate) struct ShowArgs {
 pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let open = the_open_one(&mesh, &args.which).await?;
-    app.output
-        .show(&Document::of(&open, &mesh), || text(&open, &mesh))
+    app.output.show(&Document::of(&open, &mesh), || text(&open, &mesh))
 }
 
 fn text(open: &OpenApproval, mesh: &Mesh) -> String {
@@ -37,10 +36,22 @@ fn text(open: &OpenApproval, mesh: &Mesh) -> String {
     let mut table = Table::pairs();
     table.pair("intent", intent.as_str());
     table.pair("status", head.record.snapshot.status.to_string());
-    table.pair("asked by", format!("{}, hop {}, wait {}", view::turn(&head.record.snapshot), wait.hop, wait.name));
+    table.pair(
+        "asked by",
+        format!(
+            "{}, hop {}, wait {}",
+            view::turn(&head.record.snapshot),
+            wait.hop,
+            wait.name
+        ),
+    );
     table.pair("title", asked.title.as_deref().unwrap_or_default());
     let choices = ballot.choices.iter().map(|choice| {
-        let against = if choice.counts == baton_envelope::people::Weight::For { "" } else { " (against)" };
+        let against = if choice.counts == baton_envelope::people::Weight::For {
+            ""
+        } else {
+            " (against)"
+        };
         format!("{}{against}", choice.name)
     });
     table.pair("choices", choices.collect::<Vec<_>>().join(", "));
@@ -49,7 +60,10 @@ fn text(open: &OpenApproval, mesh: &Mesh) -> String {
     table.pair("needs", format!("{needed} with the same choice"));
     for (at, seat) in ballot.seats.iter().filter(|seat| seat.choice.is_some()).enumerate() {
         let name = if at == 0 { "decided" } else { " " };
-        table.pair(name, format!("{}: {}", seat.name(), seat.choice.as_deref().unwrap_or_default()));
+        table.pair(
+            name,
+            format!("{}: {}", seat.name(), seat.choice.as_deref().unwrap_or_default()),
+        );
     }
     table.pair("since", since.to_string());
     let at_due = due.map(|due| format!("{due}, then \"{}\"", ballot.at_due().choice));
@@ -61,9 +75,7 @@ fn text(open: &OpenApproval, mesh: &Mesh) -> String {
     }
     let choice = ballot.choices.first().map_or("CHOICE", |choice| choice.name.as_str());
     let person = ballot.silent().into_iter().next().unwrap_or_else(|| "-".to_owned());
-    let subject = mesh
-        .subjects()
-        .decision(&person, intent, wait.hop, &wait.name, choice);
+    let subject = mesh.subjects().decision(&person, intent, wait.hop, &wait.name, choice);
     parts.push(format!(
         "to decide\n  baton approvals answer {intent} --choice {choice}\n  nats pub {subject} ''"
     ));

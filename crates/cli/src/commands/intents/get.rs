@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::error::CliError;
 use crate::output::Table;
-use crate::view::{self, Holder, Numbered};
+use crate::view::{self, Holder, Numbered, WaitView};
 
 /// `baton intents get`.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +24,9 @@ struct Document<'a> {
     seq: u64,
     snapshot: &'a Snapshot,
     holders: &'a [Holder],
+    /// What it waits for.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    waits: &'a [WaitView],
     records: Vec<Numbered<'a>>,
     /// Records that decide nothing, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -57,16 +60,18 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
     };
     let contained: Vec<Idle> = standing.contained.into_iter().map(Idle::from).collect();
     let holders = view::holders(&history);
+    let waits = view::waits(head, &history);
     let document = Document {
         intent: &args.id,
         seq: head.seq,
         snapshot: &head.record.snapshot,
         holders: &holders,
+        waits: &waits,
         records: history.iter().map(Numbered::from).collect(),
         contained,
     };
     app.output.show(&document, || {
-        let mut text = text(head, &holders, &history);
+        let mut text = text(head, &holders, &waits, &history);
         if !document.contained.is_empty() {
             let mut table = Table::new(&["SEQ", "DECIDES NOTHING"]);
             for one in &document.contained {
@@ -88,9 +93,13 @@ impl From<Contained> for Idle {
     }
 }
 
-fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {
+fn text(head: &Head, holders: &[Holder], waits: &[WaitView], history: &[Head]) -> String {
     let snapshot = &head.record.snapshot;
     let mut text = facts(head, holders).render();
+    if !waits.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&view::waits_table(waits).render());
+    }
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
     if let Some(result) = &snapshot.result {

@@ -146,7 +146,7 @@ async fn each_durable_consumer_is_raised_once_and_stays_paused() {
     mesh.ensure_topology(Limits::default()).await.unwrap();
     let (agent, version): (AgentName, AgentVersion) = ("research".parse().unwrap(), "1.0.0".parse().unwrap());
     mesh.ensure_agent(&agent, &version, Bands::default()).await.unwrap();
-    mesh.read_intake().await.unwrap();
+    mesh.read_intake(super::Intake::Router).await.unwrap();
     assert_eq!(mesh.pause_version(&agent, &version).await.unwrap(), 3);
     let planted = [CONSUMER_MIGRATIONS, &[PLANTED]].concat();
     let later = Migrations {
