@@ -176,8 +176,8 @@ impl AgentBuilder {
 
     /// A group of people that an approval of this agent may name as `group:NAME`. Names that no person can have are left out.
     #[must_use]
-    pub fn group<P: AsRef<str>>(mut self, name: impl Into<String>, people: impl IntoIterator<Item = P>) -> Self {
-        let people = people.into_iter().filter_map(|person| person.as_ref().parse().ok());
+    pub fn group<P: ToString>(mut self, name: impl Into<String>, people: impl IntoIterator<Item = P>) -> Self {
+        let people = people.into_iter().filter_map(|person| person.to_string().parse().ok());
         self.groups.insert(name.into(), people.collect());
         self
     }

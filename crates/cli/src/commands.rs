@@ -14,6 +14,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod gate;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod mesh;

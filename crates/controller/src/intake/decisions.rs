@@ -6,7 +6,6 @@ use baton_envelope::{IntentId, RawIntent};
 use baton_forms::Form;
 use baton_jetstream::{Error, Ruled};
 
-use crate::intake::rejection::Rejection;
 use crate::intake::routing::{CATCH_UP, Routed, Routing};
 
 impl Routing {
@@ -16,7 +15,7 @@ impl Routing {
             Ok(subject) => subject,
             Err(problem) => {
                 let text = format!("{problem}; subject {}", raw.subject);
-                return self.refused(raw, codes::BAD_SUBJECT, text).await;
+                return self.dead(raw, None, codes::BAD_SUBJECT, text).await;
             }
         };
         // Who decides is the token of the subject. Where the server says whose account it came from, the two are one.
@@ -26,7 +25,7 @@ impl Routing {
                 "{account} decided as \"{}\"; everybody decides in their own name",
                 subject.by
             );
-            return self.refused(raw, codes::NOT_ENTITLED, text).await;
+            return self.dead(raw, Some(&subject.intent), codes::NOT_ENTITLED, text).await;
         }
         match self.mesh.rule(raw, seq, &subject, &check, &self.by).await {
             Ok(Ruled::Counted { seq }) => {
@@ -36,8 +35,11 @@ impl Routing {
             Ok(Ruled::Before) => Ok(Routed::Taken),
             Ok(Ruled::NotYet) => Ok(Routed::Held),
             Ok(Ruled::NoIntent) => self.nothing_of(raw, &subject.intent).await,
-            Ok(Ruled::Refused { code, why }) => self.refused(raw, code, why).await,
-            Err(error @ Error::TooLarge { .. }) => self.refused(raw, codes::BAD_FORM, error.to_string()).await,
+            Ok(Ruled::Refused { code, why }) => self.dead(raw, Some(&subject.intent), code, why).await,
+            Err(error @ Error::TooLarge { .. }) => {
+                let text = error.to_string();
+                self.dead(raw, Some(&subject.intent), codes::BAD_FORM, text).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -48,20 +50,10 @@ impl Routing {
         let at = self.projection.find_archived(intent).await?;
         if self.mesh.bundle_of(intent, at).await?.is_some() {
             let text = format!("it came after the end of {intent}, which is archived");
-            return self.refused(raw, codes::TOO_LATE, text).await;
+            return self.dead(raw, Some(intent), codes::TOO_LATE, text).await;
         }
         let text = format!("there is no intent {intent}");
-        self.refused(raw, codes::NO_INTENT, text).await
-    }
-
-    /// Keeps a decision that does not count as a dead letter: under its message id, so that whoever sent it finds it there.
-    async fn refused(&self, raw: &RawIntent<'_>, code: &str, text: String) -> Result<Routed, Error> {
-        let (named, derived) = (raw.intent_id(), raw.derived_id.clone());
-        let ids = match named == derived {
-            true => vec![derived],
-            false => vec![named, derived],
-        };
-        self.recorded(raw, ids, None, &Rejection::new(code, text)).await
+        self.dead(raw, Some(intent), codes::NO_INTENT, text).await
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use baton_envelope::people::{Approval, DELEGATE, DecisionSubject, PeopleAct, PeopleEntry, Refusal, Said, Word};
+use baton_envelope::people::{Approval, DecisionSubject, PeopleAct, PeopleEntry, Refusal, Said, Word};
 use baton_envelope::{
     AskedDecision, Author, Body, DecisionFate, HEADER_MSG_ID, IntentId, Json, OpenWait, PersonName, RawIntent,
-    Timestamp, act, codes, on_decision, open_approval, recorded_waits,
+    Timestamp, act, codes, is_told, on_decision, open_approval, recorded_waits,
 };
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::Error;
@@ -35,7 +34,7 @@ pub struct NewDecision {
     /// The choice, or `delegate`.
     pub choice: String,
     /// The form, or `{"to": …}` for `delegate`; may be empty.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 /// What became of a decision that was published.
@@ -91,17 +90,21 @@ impl Mesh {
             .subjects()
             .decision(&new.by, &new.intent, new.hop, &new.wait, &new.choice);
         let headers = vec![(HEADER_MSG_ID.to_owned(), id.to_string())];
-        let seq = self.publish_raw(subject, headers, new.body.clone()).await?;
+        let seq = self.publish_raw(subject, headers, new.body.clone().into()).await?;
         let is_own =
             |head: &&Head| head.record.people.as_ref().and_then(|entry| entry.id.as_deref()) == Some(id.as_str());
+        let letter = new.intent.letter(id.as_str());
         loop {
-            if let Some(dead) = self.head(&id).await? {
-                return Ok(Heard::Refused(Box::new(dead)));
-            }
+            let head = self.head(&new.intent).await?;
             // It may have ended the intent, which may be archived at once.
-            let history = self.trail(&new.intent).await?;
-            if let Some(head) = history.iter().find(is_own) {
-                return Ok(Heard::Counted(Box::new(head.clone())));
+            if head.is_none_or(|head| is_told(&head.record.snapshot, id.as_str())) {
+                let history = self.trail(&new.intent).await?;
+                if let Some(head) = history.iter().find(is_own) {
+                    return Ok(Heard::Counted(Box::new(head.clone())));
+                }
+            }
+            if let Some(dead) = self.head(&letter).await? {
+                return Ok(Heard::Refused(Box::new(dead)));
             }
             if Instant::now() >= until {
                 return Ok(Heard::Waits { seq });
@@ -326,17 +329,5 @@ fn open_ones(head: &Head) -> String {
             snapshot.status, snapshot.hop
         ),
         false => format!("open are {}", names.join(", ")),
-    }
-}
-
-impl NewDecision {
-    /// One that gives the seat to somebody else.
-    #[must_use]
-    pub fn delegate(self, to: &PersonName) -> Self {
-        Self {
-            choice: DELEGATE.to_owned(),
-            body: format!("{{\"to\":\"{to}\"}}").into(),
-            ..self
-        }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use baton_envelope::people::Weight;
 use baton_envelope::{PersonName, Record, Status, codes, shown};
 use baton_jetstream::{Heard, Mesh, NewDecision, OpenApproval};
-use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 
@@ -94,7 +93,7 @@ pub(crate) async fn delegate(args: DelegateArgs, app: &App) -> Result<(), CliErr
     let DelegateArgs { decide, to } = args;
     let mesh = app.connect().await?;
     let open = the_open_one(&mesh, &decide.which).await?;
-    let body = format!("{{\"to\":\"{to}\"}}").into();
+    let body = format!("{{\"to\":\"{to}\"}}").into_bytes();
     let choice = baton_envelope::people::DELEGATE.to_owned();
     say(&mesh, open, decide, (choice, body), app).await
 }
@@ -126,9 +125,9 @@ async fn by_weight(args: ApproveArgs, weight: Weight, app: &App) -> Result<(), C
     say(&mesh, open, args.decide, (choice, body), app).await
 }
 
-fn body(form: Option<&str>, app: &App) -> Result<Bytes, CliError> {
-    let Some(form) = form else { return Ok(Bytes::new()) };
-    Ok(payload::read(Some(form), &app.output)?.into())
+fn body(form: Option<&str>, app: &App) -> Result<Vec<u8>, CliError> {
+    let Some(form) = form else { return Ok(Vec::new()) };
+    payload::read(Some(form), &app.output)
 }
 
 /// Publishes the decision, and tells what became of it.
@@ -136,7 +135,7 @@ async fn say(
     mesh: &Mesh,
     open: OpenApproval,
     args: DecideArgs,
-    (choice, body): (String, Bytes),
+    (choice, body): (String, Vec<u8>),
     app: &App,
 ) -> Result<(), CliError> {
     let by = who(mesh, args.person).await?;
