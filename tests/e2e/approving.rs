@@ -13,6 +13,7 @@ use baton_jetstream::Head;
 use baton_testkit::eventually;
 use serde_json::Value;
 
+use crate::accounts::Secured;
 use crate::nats_cli::{Run, publish, run, worker};
 
 /// Records a step, asks, records another, and completes with the decision.
@@ -495,4 +496,49 @@ async fn a_program_asks_people_by_a_line_of_json() {
     approvals(&mesh, &["approve", "json", "--as", "ada"]).await.exits(0);
     assert_eq!(result(&mesh.until(&intent, "completed", SOON).await), "published");
     drop(guard);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_secured_mesh_a_person_decides_in_the_own_name_and_in_no_other() {
+    let mesh = Secured::start().await;
+    let sent = [
+        "send",
+        "research",
+        "otters",
+        "--id",
+        "order-9",
+        "--gate",
+        "code",
+        "--approver",
+        "bea",
+    ];
+    let (code, said, _) = mesh.baton("ada", &sent).await;
+    assert_eq!(code, Some(0), "{said}");
+    let intent = id("order-9");
+    eventually("bea is asked", SOON, async || match mesh.control.head(&intent).await {
+        Ok(Some(head)) if head.record.snapshot.status.name() == "waiting" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // The server does not let ada speak for bea, whatever she says; in her own name she has no seat.
+    let (code, said, _) = mesh
+        .baton("ada", &["approvals", "approve", "order-9", "--as", "bea"])
+        .await;
+    assert!(
+        code == Some(4) && said.contains("PERMISSION_DENIED") && said.contains("mesh.decide.bea"),
+        "{code:?} {said}"
+    );
+    let (code, said, _) = mesh.baton("ada", &["approvals", "approve", "order-9"]).await;
+    assert!(code == Some(4) && said.contains("NOT_ENTITLED"), "{code:?} {said}");
+    let (code, said, _) = mesh.baton("vic", &["approvals", "show", "order-9"]).await;
+    assert!(
+        code == Some(0) && said.contains("may decide") && said.contains("bea"),
+        "{code:?} {said}"
+    );
+    let (code, said, _) = mesh.baton("bea", &["approvals", "approve", "order-9"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    mesh.completed(&intent).await;
+    let history = mesh.control.history(&intent, 1).await.expect("history");
+    let by: Vec<String> = history.into_iter().filter_map(|head| head.record.people?.by).collect();
+    assert_eq!(by, ["bea"]);
 }

@@ -40,7 +40,6 @@ pub struct PresetRow {
 }
 
 const COMMENT: &str = r#"{"type":"object","properties":{"comment":{"type":"string"}}}"#;
-const COMMENT_NEEDED: &str = r#"{"type":"object","properties":{"comment":{"type":"string"}},"required":["comment"]}"#;
 const ANSWER: &str = r#"{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}"#;
 
 /// The table.
@@ -91,7 +90,7 @@ pub const PRESETS: [PresetRow; 7] = [
         preset: &Preset::Override,
         accepts: &[],
         rejects: &[],
-        form: COMMENT_NEEDED,
+        form: "",
         effect: "the choice of the operator is the outcome, whatever the votes are",
     },
 ];

@@ -450,3 +450,23 @@ fn the_derived_id_is_the_one_that_the_document_describes() {
     assert_eq!(derived.as_str(), hash("MESH_INTAKE\n7\n1795237200123456789"));
     assert_eq!(IntentId::from_foreign("order.42").as_str(), hash("order.42"));
 }
+
+#[test]
+fn the_presets_are_those_of_the_code() {
+    let listed = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let plain = |text: &str| text.replace('`', "");
+    let rows: Vec<Vec<String>> = table("### Presets");
+    assert_eq!(rows.len(), people::PRESETS.len());
+    for (row, of) in rows.iter().zip(people::PRESETS) {
+        assert_eq!(row[0], of.preset.name());
+        assert_eq!(plain(&row[1]), plain(&listed(of.accepts)), "{row:?}");
+        assert_eq!(plain(&row[2]), plain(&listed(of.rejects)), "{row:?}");
+        assert_eq!((row[3].as_str(), row[4].as_str()), (of.form, of.effect), "{row:?}");
+    }
+}
