@@ -305,7 +305,7 @@ async fn a_parked_intent_keeps_its_wait_and_goes_on_after_a_redrive() {
 async fn a_program_waits_by_a_line_of_json() {
     let mesh = TestMesh::start().await;
     let dir = tempfile::tempdir().expect("a folder");
-    let line = r#"if grep -q '"waits"' ; then echo '{"outcome":"complete","result":"paid"}'; else echo '{"state":{"pages":7}}'; echo '{"wait":{"name":"paid","until":"1h","then":"park"}}'; fi"#;
+    let line = r#"if grep -q '"waits":{"paid"' ; then echo '{"outcome":"complete","result":"paid"}'; else echo '{"state":{"pages":7}}'; echo '{"wait":{"name":"paid","until":"1h","then":"park"}}'; fi"#;
     let guard = worker(&mesh, dir.path(), "shop", &["--exec", line, "--json"]).await;
     let intent = mesh.submit("program", "shop", "1").await;
     until_suspended(&mesh, &intent).await;
