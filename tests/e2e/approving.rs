@@ -222,7 +222,7 @@ async fn a_form_is_checked_before_a_decision_counts() {
     let schema =
         Json::parse(r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#).expect("JSON");
     let (mesh, worker, intent) = asked(Approval::new("How many?").form(schema), "form").await;
-    let broken = approvals(&mesh, &["approve", "form", "--form", r#"{"n":"two"}"#])
+    let broken = approvals(&mesh, &["approve", "form", "--as", "ada", "--form", r#"{"n":"two"}"#])
         .await
         .exits(4);
     broken.says(&["BAD_FORM", "/n"]);
