@@ -112,7 +112,7 @@ impl Secured {
     }
 
     /// A `baton` of one of the users: its exit code, what it printed, and how long it took.
-    async fn baton(&self, user: &str, args: &[&str]) -> (Option<i32>, String, Duration) {
+    pub(super) async fn baton(&self, user: &str, args: &[&str]) -> (Option<i32>, String, Duration) {
         let mut command = baton();
         command.args(args).env("BATON_SERVER", self.server.url());
         command.env("BATON_USER", user).env("BATON_PASSWORD", user);

@@ -11,6 +11,7 @@
 mod abuse;
 mod accidents;
 mod accounts;
+mod approving;
 mod archive;
 mod arrows;
 mod bad_input;

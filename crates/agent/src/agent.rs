@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_envelope::people::Approval;
 use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, ProtocolRange};
 use baton_jetstream::Error;
 
+use crate::approving::Groups;
 use crate::handler::{AnyHandler, Handler};
 use crate::retry::RetryPolicy;
 
@@ -55,6 +57,8 @@ impl Agent {
             retry: RetryPolicy::default(),
             bands: Bands::default(),
             instance: None,
+            groups: BTreeMap::new(),
+            gate: None,
         })
     }
 }
@@ -74,6 +78,8 @@ pub struct AgentBuilder {
     pub(crate) retry: RetryPolicy,
     pub(crate) bands: Bands,
     pub(crate) instance: Option<String>,
+    pub(crate) groups: Groups,
+    pub(crate) gate: Option<Approval>,
 }
 
 impl std::fmt::Debug for AgentBuilder {
@@ -165,6 +171,22 @@ impl AgentBuilder {
     #[must_use]
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
+        self
+    }
+
+    /// A group of people that an approval of this agent may name as `group:NAME`. Names that no person can have are left out.
+    #[must_use]
+    pub fn group<P: ToString>(mut self, name: impl Into<String>, people: impl IntoIterator<Item = P>) -> Self {
+        let people = people.into_iter().filter_map(|person| person.to_string().parse().ok());
+        self.groups.insert(name.into(), people.collect());
+        self
+    }
+
+    /// Asks people before each hop of this agent begins; one that they do not let begin ends as `rejected` with
+    /// `NOT_APPROVED`. An intent that has a gate of its own for this agent asks as that says.
+    #[must_use]
+    pub fn gate(mut self, approval: Approval) -> Self {
+        self.gate = Some(approval);
         self
     }
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::approving::Groups;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
@@ -31,6 +32,8 @@ pub struct Hop {
     pub(crate) waits: BTreeMap<String, WaitResult>,
     /// The waits that it is suspended for: whatever the handler returns then does not count.
     pub(crate) suspended: Option<Vec<WaitSpec>>,
+    /// The groups of people that its worker knows.
+    pub(crate) groups: Arc<Groups>,
     /// Of the mesh, in the server's time.
     pub(crate) clock: HopClock,
     /// The versions of the protocol that the agent reads.

@@ -28,6 +28,7 @@
 //! ```
 
 mod agent;
+mod approving;
 mod claim;
 mod commit;
 mod dropped;
@@ -63,4 +64,5 @@ pub use signal::{shutdown_signal, stop_signals};
 pub use waiting::{Wait, Waited};
 pub use worker::{RunSummary, Worker};
 
+pub use baton_envelope::people::{Approval, Choice, Decision, Preset};
 pub use baton_envelope::{Body, IntentId, Json, Timestamp, WaitOutcome, WaitResult};

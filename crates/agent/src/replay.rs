@@ -103,6 +103,7 @@ async fn replay(
         steps: request.steps,
         waits: request.waits,
         suspended: None,
+        groups: Arc::default(),
         clock: HopClock::Fixed(Timestamp::default()),
         signals_sent: 0,
         protocol,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use baton_envelope::codes;
+use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
     ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
@@ -20,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::approving::{Groups, gated};
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
 use crate::fault::{Fault, FaultKind};
@@ -51,6 +53,10 @@ pub(crate) struct WorkerContext {
     /// The versions of the protocol that it reads and writes.
     pub(crate) protocol: ProtocolRange,
     pub(crate) retry: RetryPolicy,
+    /// The groups of people that it knows.
+    pub(crate) groups: Arc<Groups>,
+    /// What people are asked before any hop begins.
+    pub(crate) gate: Option<Approval>,
     /// Cancelled when the grace time is over: hops that still run are handed back.
     pub(crate) abort: CancellationToken,
     /// What this process is at work on; a second delivery of the same work is not run beside the first.
@@ -181,6 +187,7 @@ impl WorkerContext {
             steps,
             waits,
             suspended: None,
+            groups: Arc::clone(&self.groups),
             clock: HopClock::Mesh(self.mesh.clone()),
             signals_sent: 0,
             protocol: self.protocol,
@@ -194,7 +201,8 @@ impl WorkerContext {
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
         let ended = {
-            let handler = AssertUnwindSafe(self.handler.run(&mut hop)).catch_unwind();
+            let gate = envelope.gates.get(&self.agent).or(self.gate.as_ref()).cloned();
+            let handler = AssertUnwindSafe(gated(&*self.handler, &mut hop, gate)).catch_unwind();
             let mut handler = Polled {
                 handler,
                 held: &self.held,

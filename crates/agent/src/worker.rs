@@ -110,6 +110,8 @@ impl Worker {
             handler,
             protocol: builder.protocol,
             retry: builder.retry,
+            groups: Arc::new(builder.groups),
+            gate: builder.gate,
             abort: CancellationToken::new(),
             held: Arc::default(),
             dropped: Default::default(),

@@ -31,6 +31,9 @@ pub struct Record {
     /// What was kept of a rejected raw intent.
     #[serde(default)]
     pub raw: Option<RawKept>,
+    /// What people did about an approval.
+    #[serde(default)]
+    pub people: Option<People>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -40,6 +43,75 @@ pub struct Record {
     /// The message that holds it, by its index in the evidence.
     #[serde(skip)]
     pub message: usize,
+}
+
+/// What people did about an approval.
+#[derive(Debug, Clone, Deserialize)]
+pub struct People {
+    /// What was done.
+    pub act: String,
+    /// The hop that waits.
+    pub hop: u64,
+    /// The wait.
+    pub wait: String,
+    /// Who did it.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// The id of the message.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The sequence of the message in the intake.
+    #[serde(default)]
+    pub said: u64,
+    /// When the message was stored.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
+/// An open wait.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Wait {
+    /// The hop that waits.
+    pub hop: u64,
+    /// Its name.
+    pub name: String,
+    /// How long it waits at most, in milliseconds.
+    #[serde(default)]
+    pub after_ms: Option<i64>,
+    /// The sequence of the record that opened it.
+    #[serde(default)]
+    pub seq: Option<u64>,
+    /// The state of an approval.
+    #[serde(default)]
+    pub ballot: Option<Ballot>,
+}
+
+/// The state of an approval.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ballot {
+    /// Who may decide.
+    #[serde(default)]
+    pub seats: Vec<Seat>,
+    /// Whether nobody else may.
+    #[serde(default)]
+    pub closed: bool,
+    /// Who may not.
+    #[serde(default)]
+    pub barred: Vec<String>,
+    /// The outcome.
+    #[serde(default)]
+    pub decided: Option<Box<RawValue>>,
+}
+
+/// One vote.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Seat {
+    /// Whose it is.
+    #[serde(default)]
+    pub person: Option<String>,
+    /// The sequence in the intake of the last word about it.
+    #[serde(default)]
+    pub said: u64,
 }
 
 /// What happened.
@@ -131,6 +203,9 @@ pub struct Snapshot {
     /// The result, once completed.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// The open waits.
+    #[serde(default)]
+    pub waits: Vec<Wait>,
 }
 
 const fn ten() -> u64 {
@@ -159,6 +234,12 @@ pub struct Step {
 /// What was kept of a rejected raw intent.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RawKept {
+    /// The subject it was published on.
+    #[serde(default)]
+    pub subject: String,
+    /// Its headers.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
     /// Its body.
     pub body_base64: String,
 }

@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
-    repair, rollout, route, send, signal, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents,
+    local, mesh, repair, rollout, route, send, signal, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// List parked and rejected work, and put it back.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// List what people are asked, and decide.
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
     /// Roll out another version of an agent, step by step.
     #[command(subcommand)]
     Rollout(rollout::RolloutCommand),
@@ -95,6 +98,7 @@ impl Command {
             | Self::Signal(_)
             | Self::Intents(_)
             | Self::Dead(_)
+            | Self::Approvals(_)
             | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod bench;
@@ -13,6 +14,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod gate;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod mesh;

@@ -19,6 +19,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Signal(args) => Box::pin(commands::signal::run(args, app)).await,
         Command::Intents(command) => Box::pin(commands::intents::run(command, app)).await,
         Command::Dead(command) => Box::pin(commands::dead::run(command, app)).await,
+        Command::Approvals(command) => Box::pin(commands::approvals::run(command, app)).await,
         Command::Rollout(command) => Box::pin(commands::rollout::run(command, app)).await,
         Command::Route(command) => Box::pin(commands::route::run(command, app)).await,
         Command::Agents(command) => Box::pin(commands::agents::run(command, app)).await,

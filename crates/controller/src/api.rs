@@ -1,6 +1,7 @@
 //! The API: answers operators' questions. Any controller answers, because a decision is a compare-and-set on the route.
 
 mod agents;
+mod approvals;
 mod archive;
 mod cancel;
 mod copies;
@@ -97,6 +98,8 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::AssignSeat>(approvals::assign)
+        .on::<control::OverrideApproval>(approvals::override_approval)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use baton_envelope::IntentId;
 use baton_jetstream::Mesh;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{EDITOR, Editor};
 use crate::error::DemoError;
 
 /// The agents, in the order of the handoffs.
@@ -118,14 +119,15 @@ impl Handler for Role {
 impl Role {
     async fn work(&self, place: &str, step: &str, topic: &str) -> Result<String, Fault> {
         tokio::time::sleep(self.work).await;
-        let mut log = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.effects)?;
-        // One write per line, so that lines of several processes do not mix.
-        log.write_all(format!("{place} {step} {}\n", self.instance).as_bytes())?;
+        append(&self.effects, &format!("{place} {step} {}", self.instance))?;
         Ok(format!("{step} of {topic}"))
     }
+}
+
+/// Leaves a line. One write per line, so that lines of several processes do not mix.
+pub(crate) fn append(effects: &Path, line: &str) -> std::io::Result<()> {
+    let mut log = std::fs::OpenOptions::new().append(true).create(true).open(effects)?;
+    log.write_all(format!("{line}\n").as_bytes())
 }
 
 /// Whether an attempt is one of the `fails` percent that fail. It depends on a hash, so the answer is always the same.
@@ -141,6 +143,18 @@ fn is_hit(intent: &IntentId, attempt: u32, fails: u8) -> bool {
 /// When the role is unknown, or the mesh refuses.
 pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), DemoError> {
     let role = part.role.as_str();
+    // The instance becomes a subject token, so it has no dots.
+    let instance = format!("{}-{}", part.name().replace('.', "_"), std::process::id());
+    if role == EDITOR {
+        let effects = effects.to_owned();
+        let handler = Editor {
+            effects,
+            instance: instance.clone(),
+        };
+        let agent = Agent::builder(role, &part.version)?.handler(handler).instance(instance);
+        agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
+        return Ok(());
+    }
     let (steps, next): (&[&str], _) = match (role, part.light) {
         ("research", _) => (&["gather"], Some("code")),
         ("code", false) => (&["plan", "write", "compile"], Some("qa")),
@@ -148,8 +162,6 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
         ("qa", _) => (&["test"], None),
         (other, _) => return Err(DemoError::NoRole(other.to_owned())),
     };
-    // The instance becomes a subject token, so it has no dots.
-    let instance = format!("{}-{}", part.name().replace('.', "_"), std::process::id());
     let handler = Role {
         steps,
         work: if part.light { LIGHT_WORK } else { WORK },

@@ -126,12 +126,42 @@ impl Harness {
         Player::start(&mut command, &self.guard).map_err(failed)
     }
 
-    /// Waits until every agent has a route.
+    /// The address of the server.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Kills the server and starts it again, on the same port and data.
+    pub(crate) async fn restart_server(&mut self) -> Result<(), DemoError> {
+        if let Some(watch) = self.watch.take() {
+            watch.gone();
+        }
+        self.server.kill()?;
+        self.server.restart()?;
+        let watched = self.server.pid().map(|id| self.guard.watch_process(id)).transpose();
+        self.watch = watched.map_err(|error| DemoError::io("the server cannot be watched", error))?;
+        // The client reconnects by itself, and says so by an answer.
+        let until = Instant::now() + START;
+        while let Err(error) = self.mesh.all_routes().await {
+            if Instant::now() > until {
+                return Err(error.into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until every agent of the handoffs has a route.
     pub(crate) async fn wait_for_routes(&self) -> Result<(), DemoError> {
+        self.wait_for_route_of(&ROLES).await
+    }
+
+    /// Waits until these agents have a route.
+    pub(crate) async fn wait_for_route_of(&self, roles: &[&str]) -> Result<(), DemoError> {
         let until = Instant::now() + START;
         loop {
             let known = self.mesh.all_routes().await.unwrap_or_default();
-            if ROLES
+            if roles
                 .iter()
                 .all(|role| known.iter().any(|route| route.agent.as_str() == *role))
             {

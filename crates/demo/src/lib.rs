@@ -1,10 +1,12 @@
 //! The scenarios of `baton demo`. In `crash`, agents hand work to each other and one is killed in the middle; the ledger
-//! shows that the work went on exactly where it stopped. In `upgrade`, an agent is upgraded while it works.
+//! shows that the work went on exactly where it stopped. In `upgrade`, an agent is upgraded while it works. In
+//! `approval`, work waits for a person through the death of everything.
 //!
 //! This is a crate of its own because it is neither in the product's data path nor mere output: it starts processes,
 //! kills some at chosen moments, and judges the outcome.
 
 mod agents;
+mod approval;
 mod check;
 mod crash;
 mod error;
@@ -13,6 +15,7 @@ mod player;
 mod upgrade;
 
 pub use agents::{Part, ROLES, run_agent};
+pub use approval::{ApprovalPlan, ApprovalReport, ApprovalVerdict, run_approval};
 pub use check::{Verdict, judge};
 pub use crash::{CrashPlan, CrashReport, run_crash};
 pub use error::DemoError;

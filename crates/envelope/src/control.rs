@@ -5,6 +5,7 @@
 //! controller publishes unasked.
 
 mod agents;
+mod approvals;
 mod archive;
 mod asker;
 mod error;
@@ -20,6 +21,7 @@ mod route;
 use std::time::Duration;
 
 pub use agents::*;
+pub use approvals::*;
 pub use archive::*;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
@@ -67,4 +69,6 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    AssignSeat = "approvals.assign" -> ApprovalView, Changes;
+    OverrideApproval = "approvals.override" -> ApprovalView, Changes;
 }

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub(crate) mod containment;
+pub(crate) mod decisions;
 pub(crate) mod delivery;
 pub(crate) mod draft;
 pub(crate) mod effects;

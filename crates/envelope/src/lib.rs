@@ -10,6 +10,7 @@ mod base;
 pub mod control;
 mod intent;
 mod message;
+pub mod people;
 mod proof;
 pub mod rollout;
 mod version;
@@ -22,13 +23,14 @@ pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
-pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
+pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace, PersonName};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
+pub use intent::decisions::{Asked as AskedDecision, DecisionFate, on_decision, open_approval};
 pub use intent::delivery::{
     DeliveryFacts, LONG_RETRY, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh,
     is_long_retry, is_untouched, on_delivery, recorded_steps, recorded_waits,

@@ -1,7 +1,9 @@
 //! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
 
+mod approvals;
 mod cancel;
 mod capability;
+mod decisions;
 mod form;
 mod history;
 mod intake;
@@ -14,7 +16,9 @@ mod sweep;
 mod timers;
 mod wait;
 
+pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
 pub use cancel::Cancelled;
+pub use decisions::{CheckForm, Heard, NewDecision, Ruled};
 pub use form::in_form_for;
 pub use history::holds_life;
 pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};

@@ -57,6 +57,7 @@ pub fn following(
         signal: None,
         results: Vec::new(),
         state: None,
+        people: None,
         extra: Extra::new(),
     }
 }

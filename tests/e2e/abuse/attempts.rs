@@ -54,6 +54,13 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.from.max.intent.nobody",
     "mesh.from.max.signal.order-shop.go",
     "mesh.signal.order-shop.go",
+    // Nobody decides as another, nor as nobody in particular.
+    "mesh.decide.ada.order-shop.1.gate.approve",
+    "mesh.decide.bea.order-shop.1.gate.approve",
+    "mesh.decide.max.order-shop.1.gate.approve",
+    "mesh.decide.-.order-shop.1.gate.approve",
+    "mesh.from.max.decide.max.order-shop.1.gate.approve",
+    "mesh.from.max.decide.ada.order-shop.1.gate.approve",
     // What is heard.
     "mesh.heartbeat.code.6_6_6.abuse",
     "mesh.heartbeat.abuse.6_6_6.abuse",

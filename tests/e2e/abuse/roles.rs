@@ -53,15 +53,19 @@ const VIC: Role = Role {
 };
 const BEA: Role = Role {
     user: "bea",
-    writes: &["mesh.signal.*.*"],
+    writes: &["mesh.signal.*.*", "mesh.decide.bea.*.*.*.*"],
     ..VIC
 };
 const ADA: Role = Role {
     user: "ada",
-    writes: &["mesh.signal.*.*", "mesh.intent.*"],
+    writes: &["mesh.signal.*.*", "mesh.decide.ada.*.*.*.*", "mesh.intent.*"],
     ..VIC
 };
-const MAX: Role = Role { user: "max", ..ADA };
+const MAX: Role = Role {
+    user: "max",
+    writes: &["mesh.signal.*.*", "mesh.decide.max.*.*.*.*", "mesh.intent.*"],
+    ..VIC
+};
 
 /// It may do everything in the mesh, but have controllers change something in nobody's name.
 pub(super) const CONTROLLER: Role = Role {
@@ -97,6 +101,7 @@ impl Role {
         let verbs: &[&str] = match self.user {
             "ada" => &[
                 "mesh.control.agents.*",
+                "mesh.control.approvals.*",
                 "mesh.control.archive.*",
                 "mesh.control.intents.*",
                 "mesh.control.rollout.*",

@@ -15,6 +15,8 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
     let mut grants = viewer(names);
     if role >= Role::Approver {
         grants.push(own(Decides, names, person, "signal.*.*"));
+        // Under the own name alone: who decides is the token of the subject.
+        grants.push(own(Decides, names, person, &format!("decide.{person}.*.*.*.*")));
     }
     if role >= Role::Operator {
         grants.push(own(Submits, names, person, "intent.*"));

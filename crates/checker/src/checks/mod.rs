@@ -6,6 +6,7 @@ pub mod drained;
 pub mod legal;
 pub mod lost;
 pub mod order;
+pub mod people;
 pub mod steps;
 pub mod time;
 pub mod versions;
@@ -27,6 +28,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     carried::check(context, found);
     time::check(context, counts, found);
     order::check(context, counts, found);
+    people::check(context, found);
 }
 
 /// Whether a worker ended a hop with this record.

@@ -1,5 +1,6 @@
 //! `baton demo`: a whole mesh, a crash in the middle, and the proof.
 
+mod approval;
 mod upgrade;
 
 use baton_agent::shutdown_signal;
@@ -16,8 +17,10 @@ use crate::view::timeline;
 pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError> {
     let exe = std::env::current_exe()
         .map_err(|error| CliError::io(anyhow::Error::new(error).context("this program cannot find itself")))?;
-    if let Some(Scenario::Upgrade(args)) = args.scenario {
-        return upgrade::run(args, exe, output).await;
+    match args.scenario {
+        Some(Scenario::Upgrade(args)) => return upgrade::run(args, exe, output).await,
+        Some(Scenario::Approval(args)) => return Box::pin(approval::run(args, exe, output)).await,
+        None => {}
     }
     let plan = CrashPlan {
         intents: usize::try_from(args.intents).unwrap_or(usize::MAX),

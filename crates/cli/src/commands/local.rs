@@ -24,6 +24,19 @@ pub(crate) struct DemoArgs {
 pub(crate) enum Scenario {
     /// Upgrade an agent while work comes in: the new version gets 10, 25, 50, then 100 % of it, as the evidence allows.
     Upgrade(UpgradeArgs),
+    /// Ask a person, kill server, controller and worker, start them again, and decide by a bare publish.
+    Approval(ApprovalArgs),
+}
+
+/// `baton demo approval`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApprovalArgs {
+    /// How many intents to submit.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) intents: u32,
+    /// Keep the temporary folder with the server's data and the logs.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `baton demo upgrade`.

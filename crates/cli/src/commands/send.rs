@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use self::to::{To, WhenNone};
+use super::gate::GateArgs;
 use super::payload;
 use crate::app::App;
 use crate::error::{CliError, Kind};
@@ -64,6 +65,11 @@ pub(crate) struct SendArgs {
     /// How it keeps to versions [default: what `baton route pinning` has set for the agent].
     #[arg(long, value_enum)]
     pinning: Option<Keeping>,
+    /// Agent before whose work people are asked; may be repeated. What they do not approve ends as rejected.
+    #[arg(long = "gate", value_name = "AGENT")]
+    gates: Vec<AgentName>,
+    #[command(flatten)]
+    gate: GateArgs,
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
@@ -279,6 +285,14 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
     let mut envelope = raw.to_envelope(clock.envelope_id(), agent, now)?;
     envelope.pins = args.pins.iter().cloned().collect();
     envelope.pinning = args.pinning.map(Pinning::from);
+    if !args.gates.is_empty() {
+        let approval = args.gate.approval()?;
+        envelope.gates = args
+            .gates
+            .iter()
+            .map(|agent| (agent.clone(), approval.clone()))
+            .collect();
+    }
     Ok(match &args.constraints {
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::gate::GateArgs;
 use crate::config::WorkerConfig;
 use crate::error::{CliError, Kind};
 use crate::parse::{Range, Span};
@@ -62,6 +63,11 @@ pub(crate) struct WorkerArgs {
     /// How many attempts a hop gets before it is parked [default: 3].
     #[arg(long, value_name = "N")]
     max_attempts: Option<NonZeroU32>,
+    /// Ask people before each hop begins; what they do not approve ends as rejected. --approver says so, too.
+    #[arg(long)]
+    gate: bool,
+    #[command(flatten)]
+    approval: GateArgs,
 }
 
 /// What the run came to, as a document.
@@ -76,6 +82,8 @@ struct Document<'a> {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
+    let is_gated = args.gate || !args.approval.approvers.is_empty();
+    let gate = is_gated.then(|| args.approval.approval()).transpose()?;
     let config = settings(args, &app.config.worker);
     let (Some(agent), Some(version), Some(exec)) = (&config.agent, &config.version, &config.exec) else {
         return Err(incomplete(&config));
@@ -100,6 +108,12 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     }
     for channel in &config.channels {
         builder = builder.channel(channel);
+    }
+    for (name, people) in &config.groups {
+        builder = builder.group(name, people);
+    }
+    if let Some(gate) = gate {
+        builder = builder.gate(gate);
     }
     if let Some(range) = config.protocol {
         builder = builder.protocol(range.0);

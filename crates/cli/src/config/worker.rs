@@ -1,10 +1,11 @@
 //! `[worker]`: what `baton worker` runs, and how.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use baton_agent::RetryPolicy;
-use baton_envelope::{AgentName, AgentVersion};
+use baton_envelope::{AgentName, AgentVersion, PersonName};
 use serde::{Deserialize, Serialize};
 
 use super::unset;
@@ -35,6 +36,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) kinds: Vec<String>,
     /// The channels that it listens to.
     pub(crate) channels: Vec<String>,
+    /// The groups of people that an approval of its may name, each with its members.
+    pub(crate) groups: BTreeMap<String, Vec<PersonName>>,
     /// The protocol versions that it reads.
     #[serde(with = "unset")]
     pub(crate) protocol: Option<Range>,
@@ -66,6 +69,7 @@ impl Default for WorkerConfig {
             capabilities: Vec::new(),
             kinds: Vec::new(),
             channels: Vec::new(),
+            groups: BTreeMap::new(),
             protocol: None,
             concurrency: CONCURRENCY,
             drain_timeout: Span(Duration::from_secs(20)),

@@ -1,5 +1,6 @@
 //! The records of an intent, one line each.
 
+use baton_envelope::people::PeopleEntry;
 use baton_envelope::{Record, shown};
 use baton_jetstream::Head;
 
@@ -68,6 +69,9 @@ fn note(record: &Record) -> String {
             false => format!("{}: {} {}{by}", result.name, result.outcome.name(), value(&result.data)),
         });
     }
+    if let Some(entry) = &record.people {
+        said.push(people(entry));
+    }
     if let Some(state) = &record.state {
         said.push(value(state));
     }
@@ -92,4 +96,25 @@ fn by(record: &Record) -> String {
         ),
         None => format!("{} {}", record.by.role.name(), record.by.instance),
     }
+}
+
+/// What people did: `publish: decided approve by ada`.
+fn people(entry: &PeopleEntry) -> String {
+    let mut said = format!("{}: {}", entry.wait, entry.act.name());
+    if let Some(choice) = &entry.choice {
+        said.push_str(&format!(" {choice}"));
+    }
+    if let Some(from) = &entry.from {
+        said.push_str(&format!(" from {from}"));
+    }
+    if !entry.to.is_empty() {
+        said.push_str(&format!(" to {}", entry.to.join(", ")));
+    }
+    if let Some(by) = &entry.by {
+        said.push_str(&format!(" by {by}"));
+    }
+    if !entry.form.is_null() {
+        said.push_str(&format!(" ({})", value(&entry.form)));
+    }
+    said
 }

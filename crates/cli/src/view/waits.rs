@@ -13,6 +13,9 @@ pub(crate) struct WaitView {
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
+    /// Who is asked and has not decided.
+    #[serde(rename = "for", skip_serializing_if = "Vec::is_empty")]
+    people: Vec<String>,
     since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
@@ -44,6 +47,8 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
     let until = wait
         .after_ms
         .map(|after| since.plus(std::time::Duration::from_millis(after)));
+    let ballot = wait.ballot.as_ref().filter(|ballot| ballot.decided.is_none());
+    let at_due = ballot.map(|ballot| format!("it is decided: {}", ballot.at_due().choice));
     let then = match (&wait.kind, &wait.then) {
         (WaitKind::Sleep, _) | (_, OnTimeout::Give) => "the handler goes on",
         (_, OnTimeout::Park) => "the intent is parked",
@@ -62,7 +67,13 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
         title: title(&opened.record),
         since,
         until,
-        then: until.map(|_| then.to_owned()),
+        people: ballot
+            .map(|ballot| match ballot.closed {
+                true => ballot.silent(),
+                false => ballot.may_decide(),
+            })
+            .unwrap_or_default(),
+        then: until.map(|_| at_due.unwrap_or_else(|| then.to_owned())),
         end: end.filter(|_| matches!(head.record.snapshot.status, Status::Waiting { .. } | Status::Pending)),
     }
 }
@@ -71,10 +82,13 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
 pub(crate) fn waits_table(waits: &[WaitView]) -> Table {
     let mut table = Table::new(&["WAITS FOR", "KIND", "SINCE", "UNTIL", "THEN", "END IT WITH"]);
     for wait in waits {
-        let name = match &wait.title {
+        let mut name = match &wait.title {
             Some(title) => format!("{} ({title})", wait.name),
             None => wait.name.clone(),
         };
+        if !wait.people.is_empty() {
+            name.push_str(&format!(", for {}", wait.people.join(", ")));
+        }
         table.row([
             name,
             wait.kind.clone(),

@@ -133,7 +133,7 @@ impl Routing {
         let asked = self.asked(&raw);
         match &asked {
             Asked::Signal(to) => return self.signal(message, &raw, to).await,
-            Asked::Decision(to) => return self.decision(&raw, to).await,
+            Asked::Decision(to) => return self.decision(&raw, to, message.seq()).await,
             Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
         }
         if self.was_archived(message, &raw).await? {

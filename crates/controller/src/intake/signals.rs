@@ -62,11 +62,7 @@ impl Routing {
     async fn is_its_turn(&self, message: &IntakeMessage) -> Result<bool, Error> {
         let until = Instant::now() + TURN;
         let mut pause = FIRST_PAUSE;
-        while !self
-            .mesh
-            .is_first_in_intake(message.subject(), message.sequence())
-            .await?
-        {
+        while !self.mesh.is_first_in_intake(message.subject(), message.seq()).await? {
             if Instant::now() >= until {
                 return Ok(false);
             }

@@ -66,6 +66,7 @@ impl Round for Timers {
                     count += 1;
                     self.done.insert(due.intent, due.seen);
                 }
+                Ok(Fired::Later) => {}
                 // Nothing is written that would take it out of the index.
                 Ok(Fired::Told | Fired::Nothing) => idle.push(due),
                 Err(error) if error.is_of_server() => return Err(error.into()),

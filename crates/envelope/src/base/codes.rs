@@ -60,6 +60,8 @@ codes! {
     ARCHIVED: Command,
     /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
+    /// An agent asked people for something that nobody could decide.
+    BAD_APPROVAL: Attempt,
     /// A bundle in the archive is corrupt.
     BAD_BUNDLE: Command,
     /// An outcome hands off to a name that is not a valid capability.
@@ -68,6 +70,10 @@ codes! {
     BAD_CONFIG: Command,
     /// The `nats` context cannot be used.
     BAD_CONTEXT: Command,
+    /// A seat in an approval cannot go to this person.
+    BAD_DELEGATION: Rejection Control,
+    /// The body of a decision is not what the approval asks for.
+    BAD_FORM: Rejection,
     /// A header of a raw intent has a bad value.
     BAD_HEADER: Rejection,
     /// A name, an id or a version has characters that it may not have.
@@ -148,12 +154,18 @@ codes! {
     NOTHING_BEFORE: Control,
     /// The accounts are written, and the server does not use them yet.
     NOT_APPLIED: Command,
+    /// People decided that an agent does not begin with the work.
+    NOT_APPROVED: Rejection,
+    /// Somebody decided who may not decide that.
+    NOT_ENTITLED: Rejection,
     /// There is no such intent.
     NOT_FOUND: Control,
     /// A result, a payload or a note of an agent cannot be written as JSON.
     NOT_JSON: Attempt,
     /// The server answers, and does not store what is written.
     NOT_STORED: Command,
+    /// A decision is for something that is not open.
+    NOT_WAITING: Rejection Control,
     /// The server did not answer in time.
     NO_ANSWER: Command,
     /// A program that Baton needs is not on this machine.
@@ -182,8 +194,12 @@ codes! {
     NO_ROLLOUT: Control,
     /// The mesh takes signed records alone, and this process has no key.
     NO_SIGNING_KEY: Command,
+    /// A decision is none of the choices of the approval.
+    NO_SUCH_CHOICE: Rejection Control,
     /// No worker of the version answers.
     NO_WORKER: Command,
+    /// The same person has said something later.
+    OLDER_DECISION: Rejection,
     /// A program wrote more than Baton can keep.
     OUTPUT_TOO_LARGE: Attempt,
     /// The code of the handler panicked.

@@ -45,11 +45,13 @@ pub enum Mutant {
     P2ToldAgain,
     /// P3: no timer fires.
     P3TimersSleep,
+    /// P8: whoever decides may decide.
+    P8AnyoneDecides,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -69,6 +71,7 @@ impl Mutant {
         Self::P1SleepsOverSignals,
         Self::P2ToldAgain,
         Self::P3TimersSleep,
+        Self::P8AnyoneDecides,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

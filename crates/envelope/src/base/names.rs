@@ -90,6 +90,10 @@ name_type! {
     AccountName, "account name"
 }
 name_type! {
+    /// A person who decides, such as `ada`. In a secured mesh it is the person's account.
+    PersonName, "person"
+}
+name_type! {
     /// The prefix of every subject, stream and bucket of one mesh; `mesh` by default.
     Namespace, "namespace"
 }

@@ -14,6 +14,7 @@ use crate::intent::status::{IllegalTransition, next};
 use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
+use crate::people::PeopleEntry;
 use crate::version::path::PathEntry;
 
 /// What makes each write unique: the record id, the time, the author.
@@ -64,6 +65,8 @@ pub struct Draft {
     pub results: Vec<WaitResult>,
     /// What the holder tells of its progress.
     pub state: Option<Json>,
+    /// What was done about an approval.
+    pub people: Option<PeopleEntry>,
 }
 
 impl Draft {
@@ -85,6 +88,7 @@ impl Draft {
             signal: None,
             results: Vec::new(),
             state: None,
+            people: None,
         }
     }
 
@@ -186,6 +190,8 @@ impl Draft {
         let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
         snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
+        let said = self.people.as_ref().and_then(|entry| entry.said);
+        snapshot.place_votes(head_seq, |seat| said != Some(seat.said));
         Record {
             protocol: PROTOCOL,
             id: stamp.id,
@@ -207,6 +213,7 @@ impl Draft {
             signal: self.signal,
             results: self.results,
             state: self.state,
+            people: self.people,
             extra: Extra::new(),
         }
     }

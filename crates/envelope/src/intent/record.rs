@@ -15,6 +15,7 @@ use crate::intent::waits::{SignalEntry, WaitResult, WaitSpec};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
+use crate::people::PeopleEntry;
 
 const RECORD: &str = "ledger record";
 
@@ -112,6 +113,8 @@ wire_object! {
         def results: Vec<WaitResult>,
         /// How far the holder is, for `progress`; in a form of its own.
         opt state: Json,
+        /// What was done about an approval, for `signalled`.
+        opt people: PeopleEntry,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::intent::error_info::ErrorInfo;
 use crate::intent::status::Status;
 use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
+use crate::people::Seat;
 use crate::version::path::PathEntry;
 
 wire_object! {
@@ -119,6 +120,7 @@ impl Snapshot {
             self.envelope_seq = Some(seq);
         }
         self.place_waits(seq, |_| true, |_| true);
+        self.place_votes(seq, |_| true);
         self
     }
 
@@ -138,6 +140,13 @@ impl Snapshot {
             .filter(|unread| unread.seq.is_none() && signal(unread))
         {
             unread.seq = Some(seq);
+        }
+    }
+
+    /// Notes where the votes stand that the record at `seq` holds, of those that are meant.
+    pub(crate) fn place_votes(&mut self, seq: u64, vote: impl Fn(&Seat) -> bool) {
+        for ballot in self.waits.iter_mut().filter_map(|wait| wait.ballot.as_mut()) {
+            ballot.place(seq, &vote);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::base::wire_enum::wire_enum;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
+use crate::people::{Approval, Ballot};
 
 /// The longest name of a wait or of a signal, in characters.
 pub const LONGEST_WAIT_NAME: usize = 64;
@@ -77,6 +78,8 @@ wire_object! {
         def any: bool,
         /// What it is about, for people.
         opt title: String,
+        /// What people are asked, for `approval`; who they are is fixed.
+        opt approval: Approval,
     }
 }
 
@@ -99,6 +102,8 @@ wire_object! {
         opt seq: u64,
         /// What people have decided, once that is certain.
         opt decided: String,
+        /// The state of an approval.
+        opt ballot: Ballot,
     }
 }
 
@@ -164,7 +169,18 @@ impl WaitSpec {
             then: OnTimeout::default(),
             any: false,
             title: None,
+            approval: None,
             extra: Extra::new(),
+        }
+    }
+
+    /// A wait of this name for the decision of people. The approval is [fixed](Approval::fixed) before.
+    pub fn for_people(name: impl Into<String>, approval: Approval) -> Self {
+        Self {
+            after_ms: approval.due_ms,
+            title: approval.title.clone(),
+            approval: Some(approval),
+            ..Self::new(name, WaitKind::Approval)
         }
     }
 
@@ -179,6 +195,7 @@ impl WaitSpec {
             any: self.any,
             seq: None,
             decided: None,
+            ballot: self.approval.as_ref().map(Ballot::of),
             extra: Extra::new(),
         }
     }
@@ -194,11 +211,25 @@ impl WaitSpec {
                 "wait \"{}\" is a sleep without `after_ms`: say how long it sleeps",
                 self.name
             )),
+            (WaitKind::Approval, _) if self.approval.is_none() => Err(format!(
+                "wait \"{}\" is an approval without `approval`: say what people are asked, or give {{}}",
+                self.name
+            )),
             (WaitKind::Unknown(kind), _) => Err(format!(
                 "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback",
                 self.name
             )),
             (_, _) => Ok(()),
+        }
+    }
+}
+
+impl OpenWait {
+    /// What ends it when its time is over: an approval has a default.
+    fn at_due(&self) -> Ends {
+        match &self.ballot {
+            Some(ballot) => Ends::Decision(ballot.at_due().choice),
+            None => Ends::Time,
         }
     }
 }
@@ -279,7 +310,7 @@ pub fn satisfied<'h>(head: &'h Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> 
     if !(is_any && heard(&ends)) {
         for (wait, end) in waits.iter().zip(&mut ends) {
             if end.is_none() && wait.after_ms.is_some() && is_due(wait) {
-                *end = Some(Ends::Time);
+                *end = Some(wait.at_due());
                 if is_any {
                     break;
                 }

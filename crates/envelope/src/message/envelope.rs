@@ -12,6 +12,7 @@ use crate::base::protocol::{PROTOCOL, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
+use crate::people::Approval;
 use crate::version::pinning::Pinning;
 
 /// How many hops an intent may take by default: enough for real relays, few enough to stop a loop.
@@ -148,6 +149,8 @@ wire_object! {
         opt pinning: Pinning,
         /// The work begins not before this time.
         opt not_before: Timestamp,
+        /// What people are asked before an agent begins with it, by agent.
+        def gates: BTreeMap<AgentName, Approval>,
     }
 }
 
@@ -185,6 +188,7 @@ impl Envelope {
             traceparent: None,
             pinning: None,
             not_before: None,
+            gates: BTreeMap::new(),
             extra: Extra::new(),
         }
     }

@@ -42,6 +42,7 @@ mod before {
             signal: None,
             results: Vec::new(),
             state: None,
+            people: None,
             extra: Extra::new(),
         })
     }

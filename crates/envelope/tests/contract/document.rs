@@ -124,6 +124,17 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("UnreadSignal", &record.snapshot.signals[0]);
     compare_fields("SignalEntry", record.signal.as_ref().expect("a signal"));
     compare_fields("WaitResult", &record.results[0]);
+    let (approval, ballot) = (full_approval(), full_ballot());
+    compare_fields("Approval", &approval);
+    compare_fields("Choice", &full_choice());
+    compare_fields("Escalation", approval.escalate.as_ref().expect("an escalation"));
+    compare_fields("Ballot", &ballot);
+    compare_fields("Seat", &ballot.seats[0]);
+    compare_fields("Decided", ballot.decided.as_ref().expect("an outcome"));
+    let decision = full_decision();
+    compare_fields("Decision of people", &decision);
+    compare_fields("Vote", &decision.votes[0]);
+    compare_fields("PeopleEntry", record.people.as_ref().expect("what people did"));
     compare_fields("PathEntry", &record.snapshot.path[0]);
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
     compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
@@ -139,7 +150,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 27, "a table of fields is not compared");
+    assert_eq!(compared, 36, "a table of fields is not compared");
 }
 
 #[test]
@@ -438,4 +449,24 @@ fn the_derived_id_is_the_one_that_the_document_describes() {
     let derived = IntentId::derived("MESH_INTAKE", 7, 1_795_237_200_123_456_789);
     assert_eq!(derived.as_str(), hash("MESH_INTAKE\n7\n1795237200123456789"));
     assert_eq!(IntentId::from_foreign("order.42").as_str(), hash("order.42"));
+}
+
+#[test]
+fn the_presets_are_those_of_the_code() {
+    let listed = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let plain = |text: &str| text.replace('`', "");
+    let rows: Vec<Vec<String>> = table("### Presets");
+    assert_eq!(rows.len(), people::PRESETS.len());
+    for (row, of) in rows.iter().zip(people::PRESETS) {
+        assert_eq!(row[0], of.preset.name());
+        assert_eq!(plain(&row[1]), plain(&listed(of.accepts)), "{row:?}");
+        assert_eq!(plain(&row[2]), plain(&listed(of.rejects)), "{row:?}");
+        assert_eq!((row[3].as_str(), row[4].as_str()), (of.form, of.effect), "{row:?}");
+    }
 }

@@ -1,9 +1,12 @@
 //! Arbitrary values of every wire type.
 
+use baton_envelope::people::PeopleEntry;
 use baton_envelope::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
+
+use crate::samples::{full_approval, full_ballot, full_people};
 
 /// Any JSON value in any spelling: long numbers, escapes, white space, key order.
 pub(crate) fn any_json() -> impl Strategy<Value = Json> {
@@ -215,13 +218,14 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(text()),
         of(any_pinning()),
         of(any_time()),
+        btree_map(any_agent(), Just(full_approval()), 0..2),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, extra) = rest;
+        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, gates, extra) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -253,6 +257,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             traceparent,
             pinning,
             not_before,
+            gates,
             extra,
         }
     })
@@ -416,6 +421,7 @@ fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSignal>, Optio
         any,
         seq,
         decided,
+        ballot: None,
         extra,
     });
     let signal = ("[ab]", text(), of(any::<u64>()), any_extra()).prop_map(|(name, id, seq, extra)| UnreadSignal {
@@ -424,11 +430,12 @@ fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSignal>, Optio
         seq,
         extra,
     });
+    let wait = (wait, of(Just(full_ballot()))).prop_map(|(wait, ballot)| OpenWait { ballot, ..wait });
     (vec(wait, 0..3), vec(signal, 0..3), of("[0-9a-f]{12}"))
 }
 
 /// What the records of waits and signals hold.
-fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<WaitResult>)> {
+fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<WaitResult>, Option<PeopleEntry>)> {
     let spec = (
         text(),
         any_wait_kind(),
@@ -445,6 +452,7 @@ fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<
         then,
         any,
         title,
+        approval: None,
         extra,
     });
     let signal = (
@@ -494,7 +502,9 @@ fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<
             extra,
         },
     );
-    (vec(spec, 0..2), of(signal), vec(result, 0..2))
+    let spec = (spec, of(Just(full_approval()))).prop_map(|(spec, approval)| WaitSpec { approval, ..spec });
+    let people = of(Just(full_people()));
+    (vec(spec, 0..2), of(signal), vec(result, 0..2), people)
 }
 
 fn any_author() -> impl Strategy<Value = Author> {
@@ -543,7 +553,16 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     );
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), (waits, signal, results), state, extra) = rest;
+        let (
+            step,
+            note,
+            error,
+            raw,
+            (took_ms, cost, conversion, generated_id),
+            (waits, signal, results, people),
+            state,
+            extra,
+        ) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -565,6 +584,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             signal,
             results,
             state,
+            people,
             extra,
         }
     })

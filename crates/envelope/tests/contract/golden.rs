@@ -59,12 +59,14 @@ const FILES_OF_1_2_0: [&str; 4] = [
 ];
 
 /// The files that were added when protocol 1.4.0 was made. Append only.
-const FILES_OF_1_4_0: [&str; 5] = [
+const FILES_OF_1_4_0: [&str; 7] = [
     "envelope_full_1_4.json",
     "record_resumed_1_4.json",
     "record_signalled_1_4.json",
+    "record_signalled_people_1_4.json",
     "record_submitted_1_4.json",
     "record_waiting_1_4.json",
+    "record_waiting_people_1_4.json",
 ];
 
 fn files() -> BTreeMap<String, String> {
@@ -143,7 +145,8 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_raw")
             .trim_end_matches("_1_1")
             .trim_end_matches("_1_2")
-            .trim_end_matches("_1_4");
+            .trim_end_matches("_1_4")
+            .trim_end_matches("_people");
         assert_eq!(record.event.name(), event, "{name}");
         let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
         let legal = from
@@ -192,7 +195,10 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
     assert_eq!(keys(&files["envelope_full_1_4.json"]), keys(&all));
     let of_1_4 = keys(&all).difference(&keys(&files["envelope_full_1_1.json"])).count();
-    assert_eq!(of_1_4, 1, "1.4 added `not_before` to the envelope and nothing else");
+    assert_eq!(
+        of_1_4, 2,
+        "1.4 added `not_before` and `gates` to the envelope and nothing else"
+    );
     let of_1_1 = {
         let before = keys(&files["envelope_full.json"]);
         keys(&files["envelope_full_1_1.json"]).difference(&before).count()

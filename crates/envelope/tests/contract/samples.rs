@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
@@ -173,6 +174,7 @@ pub(crate) fn full_envelope() -> Envelope {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         pinning: Some(Pinning::Chain),
         not_before: Some(NOW),
+        gates: BTreeMap::from([(agent("code"), full_approval())]),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -227,6 +229,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
             any: true,
             seq: Some(16),
             decided: Some("approve".to_owned()),
+            ballot: Some(full_ballot()),
             extra: Extra::new(),
         }],
         signals: vec![UnreadSignal {
@@ -273,6 +276,7 @@ pub(crate) fn full_record() -> Record {
             then: OnTimeout::Park,
             any: true,
             title: Some("May this be published?".to_owned()),
+            approval: Some(full_approval()),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {
@@ -296,7 +300,89 @@ pub(crate) fn full_record() -> Record {
             extra: Extra::new(),
         }],
         state: Some(json("{\"pages\":7}")),
+        people: Some(full_people()),
         extra: Extra::new(),
+    }
+}
+
+fn person(name: &str) -> PersonName {
+    name.parse().expect("a person")
+}
+
+pub(crate) fn full_choice() -> Choice {
+    Choice {
+        title: Some("No".to_owned()),
+        ..Choice::rejects("reject")
+    }
+}
+
+/// An approval in which every field is set, none to its default.
+pub(crate) fn full_approval() -> Approval {
+    let day = std::time::Duration::from_secs(86_400);
+    let approval = Approval::of(Preset::Review, "May this be published?")
+        .text("The article names the zoo.")
+        .choices([Choice::accepts("approve"), full_choice()])
+        .form(json("{\"type\":\"object\"}"))
+        .who(["ada", "group:editors"])
+        .quorum(2)
+        .four_eyes()
+        .remind(day / 4)
+        .escalate(day / 2, ["boss"])
+        .due(day)
+        .or_else("approve");
+    Approval {
+        barred: vec![person("bob")],
+        ..approval
+    }
+}
+
+/// A ballot in which every field is set, none to its default.
+pub(crate) fn full_ballot() -> Ballot {
+    Ballot {
+        seats: vec![Seat {
+            person: Some(person("ada")),
+            choice: Some("approve".to_owned()),
+            said: 7,
+            seq: Some(17),
+            extra: Extra::new(),
+        }],
+        reminded: 1,
+        decided: Some(Decided {
+            choice: "approve".to_owned(),
+            accepted: true,
+            cause: people::Cause::Quorum,
+            extra: Extra::new(),
+        }),
+        ..Ballot::of(&full_approval())
+    }
+}
+
+/// A decision in which every field is set, none to its default.
+pub(crate) fn full_decision() -> people::Decision {
+    let vote = Vote {
+        form: json("{\"comment\":\"good\"}"),
+        at: Some(NOW),
+        seq: Some(17),
+        ..Vote::new("ada", "approve")
+    };
+    people::Decision {
+        votes: vec![vote],
+        ..people::Decision::of(&full_ballot()).expect("decided")
+    }
+}
+
+pub(crate) fn full_people() -> PeopleEntry {
+    PeopleEntry {
+        by: Some("ada".to_owned()),
+        choice: Some("approve".to_owned()),
+        form: json("{\"comment\":\"good\"}"),
+        from: Some(person("ada")),
+        to: vec!["bob".to_owned()],
+        number: Some(1),
+        id: Some("m-2".to_owned()),
+        said: Some(7),
+        at: Some(NOW),
+        ..PeopleEntry::new(PeopleAct::Decided, 3, "legal")
     }
 }
 

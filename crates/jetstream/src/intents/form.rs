@@ -4,6 +4,9 @@ use baton_envelope::{AgentVersion, Conversion, Envelope, NoCommonProtocol, Proto
 
 use crate::error::Error;
 
+/// The first minor whose workers ask people before they begin.
+const GATES_SINCE: Protocol = Protocol::new(1, 4, 0);
+
 /// Converts an envelope to the newest form that its writer and the receiving version know, and reports the conversion:
 /// `None` when it crossed no major and lost nothing. `from` is the form that the envelope was made from.
 ///
@@ -19,15 +22,18 @@ pub fn in_form_for(
     // An undeclared version reads what the oldest builds read.
     let entry = route.versions.get(version);
     let receiver = entry.map(|entry| entry.protocol).unwrap_or_default();
-    let Some(form) = writer.newest_common(receiver) else {
-        return Err(NoCommonProtocol {
-            agent: route.agent.clone(),
-            version: version.clone(),
-            sender: writer,
-            receiver,
-        }
-        .into());
+    let none = |sender: ProtocolRange| NoCommonProtocol {
+        agent: route.agent.clone(),
+        version: version.clone(),
+        sender,
+        receiver,
     };
+    // A version that does not know of gates would begin without asking anybody.
+    if receiver.newest < GATES_SINCE && envelope.gates.contains_key(&envelope.to) {
+        let oldest = GATES_SINCE;
+        return Err(none(ProtocolRange { oldest, ..writer }).into());
+    }
+    let form = writer.newest_common(receiver).ok_or_else(|| none(writer))?;
     let (envelope, lost) = envelope
         .in_form(form)
         .map_err(|error| Error::api("writing an envelope", error))?;

@@ -194,7 +194,7 @@ impl ControllerMesh {
 
     /// Whether the record of a signal on this head could make a worker of before protocol 1.2 count a release for a death: it
     /// judges the next delivery by the last event.
-    async fn could_burn(&self, head: &Head) -> Result<bool, Error> {
+    pub(super) async fn could_burn(&self, head: &Head) -> Result<bool, Error> {
         let is_judged = matches!(
             head.record.event,
             Event::RetryScheduled | Event::Released | Event::Repinned

@@ -33,6 +33,8 @@ pub enum Fired {
     TimedOut,
     /// The ticket of its next attempt was written.
     Reissued,
+    /// It has to wait a little: what was said before its time is not read yet.
+    Later,
     /// Signals that nobody will read have become dead letters.
     Told,
     /// Nothing was due: it has moved on, or waits for something else, too.
@@ -77,6 +79,9 @@ impl ControllerMesh {
         let went_on = |done: bool| if done { Fired::WentOn } else { Fired::Nothing };
         match &snapshot.status {
             Status::Waiting { .. } if open_waits(snapshot).next().is_some() => {
+                if let Some(fired) = self.fire_people(&head, due, by).await? {
+                    return Ok(fired);
+                }
                 let seq = head.seq;
                 let is_due = |wait: &OpenWait| {
                     let opened = wait.seq.unwrap_or(seq);

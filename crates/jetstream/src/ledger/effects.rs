@@ -3,6 +3,7 @@
 //! time.
 
 mod answer;
+mod decided;
 mod pay;
 mod resume;
 mod ticket;

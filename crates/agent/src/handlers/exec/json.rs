@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
+use baton_envelope::people::Approval;
 use baton_envelope::{Body, Json, OnTimeout, Timestamp, WaitKind, WaitResult, WaitSpec, quoted};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
@@ -120,18 +121,23 @@ struct Asked {
     then: Option<String>,
     #[serde(default)]
     title: Option<String>,
+    /// What people are asked, for `approval`.
+    #[serde(default)]
+    approval: Option<Approval>,
 }
 
 impl Asked {
     fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
         let kind = match self.kind.as_deref() {
+            Some("approval") => WaitKind::Approval,
+            None if self.approval.is_some() => WaitKind::Approval,
             None | Some("signal") => WaitKind::Signal,
             Some("callback") => WaitKind::Callback,
             Some("sleep") => WaitKind::Sleep,
             Some(other) => {
                 let name = quoted(&self.name, SHOWN);
                 return Err(format!(
-                    "wait \"{name}\": kind \"{}\" is none of signal, callback, sleep",
+                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep",
                     quoted(other, SHOWN)
                 ));
             }
@@ -158,6 +164,13 @@ impl Asked {
                 Some(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX))
             }
         };
+        if kind == WaitKind::Approval {
+            let mut approval = self.approval.unwrap_or_default();
+            approval.due_ms = after.or(approval.due_ms);
+            approval.title = approval.title.or(self.title);
+            let spec = WaitSpec::for_people(self.name, approval);
+            return Ok(WaitSpec { then, any, ..spec });
+        }
         Ok(WaitSpec {
             after_ms: after,
             then,
@@ -406,7 +419,13 @@ async fn waiting(hop: &mut Hop, asked: Vec<Asked>, any: bool) -> Result<Answer, 
     let bad = |problem: String| Fault::terminal(codes::BAD_WAIT, problem);
     let now = hop.now();
     let specs: Result<Vec<WaitSpec>, String> = asked.into_iter().map(|asked| asked.spec(any, now)).collect();
-    let specs = specs.map_err(bad)?;
+    let mut specs = specs.map_err(bad)?;
+    for spec in &mut specs {
+        if let Some(approval) = spec.approval.take() {
+            let fixed = hop.fix(&spec.name, approval).await?;
+            *spec = WaitSpec { any, ..fixed };
+        }
+    }
     let names: Vec<String> = specs.iter().map(|spec| format!("\"{}\"", spec.name)).collect();
     let outcome = match hop.ask(specs).await {
         Ok(_) => Err(bad(format!(

@@ -90,6 +90,7 @@ mod tests {
             steps: BTreeMap::new(),
             waits: BTreeMap::new(),
             suspended: None,
+            groups: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
             signals_sent: 0,
             protocol: ProtocolRange::default(),

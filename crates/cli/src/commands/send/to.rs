@@ -90,10 +90,10 @@ impl To {
             Self::Capable {
                 when_none: WhenNone::Hold,
                 ..
-            } if !args.pins.is_empty() || args.constraints.is_some() => Err(CliError::say(
+            } if !args.pins.is_empty() || args.constraints.is_some() || !args.gates.is_empty() => Err(CliError::say(
                 Kind::Usage,
                 codes::USAGE,
-                "--when-none hold cannot be combined with --pin or --constraints",
+                "--when-none hold cannot be combined with --pin, --constraints or --gate",
             )
             .hint("leave them out, or name the agent")),
             Self::Agent(_) | Self::Capable { .. } => Ok(()),

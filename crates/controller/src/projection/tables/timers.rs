@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
+use baton_envelope::people::{Ballot, MOST_REMINDERS};
 use baton_envelope::{RecordSummary, Snapshot, Status, Timestamp, is_long_retry, open_waits};
-use baton_jetstream::Due;
+use baton_jetstream::{Due, ESCALATE, REMIND, SINCE};
 use rusqlite::{Connection, params};
 
 use crate::projection::columns::parsed;
@@ -41,7 +42,28 @@ pub(in crate::projection) fn note(opened: &mut Opened, seq: u64, stored: i64, sn
         if let Some(after) = wait.after_ms {
             opened.insert((wait.name.clone(), seq), stored.saturating_add(millis(after)));
         }
+        if wait.ballot.as_ref().is_some_and(has_more) {
+            opened.insert((format!("{}{SINCE}", wait.name), seq), stored);
+        }
     }
+}
+
+/// Whether something is due of an approval before its end.
+fn has_more(ballot: &Ballot) -> bool {
+    ballot.remind_ms.is_some() || ballot.escalate_ms.is_some()
+}
+
+/// When to remind people of an open approval, and when to ask others as well. `since` is when it was opened.
+fn of_people(since: i64, ballot: &Ballot) -> Vec<(&'static str, i64)> {
+    if ballot.decided.is_some() {
+        return Vec::new();
+    }
+    let number = ballot.reminded.saturating_add(1);
+    let remind = ballot.remind_ms.filter(|_| number <= MOST_REMINDERS);
+    let remind = remind.map(|every| every.saturating_mul(u64::from(number)));
+    let dues = [(ESCALATE, ballot.escalate_ms), (REMIND, remind)];
+    let due = |(what, after): (_, Option<u64>)| Some((what, since.saturating_add(millis(after?))));
+    dues.into_iter().filter_map(due).collect()
 }
 
 /// Everything that is due for an intent some time, by its last record. `known` has the waits that are indexed.
@@ -73,8 +95,20 @@ pub(in crate::projection) fn of(
     let mut has_waits = false;
     for wait in open_waits(snapshot) {
         has_waits = true;
-        let Some(after) = wait.after_ms else { continue };
         let opened = wait.seq.unwrap_or(seq);
+        if let Some(ballot) = &wait.ballot {
+            let key = format!("{}{SINCE}", wait.name);
+            // As below, for a ledger whose beginning is gone.
+            let since = known.get(&(key.clone(), opened)).copied().unwrap_or(stored);
+            let dues = of_people(since, ballot);
+            if !dues.is_empty() {
+                add(&key, opened, since, false);
+            }
+            for (what, due) in dues {
+                add(&format!("{}{what}", wait.name), opened, due, is_waiting);
+            }
+        }
+        let Some(after) = wait.after_ms else { continue };
         let due = known.get(&(wait.name.clone(), opened)).copied();
         // A ledger whose beginning is gone: not before the last record.
         let due = due.unwrap_or_else(|| stored.saturating_add(millis(after)));

@@ -115,7 +115,7 @@ impl Mesh {
                 }
                 result.seq = Some(seq);
             }
-            Ends::Decision(choice) => result.data = Json::string(choice),
+            Ends::Decision(choice) => self.decided(head, wait.ballot.as_ref(), choice, &mut result).await?,
             Ends::Time | Ends::Another => {}
         }
         Ok(result)
