@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json, Place,
     ProtocolRange, Snapshot, Standing, act, is_fresh, is_untouched, on_delivery, recorded_steps,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
@@ -36,6 +36,9 @@ const LASTING: Duration = Duration::from_secs(30);
 /// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
+
+/// How long a handler may go on that is told that its hop is another's, before it is dropped.
+const CANCELLED: Duration = Duration::from_secs(1);
 
 /// How often the clock is read until a deadline; the last time just before it.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -172,7 +175,9 @@ impl WorkerContext {
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),
+            cancelled: CancellationToken::new(),
         };
+        let cancelled = hop.cancelled.clone();
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
             Ok(Err(fault)) => RunResult::Failed(fault),
@@ -190,13 +195,19 @@ impl WorkerContext {
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.deadline(envelope));
-            tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                done = handler => self.in_time(envelope, finished(done)),
+                done = &mut handler => self.in_time(envelope, finished(done)),
                 () = self.abort.cancelled() => RunResult::Aborted,
                 () = kept => RunResult::Fenced,
                 () = late => RunResult::Late,
+            };
+            if let RunResult::Fenced = ended {
+                cancelled.cancel();
+                // Whatever it comes to counts for nothing.
+                drop(Box::pin(tokio::time::timeout(CANCELLED, &mut handler)).await);
             }
+            ended
         };
         // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
         if let (RunResult::Aborted, Some(remains)) = (&ended, hop.remains.take()) {
@@ -394,9 +405,15 @@ impl WorkerContext {
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
         let place = head.place();
+        let before = head
+            .record
+            .snapshot
+            .holder
+            .clone()
+            .zip(head.record.snapshot.version.clone());
         let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {
-            Ok(()) => {}
+            Ok(()) => self.tell(before, &intent).await,
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
@@ -415,6 +432,14 @@ impl WorkerContext {
         };
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
         Ok(Some(Ready::new(claim, envelope, steps)))
+    }
+
+    /// Tells the holder of before that its hop was taken over: it may only have been frozen.
+    async fn tell(&self, before: Option<(String, AgentVersion)>, intent: &IntentId) {
+        if let Some((holder, version)) = before.filter(|(holder, _)| *holder != self.by.instance) {
+            let told = self.mesh.tell_fenced(&self.agent, &version, &holder, [intent.clone()]);
+            Box::pin(told).await;
+        }
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.

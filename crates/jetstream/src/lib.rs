@@ -24,14 +24,14 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive,
-    Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
+    Cancelled, Changed, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive,
+    Redrive, Redriven, Restarted, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use presence::{Alive, Heartbeats, ServiceRegistration};
+pub use presence::{Alive, Heartbeats, ServiceRegistration, TakenFrom};
 pub use routes::RouteFollower;
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
