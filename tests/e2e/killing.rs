@@ -9,9 +9,9 @@ use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{NO_ACK_WAIT, Program, Running, SOON, assert_legal, events, ready};
 use baton_e2e::gated::{Gate, id, result, teller};
-use baton_envelope::control::{AgentAct, KillAgent, ResumeAgent};
+use baton_envelope::control::{AgentAct, KillAgent, ListAgents, ResumeAgent};
 use baton_envelope::rollout::{Act, kill_work};
-use baton_envelope::{AgentName, AgentVersion, IntentId};
+use baton_envelope::{AgentName, AgentVersion, Cause, IntentId};
 use baton_jetstream::{ControllerMesh, Head};
 use baton_testkit::{consumers, eventually};
 use futures::StreamExt as _;
@@ -56,7 +56,9 @@ impl Handler for Stubborn {
     async fn handle(&self, _: &mut Hop, _: Json) -> Result<Outcome, Fault> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         if self.blocks {
-            while self.go.load(Ordering::SeqCst) == 0 {
+            // Not for ever: a test that fails must end.
+            let (before, since) = (self.go.load(Ordering::SeqCst), Instant::now());
+            while self.go.load(Ordering::SeqCst) == before && since.elapsed() < SOON * 2 {
                 std::thread::sleep(Duration::from_millis(1));
             }
         } else {
@@ -210,7 +212,20 @@ async fn pause_of_one_version_leaves_the_others_alone() {
     mesh.start_rollout("code", "2.0.0", &[]).await;
     let waits = id("waits");
     mesh.submit_to("code", &waits).await;
-    mesh.until_held("code", "2.0.0", "one that is paused", |_| true).await;
+    eventually("it counts as paused", SOON, async || {
+        let view = mesh
+            .ask(&ListAgents::default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let versions = view.agents.iter().flat_map(|agent| &agent.versions);
+        let open: Vec<_> = versions
+            .map(|one| (one.paused.is_some(), one.open.get(&Cause::Paused).copied()))
+            .collect();
+        (open == [(false, None), (true, Some(1))])
+            .then_some(())
+            .ok_or(format!("{open:?}"))
+    })
+    .await;
     assert_eq!(mesh.events_of(&waits).await, ["submitted"]);
     baton(&mesh, &["agents", "pause", "code", "9.0.0"]).await.exits(3);
     baton(&mesh, &["agents", "pause", "ghost"]).await.exits(3);
@@ -226,7 +241,8 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     let go = Arc::new(AtomicUsize::new(0));
     let builder = stubborn(&gate, &runs, blocks.then_some(&go));
     let slots = u32::try_from(count).expect("a number");
-    let worker = Running::start(mesh.server.url(), builder.concurrency(slots)).await;
+    // Some slots are kept for other priorities.
+    let worker = Running::start(mesh.server.url(), builder.concurrency(slots * 2)).await;
     mesh.until_version_is("code", "1.0.0", "active").await;
     let intents: Vec<IntentId> = (0..count).map(|number| id(&format!("one-{number}"))).collect();
     for intent in &intents {
@@ -237,7 +253,7 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     let killed = mesh.ask(&KillAgent(act("it deletes files"))).await.expect("killed");
     assert_eq!((killed.fenced, killed.workers), (u64::from(slots), 1));
     gate.lift();
-    go.store(1, Ordering::SeqCst);
+    go.fetch_add(1, Ordering::SeqCst);
     // The worker has dropped all that it ran: their tickets are acked, and the new ones wait.
     eventually("the old tickets are gone", SOON, async || {
         let state = mesh.stream_state("MESH_WORK_code").await;
@@ -390,7 +406,6 @@ async fn every_kill_holds_and_its_time_is_told() {
     for number in 0..kills {
         let of = if number % 5 == 4 { "deaf" } else { "code" };
         let intent = id(&format!("kill-{number}"));
-        go.store(0, Ordering::SeqCst);
         let before = runs.load(Ordering::SeqCst);
         mesh.submit_to(of, &intent).await;
         if of == "code" {
@@ -408,7 +423,7 @@ async fn every_kill_holds_and_its_time_is_told() {
         let since = Instant::now();
         mesh.ask(&KillAgent(order.clone())).await.expect("killed");
         times.push(since.elapsed());
-        go.store(1, Ordering::SeqCst);
+        go.fetch_add(1, Ordering::SeqCst);
         is_fenced(&mesh.history_of(&intent).await, 1);
         mesh.ask(&baton_envelope::control::CancelIntent {
             intent: intent.clone(),

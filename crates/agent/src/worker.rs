@@ -257,9 +257,13 @@ async fn register(mesh: &WorkerMesh, declaration: &Declaration, held: &Arc<AllHe
 /// Warns if the version takes no work: its worker would otherwise wait forever in silence.
 async fn warn_if_paused(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
-    if let Ok(Some((route, _))) = mesh.route(agent).await
-        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused)
-    {
+    let Ok(Some((route, _))) = mesh.route(agent).await else {
+        return;
+    };
+    if let Some(pause) = route.pause_of(version) {
+        tracing::warn!(%agent, %version, by = pause.by, since = %pause.at, "this version is paused: it gets no work");
+    }
+    if let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused) {
         tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }
 }

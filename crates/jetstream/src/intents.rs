@@ -13,6 +13,7 @@ mod refused;
 mod restart;
 mod submit;
 mod sweep;
+mod taken;
 mod wait;
 
 pub use cancel::Cancelled;
@@ -26,4 +27,5 @@ pub use redrive::{Redrive, Redriven};
 pub use restart::Restarted;
 pub use submit::Submitted;
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
+pub use taken::TakenFrom;
 pub use wait::{WaitEnd, Waiting};

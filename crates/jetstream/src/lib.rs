@@ -25,13 +25,14 @@ pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
     Cancelled, Changed, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive,
-    Redrive, Redriven, Restarted, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
+    Redrive, Redriven, Restarted, Submitted, SweepReport, Sweeper, TakenFrom, WaitEnd, Waiting, holds_life,
+    in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use presence::{Alive, Heartbeats, ServiceRegistration, TakenFrom};
+pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,

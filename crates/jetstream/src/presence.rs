@@ -8,4 +8,3 @@ mod tell;
 pub use probe::Alive;
 pub use registry::Heartbeats;
 pub use service::ServiceRegistration;
-pub use tell::TakenFrom;

@@ -90,7 +90,8 @@ fn work_that_somebody_may_hold_owes_a_ticket_only_if_it_is_lost() {
 /// Would fail if a hop that was given back were thought to have its ticket in the stream: here that one is superseded.
 #[test]
 fn a_hop_that_is_renewed_owes_its_new_ticket_at_once_and_supersedes_the_old() {
-    let first = submitted();
+    let mut first = submitted();
+    first.snapshot.deadline = None;
     let old = first.snapshot.envelope.expect("an envelope");
     let error = ErrorInfo::new("RETRY", "no");
     let later = NOW.plus(Duration::from_secs(600));

@@ -129,7 +129,8 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_raw")
             .trim_end_matches("_1_1")
             .trim_end_matches("_1_2")
-            .trim_end_matches("_1_4");
+            .trim_end_matches("_1_4")
+            .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");
         let from = std::iter::once(None).chain(statuses().into_iter().map(Some));
         let legal = from

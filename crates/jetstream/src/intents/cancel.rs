@@ -3,9 +3,9 @@
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Status, act};
 
 use super::refused::{cannot_become, why_closed};
+use super::taken::TakenFrom;
 use crate::error::Error;
 use crate::ledger::{Advanced, HeadRef, Known};
-use crate::presence::TakenFrom;
 use crate::server::ControllerMesh;
 
 /// A cancelled intent.

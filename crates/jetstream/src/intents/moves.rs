@@ -7,9 +7,9 @@ use baton_envelope::{
 };
 
 use super::form::in_form_for;
+use super::taken::TakenFrom;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
-use crate::presence::TakenFrom;
 use crate::server::ControllerMesh;
 
 /// The result of a move.

@@ -6,9 +6,9 @@ use baton_envelope::{AgentVersion, Author, IntentId, Snapshot, Status};
 
 use super::redrive::Redrive;
 use super::refused::{cannot_become, why_closed};
+use super::taken::TakenFrom;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, HeadRef, Known};
-use crate::presence::TakenFrom;
 use crate::server::ControllerMesh;
 
 /// An intent that was changed from outside of its hop.

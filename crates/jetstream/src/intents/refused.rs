@@ -6,10 +6,12 @@ use crate::error::Error;
 
 /// The refusal of an act that would have led to the status `wanted`.
 pub(super) fn cannot_become(intent: &IntentId, status: &Status, wanted: &str, why: &str) -> Error {
+    let status = status.to_string();
+    let again = if status == wanted { " again" } else { "" };
     Error::WrongStatus {
         intent: intent.clone(),
-        status: status.to_string(),
-        problem: format!("it cannot become {wanted}: {why}"),
+        problem: format!("it cannot become {wanted}{again}: {why}"),
+        status,
     }
 }
 

@@ -1,35 +1,10 @@
 //! Telling worker processes that a hop which they run is theirs no longer.
 
 use baton_envelope::control::{Fenced, MOST_FENCED};
-use baton_envelope::{AgentName, AgentVersion, IntentId, Snapshot};
+use baton_envelope::{AgentName, AgentVersion, IntentId};
 
+use crate::error::Error;
 use crate::server::Mesh;
-
-/// Whoever may still run a hop that was taken from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TakenFrom {
-    /// The intent.
-    pub intent: IntentId,
-    /// The agent.
-    pub agent: AgentName,
-    /// The version of the agent.
-    pub version: AgentVersion,
-    /// The instance that held the hop; `None` where no record says so. Then any worker of the version may run it.
-    pub holder: Option<String>,
-}
-
-impl TakenFrom {
-    /// Whoever had the hop by this state of the intent; `None` where nobody can have had it.
-    pub fn before(intent: &IntentId, snapshot: &Snapshot) -> Option<Self> {
-        let (agent, version) = snapshot.agent.clone().zip(snapshot.version.clone())?;
-        snapshot.status.is_workable().then(|| Self {
-            intent: intent.clone(),
-            agent,
-            version,
-            holder: snapshot.holder.clone(),
-        })
-    }
-}
 
 impl Mesh {
     /// Tells a worker process which of the hops that it may run are its no longer. Best effort: the guard of the ledger is
@@ -52,7 +27,7 @@ impl Mesh {
             let fenced = Fenced { fenced: some.to_vec() };
             let told = match serde_json::to_vec(&fenced) {
                 Ok(body) => self.publish_plain(subject.clone(), body.into()).await,
-                Err(error) => Err(crate::error::Error::api("encoding what a worker is told", error)),
+                Err(error) => Err(Error::api("encoding what a worker is told", error)),
             };
             if let Err(error) = told {
                 tracing::debug!(%error, %agent, %version, instance, "a worker is not told of the hops that it lost");

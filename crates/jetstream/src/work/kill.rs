@@ -16,7 +16,7 @@ use super::pause::FOR_GOOD;
 use super::tickets::QueuedTicket;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
-use crate::server::ControllerMesh;
+use crate::server::{ControllerMesh, Stored};
 
 /// How many intents to fence at the same time.
 const AT_ONCE: usize = 64;
@@ -115,8 +115,7 @@ impl ControllerMesh {
         let subject = self.subjects().work_version(agent, version);
         let mut tickets = Vec::new();
         while next <= last {
-            let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let (batch, more) = self.some_tickets(&stream, &subject, next).await?;
             let Some(end) = batch.last() else { break };
             next = end.seq + 1;
             let was_given = |subject: &String, seq: u64| match given.get(subject) {
@@ -131,6 +130,18 @@ impl ControllerMesh {
             }
         }
         Ok(tickets)
+    }
+
+    /// Some messages of a subject from a sequence on, and whether there may be more. Where there are several copies the leader
+    /// says it, one by one: another one may lag, and a ticket that it lacks would go on running.
+    async fn some_tickets(&self, stream: &str, subject: &str, from: u64) -> Result<(Vec<Stored>, bool), Error> {
+        if self.replicas() > 1 {
+            let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
+            let found = self.leader_get(stream, &request).await?;
+            return Ok((found.into_iter().collect(), true));
+        }
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 256 });
+        self.direct_batch_of(stream, &request).await
     }
 
     /// Takes the hop of a delivered ticket from whoever has it; `false` when that ticket is not the hop's any more. Read
