@@ -11,9 +11,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
-    ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
-    recorded_steps, recorded_waits,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json, Place, ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery, recorded_steps, recorded_waits,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
@@ -39,6 +37,9 @@ const LASTING: Duration = Duration::from_secs(30);
 /// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
+
+/// How long a handler may go on that is told that its hop is another's, before it is dropped.
+const CANCELLED: Duration = Duration::from_secs(1);
 
 /// How often the clock is read until a deadline; the last time just before it.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -193,7 +194,9 @@ impl WorkerContext {
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),
+            cancelled: CancellationToken::new(),
         };
+        let cancelled = hop.cancelled.clone();
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
             Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits),
@@ -214,13 +217,19 @@ impl WorkerContext {
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.deadline(envelope));
-            tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                done = handler => self.in_time(envelope, finished(done)),
+                done = &mut handler => self.in_time(envelope, finished(done)),
                 () = self.abort.cancelled() => RunResult::Aborted,
                 () = kept => RunResult::Fenced,
                 () = late => RunResult::Late,
+            };
+            if let RunResult::Fenced = ended {
+                cancelled.cancel();
+                // Whatever it comes to counts for nothing.
+                drop(Box::pin(tokio::time::timeout(CANCELLED, &mut handler)).await);
             }
+            ended
         };
         let ended = suspended(&mut hop, ended);
         // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
@@ -425,9 +434,15 @@ impl WorkerContext {
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
         let place = head.place();
+        let before = head
+            .record
+            .snapshot
+            .holder
+            .clone()
+            .zip(head.record.snapshot.version.clone());
         let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {
-            Ok(()) => {}
+            Ok(()) => self.tell(before, &intent).await,
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
@@ -447,6 +462,14 @@ impl WorkerContext {
         let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
         Ok(Some(Ready::new(claim, envelope, Recorded { steps, waits })))
+    }
+
+    /// Tells the holder of before that its hop was taken over: it may only have been frozen.
+    async fn tell(&self, before: Option<(String, AgentVersion)>, intent: &IntentId) {
+        if let Some((holder, version)) = before.filter(|(holder, _)| *holder != self.by.instance) {
+            let told = self.mesh.tell_fenced(&self.agent, &version, &holder, [intent.clone()]);
+            Box::pin(told).await;
+        }
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.

@@ -9,10 +9,12 @@ mod explain;
 mod handlers;
 mod identity;
 mod moves;
+mod pauses;
 mod preflight;
 mod refusal;
 mod repair;
 mod replays;
+mod restart;
 mod rollouts;
 mod submits;
 
@@ -100,6 +102,13 @@ fn handlers() -> Handlers {
         .on::<control::Repair>(repair::repair)
         .on::<control::AssignSeat>(approvals::assign)
         .on::<control::OverrideApproval>(approvals::override_approval)
+        .on::<control::PauseIntent>(pauses::pause)
+        .on::<control::ResumeIntent>(pauses::resume)
+        .on::<control::RetryIntent>(pauses::retry)
+        .on::<control::RestartIntent>(restart::restart)
+        .on::<control::PauseAgent>(pauses::pause_agent)
+        .on::<control::ResumeAgent>(pauses::resume_agent)
+        .on::<control::KillAgent>(pauses::kill_agent)
 }
 
 #[cfg(test)]

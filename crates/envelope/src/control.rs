@@ -9,12 +9,15 @@ mod approvals;
 mod archive;
 mod asker;
 mod error;
+mod fenced;
 mod identity;
 mod intents;
 mod load;
 mod mesh;
+mod pauses;
 mod question;
 mod repair;
+mod restart;
 mod rollout;
 mod route;
 
@@ -25,12 +28,15 @@ pub use approvals::*;
 pub use archive::*;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
+pub use fenced::*;
 pub use identity::*;
 pub use intents::*;
 pub use load::*;
 pub use mesh::*;
+pub use pauses::*;
 pub use question::{Effect, Question, Visitor};
 pub use repair::*;
+pub use restart::*;
 pub use rollout::*;
 pub use route::*;
 
@@ -71,4 +77,11 @@ question::questions! {
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
     AssignSeat = "approvals.assign" -> ApprovalView, Changes;
     OverrideApproval = "approvals.override" -> ApprovalView, Changes;
+    PauseIntent = "intents.pause" -> ChangedView, Changes;
+    ResumeIntent = "intents.resume" -> ChangedView, Changes;
+    RetryIntent = "intents.retry" -> ChangedView, Changes;
+    RestartIntent = "intents.restart" -> RestartView, Changes;
+    PauseAgent = "agents.pause" -> Route, Changes;
+    ResumeAgent = "agents.resume" -> Route, Changes;
+    KillAgent = "agents.kill" -> KillView, Changes, LONG;
 }

@@ -24,9 +24,7 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, CheckForm, ClosedInLedger, Due, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader,
-    KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Ruled, SINCE,
-    SignalSent, Signalled, Submitted, SweepReport, Sweeper, Told, WaitEnd, Waiting, holds_life, in_form_for,
+    Cancelled, Changed, CheckForm, ClosedInLedger, Due, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, Told, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,

@@ -4,6 +4,7 @@
 //! To add an act, add a file here that makes a [`Draft`](crate::Draft) and changes the snapshot. [`next`](crate::next)
 //! alone decides whether the act is legal, and [`effects`](crate::effects) what follows from it.
 
+mod annotate;
 mod cancel;
 mod claim;
 mod compensate;
@@ -12,6 +13,7 @@ mod decide;
 mod fail;
 mod hand_off;
 mod park;
+mod pause;
 mod progress;
 mod publish_state;
 mod redrive;
@@ -19,6 +21,7 @@ mod refuse;
 mod reject;
 mod release;
 mod rename;
+mod renew;
 mod repair;
 mod repin;
 mod resume;
@@ -31,6 +34,7 @@ mod submit;
 mod suspend;
 mod time_out;
 
+pub use annotate::annotate;
 pub use cancel::cancel;
 pub use claim::claim;
 pub use compensate::compensate;
@@ -39,6 +43,7 @@ pub use decide::decide;
 pub use fail::fail;
 pub use hand_off::hand_off;
 pub use park::park;
+pub use pause::pause;
 pub use progress::progress;
 pub use publish_state::publish_state;
 pub use redrive::redrive;
@@ -46,6 +51,7 @@ pub use refuse::refuse;
 pub use reject::reject;
 pub use release::release;
 pub use rename::rename;
+pub use renew::{Wake, renew};
 pub use repair::repair;
 pub use repin::repin;
 pub use resume::resume;

@@ -8,6 +8,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::error_info::ErrorInfo;
+use crate::intent::origin::Origin;
 use crate::intent::status::Status;
 use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
@@ -74,6 +75,8 @@ wire_object! {
         def signals: Vec<UnreadSignal>,
         /// Short hashes of the ids of the last messages that were signals, oldest first.
         opt told: String,
+        /// The hop of another intent that this one began from, if it is one that was restarted.
+        opt restarted_from: Box<Origin>,
     }
 }
 
@@ -109,6 +112,7 @@ impl Snapshot {
             waits: Vec::new(),
             signals: Vec::new(),
             told: None,
+            restarted_from: None,
             extra: Extra::new(),
         }
     }

@@ -344,13 +344,14 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(text()),
         of(any_error()),
         any_waits(),
+        of((any_intent(), any::<u32>())),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, (waits, signals, told), extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, (waits, signals, told), restarted, extra) = rest;
         Snapshot {
             status,
             agent,
@@ -380,6 +381,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             waits,
             signals,
             told,
+            restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
             extra,
         }
     })

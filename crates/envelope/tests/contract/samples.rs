@@ -239,6 +239,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
             extra: Extra::new(),
         }],
         told: Some("0123456789ab".to_owned()),
+        restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         extra: Extra::new(),
     }
 }
@@ -420,6 +421,19 @@ pub(crate) fn full_entry() -> VersionEntry {
         kinds: vec!["invoice.extract.v1".to_owned()],
         protocol: full_declaration().protocol,
         moving_until: Some(NOW),
+        paused: Some(full_pause()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_pause() -> Pause {
+    Pause {
+        by: "ada@host".to_owned(),
+        at: NOW,
+        reason: Some("it deletes the wrong files".to_owned()),
+        kill: true,
+        killed_at: Some(NOW),
+        fenced: 12,
         extra: Extra::new(),
     }
 }
@@ -473,6 +487,7 @@ pub(crate) fn full_route() -> Route {
             numbers: Some(json("{\"hops\":1}")),
             extra: Extra::new(),
         }),
+        paused: Some(full_pause()),
         extra: Extra::new(),
     }
 }
