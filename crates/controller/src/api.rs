@@ -13,6 +13,7 @@ mod refusal;
 mod repair;
 mod replays;
 mod rollouts;
+mod schedules;
 mod submits;
 
 use std::sync::LazyLock;
@@ -97,6 +98,14 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::ListSchedules>(schedules::list)
+        .on::<control::ShowSchedule>(schedules::show)
+        .on::<control::AddSchedule>(schedules::add)
+        .on::<control::PauseSchedule>(schedules::pause)
+        .on::<control::ResumeSchedule>(schedules::resume)
+        .on::<control::RemoveSchedule>(schedules::remove)
+        .on::<control::RunSchedule>(schedules::run)
+        .on::<control::BackfillSchedule>(schedules::backfill)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod projection;
 mod registry;
 mod rounds;
 mod run;
+mod schedules;
 mod stats;
 mod workers;
 

@@ -26,6 +26,7 @@ mod raise;
 mod readiness;
 mod rollouts;
 mod round;
+mod schedules;
 mod sweep;
 mod term;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use raise::Raise;
 use readiness::Readiness;
 use rollouts::Rollouts;
 use round::round;
+use schedules::Schedules;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
@@ -74,6 +76,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
+        round::<Schedules>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

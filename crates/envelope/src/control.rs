@@ -16,6 +16,7 @@ mod question;
 mod repair;
 mod rollout;
 mod route;
+mod schedules;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub use question::{Effect, Question, Visitor};
 pub use repair::*;
 pub use rollout::*;
 pub use route::*;
+pub use schedules::*;
 
 use crate::version::route::Route;
 
@@ -67,4 +69,12 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    ListSchedules = "schedules" -> SchedulesView, Reads;
+    ShowSchedule = "schedules.show" -> ScheduleView, Reads;
+    AddSchedule = "schedules.add" -> ScheduleView, Changes;
+    PauseSchedule = "schedules.pause" -> ScheduleView, Changes;
+    ResumeSchedule = "schedules.resume" -> ScheduleView, Changes;
+    RemoveSchedule = "schedules.remove" -> ScheduleView, Changes;
+    RunSchedule = "schedules.run" -> FiringsView, Changes;
+    BackfillSchedule = "schedules.backfill" -> FiringsView, Changes, LONG;
 }

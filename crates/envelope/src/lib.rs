@@ -12,6 +12,7 @@ mod intent;
 mod message;
 mod proof;
 pub mod rollout;
+pub mod schedule;
 mod version;
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
@@ -22,7 +23,7 @@ pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
-pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace};
+pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace, ScheduleName};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;

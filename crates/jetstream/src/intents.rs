@@ -19,6 +19,6 @@ pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};
 pub use list::{Filter, Listed};
 pub use moves::Moved;
 pub use redrive::{Redrive, Redriven};
-pub use submit::Submitted;
+pub use submit::{Due, Submitted};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use wait::{WaitEnd, Waiting};

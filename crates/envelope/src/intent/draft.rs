@@ -55,6 +55,9 @@ pub struct Draft {
     pub conversion: Option<Conversion>,
     /// In the first record: whether Baton made the intent id.
     pub generated_id: bool,
+    /// The time of the record, where that is not when it is written: work that was due at a time begins then, whoever
+    /// submits it, and however late.
+    pub at: Option<Timestamp>,
 }
 
 impl Draft {
@@ -72,6 +75,7 @@ impl Draft {
             cost: None,
             conversion: None,
             generated_id: false,
+            at: None,
         }
     }
 
@@ -174,7 +178,7 @@ impl Draft {
             id: stamp.id,
             intent,
             event: self.event,
-            at: stamp.at,
+            at: self.at.unwrap_or(stamp.at),
             by: stamp.by,
             snapshot,
             envelope: self.envelope,

@@ -130,11 +130,12 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
     compare_fields("Rollout", &rollout);
     compare_fields("Margins", &rollout.margins);
+    compare_fields("Schedule", &crate::schedules::full());
     let compared = DOCUMENT
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 22, "a table of fields is not compared");
+    assert_eq!(compared, 23, "a table of fields is not compared");
 }
 
 #[test]
@@ -352,7 +353,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         set([
             subjects.routes_bucket(),
             subjects.agents_bucket(),
-            subjects.control_bucket()
+            subjects.control_bucket(),
+            subjects.schedules_bucket()
         ])
     );
     assert_eq!(
@@ -360,7 +362,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         set([
             agent.to_string(),
             subjects.agent_key(&agent, &version),
-            "leader".to_owned()
+            "leader".to_owned(),
+            "<schedule>".to_owned()
         ])
     );
     let consumers = Bands::default()

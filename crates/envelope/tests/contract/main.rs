@@ -26,5 +26,6 @@ mod relay;
 mod rollout;
 mod round_trip;
 mod samples;
+mod schedules;
 mod signing;
 mod transitions;

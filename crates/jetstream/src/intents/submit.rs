@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, act, check_answer, choose,
-    differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, Timestamp, act, check_answer,
+    choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -36,6 +36,16 @@ pub enum Submitted {
         /// The first field that differs; `None` when the ledger no longer has the work to compare with.
         field: Option<&'static str>,
     },
+}
+
+/// Work that was due at a time: whoever submits it, and whenever, writes the same beginning. So a repeat that comes when
+/// the intent is long archived is the same life of it, and is taken away again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// When it was due.
+    pub at: Timestamp,
+    /// Who submits it, and why, for the history.
+    pub note: String,
 }
 
 impl Submitted {
@@ -95,11 +105,25 @@ impl Mesh {
         self.submit_as(envelope, by, true).await
     }
 
-    pub(crate) async fn submit_as(
+    /// Submits work that was due at a time, under an id that follows from what it is. Whoever submits it later than it may
+    /// be archived by asks the archive first.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`].
+    pub async fn submit_due(&self, envelope: Envelope, by: Author, due: &Due) -> Result<Submitted, Error> {
+        self.submit_at(envelope, by, true, Some(due)).await
+    }
+
+    pub(crate) async fn submit_as(&self, envelope: Envelope, by: Author, generated: bool) -> Result<Submitted, Error> {
+        self.submit_at(envelope, by, generated, None).await
+    }
+
+    async fn submit_at(
         &self,
         mut envelope: Envelope,
         by: Author,
         generated: bool,
+        due: Option<&Due>,
     ) -> Result<Submitted, Error> {
         let now = self.now();
         if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
@@ -134,9 +158,12 @@ impl Mesh {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::submit(stamp.at, version.clone(), envelope.clone());
+            let at = due.map_or(stamp.at, |due| due.at);
+            let mut draft = act::submit(at, version.clone(), envelope.clone());
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
+            draft.at = due.map(|due| due.at);
+            draft.note = due.map(|due| due.note.clone());
             Ok(draft.into())
         });
         match submitted.await? {
