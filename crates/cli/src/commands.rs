@@ -20,5 +20,6 @@ pub(crate) mod payload;
 pub(crate) mod repair;
 pub(crate) mod rollout;
 pub(crate) mod route;
+pub(crate) mod schedules;
 pub(crate) mod send;
 pub(crate) mod worker;
