@@ -42,6 +42,7 @@ mod protocols;
 mod publishing;
 mod replaying;
 mod rollback;
+mod schedules;
 mod signed;
 mod steering;
 mod tls;
