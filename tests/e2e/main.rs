@@ -44,6 +44,7 @@ mod protocols;
 mod publishing;
 mod replaying;
 mod rollback;
+mod schedules;
 mod signed;
 mod steering;
 mod stopping;

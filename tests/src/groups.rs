@@ -46,7 +46,13 @@ const CLOCKED: [(&str, &[&str]); 4] = [
     ("baton-agent/agent", &["probing::", "pausing::"]),
     (
         "baton-cli/e2e",
-        &["conformance::", "conformance_submitter::", "crash::", "upgrade::"],
+        &[
+            "conformance::",
+            "conformance_submitter::",
+            "crash::",
+            "schedules::a_schedule_fires_in_time",
+            "upgrade::",
+        ],
     ),
     ("baton-controller/controller", &["projection::speed::"]),
     ("baton-jetstream/jetstream", &["grouping::", "leasing::"]),

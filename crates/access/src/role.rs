@@ -13,7 +13,7 @@ pub enum Role {
     Viewer,
     /// Answers intents that wait for a person.
     Approver,
-    /// Submits, redrives, cancels, pauses, moves, rolls out and kills.
+    /// Submits, schedules, redrives, cancels, pauses, moves, rolls out and kills.
     Operator,
     /// Asks controllers for everything that they can be asked for.
     Admin,
@@ -67,7 +67,15 @@ impl<'de> Deserialize<'de> for Role {
 }
 
 /// The groups of verbs that an operator may use: `mesh.control.<group>.*`. What is not here is the admins' alone.
-pub const OPERATED: &[&str] = &["agents", "approvals", "archive", "intents", "rollout", "route"];
+pub const OPERATED: &[&str] = &[
+    "agents",
+    "approvals",
+    "archive",
+    "intents",
+    "rollout",
+    "route",
+    "schedules",
+];
 
 /// The verbs of two words that change nothing.
 pub(crate) fn reading_verbs() -> Vec<&'static str> {
@@ -112,7 +120,7 @@ pub enum Right {
     ReadsLedger,
     /// Follows routes and load.
     FollowsRoutes,
-    /// Reads the archive, and what agents declared.
+    /// Reads the archive, what agents declared, and schedules.
     ReadsStore,
     /// Asks for what changes nothing.
     AsksControllers,
@@ -165,7 +173,7 @@ impl Right {
             Self::TakesTickets => "take, extend and acknowledge the tickets of its own agent",
             Self::ReadsLedger => "read every record of every intent",
             Self::FollowsRoutes => "follow routes and load reports",
-            Self::ReadsStore => "read the archive, the declarations of agents, and who leads",
+            Self::ReadsStore => "read the archive, the declarations of agents, schedules, and who leads",
             Self::AsksControllers => "ask controllers what changes nothing",
             Self::Watches => "hear every record and every alarm as it happens",
             Self::WritesRecords => "write a record on any intent",
@@ -175,7 +183,7 @@ impl Right {
             Self::Submits => "submit work, in its own name",
             Self::Decides => "answer intents that wait, in its own name",
             Self::Operates => {
-                "have controllers submit, redrive, cancel, pause, restart, move, roll out, route, quarantine and kill, in its own name"
+                "have controllers submit, schedule, redrive, cancel, pause, restart, move, roll out, route, quarantine and kill, in its own name"
             }
             Self::Administers => "have controllers do everything that they can be asked, in its own name",
         }

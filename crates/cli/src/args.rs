@@ -5,8 +5,7 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents,
-    local, mesh, repair, rollout, route, send, signal, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh, repair, rollout, route, schedules, send, signal, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -62,6 +61,9 @@ pub(crate) enum Command {
     /// List agents and their versions; quarantine, retire or forget a version.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
+    /// Submit work again and again: add, list, show, pause and remove schedules.
+    #[command(subcommand)]
+    Schedules(schedules::SchedulesCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -102,6 +104,7 @@ impl Command {
             | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)
+            | Self::Schedules(_)
             | Self::Archive(_)
             | Self::Repair(_)
             | Self::Audit(_)

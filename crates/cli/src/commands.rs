@@ -22,6 +22,7 @@ pub(crate) mod payload;
 pub(crate) mod repair;
 pub(crate) mod rollout;
 pub(crate) mod route;
+pub(crate) mod schedules;
 pub(crate) mod send;
 pub(crate) mod signal;
 pub(crate) mod worker;

@@ -16,6 +16,7 @@ mod repair;
 mod replays;
 mod restart;
 mod rollouts;
+mod schedules;
 mod submits;
 
 use std::sync::LazyLock;
@@ -109,6 +110,14 @@ fn handlers() -> Handlers {
         .on::<control::PauseAgent>(pauses::pause_agent)
         .on::<control::ResumeAgent>(pauses::resume_agent)
         .on::<control::KillAgent>(pauses::kill_agent)
+        .on::<control::ListSchedules>(schedules::list)
+        .on::<control::ShowSchedule>(schedules::show)
+        .on::<control::AddSchedule>(schedules::add)
+        .on::<control::PauseSchedule>(schedules::pause)
+        .on::<control::ResumeSchedule>(schedules::resume)
+        .on::<control::RemoveSchedule>(schedules::remove)
+        .on::<control::RunSchedule>(schedules::run)
+        .on::<control::BackfillSchedule>(schedules::backfill)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod projection;
 mod registry;
 mod rounds;
 mod run;
+mod schedules;
 mod stats;
 mod tell;
 mod workers;

@@ -27,6 +27,7 @@ mod raise;
 mod readiness;
 mod rollouts;
 mod round;
+mod schedules;
 mod sweep;
 mod term;
 #[cfg(test)]
@@ -52,6 +53,7 @@ use raise::Raise;
 use readiness::Readiness;
 use rollouts::Rollouts;
 use round::round;
+use schedules::Schedules;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
@@ -80,6 +82,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Mend>(term),
         round::<Clocks>(term),
         round::<Kills>(term),
+        round::<Schedules>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -20,6 +20,7 @@ mod repair;
 mod restart;
 mod rollout;
 mod route;
+mod schedules;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub use repair::*;
 pub use restart::*;
 pub use rollout::*;
 pub use route::*;
+pub use schedules::*;
 
 use crate::version::route::Route;
 
@@ -84,4 +86,12 @@ question::questions! {
     PauseAgent = "agents.pause" -> Route, Changes;
     ResumeAgent = "agents.resume" -> Route, Changes;
     KillAgent = "agents.kill" -> KillView, Changes, LONG;
+    ListSchedules = "schedules" -> SchedulesView, Reads;
+    ShowSchedule = "schedules.show" -> ScheduleView, Reads;
+    AddSchedule = "schedules.add" -> ScheduleView, Changes;
+    PauseSchedule = "schedules.pause" -> ScheduleView, Changes;
+    ResumeSchedule = "schedules.resume" -> ScheduleView, Changes;
+    RemoveSchedule = "schedules.remove" -> ScheduleView, Changes;
+    RunSchedule = "schedules.run" -> FiringsView, Changes;
+    BackfillSchedule = "schedules.backfill" -> FiringsView, Changes, LONG;
 }

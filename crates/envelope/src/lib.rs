@@ -13,6 +13,7 @@ mod message;
 pub mod people;
 mod proof;
 pub mod rollout;
+pub mod schedule;
 mod version;
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
@@ -23,7 +24,9 @@ pub use base::header::*;
 pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
-pub use base::names::{AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace, PersonName};
+pub use base::names::{
+    AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace, PersonName, ScheduleName,
+};
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;

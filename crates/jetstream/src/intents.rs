@@ -31,7 +31,7 @@ pub use moves::Moved;
 pub use pauses::Changed;
 pub use redrive::{Redrive, Redriven};
 pub use signals::{SignalSent, Signalled, Told};
-pub use submit::Submitted;
+pub use submit::{DueWork, Submitted};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use timers::{Due, Fired};
 pub use restart::Restarted;

@@ -14,6 +14,7 @@ mod ledger;
 mod presence;
 mod repair;
 mod routes;
+mod schedules;
 mod server;
 mod wire;
 mod work;
@@ -24,7 +25,7 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, Changed, CheckForm, ClosedInLedger, Due, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, Told, WaitEnd, Waiting, holds_life, in_form_for,
+    Cancelled, Changed, CheckForm, ClosedInLedger, Due, DueWork, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, Told, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
@@ -32,6 +33,7 @@ pub use ledger::{
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
 pub use routes::RouteFollower;
+pub use schedules::{ScheduleTable, StoredSchedule};
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, Intake, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
     SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,

@@ -10,6 +10,7 @@ use baton_envelope::{AgentName, Author, Declaration, Role, Route, codes};
 use crate::control::lease;
 use crate::error::Error;
 use crate::ledger::{INTENT, SUBJECT, nothing_to_repair, removed};
+use crate::schedules;
 use crate::server::{ControllerMesh, Mesh, Stored};
 
 /// A kind of keys that stand in a bucket.
@@ -18,10 +19,11 @@ enum Kind {
     Route,
     Declaration,
     Leader,
+    Schedule,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Route, Self::Declaration, Self::Leader];
+    const ALL: [Self; 4] = [Self::Route, Self::Declaration, Self::Leader, Self::Schedule];
 
     /// What the keys begin with.
     const fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Route => "route",
             Self::Declaration => "declaration",
             Self::Leader => lease::KEY,
+            Self::Schedule => "schedule",
         }
     }
 
@@ -38,13 +41,14 @@ impl Kind {
             Self::Route => subjects.routes_bucket(),
             Self::Declaration => subjects.agents_bucket(),
             Self::Leader => subjects.control_bucket(),
+            Self::Schedule => subjects.schedules_bucket(),
         }
     }
 
     /// How a repair names a key of the bucket; `None` for one that is of another kind.
     fn named(self, key: &str) -> Option<String> {
         match self {
-            Self::Route | Self::Declaration => Some(format!("{}/{key}", self.name())),
+            Self::Route | Self::Declaration | Self::Schedule => Some(format!("{}/{key}", self.name())),
             Self::Leader => (key == lease::KEY).then(|| key.to_owned()),
         }
     }
@@ -62,6 +66,7 @@ impl Kind {
                 Err(error) => Some(error.to_string()),
             },
             Self::Leader => lease::problem(body),
+            Self::Schedule => schedules::problem(key, body),
         }
     }
 
@@ -70,6 +75,7 @@ impl Kind {
             Self::Route => "the last readable route counts; without one, work for the agent waits or is refused",
             Self::Declaration => "the version's next heartbeat writes it again",
             Self::Leader => "a controller takes the lead after five seconds",
+            Self::Schedule => "it does not fire; what it would have fired is made up for by nobody",
         }
     }
 }
@@ -87,7 +93,7 @@ impl Mesh {
         Ok(found)
     }
 
-    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader.
+    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader, schedules.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -138,7 +144,9 @@ impl ControllerMesh {
             }
             Some((SUBJECT, subject)) => self.remove_subject(key, subject).await,
             Some((kind, rest)) => match Kind::ALL.into_iter().find(|one| one.name() == kind) {
-                Some(found @ (Kind::Route | Kind::Declaration)) => self.repair_key(found, rest, by).await,
+                Some(found @ (Kind::Route | Kind::Declaration | Kind::Schedule)) => {
+                    self.repair_key(found, rest, by).await
+                }
                 Some(Kind::Leader) | None => Err(unknown(key)),
             },
             None => Err(unknown(key)),
@@ -226,6 +234,7 @@ impl ControllerMesh {
 
 fn unknown(key: &str) -> Error {
     let message = format!("\"{key}\" is no key that could be repaired");
-    let fix = "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, intent/ID";
+    let fix =
+        "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, schedule/NAME, intent/ID";
     ControlError::new(codes::BAD_REQUEST, message, fix).into()
 }

@@ -46,6 +46,7 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_CONTROL.leader",
     "$KV.MESH_CONTROL.abuse",
     "$KV.MESH_AGENTS.abuse",
+    "$KV.MESH_SCHEDULES.abuse",
     "mesh.intent.code",
     "mesh.capability.abuse",
     "mesh.channel.abuse",
@@ -82,6 +83,8 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.intents.submit",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",
+    "mesh.control.schedules.add",
+    "mesh.control.schedules.run",
     // The account of the server itself.
     "$SYS.REQ.SERVER.PING.VARZ",
     "$SYS.REQ.CLAIMS.UPDATE",

@@ -106,6 +106,7 @@ impl Role {
                 "mesh.control.intents.*",
                 "mesh.control.rollout.*",
                 "mesh.control.route.*",
+                "mesh.control.schedules.*",
             ],
             "max" | "controller" => &["mesh.control.*.*"],
             _ => &[],

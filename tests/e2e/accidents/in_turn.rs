@@ -23,12 +23,13 @@ enum Accident {
     Consumers,
 }
 
-const ACCIDENTS: [Accident; 10] = [
+const ACCIDENTS: [Accident; 11] = [
     Accident::Consumers,
     Accident::Removed("KV_MESH_CONTROL"),
     Accident::Removed("MESH_WORK_steps"),
     Accident::Removed("KV_MESH_ROUTES"),
     Accident::Removed("KV_MESH_AGENTS"),
+    Accident::Removed("KV_MESH_SCHEDULES"),
     Accident::Removed("MESH_ARCHIVE"),
     Accident::Removed("MESH_INTAKE"),
     Accident::Purged("KV_MESH_CONTROL"),

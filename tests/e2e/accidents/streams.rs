@@ -53,7 +53,13 @@ async fn each_stream_but_the_ledger_is_made_again_and_work_goes_on() {
     let _worker = program.worker(&mesh, "steps", "only", &["--json"]);
     let first = mesh.submit("first", "steps", "{}").await;
     mesh.until(&first, "completed", SOON).await;
-    for stream in ["MESH_INTAKE", "MESH_ARCHIVE", "KV_MESH_ROUTES", "KV_MESH_AGENTS"] {
+    for stream in [
+        "MESH_INTAKE",
+        "MESH_ARCHIVE",
+        "KV_MESH_ROUTES",
+        "KV_MESH_AGENTS",
+        "KV_MESH_SCHEDULES",
+    ] {
         remove_stream(&mesh, stream).await;
         until_made(&mesh, stream).await;
     }

@@ -56,7 +56,11 @@ pub(super) const HOUSES: [House; 7] = [
     House {
         name: "envelope",
         rooms: &[
-            ("control", &["base", "intent", "message", "rollout", "version"]),
+            (
+                "control",
+                &["base", "intent", "message", "rollout", "schedule", "version"],
+            ),
+            ("schedule", &["base", "message"]),
             ("rollout", &["base", "version"]),
             ("proof", &["archive", "base", "intent", "message"]),
             ("archive", &["base", "intent"]),
@@ -71,7 +75,8 @@ pub(super) const HOUSES: [House; 7] = [
         name: "jetstream",
         rooms: &[
             ("doctor", &["control", "error", "server"]),
-            ("repair", &["control", "error", "ledger", "server"]),
+            ("repair", &["control", "error", "ledger", "schedules", "server"]),
+            ("schedules", &["error", "server"]),
             ("wire", &["error", "server"]),
             ("audit", &["error", "server"]),
             ("work", &["error", "ledger", "server"]),
@@ -141,7 +146,24 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("registry", &["alarm", "backoff", "context", "duty"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "intake", "kills", "rounds"]),
+            (
+                "api",
+                &["backoff", "context", "duty", "intake", "kills", "rounds", "schedules"],
+            ),
+            (
+                "rounds",
+                &[
+                    "alarm",
+                    "backoff",
+                    "context",
+                    "duty",
+                    "intake",
+                    "projection",
+                    "schedules",
+                    "stats",
+                ],
+            ),
+            ("schedules", &["context"]),
             (
                 "intake",
                 &["backoff", "config", "context", "duty", "projection", "stats"],

@@ -299,8 +299,12 @@ fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
 /// What a controller's code means for the exit code. One that is not known here is of a newer controller.
 fn refused_by_controller(code: &str) -> Kind {
     match code {
-        codes::NOT_FOUND | codes::UNKNOWN_AGENT | codes::UNKNOWN_VERSION | codes::UNKNOWN_VERB => Kind::NotFound,
-        codes::BAD_REQUEST => Kind::Usage,
+        codes::NOT_FOUND
+        | codes::UNKNOWN_AGENT
+        | codes::UNKNOWN_SCHEDULE
+        | codes::UNKNOWN_VERSION
+        | codes::UNKNOWN_VERB => Kind::NotFound,
+        codes::BAD_REQUEST | codes::BAD_SCHEDULE | codes::NEVER_FIRES | codes::UNKNOWN_ZONE => Kind::Usage,
         _ => Kind::Refused,
     }
 }

@@ -25,6 +25,7 @@ mod snapshots_control;
 mod snapshots_explain;
 mod snapshots_help;
 mod snapshots_mistakes;
+mod snapshots_schedules;
 mod snapshots_told;
 mod snapshots_versions;
 mod transcript;

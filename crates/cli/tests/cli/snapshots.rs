@@ -8,7 +8,7 @@
 use baton_testkit::Headers;
 
 use crate::scene::Scene;
-use crate::snapshots_versions;
+use crate::{snapshots_schedules, snapshots_versions};
 
 /// Takes a step that is recorded, notes something, and hands off; in its first attempt it fails after the step.
 const RELAY: &str = r#"
@@ -52,6 +52,7 @@ async fn every_command_on_a_mesh_at_work() {
     intents(&mut scene).await;
     dead(&mut scene).await;
     snapshots_versions::at_work(&mut scene).await;
+    snapshots_schedules::at_work(&mut scene).await;
 }
 
 async fn without_a_mesh(scene: &mut Scene) {

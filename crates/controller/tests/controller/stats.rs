@@ -31,6 +31,7 @@ async fn a_controller_counts_its_rounds() {
         "raise",
         "readiness",
         "rollouts",
+        "schedules",
         "tidy",
         "timers",
         "unreadable",

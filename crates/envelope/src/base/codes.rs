@@ -86,6 +86,8 @@ codes! {
     BAD_REPLY_TO: Rejection,
     /// The body of a question does not have the form that its receiver takes.
     BAD_REQUEST: Control Replay,
+    /// A schedule, or what is asked of one, cannot be.
+    BAD_SCHEDULE: Control,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
     /// A handler asked for a wait that cannot be: a bad name, or no time.
@@ -146,6 +148,8 @@ codes! {
     NAME_IN_USE: Command,
     /// Another account of the mesh has the name.
     NAME_TAKEN: Command,
+    /// The schedule would never fire.
+    NEVER_FIRES: Control,
     /// A replayed hop runs a step that has no record.
     NEW_STEP: Replay,
     /// No agent has all the capabilities that are needed.
@@ -242,6 +246,10 @@ codes! {
     ROUTE_LOST: Command,
     /// Work cannot be moved from a version to itself.
     SAME_VERSION: Control,
+    /// Another schedule has the name.
+    SCHEDULE_EXISTS: Control,
+    /// A firing of a schedule is due, and cannot be submitted.
+    SCHEDULE_HELD: Alarm,
     /// The server would not start with the configuration.
     SERVER_CONFIG_REFUSED: Command,
     /// The server is older than the oldest that Baton works with.
@@ -284,10 +292,14 @@ codes! {
     UNKNOWN_AGENT: Rejection Park Control,
     /// Baton has no such code.
     UNKNOWN_CODE: Command,
+    /// There is no such schedule.
+    UNKNOWN_SCHEDULE: Control,
     /// The controller does not know the question.
     UNKNOWN_VERB: Control,
     /// There is no such version of the agent.
     UNKNOWN_VERSION: Control,
+    /// There is no such time zone.
+    UNKNOWN_ZONE: Control,
     /// A stored document cannot be read.
     UNREADABLE: Alarm Command,
     /// No version of the agent may take this work.

@@ -39,6 +39,11 @@ impl IntentId {
         )
     }
 
+    /// The id of a hash of this text. The same text always gives the same id.
+    pub(crate) fn hash_of(text: &str) -> Self {
+        Self(hashed(text).to_string().into())
+    }
+
     /// The id for a foreign id (`Nats-Msg-Id`): the foreign id itself where it is valid, else a stable hash of it.
     pub fn from_foreign(text: &str) -> Self {
         text.parse().unwrap_or_else(|_| Self(hashed(text).to_string().into()))

@@ -94,6 +94,10 @@ name_type! {
     PersonName, "person"
 }
 name_type! {
+    /// A schedule, such as `nightly`; its key in the schedules bucket.
+    ScheduleName, "schedule name"
+}
+name_type! {
     /// The prefix of every subject, stream and bucket of one mesh; `mesh` by default.
     Namespace, "namespace"
 }

@@ -16,8 +16,8 @@ pub struct UnreadableView {
 /// Something that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unreadable {
-    /// What it is, as a repair names it: `route/AGENT`, `declaration/AGENT.VERSION`, `leader`, `intent/ID` or
-    /// `ledger/SUBJECT`.
+    /// What it is, as a repair names it: `route/AGENT`, `declaration/AGENT.VERSION`, `leader`, `schedule/NAME`,
+    /// `intent/ID` or `ledger/SUBJECT`.
     pub key: String,
     /// The sequence of the message, in the stream of the key.
     pub seq: u64,

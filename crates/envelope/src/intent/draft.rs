@@ -67,6 +67,9 @@ pub struct Draft {
     pub state: Option<Json>,
     /// What was done about an approval.
     pub people: Option<PeopleEntry>,
+    /// The time of the record, where that is not when it is written: work that was due at a time begins then, whoever
+    /// submits it, and however late.
+    pub at: Option<Timestamp>,
 }
 
 impl Draft {
@@ -89,6 +92,7 @@ impl Draft {
             results: Vec::new(),
             state: None,
             people: None,
+            at: None,
         }
     }
 
@@ -208,7 +212,7 @@ impl Draft {
             id: stamp.id,
             intent,
             event: self.event,
-            at: stamp.at,
+            at: self.at.unwrap_or(stamp.at),
             by: stamp.by,
             snapshot,
             envelope: self.envelope,

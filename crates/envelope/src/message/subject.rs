@@ -362,6 +362,11 @@ impl Subjects {
         format!("{}_AGENTS", self.upper)
     }
 
+    /// The schedules bucket. Its keys are the names of the schedules.
+    pub fn schedules_bucket(&self) -> String {
+        format!("{}_SCHEDULES", self.upper)
+    }
+
     /// The key of an agent version in the agents bucket.
     pub fn agent_key(&self, agent: &AgentName, version: &AgentVersion) -> String {
         format!("{agent}.{}", version.token())

@@ -148,11 +148,12 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
     compare_fields("Rollout", &rollout);
     compare_fields("Margins", &rollout.margins);
+    compare_fields("Schedule", &crate::schedules::full());
     let compared = DOCUMENT
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 38, "a table of fields is not compared");
+    assert_eq!(compared, 39, "a table of fields is not compared");
 }
 
 #[test]
@@ -374,7 +375,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         set([
             subjects.routes_bucket(),
             subjects.agents_bucket(),
-            subjects.control_bucket()
+            subjects.control_bucket(),
+            subjects.schedules_bucket()
         ])
     );
     assert_eq!(
@@ -382,7 +384,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         set([
             agent.to_string(),
             subjects.agent_key(&agent, &version),
-            "leader".to_owned()
+            "leader".to_owned(),
+            "<schedule>".to_owned()
         ])
     );
     let consumers = Bands::default()

@@ -28,6 +28,7 @@ mod relay;
 mod rollout;
 mod round_trip;
 mod samples;
+mod schedules;
 mod signing;
 mod transitions;
 mod waiting;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, act, check_answer,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, act, check_answer,
     choose, differing_field,
 };
 
@@ -36,6 +36,16 @@ pub enum Submitted {
         /// The first field that differs; `None` when the ledger no longer has the work to compare with.
         field: Option<&'static str>,
     },
+}
+
+/// Work that was due at a time: whoever submits it, and whenever, writes the same beginning. So a repeat that comes when
+/// the intent is long archived is the same life of it, and is taken away again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueWork {
+    /// When it was due.
+    pub at: Timestamp,
+    /// Who submits it, and why, for the history.
+    pub note: String,
 }
 
 impl Submitted {
@@ -95,17 +105,36 @@ impl Mesh {
         self.submit_as(envelope, by, true).await
     }
 
-    pub(crate) async fn submit_as(&self, envelope: Envelope, by: Author, generated: bool) -> Result<Submitted, Error> {
-        self.submit_from(envelope, by, generated, None).await
-    }
-
     /// As [`Mesh::submit`], for what is made of a hop of another intent.
     pub(super) async fn submit_from(
+        &self,
+        envelope: Envelope,
+        by: Author,
+        generated: bool,
+        origin: Option<&Origin>,
+    ) -> Result<Submitted, Error> {
+        self.submit_at(envelope, by, generated, (origin, None)).await
+    }
+
+    /// Submits work that was due at a time, under an id that follows from what it is. Whoever submits it later than it may
+    /// be archived by asks the archive first.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`].
+    pub async fn submit_due(&self, envelope: Envelope, by: Author, due: &DueWork) -> Result<Submitted, Error> {
+        self.submit_at(envelope, by, true, (None, Some(due))).await
+    }
+
+    pub(crate) async fn submit_as(&self, envelope: Envelope, by: Author, generated: bool) -> Result<Submitted, Error> {
+        self.submit_at(envelope, by, generated, (None, None)).await
+    }
+
+    async fn submit_at(
         &self,
         mut envelope: Envelope,
         by: Author,
         generated: bool,
-        origin: Option<&Origin>,
+        (origin, due): (Option<&Origin>, Option<&DueWork>),
     ) -> Result<Submitted, Error> {
         let now = self.now();
         if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
@@ -154,10 +183,13 @@ impl Mesh {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::submit(stamp.at, version.clone(), envelope.clone());
+            let at = due.map_or(stamp.at, |due| due.at);
+            let mut draft = act::submit(at, version.clone(), envelope.clone());
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
+            draft.at = due.map(|due| due.at);
+            draft.note = due.map(|due| due.note.clone());
             Ok(draft.into())
         });
         match submitted.await? {

@@ -1,0 +1,262 @@
+//! Whether a schedule can be: what `schedules.add` refuses, with the code, what is wrong and the fix.
+
+use std::time::Duration;
+
+use baton_envelope::control::ControlError;
+use baton_envelope::schedule::{Firing, Missed, Overlap, Schedule, Why};
+use baton_envelope::{EnvelopeId, Timestamp, check_kind, codes};
+
+use super::timetable::{Timetable, bad};
+
+/// The shortest time between two firings, and the longest.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The longest jitter.
+const JITTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Checks a new schedule, and gives its times.
+///
+/// # Errors
+/// `BAD_SCHEDULE`, `UNKNOWN_ZONE` or `NEVER_FIRES`, with what is wrong and the fix.
+pub(crate) fn check(schedule: &Schedule, now: Timestamp) -> Result<Timetable, ControlError> {
+    if let Some(every) = schedule.every()
+        && !(SHORTEST..=LONGEST).contains(&every)
+    {
+        let problem = format!("every_ms is {} ms", every.as_millis());
+        return Err(bad(&problem, "give 1s to 366d"));
+    }
+    if schedule.cron.is_none() && schedule.tz.is_some() {
+        return Err(bad(
+            "tz goes with cron, and this has every_ms",
+            "leave the time zone away",
+        ));
+    }
+    let longest = schedule.every().unwrap_or(JITTER).min(JITTER);
+    if schedule.jitter() > longest {
+        let problem = format!("jitter_ms is {} ms", schedule.jitter_ms);
+        let fix = format!(
+            "give at most {} ms: the time between two firings, and a day",
+            longest.as_millis()
+        );
+        return Err(bad(&problem, &fix));
+    }
+    if let Some(deadline) = schedule.deadline_ms
+        && deadline <= schedule.jitter_ms
+    {
+        let problem = format!(
+            "deadline_ms is {deadline} ms, and a firing may be put off by {} ms",
+            schedule.jitter_ms
+        );
+        return Err(bad(&problem, "give a longer deadline, or less jitter"));
+    }
+    if let Missed::Unknown(other) = &schedule.missed {
+        return Err(bad(
+            &format!("missed \"{other}\" is no policy"),
+            "give once, skip or all",
+        ));
+    }
+    if let Overlap::Unknown(other) = &schedule.overlap {
+        return Err(bad(&format!("overlap \"{other}\" is no policy"), "give allow or skip"));
+    }
+    if let Some(kind) = &schedule.kind {
+        check_kind(kind).map_err(|problem| bad(&problem.to_string(), &problem.fix))?;
+    }
+    let firing = Firing::of(schedule, Why::Due, now);
+    let envelope = firing.envelope(schedule, EnvelopeId::generate(now, [0; 10]));
+    envelope
+        .check_texts()
+        .map_err(|problem| bad(&problem.to_string(), &problem.fix))?;
+    if let Some(until) = schedule.until.filter(|until| *until <= now) {
+        let problem = format!("until {until} is in the past (now {now})");
+        return Err(bad(&problem, "give a time in the future, or none"));
+    }
+    let timetable = Timetable::of(schedule)?;
+    if timetable.after(now).is_none() {
+        let (message, fix) = match (&schedule.cron, schedule.until) {
+            (Some(cron), None) => (
+                format!("cron \"{cron}\" names no day that comes"),
+                "correct the day or the month, such as 28 for the last day that each February has",
+            ),
+            (_, until) => (
+                format!("it would fire for the first time after its end ({})", shown(until)),
+                "give a later end, or none",
+            ),
+        };
+        return Err(ControlError::new(codes::NEVER_FIRES, message, fix));
+    }
+    Ok(timetable)
+}
+
+fn shown(until: Option<Timestamp>) -> String {
+    until.map_or_else(|| "9999".to_owned(), |until| until.to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use baton_envelope::{Extra, Json, Priority};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_795_000_000_000);
+
+    /// A schedule that is in order.
+    pub(crate) fn schedule() -> Schedule {
+        Schedule {
+            name: "nightly".parse().expect("a name"),
+            agent: "report".parse().expect("a name"),
+            cron: None,
+            tz: None,
+            every_ms: Some(1000),
+            jitter_ms: 0,
+            until: None,
+            missed: Missed::default(),
+            overlap: Overlap::default(),
+            kind: None,
+            priority: Priority::default(),
+            deadline_ms: None,
+            payload: Json::null(),
+            payload_encoding: None,
+            created_at: NOW,
+            created_by: "ada".to_owned(),
+            revision: Some(7),
+            through: NOW,
+            paused: None,
+            fired: 0,
+            last: None,
+            skipped: None,
+            held: None,
+            extra: Extra::new(),
+        }
+    }
+
+    fn cron(text: &str) -> Schedule {
+        Schedule {
+            cron: Some(text.to_owned()),
+            every_ms: None,
+            ..schedule()
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_code_and_the_fix() {
+        let past = Some(NOW.minus(Duration::from_secs(1)));
+        let soon = Some(NOW.plus(Duration::from_secs(5)));
+        let cases: Vec<(Schedule, &str, &str)> = vec![
+            (
+                Schedule {
+                    every_ms: Some(0),
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "every_ms is 0 ms",
+            ),
+            (
+                Schedule {
+                    every_ms: None,
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "neither",
+            ),
+            (
+                Schedule {
+                    every_ms: Some(5000),
+                    ..cron("* * * * *")
+                },
+                codes::BAD_SCHEDULE,
+                "both",
+            ),
+            (
+                Schedule {
+                    tz: Some("UTC".into()),
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "tz goes with cron",
+            ),
+            (
+                Schedule {
+                    jitter_ms: 1001,
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "jitter_ms is 1001 ms",
+            ),
+            (
+                Schedule {
+                    until: past,
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "in the past",
+            ),
+            (
+                Schedule {
+                    deadline_ms: Some(5),
+                    jitter_ms: 5,
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "deadline_ms",
+            ),
+            (
+                Schedule {
+                    missed: Missed::Unknown("twice".into()),
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "\"twice\"",
+            ),
+            (
+                Schedule {
+                    overlap: Overlap::Unknown("x".into()),
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "\"x\"",
+            ),
+            (
+                Schedule {
+                    kind: Some("a\nb".into()),
+                    ..schedule()
+                },
+                codes::BAD_SCHEDULE,
+                "kind",
+            ),
+            (cron("61 * * * *"), codes::BAD_SCHEDULE, "cannot be read"),
+            (cron("every day"), codes::BAD_SCHEDULE, "cannot be read"),
+            (cron(&"0,".repeat(200)), codes::BAD_SCHEDULE, "more than 256 bytes"),
+            (
+                Schedule {
+                    tz: Some("Mars/Olympus".into()),
+                    ..cron("0 5 * * *")
+                },
+                codes::UNKNOWN_ZONE,
+                "Mars/Olympus",
+            ),
+            (cron("0 0 30 2 *"), codes::NEVER_FIRES, "names no day"),
+            (
+                Schedule {
+                    until: soon,
+                    ..cron("0 0 1 1 *")
+                },
+                codes::NEVER_FIRES,
+                "after its end",
+            ),
+        ];
+        for (schedule, code, said) in cases {
+            let refused = check(&schedule, NOW).expect_err(said);
+            assert_eq!(refused.code, code, "{said}: {}", refused.message);
+            assert!(refused.message.contains(said), "{said}: {}", refused.message);
+            assert!(!refused.fix.is_empty(), "{said}");
+        }
+        for good in [
+            schedule(),
+            cron("0 5 * * MON-FRI"),
+            cron("*/5 * * * * *"),
+            cron("@daily"),
+        ] {
+            check(&good, NOW).expect("in order");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The times at which a schedule fires: a function of its expression, its time zone and a time.
+//!
+//! The time zones are compiled in, so that all controllers of one build agree, wherever they run. A fixed time of the day
+//! that comes twice fires at the first, and one that is missing fires where the clock goes on. What repeats within an hour
+//! goes by the time that passes.
+
+use std::str::FromStr as _;
+
+use baton_envelope::control::ControlError;
+use baton_envelope::schedule::Schedule;
+use baton_envelope::{Timestamp, codes};
+use croner::Cron;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+/// The longest expression, in bytes.
+const LONGEST: usize = 256;
+/// The zone of an expression that names none.
+const UTC: &str = "UTC";
+
+/// When a schedule fires.
+#[derive(Debug, Clone)]
+pub(crate) struct Timetable {
+    rule: Rule,
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+enum Rule {
+    Cron { cron: Box<Cron>, zone: TimeZone },
+    Every { millis: i64, from: Timestamp },
+}
+
+impl Timetable {
+    /// Reads the times of a schedule.
+    ///
+    /// # Errors
+    /// `BAD_SCHEDULE` or `UNKNOWN_ZONE`, with what is wrong and the fix.
+    pub(crate) fn of(schedule: &Schedule) -> Result<Self, ControlError> {
+        let rule = match (&schedule.cron, schedule.every_ms) {
+            (Some(text), None) => {
+                let zone = zone(schedule.tz.as_deref().unwrap_or(UTC))?;
+                Rule::Cron {
+                    cron: cron(text)?,
+                    zone,
+                }
+            }
+            (None, Some(millis)) => {
+                let millis = i64::try_from(millis).ok().filter(|millis| *millis > 0);
+                let millis = millis.ok_or_else(|| bad("every_ms is 0 or too long", "give at least 1s"))?;
+                let from = schedule.created_at;
+                Rule::Every { millis, from }
+            }
+            (Some(_), Some(_)) => return Err(bad("it has both cron and every_ms", "give one of them")),
+            (None, None) => return Err(bad("it has neither cron nor every_ms", "give one of them")),
+        };
+        let until = schedule.until;
+        Ok(Self { rule, until })
+    }
+
+    /// The first time after this one; `None` when it fires no more.
+    pub(crate) fn after(&self, at: Timestamp) -> Option<Timestamp> {
+        let next = match &self.rule {
+            Rule::Every { millis, from } => {
+                let passed = at.unix_millis().checked_sub(from.unix_millis())?.div_euclid(*millis);
+                nth(*from, *millis, passed.checked_add(1)?)?
+            }
+            Rule::Cron { cron, zone } => {
+                let next = cron.find_next_occurrence(&zoned(at, zone)?, false).ok()?;
+                // Never twice the same, whatever the clocks there do.
+                time(&next).filter(|next| *next > at)?
+            }
+        };
+        (self.until.is_none_or(|until| next <= until)).then_some(next)
+    }
+
+    /// The last time up to this one; `None` when there was none since the year 1.
+    pub(crate) fn by(&self, at: Timestamp) -> Option<Timestamp> {
+        let at = self.until.map_or(at, |until| at.min(until));
+        match &self.rule {
+            Rule::Every { millis, from } => {
+                let passed = at.unix_millis().checked_sub(from.unix_millis())?.div_euclid(*millis);
+                nth(*from, *millis, passed)
+            }
+            Rule::Cron { cron, zone } => {
+                let last = cron.find_previous_occurrence(&zoned(at, zone)?, true).ok()?;
+                time(&last).filter(|last| *last <= at)
+            }
+        }
+    }
+
+    /// The next times, at most `count`.
+    pub(crate) fn next(&self, mut after: Timestamp, count: usize) -> Vec<Timestamp> {
+        let mut found = Vec::new();
+        while found.len() < count
+            && let Some(next) = self.after(after)
+        {
+            found.push(next);
+            after = next;
+        }
+        found
+    }
+}
+
+fn nth(from: Timestamp, millis: i64, n: i64) -> Option<Timestamp> {
+    let at = from.unix_millis().checked_add(millis.checked_mul(n)?)?;
+    let there = Timestamp::from_unix_millis(at);
+    // Beyond the years that can be written.
+    (there.unix_millis() == at).then_some(there)
+}
+
+fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
+    let at = jiff::Timestamp::from_millisecond(at.unix_millis()).ok()?;
+    Some(at.to_zoned(zone.clone()))
+}
+
+fn time(at: &Zoned) -> Option<Timestamp> {
+    let millis = at.timestamp().as_millisecond();
+    let there = Timestamp::from_unix_millis(millis);
+    (there.unix_millis() == millis).then_some(there)
+}
+
+fn cron(text: &str) -> Result<Box<Cron>, ControlError> {
+    const FIX: &str = "write five fields, or six with the seconds first, such as \"30 2 * * MON-FRI\"";
+    if text.len() > LONGEST {
+        return Err(bad(&format!("the expression has more than {LONGEST} bytes"), FIX));
+    }
+    match Cron::from_str(text) {
+        Ok(cron) => Ok(Box::new(cron)),
+        Err(error) => {
+            let why = error.to_string();
+            let problem = format!("cron \"{text}\" cannot be read: {}", why.trim_end_matches('.'));
+            Err(bad(&problem, FIX))
+        }
+    }
+}
+
+fn zone(name: &str) -> Result<TimeZone, ControlError> {
+    TimeZone::get(name).map_err(|_| {
+        let message = format!("\"{name}\" is no time zone");
+        let fix = "name one of the IANA time zones, such as Europe/Berlin, America/New_York or UTC";
+        ControlError::new(codes::UNKNOWN_ZONE, message, fix)
+    })
+}
+
+/// The refusal of a schedule that cannot be.
+pub(super) fn bad(problem: &str, fix: &str) -> ControlError {
+    ControlError::new(codes::BAD_SCHEDULE, problem, fix)
+}
+
+#[cfg(test)]
+mod tests;
