@@ -85,6 +85,7 @@ pages! {
     NOT_FOUND
     NOT_JSON
     NOT_STORED
+    NOT_UNIQUE
     NO_ANSWER
     NO_BINARY
     NO_COMMON_PROTOCOL

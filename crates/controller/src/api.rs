@@ -97,6 +97,7 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::SubmitUnique>(submits::submit_unique)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod unique_keys;
 mod unreadable;
 
 use crate::duty::Task;
@@ -52,6 +53,7 @@ use round::round;
 use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
+use unique_keys::UniqueKeys;
 use unreadable::UnreadableKeys;
 
 pub(crate) use leader::Leader;
@@ -74,6 +76,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
+        round::<UniqueKeys>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -6,6 +6,7 @@
 
 mod agents;
 mod archive;
+mod asked;
 mod asker;
 mod error;
 mod identity;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use agents::*;
 pub use archive::*;
+pub use asked::Unanswered;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
 pub use identity::*;
@@ -67,4 +69,5 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    SubmitUnique = "intents.unique" -> SubmitView, Changes;
 }

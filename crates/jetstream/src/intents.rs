@@ -1,5 +1,6 @@
 //! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
 
+mod asks;
 mod cancel;
 mod capability;
 mod form;
@@ -10,8 +11,10 @@ mod moves;
 mod redrive;
 mod submit;
 mod sweep;
+mod unique;
 mod wait;
 
+pub use asks::{Ask, Asks};
 pub use cancel::Cancelled;
 pub use form::in_form_for;
 pub use history::holds_life;
@@ -21,4 +24,5 @@ pub use moves::Moved;
 pub use redrive::{Redrive, Redriven};
 pub use submit::Submitted;
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
+pub use unique::Uniquely;
 pub use wait::{WaitEnd, Waiting};

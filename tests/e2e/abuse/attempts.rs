@@ -47,6 +47,8 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_CONTROL.abuse",
     "$KV.MESH_AGENTS.abuse",
     "mesh.intent.code",
+    "mesh.ask.code",
+    "mesh.from.shop.ask.nobody",
     "mesh.capability.abuse",
     "mesh.channel.abuse",
     "mesh.from.shop.capability.abuse",

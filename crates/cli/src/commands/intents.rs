@@ -4,6 +4,7 @@ mod cancel;
 mod get;
 mod list;
 mod moves;
+mod wait;
 mod watch;
 
 use clap::Subcommand;
@@ -24,6 +25,8 @@ pub(crate) enum IntentsCommand {
     Move(moves::MoveArgs),
     /// Cancel an open intent; what its holder commits afterwards is refused.
     Cancel(cancel::CancelArgs),
+    /// Wait until an intent ends, and print its result, as `baton send --wait` does.
+    Wait(wait::WaitArgs),
 }
 
 /// Runs the command.
@@ -34,5 +37,6 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::Watch(args) => watch::run(args, app).await,
         IntentsCommand::Move(args) => moves::run(args, app).await,
         IntentsCommand::Cancel(args) => cancel::run(args, app).await,
+        IntentsCommand::Wait(args) => wait::run(args, app).await,
     }
 }

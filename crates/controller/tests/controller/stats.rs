@@ -32,6 +32,7 @@ async fn a_controller_counts_its_rounds() {
         "readiness",
         "rollouts",
         "tidy",
+        "unique_keys",
         "unreadable",
     ];
     eventually("each round ends well", PATIENCE, async || {

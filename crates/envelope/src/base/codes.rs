@@ -148,6 +148,8 @@ codes! {
     NOT_JSON: Attempt,
     /// The server answers, and does not store what is written.
     NOT_STORED: Command,
+    /// Other work of the agent holds the unique key.
+    NOT_UNIQUE: Rejection Control,
     /// The server did not answer in time.
     NO_ANSWER: Command,
     /// A program that Baton needs is not on this machine.

@@ -298,6 +298,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.capability(&"translate".parse().expect("capability")),
         subjects.intent_from("<account>", &agent),
         subjects.capability_from("<account>", &"translate".parse().expect("capability")),
+        subjects.ask(&agent),
+        subjects.ask_from("<account>", &agent),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
         subjects.archive(Some(&agent)),
