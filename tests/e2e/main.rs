@@ -34,6 +34,7 @@ mod hop;
 mod incompatible;
 mod invariants;
 mod layers;
+mod limits;
 mod misrouted;
 mod nats_cli;
 mod orphans;

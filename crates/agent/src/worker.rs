@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{Author, Declaration, Extra, Timestamp};
-use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_envelope::{Author, Declaration, Extra, Share, Timestamp};
+use baton_jetstream::{
+    Allowance, Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -101,7 +103,7 @@ impl Worker {
         let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
         // By now the mesh knows the server's time.
         stamp(&mut declaration, &mesh);
-        let service = register(&mesh, &declaration).await;
+        let service = register(&mesh, &declaration, puller.allowance()).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -113,6 +115,7 @@ impl Worker {
             abort: CancellationToken::new(),
             held: Arc::default(),
             dropped: Default::default(),
+            allowance: puller.allowance(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
         let busy = Arc::new(AtomicU32::new(0));
@@ -242,9 +245,16 @@ impl Worker {
     }
 }
 
-/// Registers the worker as a service. Only what `nats service ls` shows depends on it.
-async fn register(mesh: &WorkerMesh, declaration: &Declaration) -> Option<ServiceRegistration> {
-    let registered = mesh.register_service(declaration).await;
+/// Registers the worker as a service: what `nats service ls` shows depends on it, and the limits of its agent.
+async fn register(
+    mesh: &WorkerMesh,
+    declaration: &Declaration,
+    allowance: Arc<Allowance>,
+) -> Option<ServiceRegistration> {
+    // The leader tells a share of the agent's limits where it asks whether the worker is there.
+    let keep =
+        move |told: &[u8]| serde_json::to_vec(&allowance.keep_to(serde_json::from_slice::<Share>(told).ok()?)).ok();
+    let registered = mesh.register_service(declaration, keep).await;
     registered
         .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
         .ok()

@@ -98,6 +98,7 @@ fn handlers() -> Handlers {
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
         .on::<control::SubmitUnique>(submits::submit_unique)
+        .on::<control::SetLimits>(agents::set_limits)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod drains;
 mod each;
 mod error;
 mod leader;
+mod limits;
 mod load;
 mod lost;
 mod mend;
@@ -42,6 +43,7 @@ use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
+use limits::Limits;
 use load::Load;
 use mend::Mend;
 use misrouted::Misrouted;
@@ -77,6 +79,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Mend>(term),
         round::<Clocks>(term),
         round::<UniqueKeys>(term),
+        round::<Limits>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

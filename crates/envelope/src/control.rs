@@ -70,4 +70,5 @@ question::questions! {
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
     SubmitUnique = "intents.unique" -> SubmitView, Changes;
+    SetLimits = "agents.limit" -> Route, Changes;
 }

@@ -66,6 +66,7 @@ pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};
+pub use version::limits::{AgentLimits, Rate, Seat, Share, ShareHeld, granted, wanted};
 pub use version::path::PathEntry;
 pub use version::percent::Percent;
 pub use version::pinning::Pinning;

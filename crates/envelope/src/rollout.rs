@@ -9,6 +9,6 @@ mod versions;
 pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, rollback, silent, start};
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
-pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_pinning};
+pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_limits, set_pinning};
 
 pub use crate::version::rollout::{Margins, Phase, Rollout};

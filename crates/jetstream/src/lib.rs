@@ -31,7 +31,7 @@ pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use presence::{Alive, Heartbeats, ServiceRegistration};
+pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, Shares, Told};
 pub use routes::RouteFollower;
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
@@ -39,6 +39,6 @@ pub use server::{
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
-    Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
+    Allowance, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,
 };

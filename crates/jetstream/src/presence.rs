@@ -3,7 +3,9 @@
 mod probe;
 mod registry;
 mod service;
+mod shares;
 
 pub use probe::Alive;
 pub use registry::Heartbeats;
 pub use service::ServiceRegistration;
+pub use shares::{AgentInstance, Bound, Shares, Told};

@@ -2,6 +2,7 @@
 
 mod describe;
 mod forget;
+mod limit;
 mod list;
 mod quarantine;
 mod retire;
@@ -24,6 +25,8 @@ pub(crate) enum AgentsCommand {
     Retire(retire::RetireArgs),
     /// Remove a retired version from the list; stop its workers first.
     Forget(forget::ForgetArgs),
+    /// Limit what all workers of an agent do together; without a limit, show those that are set.
+    Limit(limit::LimitArgs),
 }
 
 /// Runs the command.
@@ -34,5 +37,6 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
         AgentsCommand::Retire(args) => retire::run(args, app).await,
         AgentsCommand::Forget(args) => forget::run(args, app).await,
+        AgentsCommand::Limit(args) => limit::run(args, app).await,
     }
 }

@@ -7,6 +7,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::version::limits::AgentLimits;
 use crate::version::percent::Percent;
 use crate::version::pinning::Pinning;
 use crate::version::rollout::Rollout;
@@ -87,6 +88,8 @@ wire_object! {
         opt rollout: Rollout,
         /// The decision that made this revision.
         opt decision: Decision,
+        /// What all workers of the agent may do together; empty where limits were lifted.
+        opt limits: AgentLimits,
     }
 }
 
@@ -153,6 +156,7 @@ impl Route {
             pinning: Pinning::default(),
             rollout: None,
             decision: None,
+            limits: None,
             extra: crate::base::wire::Extra::new(),
         }
     }

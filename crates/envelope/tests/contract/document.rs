@@ -126,6 +126,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Declaration", &full_declaration());
     let (route, rollout) = (full_route(), full_rollout());
     compare_fields("Canary", route.canary.as_ref().expect("a canary"));
+    compare_fields("AgentLimits", &full_limits());
     compare_fields("VersionEntry", &full_entry());
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
     compare_fields("Rollout", &rollout);
@@ -134,7 +135,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 22, "a table of fields is not compared");
+    assert_eq!(compared, 23, "a table of fields is not compared");
 }
 
 #[test]

@@ -340,6 +340,15 @@ pub(crate) fn full_route() -> Route {
             numbers: Some(json("{\"hops\":1}")),
             extra: Extra::new(),
         }),
+        limits: Some(full_limits()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_limits() -> AgentLimits {
+    AgentLimits {
+        in_flight: Some(4),
+        rate_per_hour: Some(360_000),
         extra: Extra::new(),
     }
 }

@@ -25,11 +25,15 @@ impl Drop for ServiceRegistration {
 }
 
 impl WorkerMesh {
-    /// Registers a worker. Its one endpoint answers with its declaration.
+    /// Registers a worker. Its one endpoint answers with its declaration, and what has a body as `answer` says.
     ///
     /// # Errors
     /// When the service cannot be started.
-    pub async fn register_service(&self, declaration: &Declaration) -> Result<ServiceRegistration, Error> {
+    pub async fn register_service(
+        &self,
+        declaration: &Declaration,
+        answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<ServiceRegistration, Error> {
         let failed = |error: async_nats::Error| Error::api("registering the service", error);
         let metadata = HashMap::from([
             ("agent".to_owned(), declaration.agent.to_string()),
@@ -69,7 +73,10 @@ impl WorkerMesh {
             // The service answers as long as this task holds it.
             let _service = service;
             while let Some(request) = endpoint.next().await {
-                if let Err(error) = request.respond(Ok(body.clone().into())).await {
+                let told = &request.message.payload;
+                let said = Some(told).filter(|told| !told.is_empty()).and_then(|told| answer(told));
+                let said = said.unwrap_or_else(|| body.clone());
+                if let Err(error) = request.respond(Ok(said.into())).await {
                     tracing::debug!(%error, "cannot answer a status request");
                 }
             }
