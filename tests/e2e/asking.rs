@@ -35,6 +35,9 @@ impl Answer {
     }
 }
 
+/// Where an ask goes, its headers, and the code that it is refused with.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 fn headers(pairs: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in pairs {
@@ -173,7 +176,7 @@ async fn a_bad_ask_is_answered_with_its_code_and_recorded() {
     let (worker, runs) = teller(&mesh, &Gate::open()).await;
     mesh.until_version_is("tell", "1.0.0", "active").await;
     let asker = client(&mesh.server).await;
-    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         ("mesh.ask.nobody", &[("Baton-Intent", "b-1")], "UNKNOWN_AGENT"),
         ("mesh.ask.No-Agent", &[("Baton-Intent", "b-2")], "BAD_SUBJECT"),
         (

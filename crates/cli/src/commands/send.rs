@@ -129,18 +129,8 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     };
     let known = match &submitted {
         Submitted::New { .. } => false,
-        Submitted::Repeated(head) if args.id.as_ref() != Some(&intent) => {
-            app.output.note(&format!(
-                "intent \"{intent}\" holds the unique key, and stands for this; it is {}",
-                shown(&head.record.snapshot.status.to_string())
-            ));
-            true
-        }
         Submitted::Repeated(head) => {
-            app.output.note(&format!(
-                "intent \"{intent}\" was submitted before, with the same work; it is {}",
-                shown(&head.record.snapshot.status.to_string())
-            ));
+            app.output.note(&was_there(head, args.id.as_ref()));
             true
         }
         Submitted::Conflict { head, field } => return Err(conflict(&intent, head, *field)),
@@ -174,6 +164,19 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         table.row([intent.to_string(), status, seq.to_string()]);
         table.render()
     })
+}
+
+/// Says which intent the work was before it was submitted. One of another id holds the unique key.
+fn was_there(head: &Head, id: Option<&IntentId>) -> String {
+    let (intent, snapshot) = (&head.record.intent, &head.record.snapshot);
+    let why = match id == Some(intent) {
+        true => "was submitted before, with the same work",
+        false => "holds the unique key, and stands for this",
+    };
+    format!(
+        "intent \"{intent}\" {why}; it is {}",
+        shown(&snapshot.status.to_string())
+    )
 }
 
 /// Where a submit has put the work.

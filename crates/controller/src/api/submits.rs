@@ -54,7 +54,7 @@ pub(super) async fn submit_unique(cx: &Context, asked: SubmitUnique) -> Result<S
         Uniquely::Held(head) if unique.on_conflict == OnConflict::Refuse => {
             Err(refused(&Rejection::not_unique(&unique, &head)))
         }
-        submitted => Ok(submitted.view(intent, agent)),
+        submitted @ (Uniquely::Submitted(_) | Uniquely::Held(_)) => Ok(submitted.view(intent, agent)),
     }
 }
 

@@ -67,7 +67,7 @@ impl Answering {
         let (taken, wait) = {
             let raw = ask.raw();
             match ask.wait() {
-                Ok(wait) => (self.routing.take(&raw, Way::Asked).await, wait),
+                Ok(wait) => (Box::pin(self.routing.take(&raw, Way::Asked)).await, wait),
                 Err(rejection) => (self.routing.reject(&raw, None, rejection.into()).await, Duration::ZERO),
             }
         };

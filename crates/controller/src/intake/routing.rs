@@ -158,7 +158,7 @@ impl Routing {
     }
 
     async fn route(&self, message: &IntakeMessage) -> Result<Taken, Error> {
-        self.take(&message.raw()?, Way::Delivered(message.delivered())).await
+        Box::pin(self.take(&message.raw()?, Way::Delivered(message.delivered()))).await
     }
 
     /// Turns a message into an intent or a rejection. `Ok` means that the ledger holds one of them, or that the message

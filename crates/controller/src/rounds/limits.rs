@@ -97,75 +97,87 @@ impl Limits {
             return Ok(());
         }
         let mut workers = workers(term, seen, route, &known.shares);
-        let want = wants(limits, &workers);
-        // First what is too much is asked back.
-        let revision = known.shares.revision;
-        let tell = |worker: &Worker, bound: Bound| {
-            let share = share(limits, revision, bound);
-            let place = worker.place.clone();
-            let mesh = term.cx.mesh.clone();
-            async move { mesh.tell_share(agent, &place, share).await }
-        };
-        term.in_charge()?;
+        known.ask_back(term, agent, limits, &mut workers).await?;
+        known.give(term, agent, limits, &workers).await?;
+        // Nothing is limited any more, and everybody knows.
+        let knows = |worker: &Worker| matches!(worker.told, Some(Told::Held(_) | Told::Unaware));
+        if limits.is_none() && workers.iter().all(knows) && !known.shares.bounds.is_empty() {
+            known.shares.bounds.clear();
+            known.shares.revision = term.in_charge()?.mesh.keep_shares(agent, &known.shares).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// Tells each worker to keep to less where it has too much, and hears what each may be using from now on. Whoever is
+    /// gone for long is taken out.
+    async fn ask_back(
+        &mut self,
+        term: &Term,
+        agent: &AgentName,
+        limits: &AgentLimits,
+        workers: &mut Vec<Worker>,
+    ) -> Result<(), RoundError> {
+        let mesh = &term.in_charge()?.mesh;
+        let revision = self.shares.revision;
+        let want = wants(limits, workers);
         let asked = workers.iter().zip(&want).map(|(worker, want)| {
             let least = Bound {
                 in_flight: worker.bound.in_flight.min(want.in_flight),
                 rate_per_hour: worker.bound.rate_per_hour.min(want.rate_per_hour),
             };
-            tell(worker, least)
+            let (place, share) = (worker.place.clone(), share(limits, revision, least));
+            async move { mesh.tell_share(agent, &place, share).await }
         });
         let answers = join_all(asked).await;
         for (worker, told) in workers.iter_mut().zip(answers) {
             worker.hear(told, limits);
             match told {
                 Told::Gone => {
-                    known.gone.entry(worker.place.clone()).or_insert_with(Instant::now);
+                    self.gone.entry(worker.place.clone()).or_insert_with(Instant::now);
                 }
                 Told::Held(_) | Told::Unaware | Told::Silent => {
-                    known.gone.remove(&worker.place);
+                    self.gone.remove(&worker.place);
                 }
             }
         }
         workers.retain(|worker| {
-            let gone = known.gone.get(&worker.place).map(Instant::elapsed);
-            let has_left =
-                gone.is_some_and(|gone| gone >= GONE) || (gone.is_some() && worker.bound == Bound::default());
-            !has_left
+            let gone = self.gone.get(&worker.place).map(Instant::elapsed);
+            !gone.is_some_and(|gone| gone >= GONE || worker.bound == Bound::default())
         });
-        known
-            .gone
+        self.gone
             .retain(|place, _| workers.iter().any(|worker| worker.place == *place));
-        // Then what is free is given away, in writing before in words.
-        let grants = grants(limits, &workers);
-        let bounds = workers
-            .iter()
-            .zip(&grants)
-            .map(|(worker, grant)| (worker.place.clone(), *grant))
-            .collect();
-        if known.shares.bounds != bounds {
-            known.shares.bounds = bounds;
-            known.shares.revision = term.in_charge()?.mesh.keep_shares(agent, &known.shares).await?;
+        Ok(())
+    }
+
+    /// Gives away what is free, in writing before in words.
+    async fn give(
+        &mut self,
+        term: &Term,
+        agent: &AgentName,
+        limits: &AgentLimits,
+        workers: &[Worker],
+    ) -> Result<(), RoundError> {
+        let grants = grants(limits, workers);
+        let each = workers.iter().zip(&grants);
+        let bounds = each.clone().map(|(worker, grant)| (worker.place.clone(), *grant));
+        let bounds = bounds.collect();
+        if self.shares.bounds != bounds {
+            self.shares.bounds = bounds;
+            self.shares.revision = term.in_charge()?.mesh.keep_shares(agent, &self.shares).await?;
         }
-        let revision = known.shares.revision;
-        let more = workers.iter().zip(&grants).filter(|(worker, grant)| {
-            matches!(worker.told, Some(Told::Held(_)))
-                && (grant.in_flight > worker.bound.in_flight || grant.rate_per_hour > worker.bound.rate_per_hour)
+        let revision = self.shares.revision;
+        let mesh = &term.in_charge()?.mesh;
+        let more = each.filter(|(worker, grant)| {
+            let is_more = grant.in_flight > worker.bound.in_flight || grant.rate_per_hour > worker.bound.rate_per_hour;
+            is_more && matches!(worker.told, Some(Told::Held(_)))
         });
         let told = more.map(|(worker, grant)| {
-            let share = share(limits, revision, *grant);
-            let (mesh, place) = (term.cx.mesh.clone(), worker.place.clone());
+            let (place, share) = (worker.place.clone(), share(limits, revision, *grant));
             async move { mesh.tell_share(agent, &place, share).await }
         });
-        term.in_charge()?;
         join_all(told).await;
-        // Nothing is limited any more, and everybody knows.
-        let all_know = workers
-            .iter()
-            .all(|worker| matches!(worker.told, Some(Told::Held(_) | Told::Unaware)));
-        if limits.is_none() && all_know && !known.shares.bounds.is_empty() {
-            known.shares.bounds.clear();
-            known.shares.revision = term.in_charge()?.mesh.keep_shares(agent, &known.shares).await?;
-        }
         Ok(())
     }
 }

@@ -36,9 +36,10 @@ impl UniqueHolder {
     /// Whether it holds the key still, by the last record of its intent: as long as it is open, and, once completed, until
     /// its time is over. Work that failed, was rejected, cancelled or late leaves the key free for another try.
     pub fn holds(&self, last: &Record, now: Timestamp) -> bool {
-        match &last.snapshot.status {
-            Status::Completed => !self.is_over(now),
-            status => !status.is_terminal(),
+        let status = &last.snapshot.status;
+        match *status == Status::Completed {
+            true => !self.is_over(now),
+            false => !status.is_terminal(),
         }
     }
 }
