@@ -13,7 +13,7 @@ use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json, Place, ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery, recorded_steps, recorded_waits,
 };
-use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
+use baton_jetstream::{Advanced, Allowance, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -64,6 +64,8 @@ pub(crate) struct WorkerContext {
     pub(crate) held: Arc<AllHeld>,
     /// The tickets of late that no record owes.
     pub(crate) dropped: Dropped,
+    /// What may be run and started.
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 impl std::fmt::Debug for WorkerContext {
@@ -128,6 +130,9 @@ impl WorkerContext {
         if !delivery.has_slot() {
             return Box::pin(self.hand_back_unrun(delivery)).await;
         }
+        if self.allowance.try_start().is_err() && !Box::pin(self.wait_to_start(&held)).await {
+            return Box::pin(self.hand_back_unrun(delivery)).await;
+        }
         let (delivery, ready) = match self.take_fresh(&mut delivery) {
             Some(ready) => (delivery, ready),
             // Rare, and apart, so that the state of a hop stays small: thousands may run at once.
@@ -145,6 +150,16 @@ impl WorkerContext {
             biased;
             () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
             () = extend(&held) => {}
+        }
+    }
+
+    /// Keeps a ticket until the rate of its agent lets it be started; `false` when the worker stops first.
+    async fn wait_to_start(&self, held: &Held) -> bool {
+        tokio::select! {
+            biased;
+            () = self.abort.cancelled() => false,
+            () = self.allowance.start() => true,
+            () = extend(held) => true,
         }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::{Author, Declaration, Extra, Timestamp};
-use baton_jetstream::{Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh};
+use baton_envelope::{Author, Declaration, Extra, Share, Timestamp};
+use baton_jetstream::{
+    Allowance, Delivery, Error, Mesh, Pulled, Puller, RouteFollower, ServiceRegistration, WorkerMesh,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -103,7 +105,7 @@ impl Worker {
         // By now the mesh knows the server's time.
         stamp(&mut declaration, &mesh);
         let held = Arc::<AllHeld>::default();
-        let service = register(&mesh, &declaration, &held).await;
+        let service = register(&mesh, &declaration, &held, puller.allowance()).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -117,6 +119,7 @@ impl Worker {
             abort: CancellationToken::new(),
             held,
             dropped: Default::default(),
+            allowance: puller.allowance(),
         };
         mesh.writes_as(&shared.by);
         let replays = Replays::serve(&mesh, &shared).await?;
@@ -247,11 +250,19 @@ impl Worker {
     }
 }
 
-/// Registers the worker as a service. What `nats service ls` shows depends on it, and that the worker hears at once which of
-/// its hops are its no longer.
-async fn register(mesh: &WorkerMesh, declaration: &Declaration, held: &Arc<AllHeld>) -> Option<ServiceRegistration> {
+/// Registers the worker as a service. What `nats service ls` shows depends on it, that the worker hears at once which of its
+/// hops are its no longer, and the limits of its agent.
+async fn register(
+    mesh: &WorkerMesh,
+    declaration: &Declaration,
+    held: &Arc<AllHeld>,
+    allowance: Arc<Allowance>,
+) -> Option<ServiceRegistration> {
     let held = Arc::clone(held);
-    let registered = mesh.register_service(declaration, move |lost| held.doubt(lost)).await;
+    // The leader tells a share of the agent's limits where it asks whether the worker is there.
+    let keep =
+        move |told: &[u8]| serde_json::to_vec(&allowance.keep_to(serde_json::from_slice::<Share>(told).ok()?)).ok();
+    let registered = mesh.register_service(declaration, move |lost| held.doubt(lost), keep).await;
     registered
         .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
         .ok()

@@ -13,6 +13,7 @@ pub(crate) mod dead;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+mod ended;
 pub(crate) mod explain;
 pub(crate) mod gate;
 pub(crate) mod intents;

@@ -95,6 +95,7 @@ pages! {
     NOT_FOUND
     NOT_JSON
     NOT_STORED
+    NOT_UNIQUE
     NOT_WAITING
     NO_ANSWER
     NO_BINARY

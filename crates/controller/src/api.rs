@@ -118,6 +118,8 @@ fn handlers() -> Handlers {
         .on::<control::RemoveSchedule>(schedules::remove)
         .on::<control::RunSchedule>(schedules::run)
         .on::<control::BackfillSchedule>(schedules::backfill)
+        .on::<control::SubmitUnique>(submits::submit_unique)
+        .on::<control::SetLimits>(agents::set_limits)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod each;
 mod error;
 mod kills;
 mod leader;
+mod limits;
 mod load;
 mod lost;
 mod mend;
@@ -34,6 +35,7 @@ mod term;
 mod tests;
 mod tidy;
 mod timers;
+mod unique_keys;
 mod unreadable;
 
 use crate::duty::Task;
@@ -45,6 +47,7 @@ use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
 use kills::Kills;
+use limits::Limits;
 use load::Load;
 use mend::Mend;
 use misrouted::Misrouted;
@@ -58,6 +61,7 @@ use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
 use timers::Timers;
+use unique_keys::UniqueKeys;
 use unreadable::UnreadableKeys;
 
 pub(crate) use leader::Leader;
@@ -83,6 +87,8 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Clocks>(term),
         round::<Kills>(term),
         round::<Schedules>(term),
+        round::<UniqueKeys>(term),
+        round::<Limits>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

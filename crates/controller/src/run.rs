@@ -14,6 +14,7 @@ use crate::config::ControllerConfig;
 use crate::context::{Context, Stops};
 use crate::duty::{Answers, ArchiveIndex, FollowLedger, KeepLease, Task, Upkeep, duty};
 use crate::error::Error;
+use crate::intake::asks::AnswerAsks;
 use crate::intake::router::{Decisions, Router, Signals};
 use crate::projection::Projection;
 use crate::registry::Registry;
@@ -45,6 +46,7 @@ fn duties(cx: &Context) -> Vec<Task> {
         duty(Decisions, cx),
         duty(Api, cx),
         duty(Answers, cx),
+        duty(AnswerAsks, cx),
         duty(Leader::new(rounds::all), cx),
     ]
 }

@@ -7,6 +7,7 @@
 mod agents;
 mod approvals;
 mod archive;
+mod asked;
 mod asker;
 mod error;
 mod fenced;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use agents::*;
 pub use approvals::*;
 pub use archive::*;
+pub use asked::Unanswered;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
 pub use fenced::*;
@@ -94,4 +96,6 @@ question::questions! {
     RemoveSchedule = "schedules.remove" -> ScheduleView, Changes;
     RunSchedule = "schedules.run" -> FiringsView, Changes;
     BackfillSchedule = "schedules.backfill" -> FiringsView, Changes, LONG;
+    SubmitUnique = "intents.unique" -> SubmitView, Changes;
+    SetLimits = "agents.limit" -> Route, Changes;
 }

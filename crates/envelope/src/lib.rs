@@ -51,6 +51,7 @@ pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::RecordSummary;
 pub use intent::turn::{Turn, out_of_turn};
+pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{
     Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, OnTimeout, OpenWait, SignalEntry, UnreadSignal, WaitKind,
@@ -64,6 +65,7 @@ pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;
 pub use message::text::{BadText, check_answer, check_from, check_kind, check_own_answer};
+pub use message::unique::{OnConflict, UNIQUE_KEYS, Unique};
 pub use proof::audit::{Audit, AuditPart, AuditReport, Audited, Message, Problem};
 pub use proof::chain::{Chain, Judged, Void, void};
 pub use proof::checkpoint::{Checkpoint, RunningRoot, Span};
@@ -75,6 +77,7 @@ pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};
+pub use version::limits::{AgentLimits, Rate, Seat, Share, ShareHeld, granted, wanted};
 pub use version::path::PathEntry;
 pub use version::percent::Percent;
 pub use version::pinning::Pinning;

@@ -10,3 +10,4 @@ pub(crate) mod raw;
 pub(crate) mod subject;
 pub(crate) mod successor;
 pub(crate) mod text;
+pub(crate) mod unique;

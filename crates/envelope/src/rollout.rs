@@ -11,6 +11,6 @@ pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, r
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
 pub use pauses::{kill_work, pause_work, resume_work, work_killed};
-pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_pinning};
+pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_limits, set_pinning};
 
 pub use crate::version::rollout::{Margins, Phase, Rollout};

@@ -3,6 +3,7 @@
 
 pub(crate) mod capability;
 pub(crate) mod choose;
+pub(crate) mod limits;
 pub(crate) mod path;
 pub(crate) mod percent;
 pub(crate) mod pinning;

@@ -1,6 +1,7 @@
 //! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
 
 mod approvals;
+mod asks;
 mod cancel;
 mod capability;
 mod decisions;
@@ -21,6 +22,9 @@ mod taken;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
+mod unique;
+
+pub use asks::{Ask, Asks};
 pub use cancel::Cancelled;
 pub use decisions::{CheckForm, Heard, NewDecision, Ruled};
 pub use form::in_form_for;
@@ -36,4 +40,5 @@ pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
 pub use timers::{Due, Fired};
 pub use restart::Restarted;
 pub use taken::TakenFrom;
+pub use unique::Uniquely;
 pub use wait::{WaitEnd, Waiting};

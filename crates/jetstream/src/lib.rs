@@ -25,13 +25,13 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, Changed, CheckForm, ClosedInLedger, Due, DueWork, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, Told, WaitEnd, Waiting, holds_life, in_form_for,
+    Ask, Asks, Cancelled, Changed, CheckForm, ClosedInLedger, Due, DueWork, ESCALATE, Filter, Fired, Heard, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive, OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, Told, Uniquely, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use presence::{Alive, Heartbeats, ServiceRegistration};
+pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, Shares, Told};
 pub use routes::RouteFollower;
 pub use schedules::{ScheduleTable, StoredSchedule};
 pub use server::{
@@ -40,6 +40,6 @@ pub use server::{
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
-    Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
+    Allowance, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
     ReplayRequest, Ticket,
 };

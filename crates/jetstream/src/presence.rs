@@ -4,7 +4,9 @@ mod probe;
 mod registry;
 mod service;
 mod tell;
+mod shares;
 
 pub use probe::Alive;
 pub use registry::Heartbeats;
 pub use service::ServiceRegistration;
+pub use shares::{AgentInstance, Bound, Shares, Told};

@@ -1,5 +1,6 @@
 //! Work for agents: the consumers of their versions, the queued tickets, and how workers pull them.
 
+mod allowance;
 mod consumers;
 mod delivery;
 mod kill;
@@ -9,6 +10,7 @@ mod replay;
 mod setup;
 mod tickets;
 
+pub use allowance::Allowance;
 pub use delivery::{Delivery, Extender, Ticket};
 pub use puller::{Pulled, Puller};
 pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayRequest};

@@ -48,6 +48,8 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_AGENTS.abuse",
     "$KV.MESH_SCHEDULES.abuse",
     "mesh.intent.code",
+    "mesh.ask.code",
+    "mesh.from.shop.ask.nobody",
     "mesh.capability.abuse",
     "mesh.channel.abuse",
     "mesh.from.shop.capability.abuse",

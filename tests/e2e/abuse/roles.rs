@@ -19,7 +19,7 @@ pub(super) struct Role {
 
 const SHOP: Role = Role {
     user: "shop",
-    writes: &["mesh.intent.research"],
+    writes: &["mesh.intent.research", "mesh.ask.research"],
     asks: &["$JS.API.INFO"],
 };
 const RESEARCH: Role = Role {
@@ -58,12 +58,12 @@ const BEA: Role = Role {
 };
 const ADA: Role = Role {
     user: "ada",
-    writes: &["mesh.signal.*.*", "mesh.decide.ada.*.*.*.*", "mesh.intent.*"],
+    writes: &["mesh.signal.*.*", "mesh.decide.ada.*.*.*.*", "mesh.intent.*", "mesh.ask.*"],
     ..VIC
 };
 const MAX: Role = Role {
     user: "max",
-    writes: &["mesh.signal.*.*", "mesh.decide.max.*.*.*.*", "mesh.intent.*"],
+    writes: &["mesh.signal.*.*", "mesh.decide.max.*.*.*.*", "mesh.intent.*", "mesh.ask.*"],
     ..VIC
 };
 
@@ -165,7 +165,21 @@ impl Role {
             headers: Headers::new(),
             body: body_of(subject).to_owned(),
         });
-        stored.chain(asked).collect()
+        stored.chain(asked).chain(self.agent()).collect()
+    }
+
+    /// What it may ask an agent: whose answer is there, so that nothing is stored.
+    fn agent(&self) -> Option<Ask> {
+        let (user, _, body) = seeds()
+            .into_iter()
+            .find(|(user, subject, _)| *user == self.user && subject.contains(".intent."))?;
+        let mut headers = Headers::new();
+        headers.insert("Baton-Intent", format!("order-{user}"));
+        Some(Ask {
+            subject: "mesh.ask.research".to_owned(),
+            headers,
+            body: body.to_owned(),
+        })
     }
 }
 

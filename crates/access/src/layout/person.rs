@@ -20,6 +20,7 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
     }
     if role >= Role::Operator {
         grants.push(own(Submits, names, person, "intent.*"));
+        grants.push(own(Submits, names, person, "ask.*"));
     }
     match role {
         Role::Viewer | Role::Approver => {

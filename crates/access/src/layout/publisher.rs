@@ -1,4 +1,5 @@
-//! A publisher: any program that asks for work. It writes `mesh.intent.<agent>`, and the server puts its name before that.
+//! A publisher: any program that asks for work. It writes `mesh.intent.<agent>` or asks
+//! `mesh.ask.<agent>`, and the server puts its name before that.
 
 use baton_envelope::AccountName;
 
@@ -16,6 +17,8 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, publisher: &AccountName, ent
         // By its full name: with a wildcard it could ask every agent.
         let submits = Grant::asks(Submits, names.of(&format!("from.{publisher}.intent.{agent}")));
         plan.grant(&mesh, account, submits.under(names.subjects.intent(agent)));
+        let asks = Grant::asks(Submits, names.of(&format!("from.{publisher}.ask.{agent}")));
+        plan.grant(&mesh, account, asks.under(names.subjects.ask(agent)));
     }
     // Controllers answer; a worker's answer would have to go from each agent's account to each publisher's.
     plan.grant(

@@ -107,8 +107,8 @@ fn nothing_that_changes_the_mesh_is_imported_by_its_full_name() {
     {
         let services = account.imports.iter().filter(|import| import.kind != Kind::Stream);
         for import in services.filter(|import| !import.subject.contains(['*', '>'])) {
-            let own = format!("shop.from.{}.intent.", account.name);
-            let only_asks = !import.right.changes() || import.subject.starts_with(&own);
+            let own = ["intent", "ask"].map(|what| format!("shop.from.{}.{what}.", account.name));
+            let only_asks = !import.right.changes() || own.iter().any(|own| import.subject.starts_with(own));
             assert!(only_asks, "{} imports {}", account.name, import.subject);
         }
     }
@@ -131,6 +131,7 @@ fn an_author_is_the_account_itself() {
         }
     }
     assert!(imports(&layout, "web").contains(&"shop.from.web.intent.research"));
+    assert!(imports(&layout, "web").contains(&"shop.from.web.ask.research"));
     assert!(!imports(&layout, "web").iter().any(|subject| subject.contains("code")));
 }
 

@@ -3,6 +3,7 @@
 mod describe;
 mod forget;
 mod kill;
+mod limit;
 mod list;
 mod pause;
 mod quarantine;
@@ -33,6 +34,8 @@ pub(crate) enum AgentsCommand {
     Resume(resume::ResumeArgs),
     /// Stop an agent, or one version, now: it gets nothing more, and what it runs is taken from it.
     Kill(kill::KillArgs),
+    /// Limit what all workers of an agent do together; without a limit, show those that are set.
+    Limit(limit::LimitArgs),
 }
 
 /// Runs the command.
@@ -46,5 +49,6 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Pause(args) => pause::run(args, app).await,
         AgentsCommand::Resume(args) => resume::run(args, app).await,
         AgentsCommand::Kill(args) => kill::run(args, app).await,
+        AgentsCommand::Limit(args) => limit::run(args, app).await,
     }
 }

@@ -9,6 +9,7 @@ mod pause;
 mod restart;
 mod resume;
 mod retry;
+mod wait;
 mod watch;
 
 use clap::Subcommand;
@@ -39,6 +40,8 @@ pub(crate) enum IntentsCommand {
     Retry(retry::RetryArgs),
     /// Begin an intent again from one of its hops, as a new intent.
     Restart(restart::RestartArgs),
+    /// Wait until an intent ends, and print its result, as `baton send --wait` does.
+    Wait(wait::WaitArgs),
 }
 
 /// Runs the command.
@@ -54,5 +57,6 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::Resume(args) => resume::run(args, app).await,
         IntentsCommand::Retry(args) => retry::run(args, app).await,
         IntentsCommand::Restart(args) => restart::run(args, app).await,
+        IntentsCommand::Wait(args) => wait::run(args, app).await,
     }
 }

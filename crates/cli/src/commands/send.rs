@@ -1,22 +1,21 @@
 //! `baton send`: submits an intent, and waits for its end if asked to.
 
 mod to;
+mod unique;
 
 use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE,
-    HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status,
-    check_answer, shown,
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, Unique, check_answer, shown,
 };
-use baton_jetstream::{Clock as _, Error, Head, Submitted, SystemClock, WaitEnd, Waiting};
+use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use self::to::{To, WhenNone};
 use super::gate::GateArgs;
+use super::ended::{self, Sent, Where};
 use super::payload;
 use crate::app::App;
 use crate::error::{CliError, Kind};
@@ -70,6 +69,8 @@ pub(crate) struct SendArgs {
     gates: Vec<AgentName>,
     #[command(flatten)]
     gate: GateArgs,
+    #[command(flatten)]
+    unique: unique::UniqueArgs,
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
@@ -96,31 +97,6 @@ impl From<Keeping> for Pinning {
     }
 }
 
-/// What became of it, as a document.
-#[derive(Serialize)]
-struct Sent<'a> {
-    intent: &'a IntentId,
-    /// Whether the same work was submitted under this id before.
-    known: bool,
-    #[serde(flatten)]
-    standing: Where<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Where<'a> {
-    Intake {
-        intake_seq: u64,
-    },
-    New {
-        seq: u64,
-    },
-    Head {
-        seq: u64,
-        snapshot: &'a baton_envelope::Snapshot,
-    },
-}
-
 /// Submits the intent.
 pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
@@ -128,9 +104,10 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let body = payload::read(payload, &app.output)?;
     let envelope = envelope(&args, &to.name()?, &body)?;
     to.check(&args)?;
+    let unique = args.unique.read(&to)?;
     let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
-    let submit = Box::pin(submit(&args, &to, envelope, body, app));
+    let submit = Box::pin(submit(&args, (&to, unique), envelope, body, app));
     let (waiting, submitted) = if args.wait {
         let submitted = tokio::time::timeout_at(until, submit).await;
         submitted.map_err(|_| unconfirmed(&intent, args.timeout))??
@@ -144,7 +121,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             if let Some(waiting) = waiting {
                 app.output.note(&format!("intent {intent}"));
                 let end = waiting.end(left()).await?;
-                return show_end(&intent, false, end, args.timeout.0, app);
+                return ended::show(&intent, false, end, args.timeout.0, app);
             }
             let document = Sent {
                 intent: &intent,
@@ -156,13 +133,15 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             });
         }
     };
+    // Under a unique key the work may be an intent that was there before.
+    let intent = match &submitted {
+        Submitted::Repeated(head) => head.record.intent.clone(),
+        Submitted::New { .. } | Submitted::Conflict { .. } => intent,
+    };
     let known = match &submitted {
         Submitted::New { .. } => false,
         Submitted::Repeated(head) => {
-            app.output.note(&format!(
-                "intent \"{intent}\" was submitted before, with the same work; it is {}",
-                shown(&head.record.snapshot.status.to_string())
-            ));
+            app.output.note(&was_there(head, args.id.as_ref()));
             true
         }
         Submitted::Conflict { head, field } => return Err(conflict(&intent, head, *field)),
@@ -173,7 +152,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             true => waiting.end(left()).await?,
             false => waiting.end_of_new(left()).await?,
         };
-        return show_end(&intent, known, end, args.timeout.0, app);
+        return ended::show(&intent, known, end, args.timeout.0, app);
     }
     let standing = match &submitted {
         Submitted::New { seq } => Where::New { seq: *seq },
@@ -198,6 +177,19 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     })
 }
 
+/// Says which intent the work was before it was submitted. One of another id holds the unique key.
+fn was_there(head: &Head, id: Option<&IntentId>) -> String {
+    let (intent, snapshot) = (&head.record.intent, &head.record.snapshot);
+    let why = match id == Some(intent) {
+        true => "was submitted before, with the same work",
+        false => "holds the unique key, and stands for this",
+    };
+    format!(
+        "intent \"{intent}\" {why}; it is {}",
+        shown(&snapshot.status.to_string())
+    )
+}
+
 /// Where a submit has put the work.
 enum Done {
     /// In the ledger.
@@ -209,7 +201,7 @@ enum Done {
 /// Connects and submits; what listens for the end does so from before the submit.
 async fn submit(
     args: &SendArgs,
-    to: &To,
+    (to, unique): (&To, Option<Unique>),
     envelope: Envelope,
     body: Vec<u8>,
     app: &App,
@@ -226,6 +218,19 @@ async fn submit(
     };
     // Nobody knows an id that was made here, so nobody repeats it.
     let is_generated = args.id.is_none();
+    if waiting.is_some()
+        && let Some(submitted) = before(args, to, &mesh, &envelope).await?
+    {
+        return Ok((waiting, Done::Submitted(submitted)));
+    }
+    if let Some(unique) = unique {
+        let submitted = mesh.ask_to_submit_unique(envelope, unique, by).await?;
+        let waiting = match (&submitted, waiting) {
+            (Submitted::Repeated(head), Some(_)) => Some(mesh.waiting(&head.record.intent).await?),
+            (_, waiting) => waiting,
+        };
+        return Ok((waiting, Done::Submitted(submitted)));
+    }
     let submitted = match to {
         To::Agent(_) => mesh.submit_or_ask(envelope, &[], by, is_generated).await?,
         To::Capable {
@@ -244,6 +249,18 @@ async fn submit(
         }
     };
     Ok((waiting, Done::Submitted(submitted)))
+}
+
+/// What was submitted under a chosen id before, where only the archive has it: whoever waits finds its answer there.
+async fn before(args: &SendArgs, to: &To, mesh: &Mesh, envelope: &Envelope) -> Result<Option<Submitted>, CliError> {
+    if args.id.is_none() || !matches!(to, To::Agent(_)) {
+        return Ok(None);
+    }
+    match mesh.submitted_in_archive(envelope).await {
+        // Nobody says where the archive has it. As long as the ledger remembers the id, the submit finds it.
+        Err(Error::NoController) => Ok(None),
+        found => Ok(found?),
+    }
 }
 
 /// The time was up before the server confirmed the submit.
@@ -310,71 +327,4 @@ fn conflict(intent: &IntentId, head: &Head, field: Option<&str>) -> CliError {
     CliError::say(Kind::Refused, codes::CONFLICT, message)
         .hint(format!("`baton intents get {intent}` shows that work"))
         .hint("for new work give another --id, or none")
-}
-
-fn show_end(intent: &IntentId, known: bool, end: WaitEnd, timeout: Duration, app: &App) -> Result<(), CliError> {
-    let head = match end {
-        WaitEnd::Ended(head) | WaitEnd::Parked(head) => head,
-        WaitEnd::TimedOut(head) => {
-            let stands = head.map_or_else(String::new, |head| {
-                let snapshot = &head.record.snapshot;
-                format!(": it is {} at {}", snapshot.status, view::turn(snapshot))
-            });
-            let message = format!("intent \"{intent}\" has not ended after {}{stands}", Span(timeout));
-            return Err(CliError::say(Kind::TimedOut, codes::WAIT_TIMED_OUT, message)
-                .hint(format!("it goes on; `baton intents watch {intent}` follows it")));
-        }
-    };
-    let snapshot = &head.record.snapshot;
-    let document = Sent {
-        intent,
-        known,
-        standing: Where::Head {
-            seq: head.seq,
-            snapshot,
-        },
-    };
-    match view::bytes(snapshot) {
-        Some(bytes) => app.output.show_bytes(&document, &bytes)?,
-        None => app
-            .output
-            .show(&document, || match (&snapshot.status, &snapshot.result) {
-                (Status::Completed, Some(result)) => view::value(result),
-                (_, _) => String::new(),
-            })?,
-    }
-    if snapshot.status == Status::Completed {
-        Ok(())
-    } else {
-        Err(not_completed(intent, &head))
-    }
-}
-
-fn not_completed(intent: &IntentId, head: &Head) -> CliError {
-    let snapshot = &head.record.snapshot;
-    let reason = snapshot
-        .error
-        .as_ref()
-        .map(|error| anyhow::Error::msg(error.message.clone()));
-    let message = format!("intent \"{intent}\" is {} at {}", snapshot.status, view::turn(snapshot));
-    let source = match reason {
-        Some(reason) => reason.context(message),
-        None => anyhow::Error::msg(message),
-    };
-    let code = match (&snapshot.error, &snapshot.status) {
-        (Some(error), _) => error.code.as_str(),
-        (None, Status::TimedOut) => codes::DEADLINE_PAST,
-        (None, _) => codes::FAILED,
-    };
-    let mut error =
-        CliError::new(Kind::Failed, code, source).hint(format!("`baton intents get {intent}` shows its history"));
-    if matches!(snapshot.status, Status::Parked { .. }) {
-        let more = if error.code == codes::HOP_LIMIT {
-            " --max-hops N"
-        } else {
-            ""
-        };
-        error = error.hint(format!("once the cause is gone: `baton dead redrive {intent}{more}`"));
-    }
-    error
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::control::{
     AgentView, AgentsView, ControlError, ForgetVersion, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion,
-    SetPinning, SetRoute, VersionAct, VersionView,
+    SetLimits, SetPinning, SetRoute, VersionAct, VersionView,
 };
 use baton_envelope::rollout::{self, Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
@@ -107,6 +107,24 @@ pub(super) async fn set_pinning(cx: &Context, asked: SetPinning) -> Result<Route
     let act = Act::new(by, cx.mesh.now());
     cx.decide(&agent, |present| Ok(rollout::set_pinning(present, &pinning, &act)))
         .await
+}
+
+pub(super) async fn set_limits(cx: &Context, asked: SetLimits) -> Result<Route, Error> {
+    let SetLimits {
+        agent,
+        in_flight,
+        rate_per_hour,
+        by,
+        reason,
+    } = asked;
+    let act = Act {
+        reason,
+        ..Act::new(by, cx.mesh.now())
+    };
+    cx.decide(&agent, |present| {
+        Ok(rollout::set_limits(present, in_flight, rate_per_hour, &act))
+    })
+    .await
 }
 
 /// Takes a version out of service if no open intent names it, up to the end of the ledger.

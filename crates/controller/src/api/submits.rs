@@ -1,8 +1,10 @@
 //! Submits and redrives for whoever may not write to the ledger.
 
-use baton_envelope::control::{ControlError, RedriveIntent, RedriveView, SubmitIntent, SubmitView};
-use baton_envelope::{Author, HEADER_PROTOCOL, RawIntent, Role};
-use baton_jetstream::{Error, Redrive, Redriven};
+use std::time::Duration;
+
+use baton_envelope::control::{ControlError, RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::{Author, Envelope, HEADER_PROTOCOL, OnConflict, RawIntent, Role, Unique, codes};
+use baton_jetstream::{Error, Redrive, Redriven, Uniquely};
 
 use crate::context::Context;
 use crate::intake::rejection::Rejection;
@@ -15,24 +17,7 @@ pub(super) async fn submit(cx: &Context, asked: SubmitIntent) -> Result<SubmitVi
         generated_id,
         by,
     } = asked;
-    let body = serde_json::to_vec(&envelope).map_err(|error| {
-        refused(&Rejection::new(
-            baton_envelope::codes::MALFORMED_ENVELOPE,
-            error.to_string(),
-        ))
-    })?;
-    let raw = RawIntent {
-        subject: "the envelope's own subject",
-        headers: vec![(HEADER_PROTOCOL, "1")],
-        body: &body,
-        stored_at: cx.mesh.now(),
-        derived_id: envelope.intent.clone(),
-    };
-    let checked = raw.to_envelope(envelope.id, &envelope.to, cx.mesh.now());
-    let mut envelope = checked.map_err(|rejection| refused(&rejection.into()))?;
-    if cx.account.is_some() {
-        envelope.from = Some(by.clone());
-    }
+    let envelope = checked(cx, &envelope, &by)?;
     let (intent, author) = (envelope.intent.clone(), Author::of(Role::Client, by));
     let mut agent = envelope.to.clone();
     let submitted = match (&needed[..], generated_id) {
@@ -50,11 +35,51 @@ pub(super) async fn submit(cx: &Context, asked: SubmitIntent) -> Result<SubmitVi
             })
         }
     };
-    match submitted {
-        Ok(submitted) => Ok(submitted.view(intent, Some(agent))),
-        // With the code that the same work would be rejected with in the intake.
-        Err(error) => Err(Rejection::of_error(&error).map_or(error, |rejection| refused(&rejection))),
+    submitted
+        .map(|submitted| submitted.view(intent, Some(agent)))
+        .map_err(as_rejected)
+}
+
+/// Submits under a unique key, or tells which work holds it.
+pub(super) async fn submit_unique(cx: &Context, asked: SubmitUnique) -> Result<SubmitView, Error> {
+    let SubmitUnique { envelope, unique, by } = asked;
+    let within = Duration::from_millis(unique.within_ms);
+    let unique = Unique::new(&unique.key, Some(within), unique.on_conflict);
+    let unique = unique.map_err(|bad| as_rejected(bad.into()))?;
+    let envelope = checked(cx, &envelope, &by)?;
+    let (intent, agent) = (envelope.intent.clone(), envelope.to.clone());
+    let author = Author::of(Role::Client, by);
+    let submitted = cx.mesh.submit_unique(envelope, author, &unique).await;
+    match submitted.map_err(as_rejected)? {
+        Uniquely::Held(head) if unique.on_conflict == OnConflict::Refuse => {
+            Err(refused(&Rejection::not_unique(&unique, &head)))
+        }
+        submitted @ (Uniquely::Submitted(_) | Uniquely::Held(_)) => Ok(submitted.view(intent, agent)),
     }
+}
+
+/// An envelope as the intake would take it.
+fn checked(cx: &Context, envelope: &Envelope, by: &str) -> Result<Envelope, Error> {
+    let body = serde_json::to_vec(envelope)
+        .map_err(|error| refused(&Rejection::new(codes::MALFORMED_ENVELOPE, error.to_string())))?;
+    let raw = RawIntent {
+        subject: "the envelope's own subject",
+        headers: vec![(HEADER_PROTOCOL, "1")],
+        body: &body,
+        stored_at: cx.mesh.now(),
+        derived_id: envelope.intent.clone(),
+    };
+    let checked = raw.to_envelope(envelope.id, &envelope.to, cx.mesh.now());
+    let mut envelope = checked.map_err(|rejection| refused(&rejection.into()))?;
+    if cx.account.is_some() {
+        envelope.from = Some(by.to_owned());
+    }
+    Ok(envelope)
+}
+
+/// With the code that the same work would be rejected with in the intake.
+fn as_rejected(error: Error) -> Error {
+    Rejection::of_error(&error).map_or(error, |rejection| refused(&rejection))
 }
 
 fn refused(rejection: &Rejection) -> Error {

@@ -6,11 +6,11 @@ use baton_envelope::{IntentId, RawIntent};
 use baton_forms::Form;
 use baton_jetstream::{Error, Ruled};
 
-use crate::intake::routing::{CATCH_UP, Routed, Routing};
+use crate::intake::routing::{CATCH_UP, Routing, Taken};
 
 impl Routing {
     /// Records a decision for `to`: a person, an intent, a hop, a wait and a choice. `seq` is its place in the intake.
-    pub(super) async fn decision(&self, raw: &RawIntent<'_>, to: &str, seq: u64) -> Result<Routed, Error> {
+    pub(super) async fn decision(&self, raw: &RawIntent<'_>, to: &str, seq: u64) -> Result<Taken, Error> {
         let subject = match DecisionSubject::read(to) {
             Ok(subject) => subject,
             Err(problem) => {
@@ -30,10 +30,10 @@ impl Routing {
         match self.mesh.rule(raw, seq, &subject, &check, &self.by).await {
             Ok(Ruled::Counted { seq }) => {
                 tracing::debug!(intent = %subject.intent, by = %subject.by, choice = subject.choice, seq, "decided");
-                Ok(Routed::Taken)
+                Ok(Taken::Told)
             }
-            Ok(Ruled::Before) => Ok(Routed::Taken),
-            Ok(Ruled::NotYet) => Ok(Routed::Held),
+            Ok(Ruled::Before) => Ok(Taken::Told),
+            Ok(Ruled::NotYet) => Ok(Taken::Held),
             Ok(Ruled::NoIntent) => self.nothing_of(raw, &subject.intent).await,
             Ok(Ruled::Refused { code, why }) => self.dead(raw, Some(&subject.intent), code, why).await,
             Err(error @ Error::TooLarge { .. }) => {
@@ -45,7 +45,7 @@ impl Routing {
     }
 
     /// What becomes of a decision about an intent that the ledger has nothing of. It does not wait for one that comes later.
-    async fn nothing_of(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Routed, Error> {
+    async fn nothing_of(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Taken, Error> {
         self.projection.archive_caught_up(CATCH_UP).await?;
         let at = self.projection.find_archived(intent).await?;
         if self.mesh.bundle_of(intent, at).await?.is_some() {

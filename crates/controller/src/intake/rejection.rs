@@ -1,7 +1,9 @@
 //! Records a raw intent that cannot become an intent: the reason and the whole message, for a person to examine and
 //! redrive. No published message is lost.
 
-use baton_envelope::{Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, act};
+use baton_envelope::{
+    Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Unique, act, codes,
+};
 use baton_envelope::{Submission, compare_submission};
 use baton_jetstream::{Advanced, Decision, Error, Head, KEPT_BODY_BYTES, Known, Mesh};
 
@@ -29,6 +31,16 @@ impl Rejection {
             code: code.to_owned(),
             message: shortened(&message.into(), MESSAGE_LIMIT),
         }
+    }
+
+    /// The rejection of work whose unique key other work holds.
+    pub(crate) fn not_unique(unique: &Unique, holder: &Head) -> Self {
+        let (intent, status) = (&holder.record.intent, &holder.record.snapshot.status);
+        let text = format!(
+            "the unique key {:?} is held by intent \"{intent}\" ({status}); wait for its end, or give another key",
+            unique.key
+        );
+        Self::new(codes::NOT_UNIQUE, text)
     }
 
     /// The rejection for an error, if another try could not help.
@@ -60,8 +72,8 @@ impl From<RawRejection> for Rejection {
 pub(crate) enum Recorded {
     /// It was written under this id.
     Rejected(IntentId),
-    /// An earlier delivery of the same message already became an intent or a rejection.
-    Before,
+    /// An earlier delivery of the same message already became an intent or a rejection, with this head.
+    Before(Box<Head>),
 }
 
 /// Writes a rejection under the first free id of `ids`.
@@ -87,13 +99,13 @@ pub(crate) async fn record(
         };
         match written {
             None => return Ok(Recorded::Rejected(id.clone())),
-            Some(head) if is_of(&head, raw) => return Ok(Recorded::Before),
+            Some(head) if is_of(&head, raw) => return Ok(Recorded::Before(head)),
             Some(head) => {
                 if let Some(envelope) = envelope
                     && is_same(mesh, id, envelope).await?
                 {
                     mesh.settle(&head).await?;
-                    return Ok(Recorded::Before);
+                    return Ok(Recorded::Before(head));
                 }
             }
         }

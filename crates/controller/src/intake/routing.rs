@@ -7,15 +7,16 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
-    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, RawIntent, RawRejection, Role,
-    check_answer, check_from, check_own_answer,
+    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_UNIQUE, HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent,
+    RawRejection, Role, Unique, check_answer, check_from, check_own_answer,
 };
-use baton_jetstream::{ControllerMesh, Error, IntakeMessage, Submitted};
+use baton_jetstream::{ControllerMesh, Error, Head, IntakeMessage, Submitted, Uniquely};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ArchiveConfig;
 use crate::context::Context;
+use crate::intake::again::Again;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
 use crate::stats::Stats;
@@ -29,12 +30,43 @@ pub(super) const CATCH_UP: Duration = Duration::from_secs(10);
 /// The longest time between two tries of work that no agent is able to do: one may start at any moment.
 const HOLD_LONGEST: Duration = Duration::from_secs(5);
 
-/// The result of routing a message.
-pub(super) enum Routed {
-    /// The ledger holds its intent or its rejection.
-    Taken,
+/// What became of a raw message.
+pub(crate) enum Taken {
+    /// A new intent.
+    New(IntentId),
+    /// The ledger or the archive had it before, as this intent or this rejection.
+    Known {
+        /// The last record.
+        head: Box<Head>,
+        /// Where its sender wants the answer this time.
+        reply_to: Option<String>,
+    },
+    /// A rejection, under this id.
+    Rejected(IntentId, Rejection),
+    /// It has told an intent something, or is a dead letter that says why not.
+    Told,
+    /// The archive has it, and nobody waits for it.
+    Archived,
     /// It stays in the intake until some agent is able.
     Held,
+}
+
+/// How a raw message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the intake, delivered this often.
+    Delivered(u64),
+    /// As a request, whose sender may repeat it for as long as the archive has its answer.
+    Asked,
+}
+
+impl Way {
+    fn delivered(self) -> u64 {
+        match self {
+            Self::Delivered(times) => times,
+            Self::Asked => 1,
+        }
+    }
 }
 
 /// What routing a message needs.
@@ -47,6 +79,7 @@ pub(crate) struct Routing {
     archive: ArchiveConfig,
     stats: Stats,
     trouble: Mutex<Trouble>,
+    again: Again,
 }
 
 /// The results since the last look.
@@ -83,6 +116,7 @@ impl Routing {
             archive: cx.config.archive.clone(),
             stats: cx.stats.clone(),
             trouble: Mutex::default(),
+            again: Again::new(cx),
         }
     }
 
@@ -93,13 +127,20 @@ impl Routing {
             return;
         };
         let failure = match outcome {
-            Ok(Routed::Taken) => {
-                message.ack().await;
-                None
-            }
-            Ok(Routed::Held) => {
+            Ok(Taken::Held) => {
                 message.hand_back(patience(message.delivered()).min(HOLD_LONGEST)).await;
                 return;
+            }
+            Ok(taken) => {
+                message.ack().await;
+                if let Taken::Known {
+                    head,
+                    reply_to: Some(reply_to),
+                } = taken
+                {
+                    self.again.tell(head, reply_to).await;
+                }
+                None
             }
             Err(error) => {
                 tracing::debug!(%error, subject = message.subject(), "handed back");
@@ -122,102 +163,188 @@ impl Routing {
         std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    async fn route(&self, message: &IntakeMessage) -> Result<Taken, Error> {
+        let raw = message.raw()?;
+        // What cannot be read is rejected below.
+        if raw.malformed().is_none() {
+            match self.asked(&raw) {
+                Asked::Signal(to) => return Box::pin(self.signal(message, &raw, &to)).await,
+                Asked::Decision(to) => return Box::pin(self.decision(&raw, &to, message.seq())).await,
+                Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
+            }
+        }
+        Box::pin(self.take(&raw, Way::Delivered(message.delivered()))).await
+    }
+
     /// Turns a message into an intent or a rejection. `Ok` means that the ledger holds one of them, or that the message
     /// waits for an able agent.
-    async fn route(&self, message: &IntakeMessage) -> Result<Routed, Error> {
-        let raw = message.raw()?;
+    pub(crate) async fn take(&self, raw: &RawIntent<'_>, way: Way) -> Result<Taken, Error> {
         // Before anything else is believed of it: whoever wrote its head wrote the rest, too.
         if let Some(rejection) = raw.malformed() {
-            return self.reject(&raw, None, rejection.into()).await;
+            return self.reject(raw, None, rejection.into()).await;
         }
-        let asked = self.asked(&raw);
-        match &asked {
-            Asked::Signal(to) => return self.signal(message, &raw, to).await,
-            Asked::Decision(to) => return self.decision(&raw, to, message.seq()).await,
-            Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
-        }
-        if self.was_archived(message, &raw).await? {
+        if self.was_archived(raw, way).await? {
             tracing::debug!(intent = %raw.derived_id, "redelivered, but already archived");
-            return Ok(Routed::Taken);
+            return Ok(Taken::Archived);
         }
-        let (agent, needed) = match asked {
-            Asked::Signal(_) | Asked::Decision(_) => return Ok(Routed::Taken),
+        let (agent, needed) = match self.asked(raw) {
             Asked::Agent(agent) => (agent, None),
-            Asked::Capable(needed) => match self.able(message, &raw, &needed).await? {
+            Asked::Capable(needed) => match self.able(raw, way, &needed).await? {
                 Able::Agent(agent) => (agent, Some(needed)),
                 Able::Before(agent) => (agent, None),
                 Able::NoneHold(reason) => {
-                    if message.delivered() == 1 {
+                    if way.delivered() == 1 {
                         tracing::warn!(subject = raw.subject, "held in the intake: {reason}");
                     }
-                    return Ok(Routed::Held);
+                    return Ok(Taken::Held);
                 }
-                Able::Rejected(rejection) => return self.reject(&raw, None, rejection).await,
+                Able::Rejected(rejection) => return self.reject(raw, None, rejection).await,
             },
             Asked::BadName(error) => {
                 let rejection = Rejection::new(codes::BAD_SUBJECT, format!("{error}; subject {}", raw.subject));
-                return self.reject(&raw, None, rejection).await;
+                return self.reject(raw, None, rejection).await;
             }
-            Asked::Unsupported(what) => {
+            Asked::Signal(what) | Asked::Decision(what) | Asked::Unsupported(what) => {
                 let text = format!("{what} messages are not supported by this version of Baton; publish to an agent");
-                return self.reject(&raw, None, Rejection::new(codes::UNSUPPORTED, text)).await;
+                return self.reject(raw, None, Rejection::new(codes::UNSUPPORTED, text)).await;
             }
         };
-        let envelope = match self.envelope(&raw, &agent) {
+        let envelope = match self.envelope(raw, &agent) {
             Ok(envelope) => envelope,
-            Err(rejection) => return self.reject(&raw, Some(&agent), rejection.into()).await,
+            Err(rejection) => return self.reject(raw, Some(&agent), rejection.into()).await,
         };
-        // In an open mesh anybody can write an account into the subject: it is then worth what any name is.
-        let by = match self.mesh.subjects().intake(raw.subject).0 {
-            Some(account) => Author::of(Role::Client, account),
-            None => self.by.clone(),
+        let unique = match unique(raw, needed.is_some()) {
+            Ok(unique) => unique,
+            Err(rejection) => return self.reject(raw, Some(&agent), rejection.into()).await,
         };
-        let intent = envelope.intent.clone();
-        let is_derived = intent == raw.derived_id;
-        let submitted = match needed {
-            None if is_derived => self.mesh.submit_new(envelope, by).await,
-            None => self.mesh.submit(envelope, by).await,
-            Some(needed) => {
-                let submitted = if is_derived {
-                    self.mesh.submit_capable_new(&needed, envelope, by).await
-                } else {
-                    self.mesh.submit_capable(&needed, envelope, by).await
-                };
-                submitted.map(|(_, submitted)| submitted)
-            }
+        let (intent, reply_to) = (envelope.intent.clone(), envelope.reply_to.clone());
+        let submitted = match &unique {
+            None => self.submit(raw, way, envelope, needed.as_deref()).await,
+            Some(unique) => match self.submit_unique(raw, way, envelope, unique).await {
+                Ok(Uniquely::Submitted(submitted)) => Ok(submitted),
+                Ok(Uniquely::Held(head)) if unique.on_conflict == OnConflict::Refuse => {
+                    let rejection = Rejection::not_unique(unique, &head);
+                    return self.reject(raw, None, rejection).await;
+                }
+                Ok(Uniquely::Held(head)) => {
+                    tracing::debug!(%intent, holder = %head.record.intent, "its unique key is held");
+                    return Ok(Taken::Known { head, reply_to });
+                }
+                Err(error) => Err(error),
+            },
         };
         match submitted {
             Ok(Submitted::New { seq }) => {
                 tracing::debug!(%intent, %agent, seq, "routed");
-                Ok(Routed::Taken)
+                Ok(Taken::New(intent))
             }
-            Ok(Submitted::Repeated(_)) => Ok(Routed::Taken),
+            Ok(Submitted::Repeated(head)) if way == Way::Asked && !self.may_hear(raw, &intent).await? => {
+                self.conflict(raw, &head, Some("from")).await
+            }
+            Ok(Submitted::Repeated(head)) => Ok(Taken::Known { head, reply_to }),
             // An earlier delivery of this message was rejected under its chosen id.
-            Ok(Submitted::Conflict { head, .. }) if is_of(&head, &raw) => Ok(Routed::Taken),
-            Ok(Submitted::Conflict { head, field }) => {
-                let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
-                let text = format!(
-                    "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the \
-                     same agent, kind and payload to repeat it",
-                    head.record.snapshot.status, head.record.snapshot.submitted_at
-                );
-                let ids = vec![raw.derived_id.clone()];
-                self.stats.conflicted();
-                self.recorded(&raw, ids, None, &Rejection::new(codes::CONFLICT, text))
-                    .await
-            }
+            Ok(Submitted::Conflict { head, .. }) if is_of(&head, raw) => Ok(Taken::Known { head, reply_to }),
+            Ok(Submitted::Conflict { head, field }) => self.conflict(raw, &head, field).await,
             Err(error) => match Rejection::of_error(&error) {
-                Some(rejection) => self.reject(&raw, Some(&agent), rejection).await,
+                Some(rejection) => self.reject(raw, Some(&agent), rejection).await,
                 None => Err(error),
             },
         }
     }
 
+    /// The author of the first record. In an open mesh anybody can write an account into the subject: it is then worth
+    /// what any name is.
+    fn author(&self, raw: &RawIntent<'_>) -> Author {
+        match self.mesh.subjects().intake(raw.subject).0 {
+            Some(account) => Author::of(Role::Client, account),
+            None => self.by.clone(),
+        }
+    }
+
+    async fn submit_unique(
+        &self,
+        raw: &RawIntent<'_>,
+        way: Way,
+        envelope: Envelope,
+        unique: &Unique,
+    ) -> Result<Uniquely, Error> {
+        match self.in_archive(raw, way, &envelope).await? {
+            Some(found) => Ok(Uniquely::Submitted(found)),
+            None => self.mesh.submit_unique(envelope, self.author(raw), unique).await,
+        }
+    }
+
+    /// What was asked before and is in the archive alone.
+    async fn in_archive(&self, raw: &RawIntent<'_>, way: Way, envelope: &Envelope) -> Result<Option<Submitted>, Error> {
+        match way == Way::Asked && envelope.intent != raw.derived_id {
+            true => self.mesh.submitted_in_archive(envelope).await,
+            false => Ok(None),
+        }
+    }
+
+    async fn submit(
+        &self,
+        raw: &RawIntent<'_>,
+        way: Way,
+        envelope: Envelope,
+        needed: Option<&[String]>,
+    ) -> Result<Submitted, Error> {
+        let by = self.author(raw);
+        let is_derived = envelope.intent == raw.derived_id;
+        if let Some(found) = self.in_archive(raw, way, &envelope).await? {
+            return Ok(found);
+        }
+        match needed {
+            None if is_derived => self.mesh.submit_new(envelope, by).await,
+            None => self.mesh.submit(envelope, by).await,
+            Some(needed) => {
+                let submitted = if is_derived {
+                    self.mesh.submit_capable_new(needed, envelope, by).await
+                } else {
+                    self.mesh.submit_capable(needed, envelope, by).await
+                };
+                submitted.map(|(_, submitted)| submitted)
+            }
+        }
+    }
+
+    /// Whether whoever asks may hear the answer of an intent that was there before: where accounts are kept apart, it is
+    /// for the account that submitted it.
+    async fn may_hear(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<bool, Error> {
+        let Some(account) = self
+            .mesh
+            .subjects()
+            .intake(raw.subject)
+            .0
+            .filter(|_| self.mesh.is_secured())
+        else {
+            return Ok(true);
+        };
+        let first = self.mesh.trail(intent).await?.into_iter().next();
+        let envelope = first.and_then(|first| first.record.envelope);
+        Ok(envelope.is_some_and(|envelope| envelope.from.as_deref() == Some(account)))
+    }
+
+    /// Rejects a message whose id other work has.
+    async fn conflict(&self, raw: &RawIntent<'_>, head: &Head, field: Option<&str>) -> Result<Taken, Error> {
+        let intent = &head.record.intent;
+        let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
+        let text = format!(
+            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the same \
+             agent, kind and payload to repeat it",
+            head.record.snapshot.status, head.record.snapshot.submitted_at
+        );
+        let ids = vec![raw.derived_id.clone()];
+        self.stats.conflicted();
+        self.recorded(raw, ids, None, Rejection::new(codes::CONFLICT, text))
+            .await
+    }
+
     /// Whether this message became an intent long ago that is archived by now. A crash of a single server may lose the
     /// last acks, and the ledger keeps nothing of an id derived from a message.
-    async fn was_archived(&self, message: &IntakeMessage, raw: &RawIntent<'_>) -> Result<bool, Error> {
+    async fn was_archived(&self, raw: &RawIntent<'_>, way: Way) -> Result<bool, Error> {
         let is_old = self.mesh.now().since(raw.stored_at) >= self.archive.grace;
-        if !(message.delivered() > 1 || is_old) || raw.intent_id() != raw.derived_id {
+        if !(way.delivered() > 1 || is_old) || raw.intent_id() != raw.derived_id {
             return Ok(false);
         }
         self.projection.archive_caught_up(CATCH_UP).await?;
@@ -227,7 +354,7 @@ impl Routing {
 
     /// The agent that is able to do what a capability subject asks for. If there is none, what the message asks for in
     /// that case.
-    async fn able(&self, message: &IntakeMessage, raw: &RawIntent<'_>, needed: &[String]) -> Result<Able, Error> {
+    async fn able(&self, raw: &RawIntent<'_>, way: Way, needed: &[String]) -> Result<Able, Error> {
         if raw.header(HEADER_PROTOCOL).is_some() {
             let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
             return Ok(Able::Rejected(Rejection::new(codes::BAD_SUBJECT, text)));
@@ -243,7 +370,7 @@ impl Routing {
         let intent = raw.intent_id();
         // Work from an earlier delivery stays with the agent that got it, no matter who is able now.
         let is_named = raw.header(HEADER_INTENT).or(raw.header(HEADER_MSG_ID)).is_some();
-        if is_named || message.delivered() > 1 {
+        if is_named || way.delivered() > 1 {
             match self.mesh.first_receiver(&intent).await {
                 Ok(Some(agent)) => return Ok(Able::Before(agent)),
                 Ok(None) => {}
@@ -307,12 +434,12 @@ impl Routing {
     }
 
     /// Rejects a message whose ids no other work has taken.
-    async fn reject(
+    pub(crate) async fn reject(
         &self,
         raw: &RawIntent<'_>,
         agent: Option<&AgentName>,
         rejection: Rejection,
-    ) -> Result<Routed, Error> {
+    ) -> Result<Taken, Error> {
         // What the message would become, or became at an earlier delivery: at the time of storing its deadline had not
         // passed.
         let envelope = agent.and_then(|agent| {
@@ -328,7 +455,7 @@ impl Routing {
         } else {
             vec![chosen, raw.derived_id.clone()]
         };
-        self.recorded(raw, ids, envelope.as_ref(), &rejection).await
+        self.recorded(raw, ids, envelope.as_ref(), rejection).await
     }
 
     pub(super) async fn recorded(
@@ -336,14 +463,21 @@ impl Routing {
         raw: &RawIntent<'_>,
         ids: Vec<IntentId>,
         envelope: Option<&Envelope>,
-        rejection: &Rejection,
-    ) -> Result<Routed, Error> {
-        let Rejection { code, message } = rejection;
-        match record(&self.mesh, &self.by, raw, ids, envelope, rejection).await? {
-            Recorded::Rejected(intent) => tracing::warn!(%intent, code, subject = raw.subject, "rejected: {message}"),
-            Recorded::Before => tracing::debug!(code, subject = raw.subject, "recorded by an earlier delivery"),
-        }
-        Ok(Routed::Taken)
+        rejection: Rejection,
+    ) -> Result<Taken, Error> {
+        let Rejection { code, message } = &rejection;
+        Ok(
+            match record(&self.mesh, &self.by, raw, ids, envelope, &rejection).await? {
+                Recorded::Rejected(intent) => {
+                    tracing::warn!(%intent, code, subject = raw.subject, "rejected: {message}");
+                    Taken::Rejected(intent, rejection)
+                }
+                Recorded::Before(head) => {
+                    tracing::debug!(code, subject = raw.subject, "recorded by an earlier delivery");
+                    Taken::Known { head, reply_to: None }
+                }
+            },
+        )
     }
 
     fn asked(&self, raw: &RawIntent<'_>) -> Asked {
@@ -367,6 +501,20 @@ impl Routing {
             Some((kind, _)) => Asked::Unsupported(kind.to_owned()),
             None => Asked::Unsupported(rest.to_owned()),
         }
+    }
+}
+
+/// The unique key of a message. Work for whichever agent is able has none: it would be another's for each agent.
+fn unique(raw: &RawIntent<'_>, is_capable: bool) -> Result<Option<Unique>, RawRejection> {
+    match raw.unique()? {
+        Some(unique) if is_capable => Err(RawRejection {
+            code: codes::BAD_HEADER,
+            field: HEADER_UNIQUE.to_owned(),
+            value: unique.key,
+            problem: "is a key of one agent, and a capability names none".to_owned(),
+            fix: "publish to an agent, or leave the header out".to_owned(),
+        }),
+        unique => Ok(unique),
     }
 }
 

@@ -8,7 +8,7 @@ use baton_jetstream::{Error, IntakeMessage, Signalled};
 use tokio::time::Instant;
 
 use crate::intake::rejection::Rejection;
-use crate::intake::routing::{CATCH_UP, Routed, Routing};
+use crate::intake::routing::{CATCH_UP, Routing, Taken};
 
 /// How long a signal waits for an intent without any record: it may have overtaken its submit.
 const OVERTAKEN: Duration = Duration::from_secs(30);
@@ -19,9 +19,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 impl Routing {
     /// Records a signal for `to`, an intent and a name.
-    pub(super) async fn signal(&self, message: &IntakeMessage, raw: &RawIntent<'_>, to: &str) -> Result<Routed, Error> {
+    pub(super) async fn signal(&self, message: &IntakeMessage, raw: &RawIntent<'_>, to: &str) -> Result<Taken, Error> {
         if !self.is_its_turn(message).await? {
-            return Ok(Routed::Held);
+            return Ok(Taken::Held);
         }
         let (intent, name) = match signal_of(to) {
             Ok(found) => found,
@@ -34,10 +34,10 @@ impl Routing {
         match self.mesh.signal(raw, (&intent, &name), account, &self.by).await {
             Ok(Signalled::Taken { seq }) => {
                 tracing::debug!(%intent, name, seq, "signalled");
-                Ok(Routed::Taken)
+                Ok(Taken::Told)
             }
-            Ok(Signalled::Before) => Ok(Routed::Taken),
-            Ok(Signalled::NotYet) => Ok(Routed::Held),
+            Ok(Signalled::Before) => Ok(Taken::Told),
+            Ok(Signalled::NotYet) => Ok(Taken::Held),
             Ok(Signalled::NoIntent) => self.no_record(raw, &intent).await,
             Ok(Signalled::TooLate(head)) => {
                 let (status, at) = (&head.record.snapshot.status, head.record.at);
@@ -73,7 +73,7 @@ impl Routing {
     }
 
     /// What becomes of a message for an intent that the ledger has nothing of.
-    pub(super) async fn no_record(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Routed, Error> {
+    pub(super) async fn no_record(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Taken, Error> {
         self.projection.archive_caught_up(CATCH_UP).await?;
         let at = self.projection.find_archived(intent).await?;
         if self.mesh.bundle_of(intent, at).await?.is_some() {
@@ -81,7 +81,7 @@ impl Routing {
             return self.dead(raw, Some(intent), codes::TOO_LATE, text).await;
         }
         if self.mesh.now().since(raw.stored_at) < OVERTAKEN {
-            return Ok(Routed::Held);
+            return Ok(Taken::Held);
         }
         let text = format!(
             "there is no intent {intent}, and none came within {} s",
@@ -98,7 +98,7 @@ impl Routing {
         intent: Option<&IntentId>,
         code: &str,
         text: String,
-    ) -> Result<Routed, Error> {
+    ) -> Result<Taken, Error> {
         let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
         let id = match (intent, named) {
             (Some(intent), Some(named)) => intent.letter(named),

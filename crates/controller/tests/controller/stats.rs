@@ -24,6 +24,7 @@ async fn a_controller_counts_its_rounds() {
         "clocks",
         "consumers",
         "drains",
+        "limits",
         "load",
         "mend",
         "misrouted",
@@ -34,6 +35,7 @@ async fn a_controller_counts_its_rounds() {
         "schedules",
         "tidy",
         "timers",
+        "unique_keys",
         "unreadable",
     ];
     eventually("each round ends well", PATIENCE, async || {

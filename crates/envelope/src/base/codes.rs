@@ -168,6 +168,8 @@ codes! {
     NOT_JSON: Attempt,
     /// The server answers, and does not store what is written.
     NOT_STORED: Command,
+    /// Other work of the agent holds the unique key.
+    NOT_UNIQUE: Rejection Control,
     /// A decision is for something that is not open.
     NOT_WAITING: Rejection Control,
     /// The server did not answer in time.

@@ -18,6 +18,14 @@ pub const HEADER_REPLY_TO: &str = "Baton-Reply-To";
 pub const HEADER_CAPABILITIES: &str = "Baton-Capabilities";
 /// On a capability subject: `reject` (default) or `hold` when no agent has the capabilities.
 pub const HEADER_WHEN_NONE: &str = "Baton-When-None";
+/// On an ask: how long whoever asks waits for the answer, a duration.
+pub const HEADER_WAIT: &str = "Baton-Wait";
+/// The key under which the work is to be the only one of its agent.
+pub const HEADER_UNIQUE: &str = "Baton-Unique";
+/// With a unique key: for how long after its submit completed work holds it, a duration.
+pub const HEADER_WITHIN: &str = "Baton-Within";
+/// With a unique key that other work holds: `keep` (default), `replace` or `refuse`.
+pub const HEADER_ON_CONFLICT: &str = "Baton-On-Conflict";
 /// How the intent chooses versions: `hop` or `chain`.
 pub const HEADER_PINNING: &str = "Baton-Pinning";
 /// Present when the body is a whole envelope: its protocol version.

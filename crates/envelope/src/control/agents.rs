@@ -40,6 +40,24 @@ pub struct RetireVersion(pub VersionAct);
 #[serde(transparent)]
 pub struct ForgetVersion(pub VersionAct);
 
+/// Sets what all workers of an agent may do together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SetLimits {
+    /// The agent.
+    pub agent: AgentName,
+    /// How many hops they run at a time; 0 lifts the limit, absent leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// How many hops they start in an hour; 0 lifts the limit, absent leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_hour: Option<u64>,
+    /// Who asks.
+    pub by: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
 /// The agent that a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::IntentId;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::message::envelope::{Envelope, MaxHops};
+use crate::message::unique::Unique;
 
 /// Moves open work from one version to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,7 +98,8 @@ pub struct SubmitView {
     pub intent: IntentId,
     /// The agent that got it; `None` where it went to none.
     pub agent: Option<AgentName>,
-    /// `new`, `repeated` (the same work was submitted under this id before) or `conflict` (other work was).
+    /// `new`, `repeated` (the same work was submitted under this id before), `conflict` (other work was) or, of a unique
+    /// key, `kept` (this intent holds it already).
     pub outcome: String,
     /// The ledger sequence of its record if it is new, else that of its last record.
     pub seq: u64,
@@ -131,4 +133,15 @@ pub struct RedriveView {
     pub seq: Option<u64>,
     /// The id under which a raw intent was published again.
     pub new_intent: Option<IntentId>,
+}
+
+/// Submits an intent that is to be the only one of its agent under a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubmitUnique {
+    /// The envelope, as a client makes it: at hop 1, for an agent that it names.
+    pub envelope: Envelope,
+    /// The key, and what to do if other work holds it.
+    pub unique: Unique,
+    /// Who asks.
+    pub by: String,
 }

@@ -1,5 +1,7 @@
 //! Raw intents: messages that anyone may publish without knowing about envelopes.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 
 use crate::base::codes;
@@ -14,10 +16,16 @@ use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
 use crate::message::text::{BadText, check_kind, check_reply_to, check_traceparent};
+use crate::message::unique::{OnConflict, Unique};
 use crate::version::pinning::Pinning;
 
 /// How many characters of a header's value a rejection quotes.
 const QUOTED: usize = 200;
+/// How long an ask is waited for that does not say so: less than the 5 s that `nats req` waits.
+const ASK_WAIT: Duration = Duration::from_secs(4);
+/// The longest that an ask may be waited for. Where accounts are kept apart, the server forgets after 5 minutes where an
+/// answer goes.
+const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60);
 /// How many characters of what a head's fault is.
 const LONGEST_FAULT: usize = 1_200;
 
@@ -180,6 +188,82 @@ impl<'a> RawIntent<'a> {
     /// Names the header, its value, and the fix.
     pub fn check(&self, now: Timestamp) -> Result<(), RawRejection> {
         self.fields(now).map(drop)
+    }
+
+    /// How long whoever asks waits for the answer: `Baton-Wait`, by default 4 s.
+    ///
+    /// # Errors
+    /// When it is no duration, or longer than 4 min.
+    pub fn wait(&self) -> Result<Duration, RawRejection> {
+        let Some(value) = self.header(HEADER_WAIT) else {
+            return Ok(ASK_WAIT);
+        };
+        let wait = humantime::parse_duration(value.trim()).map_err(|_| "is no duration".to_owned());
+        wait.and_then(|wait| match wait <= LONGEST_WAIT {
+            true => Ok(wait),
+            false => Err("is longer than 4m".to_owned()),
+        })
+        .map_err(|problem| RawRejection {
+            code: codes::BAD_HEADER,
+            field: HEADER_WAIT.to_owned(),
+            value: quoted(value, QUOTED),
+            problem,
+            fix: "give a duration such as 30s, at most 4m".to_owned(),
+        })
+    }
+
+    /// The unique key, if it has one.
+    ///
+    /// # Errors
+    /// Names the header, its value, and the fix.
+    pub fn unique(&self) -> Result<Option<Unique>, RawRejection> {
+        let bad = |header: &str, value: &str, problem: String, fix: &str| RawRejection {
+            code: codes::BAD_HEADER,
+            field: header.to_owned(),
+            value: quoted(value, QUOTED),
+            problem,
+            fix: fix.to_owned(),
+        };
+        let Some(key) = self.header(HEADER_UNIQUE) else {
+            let stray = [HEADER_WITHIN, HEADER_ON_CONFLICT]
+                .into_iter()
+                .find_map(|header| Some((header, self.header(header)?)));
+            return match stray {
+                Some((header, value)) => {
+                    let problem = "is nothing without Baton-Unique".to_owned();
+                    Err(bad(
+                        header,
+                        value,
+                        problem,
+                        "give a key in Baton-Unique, or leave it out",
+                    ))
+                }
+                None => Ok(None),
+            };
+        };
+        let within = match self.header(HEADER_WITHIN) {
+            None => None,
+            Some(value) => Some(humantime::parse_duration(value.trim()).map_err(|_| {
+                let fix = "give a duration such as 10m or 1h";
+                bad(HEADER_WITHIN, value, "is no duration".to_owned(), fix)
+            })?),
+        };
+        let on_conflict = match self.header(HEADER_ON_CONFLICT) {
+            None => OnConflict::default(),
+            Some(value) => value.trim().parse().map_err(|problem| {
+                let fix = "give keep, replace or refuse";
+                bad(HEADER_ON_CONFLICT, value, problem, fix)
+            })?,
+        };
+        let unique = Unique::new(key, within, on_conflict).map_err(|text| {
+            let header = if text.field == "within" {
+                HEADER_WITHIN
+            } else {
+                HEADER_UNIQUE
+            };
+            refused(codes::BAD_HEADER, header, text)
+        })?;
+        Ok(Some(unique))
     }
 
     fn enveloped(&self, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {

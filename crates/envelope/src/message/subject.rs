@@ -156,6 +156,32 @@ impl Subjects {
         format!("{}.from.{account}.capability.{capability}", self.namespace)
     }
 
+    /// The subject on which an agent is asked: the answer is the reply.
+    pub fn ask(&self, agent: &AgentName) -> String {
+        format!("{}.ask.{agent}", self.namespace)
+    }
+
+    /// As [`Subjects::ask`], for what an account asks; see [`Subjects::intent_from`].
+    pub fn ask_from(&self, account: &str, agent: &AgentName) -> String {
+        format!("{}.from.{account}.ask.{agent}", self.namespace)
+    }
+
+    /// The subjects of everything that is asked.
+    pub fn ask_all(&self) -> [String; 2] {
+        let ns = &self.namespace;
+        [format!("{ns}.ask.*"), format!("{ns}.from.*.ask.*")]
+    }
+
+    /// The intake subject that takes the same work as an ask; `None` for any other subject.
+    pub fn intake_of_ask(&self, subject: &str) -> Option<String> {
+        let (account, rest) = self.intake(subject);
+        let agent = rest.strip_prefix("ask.")?;
+        Some(match account {
+            Some(account) => format!("{}.from.{account}.intent.{agent}", self.namespace),
+            None => format!("{}.intent.{agent}", self.namespace),
+        })
+    }
+
     /// An intake subject without the namespace, and the account that it came from where the subject says so.
     pub fn intake<'s>(&self, subject: &'s str) -> (Option<&'s str>, &'s str) {
         let rest = subject
@@ -395,6 +421,17 @@ mod tests {
         assert_eq!(subjects.intake(&from), (Some("PUB_shop"), "intent.research"));
         assert_eq!(subjects.intake(&subjects.intent(&agent)), (None, "intent.research"));
         assert_eq!(subjects.intake("acme.from"), (None, "from"));
+    }
+
+    #[test]
+    fn what_is_asked_is_taken_in_as_what_is_published() {
+        let subjects = Subjects::new("acme".parse().expect("namespace"));
+        let agent: AgentName = "research".parse().expect("agent");
+        let of = |subject: &str| subjects.intake_of_ask(subject);
+        assert_eq!(of(&subjects.ask(&agent)), Some(subjects.intent(&agent)));
+        let from = subjects.ask_from("shop", &agent);
+        assert_eq!(of(&from), Some(subjects.intent_from("shop", &agent)));
+        assert_eq!(of("acme.intent.research"), None);
     }
 
     #[test]

@@ -52,6 +52,30 @@ pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route>
     Some(decided(next, "pinning", None, act))
 }
 
+/// Sets what all workers of this agent may do together; `None` if that changes nothing. A number that is `None` stays as it
+/// is, and 0 lifts a limit.
+pub fn set_limits(route: &Route, in_flight: Option<u32>, rate_per_hour: Option<u64>, act: &Act) -> Option<Route> {
+    let mut limits = route.limits.clone().unwrap_or_default();
+    if let Some(in_flight) = in_flight {
+        limits.in_flight = Some(in_flight).filter(|limit| *limit > 0);
+    }
+    if let Some(rate) = rate_per_hour {
+        limits.rate_per_hour = Some(rate).filter(|limit| *limit > 0);
+    }
+    let is_same = route
+        .limits
+        .as_ref()
+        .map_or(limits.is_none(), |present| *present == limits);
+    if is_same {
+        return None;
+    }
+    let next = Route {
+        limits: Some(limits),
+        ..route.clone()
+    };
+    Some(decided(next, "limited", None, act))
+}
+
 /// Holds a version's work back while it is moved away, until `until` at the latest; `None` ends that.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::version::limits::AgentLimits;
 use crate::version::percent::Percent;
 use crate::version::pinning::Pinning;
 use crate::version::rollout::Rollout;
@@ -109,6 +110,8 @@ wire_object! {
         opt decision: Decision,
         /// Who paused the agent, if somebody did: all of its versions, also those that are still to come.
         opt paused: Pause,
+        /// What all workers of the agent may do together; empty where limits were lifted.
+        opt limits: AgentLimits,
     }
 }
 
@@ -183,6 +186,7 @@ impl Route {
             rollout: None,
             decision: None,
             paused: None,
+            limits: None,
             extra: crate::base::wire::Extra::new(),
         }
     }

@@ -143,6 +143,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Declaration", &full_declaration());
     let (route, rollout) = (full_route(), full_rollout());
     compare_fields("Canary", route.canary.as_ref().expect("a canary"));
+    compare_fields("AgentLimits", &full_limits());
     compare_fields("VersionEntry", &full_entry());
     compare_fields("Pause", &full_pause());
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
@@ -153,7 +154,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 39, "a table of fields is not compared");
+    assert_eq!(compared, 40, "a table of fields is not compared");
 }
 
 #[test]
@@ -317,6 +318,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.capability(&"translate".parse().expect("capability")),
         subjects.intent_from("<account>", &agent),
         subjects.capability_from("<account>", &"translate".parse().expect("capability")),
+        subjects.ask(&agent),
+        subjects.ask_from("<account>", &agent),
         subjects.ledger(&intent()),
         subjects.ledger_all(),
         subjects.archive(Some(&agent)),

@@ -488,6 +488,15 @@ pub(crate) fn full_route() -> Route {
             extra: Extra::new(),
         }),
         paused: Some(full_pause()),
+        limits: Some(full_limits()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_limits() -> AgentLimits {
+    AgentLimits {
+        in_flight: Some(4),
+        rate_per_hour: Some(360_000),
         extra: Extra::new(),
     }
 }

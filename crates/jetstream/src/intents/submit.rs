@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_envelope::control::{SubmitIntent, SubmitView};
+use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, act, check_answer,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act, check_answer,
     choose, differing_field,
 };
 
 use super::form::in_form_for;
+use super::unique::KEPT;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
@@ -286,27 +287,76 @@ impl Mesh {
         by: Author,
         generated: bool,
     ) -> Result<Submitted, Error> {
-        let intent = envelope.intent.clone();
         let question = SubmitIntent {
             envelope,
             needed: needed.to_vec(),
             generated_id: generated,
             by: by.instance,
         };
+        let view = self.ask_controller(&question).await?;
+        self.submitted(view).await
+    }
+
+    /// Asks a controller to submit an intent that is to be the only one of its agent under a key: controllers write the
+    /// keys. If other work holds the key and the work is not refused for that, this is that work's head.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`] and [`Mesh::ask_controller`]; `NOT_UNIQUE` where the work is refused.
+    pub async fn ask_to_submit_unique(
+        &self,
+        envelope: Envelope,
+        unique: Unique,
+        by: Author,
+    ) -> Result<Submitted, Error> {
+        let by = by.instance;
+        let view = self.ask_controller(&SubmitUnique { envelope, unique, by }).await?;
+        self.submitted(view).await
+    }
+
+    /// What a controller made of a submit.
+    async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
         let SubmitView {
-            outcome, seq, field, ..
-        } = self.ask_controller(&question).await?;
+            intent,
+            outcome,
+            seq,
+            field,
+            ..
+        } = view;
         if outcome == NEW {
             return Ok(Submitted::New { seq });
         }
-        let head = Box::new(self.must_find(&intent).await?);
+        let Some(head) = self.last_record(&intent).await?.map(Box::new) else {
+            return Err(Error::NoIntent(intent));
+        };
         Ok(match outcome.as_str() {
-            REPEATED => Submitted::Repeated(head),
+            REPEATED | KEPT => Submitted::Repeated(head),
             _ => Submitted::Conflict {
                 head,
                 field: field.and_then(|field| known_field(&field)),
             },
         })
+    }
+
+    /// What was submitted under the id of `envelope`, where the ledger has forgotten it and only the archive knows. It
+    /// compares as a submit does.
+    ///
+    /// # Errors
+    /// As [`Mesh::trail`].
+    pub async fn submitted_in_archive(&self, envelope: &Envelope) -> Result<Option<Submitted>, Error> {
+        if !self.has_no_record(&envelope.intent).await? {
+            return Ok(None);
+        }
+        let trail = self.trail(&envelope.intent).await?;
+        let first = trail.first().and_then(|first| first.record.envelope.clone());
+        let Some(head) = trail.into_iter().next_back().map(Box::new) else {
+            return Ok(None);
+        };
+        let field = first.as_ref().map(|there| differing_field(there, envelope));
+        Ok(Some(match field {
+            Some(None) => Submitted::Repeated(head),
+            Some(field) => Submitted::Conflict { head, field },
+            None => Submitted::Conflict { head, field: None },
+        }))
     }
 
     async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {

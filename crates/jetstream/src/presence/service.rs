@@ -27,7 +27,7 @@ impl Drop for ServiceRegistration {
 
 impl WorkerMesh {
     /// Registers a worker. Its one endpoint answers with its declaration, and hears which hops are the worker's no longer:
-    /// `told` gets the intents.
+    /// `told` gets the intents. Anything else that has a body it answers as `answer` says.
     ///
     /// # Errors
     /// When the service cannot be started.
@@ -35,6 +35,7 @@ impl WorkerMesh {
         &self,
         declaration: &Declaration,
         told: impl Fn(&[IntentId]) + Send + Sync + 'static,
+        answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<ServiceRegistration, Error> {
         let failed = |error: async_nats::Error| Error::api("registering the service", error);
         let metadata = HashMap::from([
@@ -79,7 +80,9 @@ impl WorkerMesh {
                     told(&fenced);
                     continue;
                 }
-                if let Err(error) = request.respond(Ok(body.clone().into())).await {
+                let said = Some(&request.message.payload).filter(|said| !said.is_empty()).and_then(|said| answer(said));
+                let said = said.unwrap_or_else(|| body.clone());
+                if let Err(error) = request.respond(Ok(said.into())).await {
                     tracing::debug!(%error, "cannot answer a status request");
                 }
             }

@@ -16,18 +16,22 @@ mod shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Bands, VersionState};
-use tokio::sync::{Semaphore, watch};
+use async_nats::connection::State;
+use baton_envelope::{AgentLimits, AgentName, AgentVersion, Bands, VersionState};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::lane::{Lane, Source, next_reply};
 use self::removals::Removals;
+use super::allowance::Allowance;
 use super::delivery::Delivery;
 use crate::error::Error;
 use crate::server::WorkerMesh;
 
 /// How much longer to wait on this side for the server to report the end of a pull.
 const GRACE: Duration = Duration::from_secs(3);
+/// How often a worker whose agent has limits looks whether it is connected.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A result of the puller.
 #[derive(Debug)]
@@ -46,8 +50,7 @@ pub struct Puller {
     version: AgentVersion,
     bands: Bands,
     connections: watch::Receiver<u64>,
-    slots: Arc<Semaphore>,
-    roomy: bool,
+    allowance: Arc<Allowance>,
     share: u32,
     lanes: Vec<Lane>,
     next_pull: u64,
@@ -63,6 +66,8 @@ pub struct Puller {
     is_retired: bool,
     /// When to read the work stream's last sequence again, after a reconnect.
     learn_at: Option<Instant>,
+    /// When to look after the limits again, if there are any.
+    limits_at: Option<Instant>,
 }
 
 impl Puller {
@@ -79,7 +84,9 @@ impl Puller {
     ) -> Result<Self, Error> {
         // Before anything is known of the consumers: none may be removed unnoticed after that.
         let removals = Removals::follow(mesh, agent, version, bands).await?;
-        let is_retired = is_retired(mesh, agent, version).await;
+        // A route that cannot be read is no reason to stand still.
+        let route = mesh.route(agent).await.ok().flatten().map(|(route, _)| route);
+        let is_retired = route.as_ref().and_then(|route| route.state(version)) == Some(VersionState::Retired);
         if !is_retired {
             mesh.ensure_agent(agent, version, bands).await?;
         }
@@ -94,14 +101,17 @@ impl Puller {
                 hot: true,
             });
         }
+        let allowance = Allowance::new(slots);
+        if let Some(limits) = route.and_then(|route| route.limits) {
+            allowance.await_share(limits.in_flight.is_some(), limits.rate_per_hour.is_some());
+        }
         let mut puller = Self {
             mesh: mesh.clone(),
             agent: agent.clone(),
             version: version.clone(),
             bands,
             connections: mesh.connections(),
-            slots: Arc::new(Semaphore::new(slots as usize)),
-            roomy: slots as usize >= 2 * lanes.len(),
+            allowance: Arc::new(allowance),
             share: (slots / 16).clamp(1, 16),
             lanes,
             next_pull: 0,
@@ -113,6 +123,7 @@ impl Puller {
             trouble: None,
             is_retired,
             learn_at: None,
+            limits_at: None,
         };
         // The client reports its first connection a moment after connecting. Mistaken for a reconnect, that would void
         // the first pulls.
@@ -127,7 +138,45 @@ impl Puller {
 
     /// Slots free at this moment, without those that open pulls have reserved.
     pub fn free_slots(&self) -> usize {
-        self.slots.available_permits()
+        self.allowance.free() as usize
+    }
+
+    /// What may be run and started.
+    pub fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
+    }
+
+    /// Whether there are slots enough to keep some of them for each band.
+    fn is_roomy(&self) -> bool {
+        self.allowance.most() as usize >= 2 * self.lanes.len()
+    }
+
+    /// Looks after a worker whose agent has limits: whether its share is its own still, and whether there are any left.
+    async fn look_after_limits(&mut self) {
+        let next = Instant::now() + LOOK;
+        let is_due = self.limits_at.is_none_or(|at| at <= Instant::now());
+        self.limits_at = self
+            .allowance
+            .is_limited()
+            .then_some(self.limits_at.filter(|_| !is_due).unwrap_or(next));
+        if !is_due || self.limits_at.is_none() {
+            return;
+        }
+        let is_there = self.mesh.client().connection_state() == State::Connected;
+        self.allowance.note_connection(is_there);
+        if is_there && self.allowance.awaits_share() {
+            // Lifted before the leader had heard of this worker.
+            let route = self.mesh.route_of(&self.agent).await;
+            if route.is_ok_and(|route| route.limits.as_ref().is_none_or(AgentLimits::is_none)) {
+                self.allowance.await_share(false, false);
+            }
+        }
+        if self.allowance.is_overdrawn() {
+            // What waits at the server has slots that others need. A ticket that comes for it runs if there is room.
+            for lane in &mut self.lanes {
+                lane.standing.pull = None;
+            }
+        }
     }
 
     /// The next ticket.
@@ -139,11 +188,15 @@ impl Puller {
             if self.learn_at.is_some_and(|at| at <= Instant::now()) {
                 self.learn_again().await;
             }
+            self.look_after_limits().await;
             self.refill().await?;
             let wake_at = self.lanes.iter().flat_map(Lane::pulls).map(|pull| pull.over_at).min();
-            let wake_at = [wake_at, self.trouble, self.learn_at].into_iter().flatten().min();
+            let wake_at = [wake_at, self.trouble, self.learn_at, self.limits_at]
+                .into_iter()
+                .flatten()
+                .min();
             let wants_slot = !self.stopped && self.trouble.is_none() && self.could_pull_with_a_slot();
-            let slots = Arc::clone(&self.slots);
+            let (slots, allowance) = (self.allowance.slots(), Arc::clone(&self.allowance));
             tokio::select! {
                 biased;
                 // First: what is delivered after an advisory may have been delivered before it.
@@ -161,6 +214,7 @@ impl Puller {
                     self.after_reconnect();
                 }
                 freed = slots.acquire(), if wants_slot => drop(freed),
+                () = allowance.changed() => self.limits_at = None,
                 () = sleep_until(wake_at) => self.give_up_overdue(),
             }
         }

@@ -27,8 +27,9 @@ impl Mesh {
         }
     }
 
-    /// Tells `reply_to` how the intent ended, over core NATS. A caller that must not miss it reads the ledger.
-    async fn send_answer(&self, record: &Record, reply_to: &str) {
+    /// Tells `reply_to` how the intent ended, over core NATS: for whoever repeats a submit under a new subject, and for
+    /// whoever asks. A caller that must not miss it reads the ledger.
+    pub(crate) async fn send_answer(&self, record: &Record, reply_to: &str) {
         if !self.may_answer(reply_to) {
             tracing::warn!(%reply_to, intent = %record.intent, "refusing to publish an answer on this subject");
             return;

@@ -1,6 +1,5 @@
 //! What the server answers: tickets, the end of a pull, and which pulls a reconnect voids.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
@@ -45,12 +44,12 @@ impl Puller {
             self.forget_deliveries();
         }
         let slot = self.lanes.get_mut(index).and_then(|lane| lane.take(kind));
-        if !self.roomy {
+        if !self.is_roomy() {
             // Nothing waits at the server for the more urgent bands: ask them again before this one.
             self.lanes.iter_mut().take(index).for_each(|lane| lane.hot = true);
         }
         // Unreserved, or a ticket of an abandoned pull: it runs if there is room.
-        let slot = slot.or_else(|| Arc::clone(&self.slots).try_acquire_owned().ok());
+        let slot = slot.or_else(|| self.allowance.take(1));
         let delivery = Delivery::read(&self.mesh, message, self.fresh_after, slot);
         if delivery.is_none() && is_ticket {
             self.drop_foreign(message).await;

@@ -1,6 +1,5 @@
 //! What to request next: which band, how many tickets, and whether the pull waits at the server.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,14 +28,14 @@ impl Puller {
             return Ok(());
         }
         self.trouble = None;
-        if self.roomy {
+        if self.is_roomy() {
             for index in 0..self.lanes.len() {
                 // While more urgent work waits, a reserved slot would give this band far more than its minimum share.
                 if self.lanes.iter().take(index).any(|lane| lane.hot) {
                     break;
                 }
                 let missing = self.lanes.get(index).is_some_and(|lane| lane.standing.pull.is_none());
-                let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+                let free = self.allowance.free();
                 if missing && free > 0 {
                     self.pull(index, self.share.min(free), Kind::Standing).await?;
                 }
@@ -45,7 +44,7 @@ impl Puller {
         if self.lanes.iter().any(|lane| lane.bulk.pull.is_some()) {
             return Ok(());
         }
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let free = self.allowance.free();
         if free == 0 {
             return Ok(());
         }
@@ -60,7 +59,7 @@ impl Puller {
             self.bulks += 1;
             return self.pull(index, free, Kind::Bulk).await;
         }
-        if !self.roomy {
+        if !self.is_roomy() {
             for index in 0..self.lanes.len() {
                 if self.lanes.get(index).is_some_and(|lane| lane.standing.pull.is_none()) {
                     self.pull(index, 1, Kind::Unreserved).await?;
@@ -73,11 +72,12 @@ impl Puller {
     pub(super) async fn pull(&mut self, index: usize, batch: u32, kind: Kind) -> Result<(), Error> {
         let slots = match kind {
             Kind::Unreserved => None,
-            Kind::Standing | Kind::Bulk => match Arc::clone(&self.slots).try_acquire_many_owned(batch) {
-                Ok(slots) => Some(slots),
-                Err(_) => return Ok(()),
+            Kind::Standing | Kind::Bulk => match self.allowance.take(batch) {
+                Some(slots) => Some(slots),
+                None => return Ok(()),
             },
         };
+        let roomy = self.is_roomy();
         self.next_pull += 1;
         let id = self.next_pull;
         let Some(lane) = self.lanes.get_mut(index) else {
@@ -86,7 +86,7 @@ impl Puller {
         let (body, wait) = match kind {
             // If slots can be spared, a bulk pull waits at the server for a moment. That saves a request and an answer
             // for each look at a band that fills slowly.
-            Kind::Bulk if self.roomy => (format!("{{\"batch\":{batch},\"expires\":{}}}", BULK.as_nanos()), BULK),
+            Kind::Bulk if roomy => (format!("{{\"batch\":{batch},\"expires\":{}}}", BULK.as_nanos()), BULK),
             Kind::Bulk => (format!("{{\"batch\":{batch},\"no_wait\":true}}"), Duration::ZERO),
             Kind::Standing | Kind::Unreserved => (
                 format!("{{\"batch\":{batch},\"expires\":{}}}", STANDING.as_nanos()),

@@ -1,0 +1,79 @@
+//! `baton agents limit`: what all workers of an agent may do together.
+
+use baton_envelope::control::SetLimits;
+use baton_envelope::{AgentName, Rate, Route};
+use baton_jetstream::Error;
+use clap::Args;
+
+use crate::app::App;
+use crate::error::CliError;
+use crate::who;
+
+/// `baton agents limit`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LimitArgs {
+    /// The agent.
+    agent: AgentName,
+    /// How many hops its workers run at a time, all together; 0 for no limit.
+    #[arg(long, value_name = "N")]
+    in_flight: Option<u32>,
+    /// How many hops its workers start in a time, all together, such as 100/s, 5/m or 1000/h; 0 for no limit.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<u64>,
+    /// The reason, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// A rate, or 0 for none.
+fn rate(text: &str) -> Result<u64, String> {
+    match text {
+        "0" => Ok(0),
+        text => text.parse::<Rate>().map(|rate| rate.0),
+    }
+}
+
+/// Sets the limits, or shows them.
+pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
+    let LimitArgs {
+        agent,
+        in_flight,
+        rate,
+        reason,
+    } = args;
+    let mesh = app.connect().await?;
+    let route = if in_flight.is_none() && rate.is_none() {
+        let found = mesh.route(&agent).await?.map(|(route, _)| route);
+        let unknown = || Error::UnknownAgent {
+            agent: agent.to_string(),
+            known: Vec::new(),
+        };
+        found.ok_or_else(unknown)?
+    } else {
+        let by = who::person();
+        let question = SetLimits {
+            agent,
+            in_flight,
+            rate_per_hour: rate,
+            by,
+            reason,
+        };
+        mesh.ask_controller(&question).await?
+    };
+    app.output.show(&route, || said(&route))
+}
+
+fn said(route: &Route) -> String {
+    let limits = route.limits.clone().unwrap_or_default();
+    let parts: Vec<String> = [
+        limits.in_flight.map(|count| format!("{count} hops at a time")),
+        limits.rate_per_hour.map(|rate| format!("{} started", Rate(rate))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match parts.is_empty() {
+        true => format!("{} has no limits", route.agent),
+        false => format!("the workers of {} together: {}", route.agent, parts.join(", ")),
+    }
+}

@@ -1,0 +1,249 @@
+//! Work that is to be the only one of its agent under a key. One guarded key in the control bucket decides who holds it.
+//!
+//! The key is written before the work, and holds the work. So whoever finds a key whose work was never submitted, because
+//! its submitter died between the two writes, submits it: nothing is lost, and no key is stuck.
+
+use baton_envelope::control::SubmitView;
+use baton_envelope::{AgentName, Author, Envelope, IntentId, OnConflict, UNIQUE_KEYS, Unique, UniqueHolder};
+
+use super::submit::Submitted;
+use crate::error::Error;
+use crate::ledger::Head;
+use crate::server::{BUCKET_PATIENCE, ControllerMesh};
+
+/// How often to look again when others take or release the key at the same moment.
+const TRIES: u32 = 20;
+
+/// The result of a submit under a unique key.
+#[derive(Debug)]
+pub enum Uniquely {
+    /// It has the key, and was submitted.
+    Submitted(Submitted),
+    /// Other work holds the key; this is its head.
+    Held(Box<Head>),
+}
+
+impl Uniquely {
+    /// What a controller answers to whoever asked it to submit; `None` where the work is refused for the other's sake.
+    pub fn view(&self, intent: IntentId, agent: AgentName) -> SubmitView {
+        match self {
+            Self::Submitted(submitted) => submitted.view(intent, Some(agent)),
+            Self::Held(head) => SubmitView {
+                intent: head.record.intent.clone(),
+                agent: head.record.snapshot.agent.clone(),
+                outcome: KEPT.to_owned(),
+                seq: head.seq,
+                field: None,
+            },
+        }
+    }
+}
+
+/// The outcome of a submit that other work under its key stands for, on the wire.
+pub(super) const KEPT: &str = "kept";
+
+/// A key as it stands in the bucket.
+struct Standing {
+    /// Who holds it; `None` where nobody does, or nobody can read who.
+    holder: Option<UniqueHolder>,
+    /// The revision to write over.
+    revision: u64,
+}
+
+impl ControllerMesh {
+    /// Submits an intent that is to be the only one of its agent under a key.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`](crate::Mesh::submit); when the bucket cannot be read or written, or what it replaces cannot be
+    /// cancelled.
+    pub async fn submit_unique(&self, envelope: Envelope, by: Author, unique: &Unique) -> Result<Uniquely, Error> {
+        let account = envelope.from.as_deref().filter(|_| self.is_secured());
+        let key = unique.bucket_key(&envelope.to, account);
+        // A repeat is the same intent, whoever holds the key by now.
+        if !self.has_no_record(&envelope.intent).await? {
+            return self.submit(envelope, by).await.map(Uniquely::Submitted);
+        }
+        for _ in 0..TRIES {
+            let Standing { holder, revision } = self.unique_standing(&key).await?;
+            // An earlier try may have taken the key.
+            let is_ours = holder.as_ref().is_some_and(|holder| holder.intent == envelope.intent);
+            let ours = match is_ours {
+                true => Some(revision),
+                false => {
+                    if let Some(holder) = &holder
+                        && let Some(last) = self.last_of_holder(holder).await?
+                        && holder.holds(&last.record, self.now())
+                    {
+                        if unique.on_conflict != OnConflict::Replace {
+                            return Ok(Uniquely::Held(Box::new(last)));
+                        }
+                        // The end of the other comes first: whoever dies in between leaves a key that is free.
+                        self.end_replaced(&last, &envelope.intent, &by).await?;
+                    }
+                    self.take_unique(&key, revision, &envelope, &by, unique).await?
+                }
+            };
+            let Some(ours) = ours else { continue };
+            let submitted = self.submit(envelope, by).await;
+            let is_in_vain = match &submitted {
+                Ok(Submitted::Conflict { .. }) => true,
+                Ok(_) => false,
+                Err(error) => is_for_good(error),
+            };
+            if is_in_vain {
+                self.remove_unique(&key, ours).await?;
+            }
+            return submitted.map(Uniquely::Submitted);
+        }
+        Err(Error::no_answer(
+            format!("taking the unique key \"{}\"", unique.key),
+            "others take it each time",
+        ))
+    }
+
+    /// Who holds a key, by the leader of the bucket.
+    async fn unique_standing(&self, key: &str) -> Result<Standing, Error> {
+        let bucket = self.subjects().control_bucket();
+        let request = serde_json::json!({ "last_by_subj": format!("$KV.{bucket}.{key}") });
+        let stream = format!("KV_{bucket}");
+        let Some(stored) = self.leader_get_within(&stream, &request, BUCKET_PATIENCE).await? else {
+            return Ok(Standing {
+                holder: None,
+                revision: 0,
+            });
+        };
+        let holder = match stored.is_removal() {
+            true => None,
+            false => serde_json::from_slice(&stored.body)
+                .inspect_err(|error| tracing::warn!(%error, key, "a unique key cannot be read, and counts as free"))
+                .ok(),
+        };
+        Ok(Standing {
+            holder,
+            revision: stored.seq,
+        })
+    }
+
+    /// The last record of whoever holds a key; `None` where its work was refused. Work that was never submitted is
+    /// submitted now: its submitter has died, or is at it at this moment, and both make the same intent.
+    async fn last_of_holder(&self, holder: &UniqueHolder) -> Result<Option<Head>, Error> {
+        if let Some(last) = self.last_record(&holder.intent).await? {
+            return Ok(Some(last));
+        }
+        // So long after its time nobody waits for it, and the archive may have forgotten it.
+        if holder.is_over(self.now()) {
+            return Ok(None);
+        }
+        tracing::info!(intent = %holder.intent, key = holder.key, "submitting what took a unique key and was not submitted");
+        match self.submit(holder.envelope.clone(), holder.by.clone()).await {
+            Ok(_) => self.head(&holder.intent).await,
+            Err(error) if is_for_good(&error) => {
+                tracing::debug!(%error, intent = %holder.intent, "what took a unique key is refused, and leaves it");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cancels the work that is replaced, if it is open.
+    async fn end_replaced(&self, last: &Head, new: &IntentId, by: &Author) -> Result<(), Error> {
+        if last.record.snapshot.status.is_terminal() {
+            return Ok(());
+        }
+        let reason = format!("replaced by {new}, under the same unique key");
+        match self.cancel(&last.record.intent, &reason, by).await {
+            Ok(_) => Ok(()),
+            Err(error @ Error::WrongStatus { .. }) => {
+                let now = self.last_record(&last.record.intent).await?;
+                let is_open = now.is_some_and(|now| !now.record.snapshot.status.is_terminal());
+                if is_open { Err(error) } else { Ok(()) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes who holds a key, over a revision, and gives the next one; `None` when somebody else wrote first.
+    async fn take_unique(
+        &self,
+        key: &str,
+        revision: u64,
+        envelope: &Envelope,
+        by: &Author,
+        unique: &Unique,
+    ) -> Result<Option<u64>, Error> {
+        let holder = UniqueHolder {
+            key: unique.key.clone(),
+            intent: envelope.intent.clone(),
+            at: self.now(),
+            within_ms: unique.within_ms,
+            by: by.clone(),
+            envelope: envelope.clone(),
+        };
+        let value = serde_json::to_vec(&holder).map_err(|error| Error::api("encoding a unique key", error))?;
+        let store = self.bucket(self.subjects().control_bucket()).await?;
+        match store.update(key, value.into(), revision).await {
+            Ok(ours) => Ok(Some(ours)),
+            Err(error) => {
+                // Somebody else was first, or this very write was stored and its answer lost: the next look tells.
+                let standing = self.unique_standing(key).await?;
+                match standing.revision == revision {
+                    true => Err(Error::api("taking a unique key", error)),
+                    false => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Removes the keys that nobody holds any more; gives how many were removed.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read or written.
+    pub async fn remove_free_keys(&self) -> Result<usize, Error> {
+        let bucket = self.subjects().control_bucket();
+        let prefix = format!("$KV.{bucket}.");
+        let mut removed = 0;
+        let subjects = self
+            .stream_subjects(&format!("KV_{bucket}"), &format!("{prefix}{UNIQUE_KEYS}>"))
+            .await?;
+        for subject in subjects.into_keys() {
+            let Some(key) = subject.strip_prefix(&prefix) else {
+                continue;
+            };
+            let Standing { holder, revision } = self.unique_standing(key).await?;
+            let Some(holder) = holder else { continue };
+            if !holder.is_over(self.now()) {
+                continue;
+            }
+            let last = self.last_record(&holder.intent).await?;
+            if last.is_some_and(|last| holder.holds(&last.record, self.now())) {
+                continue;
+            }
+            self.remove_unique(key, revision).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes a key, unless it was written after this revision.
+    async fn remove_unique(&self, key: &str, revision: u64) -> Result<(), Error> {
+        let bucket = self.subjects().control_bucket();
+        let request = serde_json::json!({ "filter": format!("$KV.{bucket}.{key}"), "seq": revision + 1 });
+        let what = format!("STREAM.PURGE.KV_{bucket}");
+        self.ask::<serde::de::IgnoredAny>(&what, &request).await??;
+        Ok(())
+    }
+}
+
+/// Whether another try could not help.
+fn is_for_good(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownAgent { .. }
+            | Error::NoneReadable { .. }
+            | Error::BadText(_)
+            | Error::BadEnvelope { .. }
+            | Error::Unroutable(_)
+            | Error::NoCommonProtocol(_)
+            | Error::TooLarge { .. }
+    )
+}
