@@ -31,7 +31,7 @@ pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
-pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, Shares, Told};
+pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, ShareTold, Shares};
 pub use routes::RouteFollower;
 pub use schedules::{ScheduleTable, StoredSchedule};
 pub use server::{

@@ -9,4 +9,4 @@ mod shares;
 pub use probe::Alive;
 pub use registry::Heartbeats;
 pub use service::ServiceRegistration;
-pub use shares::{AgentInstance, Bound, Shares, Told};
+pub use shares::{AgentInstance, Bound, Shares, ShareTold};

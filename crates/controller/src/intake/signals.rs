@@ -105,7 +105,7 @@ impl Routing {
             (_, _) => raw.derived_id.clone(),
         };
         let ids = vec![id];
-        self.recorded(raw, ids, None, &Rejection::new(code, text)).await
+        self.recorded(raw, ids, None, Rejection::new(code, text)).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{AgentLimits, AgentName, Route, Seat, Share, granted, wanted};
-use baton_jetstream::{AgentInstance, Bound, Shares, Told};
+use baton_jetstream::{AgentInstance, Bound, Shares, ShareTold};
 use futures::future::join_all;
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ struct Worker {
     /// What it may be using.
     bound: Bound,
     /// What it holds, as it said; `None` where it said nothing.
-    told: Option<Told>,
+    told: Option<ShareTold>,
 }
 
 impl Round for Limits {
@@ -100,7 +100,7 @@ impl Limits {
         known.ask_back(term, agent, limits, &mut workers).await?;
         known.give(term, agent, limits, &workers).await?;
         // Nothing is limited any more, and everybody knows.
-        let knows = |worker: &Worker| matches!(worker.told, Some(Told::Held(_) | Told::Unaware));
+        let knows = |worker: &Worker| matches!(worker.told, Some(ShareTold::Held(_) | ShareTold::Unaware));
         if limits.is_none() && workers.iter().all(knows) && !known.shares.bounds.is_empty() {
             known.shares.bounds.clear();
             known.shares.revision = term.in_charge()?.mesh.keep_shares(agent, &known.shares).await?;
@@ -134,10 +134,10 @@ impl Known {
         for (worker, told) in workers.iter_mut().zip(answers) {
             worker.hear(told, limits);
             match told {
-                Told::Gone => {
+                ShareTold::Gone => {
                     self.gone.entry(worker.place.clone()).or_insert_with(Instant::now);
                 }
-                Told::Held(_) | Told::Unaware | Told::Silent => {
+                ShareTold::Held(_) | ShareTold::Unaware | ShareTold::Silent => {
                     self.gone.remove(&worker.place);
                 }
             }
@@ -171,7 +171,7 @@ impl Known {
         let mesh = &term.in_charge()?.mesh;
         let more = each.filter(|(worker, grant)| {
             let is_more = grant.in_flight > worker.bound.in_flight || grant.rate_per_hour > worker.bound.rate_per_hour;
-            is_more && matches!(worker.told, Some(Told::Held(_)))
+            is_more && matches!(worker.told, Some(ShareTold::Held(_)))
         });
         let told = more.map(|(worker, grant)| {
             let (place, share) = (worker.place.clone(), share(limits, revision, *grant));
@@ -185,14 +185,14 @@ impl Known {
 impl Worker {
     /// Whether it can be given more: it answers, or was not asked yet.
     fn takes_more(&self) -> bool {
-        matches!(self.told, None | Some(Told::Held(_)))
+        matches!(self.told, None | Some(ShareTold::Held(_)))
     }
 
     /// Takes what it says: what it holds no more is free.
-    fn hear(&mut self, told: Told, limits: &AgentLimits) {
+    fn hear(&mut self, told: ShareTold, limits: &AgentLimits) {
         self.told = Some(told);
         match told {
-            Told::Held(held) => {
+            ShareTold::Held(held) => {
                 let in_flight = match held.share.in_flight {
                     Some(share) => share.max(held.in_use),
                     // It kept to none, so it may be using all of its own.
@@ -203,8 +203,8 @@ impl Worker {
                 self.is_busy = held.in_use > 0;
             }
             // It takes what it wants, and all of it counts.
-            Told::Unaware => self.bound.in_flight = self.most,
-            Told::Silent | Told::Gone => {}
+            ShareTold::Unaware => self.bound.in_flight = self.most,
+            ShareTold::Silent | ShareTold::Gone => {}
         }
     }
 }

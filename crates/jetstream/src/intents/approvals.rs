@@ -125,7 +125,7 @@ impl ControllerMesh {
                 ))
             })
         };
-        self.change((intent, wait), entry, reason, by, assigned).await
+        self.change_ballot((intent, wait), entry, reason, by, assigned).await
     }
 
     /// Decides an approval in the place of all.
@@ -150,11 +150,11 @@ impl ControllerMesh {
                 Error::Control(ControlError::new(codes::NO_SUCH_CHOICE, message, "give one of them"))
             })
         };
-        self.change((intent, wait), entry, reason, by, overridden).await
+        self.change_ballot((intent, wait), entry, reason, by, overridden).await
     }
 
     /// Writes what an operator did about the only open approval, or the one of this name.
-    async fn change(
+    async fn change_ballot(
         &self,
         (intent, wait): (&IntentId, Option<&str>),
         entry: PeopleEntry,

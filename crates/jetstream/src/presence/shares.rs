@@ -42,7 +42,7 @@ struct Stored {
 
 /// What a worker says to its share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum ShareTold {
     /// It keeps to it.
     Held(ShareHeld),
     /// It is of a release that knows no limits.
@@ -103,21 +103,21 @@ impl ControllerMesh {
     }
 
     /// Tells a worker its share.
-    pub async fn tell_share(&self, agent: &AgentName, place: &AgentInstance, share: Share) -> Told {
+    pub async fn tell_share(&self, agent: &AgentName, place: &AgentInstance, share: Share) -> ShareTold {
         let (version, instance) = place;
         let body = serde_json::to_vec(&share).unwrap_or_default();
         let request = Request::new().payload(body.into()).timeout(Some(PATIENCE));
         let subject = self.subjects().instance(agent, version, instance);
         match self.client().send_request(subject, request).await {
             Ok(reply) => match serde_json::from_slice::<ShareHeld>(&reply.payload) {
-                Ok(held) => Told::Held(held),
-                Err(_) if serde_json::from_slice::<Declaration>(&reply.payload).is_ok() => Told::Unaware,
-                Err(_) => Told::Silent,
+                Ok(held) => ShareTold::Held(held),
+                Err(_) if serde_json::from_slice::<Declaration>(&reply.payload).is_ok() => ShareTold::Unaware,
+                Err(_) => ShareTold::Silent,
             },
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => Told::Gone,
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => ShareTold::Gone,
             Err(error) => {
                 tracing::debug!(%error, %agent, %version, instance, "a worker does not say whether it keeps to its share");
-                Told::Silent
+                ShareTold::Silent
             }
         }
     }
