@@ -16,6 +16,7 @@ mod archive;
 mod arrows;
 mod asking;
 mod bad_input;
+mod by_hand;
 mod cancelling;
 mod capability;
 mod codes;

@@ -75,6 +75,7 @@ pub const OPERATED: &[&str] = &[
     "rollout",
     "route",
     "schedules",
+    "work",
 ];
 
 /// The verbs of two words that change nothing.

@@ -40,6 +40,8 @@ enum Ending {
         version: AgentVersion,
         conversion: Option<Conversion>,
         note: Option<String>,
+        /// Whether a person or a script does it there.
+        is_manual: bool,
     },
     Fail(ErrorInfo),
     Park(ErrorInfo),
@@ -60,8 +62,9 @@ impl Ending {
                 version,
                 conversion,
                 note,
+                is_manual,
             } => {
-                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?;
+                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
                 draft.conversion.clone_from(conversion);
                 Ok(draft.with_note(note.clone()))
             }
@@ -298,6 +301,7 @@ impl WorkerContext {
                         match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
                             Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
                                 envelope: Box::new(next),
+                                is_manual: route.is_manual(&version),
                                 version,
                                 conversion,
                                 note,

@@ -85,6 +85,7 @@ impl AgentBuilder {
             at: Timestamp::from_unix_millis(0),
             clock_ahead_ms: 0,
             host: String::new(),
+            manual: false,
             extra: Extra::new(),
         }
     }
@@ -262,7 +263,9 @@ async fn register(
     // The leader tells a share of the agent's limits where it asks whether the worker is there.
     let keep =
         move |told: &[u8]| serde_json::to_vec(&allowance.keep_to(serde_json::from_slice::<Share>(told).ok()?)).ok();
-    let registered = mesh.register_service(declaration, move |lost| held.doubt(lost), keep).await;
+    let registered = mesh
+        .register_service(declaration, move |lost| held.doubt(lost), keep)
+        .await;
     registered
         .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
         .ok()

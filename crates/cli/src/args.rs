@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh, repair, rollout, route, schedules, send, signal, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents,
+    local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// Submit work again and again: add, list, show, pause and remove schedules.
     #[command(subcommand)]
     Schedules(schedules::SchedulesCommand),
+    /// List the work that people do by hand, take it, and end it.
+    #[command(subcommand)]
+    Work(work::WorkCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -105,6 +109,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Schedules(_)
+            | Self::Work(_)
             | Self::Archive(_)
             | Self::Repair(_)
             | Self::Audit(_)

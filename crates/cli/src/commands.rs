@@ -26,4 +26,5 @@ pub(crate) mod route;
 pub(crate) mod schedules;
 pub(crate) mod send;
 pub(crate) mod signal;
+pub(crate) mod work;
 pub(crate) mod worker;

@@ -59,6 +59,7 @@ pages! {
     BAD_WAIT
     BUG
     BUSY
+    BY_HAND
     CANCELLED
     CONFLICT
     CONNECTION_CLOSED

@@ -17,8 +17,8 @@ use serde::Serialize;
 pub(crate) use holders::{Holder, holders};
 pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
-pub(crate) use waits::{WaitView, waits, waits_table};
 pub(crate) use versions::{alarms, clocks, pauses, protocol, version_state, versions};
+pub(crate) use waits::{WaitView, waits, waits_table};
 
 use crate::output::Output;
 use crate::parse::Span;

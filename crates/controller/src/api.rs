@@ -18,6 +18,7 @@ mod restart;
 mod rollouts;
 mod schedules;
 mod submits;
+mod work;
 
 use std::sync::LazyLock;
 
@@ -120,6 +121,17 @@ fn handlers() -> Handlers {
         .on::<control::BackfillSchedule>(schedules::backfill)
         .on::<control::SubmitUnique>(submits::submit_unique)
         .on::<control::SetLimits>(agents::set_limits)
+        .on::<control::AddVersion>(agents::add)
+        .on::<control::ListWork>(work::list)
+        .on::<control::TakeWork>(work::take)
+        .on::<control::AcceptWork>(work::accept)
+        .on::<control::StartWork>(work::start)
+        .on::<control::NoteWork>(work::progress)
+        .on::<control::CompleteWork>(work::complete)
+        .on::<control::RejectWork>(work::reject)
+        .on::<control::FailWork>(work::fail)
+        .on::<control::HandOffWork>(work::hand_off)
+        .on::<control::ReleaseWork>(work::release)
 }
 
 #[cfg(test)]

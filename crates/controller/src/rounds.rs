@@ -9,6 +9,7 @@
 
 mod alarms;
 mod archive;
+mod by_hand;
 mod checkpoint;
 mod clocks;
 mod consumers;
@@ -42,6 +43,7 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use by_hand::Hands;
 use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
@@ -89,6 +91,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Schedules>(term),
         round::<UniqueKeys>(term),
         round::<Limits>(term),
+        round::<Hands>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

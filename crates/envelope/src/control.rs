@@ -22,6 +22,7 @@ mod restart;
 mod rollout;
 mod route;
 mod schedules;
+mod work;
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub use restart::*;
 pub use rollout::*;
 pub use route::*;
 pub use schedules::*;
+pub use work::*;
 
 use crate::version::route::Route;
 
@@ -98,4 +100,15 @@ question::questions! {
     BackfillSchedule = "schedules.backfill" -> FiringsView, Changes, LONG;
     SubmitUnique = "intents.unique" -> SubmitView, Changes;
     SetLimits = "agents.limit" -> Route, Changes;
+    AddVersion = "agents.add" -> Route, Changes;
+    ListWork = "work.list" -> WorkView, Reads;
+    TakeWork = "work.take" -> WorkTaken, Changes;
+    AcceptWork = "work.accept" -> WorkTaken, Changes;
+    StartWork = "work.start" -> WorkDone, Changes;
+    NoteWork = "work.progress" -> WorkDone, Changes;
+    CompleteWork = "work.complete" -> WorkDone, Changes;
+    RejectWork = "work.reject" -> WorkDone, Changes;
+    FailWork = "work.fail" -> WorkDone, Changes;
+    HandOffWork = "work.hand_off" -> WorkDone, Changes;
+    ReleaseWork = "work.release" -> WorkDone, Changes;
 }

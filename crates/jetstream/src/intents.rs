@@ -1,7 +1,8 @@
-//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
+//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand.
 
 mod approvals;
 mod asks;
+mod by_hand;
 mod cancel;
 mod capability;
 mod decisions;
@@ -12,19 +13,20 @@ mod list;
 mod moves;
 mod pauses;
 mod redrive;
+mod refused;
+mod restart;
 mod signals;
 mod submit;
 mod sweep;
-mod timers;
-mod refused;
-mod restart;
 mod taken;
+mod timers;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
 mod unique;
 
 pub use asks::{Ask, Asks};
+pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
 pub use decisions::{CheckForm, Heard, NewDecision, Ruled};
 pub use form::in_form_for;
@@ -34,11 +36,11 @@ pub use list::{Filter, Listed};
 pub use moves::Moved;
 pub use pauses::Changed;
 pub use redrive::{Redrive, Redriven};
+pub use restart::Restarted;
 pub use signals::{SignalSent, Signalled, Told};
 pub use submit::{DueWork, Submitted};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
-pub use timers::{Due, Fired};
-pub use restart::Restarted;
 pub use taken::TakenFrom;
+pub use timers::{Due, Fired};
 pub use unique::Uniquely;
 pub use wait::{WaitEnd, Waiting};

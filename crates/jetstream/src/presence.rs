@@ -3,10 +3,10 @@
 mod probe;
 mod registry;
 mod service;
-mod tell;
 mod shares;
+mod tell;
 
 pub use probe::Alive;
 pub use registry::Heartbeats;
 pub use service::ServiceRegistration;
-pub use shares::{AgentInstance, Bound, Shares, ShareTold};
+pub use shares::{AgentInstance, Bound, ShareTold, Shares};

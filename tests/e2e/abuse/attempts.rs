@@ -83,6 +83,8 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.intents.pause",
     "mesh.control.intents.restart",
     "mesh.control.intents.submit",
+    "mesh.control.agents.add",
+    "mesh.control.work.complete",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",
     "mesh.control.schedules.add",

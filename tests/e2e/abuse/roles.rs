@@ -58,12 +58,22 @@ const BEA: Role = Role {
 };
 const ADA: Role = Role {
     user: "ada",
-    writes: &["mesh.signal.*.*", "mesh.decide.ada.*.*.*.*", "mesh.intent.*", "mesh.ask.*"],
+    writes: &[
+        "mesh.signal.*.*",
+        "mesh.decide.ada.*.*.*.*",
+        "mesh.intent.*",
+        "mesh.ask.*",
+    ],
     ..VIC
 };
 const MAX: Role = Role {
     user: "max",
-    writes: &["mesh.signal.*.*", "mesh.decide.max.*.*.*.*", "mesh.intent.*", "mesh.ask.*"],
+    writes: &[
+        "mesh.signal.*.*",
+        "mesh.decide.max.*.*.*.*",
+        "mesh.intent.*",
+        "mesh.ask.*",
+    ],
     ..VIC
 };
 
@@ -107,6 +117,7 @@ impl Role {
                 "mesh.control.rollout.*",
                 "mesh.control.route.*",
                 "mesh.control.schedules.*",
+                "mesh.control.work.*",
             ],
             "max" | "controller" => &["mesh.control.*.*"],
             _ => &[],

@@ -144,7 +144,6 @@ pub(super) const HOUSES: [House; 7] = [
                     "workers",
                 ],
             ),
-            ("registry", &["alarm", "backoff", "context", "duty"]),
             ("error", &["projection"]),
             (
                 "api",
@@ -164,6 +163,8 @@ pub(super) const HOUSES: [House; 7] = [
                 ],
             ),
             ("schedules", &["context"]),
+            ("api", &["backoff", "context", "duty", "intake", "registry", "rounds"]),
+            ("registry", &["alarm", "backoff", "context", "duty"]),
             (
                 "intake",
                 &["backoff", "config", "context", "duty", "projection", "stats"],

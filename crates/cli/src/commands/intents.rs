@@ -4,11 +4,11 @@ mod cancel;
 mod get;
 mod list;
 mod moves;
-mod state;
 mod pause;
 mod restart;
 mod resume;
 mod retry;
+mod state;
 mod wait;
 mod watch;
 

@@ -1,21 +1,23 @@
 //! `baton send`: submits an intent, and waits for its end if asked to.
 
-mod to;
+pub(super) mod to;
 mod unique;
 
 use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, Unique, check_answer, shown,
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE,
+    HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, Unique,
+    check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use self::to::{To, WhenNone};
-use super::gate::GateArgs;
 use super::ended::{self, Sent, Where};
+use super::gate::GateArgs;
 use super::payload;
 use crate::app::App;
 use crate::error::{CliError, Kind};

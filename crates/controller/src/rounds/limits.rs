@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{AgentLimits, AgentName, Route, Seat, Share, granted, wanted};
-use baton_jetstream::{AgentInstance, Bound, Shares, ShareTold};
+use baton_jetstream::{AgentInstance, Bound, ShareTold, Shares};
 use futures::future::join_all;
 use tokio::time::Instant;
 

@@ -25,6 +25,7 @@ async fn a_controller_counts_its_rounds() {
         "consumers",
         "drains",
         "limits",
+        "hands",
         "load",
         "mend",
         "misrouted",

@@ -58,6 +58,26 @@ pub struct SetLimits {
     pub reason: Option<String>,
 }
 
+/// Makes a version known before any worker of it has come, or says whether its work is done by hand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddVersion {
+    /// The agent.
+    pub agent: AgentName,
+    /// The version.
+    pub version: AgentVersion,
+    /// Whether a person or a script does its work, and no worker.
+    #[serde(default)]
+    pub manual: bool,
+    /// What it can do; empty leaves what is known.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// The kinds that it takes; empty leaves what is known.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Who asks, such as `user@host`.
+    pub by: String,
+}
+
 /// The agent that a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {
@@ -151,6 +171,17 @@ pub struct VersionView {
     /// Who paused this version, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// Whether its work is done by hand.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub manual: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it leaves out by reference"
+)]
+fn is_false(yes: &bool) -> bool {
+    !*yes
 }
 
 /// One live worker.

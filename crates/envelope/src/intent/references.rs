@@ -34,6 +34,8 @@ pub enum Cause {
     WaitingChildren,
     /// It waits for a signal.
     WaitingSignal,
+    /// A person or a script has it, or it waits for one.
+    ByHand,
     /// It waits for something that only a newer version of the protocol knows.
     WaitingOther,
     /// The version is quarantined, and its work is held back.
@@ -50,7 +52,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Queued,
         Self::Running,
         Self::Delayed,
@@ -60,6 +62,7 @@ impl Cause {
         Self::WaitingTool,
         Self::WaitingChildren,
         Self::WaitingSignal,
+        Self::ByHand,
         Self::WaitingOther,
         Self::Paused,
         Self::Parked,
@@ -80,6 +83,7 @@ impl Cause {
             Self::WaitingTool => "waiting_tool",
             Self::WaitingChildren => "waiting_children",
             Self::WaitingSignal => "waiting_signal",
+            Self::ByHand => "by_hand",
             Self::WaitingOther => "waiting_other",
             Self::Paused => "paused",
             Self::Parked => "parked",
@@ -151,6 +155,7 @@ pub fn holds(snapshot: &Snapshot) -> Vec<Hold> {
 
 fn cause(snapshot: &Snapshot) -> Cause {
     match &snapshot.status {
+        Status::Pending | Status::Accepted | Status::InProgress if snapshot.is_by_hand() => Cause::ByHand,
         Status::Pending if snapshot.wake_at.is_some() => Cause::Delayed,
         Status::Pending => Cause::Queued,
         Status::Accepted | Status::InProgress => Cause::Running,

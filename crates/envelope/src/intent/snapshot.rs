@@ -7,6 +7,7 @@ use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
+use crate::intent::by_hand::ByHand;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::origin::Origin;
 use crate::intent::status::Status;
@@ -77,6 +78,8 @@ wire_object! {
         opt told: String,
         /// The hop of another intent that this one began from, if it is one that was restarted.
         opt restarted_from: Box<Origin>,
+        /// Where a person or a script does this hop in place of workers: no ticket belongs to it.
+        opt manual: ByHand,
     }
 }
 
@@ -113,6 +116,7 @@ impl Snapshot {
             signals: Vec::new(),
             told: None,
             restarted_from: None,
+            manual: None,
             extra: Extra::new(),
         }
     }

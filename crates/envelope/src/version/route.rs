@@ -45,6 +45,8 @@ wire_object! {
         opt moving_until: Timestamp,
         /// Who paused this version, if somebody did.
         opt paused: Pause,
+        /// Whether a person or a script does its work, and no worker.
+        def manual: bool,
     }
 }
 
@@ -149,6 +151,9 @@ wire_object! {
         def clock_ahead_ms: i64,
         /// The name of its machine, where that clock is off.
         def host: String,
+        /// Whether a person or a script does its work: a controller writes such a statement when it is asked to, and no
+        /// worker sends one.
+        def manual: bool,
     }
 }
 
@@ -220,6 +225,11 @@ impl Route {
         });
         let of_agent = self.paused.as_ref().is_some_and(Pause::is_killing);
         of_agent.then_some(None).into_iter().chain(of_versions).collect()
+    }
+
+    /// Whether the work of a version is done by hand.
+    pub fn is_manual(&self, version: &AgentVersion) -> bool {
+        self.versions.get(version).is_some_and(|entry| entry.manual)
     }
 
     /// The running rollout, if there is one.

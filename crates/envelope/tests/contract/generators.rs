@@ -345,13 +345,29 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(any_error()),
         any_waits(),
         of((any_intent(), any::<u32>())),
+        of(any_by_hand()),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, (waits, signals, told), restarted, extra) = rest;
+        let (
+            path,
+            pins,
+            reply_to,
+            result,
+            result_encoding,
+            error,
+            (waits, signals, told),
+            restarted,
+            mut manual,
+            extra,
+        ) = rest;
+        // Half of them say something of the present hop.
+        if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
+            manual.envelope = envelope;
+        }
         Snapshot {
             status,
             agent,
@@ -382,6 +398,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             signals,
             told,
             restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
+            manual,
             extra,
         }
     })
@@ -507,6 +524,17 @@ fn any_told() -> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<
     let spec = (spec, of(Just(full_approval()))).prop_map(|(spec, approval)| WaitSpec { approval, ..spec });
     let people = of(Just(full_people()));
     (vec(spec, 0..2), of(signal), vec(result, 0..2), people)
+}
+
+fn any_by_hand() -> impl Strategy<Value = ByHand> {
+    (any_envelope_id(), of(any::<u64>()), of(any_time()), any_extra()).prop_map(
+        |(envelope, estimate_ms, until, extra)| ByHand {
+            envelope,
+            estimate_ms,
+            until,
+            extra,
+        },
+    )
 }
 
 fn any_author() -> impl Strategy<Value = Author> {

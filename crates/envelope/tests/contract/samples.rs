@@ -240,6 +240,17 @@ pub(crate) fn full_snapshot() -> Snapshot {
         }],
         told: Some("0123456789ab".to_owned()),
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
+        manual: Some(full_by_hand()),
+        extra: Extra::new(),
+    }
+}
+
+/// Of another envelope than that of the full snapshot, so that it says nothing of its present hop.
+pub(crate) fn full_by_hand() -> ByHand {
+    ByHand {
+        envelope: envelope_id(9),
+        estimate_ms: Some(7_200_000),
+        until: Some(NOW),
         extra: Extra::new(),
     }
 }
@@ -407,6 +418,7 @@ pub(crate) fn full_declaration() -> Declaration {
         at: NOW,
         clock_ahead_ms: -60_000,
         host: "host-1".to_owned(),
+        manual: true,
         extra: Extra::new(),
     }
 }
@@ -422,6 +434,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         protocol: full_declaration().protocol,
         moving_until: Some(NOW),
         paused: Some(full_pause()),
+        manual: true,
         extra: Extra::new(),
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act, check_answer,
-    choose, differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act,
+    check_answer, choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -185,7 +185,8 @@ impl Mesh {
                 return Ok::<_, Error>(Decision::Nothing);
             }
             let at = due.map_or(stamp.at, |due| due.at);
-            let mut draft = act::submit(at, version.clone(), envelope.clone());
+            let draft = act::submit(at, version.clone(), envelope.clone());
+            let mut draft = draft.by_hand(route.is_manual(&version));
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);

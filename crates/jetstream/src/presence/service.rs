@@ -80,7 +80,9 @@ impl WorkerMesh {
                     told(&fenced);
                     continue;
                 }
-                let said = Some(&request.message.payload).filter(|said| !said.is_empty()).and_then(|said| answer(said));
+                let said = Some(&request.message.payload)
+                    .filter(|said| !said.is_empty())
+                    .and_then(|said| answer(said));
                 let said = said.unwrap_or_else(|| body.clone());
                 if let Err(error) = request.respond(Ok(said.into())).await {
                     tracing::debug!(%error, "cannot answer a status request");
