@@ -5,8 +5,7 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, intents,
-    local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, export, import, intents, local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -71,6 +70,10 @@ pub(crate) enum Command {
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Write intents of this mesh into a file, for another mesh.
+    Export(export::ExportArgs),
+    /// Take intents from a file that `baton export` made: closed ones into the archive, open ones as parked.
+    Import(import::ImportArgs),
     /// Show what all of the mesh shares, and change it.
     #[command(subcommand)]
     Mesh(mesh::MeshCommand),
@@ -111,6 +114,8 @@ impl Command {
             | Self::Schedules(_)
             | Self::Work(_)
             | Self::Archive(_)
+            | Self::Export(_)
+            | Self::Import(_)
             | Self::Repair(_)
             | Self::Audit(_)
             | Self::Mesh(_)

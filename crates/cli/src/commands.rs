@@ -16,6 +16,8 @@ pub(crate) mod doctor;
 mod ended;
 pub(crate) mod explain;
 pub(crate) mod gate;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod mesh;

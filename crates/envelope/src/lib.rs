@@ -17,6 +17,7 @@ pub mod schedule;
 mod version;
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
+pub use archive::export::{ExportError, ExportHead, ExportReader, ExportWriter, Exported};
 pub use base::codes;
 pub use base::error::{BadName, DecodeError};
 pub use base::head::{HeadOf, head_with_fault, mend_head};

@@ -1,4 +1,5 @@
-//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand.
+//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand; export and
+//! import.
 
 mod approvals;
 mod asks;
@@ -6,8 +7,10 @@ mod by_hand;
 mod cancel;
 mod capability;
 mod decisions;
+mod export;
 mod form;
 mod history;
+mod import;
 mod intake;
 mod list;
 mod moves;
@@ -29,8 +32,10 @@ pub use asks::{Ask, Asks};
 pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
 pub use decisions::{CheckForm, Heard, NewDecision, Ruled};
+pub use export::ExportFilter;
 pub use form::in_form_for;
 pub use history::holds_life;
+pub use import::Imported;
 pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};
 pub use list::{Filter, Listed};
 pub use moves::Moved;

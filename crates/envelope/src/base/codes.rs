@@ -72,6 +72,8 @@ codes! {
     BAD_CONTEXT: Command,
     /// A seat in an approval cannot go to this person.
     BAD_DELEGATION: Rejection Control,
+    /// The file is no export of a mesh, or was altered.
+    BAD_EXPORT: Command,
     /// The body of a decision is not what the approval asks for.
     BAD_FORM: Rejection,
     /// A header of a raw intent has a bad value.
@@ -126,6 +128,8 @@ codes! {
     HOP_LIMIT: Park,
     /// A hop has recorded as many steps and waits as it may.
     HOP_TOO_LONG: Attempt,
+    /// The intent came from another mesh and waits for a person.
+    IMPORTED: Park,
     /// The server does not let this user hear its answers.
     INBOX_DENIED: Command,
     /// Some of the intents could not be processed.

@@ -157,4 +157,15 @@ impl Snapshot {
             ballot.place(seq, &vote);
         }
     }
+
+    /// Names the records that this points at by the sequences that they have now.
+    pub(crate) fn move_places(&mut self, place: impl Fn(u64) -> Option<u64>) {
+        self.envelope_seq = self.envelope_seq.and_then(&place);
+        for seq in self.waits.iter_mut().map(|wait| &mut wait.seq) {
+            *seq = seq.and_then(&place);
+        }
+        for seq in self.signals.iter_mut().map(|signal| &mut signal.seq) {
+            *seq = seq.and_then(&place);
+        }
+    }
 }
