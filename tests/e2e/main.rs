@@ -14,6 +14,7 @@ mod accounts;
 mod archive;
 mod arrows;
 mod bad_input;
+mod by_hand;
 mod cancelling;
 mod capability;
 mod codes;

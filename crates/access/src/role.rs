@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Role {
 }
 
 /// The groups of verbs that an operator may use: `mesh.control.<group>.*`. What is not here is the admins' alone.
-pub const OPERATED: &[&str] = &["agents", "archive", "intents", "rollout", "route"];
+pub const OPERATED: &[&str] = &["agents", "archive", "intents", "rollout", "route", "work"];
 
 /// The verbs of two words that change nothing.
 pub(crate) fn reading_verbs() -> Vec<&'static str> {

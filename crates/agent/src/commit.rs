@@ -37,6 +37,8 @@ enum Ending {
         version: AgentVersion,
         conversion: Option<Conversion>,
         note: Option<String>,
+        /// Whether a person or a script does it there.
+        is_manual: bool,
     },
     Fail(ErrorInfo),
     Park(ErrorInfo),
@@ -55,8 +57,9 @@ impl Ending {
                 version,
                 conversion,
                 note,
+                is_manual,
             } => {
-                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?;
+                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
                 draft.conversion.clone_from(conversion);
                 Ok(draft.with_note(note.clone()))
             }
@@ -256,6 +259,7 @@ impl WorkerContext {
                         match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
                             Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
                                 envelope: Box::new(next),
+                                is_manual: route.is_manual(&version),
                                 version,
                                 conversion,
                                 note,

@@ -82,6 +82,7 @@ impl AgentBuilder {
             at: Timestamp::from_unix_millis(0),
             clock_ahead_ms: 0,
             host: String::new(),
+            manual: false,
             extra: Extra::new(),
         }
     }

@@ -131,6 +131,24 @@ pub struct Snapshot {
     /// The result, once completed.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// Where a person does the hop.
+    #[serde(default)]
+    pub manual: Option<Manual>,
+}
+
+/// That a hop is done by hand.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Manual {
+    /// The envelope of that hop.
+    pub envelope: String,
+}
+
+impl Snapshot {
+    /// Whether a person does the present hop: no ticket belongs to it, and no handler runs it.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        self.manual.as_ref().map(|manual| &manual.envelope) == self.envelope.as_ref() && self.manual.is_some()
+    }
 }
 
 const fn ten() -> u64 {

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
-    repair, rollout, route, send, worker,
+    repair, rollout, route, send, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// List agents and their versions; quarantine, retire or forget a version.
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
+    /// List the work that people do by hand, take it, and end it.
+    #[command(subcommand)]
+    Work(work::WorkCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -95,6 +98,7 @@ impl Command {
             | Self::Rollout(_)
             | Self::Route(_)
             | Self::Agents(_)
+            | Self::Work(_)
             | Self::Archive(_)
             | Self::Repair(_)
             | Self::Audit(_)

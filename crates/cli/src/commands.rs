@@ -21,4 +21,5 @@ pub(crate) mod repair;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod send;
+pub(crate) mod work;
 pub(crate) mod worker;

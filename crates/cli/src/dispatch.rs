@@ -21,6 +21,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Rollout(command) => Box::pin(commands::rollout::run(command, app)).await,
         Command::Route(command) => Box::pin(commands::route::run(command, app)).await,
         Command::Agents(command) => Box::pin(commands::agents::run(command, app)).await,
+        Command::Work(command) => Box::pin(commands::work::run(command, app)).await,
         Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
         Command::Repair(args) => Box::pin(commands::repair::run(args, app)).await,
         Command::Audit(command) => Box::pin(commands::audit::run(command, app)).await,

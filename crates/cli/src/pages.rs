@@ -54,6 +54,7 @@ pages! {
     BAD_SUBJECT
     BUG
     BUSY
+    BY_HAND
     CANCELLED
     CONFLICT
     CONNECTION_CLOSED

@@ -14,6 +14,7 @@ mod repair;
 mod replays;
 mod rollouts;
 mod submits;
+mod work;
 
 use std::sync::LazyLock;
 
@@ -97,6 +98,17 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::AddVersion>(agents::add)
+        .on::<control::ListWork>(work::list)
+        .on::<control::TakeWork>(work::take)
+        .on::<control::AcceptWork>(work::accept)
+        .on::<control::StartWork>(work::start)
+        .on::<control::NoteWork>(work::progress)
+        .on::<control::CompleteWork>(work::complete)
+        .on::<control::RejectWork>(work::reject)
+        .on::<control::FailWork>(work::fail)
+        .on::<control::HandOffWork>(work::hand_off)
+        .on::<control::ReleaseWork>(work::release)
 }
 
 #[cfg(test)]

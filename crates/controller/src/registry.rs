@@ -83,7 +83,9 @@ async fn follow(cx: &Context, mut beats: Heartbeats, seen: &mut HashMap<Key, See
     loop {
         tokio::select! {
             beat = beats.next() => {
-                let Some(declaration) = beat else { return };
+                let Some(mut declaration) = beat else { return };
+                // Whoever sends heartbeats is a worker.
+                declaration.manual = false;
                 cx.workers.heard(&declaration, cx.mesh.now());
                 if declaration.stopping {
                     continue;
@@ -136,11 +138,17 @@ fn is_final(error: &Error) -> bool {
     matches!(error, Error::TooManyVersions { .. })
 }
 
+/// Registers a version that a person declares, by the same steps as for a heartbeat.
+pub(crate) async fn add(cx: &Context, declaration: &Declaration, by: &str) -> Result<(), Error> {
+    register_once(cx, declaration, (true, by), OTHERS_FIRST, &Mutex::default()).await
+}
+
 async fn register(cx: &Context, declaration: &Declaration, registered: bool, turn: &Mutex<()>) -> Result<(), Error> {
     let started = Instant::now();
     let mut backoff = Backoff::for_server();
+    let by = format!("controller {}", cx.by.instance);
     loop {
-        match register_once(cx, declaration, registered, started.elapsed(), turn).await {
+        match register_once(cx, declaration, (registered, &by), started.elapsed(), turn).await {
             Ok(()) => return Ok(()),
             Err(error) if started.elapsed() > PATIENCE || is_final(&error) => return Err(error),
             Err(error) => tracing::debug!(%error, agent = %declaration.agent, "trying to register again"),
@@ -157,7 +165,7 @@ async fn register(cx: &Context, declaration: &Declaration, registered: bool, tur
 async fn register_once(
     cx: &Context,
     declaration: &Declaration,
-    registered: bool,
+    (registered, by): (bool, &str),
     tried_for: Duration,
     turn: &Mutex<()>,
 ) -> Result<(), Error> {
@@ -196,7 +204,6 @@ async fn register_once(
     }
     cx.mesh.ensure_agent(agent, version, cx.config.bands).await?;
     cx.mesh.keep_declaration(declaration).await?;
-    let by = format!("controller {}", cx.by.instance);
     let act = Act::new(by, cx.mesh.now());
     let rebuilt = lost.and_then(|lost| lost.route);
     let route = cx

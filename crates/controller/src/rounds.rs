@@ -9,6 +9,7 @@
 
 mod alarms;
 mod archive;
+mod by_hand;
 mod checkpoint;
 mod clocks;
 mod consumers;
@@ -37,6 +38,7 @@ use crate::duty::Task;
 
 use alarms::Alarms;
 use archive::Archive;
+use by_hand::Hands;
 use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
@@ -74,6 +76,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
+        round::<Hands>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

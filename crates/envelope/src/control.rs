@@ -16,6 +16,7 @@ mod question;
 mod repair;
 mod rollout;
 mod route;
+mod work;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub use question::{Effect, Question, Visitor};
 pub use repair::*;
 pub use rollout::*;
 pub use route::*;
+pub use work::*;
 
 use crate::version::route::Route;
 
@@ -67,4 +69,15 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    AddVersion = "agents.add" -> Route, Changes;
+    ListWork = "work.list" -> WorkView, Reads;
+    TakeWork = "work.take" -> WorkTaken, Changes;
+    AcceptWork = "work.accept" -> WorkTaken, Changes;
+    StartWork = "work.start" -> WorkDone, Changes;
+    NoteWork = "work.progress" -> WorkDone, Changes;
+    CompleteWork = "work.complete" -> WorkDone, Changes;
+    RejectWork = "work.reject" -> WorkDone, Changes;
+    FailWork = "work.fail" -> WorkDone, Changes;
+    HandOffWork = "work.hand_off" -> WorkDone, Changes;
+    ReleaseWork = "work.release" -> WorkDone, Changes;
 }

@@ -28,6 +28,7 @@ pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
+pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::delivery::{
     DeliveryFacts, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh, is_untouched,
@@ -69,3 +70,4 @@ pub use version::percent::Percent;
 pub use version::pinning::Pinning;
 pub use version::route::{Canary, Decision, Declaration, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};
+pub use version::words::capabilities_in;

@@ -9,3 +9,4 @@ pub(crate) mod pinning;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod state;
+pub(crate) mod words;

@@ -1,5 +1,6 @@
-//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping.
+//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand.
 
+mod by_hand;
 mod cancel;
 mod capability;
 mod form;
@@ -12,6 +13,7 @@ mod submit;
 mod sweep;
 mod wait;
 
+pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
 pub use form::in_form_for;
 pub use history::holds_life;

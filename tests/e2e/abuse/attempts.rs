@@ -70,6 +70,8 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.route.set",
     "mesh.control.intents.cancel",
     "mesh.control.intents.submit",
+    "mesh.control.agents.add",
+    "mesh.control.work.complete",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",
     // The account of the server itself.

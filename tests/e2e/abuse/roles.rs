@@ -101,6 +101,7 @@ impl Role {
                 "mesh.control.intents.*",
                 "mesh.control.rollout.*",
                 "mesh.control.route.*",
+                "mesh.control.work.*",
             ],
             "max" | "controller" => &["mesh.control.*.*"],
             _ => &[],

@@ -134,9 +134,9 @@ pub(super) const HOUSES: [House; 7] = [
                     "workers",
                 ],
             ),
-            ("registry", &["alarm", "backoff", "context", "duty"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
+            ("api", &["backoff", "context", "duty", "intake", "registry", "rounds"]),
+            ("registry", &["alarm", "backoff", "context", "duty"]),
             (
                 "intake",
                 &["backoff", "config", "context", "duty", "projection", "stats"],

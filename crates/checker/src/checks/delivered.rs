@@ -48,6 +48,10 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             let Some(envelope) = before.snapshot.envelope.as_deref() else {
                 continue;
             };
+            // A person leaves no trace of a run.
+            if before.snapshot.is_by_hand() {
+                continue;
+            }
             if worked && record.by.role == "worker" && !ran.contains(envelope) && context.evidence.torn == 0 {
                 let what = format!("record {} ends a hop that nobody ran: envelope {envelope}", record.seq);
                 found.push(Violation::of("I5", &history.intent, what));
@@ -79,6 +83,13 @@ fn tickets(context: &Context<'_>, found: &mut Vec<Violation>) {
             .and_then(|text| text.parse::<u64>().ok());
         let record = named.and_then(|seq| records.get(&seq));
         let source = record.and_then(|record| context.evidence.messages.get(record.message));
+        if record.is_some_and(|record| record.snapshot.is_by_hand()) {
+            let what = format!(
+                "ticket {} in {} is of work that is done by hand",
+                ticket.seq, ticket.stream
+            );
+            found.push(Violation::of("I5", intent, what));
+        }
         let same = source.is_some_and(|source| source.bytes() == ticket.bytes());
         if !same {
             let what = format!("ticket {} in {} is not the record {named:?}", ticket.seq, ticket.stream);

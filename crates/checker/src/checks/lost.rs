@@ -60,7 +60,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             found.push(Violation::of("I1", &history.intent, what));
         }
         let end = status.to_string();
-        if is_workable(&status.state) || !(is_terminal(&status.state) || status.state == "parked") {
+        let is_for_a_person = status.state == "parked" || (is_workable(&status.state) && head.snapshot.is_by_hand());
+        if !(is_terminal(&status.state) || is_for_a_person) {
             let what = format!("it stands at {end} and nothing moves it any more");
             found.push(Violation::of("I1", &history.intent, what));
         } else if !tried.expect.contains(&end) {

@@ -1,5 +1,6 @@
 //! `baton agents`: agents and their versions, as controllers see them.
 
+mod add;
 mod describe;
 mod forget;
 mod list;
@@ -18,6 +19,8 @@ pub(crate) enum AgentsCommand {
     List,
     /// Show everything known about one agent.
     Describe(describe::DescribeArgs),
+    /// Make a version known before its workers come, or say that people do its work.
+    Add(add::AddArgs),
     /// Quarantine a bad version: it gets no new work, and its open work is paused.
     Quarantine(quarantine::QuarantineArgs),
     /// Take a version out of service; refused while it has open work.
@@ -31,6 +34,7 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
     match command {
         AgentsCommand::List => list::run(app).await,
         AgentsCommand::Describe(args) => describe::run(args, app).await,
+        AgentsCommand::Add(args) => add::run(args, app).await,
         AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
         AgentsCommand::Retire(args) => retire::run(args, app).await,
         AgentsCommand::Forget(args) => forget::run(args, app).await,

@@ -1,6 +1,6 @@
 //! `baton send`: submits an intent, and waits for its end if asked to.
 
-mod to;
+pub(super) mod to;
 
 use std::time::Duration;
 

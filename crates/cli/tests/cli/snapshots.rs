@@ -52,6 +52,43 @@ async fn every_command_on_a_mesh_at_work() {
     intents(&mut scene).await;
     dead(&mut scene).await;
     snapshots_versions::at_work(&mut scene).await;
+    by_hand(&mut scene).await;
+}
+
+async fn by_hand(scene: &mut Scene) {
+    for line in [
+        "agents add reviewer --manual --capability review",
+        "work list",
+        "work take --agent reviewer",
+        "work create --from bea --to reviewer --task 'read chapter 3' --priority 8 --id chapter",
+        "work create --from bea --task 'review chapter 4, please' --id chapter-4 --output json",
+        "work create --from bea --task 'make coffee'",
+    ] {
+        scene.tell(line).await;
+    }
+    scene
+        .tell_both(&[
+            "work list",
+            "work list --agent reviewer --limit 1",
+            "work list --agent echo",
+        ])
+        .await;
+    for line in [
+        "work take --agent reviewer --estimate 2h --as ada",
+        "work accept chapter-4 --as ada --output json",
+        "work accept chapter --as ada",
+        "work progress chapter --note 'half of it' --as ada",
+        "work start chapter --as ada",
+        "work progress chapter --note 'half of it' --as ada",
+        "work complete chapter --as bob",
+        "work complete chapter --result '{\"ok\":true}' --as ada",
+        "work complete chapter --as ada --output json",
+        "work hand-off chapter-4 --to echo --payload done --as ada",
+        "work reject nowhere --reason 'not mine'",
+    ] {
+        scene.tell(line).await;
+    }
+    scene.is("by-hand");
 }
 
 async fn without_a_mesh(scene: &mut Scene) {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::control::{
-    AgentView, AgentsView, ControlError, ForgetVersion, LiftQuarantine, ListAgents, QuarantineVersion, RetireVersion,
-    SetPinning, SetRoute, VersionAct, VersionView,
+    AddVersion, AgentView, AgentsView, ControlError, ForgetVersion, LiftQuarantine, ListAgents, QuarantineVersion,
+    RetireVersion, SetPinning, SetRoute, VersionAct, VersionView,
 };
 use baton_envelope::rollout::{self, Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Pinning, Route};
+use baton_envelope::{AgentName, AgentVersion, Declaration, Extra, Pinning, ProtocolRange, Route, VersionState};
 use baton_jetstream::Error;
 
 use crate::context::Context;
+use crate::registry;
 
 /// How long the projection may take to catch up. After that the retirement fails.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -52,6 +53,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
                 kinds: entry.kinds.clone(),
                 schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
                 breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
+                manual: entry.manual,
             });
         }
         agents.push(AgentView {
@@ -66,6 +68,59 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
         });
     }
     Ok(AgentsView { agents })
+}
+
+/// Makes a version known, with its stream and consumers like any other, and says who does its work. The leader then puts the
+/// work that it has before it again, with tickets or without.
+pub(super) async fn add(cx: &Context, asked: AddVersion) -> Result<Route, Error> {
+    let AddVersion {
+        agent,
+        version,
+        manual,
+        capabilities,
+        kinds,
+        by,
+    } = asked;
+    let known = cx.mesh.last_route(&agent).await?;
+    let entry = known.as_ref().and_then(|route| route.versions.get(&version).cloned());
+    let entry = entry.unwrap_or_default();
+    if entry.state == VersionState::Retired {
+        let fix = format!("roll it out again, or add another version: baton rollout start {agent} {version}");
+        return Err(ControlError::new(codes::WRONG_STATE, format!("{agent}@{version} is retired"), fix).into());
+    }
+    let workers = cx.workers.count(&agent, &version);
+    if manual && workers > 0 {
+        let message = format!("{agent}@{version} has {workers} live workers, and work by hand is for versions without");
+        let fix = "stop them first (`baton agents describe` names them), or add another version";
+        return Err(ControlError::new(codes::WRONG_STATE, message, fix).into());
+    }
+    let or_known = |asked: Vec<String>, known: &Vec<String>| if asked.is_empty() { known.clone() } else { asked };
+    let declaration = Declaration {
+        capabilities: or_known(capabilities, &entry.capabilities),
+        channels: entry.channels.clone(),
+        kinds: or_known(kinds, &entry.kinds),
+        instance: by.clone(),
+        // Controllers write and read for it.
+        protocol: if manual {
+            ProtocolRange::of_build()
+        } else {
+            entry.protocol
+        },
+        schemas: std::collections::BTreeMap::new(),
+        concurrency: 0,
+        busy: 0,
+        stopping: false,
+        dropped: 0,
+        at: cx.mesh.now(),
+        clock_ahead_ms: 0,
+        host: String::new(),
+        manual,
+        extra: Extra::new(),
+        agent: agent.clone(),
+        version,
+    };
+    registry::add(cx, &declaration, &by).await?;
+    cx.route(&agent).await
 }
 
 pub(super) async fn quarantine(cx: &Context, QuarantineVersion(asked): QuarantineVersion) -> Result<Route, Error> {

@@ -17,7 +17,11 @@ pub(super) async fn plan(cx: &Context, asked: PlanRollout) -> Result<PlanView, E
     let workers = cx.workers.of(&agent, &version);
     let mut checks = vec![
         state(&route, &version),
-        live(&agent, &version, &workers),
+        if new.manual {
+            passed("workers", "none is needed: its work is done by hand")
+        } else {
+            live(&agent, &version, &workers)
+        },
         protocol(cx, &route, &version, &old, &new).await?,
         kept("capabilities", &route.active, &old.capabilities, &new.capabilities),
         kept("channels", &route.active, &old.channels, &new.channels),

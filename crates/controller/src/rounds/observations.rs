@@ -39,6 +39,15 @@ impl Observations {
         self.open.contains_key(&(agent.clone(), version.clone()))
     }
 
+    /// How many open intents hold a version for this cause.
+    pub(crate) fn count(&self, agent: &AgentName, version: &AgentVersion, cause: Cause) -> u64 {
+        let causes = self.open.get(&(agent.clone(), version.clone()));
+        causes
+            .and_then(|causes| causes.get(&cause))
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// Since when a version has had no live worker; `None` if it has one, or if that is not known yet.
     pub(crate) fn alone_since(&self, agent: &AgentName, version: &AgentVersion) -> Option<Timestamp> {
         self.alone.get(&(agent.clone(), version.clone())).copied()

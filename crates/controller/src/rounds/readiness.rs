@@ -30,7 +30,8 @@ impl Round for Readiness {
 async fn of_agent(term: &Term, seen: &Observations, route: &Route) -> Result<(), RoundError> {
     let agent = &route.agent;
     for (version, entry) in &route.versions {
-        if entry.state == VersionState::Ready && seen.alone_since(agent, version).is_some() {
+        // People who work by hand send no heartbeats.
+        if entry.state == VersionState::Ready && !entry.manual && seen.alone_since(agent, version).is_some() {
             let act = term.cx.act().because("no worker is left");
             let decide = |present: &Route| Ok(rollout::silent(present, version, &act));
             term.in_charge()?.decide(agent, decide).await?;

@@ -34,7 +34,8 @@ impl Round for Rollouts {
         let seen = term.observations()?;
         each(&seen.routes, |route| {
             let to = route.running().map(|rollout| &rollout.to);
-            let alone_since = to.and_then(|version| seen.alone_since(&route.agent, version));
+            let worked = to.filter(|version| !route.is_manual(version));
+            let alone_since = worked.and_then(|version| seen.alone_since(&route.agent, version));
             of_agent(term, route, alone_since)
         })
         .await

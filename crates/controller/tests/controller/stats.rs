@@ -24,6 +24,7 @@ async fn a_controller_counts_its_rounds() {
         "clocks",
         "consumers",
         "drains",
+        "hands",
         "load",
         "mend",
         "misrouted",

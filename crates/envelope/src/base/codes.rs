@@ -86,6 +86,8 @@ codes! {
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
     BUSY: Control,
+    /// A person ended the work, and named no code.
+    BY_HAND: Attempt,
     /// Somebody cancelled the intent.
     CANCELLED: Attempt,
     /// The intent id is taken by other work.

@@ -40,6 +40,26 @@ pub struct RetireVersion(pub VersionAct);
 #[serde(transparent)]
 pub struct ForgetVersion(pub VersionAct);
 
+/// Makes a version known before any worker of it has come, or says whether its work is done by hand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddVersion {
+    /// The agent.
+    pub agent: AgentName,
+    /// The version.
+    pub version: AgentVersion,
+    /// Whether a person or a script does its work, and no worker.
+    #[serde(default)]
+    pub manual: bool,
+    /// What it can do; empty leaves what is known.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// The kinds that it takes; empty leaves what is known.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Who asks, such as `user@host`.
+    pub by: String,
+}
+
 /// The agent that a question is about.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AboutAgent {
@@ -127,6 +147,17 @@ pub struct VersionView {
     pub schemas: BTreeMap<String, Json>,
     /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
     pub breaker_open: bool,
+    /// Whether its work is done by hand.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub manual: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it leaves out by reference"
+)]
+fn is_false(yes: &bool) -> bool {
+    !*yes
 }
 
 /// One live worker.

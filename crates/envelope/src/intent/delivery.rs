@@ -75,7 +75,8 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
         // This build does not know the status of a newer version: leave the ticket where it is.
         return Standing::Early { wait: UNKNOWN_STATUS };
     }
-    if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) {
+    // A ticket for work by hand comes from a writer of before 1.4: nobody owes it.
+    if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) || snapshot.is_by_hand() {
         return Standing::Superseded;
     }
     if snapshot.deadline.is_some_and(|deadline| deadline <= now) {

@@ -6,6 +6,7 @@ use crate::base::names::AgentVersion;
 use crate::base::protocol::PROTOCOL;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
+use crate::intent::by_hand::ByHand;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::record::{Author, Conversion, Record, StepEntry};
@@ -105,6 +106,9 @@ impl Draft {
             // The same hop again, perhaps on another version: a later return to this agent goes to that version.
             last.version = version.clone();
         }
+        // The route says whether people or workers do it (`Draft::by_hand`); without a word, what was said of this version.
+        let is_same = snapshot.agent.as_ref() == Some(&envelope.to) && snapshot.version.as_ref() == Some(&version);
+        snapshot.manual = (is_same && snapshot.is_by_hand()).then(|| ByHand::of(envelope.id));
         snapshot.agent = Some(envelope.to.clone());
         snapshot.version = Some(version);
         snapshot.hop = envelope.hop;
@@ -120,6 +124,15 @@ impl Draft {
         snapshot.error = None;
         envelope.pins.clone_from(&snapshot.pins);
         self.envelope = Some(envelope);
+        self
+    }
+
+    /// Says whether the work that this puts before a version is done by hand there, as the route of its agent tells
+    /// ([`Route::is_manual`](crate::Route::is_manual)). Then no ticket belongs to it.
+    #[must_use]
+    pub fn by_hand(mut self, is_manual: bool) -> Self {
+        let envelope = self.envelope.as_ref().filter(|_| is_manual);
+        self.snapshot.manual = envelope.map(|envelope| ByHand::of(envelope.id));
         self
     }
 

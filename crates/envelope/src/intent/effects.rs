@@ -55,7 +55,8 @@ pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
 fn ticket(head: &Record) -> Option<(Effect<'_>, Owed)> {
     let snapshot = &head.snapshot;
     let (true, Some(agent), Some(version), Some(envelope)) = (
-        snapshot.status.is_workable(),
+        // Nobody pulls what is done by hand.
+        snapshot.status.is_workable() && !snapshot.is_by_hand(),
         &snapshot.agent,
         &snapshot.version,
         snapshot.envelope,

@@ -32,6 +32,8 @@ pub enum Cause {
     WaitingTool,
     /// It waits for its children.
     WaitingChildren,
+    /// A person or a script has it, or it waits for one.
+    ByHand,
     /// It waits for something that only a newer version of the protocol knows.
     WaitingOther,
     /// The version is quarantined, and its work is held back.
@@ -48,7 +50,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Queued,
         Self::Running,
         Self::Delayed,
@@ -57,6 +59,7 @@ impl Cause {
         Self::WaitingTime,
         Self::WaitingTool,
         Self::WaitingChildren,
+        Self::ByHand,
         Self::WaitingOther,
         Self::Paused,
         Self::Parked,
@@ -76,6 +79,7 @@ impl Cause {
             Self::WaitingTime => "waiting_time",
             Self::WaitingTool => "waiting_tool",
             Self::WaitingChildren => "waiting_children",
+            Self::ByHand => "by_hand",
             Self::WaitingOther => "waiting_other",
             Self::Paused => "paused",
             Self::Parked => "parked",
@@ -147,6 +151,7 @@ pub fn holds(snapshot: &Snapshot) -> Vec<Hold> {
 
 fn cause(snapshot: &Snapshot) -> Cause {
     match &snapshot.status {
+        Status::Pending | Status::Accepted | Status::InProgress if snapshot.is_by_hand() => Cause::ByHand,
         Status::Pending if snapshot.wake_at.is_some() => Cause::Delayed,
         Status::Pending => Cause::Queued,
         Status::Accepted | Status::InProgress => Cause::Running,

@@ -7,6 +7,7 @@ use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
+use crate::intent::by_hand::ByHand;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::status::Status;
 use crate::message::envelope::{MaxHops, Priority};
@@ -66,6 +67,8 @@ wire_object! {
         opt result_encoding: String,
         /// The last error.
         opt error: ErrorInfo,
+        /// Where a person or a script does this hop in place of workers: no ticket belongs to it.
+        opt manual: ByHand,
     }
 }
 
@@ -98,6 +101,7 @@ impl Snapshot {
             result: None,
             result_encoding: None,
             error: None,
+            manual: None,
             extra: Extra::new(),
         }
     }

@@ -119,6 +119,7 @@ fn describe(entry: &mut VersionEntry, declared: &Declaration) {
     entry.channels.clone_from(&declared.channels);
     entry.kinds.clone_from(&declared.kinds);
     entry.protocol = declared.protocol;
+    entry.manual = declared.manual;
 }
 
 /// Records that the last worker of a version is gone; `None` if that changes nothing. It changes only a version that

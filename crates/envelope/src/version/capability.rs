@@ -105,6 +105,7 @@ fn consider(
             let missing = missing(route, &version, needed);
             match (missing.is_empty(), known) {
                 (false, _) => (None, format!("lacks {}", missing.join(", "))),
+                (true, _) if route.is_manual(&version) => (Some(choice), "its work is done by hand".to_owned()),
                 (true, Some(load)) => (Some(choice), describe(load)),
                 (true, None) => (Some(choice), "its load is not known".to_owned()),
             }

@@ -42,6 +42,8 @@ wire_object! {
         def protocol: ProtocolRange,
         /// While its work is being moved away: the latest time until which its consumers stay paused.
         opt moving_until: Timestamp,
+        /// Whether a person or a script does its work, and no worker.
+        def manual: bool,
     }
 }
 
@@ -124,6 +126,9 @@ wire_object! {
         def clock_ahead_ms: i64,
         /// The name of its machine, where that clock is off.
         def host: String,
+        /// Whether a person or a script does its work: a controller writes such a statement when it is asked to, and no
+        /// worker sends one.
+        def manual: bool,
     }
 }
 
@@ -164,6 +169,11 @@ impl Route {
             None if self.active == *version => Some(VersionState::Active),
             None => None,
         }
+    }
+
+    /// Whether the work of a version is done by hand.
+    pub fn is_manual(&self, version: &AgentVersion) -> bool {
+        self.versions.get(version).is_some_and(|entry| entry.manual)
     }
 
     /// The running rollout, if there is one.

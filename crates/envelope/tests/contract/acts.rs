@@ -102,6 +102,7 @@ fn info() -> ErrorInfo {
 fn any_head() -> impl Strategy<Value = Snapshot> {
     any_snapshot().prop_map(|mut head| {
         head.given_back = None;
+        head.manual = None;
         head.epoch %= 1_000_000;
         head
     })
@@ -386,4 +387,42 @@ fn every_open_intent_but_one_that_is_undone_can_be_cancelled_and_nobody_holds_it
             }
         }
     }
+}
+
+#[test]
+fn what_is_done_by_hand_says_so_of_its_own_envelope_alone() {
+    let mut envelope = full_envelope();
+    envelope.hop = 1;
+    let first = |is_manual| {
+        let draft = act::submit(NOW, version("2.0.0"), envelope.clone()).by_hand(is_manual);
+        draft.seal(intent(), 0, stamp(NOW))
+    };
+    let head = first(true);
+    assert!(head.snapshot.is_by_hand() && !first(false).snapshot.is_by_hand());
+    assert_eq!(effects(&head).count(), 0, "no ticket belongs to it");
+    let facts = DeliveryFacts {
+        delivered: 1,
+        reissued: true,
+        stored_after_connect: true,
+    };
+    let ticket = head.snapshot.envelope.expect("an envelope");
+    assert_eq!(on_delivery(&head, ticket, facts, NOW), Standing::Superseded);
+    let causes: Vec<Cause> = holds(&head.snapshot).iter().map(|hold| hold.cause).collect();
+    assert!(causes.contains(&Cause::ByHand) && !Cause::ByHand.needs_workers());
+
+    // The same version again, by somebody who says nothing of it, is still worked by hand; another one is not.
+    let claimed = act::claim(&head.snapshot, "ada", 1).expect("legal").snapshot;
+    assert!(claimed.is_by_hand(), "whoever takes it leaves it so");
+    let again = envelope.again(envelope_id(7));
+    let put = |to: &str| act::shift(&claimed, act::Shift::Moved, again.clone(), version(to)).expect("legal");
+    let same = put("2.0.0");
+    assert!(same.snapshot.is_by_hand() && same.snapshot.manual.as_ref().is_some_and(|by| by.until.is_none()));
+    assert!(!put("3.0.0").snapshot.is_by_hand());
+    assert!(put("3.0.0").by_hand(true).snapshot.is_by_hand());
+    assert!(!same.by_hand(false).snapshot.is_by_hand());
+
+    // A writer of before carries along what it does not know.
+    let mut older = put("3.0.0").by_hand(false).snapshot;
+    older.manual.clone_from(&claimed.manual);
+    assert!(!older.is_by_hand(), "it is of another envelope");
 }

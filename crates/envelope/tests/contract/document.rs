@@ -116,6 +116,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     let record = full_record();
     compare_fields("Record", &record);
     compare_fields("Snapshot", &record.snapshot);
+    compare_fields("ByHand", record.snapshot.manual.as_ref().expect("by hand"));
     compare_fields("Author", &record.by);
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
@@ -134,7 +135,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 22, "a table of fields is not compared");
+    assert_eq!(compared, 23, "a table of fields is not compared");
 }
 
 #[test]
@@ -264,6 +265,59 @@ fn the_life_of_a_version_is_the_one_of_the_code_in_every_cell() {
                 .expect("a state");
             let after = state.next(event).map_or("-".to_owned(), |state| state.to_string());
             assert_eq!(row[index + 1], after, "`{}` of a version that is {column}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn the_steps_by_hand_are_those_of_the_code() {
+    let error = || ErrorInfo::new("NO", "no");
+    let steps = [
+        HandStep::Accept {
+            estimate_ms: None,
+            until: None,
+        },
+        HandStep::Start,
+        HandStep::Progress(String::new()),
+        HandStep::Complete(Body::default(), None),
+        HandStep::Reject(error()),
+        HandStep::Fail(error()),
+        HandStep::HandOff,
+        HandStep::Release(String::new()),
+    ];
+    let documented = table("### A hop by hand").into_iter().map(|row| {
+        let follows = row[1].replace('`', "");
+        (row[0].clone(), follows, row[3].clone())
+    });
+    let coded = steps.iter().map(|step| {
+        let follows = step.follows().join(", ");
+        (step.name().to_owned(), follows, step.leads_to().to_owned())
+    });
+    assert_eq!(documented.collect::<Vec<_>>(), coded.collect::<Vec<_>>());
+
+    // In every status, whoever asks.
+    let mut head = full_snapshot();
+    head.manual.as_mut().expect("by hand").envelope = head.envelope.expect("an envelope");
+    head.deadline = None;
+    for status in statuses() {
+        head.status = status.clone();
+        for step in &steps {
+            let taken = take_by_hand(&head, "host-1.4711", step, NOW);
+            assert_eq!(
+                taken.is_ok(),
+                step.follows().contains(&status.name()),
+                "{} of {status}",
+                step.name()
+            );
+            let leads_to = match taken {
+                Ok(HandWrite::Last(draft)) => draft.snapshot.status,
+                Ok(HandWrite::First(draft)) => {
+                    assert_eq!((&draft.event, status.name()), (&Event::Started, "accepted"));
+                    continue;
+                }
+                Ok(HandWrite::HandOff) | Err(_) => continue,
+            };
+            assert_eq!(leads_to.name(), step.leads_to());
         }
     }
 }

@@ -336,13 +336,18 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(any_json_but_null()),
         of(text()),
         of(any_error()),
+        of(any_by_hand()),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, mut manual, extra) = rest;
+        // Half of them say something of the present hop.
+        if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
+            manual.envelope = envelope;
+        }
         Snapshot {
             status,
             agent,
@@ -369,9 +374,21 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             result,
             result_encoding,
             error,
+            manual,
             extra,
         }
     })
+}
+
+fn any_by_hand() -> impl Strategy<Value = ByHand> {
+    (any_envelope_id(), of(any::<u64>()), of(any_time()), any_extra()).prop_map(
+        |(envelope, estimate_ms, until, extra)| ByHand {
+            envelope,
+            estimate_ms,
+            until,
+            extra,
+        },
+    )
 }
 
 fn any_author() -> impl Strategy<Value = Author> {

@@ -217,6 +217,17 @@ pub(crate) fn full_snapshot() -> Snapshot {
         result: Some(json("{\"ok\":true}")),
         result_encoding: Some("base64".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
+        manual: Some(full_by_hand()),
+        extra: Extra::new(),
+    }
+}
+
+/// Of another envelope than that of the full snapshot, so that it says nothing of its present hop.
+pub(crate) fn full_by_hand() -> ByHand {
+    ByHand {
+        envelope: envelope_id(9),
+        estimate_ms: Some(7_200_000),
+        until: Some(NOW),
         extra: Extra::new(),
     }
 }
@@ -273,6 +284,7 @@ pub(crate) fn full_declaration() -> Declaration {
         at: NOW,
         clock_ahead_ms: -60_000,
         host: "host-1".to_owned(),
+        manual: true,
         extra: Extra::new(),
     }
 }
@@ -287,6 +299,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         kinds: vec!["invoice.extract.v1".to_owned()],
         protocol: full_declaration().protocol,
         moving_until: Some(NOW),
+        manual: true,
         extra: Extra::new(),
     }
 }

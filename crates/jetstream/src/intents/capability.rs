@@ -1,6 +1,8 @@
 //! Choosing an agent by what it can do.
 
-use baton_envelope::{AgentName, Asked, Author, CapabilityCandidate, Choice, Envelope, IntentId, Picked, pick};
+use baton_envelope::{
+    AgentName, Asked, Author, CapabilityCandidate, Choice, Envelope, IntentId, Picked, capabilities_in, pick,
+};
 
 use super::submit::Submitted;
 use crate::error::Error;
@@ -16,6 +18,20 @@ impl Mesh {
         let report = Box::pin(self.load_when_needed()).await;
         let load = |agent: &AgentName, version: &_| report.as_ref()?.of(agent, version);
         Ok(pick(&routes, needed, asked, &load))
+    }
+
+    /// The capabilities that the words of a task name ([`capabilities_in`]); empty where they name none.
+    ///
+    /// # Errors
+    /// When the routes cannot be read.
+    pub async fn needed_by_words(&self, text: &str, envelope: &Envelope) -> Result<Vec<String>, Error> {
+        let asked = Asked {
+            root: envelope.root(),
+            kind: envelope.kind.as_deref(),
+            pins: &envelope.pins,
+            path: &[],
+        };
+        Ok(capabilities_in(text, &self.known_routes().await?, &asked))
     }
 
     /// Submits an intent to a capable agent, and fills in the envelope's `to`. Work submitted earlier under this id

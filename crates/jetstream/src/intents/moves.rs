@@ -125,7 +125,7 @@ impl ControllerMesh {
     }
 
     /// The draft that moves the present hop to another version.
-    fn before_another(
+    pub(super) fn before_another(
         &self,
         head: &Snapshot,
         why: Shift,
@@ -137,7 +137,7 @@ impl ControllerMesh {
         let mut envelope = last.again(self.clock().envelope_id());
         envelope.to_version = Some(to.clone());
         let (envelope, conversion) = in_form_for(route, to, envelope, last.protocol, ProtocolRange::of_forms())?;
-        let mut draft = act::shift(head, why, envelope, to.clone())?;
+        let mut draft = act::shift(head, why, envelope, to.clone())?.by_hand(route.is_manual(to));
         draft.conversion = conversion;
         Ok(draft)
     }

@@ -159,7 +159,8 @@ impl Mesh {
             envelope.max_hops = max_hops;
         }
         let (envelope, conversion) = in_form_for(route, &version, envelope, last.protocol, ProtocolRange::of_forms())?;
-        let mut draft = act::redrive(snapshot, envelope, version)?;
+        let is_manual = route.is_manual(&version);
+        let mut draft = act::redrive(snapshot, envelope, version)?.by_hand(is_manual);
         draft.conversion = conversion;
         Ok(draft.into())
     }

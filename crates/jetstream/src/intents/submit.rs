@@ -134,7 +134,8 @@ impl Mesh {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::submit(stamp.at, version.clone(), envelope.clone());
+            let draft = act::submit(stamp.at, version.clone(), envelope.clone());
+            let mut draft = draft.by_hand(route.is_manual(&version));
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             Ok(draft.into())

@@ -131,12 +131,13 @@ impl QueuedTicket {
     }
 }
 
-/// Whether the head has no use for a ticket of this version with this envelope.
+/// Whether the head has no use for a ticket of this version with this envelope. A sweeper of before 1.4 may have written one
+/// for work by hand.
 fn is_superseded(head: &Snapshot, version: &AgentVersion, envelope: Option<EnvelopeId>) -> bool {
     if matches!(head.status, Status::Unknown { .. }) {
         return false;
     }
     let is_another_envelope = matches!((head.envelope, envelope), (Some(now), Some(then)) if now != then);
     let is_another_version = head.version.as_ref().is_some_and(|now| now != version);
-    !head.status.may_have_a_ticket() || is_another_envelope || is_another_version
+    !head.status.may_have_a_ticket() || is_another_envelope || is_another_version || head.is_by_hand()
 }

@@ -109,7 +109,9 @@ fn version(agent: &AgentView, one: &VersionView) -> Table {
     if one.breaker_open {
         table.pair("  breaker", "open: three intents in a row were parked on it");
     }
-    if one.workers.is_empty() {
+    if one.manual {
+        table.pair("  workers", format!("by hand: baton work list --agent {}", agent.agent));
+    } else if one.workers.is_empty() {
         table.pair("  workers", "none");
     }
     table

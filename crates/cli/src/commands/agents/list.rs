@@ -39,7 +39,10 @@ fn text(view: &AgentsView) -> String {
                 agent.agent.to_string(),
                 one.version.to_string(),
                 view::version_state(agent, one),
-                one.workers.len().to_string(),
+                match one.manual {
+                    true => "by hand".to_owned(),
+                    false => one.workers.len().to_string(),
+                },
                 one.backlog.to_string(),
                 one.in_flight.to_string(),
                 one.open.values().sum::<u64>().to_string(),

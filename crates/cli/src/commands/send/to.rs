@@ -103,7 +103,7 @@ impl To {
 
 /// Publishes the work on the capability's subject, where a router holds it until an agent is able; gives its sequence in
 /// the intake.
-pub(super) async fn publish_to_hold(
+pub(in crate::commands) async fn publish_to_hold(
     mesh: &Mesh,
     needed: &[String],
     envelope: &Envelope,

@@ -36,6 +36,14 @@ impl Projection {
         self.ask(move |db| intents::held(db, &of)).await
     }
 
+    /// The work that people do by hand, of one agent or of all, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn by_hand(&self, agent: Option<AgentName>) -> Result<Vec<IntentId>, Error> {
+        self.ask(move |db| intents::by_hand(db, agent.as_ref())).await
+    }
+
     /// Up to `limit` open intents that have not moved since a time, in the order of their ids, after this one.
     ///
     /// # Errors

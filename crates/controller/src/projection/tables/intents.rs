@@ -288,6 +288,17 @@ pub(in crate::projection) fn held(
         .collect()
 }
 
+/// The work of a version that waits for what somebody does by hand, or that is held by hand, oldest first; without a version,
+/// that of all.
+pub(in crate::projection) fn by_hand(db: &Connection, agent: Option<&AgentName>) -> rusqlite::Result<Vec<IntentId>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent FROM holds WHERE cause = ?1 AND (?2 IS NULL OR agent = ?2) ORDER BY since, intent",
+    )?;
+    let of = params![Cause::ByHand.name(), agent.map(AgentName::as_str)];
+    let rows = ask.query_map(of, |row| parsed(row, 0))?;
+    rows.collect()
+}
+
 /// Some open intents that have not moved since a time, in the order of their ids, from the one after `after` on.
 pub(in crate::projection) fn unmoved(
     db: &Connection,
