@@ -1,5 +1,7 @@
 //! A secured mesh: accounts keep the roles apart, controllers make what workers need, and who asks is what the server says.
 
+mod by_hand;
+
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

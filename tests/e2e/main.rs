@@ -25,6 +25,7 @@ mod crash;
 mod dead_letter;
 mod drain;
 mod explain;
+mod exporting;
 mod foreign_acks;
 mod frames;
 mod handoff;

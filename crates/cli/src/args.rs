@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, intents, local, mesh,
-    repair, rollout, route, send, work, worker,
+    access, agents, archive, audit, completions, conformance, controller, dead, doctor, explain, export, import,
+    intents, local, mesh, repair, rollout, route, send, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -63,6 +63,10 @@ pub(crate) enum Command {
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Write intents of this mesh into a file, for another mesh.
+    Export(export::ExportArgs),
+    /// Take intents from a file that `baton export` made: closed ones into the archive, open ones as parked.
+    Import(import::ImportArgs),
     /// Show what all of the mesh shares, and change it.
     #[command(subcommand)]
     Mesh(mesh::MeshCommand),
@@ -100,6 +104,8 @@ impl Command {
             | Self::Agents(_)
             | Self::Work(_)
             | Self::Archive(_)
+            | Self::Export(_)
+            | Self::Import(_)
             | Self::Repair(_)
             | Self::Audit(_)
             | Self::Mesh(_)

@@ -13,6 +13,8 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod mesh;

@@ -23,6 +23,8 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Agents(command) => Box::pin(commands::agents::run(command, app)).await,
         Command::Work(command) => Box::pin(commands::work::run(command, app)).await,
         Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
+        Command::Export(args) => Box::pin(commands::export::run(args, app)).await,
+        Command::Import(args) => Box::pin(commands::import::run(args, app)).await,
         Command::Repair(args) => Box::pin(commands::repair::run(args, app)).await,
         Command::Audit(command) => Box::pin(commands::audit::run(command, app)).await,
         Command::Mesh(command) => Box::pin(commands::mesh::run(command, app)).await,

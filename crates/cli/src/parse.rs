@@ -116,6 +116,17 @@ pub(crate) fn deadline(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A time in the past: as it is, or a duration before now.
+pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let Span(before) = text
+        .parse()
+        .map_err(|_| "expected a time such as 2026-11-21T05:00:00Z, or a duration before now such as 7d".to_owned())?;
+    Ok(SystemClock.now().minus(before))
+}
+
 /// Must-carry constraints: one JSON object.
 pub(crate) fn constraints(text: &str) -> Result<Json, String> {
     let json = Json::parse(text).map_err(|error| format!("not JSON: {error}"))?;

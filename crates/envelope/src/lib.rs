@@ -15,6 +15,7 @@ pub mod rollout;
 mod version;
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
+pub use archive::export::{ExportError, ExportHead, ExportReader, ExportWriter, Exported};
 pub use base::codes;
 pub use base::error::{BadName, DecodeError};
 pub use base::head::{HeadOf, head_with_fault, mend_head};

@@ -1,10 +1,13 @@
-//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand.
+//! Operations on intents from outside a hop: submitting, waiting, listing, redriving, moving, sweeping; work by hand; export and
+//! import.
 
 mod by_hand;
 mod cancel;
 mod capability;
+mod export;
 mod form;
 mod history;
+mod import;
 mod intake;
 mod list;
 mod moves;
@@ -15,8 +18,10 @@ mod wait;
 
 pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
+pub use export::ExportFilter;
 pub use form::in_form_for;
 pub use history::holds_life;
+pub use import::Imported;
 pub use intake::{IntakeMessage, IntakeReader, KEPT_BODY_BYTES};
 pub use list::{Filter, Listed};
 pub use moves::Moved;

@@ -24,7 +24,7 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, ClosedInLedger, Filter, HandedOn, IntakeMessage, IntakeReader, KEPT_BODY_BYTES,
+    Cancelled, ClosedInLedger, ExportFilter, Filter, HandedOn, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES,
     Listed, Moved, NoArchive, Redrive, Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, Worked, holds_life,
     in_form_for,
 };

@@ -5,7 +5,7 @@ use baton_bench::BenchError;
 use baton_conformance::ConformanceError;
 use baton_demo::DemoError;
 use baton_embedded::ServerError;
-use baton_envelope::codes;
+use baton_envelope::{ExportError, codes};
 
 use super::{CliError, Kind};
 
@@ -84,6 +84,19 @@ impl From<ConformanceError> for CliError {
             other @ ConformanceError::InUse { .. } => Self::new(Kind::Usage, codes::USAGE, Any::new(other))
                 .hint("name a new one with --namespace, or leave out --server to try on a server of its own"),
             other @ (ConformanceError::Io { .. } | _) => Self::io(Any::new(other)),
+        }
+    }
+}
+
+impl From<ExportError> for CliError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Io(error) => Self::io(Any::new(error)),
+            other @ (ExportError::Malformed(_)
+            | ExportError::NewerForm { .. }
+            | ExportError::Altered { .. }
+            | ExportError::Bundle(_)
+            | _) => Self::new(Kind::Failed, codes::BAD_EXPORT, Any::new(other)).hint("nothing was imported"),
         }
     }
 }

@@ -81,7 +81,7 @@ pub enum BundleError {
         found: String,
     },
     /// Its records are not the history of one closed intent.
-    #[error("the bundle of {intent} is no history of a closed intent: {problem}")]
+    #[error("the bundle of {intent} is no history of an intent: {problem}")]
     NotClosed {
         /// The intent.
         intent: IntentId,
@@ -206,11 +206,43 @@ impl Bundle {
     /// # Errors
     /// Says what is wrong.
     pub fn verify(&self) -> Result<BundleFacts, BundleError> {
-        let wrong = |problem: &str| BundleError::NotClosed {
+        let (opening, last) = self.history()?;
+        let Some((seq, ended)) = last else {
+            return Err(self.wrong("its last record is not terminal"));
+        };
+        Ok(BundleFacts {
+            status: ended.snapshot.status.name().to_owned(),
+            agent: ended.snapshot.agent,
+            seq,
+            submitted_at: ended.snapshot.submitted_at,
+            ended_at: ended.snapshot.updated_at,
+            generated: opening.generated_id,
+        })
+    }
+
+    /// Checks that this is the whole history of one open intent so far: as [`Bundle::verify`], and none of its records is
+    /// terminal.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn verify_open(&self) -> Result<(), BundleError> {
+        match self.history()? {
+            (_, None) => Ok(()),
+            (_, Some(_)) => Err(self.wrong("it is said to be open, and its last record is terminal")),
+        }
+    }
+
+    fn wrong(&self, problem: &str) -> BundleError {
+        BundleError::NotClosed {
             intent: self.intent.clone(),
             problem: problem.to_owned(),
-        };
-        let (Some(first), Some(last)) = (self.records.first(), self.records.last()) else {
+        }
+    }
+
+    /// The first record, and the last one with its sequence where that is terminal.
+    fn history(&self) -> Result<(RecordSummary, Option<(u64, RecordSummary)>), BundleError> {
+        let wrong = |problem: &str| self.wrong(problem);
+        let Some(first) = self.records.first() else {
             return Err(wrong("it has no record"));
         };
         let in_order = self.records.windows(2).all(|pair| match pair {
@@ -224,31 +256,20 @@ impl Bundle {
         if !opening.is_opening() {
             return Err(wrong("its first record is not the first of an intent"));
         }
+        let mut ended = None;
         for record in &self.records {
             let summary = RecordSummary::decode(&record.body)?;
             if summary.intent != self.intent {
                 return Err(wrong(&format!("record {} is of {}", record.seq, summary.intent)));
             }
-            let ends = summary.snapshot.status.is_terminal();
-            if ends != (record.seq == last.seq) {
-                return Err(wrong(if ends {
-                    "a record follows a terminal one"
-                } else {
-                    "its last record is not terminal"
-                }));
+            if ended.is_some() {
+                return Err(wrong("a record follows a terminal one"));
             }
-            if ends {
-                return Ok(BundleFacts {
-                    status: summary.snapshot.status.name().to_owned(),
-                    agent: summary.snapshot.agent,
-                    seq: record.seq,
-                    submitted_at: summary.snapshot.submitted_at,
-                    ended_at: summary.snapshot.updated_at,
-                    generated: opening.generated_id,
-                });
+            if summary.snapshot.status.is_terminal() {
+                ended = Some((record.seq, summary));
             }
         }
-        Err(wrong("its last record is not terminal"))
+        Ok((opening, ended))
     }
 
     /// The message id by which the archive drops a repeated part of this bundle. Parts count from 1.

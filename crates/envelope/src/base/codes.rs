@@ -68,6 +68,8 @@ codes! {
     BAD_CONFIG: Command,
     /// The `nats` context cannot be used.
     BAD_CONTEXT: Command,
+    /// The file is no export of a mesh, or was altered.
+    BAD_EXPORT: Command,
     /// A header of a raw intent has a bad value.
     BAD_HEADER: Rejection,
     /// A name, an id or a version has characters that it may not have.
@@ -114,6 +116,8 @@ codes! {
     FILE_EXISTS: Command,
     /// A handoff would pass the limit on hops.
     HOP_LIMIT: Park,
+    /// The intent came from another mesh and waits for a person.
+    IMPORTED: Park,
     /// The server does not let this user hear its answers.
     INBOX_DENIED: Command,
     /// Some of the intents could not be processed.

@@ -114,4 +114,9 @@ impl Snapshot {
         }
         self
     }
+
+    /// Names the records that this points at by the sequences that they have now.
+    pub(crate) fn move_places(&mut self, place: impl Fn(u64) -> Option<u64>) {
+        self.envelope_seq = self.envelope_seq.and_then(place);
+    }
 }

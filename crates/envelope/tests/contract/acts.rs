@@ -426,3 +426,21 @@ fn what_is_done_by_hand_says_so_of_its_own_envelope_alone() {
     older.manual.clone_from(&claimed.manual);
     assert!(!older.is_by_hand(), "it is of another envelope");
 }
+
+#[test]
+fn an_import_parks_behind_the_history_and_names_its_new_places() {
+    let mut head = full_snapshot();
+    (head.status, head.epoch, head.envelope_seq) = (Status::InProgress, 4, Some(17));
+    let draft = act::import(&head, "there", |old| (old == 17).then_some(170)).expect("legal");
+    let after = draft.seal(intent(), 171, stamp(NOW)).snapshot;
+    assert_eq!(after.status.to_string(), "parked(IMPORTED)");
+    assert_eq!((after.envelope_seq, after.epoch, &after.holder), (Some(170), 5, &None));
+    for status in statuses() {
+        head.status = status.clone();
+        assert_eq!(
+            act::import(&head, "there", Some).is_ok(),
+            !status.is_terminal(),
+            "{status}"
+        );
+    }
+}

@@ -81,7 +81,7 @@ impl Mesh {
     }
 
     /// Verifies the records of a bundle, where the mesh signs.
-    fn verify_bundle(&self, bundle: &Bundle) -> Result<(), Error> {
+    pub(crate) fn verify_bundle(&self, bundle: &Bundle) -> Result<(), Error> {
         let mut all: Vec<&StoredRecord> = bundle.records.iter().chain(&bundle.void).collect();
         all.sort_by_key(|record| record.seq);
         let found = self.void_of(&bundle.intent, &all);
@@ -128,16 +128,6 @@ impl Mesh {
         Ok(None)
     }
 
-    /// The end of the archive, according to its leader.
-    ///
-    /// # Errors
-    /// When there is no archive, or the server does not answer.
-    pub async fn archive_end(&self) -> Result<LedgerEnd, Error> {
-        self.stream_end(&self.subjects().archive_stream()).await
-    }
-}
-
-impl ControllerMesh {
     /// All records of an intent as stored; `None` when there are none.
     ///
     /// # Errors
@@ -168,6 +158,16 @@ impl ControllerMesh {
         }))
     }
 
+    /// The end of the archive, according to its leader.
+    ///
+    /// # Errors
+    /// When there is no archive, or the server does not answer.
+    pub async fn archive_end(&self) -> Result<LedgerEnd, Error> {
+        self.stream_end(&self.subjects().archive_stream()).await
+    }
+}
+
+impl ControllerMesh {
     /// Removes void records that are archived from the ledger, one by one.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ impl Mesh {
         let read = self.verified(intent, last);
         let Some(problem) = containable(&read) else {
             let head = Head {
+                stored_at: last.stored_at(),
                 original: self.original(last, None),
                 ..Head::new(read?, last.seq)
             };
