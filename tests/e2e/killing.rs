@@ -78,6 +78,20 @@ fn stubborn(gate: &Gate, runs: &Arc<AtomicUsize>, go: Option<&Arc<AtomicUsize>>)
     Agent::builder("code", "1.0.0").expect("agent").handler(handler)
 }
 
+/// Starts an agent on threads of its own: a handler that blocks one must stop neither the controller nor the test, and a task
+/// that waits on a blocked thread is nobody else's.
+async fn apart(mesh: &TestMesh, builder: AgentBuilder) -> Running {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build();
+    // Kept to the end of the process: it cannot be dropped where the test runs, and its threads may be blocked.
+    let runtime: &'static tokio::runtime::Runtime = Box::leak(Box::new(runtime.expect("a runtime")));
+    let url = mesh.server.url().to_owned();
+    let started = runtime.spawn(async move { Running::start(&url, builder).await });
+    started.await.expect("a worker")
+}
+
 async fn until_runs(runs: &Arc<AtomicUsize>, count: usize) {
     eventually(&format!("{count} run"), SOON, async || {
         let came = runs.load(Ordering::SeqCst);
@@ -242,7 +256,7 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     let builder = stubborn(&gate, &runs, blocks.then_some(&go));
     let slots = u32::try_from(count).expect("a number");
     // Some slots are kept for other priorities.
-    let worker = Running::start(mesh.server.url(), builder.concurrency(slots * 2)).await;
+    let worker = apart(&mesh, builder.concurrency(slots * 2)).await;
     mesh.until_version_is("code", "1.0.0", "active").await;
     let intents: Vec<IntentId> = (0..count).map(|number| id(&format!("one-{number}"))).collect();
     for intent in &intents {
@@ -270,6 +284,10 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     );
 
     mesh.ask(&ResumeAgent(act("mended"))).await.expect("resumed");
+    if blocks {
+        until_runs(&runs, count * 2).await;
+        go.fetch_add(1, Ordering::SeqCst);
+    }
     for intent in &intents {
         let head = mesh.until(intent, "completed", SOON).await;
         assert_eq!(head.record.snapshot.attempt, 1, "a kill burns no attempt");
@@ -398,7 +416,7 @@ async fn every_kill_holds_and_its_time_is_told() {
     let go = Arc::new(AtomicUsize::new(0));
     let program = Program::shell(DEAF);
     let _exec = program.worker(&mesh, "deaf", "deaf", &["--concurrency", "100"]);
-    let worker = Running::start(mesh.server.url(), stubborn(&gate, &runs, Some(&go)).concurrency(1)).await;
+    let worker = apart(&mesh, stubborn(&gate, &runs, Some(&go)).concurrency(1)).await;
     for agent in ["code", "deaf"] {
         mesh.until_version_is(agent, "1.0.0", "active").await;
     }

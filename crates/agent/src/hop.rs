@@ -273,7 +273,7 @@ impl Hop {
     }
 
     /// Resolves when the hop is this holder's no longer: somebody cancelled or paused the intent, killed the agent or moved
-    /// the work, or another worker has taken it over. Usually it does so within a second. Nothing that the handler does
+    /// the work. Usually it does so within a second. That another worker has taken it over is seen at the next write. Nothing that the handler does
     /// from then on counts, and it is dropped a second later.
     ///
     /// The future does not borrow the hop, so that it can be awaited beside a step:

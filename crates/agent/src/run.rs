@@ -11,7 +11,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, IntentId, Json, Place,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
     ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
     recorded_steps, recorded_waits,
 };
@@ -451,15 +451,9 @@ impl WorkerContext {
                 .ok_or_else(|| Error::NoIntent(intent.clone()))?,
         };
         let place = head.place();
-        let before = head
-            .record
-            .snapshot
-            .holder
-            .clone()
-            .zip(head.record.snapshot.version.clone());
         let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {
-            Ok(()) => self.tell(before, &intent).await,
+            Ok(()) => {}
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
@@ -479,14 +473,6 @@ impl WorkerContext {
         let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
         Ok(Some(Ready::new(claim, envelope, Recorded { steps, waits })))
-    }
-
-    /// Tells the holder of before that its hop was taken over: it may only have been frozen.
-    async fn tell(&self, before: Option<(String, AgentVersion)>, intent: &IntentId) {
-        if let Some((holder, version)) = before.filter(|(holder, _)| *holder != self.by.instance) {
-            let told = self.mesh.tell_fenced(&self.agent, &version, &holder, [intent.clone()]);
-            Box::pin(told).await;
-        }
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.

@@ -153,7 +153,7 @@ impl Context {
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
                 if done.holds_back(version, self.mesh.now()) {
                     if counts.running {
-                        self.mesh.pause_version(&done.agent, version).await?;
+                        self.hold_back(&done, version).await?;
                     }
                 } else if entry.state != VersionState::Draining && (counts.paused || sleeps) {
                     self.mesh.resume_version(&done.agent, version).await?;
@@ -175,6 +175,22 @@ impl Context {
             done = present;
         }
         // The leader soon compares again.
+        Ok(())
+    }
+
+    /// Pauses a version that the route holds back. Where it was killed, whatever it was given meanwhile is taken from it again:
+    /// somebody had a stale route, or made a consumer at the same moment.
+    async fn hold_back(&self, route: &Route, version: &AgentVersion) -> Result<(), Error> {
+        let agent = &route.agent;
+        match route.pause_of(version).filter(|pause| pause.kill) {
+            Some(pause) => {
+                let author = Author::of(Role::Operator, pause.by.clone());
+                let reason = format!("{agent} was killed");
+                let lost = self.mesh.fence_version(agent, version, &reason, &author).await?;
+                self.tell_all(agent, version, &lost).await;
+            }
+            None => drop(self.mesh.pause_version(agent, version).await?),
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use baton_envelope::rollout::{Act, work_killed};
-use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Role, Route};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
 use baton_jetstream::Error;
 
 use crate::context::Context;
@@ -28,37 +28,54 @@ pub(crate) async fn finish(
 ) -> Result<Killed, Error> {
     let route = cx.route(agent).await?;
     let mut killed = Killed::default();
-    let Some((by, reason)) = under_way(&route, version) else {
+    let Some(kill) = under_way(&route, version) else {
         return Ok(killed);
     };
-    let author = Author::of(Role::Operator, by);
+    let reason = reason_of(&route, version, &kill);
+    let author = Author::of(Role::Operator, kill.by.clone());
     let mut fenced: BTreeSet<IntentId> = BTreeSet::new();
-    for version in versions(&route, version) {
-        let lost = cx.mesh.fence_version(agent, &version, &reason, &author).await?;
-        killed.workers += cx.tell_all(agent, &version, &lost).await;
+    for of in &versions(&route, version) {
+        let tickets = cx.mesh.pause_and_list(agent, of).await?;
+        // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
+        // this very kill is under way, so what was listed before this look ran before.
+        let present = cx.route(agent).await?;
+        if under_way(&present, version).as_ref() != Some(&kill) {
+            cx.pause_or_resume(&present).await?;
+            return Ok(killed);
+        }
+        let lost = cx.mesh.fence_tickets((agent, of), tickets, &reason, &author).await?;
+        killed.workers += cx.tell_all(agent, of, &lost).await;
         fenced.extend(lost);
     }
     killed.fenced = u64::try_from(fenced.len()).unwrap_or(u64::MAX);
-    cx.decide(agent, |present| Ok(work_killed(present, version, killed.fenced, act)))
-        .await?;
+    // Not of a later kill, which is owed still.
+    let done = |present: &Route| match under_way(present, version) {
+        Some(present_kill) if present_kill == kill => work_killed(present, version, killed.fenced, act),
+        Some(_) | None => None,
+    };
+    cx.decide(agent, |present| Ok(done(present))).await?;
     tracing::info!(%agent, ?version, fenced = killed.fenced, workers = killed.workers, "killed");
     Ok(killed)
 }
 
-/// Who ordered the kill that is under way, and what the records of it say.
-fn under_way(route: &Route, version: Option<&AgentVersion>) -> Option<(String, String)> {
+/// The kill that is under way.
+fn under_way(route: &Route, version: Option<&AgentVersion>) -> Option<Pause> {
     let pause = match version {
         Some(version) => route.versions.get(version)?.paused.as_ref()?,
         None => route.paused.as_ref()?,
     };
+    pause.is_killing().then(|| pause.clone())
+}
+
+/// What the records of a kill say.
+fn reason_of(route: &Route, version: Option<&AgentVersion>, kill: &Pause) -> String {
     let of = version.map(|version| format!("@{version}")).unwrap_or_default();
-    let why = pause
+    let why = kill
         .reason
         .as_ref()
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
-    let reason = format!("{}{of} was killed{why}", route.agent);
-    pause.is_killing().then(|| (pause.by.clone(), reason))
+    format!("{}{of} was killed{why}", route.agent)
 }
 
 /// The versions that are killed.

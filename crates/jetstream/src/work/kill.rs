@@ -40,8 +40,30 @@ impl ControllerMesh {
         reason: &str,
         by: &Author,
     ) -> Result<BTreeSet<IntentId>, Error> {
+        let tickets = self.pause_and_list(agent, version).await?;
+        self.fence_tickets((agent, version), tickets, reason, by).await
+    }
+
+    /// Pauses a version, and lists every ticket that a worker of it may have.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
         let given = self.given_away(agent, version).await?;
-        let tickets = self.delivered_tickets(agent, version, &given).await?;
+        self.delivered_tickets(agent, version, &given).await
+    }
+
+    /// Takes the hops of listed tickets from whoever has them; returns the intents.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer. Some hops may be fenced out by then.
+    pub async fn fence_tickets(
+        &self,
+        (agent, version): (&AgentName, &AgentVersion),
+        tickets: Vec<QueuedTicket>,
+        reason: &str,
+        by: &Author,
+    ) -> Result<BTreeSet<IntentId>, Error> {
         let fencing = tickets.into_iter().map(|ticket| async move {
             let fenced = self.fence_hop(agent, version, &ticket, reason, by).await;
             (ticket.intent, fenced)
