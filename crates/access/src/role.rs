@@ -13,7 +13,7 @@ pub enum Role {
     Viewer,
     /// Answers intents that wait for a person.
     Approver,
-    /// Submits, redrives, cancels, moves and rolls out.
+    /// Submits, redrives, cancels, pauses, moves, rolls out and kills.
     Operator,
     /// Asks controllers for everything that they can be asked for.
     Admin,
@@ -175,7 +175,7 @@ impl Right {
             Self::Submits => "submit work, in its own name",
             Self::Decides => "answer intents that wait, in its own name",
             Self::Operates => {
-                "have controllers submit, redrive, cancel, move, roll out, route and quarantine, in its own name"
+                "have controllers submit, redrive, cancel, pause, restart, move, roll out, route, quarantine and kill, in its own name"
             }
             Self::Administers => "have controllers do everything that they can be asked, in its own name",
         }

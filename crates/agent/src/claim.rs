@@ -12,7 +12,7 @@ pub(crate) struct Claim {
     mesh: WorkerMesh,
     by: Author,
     intent: IntentId,
-    envelope: EnvelopeId,
+    pub(crate) envelope: EnvelopeId,
     /// The state after the last record that this holder saw.
     pub(crate) snapshot: Snapshot,
     /// Where that record stands.
@@ -141,6 +141,15 @@ impl Claim {
             self.snapshot = head.record.snapshot.seen_at(head.seq);
         }
         Ok(())
+    }
+
+    /// Whether the ledger says that the hop is another's, or over.
+    pub(crate) async fn is_lost(&self) -> Result<bool, Error> {
+        let head = self.mesh.head(&self.intent).await?;
+        Ok(head.is_some_and(|head| {
+            let now = &head.record.snapshot;
+            head.seq > self.place.seq && !is_still_held(&self.snapshot, self.envelope, &self.by.instance, now)
+        }))
     }
 
     /// Takes the hop, as attempt number `attempt`: a new epoch fences out every earlier holder.

@@ -8,7 +8,7 @@ use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
     Json, Route, Snapshot, Successor, act, check_kind,
 };
-use baton_jetstream::{Delivery, Error, in_form_for};
+use baton_jetstream::{Delivery, Error, Head, in_form_for};
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
@@ -114,15 +114,41 @@ impl WorkerContext {
             // The rare cases are separate, so that the state of a hop that waits for its commit stays small.
             Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
             Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
-            Verdict::Nothing => tracing::info!(intent = %envelope.intent, "another holder has the hop, result dropped"),
+            Verdict::Nothing => Box::pin(self.leave(delivery, at)).await,
             Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
+        }
+    }
+
+    /// Leaves a hop that is another's, or over.
+    async fn leave(&self, delivery: Delivery, at: &Claim) {
+        let intent = &delivery.ticket.intent;
+        match self.mesh.head(intent).await {
+            Ok(Some(head)) => self.fenced_out(delivery, at, &head).await,
+            Ok(None) => tracing::info!(%intent, "the hop is over, result dropped"),
+            Err(error) => tracing::warn!(%error, %intent, "another has the hop, result dropped"),
+        }
+    }
+
+    /// Drops the result of a hop that this head has taken away, and acks its ticket if nobody can use that any more. Acks
+    /// are not fenced: while the hop has the same envelope, the ticket is its new holder's.
+    async fn fenced_out(&self, delivery: Delivery, at: &Claim, head: &Head) {
+        let (intent, snapshot) = (delivery.ticket.intent.clone(), &head.record.snapshot);
+        let is_superseded = snapshot.status.is_workable() && snapshot.envelope != Some(at.envelope);
+        if snapshot.status.may_have_a_ticket() && !is_superseded {
+            tracing::info!(%intent, seq = head.seq, "another holder has the hop, result dropped");
+            return;
+        }
+        tracing::info!(%intent, seq = head.seq, "the hop is over, or was put before somebody anew: result dropped");
+        match self.mesh.settle(head).await {
+            Ok(()) => delivery.ack().await,
+            Err(error) => tracing::warn!(%error, %intent, "not settled"),
         }
     }
 
     async fn release(&self, delivery: Delivery, at: &mut Claim, reason: &'static str) {
         match at.release(reason).await {
             Ok(()) => delivery.hand_back(Duration::ZERO).await,
-            Err(error) => self.not_appended(delivery, error).await,
+            Err(error) => self.not_appended(delivery, at, error).await,
         }
     }
 
@@ -155,14 +181,14 @@ impl WorkerContext {
                 let ending = Ending::Park(ErrorInfo::new(codes::PAYLOAD_TOO_LARGE, message));
                 Box::pin(self.park_too_large(delivery, at, ending)).await;
             }
-            Err(error) => Box::pin(self.not_appended(delivery, error)).await,
+            Err(error) => Box::pin(self.not_appended(delivery, at, error)).await,
         }
     }
 
     async fn park_too_large(&self, delivery: Delivery, at: &mut Claim, ending: Ending) {
         match at.append(|head| ending.draft(head)).await {
             Ok(()) => delivery.ack().await,
-            Err(error) => self.not_appended(delivery, error).await,
+            Err(error) => self.not_appended(delivery, at, error).await,
         }
     }
 
@@ -176,25 +202,15 @@ impl WorkerContext {
         let scheduled = at.append(|head| act::retry(head, wake_at, error.clone()));
         match scheduled.await {
             Ok(()) => delivery.hand_back(delay).await,
-            Err(error) => self.not_appended(delivery, error).await,
+            Err(error) => self.not_appended(delivery, at, error).await,
         }
     }
 
     /// Handles a delivery whose hop could not be written.
-    async fn not_appended(&self, delivery: Delivery, error: AppendError) {
+    async fn not_appended(&self, delivery: Delivery, at: &Claim, error: AppendError) {
         let intent = delivery.ticket.intent.clone();
         match error {
-            // Another holder has the hop. Acks are not fenced: acking here would take the ticket away from that holder.
-            AppendError::Fenced(head) if head.record.snapshot.status.may_have_a_ticket() => {
-                tracing::info!(%intent, seq = head.seq, "commit refused: another holder has the hop, result dropped");
-            }
-            AppendError::Fenced(head) => {
-                tracing::info!(%intent, seq = head.seq, "commit refused: the hop is over, result dropped");
-                match self.mesh.settle(&head).await {
-                    Ok(()) => delivery.ack().await,
-                    Err(error) => tracing::warn!(%error, %intent, "not settled"),
-                }
-            }
+            AppendError::Fenced(head) => self.fenced_out(delivery, at, &head).await,
             // Committed: the next delivery of this ticket reads the head and pays what it owes.
             AppendError::Unsettled(error) => {
                 tracing::warn!(%error, %intent, "committed, and not settled yet");

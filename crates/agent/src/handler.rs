@@ -12,8 +12,9 @@ use crate::outcome::Outcome;
 
 /// The code of an agent: turns one hop into an outcome.
 ///
-/// The future may be dropped at any await: when the worker was told to stop and the grace time is over, or when another
-/// holder has taken the hop. Put what must not happen twice into [`Hop::step`].
+/// The future may be dropped at any await: when the worker was told to stop and the grace time is over, when the deadline
+/// has passed, or a second after the hop was taken away, of which [`Hop::cancelled`] tells. Put what must not happen twice
+/// into [`Hop::step`].
 ///
 /// It must not block its thread for long (`tokio::task::spawn_blocking` is for that). One that does keeps its delivery: the
 /// worker says so in the log, and a thread of its own extends it over a second connection. But it hears of no deadline and

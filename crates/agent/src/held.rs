@@ -1,12 +1,13 @@
 //! What this process has been given and has not finished: each piece of work once, with the delivery that must be kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{EnvelopeId, IntentId};
 use baton_jetstream::{Delivery, Extender, Mesh};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One hop's work: by its envelope, since an agent that hands off to itself has two hops of one intent for a moment.
@@ -19,12 +20,19 @@ pub(crate) struct Held {
     intent: IntentId,
     /// When the server was last told, or has delivered.
     kept_at: Mutex<Instant>,
+    /// Told when somebody says that the hop is this worker's no longer.
+    doubted: Notify,
 }
 
 impl Held {
     /// The intent.
     pub(crate) fn intent(&self) -> &IntentId {
         &self.intent
+    }
+
+    /// Resolves when somebody has said that the hop is this worker's no longer. Only the ledger knows.
+    pub(crate) async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 
     /// Tells the broker that the work goes on.
@@ -73,6 +81,7 @@ impl AllHeld {
             extender: delivery.extender(),
             intent: ticket.intent.clone(),
             kept_at: Mutex::new(Instant::now()),
+            doubted: Notify::new(),
         });
         all.insert(work.clone(), Arc::clone(&held));
         let entry = Entry {
@@ -85,6 +94,14 @@ impl AllHeld {
     /// The deliveries that nobody has extended for so long.
     pub(crate) fn late(&self, by: Duration) -> Vec<Arc<Held>> {
         self.work().values().filter(|held| held.is_late(by)).cloned().collect()
+    }
+
+    /// Has everything that is held of these intents looked up in the ledger.
+    pub(crate) fn doubt(&self, intents: &[IntentId]) {
+        let intents: HashSet<&IntentId> = intents.iter().collect();
+        for held in self.work().values().filter(|held| intents.contains(&held.intent)) {
+            held.doubted.notify_one();
+        }
     }
 
     pub(crate) fn blocks(&self) -> bool {

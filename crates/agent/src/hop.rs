@@ -9,6 +9,7 @@ use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, act};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::claim::{AppendError, Claim};
@@ -29,6 +30,8 @@ pub struct Hop {
     pub(crate) largest: usize,
     /// What its handler has started and still runs when the handler is over, such as a program that is told to end.
     pub(crate) remains: OnceLock<TaskTracker>,
+    /// Cancelled when the hop is this holder's no longer.
+    pub(crate) cancelled: CancellationToken,
 }
 
 /// Where a hop keeps its records.
@@ -151,6 +154,32 @@ impl Hop {
         self.visible().await?;
         let mut claim = claim.lock().await;
         claim.append(|head| act::progress(head, note)).await.map_err(lost)
+    }
+
+    /// Resolves when the hop is this holder's no longer: somebody cancelled or paused the intent, killed the agent or moved
+    /// the work. Usually it does so within a second. That another worker has taken it over is seen at the next write. Nothing that the handler does
+    /// from then on counts, and it is dropped a second later.
+    ///
+    /// The future does not borrow the hop, so that it can be awaited beside a step:
+    ///
+    /// ```
+    /// # use baton_agent::{Fault, Hop};
+    /// # async fn ask_the_model() -> Result<String, Fault> { Ok(String::new()) }
+    /// # async fn handle(hop: &mut Hop) -> Result<String, Fault> {
+    /// let cancelled = hop.cancelled();
+    /// tokio::select! {
+    ///     answer = hop.step("ask", ask_the_model) => answer,
+    ///     () = cancelled => Err(Fault::terminal("STOPPED", "nobody wants it any more")),
+    /// }
+    /// # }
+    /// ```
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.cancelled.clone().cancelled_owned()
+    }
+
+    /// Whether the hop is this holder's no longer, as far as this worker has heard.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
     }
 
     /// Tracks what goes on when the handler is over: a hop that is given back waits for it, so that no other attempt runs

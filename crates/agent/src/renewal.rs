@@ -41,8 +41,20 @@ pub(crate) async fn keep(held: &Held, claim: Arc<Mutex<Claim>>) {
             tokio::time::sleep(VISIBLE_AFTER).await;
         }
     };
+    let doubt = async {
+        loop {
+            held.doubted().await;
+            let lost = claim.lock().await.is_lost().await;
+            match lost {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "whether the hop is lost is found out when it is written"),
+            }
+        }
+    };
     tokio::select! {
         () = extend => {}
         () = show => {}
+        () = doubt => {}
     }
 }

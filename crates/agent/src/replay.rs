@@ -104,6 +104,7 @@ async fn replay(
         protocol,
         largest,
         remains: OnceLock::new(),
+        cancelled: Default::default(),
     };
     let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
     let log = sandbox.take_log();

@@ -37,6 +37,9 @@ const LASTING: Duration = Duration::from_secs(30);
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
 
+/// How long a handler may go on that is told that its hop is another's, before it is dropped.
+const CANCELLED: Duration = Duration::from_secs(1);
+
 /// How often the clock is read until a deadline; the last time just before it.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
@@ -172,7 +175,9 @@ impl WorkerContext {
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),
+            cancelled: CancellationToken::new(),
         };
+        let cancelled = hop.cancelled.clone();
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
             Ok(Err(fault)) => RunResult::Failed(fault),
@@ -190,13 +195,19 @@ impl WorkerContext {
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.deadline(envelope));
-            tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                done = handler => self.in_time(envelope, finished(done)),
+                done = &mut handler => self.in_time(envelope, finished(done)),
                 () = self.abort.cancelled() => RunResult::Aborted,
                 () = kept => RunResult::Fenced,
                 () = late => RunResult::Late,
+            };
+            if let RunResult::Fenced = ended {
+                cancelled.cancel();
+                // Whatever it comes to counts for nothing.
+                drop(Box::pin(tokio::time::timeout(CANCELLED, &mut handler)).await);
             }
+            ended
         };
         // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
         if let (RunResult::Aborted, Some(remains)) = (&ended, hop.remains.take()) {

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::guard::GRACE;
+use crate::held::AllHeld;
 use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
 use crate::replay::Replays;
 use crate::run::WorkerContext;
@@ -101,7 +102,8 @@ impl Worker {
         let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
         // By now the mesh knows the server's time.
         stamp(&mut declaration, &mesh);
-        let service = register(&mesh, &declaration).await;
+        let held = Arc::<AllHeld>::default();
+        let service = register(&mesh, &declaration, &held).await;
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -111,7 +113,7 @@ impl Worker {
             protocol: builder.protocol,
             retry: builder.retry,
             abort: CancellationToken::new(),
-            held: Arc::default(),
+            held,
             dropped: Default::default(),
         };
         let replays = Replays::serve(&mesh, &shared).await?;
@@ -242,9 +244,11 @@ impl Worker {
     }
 }
 
-/// Registers the worker as a service. Only what `nats service ls` shows depends on it.
-async fn register(mesh: &WorkerMesh, declaration: &Declaration) -> Option<ServiceRegistration> {
-    let registered = mesh.register_service(declaration).await;
+/// Registers the worker as a service. What `nats service ls` shows depends on it, and that the worker hears at once which of
+/// its hops are its no longer.
+async fn register(mesh: &WorkerMesh, declaration: &Declaration, held: &Arc<AllHeld>) -> Option<ServiceRegistration> {
+    let held = Arc::clone(held);
+    let registered = mesh.register_service(declaration, move |lost| held.doubt(lost)).await;
     registered
         .inspect_err(|error| tracing::warn!(%error, "cannot register as a service"))
         .ok()
@@ -253,9 +257,13 @@ async fn register(mesh: &WorkerMesh, declaration: &Declaration) -> Option<Servic
 /// Warns if the version takes no work: its worker would otherwise wait forever in silence.
 async fn warn_if_paused(mesh: &Mesh, declaration: &Declaration) {
     let Declaration { agent, version, .. } = declaration;
-    if let Ok(Some((route, _))) = mesh.route(agent).await
-        && let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused)
-    {
+    let Ok(Some((route, _))) = mesh.route(agent).await else {
+        return;
+    };
+    if let Some(pause) = route.pause_of(version) {
+        tracing::warn!(%agent, %version, by = pause.by, since = %pause.at, "this version is paused: it gets no work");
+    }
+    if let Some(state) = route.state(version).filter(baton_envelope::VersionState::is_paused) {
         tracing::warn!(%agent, %version, active = %route.active, "this version is {state}: it gets no work");
     }
 }

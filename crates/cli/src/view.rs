@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(crate) use holders::{Holder, holders};
 pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
-pub(crate) use versions::{alarms, clocks, protocol, version_state, versions};
+pub(crate) use versions::{alarms, clocks, pauses, protocol, version_state, versions};
 
 use crate::output::Output;
 use crate::parse::Span;
@@ -73,6 +73,14 @@ pub(crate) fn agent_at(agent: Option<&AgentName>, version: Option<&AgentVersion>
         (Some(agent), Some(version)) => format!("{agent}@{version}"),
         (Some(agent), None) => agent.to_string(),
         (None, _) => "-".to_owned(),
+    }
+}
+
+/// An agent, or one of its versions, as the arguments of a command: `code 1.4.0`.
+pub(crate) fn arguments(agent: &AgentName, version: Option<&AgentVersion>) -> String {
+    match version {
+        Some(version) => format!("{agent} {version}"),
+        None => agent.to_string(),
     }
 }
 

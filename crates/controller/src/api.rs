@@ -8,10 +8,12 @@ mod explain;
 mod handlers;
 mod identity;
 mod moves;
+mod pauses;
 mod preflight;
 mod refusal;
 mod repair;
 mod replays;
+mod restart;
 mod rollouts;
 mod submits;
 
@@ -97,6 +99,13 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::PauseIntent>(pauses::pause)
+        .on::<control::ResumeIntent>(pauses::resume)
+        .on::<control::RetryIntent>(pauses::retry)
+        .on::<control::RestartIntent>(restart::restart)
+        .on::<control::PauseAgent>(pauses::pause_agent)
+        .on::<control::ResumeAgent>(pauses::resume_agent)
+        .on::<control::KillAgent>(pauses::kill_agent)
 }
 
 #[cfg(test)]

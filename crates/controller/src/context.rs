@@ -151,11 +151,11 @@ impl Context {
                 }
                 // Whoever resumed it may have died before waking its idle workers.
                 let sleeps = counts.backlog > 0 && counts.waiting_pulls > 0;
-                let held_back = entry.is_held_back(self.mesh.now());
-                if held_back && counts.running {
-                    self.mesh.pause_version(&done.agent, version).await?;
-                } else if !entry.state.is_paused() && entry.state != VersionState::Draining && (counts.paused || sleeps)
-                {
+                if done.holds_back(version, self.mesh.now()) {
+                    if counts.running {
+                        self.hold_back(&done, version).await?;
+                    }
+                } else if entry.state != VersionState::Draining && (counts.paused || sleeps) {
                     self.mesh.resume_version(&done.agent, version).await?;
                 }
             }
@@ -163,7 +163,10 @@ impl Context {
             let states = |route: &Route| -> Vec<_> {
                 let versions = route.versions.iter();
                 versions
-                    .map(|(version, entry)| (version.clone(), entry.state.clone()))
+                    .map(|(version, entry)| {
+                        let is_paused = route.pause_of(version).is_some();
+                        (version.clone(), entry.state.clone(), is_paused)
+                    })
                     .collect()
             };
             if states(&present) == states(&done) {
@@ -175,10 +178,27 @@ impl Context {
         Ok(())
     }
 
-    /// The open intents that hold a version, by cause; those in a quarantined version's queue count as paused.
+    /// Pauses a version that the route holds back. Where it was killed, whatever it was given meanwhile is taken from it again:
+    /// somebody had a stale route, or made a consumer at the same moment.
+    async fn hold_back(&self, route: &Route, version: &AgentVersion) -> Result<(), Error> {
+        let agent = &route.agent;
+        match route.pause_of(version).filter(|pause| pause.kill) {
+            Some(pause) => {
+                let author = Author::of(Role::Operator, pause.by.clone());
+                let reason = format!("{agent} was killed");
+                let lost = self.mesh.fence_version(agent, version, &reason, &author).await?;
+                self.tell_all(agent, version, &lost).await;
+            }
+            None => drop(self.mesh.pause_version(agent, version).await?),
+        }
+        Ok(())
+    }
+
+    /// The open intents that hold a version, by cause; those in the queue of a version that is quarantined, or that somebody
+    /// paused, count as paused.
     pub(crate) async fn hold_views(&self, route: &Route, version: &AgentVersion) -> Result<Vec<HoldView>, Error> {
         let mut views: Vec<HoldView> = self.projection.hold_views(&route.agent, version).await?;
-        if route.state(version) == Some(VersionState::Quarantined) {
+        if route.state(version) == Some(VersionState::Quarantined) || route.pause_of(version).is_some() {
             views = as_paused(views);
         }
         Ok(views)

@@ -14,11 +14,13 @@ mod context;
 mod duty;
 mod error;
 mod intake;
+mod kills;
 mod projection;
 mod registry;
 mod rounds;
 mod run;
 mod stats;
+mod tell;
 mod workers;
 
 pub use config::{ArchiveConfig, ControllerConfig};

@@ -15,6 +15,7 @@ mod consumers;
 mod drains;
 mod each;
 mod error;
+mod kills;
 mod leader;
 mod load;
 mod lost;
@@ -41,6 +42,7 @@ use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
+use kills::Kills;
 use load::Load;
 use mend::Mend;
 use misrouted::Misrouted;
@@ -74,6 +76,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
+        round::<Kills>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -8,12 +8,15 @@ mod agents;
 mod archive;
 mod asker;
 mod error;
+mod fenced;
 mod identity;
 mod intents;
 mod load;
 mod mesh;
+mod pauses;
 mod question;
 mod repair;
+mod restart;
 mod rollout;
 mod route;
 
@@ -23,12 +26,15 @@ pub use agents::*;
 pub use archive::*;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use error::{ControlError, Reply};
+pub use fenced::*;
 pub use identity::*;
 pub use intents::*;
 pub use load::*;
 pub use mesh::*;
+pub use pauses::*;
 pub use question::{Effect, Question, Visitor};
 pub use repair::*;
+pub use restart::*;
 pub use rollout::*;
 pub use route::*;
 
@@ -67,4 +73,11 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    PauseIntent = "intents.pause" -> ChangedView, Changes;
+    ResumeIntent = "intents.resume" -> ChangedView, Changes;
+    RetryIntent = "intents.retry" -> ChangedView, Changes;
+    RestartIntent = "intents.restart" -> RestartView, Changes;
+    PauseAgent = "agents.pause" -> Route, Changes;
+    ResumeAgent = "agents.resume" -> Route, Changes;
+    KillAgent = "agents.kill" -> KillView, Changes, LONG;
 }

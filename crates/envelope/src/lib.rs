@@ -38,6 +38,7 @@ pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_
 pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
+pub use intent::origin::Origin;
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
 pub use intent::references::{Cause, Hold, holds};
 pub use intent::snapshot::Snapshot;
@@ -67,5 +68,5 @@ pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose,
 pub use version::path::PathEntry;
 pub use version::percent::Percent;
 pub use version::pinning::Pinning;
-pub use version::route::{Canary, Decision, Declaration, Route, VersionEntry};
+pub use version::route::{Canary, Decision, Declaration, Pause, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};

@@ -4,11 +4,13 @@
 mod act;
 mod evidence;
 mod judge;
+mod pauses;
 mod versions;
 
 pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, rollback, silent, start};
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
+pub use pauses::{kill_work, pause_work, resume_work, work_killed};
 pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_pinning};
 
 pub use crate::version::rollout::{Margins, Phase, Rollout};

@@ -24,8 +24,9 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive,
-    Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
+    Cancelled, Changed, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive,
+    Redrive, Redriven, Restarted, Submitted, SweepReport, Sweeper, TakenFrom, WaitEnd, Waiting, holds_life,
+    in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,

@@ -3,6 +3,7 @@
 mod probe;
 mod registry;
 mod service;
+mod tell;
 
 pub use probe::Alive;
 pub use registry::Heartbeats;

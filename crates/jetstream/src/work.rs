@@ -2,6 +2,7 @@
 
 mod consumers;
 mod delivery;
+mod kill;
 mod pause;
 mod puller;
 mod replay;

@@ -159,7 +159,14 @@ impl Handler for ExecHandler {
             ExecMode::Json => json::input(hop).into_bytes(),
         };
         let mut program = self.start(hop)?;
-        match self.talk(hop, input, &mut program).await {
+        let cancelled = hop.cancelled();
+        let talked = tokio::select! {
+            biased;
+            talked = self.talk(hop, input, &mut program) => talked,
+            // Dropped, it is told to end at once, and killed where it does not listen. Nobody waits for what it says.
+            () = cancelled => return Err(Fault::fenced()),
+        };
+        match talked {
             // What is left of its group is ended meanwhile.
             Ok(heard) => heard.outcome(),
             Err(mut fault) => {

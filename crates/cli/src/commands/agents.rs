@@ -2,8 +2,11 @@
 
 mod describe;
 mod forget;
+mod kill;
 mod list;
+mod pause;
 mod quarantine;
+mod resume;
 mod retire;
 
 use clap::Subcommand;
@@ -24,6 +27,12 @@ pub(crate) enum AgentsCommand {
     Retire(retire::RetireArgs),
     /// Remove a retired version from the list; stop its workers first.
     Forget(forget::ForgetArgs),
+    /// Pause an agent, or one version: its workers finish what they run, and get nothing more.
+    Pause(pause::PauseArgs),
+    /// Let a paused or killed agent, or one version, work again.
+    Resume(resume::ResumeArgs),
+    /// Stop an agent, or one version, now: it gets nothing more, and what it runs is taken from it.
+    Kill(kill::KillArgs),
 }
 
 /// Runs the command.
@@ -34,5 +43,8 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
         AgentsCommand::Retire(args) => retire::run(args, app).await,
         AgentsCommand::Forget(args) => forget::run(args, app).await,
+        AgentsCommand::Pause(args) => pause::run(args, app).await,
+        AgentsCommand::Resume(args) => resume::run(args, app).await,
+        AgentsCommand::Kill(args) => kill::run(args, app).await,
     }
 }

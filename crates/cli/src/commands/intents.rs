@@ -4,6 +4,10 @@ mod cancel;
 mod get;
 mod list;
 mod moves;
+mod pause;
+mod restart;
+mod resume;
+mod retry;
 mod watch;
 
 use clap::Subcommand;
@@ -24,6 +28,14 @@ pub(crate) enum IntentsCommand {
     Move(moves::MoveArgs),
     /// Cancel an open intent; what its holder commits afterwards is refused.
     Cancel(cancel::CancelArgs),
+    /// Pause an open intent; what its holder commits afterwards is refused, and what it waits for is kept.
+    Pause(pause::PauseArgs),
+    /// Let a paused intent go on.
+    Resume(resume::ResumeArgs),
+    /// Start the next attempt of an intent now, whatever delay it has.
+    Retry(retry::RetryArgs),
+    /// Begin an intent again from one of its hops, as a new intent.
+    Restart(restart::RestartArgs),
 }
 
 /// Runs the command.
@@ -34,5 +46,9 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::Watch(args) => watch::run(args, app).await,
         IntentsCommand::Move(args) => moves::run(args, app).await,
         IntentsCommand::Cancel(args) => cancel::run(args, app).await,
+        IntentsCommand::Pause(args) => pause::run(args, app).await,
+        IntentsCommand::Resume(args) => resume::run(args, app).await,
+        IntentsCommand::Retry(args) => retry::run(args, app).await,
+        IntentsCommand::Restart(args) => restart::run(args, app).await,
     }
 }

@@ -1,18 +1,59 @@
 //! Versions of agents, and alarms about them.
 
 use baton_envelope::control::{AgentView, Alarm, VersionView};
-use baton_envelope::{ProtocolRange, Route, VersionState, shown};
+use baton_envelope::{Pause, ProtocolRange, Route, VersionState, shown};
 
-use super::time;
+use super::{agent_at, arguments, time};
 use crate::output::Table;
 
-/// Where a version stands; a canary with its share.
+/// Where a version stands; a canary with its share, and whether somebody paused it.
 pub(crate) fn version_state(agent: &AgentView, one: &VersionView) -> String {
     let canary = agent.canary.as_ref().filter(|canary| canary.version == one.version);
-    match canary {
+    let state = match canary {
         Some(canary) if one.state == VersionState::Canary => format!("{} {}", one.state, canary.percent),
         _ => one.state.to_string(),
+    };
+    match one.paused.as_ref().or(agent.paused.as_ref()) {
+        Some(pause) => format!("{state}, {}", how(pause)),
+        None => state,
     }
+}
+
+fn how(pause: &Pause) -> &'static str {
+    match (pause.kill, pause.is_killing()) {
+        (_, true) => "being killed",
+        (true, false) => "killed",
+        (false, false) => "paused",
+    }
+}
+
+/// Who paused or killed what, and how it goes on; two lines each.
+pub(crate) fn pauses<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> String {
+    let mut lines = Vec::new();
+    for agent in agents {
+        let of_versions = agent.versions.iter().map(|one| (Some(&one.version), &one.paused));
+        for (version, pause) in std::iter::once((None, &agent.paused)).chain(of_versions) {
+            let Some(pause) = pause else { continue };
+            let name = agent_at(Some(&agent.agent), version);
+            let reason = pause
+                .reason
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            let line = format!(
+                "PAUSED {name}: {} by {} since {}{reason}",
+                how(pause),
+                pause.by,
+                pause.at
+            );
+            lines.push(shown(&line).into_owned());
+            lines.push(format!(
+                "  hint: baton agents resume {}",
+                arguments(&agent.agent, version)
+            ));
+        }
+    }
+    lines.join("\n")
 }
 
 /// `1.0.0 - 1.1.0`, or the one version.
@@ -31,7 +72,10 @@ pub(crate) fn versions(route: &Route) -> String {
         table.row([
             route.agent.to_string(),
             version.to_string(),
-            entry.state.to_string(),
+            match route.pause_of(version) {
+                Some(pause) => format!("{}, {}", entry.state, how(pause)),
+                None => entry.state.to_string(),
+            },
             time(entry.since),
             entry.reason.clone().unwrap_or_default(),
         ]);

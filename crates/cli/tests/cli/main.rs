@@ -21,6 +21,7 @@ mod rollout;
 mod scene;
 mod send;
 mod snapshots;
+mod snapshots_control;
 mod snapshots_explain;
 mod snapshots_help;
 mod snapshots_mistakes;

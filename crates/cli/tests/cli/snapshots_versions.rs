@@ -1,6 +1,7 @@
 //! The part of the snapshots that is about versions of an agent: routes, rollouts, drains, quarantine, retirement.
 
 use crate::scene::{Scene, array};
+use crate::snapshots_control;
 
 /// Two versions of an agent, from the first look to the end of one of them.
 pub(super) async fn at_work(scene: &mut Scene) {
@@ -12,6 +13,7 @@ pub(super) async fn at_work(scene: &mut Scene) {
     scene.stop(old, "1.0.0").await;
     scene.stop(new, "2.0.0").await;
     moved(scene).await;
+    snapshots_control::stopped(scene).await;
     set_aside(scene).await;
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
                 kinds: entry.kinds.clone(),
                 schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
                 breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
+                paused: entry.paused.clone(),
             });
         }
         agents.push(AgentView {
@@ -63,6 +64,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             previous: route.previous,
             pinning: route.pinning,
             rollout: route.rollout,
+            paused: route.paused,
         });
     }
     Ok(AgentsView { agents })

@@ -75,7 +75,8 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     check(&route, &from, &to)?;
     // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
     // ledger. Work that a worker already has is fenced out.
-    let resumes = !dry_run && !route.state(&from).is_some_and(|state| state.is_paused());
+    let is_paused = route.state(&from).is_some_and(|state| state.is_paused()) || route.pause_of(&from).is_some();
+    let resumes = !dry_run && !is_paused;
     if resumes {
         hold_back(cx, &agent, &from, &by).await?;
     }
@@ -104,7 +105,12 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
                     return Ok(Some((present.to_string(), format!("would be moved ({cause})"))));
                 }
                 match cx.mesh.move_intent(&intent, agent, from, to, author).await? {
-                    Moved::Done { status, what, .. } => Ok(Some((status, what.to_owned()))),
+                    Moved::Done {
+                        status, what, taken, ..
+                    } => {
+                        cx.tell_taken(taken.as_ref()).await;
+                        Ok(Some((status, what.to_owned())))
+                    }
                     Moved::NotThere => Ok(None),
                 }
             };

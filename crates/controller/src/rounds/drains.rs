@@ -61,9 +61,9 @@ async fn finish_if_empty(
     // Read the route again: since this round began, a rollback may have returned the new work, or a person may have
     // quarantined it.
     let route = &cx.route(agent).await?;
-    let entry = route.versions.get(version);
-    let is_moving = entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now()));
-    if route.state(version) != Some(VersionState::Draining) || is_moving {
+    // Somebody moves its work away, or has paused it.
+    let is_held_back = route.holds_back(version, cx.mesh.now());
+    if route.state(version) != Some(VersionState::Draining) || is_held_back {
         return Ok(());
     }
     if !cx.projection.hold_views(agent, version).await?.is_empty() {
@@ -86,8 +86,7 @@ async fn finish_if_empty(
     if !matches!(said, Ok(true)) {
         // Whatever came in between, the version may have work to do, unless somebody has quarantined it.
         let present = cx.route(agent).await?;
-        let entry = present.versions.get(version);
-        if !entry.is_some_and(|entry| entry.is_held_back(cx.mesh.now())) {
+        if !present.holds_back(version, cx.mesh.now()) {
             term.in_charge()?.mesh.resume_version(agent, version).await?;
         }
     }

@@ -89,7 +89,7 @@ codes! {
     /// Somebody cancelled the intent.
     CANCELLED: Attempt,
     /// The intent id is taken by other work.
-    CONFLICT: Rejection,
+    CONFLICT: Rejection Control,
     /// The connection to the server was closed.
     CONNECTION_CLOSED: Command,
     /// No controller that answered knows the question.
@@ -180,6 +180,8 @@ codes! {
     OUTPUT_TOO_LARGE: Attempt,
     /// The code of the handler panicked.
     PANIC: Attempt Replay,
+    /// Somebody paused the intent.
+    PAUSED: Park,
     /// The record would be larger than the server takes.
     PAYLOAD_TOO_LARGE: Rejection Park Attempt,
     /// The server does not allow this user to do that.

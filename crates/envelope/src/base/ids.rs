@@ -15,6 +15,9 @@ use crate::base::wire::Text;
 const INTENT_RULE: &str =
     "1 to 128 characters of A-Z a-z 0-9 _ -, starting with a letter or digit (it becomes a subject token: no dots)";
 
+/// The most characters of an intent id.
+const LONGEST_INTENT: usize = 128;
+
 /// The id of an intent, stable from submission to end. It is also the idempotency key and a subject token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IntentId(Arc<str>);
@@ -41,6 +44,16 @@ impl IntentId {
         text.parse().unwrap_or_else(|_| Self(hashed(text).to_string().into()))
     }
 
+    /// The id of the intent that this one is restarted as, for the time of that number: so whoever knows this one finds the
+    /// others. An id that has no room for it is cut.
+    #[must_use]
+    pub fn of_restart(&self, number: u32) -> Self {
+        let suffix = format!("-restart-{number}");
+        let room = LONGEST_INTENT - suffix.len().min(LONGEST_INTENT);
+        let begin: String = self.0.chars().take(room).collect();
+        Self(format!("{begin}{suffix}").into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -62,7 +75,7 @@ impl FromStr for IntentId {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let valid = text.len() <= 128
+        let valid = text.len() <= LONGEST_INTENT
             && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
             && text
                 .bytes()
@@ -190,6 +203,16 @@ mod tests {
         assert_eq!(first, IntentId::derived("MESH_INTAKE", 7, 1));
         assert_ne!(first, IntentId::derived("MESH_INTAKE", 7, 2));
         assert!(first.as_str().parse::<IntentId>().is_ok());
+    }
+
+    #[test]
+    fn the_id_of_a_restart_is_found_from_the_old_one_and_is_one() {
+        let old: IntentId = "order-42".parse().expect("id");
+        assert_eq!(old.of_restart(2).as_str(), "order-42-restart-2");
+        let longest: IntentId = "a".repeat(LONGEST_INTENT).parse().expect("id");
+        let again = longest.of_restart(17);
+        assert_eq!(again.as_str().parse::<IntentId>(), Ok(again.clone()));
+        assert_eq!(again.as_str().len(), LONGEST_INTENT);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::base::timestamp::Timestamp;
 use crate::intent::references::Cause;
 use crate::rollout::Rollout;
 use crate::version::pinning::Pinning;
-use crate::version::route::Canary;
+use crate::version::route::{Canary, Pause};
 use crate::version::state::VersionState;
 
 /// Shows all agents, or one.
@@ -94,6 +94,9 @@ pub struct AgentView {
     pub versions: Vec<VersionView>,
     /// What an operator must attend to.
     pub alarms: Vec<Alarm>,
+    /// Who paused the whole agent, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// One version of an agent.
@@ -127,6 +130,9 @@ pub struct VersionView {
     pub schemas: BTreeMap<String, Json>,
     /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
     pub breaker_open: bool,
+    /// Who paused this version, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// One live worker.

@@ -4,6 +4,7 @@
 //! To add an act, add a file here that makes a [`Draft`](crate::Draft) and changes the snapshot. [`next`](crate::next)
 //! alone decides whether the act is legal, and [`effects`](crate::effects) what follows from it.
 
+mod annotate;
 mod cancel;
 mod claim;
 mod compensate;
@@ -11,12 +12,14 @@ mod complete;
 mod fail;
 mod hand_off;
 mod park;
+mod pause;
 mod progress;
 mod redrive;
 mod refuse;
 mod reject;
 mod release;
 mod rename;
+mod renew;
 mod repair;
 mod repin;
 mod retry;
@@ -26,6 +29,7 @@ mod step;
 mod submit;
 mod time_out;
 
+pub use annotate::annotate;
 pub use cancel::cancel;
 pub use claim::claim;
 pub use compensate::compensate;
@@ -33,12 +37,14 @@ pub use complete::{complete, complete_with};
 pub use fail::fail;
 pub use hand_off::hand_off;
 pub use park::park;
+pub use pause::pause;
 pub use progress::progress;
 pub use redrive::redrive;
 pub use refuse::refuse;
 pub use reject::reject;
 pub use release::release;
 pub use rename::rename;
+pub use renew::{Wake, renew};
 pub use repair::repair;
 pub use repin::repin;
 pub use retry::retry;

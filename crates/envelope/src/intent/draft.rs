@@ -147,6 +147,17 @@ impl Draft {
         draft
     }
 
+    /// Puts the present hop's envelope, under a new id, in the place of the one it has. The envelope takes the ledger's
+    /// pins: its author may have seen older ones.
+    #[must_use]
+    pub(crate) fn renewed(mut self, mut envelope: Envelope) -> Self {
+        self.snapshot.envelope = Some(envelope.id);
+        self.snapshot.envelope_seq = None;
+        envelope.pins.clone_from(&self.snapshot.pins);
+        self.envelope = Some(envelope);
+        self
+    }
+
     /// Sets the error of the record and of the snapshot.
     #[must_use]
     pub(crate) fn with_error(mut self, error: ErrorInfo) -> Self {

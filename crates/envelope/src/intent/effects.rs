@@ -68,8 +68,10 @@ fn ticket(head: &Record) -> Option<(Effect<'_>, Owed)> {
         envelope,
         source: snapshot.envelope_seq.filter(|_| head.envelope.is_none()),
     };
-    // Nobody can have taken it: its ticket was written once or never, and the server drops a repeat.
-    let is_untaken = snapshot.status == Status::Pending && snapshot.holder.is_none() && !head.is_given_back();
+    // Nobody can have taken it: its ticket was written once or never, and the server drops a repeat. What was given back has
+    // its ticket in the stream, unless the head itself holds the envelope: then the ticket is a new one.
+    let is_new = head.envelope.is_some() || !head.is_given_back();
+    let is_untaken = snapshot.status == Status::Pending && snapshot.holder.is_none() && is_new;
     let owed = if is_untaken { Owed::Now } else { Owed::IfLost };
     faults::keeps(head).then_some((Effect::Ticket(work), owed))
 }

@@ -8,6 +8,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::error_info::ErrorInfo;
+use crate::intent::origin::Origin;
 use crate::intent::status::Status;
 use crate::message::envelope::{MaxHops, Priority};
 use crate::version::path::PathEntry;
@@ -66,6 +67,8 @@ wire_object! {
         opt result_encoding: String,
         /// The last error.
         opt error: ErrorInfo,
+        /// The hop of another intent that this one began from, if it is one that was restarted.
+        opt restarted_from: Box<Origin>,
     }
 }
 
@@ -98,6 +101,7 @@ impl Snapshot {
             result: None,
             result_encoding: None,
             error: None,
+            restarted_from: None,
             extra: Extra::new(),
         }
     }

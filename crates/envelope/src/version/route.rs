@@ -42,6 +42,26 @@ wire_object! {
         def protocol: ProtocolRange,
         /// While its work is being moved away: the latest time until which its consumers stay paused.
         opt moving_until: Timestamp,
+        /// Who paused this version, if somebody did.
+        opt paused: Pause,
+    }
+}
+
+wire_object! {
+    /// Deliveries that somebody stopped, until somebody resumes them.
+    pub struct Pause {
+        /// Who did so.
+        req by: String,
+        /// When.
+        req at: Timestamp,
+        /// Why, in words.
+        opt reason: String,
+        /// Whether what runs is fenced out, too.
+        def kill: bool,
+        /// When all of that was fenced out; absent while it is being done.
+        opt killed_at: Timestamp,
+        /// How many intents that were.
+        def fenced: u64,
     }
 }
 
@@ -87,6 +107,8 @@ wire_object! {
         opt rollout: Rollout,
         /// The decision that made this revision.
         opt decision: Decision,
+        /// Who paused the agent, if somebody did: all of its versions, also those that are still to come.
+        opt paused: Pause,
     }
 }
 
@@ -127,10 +149,17 @@ wire_object! {
     }
 }
 
+impl Pause {
+    /// Whether somebody still has to fence out what runs.
+    pub const fn is_killing(&self) -> bool {
+        self.kill && self.killed_at.is_none()
+    }
+}
+
 impl VersionEntry {
-    /// Whether its workers must get nothing at this time.
+    /// Whether its workers must get nothing at this time, as far as that does not concern the whole agent.
     pub fn is_held_back(&self, now: Timestamp) -> bool {
-        self.state.is_paused() || self.moving_until.is_some_and(|until| until > now)
+        self.state.is_paused() || self.paused.is_some() || self.moving_until.is_some_and(|until| until > now)
     }
 }
 
@@ -153,6 +182,7 @@ impl Route {
             pinning: Pinning::default(),
             rollout: None,
             decision: None,
+            paused: None,
             extra: crate::base::wire::Extra::new(),
         }
     }
@@ -164,6 +194,28 @@ impl Route {
             None if self.active == *version => Some(VersionState::Active),
             None => None,
         }
+    }
+
+    /// Whether the workers of a version must get nothing at this time.
+    pub fn holds_back(&self, version: &AgentVersion, now: Timestamp) -> bool {
+        let entry = self.versions.get(version);
+        self.paused.is_some() || entry.is_some_and(|entry| entry.is_held_back(now))
+    }
+
+    /// The pause that a version is under: its own, else that of the whole agent.
+    pub fn pause_of(&self, version: &AgentVersion) -> Option<&Pause> {
+        let own = self.versions.get(version).and_then(|entry| entry.paused.as_ref());
+        own.or(self.paused.as_ref())
+    }
+
+    /// The kills that are not done: each with its version, or with none for the whole agent.
+    pub fn kills(&self) -> Vec<Option<AgentVersion>> {
+        let of_versions = self.versions.iter().filter_map(|(version, entry)| {
+            let is_killing = entry.paused.as_ref().is_some_and(Pause::is_killing);
+            is_killing.then(|| Some(version.clone()))
+        });
+        let of_agent = self.paused.as_ref().is_some_and(Pause::is_killing);
+        of_agent.then_some(None).into_iter().chain(of_versions).collect()
     }
 
     /// The running rollout, if there is one.

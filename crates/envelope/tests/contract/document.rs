@@ -120,6 +120,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
     compare_fields("PathEntry", &record.snapshot.path[0]);
+    compare_fields("Origin", record.snapshot.restarted_from.as_deref().expect("an origin"));
     compare_fields("RawKept", record.raw.as_ref().expect("a raw intent"));
     compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
     compare_fields("Route", &full_route());
@@ -127,6 +128,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     let (route, rollout) = (full_route(), full_rollout());
     compare_fields("Canary", route.canary.as_ref().expect("a canary"));
     compare_fields("VersionEntry", &full_entry());
+    compare_fields("Pause", &full_pause());
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
     compare_fields("Rollout", &rollout);
     compare_fields("Margins", &rollout.margins);
@@ -134,7 +136,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 22, "a table of fields is not compared");
+    assert_eq!(compared, 24, "a table of fields is not compared");
 }
 
 #[test]

@@ -76,12 +76,47 @@ fn work_that_somebody_may_hold_owes_a_ticket_only_if_it_is_lost() {
     for event in [Event::Released, Event::RetryScheduled, Event::Repinned] {
         let mut head = first.clone();
         head.event = event;
+        head.envelope = None;
+        head.snapshot.envelope_seq = Some(7);
         assert_eq!(
             ticket(&head).map(|(_, _, owed)| owed),
             Some(Owed::IfLost),
             "{:?}",
             head.event
         );
+    }
+}
+
+/// Would fail if a hop that was given back were thought to have its ticket in the stream: here that one is superseded.
+#[test]
+fn a_hop_that_is_renewed_owes_its_new_ticket_at_once_and_supersedes_the_old() {
+    let mut first = submitted();
+    first.snapshot.deadline = None;
+    let old = first.snapshot.envelope.expect("an envelope");
+    let error = ErrorInfo::new("RETRY", "no");
+    let later = NOW.plus(Duration::from_secs(600));
+    let delayed = after(&first, 7, act::retry(&first.snapshot, later, error));
+    let again = || first.envelope.as_ref().expect("an envelope").again(envelope_id(9));
+    for (wake, wakes) in [(act::Wake::Now, None), (act::Wake::AsPlanned, Some(later))] {
+        let renewed = after(&delayed, 8, act::renew(&delayed.snapshot, again(), wake, "why"));
+        assert_eq!(ticket(&renewed), Some((envelope_id(9), None, Owed::Now)));
+        let (was, now) = (&delayed.snapshot, &renewed.snapshot);
+        assert_eq!(
+            (now.attempt, now.epoch, now.wake_at),
+            (was.attempt, was.epoch + 1, wakes)
+        );
+        assert!(renewed.is_given_back() && now.holder.is_none());
+        let facts = DeliveryFacts {
+            delivered: 1,
+            reissued: false,
+            stored_after_connect: true,
+        };
+        assert_eq!(on_delivery(&renewed, old, facts, later), Standing::Superseded);
+        let mine = on_delivery(&renewed, envelope_id(9), facts, later);
+        assert_eq!(mine, Standing::Mine { attempt: was.attempt }, "it burns no attempt");
+        // Behind another record the sweeper finds out whether the ticket was written.
+        let noted = after(&renewed, 9, act::annotate(&renewed.snapshot, "noted"));
+        assert_eq!(ticket(&noted), Some((envelope_id(9), Some(9), Owed::IfLost)));
     }
 }
 

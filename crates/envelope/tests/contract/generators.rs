@@ -336,13 +336,14 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(any_json_but_null()),
         of(text()),
         of(any_error()),
+        of((any_intent(), any::<u32>())),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, restarted, extra) = rest;
         Snapshot {
             status,
             agent,
@@ -369,6 +370,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             result,
             result_encoding,
             error,
+            restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
             extra,
         }
     })

@@ -263,3 +263,80 @@ fn work_of_a_kind_that_the_canary_does_not_take_stays_with_the_active_version() 
     let refused = choose(&route, &of_kind).expect_err("nobody takes it");
     assert!(refused.to_string().contains("\"b\""), "{refused}");
 }
+
+/// What of a version is held back, and why.
+fn held(route: &Route, text: &str) -> (bool, Option<String>) {
+    let pause = route.pause_of(&version(text)).and_then(|pause| pause.reason.clone());
+    (route.holds_back(&version(text), NOW), pause)
+}
+
+#[test]
+fn a_pause_is_of_a_version_or_of_all_and_each_is_lifted_for_itself() {
+    let because = |why: &str| act("ada").because(why);
+    let two = version("2.0.0");
+    let route = rollout::pause_work(&route(), Some(&two), &because("bad")).expect("paused");
+    assert_eq!(held(&route, "1.0.0"), (false, None));
+    assert_eq!(held(&route, "2.0.0"), (true, Some("bad".to_owned())));
+    let again = rollout::pause_work(&route, Some(&two), &act("bob")).expect_err("it is paused");
+    assert!(
+        again.message.contains("ada") && again.message.contains("bad"),
+        "{again}"
+    );
+    let wrong = rollout::resume_work(&route, None, &act("bob")).expect_err("the agent is not paused");
+    assert_eq!(wrong.code, "WRONG_STATE");
+    assert!(wrong.fix.contains("baton agents resume code 2.0.0"), "{}", wrong.fix);
+
+    let route = rollout::pause_work(&route, None, &because("all")).expect("paused");
+    // A version that nobody has heard of yet is held back, too.
+    for text in ["1.0.0", "3.0.0"] {
+        assert_eq!(held(&route, text), (true, Some("all".to_owned())), "{text}");
+    }
+    let wrong = rollout::resume_work(&route, Some(&version("1.0.0")), &act("bob")).expect_err("not by itself");
+    assert!(wrong.fix.ends_with("baton agents resume code"), "{}", wrong.fix);
+    let route = rollout::resume_work(&route, None, &act("bob")).expect("resumed");
+    assert_eq!((held(&route, "1.0.0").0, held(&route, "2.0.0").0), (false, true));
+    let route = rollout::resume_work(&route, Some(&two), &act("bob")).expect("resumed");
+    assert!(!held(&route, "2.0.0").0);
+    assert_eq!(
+        route.decision.map(|decision| decision.what).as_deref(),
+        Some("agent_resumed")
+    );
+    let unknown = rollout::pause_work(&self::route(), Some(&version("9.0.0")), &act("ada")).expect_err("unknown");
+    assert_eq!(unknown.code, "UNKNOWN_VERSION");
+}
+
+/// Would fail if a resume could come between a kill and its end: what had run before could commit then.
+#[test]
+fn a_kill_is_owed_until_somebody_has_done_it_and_only_then_resumed() {
+    let two = version("2.0.0");
+    let paused = rollout::pause_work(&route(), Some(&two), &act("ada")).expect("paused");
+    let route = rollout::kill_work(&paused, Some(&two), &act("bob"))
+        .expect("known")
+        .expect("a kill");
+    let route = rollout::kill_work(&route, None, &act("bob"))
+        .expect("known")
+        .expect("another");
+    assert_eq!(route.kills(), [None, Some(two.clone())]);
+    assert_eq!(
+        rollout::kill_work(&route, None, &act("eve")).expect("known"),
+        None,
+        "it is being done"
+    );
+    for of in [None, Some(&two)] {
+        let early = rollout::resume_work(&route, of, &act("bob")).expect_err("it is not done");
+        assert!(early.message.contains("bob"), "{early}");
+    }
+    let route = rollout::work_killed(&route, Some(&two), 3, &act("controller c-1")).expect("done");
+    assert_eq!(route.kills(), [None]);
+    assert_eq!(
+        rollout::work_killed(&route, Some(&two), 4, &act("controller c-2")),
+        None,
+        "once"
+    );
+    let pause = route.pause_of(&two).expect("paused");
+    assert_eq!(
+        (pause.by.as_str(), pause.fenced, pause.killed_at),
+        ("bob", 3, Some(NOW))
+    );
+    rollout::resume_work(&route, Some(&two), &act("bob")).expect("resumed");
+}

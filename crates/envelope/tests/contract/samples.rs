@@ -217,6 +217,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         result: Some(json("{\"ok\":true}")),
         result_encoding: Some("base64".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
+        restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         extra: Extra::new(),
     }
 }
@@ -287,6 +288,19 @@ pub(crate) fn full_entry() -> VersionEntry {
         kinds: vec!["invoice.extract.v1".to_owned()],
         protocol: full_declaration().protocol,
         moving_until: Some(NOW),
+        paused: Some(full_pause()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_pause() -> Pause {
+    Pause {
+        by: "ada@host".to_owned(),
+        at: NOW,
+        reason: Some("it deletes the wrong files".to_owned()),
+        kill: true,
+        killed_at: Some(NOW),
+        fenced: 12,
         extra: Extra::new(),
     }
 }
@@ -340,6 +354,7 @@ pub(crate) fn full_route() -> Route {
             numbers: Some(json("{\"hops\":1}")),
             extra: Extra::new(),
         }),
+        paused: Some(full_pause()),
         extra: Extra::new(),
     }
 }

@@ -2,6 +2,8 @@
 
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Status, act};
 
+use super::refused::{cannot_become, why_closed};
+use super::taken::TakenFrom;
 use crate::error::Error;
 use crate::ledger::{Advanced, HeadRef, Known};
 use crate::server::ControllerMesh;
@@ -15,6 +17,8 @@ pub struct Cancelled {
     pub seq: u64,
     /// The agent and version whose turn it was.
     pub of: Option<(AgentName, AgentVersion)>,
+    /// Whoever may still run what was taken away.
+    pub taken: Option<TakenFrom>,
 }
 
 impl ControllerMesh {
@@ -25,16 +29,13 @@ impl ControllerMesh {
     /// When the intent has ended, is being undone, or does not exist; the error names its status.
     pub async fn cancel(&self, intent: &IntentId, reason: &str, by: &Author) -> Result<Cancelled, Error> {
         let found = self.must_find(intent).await?;
-        let mut was = String::new();
+        let (mut was, mut taken) = (String::new(), None);
         let cancelled = self.advance(intent, by, Known::Read(&found), |head, _| {
             let head = head.ok_or_else(|| Error::NoIntent(intent.clone()))?;
             was = head.snapshot.status.to_string();
+            taken = TakenFrom::before(intent, head.snapshot);
             match problem(&head) {
-                Some(problem) => Err(Error::WrongStatus {
-                    intent: intent.clone(),
-                    status: was.clone(),
-                    problem,
-                }),
+                Some(why) => Err(cannot_become(intent, &head.snapshot.status, "cancelled", &why)),
                 None => Ok(act::cancel(head.snapshot, reason)?.into()),
             }
         });
@@ -45,6 +46,7 @@ impl ControllerMesh {
                     was,
                     seq: committed.seq,
                     of: snapshot.agent.clone().zip(snapshot.version.clone()),
+                    taken,
                 })
             }
             Advanced::Unchanged(_) => Err(Error::NoIntent(intent.clone())),
@@ -61,11 +63,6 @@ fn problem(head: &HeadRef<'_>) -> Option<String> {
             let (by, at) = (&record.by.instance, record.at);
             Some(format!("{by} cancelled it at {at} ({reason})"))
         }
-        (Status::Compensating, _) => Some("what it did is being undone, and it ends by that".to_owned()),
-        (Status::Unknown { .. }, _) => {
-            Some("only the newer version of Baton that put it there can cancel it".to_owned())
-        }
-        (status, _) if status.is_terminal() => Some("it has ended, and nothing is left to cancel".to_owned()),
-        (_, _) => None,
+        (status, _) => why_closed(status, "cancel"),
     }
 }

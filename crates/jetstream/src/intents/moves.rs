@@ -7,6 +7,7 @@ use baton_envelope::{
 };
 
 use super::form::in_form_for;
+use super::taken::TakenFrom;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
 use crate::server::ControllerMesh;
@@ -22,6 +23,8 @@ pub enum Moved {
         status: String,
         /// What was done, in words.
         what: &'static str,
+        /// Whoever may still run what was taken away.
+        taken: Option<TakenFrom>,
     },
     /// The intent does not name the version, or no longer does.
     NotThere,
@@ -115,6 +118,7 @@ impl ControllerMesh {
                 to,
                 status: snapshot.status.to_string(),
                 what,
+                taken: TakenFrom::before(intent, snapshot).filter(|_| is_there),
             });
             Ok::<_, Error>(draft.into())
         });

@@ -2,7 +2,8 @@
 
 use baton_envelope::control::{RedriveIntent, RedriveView};
 use baton_envelope::{
-    AgentVersion, Asked, Author, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act, choose,
+    AgentVersion, Asked, Author, Draft, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act,
+    choose,
 };
 
 use super::form::in_form_for;
@@ -70,7 +71,7 @@ impl Mesh {
             let Some(last) = now.envelope else {
                 return Ok(Decision::ReadEnvelope);
             };
-            self.put_back(intent, now.snapshot, last, route, how)
+            Ok(self.put_back(intent, now.snapshot, last, route, how)?.into())
         });
         match put.await? {
             Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
@@ -124,14 +125,15 @@ impl Mesh {
         }
     }
 
-    fn put_back(
+    /// The draft that puts a parked intent before its agent again.
+    pub(super) fn put_back(
         &self,
         intent: &IntentId,
         snapshot: &Snapshot,
         last: &Envelope,
         route: &Route,
         how: &Redrive,
-    ) -> Result<Decision, Error> {
+    ) -> Result<Draft, Error> {
         let version = match &how.version {
             Some(version) => match route.state(version) {
                 Some(state) if state.is_paused() => {
@@ -161,12 +163,13 @@ impl Mesh {
         let (envelope, conversion) = in_form_for(route, &version, envelope, last.protocol, ProtocolRange::of_forms())?;
         let mut draft = act::redrive(snapshot, envelope, version)?;
         draft.conversion = conversion;
-        Ok(draft.into())
+        Ok(draft)
     }
 }
 
 fn not_parked(intent: &IntentId, snapshot: &Snapshot) -> Error {
-    let problem = "only parked intents, and raw ones that were rejected, can be redriven";
+    let problem =
+        "it cannot become pending by a redrive: only parked intents, and raw ones that were rejected, can be redriven";
     wrong_status(intent, snapshot, problem.to_owned())
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Pinning, ProtocolRange, act, check_answer, choose,
-    differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, act, check_answer,
+    choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -95,11 +95,17 @@ impl Mesh {
         self.submit_as(envelope, by, true).await
     }
 
-    pub(crate) async fn submit_as(
+    pub(crate) async fn submit_as(&self, envelope: Envelope, by: Author, generated: bool) -> Result<Submitted, Error> {
+        self.submit_from(envelope, by, generated, None).await
+    }
+
+    /// As [`Mesh::submit`], for what is made of a hop of another intent.
+    pub(super) async fn submit_from(
         &self,
         mut envelope: Envelope,
         by: Author,
         generated: bool,
+        origin: Option<&Origin>,
     ) -> Result<Submitted, Error> {
         let now = self.now();
         if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
@@ -137,6 +143,7 @@ impl Mesh {
             let mut draft = act::submit(stamp.at, version.clone(), envelope.clone());
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
+            draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             Ok(draft.into())
         });
         match submitted.await? {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use async_nats::service::ServiceExt as _;
-use baton_envelope::Declaration;
+use baton_envelope::control::Fenced;
+use baton_envelope::{Declaration, IntentId};
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -25,11 +26,16 @@ impl Drop for ServiceRegistration {
 }
 
 impl WorkerMesh {
-    /// Registers a worker. Its one endpoint answers with its declaration.
+    /// Registers a worker. Its one endpoint answers with its declaration, and hears which hops are the worker's no longer:
+    /// `told` gets the intents.
     ///
     /// # Errors
     /// When the service cannot be started.
-    pub async fn register_service(&self, declaration: &Declaration) -> Result<ServiceRegistration, Error> {
+    pub async fn register_service(
+        &self,
+        declaration: &Declaration,
+        told: impl Fn(&[IntentId]) + Send + Sync + 'static,
+    ) -> Result<ServiceRegistration, Error> {
         let failed = |error: async_nats::Error| Error::api("registering the service", error);
         let metadata = HashMap::from([
             ("agent".to_owned(), declaration.agent.to_string()),
@@ -69,6 +75,10 @@ impl WorkerMesh {
             // The service answers as long as this task holds it.
             let _service = service;
             while let Some(request) = endpoint.next().await {
+                if let Ok(Fenced { fenced }) = serde_json::from_slice(&request.message.payload) {
+                    told(&fenced);
+                    continue;
+                }
                 if let Err(error) = request.respond(Ok(body.clone().into())).await {
                     tracing::debug!(%error, "cannot answer a status request");
                 }

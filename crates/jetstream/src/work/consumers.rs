@@ -25,16 +25,25 @@ pub(super) struct Found {
     #[serde(default)]
     pub(super) paused: bool,
     #[serde(default)]
-    ack_floor: Floor,
+    pub(super) ack_floor: Floor,
+    #[serde(default)]
+    pub(super) delivered: Floor,
     #[serde(default)]
     config: Filters,
 }
 
-/// The sequence up to which everything was acknowledged.
+impl Found {
+    /// The subjects that it delivers.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = &String> {
+        self.config.filter_subjects.iter().chain(&self.config.filter_subject)
+    }
+}
+
+/// A sequence up to which everything was acknowledged, or delivered.
 #[derive(Debug, Default, Deserialize)]
-struct Floor {
+pub(super) struct Floor {
     #[serde(default)]
-    stream_seq: u64,
+    pub(super) stream_seq: u64,
 }
 
 /// What a consumer delivers.

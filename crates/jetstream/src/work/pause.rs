@@ -13,7 +13,7 @@ use crate::server::{ControllerMesh, Mesh};
 
 /// The end of the pause of a version: never, in practice. The server counts in nanoseconds, which reach to about
 /// 2316.
-const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
+pub(super) const FOR_GOOD: &str = "2200-01-01T00:00:00Z";
 /// The same, in seconds since the Unix epoch.
 const FOR_GOOD_UNIX: i64 = 7_258_118_400;
 /// How long a consumer may take to apply a pause; in a cluster the server answers first.
@@ -21,9 +21,26 @@ const FOLLOWING: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Mesh {
-    /// The time until which a version's consumers are paused, if one of them is: a new consumer of that version must be
-    /// paused as well.
-    pub(crate) async fn pause_until(
+    /// The time until which a new consumer of a version must be paused, if it must: the route says so, or, where that
+    /// cannot be read, another consumer of the version.
+    pub(crate) async fn pause_of_new(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        bands: Bands,
+    ) -> Option<time::OffsetDateTime> {
+        match self.route(agent).await {
+            Ok(Some((route, _))) if route.holds_back(version, self.now()) => for_good(),
+            Ok(_) => self.pause_until(agent, version, bands).await,
+            Err(error) => {
+                tracing::debug!(%error, %agent, "whether the agent is paused is not known");
+                self.pause_until(agent, version, bands).await
+            }
+        }
+    }
+
+    /// The time until which a version's consumers are paused, if one of them is.
+    async fn pause_until(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
@@ -34,7 +51,7 @@ impl Mesh {
             let consumer = self.subjects().work_consumer(version, band);
             match self.consumer(agent, &consumer).await {
                 Ok(Some(found)) if found.paused => {
-                    return time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok();
+                    return for_good();
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, consumer, "cannot read whether the consumer is paused"),
@@ -42,6 +59,10 @@ impl Mesh {
         }
         None
     }
+}
+
+fn for_good() -> Option<time::OffsetDateTime> {
+    time::OffsetDateTime::from_unix_timestamp(FOR_GOOD_UNIX).ok()
 }
 
 impl ControllerMesh {
@@ -119,7 +140,12 @@ impl ControllerMesh {
     }
 
     /// Pauses a consumer, or ends its pause. `false` when the consumer is gone.
-    async fn pause(&self, agent: &AgentName, consumer: &str, until: &serde_json::Value) -> Result<bool, Error> {
+    pub(super) async fn pause(
+        &self,
+        agent: &AgentName,
+        consumer: &str,
+        until: &serde_json::Value,
+    ) -> Result<bool, Error> {
         let what = format!("CONSUMER.PAUSE.{}.{consumer}", self.subjects().work_stream(agent));
         match self.ask::<serde_json::Value>(&what, until).await? {
             Ok(_) => Ok(true),

@@ -8,7 +8,7 @@ use crate::server::Mesh;
 
 impl Mesh {
     /// Creates the work stream of an agent and the consumers of one of its versions. Existing consumers stay as they
-    /// are. A new consumer beside paused ones is created paused: a paused version stays paused.
+    /// are. A new consumer of a version that the route holds back is created paused, and so is one beside paused ones.
     ///
     /// # Errors
     /// [`Error::Unmade`] where this user may not create them, or when the server refuses.
@@ -25,7 +25,7 @@ impl Mesh {
                 Err(error) => tracing::debug!(%error, consumer = name, "whether the consumer is there is not known"),
             }
             if pause_until.is_none() {
-                pause_until = Some(self.pause_until(agent, version, bands).await);
+                pause_until = Some(self.pause_of_new(agent, version, bands).await);
             }
             let config = pull::Config {
                 pause_until: pause_until.flatten(),

@@ -108,7 +108,7 @@ impl ControllerMesh {
 }
 
 impl QueuedTicket {
-    fn read(stored: &Stored) -> Option<Self> {
+    pub(super) fn read(stored: &Stored) -> Option<Self> {
         let headers = stored.headers.as_ref();
         let header = |name: &str| {
             headers

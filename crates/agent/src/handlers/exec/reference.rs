@@ -36,7 +36,8 @@ Exit codes: 0 completes (with --json its outcome counts), 65 fails for good, 75 
 Faults: EXIT_N, SIGNAL, NO_OUTCOME; BAD_OUTCOME and OUTPUT_TOO_LARGE (more than max_payload) end the program at once.
 
 Signals: SIGTERM to the whole process group, SIGKILL after 5 s. It comes at the deadline, at the end of \
---drain-timeout, when the program has ended and left others behind, and when the worker dies. stderr goes to the log.
+--drain-timeout, when the hop is taken away (cancel, pause, kill), when the program has ended and left others \
+behind, and when the worker dies. stderr goes to the log.
 
 All of it: docs/exec.md";
 
@@ -87,6 +88,7 @@ mod tests {
             protocol: ProtocolRange::default(),
             largest: 1 << 20,
             remains: OnceLock::new(),
+            cancelled: Default::default(),
         }
     }
 

@@ -49,7 +49,12 @@ fn text(view: &AgentsView) -> String {
         }
     }
     let alarms: Vec<_> = view.agents.iter().flat_map(|agent| &agent.alarms).collect();
-    view::paragraphs([table.render(), view::alarms(alarms), view::clocks(&view.agents)])
+    view::paragraphs([
+        table.render(),
+        view::pauses(&view.agents),
+        view::alarms(alarms),
+        view::clocks(&view.agents),
+    ])
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `baton intents get`: one intent, with all of its trail.
 
 use baton_envelope::{Contained, IntentId, Snapshot};
-use baton_jetstream::{Error, Head};
+use baton_jetstream::{Error, Head, Mesh};
 use clap::Args;
 use serde::Serialize;
 
@@ -9,6 +9,9 @@ use crate::app::App;
 use crate::error::CliError;
 use crate::output::Table;
 use crate::view::{self, Holder, Numbered};
+
+/// How many restarts of one intent are looked for.
+const MOST_RESTARTS: u32 = 20;
 
 /// `baton intents get`.
 #[derive(Debug, Clone, Args)]
@@ -25,6 +28,9 @@ struct Document<'a> {
     snapshot: &'a Snapshot,
     holders: &'a [Holder],
     records: Vec<Numbered<'a>>,
+    /// The intents that hops of this one were restarted as.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restarted_as: Vec<IntentId>,
     /// Records that decide nothing, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contained: Vec<Idle>,
@@ -57,16 +63,18 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
     };
     let contained: Vec<Idle> = standing.contained.into_iter().map(Idle::from).collect();
     let holders = view::holders(&history);
+    let restarted_as = restarts(&mesh, &args.id).await;
     let document = Document {
         intent: &args.id,
         seq: head.seq,
         snapshot: &head.record.snapshot,
         holders: &holders,
         records: history.iter().map(Numbered::from).collect(),
+        restarted_as,
         contained,
     };
     app.output.show(&document, || {
-        let mut text = text(head, &holders, &history);
+        let mut text = text(head, &holders, &history, &document.restarted_as);
         if !document.contained.is_empty() {
             let mut table = Table::new(&["SEQ", "DECIDES NOTHING"]);
             for one in &document.contained {
@@ -79,6 +87,21 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
     })
 }
 
+/// The intents that hops of this one were restarted as, under the ids that are made of its own. A note in its history tells of
+/// the others.
+async fn restarts(mesh: &Mesh, intent: &IntentId) -> Vec<IntentId> {
+    let mut found = Vec::new();
+    for number in 1..=MOST_RESTARTS {
+        let id = intent.of_restart(number);
+        let Ok(Some(head)) = mesh.head(&id).await else { break };
+        let origin = head.record.snapshot.restarted_from;
+        if origin.is_some_and(|origin| origin.intent == *intent) {
+            found.push(id);
+        }
+    }
+    found
+}
+
 impl From<Contained> for Idle {
     fn from(contained: Contained) -> Self {
         Self {
@@ -88,9 +111,9 @@ impl From<Contained> for Idle {
     }
 }
 
-fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {
+fn text(head: &Head, holders: &[Holder], history: &[Head], restarted_as: &[IntentId]) -> String {
     let snapshot = &head.record.snapshot;
-    let mut text = facts(head, holders).render();
+    let mut text = facts(head, holders, restarted_as).render();
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
     if let Some(result) = &snapshot.result {
@@ -104,7 +127,7 @@ fn text(head: &Head, holders: &[Holder], history: &[Head]) -> String {
 }
 
 /// Where it stands, as names and values.
-fn facts(head: &Head, holders: &[Holder]) -> Table {
+fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     let snapshot = &head.record.snapshot;
     let optional = |value: Option<String>| value.unwrap_or_default();
     let mut table = Table::pairs();
@@ -118,6 +141,13 @@ fn facts(head: &Head, holders: &[Holder]) -> Table {
     table.pair("kind", optional(snapshot.kind.clone()));
     table.pair("root", optional(snapshot.root.as_ref().map(ToString::to_string)));
     table.pair("parent", optional(snapshot.parent.as_ref().map(ToString::to_string)));
+    let origin = snapshot.restarted_from.as_ref();
+    table.pair(
+        "restarted from",
+        optional(origin.map(|origin| format!("{}, hop {}", origin.intent, origin.hop))),
+    );
+    let restarted_as: Vec<&str> = restarted_as.iter().map(IntentId::as_str).collect();
+    table.pair("restarted as", restarted_as.join(", "));
     table.pair("submitted", snapshot.submitted_at.to_string());
     table.pair("updated", snapshot.updated_at.to_string());
     table.pair("deadline", optional(snapshot.deadline.map(|at| at.to_string())));

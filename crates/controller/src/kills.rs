@@ -1,0 +1,87 @@
+//! Carries out kills: pauses what was killed, takes what runs from its workers, and records that this is done. Whoever
+//! recorded the kill begins at once; the leader goes on with what somebody left unfinished.
+
+use std::collections::BTreeSet;
+
+use baton_envelope::rollout::{Act, work_killed};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
+use baton_jetstream::Error;
+
+use crate::context::Context;
+
+/// What a kill came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Killed {
+    /// How many intents were fenced.
+    pub(crate) fenced: u64,
+    /// How many workers were told.
+    pub(crate) workers: u64,
+}
+
+/// Finishes the kill of a version, or of the whole agent. It may be repeated, and by several at once: each hop is fenced
+/// once. Nothing is done where no kill is under way any more.
+pub(crate) async fn finish(
+    cx: &Context,
+    agent: &AgentName,
+    version: Option<&AgentVersion>,
+    act: &Act,
+) -> Result<Killed, Error> {
+    let route = cx.route(agent).await?;
+    let mut killed = Killed::default();
+    let Some(kill) = under_way(&route, version) else {
+        return Ok(killed);
+    };
+    let reason = reason_of(&route, version, &kill);
+    let author = Author::of(Role::Operator, kill.by.clone());
+    let mut fenced: BTreeSet<IntentId> = BTreeSet::new();
+    for of in &versions(&route, version) {
+        let tickets = cx.mesh.pause_and_list(agent, of).await?;
+        // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
+        // this very kill is under way, so what was listed before this look ran before.
+        let present = cx.route(agent).await?;
+        if under_way(&present, version).as_ref() != Some(&kill) {
+            cx.pause_or_resume(&present).await?;
+            return Ok(killed);
+        }
+        let lost = cx.mesh.fence_tickets((agent, of), tickets, &reason, &author).await?;
+        killed.workers += cx.tell_all(agent, of, &lost).await;
+        fenced.extend(lost);
+    }
+    killed.fenced = u64::try_from(fenced.len()).unwrap_or(u64::MAX);
+    // Not of a later kill, which is owed still.
+    let done = |present: &Route| match under_way(present, version) {
+        Some(present_kill) if present_kill == kill => work_killed(present, version, killed.fenced, act),
+        Some(_) | None => None,
+    };
+    cx.decide(agent, |present| Ok(done(present))).await?;
+    tracing::info!(%agent, ?version, fenced = killed.fenced, workers = killed.workers, "killed");
+    Ok(killed)
+}
+
+/// The kill that is under way.
+fn under_way(route: &Route, version: Option<&AgentVersion>) -> Option<Pause> {
+    let pause = match version {
+        Some(version) => route.versions.get(version)?.paused.as_ref()?,
+        None => route.paused.as_ref()?,
+    };
+    pause.is_killing().then(|| pause.clone())
+}
+
+/// What the records of a kill say.
+fn reason_of(route: &Route, version: Option<&AgentVersion>, kill: &Pause) -> String {
+    let of = version.map(|version| format!("@{version}")).unwrap_or_default();
+    let why = kill
+        .reason
+        .as_ref()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    format!("{}{of} was killed{why}", route.agent)
+}
+
+/// The versions that are killed.
+fn versions(route: &Route, version: Option<&AgentVersion>) -> BTreeSet<AgentVersion> {
+    match version {
+        Some(version) => BTreeSet::from([version.clone()]),
+        None => route.versions.keys().chain([&route.active]).cloned().collect(),
+    }
+}

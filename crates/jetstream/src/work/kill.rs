@@ -1,0 +1,204 @@
+//! Taking what runs on a version from its workers: what they commit afterwards is refused, and each intent can go on.
+//!
+//! A fresh ticket runs without a record, and a handler that never yields never writes one. So the ledger does not say what
+//! runs; the consumers do. Once a consumer says itself that it is paused, whatever it ever gave away lies between its ack
+//! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
+//! ticket that was delivered is superseded, whatever its holder knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use baton_envelope::act::{self, Wake};
+use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, IntentId, Snapshot};
+use futures::StreamExt as _;
+
+use super::pause::FOR_GOOD;
+use super::tickets::QueuedTicket;
+use crate::error::Error;
+use crate::ledger::{Advanced, Decision, Known};
+use crate::server::{ControllerMesh, Stored};
+
+/// How many intents to fence at the same time.
+const AT_ONCE: usize = 64;
+/// How long a consumer may take to say that it is paused; in a cluster the server answers the pause first.
+const PAUSING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Which sequences of a work stream were given to a worker and not acked; both ends included.
+type Given = (u64, u64);
+
+impl ControllerMesh {
+    /// Pauses a version, and takes every hop that a worker of it may have from whoever has it; returns the intents. It may be
+    /// repeated: a hop that was fenced out has no delivered ticket any more.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer. Some hops may be fenced out by then.
+    pub async fn fence_version(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        reason: &str,
+        by: &Author,
+    ) -> Result<BTreeSet<IntentId>, Error> {
+        let tickets = self.pause_and_list(agent, version).await?;
+        self.fence_tickets((agent, version), tickets, reason, by).await
+    }
+
+    /// Pauses a version, and lists every ticket that a worker of it may have.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
+        let given = self.given_away(agent, version).await?;
+        self.delivered_tickets(agent, version, &given).await
+    }
+
+    /// Takes the hops of listed tickets from whoever has them; returns the intents.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer. Some hops may be fenced out by then.
+    pub async fn fence_tickets(
+        &self,
+        (agent, version): (&AgentName, &AgentVersion),
+        tickets: Vec<QueuedTicket>,
+        reason: &str,
+        by: &Author,
+    ) -> Result<BTreeSet<IntentId>, Error> {
+        let fencing = tickets.into_iter().map(|ticket| async move {
+            let fenced = self.fence_hop(agent, version, &ticket, reason, by).await;
+            (ticket.intent, fenced)
+        });
+        let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
+        let mut done = BTreeSet::new();
+        while let Some((intent, fenced)) = fencing.next().await {
+            match fenced {
+                Ok(true) => drop(done.insert(intent)),
+                Ok(false) => {}
+                Err(error) if error.is_of_server() => return Err(error),
+                // One intent that cannot be read must not save the others. No worker can read it either.
+                Err(error) => tracing::warn!(%error, %intent, "a hop of a killed version is not fenced out"),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Pauses the consumers of a version and returns what each of their subjects has given away. The pause's own answer may
+    /// come before it is applied, so only a consumer that says of itself that it is paused is believed. Without any consumer
+    /// everything in the stream may have been given away.
+    async fn given_away(&self, agent: &AgentName, version: &AgentVersion) -> Result<BTreeMap<String, Given>, Error> {
+        let mut given = BTreeMap::new();
+        let mut consumers = self.consumers(agent).await?;
+        consumers.retain(|(of, _)| of == version);
+        for (_, found) in consumers {
+            let until = serde_json::json!({ "pause_until": FOR_GOOD });
+            if !found.paused && !self.pause(agent, &found.name, &until).await? {
+                continue;
+            }
+            let deadline = tokio::time::Instant::now() + PAUSING;
+            loop {
+                match self.consumer(agent, &found.name).await? {
+                    Some(paused) if paused.paused => {
+                        let range = (paused.ack_floor.stream_seq + 1, paused.delivered.stream_seq);
+                        given.extend(paused.subjects().map(|subject| (subject.clone(), range)));
+                        break;
+                    }
+                    Some(_) if tokio::time::Instant::now() > deadline => {
+                        return Err(Error::no_answer(
+                            format!("pausing consumer {}", found.name),
+                            "it was not applied in time",
+                        ));
+                    }
+                    Some(_) => tokio::time::sleep(LOOK).await,
+                    None => break,
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    /// The tickets of a version that a worker was given and that are not acked.
+    async fn delivered_tickets(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        given: &BTreeMap<String, Given>,
+    ) -> Result<Vec<QueuedTicket>, Error> {
+        let stream = self.subjects().work_stream(agent);
+        // The server does not answer a direct get of a stream that does not exist.
+        if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let outstanding = || given.values().filter(|(from, to)| from <= to);
+        let (mut next, last) = match (given.is_empty(), outstanding().map(|(from, _)| *from).min()) {
+            (true, _) => (1, u64::MAX),
+            (false, None) => return Ok(Vec::new()),
+            (false, Some(from)) => (from, outstanding().map(|(_, to)| *to).max().unwrap_or_default()),
+        };
+        let subject = self.subjects().work_version(agent, version);
+        let mut tickets = Vec::new();
+        while next <= last {
+            let (batch, more) = self.some_tickets(&stream, &subject, next).await?;
+            let Some(end) = batch.last() else { break };
+            next = end.seq + 1;
+            let was_given = |subject: &String, seq: u64| match given.get(subject) {
+                Some((from, to)) => (*from..=*to).contains(&seq),
+                // A band without a consumer: it may have had one.
+                None => true,
+            };
+            let found = batch.iter().filter(|stored| was_given(&stored.subject, stored.seq));
+            tickets.extend(found.filter_map(QueuedTicket::read));
+            if !more {
+                break;
+            }
+        }
+        Ok(tickets)
+    }
+
+    /// Some messages of a subject from a sequence on, and whether there may be more. Where there are several copies the leader
+    /// says it, one by one: another one may lag, and a ticket that it lacks would go on running.
+    async fn some_tickets(&self, stream: &str, subject: &str, from: u64) -> Result<(Vec<Stored>, bool), Error> {
+        if self.replicas() > 1 {
+            let request = serde_json::json!({ "seq": from, "next_by_subj": subject });
+            let found = self.leader_get(stream, &request).await?;
+            return Ok((found.into_iter().collect(), true));
+        }
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 256 });
+        self.direct_batch_of(stream, &request).await
+    }
+
+    /// Takes the hop of a delivered ticket from whoever has it; `false` when that ticket is not the hop's any more. Read
+    /// again after each refused write: the epoch may be another, and the holder still one of before the kill.
+    async fn fence_hop(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        ticket: &QueuedTicket,
+        reason: &str,
+        by: &Author,
+    ) -> Result<bool, Error> {
+        let Some(head) = self.head(&ticket.intent).await? else {
+            return Ok(false);
+        };
+        // One whose envelope nobody can read in the ticket is whatever the ledger says.
+        let envelope = ticket.envelope.or(head.record.snapshot.envelope);
+        let fenced = self.advance(&ticket.intent, by, Known::Read(&head), |now, _| {
+            let Some(now) = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope)) else {
+                return Ok(Decision::Nothing);
+            };
+            let Some(last) = now.envelope else {
+                return Ok(Decision::ReadEnvelope);
+            };
+            let again = last.again(self.clock().envelope_id());
+            Ok::<_, Error>(act::renew(now.snapshot, again, Wake::AsPlanned, reason)?.into())
+        });
+        Ok(matches!(fenced.await?, Advanced::Committed(_)))
+    }
+}
+
+/// Whether a ticket with this envelope is the one of the present hop, on this version.
+fn is_hop_of(head: &Snapshot, agent: &AgentName, version: &AgentVersion, envelope: Option<EnvelopeId>) -> bool {
+    head.status.is_workable()
+        && head.agent.as_ref() == Some(agent)
+        && head.version.as_ref() == Some(version)
+        && head.envelope == envelope
+}
