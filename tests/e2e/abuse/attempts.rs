@@ -66,9 +66,12 @@ pub(super) const TARGETS: &[&str] = &[
     "reply.other.1",
     // What controllers are asked.
     "mesh.control.agents.quarantine",
+    "mesh.control.agents.kill",
     "mesh.control.rollout.pause",
     "mesh.control.route.set",
     "mesh.control.intents.cancel",
+    "mesh.control.intents.pause",
+    "mesh.control.intents.restart",
     "mesh.control.intents.submit",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",

@@ -73,7 +73,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("repair", &["control", "error", "ledger", "server"]),
             ("wire", &["error", "server"]),
             ("audit", &["error", "server"]),
-            ("work", &["error", "server"]),
+            ("work", &["error", "ledger", "server"]),
             ("routes", &["error", "server"]),
             ("presence", &["error", "server"]),
             ("intents", &["error", "ledger", "server"]),
@@ -87,7 +87,10 @@ pub(super) const HOUSES: [House; 7] = [
     House {
         name: "agent",
         rooms: &[
-            ("worker", &["agent", "guard", "ready", "replay", "run", "watchdog"]),
+            (
+                "worker",
+                &["agent", "guard", "held", "ready", "replay", "run", "watchdog"],
+            ),
             ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),
@@ -136,15 +139,17 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("registry", &["alarm", "backoff", "context", "duty"]),
             ("error", &["projection"]),
-            ("api", &["backoff", "context", "duty", "intake", "rounds"]),
+            ("api", &["backoff", "context", "duty", "intake", "kills", "rounds"]),
             (
                 "intake",
                 &["backoff", "config", "context", "duty", "projection", "stats"],
             ),
             (
                 "rounds",
-                &["alarm", "backoff", "context", "duty", "projection", "stats"],
+                &["alarm", "backoff", "context", "duty", "kills", "projection", "stats"],
             ),
+            ("kills", &["context"]),
+            ("tell", &["context"]),
             ("duty", &["backoff", "context", "projection"]),
             ("context", &["config", "projection", "stats", "workers"]),
             ("workers", &[]),
