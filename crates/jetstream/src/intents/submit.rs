@@ -44,6 +44,9 @@ pub enum Submitted {
 pub struct Due {
     /// When it was due.
     pub at: Timestamp,
+    /// When whoever submits it began to look whether that was done before. Should it freeze afterwards, its record is as old
+    /// as that: then a worker that gets the ticket asks the archive.
+    pub looked_at: Timestamp,
     /// Who submits it, and why, for the history.
     pub note: String,
 }
@@ -163,6 +166,7 @@ impl Mesh {
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             draft.at = due.map(|due| due.at);
+            draft.looked_at = due.map(|due| due.looked_at);
             draft.note = due.map(|due| due.note.clone());
             Ok(draft.into())
         });
