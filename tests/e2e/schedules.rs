@@ -321,6 +321,13 @@ async fn a_schedule_that_cannot_be_is_refused_with_its_code() {
     let (exit, code, said) = refused(&mesh, &nobody).await;
     assert_eq!((exit, &*code), (Some(3), "UNKNOWN_AGENT"), "{said}");
 
+    assert_eq!(intents(&mesh).await, 0, "nothing was submitted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_asked_of_a_schedule_is_refused_with_its_code() {
+    let mesh = TestMesh::start().await;
+    let _worker = echo(&mesh).await;
     add(&mesh, &["once", "--agent", "report", "--every", "1h", "--payload", "1"]).await;
     let again = [
         "schedules",

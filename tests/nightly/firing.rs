@@ -1,5 +1,4 @@
 //! Schedules at the scale that is promised: a hundred that fire each second for a minute, while controllers die.
-#![expect(clippy::print_stdout, reason = "measured times are part of what a test says")]
 
 use std::time::Duration;
 

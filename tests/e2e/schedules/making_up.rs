@@ -1,6 +1,8 @@
 //! What becomes of firings that were not made in time, that overlap, or that cannot be submitted; and the death of a
 //! controller between the intents and the document.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use baton_agent::Outcome;
@@ -9,8 +11,8 @@ use baton_e2e::chaos::{Running, SOON, agent};
 use baton_e2e::gated::Gate;
 use baton_e2e::{TestMesh, connect};
 use baton_envelope::schedule::{Firing, Missed, Overlap, Schedule, Why};
-use baton_envelope::{Extra, Json, Priority, Timestamp};
-use baton_jetstream::ControllerMesh;
+use baton_envelope::{Author, Extra, Json, Priority, Role, Timestamp};
+use baton_jetstream::{ControllerMesh, Due, Submitted};
 use baton_testkit::eventually;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
@@ -194,6 +196,55 @@ async fn a_leader_that_died_before_it_wrote_down_what_it_made_makes_nothing_twic
     );
     assert_eq!(shown["schedule"]["last"]["intent"], last.intent.as_str());
     second.stop().await;
+}
+
+/// A leader looks whether a firing was made, freezes, and writes it when another has made it, and it is done and archived.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_froze_before_it_wrote_has_nothing_run_twice() {
+    let mesh = TestMesh::start_without_controller().await;
+    let _controller = controller(&mesh, Duration::ZERO).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let builder = agent("report", move |envelope| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move { Outcome::complete(&envelope.payload) }
+    });
+    let _worker = Running::start(mesh.server.url(), builder).await;
+    known(&mesh).await;
+    let half_a_minute = Duration::from_secs(30);
+    let schedule = old("froze", mesh.mesh.now().minus(half_a_minute), Duration::from_secs(3600));
+    let firing = Firing::of(&schedule, Why::Due, schedule.created_at);
+    let due = Due {
+        at: firing.at,
+        looked_at: firing.at,
+        note: "froze".to_owned(),
+    };
+    let submit = async || {
+        let envelope = firing.envelope(&schedule, mesh.mesh.clock().envelope_id());
+        let by = Author::of(Role::Controller, "frozen");
+        mesh.mesh.submit_due(envelope, by, &due).await.expect("submitted")
+    };
+    let until_gone = async |what: &str| {
+        eventually(what, Duration::from_secs(60), async || {
+            let there = mesh.stream_state("MESH_LEDGER").await["messages"].clone();
+            let archived = json(&mesh, "archive status").await["archived"].clone();
+            (there == 0 && archived == 1)
+                .then_some(())
+                .ok_or_else(|| format!("{there} records, {archived} archived"))
+        })
+        .await;
+    };
+    submit().await;
+    until_gone("it is done and archived").await;
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+
+    let again = submit().await;
+    assert!(
+        matches!(again, Submitted::New { .. }),
+        "the ledger knows nothing of it: {again:?}"
+    );
+    until_gone("its second life is taken away").await;
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "it ran twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,7 +42,8 @@ pub(crate) async fn make(
     why: &str,
 ) -> Result<Made, Error> {
     let intent = &firing.intent;
-    if cx.mesh.now().since(firing.at) >= LATE.min(cx.config.archive.grace) {
+    let looked_at = cx.mesh.now();
+    if looked_at.since(firing.at) >= LATE.min(cx.config.archive.grace) {
         // The ledger first: what leaves it afterwards was in the archive before that.
         if let Some(head) = cx.mesh.head(intent).await? {
             cx.mesh.settle(&head).await?;
@@ -56,6 +57,7 @@ pub(crate) async fn make(
     envelope.deadline = deadline;
     let due = DueWork {
         at: firing.at,
+        looked_at,
         note: format!("schedule {}, {why} {}", schedule.name, firing.at),
     };
     match cx.mesh.submit_due(envelope, cx.by.clone(), &due).await? {

@@ -71,6 +71,9 @@ pub struct Draft {
     /// The time of the record, where that is not when it is written: work that was due at a time begins then, whoever
     /// submits it, and however late.
     pub at: Option<Timestamp>,
+    /// When its writer looked at what it rests on, where that is more than the head: the record is as old as that, however
+    /// late it is written.
+    pub looked_at: Option<Timestamp>,
 }
 
 impl Draft {
@@ -94,6 +97,7 @@ impl Draft {
             state: None,
             people: None,
             at: None,
+            looked_at: None,
         }
     }
 
@@ -211,7 +215,7 @@ impl Draft {
     /// Makes the record to write after the one at ledger sequence `head_seq` (0 if there is none).
     pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
         let mut snapshot = self.snapshot;
-        snapshot.updated_at = stamp.at;
+        snapshot.updated_at = self.looked_at.unwrap_or(stamp.at);
         if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
             snapshot.envelope_seq = Some(head_seq);
         }

@@ -45,6 +45,9 @@ pub enum Submitted {
 pub struct DueWork {
     /// When it was due.
     pub at: Timestamp,
+    /// When whoever submits it began to look whether that was done before. Should it freeze afterwards, its record is as old
+    /// as that: then a worker that gets the ticket asks the archive.
+    pub looked_at: Timestamp,
     /// Who submits it, and why, for the history.
     pub note: String,
 }
@@ -191,6 +194,7 @@ impl Mesh {
             draft.generated_id = generated;
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
+            draft.looked_at = due.map(|due| due.looked_at);
             draft.note = due.map(|due| due.note.clone());
             Ok(draft.into())
         });
