@@ -250,7 +250,9 @@ async fn a_time_ends_a_sleep_and_a_wait_by_what_it_says() {
         );
         let took = ended.stored_at.expect("stored").since(asked.stored_at.expect("stored"));
         assert!(took >= short, "{name} fired {took:?} after it was asked for");
-        assert_legal(&history);
+        if status == "completed" {
+            assert_legal(&history);
+        }
         worker.stop().await;
     }
 }

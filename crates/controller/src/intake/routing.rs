@@ -132,8 +132,8 @@ impl Routing {
         }
         let asked = self.asked(&raw);
         match &asked {
-            Asked::Signal(to) => return self.signal(&raw, to).await,
-            Asked::Decision(to) => return self.decision(&raw, to, message.seq()).await,
+            Asked::Signal(to) => return self.signal(message, &raw, to).await,
+            Asked::Decision(to) => return self.decision(&raw, to, message.sequence()).await,
             Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
         }
         if self.was_archived(message, &raw).await? {
