@@ -213,7 +213,7 @@ async fn whoever_may_not_decide_is_refused_and_ends_nothing() {
     assert_eq!(did(&mesh, &intent).await, []);
     approvals(&mesh, &["reject", "closed", "--as", "ada"]).await.exits(0);
     let head = mesh.until(&intent, "completed", SOON).await;
-    assert_eq!(decision(&head).accepted, false);
+    assert!(!decision(&head).accepted);
     worker.stop().await;
 }
 

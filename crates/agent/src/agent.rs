@@ -8,8 +8,8 @@ use baton_envelope::people::Approval;
 use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, ProtocolRange};
 use baton_jetstream::Error;
 
-use crate::approving::Groups;
 use crate::handler::{AnyHandler, Handler};
+use crate::hop::Groups;
 use crate::retry::RetryPolicy;
 
 /// Why an agent cannot be built.

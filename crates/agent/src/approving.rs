@@ -1,6 +1,6 @@
 //! Asking people in a hop, and before one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use baton_envelope::people::{Approval, Decision};
 use baton_envelope::{Author, PersonName, Role, Snapshot, WaitKind, WaitSpec, codes, open_waits};
@@ -16,9 +16,6 @@ use crate::waiting::{Wait, Waited};
 
 /// The name of the wait before a hop.
 const GATE: &str = "gate";
-
-/// The groups of people that a worker knows, by name.
-pub(crate) type Groups = BTreeMap<String, Vec<PersonName>>;
 
 impl Hop {
     /// Asks people, and waits for what they decide without holding a process. As with [`Hop::wait`] the handler runs again

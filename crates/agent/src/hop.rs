@@ -5,14 +5,15 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
-use baton_envelope::{Envelope, IntentId, Json, ProtocolRange, StepEntry, Timestamp, WaitResult, WaitSpec, act};
+use baton_envelope::{
+    Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, WaitResult, WaitSpec, act,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::approving::Groups;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::sandbox::Sandbox;
@@ -20,6 +21,9 @@ use crate::sandbox::Sandbox;
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
 const MOST_RECORDED: usize = 1_000;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// The groups of people that a worker knows, by name.
+pub(crate) type Groups = BTreeMap<String, Vec<PersonName>>;
 
 /// One hop of one intent: what an agent may know about it and do with it.
 #[derive(Debug)]

@@ -21,13 +21,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::approving::{Groups, gated};
+use crate::approving::gated;
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
 use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Held};
-use crate::hop::{Hop, HopClock, Journal};
+use crate::hop::{Groups, Hop, HopClock, Journal};
 use crate::outcome::Outcome;
 use crate::renewal::{extend, keep};
 use crate::retry::RetryPolicy;

@@ -33,17 +33,13 @@ const QUOTED: usize = 80;
 
 wire_enum! {
     /// What a choice does for the approval.
+    #[derive(Default)]
     pub enum Weight {
         /// With `quorum` seats for one such choice the approval is accepted.
+        #[default]
         For = "for",
         /// It leaves fewer seats for the others.
         Against = "against",
-    }
-}
-
-impl Default for Weight {
-    fn default() -> Self {
-        Self::For
     }
 }
 
@@ -71,6 +67,7 @@ wire_object! {
 
 wire_object! {
     /// What a hop asks of people. Every field may be left out: then anybody may approve or reject, at any time.
+    #[derive(Default)]
     pub struct Approval {
         /// What it is about, in one line.
         opt title: String,
@@ -148,27 +145,6 @@ impl Choice {
             name: name.into(),
             counts,
             title: None,
-            extra: Extra::new(),
-        }
-    }
-}
-
-impl Default for Approval {
-    fn default() -> Self {
-        Self {
-            title: None,
-            text: None,
-            preset: None,
-            choices: Vec::new(),
-            form: None,
-            who: Vec::new(),
-            quorum: 0,
-            four_eyes: false,
-            remind_ms: None,
-            escalate: None,
-            due_ms: None,
-            default: None,
-            barred: Vec::new(),
             extra: Extra::new(),
         }
     }
@@ -381,7 +357,9 @@ impl Approval {
         let problem = match preset {
             Preset::Assignment | Preset::Override => "is an act of an operator, and no hop can ask for it",
             Preset::Unknown(_) => "is no preset",
-            _ => return Ok(()),
+            Preset::Approval | Preset::Confirmation | Preset::Review | Preset::Clarification | Preset::Form => {
+                return Ok(());
+            }
         };
         let known = "confirmation, review, clarification, form, approval";
         Err(BadApproval::new(
@@ -430,14 +408,14 @@ impl Approval {
 
     fn check_form(&self) -> Result<(), BadApproval> {
         let Some(form) = self.asked_form() else {
-            return match self.preset() {
-                Preset::Form => Err(BadApproval::new(
+            return match *self.preset() == Preset::Form {
+                true => Err(BadApproval::new(
                     "form",
                     "",
                     "is missing",
                     "give a JSON schema of the answer",
                 )),
-                _ => Ok(()),
+                false => Ok(()),
             };
         };
         if form.get().len() > LONGEST_FORM {

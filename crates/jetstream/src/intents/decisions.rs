@@ -166,7 +166,10 @@ impl ControllerMesh {
                     self.settle(&head).await?;
                     return Ok(Ruled::Before);
                 }
-                other => return self.refused(&head, &asked, &said, other).await,
+                refused @ (DecisionFate::Older
+                | DecisionFate::TooLate
+                | DecisionFate::NotOpen
+                | DecisionFate::Refused(_)) => return self.refused(&head, &asked, &said, refused).await,
             };
             let (mut entry, body) = (entry(&said, &asked, id, raw), raw.body);
             if let Word::Choice(_) = &said.word {

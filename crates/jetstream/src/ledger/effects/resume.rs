@@ -115,7 +115,9 @@ impl Mesh {
                 }
                 result.seq = Some(seq);
             }
-            Ends::Decision(choice) => self.decided(head, wait.ballot.as_ref(), choice, &mut result).await?,
+            Ends::Decision(choice) => {
+                Box::pin(self.decided(head, wait.ballot.as_ref(), choice, &mut result)).await?;
+            }
             Ends::Time | Ends::Another => {}
         }
         Ok(result)
