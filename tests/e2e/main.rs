@@ -22,6 +22,7 @@ mod conformance_submitter;
 mod counting;
 mod crash;
 mod dead_letter;
+mod death;
 mod drain;
 mod explain;
 mod foreign_acks;
