@@ -31,6 +31,12 @@ pub struct Record {
     /// What was kept of a rejected raw intent.
     #[serde(default)]
     pub raw: Option<RawKept>,
+    /// The signal, for `signalled`.
+    #[serde(default)]
+    pub signal: Option<Signal>,
+    /// What the waits came to, for `resumed`.
+    #[serde(default)]
+    pub results: Vec<WaitEnd>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -131,6 +137,46 @@ pub struct Snapshot {
     /// The result, once completed.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// The open waits.
+    #[serde(default)]
+    pub waits: Vec<WaitSpec>,
+    /// The signals that nobody has taken.
+    #[serde(default)]
+    pub signals: Vec<Signal>,
+}
+
+/// An open wait.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitSpec {
+    /// Its name.
+    pub name: String,
+    /// How long it waits at most, in milliseconds.
+    #[serde(default)]
+    pub after_ms: Option<u64>,
+    /// The record that opened it; absent in that record.
+    #[serde(default)]
+    pub seq: Option<u64>,
+}
+
+/// A signal.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Signal {
+    /// Its name.
+    pub name: String,
+    /// The id of its message.
+    pub id: String,
+}
+
+/// What a wait came to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitEnd {
+    /// Its name.
+    pub name: String,
+    /// `signalled`, `decided`, `slept`, `timed_out` or `abandoned`.
+    pub outcome: String,
+    /// The record of the signal that it has taken.
+    #[serde(default)]
+    pub seq: Option<u64>,
 }
 
 const fn ten() -> u64 {
@@ -161,6 +207,12 @@ pub struct Step {
 pub struct RawKept {
     /// Its body.
     pub body_base64: String,
+    /// The subject it came on.
+    #[serde(default)]
+    pub subject: String,
+    /// Its headers.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
 }
 
 /// An envelope, in any form: its fields as written.
@@ -243,6 +295,16 @@ impl Record {
     #[must_use]
     pub fn at_ms(&self) -> Option<i64> {
         millis(&self.at)
+    }
+
+    /// For the dead letter of a signal: the intent that it was for, and the id of its message (empty without one).
+    #[must_use]
+    pub fn letter(&self) -> Option<(&str, &str)> {
+        let raw = self.raw.as_ref()?;
+        let mut tokens = raw.subject.split('.').skip_while(|token| *token != "signal");
+        let (_, intent) = (tokens.next()?, tokens.next()?);
+        let id = raw.headers.iter().find(|(name, _)| name == "Nats-Msg-Id");
+        Some((intent, id.map_or("", |(_, id)| id)))
     }
 
     /// The key of a rejected raw intent.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
+mod waits;
 
 const INTENT: &str = "work-1";
 /// 2026-11-21T05:00:00Z.

@@ -9,6 +9,7 @@ pub mod order;
 pub mod steps;
 pub mod time;
 pub mod versions;
+pub mod waits;
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +28,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     carried::check(context, found);
     time::check(context, counts, found);
     order::check(context, counts, found);
+    waits::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.
