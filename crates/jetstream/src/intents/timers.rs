@@ -109,9 +109,13 @@ impl ControllerMesh {
         let intent = &head.record.intent;
         for unread in &head.record.snapshot.signals {
             let Some(seq) = unread.seq else { continue };
-            let Some(signal) = self.record_at(intent, seq).await?.record.signal else {
-                continue;
+            let signal = match self.record_at(intent, seq).await {
+                Ok(record) => record.record.signal,
+                // It is archived: that waits until all of this is told.
+                Err(Error::NoEnvelope(_)) => continue,
+                Err(error) => return Err(error),
             };
+            let Some(signal) = signal else { continue };
             let body = baton_envelope::Body::bytes(&signal.data, signal.data_encoding.as_deref())
                 .unwrap_or_else(|| signal.data.get().as_bytes().to_vec());
             let raw = RawKept {
