@@ -46,6 +46,7 @@ mod rollback;
 mod signed;
 mod steering;
 mod tls;
+mod topology;
 mod upgrade;
 mod upgrading;
 mod waiting;
