@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
-    Json, Route, Snapshot, Successor, WaitSpec, act, check_kind,
+    Json, LONG_RETRY, Protocol, Route, Snapshot, Successor, WaitSpec, act, check_kind,
 };
 use baton_jetstream::{Delivery, Error, in_form_for};
 
@@ -18,6 +18,9 @@ use crate::run::{RunResult, WorkerContext};
 /// How long to wait before retrying a hop whose outcome the ledger did not take; its steps are recorded, the rest runs
 /// again.
 const UNWRITTEN: Duration = Duration::from_secs(5);
+
+/// The first minor whose workers leave the ticket of a long retry to the leader, which goes by what the version declares.
+const LEADER_WRITES: Protocol = Protocol::new(1, 4, 0);
 
 /// How many characters of an error's text to keep.
 const LONGEST_MESSAGE: usize = 8_000;
@@ -192,9 +195,15 @@ impl WorkerContext {
         );
         let scheduled = at.append(|head| act::retry(head, wake_at, error.clone()));
         match scheduled.await {
+            Ok(()) if delay > LONG_RETRY && self.leaves_long_retries().await => delivery.ack().await,
             Ok(()) => delivery.hand_back(delay).await,
             Err(error) => self.not_appended(delivery, error).await,
         }
+    }
+
+    /// Whether the leader writes the ticket of a retry that is far away. Should it not be known, the ticket is held back.
+    pub(crate) async fn leaves_long_retries(&self) -> bool {
+        self.protocol.newest >= LEADER_WRITES && self.mesh.knows_waits().await.unwrap_or(false)
     }
 
     /// Handles a delivery whose hop could not be written.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
-    ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_untouched, on_delivery, recorded_steps,
-    recorded_waits,
+    ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
+    recorded_steps, recorded_waits,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
@@ -337,6 +337,12 @@ impl WorkerContext {
             match on_delivery(&head.record, id, ticket.facts, now) {
                 Standing::Superseded => {
                     self.mesh.settle(&head).await?;
+                    return Ok(Disposition::Settled);
+                }
+                Standing::Early { .. }
+                    if is_long_retry(&head.record.snapshot, head.record.at) && self.leaves_long_retries().await =>
+                {
+                    // A worker died between the record and its ack.
                     return Ok(Disposition::Settled);
                 }
                 Standing::Early { wait } => return Ok(Disposition::Wait(wait)),

@@ -30,8 +30,8 @@ pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::delivery::{
-    DeliveryFacts, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh, is_untouched,
-    on_delivery, recorded_steps, recorded_waits,
+    DeliveryFacts, LONG_RETRY, Standing, Submission, compare_submission, differing_field, in_server_time, is_fresh,
+    is_long_retry, is_untouched, on_delivery, recorded_steps, recorded_waits,
 };
 pub use intent::draft::{Draft, Stamp};
 pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_within, needs};

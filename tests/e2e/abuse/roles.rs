@@ -25,7 +25,7 @@ const SHOP: Role = Role {
 const RESEARCH: Role = Role {
     user: "research",
     // On any intent, and for any agent: it cannot be kept from that.
-    writes: &["mesh.ledger.0.*", "mesh.work.*.*.*"],
+    writes: &["mesh.ledger.0.*", "mesh.work.*.*.*", "mesh.signal.*.*"],
     asks: &[
         "$JS.API.INFO",
         "$JS.API.STREAM.INFO.MESH_LEDGER",

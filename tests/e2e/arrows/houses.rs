@@ -107,6 +107,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("retry", &[]),
             ("handler", &["fault", "hop", "outcome"]),
             ("outcome", &["fault"]),
+            ("waiting", &["fault", "hop"]),
             ("hop", &["claim", "fault", "sandbox"]),
             ("sandbox", &["fault"]),
             ("claim", &[]),

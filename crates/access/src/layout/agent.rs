@@ -5,7 +5,7 @@ use baton_envelope::AgentName;
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    AsksControllers, FollowsRoutes, ReadsLedger, SeesTopology, SpeaksForItself, TakesTickets, WritesRecords,
+    AsksControllers, Decides, FollowsRoutes, ReadsLedger, SeesTopology, SpeaksForItself, TakesTickets, WritesRecords,
     WritesTickets,
 };
 
@@ -63,6 +63,8 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Grant::asks(FollowsRoutes, names.api(&format!("STREAM.MSG.GET.{routes_stream}"))),
         Grant::stream(FollowsRoutes, subjects.route_all()),
         Grant::stream(FollowsRoutes, subjects.load()),
+        // Its handlers may tell an intent something; the server puts its name before that.
+        Grant::asks(Decides, names.of(&format!("from.{agent}.signal.*.*"))).under(names.of("signal.*.*")),
         // Whether an old ticket is of an intent that is closed and archived.
         Grant::asks(AsksControllers, subjects.control("archive.find")),
     ]);

@@ -132,7 +132,7 @@ impl Routing {
         }
         let asked = self.asked(&raw);
         match &asked {
-            Asked::Signal(to) => return self.signal(&raw, to).await,
+            Asked::Signal(to) => return self.signal(message, &raw, to).await,
             Asked::Decision(to) => return self.decision(&raw, to).await,
             Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, check_wait_name};
-use baton_jetstream::{Error, Signalled};
+use baton_jetstream::{Error, IntakeMessage, Signalled};
+use tokio::time::Instant;
 
 use crate::intake::rejection::Rejection;
 use crate::intake::routing::{CATCH_UP, Routed, Routing};
@@ -12,9 +13,16 @@ use crate::intake::routing::{CATCH_UP, Routed, Routing};
 /// How long a signal waits for an intent without any record: it may have overtaken its submit.
 const OVERTAKEN: Duration = Duration::from_secs(30);
 
+/// How long a signal waits here for those before it, before it goes back.
+const TURN: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+
 impl Routing {
     /// Records a signal for `to`, an intent and a name.
-    pub(super) async fn signal(&self, raw: &RawIntent<'_>, to: &str) -> Result<Routed, Error> {
+    pub(super) async fn signal(&self, message: &IntakeMessage, raw: &RawIntent<'_>, to: &str) -> Result<Routed, Error> {
+        if !self.is_its_turn(message).await? {
+            return Ok(Routed::Held);
+        }
         let (intent, name) = match signal_of(to) {
             Ok(found) => found,
             Err(problem) => {
@@ -48,6 +56,24 @@ impl Routing {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Signals of one name keep their order: one waits for those before it, which another controller may have at this moment.
+    async fn is_its_turn(&self, message: &IntakeMessage) -> Result<bool, Error> {
+        let until = Instant::now() + TURN;
+        let mut pause = FIRST_PAUSE;
+        while !self
+            .mesh
+            .is_first_in_intake(message.subject(), message.sequence())
+            .await?
+        {
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(true)
     }
 
     /// What becomes of a message for an intent that the ledger has nothing of.

@@ -28,7 +28,7 @@ type Case = (
 const PINNED: &str = r#"{"protocol":"1.0.0","id":"01890000-0000-7000-8000-000000000001","intent":"pinned",
     "to":"ghost","hop":1,"pins":{"ghost":"1.0.0"}}"#;
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 11] = [
     (
         "cut",
         "intent.research",
@@ -103,14 +103,6 @@ const CASES: [Case; 12] = [
         "research 1.0.0: lacks translate",
     ),
     ("channel", "channel.news", ("x", "y"), "{}", "UNSUPPORTED", "channel"),
-    (
-        "signal",
-        "signal.order-1.approve",
-        ("x", "y"),
-        "{}",
-        "UNSUPPORTED",
-        "signal",
-    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

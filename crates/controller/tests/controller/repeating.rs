@@ -86,10 +86,9 @@ async fn an_intent_whose_deadline_passed_between_two_deliveries_is_not_rejected_
     pass_marker(&mesh, "marker").await;
     controller.stop().await;
     assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 0);
-    assert_eq!(
-        head(&mesh, &id("order-7")).await.record.snapshot.status.name(),
-        "pending"
-    );
+    // The leader may have ended it by now.
+    let status = head(&mesh, &id("order-7")).await.record.snapshot.status;
+    assert!(["pending", "timed_out"].contains(&status.name()), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,7 @@ async fn a_controller_counts_its_rounds() {
         "readiness",
         "rollouts",
         "tidy",
+        "timers",
         "unreadable",
     ];
     eventually("each round ends well", PATIENCE, async || {

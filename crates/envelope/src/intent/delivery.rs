@@ -8,6 +8,7 @@ use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
 use crate::intent::record::Record;
+use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::waits::WaitResult;
 use crate::message::envelope::Envelope;
@@ -96,6 +97,16 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     Standing::Mine {
         attempt: snapshot.attempt.saturating_add(burnt),
     }
+}
+
+/// A retry whose delay is longer is not held by a delivery: its ticket is acked, and the leader writes it when it is due.
+pub const LONG_RETRY: Duration = Duration::from_secs(30);
+
+/// Whether the head waits for an attempt whose ticket the leader writes.
+pub fn is_long_retry(snapshot: &Snapshot, at: Timestamp) -> bool {
+    let is_given_back = snapshot.given_back == Some(snapshot.epoch);
+    let delay = snapshot.wake_at.map(|wake_at| wake_at.since(at));
+    snapshot.status == Status::Pending && is_given_back && delay.is_some_and(|delay| delay > LONG_RETRY)
 }
 
 /// Whether nothing has happened since the record at `ticket_seq` authorised the ticket, and no other delivery is known.

@@ -240,6 +240,11 @@ impl IntakeMessage {
             .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
     }
 
+    /// Its sequence in the intake.
+    pub fn sequence(&self) -> u64 {
+        self.message.info().map_or(0, |info| info.stream_sequence)
+    }
+
     /// The message as a raw intent.
     ///
     /// # Errors

@@ -182,6 +182,16 @@ impl ControllerMesh {
         }
     }
 
+    /// Whether a message is the first on its subject that the intake has. An earlier signal of the same name comes first.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn is_first_in_intake(&self, subject: &str, seq: u64) -> Result<bool, Error> {
+        let request = serde_json::json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
+        let (found, _) = self.direct_batch_of(&self.subjects().intake_stream(), &request).await?;
+        Ok(found.first().is_none_or(|first| first.seq >= seq))
+    }
+
     /// Whether the record of a signal on this head could make a worker of before protocol 1.2 count a release for a death: it
     /// judges the next delivery by the last event.
     async fn could_burn(&self, head: &Head) -> Result<bool, Error> {

@@ -3,12 +3,15 @@
 
 use base64::Engine as _;
 use baton_envelope::{
-    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, RawKept, Status, act, codes, open_waits,
+    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, Protocol, RawKept, Status, act, codes, open_waits,
 };
 
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::{ControllerMesh, Mesh};
+
+/// The first minor whose workers leave the ticket of a long retry to the leader.
+const ACKS_LONG_RETRIES: Protocol = Protocol::new(1, 4, 0);
 
 /// What the index has of a due intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +88,12 @@ impl ControllerMesh {
                 self.begin_postponed(&head, by).await.map(went_on)
             }
             Status::Pending if snapshot.wake_at.is_some_and(|at| at <= now) => {
-                self.reissue(&head).await?;
-                Ok(Fired::Reissued)
+                if self.acks_long_retries(&head).await? {
+                    self.reissue(&head).await?;
+                    return Ok(Fired::Reissued);
+                }
+                // A worker of before holds its ticket back itself.
+                Ok(Fired::Nothing)
             }
             Status::Pending
             | Status::Accepted
@@ -101,6 +108,16 @@ impl ControllerMesh {
             | Status::TimedOut
             | Status::Unknown { .. } => Ok(Fired::Nothing),
         }
+    }
+
+    /// Whether the version that has the work acks the ticket of a long retry.
+    async fn acks_long_retries(&self, head: &Head) -> Result<bool, Error> {
+        let (Some(agent), Some(version)) = (&head.record.snapshot.agent, &head.record.snapshot.version) else {
+            return Ok(false);
+        };
+        let route = self.route_of(agent).await?;
+        let entry = route.versions.get(version);
+        Ok(entry.is_some_and(|entry| entry.protocol.newest >= ACKS_LONG_RETRIES))
     }
 
     /// Turns the signals that an intent has not read by its end into dead letters. Their ids are made of the signal, so that

@@ -89,7 +89,7 @@ async fn a_consumer_that_is_raised_delivers_nothing_in_flight_as_fresh() {
     assert_eq!((consumers.count(), raised.refused.len()), (3, 0), "{raised:?}");
     for name in names(&server, WORK).await {
         let config = config_of(&server, WORK, &name).await;
-        assert_eq!(config["metadata"]["baton.topology"], "1", "{config}");
+        assert_eq!(config["metadata"]["baton.topology"], "3", "{config}");
         assert_eq!(config["max_ack_pending"], 100_000, "{config}");
     }
     assert_eq!(of_consumers(&mesh).await.len(), 0);
@@ -158,7 +158,7 @@ async fn what_a_router_with_another_filter_passed_over_is_read_after_all() {
     let mesh = ControllerMesh::of(&mesh_with_research(&server).await);
     drop(mesh.read_intake(baton_jetstream::Intake::Router).await.unwrap());
     edit(&server, "MESH_INTAKE", "router", |config| {
-        config["filter_subject"] = json!("mesh.intent.nobody");
+        config["filter_subjects"] = json!(["mesh.intent.nobody"]);
     })
     .await;
     let found = of_consumers(&mesh).await;

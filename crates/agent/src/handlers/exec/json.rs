@@ -33,7 +33,6 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_encoding: Option<&'a str>,
     steps: &'a BTreeMap<String, Json>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     waits: &'a BTreeMap<String, WaitResult>,
     /// In the newest form that the agent reads.
     envelope: Json,

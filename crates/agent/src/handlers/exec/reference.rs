@@ -19,9 +19,10 @@ Plain mode: stdin is the payload (the text of a string, bytes as they are, other
 stdout is the result: JSON where it is JSON, else text without the last line breaks, else bytes.
 
 JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, payload, \
-payload_encoding, steps, envelope and replay. stdout is JSON objects, recorded as they come:
+payload_encoding, steps, waits, envelope and replay. stdout is JSON objects, recorded as they come:
   {\"progress\": TEXT} is a note
   {\"step\": NAME, \"result\": JSON} is a step; a later attempt finds it in steps
+  {\"state\": JSON} tells how far it is, for baton intents state
 and one outcome:
   {\"outcome\": \"complete\", \"result\": JSON}, with result_encoding base64 for bytes
   {\"outcome\": \"hand_off\", \"to\": AGENT, \"payload\": JSON}, also kind, payload_encoding;
@@ -30,6 +31,9 @@ and one outcome:
   {\"outcome\": \"retry\", \"code\": CODE, \"message\": TEXT}
   {\"outcome\": \"fail\", \"code\": CODE, \"message\": TEXT}
 The first three may have note and cost.
+Or it waits, and ends; it runs again when that has come, and finds it in waits:
+  {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
+  wait_any and wait_all take a list of them
 
 Exit codes: 0 completes (with --json its outcome counts), 65 fails for good, 75 and any other are tried again.
 
@@ -51,7 +55,7 @@ mod tests {
     use super::super::{EXIT_RETRY, EXIT_TERMINAL, PIPE_TIME, environment, json, pipe};
     use super::EXEC_HELP;
     use crate::guard::GRACE;
-    use crate::hop::{Hop, Journal};
+    use crate::hop::{Hop, HopClock, Journal};
     use crate::sandbox::Sandbox;
 
     fn docs() -> String {
@@ -84,6 +88,10 @@ mod tests {
             epoch: 0,
             journal: Journal::Sandbox(Arc::new(Sandbox::default())),
             steps: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            suspended: None,
+            clock: HopClock::Fixed(Timestamp::default()),
+            signals_sent: 0,
             protocol: ProtocolRange::default(),
             largest: 1 << 20,
             remains: OnceLock::new(),

@@ -4,9 +4,8 @@
 //! records are added behind. While an intent is parked or at work, its waits stay here unarmed.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use baton_envelope::{RecordSummary, Snapshot, Status, Timestamp, open_waits};
+use baton_envelope::{RecordSummary, Snapshot, Status, Timestamp, is_long_retry, open_waits};
 use baton_jetstream::Due;
 use rusqlite::{Connection, params};
 
@@ -23,9 +22,6 @@ const DEADLINE: &str = ":deadline";
 const WAKE: &str = ":wake";
 const RETRY: &str = ":retry";
 const UNREAD: &str = ":unread";
-
-/// A retry whose delay is longer gives its ticket back to nobody: the leader writes it again when its time has come.
-pub(in crate::projection) const LONG_RETRY: Duration = Duration::from_secs(30);
 
 /// When each wait of an intent is over, by its name and the sequence of the record that opened it.
 pub(in crate::projection) type Opened = HashMap<(String, u64), i64>;
@@ -94,10 +90,9 @@ pub(in crate::projection) fn of(
     if let Some(wake_at) = snapshot.wake_at {
         let delay = wake_at.since(summary.at);
         let delayed = stored.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
-        let is_given_back = snapshot.given_back == Some(snapshot.epoch);
         match status {
             Status::Waiting { .. } if !has_waits => add(WAKE, seq, wake_at.unix_millis(), true),
-            Status::Pending if is_given_back && delay > LONG_RETRY => add(RETRY, seq, delayed, true),
+            Status::Pending if is_long_retry(snapshot, summary.at) => add(RETRY, seq, delayed, true),
             Status::Pending
             | Status::Accepted
             | Status::InProgress
