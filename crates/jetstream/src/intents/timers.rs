@@ -154,9 +154,9 @@ impl ControllerMesh {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::refuse(stamp.at, error.clone(), raw.clone());
-            draft.generated_id = true;
-            Ok(draft.into())
+            // Its id is not a generated one: it stands as long as an id is remembered, since a controller that begins anew
+            // finds the unread signal once more.
+            Ok(act::refuse(stamp.at, error.clone(), raw.clone()).into())
         });
         written.await?;
         Ok(())
