@@ -350,3 +350,54 @@ async fn records_and_tickets_that_come_back_are_purged_again_and_never_run() {
     let agents = json(&mesh, &["agents", "describe", "work"]).await;
     assert!(!agents.to_string().contains("queued"), "{agents}");
 }
+
+/// No timer fires in the first controller, so that only the archive can tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_that_nobody_read_is_a_dead_letter_before_its_intent_is_archived() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let mut command = mesh.baton(&["controller", "--sweep-interval", "300ms"]);
+    command
+        .env("BATON_LOG", "info,async_nats=off")
+        .env("BATON_ARCHIVE__GRACE", "0s")
+        .env("BATON_MUTANT", "P3TimersSleep");
+    let controller = ProcessGuard::spawn("sleepy", command, archiver.dir.path());
+    logged(&controller, "controller started").await;
+    let (worker, _) = worker(&mesh).await;
+    let intent: IntentId = "unread".parse().expect("an id");
+    mesh.submit_envelope(at_most(mesh.envelope("unread", "work", r#""park""#), 1))
+        .await;
+    mesh.until(&intent, "parked", SOON).await;
+    for args in [
+        &["signal", "unread", "paid", "7", "--id", "payment-7"][..],
+        &["intents", "cancel", "unread", "--reason", "enough"],
+    ] {
+        let done = mesh.run_baton(args).await;
+        assert!(done.status.success(), "{done:?}");
+    }
+    let letter = intent.letter("payment-7");
+    eventually("it is archived, and its signal told", NEW_LEADER, async || {
+        let left = mesh.mesh.history(&intent, 1).await.map_err(|error| error.to_string())?;
+        let in_ledger = mesh.stream_state("MESH_LEDGER").await["messages"].clone();
+        let told = mesh.run_baton(&["intents", "get", letter.as_str()]).await;
+        let said = String::from_utf8_lossy(&told.stdout).into_owned();
+        let is_told = told.status.success() && said.contains("TOO_LATE");
+        (is_told && in_ledger == 1)
+            .then_some(())
+            .ok_or(format!("{in_ledger} {} {told:?}", left.len()))
+    })
+    .await;
+    drop(controller);
+
+    // The next one finds the last record with its unread signal, and nothing to do about it.
+    let next = archiver.start(&mesh, &[("GRACE", "0s")]).await;
+    let sent = mesh
+        .run_baton(&["send", "work", "1", "--id", "later", "--delay", "1s"])
+        .await;
+    assert!(sent.status.success(), "{sent:?}");
+    mesh.until(&"later".parse().expect("an id"), "completed", NEW_LEADER)
+        .await;
+    let log = next.stderr();
+    assert!(!log.contains("what is due cannot be done now"), "{log}");
+    worker.stop().await;
+}

@@ -9,7 +9,7 @@ use std::{fmt, fs};
 
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome, RunSummary};
 use baton_controller::{Controller, ControllerConfig};
-use baton_envelope::{Author, Envelope, Event, IntentId, MaxHops, Priority, Role, next};
+use baton_envelope::{Author, Envelope, Event, IntentId, MaxHops, Priority, Role, Status, WaitReason, next};
 use baton_jetstream::{Filter, Head, Mesh, Submitted};
 use baton_testkit::{ProcessGuard, eventually};
 use futures::StreamExt as _;
@@ -430,7 +430,13 @@ pub fn assert_legal(history: &[Head]) {
     let mut before: Option<&Head> = None;
     for head in history {
         let (record, snapshot) = (&head.record, &head.record.snapshot);
-        let after = next(status.as_ref(), &record.event).unwrap_or_else(|error| panic!("{error}: {:#?}", told()));
+        let mut after = next(status.as_ref(), &record.event).unwrap_or_else(|error| panic!("{error}: {:#?}", told()));
+        if status.is_none() && snapshot.wake_at.is_some() {
+            // Work that begins later waits for its time first.
+            after = Status::Waiting {
+                reason: WaitReason::Time,
+            };
+        }
         assert_eq!(after, snapshot.status, "{:#?}", told());
         assert!(snapshot.hop <= snapshot.max_hops.get(), "{:#?}", told());
         if let Some(before) = before {

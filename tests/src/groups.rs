@@ -35,9 +35,10 @@ const TIMED: Group = Group {
 };
 
 /// The binaries that compute. Unit tests do, too.
-const COMPUTE: [&str; 4] = [
+const COMPUTE: [&str; 5] = [
     "baton-model/broken",
     "baton-model/protocol",
+    "baton-model/waiting",
     "baton-envelope/contract",
     "baton-fuzz/corpus",
 ];

@@ -10,8 +10,8 @@ use baton_envelope::Mutant;
 /// What proves an invariant.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof {
-    /// Its number.
-    pub invariant: u8,
+    /// Its name.
+    pub invariant: &'static str,
     /// What it says.
     pub says: &'static str,
     /// The fault that breaks it.
@@ -27,9 +27,9 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 16] = [
+pub const PROOFS: [Proof; 19] = [
     Proof {
-        invariant: 1,
+        invariant: "I1",
         says: "no acknowledged intent is ever lost",
         mutant: Mutant::I1SweeperSleeps,
         fault: "the sweeper finds no lost ticket",
@@ -38,7 +38,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "sweeping::a_lost_ticket_is_written_again",
     },
     Proof {
-        invariant: 2,
+        invariant: "I2",
         says: "a hop commits at most once",
         mutant: Mutant::I2Unguarded,
         fault: "writes to the ledger are not guarded",
@@ -47,7 +47,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "invariants::of_two_commits_on_one_head_one_stands",
     },
     Proof {
-        invariant: 3,
+        invariant: "I3",
         says: "no record follows a terminal one",
         mutant: Mutant::I3EndsTwice,
         fault: "an intent that completed can be ended again",
@@ -56,7 +56,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "transitions::nothing_follows_a_terminal_status",
     },
     Proof {
-        invariant: 4,
+        invariant: "I4",
         says: "every recorded history is legal under `next`",
         mutant: Mutant::I4ParkedCompletes,
         fault: "a parked intent can complete",
@@ -65,7 +65,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "transitions::every_pair_of_status_and_event_is_as_the_table_has_it",
     },
     Proof {
-        invariant: 5,
+        invariant: "I5",
         says: "a committed handoff is delivered, one that was not committed never is",
         mutant: Mutant::I5NoTicket,
         fault: "a committed handoff has no ticket",
@@ -74,7 +74,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "hop::an_agent_may_hand_off_to_itself",
     },
     Proof {
-        invariant: 6,
+        invariant: "I6",
         says: "a recorded step's effect does not run again",
         mutant: Mutant::I6StepsForgotten,
         fault: "a takeover does not load the recorded steps",
@@ -83,7 +83,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "hop::a_step_that_is_recorded_does_not_run_again_in_a_later_attempt",
     },
     Proof {
-        invariant: 7,
+        invariant: "I7",
         says: "a message for a version is only handled by that version",
         mutant: Mutant::I7OneVersion,
         fault: "tickets go to version 1.0.0, whatever version they are for",
@@ -92,7 +92,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "invariants::work_for_a_version_is_handled_by_that_version",
     },
     Proof {
-        invariant: 8,
+        invariant: "I8",
         says: "a version reported drained has no open work, and gets none",
         mutant: Mutant::I8ParkedHoldsNothing,
         fault: "what is parked holds no version open",
@@ -101,7 +101,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "holding::parked_work_holds_its_version_until_it_is_redriven",
     },
     Proof {
-        invariant: 9,
+        invariant: "I9",
         says: "the path never grows past `max_hops`",
         mutant: Mutant::I9OneHopMore,
         fault: "the limit is one too high",
@@ -110,7 +110,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "relay::no_chain_grows_past_max_hops",
     },
     Proof {
-        invariant: 10,
+        invariant: "I10",
         says: "must-carry constraints arrive unchanged at every hop",
         mutant: Mutant::I10Uncarried,
         fault: "every successor passes for carrying them",
@@ -119,7 +119,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "relay::constraints_arrive_unchanged_or_are_found_out",
     },
     Proof {
-        invariant: 11,
+        invariant: "I11",
         says: "unknown fields survive any chain of older agents",
         mutant: Mutant::I11UnknownDropped,
         fault: "unknown fields are dropped where they are read",
@@ -128,7 +128,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "relay::unknown_fields_survive_any_chain_byte_for_byte",
     },
     Proof {
-        invariant: 12,
+        invariant: "I12",
         says: "a stop by signal burns no attempt",
         mutant: Mutant::I12ReleaseBurns,
         fault: "a release counts as the death of its holder",
@@ -137,7 +137,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "delivery::after_a_release_a_scheduled_retry_or_a_change_of_pins_no_attempt_is_burnt",
     },
     Proof {
-        invariant: 13,
+        invariant: "I13",
         says: "retries, deadlines and delays survive the death of every process",
         mutant: Mutant::I13DeadlineSleeps,
         fault: "nobody ends an intent whose deadline has passed",
@@ -146,7 +146,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "sweeping::an_intent_whose_deadline_passed_is_ended",
     },
     Proof {
-        invariant: 14,
+        invariant: "I14",
         says: "what is more urgent is taken first, what is less is never starved",
         mutant: Mutant::I14Reversed,
         fault: "the least urgent band comes first",
@@ -155,7 +155,7 @@ pub const PROOFS: [Proof; 16] = [
         test: "priority::urgent_intent_passes_a_thousand_with_one_slot",
     },
     Proof {
-        invariant: 15,
+        invariant: "I15",
         says: "what one role may not publish is refused; nobody speaks for another",
         mutant: Mutant::I15AnyoneSpeaks,
         fault: "a heartbeat is believed on any subject",
@@ -164,13 +164,40 @@ pub const PROOFS: [Proof; 16] = [
         test: "registering::a_heartbeat_that_speaks_for_another_agent_is_not_believed",
     },
     Proof {
-        invariant: 16,
+        invariant: "I16",
         says: "a full stream refuses, it never discards",
         mutant: Mutant::I16Discards,
         fault: "a full stream discards its oldest message",
         package: "baton-cli",
         source: "tests/e2e/invariants.rs",
         test: "invariants::a_full_stream_refuses_and_keeps_what_it_has",
+    },
+    Proof {
+        invariant: "P1",
+        says: "a wait ends exactly once",
+        mutant: Mutant::P1SleepsOverSignals,
+        fault: "a wait whose signal has come is not ended",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/waiting.rs",
+        test: "waiting::a_wait_whose_signal_has_come_owes_a_resumed",
+    },
+    Proof {
+        invariant: "P2",
+        says: "a signal is taken by at most one wait and never dropped unseen",
+        mutant: Mutant::P2ToldAgain,
+        fault: "a signal that comes again is recorded again",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/waiting.rs",
+        test: "waiting::a_message_is_one_signal_however_often_it_comes",
+    },
+    Proof {
+        invariant: "P3",
+        says: "a timer fires never before its time, and soon after it",
+        mutant: Mutant::P3TimersSleep,
+        fault: "no timer fires",
+        package: "baton-cli",
+        source: "tests/e2e/waiting.rs",
+        test: "waiting::a_time_ends_a_sleep_and_a_wait_by_what_it_says",
     },
 ];
 
@@ -187,7 +214,7 @@ pub fn table() -> String {
             ..
         } = proof;
         let name = test.rsplit("::").next().unwrap_or(test);
-        writeln!(text, "| I{invariant} | {says} | {fault} | `{name}` in `{source}` |").expect("a string takes it");
+        writeln!(text, "| {invariant} | {says} | {fault} | `{name}` in `{source}` |").expect("a string takes it");
     }
     text
 }

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod binaries;
 pub mod chaos;
+pub mod death;
 pub mod firing;
 pub mod gated;
 pub mod groups;

@@ -62,6 +62,15 @@ pub enum Journal {
         /// The key of the work.
         key: String,
     },
+    /// The mesh acknowledged a signal.
+    Signal {
+        /// The intent that it is for.
+        intent: String,
+        /// Its name.
+        name: String,
+        /// The id of its message.
+        id: String,
+    },
     /// A worker was asked to stop (SIGTERM).
     Stopped {
         /// The instance.

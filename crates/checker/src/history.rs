@@ -105,7 +105,7 @@ impl<'a> Context<'a> {
                 Journal::Acked { key } => {
                     acked.insert(key.as_str());
                 }
-                Journal::Stopped { .. } | Journal::Burst { .. } | Journal::Note { .. } => {}
+                Journal::Signal { .. } | Journal::Stopped { .. } | Journal::Burst { .. } | Journal::Note { .. } => {}
             }
         }
         let mut effects: HashMap<&str, Vec<&Effect>> = HashMap::new();

@@ -34,6 +34,12 @@ pub struct Record {
     /// What people did about an approval.
     #[serde(default)]
     pub people: Option<People>,
+    /// The signal, for `signalled`.
+    #[serde(default)]
+    pub signal: Option<Signal>,
+    /// What the waits came to, for `resumed`.
+    #[serde(default)]
+    pub results: Vec<WaitEnd>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -206,9 +212,33 @@ pub struct Snapshot {
     /// The open waits.
     #[serde(default)]
     pub waits: Vec<Wait>,
+    /// The signals that nobody has taken.
+    #[serde(default)]
+    pub signals: Vec<Signal>,
     /// Where a person does the hop.
     #[serde(default)]
     pub manual: Option<Manual>,
+}
+
+/// A signal.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Signal {
+    /// Its name.
+    pub name: String,
+    /// The id of its message.
+    pub id: String,
+}
+
+/// What a wait came to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitEnd {
+    /// Its name.
+    pub name: String,
+    /// `signalled`, `decided`, `slept`, `timed_out` or `abandoned`.
+    pub outcome: String,
+    /// The record of the signal that it has taken.
+    #[serde(default)]
+    pub seq: Option<u64>,
 }
 
 /// That a hop is done by hand.
@@ -342,6 +372,16 @@ impl Record {
     #[must_use]
     pub fn at_ms(&self) -> Option<i64> {
         millis(&self.at)
+    }
+
+    /// For the dead letter of a signal: the intent that it was for, and the id of its message (empty without one).
+    #[must_use]
+    pub fn letter(&self) -> Option<(&str, &str)> {
+        let raw = self.raw.as_ref()?;
+        let mut tokens = raw.subject.split('.').skip_while(|token| *token != "signal");
+        let (_, intent) = (tokens.next()?, tokens.next()?);
+        let id = raw.headers.iter().find(|(name, _)| name == "Nats-Msg-Id");
+        Some((intent, id.map_or("", |(_, id)| id)))
     }
 
     /// The key of a rejected raw intent.

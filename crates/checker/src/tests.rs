@@ -9,6 +9,7 @@ use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
 mod people;
+mod waits;
 
 const INTENT: &str = "work-1";
 /// 2026-11-21T05:00:00Z.

@@ -13,7 +13,7 @@ use crate::history::Context;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -78,6 +78,14 @@ pub struct Counts {
     pub stops: usize,
     /// Retries whose delay was checked.
     pub delays: usize,
+    /// Signals that were acknowledged.
+    pub signals: usize,
+    /// Signals that nobody read until the end of their intent.
+    pub buried: usize,
+    /// Times that ended a wait or began postponed work.
+    pub timers: usize,
+    /// How late the latest of them was, in milliseconds.
+    pub latest_timer_ms: i64,
 }
 
 /// The judgement of a run.

@@ -5,7 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, export, import, intents, local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
+    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, export,
+    import, intents, local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
 };
 use crate::config::GlobalArgs;
 

@@ -438,6 +438,8 @@ fn piece(key: String, to: &str, turns: Vec<Turn>, via: Via) -> Piece {
         max_hops: 10,
         deadline: None,
         bad_header: false,
+        later: None,
+        signals: Vec::new(),
         tried: Tried {
             key: key.clone(),
             via: via.name().to_owned(),

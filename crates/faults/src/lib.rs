@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod journal;
 pub mod load;
 pub mod loss;
+pub mod many;
 pub mod nodes;
 pub mod operations;
 pub mod power;

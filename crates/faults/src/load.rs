@@ -101,11 +101,15 @@ impl Load {
                 number += 1;
                 // Policy: an error is the journal's, and shows at the next write as well.
                 tracker.spawn(async move {
-                    let done = Box::pin(load.submit(piece)).await;
-                    if let Err(error) = done {
-                        tracing::error!(%error, "a submit failed");
-                    }
+                    let done = Box::pin(load.submit(piece.clone())).await;
                     drop(slot);
+                    let done = match done {
+                        Ok(_) => Box::pin(load.signal(&piece)).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = done {
+                        tracing::error!(%error, "a submit or a signal failed");
+                    }
                 });
             }
         }
@@ -151,6 +155,34 @@ impl Load {
         }
     }
 
+    /// Sends the signals of a piece, each until it is acknowledged: also where the submit was not, and may be there.
+    async fn signal(&self, piece: &Piece) -> Result<()> {
+        let (begun, key) = (Instant::now(), &piece.tried.key);
+        for sends in &piece.signals {
+            tokio::time::sleep_until(begun + sends.after).await;
+            let (intent, id): (IntentId, String) = (key.parse()?, format!("{key}-{}", sends.name));
+            for _ in 0..sends.times {
+                let until = Instant::now() + PATIENCE;
+                let acked = loop {
+                    let gate = self.gate.read().await;
+                    let body = serde_json::to_vec(sends.name)?.into();
+                    let sent = self.mesh.send_signal(&intent, sends.name, Some(&id), body).await;
+                    drop(gate);
+                    match sent {
+                        Ok(_) => break true,
+                        Err(_) if Instant::now() < until => sleep(AGAIN).await,
+                        Err(_) => break false,
+                    }
+                };
+                if acked {
+                    let (intent, name, id) = (key.clone(), sends.name.to_owned(), id.clone());
+                    self.journal.write(&Line::Signal { intent, name, id })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn once(&self, piece: &Piece, id: EnvelopeId, deadline: Option<Timestamp>) -> Result<()> {
         let body = serde_json::to_string(&piece.work)?;
         if piece.via == Via::Record {
@@ -192,6 +224,10 @@ impl Load {
                 (_, Some(within)) => add("Baton-Deadline", format!("{}s", within.as_secs())),
                 (_, None) => {}
             }
+            if let Some(later) = piece.later {
+                // Counted from the storing of each try: the first that is stored counts.
+                add("Baton-Not-Before", format!("{}s", later.as_secs().max(1)));
+            }
         }
         let subject = format!("mesh.intent.{}", piece.to);
         self.mesh.publish_raw(subject, headers, sent.into()).await?;
@@ -206,6 +242,7 @@ impl Load {
         envelope.priority = Priority::new(piece.priority).map_err(anyhow::Error::msg)?;
         envelope.max_hops = MaxHops::new(piece.max_hops).map_err(anyhow::Error::msg)?;
         envelope.deadline = deadline;
+        envelope.not_before = piece.later.map(|later| self.mesh.now().plus(later));
         if let Some(text) = &piece.tried.constraints {
             envelope = envelope.with_constraints(Json::parse(text)?);
         }

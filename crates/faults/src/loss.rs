@@ -67,7 +67,13 @@ fn names(message: &Message) -> impl Iterator<Item = String> {
         .header("Baton-Intent")
         .or_else(|| message.header("Nats-Msg-Id"))
         .map_or(subject, str::to_owned);
-    [Some(intent), key(message)].into_iter().flatten()
+    [Some(intent), key(message), told(message)].into_iter().flatten()
+}
+
+/// The intent that a signal, or the dead letter of one, is for.
+fn told(message: &Message) -> Option<String> {
+    let of = |text: &str| Some(text.split_once(".signal.")?.1.split('.').next()?.to_owned());
+    of(&message.subject).or_else(|| of(message.body.as_deref()?))
 }
 
 /// The key of the work in a payload of the load, which is written without spaces.

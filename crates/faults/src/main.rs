@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use baton_checker::{Evidence, Verdict};
 use baton_faults::accidents::{self, AccidentPlan};
 use baton_faults::hostile::{self, HostileSummary, Scale};
+use baton_faults::many::{self, ManyPlan};
 use baton_faults::nodes::{self, NodePlan, NodeSummary};
 use baton_faults::power::{self, PowerPlan, PowerSummary};
 use baton_faults::run::{Plan, Summary, run};
@@ -70,6 +71,21 @@ enum Process {
     Accidents(AccidentArgs),
     /// Kills nodes of three in a rollout, and says for how long no hop ended.
     Nodes(NodeArgs),
+    /// Lets many intents wait, and says what they cost a controller and how late many timers fire.
+    ManyWaits(ManyArgs),
+}
+
+#[derive(Debug, Args)]
+struct ManyArgs {
+    /// Intents that wait for a signal for a day.
+    #[arg(long, default_value_t = 100_000)]
+    waiting: u32,
+    /// Intents that begin later, evenly spread.
+    #[arg(long, default_value_t = 10_000)]
+    timers: u32,
+    /// Over how many seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +222,7 @@ async fn go(cli: Cli) -> Result<bool> {
         Some(Process::Hostile(args)) => return Box::pin(hurt(args)).await,
         Some(Process::Nodes(args)) => return Box::pin(kill_nodes(args)).await,
         Some(Process::Accidents(args)) => return Box::pin(accidents(args)).await,
+        Some(Process::ManyWaits(args)) => return Box::pin(many_waits(args)).await,
         None => {}
     }
     if let Some(folder) = &cli.check {
@@ -350,6 +367,22 @@ async fn hurt(args: HostileArgs) -> Result<bool> {
     say(&format!("  {:?}", summary.counts));
     show_violations(&summary.violations, summary.told.as_deref());
     Ok(summary.holds())
+}
+
+async fn many_waits(args: ManyArgs) -> Result<bool> {
+    let ManyArgs {
+        waiting,
+        timers,
+        seconds,
+    } = args;
+    let found = many::run(&ManyPlan {
+        waiting,
+        timers,
+        within: Duration::from_secs(seconds.into()),
+    })
+    .await?;
+    println!("{}", serde_json::to_string_pretty(&found)?);
+    Ok(found.holds())
 }
 
 async fn kill_nodes(args: NodeArgs) -> Result<bool> {

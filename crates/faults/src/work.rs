@@ -46,9 +46,36 @@ pub struct Turn {
     /// The delay that a failure requests, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
+    /// What it waits for after its steps, and what it does then again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Asks>,
     /// How it ends.
     #[serde(default)]
     pub end: End,
+}
+
+/// What a hop waits for. Each wait has a time, so that no signal that is lost can hold the work for ever: the checker, and
+/// not the end of the work, says that none is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asks {
+    /// The signal `go`, for so many milliseconds at most.
+    Signal(u64),
+    /// The first of the signals `go` and `stop`, for so many milliseconds at most.
+    Either(u64),
+    /// Nothing but this many milliseconds.
+    Sleep(u64),
+}
+
+/// A signal that the load sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sends {
+    /// Its name.
+    pub name: &'static str,
+    /// How long after the submit.
+    pub after: Duration,
+    /// How often, under the same id.
+    pub times: u8,
 }
 
 /// How a hop ends.
@@ -133,6 +160,10 @@ pub struct Piece {
     pub deadline: Option<Duration>,
     /// A header that no router can read.
     pub bad_header: bool,
+    /// How long after its submission it begins.
+    pub later: Option<Duration>,
+    /// The signals that are sent to it.
+    pub signals: Vec<Sends>,
     /// What the journal says about it.
     pub tried: Tried,
 }
@@ -187,6 +218,8 @@ pub fn piece(seed: u64, number: u64) -> Piece {
         max_hops: 10,
         deadline: None,
         bad_header: false,
+        later: None,
+        signals: Vec::new(),
         tried: Tried::default(),
     };
     for (turn, next) in turns.iter_mut().zip(route.iter().skip(1)) {
@@ -272,9 +305,55 @@ fn fate(random: &mut StdRng, piece: &mut Piece, turns: &mut Vec<Turn>) -> Vec<St
                 expect = vec!["rejected:UNKNOWN_AGENT".to_owned()];
             }
         }
+        (43..58, _) => waits(random, piece, turns),
+        (58..61, _) => {
+            piece.later = Some(Duration::from_millis(random.random_range(300..3_000)));
+            if piece.via == Via::Enveloped {
+                piece.via = Via::Record;
+            }
+        }
         (_, _) => {}
     }
     expect
+}
+
+/// How long a wait lasts whose signal surely comes.
+const LONG_MS: u64 = 30_000;
+
+/// The first hop waits. Its signals come early, on time, twice or late, or there are none.
+fn waits(random: &mut StdRng, piece: &mut Piece, turns: &mut [Turn]) {
+    if !piece.via.has_id() {
+        piece.via = Via::RawIntent;
+    }
+    let Some(first) = turns.first_mut() else { return };
+    first.steps = first.steps.max(1);
+    let short = random.random_range(100..1_500);
+    let mut send = |name, after_ms, times| {
+        let after = Duration::from_millis(after_ms);
+        piece.signals.push(Sends { name, after, times });
+    };
+    first.asks = Some(match random.random_range(0..6) {
+        0 => {
+            send("go", 0, 1);
+            Asks::Signal(LONG_MS)
+        }
+        1 => {
+            send("go", short, 2);
+            Asks::Signal(LONG_MS)
+        }
+        // The time and the signal come together, or the signal comes late.
+        2 => {
+            send("go", short + random.random_range(0..500), 1);
+            Asks::Signal(short)
+        }
+        3 => {
+            send("stop", short, 1);
+            send("go", short + random.random_range(0..50), 1);
+            Asks::Either(LONG_MS)
+        }
+        4 => Asks::Signal(short),
+        _ => Asks::Sleep(short),
+    });
 }
 
 /// What the journal says about a piece of work.
@@ -326,6 +405,8 @@ pub fn burst(seed: u64, group: &str, low: usize, high: usize) -> Vec<Piece> {
             max_hops: 10,
             deadline: None,
             bad_header: false,
+            later: None,
+            signals: Vec::new(),
             tried: Tried {
                 key: key.clone(),
                 via: Via::Record.name().to_owned(),

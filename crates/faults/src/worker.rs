@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, shutdown_signal};
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
 use baton_envelope::Timestamp;
 use baton_jetstream::{Clock, SystemClock, Target, TicketPersistence};
 use clap::Args;
 
-use crate::work::{End, Trace, Turn, Work};
+use crate::work::{Asks, End, Trace, Turn, Work};
 
 /// How often to read the file with the clock's shift.
 const CLOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -201,6 +201,17 @@ impl Does {
             };
             let token: String = hop.step(&name, effect).await?;
             steps.insert(name.clone(), token);
+        }
+        match turn.asks {
+            None => {}
+            Some(Asks::Signal(time)) => {
+                hop.wait(Wait::signal("go").within(Duration::from_millis(time))).await?;
+            }
+            Some(Asks::Either(time)) => {
+                let within = |name| Wait::signal(name).within(Duration::from_millis(time));
+                hop.wait_any(["go", "stop"].map(within)).await?;
+            }
+            Some(Asks::Sleep(time)) => hop.sleep("nap", Duration::from_millis(time)).await?,
         }
         if turn.slow_ms > 0 {
             tokio::time::sleep(Duration::from_millis(turn.slow_ms)).await;

@@ -4,7 +4,7 @@
 //! repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's: `next`,
 //! the acts, `effects`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`,
 //! `needs`, `is_ticket_lost`, `compare_submission`. A change of a rule changes the model. Processes of the last build
-//! with other rules (`old.rs`) work beside them.
+//! with other rules (`old.rs`) work beside them. Waits, signals and times have a model of their own, `waiting.rs`.
 //!
 //! No product contains this. [`Broken`] switches off one rule at a time, to show that the model can fail.
 
@@ -18,6 +18,7 @@ mod others;
 mod properties;
 mod records;
 mod suites;
+mod waiting;
 #[expect(clippy::wildcard_enum_match_arm, reason = "what a worker is not at stays as it is")]
 mod worker;
 mod world;
@@ -28,6 +29,7 @@ pub use bounds::{Bounds, Broken, Faults};
 pub use check::Found;
 pub use properties::Violation;
 pub use suites::{DEEP, SMALL, Suite};
+pub use waiting::{BrokenWait, Left, Scene, WAITS, WaitAction, WaitBounds, WaitSuite, Waiting};
 pub use world::World;
 
 /// The protocol within bounds, in the form that the checker takes.

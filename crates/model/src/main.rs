@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use baton_model::{DEEP, Protocol, SMALL};
+use baton_model::{BrokenWait, DEEP, Protocol, SMALL, WAITS, Waiting};
 use clap::Parser;
 
 /// Explores the commit protocol exhaustively within small bounds.
@@ -31,12 +31,16 @@ fn main() -> Result<ExitCode> {
     )?;
     let deep = DEEP.iter().filter(|_| args.deep);
     let mut code = ExitCode::SUCCESS;
-    for suite in SMALL.iter().chain(deep) {
-        if args.only.as_ref().is_some_and(|only| !suite.name.contains(only)) {
-            continue;
-        }
-        let found = Protocol::new(suite.bounds).check(args.threads);
-        let (name, took) = (suite.name, found.took.as_secs_f64());
+    let is_meant = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let commits = SMALL.iter().chain(deep).filter(|suite| is_meant(suite.name));
+    let commits = commits.map(|suite| (suite.name, Protocol::new(suite.bounds).check(args.threads)));
+    let waits = WAITS.iter().filter(|suite| is_meant(suite.name));
+    let waits = waits.map(|suite| {
+        let (bounds, broken) = (suite.bounds, BrokenWait::Nothing);
+        (suite.name, Waiting { bounds, broken }.check(args.threads))
+    });
+    for (name, found) in commits.chain(waits) {
+        let took = found.took.as_secs_f64();
         writeln!(
             out,
             "{name:<34}{:>14}{:>14}{:>8}{took:>10.1}",

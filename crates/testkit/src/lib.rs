@@ -22,6 +22,7 @@ mod cluster;
 mod disk;
 mod eventually;
 mod fake;
+mod fuse;
 mod keys;
 mod power;
 mod process;

@@ -1,8 +1,9 @@
-//! A TCP proxy between a client and a server that delays, cuts, stalls, loses chosen messages, and listens.
+//! A TCP proxy between a client and a server that delays, cuts, stalls, loses and doubles chosen messages, lets a client die
+//! after one of its writes, and listens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::acks::{Acks, Listener};
+use crate::fuse::Fuse;
 use crate::protocol::{Kind, Operations};
 use crate::traffic::{Recorder, Traffic};
 
@@ -27,6 +29,7 @@ pub struct Proxy {
     url: String,
     faults: watch::Sender<Faults>,
     dropped: Arc<AtomicUsize>,
+    fuse: Arc<Fuse>,
     task: JoinHandle<()>,
 }
 
@@ -38,6 +41,8 @@ struct Faults {
     lost: Vec<String>,
     /// Messages on subjects that start with one of these never reach a client.
     unheard: Vec<String>,
+    /// Messages on subjects that start with one of these reach a client twice.
+    doubled: Vec<String>,
 }
 
 /// Who is told what passes.
@@ -90,11 +95,19 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let faults = watch::Sender::new(Faults::default());
         let dropped = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(accept(listener, target, faults.clone(), Arc::clone(&dropped), ears));
+        let fuse = Arc::new(Fuse::default());
+        let shared = Shared {
+            faults: faults.clone(),
+            dropped: Arc::clone(&dropped),
+            fuse: Arc::clone(&fuse),
+            ears,
+        };
+        let task = tokio::spawn(accept(listener, target, shared));
         Self {
             url: format!("nats://127.0.0.1:{port}"),
             faults,
             dropped,
+            fuse,
             task,
         }
     }
@@ -153,6 +166,28 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.unheard.clear());
     }
 
+    /// Delivers every message of the server on a subject with this prefix twice, one copy right behind the other.
+    pub fn double_deliveries(&self, prefix: &str) {
+        self.faults.send_modify(|faults| faults.doubled.push(prefix.to_owned()));
+    }
+
+    /// Counts publishes to subjects with these prefixes from now on, and lets the clients die right after the `fatal`th
+    /// of them: that one reaches the server, its answer and everything else is lost on every connection, for good.
+    pub fn count_writes(&self, prefixes: &[&str], fatal: Option<usize>) {
+        self.fuse.set(prefixes, fatal);
+    }
+
+    /// How many publishes were counted.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.fuse.writes()
+    }
+
+    /// Waits until the fatal write has gone to the server.
+    pub async fn died(&self) {
+        self.fuse.blown().await;
+    }
+
     /// Number of publishes and messages lost so far.
     #[must_use]
     pub fn dropped(&self) -> usize {
@@ -167,33 +202,31 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: String,
+/// What the connections of a proxy share.
+#[derive(Debug, Clone)]
+struct Shared {
     faults: watch::Sender<Faults>,
     dropped: Arc<AtomicUsize>,
+    fuse: Arc<Fuse>,
     ears: Ears,
-) {
+}
+
+async fn accept(listener: TcpListener, target: String, shared: Shared) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(
-            client,
-            target.clone(),
-            faults.subscribe(),
-            Arc::clone(&dropped),
-            ears.clone(),
-        ));
+        connections.spawn(connection(client, target.clone(), shared.clone()));
     }
 }
 
-async fn connection(
-    client: TcpStream,
-    target: String,
-    faults: watch::Receiver<Faults>,
-    dropped: Arc<AtomicUsize>,
-    ears: Ears,
-) {
+async fn connection(client: TcpStream, target: String, shared: Shared) {
+    let Shared {
+        faults,
+        dropped,
+        fuse,
+        ears,
+    } = shared;
+    let faults = faults.subscribe();
     if faults.borrow().link == Link::Cut {
         return;
     }
@@ -206,17 +239,22 @@ async fn connection(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = faults.clone();
+    let lit = Arc::new(AtomicBool::new(false));
     let mut loser = Filter {
         operations: Operations::default(),
         faults: faults.clone(),
         dropped: Arc::clone(&dropped),
         traffic: ears.traffic.clone(),
+        fuse: Arc::clone(&fuse),
+        lit: Arc::clone(&lit),
     };
     let mut deafener = Filter {
         operations: Operations::default(),
         faults: faults.clone(),
         dropped,
         traffic: None,
+        fuse: Arc::clone(&fuse),
+        lit: Arc::default(),
     };
     let mut listener = ears.acks.map(Listener::new);
     let mut recorder = ears.traffic.map(Recorder::new);
@@ -230,9 +268,15 @@ async fn connection(
         }
         bytes
     };
+    // The fatal write is with the server before its client is told dead.
+    let flushed = || {
+        if lit.load(Ordering::SeqCst) {
+            fuse.blow();
+        }
+    };
     tokio::select! {
-        () = pump(from_client, to_server, faults.clone(), |bytes: &[u8]| loser.pass(bytes)) => {}
-        () = pump(from_server, to_client, faults, heard) => {}
+        () = pump(from_client, to_server, faults.clone(), |bytes: &[u8]| loser.pass(bytes), flushed) => {}
+        () = pump(from_server, to_client, faults, heard, || {}) => {}
         _ = cut.wait_for(|faults| faults.link == Link::Cut) => {}
     }
 }
@@ -243,6 +287,7 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     mut faults: watch::Receiver<Faults>,
     mut pass: impl FnMut(&[u8]) -> Bytes,
+    mut flushed: impl FnMut(),
 ) {
     let mut part = vec![0; 64 * 1024];
     let mut flight: VecDeque<(Instant, Bytes)> = VecDeque::new();
@@ -262,6 +307,9 @@ async fn pump(
                     if to.write_all(&bytes).await.is_err() {
                         return;
                     }
+                    if flight.is_empty() {
+                        flushed();
+                    }
                 }
             }
         }
@@ -280,13 +328,16 @@ async fn deliverable(due: Option<Instant>, faults: &mut watch::Receiver<Faults>)
     }
 }
 
-/// Takes lost messages out of what one side sends, and tells of the others.
+/// Takes lost messages out of what one side sends, repeats doubled ones, and tells of the others.
 #[derive(Debug)]
 struct Filter {
     operations: Operations,
     faults: watch::Receiver<Faults>,
     dropped: Arc<AtomicUsize>,
     traffic: Option<Traffic>,
+    fuse: Arc<Fuse>,
+    /// Whether the fatal write was one of this connection.
+    lit: Arc<AtomicBool>,
 }
 
 impl Filter {
@@ -294,13 +345,21 @@ impl Filter {
         self.operations.feed(bytes);
         let mut passed = Vec::with_capacity(bytes.len());
         while let Some(operation) = self.operations.next() {
-            if self.loses(&operation.kind) {
+            if self.fuse.is_lit() || self.loses(&operation.kind) {
                 self.dropped.fetch_add(1, Ordering::SeqCst);
-            } else {
-                if let Some(traffic) = &self.traffic {
-                    traffic.sent(&operation);
-                }
+                continue;
+            }
+            if let Some(traffic) = &self.traffic {
+                traffic.sent(&operation);
+            }
+            passed.extend_from_slice(&operation.bytes);
+            if self.doubles(&operation.kind) {
                 passed.extend_from_slice(&operation.bytes);
+            }
+            if let Kind::Publish { subject, .. } = &operation.kind
+                && self.fuse.burns(subject)
+            {
+                self.lit.store(true, Ordering::SeqCst);
             }
         }
         passed.into()
@@ -314,5 +373,13 @@ impl Filter {
             Kind::Subscribe { .. } | Kind::Ping | Kind::Other => return false,
         };
         lost.iter().any(|prefix| subject.starts_with(prefix.as_str()))
+    }
+
+    fn doubles(&self, kind: &Kind) -> bool {
+        let Kind::Message { subject, .. } = kind else {
+            return false;
+        };
+        let faults = self.faults.borrow();
+        faults.doubled.iter().any(|prefix| subject.starts_with(prefix.as_str()))
     }
 }

@@ -20,10 +20,9 @@ fn main() -> Result<ExitCode> {
     let only: Vec<String> = std::env::args().skip(1).collect();
     let binaries = build()?;
     let passed = Passed::read(&binaries);
-    let meant = PROOFS.iter().filter(|proof| {
-        let name = format!("I{}", proof.invariant);
-        only.is_empty() || only.contains(&name)
-    });
+    let meant = PROOFS
+        .iter()
+        .filter(|proof| only.is_empty() || only.iter().any(|name| name == proof.invariant));
     let mut open = VecDeque::new();
     for proof in meant {
         let binary = binary_of(&binaries, proof)?;
@@ -75,7 +74,7 @@ fn is_noticed(proof: &Proof, binary: &TestBinary, has_passed: bool) -> Result<bo
         (true, true) => "NOT NOTICED",
         (false, _) => "FAILS WITHOUT A FAULT",
     };
-    let name = format!("I{}", proof.invariant);
+    let name = proof.invariant;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name:<4} {verdict:<22} {} ({})", proof.test, proof.fault)?;
     out.flush()?;

@@ -81,7 +81,9 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         complain("I3", what);
         return;
     }
-    if !allows(status, event, &after.status.state) {
+    // Work that begins later waits for its time first.
+    let is_postponed = event == "submitted" && after.status.state == "waiting" && after.wake_at.is_some();
+    if !allows(status, event, &after.status.state) && !(is_postponed && before.is_none()) {
         let (status, then) = (status.unwrap_or("none"), &after.status.state);
         complain(
             "I4",

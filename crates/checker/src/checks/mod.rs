@@ -10,6 +10,7 @@ pub mod people;
 pub mod steps;
 pub mod time;
 pub mod versions;
+pub mod waits;
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,6 +30,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     time::check(context, counts, found);
     order::check(context, counts, found);
     people::check(context, found);
+    waits::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.

@@ -7,13 +7,15 @@ use crate::fault::{Fault, expect};
 use crate::record::Stored;
 
 /// The events that take the hop from its holder, or give it one: each raises the epoch by one.
-const RAISING: [&str; 6] = [
+const RAISING: [&str; 8] = [
     "claimed",
     "retry_scheduled",
     "released",
     "parked",
     "handed_off",
     "timed_out",
+    "waiting",
+    "resumed",
 ];
 
 pub(super) async fn are_lawful(court: &Court) -> Result<(), Fault> {
@@ -86,7 +88,7 @@ fn is_lawful(before: &Stored, record: &Stored) -> Result<(), Fault> {
             record.at(&pointer).to_string(),
         )?;
     }
-    let holds_envelope = record.event() == "handed_off";
+    let holds_envelope = ["handed_off", "resumed"].contains(&record.event());
     let has_source = record.at("/snapshot/envelope_seq").is_number();
     expect(
         holds_envelope != has_source,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use baton_envelope::Record;
-use baton_jetstream::Error;
+use baton_jetstream::{Due, Error};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
@@ -152,6 +152,16 @@ async fn bundle_and_purge(term: &Term, closed: &Closed, covered: Option<u64>) ->
     if alone && !facts.generated && remembered_until > term.cx.mesh.now() {
         let due = remembered_until.minus(term.cx.config.archive.grace);
         return Ok(Handled::Early { intent, due });
+    }
+    let last = bundle.records.last().and_then(|last| Record::decode(&last.body).ok());
+    if last.is_some_and(|last| !last.snapshot.signals.is_empty()) {
+        // What nobody has read becomes dead letters before the records that hold it are gone.
+        let due = Due {
+            intent: intent.clone(),
+            seen: closed.seq,
+            waits: Vec::new(),
+        };
+        term.in_charge()?.mesh.fire(&due, &term.cx.by).await?;
     }
     let archive_seq = term.in_charge()?.mesh.archive_bundle(&bundle, &facts).await?;
     // A chosen id keeps its terminal record, which is the last one.

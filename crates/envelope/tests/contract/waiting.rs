@@ -45,6 +45,11 @@ fn suspended(specs: &[WaitSpec]) -> Snapshot {
 }
 
 fn told(head: &Snapshot, name: &str, id: &str, seq: u64) -> Snapshot {
+    signalled(head, name, id, seq).snapshot.seen_at(seq)
+}
+
+/// The record of a signal at this sequence.
+fn signalled(head: &Snapshot, name: &str, id: &str, seq: u64) -> Record {
     let entry = SignalEntry {
         name: name.to_owned(),
         id: id.to_owned(),
@@ -55,7 +60,7 @@ fn told(head: &Snapshot, name: &str, id: &str, seq: u64) -> Snapshot {
         extra: Extra::new(),
     };
     let draft = act::signal(head, entry).expect("legal");
-    draft.seal(intent(), seq - 1, stamp()).snapshot.seen_at(seq)
+    draft.seal(intent(), seq - 1, stamp())
 }
 
 fn ends(head: &Snapshot, due: &[&str]) -> Option<Vec<(String, Ends)>> {
@@ -90,6 +95,17 @@ fn an_early_signal_ends_the_wait_as_soon_as_it_is_asked_for() {
     let draft = act::suspend(&early, &[wait("paid", WaitKind::Signal)]).expect("legal");
     let record = draft.seal(intent(), 20, stamp());
     assert!(effects(&record).any(|(effect, owed)| effect == Effect::Resume && owed == Owed::Now));
+}
+
+/// Whoever writes, gets a redelivery or sweeps pays it.
+#[test]
+fn a_wait_whose_signal_has_come_owes_a_resumed() {
+    let mut waiting = suspended(&[wait("paid", WaitKind::Signal)]);
+    waiting.deadline = None;
+    let owes = |head: &Record| effects(head).any(|owed| owed == (Effect::Resume, Owed::Now));
+    let told = signalled(&waiting, "paid", "m-1", 22);
+    assert!(owes(&told) && needs(&told, NOW, std::time::Duration::ZERO) == Need::Resume);
+    assert!(!owes(&signalled(&waiting, "packed", "m-2", 22)), "of another name");
 }
 
 #[test]

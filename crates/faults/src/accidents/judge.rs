@@ -44,7 +44,12 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
         let is_raw = vias.get(key.as_str()).is_some_and(|via| via.starts_with("raw"));
         taken.raw.contains(key) || is_raw && seed_of(key).is_some_and(|seed| taken.raw_of.contains(&seed))
     };
-    let is_kept = |line: &Line| !matches!(line, Line::Acked { key } if is_gone(key));
+    let is_gone_signal = |intent: &str| seed_of(intent).is_some_and(|seed| taken.raw_of.contains(&seed));
+    let is_kept = |line: &Line| match line {
+        Line::Acked { key } => !is_gone(key),
+        Line::Signal { intent, .. } => !is_gone_signal(intent),
+        Line::Tried(_) | Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => true,
+    };
     let journal: Vec<Line> = evidence.journal.iter().filter(|line| is_kept(line)).cloned().collect();
     evidence.journal = journal;
     if let Some(seed) = taken.only {
@@ -79,13 +84,21 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
 fn via(line: &Line) -> Option<(&str, &str)> {
     match line {
         Line::Tried(tried) => Some((&tried.key, &tried.via)),
-        Line::Acked { .. } | Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => None,
+        Line::Acked { .. } | Line::Signal { .. } | Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => {
+            None
+        }
     }
 }
 
 /// The seed in a key of the load, `s<seed>-<number>`.
 fn seed_of(key: &str) -> Option<u64> {
     key.strip_prefix('s')?.split_once('-')?.0.parse().ok()
+}
+
+/// Whether a message is the dead letter of a signal for the work of a load.
+fn is_letter_of(message: &Message, seed: u64) -> bool {
+    let body = message.body.as_deref().unwrap_or_default();
+    body.contains(&format!(".signal.s{seed}-"))
 }
 
 /// Keeps what belongs to the work of one load.
@@ -107,12 +120,13 @@ fn restrict(evidence: &mut Evidence, seed: u64) {
             .header("Baton-Intent")
             .or_else(|| message.subject.rsplit('.').next());
         // The record of a rejection keeps its payload in base64.
-        let is_named = |name: &str| intents.contains(name) || is_of(name);
+        let is_named = |name: &str| intents.contains(name) || is_of(name) || is_letter_of(message, seed);
         key(message).map_or_else(|| named.is_some_and(is_named), is_of)
     });
     evidence.journal.retain(|line| match line {
         Line::Tried(tried) => is_of(&tried.key),
         Line::Acked { key } => is_of(key),
+        Line::Signal { intent, .. } => is_of(intent),
         Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => true,
     });
     evidence.effects.retain(|effect| match effect {

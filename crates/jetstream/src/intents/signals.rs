@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::{
     Author, Body, ErrorInfo, Event, Extra, HEADER_MSG_ID, IntentId, Protocol, ProtocolRange, RawIntent, SignalEntry,
-    SignalFate, Status, act, check_wait_name, is_told, on_signal,
+    SignalFate, Status, act, check_wait_name, is_told, on_signal, owes_resume,
 };
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -104,8 +104,10 @@ impl Mesh {
         let letter = intent.letter(id);
         let mut pause = FIRST_LOOK;
         loop {
+            // A head that owes a `resumed` is about to get it: then the signal is taken.
             if let Some(head) = self.head(intent).await?
                 && is_told(&head.record.snapshot, id)
+                && (!owes_resume(&head.record.snapshot) || Instant::now() >= until)
             {
                 let snapshot = head.record.snapshot;
                 let unread = snapshot.signals.iter().any(|signal| signal.id == id);

@@ -131,9 +131,13 @@ impl ControllerMesh {
         let intent = &head.record.intent;
         for unread in &head.record.snapshot.signals {
             let Some(seq) = unread.seq else { continue };
-            let Some(signal) = self.record_at(intent, seq).await?.record.signal else {
-                continue;
+            let signal = match self.record_at(intent, seq).await {
+                Ok(record) => record.record.signal,
+                // It is archived: that waits until all of this is told.
+                Err(Error::NoEnvelope(_)) => continue,
+                Err(error) => return Err(error),
             };
+            let Some(signal) = signal else { continue };
             let body = baton_envelope::Body::bytes(&signal.data, signal.data_encoding.as_deref())
                 .unwrap_or_else(|| signal.data.get().as_bytes().to_vec());
             let raw = RawKept {
@@ -155,9 +159,9 @@ impl ControllerMesh {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
-            let mut draft = act::refuse(stamp.at, error.clone(), raw.clone());
-            draft.generated_id = true;
-            Ok(draft.into())
+            // Its id is not a generated one: it stands as long as an id is remembered, since a controller that begins anew
+            // finds the unread signal once more.
+            Ok(act::refuse(stamp.at, error.clone(), raw.clone()).into())
         });
         written.await?;
         Ok(())

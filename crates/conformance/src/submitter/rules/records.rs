@@ -29,10 +29,16 @@ pub(super) async fn are_lawful(desk: &Desk) -> Result<(), Fault> {
 
 fn is_lawful(arrival: &Arrival) -> Result<(), Fault> {
     let record = &arrival.message;
+    let envelope = envelope(arrival)?;
+    // Work that begins later waits for its time first.
+    let (status, wake_at) = match is_postponed(arrival)? {
+        true => ("waiting", record.at("/envelope/not_before").clone()),
+        false => ("pending", Value::Null),
+    };
     for (name, wanted) in [
         ("Nats-Expected-Last-Subject-Sequence", "0"),
         ("Baton-Event", "submitted"),
-        ("Baton-Status", "pending"),
+        ("Baton-Status", status),
     ] {
         let found = record.header(name);
         expect(
@@ -45,18 +51,17 @@ fn is_lawful(arrival: &Arrival) -> Result<(), Fault> {
         expected: "a record that section 8 describes".to_owned(),
         seen: error.to_string(),
     })?;
-    let state = next(None, &read.event).map_err(|error| Fault::Broken {
+    next(None, &read.event).map_err(|error| Fault::Broken {
         expected: "`submitted`".to_owned(),
         seen: error.to_string(),
     })?;
     expect(
-        state == read.snapshot.status && record.event() == "submitted",
-        "`submitted`, which leads to `pending`",
+        read.snapshot.status.name() == status && record.event() == "submitted",
+        format!("`submitted`, which leads to `{status}`"),
         record.in_words(),
     )?;
     let id = record.text("/id");
     expect(is_version7(id), "a record id: a UUID of version 7 in lower case", id)?;
-    let envelope = envelope(arrival)?;
     let (agent, version) = (envelope.to.as_str(), record.text("/envelope/to_version"));
     for (pointer, wanted) in [
         ("/intent", json!(arrival.intent)),
@@ -70,6 +75,7 @@ fn is_lawful(arrival: &Arrival) -> Result<(), Fault> {
         ("/snapshot/envelope", record.at("/envelope/id").clone()),
         ("/snapshot/envelope_seq", Value::Null),
         ("/snapshot/holder", Value::Null),
+        ("/snapshot/wake_at", wake_at),
         ("/snapshot/submitted_at", record.at("/at").clone()),
         ("/snapshot/updated_at", record.at("/at").clone()),
         ("/snapshot/path", json!([{"agent": agent, "version": version}])),
@@ -81,6 +87,18 @@ fn is_lawful(arrival: &Arrival) -> Result<(), Fault> {
         is_at(arrival, &format!("/snapshot/{name}"), wanted)?;
     }
     Ok(())
+}
+
+/// Whether the envelope has a time that is later than the record's.
+fn is_postponed(arrival: &Arrival) -> Result<bool, Fault> {
+    let Some(from) = envelope(arrival)?.not_before else {
+        return Ok(false);
+    };
+    let read = Record::decode(&arrival.message.bytes).map_err(|error| Fault::Broken {
+        expected: "a record that section 8 describes".to_owned(),
+        seen: error.to_string(),
+    })?;
+    Ok(from > read.at)
 }
 
 /// Breaks the rule unless a field of the record has this value, or both are the default.
@@ -105,6 +123,15 @@ pub(super) async fn have_tickets(desk: &Desk) -> Result<(), Fault> {
     for arrival in of(desk, &[Way::Record]).await? {
         let tickets = desk.tickets(&arrival.intent).await;
         if !arrival.is_confirmed && tickets.is_empty() {
+            continue;
+        }
+        if is_postponed(&arrival)? {
+            let none = "no ticket before the time of the work";
+            expect(
+                tickets.is_empty(),
+                none,
+                format!("{} of {}", tickets.len(), arrival.in_words()),
+            )?;
             continue;
         }
         expect(
