@@ -196,6 +196,8 @@ async fn without_a_controller_shares_stay_and_a_new_worker_has_none() {
     let worker_of_before = Running::start(mesh.server.url(), worker(&old, "1.0.0", takes)).await;
     mesh.until_version_is("work", "1.0.0", "active").await;
     limit(&mesh, &["--in-flight", "2"]).await;
+    // A leader that dies before it has told a share leaves the worker with none.
+    until_shared(&mesh, 1, 2).await;
     submit(&mesh, "a", 20).await;
     until_done(&old, 20).await;
     assert!(mesh.ask(&ShowArchive {}).await.is_ok());
