@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome, Wait};
+use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome, RetryPolicy, Wait};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal, events};
 use baton_e2e::gated::{id, result};
 use baton_envelope::{IntentId, Protocol, ProtocolRange};
 use baton_testkit::{TestServer, eventually};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::nats_cli::run;
 
@@ -30,7 +31,7 @@ async fn ask(server: &TestServer, what: &str, body: &Value) -> Value {
     answer
 }
 
-/// Puts every stream back to topology 2, with the router of that build, and one of its controllers.
+/// Puts every stream back to topology 2, with the router of that build.
 async fn as_topology_2(server: &TestServer) {
     let streams = ask(server, "STREAM.LIST", &json!({})).await;
     for stream in streams["streams"].as_array().expect("streams") {
@@ -52,12 +53,28 @@ async fn as_topology_2(server: &TestServer) {
     });
     let body = json!({ "stream_name": "MESH_INTAKE", "config": router });
     ask(server, "CONSUMER.CREATE.MESH_INTAKE.router", &body).await;
+}
+
+/// A controller of that build: it follows the ledger, and does nothing else.
+async fn older_controller(server: &TestServer) -> JoinHandle<()> {
     let follower = json!({
-        "name": "older", "description": FOLLOWS, "ack_policy": "none", "deliver_policy": "all",
-        "inactive_threshold": 600_000_000_000_u64, "metadata": {KEY: "2"},
+        "name": "older", "description": FOLLOWS, "ack_policy": "none", "deliver_policy": "by_start_sequence",
+        "opt_start_seq": 1, "replay_policy": "instant", "inactive_threshold": 10_000_000_000_u64, "mem_storage": true,
+        "num_replicas": 1, "metadata": {KEY: "2"},
     });
     let body = json!({ "stream_name": "MESH_LEDGER", "config": follower });
     ask(server, "CONSUMER.CREATE.MESH_LEDGER.older", &body).await;
+    let client = server.client().await;
+    tokio::spawn(async move {
+        loop {
+            let pull = client.request(
+                "$JS.API.CONSUMER.MSG.NEXT.MESH_LEDGER.older",
+                r#"{"batch":1,"no_wait":true}"#.into(),
+            );
+            drop(pull.await);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
 }
 
 async fn subjects(server: &TestServer) -> Vec<Value> {
@@ -127,8 +144,18 @@ async fn doctor(mesh: &TestMesh) -> String {
 async fn a_mesh_of_topology_2_learns_of_waits_when_its_last_controller_is_gone() {
     let mut mesh = TestMesh::start_without_controller().await;
     as_topology_2(&mesh.server).await;
-    mesh.restart_everything().await;
-    let shop = Agent::builder("shop", "1.0.0").expect("agent").handler(Shop);
+    let older = older_controller(&mesh.server).await;
+    mesh.start_controller();
+    // It tries for as long as the raise may take.
+    let patient = RetryPolicy {
+        max_attempts: 100,
+        longest: Duration::from_secs(2),
+        ..RetryPolicy::default()
+    };
+    let shop = Agent::builder("shop", "1.0.0")
+        .expect("agent")
+        .handler(Shop)
+        .retry(patient);
     let echo = agent("echo", |envelope| async move { Outcome::complete(&envelope.payload) });
     let mut workers = Vec::new();
     for builder in [older_worker(), shop, echo] {
@@ -170,6 +197,7 @@ async fn a_mesh_of_topology_2_learns_of_waits_when_its_last_controller_is_gone()
     assert_eq!(readers(&mesh.server).await, [("router".to_owned(), Vec::new())]);
 
     // It goes, and the next leader raises the mesh.
+    older.abort();
     ask(&mesh.server, "CONSUMER.DELETE.MESH_LEDGER.older", &json!({})).await;
     publish(&mesh, "between", &mut ids).await;
     mesh.restart_everything().await;

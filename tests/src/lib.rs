@@ -63,7 +63,8 @@ impl TestMesh {
         Self::start_with(false).await
     }
 
-    fn start_controller(&mut self) {
+    /// Starts a controller in this process.
+    pub fn start_controller(&mut self) {
         let controller = Controller::new(self.mesh.clone(), ControllerConfig::default());
         self.controller = tokio::spawn(async move {
             controller.run_until(std::future::pending()).await.expect("controller");
