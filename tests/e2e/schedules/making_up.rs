@@ -214,7 +214,7 @@ async fn a_leader_that_froze_before_it_wrote_has_nothing_run_twice() {
     let half_a_minute = Duration::from_secs(30);
     let schedule = old("froze", mesh.mesh.now().minus(half_a_minute), Duration::from_secs(3600));
     let firing = Firing::of(&schedule, Why::Due, schedule.created_at);
-    let due = Due {
+    let due = DueWork {
         at: firing.at,
         looked_at: firing.at,
         note: "froze".to_owned(),

@@ -233,6 +233,11 @@ impl IntakeMessage {
         &self.message.subject
     }
 
+    /// Its sequence in the intake stream; 0 when the broker's own facts about it are unreadable.
+    pub fn seq(&self) -> u64 {
+        self.message.info().map_or(0, |info| info.stream_sequence)
+    }
+
     /// How often the broker has delivered it, including this time.
     pub fn delivered(&self) -> u64 {
         self.message
