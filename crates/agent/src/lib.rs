@@ -38,6 +38,7 @@ mod handlers;
 mod held;
 mod hop;
 mod outcome;
+mod policy;
 mod ready;
 mod renewal;
 mod replay;

@@ -82,6 +82,7 @@ impl AgentBuilder {
             at: Timestamp::from_unix_millis(0),
             clock_ahead_ms: 0,
             host: String::new(),
+            policy: self.retry.declared(),
             extra: Extra::new(),
         }
     }
@@ -109,7 +110,7 @@ impl Worker {
             by: Author::worker(builder.name, builder.version, instance),
             handler,
             protocol: builder.protocol,
-            retry: builder.retry,
+            declared: builder.retry.policy(),
             abort: CancellationToken::new(),
             held: Arc::default(),
             dropped: Default::default(),

@@ -8,6 +8,7 @@ mod explain;
 mod handlers;
 mod identity;
 mod moves;
+mod policy;
 mod preflight;
 mod refusal;
 mod repair;
@@ -97,6 +98,8 @@ fn handlers() -> Handlers {
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)
+        .on::<control::SetPolicy>(policy::set)
+        .on::<control::SetBreaker>(policy::set_breaker)
 }
 
 #[cfg(test)]

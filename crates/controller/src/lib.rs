@@ -21,7 +21,7 @@ mod run;
 mod stats;
 mod workers;
 
-pub use config::{ArchiveConfig, ControllerConfig};
+pub use config::{ArchiveConfig, BreakerConfig, ControllerConfig};
 pub use error::Error;
 pub use projection::{Error as ProjectionError, Projection};
 pub use run::Controller;

@@ -7,8 +7,10 @@
 //! Every decision here is a compare-and-set or may be repeated: two leaders at the same moment cost work and do no
 //! harm.
 
+mod acceptance;
 mod alarms;
 mod archive;
+mod breakers;
 mod checkpoint;
 mod clocks;
 mod consumers;
@@ -35,8 +37,10 @@ mod unreadable;
 
 use crate::duty::Task;
 
+use acceptance::Acceptance;
 use alarms::Alarms;
 use archive::Archive;
+use breakers::Breakers;
 use checkpoint::Checkpoints;
 use clocks::Clocks;
 use consumers::Consumers;
@@ -74,6 +78,8 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Checkpoints>(term),
         round::<Mend>(term),
         round::<Clocks>(term),
+        round::<Breakers>(term),
+        round::<Acceptance>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

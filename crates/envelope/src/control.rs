@@ -12,6 +12,7 @@ mod identity;
 mod intents;
 mod load;
 mod mesh;
+mod policy;
 mod question;
 mod repair;
 mod rollout;
@@ -27,11 +28,13 @@ pub use identity::*;
 pub use intents::*;
 pub use load::*;
 pub use mesh::*;
+pub use policy::*;
 pub use question::{Effect, Question, Visitor};
 pub use repair::*;
 pub use rollout::*;
 pub use route::*;
 
+use crate::version::breaker::Breaker;
 use crate::version::route::Route;
 
 /// How long a controller may take for a long task: to replay hops, or to move work.
@@ -67,4 +70,6 @@ question::questions! {
     WhoAmI = "whoami" -> IdentityView, Reads;
     ListUnreadable = "unreadable" -> UnreadableView, Reads, LONG;
     Repair = "mesh.repair" -> RepairView, Changes, LONG;
+    SetPolicy = "agents.policy" -> Route, Changes;
+    SetBreaker = "agents.breaker" -> Breaker, Changes;
 }

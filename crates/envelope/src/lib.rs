@@ -38,6 +38,7 @@ pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_
 pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
+pub use intent::probe::{Probed, is_exhausted, probed, speaks_against};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
 pub use intent::references::{Cause, Hold, holds};
 pub use intent::snapshot::Snapshot;
@@ -62,10 +63,15 @@ pub use proof::link::{Link, Place};
 pub use proof::rules::{Entry, Guard, Rules, Signatures};
 pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
+pub use version::breaker::{BREAKER_AFTER, BREAKER_OPEN_FOR, Breaker, BreakerState, Withheld};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};
 pub use version::path::PathEntry;
 pub use version::percent::Percent;
 pub use version::pinning::Pinning;
+pub use version::policy::{
+    ATTEMPTS_DEFAULT, ATTEMPTS_LIMIT, BACKOFF_DEFAULT, BadPolicy, InForce, LONGEST_DEFAULT, OFFERS, OnExhausted,
+    OnOpen, OnRejected, OnUnaccepted, Policy, StandsIn, is_unaccepted,
+};
 pub use version::route::{Canary, Decision, Declaration, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};

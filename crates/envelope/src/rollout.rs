@@ -2,13 +2,17 @@
 //! compare-and-set, so no step is ever taken twice.
 
 mod act;
+mod breaker;
 mod evidence;
 mod judge;
+mod policy;
 mod versions;
 
 pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, rollback, silent, start};
+pub use breaker::{close_breaker, drop_probe, half_open_breaker, open_breaker, pay_breaker};
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
+pub use policy::{set_policy, tell_withheld};
 pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_pinning};
 
 pub use crate::version::rollout::{Margins, Phase, Rollout};

@@ -24,15 +24,15 @@ pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
 pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
-    Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive, Redrive,
-    Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
+    Cancelled, ClosedInLedger, Filter, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NoArchive,
+    PassedOver, Redrive, Redriven, Submitted, SweepReport, Sweeper, WaitEnd, Waiting, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
 pub use presence::{Alive, Heartbeats, ServiceRegistration};
-pub use routes::RouteFollower;
+pub use routes::{Placed, RouteFollower};
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
     SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,

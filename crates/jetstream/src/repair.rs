@@ -5,7 +5,7 @@
 
 use baton_envelope::control::{ControlError, RepairView, Unreadable};
 use baton_envelope::rollout::{Act, restored};
-use baton_envelope::{AgentName, Author, Declaration, Role, Route, codes};
+use baton_envelope::{AgentName, Author, Breaker, Declaration, Role, Route, codes};
 
 use crate::control::lease;
 use crate::error::Error;
@@ -18,10 +18,11 @@ enum Kind {
     Route,
     Declaration,
     Leader,
+    Breaker,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Route, Self::Declaration, Self::Leader];
+    const ALL: [Self; 4] = [Self::Route, Self::Declaration, Self::Leader, Self::Breaker];
 
     /// What the keys begin with.
     const fn name(self) -> &'static str {
@@ -29,6 +30,7 @@ impl Kind {
             Self::Route => "route",
             Self::Declaration => "declaration",
             Self::Leader => lease::KEY,
+            Self::Breaker => "breaker",
         }
     }
 
@@ -38,13 +40,14 @@ impl Kind {
             Self::Route => subjects.routes_bucket(),
             Self::Declaration => subjects.agents_bucket(),
             Self::Leader => subjects.control_bucket(),
+            Self::Breaker => subjects.breakers_bucket(),
         }
     }
 
     /// How a repair names a key of the bucket; `None` for one that is of another kind.
     fn named(self, key: &str) -> Option<String> {
         match self {
-            Self::Route | Self::Declaration => Some(format!("{}/{key}", self.name())),
+            Self::Route | Self::Declaration | Self::Breaker => Some(format!("{}/{key}", self.name())),
             Self::Leader => (key == lease::KEY).then(|| key.to_owned()),
         }
     }
@@ -62,6 +65,10 @@ impl Kind {
                 Err(error) => Some(error.to_string()),
             },
             Self::Leader => lease::problem(body),
+            Self::Breaker => match serde_json::from_slice::<Breaker>(body) {
+                Ok(one) => other(mesh.subjects().agent_key(&one.agent, &one.version)),
+                Err(error) => Some(error.to_string()),
+            },
         }
     }
 
@@ -70,6 +77,7 @@ impl Kind {
             Self::Route => "the last readable route counts; without one, work for the agent waits or is refused",
             Self::Declaration => "the version's next heartbeat writes it again",
             Self::Leader => "a controller takes the lead after five seconds",
+            Self::Breaker => "the breaker counts as closed, and the leader writes the next one over it",
         }
     }
 }
@@ -87,7 +95,7 @@ impl Mesh {
         Ok(found)
     }
 
-    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader.
+    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader, breakers.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -138,7 +146,9 @@ impl ControllerMesh {
             }
             Some((SUBJECT, subject)) => self.remove_subject(key, subject).await,
             Some((kind, rest)) => match Kind::ALL.into_iter().find(|one| one.name() == kind) {
-                Some(found @ (Kind::Route | Kind::Declaration)) => self.repair_key(found, rest, by).await,
+                Some(found @ (Kind::Route | Kind::Declaration | Kind::Breaker)) => {
+                    self.repair_key(found, rest, by).await
+                }
                 Some(Kind::Leader) | None => Err(unknown(key)),
             },
             None => Err(unknown(key)),
@@ -226,6 +236,6 @@ impl ControllerMesh {
 
 fn unknown(key: &str) -> Error {
     let message = format!("\"{key}\" is no key that could be repaired");
-    let fix = "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, intent/ID";
+    let fix = "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, breaker/AGENT.VERSION, intent/ID";
     ControlError::new(codes::BAD_REQUEST, message, fix).into()
 }

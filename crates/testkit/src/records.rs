@@ -53,6 +53,7 @@ pub fn following(
         cost: None,
         conversion: None,
         generated_id: false,
+        exhausted: false,
         extra: Extra::new(),
     }
 }

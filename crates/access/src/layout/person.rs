@@ -56,6 +56,7 @@ fn viewer(names: &Names) -> Vec<Grant> {
         subjects.audit_stream(),
         Names::bucket(&subjects.agents_bucket()),
         Names::bucket(&subjects.control_bucket()),
+        Names::bucket(&subjects.breakers_bucket()),
     ];
     let routes = subjects.routes_bucket();
     let routes_stream = Names::bucket(&routes);

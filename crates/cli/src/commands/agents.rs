@@ -1,8 +1,10 @@
 //! `baton agents`: agents and their versions, as controllers see them.
 
+mod breaker;
 mod describe;
 mod forget;
 mod list;
+mod policy;
 mod quarantine;
 mod retire;
 
@@ -24,6 +26,10 @@ pub(crate) enum AgentsCommand {
     Retire(retire::RetireArgs),
     /// Remove a retired version from the list; stop its workers first.
     Forget(forget::ForgetArgs),
+    /// Show how its failures are treated, or change that while its workers run.
+    Policy(policy::PolicyArgs),
+    /// Show the breakers of its versions, or open or close one by hand.
+    Breaker(breaker::BreakerArgs),
 }
 
 /// Runs the command.
@@ -34,5 +40,7 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Quarantine(args) => quarantine::run(args, app).await,
         AgentsCommand::Retire(args) => retire::run(args, app).await,
         AgentsCommand::Forget(args) => forget::run(args, app).await,
+        AgentsCommand::Policy(args) => Box::pin(policy::run(args, app)).await,
+        AgentsCommand::Breaker(args) => breaker::run(args, app).await,
     }
 }

@@ -62,6 +62,9 @@ pub(crate) struct WorkerArgs {
     /// How many attempts a hop gets before it is parked [default: 3].
     #[arg(long, value_name = "N")]
     max_attempts: Option<NonZeroU32>,
+    /// How long one attempt may run before it has failed [default: as long as it takes].
+    #[arg(long, value_name = "DURATION")]
+    attempt_timeout: Option<Span>,
 }
 
 /// What the run came to, as a document.
@@ -150,6 +153,7 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         concurrency: args.concurrency.unwrap_or(config.concurrency),
         drain_timeout: args.drain_timeout.unwrap_or(config.drain_timeout),
         max_attempts: args.max_attempts.unwrap_or(config.max_attempts),
+        attempt_timeout: args.attempt_timeout.unwrap_or(config.attempt_timeout),
         ..config
     }
 }

@@ -6,13 +6,17 @@ use baton_envelope::{ProtocolRange, Route, VersionState, shown};
 use super::time;
 use crate::output::Table;
 
-/// Where a version stands; a canary with its share.
+/// Where a version stands; a canary with its share, and whether its breaker is open.
 pub(crate) fn version_state(agent: &AgentView, one: &VersionView) -> String {
     let canary = agent.canary.as_ref().filter(|canary| canary.version == one.version);
-    match canary {
+    let state = match canary {
         Some(canary) if one.state == VersionState::Canary => format!("{} {}", one.state, canary.percent),
         _ => one.state.to_string(),
+    };
+    if one.breaker_open {
+        return format!("{state}, breaker open");
     }
+    state
 }
 
 /// `1.0.0 - 1.1.0`, or the one version.

@@ -22,12 +22,19 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
         Some(agent) => vec![cx.route(&agent).await?],
         None => cx.mesh.all_routes().await?,
     };
-    let mut schemas: BTreeMap<(AgentName, AgentVersion), _> = cx
+    let mut declared: BTreeMap<(AgentName, AgentVersion), _> = cx
         .mesh
         .declarations()
         .await?
         .into_iter()
-        .map(|one| ((one.agent, one.version), one.schemas))
+        .map(|one| ((one.agent, one.version), (one.schemas, one.policy)))
+        .collect();
+    let mut breakers: BTreeMap<(AgentName, AgentVersion), _> = cx
+        .mesh
+        .breakers()
+        .await?
+        .into_iter()
+        .map(|one| ((one.agent.clone(), one.version.clone()), one))
         .collect();
     let mut agents = Vec::new();
     for route in routes {
@@ -37,6 +44,8 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             let agent = &route.agent;
             let counts = tickets.remove(version).unwrap_or_default();
             let holds = cx.hold_views(&route, version).await?;
+            let of = (agent.clone(), version.clone());
+            let (schemas, policy) = declared.remove(&of).unwrap_or_default();
             versions.push(VersionView {
                 version: version.clone(),
                 state: entry.state.clone(),
@@ -50,8 +59,10 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
                 capabilities: entry.capabilities.clone(),
                 channels: entry.channels.clone(),
                 kinds: entry.kinds.clone(),
-                schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
-                breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
+                schemas,
+                breaker_open: entry.withheld.is_some(),
+                breaker: breakers.remove(&of),
+                policy,
             });
         }
         agents.push(AgentView {
@@ -63,6 +74,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             previous: route.previous,
             pinning: route.pinning,
             rollout: route.rollout,
+            policy: route.policy,
         });
     }
     Ok(AgentsView { agents })

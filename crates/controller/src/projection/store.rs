@@ -14,12 +14,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 use super::columns::malformed;
 use super::suspects::Suspects;
 use super::tables::archive;
-use super::tables::breaker::{self, Streaks};
 use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{Intents, OutOfTurn};
+use super::tables::streaks::{self, Streaks};
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -30,8 +30,9 @@ const TABLES: &str = "
     CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
-        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL)
-        WITHOUT ROWID;
+        version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
+        accept_within INTEGER) WITHOUT ROWID;
+    CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
     CREATE INDEX holds_of_version ON holds (agent, version, cause, since, intent);
@@ -121,7 +122,7 @@ impl Store {
         if verdict != "ok" {
             return Err(malformed(0, verdict));
         }
-        let streaks = breaker::read(&db)?;
+        let streaks = streaks::read(&db)?;
         let archive = archive::place(&db)?;
         tracing::info!(file = %path.display(), position = mark.seq, "loaded the projection");
         Ok(Some(Self {

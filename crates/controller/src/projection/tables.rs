@@ -2,7 +2,7 @@
 //! that follows the ledger.
 
 pub(super) mod archive;
-pub(super) mod breaker;
 pub(super) mod evidence;
 pub(super) mod intents;
 pub(super) mod latency;
+pub(super) mod streaks;

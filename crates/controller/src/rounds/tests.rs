@@ -74,6 +74,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         at: mesh.now(),
         clock_ahead_ms: 0,
         host: String::new(),
+        policy: None,
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());

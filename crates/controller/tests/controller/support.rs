@@ -60,6 +60,7 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         at: mesh.now(),
         clock_ahead_ms: 0,
         host: String::new(),
+        policy: None,
         extra: baton_envelope::Extra::new(),
     }
 }

@@ -58,6 +58,8 @@ codes! {
     ANSWER_TOO_LARGE: Replay,
     /// The intent is closed, and only the archive has it.
     ARCHIVED: Command,
+    /// The attempt ran longer than the policy of its agent allows.
+    ATTEMPT_TIMED_OUT: Attempt,
     /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
     /// A bundle in the archive is corrupt.
@@ -82,6 +84,8 @@ codes! {
     BAD_REQUEST: Control Replay,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
+    /// The breaker of the version is open: its work keeps failing.
+    BREAKER_OPEN: Rejection Park Control Alarm,
     /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
@@ -140,6 +144,8 @@ codes! {
     NONE_CAPABLE: Rejection Park,
     /// No version was active before this one.
     NOTHING_BEFORE: Control,
+    /// Nobody took the work in the time that it may wait.
+    NOT_ACCEPTED: Park,
     /// The accounts are written, and the server does not use them yet.
     NOT_APPLIED: Command,
     /// There is no such intent.

@@ -55,6 +55,8 @@ pub struct Draft {
     pub conversion: Option<Conversion>,
     /// In the first record: whether Baton made the intent id.
     pub generated_id: bool,
+    /// Whether the attempts of the hop that ends here are used up.
+    pub exhausted: bool,
 }
 
 impl Draft {
@@ -72,6 +74,7 @@ impl Draft {
             cost: None,
             conversion: None,
             generated_id: false,
+            exhausted: false,
         }
     }
 
@@ -111,6 +114,7 @@ impl Draft {
         snapshot.max_hops = envelope.max_hops;
         snapshot.priority = envelope.priority;
         snapshot.kind.clone_from(&envelope.kind);
+        snapshot.accept_within_ms = accept_within(&envelope);
         snapshot.attempt = 1;
         snapshot.epoch = snapshot.epoch.saturating_add(1);
         snapshot.holder = None;
@@ -186,7 +190,13 @@ impl Draft {
             cost: self.cost,
             conversion: self.conversion,
             generated_id: self.generated_id,
+            exhausted: self.exhausted,
             extra: Extra::new(),
         }
     }
+}
+
+/// How long an intent's work may wait to be taken, where the intent itself says so.
+pub(crate) fn accept_within(envelope: &Envelope) -> Option<u64> {
+    envelope.policy.as_ref()?.accept_within_ms
 }

@@ -103,6 +103,8 @@ wire_object! {
         /// In the first record: whether Baton made the intent id. It did so for this submit alone, so nobody submits
         /// the id again.
         def generated_id: bool,
+        /// The attempts of the hop that ends here are used up, whatever the policy makes of it.
+        def exhausted: bool,
     }
 }
 

@@ -66,6 +66,8 @@ wire_object! {
         opt result_encoding: String,
         /// The last error.
         opt error: ErrorInfo,
+        /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
+        opt accept_within_ms: u64,
     }
 }
 
@@ -98,6 +100,7 @@ impl Snapshot {
             result: None,
             result_encoding: None,
             error: None,
+            accept_within_ms: None,
             extra: Extra::new(),
         }
     }

@@ -13,6 +13,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
 use crate::version::pinning::Pinning;
+use crate::version::policy::{Policy, StandsIn};
 
 /// How many hops an intent may take by default: enough for real relays, few enough to stop a loop.
 pub const MAX_HOPS_DEFAULT: u32 = 10;
@@ -146,6 +147,10 @@ wire_object! {
         opt traceparent: String,
         /// How its hops choose versions; absent means that each hop follows the route of its moment.
         opt pinning: Pinning,
+        /// What the intent asks of the failure policy of each agent, within the agent's bounds.
+        opt policy: Box<Policy>,
+        /// Why the agent gets work that was meant for another one.
+        opt stands_in: Box<StandsIn>,
     }
 }
 
@@ -182,6 +187,8 @@ impl Envelope {
             reply_to: None,
             traceparent: None,
             pinning: None,
+            policy: None,
+            stands_in: None,
             extra: Extra::new(),
         }
     }

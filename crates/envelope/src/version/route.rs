@@ -7,8 +7,10 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::version::breaker::Withheld;
 use crate::version::percent::Percent;
 use crate::version::pinning::Pinning;
+use crate::version::policy::Policy;
 use crate::version::rollout::Rollout;
 use crate::version::state::VersionState;
 
@@ -42,6 +44,8 @@ wire_object! {
         def protocol: ProtocolRange,
         /// While its work is being moved away: the latest time until which its consumers stay paused.
         opt moving_until: Timestamp,
+        /// While its breaker is not closed: that no ticket of it is written.
+        opt withheld: Withheld,
     }
 }
 
@@ -87,6 +91,8 @@ wire_object! {
         opt rollout: Rollout,
         /// The decision that made this revision.
         opt decision: Decision,
+        /// How failures of the agent's work are treated, where an operator has said so.
+        opt policy: Policy,
     }
 }
 
@@ -124,6 +130,8 @@ wire_object! {
         def clock_ahead_ms: i64,
         /// The name of its machine, where that clock is off.
         def host: String,
+        /// How it treats failures, where that differs from what every worker does.
+        opt policy: Policy,
     }
 }
 
@@ -153,6 +161,7 @@ impl Route {
             pinning: Pinning::default(),
             rollout: None,
             decision: None,
+            policy: None,
             extra: crate::base::wire::Extra::new(),
         }
     }
@@ -164,6 +173,11 @@ impl Route {
             None if self.active == *version => Some(VersionState::Active),
             None => None,
         }
+    }
+
+    /// Whether no ticket of a version is written, because its breaker is not closed.
+    pub fn is_withheld(&self, version: &AgentVersion) -> bool {
+        self.versions.get(version).is_some_and(|entry| entry.withheld.is_some())
     }
 
     /// The running rollout, if there is one.

@@ -38,6 +38,7 @@ mod before {
             cost: None,
             conversion: None,
             generated_id: false,
+            exhausted: false,
             extra: Extra::new(),
         })
     }
@@ -61,6 +62,7 @@ mod before {
         snapshot.max_hops = envelope.max_hops;
         snapshot.priority = envelope.priority;
         snapshot.kind.clone_from(&envelope.kind);
+        snapshot.accept_within_ms = envelope.policy.as_ref().and_then(|policy| policy.accept_within_ms);
         snapshot.attempt = 1;
         snapshot.epoch += 1;
         snapshot.holder = None;

@@ -177,6 +177,64 @@ pub(crate) fn any_max_hops() -> impl Strategy<Value = MaxHops> {
     (1_i64..=64).prop_map(|n| MaxHops::new(n).expect("in range"))
 }
 
+fn any_what<T: Clone + std::fmt::Debug + 'static>(
+    known: &'static [T],
+    unknown: fn(String) -> T,
+) -> impl Strategy<Value = T> {
+    prop_oneof![proptest::sample::select(known), unknown_name().prop_map(unknown)]
+}
+
+fn any_on_exhausted() -> impl Strategy<Value = OnExhausted> {
+    prop_oneof![
+        Just(OnExhausted::Park),
+        Just(OnExhausted::Fail),
+        Just(OnExhausted::Human),
+        any_agent().prop_map(OnExhausted::Escalate),
+        unknown_name().prop_map(OnExhausted::Unknown),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let times = (
+        of(any::<u32>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+    );
+    let whats = (
+        of(any_on_exhausted()),
+        of(any_what(OnRejected::ALL, OnRejected::Unknown)),
+        of(any_what(OnUnaccepted::ALL, OnUnaccepted::Unknown)),
+        of(any_what(OnOpen::ALL, OnOpen::Unknown)),
+    );
+    (times, vec(any_agent(), 0..3), whats, any_extra()).prop_map(|(times, alternatives, whats, extra)| {
+        let (attempts, backoff_ms, longest_ms, attempt_timeout_ms, accept_within_ms) = times;
+        let (on_exhausted, on_rejected, on_unaccepted, on_open) = whats;
+        Policy {
+            attempts,
+            backoff_ms,
+            longest_ms,
+            attempt_timeout_ms,
+            accept_within_ms,
+            alternatives,
+            on_exhausted,
+            on_rejected,
+            on_unaccepted,
+            on_open,
+            extra,
+        }
+    })
+}
+
+fn any_stands_in() -> impl Strategy<Value = StandsIn> {
+    (any_agent(), vec(any_agent(), 0..3), any_extra()).prop_map(|(for_agent, tried, extra)| StandsIn {
+        for_agent,
+        tried,
+        extra,
+    })
+}
+
 /// Any envelope, every field present or absent.
 pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
     let ids = (
@@ -214,13 +272,14 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(text()),
         of(text()),
         of(any_pinning()),
+        (of(any_policy()), of(any_stands_in())),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, extra) = rest;
+        let (pins, itinerary, join, reply_to, traceparent, pinning, (policy, stands_in), extra) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -251,6 +310,8 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             reply_to,
             traceparent,
             pinning,
+            policy: policy.map(Box::new),
+            stands_in: stands_in.map(Box::new),
             extra,
         }
     })
@@ -336,13 +397,14 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of(any_json_but_null()),
         of(text()),
         of(any_error()),
+        of(any::<u64>()),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
         let (submitted_at, updated_at, deadline, wake_at) = times;
-        let (path, pins, reply_to, result, result_encoding, error, extra) = rest;
+        let (path, pins, reply_to, result, result_encoding, error, accept_within_ms, extra) = rest;
         Snapshot {
             status,
             agent,
@@ -369,6 +431,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             result,
             result_encoding,
             error,
+            accept_within_ms,
             extra,
         }
     })
@@ -407,11 +470,17 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     );
     let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
         .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
-    let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion), any::<bool>());
+    let spent = (
+        of(any::<u64>()),
+        of(any_json_but_null()),
+        of(conversion),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let rest = (of(step), of(text()), of(any_error()), of(raw), spent, any_extra());
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
-        let (step, note, error, raw, (took_ms, cost, conversion, generated_id), extra) = rest;
+        let (step, note, error, raw, (took_ms, cost, conversion, generated_id, exhausted), extra) = rest;
         Record {
             protocol: PROTOCOL,
             id,
@@ -429,6 +498,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             cost,
             conversion,
             generated_id,
+            exhausted,
             extra,
         }
     })

@@ -172,6 +172,8 @@ pub(crate) fn full_envelope() -> Envelope {
         reply_to: Some("clients.7.answers".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         pinning: Some(Pinning::Chain),
+        policy: Some(Box::new(full_policy())),
+        stands_in: Some(Box::new(full_stands_in())),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -217,6 +219,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         result: Some(json("{\"ok\":true}")),
         result_encoding: Some("base64".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
+        accept_within_ms: Some(15_000),
         extra: Extra::new(),
     }
 }
@@ -249,6 +252,7 @@ pub(crate) fn full_record() -> Record {
             vec!["content.type".to_owned()],
         )),
         generated_id: true,
+        exhausted: true,
         extra: Extra::new(),
     }
 }
@@ -273,6 +277,56 @@ pub(crate) fn full_declaration() -> Declaration {
         at: NOW,
         clock_ahead_ms: -60_000,
         host: "host-1".to_owned(),
+        policy: Some(full_policy()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_policy() -> Policy {
+    Policy {
+        attempts: Some(5),
+        backoff_ms: Some(2_000),
+        longest_ms: Some(60_000),
+        attempt_timeout_ms: Some(30_000),
+        accept_within_ms: Some(15_000),
+        alternatives: vec![agent("qa")],
+        on_exhausted: Some(OnExhausted::Escalate(agent("chief"))),
+        on_rejected: Some(OnRejected::Return),
+        on_unaccepted: Some(OnUnaccepted::Alternative),
+        on_open: Some(OnOpen::Refuse),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_stands_in() -> StandsIn {
+    StandsIn {
+        for_agent: agent("qa"),
+        tried: vec![agent("qa")],
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_withheld() -> Withheld {
+    Withheld {
+        since: NOW,
+        until: Some(NOW),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_breaker() -> Breaker {
+    Breaker {
+        agent: agent("code"),
+        version: version("2.0.0"),
+        state: BreakerState::HalfOpen,
+        since: NOW,
+        until: Some(NOW),
+        probe: Some(intent()),
+        probe_seq: Some(7),
+        by: "controller c1".to_owned(),
+        reason: Some("3 in a row".to_owned()),
+        opened: 2,
+        owed_through: 9,
         extra: Extra::new(),
     }
 }
@@ -287,6 +341,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         kinds: vec!["invoice.extract.v1".to_owned()],
         protocol: full_declaration().protocol,
         moving_until: Some(NOW),
+        withheld: Some(full_withheld()),
         extra: Extra::new(),
     }
 }
@@ -340,6 +395,7 @@ pub(crate) fn full_route() -> Route {
             numbers: Some(json("{\"hops\":1}")),
             extra: Extra::new(),
         }),
+        policy: Some(full_policy()),
         extra: Extra::new(),
     }
 }

@@ -120,8 +120,13 @@ impl Mesh {
             pins: &envelope.pins,
             path: &[],
         };
-        let (choice, route) = self.choose(&envelope.to, &asked).await?;
-        let version = choice.version;
+        let placed = self.place(&envelope.to, &asked).await?;
+        let (version, route) = (placed.choice.version, placed.route);
+        let meant_for = envelope.to.clone();
+        if let Some(stands_in) = placed.stands_in {
+            envelope.to = route.agent.clone();
+            envelope.stands_in = Some(Box::new(stands_in));
+        }
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
             envelope.pins = Box::pin(self.pins_of_now(&envelope, &version)).await?;
@@ -142,7 +147,7 @@ impl Mesh {
         match submitted.await? {
             Advanced::Committed(Committed { seq, .. }) => Ok(Submitted::New { seq }),
             // Boxed, so that the common case stays small.
-            Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&envelope, head)).await,
+            Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&meant_for, envelope, head)).await,
             Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
     }
@@ -256,13 +261,26 @@ impl Mesh {
         })
     }
 
-    async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {
+    async fn compare(
+        &self,
+        meant_for: &AgentName,
+        mut envelope: Envelope,
+        head: Box<Head>,
+    ) -> Result<Submitted, Error> {
         let first = self.trail_through(&envelope.intent, head.seq).await?.into_iter().next();
         let there = first.and_then(|first| first.record.envelope);
         let Some(there) = there else {
             return Ok(Submitted::Conflict { head, field: None });
         };
-        if let field @ Some(_) = differing_field(&there, envelope) {
+        // Whether another agent stood in then, or would now, it is the same work.
+        let was_meant_for = there
+            .stands_in
+            .as_ref()
+            .map_or(&there.to, |stands_in| &stands_in.for_agent);
+        if was_meant_for == meant_for {
+            envelope.to = there.to.clone();
+        }
+        if let field @ Some(_) = differing_field(&there, &envelope) {
             return Ok(Submitted::Conflict { head, field });
         }
         self.settle(&head).await?;

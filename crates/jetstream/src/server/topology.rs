@@ -46,7 +46,7 @@ const CREATION: Duration = Duration::from_secs(10);
 const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, archive, routes, agents and control. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, archive, routes, agents, control and breakers. Anything that exists is left as it is; `doctor`
     /// shows where that differs. A ledger that is lost is not created again.
     ///
     /// # Errors
@@ -55,15 +55,16 @@ impl Mesh {
         self.make_missing(self.base_streams(limits)).await.map(drop)
     }
 
-    /// Creates what every mesh has, but for the archive: how long that keeps bundles is a setting of the controllers, and a
-    /// worker may have no business with it.
+    /// Creates what every mesh has, but for the archive and the breakers: how long that keeps bundles is a setting of the
+    /// controllers, and a worker has no business with either.
     ///
     /// # Errors
     /// As [`Mesh::ensure_topology`].
     pub async fn ensure_topology_of_workers(&self, limits: Limits) -> Result<(), Error> {
-        let archive = self.subjects().archive_stream();
+        let s = self.subjects();
+        let others = [s.archive_stream(), format!("KV_{}", s.breakers_bucket())];
         let mut wanted = self.base_streams(limits);
-        wanted.retain(|config| config.name != archive);
+        wanted.retain(|config| !others.contains(&config.name));
         self.make_missing(wanted).await.map(drop)
     }
 
@@ -110,6 +111,10 @@ impl Mesh {
             Config {
                 description: Some("Baton: which controller leads".to_owned()),
                 ..bucket(s.control_bucket(), 1)
+            },
+            Config {
+                description: Some("Baton: breakers".to_owned()),
+                ..bucket(s.breakers_bucket(), 64)
             },
         ]
     }

@@ -90,12 +90,14 @@ impl To {
             Self::Capable {
                 when_none: WhenNone::Hold,
                 ..
-            } if !args.pins.is_empty() || args.constraints.is_some() => Err(CliError::say(
-                Kind::Usage,
-                codes::USAGE,
-                "--when-none hold cannot be combined with --pin or --constraints",
-            )
-            .hint("leave them out, or name the agent")),
+            } if !args.pins.is_empty() || args.constraints.is_some() || args.asks.policy().is_some() => {
+                Err(CliError::say(
+                    Kind::Usage,
+                    codes::USAGE,
+                    "--when-none hold cannot be combined with --pin, --constraints or a policy",
+                )
+                .hint("leave them out, or name the agent"))
+            }
             Self::Agent(_) | Self::Capable { .. } => Ok(()),
         }
     }
