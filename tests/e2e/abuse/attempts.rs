@@ -46,6 +46,8 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_CONTROL.leader",
     "$KV.MESH_CONTROL.abuse",
     "$KV.MESH_AGENTS.abuse",
+    "$KV.MESH_BREAKERS.code.1_0_0",
+    "$JS.API.STREAM.PURGE.KV_MESH_BREAKERS",
     "mesh.intent.code",
     "mesh.capability.abuse",
     "mesh.channel.abuse",
@@ -66,6 +68,8 @@ pub(super) const TARGETS: &[&str] = &[
     "reply.other.1",
     // What controllers are asked.
     "mesh.control.agents.quarantine",
+    "mesh.control.agents.policy",
+    "mesh.control.agents.breaker",
     "mesh.control.rollout.pause",
     "mesh.control.route.set",
     "mesh.control.intents.cancel",

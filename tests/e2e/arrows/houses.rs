@@ -93,11 +93,12 @@ pub(super) const HOUSES: [House; 7] = [
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
+            ("policy", &["claim", "commit", "run"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",
                 &[
-                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal", "retry",
+                    "claim", "dropped", "fault", "handler", "held", "hop", "outcome", "renewal",
                 ],
             ),
             ("renewal", &["claim", "held"]),
