@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::ids::IntentId;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
-use crate::base::wire::{Extra, wire_object};
+use crate::base::wire::wire_object;
 use crate::base::wire_enum::wire_enum;
 
 /// How many hops in a row that use up their attempts open a breaker.
@@ -92,7 +92,7 @@ impl Breaker {
         Some(Withheld {
             since: known.map_or(self.since, |known| known.since),
             until: until.filter(|_| with_time),
-            extra: known.map(|known| known.extra.clone()).unwrap_or_else(Extra::new),
+            extra: known.map(|known| known.extra.clone()).unwrap_or_default(),
         })
     }
 }
