@@ -207,15 +207,17 @@ async fn an_open_breaker_loses_to_a_closed_one() {
         mesh.until(&id(&intent), "parked", SOON).await;
     }
     until_load(&mesh, "ann", 0, 1, true).await;
-    // If there is nobody else, the broken one still gets it.
+    // If there is nobody else, it waits for the broken one.
     ask(&mesh, "alone", &[]).await;
-    mesh.until(&id("alone"), "parked", SOON).await;
+    mesh.until(&id("alone"), "pending", SOON).await;
     let _sound = start(&mesh, "zoe", "1.0.0", &["translate"], &Gate::open()).await;
     until_load(&mesh, "zoe", 0, 1, false).await;
     let send = ["send", "--capability", "translate", "1", "--wait"];
     assert_eq!(run(mesh.baton(&send)).await.exits(0).stdout.trim(), "zoe@1.0.0");
     ask(&mesh, "beside", &[]).await;
     assert_eq!(result(&mesh.until(&id("beside"), "completed", SOON).await), "zoe@1.0.0");
+    assert_eq!(agent_of(&mesh.head_of(&id("alone")).await), "ann");
+    mesh.until(&id("alone"), "pending", SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

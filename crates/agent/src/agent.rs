@@ -152,7 +152,7 @@ impl AgentBuilder {
         self
     }
 
-    /// When to retry a failed attempt.
+    /// How often and when to retry a failed attempt, and how long one may run.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;

@@ -1,14 +1,13 @@
 //! The guarded write of a hop's outcome, then what it implies, then the ack.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, IllegalTransition,
-    Json, LONG_RETRY, Protocol, Route, Snapshot, Successor, WaitSpec, act, check_kind,
+    AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit, IllegalTransition, Json,
+    LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind,
 };
-use baton_jetstream::{Delivery, Error, Head, in_form_for};
+use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
@@ -26,7 +25,7 @@ const LEADER_WRITES: Protocol = Protocol::new(1, 4, 0);
 const LONGEST_MESSAGE: usize = 8_000;
 
 /// How a hop ends: the act that commits it.
-enum Ending {
+pub(crate) enum Ending {
     Complete {
         result: Body,
         note: Option<String>,
@@ -43,8 +42,27 @@ enum Ending {
         /// Whether a person or a script does it there.
         is_manual: bool,
     },
+    /// The agent gets rid of the work: another one gets it as it is, with the error that was the reason.
+    PassOn {
+        envelope: Box<Envelope>,
+        version: AgentVersion,
+        conversion: Option<Conversion>,
+        note: Option<String>,
+        error: ErrorInfo,
+        spent: bool,
+        /// Whether a person or a script does it there.
+        is_manual: bool,
+    },
     Fail(ErrorInfo),
     Park(ErrorInfo),
+    /// The attempts are used up.
+    Spent {
+        error: ErrorInfo,
+        /// Whether the intent fails; else it is parked.
+        fails: bool,
+        /// Whether that speaks against the version.
+        blames: bool,
+    },
     /// The deadline passed.
     TimeOut,
     /// The hop waits for something outside.
@@ -53,7 +71,7 @@ enum Ending {
 
 impl Ending {
     /// Drafts the commit from the head. May be called again, with a newer head.
-    fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
+    pub(crate) fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
         match self {
             Self::Complete { result, note } => Ok(act::complete_with(head, result.clone())?.with_note(note.clone())),
             Self::Reject { error, note } => Ok(act::reject(head, error.clone())?.with_note(note.clone())),
@@ -68,8 +86,32 @@ impl Ending {
                 draft.conversion.clone_from(conversion);
                 Ok(draft.with_note(note.clone()))
             }
+            Self::PassOn {
+                envelope,
+                version,
+                conversion,
+                note,
+                error,
+                spent,
+                is_manual,
+            } => {
+                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
+                draft.conversion.clone_from(conversion);
+                // Of the record alone: the next agent begins without an error.
+                draft.error = Some(error.clone());
+                draft.exhausted = *spent;
+                Ok(draft.with_note(note.clone()))
+            }
             Self::Fail(error) => act::fail(head, error.clone()),
             Self::Park(error) => act::park(head, error.clone()),
+            Self::Spent { error, fails, blames } => {
+                let mut draft = match fails {
+                    true => act::fail(head, error.clone())?,
+                    false => act::park(head, error.clone())?,
+                };
+                draft.exhausted = *blames;
+                Ok(draft)
+            }
             Self::TimeOut => act::time_out(head),
             Self::Suspend(waits) => act::suspend(head, waits),
         }
@@ -78,13 +120,17 @@ impl Ending {
     fn error(&self) -> Option<&ErrorInfo> {
         match self {
             Self::Complete { .. } | Self::HandOff { .. } | Self::TimeOut | Self::Suspend(_) => None,
-            Self::Reject { error, .. } | Self::Fail(error) | Self::Park(error) => Some(error),
+            Self::Reject { error, .. }
+            | Self::PassOn { error, .. }
+            | Self::Fail(error)
+            | Self::Park(error)
+            | Self::Spent { error, .. } => Some(error),
         }
     }
 }
 
 /// The verdict on a run.
-enum Verdict {
+pub(crate) enum Verdict {
     /// End the hop: commit, then ack.
     Commit(Ending),
     /// Another attempt after a delay.
@@ -110,9 +156,14 @@ impl WorkerContext {
         at.took_ms = u64::try_from(took.as_millis()).ok();
         let verdict = match ended {
             RunResult::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
-            RunResult::Failed(fault) => self.act_on_fault(at, fault),
+            RunResult::Failed(fault) => self.act_on_fault(at, envelope, fault).await,
+            RunResult::Overran(timeout) => {
+                let message = format!("the attempt ran longer than {} ms", timeout.as_millis());
+                let fault = Fault::retry(message).with_code(codes::ATTEMPT_TIMED_OUT);
+                self.act_on_fault(at, envelope, fault).await
+            }
             RunResult::Fenced => Verdict::Nothing,
-            RunResult::Suspended(waits) => Box::pin(self.suspend(at, waits)).await,
+            RunResult::Suspended(waits) => Box::pin(self.suspend(at, envelope, waits)).await,
             RunResult::Aborted => Verdict::Release("the worker stops"),
             RunResult::Late => {
                 tracing::warn!(intent = %envelope.intent, "the deadline passed while the hop ran; it is ended");
@@ -122,7 +173,7 @@ impl WorkerContext {
         match verdict {
             Verdict::Commit(ending) => self.write(delivery, at, ending).await,
             // The rare cases are separate, so that the state of a hop that waits for its commit stays small.
-            Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, delay, error)).await,
+            Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, envelope, delay, error)).await,
             Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
             Verdict::Nothing => Box::pin(self.leave(delivery, at)).await,
             Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
@@ -130,15 +181,16 @@ impl WorkerContext {
     }
 
     /// A hop is suspended only where somebody ends the wait.
-    async fn suspend(&self, at: &Claim, waits: Vec<WaitSpec>) -> Verdict {
+    async fn suspend(&self, at: &Claim, envelope: &Envelope, waits: Vec<WaitSpec>) -> Verdict {
         match self.mesh.knows_waits().await {
             Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
             Ok(false) => {
                 let text =
                     "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
-                self.act_on_fault(at, Fault::retry(text).with_code(codes::MESH_TOO_OLD))
+                let fault = Fault::retry(text).with_code(codes::MESH_TOO_OLD);
+                self.act_on_fault(at, envelope, fault).await
             }
-            Err(error) => self.act_on_fault(at, Fault::unwritten(&error)),
+            Err(error) => self.act_on_fault(at, envelope, Fault::unwritten(&error)).await,
         }
     }
 
@@ -215,11 +267,18 @@ impl WorkerContext {
         }
     }
 
-    async fn schedule(&self, delivery: Delivery, at: &mut Claim, delay: Duration, error: ErrorInfo) {
+    async fn schedule(
+        &self,
+        delivery: Delivery,
+        at: &mut Claim,
+        envelope: &Envelope,
+        delay: Duration,
+        error: ErrorInfo,
+    ) {
         let wake_at = self.mesh.now().plus(delay);
         let attempt = at.snapshot.attempt;
         tracing::warn!(
-            intent = %delivery.ticket.intent, code = error.code, attempt, of = self.retry.max_attempts,
+            intent = %delivery.ticket.intent, code = error.code, attempt, of = self.policy(Some(envelope)).attempts,
             "attempt failed, the next one in {:.1} s: {}", delay.as_secs_f64(), error.message
         );
         let scheduled = at.append(|head| act::retry(head, wake_at, error.clone()));
@@ -257,10 +316,10 @@ impl WorkerContext {
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
         match outcome.kind {
             OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
-            OutcomeKind::Reject { code, reason } => Verdict::Commit(Ending::Reject {
-                error: ErrorInfo::new(code, reason),
-                note,
-            }),
+            OutcomeKind::Reject { code, reason } => {
+                let error = ErrorInfo::new(code, reason);
+                Box::pin(self.rejected(at, envelope, error, note)).await
+            }
             OutcomeKind::HandOff {
                 to,
                 payload,
@@ -269,22 +328,23 @@ impl WorkerContext {
             } => {
                 if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
                     let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
-                    return self.act_on_fault(at, fault);
+                    return self.act_on_fault(at, envelope, fault).await;
                 }
                 // An operator may have changed the pins since this holder last wrote.
                 if !at.snapshot.pins.is_empty()
                     && let Err(error) = at.refresh().await
                 {
-                    return self.act_on_fault(at, Fault::unwritten(&error));
+                    return self.act_on_fault(at, envelope, Fault::unwritten(&error)).await;
                 }
                 let of_kind = kind.as_deref().or(envelope.kind.as_deref());
-                let (to, version, route) = match self.receiver(at, envelope, &to, of_kind).await {
-                    Ok(found) => found,
-                    Err(fault) => return self.act_on_fault(at, fault),
+                let placed = match self.receiver(at, envelope, &to, of_kind).await {
+                    Ok(placed) => placed,
+                    Err(fault) => return self.act_on_fault(at, envelope, fault).await,
                 };
+                let (version, route) = (placed.choice.version, placed.route);
                 let new = Successor {
                     id: self.mesh.clock().envelope_id(),
-                    to,
+                    to: route.agent.clone(),
                     to_version: version.clone(),
                     from: format!("{}@{}", self.agent, self.version),
                     payload: payload.json,
@@ -295,6 +355,7 @@ impl WorkerContext {
                     Ok(mut next) => {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
+                        next.stands_in = placed.stands_in.map(Box::new);
                         if let Err(broken) = envelope.check_must_carry(&next) {
                             return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
                         }
@@ -310,29 +371,20 @@ impl WorkerContext {
                             Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
                         }
                     }
-                    Err(limit) => {
-                        let path: Vec<String> = at
-                            .snapshot
-                            .path
-                            .iter()
-                            .map(|entry| format!("{}@{}", entry.agent, entry.version))
-                            .collect();
-                        let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
-                        park(ErrorInfo::new(codes::HOP_LIMIT, message))
-                    }
+                    Err(limit) => park(past_limit(&limit, &at.snapshot)),
                 }
             }
         }
     }
 
-    /// The agent and version that get a handoff.
+    /// Where a handoff goes.
     async fn receiver(
         &self,
         at: &Claim,
         envelope: &Envelope,
         to: &Receiver,
         kind: Option<&str>,
-    ) -> Result<(AgentName, AgentVersion, Arc<Route>), Fault> {
+    ) -> Result<Placed, Fault> {
         // The ledger's pins, not the envelope's: an operator may have changed them since.
         let asked = Asked {
             root: envelope.root(),
@@ -350,15 +402,16 @@ impl WorkerContext {
                 Err(error) => return Err(Fault::unwritten(&error)),
             },
         };
-        match self.mesh.choose(&agent, &asked).await {
-            Ok((choice, route)) => Ok((agent, choice.version, route)),
-            Err(error @ Error::UnknownAgent { .. }) => Err(Fault::retry(error.to_string()).with_code(error.code())),
-            Err(error @ Error::Unroutable(_)) => Err(Fault::retry(error.to_string()).with_code(error.code())),
+        match self.mesh.place(&agent, &asked).await {
+            Ok(placed) => Ok(placed),
+            Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_) | Error::BreakerOpen { .. })) => {
+                Err(Fault::retry(error.to_string()).with_code(error.code()))
+            }
             Err(error) => Err(Fault::unwritten(&error)),
         }
     }
 
-    fn act_on_fault(&self, at: &Claim, fault: Fault) -> Verdict {
+    async fn act_on_fault(&self, at: &Claim, envelope: &Envelope, fault: Fault) -> Verdict {
         // The record contains the text twice, and it must never be what makes a record too large.
         let message: String = fault.message.chars().take(LONGEST_MESSAGE).collect();
         let error = ErrorInfo::new(fault.code, message);
@@ -367,34 +420,41 @@ impl WorkerContext {
             FaultKind::Unwritten => Verdict::Later,
             FaultKind::Suspended => Verdict::Commit(Ending::Suspend(fault.waits)),
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
-            FaultKind::Retry(_) if at.snapshot.attempt >= self.retry.max_attempts => {
-                let attempts = at.snapshot.attempt;
-                // Keep the cause's own code; a plain failure is parked as exhausted.
-                let code = if error.code == codes::RETRY {
-                    codes::EXHAUSTED.to_owned()
-                } else {
-                    error.code
-                };
-                let message = format!("{} (attempt {attempts} of {attempts})", error.message);
-                park(ErrorInfo::new(code, message))
-            }
             FaultKind::Retry(delay) => {
+                let (policy, attempt) = (self.policy(Some(envelope)), at.snapshot.attempt);
+                if attempt >= policy.attempts {
+                    // Keep the cause's own code; a plain failure is parked as exhausted.
+                    let code = if error.code == codes::RETRY {
+                        codes::EXHAUSTED.to_owned()
+                    } else {
+                        error.code
+                    };
+                    let message = format!("{} (attempt {attempt} of {attempt})", error.message);
+                    let error = ErrorInfo::new(code, message);
+                    let ending = Box::pin(self.exhausted(&at.snapshot, envelope, error, attempt)).await;
+                    return Verdict::Commit(ending);
+                }
                 let random = self.mesh.clock().random()[0];
-                Verdict::Retry(
-                    delay.unwrap_or_else(|| self.retry.delay(at.snapshot.attempt, random)),
-                    error,
-                )
+                Verdict::Retry(delay.unwrap_or_else(|| policy.delay(attempt, random)), error)
             }
         }
     }
 
-    fn signed(&self, mut entry: HistoryEntry, envelope: &Envelope) -> HistoryEntry {
+    pub(crate) fn signed(&self, mut entry: HistoryEntry, envelope: &Envelope) -> HistoryEntry {
         entry.agent = self.agent.clone();
         entry.version = Some(self.version.clone());
         entry.hop = Some(envelope.hop);
         entry.at = Some(self.mesh.now());
         entry
     }
+}
+
+/// That a handoff would pass the limit on hops, with the path up to there.
+pub(crate) fn past_limit(limit: &HopLimit, at: &Snapshot) -> ErrorInfo {
+    let path = at.path.iter().map(|entry| format!("{}@{}", entry.agent, entry.version));
+    let path: Vec<String> = path.collect();
+    let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
+    ErrorInfo::new(codes::HOP_LIMIT, message)
 }
 
 fn park(error: ErrorInfo) -> Verdict {

@@ -39,6 +39,7 @@ mod handlers;
 mod held;
 mod hop;
 mod outcome;
+mod policy;
 mod ready;
 mod renewal;
 mod replay;

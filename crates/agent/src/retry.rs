@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// How often and when to retry a failed hop.
+use baton_envelope::{ATTEMPTS_DEFAULT, BACKOFF_DEFAULT, LONGEST_DEFAULT, Policy};
+
+/// How often and when to retry a failed hop. An operator may change it for an agent while its workers run
+/// (`baton agents policy`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     /// How many attempts a hop gets before it is parked; a worker that dies during one uses it up.
@@ -11,25 +14,46 @@ pub struct RetryPolicy {
     pub unit: Duration,
     /// The longest delay, before jitter.
     pub longest: Duration,
+    /// How long one attempt may run. After that it has failed, and is tried again: the handler is dropped, and a program of
+    /// it ended. None: as long as it takes.
+    pub attempt_timeout: Option<Duration>,
 }
 
 impl Default for RetryPolicy {
     /// Three attempts, with min(2^n, 30) seconds after attempt n.
     fn default() -> Self {
         Self {
-            max_attempts: 3,
-            unit: Duration::from_secs(1),
-            longest: Duration::from_secs(30),
+            max_attempts: ATTEMPTS_DEFAULT,
+            unit: BACKOFF_DEFAULT,
+            longest: LONGEST_DEFAULT,
+            attempt_timeout: None,
         }
     }
 }
 
 impl RetryPolicy {
-    /// The delay after a failed attempt; `random` spreads it.
-    pub(crate) fn delay(&self, attempt: u32, random: u8) -> Duration {
-        let doubled = self.unit.saturating_mul(2_u32.saturating_pow(attempt.min(31)));
-        let spread = 0.8 + 0.4 * f64::from(random) / 255.0;
-        doubled.min(self.longest).mul_f64(spread)
+    /// The policy, as the protocol has it.
+    pub(crate) fn policy(&self) -> Policy {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).ok();
+        Policy {
+            attempts: Some(self.max_attempts),
+            backoff_ms: millis(self.unit),
+            longest_ms: millis(self.longest),
+            attempt_timeout_ms: self.attempt_timeout.and_then(millis),
+            ..Policy::default()
+        }
+    }
+
+    /// What a worker declares of it: whatever differs from what every worker does.
+    pub(crate) fn declared(&self) -> Option<Policy> {
+        let (own, usual) = (self.policy(), Self::default().policy());
+        let declared = Policy {
+            attempts: own.attempts.filter(|_| own.attempts != usual.attempts),
+            backoff_ms: own.backoff_ms.filter(|_| own.backoff_ms != usual.backoff_ms),
+            longest_ms: own.longest_ms.filter(|_| own.longest_ms != usual.longest_ms),
+            ..own
+        };
+        (!declared.is_empty()).then_some(declared)
     }
 }
 
@@ -38,11 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_longest_within_the_jitter() {
-        let policy = RetryPolicy::default();
-        assert_eq!(policy.delay(1, 0), Duration::from_millis(1600));
-        assert_eq!(policy.delay(1, 255), Duration::from_millis(2400));
-        assert_eq!(policy.delay(9, 255), Duration::from_secs(36));
-        assert_eq!(policy.delay(u32::MAX, 0), Duration::from_secs(24));
+    fn a_worker_declares_what_differs_from_the_usual() {
+        assert_eq!(RetryPolicy::default().declared(), None);
+        let own = RetryPolicy {
+            max_attempts: 5,
+            attempt_timeout: Some(Duration::from_secs(30)),
+            ..RetryPolicy::default()
+        };
+        let declared = own.declared().expect("it differs");
+        let text = serde_json::to_string(&declared).expect("json");
+        assert_eq!(text, r#"{"attempts":5,"attempt_timeout_ms":30000}"#);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place,
+    AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place, Policy,
     ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
     recorded_steps, recorded_waits,
 };
@@ -30,7 +30,6 @@ use crate::held::{AllHeld, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
 use crate::outcome::Outcome;
 use crate::renewal::{extend, keep};
-use crate::retry::RetryPolicy;
 
 /// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
 const LATER: Duration = Duration::from_secs(1);
@@ -55,7 +54,8 @@ pub(crate) struct WorkerContext {
     pub(crate) handler: Arc<dyn AnyHandler>,
     /// The versions of the protocol that it reads and writes.
     pub(crate) protocol: ProtocolRange,
-    pub(crate) retry: RetryPolicy,
+    /// The failure policy that this worker declares; an operator's comes before it.
+    pub(crate) declared: Policy,
     /// The groups of people that it knows.
     pub(crate) groups: Arc<Groups>,
     /// What people are asked before any hop begins.
@@ -91,6 +91,8 @@ pub(crate) enum RunResult {
     Late,
     /// The hop waits for something outside.
     Suspended(Vec<WaitSpec>),
+    /// The attempt ran longer than the policy allows.
+    Overran(Duration),
 }
 
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
@@ -233,13 +235,13 @@ impl WorkerContext {
                 return self.in_time(envelope, suspended(&mut hop, finished(done)));
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
-            let late = Box::pin(self.deadline(envelope));
+            let late = Box::pin(self.out_of_time(envelope));
             let ended = tokio::select! {
                 biased;
                 done = &mut handler => self.in_time(envelope, finished(done)),
                 () = self.abort.cancelled() => RunResult::Aborted,
                 () = kept => RunResult::Fenced,
-                () = late => RunResult::Late,
+                late = late => late,
             };
             if let RunResult::Fenced = ended {
                 cancelled.cancel();
@@ -250,7 +252,7 @@ impl WorkerContext {
         };
         let ended = suspended(&mut hop, ended);
         // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
-        if let (RunResult::Aborted, Some(remains)) = (&ended, hop.remains.take()) {
+        if let (RunResult::Aborted | RunResult::Overran(_), Some(remains)) = (&ended, hop.remains.take()) {
             remains.close();
             Box::pin(remains.wait()).await;
         }
@@ -262,6 +264,25 @@ impl WorkerContext {
         match envelope.deadline {
             Some(deadline) if deadline <= self.mesh.now() => RunResult::Late,
             Some(_) | None => ended,
+        }
+    }
+
+    /// Resolves when the deadline of the intent has passed, or the attempt has run for as long as it may.
+    async fn out_of_time(&self, envelope: &Envelope) -> RunResult {
+        let timeout = self.policy(Some(envelope)).attempt_timeout;
+        let overrun = async {
+            match timeout {
+                Some(timeout) => {
+                    tokio::time::sleep(timeout).await;
+                    timeout
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.deadline(envelope) => RunResult::Late,
+            timeout = overrun => RunResult::Overran(timeout),
         }
     }
 
@@ -390,14 +411,13 @@ impl WorkerContext {
                     tracing::warn!(intent = %ticket.intent, "a ticket of an archived intent is dropped");
                     return Ok(Disposition::Settled);
                 }
-                Standing::Mine { attempt } if attempt > self.retry.max_attempts => {
-                    let message = format!(
-                        "{} attempts at hop {} ended without a word from the worker",
-                        attempt - 1,
-                        head.record.snapshot.hop
-                    );
-                    let error = ErrorInfo::new(codes::POISON, message);
-                    if self.end(&head, |now| act::park(now, error.clone())).await? {
+                Standing::Mine { attempt } if attempt > 1 => {
+                    let envelope = self.envelope_before(ticket, &head).await?;
+                    if attempt <= self.policy(Some(&envelope)).attempts {
+                        if let Some(ready) = self.claim(delivery, head, envelope, attempt).await? {
+                            return Ok(Disposition::Run(ready));
+                        }
+                    } else if self.end_poisoned(&head, &envelope, attempt - 1).await? {
                         return Ok(Disposition::Settled);
                     }
                 }
@@ -408,12 +428,39 @@ impl WorkerContext {
                         let claim = self.claim_on(&envelope, head.record.snapshot, place);
                         return Ok(Disposition::Run(Ready::new(claim, envelope, Recorded::default())));
                     }
-                    if let Some(ready) = self.claim(delivery, head, attempt).await? {
+                    let envelope = self.envelope_before(ticket, &head).await?;
+                    if let Some(ready) = self.claim(delivery, head, envelope, attempt).await? {
                         return Ok(Disposition::Run(ready));
                     }
                 }
             }
         }
+    }
+
+    /// Ends a hop whose attempts went by without a word from a worker, as the policy says. `false` when the head moved
+    /// meanwhile.
+    async fn end_poisoned(&self, head: &Head, envelope: &Envelope, attempts: u32) -> Result<bool, Error> {
+        let snapshot = &head.record.snapshot;
+        let message = format!(
+            "{attempts} attempts at hop {} ended without a word from the worker",
+            snapshot.hop
+        );
+        let error = ErrorInfo::new(codes::POISON, message);
+        let ending = Box::pin(self.exhausted(snapshot, envelope, error, attempts)).await;
+        self.end(head, |now| ending.draft(now)).await
+    }
+
+    /// The envelope of the present hop.
+    async fn envelope_before(&self, ticket: &Ticket, head: &Head) -> Result<Envelope, Error> {
+        if let Some(envelope) = ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
+            return Ok(envelope);
+        }
+        let seq = head.record.snapshot.envelope_seq.unwrap_or(head.seq);
+        let source = self.mesh.record_at(&ticket.intent, seq).await?;
+        source
+            .record
+            .envelope
+            .ok_or_else(|| Error::NoIntent(ticket.intent.clone()))
     }
 
     /// The envelope that a ticket stands for; `None` when nobody can read which.
@@ -432,24 +479,14 @@ impl WorkerContext {
     }
 
     /// Claims the hop: a new epoch, which fences out any earlier holder. `None` when the head moved meanwhile.
-    async fn claim(&self, delivery: &Delivery, head: Head, attempt: u32) -> Result<Option<Ready>, Error> {
+    async fn claim(
+        &self,
+        delivery: &Delivery,
+        head: Head,
+        envelope: Envelope,
+        attempt: u32,
+    ) -> Result<Option<Ready>, Error> {
         let intent = delivery.ticket.intent.clone();
-        let source_seq = head.record.snapshot.envelope_seq.unwrap_or(head.seq);
-        let envelope = match delivery
-            .ticket
-            .record
-            .as_ref()
-            .and_then(|record| record.envelope.clone())
-        {
-            Some(envelope) => envelope,
-            None => self
-                .mesh
-                .record_at(&intent, source_seq)
-                .await?
-                .record
-                .envelope
-                .ok_or_else(|| Error::NoIntent(intent.clone()))?,
-        };
         let place = head.place();
         let mut claim = self.claim_on(&envelope, head.record.snapshot, place);
         match claim.take(attempt).await {

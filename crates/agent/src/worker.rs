@@ -86,6 +86,7 @@ impl AgentBuilder {
             clock_ahead_ms: 0,
             host: String::new(),
             manual: false,
+            policy: self.retry.declared(),
             extra: Extra::new(),
         }
     }
@@ -114,7 +115,7 @@ impl Worker {
             by: Author::worker(builder.name, builder.version, instance),
             handler,
             protocol: builder.protocol,
-            retry: builder.retry,
+            declared: builder.retry.policy(),
             groups: Arc::new(builder.groups),
             gate: builder.gate,
             abort: CancellationToken::new(),

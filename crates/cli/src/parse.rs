@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Json, MaxHops, Percent, Priority, ProtocolRange, Timestamp};
+use baton_envelope::{
+    AgentName, AgentVersion, Json, MaxHops, OnExhausted, Percent, Priority, ProtocolRange, Timestamp,
+};
 use baton_jetstream::{Clock as _, SystemClock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -40,6 +42,27 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(deserializer)?;
         text.parse()
             .map_err(|problem| serde::de::Error::custom(format!("\"{text}\": {problem}")))
+    }
+}
+
+impl Span {
+    /// In whole milliseconds.
+    pub(crate) fn millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Of so many milliseconds.
+    pub(crate) const fn of_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+}
+
+/// What happens to a hop whose attempts are used up.
+pub(crate) fn on_exhausted(text: &str) -> Result<OnExhausted, String> {
+    let read = serde_json::from_value(text.into());
+    match read {
+        Ok(OnExhausted::Unknown(_)) | Err(_) => Err("expected park, fail, human, or escalate:AGENT".to_owned()),
+        Ok(what) => Ok(what),
     }
 }
 

@@ -10,6 +10,7 @@ mod handlers;
 mod identity;
 mod moves;
 mod pauses;
+mod policy;
 mod preflight;
 mod refusal;
 mod repair;
@@ -132,6 +133,8 @@ fn handlers() -> Handlers {
         .on::<control::FailWork>(work::fail)
         .on::<control::HandOffWork>(work::hand_off)
         .on::<control::ReleaseWork>(work::release)
+        .on::<control::SetPolicy>(policy::set)
+        .on::<control::SetBreaker>(policy::set_breaker)
 }
 
 #[cfg(test)]

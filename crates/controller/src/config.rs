@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_envelope::Bands;
+use baton_envelope::{BREAKER_AFTER, BREAKER_OPEN_FOR, Bands};
 use baton_jetstream::Limits;
 
 /// The settings of the archive; the same on every controller of a mesh.
@@ -25,6 +25,24 @@ impl Default for ArchiveConfig {
             enabled: true,
             grace: Duration::from_secs(10 * 60),
             keep_chosen_ids: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The settings of breakers; the same on every controller of a mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// How many hops in a row that use up their attempts open the breaker of their version. Default 3; 0 opens none.
+    pub after: u32,
+    /// How long a breaker stays open before one intent is let through. Default 60 s.
+    pub open_for: Duration,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            after: BREAKER_AFTER,
+            open_for: BREAKER_OPEN_FOR,
         }
     }
 }
@@ -54,6 +72,8 @@ pub struct ControllerConfig {
     pub projection: Option<PathBuf>,
     /// What happens to closed intents.
     pub archive: ArchiveConfig,
+    /// When breakers open, and for how long.
+    pub breaker: BreakerConfig,
     /// Whether the mesh is secured: accounts keep its roles apart, and a change is asked for by whoever the server says. Default
     /// no.
     pub secured: bool,
@@ -85,6 +105,7 @@ impl Default for ControllerConfig {
             drain_timeout: Duration::from_secs(10),
             projection: None,
             archive: ArchiveConfig::default(),
+            breaker: BreakerConfig::default(),
             secured: false,
             instance: format!("controller-{}", std::process::id()),
         }

@@ -24,7 +24,7 @@ mod stats;
 mod tell;
 mod workers;
 
-pub use config::{ArchiveConfig, ControllerConfig};
+pub use config::{ArchiveConfig, BreakerConfig, ControllerConfig};
 pub use error::Error;
 pub use projection::{Error as ProjectionError, Projection};
 pub use run::Controller;

@@ -6,8 +6,8 @@
 //! before you decide on current facts, call [`Projection::caught_up`].
 //!
 //! One connection is behind a lock, and every question runs on a blocking thread: applying a batch holds the lock for
-//! some 10 ms, too long to block a thread of the runtime. Only the state of the breakers is kept beside the lock, so
-//! that reading it never waits.
+//! some 10 ms, too long to block a thread of the runtime. Only what opens a breaker is kept beside the lock, so that
+//! reading it never waits.
 
 mod columns;
 mod error;
@@ -34,11 +34,13 @@ use tokio_util::task::TaskTracker;
 use columns::is_damage;
 use store::Store;
 use suspects::{Suspect, Suspects};
-use tables::breaker::Streaks;
+use tables::streaks::Streaks;
 use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use tables::intents::Overdue;
+pub(crate) use tables::streaks::Streak;
 pub(crate) use void::VoidSeen;
 
 /// A projection of the ledger; cheap to clone.
@@ -51,7 +53,7 @@ pub struct Projection {
 struct Inner {
     mesh: ControllerMesh,
     store: Mutex<Store>,
-    /// A copy, so that reading a breaker never waits for a batch.
+    /// A copy, so that whoever opens breakers never waits for a batch.
     streaks: Mutex<Streaks>,
     /// A copy as well.
     suspects: Mutex<Suspects>,

@@ -7,8 +7,10 @@
 //! Every decision here is a compare-and-set or may be repeated: two leaders at the same moment cost work and do no
 //! harm.
 
+mod acceptance;
 mod alarms;
 mod archive;
+mod breakers;
 mod by_hand;
 mod checkpoint;
 mod clocks;
@@ -41,8 +43,10 @@ mod unreadable;
 
 use crate::duty::Task;
 
+use acceptance::Acceptance;
 use alarms::Alarms;
 use archive::Archive;
+use breakers::Breakers;
 use by_hand::Hands;
 use checkpoint::Checkpoints;
 use clocks::Clocks;
@@ -92,6 +96,8 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<UniqueKeys>(term),
         round::<Limits>(term),
         round::<Hands>(term),
+        round::<Breakers>(term),
+        round::<Acceptance>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

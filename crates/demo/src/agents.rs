@@ -25,6 +25,7 @@ const LIGHT_RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 8,
     unit: Duration::from_millis(100),
     longest: Duration::from_secs(1),
+    attempt_timeout: None,
 };
 
 /// The agent that a process plays, and how.

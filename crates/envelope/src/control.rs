@@ -16,6 +16,7 @@ mod intents;
 mod load;
 mod mesh;
 mod pauses;
+mod policy;
 mod question;
 mod repair;
 mod restart;
@@ -38,6 +39,7 @@ pub use intents::*;
 pub use load::*;
 pub use mesh::*;
 pub use pauses::*;
+pub use policy::*;
 pub use question::{Effect, Question, Visitor};
 pub use repair::*;
 pub use restart::*;
@@ -46,6 +48,7 @@ pub use route::*;
 pub use schedules::*;
 pub use work::*;
 
+use crate::version::breaker::Breaker;
 use crate::version::route::Route;
 
 /// How long a controller may take for a long task: to replay hops, or to move work.
@@ -111,4 +114,6 @@ question::questions! {
     FailWork = "work.fail" -> WorkDone, Changes;
     HandOffWork = "work.hand_off" -> WorkDone, Changes;
     ReleaseWork = "work.release" -> WorkDone, Changes;
+    SetPolicy = "agents.policy" -> Route, Changes;
+    SetBreaker = "agents.breaker" -> Breaker, Changes;
 }

@@ -11,6 +11,7 @@ pub(crate) mod error_info;
 pub(crate) mod event;
 pub(crate) mod fencing;
 pub(crate) mod origin;
+pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod references;
 pub(crate) mod signals;

@@ -46,6 +46,7 @@ pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
 pub use intent::origin::Origin;
+pub use intent::probe::{Probed, is_answer, is_exhausted, probed, speaks_against};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
 pub use intent::references::{Cause, Hold, holds};
 pub use intent::signals::{MOST_TOLD, MOST_UNREAD, SignalFate, is_told, on_signal};
@@ -77,12 +78,17 @@ pub use proof::link::{Link, Place};
 pub use proof::rules::{Entry, Guard, Rules, Signatures};
 pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
+pub use version::breaker::{BREAKER_AFTER, BREAKER_OPEN_FOR, Breaker, BreakerState, Withheld};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};
 pub use version::limits::{AgentLimits, Rate, Seat, Share, ShareHeld, granted, wanted};
 pub use version::path::PathEntry;
 pub use version::percent::Percent;
 pub use version::pinning::Pinning;
+pub use version::policy::{
+    ATTEMPTS_DEFAULT, ATTEMPTS_LIMIT, BACKOFF_DEFAULT, BadPolicy, InForce, LONGEST_DEFAULT, OFFERS, OnExhausted,
+    OnOpen, OnRejected, OnUnaccepted, Policy, StandsIn, is_unaccepted,
+};
 pub use version::route::{Canary, Decision, Declaration, Pause, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};
 pub use version::words::capabilities_in;

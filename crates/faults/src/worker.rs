@@ -24,6 +24,7 @@ const RETRY: RetryPolicy = RetryPolicy {
     max_attempts: 3,
     unit: Duration::from_millis(100),
     longest: Duration::from_secs(2),
+    attempt_timeout: None,
 };
 
 /// `baton-faults worker`, which the runner starts.

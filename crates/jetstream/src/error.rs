@@ -4,7 +4,7 @@ mod code;
 mod server;
 
 use baton_envelope::control::ControlError;
-use baton_envelope::{BadName, BadText, DecodeError, IllegalTransition, IntentId};
+use baton_envelope::{AgentName, AgentVersion, BadName, BadText, DecodeError, IllegalTransition, IntentId, Timestamp};
 
 pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
 pub use server::{Refusal, Trouble};
@@ -299,6 +299,19 @@ pub enum Error {
     /// No version of the agent may take this work.
     #[error(transparent)]
     Unroutable(#[from] baton_envelope::Unroutable),
+    /// The breaker of the version that would get the work is open, and the policy of its agent refuses more.
+    #[error(
+        "the breaker of {agent}@{version} is open {}: its work keeps failing, and the policy of {agent} is to refuse more",
+        until.map_or_else(|| "until somebody closes it".to_owned(), |until| format!("until {until}"))
+    )]
+    BreakerOpen {
+        /// The agent.
+        agent: AgentName,
+        /// The version.
+        version: AgentVersion,
+        /// When work is taken again; `None` if that is not foreseen.
+        until: Option<Timestamp>,
+    },
     /// The writer and the version that would get the work read no common version of the protocol.
     #[error(transparent)]
     NoCommonProtocol(#[from] baton_envelope::NoCommonProtocol),

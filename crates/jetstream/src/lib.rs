@@ -27,15 +27,15 @@ pub use error::{Error, Refusal, SettingDiffers, Trouble};
 pub use intents::{
     Ask, Asks, Cancelled, Changed, CheckForm, ClosedInLedger, Due, DueWork, ESCALATE, ExportFilter, Filter, Fired,
     HandedOn, Heard, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive,
-    OpenApproval, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport,
-    Sweeper, TakenFrom, Told, Uniquely, WaitEnd, Waiting, Worked, holds_life, in_form_for,
+    OpenApproval, PassedOver, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted,
+    SweepReport, Sweeper, TakenFrom, Told, Uniquely, WaitEnd, Waiting, Worked, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
 pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, ShareTold, Shares};
-pub use routes::RouteFollower;
+pub use routes::{Placed, RouteFollower};
 pub use schedules::{ScheduleTable, StoredSchedule};
 pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, Intake, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,

@@ -5,7 +5,7 @@
 
 use baton_envelope::control::{ControlError, RepairView, Unreadable};
 use baton_envelope::rollout::{Act, restored};
-use baton_envelope::{AgentName, Author, Declaration, Role, Route, codes};
+use baton_envelope::{AgentName, Author, Breaker, Declaration, Role, Route, codes};
 
 use crate::control::lease;
 use crate::error::Error;
@@ -20,10 +20,17 @@ enum Kind {
     Declaration,
     Leader,
     Schedule,
+    Breaker,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Route, Self::Declaration, Self::Leader, Self::Schedule];
+    const ALL: [Self; 5] = [
+        Self::Route,
+        Self::Declaration,
+        Self::Leader,
+        Self::Schedule,
+        Self::Breaker,
+    ];
 
     /// What the keys begin with.
     const fn name(self) -> &'static str {
@@ -32,6 +39,7 @@ impl Kind {
             Self::Declaration => "declaration",
             Self::Leader => lease::KEY,
             Self::Schedule => "schedule",
+            Self::Breaker => "breaker",
         }
     }
 
@@ -42,13 +50,14 @@ impl Kind {
             Self::Declaration => subjects.agents_bucket(),
             Self::Leader => subjects.control_bucket(),
             Self::Schedule => subjects.schedules_bucket(),
+            Self::Breaker => subjects.breakers_bucket(),
         }
     }
 
     /// How a repair names a key of the bucket; `None` for one that is of another kind.
     fn named(self, key: &str) -> Option<String> {
         match self {
-            Self::Route | Self::Declaration | Self::Schedule => Some(format!("{}/{key}", self.name())),
+            Self::Route | Self::Declaration | Self::Schedule | Self::Breaker => Some(format!("{}/{key}", self.name())),
             Self::Leader => (key == lease::KEY).then(|| key.to_owned()),
         }
     }
@@ -67,6 +76,10 @@ impl Kind {
             },
             Self::Leader => lease::problem(body),
             Self::Schedule => schedules::problem(key, body),
+            Self::Breaker => match serde_json::from_slice::<Breaker>(body) {
+                Ok(one) => other(mesh.subjects().agent_key(&one.agent, &one.version)),
+                Err(error) => Some(error.to_string()),
+            },
         }
     }
 
@@ -76,6 +89,7 @@ impl Kind {
             Self::Declaration => "the version's next heartbeat writes it again",
             Self::Leader => "a controller takes the lead after five seconds",
             Self::Schedule => "it does not fire; what it would have fired is made up for by nobody",
+            Self::Breaker => "the breaker counts as closed, and the leader writes the next one over it",
         }
     }
 }
@@ -93,7 +107,7 @@ impl Mesh {
         Ok(found)
     }
 
-    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader, schedules.
+    /// The keys of the buckets whose value cannot be read: routes, declarations, the key of the leader, schedules, breakers.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -144,7 +158,7 @@ impl ControllerMesh {
             }
             Some((SUBJECT, subject)) => self.remove_subject(key, subject).await,
             Some((kind, rest)) => match Kind::ALL.into_iter().find(|one| one.name() == kind) {
-                Some(found @ (Kind::Route | Kind::Declaration | Kind::Schedule)) => {
+                Some(found @ (Kind::Route | Kind::Declaration | Kind::Schedule | Kind::Breaker)) => {
                     self.repair_key(found, rest, by).await
                 }
                 Some(Kind::Leader) | None => Err(unknown(key)),
@@ -234,7 +248,7 @@ impl ControllerMesh {
 
 fn unknown(key: &str) -> Error {
     let message = format!("\"{key}\" is no key that could be repaired");
-    let fix =
-        "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, schedule/NAME, intent/ID";
+    let fix = "`baton repair list` shows the keys: route/AGENT, declaration/AGENT.VERSION, leader, schedule/NAME, \
+               breaker/AGENT.VERSION, intent/ID";
     ControlError::new(codes::BAD_REQUEST, message, fix).into()
 }

@@ -58,6 +58,7 @@ pub fn following(
         results: Vec::new(),
         state: None,
         people: None,
+        exhausted: false,
         extra: Extra::new(),
     }
 }

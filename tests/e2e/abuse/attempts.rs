@@ -47,6 +47,8 @@ pub(super) const TARGETS: &[&str] = &[
     "$KV.MESH_CONTROL.abuse",
     "$KV.MESH_AGENTS.abuse",
     "$KV.MESH_SCHEDULES.abuse",
+    "$KV.MESH_BREAKERS.code.1_0_0",
+    "$JS.API.STREAM.PURGE.KV_MESH_BREAKERS",
     "mesh.intent.code",
     "mesh.ask.code",
     "mesh.from.shop.ask.nobody",
@@ -77,6 +79,8 @@ pub(super) const TARGETS: &[&str] = &[
     // What controllers are asked.
     "mesh.control.agents.quarantine",
     "mesh.control.agents.kill",
+    "mesh.control.agents.policy",
+    "mesh.control.agents.breaker",
     "mesh.control.rollout.pause",
     "mesh.control.route.set",
     "mesh.control.intents.cancel",

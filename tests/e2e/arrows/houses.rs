@@ -102,6 +102,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("signal", &[]),
             ("replay", &["fault", "handler", "hop", "outcome", "run", "sandbox"]),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
+            ("policy", &["claim", "commit", "run"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",
@@ -115,7 +116,6 @@ pub(super) const HOUSES: [House; 7] = [
                     "hop",
                     "outcome",
                     "renewal",
-                    "retry",
                 ],
             ),
             ("renewal", &["claim", "held"]),

@@ -60,6 +60,7 @@ fn viewer(names: &Names) -> Vec<Grant> {
         Names::bucket(&subjects.agents_bucket()),
         Names::bucket(&subjects.control_bucket()),
         Names::bucket(&subjects.schedules_bucket()),
+        Names::bucket(&subjects.breakers_bucket()),
     ];
     let routes = subjects.routes_bucket();
     let routes_stream = Names::bucket(&routes);

@@ -182,7 +182,9 @@ fn hops(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'st
         complain("I9", what);
     }
     let Some(before) = before else { return };
-    let grown = u64::from(record.event.name == "handed_off");
+    // Work that nobody of its agent took goes to another one, as its next hop.
+    let is_passed_over = record.event.name == "rerouted" && before.snapshot.agent != at.agent;
+    let grown = u64::from(record.event.name == "handed_off" || is_passed_over);
     if before.snapshot.hop + grown != at.hop {
         let what = format!("record {}: hop {} -> {}", record.seq, before.snapshot.hop, at.hop);
         complain("I9", what);

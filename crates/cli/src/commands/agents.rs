@@ -1,12 +1,14 @@
 //! `baton agents`: agents and their versions, as controllers see them.
 
 mod add;
+mod breaker;
 mod describe;
 mod forget;
 mod kill;
 mod limit;
 mod list;
 mod pause;
+mod policy;
 mod quarantine;
 mod resume;
 mod retire;
@@ -39,6 +41,10 @@ pub(crate) enum AgentsCommand {
     Kill(kill::KillArgs),
     /// Limit what all workers of an agent do together; without a limit, show those that are set.
     Limit(limit::LimitArgs),
+    /// Show how its failures are treated, or change that while its workers run.
+    Policy(policy::PolicyArgs),
+    /// Show the breakers of its versions, or open or close one by hand.
+    Breaker(breaker::BreakerArgs),
 }
 
 /// Runs the command.
@@ -54,5 +60,7 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Resume(args) => resume::run(args, app).await,
         AgentsCommand::Kill(args) => kill::run(args, app).await,
         AgentsCommand::Limit(args) => limit::run(args, app).await,
+        AgentsCommand::Policy(args) => Box::pin(policy::run(args, app)).await,
+        AgentsCommand::Breaker(args) => breaker::run(args, app).await,
     }
 }

@@ -59,6 +59,7 @@ fn settings(args: &ControllerArgs, app: &App) -> ControllerConfig {
         drain_timeout: ours.drain_timeout.0,
         projection,
         archive: (&app.config.archive).into(),
+        breaker: ours.breaker(),
         secured: app.config.security.secured,
         ..ControllerConfig::default()
     }

@@ -51,6 +51,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
             ..Limits::default()
         },
         archive: (&app.config.archive).into(),
+        breaker: app.config.controller.breaker(),
         bands: app.config.connection.bands.into(),
         ..ControllerConfig::default()
     };

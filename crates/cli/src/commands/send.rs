@@ -1,5 +1,7 @@
 //! `baton send`: submits an intent, and waits for its end if asked to.
 
+mod accepted;
+mod asks;
 pub(super) mod to;
 mod unique;
 
@@ -30,6 +32,7 @@ const HEAR: Duration = Duration::from_millis(1500);
 
 /// `baton send`.
 #[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("waits").args(["wait", "wait_for"])))]
 pub(crate) struct SendArgs {
     #[command(flatten)]
     to: to::ToArgs,
@@ -76,9 +79,21 @@ pub(crate) struct SendArgs {
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
+    /// Wait for less than the end.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    wait_for: Option<WaitFor>,
     /// How long to wait, from the start of the command.
-    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "waits")]
     timeout: Span,
+    #[command(flatten)]
+    asks: asks::AsksArgs,
+}
+
+/// What to wait for, where that is less than the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitFor {
+    /// Until a worker has the work.
+    Accepted,
 }
 
 /// How an intent keeps to versions.
@@ -110,7 +125,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
     let submit = Box::pin(submit(&args, (&to, unique), envelope, body, app));
-    let (waiting, submitted) = if args.wait {
+    let (waiting, submitted) = if args.wait || args.wait_for.is_some() {
         let submitted = tokio::time::timeout_at(until, submit).await;
         submitted.map_err(|_| unconfirmed(&intent, args.timeout))??
     } else {
@@ -122,6 +137,9 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         Done::Held { seq } => {
             if let Some(waiting) = waiting {
                 app.output.note(&format!("intent {intent}"));
+                if args.wait_for.is_some() {
+                    return accepted::show(&intent, false, waiting, (left(), args.timeout), app).await;
+                }
                 let end = waiting.end(left()).await?;
                 return ended::show(&intent, false, end, args.timeout.0, app);
             }
@@ -150,6 +168,9 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     };
     if let Some(waiting) = waiting {
         app.output.note(&format!("intent {intent}"));
+        if args.wait_for.is_some() {
+            return accepted::show(&intent, known, waiting, (left(), args.timeout), app).await;
+        }
         let end = match known {
             true => waiting.end(left()).await?,
             false => waiting.end_of_new(left()).await?,
@@ -214,7 +235,7 @@ async fn submit(
         check_answer(reply_to, mesh.subjects().namespace()).map_err(Error::from)?;
     }
     let by = who::author(Role::Client);
-    let waiting = match args.wait {
+    let waiting = match args.wait || args.wait_for.is_some() {
         true => Some(mesh.waiting(&envelope.intent).await?),
         false => None,
     };
@@ -312,6 +333,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
             .map(|agent| (agent.clone(), approval.clone()))
             .collect();
     }
+    envelope.policy = args.asks.policy();
     Ok(match &args.constraints {
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,

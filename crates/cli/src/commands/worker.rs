@@ -68,6 +68,9 @@ pub(crate) struct WorkerArgs {
     gate: bool,
     #[command(flatten)]
     approval: GateArgs,
+    /// How long one attempt may run before it has failed [default: as long as it takes].
+    #[arg(long, value_name = "DURATION")]
+    attempt_timeout: Option<Span>,
 }
 
 /// What the run came to, as a document.
@@ -164,6 +167,7 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         concurrency: args.concurrency.unwrap_or(config.concurrency),
         drain_timeout: args.drain_timeout.unwrap_or(config.drain_timeout),
         max_attempts: args.max_attempts.unwrap_or(config.max_attempts),
+        attempt_timeout: args.attempt_timeout.unwrap_or(config.attempt_timeout),
         ..config
     }
 }

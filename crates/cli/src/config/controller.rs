@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use baton_controller::BreakerConfig;
 use baton_jetstream::Bounds;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,10 @@ pub(crate) struct ControllerConfig {
     pub(crate) work_max_bytes: u64,
     /// How many consumers an agent's work stream may have.
     pub(crate) work_max_consumers: NonZeroU32,
+    /// How many hops in a row that use up their attempts open the breaker of their version; 0 opens none.
+    pub(crate) breaker_after: u32,
+    /// How long a breaker stays open before one intent is let through.
+    pub(crate) breaker_open_for: Span,
     /// The file of the local projection of the ledger.
     #[serde(with = "path")]
     pub(crate) projection: Option<PathBuf>,
@@ -55,12 +60,22 @@ impl Default for ControllerConfig {
             intake_max_bytes: bounds.intake_bytes,
             work_max_bytes: bounds.work_bytes,
             work_max_consumers: NonZeroU32::new(bounds.work_consumers).unwrap_or(NonZeroU32::MIN),
+            breaker_after: theirs.breaker.after,
+            breaker_open_for: Span(theirs.breaker.open_for),
             projection: None,
         }
     }
 }
 
 impl ControllerConfig {
+    /// When breakers open, and for how long.
+    pub(crate) fn breaker(&self) -> BreakerConfig {
+        BreakerConfig {
+            after: self.breaker_after,
+            open_for: self.breaker_open_for.0,
+        }
+    }
+
     /// The bounds of the streams that a controller makes.
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {

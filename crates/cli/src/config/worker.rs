@@ -51,6 +51,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) backoff_unit: Span,
     /// The longest delay between two attempts.
     pub(crate) backoff_longest: Span,
+    /// How long one attempt may run; 0s for as long as it takes.
+    pub(crate) attempt_timeout: Span,
 }
 
 /// The default of `concurrency`; each hop of `--exec` is a process, so it is the same as an agent in Rust has.
@@ -76,6 +78,7 @@ impl Default for WorkerConfig {
             max_attempts: NonZeroU32::new(retry.max_attempts).unwrap_or(NonZeroU32::MIN),
             backoff_unit: Span(retry.unit),
             backoff_longest: Span(retry.longest),
+            attempt_timeout: Span(retry.attempt_timeout.unwrap_or_default()),
         }
     }
 }
@@ -87,6 +90,7 @@ impl WorkerConfig {
             max_attempts: self.max_attempts.get(),
             unit: self.backoff_unit.0,
             longest: self.backoff_longest.0,
+            attempt_timeout: Some(self.attempt_timeout.0).filter(|timeout| !timeout.is_zero()),
         }
     }
 }

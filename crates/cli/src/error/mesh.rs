@@ -264,6 +264,12 @@ fn of_agents(error: &Error) -> Option<(Kind, Vec<String>)> {
             Kind::Refused,
             "`baton route explain AGENT` shows which version takes what".to_owned(),
         ),
+        Error::BreakerOpen { agent, .. } => (
+            Kind::Refused,
+            format!(
+                "`baton agents breaker {agent}` shows why it is open; `baton agents policy {agent} --on-open wait` keeps new work"
+            ),
+        ),
         Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
         Error::Control(refused) => (refused_by_controller(&refused.code), refused.fix.clone()),
         _ => return None,

@@ -6,17 +6,20 @@ use baton_envelope::{Pause, ProtocolRange, Route, VersionState, shown};
 use super::{agent_at, arguments, time};
 use crate::output::Table;
 
-/// Where a version stands; a canary with its share, and whether somebody paused it.
+/// Where a version stands; a canary with its share, whether somebody paused it, and whether its breaker is open.
 pub(crate) fn version_state(agent: &AgentView, one: &VersionView) -> String {
     let canary = agent.canary.as_ref().filter(|canary| canary.version == one.version);
     let state = match canary {
         Some(canary) if one.state == VersionState::Canary => format!("{} {}", one.state, canary.percent),
         _ => one.state.to_string(),
     };
-    match one.paused.as_ref().or(agent.paused.as_ref()) {
-        Some(pause) => format!("{state}, {}", how(pause)),
-        None => state,
+    if let Some(pause) = one.paused.as_ref().or(agent.paused.as_ref()) {
+        return format!("{state}, {}", how(pause));
     }
+    if one.breaker_open {
+        return format!("{state}, breaker open");
+    }
+    state
 }
 
 fn how(pause: &Pause) -> &'static str {

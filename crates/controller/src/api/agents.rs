@@ -23,12 +23,19 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
         Some(agent) => vec![cx.route(&agent).await?],
         None => cx.mesh.all_routes().await?,
     };
-    let mut schemas: BTreeMap<(AgentName, AgentVersion), _> = cx
+    let mut declared: BTreeMap<(AgentName, AgentVersion), _> = cx
         .mesh
         .declarations()
         .await?
         .into_iter()
-        .map(|one| ((one.agent, one.version), one.schemas))
+        .map(|one| ((one.agent, one.version), (one.schemas, one.policy)))
+        .collect();
+    let mut breakers: BTreeMap<(AgentName, AgentVersion), _> = cx
+        .mesh
+        .breakers()
+        .await?
+        .into_iter()
+        .map(|one| ((one.agent.clone(), one.version.clone()), one))
         .collect();
     let mut agents = Vec::new();
     for route in routes {
@@ -38,6 +45,8 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             let agent = &route.agent;
             let counts = tickets.remove(version).unwrap_or_default();
             let holds = cx.hold_views(&route, version).await?;
+            let of = (agent.clone(), version.clone());
+            let (schemas, policy) = declared.remove(&of).unwrap_or_default();
             versions.push(VersionView {
                 version: version.clone(),
                 state: entry.state.clone(),
@@ -51,10 +60,12 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
                 capabilities: entry.capabilities.clone(),
                 channels: entry.channels.clone(),
                 kinds: entry.kinds.clone(),
-                schemas: schemas.remove(&(agent.clone(), version.clone())).unwrap_or_default(),
-                breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
+                schemas,
+                breaker_open: entry.withheld.is_some(),
                 paused: entry.paused.clone(),
                 manual: entry.manual,
+                breaker: breakers.remove(&of),
+                policy,
             });
         }
         agents.push(AgentView {
@@ -67,6 +78,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             pinning: route.pinning,
             rollout: route.rollout,
             paused: route.paused,
+            policy: route.policy,
         });
     }
     Ok(AgentsView { agents })
@@ -117,6 +129,7 @@ pub(super) async fn add(cx: &Context, asked: AddVersion) -> Result<Route, Error>
         clock_ahead_ms: 0,
         host: String::new(),
         manual,
+        policy: None,
         extra: Extra::new(),
         agent: agent.clone(),
         version,

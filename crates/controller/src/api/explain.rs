@@ -84,7 +84,7 @@ async fn by_name(cx: &Context, agent: &AgentName, about: &Circumstances) -> Resu
             reason,
             backlog: tickets.get(version).map_or(0, |counts| counts.backlog),
             workers: cx.workers.count(agent, version),
-            breaker_open: cx.projection.breaker_open(agent, version, cx.mesh.now()),
+            breaker_open: route.is_withheld(version),
         });
     }
     Ok(match chosen {

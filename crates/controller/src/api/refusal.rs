@@ -23,6 +23,10 @@ pub(super) fn refusal(error: Error) -> ControlError {
         Error::WrongStatus { .. } | Error::Archived { .. } | Error::Raced(_) => {
             (codes::WRONG_STATUS, "`baton intents get ID` shows how it got there")
         }
+        Error::BreakerOpen { .. } => (
+            codes::BREAKER_OPEN,
+            "try again then; `baton agents breaker AGENT` shows why it is open",
+        ),
         Error::Unroutable(_) | Error::NoneCapable { .. } => {
             (codes::UNROUTABLE, "`baton agents list` shows what each version can do")
         }

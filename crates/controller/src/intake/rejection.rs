@@ -52,6 +52,7 @@ impl Rejection {
                 | Error::BadText(_)
                 | Error::BadEnvelope { .. }
                 | Error::Unroutable(_)
+                | Error::BreakerOpen { .. }
                 | Error::NoneCapable { .. }
                 | Error::NoCommonProtocol(_)
                 | Error::TooLarge { .. }

@@ -14,9 +14,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavio
 use super::columns::malformed;
 use super::suspects::Suspects;
 use super::tables::archive;
-use super::tables::breaker::{self, Streaks};
 use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{Intents, OutOfTurn};
+use super::tables::streaks::{self, Streaks};
 use super::tables::timers;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
@@ -32,8 +32,8 @@ const TABLES: &str = "
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
-        timed INTEGER NOT NULL)
-        WITHOUT ROWID;
+        timed INTEGER NOT NULL, accept_within INTEGER) WITHOUT ROWID;
+     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
     CREATE INDEX holds_of_version ON holds (agent, version, cause, since, intent);
@@ -123,7 +123,7 @@ impl Store {
         if verdict != "ok" {
             return Err(malformed(0, verdict));
         }
-        let streaks = breaker::read(&db)?;
+        let streaks = streaks::read(&db)?;
         let archive = archive::place(&db)?;
         tracing::info!(file = %path.display(), position = mark.seq, "loaded the projection");
         Ok(Some(Self {

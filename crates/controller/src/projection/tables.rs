@@ -2,8 +2,8 @@
 //! that follows the ledger.
 
 pub(super) mod archive;
-pub(super) mod breaker;
 pub(super) mod evidence;
 pub(super) mod intents;
 pub(super) mod latency;
+pub(super) mod streaks;
 pub(super) mod timers;

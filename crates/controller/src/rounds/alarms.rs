@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::control::Alarm;
-use baton_envelope::{AgentName, AgentVersion, Cause, Route, Timestamp, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Breaker, BreakerState, Cause, Route, Timestamp, VersionState};
 
 use crate::alarm;
 use crate::context::Context;
@@ -84,6 +84,11 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
         }
     }
     alarms.extend(forgeries(cx, route));
+    for (version, _) in route.versions.iter().filter(|(_, entry)| entry.withheld.is_some()) {
+        if let Some((breaker, _)) = cx.mesh.breaker(agent, version).await? {
+            alarms.extend(breaker_open(route, &breaker));
+        }
+    }
     Ok(alarms)
 }
 
@@ -121,6 +126,39 @@ fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
         });
     }
     alarms
+}
+
+/// The alarm of a version whose breaker is not closed.
+fn breaker_open(route: &Route, breaker: &Breaker) -> Option<Alarm> {
+    let Breaker {
+        agent,
+        version,
+        until,
+        probe,
+        reason,
+        ..
+    } = breaker;
+    let then = match (&breaker.state, until, probe) {
+        (BreakerState::HalfOpen, _, Some(probe)) => format!("{probe} was let through and decides"),
+        (BreakerState::Open, Some(until), _) => format!("after {until} one intent is let through"),
+        (BreakerState::Open, None, _) => "it stays open until somebody closes it".to_owned(),
+        (_, _, _) => return None,
+    };
+    let reason = reason.as_deref().unwrap_or("by hand");
+    let mut ways_out = vec![format!(
+        "baton agents breaker {agent} {version} --close --reason 'CAUSE…'"
+    )];
+    if route.active == *version && route.previous.is_some() {
+        ways_out.push(format!("baton rollout rollback {agent}"));
+    }
+    Some(Alarm {
+        code: codes::BREAKER_OPEN.to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: breaker.since,
+        message: format!("the breaker of {agent}@{version} is open and its work waits ({reason}); {then}"),
+        ways_out,
+    })
 }
 
 /// The alarm of a version in whose name records were written that do not verify.

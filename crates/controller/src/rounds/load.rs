@@ -44,7 +44,7 @@ pub(crate) async fn tell(term: &Term, seen: &Observations) -> Result<(), RoundEr
                 version: version.clone(),
                 backlog: counts.backlog,
                 workers: u32::try_from(cx.workers.count(agent, version)).unwrap_or(u32::MAX),
-                breaker_open: cx.projection.breaker_open(agent, version, report.at),
+                breaker_open: route.is_withheld(version),
             });
         }
     }

@@ -75,6 +75,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         clock_ahead_ms: 0,
         host: String::new(),
         manual: false,
+        policy: None,
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());

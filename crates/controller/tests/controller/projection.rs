@@ -387,7 +387,7 @@ async fn attempts_are_counted_by_what_they_came_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_parked_in_a_row_open_the_breaker_for_a_minute() {
+async fn hops_in_a_row_that_use_up_their_attempts_are_counted() {
     let server = TestServer::start().await;
     let mesh = mesh_of(&server).await;
     let following = Following::start(&mesh, Some(file(&server))).await;
@@ -395,27 +395,35 @@ async fn three_parked_in_a_row_open_the_breaker_for_a_minute() {
     let of = version("code", "1.0.0");
     let now = mesh.now();
     let mut number = 0;
-    let mut ends = async |event: Event| {
+    let mut ends = async |event: Event, exhausted: bool| {
         number += 1;
         let first = submitted(&mesh, &format!("i-{number}"), &of);
         let seq = write(&mesh, &first, 0).await;
-        write(&mesh, &attempted(&mesh, &first, seq, event, now, &of), seq).await;
+        let mut record = attempted(&mesh, &first, seq, event, now, &of);
+        record.exhausted = exhausted;
+        write(&mesh, &record, seq).await;
         projection.caught_up(PATIENCE).await.unwrap();
-        projection.breaker_open(&of.0, &of.1, now)
+        projection.exhausted_in_a_row(&of.0, &of.1)
     };
     let parked = |code: &str| Event::Parked { code: code.to_owned() };
-    assert!(!ends(parked("EXHAUSTED")).await);
-    assert!(!ends(parked("POISON")).await);
-    assert!(!ends(Event::Completed).await);
-    assert!(!ends(parked("EXHAUSTED")).await);
-    assert!(!ends(Event::RetryScheduled).await);
-    assert!(!ends(parked("EXHAUSTED")).await);
-    assert!(ends(parked("EXHAUSTED")).await);
-    let later = now.plus(Duration::from_secs(60));
-    assert!(!projection.breaker_open(&of.0, &of.1, later), "time for a probe");
+    let failed = |code: &str| Event::Failed { code: code.to_owned() };
+    // Workers before 1.4 do not mark it.
+    assert_eq!(ends(parked("EXHAUSTED"), false).await, 1);
+    assert_eq!(ends(parked("EXIT_3"), false).await, 2);
+    assert_eq!(ends(Event::Completed, false).await, 0);
+    assert_eq!(ends(parked("POISON"), true).await, 1);
+    assert_eq!(ends(Event::RetryScheduled, false).await, 1);
+    assert_eq!(ends(failed("EXIT_3"), true).await, 2, "whatever the policy makes of it");
+    assert_eq!(ends(Event::HandedOff, true).await, 3, "an escalation is no success");
+    assert_eq!(
+        ends(failed("BAD_INPUT"), false).await,
+        3,
+        "neither is a handler's own failure, nor an exhaustion"
+    );
+    assert_eq!(ends(parked("HOP_LIMIT"), false).await, 3);
     following.stop().await;
     let opened = Projection::open(&mesh, Some(file(&server))).await.unwrap();
-    assert!(opened.breaker_open(&of.0, &of.1, now), "kept over a restart");
+    assert_eq!(opened.exhausted_in_a_row(&of.0, &of.1), 3, "kept over a restart");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

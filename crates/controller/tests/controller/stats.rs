@@ -18,8 +18,10 @@ async fn a_controller_counts_its_rounds() {
     }));
     // The sweep, of which these settings have one a year, has not begun.
     let names = [
+        "acceptance",
         "alarms",
         "archive",
+        "breakers",
         "checkpoint",
         "clocks",
         "consumers",

@@ -61,6 +61,7 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         clock_ahead_ms: 0,
         host: String::new(),
         manual: false,
+        policy: None,
         extra: baton_envelope::Extra::new(),
     }
 }

@@ -58,6 +58,8 @@ codes! {
     ANSWER_TOO_LARGE: Replay,
     /// The intent is closed, and only the archive has it.
     ARCHIVED: Command,
+    /// The attempt ran longer than the policy of its agent allows.
+    ATTEMPT_TIMED_OUT: Attempt,
     /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
     /// An agent asked people for something that nobody could decide.
@@ -94,6 +96,8 @@ codes! {
     BAD_SUBJECT: Rejection,
     /// A handler asked for a wait that cannot be: a bad name, or no time.
     BAD_WAIT: Attempt,
+    /// The breaker of the version is open: its work keeps failing.
+    BREAKER_OPEN: Rejection Park Control Alarm,
     /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller is still reading the ledger and cannot answer yet.
@@ -162,6 +166,8 @@ codes! {
     NONE_CAPABLE: Rejection Park,
     /// No version was active before this one.
     NOTHING_BEFORE: Control,
+    /// Nobody took the work in the time that it may wait.
+    NOT_ACCEPTED: Park,
     /// The accounts are written, and the server does not use them yet.
     NOT_APPLIED: Command,
     /// People decided that an agent does not begin with the work.

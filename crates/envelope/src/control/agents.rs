@@ -11,7 +11,9 @@ use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::intent::references::Cause;
 use crate::rollout::Rollout;
+use crate::version::breaker::Breaker;
 use crate::version::pinning::Pinning;
+use crate::version::policy::Policy;
 use crate::version::route::{Canary, Pause};
 use crate::version::state::VersionState;
 
@@ -135,6 +137,9 @@ pub struct AgentView {
     /// Who paused the whole agent, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// The failure policy that an operator has set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 /// One version of an agent.
@@ -166,7 +171,7 @@ pub struct VersionView {
     pub kinds: Vec<String>,
     /// JSON schemas of kinds, where its workers declare them.
     pub schemas: BTreeMap<String, Json>,
-    /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
+    /// Whether its breaker is open or half open: no ticket of it is written, but that of a probe.
     pub breaker_open: bool,
     /// Who paused this version, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,6 +179,12 @@ pub struct VersionView {
     /// Whether its work is done by hand.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
+    /// Its breaker, where it was ever open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// The failure policy that its workers declare, where it differs from the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 #[expect(

@@ -51,7 +51,7 @@ pub struct VersionLoad {
     /// Live workers.
     #[serde(default)]
     pub workers: u32,
-    /// Whether its breaker is open: three or more intents in a row parked on it, the last within a minute.
+    /// Whether its breaker is open or half open.
     #[serde(default)]
     pub breaker_open: bool,
 }

@@ -74,6 +74,8 @@ pub struct Draft {
     /// When its writer looked at what it rests on, where that is more than the head: the record is as old as that, however
     /// late it is written.
     pub looked_at: Option<Timestamp>,
+    /// Whether the attempts of the hop that ends here are used up.
+    pub exhausted: bool,
 }
 
 impl Draft {
@@ -98,6 +100,7 @@ impl Draft {
             people: None,
             at: None,
             looked_at: None,
+            exhausted: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Draft {
         snapshot.max_hops = envelope.max_hops;
         snapshot.priority = envelope.priority;
         snapshot.kind.clone_from(&envelope.kind);
+        snapshot.accept_within_ms = accept_within(&envelope);
         snapshot.attempt = 1;
         snapshot.epoch = snapshot.epoch.saturating_add(1);
         snapshot.holder = None;
@@ -246,7 +250,13 @@ impl Draft {
             results: self.results,
             state: self.state,
             people: self.people,
+            exhausted: self.exhausted,
             extra: Extra::new(),
         }
     }
+}
+
+/// How long an intent's work may wait to be taken, where the intent itself says so.
+pub(crate) fn accept_within(envelope: &Envelope) -> Option<u64> {
+    envelope.policy.as_ref()?.accept_within_ms
 }

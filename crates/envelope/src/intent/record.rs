@@ -115,6 +115,8 @@ wire_object! {
         opt state: Json,
         /// What was done about an approval, for `signalled`.
         opt people: PeopleEntry,
+        /// The attempts of the hop that ends here are used up, whatever the policy makes of it.
+        def exhausted: bool,
     }
 }
 

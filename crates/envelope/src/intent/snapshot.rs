@@ -80,6 +80,8 @@ wire_object! {
         opt restarted_from: Box<Origin>,
         /// Where a person or a script does this hop in place of workers: no ticket belongs to it.
         opt manual: ByHand,
+        /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
+        opt accept_within_ms: u64,
     }
 }
 
@@ -117,6 +119,7 @@ impl Snapshot {
             told: None,
             restarted_from: None,
             manual: None,
+            accept_within_ms: None,
             extra: Extra::new(),
         }
     }

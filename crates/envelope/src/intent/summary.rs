@@ -36,6 +36,9 @@ pub struct RecordSummary {
     /// one and remembers it for longer.
     #[serde(default, deserialize_with = "yes")]
     pub generated_id: bool,
+    /// Whether the attempts of the hop that ends with this record are used up.
+    #[serde(default, deserialize_with = "yes")]
+    pub exhausted: bool,
 }
 
 impl RecordSummary {

@@ -14,6 +14,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
 use crate::people::Approval;
 use crate::version::pinning::Pinning;
+use crate::version::policy::{Policy, StandsIn};
 
 /// How many hops an intent may take by default: enough for real relays, few enough to stop a loop.
 pub const MAX_HOPS_DEFAULT: u32 = 10;
@@ -151,6 +152,10 @@ wire_object! {
         opt not_before: Timestamp,
         /// What people are asked before an agent begins with it, by agent.
         def gates: BTreeMap<AgentName, Approval>,
+        /// What the intent asks of the failure policy of each agent, within the agent's bounds.
+        opt policy: Box<Policy>,
+        /// Why the agent gets work that was meant for another one.
+        opt stands_in: Box<StandsIn>,
     }
 }
 
@@ -189,6 +194,8 @@ impl Envelope {
             pinning: None,
             not_before: None,
             gates: BTreeMap::new(),
+            policy: None,
+            stands_in: None,
             extra: Extra::new(),
         }
     }

@@ -393,7 +393,12 @@ impl Subjects {
         format!("{}_SCHEDULES", self.upper)
     }
 
-    /// The key of an agent version in the agents bucket.
+    /// The breakers bucket.
+    pub fn breakers_bucket(&self) -> String {
+        format!("{}_BREAKERS", self.upper)
+    }
+
+    /// The key of an agent version in the agents bucket and in the breakers bucket.
     pub fn agent_key(&self, agent: &AgentName, version: &AgentVersion) -> String {
         format!("{agent}.{}", version.token())
     }

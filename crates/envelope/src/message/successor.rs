@@ -4,10 +4,12 @@ use crate::base::ids::EnvelopeId;
 use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::base::names::{AgentName, AgentVersion};
+use crate::base::wire::Extra;
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::error::HopLimit;
 use crate::message::parts::HistoryEntry;
+use crate::version::policy::StandsIn;
 
 /// What differs in the next envelope.
 #[derive(Debug, Clone)]
@@ -53,11 +55,42 @@ impl Envelope {
         next.payload = new.payload;
         next.payload_encoding = None;
         next.not_before = None;
+        next.stands_in = None;
         convert::forget_payload(&mut next.extra);
         next.history.extend(new.history);
         if next.itinerary.first() == Some(&next.to) {
             next.itinerary.remove(0);
         }
+        Ok(next)
+    }
+
+    /// Who stands in for the agent of this envelope, now that the agent has had the work: for whom, and who has had it before.
+    pub fn passed_by(&self) -> StandsIn {
+        let mut passed_by = self.stands_in.as_deref().cloned().unwrap_or_else(|| StandsIn {
+            for_agent: self.to.clone(),
+            tried: Vec::new(),
+            extra: Extra::new(),
+        });
+        if !passed_by.tried.contains(&self.to) {
+            passed_by.tried.push(self.to.clone());
+        }
+        passed_by
+    }
+
+    /// The envelope with which another agent gets the same work, one hop further: the payload stays as it is, with all that
+    /// describes it. The payload and the kind of `new` count for nothing.
+    ///
+    /// # Errors
+    /// When the handoff would exceed `max_hops`.
+    pub fn passed_on(&self, new: Successor, stands_in: Option<StandsIn>) -> Result<Self, HopLimit> {
+        let mut next = self.successor(Successor {
+            payload: self.payload.clone(),
+            kind: None,
+            ..new
+        })?;
+        next.payload_encoding.clone_from(&self.payload_encoding);
+        next.extra.clone_from(&self.extra);
+        next.stands_in = stands_in.map(Box::new);
         Ok(next)
     }
 }

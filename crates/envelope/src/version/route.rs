@@ -7,9 +7,11 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::version::breaker::Withheld;
 use crate::version::limits::AgentLimits;
 use crate::version::percent::Percent;
 use crate::version::pinning::Pinning;
+use crate::version::policy::Policy;
 use crate::version::rollout::Rollout;
 use crate::version::state::VersionState;
 
@@ -47,6 +49,8 @@ wire_object! {
         opt paused: Pause,
         /// Whether a person or a script does its work, and no worker.
         def manual: bool,
+        /// While its breaker is not closed: that no ticket of it is written.
+        opt withheld: Withheld,
     }
 }
 
@@ -114,6 +118,8 @@ wire_object! {
         opt paused: Pause,
         /// What all workers of the agent may do together; empty where limits were lifted.
         opt limits: AgentLimits,
+        /// How failures of the agent's work are treated, where an operator has said so.
+        opt policy: Policy,
     }
 }
 
@@ -154,6 +160,8 @@ wire_object! {
         /// Whether a person or a script does its work: a controller writes such a statement when it is asked to, and no
         /// worker sends one.
         def manual: bool,
+        /// How it treats failures, where that differs from what every worker does.
+        opt policy: Policy,
     }
 }
 
@@ -192,6 +200,7 @@ impl Route {
             decision: None,
             paused: None,
             limits: None,
+            policy: None,
             extra: crate::base::wire::Extra::new(),
         }
     }
@@ -230,6 +239,11 @@ impl Route {
     /// Whether the work of a version is done by hand.
     pub fn is_manual(&self, version: &AgentVersion) -> bool {
         self.versions.get(version).is_some_and(|entry| entry.manual)
+    }
+
+    /// Whether no ticket of a version is written, because its breaker is not closed.
+    pub fn is_withheld(&self, version: &AgentVersion) -> bool {
+        self.versions.get(version).is_some_and(|entry| entry.withheld.is_some())
     }
 
     /// The running rollout, if there is one.

@@ -43,6 +43,7 @@ mod before {
             results: Vec::new(),
             state: None,
             people: None,
+            exhausted: false,
             extra: Extra::new(),
         })
     }
@@ -66,6 +67,7 @@ mod before {
         snapshot.max_hops = envelope.max_hops;
         snapshot.priority = envelope.priority;
         snapshot.kind.clone_from(&envelope.kind);
+        snapshot.accept_within_ms = envelope.policy.as_ref().and_then(|policy| policy.accept_within_ms);
         snapshot.attempt = 1;
         snapshot.epoch += 1;
         snapshot.holder = None;

@@ -180,6 +180,64 @@ pub(crate) fn any_max_hops() -> impl Strategy<Value = MaxHops> {
     (1_i64..=64).prop_map(|n| MaxHops::new(n).expect("in range"))
 }
 
+fn any_what<T: Clone + std::fmt::Debug + 'static>(
+    known: &'static [T],
+    unknown: fn(String) -> T,
+) -> impl Strategy<Value = T> {
+    prop_oneof![proptest::sample::select(known), unknown_name().prop_map(unknown)]
+}
+
+fn any_on_exhausted() -> impl Strategy<Value = OnExhausted> {
+    prop_oneof![
+        Just(OnExhausted::Park),
+        Just(OnExhausted::Fail),
+        Just(OnExhausted::Human),
+        any_agent().prop_map(OnExhausted::Escalate),
+        unknown_name().prop_map(OnExhausted::Unknown),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let times = (
+        of(any::<u32>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+    );
+    let whats = (
+        of(any_on_exhausted()),
+        of(any_what(OnRejected::ALL, OnRejected::Unknown)),
+        of(any_what(OnUnaccepted::ALL, OnUnaccepted::Unknown)),
+        of(any_what(OnOpen::ALL, OnOpen::Unknown)),
+    );
+    (times, vec(any_agent(), 0..3), whats, any_extra()).prop_map(|(times, alternatives, whats, extra)| {
+        let (attempts, backoff_ms, longest_ms, attempt_timeout_ms, accept_within_ms) = times;
+        let (on_exhausted, on_rejected, on_unaccepted, on_open) = whats;
+        Policy {
+            attempts,
+            backoff_ms,
+            longest_ms,
+            attempt_timeout_ms,
+            accept_within_ms,
+            alternatives,
+            on_exhausted,
+            on_rejected,
+            on_unaccepted,
+            on_open,
+            extra,
+        }
+    })
+}
+
+fn any_stands_in() -> impl Strategy<Value = StandsIn> {
+    (any_agent(), vec(any_agent(), 0..3), any_extra()).prop_map(|(for_agent, tried, extra)| StandsIn {
+        for_agent,
+        tried,
+        extra,
+    })
+}
+
 /// Any envelope, every field present or absent.
 pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
     let ids = (
@@ -219,13 +277,15 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(any_pinning()),
         of(any_time()),
         btree_map(any_agent(), Just(full_approval()), 0..2),
+        (of(any_policy()), of(any_stands_in())),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, gates, extra) = rest;
+        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, gates, (policy, stands_in), extra) =
+            rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -258,6 +318,8 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             pinning,
             not_before,
             gates,
+            policy: policy.map(Box::new),
+            stands_in: stands_in.map(Box::new),
             extra,
         }
     })
@@ -346,6 +408,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         any_waits(),
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
+        of(any::<u64>()),
         any_extra(),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
@@ -362,6 +425,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             (waits, signals, told),
             restarted,
             mut manual,
+            accept_within_ms,
             extra,
         ) = rest;
         // Half of them say something of the present hop.
@@ -399,6 +463,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             told,
             restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
             manual,
+            accept_within_ms,
             extra,
         }
     })
@@ -570,7 +635,13 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     );
     let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
         .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
-    let spent = (of(any::<u64>()), of(any_json_but_null()), of(conversion), any::<bool>());
+    let spent = (
+        of(any::<u64>()),
+        of(any_json_but_null()),
+        of(conversion),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let rest = (
         of(step),
         of(text()),
@@ -588,7 +659,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             note,
             error,
             raw,
-            (took_ms, cost, conversion, generated_id),
+            (took_ms, cost, conversion, generated_id, exhausted),
             (waits, signal, results, people),
             state,
             extra,
@@ -615,6 +686,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             results,
             state,
             people,
+            exhausted,
             extra,
         }
     })

@@ -59,8 +59,9 @@ const FILES_OF_1_2_0: [&str; 4] = [
 ];
 
 /// The files that were added when protocol 1.4.0 was made. Append only.
-const FILES_OF_1_4_0: [&str; 7] = [
+const FILES_OF_1_4_0: [&str; 8] = [
     "envelope_full_1_4.json",
+    "record_parked_1_4.json",
     "record_resumed_1_4.json",
     "record_signalled_1_4.json",
     "record_signalled_people_1_4.json",
@@ -197,8 +198,8 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     assert_eq!(keys(&files["envelope_full_1_4.json"]), keys(&all));
     let of_1_4 = keys(&all).difference(&keys(&files["envelope_full_1_1.json"])).count();
     assert_eq!(
-        of_1_4, 2,
-        "1.4 added `not_before` and `gates` to the envelope and nothing else"
+        of_1_4, 4,
+        "1.4 added `not_before`, `gates`, `policy` and `stands_in` to the envelope and nothing else"
     );
     let of_1_1 = {
         let before = keys(&files["envelope_full.json"]);

@@ -175,6 +175,8 @@ pub(crate) fn full_envelope() -> Envelope {
         pinning: Some(Pinning::Chain),
         not_before: Some(NOW),
         gates: BTreeMap::from([(agent("code"), full_approval())]),
+        policy: Some(Box::new(full_policy())),
+        stands_in: Some(Box::new(full_stands_in())),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -241,6 +243,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         told: Some("0123456789ab".to_owned()),
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         manual: Some(full_by_hand()),
+        accept_within_ms: Some(15_000),
         extra: Extra::new(),
     }
 }
@@ -313,6 +316,7 @@ pub(crate) fn full_record() -> Record {
         }],
         state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
+        exhausted: true,
         extra: Extra::new(),
     }
 }
@@ -419,6 +423,56 @@ pub(crate) fn full_declaration() -> Declaration {
         clock_ahead_ms: -60_000,
         host: "host-1".to_owned(),
         manual: true,
+        policy: Some(full_policy()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_policy() -> Policy {
+    Policy {
+        attempts: Some(5),
+        backoff_ms: Some(2_000),
+        longest_ms: Some(60_000),
+        attempt_timeout_ms: Some(30_000),
+        accept_within_ms: Some(15_000),
+        alternatives: vec![agent("qa")],
+        on_exhausted: Some(OnExhausted::Escalate(agent("chief"))),
+        on_rejected: Some(OnRejected::Return),
+        on_unaccepted: Some(OnUnaccepted::Alternative),
+        on_open: Some(OnOpen::Refuse),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_stands_in() -> StandsIn {
+    StandsIn {
+        for_agent: agent("qa"),
+        tried: vec![agent("qa")],
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_withheld() -> Withheld {
+    Withheld {
+        since: NOW,
+        until: Some(NOW),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_breaker() -> Breaker {
+    Breaker {
+        agent: agent("code"),
+        version: version("2.0.0"),
+        state: BreakerState::HalfOpen,
+        since: NOW,
+        until: Some(NOW),
+        probe: Some(intent()),
+        probe_seq: Some(7),
+        by: "controller c1".to_owned(),
+        reason: Some("3 in a row".to_owned()),
+        opened: 2,
+        owed_through: 9,
         extra: Extra::new(),
     }
 }
@@ -435,6 +489,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         moving_until: Some(NOW),
         paused: Some(full_pause()),
         manual: true,
+        withheld: Some(full_withheld()),
         extra: Extra::new(),
     }
 }
@@ -502,6 +557,7 @@ pub(crate) fn full_route() -> Route {
         }),
         paused: Some(full_pause()),
         limits: Some(full_limits()),
+        policy: Some(full_policy()),
         extra: Extra::new(),
     }
 }

@@ -47,6 +47,7 @@ impl Error {
             Self::WrongStatus { .. } | Self::Illegal(_) => codes::WRONG_STATUS,
             Self::Raced(_) => codes::RACED,
             Self::Unroutable(_) => codes::UNROUTABLE,
+            Self::BreakerOpen { .. } => codes::BREAKER_OPEN,
             Self::NoCommonProtocol(_) => codes::NO_COMMON_PROTOCOL,
             Self::NoneCapable { .. } => codes::NONE_CAPABLE,
             Self::NoWorker { .. } => codes::NO_WORKER,

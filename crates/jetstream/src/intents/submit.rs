@@ -173,8 +173,13 @@ impl Mesh {
             pins: &envelope.pins,
             path: &[],
         };
-        let (choice, route) = self.choose(&envelope.to, &asked).await?;
-        let version = choice.version;
+        let placed = self.place(&envelope.to, &asked).await?;
+        let (version, route) = (placed.choice.version, placed.route);
+        let meant_for = envelope.to.clone();
+        if let Some(stands_in) = placed.stands_in {
+            envelope.to = route.agent.clone();
+            envelope.stands_in = Some(Box::new(stands_in));
+        }
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
             envelope.pins = Box::pin(self.pins_of_now(&envelope, &version)).await?;
@@ -201,7 +206,7 @@ impl Mesh {
         match submitted.await? {
             Advanced::Committed(Committed { seq, .. }) => Ok(Submitted::New { seq }),
             // Boxed, so that the common case stays small.
-            Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&envelope, head)).await,
+            Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&meant_for, envelope, head)).await,
             Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
     }
@@ -356,7 +361,9 @@ impl Mesh {
         let Some(head) = trail.into_iter().next_back().map(Box::new) else {
             return Ok(None);
         };
-        let field = first.as_ref().map(|there| differing_field(there, envelope));
+        let field = first
+            .as_ref()
+            .map(|there| difference(there, &envelope.to, envelope.clone()));
         Ok(Some(match field {
             Some(None) => Submitted::Repeated(head),
             Some(field) => Submitted::Conflict { head, field },
@@ -364,16 +371,29 @@ impl Mesh {
         }))
     }
 
-    async fn compare(&self, envelope: &Envelope, head: Box<Head>) -> Result<Submitted, Error> {
+    async fn compare(&self, meant_for: &AgentName, envelope: Envelope, head: Box<Head>) -> Result<Submitted, Error> {
         let first = self.trail_through(&envelope.intent, head.seq).await?.into_iter().next();
         let there = first.and_then(|first| first.record.envelope);
         let Some(there) = there else {
             return Ok(Submitted::Conflict { head, field: None });
         };
-        if let field @ Some(_) = differing_field(&there, envelope) {
+        if let field @ Some(_) = difference(&there, meant_for, envelope) {
             return Ok(Submitted::Conflict { head, field });
         }
         self.settle(&head).await?;
         Ok(Submitted::Repeated(head))
     }
+}
+
+/// The field in which a submit for this agent differs from what is there. Whether another agent stood in then, or would now,
+/// it is the same work.
+fn difference(there: &Envelope, meant_for: &AgentName, mut envelope: Envelope) -> Option<&'static str> {
+    let was_meant_for = there
+        .stands_in
+        .as_ref()
+        .map_or(&there.to, |stands_in| &stands_in.for_agent);
+    if was_meant_for == meant_for {
+        envelope.to = there.to.clone();
+    }
+    differing_field(there, &envelope)
 }

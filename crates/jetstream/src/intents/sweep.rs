@@ -235,6 +235,10 @@ impl Sweeper {
         let (Some(agent), Some(version)) = (&snapshot.agent, &snapshot.version) else {
             return Ok(false);
         };
+        // Not lost: the leader writes it when the breaker is closed.
+        if self.mesh.routes().withholds(agent, version) {
+            return Ok(false);
+        }
         let key = (agent.clone(), version.clone());
         let oldest = match seen.oldest.get(&key) {
             Some(at) => *at,

@@ -31,6 +31,8 @@ pub struct Waiting {
     mesh: Mesh,
     intent: IntentId,
     events: Events,
+    /// What is waited for.
+    reached: fn(Box<Head>) -> Option<WaitEnd>,
 }
 
 impl Mesh {
@@ -52,11 +54,22 @@ impl Mesh {
             mesh: self.clone(),
             intent: intent.clone(),
             events: self.listen(Some(intent)).await?,
+            reached: ended,
         })
     }
 }
 
 impl Waiting {
+    /// Waits until a worker has the work of the intent, which may be so already. `Ended` then says that it has it, or has done
+    /// it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn taken(mut self, timeout: Duration) -> Result<WaitEnd, Error> {
+        self.reached = taken;
+        self.until(Instant::now() + timeout, true).await
+    }
+
     /// Waits for the end of an intent that may have ended already.
     ///
     /// # Errors
@@ -92,7 +105,7 @@ impl Waiting {
                     break;
                 };
                 let head = Head::new(live.record, live.seq);
-                if let Some(end) = ended(Box::new(head)) {
+                if let Some(end) = (self.reached)(Box::new(head)) {
                     return Ok(end);
                 }
             }
@@ -112,11 +125,24 @@ impl Waiting {
             }
             Err(error) => return Err(error),
         };
-        if let Some(end) = head.clone().and_then(ended) {
+        if let Some(end) = head.clone().and_then(self.reached) {
             return Ok(Some(end));
         }
         Ok((Instant::now() >= until).then_some(WaitEnd::TimedOut(head)))
     }
+}
+
+fn taken(head: Box<Head>) -> Option<WaitEnd> {
+    let snapshot = &head.record.snapshot;
+    // A worker that works for a moment only says nothing before it hands the work on.
+    if matches!(
+        snapshot.status,
+        Status::Accepted | Status::InProgress | Status::Waiting { .. }
+    ) || snapshot.hop > 1
+    {
+        return Some(WaitEnd::Ended(head));
+    }
+    ended(head)
 }
 
 fn ended(head: Box<Head>) -> Option<WaitEnd> {

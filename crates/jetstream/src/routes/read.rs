@@ -2,10 +2,21 @@
 
 use std::sync::Arc;
 
-use baton_envelope::{AgentName, Asked, Choice, Route, choose};
+use baton_envelope::{AgentName, Asked, Choice, OnOpen, Policy, Route, StandsIn, choose};
 
 use crate::error::Error;
 use crate::server::{Freshness, Mesh};
+
+/// Where a piece of work goes.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// The version.
+    pub choice: Choice,
+    /// The route of the agent that gets it.
+    pub route: Arc<Route>,
+    /// Why that is not the agent that was asked for.
+    pub stands_in: Option<StandsIn>,
+}
 
 impl Mesh {
     /// The route of an agent: from the local table, else from the bucket. The table is used while it was current within the
@@ -34,6 +45,7 @@ impl Mesh {
             return Ok(route);
         }
         if let Some((route, _)) = self.route(agent).await? {
+            self.routes().read_once(&route);
             return Ok(Arc::new(route));
         }
         // The bucket was made again, and nobody has written the route there yet.
@@ -54,6 +66,86 @@ impl Mesh {
     pub async fn choose(&self, agent: &AgentName, asked: &Asked<'_>) -> Result<(Choice, Arc<Route>), Error> {
         let route = self.route_of(agent).await?;
         Ok((choose(&route, asked)?, route))
+    }
+
+    /// The agent and the version that get this work now. Where the breaker of the version is open, the policy of the agent
+    /// decides: the work waits, goes to an agent that stands in, or is refused.
+    ///
+    /// # Errors
+    /// As [`Mesh::choose`]; `BreakerOpen` when the policy refuses.
+    pub async fn place(&self, agent: &AgentName, asked: &Asked<'_>) -> Result<Placed, Error> {
+        let (choice, route) = self.choose(agent, asked).await?;
+        let placed = Placed {
+            choice,
+            route,
+            stands_in: None,
+        };
+        if !placed.route.is_withheld(&placed.choice.version) {
+            return Ok(placed);
+        }
+        // Rare, and apart: it would be part of the state of every hop and every submit.
+        Box::pin(self.place_behind_open_breaker(placed, asked)).await
+    }
+
+    async fn place_behind_open_breaker(&self, placed: Placed, asked: &Asked<'_>) -> Result<Placed, Error> {
+        let (route, version) = (&placed.route, &placed.choice.version);
+        let withheld = route.versions.get(version).and_then(|entry| entry.withheld.as_ref());
+        let on_open = route.policy.as_ref().and_then(|policy| policy.on_open.clone());
+        // From that time on one of the intents that wait is let through: somebody has to come.
+        let Some(withheld) = withheld.filter(|withheld| withheld.turns_away(self.now())) else {
+            return Ok(placed);
+        };
+        match on_open.unwrap_or_default() {
+            OnOpen::Wait | OnOpen::Unknown(_) => Ok(placed),
+            OnOpen::Refuse => Err(Error::BreakerOpen {
+                agent: route.agent.clone(),
+                version: version.clone(),
+                until: withheld.until,
+            }),
+            OnOpen::Alternative => {
+                let stands_in = StandsIn {
+                    for_agent: route.agent.clone(),
+                    tried: vec![route.agent.clone()],
+                    extra: baton_envelope::Extra::new(),
+                };
+                let other = self.stand_in(&stands_in, route.policy.as_ref(), asked).await?;
+                Ok(other.unwrap_or(placed))
+            }
+        }
+    }
+
+    /// The first alternative of a policy that has not had the work, takes it, and whose own breaker is closed.
+    ///
+    /// # Errors
+    /// When the routes cannot be read.
+    pub async fn stand_in(
+        &self,
+        stands_in: &StandsIn,
+        policy: Option<&Policy>,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Placed>, Error> {
+        for agent in stands_in.left(policy) {
+            match self.choose(agent, asked).await {
+                Ok((choice, route)) if !route.is_withheld(&choice.version) => {
+                    return Ok(Some(Placed {
+                        choice,
+                        route,
+                        stands_in: Some(stands_in.clone()),
+                    }));
+                }
+                Ok(_) => tracing::debug!(%agent, "its breaker is open: it does not stand in"),
+                Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_))) => {
+                    tracing::debug!(%error, %agent, "it does not stand in");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last route of an agent that this process has followed, current or not; asks nobody.
+    pub fn followed_route(&self, agent: &AgentName) -> Option<Arc<Route>> {
+        self.routes().last_known(agent)
     }
 
     /// The route of an agent and the revision to write over, from the bucket. Where somebody removed it, that is the last

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Route, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, Route, Timestamp};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
@@ -104,6 +104,8 @@ struct Shared {
     untold: AtomicBool,
     /// The sequence of the mark, for whoever waits for changes.
     moved: watch::Sender<u64>,
+    /// The versions whose tickets are withheld, by the routes that a process has read which does not follow them.
+    withheld: RwLock<HashSet<(AgentName, AgentVersion)>>,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +207,31 @@ impl RouteTable {
     /// The last route of an agent that was known, for whoever has seen that the bucket has none.
     pub(crate) fn last_known(&self, agent: &AgentName) -> Option<Arc<Route>> {
         self.read().routes.get(agent).map(|(_, route)| Arc::clone(route))
+    }
+
+    /// Takes note of a route that was read and is not followed: whoever writes a ticket by it knows whether to.
+    pub(crate) fn read_once(&self, route: &Route) {
+        let mut known = self.shared.withheld.write().unwrap_or_else(PoisonError::into_inner);
+        for version in route.versions.keys() {
+            let key = (route.agent.clone(), version.clone());
+            match route.is_withheld(version) {
+                true => drop(known.insert(key)),
+                false => drop(known.remove(&key)),
+            }
+        }
+    }
+
+    /// Whether no ticket of a version may be written, because its breaker is open.
+    pub(crate) fn withholds(&self, agent: &AgentName, version: &AgentVersion) -> bool {
+        if self.is_followed() {
+            let state = self.read();
+            return state
+                .routes
+                .get(agent)
+                .is_some_and(|(_, route)| route.is_withheld(version));
+        }
+        let known = self.shared.withheld.read().unwrap_or_else(PoisonError::into_inner);
+        !known.is_empty() && known.contains(&(agent.clone(), version.clone()))
     }
 
     /// A decision of this process, which the server has stored at `revision`.

@@ -47,7 +47,7 @@ const CREATION: Duration = Duration::from_secs(10);
 const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, archive, routes, agents, control and schedules. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, archive, routes, agents, control, schedules and breakers. Anything that exists is left as it is; `doctor`
     /// shows where that differs. A ledger that is lost is not created again.
     ///
     /// # Errors
@@ -56,14 +56,18 @@ impl Mesh {
         self.make_missing(self.base_streams(limits)).await.map(drop)
     }
 
-    /// Creates what every mesh has, but for the archive and the schedules: how long the archive keeps bundles is a setting of
-    /// the controllers, and a worker may have no business with either.
+    /// Creates what every mesh has, but for the archive, the schedules and the breakers: how long the archive keeps bundles is
+    /// a setting of the controllers, and a worker may have no business with any of them.
     ///
     /// # Errors
     /// As [`Mesh::ensure_topology`].
     pub async fn ensure_topology_of_workers(&self, limits: Limits) -> Result<(), Error> {
         let s = self.subjects();
-        let not_theirs = [s.archive_stream(), format!("KV_{}", s.schedules_bucket())];
+        let not_theirs = [
+            s.archive_stream(),
+            format!("KV_{}", s.schedules_bucket()),
+            format!("KV_{}", s.breakers_bucket()),
+        ];
         let mut wanted = self.base_streams(limits);
         wanted.retain(|config| !not_theirs.contains(&config.name));
         self.make_missing(wanted).await.map(drop)
@@ -116,6 +120,10 @@ impl Mesh {
             Config {
                 description: Some("Baton: schedules".to_owned()),
                 ..bucket(s.schedules_bucket(), 8)
+            },
+            Config {
+                description: Some("Baton: breakers".to_owned()),
+                ..bucket(s.breakers_bucket(), 64)
             },
         ]
     }

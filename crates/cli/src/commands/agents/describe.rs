@@ -5,6 +5,7 @@ use baton_envelope::codes;
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView, WorkerView};
 use clap::Args;
 
+use super::breaker;
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
@@ -107,8 +108,15 @@ fn version(agent: &AgentView, one: &VersionView) -> Table {
             open.join(", ")
         },
     );
-    if one.breaker_open {
-        table.pair("  breaker", "open: three intents in a row were parked on it");
+    if let Some(breaker) = one.breaker.as_ref().filter(|breaker| breaker.withholds()) {
+        let reason = breaker.reason.as_deref().unwrap_or_default();
+        let (state, then) = (breaker.state.name(), breaker::then(breaker));
+        table.pair(
+            "  breaker",
+            format!("{state} since {}: {reason}; {then}", breaker.since),
+        );
+    } else if one.breaker_open {
+        table.pair("  breaker", "open");
     }
     if one.manual {
         table.pair("  workers", format!("by hand: baton work list --agent {}", agent.agent));

@@ -90,12 +90,18 @@ impl To {
             Self::Capable {
                 when_none: WhenNone::Hold,
                 ..
-            } if !args.pins.is_empty() || args.constraints.is_some() || !args.gates.is_empty() => Err(CliError::say(
-                Kind::Usage,
-                codes::USAGE,
-                "--when-none hold cannot be combined with --pin, --constraints or --gate",
-            )
-            .hint("leave them out, or name the agent")),
+            } if !args.pins.is_empty()
+                || args.constraints.is_some()
+                || !args.gates.is_empty()
+                || args.asks.policy().is_some() =>
+            {
+                Err(CliError::say(
+                    Kind::Usage,
+                    codes::USAGE,
+                    "--when-none hold cannot be combined with --pin, --constraints, --gate or a policy",
+                )
+                .hint("leave them out, or name the agent"))
+            }
             Self::Agent(_) | Self::Capable { .. } => Ok(()),
         }
     }

@@ -1,9 +1,10 @@
-//! The evidence on a version: its attempts, its pace, its last hops, its breaker.
+//! The evidence on a version: its attempts, its pace, its last hops, its failures in a row.
 
 use baton_envelope::{AgentName, AgentVersion, IntentId, Tally, Timestamp};
 
+use crate::projection::columns::Version;
 use crate::projection::tables::evidence;
-use crate::projection::{Error, Projection, lock};
+use crate::projection::{Error, Projection, Streak, lock};
 
 impl Projection {
     /// The attempts of a version by outcome, counted in the whole seconds from `since` on, at most a day back. `slow`
@@ -46,13 +47,18 @@ impl Projection {
         self.ask(move |db| evidence::last_done(db, &of, n)).await
     }
 
-    /// Whether three or more intents in a row parked on a version, without a success in between, the last within a
-    /// minute. This answers at once.
-    pub fn breaker_open(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> bool {
+    /// How many hops in a row used up their attempts on a version, without a success in between. This answers at once.
+    pub fn exhausted_in_a_row(&self, agent: &AgentName, version: &AgentVersion) -> u64 {
         // A lookup by two references would need a map of maps; cloning the names only counts references.
         let of = (agent.clone(), version.clone());
-        lock(&self.inner.streaks)
-            .get(&of)
-            .is_some_and(|streak| streak.is_open(now))
+        lock(&self.inner.streaks).get(&of).map_or(0, |streak| streak.in_a_row)
+    }
+
+    /// The versions on which at least so many hops in a row used up their attempts, without a success in between. This
+    /// answers at once.
+    pub(crate) fn streaks(&self, at_least: u64) -> Vec<(Version, Streak)> {
+        let streaks = lock(&self.inner.streaks);
+        let long = streaks.iter().filter(|(_, streak)| streak.in_a_row >= at_least);
+        long.map(|(of, streak)| (of.clone(), *streak)).collect()
     }
 }

@@ -6,7 +6,7 @@ use baton_envelope::control::HoldView;
 use baton_envelope::{AgentName, AgentVersion, Cause, IntentId, Timestamp};
 
 use crate::projection::columns::Version;
-use crate::projection::tables::intents;
+use crate::projection::tables::intents::{self, Overdue};
 use crate::projection::{Error, Projection};
 
 impl Projection {
@@ -59,6 +59,46 @@ impl Projection {
     pub(crate) async fn place(&self, intent: &IntentId) -> Result<Option<Version>, Error> {
         let intent = intent.clone();
         self.ask(move |db| intents::place(db, &intent)).await
+    }
+
+    /// Up to `limit` open intents of a version whose work waits in its queue or for its next attempt, and whose last record
+    /// is not after this one, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn waiting_work(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<IntentId>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| intents::waiting_work(db, &of, through, limit)).await
+    }
+
+    /// Some open intents of a version that wait in its queue since this time or longer, with the sequence of their last
+    /// record.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn queued_since(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        since: Timestamp,
+    ) -> Result<Vec<(IntentId, u64)>, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| intents::queued_since(db, &of, since)).await
+    }
+
+    /// Some open intents that wait in a queue for longer than they themselves allow, each so many times over, with the
+    /// sequence of their last record.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn queued_too_long(&self, now: Timestamp, times: u32) -> Result<Vec<Overdue>, Error> {
+        self.ask(move |db| intents::queued_too_long(db, now, times)).await
     }
 
     /// Forgets open intents of which the ledger has nothing any more.

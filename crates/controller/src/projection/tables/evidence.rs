@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use baton_envelope::{Event, IntentId, RecordSummary, Role, Tally, Timestamp};
+use baton_envelope::{Event, IntentId, RecordSummary, Role, Tally, Timestamp, is_answer, is_exhausted};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::breaker::{self, Streak, Streaks};
 use super::latency::Latencies;
+use super::streaks::{self, Streak, Streaks};
 use crate::projection::columns::{Version, malformed, parsed};
 
 /// How long to keep the evidence of each second.
@@ -105,14 +105,14 @@ impl Gathered {
     }
 
     fn count_streak(&mut self, version: &Version, outcome: Outcome, summary: &RecordSummary, before: &Streaks) {
-        let parked = matches!(summary.event, Event::Parked { .. });
-        // To decline is an answer of a healthy worker.
-        let well = matches!(outcome, Outcome::Ok | Outcome::Declined);
-        if !parked && !well {
+        let exhausted = is_exhausted(&summary.event, summary.exhausted);
+        // To decline is an answer of a healthy worker; a hop that is suspended has no answer yet.
+        let well = matches!(outcome, Outcome::Ok | Outcome::Declined) && is_answer(&summary.event);
+        if !exhausted && !well {
             return;
         }
         let known = self.streaks.get(version).or_else(|| before.get(version)).copied();
-        let streak = if parked {
+        let streak = if exhausted {
             known.unwrap_or_default().longer(summary.at)
         } else {
             Streak::default()
@@ -170,7 +170,7 @@ impl Gathered {
         for (((agent, version), second), count) in self.ended {
             end.execute(params![agent.as_str(), version.to_string(), second, count])?;
         }
-        breaker::write(db, &self.streaks)?;
+        streaks::write(db, &self.streaks)?;
         let mut remember =
             db.prepare_cached("INSERT INTO done_hops (agent, version, seq, intent, hop) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut forget = db.prepare_cached(
@@ -191,6 +191,8 @@ impl Gathered {
 /// The version whose attempt a record ends, and the result.
 fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
     let outcome = match &summary.event {
+        // Whatever the policy makes of it: an escalation is no success.
+        _ if summary.exhausted => Outcome::Terminal,
         Event::HandedOff | Event::Completed | Event::FannedOut | Event::Waiting { .. } => Outcome::Ok,
         Event::Rejected { .. } => Outcome::Declined,
         Event::RetryScheduled => Outcome::Retryable,
@@ -222,6 +224,9 @@ fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
 
 /// The hop that a commit completed.
 fn hop_done(summary: &RecordSummary) -> Option<u32> {
+    if summary.exhausted {
+        return None;
+    }
     if summary.event == Event::HandedOff {
         // The snapshot already shows the next hop.
         return Some(summary.snapshot.hop.saturating_sub(1));

@@ -138,8 +138,9 @@ impl Intents {
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
-            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
+               accept_within)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -193,6 +194,7 @@ impl Intents {
                 snapshot.kind,
                 snapshot.submitted_at.unix_millis(),
                 !timers.is_empty(),
+                snapshot.accept_within_ms.filter(|millis| *millis > 0),
             ])?;
             for of in holds {
                 hold.execute(params![
@@ -337,6 +339,79 @@ pub(in crate::projection) fn by_hand(db: &Connection, agent: Option<&AgentName>)
     )?;
     let of = params![Cause::ByHand.name(), agent.map(AgentName::as_str)];
     let rows = ask.query_map(of, |row| parsed(row, 0))?;
+    rows.collect()
+}
+
+/// How many intents one look at a queue gives.
+const LOOKED_AT: u32 = 100;
+
+/// Some open intents of a version whose work waits: in its queue, oldest first, then those that wait for their next attempt.
+pub(in crate::projection) fn waiting_work(
+    db: &Connection,
+    (agent, version): &Version,
+    through: u64,
+    limit: u32,
+) -> rusqlite::Result<Vec<IntentId>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent FROM holds JOIN open_intents USING (intent)
+         WHERE holds.agent = ?1 AND holds.version = ?2 AND holds.cause IN ('queued', 'delayed') AND seq <= ?3
+         ORDER BY holds.cause DESC, holds.since, intent LIMIT ?4",
+    )?;
+    let through = i64::try_from(through).unwrap_or(i64::MAX);
+    let rows = ask.query_map(params![agent.as_str(), version.to_string(), through, limit], |row| {
+        parsed(row, 0)
+    })?;
+    rows.collect()
+}
+
+/// Some open intents that wait in the queue of a version since a time or longer.
+pub(in crate::projection) fn queued_since(
+    db: &Connection,
+    (agent, version): &Version,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<(IntentId, u64)>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent, seq FROM holds JOIN open_intents USING (intent)
+         WHERE holds.agent = ?1 AND holds.version = ?2 AND holds.cause = 'queued' AND holds.since <= ?3
+         ORDER BY holds.since, intent LIMIT ?4",
+    )?;
+    let asked = params![agent.as_str(), version.to_string(), since.unix_millis(), LOOKED_AT];
+    let rows = ask.query_map(asked, |row| Ok((parsed(row, 0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// An intent that nobody took in the time that it allows.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    /// The intent.
+    pub(crate) intent: IntentId,
+    /// The sequence of its last record.
+    pub(crate) seq: u64,
+    /// The agent that did not take it.
+    pub(crate) agent: AgentName,
+    /// How long one offer lasts, in milliseconds.
+    pub(crate) accept_within: u64,
+}
+
+/// Some open intents that wait in a queue for longer than they allow, so many times over.
+pub(in crate::projection) fn queued_too_long(
+    db: &Connection,
+    now: Timestamp,
+    times: u32,
+) -> rusqlite::Result<Vec<Overdue>> {
+    let mut ask = db.prepare_cached(
+        "SELECT intent, seq, agent, accept_within FROM open_intents
+         WHERE accept_within IS NOT NULL AND status = 'pending' AND cause = 'queued' AND agent IS NOT NULL
+           AND since + ?2 * accept_within <= ?1 LIMIT ?3",
+    )?;
+    let rows = ask.query_map(params![now.unix_millis(), times, LOOKED_AT], |row| {
+        Ok(Overdue {
+            intent: parsed(row, 0)?,
+            seq: row.get(1)?,
+            agent: parsed(row, 2)?,
+            accept_within: row.get(3)?,
+        })
+    })?;
     rows.collect()
 }
 

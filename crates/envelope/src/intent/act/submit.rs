@@ -3,7 +3,7 @@
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
-use crate::intent::draft::Draft;
+use crate::intent::draft::{Draft, accept_within};
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
@@ -42,6 +42,7 @@ pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft
         pins: envelope.pins.clone(),
         reply_to: envelope.reply_to.clone(),
         wake_at,
+        accept_within_ms: accept_within(&envelope),
         ..Snapshot::blank(status, at)
     };
     Draft {

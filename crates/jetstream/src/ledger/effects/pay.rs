@@ -5,9 +5,10 @@ use std::time::Duration;
 use baton_envelope::{Author, Effect, Owed, Record, Work, effects, is_within};
 
 use super::resume::may_resume;
+use super::ticket::TicketCopy;
 use crate::error::Error;
 use crate::ledger::{EncodedRecord, Head};
-use crate::server::{DUPLICATE_WINDOW, Mesh};
+use crate::server::{ControllerMesh, DUPLICATE_WINDOW, Mesh};
 
 /// How long a ticket may be written under the plain id of its envelope: until somewhat before the end of the server's
 /// duplicate window, since clocks differ and a publish may be pursued for a while. The sweeper takes over what is
@@ -48,7 +49,7 @@ impl Mesh {
     pub(in crate::ledger) async fn pay(&self, record: &EncodedRecord, seq: u64) -> Result<(), Error> {
         let due = Due::of(record);
         if due.own {
-            self.write_ticket(record, (record.body(), record.signature()), seq, None)
+            self.write_ticket(record, (record.body(), record.signature()), seq, TicketCopy::First)
                 .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
@@ -93,6 +94,10 @@ impl Mesh {
     /// # Errors
     /// When the envelope cannot be read or the ticket cannot be written.
     pub async fn reissue(&self, head: &Head) -> Result<(), Error> {
+        self.write_copy(head, TicketCopy::Again { head_seq: head.seq }).await
+    }
+
+    async fn write_copy(&self, head: &Head, copy: TicketCopy) -> Result<(), Error> {
         for (effect, _) in effects(&head.record) {
             let Effect::Ticket(work) = effect else { continue };
             let source = match work.source {
@@ -100,7 +105,7 @@ impl Mesh {
                 None => head.clone(),
             };
             let body = source.body()?;
-            self.write_ticket(&source.record, (body, source.signature()), source.seq, Some(head.seq))
+            self.write_ticket(&source.record, (body, source.signature()), source.seq, copy)
                 .await?;
         }
         Ok(())
@@ -114,7 +119,24 @@ impl Mesh {
             return Ok(());
         }
         let body = source.body()?;
-        self.write_ticket(&source.record, (body, source.signature()), source.seq, None)
+        self.write_ticket(
+            &source.record,
+            (body, source.signature()),
+            source.seq,
+            TicketCopy::First,
+        )
+        .await
+    }
+}
+
+impl ControllerMesh {
+    /// Writes the ticket of an intent that was withheld: `breaker` is the revision of the breaker that lets it through.
+    ///
+    /// # Errors
+    /// As [`Mesh::reissue`].
+    pub async fn let_through(&self, head: &Head, breaker: u64) -> Result<(), Error> {
+        let head_seq = head.seq;
+        self.write_copy(head, TicketCopy::LetThrough { head_seq, breaker })
             .await
     }
 }

@@ -15,13 +15,32 @@ use crate::server::{Mesh, Message, Published, UNCONFIRMED, Unheard, WriteQueue};
 /// redelivery settles again.
 const PURSUIT: Duration = Duration::from_secs(30);
 
+/// Which copy of a ticket is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TicketCopy {
+    /// The one that the record owes.
+    First,
+    /// Another one, for one that is lost.
+    Again {
+        /// The sequence of the present head.
+        head_seq: u64,
+    },
+    /// One that was withheld.
+    LetThrough {
+        /// The sequence of the present head.
+        head_seq: u64,
+        /// The revision of the breaker that lets it through.
+        breaker: u64,
+    },
+}
+
 impl Mesh {
     pub(super) async fn write_ticket(
         &self,
         record: &Record,
         (body, signature): (Bytes, Option<&str>),
         seq: u64,
-        reissued: Option<u64>,
+        copy: TicketCopy,
     ) -> Result<(), Error> {
         let (Some(envelope), Some(version)) = (&record.envelope, &record.snapshot.version) else {
             return Err(Error::api(
@@ -29,6 +48,11 @@ impl Mesh {
                 "the record names no envelope or no version",
             ));
         };
+        // Whoever owes it, nobody writes it: the leader does when the breaker is closed.
+        if !matches!(copy, TicketCopy::LetThrough { .. }) && self.routes().withholds(&envelope.to, version) {
+            tracing::debug!(intent = %record.intent, to = %envelope.to, %version, "its ticket is withheld: the breaker is open");
+            return Ok(());
+        }
         let subject = Subject::from(self.subjects().work(&envelope.to, version, envelope.priority));
         let message = || {
             let mut headers = HeaderMap::new();
@@ -37,13 +61,16 @@ impl Mesh {
             if let Some(signature) = signature {
                 headers.insert(HeaderName::from_static(HEADER_SIGNATURE), signature);
             }
-            match reissued {
+            let id = match copy {
+                TicketCopy::First => envelope.id.to_string(),
                 // The id contains the head's sequence, so that two sweepers write one ticket and a later sweep another.
-                Some(head_seq) => {
-                    headers.insert(NATS_MESSAGE_ID, format!("{}:{head_seq}", envelope.id));
-                    headers.insert(HEADER_REISSUED, "1");
-                }
-                None => headers.insert(NATS_MESSAGE_ID, envelope.id.to_string()),
+                TicketCopy::Again { head_seq } => format!("{}:{head_seq}", envelope.id),
+                // The server may know the id of a copy that was withdrawn when the breaker opened.
+                TicketCopy::LetThrough { head_seq, breaker } => format!("{}:{head_seq}:b{breaker}", envelope.id),
+            };
+            headers.insert(NATS_MESSAGE_ID, id);
+            if !matches!(copy, TicketCopy::First) {
+                headers.insert(HEADER_REISSUED, "1");
             }
             Message {
                 subject: subject.clone(),

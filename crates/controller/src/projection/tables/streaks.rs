@@ -1,36 +1,29 @@
-//! The streaks that open breakers: intents parked on a version in a row, without a success in between.
+//! How many hops in a row used up their attempts on a version, without a success in between. It is what opens a breaker;
+//! whether one is open stands in the bucket of breakers.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use baton_envelope::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::projection::columns::{Version, parsed};
 
-/// How many parked intents in a row open a breaker, and how long it stays open after the last.
-const STREAK: u64 = 3;
-const OPEN_FOR: Duration = Duration::from_secs(60);
-
-/// Intents parked on a version without a success in between.
+/// Hops in a row that used up their attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::projection) struct Streak {
-    in_a_row: u64,
-    last: Timestamp,
+pub(crate) struct Streak {
+    /// How many.
+    pub(crate) in_a_row: u64,
+    /// When the last of them ended.
+    pub(crate) last: Timestamp,
 }
 
 impl Streak {
-    /// This streak plus one parked intent.
+    /// This streak plus one hop.
     pub(in crate::projection) fn longer(self, at: Timestamp) -> Self {
         Self {
             in_a_row: self.in_a_row.saturating_add(1),
             last: at,
         }
-    }
-
-    /// Whether the breaker is open. After the time is up, one more parked intent opens it again at once.
-    pub(in crate::projection) fn is_open(self, now: Timestamp) -> bool {
-        self.in_a_row >= STREAK && now.since(self.last) < OPEN_FOR
     }
 }
 

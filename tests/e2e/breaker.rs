@@ -1,0 +1,456 @@
+//! The breaker of a version, shared by all senders: after three hops in a row whose attempts were used up nobody writes a
+//! ticket, until one intent has shown that it works again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy};
+use baton_controller::{BreakerConfig, Controller, ControllerConfig};
+use baton_e2e::TestMesh;
+use baton_e2e::chaos::{Running, SOON, agent, assert_legal};
+use baton_e2e::gated::{Gate, id, result, teller};
+use baton_envelope::{Author, Breaker, BreakerState, HEADER_INTENT, IntentId, Role, Timestamp};
+use baton_jetstream::Mesh;
+use baton_testkit::eventually;
+use futures::StreamExt as _;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::nats_cli::{publish, run};
+
+/// How many senders there are.
+const SENDERS: usize = 20;
+/// How long a breaker stays open here.
+const OPEN_FOR: Duration = Duration::from_secs(3);
+/// From when on no ticket may be written.
+const BOUND: Duration = Duration::from_secs(1);
+const AGENT: &str = "fragile";
+
+fn config() -> ControllerConfig {
+    ControllerConfig {
+        breaker: BreakerConfig {
+            open_for: OPEN_FOR,
+            ..BreakerConfig::default()
+        },
+        ..ControllerConfig::default()
+    }
+}
+
+/// Controllers in this process, each on a connection of its own.
+struct Controllers(Vec<JoinHandle<()>>);
+
+impl Controllers {
+    async fn start(mesh: &TestMesh, count: usize) -> Self {
+        let mut running = Vec::new();
+        for number in 0..count {
+            let own = baton_e2e::connect(mesh.server.url()).await;
+            let config = ControllerConfig {
+                instance: format!("controller-{number}"),
+                ..config()
+            };
+            running.push(tokio::spawn(async move {
+                let controller = Controller::new(own, config);
+                controller.run_until(std::future::pending()).await.expect("controller");
+            }));
+        }
+        Self(running)
+    }
+}
+
+impl Drop for Controllers {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// An agent whose only attempt fails until it is cured.
+fn fragile(cured: &Arc<AtomicBool>, runs: &Arc<AtomicU32>) -> AgentBuilder {
+    let (cured, runs) = (Arc::clone(cured), Arc::clone(runs));
+    let once = RetryPolicy {
+        max_attempts: 1,
+        ..RetryPolicy::default()
+    };
+    let builder = agent(AGENT, move |_| {
+        runs.fetch_add(1, Ordering::SeqCst);
+        let cured = cured.load(Ordering::SeqCst);
+        async move {
+            if cured {
+                Outcome::complete("well")
+            } else {
+                Err(Fault::retry("out of order"))
+            }
+        }
+    });
+    builder.retry(once)
+}
+
+/// Every ticket that anybody writes for the agent: when the server sent it on, and of which intent.
+struct Tickets(tokio::sync::mpsc::UnboundedReceiver<(Timestamp, IntentId)>);
+
+impl Tickets {
+    async fn watch(mesh: &TestMesh) -> Self {
+        let client = mesh.server.client().await;
+        let mut heard = client
+            .subscribe(format!("mesh.work.{AGENT}.>"))
+            .await
+            .expect("subscribe");
+        client.flush().await.expect("flush");
+        let (found, tickets) = tokio::sync::mpsc::unbounded_channel();
+        let clock = mesh.mesh.clone();
+        tokio::spawn(async move {
+            while let Some(message) = heard.next().await {
+                let headers = message.headers.unwrap_or_default();
+                let intent = headers.get(HEADER_INTENT).expect("an intent").as_str();
+                if found.send((clock.clock().now(), intent.parse().expect("id"))).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(tickets)
+    }
+
+    fn take(&mut self) -> Vec<(Timestamp, IntentId)> {
+        std::iter::from_fn(|| self.0.try_recv().ok()).collect()
+    }
+}
+
+/// Each revision of the breaker, in order: none is missed, however short it stands.
+struct Revisions(tokio::sync::mpsc::UnboundedReceiver<Breaker>);
+
+impl Revisions {
+    async fn watch(mesh: &TestMesh) -> Self {
+        let client = mesh.server.client().await;
+        let subject = format!("$KV.MESH_BREAKERS.{AGENT}.1_0_0");
+        let mut heard = client.subscribe(subject).await.expect("subscribe");
+        client.flush().await.expect("flush");
+        let (found, revisions) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(message) = heard.next().await {
+                let breaker = serde_json::from_slice(&message.payload).expect("a breaker");
+                if found.send(breaker).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(revisions)
+    }
+
+    async fn any(&mut self) -> Breaker {
+        let next = tokio::time::timeout(SOON, self.0.recv()).await;
+        next.expect("a revision in time").expect("it is watched")
+    }
+
+    /// The next revision, which is in this state.
+    async fn next(&mut self, state: BreakerState) -> Breaker {
+        let next = self.any().await;
+        assert_eq!(next.state, state, "{next:?}");
+        next
+    }
+}
+
+async fn breaker(mesh: &Mesh) -> Option<Breaker> {
+    let (agent, version) = (AGENT.parse().expect("name"), "1.0.0".parse().expect("version"));
+    mesh.breaker(&agent, &version)
+        .await
+        .expect("read")
+        .map(|(breaker, _)| breaker)
+}
+
+async fn until_breaker_is(mesh: &TestMesh, state: BreakerState) -> Breaker {
+    eventually(
+        &format!("the breaker is {}", state.name()),
+        SOON,
+        async || match breaker(&mesh.mesh).await {
+            Some(breaker) if breaker.state == state => Ok(breaker),
+            other => Err(format!("{other:?}")),
+        },
+    )
+    .await
+}
+
+/// Three intents that use up their only attempt; gives the time at which the server stored the end of the last one.
+async fn exhaust(mesh: &TestMesh, prefix: &str) -> Timestamp {
+    let mut last = None;
+    for number in 0..3 {
+        let intent = mesh.submit(&format!("{prefix}-{number}"), AGENT, "1").await;
+        last = mesh.until(&intent, "parked", SOON).await.stored_at;
+    }
+    last.expect("a time of storing")
+}
+
+/// One sender: submits again and again until it is told to stop; gives what it submitted.
+async fn sender(url: String, number: usize, stop: Arc<AtomicBool>) -> Vec<IntentId> {
+    let mesh = baton_e2e::connect(&url).await;
+    // Half of them follow the routes, as processes do that stay; the others read each when they need it.
+    let follower = match number % 2 {
+        0 => Some(mesh.follow_routes().await.expect("follow")),
+        _ => None,
+    };
+    let mut submitted = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let intent = id(&format!("s{number}-{}", submitted.len()));
+        let envelope = baton_envelope::Envelope::first(
+            mesh.clock().envelope_id(),
+            intent.clone(),
+            AGENT.parse().expect("name"),
+            baton_envelope::Json::null(),
+        );
+        let by = Author::of(Role::Client, format!("sender-{number}"));
+        mesh.submit(envelope, by).await.expect("submit");
+        submitted.push(intent);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    drop(follower);
+    submitted
+}
+
+/// How often the whole story is told.
+fn runs() -> usize {
+    std::env::var("BREAKERS").map_or(1, |text| text.parse().expect("BREAKERS"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_controllers_and_twenty_senders_agree_within_a_second_and_let_one_through() {
+    let mut worst = Duration::ZERO;
+    for turn in 0..runs() {
+        let late = agree_and_let_one_through().await;
+        worst = worst.max(late);
+        println!("run {turn}: the last ticket was written {late:?} after the third exhaustion");
+    }
+    println!("the latest of {} runs: {worst:?}", runs());
+}
+
+/// Tells the story once; gives how long after the third exhaustion the last ticket was written.
+async fn agree_and_let_one_through() -> Duration {
+    let mesh = TestMesh::start_without_controller().await;
+    let _controllers = Controllers::start(&mesh, 2).await;
+    let (cured, ran, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    mesh.until_version_is(AGENT, "1.0.0", "active").await;
+    let mut tickets = Tickets::watch(&mesh).await;
+    let mut revisions = Revisions::watch(&mesh).await;
+    let mut senders = JoinSet::new();
+    for number in 0..SENDERS {
+        senders.spawn(sender(mesh.server.url().to_owned(), number, Arc::clone(&stop)));
+    }
+    let open = revisions.next(BreakerState::Open).await;
+    // While it is open they go on, and nothing reaches the worker.
+    let half = revisions.next(BreakerState::HalfOpen).await;
+    let third = third_exhaustion(&mesh, &tickets.take(), half.since).await;
+    let mut late = Duration::ZERO;
+    for (at, intent) in third.1 {
+        let after = at.since(third.0);
+        let is_probe = half.probe.as_ref() == Some(&intent) && after > BOUND;
+        if !is_probe {
+            assert!(
+                after <= BOUND,
+                "{intent} got its ticket {after:?} after the third exhaustion"
+            );
+            late = late.max(after);
+        }
+    }
+    assert!(half.since.since(open.since) >= OPEN_FOR, "it was open for {OPEN_FOR:?}");
+    // The probe fails, too: it stays open.
+    let again = revisions.next(BreakerState::Open).await;
+    assert_eq!(again.opened, 2, "{again:?}");
+    cured.store(true, Ordering::SeqCst);
+    // A probe may have begun before the cure; then there is another one.
+    let mut probes = vec![half.probe.clone()];
+    let mut last = again;
+    let closed = loop {
+        let next = revisions.any().await;
+        match next.state {
+            BreakerState::HalfOpen if last.state == BreakerState::Open => probes.push(next.probe.clone()),
+            BreakerState::Open if last.state == BreakerState::HalfOpen => {}
+            BreakerState::Closed if last.state == BreakerState::HalfOpen => break next,
+            _ => panic!("{next:?} after {last:?}"),
+        }
+        last = next;
+    };
+    assert_eq!(closed.opened, 0);
+    let meanwhile = tickets.take();
+    let meanwhile = meanwhile.iter().filter(|(at, _)| *at < closed.since);
+    let others: Vec<_> = meanwhile
+        .filter(|(_, intent)| !probes.contains(&Some(intent.clone())))
+        .collect();
+    assert_eq!(others, [] as [&(Timestamp, IntentId); 0], "one probe and not twenty");
+    stop.store(true, Ordering::SeqCst);
+    let submitted: Vec<IntentId> = senders.join_all().await.into_iter().flatten().collect();
+    let mut parked = 0;
+    for intent in &submitted {
+        let head = eventually(&format!("{intent} is done"), SOON, async || {
+            let head = mesh.head_of(intent).await;
+            let status = &head.record.snapshot.status;
+            if ["completed", "parked"].contains(&status.name()) {
+                Ok(head)
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await;
+        parked += usize::from(head.record.snapshot.status.name() == "parked");
+    }
+    // What was in flight when it opened, and the probe: most of what was submitted waited, and was done.
+    assert!(
+        parked * 2 < submitted.len(),
+        "{parked} of {} were parked",
+        submitted.len()
+    );
+    late
+}
+
+/// When the server stored the end of the third intent that used up its attempts, and all tickets that were seen.
+async fn third_exhaustion(
+    mesh: &TestMesh,
+    tickets: &[(Timestamp, IntentId)],
+    before: Timestamp,
+) -> (Timestamp, Vec<(Timestamp, IntentId)>) {
+    let mut ends = Vec::new();
+    for (_, intent) in tickets {
+        for head in mesh.history_of(intent).await {
+            if head.record.exhausted {
+                ends.push(head.stored_at.unwrap_or(head.record.at));
+            }
+        }
+    }
+    ends.retain(|end| *end < before);
+    ends.sort_unstable();
+    ends.dedup();
+    (*ends.get(2).expect("three exhausted"), tickets.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_an_open_breaker_is_seen_told_and_released_by_hand() {
+    let mesh = TestMesh::start().await;
+    let (cured, ran) = (Arc::default(), Arc::default());
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    mesh.until_version_is(AGENT, "1.0.0", "active").await;
+    let client = mesh.server.client().await;
+    let mut alarms = client.subscribe("mesh.alarm").await.expect("subscribe");
+    client.flush().await.expect("flush");
+    exhaust(&mesh, "first").await;
+    let open = until_breaker_is(&mesh, BreakerState::Open).await;
+    assert_eq!(
+        open.until.map(|until| until.since(open.since)),
+        Some(Duration::from_secs(60))
+    );
+    let alarm = tokio::time::timeout(SOON, alarms.next())
+        .await
+        .expect("an alarm")
+        .expect("open");
+    let alarm = String::from_utf8_lossy(&alarm.payload).into_owned();
+    assert!(
+        alarm.contains("BREAKER_OPEN") && alarm.contains("3 hops in a row"),
+        "{alarm}"
+    );
+
+    let before = ran.load(Ordering::SeqCst);
+    run(mesh.baton(&["send", AGENT, "1", "--id", "by-command"]))
+        .await
+        .exits(0);
+    publish(
+        &mesh.server,
+        &format!("mesh.intent.{AGENT}"),
+        &[("Baton-Intent", "by-nats")],
+        b"1",
+    )
+    .await;
+    mesh.until(&id("by-nats"), "pending", SOON).await;
+    let listed = run(mesh.baton(&["agents", "list"])).await.exits(0).stdout;
+    assert!(
+        listed.contains("active, breaker open") && listed.contains("ALARM BREAKER_OPEN"),
+        "{listed}"
+    );
+    let shown = run(mesh.baton(&["agents", "breaker", AGENT])).await.exits(0).stdout;
+    assert!(shown.contains("open") && shown.contains("3 hops in a row"), "{shown}");
+    let (agent, version) = (AGENT.parse().expect("name"), "1.0.0".parse().expect("version"));
+    let queued = mesh.mesh.queued_tickets(&agent, &version).await.expect("read");
+    assert_eq!(queued, [], "no ticket is written");
+    assert_eq!(ran.load(Ordering::SeqCst), before, "nothing was tried");
+
+    cured.store(true, Ordering::SeqCst);
+    let close = ["agents", "breaker", AGENT, "--close", "--reason", "mended"];
+    run(mesh.baton(&close)).await.exits(0);
+    for intent in ["by-command", "by-nats"] {
+        assert_eq!(result(&mesh.until(&id(intent), "completed", SOON).await), "well");
+        assert_legal(&mesh.history_of(&id(intent)).await);
+    }
+    run(mesh.baton(&close)).await.exits(4).says(&["closed already"]);
+    let closed = until_breaker_is(&mesh, BreakerState::Closed).await;
+    assert_eq!(closed.reason.as_deref(), Some("mended"));
+    // A closed one has forgiven what was before: one failure more does not open it.
+    cured.store(false, Ordering::SeqCst);
+    let intent = mesh.submit("once-more", AGENT, "1").await;
+    mesh.until(&intent, "parked", SOON).await;
+    cured.store(true, Ordering::SeqCst);
+    mesh.submit_to(AGENT, &id("goes-on")).await;
+    mesh.until(&id("goes-on"), "completed", SOON).await;
+
+    // By hand it opens, too, and stays open.
+    let open = ["agents", "breaker", AGENT, "1.0.0", "--open", "--reason", "maintenance"];
+    run(mesh.baton(&open)).await.exits(0);
+    mesh.submit_to(AGENT, &id("waits")).await;
+    assert_eq!(until_breaker_is(&mesh, BreakerState::Open).await.until, None);
+    run(mesh.baton(&["agents", "breaker", AGENT, "--close"])).await.exits(0);
+    mesh.until(&id("waits"), "completed", SOON).await;
+    run(mesh.baton(&["agents", "breaker", AGENT, "9.9.9", "--open"]))
+        .await
+        .exits(3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_work_is_refused_or_goes_to_an_alternative_where_the_policy_says_so() {
+    let mesh = TestMesh::start().await;
+    let (cured, ran) = (Arc::default(), Arc::default());
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    let _other = Running::start(mesh.server.url(), teller("steady", "1.0.0", &Gate::open())).await;
+    let front = agent("front", |envelope| async move {
+        Outcome::hand_off(AGENT, &envelope.payload)
+    });
+    let _front = Running::start(mesh.server.url(), front).await;
+    for name in [AGENT, "steady", "front"] {
+        mesh.until_version_is(name, "1.0.0", "active").await;
+    }
+    run(mesh.baton(&["agents", "policy", AGENT, "--on-open", "refuse"]))
+        .await
+        .exits(0);
+    exhaust(&mesh, "first").await;
+    let open = until_breaker_is(&mesh, BreakerState::Open).await;
+    let until = open.until.expect("a time").to_string();
+    eventually("senders know", SOON, async || {
+        let refused = run(mesh.baton(&["send", AGENT, "1"])).await;
+        if refused.stderr.contains("BREAKER_OPEN") {
+            Ok(())
+        } else {
+            Err(refused.stderr)
+        }
+    })
+    .await;
+    run(mesh.baton(&["send", AGENT, "1"]))
+        .await
+        .exits(4)
+        .says(&["BREAKER_OPEN", &until]);
+    publish(
+        &mesh.server,
+        &format!("mesh.intent.{AGENT}"),
+        &[("Baton-Intent", "by-nats")],
+        b"1",
+    )
+    .await;
+    let head = mesh.until(&id("by-nats"), "rejected", SOON).await;
+    assert_eq!(head.record.snapshot.error.expect("an error").code, "BREAKER_OPEN");
+
+    let flags = ["--on-open", "alternative", "--alternatives", "steady"];
+    run(mesh.baton(&[&["agents", "policy", AGENT][..], &flags].concat()))
+        .await
+        .exits(0);
+    let sent = ["send", AGENT, "1", "--id", "elsewhere", "--wait"];
+    assert_eq!(run(mesh.baton(&sent)).await.exits(0).stdout.trim(), "steady@1.0.0");
+    // The same work once more is the same intent, wherever it went.
+    assert_eq!(run(mesh.baton(&sent)).await.exits(0).stdout.trim(), "steady@1.0.0");
+    mesh.submit_to("front", &id("handed-off")).await;
+    assert_eq!(
+        result(&mesh.until(&id("handed-off"), "completed", SOON).await),
+        "steady@1.0.0"
+    );
+}
