@@ -11,6 +11,7 @@ pub mod chaos;
 pub mod death;
 pub mod gated;
 pub mod groups;
+mod hurry;
 pub mod invariants;
 pub mod rolling;
 
