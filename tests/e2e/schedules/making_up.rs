@@ -12,7 +12,7 @@ use baton_e2e::gated::Gate;
 use baton_e2e::{TestMesh, connect};
 use baton_envelope::schedule::{Firing, Missed, Overlap, Schedule, Why};
 use baton_envelope::{Author, Extra, Json, Priority, Role, Timestamp};
-use baton_jetstream::{ControllerMesh, Due, Submitted};
+use baton_jetstream::{ControllerMesh, DueWork, Submitted};
 use baton_testkit::eventually;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
