@@ -1,5 +1,6 @@
 //! Following the ledger: a tail whose messages are records.
 
+use async_nats::HeaderMap;
 use baton_envelope::{Entry, Guard, Record, Timestamp};
 use bytes::Bytes;
 
@@ -17,6 +18,8 @@ pub struct LedgerBatch {
     pub through: LedgerMark,
     /// What each is verified by, in the same order; empty where the mesh does not sign.
     heads: Vec<MessageHead>,
+    /// The headers of each that has some, by its sequence. They are read only for the few that somebody asks about.
+    headers: Vec<(u64, HeaderMap)>,
 }
 
 /// What a record is verified by, beside its body.
@@ -46,7 +49,14 @@ impl LedgerBatch {
             records,
             through,
             heads: Vec::new(),
+            headers: Vec::new(),
         }
+    }
+
+    /// The guard of the record at a sequence.
+    pub fn guard(&self, seq: u64) -> Guard {
+        let at = self.headers.binary_search_by_key(&seq, |(seq, _)| *seq).ok();
+        guard(at.and_then(|at| self.headers.get(at)).map(|(_, headers)| headers))
     }
 
     /// Takes the void records out, each judged by itself. Verifying takes some 50 µs for each record: call it where that
@@ -134,13 +144,16 @@ impl LedgerTail {
                 true => batch.followed.iter().map(MessageHead::of).collect(),
                 false => Vec::new(),
             };
-            let records = batch.followed.into_iter();
+            let mut headers = Vec::with_capacity(batch.followed.len());
+            let records = batch.followed.into_iter().map(|one| {
+                headers.extend(one.message.headers.map(|of| (one.seq, of)));
+                (one.seq, one.message.payload)
+            });
+            let records = records.collect();
             LedgerBatch {
                 heads,
-                ..LedgerBatch::new(
-                    records.map(|one| (one.seq, one.message.payload)).collect(),
-                    batch.through,
-                )
+                headers,
+                ..LedgerBatch::new(records, batch.through)
             }
         }))
     }
