@@ -19,7 +19,7 @@ use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{Intents, OutOfTurn};
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 

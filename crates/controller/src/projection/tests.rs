@@ -145,7 +145,10 @@ async fn follow(projection: &Projection) {
 /// Sets how many records of an intent the ledger keeps, as somebody would by accident.
 async fn keep_of_each(server: &TestServer, records: i64) {
     let client = server.client().await;
-    let info = client.request("$JS.API.STREAM.INFO.MESH_LEDGER", "".into()).await.unwrap();
+    let info = client
+        .request("$JS.API.STREAM.INFO.MESH_LEDGER", "".into())
+        .await
+        .unwrap();
     let mut info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
     info["config"]["max_msgs_per_subject"] = records.into();
     let config = serde_json::to_vec(&info["config"]).unwrap();
@@ -162,7 +165,11 @@ async fn a_record_is_judged_by_the_turn_before_it_and_no_other() {
     let projection = Projection::open(&mesh, None).await.unwrap();
     let ((code, version), research) = (code(), "research".parse::<AgentName>().unwrap());
     let stranger = Author::worker(research.clone(), version.clone(), "w9");
-    let suspects = || projection.suspect(&code, SystemClock.now()).map_or(0, |found| found.count);
+    let suspects = || {
+        projection
+            .suspect(&code, SystemClock.now())
+            .map_or(0, |found| found.count)
+    };
     let followed_by = |before: &Record, seq, event, by: &Author| {
         let (id, intent) = (SystemClock.record_id(), before.intent.clone());
         records::following(&before.snapshot, seq, id, intent, event, SystemClock.now(), by.clone())
@@ -202,7 +209,10 @@ async fn a_record_is_judged_by_the_turn_before_it_and_no_other() {
     let mut headers = Headers::new();
     headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
     headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", "mesh.ledger.0.nobody");
-    let stored = client.request_with_headers(subject, headers, forged.into()).await.unwrap();
+    let stored = client
+        .request_with_headers(subject, headers, forged.into())
+        .await
+        .unwrap();
     let stored = String::from_utf8(stored.payload.to_vec()).unwrap();
     assert!(stored.contains("\"seq\""), "the server takes it: {stored}");
     follow(&projection).await;

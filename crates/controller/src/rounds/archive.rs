@@ -192,12 +192,8 @@ async fn remainder(term: &Term, closed: &Closed) -> Result<Handled, RoundError> 
         .updated_at
         .plus(term.cx.config.archive.keep_chosen_ids);
     if over > term.cx.mesh.now() {
-        let problem = "the archive does not have its earlier records (any more)".to_owned();
-        return Ok(Handled::Failed {
-            intent,
-            problem,
-            again: over,
-        });
+        tracing::warn!(%intent, "the earlier records of a closed intent are gone, and the archive does not have them");
+        return Ok(Handled::Incomplete { intent, until: over });
     }
     term.in_charge()?.mesh.purge_records(&intent, head.seq + 1).await?;
     Ok(Handled::Gone(intent))
