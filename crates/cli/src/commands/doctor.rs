@@ -227,8 +227,7 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
             "{} cannot be archived, such as {problem}; {found}",
             count_of(status.failing, "closed intent", "closed intents")
         );
-        let remedy =
-            "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every minute";
+        let remedy = "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every ten seconds";
         return Finding::new("archive", Level::Problem, found, remedy);
     }
     if status.incomplete > 0 {

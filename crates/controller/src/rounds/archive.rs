@@ -29,8 +29,9 @@ const BEHIND: u64 = 5000;
 const AT_ONCE: usize = 48;
 /// The time between rounds if the last one found nothing more to do.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long to leave an intent alone that could not be archived.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long to leave an intent alone that could not be archived. Once somebody has mended the cause, `baton doctor` is content no
+/// later than this.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How long the index may take to catch up before a conclusion from what is missing in it.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
