@@ -402,3 +402,64 @@ async fn a_signal_that_nobody_read_is_a_dead_letter_before_its_intent_is_archive
     assert!(!log.contains("what is due cannot be done now"), "{log}");
     worker.stop().await;
 }
+
+/// Sets how many records the ledger keeps of each intent, as somebody would by accident.
+async fn keep_of_each(mesh: &TestMesh, records: i64) {
+    let client = mesh.server.client().await;
+    let info = client.request("$JS.API.STREAM.INFO.MESH_LEDGER", "".into()).await;
+    let mut info: Value = serde_json::from_slice(&info.expect("an answer").payload).expect("JSON");
+    info["config"]["max_msgs_per_subject"] = records.into();
+    let config = info["config"].to_string();
+    let edited = client.request("$JS.API.STREAM.UPDATE.MESH_LEDGER", config.into()).await;
+    let edited: Value = serde_json::from_slice(&edited.expect("an answer").payload).expect("JSON");
+    assert!(edited["error"].is_null(), "{edited}");
+}
+
+/// Nobody is asked to mend what nobody can mend, and what is open is listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn intents_that_lost_their_earlier_records_are_told_and_listed() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let mut off = archiver.start(&mesh, &[("ENABLED", "false")]).await;
+    let (_worker, _) = worker(&mesh).await;
+    let done = mesh.submit("done", "work", "1").await;
+    let stuck = at_most(mesh.envelope("stuck", "work", "\"park\""), 1);
+    let stuck = mesh.submit_envelope(stuck).await;
+    mesh.until(&done, "completed", SOON).await;
+    mesh.until(&stuck, "parked", SOON).await;
+    keep_of_each(&mesh, 1).await;
+    text(&mesh.run_baton(&["doctor", "--restore", "MESH_LEDGER"]).await);
+    assert_eq!(in_ledger(&mesh).await, 2, "the last record of each");
+    off.terminate();
+    off.wait(SOON).await;
+
+    let _on = archiver.start(&mesh, &[("GRACE", "0s")]).await;
+    let found = eventually("the doctor tells it", NEW_LEADER, async || {
+        let doctor = mesh.run_baton(&["doctor", "--output", "json"]).await;
+        let doctor: Value = serde_json::from_slice(&doctor.stdout).map_err(|error| error.to_string())?;
+        let findings = doctor["findings"].as_array().cloned().unwrap_or_default();
+        let archive = findings.into_iter().find(|finding| finding["check"] == "archive");
+        let archive = archive.ok_or("no finding")?;
+        if archive["level"] == "ok" {
+            return Err(archive.to_string());
+        }
+        Ok(archive)
+    })
+    .await;
+    assert_eq!(found["level"], "warning", "{found}");
+    let said = found["found"].as_str().unwrap_or_default();
+    assert!(said.starts_with("1 closed intent without earlier records"), "{said}");
+    let status = mesh.ask(&ShowArchive {}).await.expect("a status");
+    assert_eq!((status.failing, status.due, status.incomplete), (0, 0, 1));
+    let head = mesh.head_of(&done).await;
+    assert_eq!(head.record.snapshot.status, Status::Completed, "its result stays");
+
+    let dead = json(&mesh, &["dead", "list"]).await.to_string();
+    assert!(dead.contains("stuck"), "{dead}");
+    let refused = mesh.run_baton(&["dead", "redrive", "stuck"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(4) && said.contains("NO_ENVELOPE"),
+        "{said}"
+    );
+}

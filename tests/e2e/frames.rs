@@ -102,6 +102,10 @@ impl Dice {
         if self.next(6) > 0 {
             head.extend_from_slice(end);
         }
+        // nats-server itself ends on a head of a single byte in a stream that it republishes: docs/security.md.
+        if head.len() < 2 {
+            head.extend_from_slice(end);
+        }
         // One byte of it becomes any other.
         if self.next(3) == 0 {
             let at = self.next(head.len());
@@ -183,7 +187,10 @@ async fn no_raw_frame_costs_anybody_a_connection_or_keeps_good_work_waiting() {
         mesh.until(intent, "completed", SOON).await;
     }
     mesh.until_intake_is_empty().await;
-    eventually("the bad tickets are settled", SOON, async || {
+    // Some name an intent of which no record can be read. For each of these the worker reads all that there is of it, and there
+    // is more of it the more frames there are.
+    let patience = SOON.max(Duration::from_millis(frames * 4));
+    eventually("the bad tickets are settled", patience, async || {
         let state = mesh.stream_state("MESH_WORK_shout").await;
         let left = state["messages"].as_u64().unwrap_or(u64::MAX);
         if left == 0 { Ok(()) } else { Err(format!("{left} left")) }

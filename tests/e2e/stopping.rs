@@ -180,8 +180,8 @@ async fn retry_skips_the_delay_and_burns_no_attempt() {
 
 /// The text of the payload that a hop received.
 fn received(history: &[Head], hop: u32) -> String {
-    let envelopes = history.iter().filter_map(|head| head.record.envelope.as_ref());
-    let of_hop = envelopes.filter(|envelope| envelope.hop == hop).last();
+    let mut envelopes = history.iter().filter_map(|head| head.record.envelope.as_ref());
+    let of_hop = envelopes.rfind(|envelope| envelope.hop == hop);
     of_hop.expect("an envelope").payload.get().to_owned()
 }
 

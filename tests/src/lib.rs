@@ -12,6 +12,7 @@ pub mod death;
 pub mod firing;
 pub mod gated;
 pub mod groups;
+mod hurry;
 pub mod invariants;
 pub mod rolling;
 

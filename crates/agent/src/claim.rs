@@ -1,8 +1,8 @@
 //! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
 use baton_envelope::{
-    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, act,
-    is_still_held, on_overtaken,
+    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, Timestamp,
+    act, is_still_held, on_overtaken,
 };
 use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, WorkerMesh};
 
@@ -80,13 +80,21 @@ impl Claim {
         &mut self,
         act: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
     ) -> Result<(), AppendError> {
+        self.append_at(|head, _| act(head)).await
+    }
+
+    /// As [`Claim::append`], for an act that counts from the time of its record.
+    pub(crate) async fn append_at(
+        &mut self,
+        act: impl Fn(&Snapshot, Timestamp) -> Result<Draft, IllegalTransition> + Send + Sync,
+    ) -> Result<(), AppendError> {
         let (held, took_ms, cost) = (&self.snapshot, self.took_ms, &self.cost);
         let (envelope, instance) = (self.envelope, self.by.instance.as_str());
         let mut event: Option<Event> = None;
         let known = Known::At(held, self.place);
         let advanced = self
             .mesh
-            .advance(&self.intent, &self.by, known, |head: Option<HeadRef<'_>>, _| {
+            .advance(&self.intent, &self.by, known, |head: Option<HeadRef<'_>>, stamp| {
                 let snapshot = head.map_or(held, |head| head.snapshot);
                 // The head was read, so another writer came first.
                 if let (
@@ -106,7 +114,7 @@ impl Claim {
                         }
                     }
                 }
-                let mut draft = act(snapshot)?;
+                let mut draft = act(snapshot, stamp.at)?;
                 draft.took_ms = took_ms;
                 draft.cost.clone_from(cost);
                 if event.is_none() {

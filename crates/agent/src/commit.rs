@@ -275,13 +275,14 @@ impl WorkerContext {
         delay: Duration,
         error: ErrorInfo,
     ) {
-        let wake_at = self.mesh.now().plus(delay);
         let attempt = at.snapshot.attempt;
         tracing::warn!(
             intent = %delivery.ticket.intent, code = error.code, attempt, of = self.policy(Some(envelope)).attempts,
             "attempt failed, the next one in {:.1} s: {}", delay.as_secs_f64(), error.message
         );
-        let scheduled = at.append(|head| act::retry(head, wake_at, error.clone()));
+        // Readers take the delay for the time from `at` to `wake_at`: with two readings of a clock that is set in between, it
+        // would be off by as much.
+        let scheduled = at.append_at(|head, now| act::retry(head, now.plus(delay), error.clone()));
         match scheduled.await {
             Ok(()) if delay > LONG_RETRY && self.leaves_long_retries().await => delivery.ack().await,
             Ok(()) => delivery.hand_back(delay).await,

@@ -121,8 +121,8 @@ pub async fn until_closed(stage: &Stage, operator: &Operator, within: Duration) 
 
 async fn still_open(stage: &Stage, operator: &Operator) -> Result<String> {
     let redriven = Box::pin(operator.redrive_all()).await?;
-    if redriven > 0 {
-        return Ok(format!("{redriven} were parked and put back"));
+    if redriven.count > 0 {
+        return Ok(format!("{} were parked and put back", redriven.count));
     }
     let client = stage.client.clone();
     for name in queues(&client).await? {
@@ -138,6 +138,7 @@ async fn still_open(stage: &Stage, operator: &Operator) -> Result<String> {
     let open: Vec<String> = heads
         .iter()
         .filter(|head| !head.record.snapshot.status.is_terminal() && !stays(head))
+        .filter(|head| !redriven.lost.contains(&head.record.intent))
         .map(|head| format!("{} is {}", head.record.intent, head.record.snapshot.status))
         .collect();
     let shown: Vec<&str> = open.iter().take(5).map(String::as_str).collect();

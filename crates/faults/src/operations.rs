@@ -1,13 +1,13 @@
 //! What operators do during a run: rollouts, rollbacks, moves, redrives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Result;
 use baton_envelope::control::{
     AbortRollout, MoveIntents, PromoteRollout, Question, RollBack, RolloutAct, StartRollout,
 };
-use baton_envelope::{Author, Margins, MaxHops, Percent, Role, Status};
+use baton_envelope::{Author, IntentId, Margins, MaxHops, Percent, Role, Status};
 use baton_jetstream::{Error, Filter, Head, Mesh, Redrive};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -174,21 +174,20 @@ impl Operator {
         Ok(asked.await.map(drop)?)
     }
 
-    /// Redrives everything that is parked and not meant to stay so. Returns how many there were.
+    /// Redrives everything that is parked and not meant to stay so.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn redrive_all(&self) -> Result<usize, Error> {
+    pub async fn redrive_all(&self) -> Result<Redriven, Error> {
         let parked = Filter {
             statuses: vec!["parked".to_owned()],
             ..Filter::default()
         };
-        let mut count = 0;
+        let mut redriven = Redriven::default();
         for head in self.mesh.list(&parked).await?.heads {
             if stays(&head) {
                 continue;
             }
-            count += 1;
             let lift = head.record.snapshot.kind.as_deref() == Some(kind::LIFT);
             let how = Redrive {
                 max_hops: lift.then(|| MaxHops::new(10)).and_then(Result::ok),
@@ -196,13 +195,29 @@ impl Operator {
             };
             let by = Author::of(Role::Operator, BY);
             match Box::pin(self.mesh.redrive(&head.record.intent, &how, by)).await {
-                Ok(_) => {}
+                Ok(_) => redriven.count += 1,
+                // Its records were taken from the ledger. The checker says whether that was to be.
+                Err(Error::NoEnvelope(intent)) => {
+                    redriven.lost.insert(intent);
+                }
                 // Another operator came first, or the server was away: the next round tries again.
-                Err(error) => tracing::info!(%error, intent = %head.record.intent, "cannot redrive"),
+                Err(error) => {
+                    redriven.count += 1;
+                    tracing::info!(%error, intent = %head.record.intent, "cannot redrive");
+                }
             }
         }
-        Ok(count)
+        Ok(redriven)
     }
+}
+
+/// What became of the parked intents.
+#[derive(Debug, Default)]
+pub struct Redriven {
+    /// How many were put back, or will be in the next round.
+    pub count: usize,
+    /// Those that nobody can put back: the ledger does not have their envelope any more.
+    pub lost: HashSet<IntentId>,
 }
 
 /// Whether a parked intent is meant to stay so.

@@ -14,6 +14,7 @@ mod write;
 pub use advance::{AdvanceError, Advanced, Committed, Decision, HeadRef, Known};
 pub use encode::EncodedRecord;
 pub use events::{Events, LiveRecord};
+pub(crate) use heads::HeadParts;
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
 pub use tail::{LedgerBatch, LedgerMark, LedgerTail, VoidRecord};

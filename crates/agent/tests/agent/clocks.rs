@@ -1,14 +1,14 @@
 //! Workers whose machine has another time than the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_envelope::Timestamp;
 use baton_jetstream::{Clock, ControllerMesh, SystemClock, Target};
 
-use crate::support::{TestServer, completed, mesh, shout, submit};
+use crate::support::{TestServer, completed, eventually, mesh, shout, submit};
 
 const OFF: Duration = Duration::from_secs(60);
 /// Far less than the clocks are apart.
@@ -101,4 +101,66 @@ async fn a_worker_says_in_its_heartbeats_that_its_clock_is_off() {
         (0, ""),
         "a right clock costs no byte"
     );
+}
+
+/// While it is told to, it is set back by an hour before each reading.
+#[derive(Debug, Default)]
+struct SetBack {
+    begun: AtomicBool,
+    hours: AtomicU32,
+}
+
+impl Clock for SetBack {
+    fn now(&self) -> Timestamp {
+        let hours = match self.begun.load(Ordering::SeqCst) {
+            true => self.hours.fetch_add(1, Ordering::SeqCst),
+            false => 0,
+        };
+        SystemClock.now().minus(Duration::from_secs(60 * 60) * hours)
+    }
+
+    fn random(&self) -> [u8; 10] {
+        SystemClock.random()
+    }
+}
+
+/// As [`FailsOnce`], and from then on the clock is set back.
+struct FailsAndSets(FailsOnce, Arc<SetBack>);
+
+impl Handler for FailsAndSets {
+    type Input = String;
+
+    async fn handle(&self, hop: &mut Hop, input: String) -> Result<Outcome, Fault> {
+        self.1.begun.store(true, Ordering::SeqCst);
+        self.0.handle(hop, input).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_during_a_write_makes_no_retry_late() {
+    let server = TestServer::start().await;
+    let mesh = mesh(&server).await;
+    let clock = Arc::new(SetBack::default());
+    let handler = FailsAndSets(FailsOnce(Arc::default()), Arc::clone(&clock));
+    let agent = Agent::builder("shout", "1.0.0").unwrap().handler(handler);
+    let elsewhere = Target::at(server.url());
+    let elsewhere = elsewhere
+        .connect_with(Arc::clone(&clock) as Arc<dyn Clock>)
+        .await
+        .unwrap();
+    let worker = agent.bind(&elsewhere).await.unwrap();
+    let working = tokio::spawn(worker.run_until(std::future::pending()));
+
+    let intent = submit(&mesh, "retried").await;
+    let delay = eventually("the retry is written", SOON, async || {
+        let head = mesh.head(&intent).await.map_err(|error| error.to_string())?;
+        let record = head.ok_or("no record")?.record;
+        let wake_at = record.snapshot.wake_at.ok_or(record.event.name())?;
+        Ok(wake_at.since(record.at))
+    })
+    .await;
+    clock.begun.store(false, Ordering::SeqCst);
+    completed(&mesh, &intent, SOON).await;
+    working.abort();
+    assert_eq!(delay, Duration::from_millis(500));
 }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::checks::is_commit;
 use crate::history::{Context, History};
-use crate::record::Record;
+use crate::record::{Record, Snapshot};
 use crate::table::{allows, is_terminal, puts_work};
 use crate::verdict::Violation;
 
@@ -142,15 +142,8 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         );
         complain("I4", what);
     }
-    let held = record.envelope.as_ref().and_then(|envelope| envelope.text("id"));
-    // A hop that a controller puts before its version anew keeps its attempt and has a new envelope.
-    let renewed = event == "released" && record.by.role != "worker" && held.is_some();
-    let expected = if works || renewed {
-        held.as_ref()
-    } else {
-        before.envelope.as_ref()
-    };
-    if after.envelope.as_ref() != expected {
+    let expected = envelope_of(before, record, works);
+    if after.envelope != expected {
         let what = format!(
             "record {} ({event}): envelope {:?}, not {expected:?}",
             record.seq, after.envelope
@@ -159,6 +152,18 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
     if event == "retry_scheduled" && after.wake_at.is_none() {
         complain("I4", format!("record {}: a retry without a time", record.seq));
+    }
+}
+
+/// The envelope that the snapshot of a record must name. A hop that a controller puts before its version anew keeps its
+/// attempt, and has a new one.
+fn envelope_of(before: &Snapshot, record: &Record, works: bool) -> Option<String> {
+    let held = record.envelope.as_ref().and_then(|envelope| envelope.text("id"));
+    let is_renewed = record.event.name == "released" && record.by.role != "worker" && held.is_some();
+    if works || is_renewed {
+        held
+    } else {
+        before.envelope.clone()
     }
 }
 

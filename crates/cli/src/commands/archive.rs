@@ -39,5 +39,8 @@ fn text(status: &ArchiveStatus) -> String {
         table.pair("failing", status.failing.to_string());
         table.pair("for example", problem.clone());
     }
+    if status.incomplete > 0 {
+        table.pair("earlier records lost", status.incomplete.to_string());
+    }
     table.render()
 }

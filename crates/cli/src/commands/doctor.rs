@@ -227,9 +227,16 @@ fn archive(status: &ArchiveStatus, now: Timestamp) -> Finding {
             "{} cannot be archived, such as {problem}; {found}",
             count_of(status.failing, "closed intent", "closed intents")
         );
-        let remedy =
-            "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every minute";
+        let remedy = "fix the cause; until then these intents stay readable in the ledger, and Baton tries again every ten seconds";
         return Finding::new("archive", Level::Problem, found, remedy);
+    }
+    if status.incomplete > 0 {
+        let found = format!(
+            "{} without earlier records, which are not in the archive either; {found}",
+            count_of(status.incomplete, "closed intent", "closed intents")
+        );
+        let remedy = "nothing brings these records back but a backup of the ledger; what is left of the intents goes after keep_chosen_ids of [archive]";
+        return Finding::new("archive", Level::Warning, found, remedy);
     }
     if let Some(late) = late {
         let found = format!(

@@ -131,6 +131,7 @@ fn answers() -> Vec<(&'static str, Vec<Value>)> {
         json!({
             "enabled": true, "grace_seconds": 600, "archived": 12_345, "waiting": 17, "due": 3, "oldest_due": AT,
             "kept": 4, "failing": u64::from(!problem.is_null()), "problem": problem,
+            "incomplete": 2 * u64::from(!problem.is_null()),
         })
     };
     let candidate = |version: &str, able: bool, reason: &str| {

@@ -56,5 +56,6 @@ pub(super) async fn status(cx: &Context, _asked: ShowArchive) -> Result<ArchiveS
         kept: standing.kept,
         failing: standing.failing,
         problem: standing.problem,
+        incomplete: standing.incomplete,
     })
 }

@@ -8,7 +8,7 @@ use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
     HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_UNIQUE, HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent,
-    RawRejection, Role, Unique, check_answer, check_from, check_own_answer,
+    RawRejection, Role, Submission, Unique, check_answer, check_from, check_own_answer, compare_submission,
 };
 use baton_jetstream::{ControllerMesh, Error, Head, IntakeMessage, Submitted, Uniquely};
 use tokio::sync::OwnedSemaphorePermit;
@@ -183,8 +183,8 @@ impl Routing {
         if let Some(rejection) = raw.malformed() {
             return self.reject(raw, None, rejection.into()).await;
         }
-        if self.was_archived(raw, way).await? {
-            tracing::debug!(intent = %raw.derived_id, "redelivered, but already archived");
+        if self.was_taken(raw, way).await? {
+            tracing::debug!(intent = %raw.derived_id, "redelivered, and already an intent");
             return Ok(Taken::Archived);
         }
         let (agent, needed) = match self.asked(raw) {
@@ -340,16 +340,47 @@ impl Routing {
             .await
     }
 
-    /// Whether this message became an intent long ago that is archived by now. A crash of a single server may lose the
-    /// last acks, and the ledger keeps nothing of an id derived from a message.
-    async fn was_archived(&self, raw: &RawIntent<'_>, way: Way) -> Result<bool, Error> {
+    /// Whether this message became an intent at an earlier delivery. A crash of a single server may lose the last acks, and
+    /// the ledger keeps nothing of an id derived from a message.
+    ///
+    /// The ledger is read before the archive, and what is there is not written again: its records may be archived and purged
+    /// before that write arrives, and the write would begin a second life.
+    async fn was_taken(&self, raw: &RawIntent<'_>, way: Way) -> Result<bool, Error> {
         let is_old = self.mesh.now().since(raw.stored_at) >= self.archive.grace;
         if !(way.delivered() > 1 || is_old) || raw.intent_id() != raw.derived_id {
             return Ok(false);
         }
+        if let Some(head) = self.mesh.head(&raw.derived_id).await? {
+            return self.is_its(&head, raw).await;
+        }
         self.projection.archive_caught_up(CATCH_UP).await?;
         let at = self.projection.find_archived(&raw.derived_id).await?;
         Ok(self.mesh.bundle_of(&raw.derived_id, at).await?.is_some())
+    }
+
+    /// Whether an intent under the id of this message is the message's own. Then what it owes is paid: the router that wrote
+    /// it may have died before.
+    async fn is_its(&self, head: &Head, raw: &RawIntent<'_>) -> Result<bool, Error> {
+        if is_of(head, raw) {
+            return Ok(true);
+        }
+        let first = self.mesh.trail(&raw.derived_id).await?.into_iter().next();
+        let Some(there) = first.and_then(|first| first.record.envelope) else {
+            return Ok(false);
+        };
+        let agent = match self.asked(raw) {
+            Asked::Agent(agent) => agent,
+            Asked::Capable(_) => there.to.clone(),
+            Asked::Signal(_) | Asked::Decision(_) | Asked::BadName(_) | Asked::Unsupported(_) => return Ok(false),
+        };
+        let Ok(here) = raw.to_envelope(self.mesh.clock().envelope_id(), &agent, raw.stored_at) else {
+            return Ok(false);
+        };
+        if compare_submission(&there, &here) != Submission::Same {
+            return Ok(false);
+        }
+        self.mesh.settle(head).await?;
+        Ok(true)
     }
 
     /// The agent that is able to do what a capability subject asks for. If there is none, what the message asks for in

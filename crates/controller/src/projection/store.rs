@@ -184,7 +184,8 @@ impl Store {
                 Ok(summary) => {
                     gathered.note(*seq, &summary, &self.streaks);
                     let at = summary.at;
-                    let noted = intents.note(&transaction, *seq, batch.stored_ms(*seq), summary)?;
+                    let noted =
+                        intents.note(&transaction, *seq, batch.stored_ms(*seq), summary, || batch.guard(*seq))?;
                     for version in noted.released {
                         gathered.note_end(version, at);
                     }

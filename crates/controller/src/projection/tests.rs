@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::{Author, Cause, Envelope, Event, IntentId, Json, Record, Timestamp};
+use baton_envelope::{AgentName, Author, Cause, Envelope, Event, IntentId, Json, Record, Timestamp};
 use baton_jetstream::{Clock as _, LedgerBatch, LedgerMark, Limits, SystemClock, Target};
-use baton_testkit::{TestServer, eventually, records};
+use baton_testkit::{Headers, TestServer, eventually, records};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::Version;
@@ -128,4 +128,93 @@ async fn rows_that_cannot_be_right_are_built_anew() {
     assert_eq!(tally.p50_ms, Some(7.0));
     stop.cancel();
     running.await.unwrap();
+}
+
+/// Follows the ledger to its end, then no more.
+async fn follow(projection: &Projection) {
+    let stop = CancellationToken::new();
+    let following = tokio::spawn({
+        let (projection, stop) = (projection.clone(), stop.clone());
+        async move { stop.run_until_cancelled(projection.follow_ledger()).await }
+    });
+    projection.caught_up(Duration::from_secs(10)).await.unwrap();
+    stop.cancel();
+    following.await.unwrap();
+}
+
+/// Sets how many records of an intent the ledger keeps, as somebody would by accident.
+async fn keep_of_each(server: &TestServer, records: i64) {
+    let client = server.client().await;
+    let info = client
+        .request("$JS.API.STREAM.INFO.MESH_LEDGER", "".into())
+        .await
+        .unwrap();
+    let mut info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
+    info["config"]["max_msgs_per_subject"] = records.into();
+    let config = serde_json::to_vec(&info["config"]).unwrap();
+    let edited = client.request("$JS.API.STREAM.UPDATE.MESH_LEDGER", config.into()).await;
+    let edited = String::from_utf8(edited.unwrap().payload.to_vec()).unwrap();
+    assert!(!edited.contains("\"error\""), "{edited}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_judged_by_the_turn_before_it_and_no_other() {
+    let server = TestServer::start().await;
+    let mesh = Target::at(server.url()).connect().await.unwrap();
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let projection = Projection::open(&mesh, None).await.unwrap();
+    let ((code, version), research) = (code(), "research".parse::<AgentName>().unwrap());
+    let stranger = Author::worker(research.clone(), version.clone(), "w9");
+    let suspects = || {
+        projection
+            .suspect(&code, SystemClock.now())
+            .map_or(0, |found| found.count)
+    };
+    let followed_by = |before: &Record, seq, event, by: &Author| {
+        let (id, intent) = (SystemClock.record_id(), before.intent.clone());
+        records::following(&before.snapshot, seq, id, intent, event, SystemClock.now(), by.clone())
+    };
+
+    // Of this one the projection misses that code has handed it off.
+    let [first, _] = records("dropped");
+    let seq = records::put(mesh.url(), &first, 0).await;
+    let [other, _] = records("forged");
+    let forged_after = records::put(mesh.url(), &other, 0).await;
+    let [unguarded, _] = records("unguarded");
+    let unguarded_after = records::put(mesh.url(), &unguarded, 0).await;
+    follow(&projection).await;
+    let next = Envelope::first(SystemClock.envelope_id(), first.intent.clone(), research, Json::null());
+    let handed_off = followed_by(&first, seq, Event::HandedOff, &first.by);
+    let handed_off = records::with_work(handed_off, next, version);
+    let seq = records::put(mesh.url(), &handed_off, seq).await;
+    let completed = followed_by(&handed_off, seq, Event::Completed, &stranger);
+    records::put(mesh.url(), &completed, seq).await;
+    keep_of_each(&server, 1).await;
+    follow(&projection).await;
+    assert_eq!(suspects(), 0, "{:?}", projection.suspect(&code, SystemClock.now()));
+
+    let forged = followed_by(&other, forged_after, Event::Completed, &stranger);
+    records::put(mesh.url(), &forged, forged_after).await;
+    follow(&projection).await;
+    assert_eq!(suspects(), 1);
+
+    // Nor does it help to say nothing of the record before, or to speak of another subject's.
+    let client = server.client().await;
+    let subject = "mesh.ledger.0.unguarded";
+    let forged = followed_by(&unguarded, unguarded_after, Event::Claimed, &stranger);
+    let forged = serde_json::to_vec(&forged).unwrap();
+    client.request(subject, forged.clone().into()).await.unwrap();
+    follow(&projection).await;
+    assert_eq!(suspects(), 2);
+    let mut headers = Headers::new();
+    headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
+    headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", "mesh.ledger.0.nobody");
+    let stored = client
+        .request_with_headers(subject, headers, forged.into())
+        .await
+        .unwrap();
+    let stored = String::from_utf8(stored.payload.to_vec()).unwrap();
+    assert!(stored.contains("\"seq\""), "the server takes it: {stored}");
+    follow(&projection).await;
+    assert_eq!(suspects(), 3);
 }

@@ -3,11 +3,13 @@
 //! Every part may be repeated, after a crash at any point or by a second leader at the same moment: a bundle depends on
 //! the records alone, what was purged is gone, and a purge names the sequence up to which the archive holds the intent.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_envelope::Record;
+use baton_envelope::{Bundle, Record};
 use baton_jetstream::{Due, Error};
 use futures::StreamExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::projection::{Closed, Handled};
@@ -27,16 +29,53 @@ const BEHIND: u64 = 5000;
 const AT_ONCE: usize = 48;
 /// The time between rounds if the last one found nothing more to do.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long to leave an intent alone that could not be archived.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long to leave an intent alone that could not be archived. Once somebody has mended the cause, `baton doctor` is content no
+/// later than this.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How long the index may take to catch up before a conclusion from what is missing in it.
 const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// How many bytes of bundles to have in memory at the same time, and the unit in which that is counted: so many small ones
+/// as are handled at a time fit, of those that are larger fewer. Each is there some five times: as records, as a bundle,
+/// compressed, and as it was read back.
+const ROOM: u32 = 16 * 1024 * 1024;
+const UNIT: u32 = 256 * 1024;
 
 /// Archives closed intents.
 #[derive(Debug)]
 pub(crate) struct Archive {
     /// Whether there was more to do than one round handles.
     more: bool,
+    room: Room,
+}
+
+/// Room for bundles. Before an intent is read nobody knows how large it is: it is taken for as large as the last one.
+#[derive(Debug)]
+struct Room {
+    units: Semaphore,
+    last: AtomicU32,
+}
+
+impl Room {
+    /// Large ones may come first.
+    fn new() -> Self {
+        Self {
+            units: Semaphore::new((ROOM / UNIT) as usize),
+            last: AtomicU32::new(ROOM / UNIT / 4),
+        }
+    }
+
+    /// Waits for the room that one more takes. `None` never: nobody closes it.
+    async fn take(&self) -> Option<SemaphorePermit<'_>> {
+        self.units.acquire_many(self.last.load(Ordering::Relaxed)).await.ok()
+    }
+
+    /// Takes note of how large a bundle was.
+    fn saw(&self, bundle: &Bundle) {
+        let bytes: usize = bundle.records.iter().map(|record| record.body.len()).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(ROOM).clamp(1, ROOM);
+        self.last.store(bytes.div_ceil(UNIT), Ordering::Relaxed);
+    }
 }
 
 impl Round for Archive {
@@ -46,7 +85,10 @@ impl Round for Archive {
     const PERIOD: Period = Period::Time(PAUSE);
 
     fn begin(_: &Term) -> Self {
-        Self { more: false }
+        Self {
+            more: false,
+            room: Room::new(),
+        }
     }
 
     fn due(&mut self, _: &Term, turn: u64) -> Period {
@@ -57,13 +99,13 @@ impl Round for Archive {
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
-        self.more = archive_due(term).await? == BATCH;
+        self.more = archive_due(term, &self.room).await? == BATCH;
         Ok(())
     }
 }
 
 /// Archives what is due, and returns how many intents were due.
-async fn archive_due(term: &Term) -> Result<usize, RoundError> {
+async fn archive_due(term: &Term, room: &Room) -> Result<usize, RoundError> {
     let until = term.cx.mesh.now().minus(term.cx.config.archive.grace);
     let due = term.cx.projection.due_for_archive(until, BATCH).await?;
     let count = due.len();
@@ -80,7 +122,10 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
     let started = Instant::now();
     let mut done = Vec::with_capacity(count);
     let mut work = futures::stream::iter(due)
-        .map(|closed| archive_one(term, closed, covered))
+        .map(|closed| async move {
+            let _room = room.take().await;
+            archive_one(term, closed, covered, room).await
+        })
         .buffer_unordered(AT_ONCE);
     let mut interrupted = None;
     while let Some(handled) = work.next().await {
@@ -110,9 +155,9 @@ async fn archive_due(term: &Term) -> Result<usize, RoundError> {
 
 /// Archives one intent. An error means that the server is away. A problem with the intent itself is recorded and does
 /// not delay the others.
-async fn archive_one(term: &Term, closed: Closed, covered: Option<u64>) -> Result<Handled, RoundError> {
+async fn archive_one(term: &Term, closed: Closed, covered: Option<u64>, room: &Room) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
-    match Box::pin(bundle_and_purge(term, &closed, covered)).await {
+    match Box::pin(bundle_and_purge(term, &closed, covered, room)).await {
         Ok(handled) => Ok(handled),
         Err(RoundError::Failed(error)) if !error.is_of_server() => {
             let problem = error.to_string();
@@ -124,11 +169,17 @@ async fn archive_one(term: &Term, closed: Closed, covered: Option<u64>) -> Resul
     }
 }
 
-async fn bundle_and_purge(term: &Term, closed: &Closed, covered: Option<u64>) -> Result<Handled, RoundError> {
+async fn bundle_and_purge(
+    term: &Term,
+    closed: &Closed,
+    covered: Option<u64>,
+    room: &Room,
+) -> Result<Handled, RoundError> {
     let intent = closed.intent.clone();
     let Some(bundle) = term.cx.mesh.stored_records(&intent).await? else {
         return Ok(Handled::Gone(intent));
     };
+    room.saw(&bundle);
     let all = bundle.records.iter().chain(&bundle.void);
     let last = all.map(|record| record.seq).max().unwrap_or_default();
     if covered.is_some_and(|covered| covered < last) {
@@ -202,12 +253,8 @@ async fn remainder(term: &Term, closed: &Closed) -> Result<Handled, RoundError> 
         .updated_at
         .plus(term.cx.config.archive.keep_chosen_ids);
     if over > term.cx.mesh.now() {
-        let problem = "the archive does not have its earlier records (any more)".to_owned();
-        return Ok(Handled::Failed {
-            intent,
-            problem,
-            again: over,
-        });
+        tracing::warn!(%intent, "the earlier records of a closed intent are gone, and the archive does not have them");
+        return Ok(Handled::Incomplete { intent, until: over });
     }
     term.in_charge()?.mesh.purge_records(&intent, head.seq + 1).await?;
     Ok(Handled::Gone(intent))

@@ -1,7 +1,8 @@
 //! A message of the intake that is delivered twice.
 
-use baton_envelope::{Author, ErrorInfo, Json, Role, Stamp, act};
-use baton_testkit::records;
+use baton_envelope::{Author, ErrorInfo, Event, Json, Role, Stamp, act};
+use baton_jetstream::Target;
+use baton_testkit::{Proxy, records};
 
 use crate::support::{
     PATIENCE, Running, TestServer, eventually, give_back, head, id, listed, mesh_with_research, one_by_one, operator,
@@ -112,4 +113,52 @@ async fn a_redelivered_message_is_rejected_once() {
     pass_marker(&mesh, "marker").await;
     controller.stop().await;
     assert_eq!(listed(&mesh, &["rejected"]).await.unwrap().len(), 1);
+}
+
+/// The router that gets the message again looks, and writes a moment later. In between its intent is archived and purged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_raw_intent_that_is_purged_while_it_is_routed_again_does_not_begin_anew() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    publish(&mesh, "mesh.intent.research", &[], b"otters").await;
+    let message = take_one(&mesh).await;
+    let raw = message.raw().unwrap();
+    let intent = raw.derived_id.clone();
+    let envelope = raw
+        .to_envelope(mesh.clock().envelope_id(), &research().0, mesh.now())
+        .unwrap();
+    mesh.submit_new(envelope, operator()).await.unwrap();
+    let first = head(&mesh, &intent).await;
+    let (record, at) = (mesh.record_id(), mesh.now());
+    let by = Author::worker(research().0, research().1, "w1");
+    let snapshot = &first.record.snapshot;
+    let done = records::following(snapshot, first.seq, record, intent.clone(), Event::Completed, at, by);
+    records::put(mesh.url(), &done, first.seq).await;
+    give_back(&mesh, &message).await;
+
+    let proxy = Proxy::start(server.url()).await;
+    let far = Target::at(proxy.url()).connect().await.unwrap();
+    proxy.drop_publishes("mesh.ledger.");
+    let controller = Running::start(&far, one_by_one("a"));
+    let waiting = async || mesh.intake_waiting().await.map_err(|error| error.to_string());
+    eventually("it is settled, or written", PATIENCE, async || {
+        let waits = waiting().await?;
+        (waits == 0 || proxy.dropped() > 0)
+            .then_some(())
+            .ok_or_else(|| format!("{waits} wait"))
+    })
+    .await;
+    let client = server.client().await;
+    let purge = serde_json::json!({ "filter": format!("mesh.ledger.0.{intent}") }).to_string();
+    let purged = client.request("$JS.API.STREAM.PURGE.MESH_LEDGER", purge.into()).await;
+    let purged = String::from_utf8(purged.unwrap().payload.to_vec()).unwrap();
+    assert!(purged.contains("\"purged\":2"), "{purged}");
+    proxy.pass_publishes();
+    eventually("it is settled", PATIENCE, async || match waiting().await? {
+        0 => Ok(()),
+        waits => Err(format!("{waits} wait")),
+    })
+    .await;
+    controller.stop().await;
+    assert!(mesh.head(&intent).await.unwrap().is_none(), "it has begun anew");
 }

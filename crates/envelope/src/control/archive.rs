@@ -76,4 +76,16 @@ pub struct ArchiveStatus {
     pub failing: u64,
     /// One of the failing intents, and why it fails.
     pub problem: Option<String>,
+    /// Closed intents whose earlier records are neither in the ledger nor in the archive, so that nobody can archive them;
+    /// only the leading controller knows of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub incomplete: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it leaves out by reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

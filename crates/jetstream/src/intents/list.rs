@@ -84,7 +84,9 @@ impl Mesh {
                 .collect();
             heads.retain(|head| {
                 let subject = self.subjects().ledger(&head.record.intent);
-                let is_remainder = subjects.get(&subject) == Some(&1) && !head.record.is_opening();
+                // One that is open and has a single record has lost the others, and is in no archive.
+                let is_closed = head.record.snapshot.status.is_terminal();
+                let is_remainder = is_closed && subjects.get(&subject) == Some(&1) && !head.record.is_opening();
                 !is_remainder && !known.contains(&(&head.record.intent, head.seq))
             });
             matched = heads.len() + archive.matched;

@@ -45,7 +45,7 @@ impl ControllerMesh {
         let is_open = !last.record.snapshot.status.is_terminal();
         let envelopes = || trail.iter().filter_map(|head| head.record.envelope.as_ref());
         // The last one of the hop: a redrive may have raised its limit on hops.
-        let Some(received) = envelopes().filter(|envelope| envelope.hop == hop).last() else {
+        let Some(received) = envelopes().rfind(|envelope| envelope.hop == hop) else {
             let hops = envelopes().map(|envelope| envelope.hop).max().unwrap_or_default();
             return Err(no_hop(old, hop, hops));
         };

@@ -13,7 +13,7 @@ use baton_envelope::control::Unreadable;
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, is_ticket_lost, needs};
 
 use crate::error::Error;
-use crate::ledger::Head;
+use crate::ledger::{Head, HeadParts};
 use crate::server::ControllerMesh;
 
 /// What one sweep did.
@@ -129,8 +129,9 @@ impl Sweeper {
         // Forget what was learnt of intents that are no longer open.
         let known = std::mem::take(&mut self.open_at);
         let mut unreadable = Vec::new();
-        for chunk in self.mesh.ledger_subjects().await?.chunks(1000) {
-            let (heads, others) = self.mesh.heads_and_unreadable(chunk).await?;
+        let subjects = self.mesh.ledger_subjects().await?;
+        let mut parts = HeadParts::of(&subjects);
+        while let Some((heads, others)) = parts.next(&self.mesh).await? {
             unreadable.extend(others);
             let (closed, open): (Vec<Head>, Vec<Head>) = heads
                 .into_iter()

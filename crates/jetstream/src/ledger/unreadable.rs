@@ -6,6 +6,7 @@ use baton_envelope::control::{ControlError, Removed, RepairView, Unreadable};
 use baton_envelope::{Author, DecodeError, IntentId, act, codes, containable};
 
 use super::advance::{Advanced, Decision, Known};
+use super::heads::HeadParts;
 use crate::error::Error;
 use crate::server::{ControllerMesh, Mesh};
 
@@ -65,8 +66,10 @@ impl Mesh {
     /// What of the ledger cannot be read: each intent whose last record decides nothing.
     pub(crate) async fn unreadable_records(&self) -> Result<Vec<Unreadable>, Error> {
         let mut found = Vec::new();
-        for chunk in self.ledger_subjects().await?.chunks(1000) {
-            found.extend(self.heads_and_unreadable(chunk).await?.1);
+        let subjects = self.ledger_subjects().await?;
+        let mut parts = HeadParts::of(&subjects);
+        while let Some((_, unreadable)) = parts.next(self).await? {
+            found.extend(unreadable);
         }
         Ok(found)
     }

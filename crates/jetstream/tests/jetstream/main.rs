@@ -14,6 +14,7 @@ mod grouping;
 mod leasing;
 mod pulling;
 mod raising;
+mod reading;
 mod routes;
 mod signing;
 mod support;

@@ -19,7 +19,7 @@ pub(in crate::projection) const TABLES: &str = "
     CREATE INDEX archived_of ON archived (fingerprint, seq);
     CREATE TABLE closed (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, submitted INTEGER NOT NULL,
         due INTEGER NOT NULL, archived INTEGER NOT NULL, at INTEGER NOT NULL, generated INTEGER NOT NULL,
-        problem TEXT) WITHOUT ROWID;
+        problem TEXT, incomplete INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
     CREATE INDEX closed_due ON closed (due) WHERE archived = 0;
     CREATE INDEX closed_done ON closed (generated, at) WHERE archived > 0;
 ";
@@ -53,6 +53,13 @@ pub(crate) enum Handled {
         intent: IntentId,
         /// When it counts as ended.
         due: Timestamp,
+    },
+    /// Its earlier records are gone, from the ledger and from the archive. What is left stays for a while.
+    Incomplete {
+        /// The intent.
+        intent: IntentId,
+        /// Until when.
+        until: Timestamp,
     },
     /// It stays in the ledger until the next try.
     Failed {
@@ -88,6 +95,8 @@ pub(crate) struct Standing {
     /// Closed intents that cannot be archived, and the problem of one of them.
     pub(crate) failing: u64,
     pub(crate) problem: Option<String>,
+    /// Closed intents whose earlier records are gone: nobody can archive these.
+    pub(crate) incomplete: u64,
 }
 
 /// The position of the index, and the archive it refers to.
@@ -257,6 +266,8 @@ pub(in crate::projection) fn handled(db: &Connection, done: &[Handled], now: Tim
         db.prepare_cached("UPDATE closed SET archived = ?2, at = ?3, generated = 0, problem = NULL WHERE intent = ?1")?;
     let mut later = db.prepare_cached("UPDATE closed SET due = ?2 WHERE intent = ?1")?;
     let mut failed = db.prepare_cached("UPDATE closed SET problem = ?2, due = ?3 WHERE intent = ?1")?;
+    let mut incomplete =
+        db.prepare_cached("UPDATE closed SET problem = NULL, due = ?2, incomplete = 1 WHERE intent = ?1")?;
     for one in done {
         match one {
             Handled::Gone(intent) | Handled::Archived { intent, gone: true, .. } => gone.execute([intent.as_str()])?,
@@ -266,6 +277,9 @@ pub(in crate::projection) fn handled(db: &Connection, done: &[Handled], now: Tim
             Handled::Early { intent, due } => later.execute(params![intent.as_str(), due.unix_millis()])?,
             Handled::Failed { intent, problem, again } => {
                 failed.execute(params![intent.as_str(), problem, again.unix_millis()])?
+            }
+            Handled::Incomplete { intent, until } => {
+                incomplete.execute(params![intent.as_str(), until.unix_millis()])?
             }
         };
     }
@@ -344,6 +358,7 @@ pub(in crate::projection) fn standing(db: &Connection, due_until: Timestamp) -> 
         kept: count("SELECT count(*) FROM closed WHERE archived > 0")?,
         failing: count("SELECT count(*) FROM closed WHERE archived = 0 AND problem IS NOT NULL")?,
         problem,
+        incomplete: count("SELECT count(*) FROM closed WHERE archived = 0 AND incomplete = 1")?,
     })
 }
 

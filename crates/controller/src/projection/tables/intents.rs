@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use baton_envelope::control::HoldView;
 use baton_envelope::{
-    AgentName, AgentVersion, Cause, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, Turn, holds,
+    AgentName, AgentVersion, Cause, Guard, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, Turn, holds,
     out_of_turn,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -65,12 +65,17 @@ pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
 impl Intents {
     /// Adds a record; returns the versions that the intent held before it and no longer holds, and whether it was the turn of
     /// whoever wrote it.
+    ///
+    /// `guard` says after which record it was written; the server has held its writer to that. Where another was the last
+    /// that is known of the intent, what came between is gone (a ledger that somebody limited drops records), or does not
+    /// count. Then nobody knows whose turn it was. A record without a guard is judged all the same: a forger leaves it out.
     pub(in crate::projection) fn note(
         &mut self,
         db: &Connection,
         seq: u64,
         stored_ms: Option<i64>,
         summary: RecordSummary,
+        guard: impl FnOnce() -> Guard,
     ) -> rusqlite::Result<Noted> {
         let stored_ms = stored_ms.unwrap_or_else(|| summary.at.unix_millis());
         let holds = holds(&summary.snapshot);
@@ -83,10 +88,14 @@ impl Intents {
             snapshot: summary.snapshot,
             holds,
         };
-        let turn = |agent: Option<&AgentName>, holder: Option<&str>| {
+        let turn = |after: u64, agent: Option<&AgentName>, holder: Option<&str>| {
             let agent = agent?;
             let problem = out_of_turn(Turn { agent, holder }, summary.event.name(), &summary.by)?;
-            Some(OutOfTurn {
+            let is_next = match guard() {
+                Guard::At(before) => before == after,
+                Guard::None | Guard::OfTicket => true,
+            };
+            is_next.then(|| OutOfTurn {
                 agent: agent.clone(),
                 intent: summary.intent.clone(),
                 problem,
@@ -94,13 +103,14 @@ impl Intents {
         };
         let (before, out_of_turn) = if let Some(touched) = self.0.get_mut(&summary.intent) {
             let there = &touched.last.snapshot;
-            let found = turn(there.agent.as_ref(), there.holder.as_deref());
+            let found = turn(touched.last.seq, there.agent.as_ref(), there.holder.as_deref());
             touched.last = last;
             (std::mem::replace(&mut touched.held, held.clone()), found)
         } else {
             let Stored {
                 is_open,
                 is_timed,
+                seq: after,
                 held: before,
                 agent,
             } = stored(db, &summary.intent)?;
@@ -109,7 +119,7 @@ impl Intents {
                 false => None,
             };
             // Who holds it is not stored.
-            let found = turn(agent.as_ref(), None);
+            let found = turn(after, agent.as_ref(), None);
             let touched = Touched {
                 stored: is_open,
                 held: held.clone(),
@@ -233,6 +243,8 @@ struct Stored {
     is_open: bool,
     /// Whether something of it is due some time.
     is_timed: bool,
+    /// The sequence of its last record.
+    seq: u64,
     /// The versions that it holds.
     held: Vec<Version>,
     /// Whose turn it is.
@@ -241,13 +253,13 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
     let mut found = Stored::default();
     while let Some(row) = rows.next()? {
-        found.is_open = true;
+        (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {

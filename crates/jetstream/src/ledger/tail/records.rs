@@ -1,5 +1,6 @@
 //! Following the ledger: a tail whose messages are records.
 
+use async_nats::HeaderMap;
 use baton_envelope::{Entry, Guard, Record, Timestamp};
 use bytes::Bytes;
 
@@ -19,6 +20,8 @@ pub struct LedgerBatch {
     stored: Vec<(u64, i64)>,
     /// What each is verified by, in the same order; empty where the mesh does not sign.
     heads: Vec<MessageHead>,
+    /// The headers of each that has some, by its sequence. They are read only for the few that somebody asks about.
+    headers: Vec<(u64, HeaderMap)>,
 }
 
 /// What a record is verified by, beside its body.
@@ -49,6 +52,7 @@ impl LedgerBatch {
             through,
             stored: Vec::new(),
             heads: Vec::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -63,6 +67,12 @@ impl LedgerBatch {
     pub fn with_stored(mut self, stored: Vec<(u64, i64)>) -> Self {
         self.stored = stored;
         self
+    }
+
+    /// The guard of the record at a sequence.
+    pub fn guard(&self, seq: u64) -> Guard {
+        let at = self.headers.binary_search_by_key(&seq, |(seq, _)| *seq).ok();
+        guard(at.and_then(|at| self.headers.get(at)).map(|(_, headers)| headers))
     }
 
     /// Takes the void records out, each judged by itself. Verifying takes some 50 µs for each record: call it where that
@@ -153,14 +163,17 @@ impl LedgerTail {
             let millis = |stored: u64| i64::try_from(stored / 1_000_000).unwrap_or_default();
             let stored = batch.followed.iter().map(|one| (one.seq, millis(one.stored)));
             let stored = stored.collect();
-            let records = batch.followed.into_iter();
+            let mut headers = Vec::with_capacity(batch.followed.len());
+            let records = batch.followed.into_iter().map(|one| {
+                headers.extend(one.message.headers.map(|of| (one.seq, of)));
+                (one.seq, one.message.payload)
+            });
+            let records = records.collect();
             LedgerBatch {
                 heads,
+                headers,
                 stored,
-                ..LedgerBatch::new(
-                    records.map(|one| (one.seq, one.message.payload)).collect(),
-                    batch.through,
-                )
+                ..LedgerBatch::new(records, batch.through)
             }
         }))
     }
