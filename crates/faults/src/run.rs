@@ -200,10 +200,13 @@ pub(crate) async fn judge(dir: &Path) -> Result<Verdict> {
 /// Makes the load resolve versions as a client does that follows the routes; a server that has just started may need a
 /// while.
 pub(crate) async fn follow(mesh: &baton_jetstream::Mesh) -> Result<baton_jetstream::RouteFollower> {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(90);
     loop {
-        mesh.ensure_topology(mesh.limits()).await?;
-        match mesh.follow_routes().await {
+        let followed = async {
+            mesh.ensure_topology(mesh.limits()).await?;
+            mesh.follow_routes().await
+        };
+        match followed.await {
             Ok(follower) => return Ok(follower),
             Err(error) if Instant::now() > until => return Err(error.into()),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
