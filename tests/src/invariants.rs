@@ -199,6 +199,33 @@ pub const PROOFS: [Proof; 19] = [
         source: "tests/e2e/waiting.rs",
         test: "waiting::a_time_ends_a_sleep_and_a_wait_by_what_it_says",
     },
+    Proof {
+        invariant: "P4",
+        says: "a firing of a schedule exists exactly once",
+        mutant: Mutant::P4FiresAnew,
+        fault: "a firing gets a new id each time it is made",
+        package: "baton-cli",
+        source: "tests/e2e/schedules.rs",
+        test: "schedules::what_is_asked_for_twice_is_made_once",
+    },
+    Proof {
+        invariant: "P8",
+        says: "only who may decide, decides",
+        mutant: Mutant::P8AnyoneDecides,
+        fault: "everybody may decide",
+        package: "baton-cli",
+        source: "tests/e2e/approving.rs",
+        test: "approving::whoever_may_not_decide_is_refused_and_ends_nothing",
+    },
+    Proof {
+        invariant: "P11",
+        says: "after a kill nothing of the killed is committed",
+        mutant: Mutant::P11SparesUnheld,
+        fault: "a kill spares what no record says that it runs",
+        package: "baton-cli",
+        source: "tests/e2e/killing.rs",
+        test: "killing::handlers_that_never_listen_commit_nothing_after_a_kill",
+    },
 ];
 
 /// The list as `docs/reliability.md` has it.

@@ -21,7 +21,7 @@ pub(crate) struct GateArgs {
     four_eyes: bool,
     /// How long they have; then it is denied.
     #[arg(long = "approve-within", value_name = "DURATION")]
-    within: Option<Span>,
+    approve_within: Option<Span>,
 }
 
 impl GateArgs {
@@ -31,7 +31,7 @@ impl GateArgs {
         if self.four_eyes {
             approval = approval.four_eyes();
         }
-        if let Some(Span(within)) = self.within {
+        if let Some(Span(within)) = self.approve_within {
             approval = approval.due(within);
         }
         let checked = approval.check();

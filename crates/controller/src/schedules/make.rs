@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::schedule::{Firing, Schedule};
-use baton_envelope::{IntentId, Timestamp};
+use baton_envelope::{IntentId, Mutant, Timestamp};
 use baton_jetstream::{DueWork, Error, Submitted};
 
 use crate::context::Context;
@@ -55,6 +55,9 @@ pub(crate) async fn make(
     }
     let mut envelope = firing.envelope(schedule, cx.mesh.clock().envelope_id());
     envelope.deadline = deadline;
+    if Mutant::P4FiresAnew.is_on() {
+        envelope.intent = cx.mesh.clock().intent_id();
+    }
     let due = DueWork {
         at: firing.at,
         looked_at,

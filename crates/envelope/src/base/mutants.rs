@@ -45,13 +45,17 @@ pub enum Mutant {
     P2ToldAgain,
     /// P3: no timer fires.
     P3TimersSleep,
+    /// P4: a firing gets a new id each time it is made.
+    P4FiresAnew,
     /// P8: whoever decides may decide.
     P8AnyoneDecides,
+    /// P11: a kill spares what no record says that it runs.
+    P11SparesUnheld,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -71,7 +75,9 @@ impl Mutant {
         Self::P1SleepsOverSignals,
         Self::P2ToldAgain,
         Self::P3TimersSleep,
+        Self::P4FiresAnew,
         Self::P8AnyoneDecides,
+        Self::P11SparesUnheld,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_suspended_hop_and_what_its_wait_ends_say_nothing_of_the_version() {
-        use crate::intent::status::WaitReason;
+        use crate::intent::wait_reason::WaitReason;
 
         let reason = WaitReason::Human;
         let waiting = record(

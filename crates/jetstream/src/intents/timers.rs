@@ -3,7 +3,8 @@
 
 use base64::Engine as _;
 use baton_envelope::{
-    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, OpenWait, Protocol, RawKept, Status, act, codes, open_waits,
+    Author, ErrorInfo, Extra, HEADER_MSG_ID, IntentId, Mutant, OpenWait, Protocol, RawKept, Status, act, codes,
+    open_waits,
 };
 
 use crate::error::Error;
@@ -70,7 +71,10 @@ impl ControllerMesh {
             return self.tell_unread(&head, by).await;
         }
         let is_late = snapshot.deadline.is_some_and(|deadline| deadline <= now);
-        if is_late && !matches!(snapshot.status, Status::Parked { .. } | Status::Compensating) {
+        if is_late
+            && !Mutant::I13DeadlineSleeps.is_on()
+            && !matches!(snapshot.status, Status::Parked { .. } | Status::Compensating)
+        {
             return Ok(match self.time_out(&head, by).await? {
                 true => Fired::TimedOut,
                 false => Fired::Nothing,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_envelope::act::{self, Wake};
-use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, IntentId, Snapshot};
+use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, IntentId, Mutant, Snapshot};
 use futures::StreamExt as _;
 
 use super::pause::FOR_GOOD;
@@ -182,7 +182,9 @@ impl ControllerMesh {
         // One whose envelope nobody can read in the ticket is whatever the ledger says.
         let envelope = ticket.envelope.or(head.record.snapshot.envelope);
         let fenced = self.advance(&ticket.intent, by, Known::Read(&head), |now, _| {
-            let Some(now) = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope)) else {
+            let spares = |head: &Snapshot| head.holder.is_none() && Mutant::P11SparesUnheld.is_on();
+            let of_hop = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope));
+            let Some(now) = of_hop.filter(|now| !spares(now.snapshot)) else {
                 return Ok(Decision::Nothing);
             };
             let Some(last) = now.envelope else {
