@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 19] = [
+pub const PROOFS: [Proof; 22] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
