@@ -156,11 +156,12 @@ impl WorkerContext {
         at.took_ms = u64::try_from(took.as_millis()).ok();
         let verdict = match ended {
             RunResult::Done(outcome) => self.act_on_outcome(at, envelope, *outcome).await,
-            RunResult::Failed(fault) => self.act_on_fault(at, envelope, fault).await,
+            // The rare cases are separate, so that the state of a hop that waits for its commit stays small.
+            RunResult::Failed(fault) => Box::pin(self.act_on_fault(at, envelope, fault)).await,
             RunResult::Overran(timeout) => {
                 let message = format!("the attempt ran longer than {} ms", timeout.as_millis());
                 let fault = Fault::retry(message).with_code(codes::ATTEMPT_TIMED_OUT);
-                self.act_on_fault(at, envelope, fault).await
+                Box::pin(self.act_on_fault(at, envelope, fault)).await
             }
             RunResult::Fenced => Verdict::Nothing,
             RunResult::Suspended(waits) => Box::pin(self.suspend(at, envelope, waits)).await,
@@ -171,8 +172,8 @@ impl WorkerContext {
             }
         };
         match verdict {
-            Verdict::Commit(ending) => self.write(delivery, at, ending).await,
-            // The rare cases are separate, so that the state of a hop that waits for its commit stays small.
+            // Apart, as it is the most of all of this: a hop that runs need not keep room for it.
+            Verdict::Commit(ending) => Box::pin(self.write(delivery, at, ending)).await,
             Verdict::Retry(delay, error) => Box::pin(self.schedule(delivery, at, envelope, delay, error)).await,
             Verdict::Release(reason) => Box::pin(self.release(delivery, at, reason)).await,
             Verdict::Nothing => Box::pin(self.leave(delivery, at)).await,
@@ -329,18 +330,19 @@ impl WorkerContext {
             } => {
                 if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
                     let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
-                    return self.act_on_fault(at, envelope, fault).await;
+                    return Box::pin(self.act_on_fault(at, envelope, fault)).await;
                 }
                 // An operator may have changed the pins since this holder last wrote.
                 if !at.snapshot.pins.is_empty()
-                    && let Err(error) = at.refresh().await
+                    && let Err(error) = Box::pin(at.refresh()).await
                 {
-                    return self.act_on_fault(at, envelope, Fault::unwritten(&error)).await;
+                    let fault = Fault::unwritten(&error);
+                    return Box::pin(self.act_on_fault(at, envelope, fault)).await;
                 }
                 let of_kind = kind.as_deref().or(envelope.kind.as_deref());
                 let placed = match self.receiver(at, envelope, &to, of_kind).await {
                     Ok(placed) => placed,
-                    Err(fault) => return self.act_on_fault(at, envelope, fault).await,
+                    Err(fault) => return Box::pin(self.act_on_fault(at, envelope, fault)).await,
                 };
                 let (version, route) = (placed.choice.version, placed.route);
                 let new = Successor {
