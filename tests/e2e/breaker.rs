@@ -263,7 +263,9 @@ async fn agree_and_let_one_through() -> Duration {
             BreakerState::HalfOpen if last.state == BreakerState::Open => probes.push(next.probe.clone()),
             BreakerState::Open if last.state == BreakerState::HalfOpen => {}
             BreakerState::Closed if last.state == BreakerState::HalfOpen => break next,
-            _ => panic!("{next:?} after {last:?}"),
+            BreakerState::Closed | BreakerState::Open | BreakerState::HalfOpen | BreakerState::Unknown(_) => {
+                panic!("{next:?} after {last:?}")
+            }
         }
         last = next;
     };

@@ -140,6 +140,19 @@ async fn doctor(mesh: &TestMesh) -> String {
     run(mesh.baton(&["doctor"])).await.stdout
 }
 
+async fn until_told_that_the_mesh_is_too_old(mesh: &TestMesh, intent: &IntentId) {
+    eventually("the hop is told that it cannot wait", SOON, async || {
+        let history = mesh.history_of(intent).await;
+        let errors = history.iter().filter_map(|head| head.record.error.as_ref());
+        let codes: Vec<&str> = errors.map(|error| error.code.as_str()).collect();
+        codes
+            .contains(&"MESH_TOO_OLD")
+            .then_some(())
+            .ok_or(format!("{:?}", events(&history)))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mesh_of_topology_2_learns_of_waits_when_its_last_controller_is_gone() {
     let mut mesh = TestMesh::start_without_controller().await;
@@ -177,16 +190,7 @@ async fn a_mesh_of_topology_2_learns_of_waits_when_its_last_controller_is_gone()
     let order = id("order");
     mesh.submit_to("desk", &order).await;
     // The agent that wants to wait is told that it cannot, and tries again later.
-    eventually("the hop is told that it cannot wait", SOON, async || {
-        let history = mesh.history_of(&order).await;
-        let errors = history.iter().filter_map(|head| head.record.error.as_ref());
-        let codes: Vec<&str> = errors.map(|error| error.code.as_str()).collect();
-        codes
-            .contains(&"MESH_TOO_OLD")
-            .then_some(())
-            .ok_or(format!("{:?}", events(&history)))
-    })
-    .await;
+    until_told_that_the_mesh_is_too_old(&mesh, &order).await;
     for intent in &ids {
         mesh.until(intent, "completed", SOON).await;
     }

@@ -286,8 +286,7 @@ async fn a_submitter_that_died_between_the_key_and_the_work_leaves_neither_lost_
     };
     let submit = async |intent: &str, unique: &Unique| {
         let envelope = mesh.envelope(intent, "bill", "2");
-        control
-            .submit_unique(envelope, client(), unique)
+        Box::pin(control.submit_unique(envelope, client(), unique))
             .await
             .expect("submitted")
     };

@@ -2,8 +2,10 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "test support: a failure here is a test failure"
 )]
+#![expect(clippy::print_stdout, reason = "measured numbers are part of what a test says")]
 
 pub mod accounts;
 pub mod binaries;

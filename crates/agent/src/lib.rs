@@ -40,6 +40,7 @@ mod held;
 mod hop;
 mod outcome;
 mod policy;
+mod polled;
 mod ready;
 mod renewal;
 mod replay;

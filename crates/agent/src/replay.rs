@@ -15,7 +15,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
 use crate::hop::{Hop, HopClock, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::run::{WorkerContext, panic_text};
+use crate::polled::panic_text;
+use crate::run::WorkerContext;
 use crate::sandbox::{Log, Sandbox};
 
 /// How many replays run at once, beside the worker's own hops.

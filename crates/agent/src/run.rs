@@ -1,11 +1,8 @@
 //! The life of one delivered ticket.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use baton_envelope::codes;
@@ -17,7 +14,6 @@ use baton_envelope::{
 };
 use baton_jetstream::{Advanced, Allowance, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
-use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +25,7 @@ use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
 use crate::outcome::Outcome;
+use crate::polled::{Polled, panic_text};
 use crate::renewal::{extend, keep};
 
 /// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
@@ -327,7 +324,7 @@ impl WorkerContext {
 
     /// Finds out whether a ticket may be run, and claims it where that takes a claim. `None` when it is dealt with.
     async fn prepare(&self, delivery: Delivery) -> Option<(Delivery, Ready)> {
-        match self.examine(&delivery).await {
+        match Box::pin(self.examine(&delivery)).await {
             Ok(Disposition::Run(ready)) => Some((delivery, ready)),
             Ok(Disposition::Settled) => {
                 delivery.ack().await;
@@ -561,26 +558,6 @@ fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
     }
 }
 
-/// A handler as it is polled: where one was seen that blocks its thread, so that the runtime goes on meanwhile.
-struct Polled<'a, F> {
-    handler: F,
-    held: &'a AllHeld,
-}
-
-impl<F: Future + Unpin> Future for Polled<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let is_apart =
-            self.held.blocks() && Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-        let handler = Pin::new(&mut self.handler);
-        match is_apart {
-            true => tokio::task::block_in_place(|| handler.poll(context)),
-            false => handler.poll(context),
-        }
-    }
-}
-
 enum Disposition {
     /// Run it.
     Run(Ready),
@@ -588,14 +565,6 @@ enum Disposition {
     Settled,
     /// Not now.
     Wait(Duration),
-}
-
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    format!("the handler panicked: {text}")
 }
 
 #[cfg(test)]

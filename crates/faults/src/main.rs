@@ -381,7 +381,7 @@ async fn many_waits(args: ManyArgs) -> Result<bool> {
         within: Duration::from_secs(seconds.into()),
     })
     .await?;
-    println!("{}", serde_json::to_string_pretty(&found)?);
+    say(&serde_json::to_string_pretty(&found)?);
     Ok(found.holds())
 }
 

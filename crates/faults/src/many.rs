@@ -113,10 +113,7 @@ pub async fn run(plan: &ManyPlan) -> Result<ManySummary> {
     let begin = mesh.now().plus(Duration::from_secs(30));
     let dues = writer.timers(plan, begin).await?;
     let late = lateness(&server, &dues, plan.within + PATIENCE).await?;
-    let at = |share: f64| {
-        late.get(((late.len() as f64 * share) as usize).min(late.len() - 1))
-            .copied()
-    };
+    let at = |percent: usize| late.get((late.len() * percent / 100).min(late.len() - 1)).copied();
     let peak_kb = memory(second.pid(), "VmHWM:")?;
     worker.abort();
     Ok(ManySummary {
@@ -128,8 +125,8 @@ pub async fn run(plan: &ManyPlan) -> Result<ManySummary> {
         idle_percent: (idle_before, idle_with),
         fired: late.len(),
         late_ms: (
-            at(0.5).unwrap_or_default(),
-            at(0.99).unwrap_or_default(),
+            at(50).unwrap_or_default(),
+            at(99).unwrap_or_default(),
             late.last().copied().unwrap_or_default(),
         ),
         earliest_ms: late.first().copied().unwrap_or_default(),

@@ -83,7 +83,8 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
     // Work that begins later waits for its time first.
     let is_postponed = event == "submitted" && after.status.state == "waiting" && after.wake_at.is_some();
-    if !allows(status, event, &after.status.state) && !(is_postponed && before.is_none()) {
+    let is_first_of_later = is_postponed && before.is_none();
+    if !is_first_of_later && !allows(status, event, &after.status.state) {
         let (status, then) = (status.unwrap_or("none"), &after.status.state);
         complain(
             "I4",

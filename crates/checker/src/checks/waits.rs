@@ -249,7 +249,7 @@ impl Judge<'_> {
         for wait in opened {
             let open = Open {
                 since_ms: record.time_ms,
-                after_ms: wait.after_ms.and_then(|after| i64::try_from(after).ok()),
+                after_ms: wait.after_ms,
             };
             self.open.insert((hop, wait.name.clone()), open);
         }

@@ -177,7 +177,12 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         };
         return ended::show(&intent, known, end, args.timeout.0, app);
     }
-    let standing = match &submitted {
+    show(&intent, known, &submitted, app)
+}
+
+/// Says what was submitted, and where it stands.
+fn show(intent: &IntentId, known: bool, submitted: &Submitted, app: &App) -> Result<(), CliError> {
+    let standing = match submitted {
         Submitted::New { seq } => Where::New { seq: *seq },
         Submitted::Repeated(head) | Submitted::Conflict { head, .. } => Where::Head {
             seq: head.seq,
@@ -185,7 +190,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         },
     };
     let document = Sent {
-        intent: &intent,
+        intent,
         known,
         standing,
     };

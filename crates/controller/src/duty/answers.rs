@@ -12,7 +12,7 @@ impl Duty for Answers {
     const NAME: &'static str = "answers";
 
     async fn run(self, cx: Context) {
-        cx.until_stopped(answer(&cx)).await;
+        cx.until_stopped(Box::pin(answer(&cx))).await;
     }
 }
 

@@ -183,7 +183,7 @@ impl Routing {
         if let Some(rejection) = raw.malformed() {
             return self.reject(raw, None, rejection.into()).await;
         }
-        if self.was_taken(raw, way).await? {
+        if Box::pin(self.was_taken(raw, way)).await? {
             tracing::debug!(intent = %raw.derived_id, "redelivered, and already an intent");
             return Ok(Taken::Archived);
         }
@@ -220,7 +220,7 @@ impl Routing {
         let (intent, reply_to) = (envelope.intent.clone(), envelope.reply_to.clone());
         let submitted = match &unique {
             None => self.submit(raw, way, envelope, needed.as_deref()).await,
-            Some(unique) => match self.submit_unique(raw, way, envelope, unique).await {
+            Some(unique) => match Box::pin(self.submit_unique(raw, way, envelope, unique)).await {
                 Ok(Uniquely::Submitted(submitted)) => Ok(submitted),
                 Ok(Uniquely::Held(head)) if unique.on_conflict == OnConflict::Refuse => {
                     let rejection = Rejection::not_unique(unique, &head);

@@ -85,7 +85,26 @@ pub fn is_answer(event: &Event) -> bool {
         Event::Rejected { code } | Event::Failed { code } | Event::Parked { code } => {
             !OF_WAITS.contains(&code.as_str())
         }
-        _ => false,
+        Event::Submitted
+        | Event::Claimed
+        | Event::Started
+        | Event::Step
+        | Event::Progress
+        | Event::ChildDone
+        | Event::Waiting { .. }
+        | Event::Signalled
+        | Event::Resumed
+        | Event::RetryScheduled
+        | Event::Released
+        | Event::Redriven
+        | Event::Rerouted
+        | Event::Moved
+        | Event::Repinned
+        | Event::Cancelled
+        | Event::TimedOut
+        | Event::Compensating
+        | Event::Compensated { .. }
+        | Event::Unknown { .. } => false,
     }
 }
 

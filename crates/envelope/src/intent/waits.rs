@@ -31,19 +31,15 @@ wire_enum! {
 
 wire_enum! {
     /// What becomes of a hop whose wait has run out of time.
+    #[derive(Default)]
     pub enum OnTimeout {
         /// The handler goes on, and finds that the time is over.
+        #[default]
         Give = "give",
         /// The intent is parked.
         Park = "park",
         /// The intent fails.
         Fail = "fail",
-    }
-}
-
-impl Default for OnTimeout {
-    fn default() -> Self {
-        Self::Give
     }
 }
 
@@ -292,7 +288,7 @@ pub fn open_waits(snapshot: &Snapshot) -> impl Iterator<Item = &OpenWait> {
 ///
 /// A function of the head alone: whoever writes, gets a redelivery or sweeps may ask it, and pays the `resumed` that the
 /// head then owes.
-pub fn satisfied<'h>(head: &'h Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<Vec<(&'h OpenWait, Ends)>> {
+pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<Vec<(&OpenWait, Ends)>> {
     if !matches!(head.status, Status::Waiting { .. }) {
         return None;
     }

@@ -49,17 +49,19 @@ fn delegates(by: &str, to: &str, seq: u64) -> Said {
 }
 
 fn after(ballot: &Ballot, said: &Said) -> Ballot {
-    match ballot.rule(said, false) {
-        Ruling::Counts(after) => *after,
-        other => panic!("{said:?}: {other:?}"),
-    }
+    let ruling = ballot.rule(said, false);
+    let Ruling::Counts(after) = ruling else {
+        panic!("{said:?}: {ruling:?}");
+    };
+    *after
 }
 
 fn refusal(ballot: &Ballot, said: &Said) -> Refusal {
-    match ballot.rule(said, false) {
-        Ruling::Refused(refusal) => refusal,
-        other => panic!("{said:?}: {other:?}"),
-    }
+    let ruling = ballot.rule(said, false);
+    let Ruling::Refused(refusal) = ruling else {
+        panic!("{said:?}: {ruling:?}");
+    };
+    refusal
 }
 
 fn ended(ballot: &Ballot) -> Option<(&str, bool, &Cause)> {

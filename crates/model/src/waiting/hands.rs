@@ -251,7 +251,13 @@ impl Waiting {
         let last = self.envelope_of(scene)?;
         let envelope = match self.broken {
             BrokenWait::OldEnvelope => last,
-            _ => last.again(Self::envelope_id(scene)),
+            BrokenWait::Nothing
+            | BrokenWait::SatisfiedOwesNothing
+            | BrokenWait::Untold
+            | BrokenWait::Unburied
+            | BrokenWait::AnswersFromUnread
+            | BrokenWait::LosersUnrecorded
+            | BrokenWait::TimeFirst => last.again(Self::envelope_id(scene)),
         };
         let (_, version) = Self::receiver(envelope.hop);
         let draft = act::resume(&held, envelope, version, results, &taken).ok()?;
