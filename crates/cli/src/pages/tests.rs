@@ -9,8 +9,9 @@ use crate::args::Cli;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
 
 /// What stands in a command of a page for what a person puts there.
-const PLACEHOLDERS: [(&str, &str); 8] = [
+const PLACEHOLDERS: [(&str, &str); 9] = [
     ("OTHER-VERSION", "3.0.0"),
+    ("OTHER", "review"),
     ("ANOTHER-ID", "order-2"),
     ("VERSION", "2.0.0"),
     ("OLD", "1.0.0"),
@@ -69,12 +70,29 @@ fn every_command_of_a_page_is_one_that_this_program_reads() {
             for (placeholder, value) in PLACEHOLDERS {
                 line = line.replace(placeholder, value);
             }
-            let words = line.replace("'CMD…'", "CMD");
-            if let Err(error) = Cli::try_parse_from(words.split_whitespace()) {
+            if let Err(error) = Cli::try_parse_from(words(&line)) {
                 assert!(!error.use_stderr(), "{}: {command}: {error}", page.code);
             }
             read += 1;
         }
     }
     assert!(read > 100, "only {read} commands were found");
+}
+
+/// The words of a line as a shell reads them.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(open), _) if open == c => quote = None,
+            (None, ' ') => words.extend(word.take()),
+            (_, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }

@@ -1,0 +1,132 @@
+//! Arbitrary waits, signals and what people said.
+
+use baton_envelope::people::PeopleEntry;
+use baton_envelope::*;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::*;
+
+pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
+    prop_oneof![
+        Just(WaitKind::Signal),
+        Just(WaitKind::Approval),
+        Just(WaitKind::Sleep),
+        Just(WaitKind::Callback),
+        unknown_name().prop_map(WaitKind::Unknown),
+    ]
+}
+
+pub(crate) fn any_on_timeout() -> impl Strategy<Value = OnTimeout> {
+    prop_oneof![Just(OnTimeout::Give), Just(OnTimeout::Park), Just(OnTimeout::Fail)]
+}
+
+/// Open waits, unread signals and the hashes of message ids.
+pub(crate) fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSignal>, Option<String>)> {
+    let wait = (
+        0_u32..3,
+        "[ab]",
+        any_wait_kind(),
+        of(any::<u64>()),
+        any_on_timeout(),
+        any::<bool>(),
+        of(any::<u64>()),
+        of(text()),
+        any_extra(),
+    );
+    let wait = wait.prop_map(|(hop, name, kind, after_ms, then, any, seq, decided, extra)| OpenWait {
+        hop,
+        name,
+        kind,
+        after_ms,
+        then,
+        any,
+        seq,
+        decided,
+        ballot: None,
+        extra,
+    });
+    let signal = ("[ab]", text(), of(any::<u64>()), any_extra()).prop_map(|(name, id, seq, extra)| UnreadSignal {
+        name,
+        id,
+        seq,
+        extra,
+    });
+    let wait = (wait, of(Just(full_ballot()))).prop_map(|(wait, ballot)| OpenWait { ballot, ..wait });
+    (vec(wait, 0..3), vec(signal, 0..3), of("[0-9a-f]{12}"))
+}
+
+/// What the records of waits and signals hold.
+pub(crate) fn any_told()
+-> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<WaitResult>, Option<PeopleEntry>)> {
+    let spec = (
+        text(),
+        any_wait_kind(),
+        of(any::<u64>()),
+        any_on_timeout(),
+        any::<bool>(),
+        of(text()),
+        any_extra(),
+    );
+    let spec = spec.prop_map(|(name, kind, after_ms, then, any, title, extra)| WaitSpec {
+        name,
+        kind,
+        after_ms,
+        then,
+        any,
+        title,
+        approval: None,
+        extra,
+    });
+    let signal = (
+        text(),
+        text(),
+        any_json(),
+        of(text()),
+        of(text()),
+        of(any_time()),
+        any_extra(),
+    );
+    let signal = signal.prop_map(|(name, id, data, data_encoding, by, at, extra)| SignalEntry {
+        name,
+        id,
+        data,
+        data_encoding,
+        by,
+        at,
+        extra,
+    });
+    let outcome = prop_oneof![
+        Just(WaitOutcome::Signalled),
+        Just(WaitOutcome::TimedOut),
+        unknown_name().prop_map(WaitOutcome::Unknown)
+    ];
+    let result = (
+        text(),
+        any_wait_kind(),
+        outcome,
+        any_json(),
+        of(text()),
+        of(text()),
+        of(any_time()),
+        of(any::<u64>()),
+        any_extra(),
+    );
+    let result = result.prop_map(
+        |(name, kind, outcome, data, data_encoding, by, at, seq, extra)| WaitResult {
+            name,
+            kind,
+            outcome,
+            data,
+            data_encoding,
+            by,
+            at,
+            seq,
+            extra,
+        },
+    );
+    let spec = (spec, of(Just(full_approval()))).prop_map(|(spec, approval)| WaitSpec { approval, ..spec });
+    let people = of(Just(full_people()));
+    (vec(spec, 0..2), of(signal), vec(result, 0..2), people)
+}
