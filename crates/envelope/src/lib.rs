@@ -34,6 +34,9 @@ pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
+pub use intent::children::{
+    Child, ChildEnd, ChildSet, Children, ChildrenDone, JoinRule, MOST_CHILDREN, MOST_ENDS, MOST_SPELT, opened_calls,
+};
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::decisions::{Asked as AskedDecision, DecisionFate, on_decision, open_approval};
 pub use intent::delivery::{
@@ -61,6 +64,7 @@ pub use intent::waits::{
     WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
 };
 pub use message::body::Body;
+pub use message::child::{KEEP_TIME, NewChild};
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};

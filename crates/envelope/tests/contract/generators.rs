@@ -320,7 +320,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
         of(any::<u64>()),
-        any_extra(),
+        (any_child_sets(), any_extra()),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
@@ -337,7 +337,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             accept_within_ms,
-            extra,
+            (children, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -375,6 +375,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
             manual,
             accept_within_ms,
+            children,
             extra,
         }
     })
@@ -449,7 +450,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             error,
             raw,
             (took_ms, cost, conversion, generated_id, exhausted),
-            (waits, signal, results, people),
+            (waits, signal, results, people, children),
             state,
             extra,
         ) = rest;
@@ -476,6 +477,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             state,
             people,
             exhausted,
+            children,
             extra,
         }
     })

@@ -70,6 +70,14 @@ const FILES_OF_1_4_0: [&str; 8] = [
     "record_waiting_people_1_4.json",
 ];
 
+/// The files that were added when protocol 1.5.0 was made. Append only.
+const FILES_OF_1_5_0: [&str; 4] = [
+    "record_child_done_1_5.json",
+    "record_fanned_out_1_5.json",
+    "record_rejected_1_5.json",
+    "record_resumed_1_5.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -112,6 +120,7 @@ fn the_folder_is_append_only() {
         .chain(FILES_OF_1_1_0)
         .chain(FILES_OF_1_2_0)
         .chain(FILES_OF_1_4_0)
+        .chain(FILES_OF_1_5_0)
     {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
@@ -147,6 +156,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_1")
             .trim_end_matches("_1_2")
             .trim_end_matches("_1_4")
+            .trim_end_matches("_1_5")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");

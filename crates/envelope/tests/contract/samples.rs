@@ -244,6 +244,54 @@ pub(crate) fn full_snapshot() -> Snapshot {
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         manual: Some(full_by_hand()),
         accept_within_ms: Some(15_000),
+        children: vec![full_child_set()],
+        extra: Extra::new(),
+    }
+}
+
+/// A call with three children, two of which have ended.
+pub(crate) fn full_child_set() -> ChildSet {
+    ChildSet {
+        hop: 3,
+        name: "research".to_owned(),
+        count: 3,
+        join: JoinRule::Some,
+        need: Some(2),
+        detach: true,
+        seq: Some(16),
+        ended: "BQ".to_owned(),
+        completed: 1,
+        extra: Extra::new(),
+    }
+}
+
+/// What is asked of three others, with every field set.
+pub(crate) fn full_children() -> Children {
+    let child = Child {
+        to: Some(agent("qa")),
+        kind: Some("page.check.v1".to_owned()),
+        payload: json("{\"page\":1.50}"),
+        payload_encoding: Some("base64".to_owned()),
+        priority: Some(Priority::new(8).expect("in range")),
+        deadline: Some(NOW),
+        extra: Extra::new(),
+    };
+    Children {
+        to: Some(agent("code")),
+        kind: Some("page.write.v1".to_owned()),
+        need: Some(2),
+        detach: true,
+        ..Children::new(vec![child.clone(), child.clone(), child], JoinRule::Some)
+    }
+}
+
+pub(crate) fn full_child_end() -> ChildEnd {
+    ChildEnd {
+        index: 2,
+        id: Some(IntentId::of_child(&intent(), 3, "research", 2)),
+        state: "failed".to_owned(),
+        code: Some("NO_WAY".to_owned()),
+        seq: 21,
         extra: Extra::new(),
     }
 }
@@ -292,6 +340,7 @@ pub(crate) fn full_record() -> Record {
             any: true,
             title: Some("May this be published?".to_owned()),
             approval: Some(full_approval()),
+            children: Some(full_children()),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {
@@ -312,11 +361,18 @@ pub(crate) fn full_record() -> Record {
             by: Some("shop".to_owned()),
             at: Some(NOW),
             seq: Some(15),
+            children: vec![full_child_end()],
             extra: Extra::new(),
         }],
         state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
         exhausted: true,
+        children: vec![ChildrenDone {
+            hop: 3,
+            name: "research".to_owned(),
+            ends: vec![full_child_end()],
+            extra: Extra::new(),
+        }],
         extra: Extra::new(),
     }
 }
