@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act,
-    check_answer, choose, differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, PathEntry, Pinning, ProtocolRange, Timestamp,
+    Unique, act, check_answer, choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -41,7 +41,7 @@ pub enum Submitted {
 
 /// Work that was due at a time: whoever submits it, and whenever, writes the same beginning. So a repeat that comes when
 /// the intent is long archived is the same life of it, and is taken away again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DueWork {
     /// When it was due.
     pub at: Timestamp,
@@ -50,6 +50,8 @@ pub struct DueWork {
     pub looked_at: Timestamp,
     /// Who submits it, and why, for the history.
     pub note: String,
+    /// The agents and versions that its parent came by, for a child. Its deadline may have passed: then it ends by that.
+    pub path: Vec<PathEntry>,
 }
 
 impl Submitted {
@@ -141,7 +143,9 @@ impl Mesh {
         (origin, due): (Option<&Origin>, Option<&DueWork>),
     ) -> Result<Submitted, Error> {
         let now = self.now();
-        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
+        let path = due.map_or(&[][..], |due| &due.path);
+        let is_late = |deadline: &Timestamp| *deadline <= now && path.is_empty();
+        if let Some(deadline) = envelope.deadline.filter(is_late) {
             let problem = format!("{deadline} is in the past (now {now}); give a time in the future, or none");
             return Err(Error::BadEnvelope {
                 field: "deadline",
@@ -171,7 +175,7 @@ impl Mesh {
             root: envelope.root(),
             kind: envelope.kind.as_deref(),
             pins: &envelope.pins,
-            path: &[],
+            path,
         };
         let placed = self.place(&envelope.to, &asked).await?;
         let (version, route) = (placed.choice.version, placed.route);
@@ -193,14 +197,14 @@ impl Mesh {
                 return Ok::<_, Error>(Decision::Nothing);
             }
             let at = due.map_or(stamp.at, |due| due.at);
-            let draft = act::submit(at, version.clone(), envelope.clone());
+            let draft = act::submit_child(at, version.clone(), envelope.clone(), path);
             let mut draft = draft.by_hand(route.is_manual(&version));
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
             draft.looked_at = due.map(|due| due.looked_at);
-            draft.note = due.map(|due| due.note.clone());
+            draft.note = due.map(|due| due.note.clone()).filter(|note| !note.is_empty());
             Ok(draft.into())
         });
         match submitted.await? {
