@@ -51,6 +51,10 @@ pub trait Pattern: Send + Sync + 'static {
     /// What its agents are called; each gets one worker, and another when that dies.
     const ROLES: &'static [&'static str];
 
+    /// Whether each process writes as often in every run. Where another may do its work first, or do two things in one write, a
+    /// run may end before the fatal write.
+    const IS_STEADY: bool = true;
+
     /// The agent of a role, by [`Run::scripted`].
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder;
 
@@ -388,7 +392,7 @@ async fn one_that_may_kill<P: Pattern>(pattern: &Arc<P>, stage: &mut Stage, acci
     let cast = Cast::start(pattern, stage, &run).await;
     let controller = stage.controller.take().expect("a controller");
     controller.proxy.count_writes(&WRITES, Some(write));
-    let driving = until_death(&run, &controller.proxy, cast.drive(pattern, &run)).await;
+    let driving = until_death::<P>(&run, &controller.proxy, cast.drive(pattern, &run)).await;
     drop(controller);
     hurry(&stage.mesh, "MESH_INTAKE").await;
     stage.controller = Some(Process::controller(stage.url()).await);
@@ -399,7 +403,7 @@ async fn one_that_may_kill<P: Pattern>(pattern: &Arc<P>, stage: &mut Stage, acci
 }
 
 /// Drives until the fatal write of a process has gone to the server. `None` when the client was done before that.
-async fn until_death(run: &Run, proxy: &Proxy, mut driving: Driving) -> Option<Driving> {
+async fn until_death<P: Pattern>(run: &Run, proxy: &Proxy, mut driving: Driving) -> Option<Driving> {
     let died = async {
         let died = tokio::time::timeout(PATIENCE, proxy.died()).await;
         let (intent, writes) = (run.intent(), proxy.writes());
@@ -409,7 +413,9 @@ async fn until_death(run: &Run, proxy: &Proxy, mut driving: Driving) -> Option<D
     tokio::select! {
         () = &mut died => Some(driving),
         () = &mut driving => {
-            died.await;
+            if P::IS_STEADY {
+                died.await;
+            }
             None
         }
     }
@@ -479,7 +485,7 @@ impl Cast {
         victim: Victim,
         driving: Driving,
     ) {
-        let mut driving = until_death(run, self.proxy(victim), driving).await;
+        let mut driving = until_death::<P>(run, self.proxy(victim), driving).await;
         if let Victim::Worker(place) = victim {
             drop(self.workers.remove(place));
             let role = P::ROLES.get(place).expect("a role");
