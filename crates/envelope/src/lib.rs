@@ -34,6 +34,7 @@ pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
+pub use intent::child::{KEEP_TIME, NewChild};
 pub use intent::children::{
     Child, ChildEnd, ChildSet, Children, ChildrenDone, JoinRule, MOST_CHILDREN, MOST_ENDS, MOST_SPELT, opened_calls,
 };
@@ -64,7 +65,6 @@ pub use intent::waits::{
     WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
 };
 pub use message::body::Body;
-pub use message::child::{KEEP_TIME, NewChild};
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};

@@ -1,7 +1,6 @@
 //! Messages: the envelope in all its forms, raw intents, and their subjects.
 
 pub(crate) mod body;
-pub(crate) mod child;
 pub(crate) mod constraints;
 pub(crate) mod convert;
 pub(crate) mod envelope;

@@ -1,9 +1,13 @@
 //! One sample of everything, written so that a new field or variant fails to compile until it is added here.
 
+mod calling;
+
 use std::collections::BTreeMap;
 
 use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
+
+pub(crate) use self::calling::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
 
@@ -245,53 +249,6 @@ pub(crate) fn full_snapshot() -> Snapshot {
         manual: Some(full_by_hand()),
         accept_within_ms: Some(15_000),
         children: vec![full_child_set()],
-        extra: Extra::new(),
-    }
-}
-
-/// A call with three children, two of which have ended.
-pub(crate) fn full_child_set() -> ChildSet {
-    ChildSet {
-        hop: 3,
-        name: "research".to_owned(),
-        count: 3,
-        join: JoinRule::Some,
-        need: Some(2),
-        detach: true,
-        seq: Some(16),
-        ended: "BQ".to_owned(),
-        completed: 1,
-        extra: Extra::new(),
-    }
-}
-
-/// What is asked of three others, with every field set.
-pub(crate) fn full_children() -> Children {
-    let child = Child {
-        to: Some(agent("qa")),
-        kind: Some("page.check.v1".to_owned()),
-        payload: json("{\"page\":1.50}"),
-        payload_encoding: Some("base64".to_owned()),
-        priority: Some(Priority::new(8).expect("in range")),
-        deadline: Some(NOW),
-        extra: Extra::new(),
-    };
-    Children {
-        to: Some(agent("code")),
-        kind: Some("page.write.v1".to_owned()),
-        need: Some(2),
-        detach: true,
-        ..Children::new(vec![child.clone(), child.clone(), child], JoinRule::Some)
-    }
-}
-
-pub(crate) fn full_child_end() -> ChildEnd {
-    ChildEnd {
-        index: 2,
-        id: Some(IntentId::of_child(&intent(), 3, "research", 2)),
-        state: "failed".to_owned(),
-        code: Some("NO_WAY".to_owned()),
-        seq: 21,
         extra: Extra::new(),
     }
 }
