@@ -118,6 +118,8 @@ async fn work_for_a_version_is_handled_by_that_version() {
         // A pin to a version that nobody knows is refused.
         mesh.until_version_is("research", version, state).await;
     }
+    // A pin to a version that no controller has declared yet is refused.
+    mesh.until_version_is("research", "2.0.0", "ready").await;
     for version in ["1.0.0", "2.0.0", "1.0.0", "2.0.0"] {
         let intent = mesh.mesh.clock().intent_id();
         let to = "research".parse().expect("a name");
