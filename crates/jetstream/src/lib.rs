@@ -44,5 +44,5 @@ pub use server::{
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
     Allowance, Delivery, Extender, MaybeGiven, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,
-    ReplayCalls, ReplayRequest, Ticket,
+    ReplayCalls, ReplayRequest, Taking, Ticket,
 };
