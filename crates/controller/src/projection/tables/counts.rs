@@ -1,0 +1,54 @@
+//! How many open intents hold which version, and why: kept beside the table of holds, so that asking for them costs nothing
+//! however many there are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use baton_envelope::Cause;
+use rusqlite::Connection;
+
+use crate::projection::columns::{Version, parsed};
+use crate::projection::tables::intents::cause;
+
+/// The numbers.
+pub(in crate::projection) type Counts = BTreeMap<Version, BTreeMap<Cause, u64>>;
+
+/// What a transaction changes of them.
+#[derive(Debug, Default)]
+pub(in crate::projection) struct Changes(HashMap<Version, BTreeMap<Cause, i64>>);
+
+impl Changes {
+    pub(in crate::projection) fn add(&mut self, version: &Version, cause: Cause, by: i64) {
+        // Few versions, many intents: clone the name of a version only when it is new.
+        if !self.0.contains_key(version) {
+            self.0.insert(version.clone(), BTreeMap::new());
+        }
+        if let Some(causes) = self.0.get_mut(version) {
+            *causes.entry(cause).or_default() += by;
+        }
+    }
+
+    /// Deletes the holds of an intent.
+    pub(in crate::projection) fn release(&mut self, db: &Connection, intent: &str) -> rusqlite::Result<()> {
+        let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1 RETURNING agent, version, cause")?;
+        let mut rows = forget.query([intent])?;
+        while let Some(row) = rows.next()? {
+            self.add(&(parsed(row, 0)?, parsed(row, 1)?), cause(row, 2)?, -1);
+        }
+        Ok(())
+    }
+
+    /// After the transaction.
+    pub(in crate::projection) fn apply(self, counts: &mut Counts) {
+        for (version, causes) in self.0 {
+            let of = counts.entry(version.clone()).or_default();
+            for (cause, by) in causes {
+                let count = of.entry(cause).or_default();
+                *count = count.saturating_add_signed(by);
+            }
+            of.retain(|_, count| *count > 0);
+            if of.is_empty() {
+                counts.remove(&version);
+            }
+        }
+    }
+}
