@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P11`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -87,6 +87,14 @@ pub struct Counts {
     pub timers: usize,
     /// How late the latest of them was, in milliseconds.
     pub latest_timer_ms: i64,
+    /// Kills that were carried out.
+    pub kills: usize,
+    /// How often an intent was paused.
+    pub pauses: usize,
+    /// Times in which a limit held.
+    pub limits: usize,
+    /// The most hops that ran at a time while a limit held, in parts of a hundred of the limit.
+    pub fullest_percent: u64,
     /// Records that count and are signed, where signatures were verified.
     pub signed: usize,
     /// Records that are void.
