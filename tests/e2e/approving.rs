@@ -190,7 +190,7 @@ async fn whoever_may_not_decide_is_refused_and_ends_nothing() {
     let choice = approvals(&mesh, &["answer", "closed", "--as", "ada", "--choice", "maybe"])
         .await
         .exits(4);
-    choice.says(&["NO_SUCH_CHOICE", "approve, reject"]);
+    choice.says(&["NO_SUCH_CHOICE", "\"maybe\"", "approve, reject"]);
     // What the body claims counts for nothing.
     decide(&mesh, "mesh.decide.mallory.closed.1.publish.approve", r#"{"by":"ada"}"#).await;
     until_dead(&mesh, "NOT_ENTITLED", "mallory").await;
@@ -234,6 +234,19 @@ async fn a_form_is_checked_before_a_decision_counts() {
     decide(&mesh, "mesh.decide.-.form.1.publish.approve", r#"{"n":2}"#).await;
     let head = mesh.until(&intent, "completed", SOON).await;
     assert_eq!(decision(&head).form().map(Json::get), Some(r#"{"n":2}"#));
+    // Whoever declines need not fill it in.
+    let declined = id("declined");
+    mesh.submit_to("editor", &declined).await;
+    mesh.until(&declined, "waiting", SOON).await;
+    let shown = approvals(&mesh, &["show", "declined"]).await.exits(0).stdout;
+    for line in [
+        r#"baton approvals answer declined --as - --choice approve --form '{"n":0}'"#,
+        r#"nats pub mesh.decide.-.declined.1.publish.approve '{"n":0}'"#,
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    approvals(&mesh, &["reject", "declined", "--as", "ada"]).await.exits(0);
+    assert!(!decision(&mesh.until(&declined, "completed", SOON).await).accepted);
     worker.stop().await;
 
     // A form that refers elsewhere is refused when it is asked for.
@@ -482,7 +495,60 @@ async fn a_gate_asks_before_programs_that_know_nothing_of_it() {
         let code = head.record.snapshot.error.as_ref().map(|error| error.code.as_str());
         assert_eq!(code, (verb == "reject").then_some("NOT_APPROVED"));
     }
+
+    // Nobody would be asked by a misspelt name.
+    let typo = run(mesh.baton(&["send", "draft", "1", "--gate", "shot", "--approver", "ada"])).await;
+    typo.exits(3).says(&["UNKNOWN_AGENT", "shot", "shout"]);
     drop((first, second, third));
+}
+
+/// Whoever sends is kept out by four eyes, with and without a name in the environment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_with_four_eyes_keeps_out_whoever_sent_it_and_its_end_says_who_was_silent() {
+    let mesh = TestMesh::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let shout = worker(&mesh, dir.path(), "shout", &["--exec", "tr a-z A-Z"]).await;
+    let line = "send shout loud --gate shout --approver ada --approver eve --four-eyes --id";
+    for (name, user) in [("of-eve", Some("eve")), ("of-somebody", None)] {
+        let words: Vec<&str> = line.split(' ').chain([name]).collect();
+        let mut command = mesh.baton(&words);
+        command.env_remove("USER").env_remove("LOGNAME");
+        if let Some(user) = user {
+            command.env("USER", user);
+        }
+        run(command).await.exits(0);
+        let head = mesh.until(&id(name), "waiting", SOON).await;
+        let ballot = head.record.snapshot.waits.into_iter().find_map(|wait| wait.ballot);
+        let barred: Vec<String> = ballot
+            .expect("a ballot")
+            .barred
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let sent = mesh.history_of(&id(name)).await.remove(0).record.by.instance;
+        let (sender, _) = sent.split_once('@').expect("a user at a host");
+        assert_eq!(barred, [sender]);
+        assert_eq!(sender == "eve", user.is_some());
+        assert_ne!(sender, "cli", "a person, and not the program");
+    }
+    approvals(&mesh, &["approve", "of-eve", "--as", "eve"])
+        .await
+        .exits(4)
+        .says(&["NOT_ENTITLED", "four eyes"]);
+    approvals(&mesh, &["approve", "of-eve", "--as", "ada"]).await.exits(0);
+    mesh.until(&id("of-eve"), "completed", SOON).await;
+
+    let within = "send shout loud --gate shout --approver ada --approve-within 300ms --id late";
+    run(mesh.baton(&within.split(' ').collect::<Vec<_>>())).await.exits(0);
+    let head = mesh.until(&id("late"), "rejected", SOON).await;
+    let error = head.record.snapshot.error.expect("an error");
+    assert_eq!(error.code, "NOT_APPROVED");
+    assert!(
+        error.message.contains("nobody of ada decided within 300ms"),
+        "{}",
+        error.message
+    );
+    drop(shout);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,13 @@
 //! Death everywhere: each pattern, once for each write of each process with that process killed right after it, and once with
 //! every delivery doubled. `tests/src/death.rs` has the harness and says what holds for all of them.
 
+mod approvals;
+mod breaker;
+mod by_hand;
+mod kill;
+mod pause;
+mod schedule;
+
 use std::time::Duration;
 
 use baton_agent::{AgentBuilder, Call, Called, Fault, Outcome, RetryPolicy, Wait};
@@ -246,6 +253,7 @@ impl Pattern for Postponed {
         let later = run.later(client, 5 * SHORT).to_string();
         let headers = [(HEADER_INTENT, intent.to_string()), (HEADER_NOT_BEFORE, later)];
         let headers = headers.map(|(key, value)| (key.to_owned(), value));
+        run.also(intent.clone());
         eventually(&format!("{intent} is published"), 30 * SHORT, async || {
             let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
             published.map(drop).map_err(|error| error.to_string())
@@ -320,8 +328,6 @@ struct CallAll;
 impl Pattern for CallAll {
     const NAME: &'static str = "call";
     const ROLES: &'static [&'static str] = &["lead", "help"];
-    // The leader may submit a child first, and it records as many ends at once as have come.
-    const IS_STEADY: bool = false;
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
         run.scripted(role, move |hop, run| {
@@ -376,8 +382,6 @@ struct CancelTree;
 impl Pattern for CancelTree {
     const NAME: &'static str = "tree";
     const ROLES: &'static [&'static str] = &["lead", "help"];
-    // The leader may submit a child first, and it records as many ends at once as have come.
-    const IS_STEADY: bool = false;
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
         run.scripted(role, move |hop, run| {
@@ -448,6 +452,17 @@ die_everywhere! {
     a_sleep: Sleep, 10;
     work_that_begins_later: Postponed, 7;
     a_cancel: Cancel, 8;
-    a_call_of_three: CallAll, 20;
-    a_cancel_of_a_tree: CancelTree, 15;
+    a_pause_of_work_that_waits: pause::Waits, 12;
+    a_pause_of_work_that_runs: pause::Runs, 12;
+    a_pause_of_an_agent: pause::Agent, 12;
+    a_kill: kill::Kill, 20;
+    a_schedule: schedule::Twice, 12;
+    work_by_hand: by_hand::Done, 12;
+    work_handed_on_by_hand: by_hand::HandedOn, 18;
+    a_breaker: breaker::Breaks, 20;
+    a_gate: approvals::Gate, 14;
+    an_approval_by_two: approvals::Quorum, 14;
+    an_approval_that_escalates: approvals::Escalates, 12;
+    a_call_of_three: CallAll, 14;
+    a_cancel_of_a_tree: CancelTree, 10;
 }

@@ -272,7 +272,10 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     until_runs(&runs, count).await;
     let since = Instant::now();
     let killed = mesh.ask(&KillAgent(act("it deletes files"))).await.expect("killed");
-    println!("{count} in flight, ms until all are fenced: {}", since.elapsed().as_millis());
+    println!(
+        "{count} in flight, ms until all are fenced: {}",
+        since.elapsed().as_millis()
+    );
     assert_eq!((killed.fenced, killed.workers), (u64::from(slots), 1));
     gate.lift();
     go.fetch_add(1, Ordering::SeqCst);

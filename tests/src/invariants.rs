@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 25] = [
+pub const PROOFS: [Proof; 26] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -252,6 +252,15 @@ pub const PROOFS: [Proof; 25] = [
         package: "baton-cli",
         source: "tests/e2e/killing.rs",
         test: "killing::handlers_that_never_listen_commit_nothing_after_a_kill",
+    },
+    Proof {
+        invariant: "P13",
+        says: "no ticket belongs to work that is done by hand",
+        mutant: Mutant::P13HandsOwe,
+        fault: "work by hand owes a ticket",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/acts.rs",
+        test: "acts::what_is_done_by_hand_says_so_of_its_own_envelope_alone",
     },
 ];
 

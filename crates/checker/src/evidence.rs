@@ -1,4 +1,4 @@
-//! The evidence of a run: three files of JSON lines in one folder.
+//! The evidence of a run: three files of JSON lines in one folder, and the trusted keys of a mesh that signs.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::signed::Trust;
 
 /// One message of a stream, as stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -92,6 +94,41 @@ pub enum Journal {
         /// How many hops the worker runs at a time.
         slots: usize,
     },
+    /// Somebody asks for the cancel of an intent: written before that, and once more when a controller says that it is
+    /// cancelled.
+    Cancel {
+        /// The intent.
+        intent: String,
+        /// Whether it is done.
+        done: bool,
+    },
+    /// A limit of an agent: written before it is set or lifted, and once more when its shares are within it.
+    Limit {
+        /// The agent.
+        agent: String,
+        /// How many hops its workers may run at a time; 0 for no limit.
+        in_flight: u64,
+        /// Whether it holds from now on, and no other is asked for.
+        holds: bool,
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
+    },
+    /// A worker process was killed (SIGKILL).
+    Killed {
+        /// The instance.
+        instance: String,
+        /// When it was gone, in milliseconds since 1970.
+        at_ms: i64,
+    },
+    /// A worker stood still, or nothing came through to it.
+    OutOfReach {
+        /// What the instances of its processes begin with.
+        worker: String,
+        /// From when, in milliseconds since 1970.
+        from_ms: i64,
+        /// Until when.
+        until_ms: i64,
+    },
     /// A fault or an operation, for readers.
     Note {
         /// When, in milliseconds since 1970.
@@ -154,6 +191,19 @@ pub enum Effect {
         /// When, in milliseconds since 1970, by the machine's clock.
         at_ms: i64,
     },
+    /// The run of a handler is over: it has returned, or was dropped.
+    Ended {
+        /// The intent.
+        intent: String,
+        /// The epoch that the holder believed in.
+        epoch: u64,
+        /// The envelope that it got.
+        envelope: String,
+        /// The worker process.
+        instance: String,
+        /// When, in milliseconds since 1970, by the machine's clock.
+        at_ms: i64,
+    },
     /// The effect of a step happened.
     Step {
         /// The intent.
@@ -207,10 +257,12 @@ pub struct Evidence {
     pub effects: Vec<Effect>,
     /// Lines of effects that a killed process could not finish.
     pub torn: usize,
+    /// The trusted keys, `trust.json`; `None` where nothing is verified.
+    pub trust: Option<Trust>,
 }
 
 impl Evidence {
-    /// Reads the three files of a folder.
+    /// Reads the files of a folder. Only `trust.json` may be missing: then nothing is verified.
     ///
     /// # Errors
     /// When a file is missing, or a line of the dump or the journal is corrupt. A line of effects may be torn: its
@@ -224,8 +276,28 @@ impl Evidence {
             journal,
             effects,
             torn,
+            trust: trust(&folder.join("trust.json"))?,
         })
     }
+}
+
+fn trust(path: &Path) -> Result<Option<Trust>, EvidenceError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(EvidenceError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let read = serde_json::from_slice(&bytes).map_err(|source| EvidenceError::Line {
+        path: path.to_owned(),
+        line: 1,
+        source,
+    });
+    read.map(Some)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

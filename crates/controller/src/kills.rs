@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use baton_envelope::rollout::{Act, work_killed};
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
-use baton_jetstream::Error;
+use baton_jetstream::{Error, Taking};
 
 use crate::context::Context;
 
 /// What a kill came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Killed {
-    /// How many intents were fenced.
+    /// How many intents were fenced, also those that another controller fenced for the same kill.
     pub(crate) fenced: u64,
     /// How many workers were told.
     pub(crate) workers: u64,
@@ -33,8 +33,16 @@ pub(crate) async fn finish(
     };
     let reason = reason_of(&route, version, &kill);
     let author = Author::of(Role::Operator, kill.by.clone());
+    let taking = Taking {
+        reason: &reason,
+        by: &author,
+        since: kill.at,
+    };
     let mut fenced: BTreeSet<IntentId> = BTreeSet::new();
-    for of in &versions(&route, version) {
+    let versions = versions(&route, version);
+    // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
+    let mut left: Vec<&AgentVersion> = versions.iter().collect();
+    while let Some(of) = left.pop() {
         let tickets = cx.mesh.pause_and_list(agent, of).await?;
         // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
         // this very kill is under way, so what was listed before this look ran before.
@@ -43,9 +51,14 @@ pub(crate) async fn finish(
             cx.pause_or_resume(&present).await?;
             return Ok(killed);
         }
-        let lost = cx.mesh.fence_tickets((agent, of), tickets, &reason, &author).await?;
+        let lost = cx.mesh.fence_tickets((agent, of), tickets, taking).await?;
         killed.workers += cx.tell_all(agent, of, &lost).await;
         fenced.extend(lost);
+        if left.is_empty() {
+            let counts = cx.mesh.agent_counts(agent).await?;
+            let is_running = |of: &&AgentVersion| counts.get(*of).is_some_and(|counts| counts.running);
+            left.extend(versions.iter().filter(is_running));
+        }
     }
     killed.fenced = u64::try_from(fenced.len()).unwrap_or(u64::MAX);
     // Not of a later kill, which is owed still.

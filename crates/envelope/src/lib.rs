@@ -61,8 +61,9 @@ pub use intent::turn::{Turn, out_of_turn};
 pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{
-    Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, OnTimeout, OpenWait, SignalEntry, UnreadSignal, WaitKind,
-    WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
+    Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, LONGEST_WAITS, MOST_WAITS, OnTimeout, OpenWait, SignalEntry,
+    UnreadSignal, WaitKind, WaitOutcome, WaitResult, WaitSpec, check_room, check_wait_name, compare_waits, open_waits,
+    owes_resume, reason_of, satisfied,
 };
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
@@ -75,9 +76,10 @@ pub use message::text::{BadText, check_answer, check_from, check_kind, check_own
 pub use message::unique::{OnConflict, UNIQUE_KEYS, Unique};
 pub use proof::audit::{Audit, AuditPart, AuditReport, Audited, Message, Problem};
 pub use proof::chain::{Chain, Judged, Void, void};
-pub use proof::checkpoint::{Checkpoint, RunningRoot, Span};
+pub use proof::checkpoint::{Checkpoint, RemovedMessage, RunningRoot, Span};
 pub use proof::grant::{BadGrant, Grant, Grants, SignerRole};
 pub use proof::key::{PublicKey, SecretKey};
+pub use proof::known::{KnownSignatures, Proof};
 pub use proof::link::{Link, Place};
 pub use proof::rules::{Entry, Guard, Rules, Signatures};
 pub use proof::signature::{Signature, Statement};

@@ -47,6 +47,9 @@ struct Cli {
     /// Intents each second, for each seed.
     #[arg(long, default_value_t = 60.0)]
     rate: f64,
+    /// Every process signs its records, and the checker verifies them and the checkpoints.
+    #[arg(long)]
+    signed: bool,
     /// A table for people, or a line of JSON for each seed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -245,6 +248,7 @@ async fn go(cli: Cli) -> Result<bool> {
             length: Duration::from_secs_f64(cli.minutes * 60.0),
             servers: cli.servers,
             rate: cli.rate,
+            signed: cli.signed,
         };
         let (slots, keep, output, stopped) = (Arc::clone(&slots), cli.keep.clone(), cli.output, stopped.clone());
         // Policy: a run that panics (because the server did not start, say) counts as one that did not hold.
@@ -505,8 +509,13 @@ fn show(summary: &Summary) {
     let Summary { seed, counts, .. } = summary;
     let said = if summary.holds() { "held" } else { "DID NOT HOLD" };
     let mut text = format!(
-        "seed {seed}: {said} in {:.0} s (closing {:.0} s)\n  acknowledged {:?}\n  faults {:?}\n  operations {:?}\n  {counts:?}",
-        summary.seconds, summary.closing_seconds, summary.acknowledged, summary.faults, summary.operations
+        "seed {seed}: {said} in {:.0} s (closing {:.0} s)\n  acknowledged {:?}\n  faults {:?}\n  operations {:?}\n  controls {:?}\n  {counts:?}",
+        summary.seconds,
+        summary.closing_seconds,
+        summary.acknowledged,
+        summary.faults,
+        summary.operations,
+        summary.controls
     );
     if let Some(problem) = &summary.unfinished {
         text.push_str(&format!("\n  UNFINISHED: {problem}"));

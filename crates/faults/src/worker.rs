@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
-use baton_envelope::Timestamp;
-use baton_jetstream::{Clock, SystemClock, Target, TicketPersistence};
+use baton_envelope::{Signatures, Timestamp};
+use baton_jetstream::{Clock, Signing, SystemClock, Target, TicketPersistence};
 use clap::Args;
 
 use crate::work::{Asks, End, Trace, Turn, Work};
@@ -57,6 +57,12 @@ pub struct WorkerArgs {
     /// When the server writes tickets to disk.
     #[arg(long)]
     tickets: TicketPersistence,
+    /// The file with the key that it signs with.
+    #[arg(long, requires = "trust")]
+    signing_key: Option<PathBuf>,
+    /// The file with the trusted keys.
+    #[arg(long)]
+    trust: Option<PathBuf>,
 }
 
 /// Works until told to stop.
@@ -77,6 +83,14 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
         tickets: args.tickets,
         patience: Duration::from_secs(60),
         name: args.instance.clone(),
+        signing: Signing {
+            signatures: match &args.signing_key {
+                Some(_) => Signatures::Require,
+                None => Signatures::Off,
+            },
+            key: args.signing_key.clone(),
+            trust: args.trust.clone(),
+        },
         ..Target::at(args.server)
     };
     let clock = ShiftedClock::following(&args.clock);
@@ -170,6 +184,12 @@ impl Does {
 
     async fn act(&self, hop: &mut Hop, mut work: Work) -> Result<Outcome, Fault> {
         let (intent, number) = (hop.intent().to_string(), hop.number());
+        let _running = Running {
+            does: self,
+            intent: intent.clone(),
+            epoch: hop.epoch(),
+            envelope: hop.envelope().id.to_string(),
+        };
         self.trace(&Effect::Run {
             intent: intent.clone(),
             key: work.key.clone(),
@@ -219,6 +239,29 @@ impl Does {
         }
         work.trail.push(Trace { hop: number, steps });
         end(hop, &work, turn)
+    }
+}
+
+/// A run of the handler, until it returns or is dropped.
+struct Running<'a> {
+    does: &'a Does,
+    intent: String,
+    epoch: u64,
+    envelope: String,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let ended = Effect::Ended {
+            intent: std::mem::take(&mut self.intent),
+            epoch: self.epoch,
+            envelope: std::mem::take(&mut self.envelope),
+            instance: self.does.instance.clone(),
+            at_ms: SystemClock.now().unix_millis(),
+        };
+        if let Err(error) = self.does.trace(&ended) {
+            tracing::error!(%error, "the end of a run leaves no trace");
+        }
     }
 }
 

@@ -327,9 +327,22 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         stored_at: now,
         derived_id: args.id.clone().unwrap_or_else(|| clock.intent_id()),
     };
-    let mut envelope = raw.to_envelope(clock.envelope_id(), agent, now)?;
+    let envelope = raw.to_envelope(clock.envelope_id(), agent, now);
+    let mut envelope = envelope.map_err(|refused| {
+        let flag = match &args.delay {
+            Some(_) => "--delay",
+            None => "--at",
+        };
+        CliError::from_raw(refused, &[(HEADER_NOT_BEFORE, flag)])
+    })?;
     envelope.pins = args.pins.iter().cloned().collect();
     envelope.pinning = args.pinning.map(Pinning::from);
+    if let (true, Some(flag)) = (args.gates.is_empty(), args.gate.given()) {
+        let message = format!("{flag} needs --gate AGENT: nobody would be asked");
+        return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint(format!(
+            "name the agent before whose work people are asked, such as --gate {agent}"
+        )));
+    }
     if !args.gates.is_empty() {
         let approval = args.gate.approval()?;
         envelope.gates = args

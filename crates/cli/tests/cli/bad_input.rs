@@ -4,7 +4,44 @@ use crate::harness::baton;
 
 #[test]
 fn a_bad_argument_is_named_with_its_rule() {
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 25] = [
+        (
+            &["send", "shout", "x", "--approver", "ada"],
+            &["--approver needs --gate AGENT", "--gate shout"],
+        ),
+        (
+            &["send", "shout", "x", "--quorum", "2"],
+            &["--quorum needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--four-eyes"],
+            &["--four-eyes needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--approve-within", "1h"],
+            &["--approve-within needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--gate", "shout", "--approver", "Ada"],
+            &["--approver", "\"Ada\"", "a-z 0-9 -"],
+        ),
+        (
+            &[
+                "send",
+                "shout",
+                "x",
+                "--gate",
+                "shout",
+                "--approver",
+                "ada",
+                "--quorum",
+                "2",
+            ],
+            &["--quorum 2", "the 1 who may approve"],
+        ),
+        (&["schedules", "next", "dst", "0"], &["0", "1..=1000"]),
+        (&["schedules", "next", "dst", "5000"], &["5000", "1..=1000"]),
+        (&["work", "create", "--task", " "], &["--task", "what is to be done"]),
         (
             &["send", "shout", "x", "--priority", "11"],
             &["--priority", "11", "1 to 10"],

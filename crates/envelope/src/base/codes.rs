@@ -304,6 +304,8 @@ codes! {
     TOO_MANY_SIGNALS: Rejection,
     /// An agent has so many versions that it gets no more.
     TOO_MANY_VERSIONS: Alarm,
+    /// A hop asks for more waits than it may have open.
+    TOO_MANY_WAITS: Attempt,
     /// The streams of the mesh are newer than this build knows.
     TOPOLOGY_TOO_NEW: Command,
     /// No account of the mesh has the name.

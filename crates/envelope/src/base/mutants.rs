@@ -57,11 +57,13 @@ pub enum Mutant {
     P8AnyoneDecides,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
+    /// P13: work by hand owes a ticket.
+    P13HandsOwe,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -87,6 +89,7 @@ impl Mutant {
         Self::P7OrphansLive,
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
+        Self::P13HandsOwe,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

@@ -177,7 +177,8 @@ impl Snapshot {
         }
     }
 
-    /// Names the records that this points at by the sequences that they have now.
+    /// Names the records that this points at by the sequences that they have now. Another intake numbers its messages anew, so
+    /// what people said before counts as said before anything that they say there.
     pub(crate) fn move_places(&mut self, place: impl Fn(u64) -> Option<u64>) {
         self.envelope_seq = self.envelope_seq.and_then(&place);
         for seq in self.waits.iter_mut().map(|wait| &mut wait.seq) {
@@ -188,6 +189,9 @@ impl Snapshot {
         }
         for seq in self.children.iter_mut().map(|of_call| &mut of_call.seq) {
             *seq = seq.and_then(&place);
+        }
+        for ballot in self.waits.iter_mut().filter_map(|wait| wait.ballot.as_mut()) {
+            ballot.move_places(&place);
         }
     }
 }

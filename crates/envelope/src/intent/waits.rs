@@ -16,6 +16,12 @@ use crate::people::{Approval, Ballot};
 
 /// The longest name of a wait or of a signal, in characters.
 pub const LONGEST_WAIT_NAME: usize = 64;
+/// How many waits a hop may have open at a time.
+pub const MOST_WAITS: usize = 256;
+/// How many bytes of JSON these may take in the snapshot, with the state of their approvals: each record of the intent has them.
+pub const LONGEST_WAITS: usize = 64 * 1024;
+/// The longest title of a wait, in characters.
+const LONGEST_TITLE: usize = 200;
 
 wire_enum! {
     /// What a wait waits for.
@@ -215,7 +221,7 @@ impl WaitSpec {
         check_wait_name(&self.name)?;
         match (&self.kind, self.after_ms) {
             (WaitKind::Sleep, None) => Err(format!(
-                "wait \"{}\" is a sleep without `after_ms`: say how long it sleeps",
+                "wait \"{}\" is a sleep without a time; fix: say how long it sleeps, with `until` such as \"10m\" (in Rust `within`)",
                 self.name
             )),
             (WaitKind::Approval, _) if self.approval.is_none() => Err(format!(
@@ -231,6 +237,20 @@ impl WaitSpec {
                 self.name
             )),
             (_, _) => Ok(()),
+        }
+    }
+
+    /// Why the title cannot be written, in words.
+    ///
+    /// # Errors
+    /// When it is longer than 200 characters.
+    pub fn check_title(&self) -> Result<(), String> {
+        match self.title.as_deref().map_or(0, |title| title.chars().count()) {
+            0..=LONGEST_TITLE => Ok(()),
+            length => Err(format!(
+                "wait \"{}\": `title` has {length} characters, and may have {LONGEST_TITLE}; fix: put the rest into the state or a note",
+                self.name
+            )),
         }
     }
 }
@@ -260,6 +280,29 @@ pub fn check_wait_name(name: &str) -> Result<(), String> {
         false => Err(format!(
             "\"{}\" is no name of a wait or signal: 1 to {LONGEST_WAIT_NAME} characters of A-Z a-z 0-9 _ - (it becomes a subject token)",
             crate::base::text::quoted(name, 80)
+        )),
+    }
+}
+
+/// Whether a hop may have these waits open at a time.
+///
+/// # Errors
+/// Says how many there may be, where they are more.
+pub fn check_room(waits: &[WaitSpec]) -> Result<(), String> {
+    if waits.len() > MOST_WAITS {
+        let count = waits.len();
+        return Err(format!(
+            "the hop asks for {count} waits at a time, and {MOST_WAITS} are the most; fix: wait for fewer at a time"
+        ));
+    }
+    let open: Vec<OpenWait> = waits.iter().map(|wait| wait.open(1)).collect();
+    let bytes = Json::of(&open).map_or(0, |json| json.get().len());
+    match bytes {
+        0..=LONGEST_WAITS => Ok(()),
+        _ => Err(format!(
+            "the {} waits of the hop take {bytes} bytes with those who are asked, and {LONGEST_WAITS} are the most; fix: wait for fewer \
+             at a time, or ask fewer people",
+            waits.len()
         )),
     }
 }

@@ -203,7 +203,13 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
     );
     let mut envelope = full_envelope();
     envelope.hop = 2;
+    envelope.to_version = Some(version("1.0.0"));
     let resumed = act::resume(&head, envelope, version("2.0.0"), Vec::new(), &["m-1".to_owned()]).expect("legal");
+    let again = resumed.envelope.expect("an envelope");
+    assert_eq!(
+        again.to_version, resumed.snapshot.version,
+        "it may have been moved while it waited"
+    );
     let resumed = resumed.snapshot;
     assert_eq!(resumed.status, Status::Pending);
     assert_eq!((resumed.attempt, resumed.epoch), (1, head.epoch + 1));
@@ -215,15 +221,15 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
 #[test]
 fn a_message_is_one_signal_however_often_it_comes() {
     let head = told(&at_work(), "paid", "m-1", 20);
-    assert_eq!(on_signal(&head, "m-1"), SignalFate::Known);
-    assert_eq!(on_signal(&head, "m-2"), SignalFate::Take);
+    assert_eq!(on_signal(&head, "paid", "m-1"), SignalFate::Known);
+    assert_eq!(on_signal(&head, "paid", "m-2"), SignalFate::Take);
     let ended = act::cancel(&head, "enough").expect("legal").snapshot;
     assert_eq!(
-        on_signal(&ended, "m-1"),
+        on_signal(&ended, "paid", "m-1"),
         SignalFate::Known,
         "not told twice of, though it was in time"
     );
-    assert_eq!(on_signal(&ended, "m-2"), SignalFate::TooLate);
+    assert_eq!(on_signal(&ended, "paid", "m-2"), SignalFate::TooLate);
     let mut full = at_work();
     for count in 0..MOST_UNREAD {
         full = told(
@@ -233,7 +239,57 @@ fn a_message_is_one_signal_however_often_it_comes() {
             20 + u64::try_from(count).expect("small"),
         );
     }
-    assert_eq!(on_signal(&full, "one more"), SignalFate::TooMany);
+    assert_eq!(on_signal(&full, "paid", "one more"), SignalFate::TooMany);
+}
+
+/// Else what nobody waits for, or many waits, would keep an intent from ever going on.
+#[test]
+fn a_signal_that_is_waited_for_is_taken_whatever_else_there_is() {
+    let names: Vec<String> = (0..MOST_WAITS).map(|at| format!("document-{at}-approved")).collect();
+    let specs: Vec<WaitSpec> = names.iter().map(|name| wait(name, WaitKind::Signal)).collect();
+    let mut head = suspended(&specs);
+    let seq = |at: usize| 22 + u64::try_from(at).expect("small");
+    for at in 0..MOST_UNREAD {
+        let id = format!("junk-{at}");
+        assert_eq!(on_signal(&head, "junk", &id), SignalFate::Take);
+        head = told(&head, "junk", &id, seq(at));
+    }
+    assert_eq!(on_signal(&head, "junk", "more"), SignalFate::TooMany);
+    for (at, name) in names.iter().enumerate() {
+        assert!(!owes_resume(&head), "{name} is missing");
+        assert_eq!(on_signal(&head, name, name), SignalFate::Take, "{name}");
+        head = told(&head, name, name, seq(MOST_UNREAD + at));
+        assert_eq!(
+            on_signal(&head, name, "again"),
+            SignalFate::TooMany,
+            "the wait has its signal"
+        );
+    }
+    assert!(owes_resume(&head));
+}
+
+#[test]
+fn a_hop_has_no_more_waits_open_than_fit() {
+    let specs = |count: usize| -> Vec<WaitSpec> {
+        (0..count)
+            .map(|at| wait(&format!("{at:064}"), WaitKind::Callback))
+            .collect()
+    };
+    assert_eq!(check_room(&specs(MOST_WAITS)), Ok(()));
+    let problem = check_room(&specs(MOST_WAITS + 1)).expect_err("too many");
+    assert!(problem.contains("257") && problem.contains("256"), "{problem}");
+    let approval = people::Approval::new("Publish?").who((0..64).map(|at| format!("person-{at:050}")));
+    let asked: Vec<WaitSpec> = (0..16)
+        .map(|at| WaitSpec::for_people(format!("a-{at}"), approval.clone()))
+        .collect();
+    let problem = check_room(&asked).expect_err("too large");
+    assert!(problem.contains("65536"), "{problem}");
+    let mut titled = wait("paid", WaitKind::Signal);
+    titled.title = Some("ä".repeat(200));
+    assert_eq!(titled.check_title(), Ok(()));
+    titled.title = Some("ä".repeat(201));
+    let problem = titled.check_title().expect_err("too long");
+    assert!(problem.contains("`title` has 201 characters"), "{problem}");
 }
 
 #[test]

@@ -170,6 +170,9 @@ impl Mesh {
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
         }
+        if origin.is_none() {
+            Box::pin(self.check_gates(&envelope)).await?;
+        }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
         let asked = Asked {
             root: envelope.root(),
@@ -213,6 +216,14 @@ impl Mesh {
             Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&meant_for, envelope, head)).await,
             Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
+    }
+
+    /// Refuses a gate before an agent that nobody knows: by a misspelt name nobody is ever asked.
+    async fn check_gates(&self, envelope: &Envelope) -> Result<(), Error> {
+        for agent in envelope.gates.keys().filter(|agent| **agent != envelope.to) {
+            self.route_of(agent).await?;
+        }
+        Ok(())
     }
 
     /// The version of every agent that the routes give this intent now; its own pins come first.

@@ -4,25 +4,57 @@
 //! runs; the consumers do. Once a consumer says itself that it is paused, whatever it ever gave away lies between its ack
 //! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
 //! ticket that was delivered is superseded, whatever its holder knows.
+//!
+//! A server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too: what the
+//! ledger says that somebody holds is taken as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_envelope::act::{self, Wake};
-use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, IntentId, Mutant, Snapshot};
+use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, Event, IntentId, Mutant, Snapshot, Timestamp};
 use futures::StreamExt as _;
 
 use super::pause::FOR_GOOD;
 use super::tickets::QueuedTicket;
 use crate::error::Error;
-use crate::ledger::{Advanced, Decision, Known};
+use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::{ControllerMesh, Stored};
 
 /// How many intents to fence at the same time.
 const AT_ONCE: usize = 64;
+/// How many sequences behind its last delivery a consumer may have delivered and forgotten. A single server writes them to disk
+/// some time later; copies have them before the worker has.
+const FORGOTTEN: u64 = 1_000;
 /// How long a consumer may take to say that it is paused; in a cluster the server answers the pause first.
 const PAUSING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
+
+/// A ticket that a worker may have.
+#[derive(Debug)]
+pub struct MaybeGiven {
+    ticket: QueuedTicket,
+    /// Whether its consumer says that it was delivered; otherwise only the ledger can tell.
+    is_given: bool,
+}
+
+/// Who takes hops away, and why: what the records of it say.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// Why, in words.
+    pub reason: &'a str,
+    /// Who.
+    pub by: &'a Author,
+    /// Since when. Several controllers may carry out one kill, and each counts what the others have taken since then.
+    pub since: Timestamp,
+}
+
+impl Taking<'_> {
+    /// Whether it was this that took the hop. The reason is not compared: who pauses a killed version again says less.
+    fn has_taken(&self, Head { record, .. }: &Head) -> bool {
+        record.event == Event::Released && record.at >= self.since && record.by == *self.by
+    }
+}
 
 /// Which sequences of a work stream were given to a worker and not acked; both ends included.
 type Given = (u64, u64);
@@ -37,36 +69,34 @@ impl ControllerMesh {
         &self,
         agent: &AgentName,
         version: &AgentVersion,
-        reason: &str,
-        by: &Author,
+        taking: Taking<'_>,
     ) -> Result<BTreeSet<IntentId>, Error> {
         let tickets = self.pause_and_list(agent, version).await?;
-        self.fence_tickets((agent, version), tickets, reason, by).await
+        self.fence_tickets((agent, version), tickets, taking).await
     }
 
     /// Pauses a version, and lists every ticket that a worker of it may have.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
+    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
         let given = self.given_away(agent, version).await?;
         self.delivered_tickets(agent, version, &given).await
     }
 
-    /// Takes the hops of listed tickets from whoever has them; returns the intents.
+    /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
     ///
     /// # Errors
     /// When the server refuses or does not answer. Some hops may be fenced out by then.
     pub async fn fence_tickets(
         &self,
         (agent, version): (&AgentName, &AgentVersion),
-        tickets: Vec<QueuedTicket>,
-        reason: &str,
-        by: &Author,
+        tickets: Vec<MaybeGiven>,
+        taking: Taking<'_>,
     ) -> Result<BTreeSet<IntentId>, Error> {
         let fencing = tickets.into_iter().map(|ticket| async move {
-            let fenced = self.fence_hop(agent, version, &ticket, reason, by).await;
-            (ticket.intent, fenced)
+            let fenced = self.fence_hop(agent, version, &ticket, taking).await;
+            (ticket.ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
         let mut done = BTreeSet::new();
@@ -116,23 +146,25 @@ impl ControllerMesh {
         Ok(given)
     }
 
-    /// The tickets of a version that a worker was given and that are not acked.
+    /// The tickets of a version that a worker was given and that are not acked, and those of which nobody knows.
     async fn delivered_tickets(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
         given: &BTreeMap<String, Given>,
-    ) -> Result<Vec<QueuedTicket>, Error> {
+    ) -> Result<Vec<MaybeGiven>, Error> {
         let stream = self.subjects().work_stream(agent);
         // The server does not answer a direct get of a stream that does not exist.
         if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
             return Ok(Vec::new());
         }
-        let outstanding = || given.values().filter(|(from, to)| from <= to);
-        let (mut next, last) = match (given.is_empty(), outstanding().map(|(from, _)| *from).min()) {
-            (true, _) => (1, u64::MAX),
-            (false, None) => return Ok(Vec::new()),
-            (false, Some(from)) => (from, outstanding().map(|(_, to)| *to).max().unwrap_or_default()),
+        let forgotten = if self.replicas() > 1 { 0 } else { FORGOTTEN };
+        let (mut next, last) = match given.values().map(|(from, _)| *from).min() {
+            None => (1, u64::MAX),
+            Some(from) => (
+                from,
+                given.values().map(|(_, to)| *to).max().unwrap_or_default() + forgotten,
+            ),
         };
         let subject = self.subjects().work_version(agent, version);
         let mut tickets = Vec::new();
@@ -145,8 +177,12 @@ impl ControllerMesh {
                 // A band without a consumer: it may have had one.
                 None => true,
             };
-            let found = batch.iter().filter(|stored| was_given(&stored.subject, stored.seq));
-            tickets.extend(found.filter_map(QueuedTicket::read));
+            let found = batch.iter().filter(|stored| stored.seq <= last);
+            tickets.extend(found.filter_map(|stored| {
+                let is_given = was_given(&stored.subject, stored.seq);
+                let ticket = QueuedTicket::read(stored).filter(|_| is_given || forgotten > 0)?;
+                Some(MaybeGiven { ticket, is_given })
+            }));
             if !more {
                 break;
             }
@@ -166,23 +202,26 @@ impl ControllerMesh {
         self.direct_batch_of(stream, &request).await
     }
 
-    /// Takes the hop of a delivered ticket from whoever has it; `false` when that ticket is not the hop's any more. Read
+    /// Takes the hop of a ticket from whoever has it, or may have it; `false` when that ticket is not the hop's any more, and
+    /// something else than this took it. Read
     /// again after each refused write: the epoch may be another, and the holder still one of before the kill.
     async fn fence_hop(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
-        ticket: &QueuedTicket,
-        reason: &str,
-        by: &Author,
+        MaybeGiven { ticket, is_given }: &MaybeGiven,
+        taking: Taking<'_>,
     ) -> Result<bool, Error> {
         let Some(head) = self.head(&ticket.intent).await? else {
             return Ok(false);
         };
+        if taking.has_taken(&head) {
+            return Ok(true);
+        }
         // One whose envelope nobody can read in the ticket is whatever the ledger says.
         let envelope = ticket.envelope.or(head.record.snapshot.envelope);
-        let fenced = self.advance(&ticket.intent, by, Known::Read(&head), |now, _| {
-            let spares = |head: &Snapshot| head.holder.is_none() && Mutant::P11SparesUnheld.is_on();
+        let fenced = self.advance(&ticket.intent, taking.by, Known::Read(&head), |now, _| {
+            let spares = |head: &Snapshot| head.holder.is_none() && (!is_given || Mutant::P11SparesUnheld.is_on());
             let of_hop = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope));
             let Some(now) = of_hop.filter(|now| !spares(now.snapshot)) else {
                 return Ok(Decision::Nothing);
@@ -191,9 +230,18 @@ impl ControllerMesh {
                 return Ok(Decision::ReadEnvelope);
             };
             let again = last.again(self.clock().envelope_id());
-            Ok::<_, Error>(act::renew(now.snapshot, again, Wake::AsPlanned, reason)?.into())
+            Ok::<_, Error>(act::renew(now.snapshot, again, Wake::AsPlanned, taking.reason)?.into())
         });
-        Ok(matches!(fenced.await?, Advanced::Committed(_)))
+        if let Advanced::Committed(_) = fenced.await? {
+            return Ok(true);
+        }
+        // Somebody may have been faster.
+        let present = if *is_given {
+            self.head(&ticket.intent).await?
+        } else {
+            None
+        };
+        Ok(present.is_some_and(|head| taking.has_taken(&head)))
     }
 }
 

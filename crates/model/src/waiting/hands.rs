@@ -274,14 +274,10 @@ impl Waiting {
             rec,
             seq,
         };
-        let doing = match on_signal(&held, &id_of(number)) {
+        let name = self.bounds.signals.get(usize::from(number));
+        let name = name.copied().unwrap_or_default();
+        let doing = match on_signal(&held, name, &id_of(number)) {
             SignalFate::Take => {
-                let name = self
-                    .bounds
-                    .signals
-                    .get(usize::from(number))
-                    .copied()
-                    .unwrap_or_default();
                 let entry = SignalEntry {
                     name: name.to_owned(),
                     id: id_of(number),

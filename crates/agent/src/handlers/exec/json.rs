@@ -112,7 +112,10 @@ pub(crate) struct Reply {
 
 /// A wait that a program asks for.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "for a wait an object, such as {\"name\": \"paid\"}"
+)]
 struct Asked {
     name: String,
     #[serde(default)]
@@ -180,6 +183,46 @@ fn agent(name: &str) -> Result<AgentName, String> {
 }
 
 impl Asked {
+    /// Checks what a program may have misspelled. On the wire a field that this version does not know is kept; of a program it
+    /// is a mistake, which would change who is asked.
+    fn check(&self) -> Result<(), String> {
+        let Some(approval) = &self.approval else { return Ok(()) };
+        let name = quoted(&self.name, SHOWN);
+        if self.kind.as_deref().is_some_and(|kind| kind != "approval") {
+            return Err(format!(
+                "wait \"{name}\": `approval` goes with kind \"approval\" alone: leave `kind` out"
+            ));
+        }
+        let within = [
+            (
+                "approval",
+                Some(&approval.extra),
+                "title, text, preset, choices, form, who, quorum, four_eyes, remind_ms, escalate, due_ms, default",
+            ),
+            (
+                "approval.escalate",
+                approval.escalate.as_ref().map(|escalate| &escalate.extra),
+                "after_ms, to",
+            ),
+        ];
+        let choices = approval.choices.iter();
+        let choices = choices.map(|choice| ("approval.choices", Some(&choice.extra), "name, counts, title"));
+        for (object, extra, fields) in within.into_iter().chain(choices) {
+            if let Some(unknown) = extra.and_then(|extra| extra.keys().next()) {
+                return Err(format!(
+                    "wait \"{name}\": `{object}` has no field `{}`; it has {fields}",
+                    quoted(unknown, SHOWN)
+                ));
+            }
+        }
+        match approval.barred.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "wait \"{name}\": `approval.barred` is written by Baton: give `four_eyes`"
+            )),
+        }
+    }
+
     fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
         let kind = match self.kind.as_deref() {
             Some("approval") => WaitKind::Approval,
@@ -252,7 +295,7 @@ impl Asked {
 
 /// One capability, or a list of them that are all needed.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "for `capability` a name, or a list of names")]
 enum Needed {
     One(String),
     All(Vec<String>),
@@ -374,6 +417,11 @@ impl Reply {
             (_, _, _) => return Err("an object has one of `wait`, `wait_all` and `wait_any`".to_owned()),
         };
         if let Some((asked, any)) = asked {
+            if asked.is_empty() {
+                let field = if any { "wait_any" } else { "wait_all" };
+                return Err(format!("`{field}` is empty: name what the hop waits for"));
+            }
+            asked.iter().try_for_each(Asked::check)?;
             return match self.outcome {
                 None => Ok(Said::Wait(asked, any)),
                 Some(_) => Err("an object has an outcome or a wait, and not both".to_owned()),
@@ -470,6 +518,7 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                 Said::Note(note) => hop.progress(&note).await?,
                 Said::Step(name, _) if hop.steps().contains_key(&name) => {}
                 Said::Step(name, result) => {
+                    hop.has_room(1)?;
                     hop.visible().await?;
                     hop.record_step(&name, result).await?;
                 }
