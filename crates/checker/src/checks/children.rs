@@ -58,8 +58,8 @@ pub(crate) fn id_of(parent: &str, (hop, name): (u64, &str), index: usize) -> Str
     let mut id = String::new();
     for (place, byte) in digest.iter().take(16).enumerate() {
         let byte = match place {
-            6 => byte & 0x0f | 0x80,
-            8 => byte & 0x3f | 0x80,
+            6 => (byte & 0x0f) | 0x80,
+            8 => (byte & 0x3f) | 0x80,
             _ => *byte,
         };
         let dash = if matches!(place, 4 | 6 | 8 | 10) { "-" } else { "" };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{breaks, envelope, run, stored, time, tried};
 use crate::checks::children::id_of;
-use crate::{Evidence, Journal, Message, check};
+use crate::{Effect, Evidence, Journal, Message, check};
 
 fn child(index: usize) -> String {
     id_of(super::INTENT, (1, "calls"), index)
@@ -102,12 +102,21 @@ fn story(change: impl Fn(&mut Vec<(i64, Value)>), children: [Vec<Message>; 2]) -
     change(&mut records);
     let mut messages = stored(&records);
     messages.extend(children.into_iter().flatten());
+    let ran = |index: usize| {
+        let mut ran = run(2, 1, 1, &format!("c{index}"), "alpha", "a1", 12);
+        if let Effect::Run { intent, .. } = &mut ran {
+            *intent = child(index);
+        }
+        ran
+    };
     Evidence {
         messages,
         journal: vec![Journal::Tried(tried()), Journal::Acked { key: "k1".to_owned() }],
         effects: vec![
             run(1, 1, 1, "e1", "alpha", "a1", 5),
             run(1, 1, 4, "e2", "alpha", "a1", 41),
+            ran(0),
+            ran(1),
         ],
         torn: 0,
     }
