@@ -1,6 +1,8 @@
 //! Death everywhere: each pattern, once for each write of each process with that process killed right after it, and once with
 //! every delivery doubled. `tests/src/death.rs` has the harness and says what holds for all of them.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy, Wait};
@@ -8,7 +10,7 @@ use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run, everywhere};
 use baton_e2e::gated::result;
 use baton_envelope::control::CancelIntent;
-use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE};
+use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE, HEADER_ORDER_KEY, IntentId};
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 
@@ -272,6 +274,56 @@ impl Pattern for Postponed {
     }
 }
 
+/// Two raw messages with one key: the second has its turn when the first has ended.
+#[derive(Default)]
+struct Ordered {
+    /// Whose first is done.
+    done: Arc<Mutex<BTreeSet<IntentId>>>,
+}
+
+impl Pattern for Ordered {
+    const NAME: &'static str = "ordered";
+    const ROLES: &'static [&'static str] = &["shop"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        let done = Arc::clone(&self.done);
+        run.scripted(role, move |hop, run| {
+            let done = Arc::clone(&done);
+            Box::pin(async move {
+                if hop.envelope().intent != run.intent() {
+                    tokio::time::sleep(SHORT).await;
+                    done.lock().expect("the list").insert(run.intent());
+                    return Outcome::complete(&"first");
+                }
+                run.step(hop, "second").await?;
+                match done.lock().expect("the list").contains(&run.intent()) {
+                    true => Outcome::complete(&"in order"),
+                    false => Outcome::complete(&"too early"),
+                }
+            })
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        let (subject, intent) = (format!("mesh.intent.{}", run.agent("shop")), run.intent());
+        for id in [format!("{intent}-first"), intent.to_string()] {
+            let headers = [(HEADER_INTENT, id.as_str()), (HEADER_ORDER_KEY, "customer 7")];
+            let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            eventually(&format!("{id} is published"), 30 * SHORT, async || {
+                let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
+                published.map(drop).map_err(|error| error.to_string())
+            })
+            .await;
+        }
+        run.until_ended(client).await;
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        completed_with(run, history, "in order");
+        assert_eq!(events(history)[..3], ["submitted", "placed", "resumed"], "{}", run.intent());
+    }
+}
+
 /// Somebody cancels an intent that waits.
 struct Cancel;
 
@@ -335,4 +387,5 @@ die_everywhere! {
     a_sleep: Sleep, 10;
     work_that_begins_later: Postponed, 7;
     a_cancel: Cancel, 8;
+    two_with_one_key: Ordered::default(), 11;
 }

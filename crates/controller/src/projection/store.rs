@@ -18,9 +18,11 @@ use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{Intents, OutOfTurn};
 use super::tables::streaks::{self, Streaks};
 use super::tables::timers;
+use super::tables::turns::{self, Lane};
+use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -32,7 +34,7 @@ const TABLES: &str = "
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
-        timed INTEGER NOT NULL, accept_within INTEGER) WITHOUT ROWID;
+        timed INTEGER NOT NULL, accept_within INTEGER, ordered INTEGER NOT NULL) WITHOUT ROWID;
      CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
@@ -75,6 +77,7 @@ pub(super) struct Store {
     /// How often the store was rebuilt.
     generation: u64,
     suspects: Suspects,
+    touched: Touched,
 }
 
 impl Store {
@@ -136,6 +139,7 @@ impl Store {
             archive,
             generation: 0,
             suspects: Suspects::default(),
+            touched: Touched::all(),
         }))
     }
 
@@ -164,6 +168,7 @@ impl Store {
             archive: (String::new(), LedgerMark::default()),
             generation: 0,
             suspects: Suspects::default(),
+            touched: Touched::all(),
         })
     }
 
@@ -198,7 +203,7 @@ impl Store {
             }
         }
         let stored = i64::try_from(batch.through.stored / 1_000_000).ok();
-        intents.write(&transaction, stored.filter(|stored| *stored > 0))?;
+        let touched = intents.write(&transaction, stored.filter(|stored| *stored > 0))?;
         let changed = gathered.write(&transaction)?;
         let prune = now.since(self.pruned_at) > PRUNE_EVERY;
         if prune {
@@ -214,6 +219,7 @@ impl Store {
             .execute([mark.seq, mark.stored])?;
         transaction.commit()?;
         self.mark = mark;
+        self.touched.touch(touched);
         self.streaks.extend(changed);
         if prune {
             self.pruned_at = now;
@@ -270,6 +276,16 @@ impl Store {
         self.mark
     }
 
+    /// Says that lanes were touched.
+    pub(super) fn touch(&mut self, lanes: Vec<Lane>) {
+        self.touched.touch(lanes);
+    }
+
+    /// The lanes that were touched since the last call.
+    pub(super) fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
     pub(super) fn suspects(&self) -> &Suspects {
         &self.suspects
     }
@@ -301,6 +317,7 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     db.execute_batch(TABLES)?;
     db.execute_batch(archive::TABLES)?;
     db.execute_batch(timers::TABLES)?;
+    db.execute_batch(turns::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

@@ -7,3 +7,4 @@ pub(super) mod intents;
 pub(super) mod latency;
 pub(super) mod streaks;
 pub(super) mod timers;
+pub(super) mod turns;

@@ -51,11 +51,13 @@ pub enum Mutant {
     P8AnyoneDecides,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
+    /// P12: every intent with a key has its turn at once.
+    P12KeysIgnored,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -78,6 +80,7 @@ impl Mutant {
         Self::P4FiresAnew,
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
+        Self::P12KeysIgnored,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

@@ -62,7 +62,8 @@ impl Store {
         if generation != self.generation() {
             return Ok(false);
         }
-        self.transact(|db| archive::apply(db, batch))?;
+        let lanes = self.transact(|db| archive::apply(db, batch))?;
+        self.touch(lanes);
         self.set_archive_mark(batch.through);
         Ok(true)
     }

@@ -106,7 +106,9 @@ impl Projection {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn forget(&self, intents: Vec<IntentId>) -> Result<(), Error> {
-        self.ask(move |db| intents::forget(db, &intents)).await
+        let lanes = self.ask(move |db| intents::forget(db, &intents)).await?;
+        self.touch(lanes);
+        Ok(())
     }
 
     /// The kinds of the open intents that an agent has, in any version.

@@ -7,6 +7,7 @@ use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
 use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use super::turns::{self, Lane};
 use crate::projection::columns::parsed;
 
 /// The tables.
@@ -121,7 +122,9 @@ pub(in crate::projection) fn reset(db: &Connection, created: &str) -> rusqlite::
     Ok(())
 }
 
-pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<()> {
+/// Gives the lanes of turns in which something was still open.
+pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<Vec<Lane>> {
+    let mut lanes = Vec::new();
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO archived (seq, fingerprint, submitted, at, generated, status, agent)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -156,11 +159,12 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
         done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
         if close.execute(params![id, submitted])? > 0 {
             forget.execute([id])?;
+            lanes.extend(turns::forget(db, id)?);
         }
     }
     db.prepare_cached("UPDATE archive_meta SET position = ?1, stored = ?2")?
         .execute([batch.through.seq, batch.through.stored])?;
-    Ok(())
+    Ok(lanes)
 }
 
 /// The newest bundle of the same life of an intent: its sequence, when it was written, and whether the id was

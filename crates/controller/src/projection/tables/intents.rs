@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
 use super::timers::{self, Moment, Opened, Timer};
+use super::turns::{self, Lane};
 use crate::projection::columns::{Version, parsed};
 
 /// How many intents each cause of a hold view names.
@@ -25,6 +26,8 @@ struct Touched {
     held: Vec<Version>,
     /// When its waits are over; `None` when the tables have nothing of it that is due some time.
     timed: Option<Opened>,
+    /// Whether it waits for a turn, or has had one.
+    ordered: bool,
     last: Last,
 }
 
@@ -110,6 +113,7 @@ impl Intents {
             let Stored {
                 is_open,
                 is_timed,
+                is_ordered,
                 seq: after,
                 held: before,
                 agent,
@@ -124,6 +128,7 @@ impl Intents {
                 stored: is_open,
                 held: held.clone(),
                 timed,
+                ordered: is_ordered,
                 last,
             };
             self.0.insert(summary.intent.clone(), touched);
@@ -143,14 +148,16 @@ impl Intents {
 
     /// Replaces the rows of every intent in the batch by what its last record says.
     ///
-    /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known.
-    pub(in crate::projection) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
+    /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known. Gives
+    /// the lanes of turns that this has touched.
+    pub(in crate::projection) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<Vec<Lane>> {
+        let mut lanes = Vec::new();
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+               accept_within, ordered)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -169,6 +176,10 @@ impl Intents {
             if known.is_some() || !timers.is_empty() {
                 timers::write(db, intent, *seq, &timers)?;
             }
+            let turn = turns::of(*seq, snapshot);
+            if touched.ordered || turn.is_some() {
+                lanes.extend(turns::write(db, intent, turn.as_ref())?);
+            }
             if touched.stored {
                 forget.execute([intent])?;
             }
@@ -183,6 +194,7 @@ impl Intents {
                 }
                 if !is_terminal {
                     timers::forget(db, intent)?;
+                    lanes.extend(turns::forget(db, intent)?);
                 }
                 continue;
             }
@@ -205,6 +217,7 @@ impl Intents {
                 snapshot.submitted_at.unix_millis(),
                 !timers.is_empty(),
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
+                turn.is_some(),
             ])?;
             for of in holds {
                 hold.execute(params![
@@ -216,7 +229,7 @@ impl Intents {
                 ])?;
             }
         }
-        Ok(())
+        Ok(lanes)
     }
 }
 
@@ -243,6 +256,8 @@ struct Stored {
     is_open: bool,
     /// Whether something of it is due some time.
     is_timed: bool,
+    /// Whether it waits for a turn, or has had one.
+    is_ordered: bool,
     /// The sequence of its last record.
     seq: u64,
     /// The versions that it holds.
@@ -253,7 +268,7 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, ordered FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
@@ -261,6 +276,7 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     while let Some(row) = rows.next()? {
         (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
+        found.is_ordered = row.get(5)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             found.held.push((parsed(row, 0)?, parsed(row, 1)?));
@@ -450,16 +466,18 @@ pub(in crate::projection) fn place(db: &Connection, intent: &IntentId) -> rusqli
         .optional()
 }
 
-/// Forgets open intents of which the ledger has nothing any more.
-pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<()> {
+/// Forgets open intents of which the ledger has nothing any more; gives the lanes of turns that they were in.
+pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<Vec<Lane>> {
+    let mut lanes = Vec::new();
     let mut holds = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
     let mut open = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
     for intent in intents {
         holds.execute([intent.as_str()])?;
         open.execute([intent.as_str()])?;
         timers::forget(db, intent.as_str())?;
+        lanes.extend(turns::forget(db, intent.as_str())?);
     }
-    Ok(())
+    Ok(lanes)
 }
 
 /// The kinds of the open intents that an agent has.
