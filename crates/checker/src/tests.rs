@@ -9,6 +9,7 @@ use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
 mod people;
+mod turns;
 mod waits;
 
 const INTENT: &str = "work-1";

@@ -13,7 +13,7 @@ use crate::history::Context;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P8`, `P12`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -86,6 +86,8 @@ pub struct Counts {
     pub timers: usize,
     /// How late the latest of them was, in milliseconds.
     pub latest_timer_ms: i64,
+    /// Turns that were given.
+    pub turns: usize,
 }
 
 /// The judgement of a run.

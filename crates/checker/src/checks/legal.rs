@@ -84,7 +84,14 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     // Work that begins later waits for its time first.
     let is_postponed = event == "submitted" && after.status.state == "waiting" && after.wake_at.is_some();
     let is_first_of_later = is_postponed && before.is_none();
-    if !is_first_of_later && !allows(status, event, &after.status.state) {
+    // What has not had its turn waits for it.
+    let awaits_turn = after.status.state == "waiting" && after.is_before_its_turn();
+    let is_in_line = match event {
+        "submitted" => awaits_turn && before.is_none(),
+        "redriven" => awaits_turn && status == Some("parked"),
+        _ => false,
+    };
+    if !is_first_of_later && !is_in_line && !allows(status, event, &after.status.state) {
         let (status, then) = (status.unwrap_or("none"), &after.status.state);
         complain(
             "I4",
@@ -108,7 +115,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         "claimed" => (&[1], &[0, 1]),
         "retry_scheduled" => (&[1], &[1]),
         "released" | "parked" => (&[1], &[0]),
-        "started" | "step" | "progress" | "repinned" | "completed" => (&[0], &[0]),
+        "started" | "step" | "progress" | "repinned" | "placed" | "completed" => (&[0], &[0]),
         _ => (&[0, 1], &[0]),
     };
     let is_one_of = |grown: &[u64], from: u64, to: u64| grown.iter().any(|by| from.checked_add(*by) == Some(to));

@@ -9,6 +9,7 @@ pub mod order;
 pub mod people;
 pub mod steps;
 pub mod time;
+pub mod turns;
 pub mod versions;
 pub mod waits;
 
@@ -31,6 +32,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     order::check(context, counts, found);
     people::check(context, found);
     waits::check(context, counts, found);
+    turns::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.
