@@ -20,6 +20,7 @@ mod run;
 mod side;
 mod site;
 mod sizes;
+mod stages;
 mod stats;
 mod table;
 mod workload;

@@ -23,7 +23,7 @@ pub struct Options {
     /// Intents for each throughput measurement [default: 20000; with --quick: 3000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub intents: Option<u64>,
-    /// Intents for each latency measurement [default: 1000, and 300 in w4; with --quick: 200 and 60].
+    /// Intents for each latency measurement [default: 1000, 300 in w4, 20000 in w10; with --quick: 200, 60 and 2000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub samples: Option<u64>,
     /// A short run, for a first look.

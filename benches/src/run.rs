@@ -83,6 +83,7 @@ async fn one(
         Workload::W7 => return crate::memory::measure(options, setup, say).await,
         Workload::W8 => return crate::sizes::measure(options, setup, say).await,
         Workload::W9 => return crate::fleet::measure(options, setup, say).await,
+        Workload::W10 => return crate::stages::measure(options, setup, say).await,
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
     // Where each write is synced, tickets are the first thing that an operator exempts.
@@ -95,7 +96,8 @@ async fn one(
         | Workload::W5
         | Workload::W7
         | Workload::W8
-        | Workload::W9 => Site::start(setup, "1s", options.tickets()).await?,
+        | Workload::W9
+        | Workload::W10 => Site::start(setup, "1s", options.tickets()).await?,
     };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
@@ -155,7 +157,7 @@ fn plan(workload: Workload, size: Size) -> Vec<(Kind, Size, Report)> {
             size,
             report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
         )],
-        Workload::W7 | Workload::W8 | Workload::W9 => Vec::new(),
+        Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10 => Vec::new(),
         Workload::W6 => {
             // Each write waits for the disk: fewer of them take as long.
             let size = Size {

@@ -27,6 +27,8 @@ pub enum Workload {
     /// Ten thousand followers of the routes on one server: what they cost at rest, how fast a change reaches the last of them,
     /// and how they come back when the server does.
     W9,
+    /// The stages of a handoff, with 100 and with 1,000 under way: record, ticket, pull, commit, settle.
+    W10,
 }
 
 impl Workload {

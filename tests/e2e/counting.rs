@@ -17,6 +17,7 @@
 //!   the end.
 //! - `delivery`: a ticket that the server delivered.
 
+mod idle;
 mod meter;
 mod tickets;
 

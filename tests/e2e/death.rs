@@ -320,7 +320,12 @@ impl Pattern for Ordered {
 
     fn judge(&self, run: &Run, history: &[Head]) {
         completed_with(run, history, "in order");
-        assert_eq!(events(history)[..3], ["submitted", "placed", "resumed"], "{}", run.intent());
+        assert_eq!(
+            events(history)[..3],
+            ["submitted", "placed", "resumed"],
+            "{}",
+            run.intent()
+        );
     }
 }
 

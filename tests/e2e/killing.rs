@@ -249,6 +249,12 @@ async fn pause_of_one_version_leaves_the_others_alone() {
     new.stop().await;
 }
 
+/// How many the environment asks for.
+fn number_of(name: &str, unless: usize) -> usize {
+    let asked = std::env::var(name).ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(unless)
+}
+
 /// Kills while handlers run that do not care, opens their gate, and lets all of it go on.
 async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     let (mesh, gate, runs) = (TestMesh::start().await, Gate::shut(), Arc::default());
@@ -264,7 +270,12 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     }
     // Fresh tickets: most have no record of a holder yet.
     until_runs(&runs, count).await;
+    let since = Instant::now();
     let killed = mesh.ask(&KillAgent(act("it deletes files"))).await.expect("killed");
+    println!(
+        "{count} in flight, ms until all are fenced: {}",
+        since.elapsed().as_millis()
+    );
     assert_eq!((killed.fenced, killed.workers), (u64::from(slots), 1));
     gate.lift();
     go.fetch_add(1, Ordering::SeqCst);
@@ -298,10 +309,10 @@ async fn nothing_of_the_killed_is_committed(blocks: bool, count: usize) {
     worker.stop().await;
 }
 
-/// Would fail with a kill that reads holders from the ledger, or one that fences by epoch.
+/// Would fail with a kill that reads holders from the ledger, or one that fences by epoch. `IN_FLIGHT` says how many run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_that_never_listen_commit_nothing_after_a_kill() {
-    nothing_of_the_killed_is_committed(false, MANY).await;
+    nothing_of_the_killed_is_committed(false, number_of("IN_FLIGHT", MANY)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -408,10 +419,7 @@ async fn kill_that_its_controller_left_undone_is_finished_by_the_leader() {
 /// Measured: from the command to the moment from which nothing of what ran can be committed. `KILLS` says how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_kill_holds_and_its_time_is_told() {
-    let kills = std::env::var("KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(KILLS);
+    let kills = number_of("KILLS", KILLS);
     let (mesh, gate, runs) = (TestMesh::start().await, Gate::open(), Arc::default());
     let go = Arc::new(AtomicUsize::new(0));
     let program = Program::shell(DEAF);

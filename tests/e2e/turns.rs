@@ -237,8 +237,12 @@ async fn what_stands_still_keeps_its_place_and_what_ends_leaves_it() {
     let of = |number: u64| -> IntentId { id(&format!("k-{number}")) };
     mesh.until(&of(0), "in_progress", SOON).await;
     // One is paused before its turn, one is cancelled, and neither has begun.
-    run(mesh.baton(&["intents", "pause", "k-1", "--reason", "wait"])).await.exits(0);
-    run(mesh.baton(&["intents", "cancel", "k-3", "--reason", "not any more"])).await.exits(0);
+    run(mesh.baton(&["intents", "pause", "k-1", "--reason", "wait"]))
+        .await
+        .exits(0);
+    run(mesh.baton(&["intents", "cancel", "k-3", "--reason", "not any more"]))
+        .await
+        .exits(0);
     // It is no attempt that waits, so there is none to hurry.
     run(mesh.baton(&["intents", "retry", "k-4"])).await.exits(4);
     gate.lift();

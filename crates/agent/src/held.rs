@@ -1,7 +1,7 @@
 //! What this process has been given and has not finished: each piece of work once, with the delivery that must be kept.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,33 @@ pub(crate) struct Held {
     kept_at: Mutex<Instant>,
     /// Told when somebody says that the hop is this worker's no longer.
     doubted: Notify,
+    polls: Polls,
+}
+
+/// Counts when a poll of the handler begins and when it ends, so that another thread sees one that lasts. No clock is read
+/// for it.
+#[derive(Debug, Default)]
+struct Polls {
+    /// Odd while a poll lasts.
+    turns: AtomicU64,
+    /// What `turns` was at the last look, and how many looks have found it so. Only the watchdog writes them.
+    seen: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl Polls {
+    /// How many looks in a row have found the same poll.
+    fn look(&self) -> u64 {
+        let turns = self.turns.load(Ordering::Relaxed);
+        let is_same = self.seen.swap(turns, Ordering::Relaxed) == turns;
+        let looks = match (is_same, turns % 2 == 1) {
+            (true, true) => self.looks.load(Ordering::Relaxed) + 1,
+            (false, true) => 1,
+            (_, false) => 0,
+        };
+        self.looks.store(looks, Ordering::Relaxed);
+        looks
+    }
 }
 
 impl Held {
@@ -45,6 +72,11 @@ impl Held {
     pub(crate) async fn extend_through(&self, mesh: &Mesh) {
         self.extender.through(mesh).extend().await;
         self.is_kept();
+    }
+
+    /// A poll of the handler begins, or has ended.
+    pub(crate) fn turns(&self) {
+        self.polls.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_kept(&self) {
@@ -82,6 +114,7 @@ impl AllHeld {
             intent: ticket.intent.clone(),
             kept_at: Mutex::new(Instant::now()),
             doubted: Notify::new(),
+            polls: Polls::default(),
         });
         all.insert(work.clone(), Arc::clone(&held));
         let entry = Entry {
@@ -94,6 +127,13 @@ impl AllHeld {
     /// The deliveries that nobody has extended for so long.
     pub(crate) fn late(&self, by: Duration) -> Vec<Arc<Held>> {
         self.work().values().filter(|held| held.is_late(by)).cloned().collect()
+    }
+
+    /// For each handler that is being polled: how many looks in a row, with this one, have found the same poll. For one
+    /// caller only, which is the watchdog.
+    pub(crate) fn lasting_polls(&self) -> Vec<u64> {
+        let looks = self.work().values().map(|held| held.polls.look()).collect::<Vec<_>>();
+        looks.into_iter().filter(|looks| *looks > 0).collect()
     }
 
     /// Has everything that is held of these intents looked up in the ledger.
@@ -128,5 +168,26 @@ pub(crate) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.all.work().remove(&self.work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_poll_that_lasts_is_counted() {
+        let polls = Polls::default();
+        let turns = || polls.turns.fetch_add(1, Ordering::Relaxed);
+        assert_eq!([polls.look(), polls.look()], [0, 0], "not polled yet");
+        turns();
+        assert_eq!([polls.look(), polls.look(), polls.look()], [1, 2, 3]);
+        turns();
+        assert_eq!([polls.look(), polls.look()], [0, 0], "the poll has ended");
+        turns();
+        assert_eq!(polls.look(), 1);
+        turns();
+        turns();
+        assert_eq!(polls.look(), 1, "another poll");
     }
 }

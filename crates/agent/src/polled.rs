@@ -5,12 +5,14 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
-use crate::held::AllHeld;
+use crate::held::{AllHeld, Held};
 
-/// A handler as it is polled: where one was seen that blocks its thread, so that the runtime goes on meanwhile.
+/// A handler as it is polled: counted, so that the watchdog sees one that blocks its thread, and from then on so that the
+/// runtime goes on meanwhile.
 pub(crate) struct Polled<'a, F> {
     pub(crate) handler: F,
-    pub(crate) held: &'a AllHeld,
+    pub(crate) held: &'a Held,
+    pub(crate) all: &'a AllHeld,
 }
 
 impl<F: Future + Unpin> Future for Polled<'_, F> {
@@ -18,12 +20,15 @@ impl<F: Future + Unpin> Future for Polled<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let is_apart =
-            self.held.blocks() && Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+            self.all.blocks() && Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        self.held.turns();
         let handler = Pin::new(&mut self.handler);
-        match is_apart {
+        let polled = match is_apart {
             true => tokio::task::block_in_place(|| handler.poll(context)),
             false => handler.poll(context),
-        }
+        };
+        self.held.turns();
+        polled
     }
 }
 

@@ -138,7 +138,12 @@ impl WorkerContext {
             Some(ready) => (delivery, ready),
             // Rare, and apart, so that the state of a hop stays small: thousands may run at once.
             None => match Box::pin(self.prepare(delivery)).await {
-                Some(prepared) => prepared,
+                Some(prepared) => {
+                    // What this has just sent is with a task that tokio runs next on this thread, and on no other: a handler
+                    // that blocks the thread would keep the connection.
+                    tokio::task::yield_now().await;
+                    prepared
+                }
                 None => return,
             },
         };
@@ -224,7 +229,8 @@ impl WorkerContext {
             let handler = AssertUnwindSafe(gated(&*self.handler, &mut hop, gate)).catch_unwind();
             let mut handler = Polled {
                 handler,
-                held: &self.held,
+                held,
+                all: &self.held,
             };
             // One that does not wait for anything needs nobody to keep its delivery.
             if let Some(done) = (&mut handler).now_or_never() {

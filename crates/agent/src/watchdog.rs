@@ -3,6 +3,10 @@
 //!
 //! A thread of its own looks once a second for deliveries that nobody has extended in time. It extends them over a second
 //! connection, which it opens for that, and says which handler is at fault.
+//!
+//! It also looks for polls that last. The thread that a handler blocks may be the one that waited for the sockets, and
+//! tokio lets no other take its place before a task wakes one: all of the worker would stand still, with threads that have
+//! nothing to do. So the watchdog wakes one.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,7 +17,7 @@ use std::time::Duration;
 
 use baton_envelope::{Declaration, IntentId};
 use baton_jetstream::{ACK_WAIT, Error, WorkerMesh};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::time::Instant;
 
 use crate::held::AllHeld;
@@ -23,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A delivery that nobody has extended for so long is late: it is extended every third of the ack wait, and there must be
 /// time left to open a connection.
 const LATE: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 2);
+/// How many looks find the same poll before its handler counts as one that blocks. At fewer a machine under load would be
+/// taken for such a handler.
+const BLOCKS: u64 = 3;
 /// How long one rescue may take.
 const RESCUE_TIME: Duration = Duration::from_secs(4);
 /// How long the second connection is kept when nothing needs it.
@@ -82,12 +89,14 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
+    /// Starts it, from within the runtime of the worker.
     pub(crate) fn start(mesh: WorkerMesh, held: Arc<AllHeld>, beats: Arc<Beats>) -> io::Result<Self> {
         let (alive, ended) = channel();
         let mut watch = Watch {
             mesh,
             held,
             beats,
+            worker: Handle::current(),
             second: None,
             needed_at: Instant::now(),
             told: HashSet::new(),
@@ -107,6 +116,8 @@ struct Watch {
     mesh: WorkerMesh,
     held: Arc<AllHeld>,
     beats: Arc<Beats>,
+    /// The runtime of the worker.
+    worker: Handle,
     /// The second connection, and the runtime that it lives on.
     second: Option<(Runtime, WorkerMesh)>,
     needed_at: Instant,
@@ -116,6 +127,7 @@ struct Watch {
 
 impl Watch {
     fn look(&mut self) {
+        self.wake();
         let late = self.held.late(LATE);
         let misses_beat = self.beats.is_late();
         if late.is_empty() && !misses_beat {
@@ -140,9 +152,6 @@ impl Watch {
                 );
             }
         }
-        if !late.is_empty() && self.held.seen_blocking() {
-            tracing::warn!("from now on hops are polled with block_in_place, which costs time");
-        }
         if let Err(error) = self.open() {
             tracing::error!(%error, "deliveries cannot be kept, and other workers will get them");
             return;
@@ -162,6 +171,22 @@ impl Watch {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "deliveries cannot be kept, and other workers will get them"),
             Err(_) => tracing::error!("deliveries cannot be kept in time, and other workers will get them"),
+        }
+    }
+
+    /// Has the runtime of the worker go on while a handler blocks one of its threads.
+    fn wake(&self) {
+        let lasting = self.held.lasting_polls();
+        if lasting.is_empty() {
+            return;
+        }
+        // A task from outside wakes a thread that is free, and that one then waits for the sockets.
+        drop(self.worker.spawn(async {}));
+        if lasting.iter().any(|looks| *looks >= BLOCKS) && self.held.seen_blocking() {
+            tracing::warn!(
+                "a handler blocks its thread; from now on hops are polled with block_in_place, which costs time: run what \
+                 blocks in tokio::task::spawn_blocking"
+            );
         }
     }
 

@@ -12,8 +12,10 @@ mod error;
 mod intake;
 mod observer;
 mod relay;
+mod witness;
 
 pub use error::Error;
 pub use intake::IntakeBaseline;
 pub use observer::Observer;
 pub use relay::{Baseline, Layout, Shape};
+pub use witness::{Ack, Nanos, Scene, Seen, StoredAt, Witness, stored_records};

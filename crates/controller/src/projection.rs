@@ -41,6 +41,7 @@ use void::VoidLog;
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
 pub(crate) use tables::intents::Overdue;
+pub(crate) use tables::odd::Odd;
 pub(crate) use tables::streaks::Streak;
 pub(crate) use tables::turns::{Front, Lane, Submitter};
 pub(crate) use touched::Touched;
@@ -195,8 +196,15 @@ impl Projection {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
+        self.ask_store(|store| question(store.db())).await
+    }
+
+    async fn ask_store<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Store) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        let job = self.inner.jobs.spawn_blocking(move || question(inner.store().db()));
+        let job = self.inner.jobs.spawn_blocking(move || question(&inner.store()));
         let answer = job.await?;
         if answer.as_ref().is_err_and(is_damage) {
             self.inner.damaged.notify_one();

@@ -47,7 +47,7 @@ pub use redrive::{Redrive, Redriven};
 pub use restart::Restarted;
 pub use signals::{SignalSent, Signalled, Told};
 pub use submit::{DueWork, Submitted};
-pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper};
+pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper, ToSweep};
 pub use taken::TakenFrom;
 pub use timers::{Due, Fired};
 pub use turns::Waiter;

@@ -18,4 +18,4 @@ pub(crate) use heads::HeadParts;
 pub use read::Head;
 pub(crate) use tail::{Followable, Followed, Tail};
 pub use tail::{LedgerBatch, LedgerMark, LedgerTail, VoidRecord};
-pub(crate) use unreadable::{INTENT, SUBJECT, nothing_to_repair, removed};
+pub(crate) use unreadable::{INTENT, SUBJECT, nothing_to_repair, removed, subject_of_key};

@@ -97,7 +97,11 @@ fn p12(lines: &[Line]) -> bool {
 #[test]
 fn a_story_of_one_after_the_other_holds() {
     let verdict = check(&told(&lines()));
-    let others: Vec<_> = verdict.violations.iter().filter(|found| found.invariant != "P2").collect();
+    let others: Vec<_> = verdict
+        .violations
+        .iter()
+        .filter(|found| found.invariant != "P2")
+        .collect();
     assert!(others.is_empty(), "{others:?}");
     assert_eq!(verdict.counts.turns, 2);
 }

@@ -5,8 +5,17 @@ use std::fmt::Write as _;
 
 use crate::harness::Run;
 
-/// Keys of JSON documents whose values are measured, or told by heartbeats, and differ from run to run.
-const MEASURED: [&str; 7] = ["took_ms", "p50_ms", "p95_ms", "p99_ms", "eta_seconds", "behind", "busy"];
+/// Keys of JSON documents whose values are measured, told by heartbeats or counted by the server, and differ from run to run.
+const MEASURED: [&str; 8] = [
+    "seq",
+    "took_ms",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "eta_seconds",
+    "behind",
+    "busy",
+];
 /// Words before which a number is an amount that differs from run to run.
 const AMOUNTS: [&str; 10] = [
     " bytes",

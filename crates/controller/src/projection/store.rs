@@ -7,22 +7,24 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_envelope::{RecordSummary, Timestamp};
+use baton_envelope::{Event, RecordSummary, Status, Timestamp};
 use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::columns::malformed;
 use super::suspects::Suspects;
 use super::tables::archive;
+use super::tables::counts::{Changes, Counts};
 use super::tables::evidence::{self, Gathered};
-use super::tables::intents::{Intents, OutOfTurn};
+use super::tables::intents::{self, Intents, OutOfTurn};
+use super::tables::odd;
 use super::tables::streaks::{self, Streaks};
 use super::tables::timers;
-use super::tables::turns::{self, Lane};
+use super::tables::turns;
 use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -34,8 +36,9 @@ const TABLES: &str = "
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
-        timed INTEGER NOT NULL, accept_within INTEGER, ordered INTEGER NOT NULL) WITHOUT ROWID;
-     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
+        timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER, ordered INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX open_intents_to_resume ON open_intents (resume) WHERE resume IS NOT NULL;
+    CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;
     CREATE INDEX holds_of_version ON holds (agent, version, cause, since, intent);
@@ -71,6 +74,8 @@ pub(super) struct Store {
     ledger: String,
     mark: LedgerMark,
     streaks: Streaks,
+    /// How many open intents hold which version.
+    counts: Counts,
     pruned_at: Timestamp,
     /// When the indexed archive was created, and the index's position in it.
     archive: (String, LedgerMark),
@@ -127,6 +132,7 @@ impl Store {
             return Err(malformed(0, verdict));
         }
         let streaks = streaks::read(&db)?;
+        let counts = intents::counts(&db)?;
         let archive = archive::place(&db)?;
         tracing::info!(file = %path.display(), position = mark.seq, "loaded the projection");
         Ok(Some(Self {
@@ -135,6 +141,7 @@ impl Store {
             ledger: ledger.to_owned(),
             mark,
             streaks,
+            counts,
             pruned_at: Timestamp::default(),
             archive,
             generation: 0,
@@ -164,6 +171,7 @@ impl Store {
             ledger: ledger.to_owned(),
             mark: LedgerMark::default(),
             streaks: Streaks::new(),
+            counts: Counts::new(),
             pruned_at: Timestamp::default(),
             archive: (String::new(), LedgerMark::default()),
             generation: 0,
@@ -179,6 +187,7 @@ impl Store {
     pub(super) fn apply(&mut self, batch: &LedgerBatch, now: Timestamp) -> rusqlite::Result<()> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut intents, mut gathered) = (Intents::default(), Gathered::new(now));
+        let mut strange = Vec::new();
         let mut last = self.mark.seq;
         for (seq, body) in &batch.records {
             if *seq <= last {
@@ -187,10 +196,16 @@ impl Store {
             last = *seq;
             match RecordSummary::decode(body) {
                 Ok(summary) => {
+                    if is_odd(batch.subject(*seq), &summary) {
+                        strange.push(*seq);
+                    }
                     gathered.note(*seq, &summary, &self.streaks);
                     let at = summary.at;
                     let noted =
                         intents.note(&transaction, *seq, batch.stored_ms(*seq), summary, || batch.guard(*seq))?;
+                    if noted.reopens {
+                        strange.push(*seq);
+                    }
                     for version in noted.released {
                         gathered.note_end(version, at);
                     }
@@ -199,11 +214,20 @@ impl Store {
                     }
                 }
                 // The intent stays as its last readable record says; `list` does the same.
-                Err(error) => tracing::warn!(%error, seq, "cannot read a ledger record"),
+                Err(error) => {
+                    tracing::warn!(%error, seq, "cannot read a ledger record");
+                    strange.push(*seq);
+                }
             }
         }
         let stored = i64::try_from(batch.through.stored / 1_000_000).ok();
-        let touched = intents.write(&transaction, stored.filter(|stored| *stored > 0))?;
+        let (changes, returned) = intents.write(&transaction, stored.filter(|stored| *stored > 0))?;
+        let new_void = batch.void().iter().copied().filter(|seq| *seq > self.mark.seq);
+        for seq in strange.into_iter().chain(returned).chain(new_void) {
+            if let Some(subject) = batch.subject(seq) {
+                odd::note(&transaction, subject, seq)?;
+            }
+        }
         let changed = gathered.write(&transaction)?;
         let prune = now.since(self.pruned_at) > PRUNE_EVERY;
         if prune {
@@ -219,7 +243,7 @@ impl Store {
             .execute([mark.seq, mark.stored])?;
         transaction.commit()?;
         self.mark = mark;
-        self.touched.touch(touched);
+        self.recount(changes);
         self.streaks.extend(changed);
         if prune {
             self.pruned_at = now;
@@ -252,6 +276,16 @@ impl Store {
         Ok(done)
     }
 
+    /// Takes note of what a transaction has changed of the counts, and of the turns that it has touched.
+    pub(super) fn recount(&mut self, changes: Changes) {
+        let lanes = changes.apply(&mut self.counts);
+        self.touched.touch(lanes);
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     pub(super) fn archive(&self) -> (&str, LedgerMark) {
         (&self.archive.0, self.archive.1)
     }
@@ -276,11 +310,6 @@ impl Store {
         self.mark
     }
 
-    /// Says that lanes were touched.
-    pub(super) fn touch(&mut self, lanes: Vec<Lane>) {
-        self.touched.touch(lanes);
-    }
-
     /// The lanes that were touched since the last call.
     pub(super) fn take_touched(&mut self) -> Touched {
         std::mem::take(&mut self.touched)
@@ -293,6 +322,16 @@ impl Store {
     pub(super) fn streaks(&self) -> &Streaks {
         &self.streaks
     }
+}
+
+/// Whether a record stands on the subject of another intent, or says what is not known here.
+fn is_odd(subject: Option<&str>, summary: &RecordSummary) -> bool {
+    let is_elsewhere = subject
+        .and_then(|subject| subject.rsplit('.').next())
+        .is_some_and(|intent| intent != summary.intent.as_str());
+    is_elsewhere
+        || matches!(summary.event, Event::Unknown { .. })
+        || matches!(summary.snapshot.status, Status::Unknown { .. })
 }
 
 fn connect(file: Option<&Path>) -> rusqlite::Result<Connection> {
@@ -318,6 +357,7 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     db.execute_batch(archive::TABLES)?;
     db.execute_batch(timers::TABLES)?;
     db.execute_batch(turns::TABLES)?;
+    db.execute_batch(odd::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

@@ -2,9 +2,11 @@
 //! that follows the ledger.
 
 pub(super) mod archive;
+pub(super) mod counts;
 pub(super) mod evidence;
 pub(super) mod intents;
 pub(super) mod latency;
+pub(super) mod odd;
 pub(super) mod streaks;
 pub(super) mod timers;
 pub(super) mod turns;

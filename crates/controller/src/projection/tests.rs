@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Author, Cause, Envelope, Event, IntentId, Json, Record, Timestamp};
+use baton_envelope::{
+    AgentName, Author, Cause, Envelope, ErrorInfo, Event, IntentId, Json, Record, Stamp, Timestamp, act,
+};
 use baton_jetstream::{Clock as _, LedgerBatch, LedgerMark, Limits, SystemClock, Target};
 use baton_testkit::{Headers, TestServer, eventually, records};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +49,8 @@ fn records_that_come_again_change_nothing() {
     assert_eq!(store.mark(), LedgerMark { seq: 6, stored: 6 });
     let tally = evidence::tally(store.db(), &code(), Timestamp::default(), None).unwrap();
     assert_eq!((tally.hops, tally.p50_ms), (1, Some(7.0)));
-    assert_eq!(intents::counts(store.db()).unwrap()[&code()][&Cause::Queued], 1);
+    assert_eq!(store.counts()[&code()][&Cause::Queued], 1);
+    assert_eq!(*store.counts(), intents::counts(store.db()).unwrap());
     assert_eq!(evidence::last_done(store.db(), &code(), 9).unwrap().len(), 1);
 }
 
@@ -140,6 +143,108 @@ async fn follow(projection: &Projection) {
     projection.caught_up(Duration::from_secs(10)).await.unwrap();
     stop.cancel();
     following.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_does_not_follow_is_for_the_sweep() {
+    let server = TestServer::start().await;
+    let mesh = Target::at(server.url()).connect().await.unwrap();
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let projection = Projection::open(&mesh, None).await.unwrap();
+    let odd = async || {
+        follow(&projection).await;
+        let mut odd = projection.odd().await.unwrap();
+        odd.sort();
+        odd
+    };
+    let [first, last] = records("ended");
+    records::put(mesh.url(), &first, 0).await;
+    let ended = records::put(mesh.url(), &last, 1).await;
+    assert_eq!(odd().await, [], "an intent that ends is none");
+
+    // In the same batch as its end, and in a later one.
+    let client = server.client().await;
+    let write = async |subject: &str, body: Vec<u8>| {
+        let subject = format!("mesh.ledger.0.{subject}");
+        let stored = client.request(subject.clone(), body.into()).await.unwrap();
+        let stored: serde_json::Value = serde_json::from_slice(&stored.payload).unwrap();
+        (subject, stored["seq"].as_u64().unwrap())
+    };
+    let again = write("ended", serde_json::to_vec(&first).unwrap()).await;
+    assert!(again.1 > ended);
+    let [second, second_end] = records("in-one-batch");
+    for record in [&second, &second_end] {
+        write("in-one-batch", serde_json::to_vec(record).unwrap()).await;
+    }
+    let reopened = write("in-one-batch", serde_json::to_vec(&second).unwrap()).await;
+    let elsewhere = write("elsewhere", serde_json::to_vec(&last).unwrap()).await;
+    let unreadable = write("unreadable", b"nobody can read this".to_vec()).await;
+    let mut expected = vec![again, reopened, elsewhere, unreadable];
+    expected.sort();
+    assert_eq!(odd().await, expected);
+
+    // What came meanwhile stays.
+    let later = write("unreadable", b"nor this".to_vec()).await;
+    follow(&projection).await;
+    projection.forget_odd(expected).await.unwrap();
+    assert_eq!(odd().await, [later]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_owes_something_is_for_the_sweep() {
+    let server = TestServer::start().await;
+    let mesh = Target::at(server.url()).connect().await.unwrap();
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let projection = Projection::open(&mesh, None).await.unwrap();
+    let [queued, _] = records("queued");
+    records::put(mesh.url(), &queued, 0).await;
+    let [parked, _] = records("parked");
+    let seq = records::put(mesh.url(), &parked, 0).await;
+    let event = Event::Parked { code: "X".to_owned() };
+    let (id, by) = (SystemClock.record_id(), parked.by.clone());
+    let parked = records::following(&parked.snapshot, seq, id, parked.intent, event, SystemClock.now(), by);
+    records::put(mesh.url(), &parked, seq).await;
+    let [retried, _] = records("retried");
+    let seq = records::put(mesh.url(), &retried, 0).await;
+    let wake_at = SystemClock.now().plus(Duration::from_secs(60 * 60));
+    let retry = act::retry(
+        &retried.snapshot.clone().seen_at(seq),
+        wake_at,
+        ErrorInfo::new("X", "not now"),
+    );
+    let stamp = Stamp {
+        id: SystemClock.record_id(),
+        at: SystemClock.now(),
+        by: retried.by.clone(),
+    };
+    let retry = retry.unwrap().seal(retried.intent.clone(), seq, stamp);
+    records::put(mesh.url(), &retry, seq).await;
+    follow(&projection).await;
+    let now = SystemClock.now();
+    let soon = now.plus(Duration::from_secs(60));
+    let only = std::slice::from_ref(&queued.intent);
+    assert_eq!(projection.owing(soon, now).await.unwrap(), only);
+    let after = wake_at.plus(Duration::from_secs(60));
+    let found = projection.owing(soon, after).await.unwrap();
+    assert_eq!(
+        found,
+        [queued.intent.clone(), retried.intent],
+        "its next attempt is due"
+    );
+    let before = queued.snapshot.updated_at.minus(Duration::from_secs(1));
+    assert_eq!(
+        projection.owing(before, now).await.unwrap(),
+        [],
+        "it is too new to be lost"
+    );
+    let forgotten = vec![queued.intent];
+    projection.forget(forgotten).await.unwrap();
+    assert_eq!(projection.owing(soon, now).await.unwrap(), []);
+    assert_eq!(
+        projection.counts().await.unwrap().len(),
+        1,
+        "the parked one holds its version"
+    );
 }
 
 /// Sets how many records of an intent the ledger keeps, as somebody would by accident.

@@ -78,7 +78,12 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
         .keys()
         .filter_map(|version| void(cx, agent, version))
         .collect();
-    for version in route.versions.keys().filter(|version| seen.is_held(agent, version)) {
+    // What waits for something else needs no worker, and to look at all of it would cost something.
+    for version in route
+        .versions
+        .keys()
+        .filter(|version| seen.needs_workers(agent, version))
+    {
         if let Some(since) = seen.alone_since(agent, version) {
             alarms.extend(alarm(cx, route, version, since).await?);
         }

@@ -1,10 +1,7 @@
 //! Work by hand: what a version has goes before it again when its work is done by hand from now on, or by workers; tickets of
-//! senders that do not know manual versions are dropped; and what somebody took for a time is given back after it.
-
-use std::time::Duration;
+//! senders that do not know manual versions are dropped. What somebody took for a time is given back by the timers.
 
 use baton_envelope::{AgentVersion, Cause, Route, VersionState};
-use tokio::time::Instant;
 
 use crate::rounds::each::each;
 use crate::rounds::error::RoundError;
@@ -14,31 +11,22 @@ use crate::rounds::term::Term;
 
 /// How many intents of a version to put again in one round.
 const AT_MOST: usize = 100;
-/// How often to look for work by hand whose time is over.
-const GIVE_BACK: Duration = Duration::from_secs(1);
 
 /// Keeps the work of manual versions without tickets, and that of others with them.
-#[derive(Debug, Default)]
-pub(crate) struct Hands {
-    looked: Option<Instant>,
-}
+#[derive(Debug)]
+pub(crate) struct Hands;
 
 impl Round for Hands {
     const NAME: &'static str = "hands";
     const PERIOD: Period = Period::Observation;
 
     fn begin(_: &Term) -> Self {
-        Self::default()
+        Self
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
         let seen = term.observations()?;
-        let put = each(&seen.routes, |route| of_agent(term, &seen, route)).await;
-        if self.looked.is_none_or(|at| at.elapsed() >= GIVE_BACK) {
-            self.looked = Some(Instant::now());
-            give_back(term, &seen).await?;
-        }
-        put
+        each(&seen.routes, |route| of_agent(term, &seen, route)).await
     }
 }
 
@@ -99,24 +87,6 @@ async fn put_again(term: &Term, route: &Route, version: &AgentVersion) -> Result
             Err(error) => {
                 tracing::warn!(%error, %intent, %agent, %version, "work could not be put before its version again");
             }
-        }
-    }
-    Ok(())
-}
-
-async fn give_back(term: &Term, seen: &Observations) -> Result<(), RoundError> {
-    if !seen.open.values().any(|causes| causes.contains_key(&Cause::ByHand)) {
-        return Ok(());
-    }
-    let cx = &term.cx;
-    let work = cx.projection.by_hand(None).await?;
-    let now = cx.mesh.now();
-    for head in cx.mesh.heads(&work).await? {
-        if head.record.snapshot.back_at().is_some_and(|at| at <= now)
-            && term.in_charge()?.mesh.give_back_by_hand(&head, &cx.by).await?
-        {
-            let holder = head.record.snapshot.holder.as_deref().unwrap_or_default();
-            tracing::info!(intent = %head.record.intent, holder, "its time by hand is over, and it is given back");
         }
     }
     Ok(())

@@ -66,7 +66,7 @@ async fn finish_if_empty(
     if route.state(version) != Some(VersionState::Draining) || is_held_back {
         return Ok(());
     }
-    if !cx.projection.hold_views(agent, version).await?.is_empty() {
+    if cx.projection.is_held(agent, version).await? {
         // It was quarantined until now, or an earlier check did not finish, so it is paused. Or it was resumed without
         // waking the idle workers: they would get nothing until they ask again, which takes half a minute.
         if tickets.paused || (tickets.backlog > 0 && tickets.waiting_pulls > 0) {
@@ -98,10 +98,10 @@ async fn say_if_empty(term: &Term, route: &Route, version: &AgentVersion) -> Res
     let (cx, agent) = (&term.cx, &route.agent);
     let end = cx.projection.caught_up(CATCH_UP).await?;
     let counts = cx.mesh.agent_counts(agent).await?.remove(version).unwrap_or_default();
-    let holds = cx.projection.hold_views(agent, version).await?;
+    let is_held = cx.projection.is_held(agent, version).await?;
     // A projection in a rebuild knows nothing, and its position shows that.
     let is_known = cx.projection.position() >= end;
-    if !(is_known && holds.is_empty() && counts.backlog + counts.in_flight == 0) {
+    if !(is_known && !is_held && counts.backlog + counts.in_flight == 0) {
         return Ok(false);
     }
     let act = cx

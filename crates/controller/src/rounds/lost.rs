@@ -33,6 +33,10 @@ pub(super) struct Lost {
     looked: Option<Instant>,
     /// How many of the found ones were looked at again in this turn.
     checked: usize,
+    /// How many records the ledger lacked when this turn began, and when that was.
+    turn: Option<(u64, Timestamp)>,
+    /// How many records it lacked when a whole turn found nothing new. While it lacks no other number, none is lost.
+    complete: Option<u64>,
 }
 
 impl Lost {
@@ -43,7 +47,12 @@ impl Lost {
         }
         self.looked = Some(Instant::now());
         let now = cx.mesh.now();
+        let removed = cx.mesh.ledger_end().await?.removed();
+        if self.complete == Some(removed) && self.found.is_empty() {
+            return Ok(());
+        }
         let before = now.minus(UNMOVED);
+        let turn = *self.turn.get_or_insert((removed, before));
         let some = cx.projection.unmoved(before, self.after.clone(), AT_ONCE).await?;
         let is_all = some.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
         self.after = some
@@ -70,6 +79,15 @@ impl Lost {
                 tracing::error!(%intent, %agent, %version, code = codes::RECORDS_LOST, "the ledger has no record of an open intent any more");
                 self.found.insert(intent, (agent, version, now));
             }
+        }
+        if is_all {
+            self.turn = None;
+            // What moved while this looked was left out.
+            let (removed, before) = turn;
+            self.complete = match cx.projection.has_moved_since(before).await? {
+                true => None,
+                false => Some(removed),
+            };
         }
         self.forget(cx, now).await
     }

@@ -39,6 +39,12 @@ impl Observations {
         self.open.contains_key(&(agent.clone(), version.clone()))
     }
 
+    /// Whether an open intent holds a version that only its workers can end.
+    pub(crate) fn needs_workers(&self, agent: &AgentName, version: &AgentVersion) -> bool {
+        let causes = self.open.get(&(agent.clone(), version.clone()));
+        causes.is_some_and(|causes| causes.keys().any(|cause| cause.needs_workers()))
+    }
+
     /// How many open intents hold a version for this cause.
     pub(crate) fn count(&self, agent: &AgentName, version: &AgentVersion, cause: Cause) -> u64 {
         let causes = self.open.get(&(agent.clone(), version.clone()));

@@ -1,12 +1,17 @@
 //! The sweep: finds lost tickets, passed deadlines, and records that came back after being archived.
+//!
+//! It reads only what the projection holds for suspect: intents that owe something, and subjects with odd records. So an intent
+//! that waits costs nothing. It reads all of the ledger at the beginning of a term, after a crash of the server, when the
+//! projection is not current, and from time to time.
 
 use std::time::Duration;
 
 use baton_envelope::IntentId;
-use baton_jetstream::{ClosedInLedger, Error, Head, SweepReport, Sweeper, holds_life};
+use baton_jetstream::{ClosedInLedger, Error, Head, LedgerEnd, SweepReport, Sweeper, ToSweep, holds_life};
 
 use crate::backoff::{fraction, spread};
-use crate::projection::Life;
+use crate::context::Context;
+use crate::projection::{Error as ProjectionError, Life, Odd};
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
@@ -14,6 +19,9 @@ use crate::rounds::unreadable::Teller;
 
 /// How long after its grace time the sweep adopts a closed intent that the projection does not know.
 const ADOPT_AFTER: Duration = Duration::from_secs(10);
+
+/// How long the projection may take to have read what the ledger has. Otherwise the sweep reads all of it itself.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Sweeps. If one sweep is cut off, the next one makes up for it.
 #[derive(Debug)]
@@ -47,8 +55,10 @@ impl Round for Sweep {
     }
 
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
-        term.in_charge()?;
-        let swept = self.sweeper.sweep(&Closings(term)).await;
+        let cx = term.in_charge()?;
+        let end = cx.mesh.ledger_end().await?;
+        let (suspects, mut odd) = self.suspects(cx, &end).await?;
+        let swept = self.sweeper.sweep(suspects, &end, &Closings(term)).await;
         let SweepReport {
             open,
             reissued,
@@ -76,7 +86,36 @@ impl Round for Sweep {
         } else {
             tracing::debug!(open, "swept, nothing to do");
         }
+        odd.retain(|(subject, _)| self.sweeper.is_done_with(subject));
+        if !odd.is_empty() {
+            cx.projection.forget_odd(odd).await?;
+        }
         self.teller.tell(term, self.sweeper.unreadable()).await
+    }
+}
+
+impl Sweep {
+    /// What to look at, and the odd subjects among it as the projection has them.
+    async fn suspects(&self, cx: &Context, end: &LedgerEnd) -> Result<(ToSweep, Vec<Odd>), RoundError> {
+        let projection = &cx.projection;
+        let is_current = match projection.caught_up(CATCH_UP).await {
+            Ok(_) => true,
+            Err(error @ ProjectionError::Behind { .. }) => {
+                tracing::debug!(%error, "sweeping all of the ledger");
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let now = cx.mesh.now();
+        let owing = projection.owing(now.minus(cx.config.sweep_slack), now).await?;
+        let odd = projection.odd().await?;
+        let suspects = ToSweep {
+            // One in a rebuild knows nothing, and its position shows that.
+            all: !is_current || projection.position() < end.last_seq || self.sweeper.must_look_at_all(end),
+            owing,
+            odd: odd.iter().map(|(subject, _)| subject.clone()).collect(),
+        };
+        Ok((suspects, odd))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_controller::ControllerConfig;
-use baton_envelope::{Envelope, Json};
+use baton_envelope::{Envelope, Event, Json};
 use baton_jetstream::WaitEnd;
 use baton_testkit::{eventually, records};
 
@@ -102,6 +102,39 @@ async fn a_ticket_that_came_back_keeps_no_other_from_being_written_again() {
     let mut tickets = puller(&mesh).await;
     let delivery = ticket(&mut tickets).await;
     assert!(delivery.ticket.facts.reissued);
+    controller.stop().await;
+}
+
+/// A record after the end of an intent opens it, and a foreign writer could run finished work again with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_that_is_opened_after_its_end_is_closed_again() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    let (agent, version) = research();
+    let controller = Running::start(&mesh, eager());
+    let envelope = Envelope::first(mesh.clock().envelope_id(), id("ended"), agent, Json::null());
+    let first = records::submitted(mesh.record_id(), mesh.now(), operator(), version, envelope);
+    let seq = records::put(mesh.url(), &first, 0).await;
+    let (record, event) = (mesh.record_id(), Event::Completed);
+    let ended = records::following(&first.snapshot, seq, record, id("ended"), event, mesh.now(), operator());
+    let end = records::put(mesh.url(), &ended, seq).await;
+    // Once it has read all of the ledger and swept again.
+    let mut tickets = puller(&mesh).await;
+    let envelope = Envelope::first(mesh.clock().envelope_id(), id("lost"), research().0, Json::null());
+    let lost = records::submitted(mesh.record_id(), mesh.now(), operator(), research().1, envelope);
+    records::put(mesh.url(), &lost, 0).await;
+    assert_eq!(ticket(&mut tickets).await.ticket.intent, id("lost"));
+    let opened = records::put(mesh.url(), &first, end).await;
+    eventually("it is closed again", PATIENCE, async || {
+        let head = mesh.head(&id("ended")).await.map_err(|error| error.to_string())?;
+        let (seq, status) = head.map_or((0, String::new()), |head| {
+            (head.seq, head.record.snapshot.status.to_string())
+        });
+        (seq > opened && status == "completed")
+            .then_some(())
+            .ok_or_else(|| format!("{status} at {seq}"))
+    })
+    .await;
     controller.stop().await;
 }
 

@@ -194,8 +194,18 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, gates, (policy, stands_in, order_key), extra) =
-            rest;
+        let (
+            pins,
+            itinerary,
+            join,
+            reply_to,
+            traceparent,
+            pinning,
+            not_before,
+            gates,
+            (policy, stands_in, order_key),
+            extra,
+        ) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -383,7 +393,13 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 }
 
 fn any_order() -> impl Strategy<Value = InOrder> {
-    let parts = (any::<u32>(), of(text()), of(any::<u64>()), of(any::<u64>()), of(any::<u32>()));
+    let parts = (
+        any::<u32>(),
+        of(text()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u32>()),
+    );
     parts.prop_map(|(hop, key, intake, place, given)| InOrder {
         hop,
         submitter: key.is_none().then(|| "shop".to_owned()),

@@ -95,7 +95,11 @@ fn a_later_hop_has_left_and_an_import_comes_last() {
     assert_eq!(handed_off.snapshot.order, None);
     let imported = act::import(&begun, "elsewhere", |_| Some(1)).expect("legal");
     let imported = at(imported, 30);
-    assert_eq!(turn(&imported), (Some(30), None), "neither its place nor its turn of there");
+    assert_eq!(
+        turn(&imported),
+        (Some(30), None),
+        "neither its place nor its turn of there"
+    );
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName};
 use baton_envelope::{
-    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_IMPORTED, HEADER_STATUS, IntentId, Record, Status, StoredRecord, act, codes,
+    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_IMPORTED, HEADER_STATUS, IntentId, Record, Status, StoredRecord,
+    act, codes,
 };
 use bytes::Bytes;
 

@@ -9,12 +9,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use baton_envelope::control::Unreadable;
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, is_ticket_lost, needs};
 
 use crate::error::Error;
-use crate::ledger::{Head, HeadParts};
-use crate::server::ControllerMesh;
+use crate::ledger::{Head, HeadParts, subject_of_key};
+use crate::server::{ControllerMesh, LedgerEnd};
+
+/// How often to look at all intents, whatever the index of the ledger says: it may have missed something for a reason that nobody
+/// thought of.
+const ALL_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +49,14 @@ enum Help {
     Resumed,
 }
 
+/// Whether an open intent had been closed before.
+enum Closed {
+    No,
+    Again,
+    /// Its head is so new that somebody may be at work on it.
+    TooNew,
+}
+
 /// What one sweep has read so far.
 #[derive(Default)]
 struct Seen {
@@ -51,6 +65,18 @@ struct Seen {
     oldest: HashMap<(AgentName, AgentVersion), Option<Timestamp>>,
     /// The intents that have a ticket in the stream, whether it is delivered or not.
     queued: HashMap<(AgentName, AgentVersion), HashSet<IntentId>>,
+}
+
+/// Which intents a sweep looks at. One that waits, is set aside or is done by hand owes nothing, and is left out.
+#[derive(Debug, Clone, Default)]
+pub struct ToSweep {
+    /// All of the ledger, whatever else is named here.
+    pub all: bool,
+    /// Open intents that owe something.
+    pub owing: Vec<IntentId>,
+    /// Subjects of the ledger with a record that does not follow from those before it: it cannot be read, is void, or comes
+    /// after the end of its intent.
+    pub odd: HashSet<String>,
 }
 
 /// What a sweep does about intents that the archive holds. The sweep itself does not know which these are.
@@ -90,8 +116,10 @@ pub struct Sweeper {
     by: Author,
     /// How long after its last record to leave an intent alone.
     slack: Duration,
-    /// The sequence of the head at which the history of an open intent was last read, and it had not been closed before.
-    open_at: HashMap<IntentId, u64>,
+    /// The odd subjects that the last sweep is not done with.
+    undone: HashSet<String>,
+    /// When all intents were looked at, how many records the ledger lacked then, and which connection it was.
+    all: Option<(Instant, u64, u64)>,
     /// The intents whose ticket the last sweep held for lost, with the head that owes it.
     lost: Arc<Mutex<HashMap<IntentId, u64>>>,
     /// The intents whose last record the last sweep could not read.
@@ -105,7 +133,8 @@ impl Sweeper {
             mesh: mesh.clone(),
             by,
             slack,
-            open_at: HashMap::new(),
+            undone: HashSet::new(),
+            all: None,
             lost: Arc::default(),
             unreadable: Vec::new(),
         }
@@ -116,20 +145,42 @@ impl Sweeper {
         &self.unreadable
     }
 
-    /// One pass over all intents.
+    /// Whether the last sweep is done with an odd subject.
+    pub fn is_done_with(&self, subject: &str) -> bool {
+        !self.undone.contains(subject)
+    }
+
+    /// Whether the next sweep must look at all intents. An index of the ledger has all that was written; only records that
+    /// a crash of the server brought back are news to it. After a crash the connection is another one, or the ledger lacks
+    /// fewer records than before.
+    pub fn must_look_at_all(&self, end: &LedgerEnd) -> bool {
+        self.all.is_none_or(|(at, removed, connection)| {
+            at.elapsed() >= ALL_EVERY || end.removed() < removed || self.mesh.connections_made() != connection
+        })
+    }
+
+    /// One pass over these intents. `end` is the end of the ledger before anybody looked for them.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn sweep(&mut self, archive: &impl ClosedInLedger) -> Result<SweepReport, Error> {
+    pub async fn sweep(
+        &mut self,
+        suspects: ToSweep,
+        end: &LedgerEnd,
+        archive: &impl ClosedInLedger,
+    ) -> Result<SweepReport, Error> {
         let mut report = SweepReport::default();
         let mut seen = Seen {
             before: std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner)),
             ..Seen::default()
         };
-        // Forget what was learnt of intents that are no longer open.
-        let known = std::mem::take(&mut self.open_at);
-        let mut unreadable = Vec::new();
-        let subjects = self.mesh.ledger_subjects().await?;
+        let (begun, connection) = (Instant::now(), self.mesh.connections_made());
+        let ToSweep { all, owing, odd } = suspects;
+        let (mut unreadable, mut undone) = (Vec::new(), HashSet::new());
+        let subjects = match all {
+            true => self.mesh.ledger_subjects().await?,
+            false => self.subjects_of(&owing, &odd),
+        };
         let mut parts = HeadParts::of(&subjects);
         while let Some((heads, others)) = parts.next(&self.mesh).await? {
             unreadable.extend(others);
@@ -143,17 +194,24 @@ impl Sweeper {
                 if returned.contains(&head.record.intent) {
                     continue;
                 }
-                match self.was_closed(&head, &known).await {
-                    Ok(true) => {
-                        report.closed_again += 1;
-                        continue;
-                    }
-                    Ok(false) => {}
-                    Err(error @ Error::NoAnswer { .. }) => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(%error, intent = %head.record.intent, "an intent could not be closed again");
-                        report.failed += 1;
-                        continue;
+                let subject = self.mesh.subjects().ledger(&head.record.intent);
+                if odd.contains(&subject) {
+                    match self.was_closed(&head).await {
+                        Ok(Closed::Again) => {
+                            report.closed_again += 1;
+                            continue;
+                        }
+                        Ok(Closed::No) => {}
+                        Ok(Closed::TooNew) => {
+                            undone.insert(subject);
+                        }
+                        Err(error @ Error::NoAnswer { .. }) => return Err(error),
+                        Err(error) => {
+                            tracing::warn!(%error, intent = %head.record.intent, "an intent could not be closed again");
+                            undone.insert(subject);
+                            report.failed += 1;
+                            continue;
+                        }
                     }
                 }
                 let need = needs(&head.record, self.mesh.now(), self.slack);
@@ -180,26 +238,40 @@ impl Sweeper {
                 }
             }
         }
-        self.unreadable = unreadable;
+        undone.extend(
+            unreadable
+                .iter()
+                .filter_map(|one| subject_of_key(self.mesh.subjects(), one)),
+        );
+        (self.unreadable, self.undone) = (unreadable, undone);
+        if all {
+            self.all = Some((begun, end.removed(), connection));
+        }
         Ok(report)
     }
 
-    /// Closes an open intent again that had been closed before. Its history is read once for each head, when that is older
-    /// than the slack: what moves on is not looked at.
-    async fn was_closed(&mut self, head: &Head, known: &HashMap<IntentId, u64>) -> Result<bool, Error> {
-        let intent = &head.record.intent;
-        if known.get(intent) != Some(&head.seq) {
-            if head.record.snapshot.updated_at.plus(self.slack) > self.mesh.now() {
-                return Ok(false);
-            }
-            if let Some(standing) = self.mesh.keep_closed(head, &self.by).await? {
-                let (seq, records) = (head.seq, standing.contained.len());
-                tracing::warn!(%intent, seq, records, "records after its end had opened it; it is closed again");
-                return Ok(true);
-            }
+    /// The subjects of what a sweep looks at, and of what the last one could not read.
+    fn subjects_of(&self, owing: &[IntentId], odd: &HashSet<String>) -> Vec<String> {
+        let subjects = self.mesh.subjects();
+        let unread = self.unreadable.iter().filter_map(|one| subject_of_key(subjects, one));
+        let mut found: HashSet<String> = owing.iter().map(|intent| subjects.ledger(intent)).collect();
+        found.extend(odd.iter().cloned());
+        found.extend(unread);
+        found.into_iter().collect()
+    }
+
+    /// Closes an open intent again that had been closed before; not before its head is older than the slack: what moves on is
+    /// not looked at.
+    async fn was_closed(&self, head: &Head) -> Result<Closed, Error> {
+        if head.record.snapshot.updated_at.plus(self.slack) > self.mesh.now() {
+            return Ok(Closed::TooNew);
         }
-        self.open_at.insert(intent.clone(), head.seq);
-        Ok(false)
+        let Some(standing) = self.mesh.keep_closed(head, &self.by).await? else {
+            return Ok(Closed::No);
+        };
+        let (intent, seq, records) = (&head.record.intent, head.seq, standing.contained.len());
+        tracing::warn!(%intent, seq, records, "records after its end had opened it; it is closed again");
+        Ok(Closed::Again)
     }
 
     async fn help(&self, head: &Head, need: Need, seen: &mut Seen) -> Result<Help, Error> {

@@ -96,6 +96,14 @@ impl ControllerMesh {
             Status::Waiting { .. } if snapshot.wake_at.is_some_and(|at| at <= now) => {
                 self.begin_postponed(&head, by).await.map(went_on)
             }
+            Status::Accepted | Status::InProgress if snapshot.back_at().is_some_and(|at| at <= now) => {
+                let given = self.give_back_by_hand(&head, by).await?;
+                if given {
+                    let holder = snapshot.holder.as_deref().unwrap_or_default();
+                    tracing::info!(intent = %due.intent, holder, "its time by hand is over, and it is given back");
+                }
+                Ok(went_on(given))
+            }
             Status::Pending if snapshot.wake_at.is_some_and(|at| at <= now) => {
                 if self.acks_long_retries(&head).await? {
                     self.reissue(&head).await?;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use baton_envelope::control::{ControlError, Removed, RepairView, Unreadable};
-use baton_envelope::{Author, DecodeError, IntentId, act, codes, containable};
+use baton_envelope::{Author, DecodeError, IntentId, Subjects, act, codes, containable};
 
 use super::advance::{Advanced, Decision, Known};
 use super::heads::HeadParts;
@@ -59,6 +59,15 @@ fn of(intent: &IntentId, seq: u64, problem: String, meanwhile: &str) -> Unreadab
         problem,
         meanwhile: meanwhile.to_owned(),
         newer: false,
+    }
+}
+
+/// The subject of the ledger on which something cannot be read.
+pub(crate) fn subject_of_key(subjects: &Subjects, one: &Unreadable) -> Option<String> {
+    match one.key.split_once('/')? {
+        (INTENT, intent) => Some(subjects.ledger(&intent.parse().ok()?)),
+        (SUBJECT, subject) => Some(subject.to_owned()),
+        _ => None,
     }
 }
 

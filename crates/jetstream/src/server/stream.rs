@@ -38,9 +38,18 @@ pub struct LedgerEnd {
     pub last_seq: u64,
     /// The sequence of the first record that is still there.
     pub first_seq: u64,
+    /// How many records are still there.
+    pub messages: u64,
     /// When the stream was created, as the server writes it. A stream that was deleted and made again counts from 1
     /// again: only this tells it from the one before.
     pub created: String,
+}
+
+impl LedgerEnd {
+    /// How many records were removed. It shrinks only when records come back that were purged before a crash.
+    pub const fn removed(&self) -> u64 {
+        self.last_seq.saturating_sub(self.messages)
+    }
 }
 
 /// A message of a stream, with the headers that it was stored with and those that the server adds.
@@ -176,12 +185,14 @@ impl Mesh {
         struct State {
             last_seq: u64,
             first_seq: u64,
+            messages: u64,
         }
         let what = format!("STREAM.INFO.{stream}");
         let info: Info = self.ask(&what, &serde_json::json!({})).await??;
         Ok(LedgerEnd {
             last_seq: info.state.last_seq,
             first_seq: info.state.first_seq,
+            messages: info.state.messages,
             created: info.created,
         })
     }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use baton_envelope::Subjects;
 use baton_jetstream::ArchiveBatch;
 
 use crate::backoff::Backoff;
 use crate::projection::columns::is_damage;
 use crate::projection::store::Store;
-use crate::projection::tables::archive;
+use crate::projection::tables::{archive, odd};
 use crate::projection::{Error, Projection};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -43,8 +44,9 @@ impl Projection {
             .await?;
         let mut tail = self.inner.mesh.tail_archive(&created, mark);
         while let Some(batch) = tail.next_batch().await? {
+            let subjects = self.inner.mesh.subjects().clone();
             let applied = self
-                .change(move |store| store.apply_archive(&batch, generation))
+                .change(move |store| store.apply_archive(&batch, generation, &subjects))
                 .await?;
             if !applied {
                 // The projection was rebuilt in the meantime and has lost the archive.
@@ -58,12 +60,19 @@ impl Projection {
 
 impl Store {
     /// Applies a batch of the archive; `false` if the store was rebuilt since `generation`.
-    fn apply_archive(&mut self, batch: &ArchiveBatch, generation: u64) -> rusqlite::Result<bool> {
+    fn apply_archive(&mut self, batch: &ArchiveBatch, generation: u64, subjects: &Subjects) -> rusqlite::Result<bool> {
         if generation != self.generation() {
             return Ok(false);
         }
-        let lanes = self.transact(|db| archive::apply(db, batch))?;
-        self.touch(lanes);
+        let changes = self.transact(|db| {
+            let (changes, seemed_open) = archive::apply(db, batch)?;
+            for intent in seemed_open {
+                // At no record in particular: the sweep looks at what is there.
+                odd::note(db, &subjects.ledger(&intent), 0)?;
+            }
+            Ok(changes)
+        })?;
+        self.recount(changes);
         self.set_archive_mark(batch.through);
         Ok(true)
     }

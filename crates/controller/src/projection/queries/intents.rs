@@ -7,6 +7,8 @@ use baton_envelope::{AgentName, AgentVersion, Cause, IntentId, Timestamp};
 
 use crate::projection::columns::Version;
 use crate::projection::tables::intents::{self, Overdue};
+use crate::projection::tables::odd::{self, Odd};
+use crate::projection::tables::timers;
 use crate::projection::{Error, Projection};
 
 impl Projection {
@@ -15,7 +17,7 @@ impl Projection {
     /// # Errors
     /// When the database fails.
     pub async fn counts(&self) -> Result<BTreeMap<Version, BTreeMap<Cause, u64>>, Error> {
-        self.ask(intents::counts).await
+        self.ask_store(|store| Ok(store.counts().clone())).await
     }
 
     /// What holds a version, by cause, with the oldest intents of each.
@@ -50,6 +52,14 @@ impl Projection {
     /// When the database fails.
     pub(crate) async fn unmoved(&self, before: Timestamp, after: String, limit: u32) -> Result<Vec<IntentId>, Error> {
         self.ask(move |db| intents::unmoved(db, before, &after, limit)).await
+    }
+
+    /// Whether an open intent has moved since a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn has_moved_since(&self, since: Timestamp) -> Result<bool, Error> {
+        self.ask(move |db| intents::has_moved_since(db, since)).await
     }
 
     /// The agent and the version of an intent, if it is open.
@@ -106,9 +116,51 @@ impl Projection {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn forget(&self, intents: Vec<IntentId>) -> Result<(), Error> {
-        let lanes = self.ask(move |db| intents::forget(db, &intents)).await?;
-        self.touch(lanes);
-        Ok(())
+        self.change(move |store| {
+            let changes = store.transact(|db| intents::forget(db, &intents))?;
+            store.recount(changes);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The open intents that owe something: a ticket, by a record that is not newer than `before`; that they go on; or their
+    /// end, since their deadline has passed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn owing(&self, before: Timestamp, now: Timestamp) -> Result<Vec<IntentId>, Error> {
+        self.ask_store(move |store| {
+            let mut found = intents::owing(store.db(), store.counts(), before, now)?;
+            found.extend(timers::late(store.db(), now)?);
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Whether an open intent holds a version.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn is_held(&self, agent: &AgentName, version: &AgentVersion) -> Result<bool, Error> {
+        let of = (agent.clone(), version.clone());
+        self.ask(move |db| intents::is_held(db, &of)).await
+    }
+
+    /// The subjects of the ledger with a record that does not follow from those before it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn odd(&self) -> Result<Vec<Odd>, Error> {
+        self.ask(odd::all).await
+    }
+
+    /// Forgets odd subjects that the sweep is done with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forget_odd(&self, done: Vec<Odd>) -> Result<(), Error> {
+        self.ask(move |db| odd::forget(db, &done)).await
     }
 
     /// The kinds of the open intents that an agent has, in any version.

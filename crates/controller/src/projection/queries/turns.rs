@@ -21,14 +21,6 @@ impl Projection {
         std::mem::take(&mut *lock(&self.inner.touched))
     }
 
-    /// Says that lanes were touched, by no record.
-    pub(super) fn touch(&self, lanes: Vec<Lane>) {
-        if !lanes.is_empty() {
-            lock(&self.inner.touched).touch(lanes);
-            self.inner.turns.send_modify(|times| *times += 1);
-        }
-    }
-
     /// Every lane in which somebody is.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
 use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use super::turns::{self, Lane};
+use super::counts::Changes;
+use super::turns;
 use crate::projection::columns::parsed;
 
 /// The tables.
@@ -122,9 +123,13 @@ pub(in crate::projection) fn reset(db: &Connection, created: &str) -> rusqlite::
     Ok(())
 }
 
-/// Gives the lanes of turns in which something was still open.
-pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rusqlite::Result<Vec<Lane>> {
-    let mut lanes = Vec::new();
+/// Applies a batch. Returns what it changes of the counts, and which intents seemed open: the index missed their end, or
+/// somebody wrote after it.
+pub(in crate::projection) fn apply(
+    db: &Connection,
+    batch: &ArchiveBatch,
+) -> rusqlite::Result<(Changes, Vec<IntentId>)> {
+    let (mut changes, mut seemed_open) = (Changes::default(), Vec::new());
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO archived (seq, fingerprint, submitted, at, generated, status, agent)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -135,7 +140,6 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
     )?;
     // A projection that was away while the intent ended and was purged learns of its end only from the archive.
     let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1 AND submitted = ?2")?;
-    let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
     for ArchiveNote {
         archive_seq,
         archived_at,
@@ -158,13 +162,14 @@ pub(in crate::projection) fn apply(db: &Connection, batch: &ArchiveBatch) -> rus
         ])?;
         done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
         if close.execute(params![id, submitted])? > 0 {
-            forget.execute([id])?;
-            lanes.extend(turns::forget(db, id)?);
+            changes.release(db, id)?;
+            changes.touch(turns::forget(db, id)?);
+            seemed_open.push(intent.clone());
         }
     }
     db.prepare_cached("UPDATE archive_meta SET position = ?1, stored = ?2")?
         .execute([batch.through.seq, batch.through.stored])?;
-    Ok(lanes)
+    Ok((changes, seemed_open))
 }
 
 /// The newest bundle of the same life of an intent: its sequence, when it was written, and whether the id was
@@ -189,6 +194,12 @@ pub(in crate::projection) fn is_closed(
     snapshot: &Snapshot,
 ) -> rusqlite::Result<bool> {
     Ok(same_life(db, intent, snapshot.submitted_at.unix_millis())?.is_some())
+}
+
+/// Whether the ledger has the end of an intent.
+pub(in crate::projection) fn is_closed_here(db: &Connection, intent: &IntentId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM closed WHERE intent = ?1")?
+        .exists([intent.as_str()])
 }
 
 /// Records a terminal record of the ledger. The grace time counts from about when the server stored it. Otherwise a

@@ -1,17 +1,18 @@
 //! The open intents and the versions that they hold: write, count, list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use baton_envelope::control::HoldView;
 use baton_envelope::{
-    AgentName, AgentVersion, Cause, Guard, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, Turn, holds,
-    out_of_turn,
+    AgentName, AgentVersion, Cause, Event, Guard, Hold, IntentId, RecordSummary, Snapshot, Status, Timestamp, Turn,
+    holds, out_of_turn, owes_resume,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
+use super::counts::{Changes, Counts};
 use super::timers::{self, Moment, Opened, Timer};
-use super::turns::{self, Lane};
+use super::turns;
 use crate::projection::columns::{Version, parsed};
 
 /// How many intents each cause of a hold view names.
@@ -23,6 +24,8 @@ const NAMED: usize = 5;
 struct Touched {
     /// Whether the tables have rows of it.
     stored: bool,
+    /// What it holds by these rows.
+    before: Vec<(Version, Cause)>,
     held: Vec<Version>,
     /// When its waits are over; `None` when the tables have nothing of it that is due some time.
     timed: Option<Opened>,
@@ -48,6 +51,8 @@ pub(in crate::projection) struct Noted {
     pub(in crate::projection) released: Vec<Version>,
     /// That it is by somebody whose turn it was not.
     pub(in crate::projection) out_of_turn: Option<OutOfTurn>,
+    /// That it comes after the end of its intent, and would open it again.
+    pub(in crate::projection) reopens: bool,
 }
 
 /// A record by somebody whose turn it was not.
@@ -69,7 +74,7 @@ impl Intents {
     /// Adds a record; returns the versions that the intent held before it and no longer holds, and whether it was the turn of
     /// whoever wrote it.
     ///
-    /// `guard` says after which record it was written; the server has held its writer to that. Where another was the last
+    /// `guard_of` says after which record it was written; the server has held its writer to that. Where another was the last
     /// that is known of the intent, what came between is gone (a ledger that somebody limited drops records), or does not
     /// count. Then nobody knows whose turn it was. A record without a guard is judged all the same: a forger leaves it out.
     pub(in crate::projection) fn note(
@@ -78,7 +83,7 @@ impl Intents {
         seq: u64,
         stored_ms: Option<i64>,
         summary: RecordSummary,
-        guard: impl FnOnce() -> Guard,
+        guard_of: impl Fn() -> Guard,
     ) -> rusqlite::Result<Noted> {
         let stored_ms = stored_ms.unwrap_or_else(|| summary.at.unix_millis());
         let holds = holds(&summary.snapshot);
@@ -94,7 +99,7 @@ impl Intents {
         let turn = |after: u64, agent: Option<&AgentName>, holder: Option<&str>| {
             let agent = agent?;
             let problem = out_of_turn(Turn { agent, holder }, summary.event.name(), &summary.by)?;
-            let is_next = match guard() {
+            let is_next = match guard_of() {
                 Guard::At(before) => before == after,
                 Guard::None | Guard::OfTicket => true,
             };
@@ -104,20 +109,25 @@ impl Intents {
                 problem,
             })
         };
-        let (before, out_of_turn) = if let Some(touched) = self.0.get_mut(&summary.intent) {
+        let is_open = !last.snapshot.status.is_terminal();
+        let (before, out_of_turn, reopens) = if let Some(touched) = self.0.get_mut(&summary.intent) {
             let there = &touched.last.snapshot;
             let found = turn(touched.last.seq, there.agent.as_ref(), there.holder.as_deref());
+            let reopens = is_open && there.status.is_terminal();
             touched.last = last;
-            (std::mem::replace(&mut touched.held, held.clone()), found)
+            (std::mem::replace(&mut touched.held, held.clone()), found, reopens)
         } else {
             let Stored {
-                is_open,
+                is_open: was_open,
                 is_timed,
                 is_ordered,
                 seq: after,
-                held: before,
+                holds: stored_holds,
                 agent,
             } = stored(db, &summary.intent)?;
+            // The server has held the first record of an intent to there being none.
+            let is_first = || summary.event == Event::Submitted && guard_of() == Guard::At(0);
+            let reopens = is_open && !was_open && !is_first() && archive::is_closed_here(db, &summary.intent)?;
             let timed = match is_timed {
                 true => timers::read(db, summary.intent.as_str())?,
                 false => None,
@@ -125,14 +135,16 @@ impl Intents {
             // Who holds it is not stored.
             let found = turn(after, agent.as_ref(), None);
             let touched = Touched {
-                stored: is_open,
+                stored: was_open,
+                before: stored_holds.clone(),
                 held: held.clone(),
                 timed,
                 ordered: is_ordered,
                 last,
             };
             self.0.insert(summary.intent.clone(), touched);
-            (before, found)
+            let before = stored_holds.into_iter().map(|(version, _)| version).collect();
+            (before, found, reopens)
         };
         if let Some(touched) = self.0.get_mut(&summary.intent) {
             let Touched { timed, last, .. } = touched;
@@ -143,21 +155,26 @@ impl Intents {
         Ok(Noted {
             released: before.into_iter().filter(|version| !held.contains(version)).collect(),
             out_of_turn,
+            reopens,
         })
     }
 
     /// Replaces the rows of every intent in the batch by what its last record says.
     ///
-    /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known. Gives
-    /// the lanes of turns that this has touched.
-    pub(in crate::projection) fn write(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<Vec<Lane>> {
-        let mut lanes = Vec::new();
+    /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known.
+    /// Returns what the batch changes of the counts, and the last record of each open intent that the archive holds.
+    pub(in crate::projection) fn write(
+        &self,
+        db: &Connection,
+        stored: Option<i64>,
+    ) -> rusqlite::Result<(Changes, Vec<u64>)> {
+        let (mut changes, mut returned) = (Changes::default(), Vec::new());
         let mut forget = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within, ordered)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+               accept_within, resume, ordered)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -178,10 +195,13 @@ impl Intents {
             }
             let turn = turns::of(*seq, snapshot);
             if touched.ordered || turn.is_some() {
-                lanes.extend(turns::write(db, intent, turn.as_ref())?);
+                changes.touch(turns::write(db, intent, turn.as_ref())?);
             }
             if touched.stored {
                 forget.execute([intent])?;
+                for (version, cause) in &touched.before {
+                    changes.add(version, *cause, -1);
+                }
             }
             let is_terminal = snapshot.status.is_terminal();
             if is_terminal {
@@ -194,7 +214,8 @@ impl Intents {
                 }
                 if !is_terminal {
                     timers::forget(db, intent)?;
-                    lanes.extend(turns::forget(db, intent)?);
+                    changes.touch(turns::forget(db, intent)?);
+                    returned.push(*seq);
                 }
                 continue;
             }
@@ -217,9 +238,11 @@ impl Intents {
                 snapshot.submitted_at.unix_millis(),
                 !timers.is_empty(),
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
+                owes_resume(snapshot).then_some(1),
                 turn.is_some(),
             ])?;
-            for of in holds {
+            for (of, version) in holds.iter().zip(&touched.held) {
+                changes.add(version, of.cause, 1);
                 hold.execute(params![
                     of.agent.as_str(),
                     of.version.to_string(),
@@ -229,7 +252,7 @@ impl Intents {
                 ])?;
             }
         }
-        Ok(lanes)
+        Ok((changes, returned))
     }
 }
 
@@ -260,15 +283,15 @@ struct Stored {
     is_ordered: bool,
     /// The sequence of its last record.
     seq: u64,
-    /// The versions that it holds.
-    held: Vec<Version>,
+    /// The versions that it holds, and why.
+    holds: Vec<(Version, Cause)>,
     /// Whose turn it is.
     agent: Option<AgentName>,
 }
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, ordered FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, ordered FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
@@ -276,10 +299,10 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     while let Some(row) = rows.next()? {
         (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
-        found.is_ordered = row.get(5)?;
+        found.is_ordered = row.get(6)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
-            found.held.push((parsed(row, 0)?, parsed(row, 1)?));
+            found.holds.push(((parsed(row, 0)?, parsed(row, 1)?), cause(row, 5)?));
         }
         if row.get_ref(2)?.as_str_or_null()?.is_some() {
             found.agent = Some(parsed(row, 2)?);
@@ -288,7 +311,7 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     Ok(found)
 }
 
-fn cause(row: &Row<'_>, column: usize) -> rusqlite::Result<Cause> {
+pub(in crate::projection) fn cause(row: &Row<'_>, column: usize) -> rusqlite::Result<Cause> {
     // A name unknown to this build can only come from another schema.
     Ok(Cause::from_name(row.get_ref(column)?.as_str()?).unwrap_or(Cause::Unknown))
 }
@@ -298,11 +321,11 @@ fn since(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 }
 
 /// How many open intents hold which version, and why.
-pub(in crate::projection) fn counts(db: &Connection) -> rusqlite::Result<BTreeMap<Version, BTreeMap<Cause, u64>>> {
+pub(in crate::projection) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     let mut query =
         db.prepare_cached("SELECT agent, version, cause, count(*) FROM holds GROUP BY agent, version, cause")?;
     let mut rows = query.query([])?;
-    let mut found: BTreeMap<Version, BTreeMap<Cause, u64>> = BTreeMap::new();
+    let mut found = Counts::new();
     while let Some(row) = rows.next()? {
         let version = (parsed(row, 0)?, parsed(row, 1)?);
         found.entry(version).or_default().insert(cause(row, 2)?, row.get(3)?);
@@ -368,6 +391,47 @@ pub(in crate::projection) fn by_hand(db: &Connection, agent: Option<&AgentName>)
     let of = params![Cause::ByHand.name(), agent.map(AgentName::as_str)];
     let rows = ask.query_map(of, |row| parsed(row, 0))?;
     rows.collect()
+}
+
+/// Why an intent holds the version that may owe it a ticket.
+const MAY_OWE: [Cause; 3] = [Cause::Queued, Cause::Running, Cause::Delayed];
+
+/// The open intents whose last record owes something that somebody has to pay: a ticket, if the record is not newer than
+/// `before`, or that it goes on. What waits, also for a long retry, is parked or is done by hand owes nothing.
+pub(in crate::projection) fn owing(
+    db: &Connection,
+    counts: &Counts,
+    before: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<IntentId>> {
+    // The ticket of a long retry is written by the timers when its time has come.
+    let mut tickets = db.prepare_cached(
+        "SELECT intent FROM holds WHERE agent = ?1 AND version = ?2 AND cause = ?3 AND since <= ?4
+           AND NOT (?3 = ?5 AND EXISTS (SELECT 1 FROM timers WHERE timers.intent = holds.intent AND what = ?6 AND armed = 1 AND due > ?7))",
+    )?;
+    let mut resumes = db.prepare_cached("SELECT intent FROM open_intents WHERE resume IS NOT NULL")?;
+    let mut found: Vec<IntentId> = Vec::new();
+    for ((agent, version), causes) in counts {
+        let version = version.to_string();
+        for cause in MAY_OWE.into_iter().filter(|cause| causes.contains_key(cause)) {
+            let (cause, delayed) = (cause.name(), Cause::Delayed.name());
+            let (before, now) = (before.unix_millis(), now.unix_millis());
+            let of = params![agent.as_str(), version, cause, before, delayed, timers::RETRY, now];
+            for intent in tickets.query_map(of, |row| parsed(row, 0))? {
+                found.push(intent?);
+            }
+        }
+    }
+    for intent in resumes.query_map([], |row| parsed(row, 0))? {
+        found.push(intent?);
+    }
+    Ok(found)
+}
+
+/// Whether an open intent holds a version.
+pub(in crate::projection) fn is_held(db: &Connection, (agent, version): &Version) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM holds WHERE agent = ?1 AND version = ?2 LIMIT 1")?
+        .exists(params![agent.as_str(), version.to_string()])
 }
 
 /// How many intents one look at a queue gives.
@@ -457,6 +521,12 @@ pub(in crate::projection) fn unmoved(
     rows.collect()
 }
 
+/// Whether an open intent has moved since a time.
+pub(in crate::projection) fn has_moved_since(db: &Connection, since: Timestamp) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM open_intents WHERE since >= ?1 LIMIT 1")?
+        .exists([since.unix_millis()])
+}
+
 /// The agent and the version of an intent, if it is open.
 pub(in crate::projection) fn place(db: &Connection, intent: &IntentId) -> rusqlite::Result<Option<Version>> {
     let mut ask = db.prepare_cached(
@@ -466,18 +536,17 @@ pub(in crate::projection) fn place(db: &Connection, intent: &IntentId) -> rusqli
         .optional()
 }
 
-/// Forgets open intents of which the ledger has nothing any more; gives the lanes of turns that they were in.
-pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<Vec<Lane>> {
-    let mut lanes = Vec::new();
-    let mut holds = db.prepare_cached("DELETE FROM holds WHERE intent = ?1")?;
+/// Forgets open intents of which the ledger has nothing any more.
+pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> rusqlite::Result<Changes> {
+    let mut changes = Changes::default();
     let mut open = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
     for intent in intents {
-        holds.execute([intent.as_str()])?;
+        changes.release(db, intent.as_str())?;
         open.execute([intent.as_str()])?;
         timers::forget(db, intent.as_str())?;
-        lanes.extend(turns::forget(db, intent.as_str())?);
+        changes.touch(turns::forget(db, intent.as_str())?);
     }
-    Ok(lanes)
+    Ok(changes)
 }
 
 /// The kinds of the open intents that an agent has.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use baton_envelope::people::{Ballot, MOST_REMINDERS};
-use baton_envelope::{RecordSummary, Snapshot, Status, Timestamp, is_long_retry, open_waits};
+use baton_envelope::{IntentId, RecordSummary, Snapshot, Status, Timestamp, is_long_retry, open_waits};
 use baton_jetstream::{Due, ESCALATE, REMIND, SINCE};
 use rusqlite::{Connection, params};
 
@@ -21,8 +21,10 @@ pub(in crate::projection) const TABLES: &str = "
 /// What is not a wait. Names of waits have no colon.
 const DEADLINE: &str = ":deadline";
 const WAKE: &str = ":wake";
-const RETRY: &str = ":retry";
+/// The next attempt of work that failed.
+pub(in crate::projection) const RETRY: &str = ":retry";
 const UNREAD: &str = ":unread";
+const BACK: &str = ":back";
 
 /// When each wait of an intent is over, by its name and the sequence of the record that opened it.
 pub(in crate::projection) type Opened = HashMap<(String, u64), i64>;
@@ -121,6 +123,9 @@ pub(in crate::projection) fn of(
         );
         add(DEADLINE, seq, deadline.unix_millis(), armed);
     }
+    if let Some(back_at) = snapshot.back_at() {
+        add(BACK, seq, back_at.unix_millis(), true);
+    }
     if let Some(wake_at) = snapshot.wake_at {
         let delay = wake_at.since(summary.at);
         let delayed = stored.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
@@ -197,7 +202,7 @@ pub(in crate::projection) fn due(db: &Connection, now: Timestamp, limit: u32) ->
     let mut found: Vec<Due> = Vec::new();
     let mut rows = ask.query(params![now.unix_millis(), limit])?;
     while let Some(row) = rows.next()? {
-        let intent: baton_envelope::IntentId = parsed(row, 0)?;
+        let intent: IntentId = parsed(row, 0)?;
         if found.iter().rev().take(8).any(|due| due.intent == intent) {
             continue;
         }
@@ -209,6 +214,13 @@ pub(in crate::projection) fn due(db: &Connection, now: Timestamp, limit: u32) ->
         found.push(Due { intent, seen, waits });
     }
     Ok(found)
+}
+
+/// The open intents whose deadline has passed.
+pub(in crate::projection) fn late(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<IntentId>> {
+    let mut ask = db.prepare_cached("SELECT intent FROM timers WHERE armed = 1 AND due <= ?1 AND what = ?2")?;
+    let rows = ask.query_map(params![now.unix_millis(), DEADLINE], |row| parsed(row, 0))?;
+    rows.collect()
 }
 
 /// Disarms what was due of intents: nothing came of it, and only a new record can change that. One that came meanwhile has

@@ -250,7 +250,10 @@ mod tests {
         };
         write(&db, "early", Some(&has_it)).expect("written");
         assert!(!first(1)[0].waits, "it keeps its place while it has its turn");
-        assert_eq!(forget(&db, "early").expect("forgotten"), [(shop(), Some("k".to_owned()))]);
+        assert_eq!(
+            forget(&db, "early").expect("forgotten"),
+            [(shop(), Some("k".to_owned()))]
+        );
         assert_eq!(forget(&db, "early").expect("forgotten"), []);
         assert_eq!(names(first(1).iter().map(|front| &front.waiter)), ["late"]);
         // What came into the intake before, if it has no place.

@@ -1,6 +1,6 @@
 //! Following the ledger: a tail whose messages are records.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subject};
 use baton_envelope::{Entry, Guard, Record, Timestamp};
 use bytes::Bytes;
 
@@ -22,6 +22,10 @@ pub struct LedgerBatch {
     heads: Vec<MessageHead>,
     /// The headers of each that has some, by its sequence. They are read only for the few that somebody asks about.
     headers: Vec<(u64, HeaderMap)>,
+    /// The subject of each, by its sequence.
+    subjects: Vec<(u64, Subject)>,
+    /// The sequences of the void records that were taken out.
+    void: Vec<u64>,
 }
 
 /// What a record is verified by, beside its body.
@@ -53,7 +57,20 @@ impl LedgerBatch {
             stored: Vec::new(),
             heads: Vec::new(),
             headers: Vec::new(),
+            subjects: Vec::new(),
+            void: Vec::new(),
         }
+    }
+
+    /// The sequences of the void records that were taken out.
+    pub fn void(&self) -> &[u64] {
+        &self.void
+    }
+
+    /// The subject of the record at a sequence; `None` for a batch that does not know.
+    pub fn subject(&self, seq: u64) -> Option<&str> {
+        let at = self.subjects.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        self.subjects.get(at).map(|(_, subject)| subject.as_str())
     }
 
     /// When a record was stored, in milliseconds since the Unix epoch; `None` for a batch that does not know.
@@ -111,6 +128,7 @@ impl LedgerBatch {
                 }
             }
         });
+        self.void = found.iter().map(|one| one.seq).collect();
         found
     }
 }
@@ -164,8 +182,10 @@ impl LedgerTail {
             let stored = batch.followed.iter().map(|one| (one.seq, millis(one.stored)));
             let stored = stored.collect();
             let mut headers = Vec::with_capacity(batch.followed.len());
+            let mut subjects = Vec::with_capacity(batch.followed.len());
             let records = batch.followed.into_iter().map(|one| {
                 headers.extend(one.message.headers.map(|of| (one.seq, of)));
+                subjects.push((one.seq, one.message.subject));
                 (one.seq, one.message.payload)
             });
             let records = records.collect();
@@ -173,6 +193,7 @@ impl LedgerTail {
                 heads,
                 headers,
                 stored,
+                subjects,
                 ..LedgerBatch::new(records, batch.through)
             }
         }))
