@@ -250,8 +250,7 @@ async fn what_stands_still_keeps_its_place_and_what_ends_leaves_it() {
     // What is parked keeps its place: whoever redrives it finds that nothing has overtaken it.
     let still = mesh.head_of(&of(2)).await;
     assert_eq!(still.record.snapshot.status.to_string(), "waiting(order)");
-    let resumed = run(mesh.baton(&["intents", "resume", "k-1"])).await.exits(0);
-    assert!(resumed.stdout.contains("waiting(order)"), "{resumed:?}");
+    run(mesh.baton(&["intents", "resume", "k-1"])).await.exits(0);
     for (number, status) in [
         (1, "completed"),
         (2, "failed"),
