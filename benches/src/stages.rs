@@ -235,7 +235,9 @@ impl Passed {
     /// How long each stage took of the intents that count, and all of it.
     fn times(&self, counted: &HashSet<String>) -> Result<[Vec<Duration>; 6], BenchError> {
         let mut times: [Vec<Duration>; 6] = std::array::from_fn(|_| Vec::with_capacity(counted.len()));
-        for ack in &self.seen.acks {
+        let mut acked = HashSet::new();
+        // A ticket that was delivered twice, since this process was slow, is acked twice.
+        for ack in self.seen.acks.iter().filter(|ack| acked.insert(ack.ticket)) {
             let place = usize::try_from(ack.ticket).unwrap_or_default().checked_sub(1);
             let intent = place.and_then(|place| self.seen.tickets.get(place));
             let Some(intent) = intent.filter(|intent| counted.contains(*intent)) else {

@@ -8,7 +8,7 @@ use baton_e2e::chaos::{
     Program, Running, SOON, TAKEOVER, agent, assert_legal, commits, events, ready, submit_all, workers,
 };
 use baton_e2e::{TestMesh, connect};
-use baton_envelope::{Event, IntentId, Status};
+use baton_envelope::{Event, Status};
 use baton_testkit::{Proxy, eventually};
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -1,8 +1,14 @@
 //! Death everywhere: each pattern, once for each write of each process with that process killed right after it, and once with
 //! every delivery doubled. `tests/src/death.rs` has the harness and says what holds for all of them.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+mod approvals;
+mod breaker;
+mod by_hand;
+mod kill;
+mod pause;
+mod schedule;
+mod turns;
+
 use std::time::Duration;
 
 use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy, Wait};
@@ -10,7 +16,7 @@ use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run, everywhere};
 use baton_e2e::gated::result;
 use baton_envelope::control::CancelIntent;
-use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE, HEADER_ORDER_KEY, IntentId};
+use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE};
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 
@@ -248,6 +254,7 @@ impl Pattern for Postponed {
         let later = run.later(client, 5 * SHORT).to_string();
         let headers = [(HEADER_INTENT, intent.to_string()), (HEADER_NOT_BEFORE, later)];
         let headers = headers.map(|(key, value)| (key.to_owned(), value));
+        run.also(intent.clone());
         eventually(&format!("{intent} is published"), 30 * SHORT, async || {
             let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
             published.map(drop).map_err(|error| error.to_string())
@@ -269,61 +276,6 @@ impl Pattern for Postponed {
         assert!(
             resumed.stored_at.expect("stored") >= due,
             "{}: before its time",
-            run.intent()
-        );
-    }
-}
-
-/// Two raw messages with one key: the second has its turn when the first has ended.
-#[derive(Default)]
-struct Ordered {
-    /// Whose first is done.
-    done: Arc<Mutex<BTreeSet<IntentId>>>,
-}
-
-impl Pattern for Ordered {
-    const NAME: &'static str = "ordered";
-    const ROLES: &'static [&'static str] = &["shop"];
-
-    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        let done = Arc::clone(&self.done);
-        run.scripted(role, move |hop, run| {
-            let done = Arc::clone(&done);
-            Box::pin(async move {
-                if hop.envelope().intent != run.intent() {
-                    tokio::time::sleep(SHORT).await;
-                    done.lock().expect("the list").insert(run.intent());
-                    return Outcome::complete(&"first");
-                }
-                run.step(hop, "second").await?;
-                match done.lock().expect("the list").contains(&run.intent()) {
-                    true => Outcome::complete(&"in order"),
-                    false => Outcome::complete(&"too early"),
-                }
-            })
-        })
-    }
-
-    async fn drive(&self, client: &Mesh, run: &Run) {
-        let (subject, intent) = (format!("mesh.intent.{}", run.agent("shop")), run.intent());
-        for id in [format!("{intent}-first"), intent.to_string()] {
-            let headers = [(HEADER_INTENT, id.as_str()), (HEADER_ORDER_KEY, "customer 7")];
-            let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            eventually(&format!("{id} is published"), 30 * SHORT, async || {
-                let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
-                published.map(drop).map_err(|error| error.to_string())
-            })
-            .await;
-        }
-        run.until_ended(client).await;
-    }
-
-    fn judge(&self, run: &Run, history: &[Head]) {
-        completed_with(run, history, "in order");
-        assert_eq!(
-            events(history)[..3],
-            ["submitted", "placed", "resumed"],
-            "{}",
             run.intent()
         );
     }
@@ -392,5 +344,16 @@ die_everywhere! {
     a_sleep: Sleep, 10;
     work_that_begins_later: Postponed, 7;
     a_cancel: Cancel, 8;
-    two_with_one_key: Ordered::default(), 11;
+    two_with_one_key: turns::Ordered::default(), 11;
+    a_pause_of_work_that_waits: pause::Waits, 12;
+    a_pause_of_work_that_runs: pause::Runs, 12;
+    a_pause_of_an_agent: pause::Agent, 12;
+    a_kill: kill::Kill, 20;
+    a_schedule: schedule::Twice, 12;
+    work_by_hand: by_hand::Done, 12;
+    work_handed_on_by_hand: by_hand::HandedOn, 18;
+    a_breaker: breaker::Breaks, 20;
+    a_gate: approvals::Gate, 14;
+    an_approval_by_two: approvals::Quorum, 14;
+    an_approval_that_escalates: approvals::Escalates, 12;
 }

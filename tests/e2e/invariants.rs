@@ -21,7 +21,7 @@ fn read(path: &str) -> String {
 fn each_invariant_has_a_test_that_is_there_and_a_fault_of_its_own() {
     let names: Vec<&str> = PROOFS.iter().map(|proof| proof.invariant).collect();
     let invariants = (1..=16).map(|number| format!("I{number}"));
-    let patterns = [1, 2, 3, 4, 8, 11, 12].map(|number| format!("P{number}"));
+    let patterns = [1, 2, 3, 4, 8, 11, 12, 13].map(|number| format!("P{number}"));
     assert_eq!(names, invariants.chain(patterns).collect::<Vec<_>>());
     for proof in PROOFS {
         let name = proof.mutant.name();
@@ -112,10 +112,14 @@ async fn of_two_commits_on_one_head_one_stands() {
 async fn work_for_a_version_is_handled_by_that_version() {
     let mesh = TestMesh::start().await;
     let mut workers = Vec::new();
-    for version in ["1.0.0", "2.0.0"] {
+    for (version, state) in [("1.0.0", "active"), ("2.0.0", "ready")] {
         let builder = agent_at("research", version, move |_| async move { Outcome::complete(&version) });
         workers.push(Running::start(mesh.server.url(), builder).await);
+        // A pin to a version that nobody knows is refused.
+        mesh.until_version_is("research", version, state).await;
     }
+    // A pin to a version that no controller has declared yet is refused.
+    mesh.until_version_is("research", "2.0.0", "ready").await;
     for version in ["1.0.0", "2.0.0", "1.0.0", "2.0.0"] {
         let intent = mesh.mesh.clock().intent_id();
         let to = "research".parse().expect("a name");

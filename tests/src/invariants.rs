@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 23] = [
+pub const PROOFS: [Proof; 24] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -234,6 +234,15 @@ pub const PROOFS: [Proof; 23] = [
         package: "baton-cli",
         source: "tests/e2e/turns.rs",
         test: "turns::what_stands_still_keeps_its_place_and_what_ends_leaves_it",
+    },
+    Proof {
+        invariant: "P13",
+        says: "no ticket belongs to work that is done by hand",
+        mutant: Mutant::P13HandsOwe,
+        fault: "work by hand owes a ticket",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/acts.rs",
+        test: "acts::what_is_done_by_hand_says_so_of_its_own_envelope_alone",
     },
 ];
 

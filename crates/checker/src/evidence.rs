@@ -92,6 +92,41 @@ pub enum Journal {
         /// How many hops the worker runs at a time.
         slots: usize,
     },
+    /// Somebody asks for the cancel of an intent: written before that, and once more when a controller says that it is
+    /// cancelled.
+    Cancel {
+        /// The intent.
+        intent: String,
+        /// Whether it is done.
+        done: bool,
+    },
+    /// A limit of an agent: written before it is set or lifted, and once more when its shares are within it.
+    Limit {
+        /// The agent.
+        agent: String,
+        /// How many hops its workers may run at a time; 0 for no limit.
+        in_flight: u64,
+        /// Whether it holds from now on, and no other is asked for.
+        holds: bool,
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
+    },
+    /// A worker process was killed (SIGKILL).
+    Killed {
+        /// The instance.
+        instance: String,
+        /// When it was gone, in milliseconds since 1970.
+        at_ms: i64,
+    },
+    /// A worker stood still, or nothing came through to it.
+    OutOfReach {
+        /// What the instances of its processes begin with.
+        worker: String,
+        /// From when, in milliseconds since 1970.
+        from_ms: i64,
+        /// Until when.
+        until_ms: i64,
+    },
     /// A fault or an operation, for readers.
     Note {
         /// When, in milliseconds since 1970.
@@ -149,6 +184,19 @@ pub enum Effect {
         agent: String,
         /// Its version.
         version: String,
+        /// The worker process.
+        instance: String,
+        /// When, in milliseconds since 1970, by the machine's clock.
+        at_ms: i64,
+    },
+    /// The run of a handler is over: it has returned, or was dropped.
+    Ended {
+        /// The intent.
+        intent: String,
+        /// The epoch that the holder believed in.
+        epoch: u64,
+        /// The envelope that it got.
+        envelope: String,
         /// The worker process.
         instance: String,
         /// When, in milliseconds since 1970, by the machine's clock.

@@ -55,6 +55,8 @@ pub struct Context<'a> {
     pub acked: HashSet<&'a str>,
     /// The traces of each intent, in the order in which they were left.
     pub effects: HashMap<&'a str, Vec<&'a Effect>>,
+    /// The intents that somebody wanted to cancel, and whether a controller said that it did.
+    pub cancelled: HashMap<&'a str, bool>,
 }
 
 impl<'a> Context<'a> {
@@ -96,7 +98,7 @@ impl<'a> Context<'a> {
                 by_key.entry(key.clone()).or_default().push(history.intent.clone());
             }
         }
-        let (mut tried, mut acked) = (HashMap::new(), HashSet::new());
+        let (mut tried, mut acked, mut cancelled) = (HashMap::new(), HashSet::new(), HashMap::new());
         for line in &evidence.journal {
             match line {
                 Journal::Tried(work) => {
@@ -105,12 +107,22 @@ impl<'a> Context<'a> {
                 Journal::Acked { key } => {
                     acked.insert(key.as_str());
                 }
-                Journal::Signal { .. } | Journal::Stopped { .. } | Journal::Burst { .. } | Journal::Note { .. } => {}
+                Journal::Cancel { intent, done } => {
+                    let is_done: &mut bool = cancelled.entry(intent.as_str()).or_default();
+                    *is_done |= *done;
+                }
+                Journal::Signal { .. }
+                | Journal::Stopped { .. }
+                | Journal::Burst { .. }
+                | Journal::Limit { .. }
+                | Journal::Killed { .. }
+                | Journal::OutOfReach { .. }
+                | Journal::Note { .. } => {}
             }
         }
         let mut effects: HashMap<&str, Vec<&Effect>> = HashMap::new();
         for effect in &evidence.effects {
-            let (Effect::Run { intent, .. } | Effect::Step { intent, .. }) = effect;
+            let (Effect::Run { intent, .. } | Effect::Ended { intent, .. } | Effect::Step { intent, .. }) = effect;
             effects.entry(intent).or_default().push(effect);
         }
         Self {
@@ -120,6 +132,7 @@ impl<'a> Context<'a> {
             tried,
             acked,
             effects,
+            cancelled,
         }
     }
 

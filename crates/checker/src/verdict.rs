@@ -13,7 +13,7 @@ use crate::history::Context;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P8`, `P12`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P8`, `P11`, `P12`, `L1`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -86,6 +86,14 @@ pub struct Counts {
     pub timers: usize,
     /// How late the latest of them was, in milliseconds.
     pub latest_timer_ms: i64,
+    /// Kills that were carried out.
+    pub kills: usize,
+    /// How often an intent was paused.
+    pub pauses: usize,
+    /// Times in which a limit held.
+    pub limits: usize,
+    /// The most hops that ran at a time while a limit held, in parts of a hundred of the limit.
+    pub fullest_percent: u64,
     /// Turns that were given.
     pub turns: usize,
 }

@@ -34,7 +34,10 @@ pub(crate) async fn finish(
     let reason = reason_of(&route, version, &kill);
     let author = Author::of(Role::Operator, kill.by.clone());
     let mut fenced: BTreeSet<IntentId> = BTreeSet::new();
-    for of in &versions(&route, version) {
+    let versions = versions(&route, version);
+    // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
+    let mut left: Vec<&AgentVersion> = versions.iter().collect();
+    while let Some(of) = left.pop() {
         let tickets = cx.mesh.pause_and_list(agent, of).await?;
         // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
         // this very kill is under way, so what was listed before this look ran before.
@@ -46,6 +49,11 @@ pub(crate) async fn finish(
         let lost = cx.mesh.fence_tickets((agent, of), tickets, &reason, &author).await?;
         killed.workers += cx.tell_all(agent, of, &lost).await;
         fenced.extend(lost);
+        if left.is_empty() {
+            let counts = cx.mesh.agent_counts(agent).await?;
+            let is_running = |of: &&AgentVersion| counts.get(*of).is_some_and(|counts| counts.running);
+            left.extend(versions.iter().filter(is_running));
+        }
     }
     killed.fenced = u64::try_from(fenced.len()).unwrap_or(u64::MAX);
     // Not of a later kill, which is owed still.

@@ -131,7 +131,21 @@ impl Disturber {
             return self.stage.launch_worker(seat, &mut member);
         }
         seat.in_trouble();
+        let from_ms = now_ms();
+        if how == How::Kill {
+            if let Some(mut process) = member.process.take() {
+                process.kill();
+            }
+            let at_ms = now_ms();
+            self.journal.write(&Line::Killed {
+                instance: member.instance.clone(),
+                at_ms,
+            })?;
+        }
         disturb(&mut member, lasts, how).await;
+        if how == How::Freeze {
+            self.out_of_reach(seat, from_ms)?;
+        }
         seat.in_trouble();
         match how {
             How::Kill | How::Stop => self.stage.launch_worker(seat, &mut member),
@@ -166,6 +180,7 @@ impl Disturber {
     ) -> Result<()> {
         let seat = self.seat(index)?;
         seat.in_trouble();
+        let from_ms = now_ms();
         seat.proxies.iter().for_each(disturb);
         let until = Instant::now() + lasts;
         while Instant::now() < until {
@@ -174,7 +189,16 @@ impl Disturber {
         }
         seat.proxies.iter().for_each(heal);
         seat.in_trouble();
-        Ok(())
+        self.out_of_reach(seat, from_ms)
+    }
+
+    /// Notes that a worker was out of reach until now.
+    fn out_of_reach(&self, seat: &WorkerSeat, from_ms: i64) -> Result<()> {
+        self.journal.write(&Line::OutOfReach {
+            worker: seat.token.clone(),
+            from_ms,
+            until_ms: now_ms(),
+        })
     }
 
     async fn clock(&self, index: usize, lasts: Duration, off: i64) -> Result<()> {

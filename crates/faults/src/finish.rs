@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::apply::Disturber;
+use crate::control::{let_go, resume_intents};
 use crate::journal::{Journal, now_ms};
 use crate::load::Load;
 use crate::operations::{Operator, stays};
@@ -120,6 +121,10 @@ pub async fn until_closed(stage: &Stage, operator: &Operator, within: Duration) 
 }
 
 async fn still_open(stage: &Stage, operator: &Operator) -> Result<String> {
+    let held = let_go(&operator.mesh).await? + resume_intents(&operator.mesh).await?;
+    if held > 0 {
+        return Ok(format!("{held} were paused or limited"));
+    }
     let redriven = Box::pin(operator.redrive_all()).await?;
     if redriven.count > 0 {
         return Ok(format!("{} were parked and put back", redriven.count));

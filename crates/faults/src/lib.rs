@@ -5,6 +5,7 @@
 
 pub mod accidents;
 pub mod apply;
+pub mod control;
 pub mod finish;
 pub mod hostile;
 pub mod journal;

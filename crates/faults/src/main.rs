@@ -505,8 +505,13 @@ fn show(summary: &Summary) {
     let Summary { seed, counts, .. } = summary;
     let said = if summary.holds() { "held" } else { "DID NOT HOLD" };
     let mut text = format!(
-        "seed {seed}: {said} in {:.0} s (closing {:.0} s)\n  acknowledged {:?}\n  faults {:?}\n  operations {:?}\n  {counts:?}",
-        summary.seconds, summary.closing_seconds, summary.acknowledged, summary.faults, summary.operations
+        "seed {seed}: {said} in {:.0} s (closing {:.0} s)\n  acknowledged {:?}\n  faults {:?}\n  operations {:?}\n  controls {:?}\n  {counts:?}",
+        summary.seconds,
+        summary.closing_seconds,
+        summary.acknowledged,
+        summary.faults,
+        summary.operations,
+        summary.controls
     );
     if let Some(problem) = &summary.unfinished {
         text.push_str(&format!("\n  UNFINISHED: {problem}"));

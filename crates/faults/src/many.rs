@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Over how long to measure what waiting costs.
 const IDLE: Duration = Duration::from_secs(20);
 const AGENT: &str = "sleeper";
+/// How many intents to write before the server has stored them: it drops what is far more than it can take.
+const AHEAD: u64 = 2_000;
 
 /// How many of each.
 #[derive(Debug, Clone, Copy)]
@@ -225,6 +227,9 @@ impl Writer {
             let waiting = waiting.seal(intent, seq, self.stamp(Role::Worker));
             self.put(&first).await?;
             self.put(&waiting).await?;
+            if number % AHEAD == 0 {
+                self.until_size(seq + 1).await?;
+            }
         }
         self.client.flush().await?;
         self.until_size(begin + 2 * u64::from(count)).await
@@ -232,7 +237,7 @@ impl Writer {
 
     /// Work that begins later; returns when each is due.
     async fn timers(&self, plan: &ManyPlan, begin: Timestamp) -> Result<Vec<(String, Timestamp)>> {
-        let mut dues = Vec::new();
+        let (mut dues, size) = (Vec::new(), self.size().await?);
         for number in 0..plan.timers {
             let due = begin.plus(plan.within.mul_f64(f64::from(number) / f64::from(plan.timers)));
             let intent: IntentId = format!("due-{number}").parse()?;
@@ -242,6 +247,9 @@ impl Writer {
             self.put(&record.seal(intent.clone(), 0, self.stamp(Role::Client)))
                 .await?;
             dues.push((intent.to_string(), due));
+            if u64::from(number) % AHEAD == 0 {
+                self.until_size(size + u64::from(number) + 1).await?;
+            }
         }
         self.client.flush().await?;
         ensure!(self.mesh.now() < begin, "writing {} took too long", plan.timers);

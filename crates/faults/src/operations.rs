@@ -14,6 +14,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, sleep_until};
 
+use crate::control::is_paused;
 use crate::journal::Journal;
 use crate::work::{AGENTS, kind};
 
@@ -185,7 +186,8 @@ impl Operator {
         };
         let mut redriven = Redriven::default();
         for head in self.mesh.list(&parked).await?.heads {
-            if stays(&head) {
+            // What somebody paused is resumed, and not redriven.
+            if stays(&head) || is_paused(&head.record.snapshot.status) {
                 continue;
             }
             let lift = head.record.snapshot.kind.as_deref() == Some(kind::LIFT);

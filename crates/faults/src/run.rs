@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::apply::Disturber;
+use crate::control::{Controls, acts};
 use crate::finish::{CLOSING, dump, leftovers, order, until_closed, until_ready};
 use crate::journal::Journal;
 use crate::load::Load;
@@ -79,6 +80,8 @@ pub struct Summary {
     pub faults: BTreeMap<&'static str, usize>,
     /// Operations, by kind.
     pub operations: BTreeMap<String, usize>,
+    /// Pauses, kills, cancels and changes of the limit, by kind.
+    pub controls: BTreeMap<&'static str, usize>,
     /// What the checker saw.
     pub counts: Counts,
     /// The violations.
@@ -130,13 +133,15 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let load = Load::new(mesh, Arc::clone(&journal));
     let disturber = Disturber::new(Arc::clone(&stage), Arc::clone(&journal));
     let planned = schedule(plan.seed, plan.length, cast);
-    let (loaded, faults, done) = tokio::join!(
+    let controls = Controls::new(target.connect().await?, Arc::clone(&journal));
+    let (loaded, faults, done, controlled) = tokio::join!(
         load.run(plan.seed, plan.rate, plan.length),
         disturber.run(planned),
         operator.run(operations(plan.seed, plan.length), &journal),
+        controls.run(acts(plan.seed, plan.length)),
     );
     loaded?;
-    let (faults, done) = (faults?, done?);
+    let (faults, done, controlled) = (faults?, done?, controlled?);
     let closing = Instant::now();
     let mut unfinished = None;
     if let Err(error) = until_closed(&stage, &operator, CLOSING).await {
@@ -164,6 +169,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         acknowledged: load.acked(),
         faults,
         operations: done,
+        controls: controlled,
         counts: verdict.counts,
         violations: verdict.violations,
         told: verdict.told,

@@ -82,6 +82,8 @@ pub struct WorkerSeat {
     pub member: Arc<Mutex<Member>>,
     /// A proxy for each server.
     pub proxies: Vec<Proxy>,
+    /// What the names of its processes begin with.
+    pub token: String,
     /// The agent.
     pub agent: String,
     /// The version.
@@ -281,6 +283,8 @@ impl Stage {
         let clock = self.dir.join(format!("{name}.clock"));
         std::fs::write(&clock, "0")?;
         Ok(WorkerSeat {
+            // A token of a subject contains no dots.
+            token: format!("{}-", name.replace('.', "_")),
             member: Arc::new(Mutex::new(Member::new(name))),
             proxies,
             agent: agent.to_owned(),
@@ -304,8 +308,7 @@ impl Stage {
     /// When it does not start.
     pub fn launch_worker_with(&self, seat: &WorkerSeat, member: &mut Member, slots: u32) -> Result<()> {
         member.starts += 1;
-        // A token of a subject contains no dots.
-        member.instance = format!("{}-{}", member.name.replace('.', "_"), member.starts);
+        member.instance = format!("{}{}", seat.token, member.starts);
         let mut urls: Vec<&str> = seat.proxies.iter().map(Proxy::url).collect();
         // Workers start with different servers.
         let count = urls.len();

@@ -170,6 +170,12 @@ impl Does {
 
     async fn act(&self, hop: &mut Hop, mut work: Work) -> Result<Outcome, Fault> {
         let (intent, number) = (hop.intent().to_string(), hop.number());
+        let _running = Running {
+            does: self,
+            intent: intent.clone(),
+            epoch: hop.epoch(),
+            envelope: hop.envelope().id.to_string(),
+        };
         self.trace(&Effect::Run {
             intent: intent.clone(),
             key: work.key.clone(),
@@ -219,6 +225,29 @@ impl Does {
         }
         work.trail.push(Trace { hop: number, steps });
         end(hop, &work, turn)
+    }
+}
+
+/// A run of the handler, until it returns or is dropped.
+struct Running<'a> {
+    does: &'a Does,
+    intent: String,
+    epoch: u64,
+    envelope: String,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let ended = Effect::Ended {
+            intent: std::mem::take(&mut self.intent),
+            epoch: self.epoch,
+            envelope: std::mem::take(&mut self.envelope),
+            instance: self.does.instance.clone(),
+            at_ms: SystemClock.now().unix_millis(),
+        };
+        if let Err(error) = self.does.trace(&ended) {
+            tracing::error!(%error, "the end of a run leaves no trace");
+        }
     }
 }
 

@@ -44,6 +44,6 @@ pub use server::{
 };
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
-    Allowance, Delivery, Extender, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls,
-    ReplayRequest, Ticket,
+    Allowance, Delivery, Extender, MaybeGiven, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,
+    ReplayCalls, ReplayRequest, Ticket,
 };

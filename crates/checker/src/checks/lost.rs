@@ -3,7 +3,8 @@
 //! For each key that the journal calls acknowledged there must be exactly one intent, whose last record is one of the
 //! ends that the load expects. (A raw message that cannot become an intent is rejected each time it is published, under
 //! a free id: if the load published it again under the same id, more than one rejection is right.) Work that was not
-//! acknowledged may be missing, but if it exists it must have an expected end too.
+//! acknowledged may be missing, but if it exists it must have an expected end too. Work that somebody asks to cancel may be
+//! cancelled, and is where a controller has said so.
 //!
 //! Not seen: an acknowledgement that the load did not hear. The load never submits work about which it could not keep
 //! its promise.
@@ -67,6 +68,11 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
         let is_for_a_person = status.state == "parked" || (is_workable(&status.state) && head.snapshot.is_by_hand());
         if !(is_terminal(&status.state) || is_for_a_person) {
             let what = format!("it stands at {end} and nothing moves it any more");
+            found.push(Violation::of("I1", &history.intent, what));
+        } else if end == "cancelled" && context.cancelled.contains_key(history.intent.as_str()) {
+            // Somebody wanted that.
+        } else if context.cancelled.get(history.intent.as_str()) == Some(&true) {
+            let what = format!("a controller said that it was cancelled, and it ended as {end}");
             found.push(Violation::of("I1", &history.intent, what));
         } else if !tried.expect.contains(&end) {
             let what = format!("it ended as {end}, and only {:?} can come of it", tried.expect);

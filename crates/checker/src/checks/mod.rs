@@ -3,7 +3,9 @@
 pub mod carried;
 pub mod delivered;
 pub mod drained;
+pub mod kills;
 pub mod legal;
+pub mod limits;
 pub mod lost;
 pub mod order;
 pub mod people;
@@ -32,6 +34,8 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     order::check(context, counts, found);
     people::check(context, found);
     waits::check(context, counts, found);
+    kills::check(context, counts, found);
+    limits::check(context, counts, found);
     turns::check(context, counts, found);
 }
 
@@ -90,6 +94,7 @@ fn count_runs(context: &Context<'_>, history: &crate::History, counts: &mut Coun
                 let older = ended.get(envelope.as_str()).is_some_and(|committed| epoch < committed);
                 counts.fenced += usize::from(older);
             }
+            Effect::Ended { .. } => {}
             Effect::Step { token, .. } => {
                 counts.effects += 1;
                 counts.unrecorded_effects += usize::from(!recorded.contains(token));

@@ -3,7 +3,8 @@
 //!
 //! The waits and the unread signals of each snapshot must be those of the one before it, with what the record itself adds,
 //! ends or takes. Times are those of the server that stored the records: a wait's is counted from the record that opened it.
-//! A controller lived if it has written any record of any intent in the meantime.
+//! A controller lived if it has written any record of any intent in the meantime. A timer that is due while its intent does not wait,
+//! because somebody paused it or it was given to its agent again, is late from the time on at which it waits.
 //!
 //! Not seen: a signal whose acknowledgement the load did not hear. A timer of a deadline: I13 and I1 judge what becomes of it.
 
@@ -54,6 +55,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
             unread: Vec::new(),
             told: HashMap::new(),
             taken: HashSet::new(),
+            waits_since_ms: 0,
             counts,
             found,
         };
@@ -93,6 +95,8 @@ struct Judge<'a> {
     told: HashMap<u64, (String, String)>,
     /// The sequences of those that were taken.
     taken: HashSet<u64>,
+    /// Since when it waits: what was paused, or runs again, fires no timer.
+    waits_since_ms: i64,
     counts: &'a mut Counts,
     found: &'a mut Vec<Violation>,
 }
@@ -115,6 +119,10 @@ impl Judge<'_> {
             }
             self.opens(record);
             self.compares(record);
+            let waits = |record: &Record| record.snapshot.status.state == "waiting";
+            if waits(record) && !before.is_some_and(waits) {
+                self.waits_since_ms = record.time_ms;
+            }
             before = Some(record);
         }
         if let Some(head) = history.head().filter(|head| is_terminal(&head.snapshot.status.state)) {
@@ -216,6 +224,8 @@ impl Judge<'_> {
                 format!("record {} fires {} ms before its time", record.seq, -late),
             );
         }
+        let due = due.max(self.waits_since_ms);
+        let late = record.time_ms - due;
         self.counts.latest_timer_ms = self.counts.latest_timer_ms.max(late);
         let lived = |at: &i64| due + LATE / 2 < *at && *at < record.time_ms;
         if late > LATE && self.controllers.iter().filter(|at| lived(at)).count() > 1 {

@@ -53,11 +53,13 @@ pub enum Mutant {
     P11SparesUnheld,
     /// P12: every intent with a key has its turn at once.
     P12KeysIgnored,
+    /// P13: work by hand owes a ticket.
+    P13HandsOwe,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -81,6 +83,7 @@ impl Mutant {
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
         Self::P12KeysIgnored,
+        Self::P13HandsOwe,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

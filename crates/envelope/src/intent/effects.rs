@@ -66,7 +66,7 @@ fn ticket(head: &Record) -> Option<(Effect<'_>, Owed)> {
     let snapshot = &head.snapshot;
     let (true, Some(agent), Some(version), Some(envelope)) = (
         // Nobody pulls what is done by hand.
-        snapshot.status.is_workable() && !snapshot.is_by_hand(),
+        snapshot.status.is_workable() && (!snapshot.is_by_hand() || faults::hands_owe()),
         &snapshot.agent,
         &snapshot.version,
         snapshot.envelope,
@@ -185,6 +185,11 @@ mod faults {
     /// P1: whether to ignore that what an intent waits for has come.
     pub(super) fn sleeps_over_signals() -> bool {
         Mutant::P1SleepsOverSignals.is_on()
+    }
+
+    /// P13: whether to write a ticket for what is done by hand.
+    pub(super) fn hands_owe() -> bool {
+        Mutant::P13HandsOwe.is_on()
     }
 
     /// I1: whether to ignore lost tickets.

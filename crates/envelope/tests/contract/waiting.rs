@@ -205,7 +205,13 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
     let mut envelope = full_envelope();
     envelope.order_key = None;
     envelope.hop = 2;
+    envelope.to_version = Some(version("1.0.0"));
     let resumed = act::resume(&head, envelope, version("2.0.0"), Vec::new(), &["m-1".to_owned()]).expect("legal");
+    let again = resumed.envelope.expect("an envelope");
+    assert_eq!(
+        again.to_version, resumed.snapshot.version,
+        "it may have been moved while it waited"
+    );
     let resumed = resumed.snapshot;
     assert_eq!(resumed.status, Status::Pending);
     assert_eq!((resumed.attempt, resumed.epoch), (1, head.epoch + 1));

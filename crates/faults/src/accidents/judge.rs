@@ -48,7 +48,14 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
     let is_kept = |line: &Line| match line {
         Line::Acked { key } => !is_gone(key),
         Line::Signal { intent, .. } => !is_gone_signal(intent),
-        Line::Tried(_) | Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => true,
+        Line::Tried(_)
+        | Line::Stopped { .. }
+        | Line::Burst { .. }
+        | Line::Cancel { .. }
+        | Line::Limit { .. }
+        | Line::Killed { .. }
+        | Line::OutOfReach { .. }
+        | Line::Note { .. } => true,
     };
     let journal: Vec<Line> = evidence.journal.iter().filter(|line| is_kept(line)).cloned().collect();
     evidence.journal = journal;
@@ -84,9 +91,15 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
 fn via(line: &Line) -> Option<(&str, &str)> {
     match line {
         Line::Tried(tried) => Some((&tried.key, &tried.via)),
-        Line::Acked { .. } | Line::Signal { .. } | Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => {
-            None
-        }
+        Line::Acked { .. }
+        | Line::Signal { .. }
+        | Line::Stopped { .. }
+        | Line::Burst { .. }
+        | Line::Cancel { .. }
+        | Line::Limit { .. }
+        | Line::Killed { .. }
+        | Line::OutOfReach { .. }
+        | Line::Note { .. } => None,
     }
 }
 
@@ -126,10 +139,17 @@ fn restrict(evidence: &mut Evidence, seed: u64) {
     evidence.journal.retain(|line| match line {
         Line::Tried(tried) => is_of(&tried.key),
         Line::Acked { key } => is_of(key),
-        Line::Signal { intent, .. } => is_of(intent),
-        Line::Stopped { .. } | Line::Burst { .. } | Line::Note { .. } => true,
+        Line::Signal { intent, .. } | Line::Cancel { intent, .. } => is_of(intent),
+        Line::Stopped { .. }
+        | Line::Burst { .. }
+        | Line::Limit { .. }
+        | Line::Killed { .. }
+        | Line::OutOfReach { .. }
+        | Line::Note { .. } => true,
     });
     evidence.effects.retain(|effect| match effect {
-        Effect::Run { intent, .. } | Effect::Step { intent, .. } => intents.contains(intent),
+        Effect::Run { intent, .. } | Effect::Ended { intent, .. } | Effect::Step { intent, .. } => {
+            intents.contains(intent)
+        }
     });
 }

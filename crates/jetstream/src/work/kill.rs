@@ -4,6 +4,9 @@
 //! runs; the consumers do. Once a consumer says itself that it is paused, whatever it ever gave away lies between its ack
 //! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
 //! ticket that was delivered is superseded, whatever its holder knows.
+//!
+//! A server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too: what the
+//! ledger says that somebody holds is taken as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,9 +23,20 @@ use crate::server::{ControllerMesh, Stored};
 
 /// How many intents to fence at the same time.
 const AT_ONCE: usize = 64;
+/// How many sequences behind its last delivery a consumer may have delivered and forgotten. A single server writes them to disk
+/// some time later; copies have them before the worker has.
+const FORGOTTEN: u64 = 1_000;
 /// How long a consumer may take to say that it is paused; in a cluster the server answers the pause first.
 const PAUSING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
+
+/// A ticket that a worker may have.
+#[derive(Debug)]
+pub struct MaybeGiven {
+    ticket: QueuedTicket,
+    /// Whether its consumer says that it was delivered; otherwise only the ledger can tell.
+    is_given: bool,
+}
 
 /// Which sequences of a work stream were given to a worker and not acked; both ends included.
 type Given = (u64, u64);
@@ -48,7 +62,7 @@ impl ControllerMesh {
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
+    pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
         let given = self.given_away(agent, version).await?;
         self.delivered_tickets(agent, version, &given).await
     }
@@ -60,13 +74,13 @@ impl ControllerMesh {
     pub async fn fence_tickets(
         &self,
         (agent, version): (&AgentName, &AgentVersion),
-        tickets: Vec<QueuedTicket>,
+        tickets: Vec<MaybeGiven>,
         reason: &str,
         by: &Author,
     ) -> Result<BTreeSet<IntentId>, Error> {
         let fencing = tickets.into_iter().map(|ticket| async move {
             let fenced = self.fence_hop(agent, version, &ticket, reason, by).await;
-            (ticket.intent, fenced)
+            (ticket.ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
         let mut done = BTreeSet::new();
@@ -116,23 +130,25 @@ impl ControllerMesh {
         Ok(given)
     }
 
-    /// The tickets of a version that a worker was given and that are not acked.
+    /// The tickets of a version that a worker was given and that are not acked, and those of which nobody knows.
     async fn delivered_tickets(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
         given: &BTreeMap<String, Given>,
-    ) -> Result<Vec<QueuedTicket>, Error> {
+    ) -> Result<Vec<MaybeGiven>, Error> {
         let stream = self.subjects().work_stream(agent);
         // The server does not answer a direct get of a stream that does not exist.
         if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
             return Ok(Vec::new());
         }
-        let outstanding = || given.values().filter(|(from, to)| from <= to);
-        let (mut next, last) = match (given.is_empty(), outstanding().map(|(from, _)| *from).min()) {
-            (true, _) => (1, u64::MAX),
-            (false, None) => return Ok(Vec::new()),
-            (false, Some(from)) => (from, outstanding().map(|(_, to)| *to).max().unwrap_or_default()),
+        let forgotten = if self.replicas() > 1 { 0 } else { FORGOTTEN };
+        let (mut next, last) = match given.values().map(|(from, _)| *from).min() {
+            None => (1, u64::MAX),
+            Some(from) => (
+                from,
+                given.values().map(|(_, to)| *to).max().unwrap_or_default() + forgotten,
+            ),
         };
         let subject = self.subjects().work_version(agent, version);
         let mut tickets = Vec::new();
@@ -145,8 +161,12 @@ impl ControllerMesh {
                 // A band without a consumer: it may have had one.
                 None => true,
             };
-            let found = batch.iter().filter(|stored| was_given(&stored.subject, stored.seq));
-            tickets.extend(found.filter_map(QueuedTicket::read));
+            let found = batch.iter().filter(|stored| stored.seq <= last);
+            tickets.extend(found.filter_map(|stored| {
+                let is_given = was_given(&stored.subject, stored.seq);
+                let ticket = QueuedTicket::read(stored).filter(|_| is_given || forgotten > 0)?;
+                Some(MaybeGiven { ticket, is_given })
+            }));
             if !more {
                 break;
             }
@@ -166,13 +186,13 @@ impl ControllerMesh {
         self.direct_batch_of(stream, &request).await
     }
 
-    /// Takes the hop of a delivered ticket from whoever has it; `false` when that ticket is not the hop's any more. Read
+    /// Takes the hop of a ticket from whoever has it, or may have it; `false` when that ticket is not the hop's any more. Read
     /// again after each refused write: the epoch may be another, and the holder still one of before the kill.
     async fn fence_hop(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
-        ticket: &QueuedTicket,
+        MaybeGiven { ticket, is_given }: &MaybeGiven,
         reason: &str,
         by: &Author,
     ) -> Result<bool, Error> {
@@ -182,7 +202,7 @@ impl ControllerMesh {
         // One whose envelope nobody can read in the ticket is whatever the ledger says.
         let envelope = ticket.envelope.or(head.record.snapshot.envelope);
         let fenced = self.advance(&ticket.intent, by, Known::Read(&head), |now, _| {
-            let spares = |head: &Snapshot| head.holder.is_none() && Mutant::P11SparesUnheld.is_on();
+            let spares = |head: &Snapshot| head.holder.is_none() && (!is_given || Mutant::P11SparesUnheld.is_on());
             let of_hop = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope));
             let Some(now) = of_hop.filter(|now| !spares(now.snapshot)) else {
                 return Ok(Decision::Nothing);

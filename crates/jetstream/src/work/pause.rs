@@ -88,7 +88,8 @@ impl ControllerMesh {
     /// Resumes a version: waiting workers get their tickets at once. Returns the number of consumers that were paused.
     ///
     /// First it removes tickets of work that has since gone elsewhere: a worker would take them for new ones and run
-    /// them without reading the ledger.
+    /// them without reading the ledger. That takes a while, in which somebody may pause or kill the version: then nothing more of
+    /// it is resumed.
     ///
     /// # Errors
     /// As [`ControllerMesh::pause_version`].
@@ -101,6 +102,9 @@ impl ControllerMesh {
         }
         for (_, found) in consumers {
             if found.paused {
+                if self.is_held_back(agent, version).await? {
+                    break;
+                }
                 if !self.pause(agent, &found.name, &serde_json::json!({})).await? {
                     continue;
                 }
@@ -114,6 +118,12 @@ impl ControllerMesh {
             }
         }
         Ok(changed)
+    }
+
+    /// Whether the route holds a version back at this moment.
+    async fn is_held_back(&self, agent: &AgentName, version: &AgentVersion) -> Result<bool, Error> {
+        let route = self.route(agent).await?;
+        Ok(route.is_some_and(|(route, _)| route.holds_back(version, self.now())))
     }
 
     /// Takes the consumers of a retired version away, and the tickets that nobody needs: a stream may have only so many

@@ -10,13 +10,13 @@ use crate::message::envelope::Envelope;
 
 /// Ends the waits of the hop with these results, and gives it to its version again. `taken` are the message ids of the
 /// signals that its waits have taken. `envelope` is the hop's envelope under a new id: the server still knows the old one,
-/// and would drop its ticket.
+/// and would drop its ticket. It names this version, as the intent may have been moved while it waited.
 ///
 /// # Errors
 /// When this may not follow the status of the head.
 pub fn resume(
     head: &Snapshot,
-    envelope: Envelope,
+    mut envelope: Envelope,
     version: AgentVersion,
     results: Vec<WaitResult>,
     taken: &[String],
@@ -25,5 +25,6 @@ pub fn resume(
     draft.snapshot.waits.clear();
     draft.snapshot.signals.retain(|signal| !taken.contains(&signal.id));
     draft.results = results;
+    envelope.to_version = Some(version.clone());
     Ok(draft.put(envelope, version))
 }
