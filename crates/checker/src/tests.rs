@@ -11,6 +11,7 @@ mod archived;
 mod control;
 mod people;
 mod signed;
+mod turns;
 mod waits;
 
 const INTENT: &str = "work-1";

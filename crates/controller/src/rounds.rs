@@ -38,6 +38,7 @@ mod term;
 mod tests;
 mod tidy;
 mod timers;
+mod turns;
 mod unique_keys;
 mod unreadable;
 
@@ -67,6 +68,7 @@ use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
 use timers::Timers;
+use turns::Turns;
 use unique_keys::UniqueKeys;
 use unreadable::UnreadableKeys;
 
@@ -86,6 +88,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Timers>(term),
+        round::<Turns>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),
         round::<Checkpoints>(term),

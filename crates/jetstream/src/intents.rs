@@ -24,6 +24,7 @@ mod submit;
 mod sweep;
 mod taken;
 mod timers;
+mod turns;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
@@ -49,5 +50,6 @@ pub use submit::{DueWork, Submitted};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper, ToSweep};
 pub use taken::TakenFrom;
 pub use timers::{Due, Fired};
+pub use turns::Waiter;
 pub use unique::Uniquely;
 pub use wait::{WaitEnd, Waiting};

@@ -4,3 +4,4 @@ mod archive;
 mod evidence;
 mod intents;
 mod timers;
+mod turns;

@@ -51,13 +51,15 @@ pub enum Mutant {
     P8AnyoneDecides,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
+    /// P12: every intent with a key has its turn at once.
+    P12KeysIgnored,
     /// P13: work by hand owes a ticket.
     P13HandsOwe,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -80,6 +82,7 @@ impl Mutant {
         Self::P4FiresAnew,
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
+        Self::P12KeysIgnored,
         Self::P13HandsOwe,
     ];
 

@@ -9,6 +9,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::by_hand::ByHand;
 use crate::intent::error_info::ErrorInfo;
+use crate::intent::in_order::InOrder;
 use crate::intent::origin::Origin;
 use crate::intent::status::Status;
 use crate::intent::waits::{OpenWait, UnreadSignal};
@@ -82,6 +83,8 @@ wire_object! {
         opt manual: ByHand,
         /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
         opt accept_within_ms: u64,
+        /// The turn that this hop waits for, or has had; that of another hop counts for nothing.
+        opt order: InOrder,
     }
 }
 
@@ -120,6 +123,7 @@ impl Snapshot {
             restarted_from: None,
             manual: None,
             accept_within_ms: None,
+            order: None,
             extra: Extra::new(),
         }
     }
@@ -132,6 +136,7 @@ impl Snapshot {
         }
         self.place_waits(seq, |_| true, |_| true);
         self.place_votes(seq, |_| true);
+        self.take_place(seq);
         self
     }
 

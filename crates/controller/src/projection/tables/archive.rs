@@ -8,6 +8,7 @@ use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::counts::Changes;
+use super::turns;
 use crate::projection::columns::parsed;
 
 /// The tables.
@@ -162,6 +163,7 @@ pub(in crate::projection) fn apply(
         done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
         if close.execute(params![id, submitted])? > 0 {
             changes.release(db, id)?;
+            changes.touch(turns::forget(db, id)?);
             seemed_open.push(intent.clone());
         }
     }
