@@ -7,6 +7,7 @@ mod by_hand;
 mod kill;
 mod pause;
 mod schedule;
+mod turns;
 
 use std::time::Duration;
 
@@ -452,6 +453,7 @@ die_everywhere! {
     a_sleep: Sleep, 10;
     work_that_begins_later: Postponed, 7;
     a_cancel: Cancel, 8;
+    two_with_one_key: turns::Ordered::default(), 11;
     a_pause_of_work_that_waits: pause::Waits, 12;
     a_pause_of_work_that_runs: pause::Runs, 12;
     a_pause_of_an_agent: pause::Agent, 12;

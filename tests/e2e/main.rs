@@ -58,6 +58,7 @@ mod steering;
 mod stopping;
 mod tls;
 mod topology;
+mod turns;
 mod unique;
 mod upgrade;
 mod upgrading;

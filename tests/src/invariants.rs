@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 26] = [
+pub const PROOFS: [Proof; 27] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -252,6 +252,15 @@ pub const PROOFS: [Proof; 26] = [
         package: "baton-cli",
         source: "tests/e2e/killing.rs",
         test: "killing::handlers_that_never_listen_commit_nothing_after_a_kill",
+    },
+    Proof {
+        invariant: "P12",
+        says: "of one key one at a time, in order",
+        mutant: Mutant::P12KeysIgnored,
+        fault: "every intent with a key has its turn at once",
+        package: "baton-cli",
+        source: "tests/e2e/turns.rs",
+        test: "turns::what_stands_still_keeps_its_place_and_what_ends_leaves_it",
     },
     Proof {
         invariant: "P13",

@@ -278,6 +278,28 @@ pub struct Snapshot {
     /// Where a person does the hop.
     #[serde(default)]
     pub manual: Option<Manual>,
+    /// The turn that a hop waits for, or has had.
+    #[serde(default)]
+    pub order: Option<Turn>,
+}
+
+/// The turn of a hop.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Turn {
+    /// The hop.
+    pub hop: u64,
+    /// The key; absent where the turn is among submitters.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The sequence of its message in the intake, until it has a place.
+    #[serde(default)]
+    pub intake: Option<u64>,
+    /// The sequence of the record that gave it its place, but in that record.
+    #[serde(default)]
+    pub place: Option<u64>,
+    /// How many could have their turn when it got this.
+    #[serde(default)]
+    pub given: Option<u64>,
 }
 
 /// A signal.
@@ -312,6 +334,13 @@ pub struct Manual {
 }
 
 impl Snapshot {
+    /// Whether the present hop waits for a turn that it has not had.
+    #[must_use]
+    pub fn is_before_its_turn(&self) -> bool {
+        let order = self.order.as_ref().filter(|order| order.hop == self.hop);
+        order.is_some_and(|order| order.given.is_none())
+    }
+
     /// Whether a person does the present hop: no ticket belongs to it, and no handler runs it.
     #[must_use]
     pub fn is_by_hand(&self) -> bool {

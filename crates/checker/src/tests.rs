@@ -12,6 +12,7 @@ mod children;
 mod control;
 mod people;
 mod signed;
+mod turns;
 mod waits;
 
 const INTENT: &str = "work-1";

@@ -39,6 +39,7 @@ mod term;
 mod tests;
 mod tidy;
 mod timers;
+mod turns;
 mod unique_keys;
 mod unreadable;
 
@@ -69,6 +70,7 @@ use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
 use timers::Timers;
+use turns::Turns;
 use unique_keys::UniqueKeys;
 use unreadable::UnreadableKeys;
 
@@ -89,6 +91,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Sweep>(term),
         round::<Timers>(term),
         round::<Children>(term),
+        round::<Turns>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),
         round::<Checkpoints>(term),

@@ -12,6 +12,7 @@ pub(crate) mod effects;
 pub(crate) mod error_info;
 pub(crate) mod event;
 pub(crate) mod fencing;
+pub(crate) mod in_order;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod record;

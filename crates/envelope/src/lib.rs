@@ -49,6 +49,7 @@ pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_
 pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
+pub use intent::in_order::InOrder;
 pub use intent::origin::Origin;
 pub use intent::probe::{Probed, is_answer, is_exhausted, probed, speaks_against};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
@@ -72,7 +73,7 @@ pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;
-pub use message::text::{BadText, check_answer, check_from, check_kind, check_own_answer};
+pub use message::text::{BadText, check_answer, check_from, check_kind, check_order_key, check_own_answer};
 pub use message::unique::{OnConflict, UNIQUE_KEYS, Unique};
 pub use proof::audit::{Audit, AuditPart, AuditReport, Audited, Message, Problem};
 pub use proof::chain::{Chain, Judged, Void, void};

@@ -26,6 +26,7 @@ mod sweep;
 mod taken;
 mod timers;
 mod tree;
+mod turns;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
@@ -53,5 +54,6 @@ pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper, ToSweep};
 pub use taken::TakenFrom;
 pub use timers::{Due, Fired};
 pub use tree::{Branch, CallOf};
+pub use turns::Waiter;
 pub use unique::Uniquely;
 pub use wait::{WaitEnd, Waiting};

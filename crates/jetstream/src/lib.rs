@@ -28,7 +28,7 @@ pub use intents::{
     Ask, Asks, Branch, CallOf, Cancelled, Changed, CheckForm, ChildNow, ClosedChild, ClosedInLedger, Due, DueWork,
     ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES,
     Listed, Moved, NewDecision, NoArchive, OpenApproval, PassedOver, REMIND, Redrive, Redriven, Restarted, Ruled,
-    SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, ToSweep, Told, Uniquely, WaitEnd,
+    SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, ToSweep, Told, Uniquely, WaitEnd, Waiter,
     Waiting, Worked, holds_life, in_form_for,
 };
 pub use ledger::{

@@ -12,6 +12,7 @@ pub mod order;
 pub mod people;
 pub mod steps;
 pub mod time;
+pub mod turns;
 pub mod versions;
 pub mod waits;
 
@@ -37,6 +38,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     children::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
+    turns::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.

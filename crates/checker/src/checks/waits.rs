@@ -142,7 +142,8 @@ impl Judge<'_> {
 
     fn resumes(&mut self, before: Option<&Record>, record: &Record) {
         let hop = record.snapshot.hop;
-        if self.open.is_empty() {
+        let awaited_turn = before.is_some_and(|before| before.snapshot.is_before_its_turn());
+        if self.open.is_empty() && !awaited_turn {
             let wake = before.and_then(|before| millis(before.snapshot.wake_at.as_deref()?));
             match wake {
                 Some(due) => self.fires(record, due),

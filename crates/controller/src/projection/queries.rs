@@ -5,3 +5,4 @@ mod children;
 mod evidence;
 mod intents;
 mod timers;
+mod turns;

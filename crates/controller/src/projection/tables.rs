@@ -10,3 +10,4 @@ pub(super) mod latency;
 pub(super) mod odd;
 pub(super) mod streaks;
 pub(super) mod timers;
+pub(super) mod turns;

@@ -57,13 +57,15 @@ pub enum Mutant {
     P8AnyoneDecides,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
+    /// P12: every intent with a key has its turn at once.
+    P12KeysIgnored,
     /// P13: work by hand owes a ticket.
     P13HandsOwe,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -89,6 +91,7 @@ impl Mutant {
         Self::P7OrphansLive,
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
+        Self::P12KeysIgnored,
         Self::P13HandsOwe,
     ];
 

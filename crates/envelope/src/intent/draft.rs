@@ -10,9 +10,11 @@ use crate::intent::by_hand::ByHand;
 use crate::intent::children::{ChildrenDone, forget_over};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
+use crate::intent::in_order::InOrder;
 use crate::intent::record::{Author, Conversion, Record, StepEntry};
 use crate::intent::snapshot::Snapshot;
-use crate::intent::status::{IllegalTransition, next};
+use crate::intent::status::{IllegalTransition, Status, next};
+use crate::intent::wait_reason::WaitReason;
 use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
@@ -129,6 +131,7 @@ impl Draft {
         let snapshot = &mut self.snapshot;
         if envelope.hop > snapshot.hop {
             snapshot.waits.clear();
+            snapshot.order = None;
             // Nobody waits for the children of the hop that is over.
             snapshot.hop = envelope.hop;
             forget_over(snapshot);
@@ -170,6 +173,28 @@ impl Draft {
     pub fn by_hand(mut self, is_manual: bool) -> Self {
         let envelope = self.envelope.as_ref().filter(|_| is_manual);
         self.snapshot.manual = envelope.map(|envelope| ByHand::of(envelope.id));
+        self
+    }
+
+    /// Says where the raw message of work with a key stands in the intake: it gets its place once all before it are routed.
+    #[must_use]
+    pub fn routed_from(mut self, intake: Option<u64>) -> Self {
+        if let Some(order) = &mut self.snapshot.order {
+            order.intake = intake.filter(|_| order.key.is_some());
+        }
+        self
+    }
+
+    /// Has work that could begin now wait for its turn among the submitters of its agent.
+    #[must_use]
+    pub fn in_turn_of(mut self, submitter: Option<&str>) -> Self {
+        let snapshot = &mut self.snapshot;
+        if let Some(submitter) = submitter.filter(|_| snapshot.status == Status::Pending && snapshot.order.is_none()) {
+            snapshot.order = Some(InOrder::of_submitter(snapshot.hop, submitter.to_owned()));
+            snapshot.status = Status::Waiting {
+                reason: WaitReason::Order,
+            };
+        }
         self
     }
 
@@ -229,6 +254,9 @@ impl Draft {
         snapshot.updated_at = self.looked_at.unwrap_or(stamp.at);
         if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
             snapshot.envelope_seq = Some(head_seq);
+        }
+        if head_seq > 0 && !self.event.gives_place() {
+            snapshot.take_place(head_seq);
         }
         let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);

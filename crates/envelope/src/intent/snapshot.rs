@@ -10,6 +10,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::intent::by_hand::ByHand;
 use crate::intent::children::ChildSet;
 use crate::intent::error_info::ErrorInfo;
+use crate::intent::in_order::InOrder;
 use crate::intent::origin::Origin;
 use crate::intent::status::Status;
 use crate::intent::waits::{OpenWait, UnreadSignal};
@@ -83,6 +84,8 @@ wire_object! {
         opt manual: ByHand,
         /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
         opt accept_within_ms: u64,
+        /// The turn that this hop waits for, or has had; that of another hop counts for nothing.
+        opt order: InOrder,
         /// The children of this intent that somebody may still have to hear of.
         def children: Vec<ChildSet>,
     }
@@ -123,6 +126,7 @@ impl Snapshot {
             restarted_from: None,
             manual: None,
             accept_within_ms: None,
+            order: None,
             children: Vec::new(),
             extra: Extra::new(),
         }
@@ -136,6 +140,7 @@ impl Snapshot {
         }
         self.place_waits(seq, |_| true, |_| true);
         self.place_votes(seq, |_| true);
+        self.take_place(seq);
         self.place_children(seq, |_| true);
         self
     }

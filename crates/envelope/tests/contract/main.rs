@@ -32,4 +32,5 @@ mod samples;
 mod schedules;
 mod signing;
 mod transitions;
+mod turns;
 mod waiting;

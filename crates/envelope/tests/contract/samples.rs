@@ -43,7 +43,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Submitted | Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::HandedOff => (),
         Event::FannedOut | Event::ChildDone | Event::Waiting { .. } | Event::Signalled | Event::Resumed => (),
         Event::RetryScheduled | Event::Released | Event::Parked { .. } | Event::Redriven | Event::Rerouted => (),
-        Event::Repinned => (),
+        Event::Repinned | Event::Placed => (),
         Event::Moved | Event::Completed | Event::Rejected { .. } | Event::Failed { .. } | Event::Cancelled => (),
         Event::TimedOut | Event::Compensating | Event::Compensated { .. } | Event::Unknown { .. } => (),
     };
@@ -65,6 +65,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Rerouted,
         Event::Moved,
         Event::Repinned,
+        Event::Placed,
         Event::Completed,
         Event::Rejected { code: code() },
         Event::Failed { code: code() },
@@ -86,6 +87,7 @@ pub(crate) fn wait_reasons() -> Vec<WaitReason> {
         WaitReason::Time,
         WaitReason::Tool,
         WaitReason::Children,
+        WaitReason::Order,
     ]
 }
 
@@ -181,6 +183,7 @@ pub(crate) fn full_envelope() -> Envelope {
         gates: BTreeMap::from([(agent("code"), full_approval())]),
         policy: Some(Box::new(full_policy())),
         stands_in: Some(Box::new(full_stands_in())),
+        order_key: Some("customer 7".to_owned()),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -248,9 +251,16 @@ pub(crate) fn full_snapshot() -> Snapshot {
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         manual: Some(full_by_hand()),
         accept_within_ms: Some(15_000),
+        order: Some(full_order()),
         children: vec![full_child_set()],
         extra: Extra::new(),
     }
+}
+
+/// A turn in which every field is set.
+pub(crate) fn full_order() -> InOrder {
+    let text = r#"{"hop":2,"key":"customer 7","submitter":"shop","intake":12,"place":17,"given":1}"#;
+    serde_json::from_str(text).expect("a turn")
 }
 
 /// Of another envelope than that of the full snapshot, so that it says nothing of its present hop.
@@ -579,6 +589,8 @@ pub(crate) fn full_limits() -> AgentLimits {
     AgentLimits {
         in_flight: Some(4),
         rate_per_hour: Some(360_000),
+        per_key: Some(2),
+        fair: Some(16),
         extra: Extra::new(),
     }
 }

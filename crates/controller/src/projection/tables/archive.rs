@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::children;
 use super::counts::Changes;
+use super::turns;
 use crate::projection::columns::parsed;
 
 /// The tables.
@@ -163,6 +164,7 @@ pub(in crate::projection) fn apply(
         done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
         if close.execute(params![id, submitted])? > 0 {
             changes.release(db, id)?;
+            changes.touch(turns::forget(db, id)?);
             seemed_open.push(intent.clone());
         }
     }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::{Changes, Counts};
 use super::timers::{self, Moment, Opened, Timer};
+use super::turns;
 use super::{archive, children};
 use crate::projection::columns::{Version, parsed};
 
@@ -30,6 +31,8 @@ struct Touched {
     had_children: bool,
     /// When its waits are over; `None` when the tables have nothing of it that is due some time.
     timed: Option<Opened>,
+    /// Whether it waits for a turn, or has had one.
+    ordered: bool,
     last: Last,
 }
 
@@ -120,6 +123,7 @@ impl Intents {
                 is_open: was_open,
                 is_timed,
                 had_children,
+                is_ordered,
                 seq: after,
                 holds: stored_holds,
                 agent,
@@ -139,6 +143,7 @@ impl Intents {
                 held: held.clone(),
                 had_children,
                 timed,
+                ordered: is_ordered,
                 last,
             };
             self.0.insert(summary.intent.clone(), touched);
@@ -172,8 +177,8 @@ impl Intents {
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within, resume, has_children)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+               accept_within, resume, ordered, has_children)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -201,6 +206,10 @@ impl Intents {
             if known.is_some() || !timers.is_empty() {
                 timers::write(db, intent, *seq, &timers)?;
             }
+            let turn = turns::of(*seq, snapshot);
+            if touched.ordered || turn.is_some() {
+                changes.touch(turns::write(db, intent, turn.as_ref())?);
+            }
             if touched.stored {
                 forget.execute([intent])?;
                 for (version, cause) in &touched.before {
@@ -218,16 +227,12 @@ impl Intents {
                 }
                 if !is_terminal {
                     timers::forget(db, intent)?;
+                    changes.touch(turns::forget(db, intent)?);
                     returned.push(*seq);
                 }
                 continue;
             }
-            // The hold of the version that has the intent comes first, if there is one.
-            let own = snapshot
-                .agent
-                .as_ref()
-                .and(snapshot.version.as_ref())
-                .and(holds.first());
+            let own = hold_of_owner(snapshot, holds);
             open.execute(params![
                 intent,
                 seq,
@@ -242,6 +247,7 @@ impl Intents {
                 !timers.is_empty(),
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
                 owes_resume(snapshot).then_some(1),
+                turn.is_some(),
                 !snapshot.children.is_empty(),
             ])?;
             for (of, version) in holds.iter().zip(&touched.held) {
@@ -257,6 +263,12 @@ impl Intents {
         }
         Ok((changes, returned))
     }
+}
+
+/// The hold of the version that has the intent, which comes first, if there is one.
+fn hold_of_owner<'a>(snapshot: &Snapshot, holds: &'a [Hold]) -> Option<&'a Hold> {
+    let owner = snapshot.agent.as_ref().and(snapshot.version.as_ref());
+    owner.and(holds.first())
 }
 
 fn code(status: &Status) -> Option<&str> {
@@ -284,6 +296,8 @@ struct Stored {
     is_timed: bool,
     /// Whether somebody has to look after children of it.
     had_children: bool,
+    /// Whether it waits for a turn, or has had one.
+    is_ordered: bool,
     /// The sequence of its last record.
     seq: u64,
     /// The versions that it holds, and why.
@@ -294,7 +308,7 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, has_children FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, ordered, has_children FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
@@ -302,7 +316,8 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     while let Some(row) = rows.next()? {
         (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
-        found.had_children = row.get(6)?;
+        found.is_ordered = row.get(6)?;
+        found.had_children = row.get(7)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             found.holds.push(((parsed(row, 0)?, parsed(row, 1)?), cause(row, 5)?));
@@ -547,6 +562,7 @@ pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> ru
         changes.release(db, intent.as_str())?;
         open.execute([intent.as_str()])?;
         timers::forget(db, intent.as_str())?;
+        changes.touch(turns::forget(db, intent.as_str())?);
     }
     Ok(changes)
 }
