@@ -116,6 +116,11 @@ impl<'a> Context<'a> {
                 Some(envelope) => envelope.key(),
                 None => first.rejected_key(),
             });
+            let is_child = history.records.iter().any(|record| record.snapshot.parent.is_some());
+            if is_child {
+                // Nobody submitted it from outside; P5 to P7 judge it.
+                history.key = None;
+            }
             if let Some(key) = &history.key {
                 by_key.entry(key.clone()).or_default().push(history.intent.clone());
             }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
+mod children;
 mod control;
 mod people;
 mod signed;

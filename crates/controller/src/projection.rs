@@ -40,6 +40,7 @@ use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use tables::children::{ChildRow, DueParent, Look};
 pub(crate) use tables::intents::Overdue;
 pub(crate) use tables::odd::Odd;
 pub(crate) use tables::streaks::Streak;

@@ -13,6 +13,7 @@ mod archive;
 mod breakers;
 mod by_hand;
 mod checkpoint;
+mod children;
 mod clocks;
 mod consumers;
 mod drains;
@@ -50,6 +51,7 @@ use archive::Archive;
 use breakers::Breakers;
 use by_hand::Hands;
 use checkpoint::Checkpoints;
+use children::Children;
 use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
@@ -88,6 +90,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Timers>(term),
+        round::<Children>(term),
         round::<Turns>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),

@@ -2,6 +2,8 @@
 
 pub mod act;
 pub(crate) mod by_hand;
+pub(crate) mod child;
+pub(crate) mod children;
 pub(crate) mod containment;
 pub(crate) mod decisions;
 pub(crate) mod delivery;

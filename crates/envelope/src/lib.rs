@@ -34,6 +34,10 @@ pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
+pub use intent::child::{KEEP_TIME, NewChild};
+pub use intent::children::{
+    Child, ChildEnd, ChildSet, Children, ChildrenDone, JoinRule, MOST_CHILDREN, MOST_ENDS, MOST_SPELT, opened_calls,
+};
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::decisions::{Asked as AskedDecision, DecisionFate, on_decision, open_approval};
 pub use intent::delivery::{

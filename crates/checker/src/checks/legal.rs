@@ -97,7 +97,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         return;
     }
     let Some(before) = before.map(|before| &before.snapshot) else {
-        let is_first = after.epoch == 1 && after.attempt == 1 && after.hop == 1;
+        let is_first = after.epoch == 1 && after.attempt == 1 && (after.hop == 1) == after.parent.is_none();
         if event == "submitted" && !is_first {
             complain("I4", format!("record {} is no beginning", record.seq));
         }

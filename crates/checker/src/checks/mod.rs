@@ -1,6 +1,7 @@
 //! One module for each group of invariants; each states what it sees and what it cannot see.
 
 pub mod carried;
+pub mod children;
 pub mod delivered;
 pub mod drained;
 pub mod kills;
@@ -34,6 +35,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     order::check(context, counts, found);
     people::check(context, found);
     waits::check(context, counts, found);
+    children::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);

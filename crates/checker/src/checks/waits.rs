@@ -245,7 +245,7 @@ impl Judge<'_> {
         }
         let hop = record.snapshot.hop;
         let opened: Vec<&Wait> = record.snapshot.waits.iter().filter(|wait| wait.seq.is_none()).collect();
-        if record.event.name != "waiting" {
+        if !matches!(record.event.name.as_str(), "waiting" | "fanned_out") {
             if !opened.is_empty() {
                 self.complain(
                     "P1",

@@ -19,8 +19,8 @@ use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{self, Intents, OutOfTurn};
 use super::tables::odd;
 use super::tables::streaks::{self, Streaks};
-use super::tables::timers;
 use super::tables::turns;
+use super::tables::{children, timers};
 use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
@@ -36,7 +36,8 @@ const TABLES: &str = "
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
-        timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER, ordered INTEGER NOT NULL) WITHOUT ROWID;
+        timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER, ordered INTEGER NOT NULL,
+        has_children INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX open_intents_to_resume ON open_intents (resume) WHERE resume IS NOT NULL;
     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
@@ -358,6 +359,7 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     db.execute_batch(timers::TABLES)?;
     db.execute_batch(turns::TABLES)?;
     db.execute_batch(odd::TABLES)?;
+    db.execute_batch(children::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

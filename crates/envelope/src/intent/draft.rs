@@ -7,6 +7,7 @@ use crate::base::protocol::PROTOCOL;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
 use crate::intent::by_hand::ByHand;
+use crate::intent::children::{ChildrenDone, forget_over};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::in_order::InOrder;
@@ -78,6 +79,8 @@ pub struct Draft {
     pub looked_at: Option<Timestamp>,
     /// Whether the attempts of the hop that ends here are used up.
     pub exhausted: bool,
+    /// The ends of children.
+    pub children: Vec<ChildrenDone>,
 }
 
 impl Draft {
@@ -103,6 +106,7 @@ impl Draft {
             at: None,
             looked_at: None,
             exhausted: false,
+            children: Vec::new(),
         }
     }
 
@@ -128,6 +132,9 @@ impl Draft {
         if envelope.hop > snapshot.hop {
             snapshot.waits.clear();
             snapshot.order = None;
+            // Nobody waits for the children of the hop that is over.
+            snapshot.hop = envelope.hop;
+            forget_over(snapshot);
             snapshot.path.push(PathEntry {
                 agent: envelope.to.clone(),
                 version: version.clone(),
@@ -254,6 +261,7 @@ impl Draft {
         let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
         snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
+        snapshot.place_children(head_seq, |set| !self.waits.iter().any(|wait| wait.name == set.name));
         let said = self.people.as_ref().and_then(|entry| entry.said);
         snapshot.place_votes(head_seq, |seat| said != Some(seat.said));
         Record {
@@ -279,6 +287,7 @@ impl Draft {
             state: self.state,
             people: self.people,
             exhausted: self.exhausted,
+            children: self.children,
             extra: Extra::new(),
         }
     }

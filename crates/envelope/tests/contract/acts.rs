@@ -41,6 +41,7 @@ mod before {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            children: Vec::new(),
             state: None,
             people: None,
             exhausted: false,
@@ -113,6 +114,7 @@ fn any_head() -> impl Strategy<Value = Snapshot> {
         head.signals.clear();
         head.told = None;
         head.manual = None;
+        head.children.clear();
         head.order = None;
         head.epoch %= 1_000_000;
         head

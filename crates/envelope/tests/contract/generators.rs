@@ -331,7 +331,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
         (of(any::<u64>()), of(any_order())),
-        any_extra(),
+        (any_child_sets(), any_extra()),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
@@ -348,7 +348,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            extra,
+            (children, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -387,6 +387,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             manual,
             accept_within_ms,
             order,
+            children,
             extra,
         }
     })
@@ -480,7 +481,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             error,
             raw,
             (took_ms, cost, conversion, generated_id, exhausted),
-            (waits, signal, results, people),
+            (waits, signal, results, people, children),
             state,
             extra,
         ) = rest;
@@ -507,6 +508,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             state,
             people,
             exhausted,
+            children,
             extra,
         }
     })

@@ -71,7 +71,11 @@ const FILES_OF_1_4_0: [&str; 8] = [
 ];
 
 /// The files that were added when protocol 1.5.0 was made. Append only.
-const FILES_OF_1_5_0: [&str; 4] = [
+const FILES_OF_1_5_0: [&str; 8] = [
+    "record_child_done_1_5.json",
+    "record_fanned_out_1_5.json",
+    "record_rejected_1_5.json",
+    "record_resumed_1_5.json",
     "envelope_full_1_5.json",
     "record_placed.json",
     "record_redriven_order_1_5.json",
@@ -157,6 +161,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_2")
             .trim_end_matches("_1_4")
             .trim_end_matches("_order_1_5")
+            .trim_end_matches("_1_5")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");

@@ -9,6 +9,7 @@
 
 mod acts;
 mod bundle;
+mod calling;
 mod codes;
 mod control;
 mod conversion;

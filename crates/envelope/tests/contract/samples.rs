@@ -1,9 +1,13 @@
 //! One sample of everything, written so that a new field or variant fails to compile until it is added here.
 
+mod calling;
+
 use std::collections::BTreeMap;
 
 use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
+
+pub(crate) use self::calling::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
 
@@ -248,6 +252,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         manual: Some(full_by_hand()),
         accept_within_ms: Some(15_000),
         order: Some(full_order()),
+        children: vec![full_child_set()],
         extra: Extra::new(),
     }
 }
@@ -302,6 +307,7 @@ pub(crate) fn full_record() -> Record {
             any: true,
             title: Some("May this be published?".to_owned()),
             approval: Some(full_approval()),
+            children: Some(full_children()),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {
@@ -322,11 +328,18 @@ pub(crate) fn full_record() -> Record {
             by: Some("shop".to_owned()),
             at: Some(NOW),
             seq: Some(15),
+            children: vec![full_child_end()],
             extra: Extra::new(),
         }],
         state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
         exhausted: true,
+        children: vec![ChildrenDone {
+            hop: 3,
+            name: "research".to_owned(),
+            ends: vec![full_child_end()],
+            extra: Extra::new(),
+        }],
         extra: Extra::new(),
     }
 }

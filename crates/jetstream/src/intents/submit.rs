@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Role, Timestamp,
-    Unique, act, check_answer, choose, differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, PathEntry, Pinning, ProtocolRange, Role,
+    Timestamp, Unique, act, check_answer, choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -41,7 +41,7 @@ pub enum Submitted {
 
 /// Work that was due at a time: whoever submits it, and whenever, writes the same beginning. So a repeat that comes when
 /// the intent is long archived is the same life of it, and is taken away again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DueWork {
     /// When it was due.
     pub at: Timestamp,
@@ -50,6 +50,8 @@ pub struct DueWork {
     pub looked_at: Timestamp,
     /// Who submits it, and why, for the history.
     pub note: String,
+    /// The agents and versions that its parent came by, for a child. Its deadline may have passed: then it ends by that.
+    pub path: Vec<PathEntry>,
 }
 
 /// How a submit came about.
@@ -173,9 +175,9 @@ impl Mesh {
     }
 
     /// Whether the times of new work make sense, and the mesh can keep them.
-    async fn check_times(&self, envelope: &Envelope) -> Result<(), Error> {
+    async fn check_times(&self, envelope: &Envelope, may_be_late: bool) -> Result<(), Error> {
         let now = self.now();
-        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
+        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now && !may_be_late) {
             let problem = format!("{deadline} is in the past (now {now}); give a time in the future, or none");
             return Err(Error::BadEnvelope {
                 field: "deadline",
@@ -214,7 +216,9 @@ impl Mesh {
         generated: bool,
         way: Way<'_>,
     ) -> Result<Submitted, Error> {
-        Box::pin(self.check_times(&envelope)).await?;
+        let path = way.parts().1.map_or(&[][..], |due| &due.path);
+        // The deadline of a child may have passed: then it ends by that.
+        Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
@@ -227,7 +231,7 @@ impl Mesh {
             root: envelope.root(),
             kind: envelope.kind.as_deref(),
             pins: &envelope.pins,
-            path: &[],
+            path,
         };
         let placed = self.place(&envelope.to, &asked).await?;
         let (version, route) = (placed.choice.version, placed.route);
@@ -252,7 +256,7 @@ impl Mesh {
                 return Ok::<_, Error>(Decision::Nothing);
             }
             let at = due.map_or(stamp.at, |due| due.at);
-            let draft = act::submit(at, version.clone(), envelope.clone());
+            let draft = act::submit_child(at, version.clone(), envelope.clone(), path);
             let draft = draft.by_hand(route.is_manual(&version));
             let mut draft = draft.routed_from(intake).in_turn_of(submitter.as_deref());
             draft.conversion.clone_from(&conversion);
@@ -260,7 +264,7 @@ impl Mesh {
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
             draft.looked_at = due.map(|due| due.looked_at);
-            draft.note = due.map(|due| due.note.clone());
+            draft.note = due.map(|due| due.note.clone()).filter(|note| !note.is_empty());
             Ok(draft.into())
         });
         match submitted.await? {

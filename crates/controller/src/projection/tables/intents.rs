@@ -9,10 +9,10 @@ use baton_envelope::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::archive;
 use super::counts::{Changes, Counts};
 use super::timers::{self, Moment, Opened, Timer};
 use super::turns;
+use super::{archive, children};
 use crate::projection::columns::{Version, parsed};
 
 /// How many intents each cause of a hold view names.
@@ -27,6 +27,8 @@ struct Touched {
     /// What it holds by these rows.
     before: Vec<(Version, Cause)>,
     held: Vec<Version>,
+    /// Whether somebody had to look after children of it.
+    had_children: bool,
     /// When its waits are over; `None` when the tables have nothing of it that is due some time.
     timed: Option<Opened>,
     /// Whether it waits for a turn, or has had one.
@@ -120,6 +122,7 @@ impl Intents {
             let Stored {
                 is_open: was_open,
                 is_timed,
+                had_children,
                 is_ordered,
                 seq: after,
                 holds: stored_holds,
@@ -138,6 +141,7 @@ impl Intents {
                 stored: was_open,
                 before: stored_holds.clone(),
                 held: held.clone(),
+                had_children,
                 timed,
                 ordered: is_ordered,
                 last,
@@ -173,11 +177,20 @@ impl Intents {
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within, resume, ordered)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+               accept_within, resume, ordered, has_children)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (id, Touched { last, had_children, .. }) in &self.0 {
+            if *had_children || !last.snapshot.children.is_empty() {
+                children::note_parent(db, id, last.seq, &last.snapshot)?;
+            }
+        }
+        for (id, Touched { last, .. }) in &self.0 {
+            // After all parents: in one batch it may stand before its own.
+            children::note_child(db, id, last.seq, &last.snapshot)?;
+        }
         for (id, touched) in &self.0 {
             let intent = id.as_str();
             let Last {
@@ -235,6 +248,7 @@ impl Intents {
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
                 owes_resume(snapshot).then_some(1),
                 turn.is_some(),
+                !snapshot.children.is_empty(),
             ])?;
             for (of, version) in holds.iter().zip(&touched.held) {
                 changes.add(version, of.cause, 1);
@@ -280,6 +294,8 @@ struct Stored {
     is_open: bool,
     /// Whether something of it is due some time.
     is_timed: bool,
+    /// Whether somebody has to look after children of it.
+    had_children: bool,
     /// Whether it waits for a turn, or has had one.
     is_ordered: bool,
     /// The sequence of its last record.
@@ -292,7 +308,7 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, ordered FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, ordered, has_children FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
@@ -301,6 +317,7 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
         (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
         found.is_ordered = row.get(6)?;
+        found.had_children = row.get(7)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             found.holds.push(((parsed(row, 0)?, parsed(row, 1)?), cause(row, 5)?));

@@ -12,6 +12,14 @@ use crate::intent::wait_reason::WaitReason;
 use crate::message::envelope::Envelope;
 use crate::version::path::PathEntry;
 
+/// Writes the first record of a child: its path goes on from that of its parent.
+pub fn submit_child(at: Timestamp, version: AgentVersion, envelope: Envelope, path: &[PathEntry]) -> Draft {
+    let mut draft = submit(at, version, envelope);
+    let own = std::mem::take(&mut draft.snapshot.path);
+    draft.snapshot.path = path.iter().cloned().chain(own).collect();
+    draft
+}
+
 /// Writes the first record of an intent, with the envelope of its first hop for a version of its agent. Work that begins
 /// later, or in its turn, waits, and has no ticket until then.
 pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft {
