@@ -16,6 +16,8 @@ pub struct History {
     pub records: Vec<Record>,
     /// The key of the work, if the load submitted it.
     pub key: Option<String>,
+    /// The sequences of void records between them, in order. They decide nothing, and the server guards by them.
+    pub void: Vec<u64>,
 }
 
 impl History {
@@ -61,16 +63,20 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Sorts the evidence. Unreadable evidence is already a violation.
-    pub(crate) fn new(evidence: &'a Evidence, found: &mut Vec<Violation>) -> Self {
+    pub(crate) fn new(evidence: &'a Evidence, void: &HashSet<(String, u64)>, found: &mut Vec<Violation>) -> Self {
         let mut histories: BTreeMap<String, History> = BTreeMap::new();
         for (place, message) in evidence.messages.iter().enumerate() {
             let Some(intent) = ledger_intent(message) else { continue };
+            if void.contains(&(intent.to_owned(), message.seq)) {
+                continue;
+            }
             match Record::read(message, place) {
                 Ok(record) if record.intent == intent => {
                     let empty = || History {
                         intent: intent.to_owned(),
                         records: Vec::new(),
                         key: None,
+                        void: Vec::new(),
                     };
                     let history = histories.entry(intent.to_owned()).or_insert_with(empty);
                     history.records.push(record);
@@ -87,9 +93,15 @@ impl<'a> Context<'a> {
                 )),
             }
         }
+        for (intent, seq) in void {
+            if let Some(history) = histories.get_mut(intent) {
+                history.void.push(*seq);
+            }
+        }
         let mut by_key: HashMap<String, Vec<String>> = HashMap::new();
         for history in histories.values_mut() {
             history.records.sort_by_key(|record| record.seq);
+            history.void.sort_unstable();
             history.key = history.records.first().and_then(|first| match &first.envelope {
                 Some(envelope) => envelope.key(),
                 None => first.rejected_key(),
@@ -155,6 +167,10 @@ impl<'a> Context<'a> {
         let Some(history) = self.histories.get(intent) else {
             return format!("{intent} has no record\n");
         };
+        for seq in &history.void {
+            let said = writeln!(text, "  {seq} is void");
+            debug_assert!(said.is_ok(), "a string takes all text");
+        }
         for record in &history.records {
             let at = &record.snapshot;
             let none = || "-".to_owned();
@@ -203,7 +219,7 @@ impl<'a> Context<'a> {
 }
 
 /// The intent of a message of the ledger: `mesh.ledger.<shard>.<intent>`.
-fn ledger_intent(message: &Message) -> Option<&str> {
+pub(crate) fn ledger_intent(message: &Message) -> Option<&str> {
     if !message.stream.contains("_LEDGER") || message.stream.starts_with("KV_") {
         return None;
     }

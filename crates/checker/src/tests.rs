@@ -10,6 +10,7 @@ use crate::{Effect, Evidence, Journal, Message, Tried, check};
 mod archived;
 mod control;
 mod people;
+mod signed;
 mod waits;
 
 const INTENT: &str = "work-1";
@@ -153,7 +154,7 @@ fn story_of(records: &[(i64, Value)]) -> Evidence {
             run(2, 1, 2, "e2", "beta", "b1", 35),
             run(2, 2, 4, "e2", "beta", "b2", 251),
         ],
-        torn: 0,
+        ..Evidence::default()
     }
 }
 

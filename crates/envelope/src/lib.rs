@@ -71,9 +71,10 @@ pub use message::text::{BadText, check_answer, check_from, check_kind, check_own
 pub use message::unique::{OnConflict, UNIQUE_KEYS, Unique};
 pub use proof::audit::{Audit, AuditPart, AuditReport, Audited, Message, Problem};
 pub use proof::chain::{Chain, Judged, Void, void};
-pub use proof::checkpoint::{Checkpoint, RunningRoot, Span};
+pub use proof::checkpoint::{Checkpoint, RemovedMessage, RunningRoot, Span};
 pub use proof::grant::{BadGrant, Grant, Grants, SignerRole};
 pub use proof::key::{PublicKey, SecretKey};
+pub use proof::known::{KnownSignatures, Proof};
 pub use proof::link::{Link, Place};
 pub use proof::rules::{Entry, Guard, Rules, Signatures};
 pub use proof::signature::{Signature, Statement};

@@ -38,7 +38,11 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
 
 fn guards(context: &Context<'_>, history: &History, complain: &mut impl FnMut(&'static str, String)) {
     let mut last = 0;
+    let mut void = history.void.iter().copied().peekable();
     for record in &history.records {
+        while let Some(seq) = void.next_if(|seq| *seq < record.seq) {
+            last = seq;
+        }
         let message = context.evidence.messages.get(record.message);
         let header = |name| message.and_then(|message| message.header(name));
         let guard = header("Nats-Expected-Last-Subject-Sequence").and_then(|text| text.parse::<u64>().ok());
