@@ -151,7 +151,12 @@ impl Options {
                 Some(Only::Baton | Only::Floor) | None => Ok(()),
             };
         }
-        let unfit = |workload: &Workload| matches!(workload, Workload::W5 | Workload::W7 | Workload::W8 | Workload::W9);
+        let unfit = |workload: &Workload| {
+            matches!(
+                workload,
+                Workload::W5 | Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10
+            )
+        };
         if self.workloads().iter().any(unfit) {
             return Err(BenchError::Arguments("--accounts measures w1 to w4 and w6 only"));
         }

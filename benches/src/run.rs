@@ -143,7 +143,8 @@ fn beside_open(report: Report) -> Report {
         | Workload::W6
         | Workload::W7
         | Workload::W8
-        | Workload::W9 => beside,
+        | Workload::W9
+        | Workload::W10 => beside,
     }
 }
 
