@@ -47,6 +47,8 @@ pub struct Hop {
     pub(crate) largest: usize,
     /// How many signals this attempt has sent.
     pub(crate) signals_sent: u32,
+    /// How many calls this attempt has made, by what names them.
+    pub(crate) calls: BTreeMap<String, u32>,
     /// What its handler has started and still runs when the handler is over, such as a program that is told to end.
     pub(crate) remains: OnceLock<TaskTracker>,
     /// Cancelled when the hop is this holder's no longer.

@@ -30,7 +30,7 @@ async fn work_by_hand_is_done_in_the_name_that_the_server_says() {
             0,
             "completed",
         ),
-        // All of it is here: this is the mesh that the file came from.
+        // This is the mesh that the file came from.
         (OPERATOR, &["import", file], 0, "here already: 1"),
     ] {
         let (exit, said, _) = mesh.baton(user, args).await;

@@ -4,9 +4,11 @@
 //! from the head alone whether the intent is to go on.
 
 use crate::base::json::Json;
+use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::intent::children::{ChildEnd, Children, children_of};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
@@ -32,6 +34,8 @@ wire_enum! {
         Sleep = "sleep",
         /// One message of an outside system; it comes as a signal of the wait's name.
         Callback = "callback",
+        /// The ends of children.
+        Children = "children",
     }
 }
 
@@ -62,6 +66,8 @@ wire_enum! {
         TimedOut = "timed_out",
         /// Another wait of the same call came first.
         Abandoned = "abandoned",
+        /// As many children have ended as its join asks for.
+        Joined = "joined",
     }
 }
 
@@ -82,6 +88,8 @@ wire_object! {
         opt title: String,
         /// What people are asked, for `approval`; who they are is fixed.
         opt approval: Approval,
+        /// The children, for `children`.
+        opt children: Children,
     }
 }
 
@@ -158,6 +166,8 @@ wire_object! {
         opt at: Timestamp,
         /// The ledger sequence of the record of the signal or of the decision that ended it.
         opt seq: u64,
+        /// The children that had ended, in their order, for `children`.
+        def children: Vec<ChildEnd>,
     }
 }
 
@@ -172,6 +182,7 @@ impl WaitSpec {
             any: false,
             title: None,
             approval: None,
+            children: None,
             extra: Extra::new(),
         }
     }
@@ -217,8 +228,12 @@ impl WaitSpec {
                 "wait \"{}\" is an approval without `approval`: say what people are asked, or give {{}}",
                 self.name
             )),
+            (WaitKind::Children, _) if self.children.is_none() => Err(format!(
+                "wait \"{}\" is for children and names none in `children`",
+                self.name
+            )),
             (WaitKind::Unknown(kind), _) => Err(format!(
-                "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback",
+                "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback, children",
                 self.name
             )),
             (_, _) => Ok(()),
@@ -298,6 +313,7 @@ pub fn reason_of(waits: &[WaitSpec]) -> WaitReason {
         Some(WaitKind::Approval) => WaitReason::Human,
         Some(WaitKind::Sleep) => WaitReason::Time,
         Some(WaitKind::Callback) => WaitReason::Tool,
+        Some(WaitKind::Children) => WaitReason::Children,
         Some(WaitKind::Signal | WaitKind::Unknown(_)) | None => WaitReason::Signal,
     }
 }
@@ -318,6 +334,8 @@ pub enum Ends {
     Time,
     /// Another wait of the same call.
     Another,
+    /// As many children have ended as its join asks for.
+    Children,
 }
 
 /// The open waits of the present hop, in the order in which they were asked for.
@@ -340,7 +358,7 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
     let is_any = waits.first()?.any;
     let mut ends: Vec<Option<Ends>> = Vec::with_capacity(waits.len());
     for wait in &waits {
-        ends.push(told(wait, &mut unread));
+        ends.push(told(head, wait, &mut unread));
         if is_any && ends.last().is_some_and(Option::is_some) {
             break;
         }
@@ -375,7 +393,7 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
 }
 
 /// What has been told to a wait, without a clock. A signal that it takes is gone for the others.
-fn told(wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
+fn told(head: &Snapshot, wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
     match wait.kind {
         WaitKind::Signal | WaitKind::Callback => {
             let at = unread.iter().position(|signal| signal.name == wait.name)?;
@@ -386,6 +404,10 @@ fn told(wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
             })
         }
         WaitKind::Approval => wait.decided.clone().map(Ends::Decision),
+        WaitKind::Children => {
+            let is_decided = children_of(head, wait).is_some_and(|set| set.is_decided());
+            (is_decided && !Mutant::P6NeverJoins.is_on()).then_some(Ends::Children)
+        }
         WaitKind::Sleep | WaitKind::Unknown(_) => None,
     }
 }
@@ -409,7 +431,14 @@ pub enum Asked {
 /// Compares the waits that a handler asks for with those that are open.
 pub fn compare_waits(head: &Snapshot, asked: &[WaitSpec]) -> Asked {
     let open: Vec<&OpenWait> = open_waits(head).collect();
-    let is_same = |(open, asked): (&&OpenWait, &WaitSpec)| open.name == asked.name && open.kind == asked.kind;
+    // So many children as before: nobody asks for others under the names of those that are at work.
+    let has_same = |open: &OpenWait, asked: &WaitSpec| match (&asked.children, children_of(head, open)) {
+        (Some(asked), Some(set)) => asked.children.len() == set.count as usize,
+        (Some(_), None) | (None, _) => asked.children.is_none(),
+    };
+    let is_same = |(open, asked): (&&OpenWait, &WaitSpec)| {
+        open.name == asked.name && open.kind == asked.kind && has_same(open, asked)
+    };
     match () {
         () if open.is_empty() => Asked::New,
         () if open.len() == asked.len() && open.iter().zip(asked).all(is_same) => Asked::Same,

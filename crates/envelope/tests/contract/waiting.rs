@@ -178,6 +178,7 @@ fn what_is_asked_again_after_a_redrive_keeps_its_place_and_other_waits_are_told_
         .expect("legal")
         .snapshot;
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 2;
     let redriven = act::redrive(&parked, envelope, version("2.0.0")).expect("legal");
     let redriven = redriven.seal(intent(), 30, stamp()).snapshot.seen_at(31);
@@ -202,6 +203,7 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
         23,
     );
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 2;
     envelope.to_version = Some(version("1.0.0"));
     let resumed = act::resume(&head, envelope, version("2.0.0"), Vec::new(), &["m-1".to_owned()]).expect("legal");
@@ -311,6 +313,7 @@ fn the_last_512_messages_are_remembered() {
 #[test]
 fn work_that_begins_later_waits_for_its_time_without_a_ticket() {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     envelope.not_before = Some(NOW.plus(std::time::Duration::from_secs(60)));
     let record = act::submit(NOW, version("2.0.0"), envelope.clone()).seal(intent(), 0, stamp());

@@ -4,7 +4,8 @@
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName};
 use baton_envelope::{
-    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_STATUS, IntentId, Record, Status, StoredRecord, act, codes,
+    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_IMPORTED, HEADER_STATUS, IntentId, Record, Status, StoredRecord,
+    act, codes,
 };
 use bytes::Bytes;
 
@@ -151,6 +152,8 @@ impl Mesh {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
         headers.insert(HeaderName::from_static(HEADER_EVENT), decoded.event.name());
         headers.insert(HeaderName::from_static(HEADER_STATUS), decoded.snapshot.status.name());
+        // So that nobody gives it a turn before `parked` stands behind it.
+        headers.insert(HeaderName::from_static(HEADER_IMPORTED), "1");
         let subject = self.subjects().ledger(intent);
         let body = Bytes::copy_from_slice(&record.body);
         match publish_acked(self.link(), subject.into(), headers, body).await? {

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
-use baton_envelope::{Body, Json, OnTimeout, Timestamp, WaitKind, WaitResult, WaitSpec, quoted};
+use baton_envelope::{
+    AgentName, Body, Child, Children, JoinRule, Json, OnTimeout, Priority, Timestamp, WaitKind, WaitResult, WaitSpec,
+    quoted,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -127,6 +130,56 @@ struct Asked {
     /// What people are asked, for `approval`.
     #[serde(default)]
     approval: Option<Approval>,
+    /// What other agents are asked.
+    #[serde(default)]
+    children: Option<Vec<AskedChild>>,
+    /// The agent of the children that name none.
+    #[serde(default)]
+    to: Option<String>,
+    /// When the hop goes on: `collect`, `all`, `any` or `some`.
+    #[serde(default)]
+    join: Option<JoinRule>,
+    /// How many must complete, for `some`.
+    #[serde(default)]
+    need: Option<u32>,
+    /// Whether children that are open then are left alone.
+    #[serde(default)]
+    detach: bool,
+}
+
+/// What a program asks another agent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedChild {
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    payload: Option<Json>,
+    #[serde(default)]
+    payload_encoding: Option<String>,
+    #[serde(default)]
+    priority: Option<Priority>,
+    #[serde(default)]
+    deadline: Option<Timestamp>,
+}
+
+impl AskedChild {
+    fn child(self) -> Result<Child, String> {
+        let body = body("payload", self.payload, self.payload_encoding)?;
+        let mut child = Child::new(body.json);
+        child.payload_encoding = body.encoding;
+        child.to = self.to.map(|to| agent(&to)).transpose()?;
+        child.kind = self.kind;
+        child.priority = self.priority;
+        child.deadline = self.deadline;
+        Ok(child)
+    }
+}
+
+fn agent(name: &str) -> Result<AgentName, String> {
+    name.parse().map_err(|bad| format!("to: {bad}"))
 }
 
 impl Asked {
@@ -173,14 +226,16 @@ impl Asked {
     fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
         let kind = match self.kind.as_deref() {
             Some("approval") => WaitKind::Approval,
+            Some("children") => WaitKind::Children,
             None if self.approval.is_some() => WaitKind::Approval,
+            None if self.children.is_some() => WaitKind::Children,
             None | Some("signal") => WaitKind::Signal,
             Some("callback") => WaitKind::Callback,
             Some("sleep") => WaitKind::Sleep,
             Some(other) => {
                 let name = quoted(&self.name, SHOWN);
                 return Err(format!(
-                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep",
+                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep, children",
                     quoted(other, SHOWN)
                 ));
             }
@@ -207,6 +262,20 @@ impl Asked {
                 Some(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX))
             }
         };
+        if kind == WaitKind::Children {
+            let children = self.children.unwrap_or_default().into_iter().map(AskedChild::child);
+            let children: Result<Vec<Child>, String> = children.collect();
+            let mut children = Children::new(children?, self.join.unwrap_or_default());
+            children.to = self.to.map(|to| agent(&to)).transpose()?;
+            (children.need, children.detach) = (self.need, self.detach);
+            return Ok(WaitSpec {
+                after_ms: after,
+                then,
+                any,
+                title: self.title,
+                ..WaitSpec::for_children(self.name, children)
+            });
+        }
         if kind == WaitKind::Approval {
             let mut approval = self.approval.unwrap_or_default();
             approval.due_ms = after.or(approval.due_ms);

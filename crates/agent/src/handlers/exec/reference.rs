@@ -35,6 +35,8 @@ Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
   approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};
   wait_any and wait_all take a list of them
+Or it asks other agents, and ends, in the same way:
+  {\"wait\": {\"name\": NAME, \"to\": AGENT, \"children\": [{\"payload\": JSON}]}}, with join (collect, all, any, some), need, detach
 
 Exit codes: 0 completes (with --json its outcome counts), 65 fails for good, 75 and any other are tried again.
 
@@ -95,6 +97,7 @@ mod tests {
             groups: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
             signals_sent: 0,
+            calls: BTreeMap::new(),
             protocol: ProtocolRange::default(),
             largest: 1 << 20,
             remains: OnceLock::new(),
