@@ -29,6 +29,7 @@
 
 mod agent;
 mod approving;
+mod bounds;
 mod claim;
 mod commit;
 mod dropped;

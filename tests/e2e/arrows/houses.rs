@@ -122,6 +122,7 @@ pub(super) const HOUSES: [House; 7] = [
                     "renewal",
                 ],
             ),
+            ("bounds", &["held", "renewal", "run"]),
             ("renewal", &["claim", "held"]),
             ("polled", &["held"]),
             ("held", &[]),
