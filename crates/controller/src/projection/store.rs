@@ -22,7 +22,7 @@ use super::tables::streaks::{self, Streaks};
 use super::tables::timers;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -46,7 +46,7 @@ const TABLES: &str = "
     CREATE TABLE ended (agent TEXT NOT NULL, version TEXT NOT NULL, second INTEGER NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (agent, version, second)) WITHOUT ROWID;
     CREATE TABLE exhausted (agent TEXT NOT NULL, version TEXT NOT NULL, in_a_row INTEGER NOT NULL,
-        last INTEGER NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
+        ends TEXT NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
     CREATE TABLE done_hops (agent TEXT NOT NULL, version TEXT NOT NULL, seq INTEGER NOT NULL, intent TEXT NOT NULL,
         hop INTEGER NOT NULL, PRIMARY KEY (agent, version, seq)) WITHOUT ROWID;
 ";

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, act,
     check_answer, choose, differing_field,
 };
 
@@ -174,11 +174,13 @@ impl Mesh {
             path: &[],
         };
         let placed = self.place(&envelope.to, &asked).await?;
+        let note = placed.note(due.map(|due| due.note.clone()));
         let (version, route) = (placed.choice.version, placed.route);
         let meant_for = envelope.to.clone();
         if let Some(stands_in) = placed.stands_in {
             envelope.to = route.agent.clone();
             envelope.stands_in = Some(Box::new(stands_in));
+            envelope.history.extend(placed.passed_by.map(|entry| *entry));
         }
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
@@ -200,7 +202,7 @@ impl Mesh {
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
             draft.looked_at = due.map(|due| due.looked_at);
-            draft.note = due.map(|due| due.note.clone());
+            draft.note.clone_from(&note);
             Ok(draft.into())
         });
         match submitted.await? {
@@ -307,24 +309,8 @@ impl Mesh {
         self.submitted(view).await
     }
 
-    /// Asks a controller to submit an intent that is to be the only one of its agent under a key: controllers write the
-    /// keys. If other work holds the key and the work is not refused for that, this is that work's head.
-    ///
-    /// # Errors
-    /// As [`Mesh::submit`] and [`Mesh::ask_controller`]; `NOT_UNIQUE` where the work is refused.
-    pub async fn ask_to_submit_unique(
-        &self,
-        envelope: Envelope,
-        unique: Unique,
-        by: Author,
-    ) -> Result<Submitted, Error> {
-        let by = by.instance;
-        let view = self.ask_controller(&SubmitUnique { envelope, unique, by }).await?;
-        self.submitted(view).await
-    }
-
     /// What a controller made of a submit.
-    async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
+    pub(super) async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
         let SubmitView {
             intent,
             outcome,
