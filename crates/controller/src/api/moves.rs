@@ -76,7 +76,9 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
     // ledger. Work that a worker already has is fenced out.
     let is_paused = route.state(&from).is_some_and(|state| state.is_paused()) || route.pause_of(&from).is_some();
-    let resumes = !dry_run && !is_paused;
+    // Work may stand before a version that nobody has heard of: an old writer put it there. Then nobody takes it meanwhile.
+    let is_known = route.state(&from).is_some();
+    let resumes = !dry_run && !is_paused && is_known;
     if resumes {
         hold_back(cx, &agent, &from, &by).await?;
     }
@@ -92,6 +94,9 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     };
     let author = Author::of(Role::Operator, by.clone());
     let candidates = cx.projection.held(&agent, &from).await?;
+    if candidates.is_empty() && !is_known {
+        rollout::known(&route, &from)?;
+    }
     let work = futures::stream::iter(candidates).map(|(intent, cause)| {
         let (agent, from, to, author, wanted) = (&agent, &from, &to, &author, status.as_deref());
         async move {
