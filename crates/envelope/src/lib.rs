@@ -58,7 +58,8 @@ pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{
     Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, OnTimeout, OpenWait, SignalEntry, UnreadSignal, WaitKind,
-    WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
+    WaitOutcome, WaitResult, WaitSpec, answered_waits, check_wait_name, compare_waits, open_waits, owes_resume,
+    reason_of, satisfied,
 };
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
