@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RunSummary};
 use baton_envelope::{AgentName, AgentVersion, Author, Bands, Envelope, Role};
-use baton_jetstream::{ControllerMesh, Error, Mesh, RouteFollower, Submitted, WaitEnd};
+use baton_jetstream::{ControllerMesh, Error, Limits, Mesh, RouteFollower, Submitted, WaitEnd};
 use tokio::sync::watch;
 
 use crate::error::BenchError;
 use crate::side::{Layout, Shape};
+use crate::site::Site;
 
 /// How long the result of one intent may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A relay of agents, each handing on to the next.
 #[derive(Debug)]
 pub(crate) struct Relay {
+    /// May do everything in the mesh.
+    control: Mesh,
+    /// Submits.
     mesh: Mesh,
     agents: Vec<AgentName>,
     versions: Vec<AgentVersion>,
@@ -56,36 +60,45 @@ impl Handler for Stage {
 }
 
 impl Relay {
-    pub(crate) async fn start(mesh: Mesh, shape: Shape) -> Result<Self, BenchError> {
-        mesh.ensure_topology(mesh.limits()).await?;
-        let name = |stage: usize| format!("stage-{stage}");
+    /// A relay on a mesh of its own. Where the site has accounts, each agent works in its own, and the first one submits, too.
+    pub(crate) async fn start(site: &Site, tag: &str, shape: Shape) -> Result<Self, BenchError> {
+        let control = site.connect(tag).await?;
+        let limits = Limits {
+            secured: site.is_secured(),
+            ..control.limits()
+        };
+        control.ensure_topology(limits).await?;
         let versions = (1..=shape.versions).map(|major| version(&format!("{major}.0.0")));
         let versions: Vec<AgentVersion> = versions.collect::<Result<_, _>>()?;
-        let (mut agents, mut crew) = (Vec::new(), Crew::none());
+        let (mut agents, mut crew, mut submitter) = (Vec::new(), Crew::none(), None);
         for stage in 0..shape.agents {
-            let agent: AgentName = name(stage).parse().map_err(Error::from)?;
+            let agent: AgentName = stage_name(stage).parse().map_err(Error::from)?;
             let is_working = match shape.layout {
                 Layout::Waiting => false,
                 Layout::Beside => stage == 0,
                 Layout::Relay | Layout::Fleet => true,
             };
-            let next = (shape.layout == Layout::Relay && stage + 1 < shape.agents).then(|| name(stage + 1));
+            let next = (shape.layout == Layout::Relay && stage + 1 < shape.agents).then(|| stage_name(stage + 1));
             for (index, version) in versions.iter().enumerate() {
-                mesh.ensure_agent(&agent, version, Bands::default()).await?;
-                ControllerMesh::of(&mesh)
+                control.ensure_agent(&agent, version, Bands::default()).await?;
+                ControllerMesh::of(&control)
                     .set_route(&agent, version, "bench", index == 0)
                     .await?;
-                if is_working {
-                    let builder = Agent::builder(agent.as_str(), &version.to_string())?;
-                    let builder = builder.handler(Stage { next: next.clone() });
-                    crew.hire(builder.concurrency(shape.slots).bind(&mesh).await?);
-                }
             }
+            let own = site.connect_as(&agent, &control).await?;
+            for version in versions.iter().filter(|_| is_working) {
+                let builder = Agent::builder(agent.as_str(), &version.to_string())?;
+                let builder = builder.handler(Stage { next: next.clone() });
+                crew.hire(builder.concurrency(shape.slots).bind(&own).await?);
+            }
+            submitter.get_or_insert(own);
             agents.push(agent);
         }
+        let mesh = submitter.unwrap_or_else(|| control.clone());
         Ok(Self {
             // A real submitter follows the routes, worker or not.
             _routes: mesh.follow_routes().await?,
+            control,
             mesh,
             agents,
             versions,
@@ -158,7 +171,7 @@ impl Relay {
     /// Stops the workers in good order, and removes what they left on the server.
     pub(crate) async fn stop(self) -> Result<(), BenchError> {
         self.crew.dismiss().await?;
-        Ok(self.mesh.remove_everything().await?)
+        Ok(self.control.remove_everything().await?)
     }
 }
 
@@ -203,6 +216,11 @@ pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchE
         Submitted::New { .. } | Submitted::Repeated(_) => Ok(()),
         Submitted::Conflict { head, .. } => Err(Error::Raced(head.record.intent).into()),
     }
+}
+
+/// The name of an agent of a relay.
+pub(crate) fn stage_name(stage: usize) -> String {
+    format!("stage-{stage}")
 }
 
 /// A payload of this many bytes of JSON.

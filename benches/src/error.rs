@@ -22,6 +22,12 @@ pub enum BenchError {
     /// There is no `baton` to run a controller with.
     #[error("there is no {0}: build it with `cargo build --release`, or name it with --baton")]
     NoBaton(std::path::PathBuf),
+    /// Options that make no sense together.
+    #[error("{0}")]
+    Arguments(&'static str),
+    /// The accounts of a server could not be made.
+    #[error(transparent)]
+    Access(#[from] baton_access::AccessError),
     /// There is no `nats-server`.
     #[error(transparent)]
     Missing(#[from] baton_embedded::Error),

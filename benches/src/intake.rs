@@ -40,9 +40,9 @@ async fn one(site: &Site, which: Only, options: &Options) -> Result<Figure, Benc
             let floor = IntakeBaseline::start(&site.url(), &tag, slots, options.payload).await?;
             Gate::Floor(Box::new(floor))
         }
-        Only::Baton => {
-            let (publisher, router) = (site.connect(&tag).await?, site.connect(&tag).await?);
-            Gate::Baton(Box::new(Routed::start(publisher, router, options).await?))
+        Only::Baton | Only::Open => {
+            let router = site.connect(&tag).await?;
+            Gate::Baton(Box::new(Routed::start(site, &tag, router, options).await?))
         }
     };
     let figure = gate.measure(site, options.intents()).await;
@@ -118,7 +118,7 @@ struct Routed {
 }
 
 impl Routed {
-    async fn start(publisher: Mesh, router: Mesh, options: &Options) -> Result<Self, BenchError> {
+    async fn start(site: &Site, tag: &str, router: Mesh, options: &Options) -> Result<Self, BenchError> {
         let shape = Shape {
             agents: 1,
             versions: 1,
@@ -127,7 +127,7 @@ impl Routed {
             payload: options.payload,
             shards: 1,
         };
-        let relay = Relay::start(publisher, shape).await?;
+        let relay = Relay::start(site, tag, shape).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let controller = Controller::new(router, ControllerConfig::default());
         let controller = tokio::spawn(controller.run_until(async {

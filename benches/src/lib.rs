@@ -4,6 +4,7 @@
 //! measured back to back, the sides take turns to go first, and the median of the pairs counts. Besides wall-clock
 //! time, each figure has the CPU time per intent of the client and the server, which is steadier.
 
+mod accounts;
 mod baton;
 mod error;
 mod figure;
@@ -28,7 +29,7 @@ mod workload;
 pub use error::BenchError;
 pub use figure::{Figure, Metric};
 pub use meter::Machine;
-pub use options::{Only, Options};
+pub use options::{Accounts, Only, Options};
 pub use report::{Comparison, Document, Fact, Pair, Report, Target};
 pub use run::run;
 pub use table::table;

@@ -50,6 +50,11 @@ pub struct Options {
     /// Signs every record of Baton's and verifies it: compare with a run without.
     #[arg(long)]
     pub signed: bool,
+    /// Compare Baton in accounts, as `baton access` makes them, with Baton in an open mesh: w1 to w4 and w6 [default with
+    /// this: w1 and w3]. `secured` is what an operator gets: workers read the ledger before each hop; `server` are the
+    /// accounts alone.
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "secured")]
+    pub accounts: Option<Accounts>,
     /// Intents that pass in w7; the first checkpoint is at a fifth of them [default: 1000000; with --quick: 50000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..))]
     pub memory_intents: Option<u64>,
@@ -83,6 +88,16 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
+/// What is set apart by accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accounts {
+    /// The mesh is secured, too.
+    Secured,
+    /// The accounts of the server alone.
+    Server,
+}
+
 /// One side of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +106,8 @@ pub enum Only {
     Baton,
     /// The bare client.
     Floor,
+    /// Baton in an open mesh: the other side where accounts are measured.
+    Open,
 }
 
 impl Only {
@@ -99,6 +116,7 @@ impl Only {
         match self {
             Self::Baton => "baton",
             Self::Floor => "floor",
+            Self::Open => "open",
         }
     }
 }
@@ -110,10 +128,44 @@ impl Options {
     }
 
     pub(crate) fn workloads(&self) -> Vec<Workload> {
-        if self.workload.is_empty() {
-            return Workload::USUAL.to_vec();
+        match (self.workload.as_slice(), self.accounts) {
+            ([], None) => Workload::USUAL.to_vec(),
+            ([], Some(_)) => vec![Workload::W1, Workload::W3],
+            (named, _) => named.to_vec(),
         }
-        self.workload.clone()
+    }
+
+    /// The side that Baton is compared with.
+    pub(crate) const fn baseline(&self) -> Only {
+        match self.accounts {
+            None => Only::Floor,
+            Some(_) => Only::Open,
+        }
+    }
+
+    /// Refuses what makes no sense together.
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        if self.accounts.is_none() {
+            return match self.only {
+                Some(Only::Open) => Err(BenchError::Arguments("--only open belongs to --accounts")),
+                Some(Only::Baton | Only::Floor) | None => Ok(()),
+            };
+        }
+        let unfit = |workload: &Workload| {
+            matches!(
+                workload,
+                Workload::W5 | Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10
+            )
+        };
+        if self.workloads().iter().any(unfit) {
+            return Err(BenchError::Arguments("--accounts measures w1 to w4 and w6 only"));
+        }
+        match self.only {
+            Some(Only::Floor) => Err(BenchError::Arguments(
+                "the bare client has no accounts: --only baton or --only open",
+            )),
+            Some(Only::Baton | Only::Open) | None => Ok(()),
+        }
     }
 
     pub(crate) fn pairs(&self) -> u32 {

@@ -81,23 +81,28 @@ pub(crate) async fn each_pair(
         return Ok(report);
     }
     for pair in 0..options.pairs() {
+        let base = options.baseline();
         let order = if pair % 2 == 0 {
-            [Only::Floor, Only::Baton]
+            [base, Only::Baton]
         } else {
-            [Only::Baton, Only::Floor]
+            [Only::Baton, base]
         };
-        let (mut floor, mut baton) = (Figure::default(), Figure::default());
+        let (mut baseline, mut baton) = (Figure::default(), Figure::default());
         for side in order {
             let figure = one(side).await?;
             match side {
-                Only::Floor => floor = figure,
+                Only::Floor | Only::Open => baseline = figure,
                 Only::Baton => baton = figure,
             }
         }
-        say(&format!("{title}: pair {}: floor {floor}; baton {baton}", pair + 1));
+        say(&format!(
+            "{title}: pair {}: {} {baseline}; baton {baton}",
+            pair + 1,
+            base.name()
+        ));
         report.add(Pair {
             first: order[0].name().to_owned(),
-            baseline: floor,
+            baseline,
             subject: baton,
         });
     }
@@ -106,6 +111,7 @@ pub(crate) async fn each_pair(
 
 async fn one(site: &Site, which: Only, kind: Kind, size: Size) -> Result<Figure, BenchError> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let site = site.of(which);
     let tag = format!("b{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let shape = |agents, layout| Shape {
         agents,

@@ -7,7 +7,7 @@ use baton_jetstream::TicketPersistence;
 use crate::error::BenchError;
 use crate::figure::Metric;
 use crate::meter::Machine;
-use crate::options::Options;
+use crate::options::{Only, Options};
 use crate::pairs::{Kind, Size, measure};
 use crate::report::{Document, Report, Target};
 use crate::site::{ServerSetup, Site};
@@ -33,11 +33,13 @@ pub fn run(options: &Options, say: Say<'_>) -> Result<Option<Document>, BenchErr
         runtime.block_on(crate::fleet::follow(url, options.followers()))?;
         return Ok(None);
     }
+    options.check()?;
     let Binary { path, version, .. } = Finder::from_process().nats_server(&|line| say(line))?;
     let setup = ServerSetup {
         binary: path,
         dir: options.dir.clone().unwrap_or_else(std::env::temp_dir),
         signed: options.signed,
+        accounts: options.accounts,
     };
     std::fs::create_dir_all(&setup.dir).map_err(BenchError::io(format!("creating {}", setup.dir.display())))?;
     let mut builder = match options.threads {
@@ -108,6 +110,11 @@ async fn one(
     }
     let mut reports = Vec::new();
     for (kind, size, report) in plan(workload, Size::of(options)) {
+        let report = if setup.accounts.is_some() {
+            beside_open(report)
+        } else {
+            report
+        };
         reports.push(measure(&site, kind, size, options, report, say).await?);
     }
     if workload == Workload::W5 {
@@ -121,6 +128,24 @@ async fn one(
         say("w5: nothing through intake and router, this build has no controller (--features controller)");
     }
     Ok(reports)
+}
+
+/// The same measurement of Baton in accounts and in an open mesh.
+fn beside_open(report: Report) -> Report {
+    let what = format!("{}, in accounts", report.what);
+    let beside = Report::new(report.workload, what, Only::Open.name(), Only::Baton.name());
+    match report.workload {
+        Workload::W1 => beside.aiming(Metric::PerSecond, Target::AtLeast(0.85)),
+        Workload::W2
+        | Workload::W3
+        | Workload::W4
+        | Workload::W5
+        | Workload::W6
+        | Workload::W7
+        | Workload::W8
+        | Workload::W9
+        | Workload::W10 => beside,
+    }
 }
 
 /// What a workload measures in pairs, and what each is meant to reach.

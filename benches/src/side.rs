@@ -48,7 +48,7 @@ impl Side {
     /// Starts a side on its own connection and in its own namespace.
     pub(crate) async fn start(site: &Site, which: Only, tag: &str, shape: Shape) -> Result<Self, BenchError> {
         let kind = match which {
-            Only::Baton => Kind::Baton(Relay::start(site.connect(tag).await?, shape).await?),
+            Only::Baton | Only::Open => Kind::Baton(Relay::start(site, tag, shape).await?),
             Only::Floor => {
                 let name = tag.replace('-', "_");
                 let shape = baton_baseline::Shape {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use baton_baseline::Observer;
 use baton_embedded::{RunningServer, ServerOptions};
-use baton_envelope::{Namespace, Signatures};
+use baton_envelope::{AgentName, Namespace, Signatures};
 use baton_jetstream::{Error, Mesh, Signing, Target, TicketPersistence, new_signing_key};
 
+use crate::accounts::{self, Rendered};
 use crate::error::BenchError;
 use crate::meter::Spent;
+use crate::options::{Accounts, Only};
 
 /// How long submitted work may take to end after the last submission.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -25,6 +27,8 @@ pub(crate) struct ServerSetup {
     pub(crate) dir: PathBuf,
     /// Whether Baton signs and verifies its records.
     pub(crate) signed: bool,
+    /// Whether there is a server with accounts beside the open one.
+    pub(crate) accounts: Option<Accounts>,
 }
 
 /// A server, and a connection that observes it.
@@ -34,24 +38,56 @@ pub(crate) struct Site {
     observer: Observer,
     tickets: TicketPersistence,
     signing: Signing,
+    /// The accounts of this server, and how to get into one.
+    accounts: Option<(Accounts, String)>,
+    /// The server with accounts, where there are two.
+    beside: Option<Box<Self>>,
     // After the server, so that the folder is removed once the server is gone.
     _folder: Folder,
 }
 
 impl Site {
-    /// Starts a server that syncs its store at this interval.
+    /// Starts a server that syncs its store at this interval, and one with accounts where the setup asks for it.
     pub(crate) async fn start(
         setup: &ServerSetup,
         sync_interval: &str,
         tickets: TicketPersistence,
+    ) -> Result<Self, BenchError> {
+        let mut site = Self::one(setup, sync_interval, tickets, None).await?;
+        if let Some(accounts) = setup.accounts {
+            let beside = Self::one(setup, sync_interval, tickets, Some(accounts)).await?;
+            site.beside = Some(Box::new(beside));
+        }
+        Ok(site)
+    }
+
+    async fn one(
+        setup: &ServerSetup,
+        sync_interval: &str,
+        tickets: TicketPersistence,
+        accounts: Option<Accounts>,
     ) -> Result<Self, BenchError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = Folder(setup.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
         let mut options = ServerOptions::new(setup.binary.clone(), folder.0.clone());
         options.sync_interval = sync_interval.to_owned();
+        let accounts = match accounts {
+            None => None,
+            Some(which) => {
+                let Rendered { lines, password } = accounts::rendered()?;
+                options.extra.push(lines);
+                Some((which, password))
+            }
+        };
         let server = RunningServer::start(options)?;
-        let observer = Observer::connect(&server.url()).await?;
+        let login = accounts
+            .as_ref()
+            .map(|(_, password)| format!("{}:{password}@", accounts::CONTROLLER));
+        let url = server
+            .url()
+            .replacen("://", &format!("://{}", login.unwrap_or_default()), 1);
+        let observer = Observer::connect(&url).await?;
         let signing = if setup.signed {
             keys(&folder.0)?
         } else {
@@ -62,13 +98,60 @@ impl Site {
             observer,
             tickets,
             signing,
+            accounts,
+            beside: None,
             _folder: folder,
         })
     }
 
-    /// Connects to a mesh on it.
+    /// The server of a side.
+    pub(crate) fn of(&self, side: Only) -> &Self {
+        match side {
+            Only::Baton => self.beside.as_deref().unwrap_or(self),
+            Only::Floor | Only::Open => self,
+        }
+    }
+
+    /// Whether meshes on it are secured.
+    pub(crate) fn is_secured(&self) -> bool {
+        matches!(self.accounts, Some((Accounts::Secured, _)))
+    }
+
+    /// Connects to a mesh on it, as somebody who may do everything. Accounts are for one namespace, which all sides take in
+    /// turn.
     pub(crate) async fn connect(&self, namespace: &str) -> Result<Mesh, BenchError> {
-        connect(&self.server, namespace, self.tickets, &self.signing).await
+        let namespace = match self.accounts {
+            Some(_) => accounts::NAMESPACE,
+            None => namespace,
+        };
+        connect(self.target(namespace)?).await
+    }
+
+    /// Connects as an agent, where agents have accounts; elsewhere it is the connection that there is.
+    pub(crate) async fn connect_as(&self, agent: &AgentName, there_is: &Mesh) -> Result<Mesh, BenchError> {
+        let Some((_, password)) = &self.accounts else {
+            return Ok(there_is.clone());
+        };
+        let target = Target {
+            user: Some(agent.to_string()),
+            password: Some(password.clone()),
+            inbox_prefix: Some(format!("_INBOX_{agent}")),
+            ..self.target(accounts::NAMESPACE)?
+        };
+        connect(target).await
+    }
+
+    fn target(&self, namespace: &str) -> Result<Target, BenchError> {
+        let namespace: Namespace = namespace.parse().map_err(Error::from)?;
+        let password = self.accounts.as_ref().map(|(_, password)| password.clone());
+        Ok(Target {
+            namespace,
+            user: password.is_some().then(|| accounts::CONTROLLER.to_owned()),
+            password,
+            tickets: self.tickets,
+            signing: self.signing.clone(),
+            ..Target::at(self.server.url())
+        })
     }
 
     /// Its address.
@@ -112,19 +195,7 @@ impl Site {
     }
 }
 
-async fn connect(
-    server: &RunningServer,
-    namespace: &str,
-    tickets: TicketPersistence,
-    signing: &Signing,
-) -> Result<Mesh, BenchError> {
-    let namespace: Namespace = namespace.parse().map_err(Error::from)?;
-    let target = Target {
-        namespace,
-        tickets,
-        signing: signing.clone(),
-        ..Target::at(server.url())
-    };
+async fn connect(target: Target) -> Result<Mesh, BenchError> {
     Ok(target.connect().await?)
 }
 

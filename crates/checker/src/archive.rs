@@ -1,7 +1,7 @@
 //! Puts closed intents that were moved to the archive back among the records, as they were in the ledger (section 17 of
 //! `docs/protocol.md`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +14,18 @@ struct Index {
     bundle: u32,
     intent: String,
     records: Vec<Entry>,
+    #[serde(default)]
+    void: Vec<VoidEntry>,
+}
+
+/// A record that decides nothing, with its body.
+#[derive(Deserialize)]
+struct VoidEntry {
+    seq: u64,
+    stored: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    body: String,
 }
 
 #[derive(Deserialize)]
@@ -25,12 +37,23 @@ struct Entry {
     bytes: usize,
 }
 
-/// Adds the records of every bundle that the ledger no longer has. Returns the number of bundles, and what is wrong
-/// with the archive.
-pub(crate) fn unpack(messages: &mut Vec<Message>) -> (usize, Vec<String>) {
+/// What came of unpacking an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    /// The number of bundles.
+    pub(crate) bundles: usize,
+    /// What is wrong with the archive.
+    pub(crate) wrong: Vec<String>,
+    /// The records that bundles list as void, each by its intent and its sequence.
+    pub(crate) void: BTreeSet<(String, u64)>,
+}
+
+/// Adds the records of every bundle that the ledger no longer has, and the void ones where `is_signed`.
+pub(crate) fn unpack(messages: &mut Vec<Message>, is_signed: bool) -> Unpacked {
     let mut wrong = Vec::new();
+    let mut void = BTreeSet::new();
     // Of two bundles of one life of an intent the newer counts. The key is the intent and its time of submission.
-    let mut bundles: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
+    let mut bundles: BTreeMap<(String, String), (String, Vec<u8>)> = BTreeMap::new();
     let mut parts: HashMap<u64, Vec<u8>> = HashMap::new();
     for message in messages.iter().filter(|message| message.stream.ends_with("_ARCHIVE")) {
         let mut bytes = Vec::new();
@@ -47,13 +70,14 @@ pub(crate) fn unpack(messages: &mut Vec<Message>) -> (usize, Vec<String>) {
             }
         }
         bytes.extend(message.bytes());
+        let ledger = ledger_of(&message.subject);
         let whole = message
             .header("Baton-Part")
             .and_then(|part| part.split_once('/'))
             .is_none_or(|(part, parts)| part == parts);
         if whole {
             let own = |name| message.header(name).unwrap_or_default().to_owned();
-            bundles.insert((own("Baton-Intent"), own("Baton-Submitted")), bytes);
+            bundles.insert((own("Baton-Intent"), own("Baton-Submitted")), (ledger, bytes));
         } else {
             parts.insert(message.seq, bytes);
         }
@@ -64,20 +88,34 @@ pub(crate) fn unpack(messages: &mut Vec<Message>) -> (usize, Vec<String>) {
         there.insert((intent.to_owned(), message.seq));
     }
     let count = bundles.len();
-    for ((intent, _), bytes) in bundles {
-        match open(&intent, &bytes) {
-            Ok(records) => messages.extend(
-                records
-                    .into_iter()
-                    .filter(|record| there.insert((intent.clone(), record.seq))),
-            ),
+    for ((intent, _), (ledger, bytes)) in bundles {
+        match open(&intent, &ledger, &bytes) {
+            Ok((mut records, set_aside)) => {
+                if is_signed {
+                    void.extend(set_aside.iter().map(|record| (intent.clone(), record.seq)));
+                    records.extend(set_aside);
+                }
+                let new = |record: &Message| there.insert((intent.clone(), record.seq));
+                messages.extend(records.into_iter().filter(new));
+            }
             Err(error) => wrong.push(format!("the bundle of {intent}: {error}")),
         }
     }
-    (count, wrong)
+    Unpacked {
+        bundles: count,
+        wrong,
+        void,
+    }
 }
 
-fn open(intent: &str, bytes: &[u8]) -> Result<Vec<Message>, String> {
+/// What the subjects of the ledger begin with in the mesh of this archive.
+fn ledger_of(archive: &str) -> String {
+    let namespace = archive.split('.').next().unwrap_or_default();
+    format!("{namespace}.ledger.0")
+}
+
+/// The records of a bundle, and those that it lists as void.
+fn open(intent: &str, ledger: &str, bytes: &[u8]) -> Result<(Vec<Message>, Vec<Message>), String> {
     let end = bytes.len().checked_sub("sha256:\n".len() + 64).ok_or("too short")?;
     let (text, digest) = bytes.split_at(end);
     let expected: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -96,18 +134,37 @@ fn open(intent: &str, bytes: &[u8]) -> Result<Vec<Message>, String> {
         let body = rest.get(1..=entry.bytes).ok_or("a body is cut off")?;
         rest = rest.get(entry.bytes + 1..).unwrap_or_default();
         found.push(Message {
-            stream: "MESH_LEDGER".to_owned(),
-            seq: entry.seq,
-            subject: format!("mesh.ledger.archived.{intent}"),
-            time_ms: millis(&entry.stored).ok_or_else(|| format!("the time {:?}", entry.stored))?,
-            headers: entry.headers,
             body: Some(String::from_utf8(body.to_vec()).map_err(|error| error.to_string())?),
-            body_base64: None,
+            ..message(intent, ledger, entry.seq, &entry.stored, entry.headers)?
         });
     }
+    let void = index.void.into_iter().map(|entry| {
+        Ok(Message {
+            body_base64: Some(entry.body),
+            ..message(intent, ledger, entry.seq, &entry.stored, entry.headers)?
+        })
+    });
+    let void = void.collect::<Result<Vec<Message>, String>>()?;
     if rest == b"\n" {
-        Ok(found)
+        Ok((found, void))
     } else {
         Err("there is more than its records".to_owned())
     }
+}
+
+fn message(
+    intent: &str,
+    ledger: &str,
+    seq: u64,
+    stored: &str,
+    headers: Vec<(String, String)>,
+) -> Result<Message, String> {
+    Ok(Message {
+        stream: "MESH_LEDGER".to_owned(),
+        seq,
+        subject: format!("{ledger}.{intent}"),
+        time_ms: millis(stored).ok_or_else(|| format!("the time {stored:?}"))?,
+        headers,
+        ..Message::default()
+    })
 }

@@ -1,4 +1,4 @@
-//! The evidence of a run: three files of JSON lines in one folder.
+//! The evidence of a run: three files of JSON lines in one folder, and the trusted keys of a mesh that signs.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::signed::Trust;
 
 /// One message of a stream, as stored.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -255,10 +257,12 @@ pub struct Evidence {
     pub effects: Vec<Effect>,
     /// Lines of effects that a killed process could not finish.
     pub torn: usize,
+    /// The trusted keys, `trust.json`; `None` where nothing is verified.
+    pub trust: Option<Trust>,
 }
 
 impl Evidence {
-    /// Reads the three files of a folder.
+    /// Reads the files of a folder. Only `trust.json` may be missing: then nothing is verified.
     ///
     /// # Errors
     /// When a file is missing, or a line of the dump or the journal is corrupt. A line of effects may be torn: its
@@ -272,8 +276,28 @@ impl Evidence {
             journal,
             effects,
             torn,
+            trust: trust(&folder.join("trust.json"))?,
         })
     }
+}
+
+fn trust(path: &Path) -> Result<Option<Trust>, EvidenceError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(EvidenceError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let read = serde_json::from_slice(&bytes).map_err(|source| EvidenceError::Line {
+        path: path.to_owned(),
+        line: 1,
+        source,
+    });
+    read.map(Some)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

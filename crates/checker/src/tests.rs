@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
+mod children;
 mod control;
 mod people;
+mod signed;
+mod turns;
 mod waits;
 
 const INTENT: &str = "work-1";
@@ -153,7 +156,7 @@ fn story_of(records: &[(i64, Value)]) -> Evidence {
             run(2, 1, 2, "e2", "beta", "b1", 35),
             run(2, 2, 4, "e2", "beta", "b2", 251),
         ],
-        torn: 0,
+        ..Evidence::default()
     }
 }
 

@@ -1,19 +1,20 @@
 //! The verdict on a run.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
 
-use crate::archive;
+use crate::archive::{self, Unpacked};
 use crate::checks;
 use crate::evidence::Evidence;
 use crate::history::Context;
+use crate::signed;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P11`, `L1`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P8`, `P11`, `P12`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -94,6 +95,16 @@ pub struct Counts {
     pub limits: usize,
     /// The most hops that ran at a time while a limit held, in parts of a hundred of the limit.
     pub fullest_percent: u64,
+    /// Records that count and are signed, where signatures were verified.
+    pub signed: usize,
+    /// Records that are void.
+    pub void: usize,
+    /// Checkpoints that verify.
+    pub checkpoints: usize,
+    /// Turns that were given.
+    pub turns: usize,
+    /// Children of calls.
+    pub children: usize,
 }
 
 /// The judgement of a run.
@@ -123,8 +134,8 @@ impl Verdict {
 
 pub(crate) fn progress(evidence: &Evidence) -> Vec<i64> {
     let mut evidence = evidence.clone();
-    archive::unpack(&mut evidence.messages);
-    let context = Context::new(&evidence, &mut Vec::new());
+    archive::unpack(&mut evidence.messages, false);
+    let context = Context::new(&evidence, &HashSet::new(), &mut Vec::new());
     let records = context.histories.values().flat_map(|history| &history.records);
     let mut times: Vec<i64> = records
         .filter(|record| checks::is_commit(&record.event.name, &record.by.role))
@@ -137,20 +148,27 @@ pub(crate) fn progress(evidence: &Evidence) -> Vec<i64> {
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut violations = Vec::new();
     let mut evidence = Cow::Borrowed(evidence);
-    let mut archived = 0;
+    let mut unpacked = Unpacked::default();
     if evidence
         .messages
         .iter()
         .any(|message| message.stream.ends_with("_ARCHIVE"))
     {
-        let wrong;
-        (archived, wrong) = archive::unpack(&mut evidence.to_mut().messages);
-        violations.extend(wrong.into_iter().map(|what| Violation::at_large("I1", what)));
+        let is_signed = evidence.trust.is_some();
+        unpacked = archive::unpack(&mut evidence.to_mut().messages, is_signed);
+        let wrong = unpacked.wrong.drain(..);
+        violations.extend(wrong.map(|what| Violation::at_large("I1", what)));
     }
     let evidence = evidence.as_ref();
-    let context = Context::new(evidence, &mut violations);
+    let proofs = evidence
+        .trust
+        .as_ref()
+        .map(|trust| signed::judge(evidence, trust, &unpacked.void, &mut violations))
+        .unwrap_or_default();
+    let context = Context::new(evidence, &proofs.void, &mut violations);
     let mut counts = checks::count(&context);
-    counts.archived = archived;
+    counts.archived = unpacked.bundles;
+    (counts.signed, counts.void, counts.checkpoints) = (proofs.signed, proofs.void.len(), proofs.checkpoints);
     checks::all(&context, &mut counts, &mut violations);
     let first = violations.iter().find_map(|violation| violation.intent.clone());
     let told = first.map(|intent| context.tell(&intent));

@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub(crate) mod checkpoint;
 pub(crate) mod grant;
 pub(crate) mod key;
+pub(crate) mod known;
 pub(crate) mod link;
 pub(crate) mod nkey;
 pub(crate) mod rules;

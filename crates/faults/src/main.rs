@@ -47,6 +47,9 @@ struct Cli {
     /// Intents each second, for each seed.
     #[arg(long, default_value_t = 60.0)]
     rate: f64,
+    /// Every process signs its records, and the checker verifies them and the checkpoints.
+    #[arg(long)]
+    signed: bool,
     /// A table for people, or a line of JSON for each seed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -245,6 +248,7 @@ async fn go(cli: Cli) -> Result<bool> {
             length: Duration::from_secs_f64(cli.minutes * 60.0),
             servers: cli.servers,
             rate: cli.rate,
+            signed: cli.signed,
         };
         let (slots, keep, output, stopped) = (Arc::clone(&slots), cli.keep.clone(), cli.output, stopped.clone());
         // Policy: a run that panics (because the server did not start, say) counts as one that did not hold.

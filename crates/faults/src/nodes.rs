@@ -154,6 +154,7 @@ pub async fn run(plan: &NodePlan, dir: &Path) -> Result<NodeSummary> {
         controllers: CONTROLLERS,
         small_disk: false,
         tickets: TicketPersistence::Default,
+        signed: false,
     };
     let stage = Stage::start(dir, cast).await?;
     let target = Target {

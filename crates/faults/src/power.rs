@@ -147,6 +147,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
         grace: Some(GRACE),
         listens: true,
         tickets: plan.tickets,
+        keys: None,
     };
     let stage = Stage::on(dir, Servers::Single(server), Some(Disk::Power(disk)), setting).await?;
     let target = Target {

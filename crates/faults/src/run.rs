@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_checker::{Counts, Evidence, Verdict, Violation};
+use baton_checker::{Counts, Evidence, Grant, Trust, Verdict, Violation};
 use baton_jetstream::{Target, TicketPersistence};
+use baton_testkit::Keys;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::journal::Journal;
 use crate::load::Load;
 use crate::operations::{Operator, operations};
 use crate::schedule::{Cast, Planned, schedule};
-use crate::stage::{CONTROLLERS, Stage, VERSIONS};
+use crate::stage::{CONTROLLERS, Stage, VERSIONS, signers};
 use crate::work::AGENTS;
 
 /// What to run.
@@ -32,6 +33,8 @@ pub struct Plan {
     pub servers: usize,
     /// Intents each second.
     pub rate: f64,
+    /// Whether every process signs what it writes, and the checker verifies it.
+    pub signed: bool,
 }
 
 impl Plan {
@@ -49,6 +52,7 @@ impl Plan {
             } else {
                 TicketPersistence::Default
             },
+            signed: self.signed,
         }
     }
 
@@ -118,8 +122,13 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         replicas: Some(stage.replicas()),
         tickets: cast.tickets,
         patience: Duration::from_secs(30),
+        signing: stage.setting.signing("operator"),
         ..Target::at(stage.urls())
     };
+    if cast.signed {
+        let text = serde_json::to_string(&trust()).context("the trusted keys")?;
+        std::fs::write(dir.join("trust.json"), text)?;
+    }
     let (mesh, operator) = (
         target.connect().await?,
         Operator {
@@ -177,6 +186,23 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         unfinished,
         evidence: dir.to_owned(),
     })
+}
+
+/// What the checker verifies by: the keys of a stage, and that everything is signed.
+fn trust() -> Trust {
+    let grant = |name: &str, role: &str, agent: Option<&str>| Grant {
+        key: Keys::secret(name).public().to_string(),
+        role: role.to_owned(),
+        agent: agent.map(str::to_owned),
+        ..Grant::default()
+    };
+    let people = ["controller", "operator"].map(|name| grant(name, name, None));
+    let agents = signers().into_iter().map(|agent| grant(agent, "worker", Some(agent)));
+    Trust {
+        signatures: "require".to_owned(),
+        since: 0,
+        grants: people.into_iter().chain(agents).collect(),
+    }
 }
 
 /// Starts everything; without a small disk if this machine has none to give.

@@ -21,6 +21,8 @@ pub struct Cast {
     pub small_disk: bool,
     /// When the only server writes tickets to disk.
     pub tickets: TicketPersistence,
+    /// Whether every process signs what it writes.
+    pub signed: bool,
 }
 
 /// Which part a fault hits.
@@ -177,6 +179,7 @@ mod tests {
         controllers: 2,
         small_disk: false,
         tickets: TicketPersistence::Default,
+        signed: false,
     };
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_jetstream::TicketPersistence;
-use baton_testkit::{Acks, Client, Cluster, PowerDisk, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
+use baton_envelope::Signatures;
+use baton_jetstream::{Signing, TicketPersistence};
+use baton_testkit::{Acks, Client, Cluster, Keys, PowerDisk, ProcessGuard, Proxy, SmallDisk, TestServer, nats_server};
 use tokio::sync::Mutex;
 
 use crate::journal::now_ms;
 use crate::schedule::Cast;
-use crate::work::AGENTS;
+use crate::work::{AGENTS, LINE};
 
 /// The versions of every agent, and how many worker processes each has.
 pub const VERSIONS: [(&str, usize); 2] = [("1.0.0", 2), ("2.0.0", 1)];
@@ -122,6 +123,19 @@ pub struct Setting {
     pub listens: bool,
     /// When the server writes tickets to disk.
     pub tickets: TicketPersistence,
+    /// The keys, where every process signs.
+    pub keys: Option<Arc<Keys>>,
+}
+
+impl Setting {
+    /// With which key a process signs: that of an agent, of `controller` or of `operator`.
+    pub(crate) fn signing(&self, whose: &str) -> Signing {
+        self.keys.as_ref().map_or_else(Signing::default, |keys| Signing {
+            signatures: Signatures::Require,
+            key: Some(keys.file(whose)),
+            trust: Some(keys.trust()),
+        })
+    }
 }
 
 impl Default for Setting {
@@ -133,8 +147,14 @@ impl Default for Setting {
             grace: Some("15s"),
             listens: false,
             tickets: TicketPersistence::Default,
+            keys: None,
         }
     }
+}
+
+/// The agents that have a key.
+pub(crate) fn signers() -> Vec<&'static str> {
+    AGENTS.into_iter().chain([LINE]).collect()
 }
 
 /// All running parts.
@@ -202,6 +222,7 @@ impl Stage {
         };
         let setting = Setting {
             tickets: cast.tickets,
+            keys: cast.signed.then(|| Arc::new(Keys::of_agents(&signers()))),
             ..Setting::default()
         };
         Self::on(dir, servers, disk, setting).await
@@ -323,6 +344,14 @@ impl Stage {
             .arg(&seat.clock)
             .arg("--effects")
             .arg(self.dir.join("effects.jsonl"));
+        if let Signing {
+            key: Some(key),
+            trust: Some(trust),
+            ..
+        } = self.setting.signing(&seat.agent)
+        {
+            command.arg("--signing-key").arg(key).arg("--trust").arg(trust);
+        }
         member.process = Some(ProcessGuard::spawn(&member.name, command, &self.dir));
         Ok(())
     }
@@ -345,6 +374,19 @@ impl Stage {
             .env("BATON_SERVER", self.urls())
             .env("BATON_REPLICAS", self.replicas().to_string())
             .env("BATON_CONNECTION__TICKETS", self.setting.tickets.name());
+        if let Signing {
+            key: Some(key),
+            trust: Some(trust),
+            ..
+        } = self.setting.signing("controller")
+        {
+            command
+                .env("BATON_CONNECTION__SIGNATURES", "require")
+                .env("BATON_CONNECTION__SIGNING_KEY", key)
+                .env("BATON_CONNECTION__TRUST", trust)
+                // Nothing is archived before a checkpoint covers it.
+                .env("BATON_CONTROLLER__CHECKPOINT_INTERVAL", "2s");
+        }
         if let Some(grace) = self.setting.grace {
             command.env("BATON_ARCHIVE__GRACE", grace);
         }

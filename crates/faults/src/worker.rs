@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
-use baton_envelope::Timestamp;
-use baton_jetstream::{Clock, SystemClock, Target, TicketPersistence};
+use baton_envelope::{Signatures, Timestamp};
+use baton_jetstream::{Clock, Signing, SystemClock, Target, TicketPersistence};
 use clap::Args;
 
 use crate::work::{Asks, End, Trace, Turn, Work};
@@ -57,6 +57,12 @@ pub struct WorkerArgs {
     /// When the server writes tickets to disk.
     #[arg(long)]
     tickets: TicketPersistence,
+    /// The file with the key that it signs with.
+    #[arg(long, requires = "trust")]
+    signing_key: Option<PathBuf>,
+    /// The file with the trusted keys.
+    #[arg(long)]
+    trust: Option<PathBuf>,
 }
 
 /// Works until told to stop.
@@ -77,6 +83,14 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
         tickets: args.tickets,
         patience: Duration::from_secs(60),
         name: args.instance.clone(),
+        signing: Signing {
+            signatures: match &args.signing_key {
+                Some(_) => Signatures::Require,
+                None => Signatures::Off,
+            },
+            key: args.signing_key.clone(),
+            trust: args.trust.clone(),
+        },
         ..Target::at(args.server)
     };
     let clock = ShiftedClock::following(&args.clock);

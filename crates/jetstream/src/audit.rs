@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod one;
+mod pages;
 mod whole;
 
 use baton_envelope::Message;

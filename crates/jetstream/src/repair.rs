@@ -156,7 +156,7 @@ impl ControllerMesh {
                 let intent = id.parse().map_err(|_| unknown(key))?;
                 Box::pin(self.repair_intent(&intent, force, &Author::of(Role::Operator, by))).await
             }
-            Some((SUBJECT, subject)) => self.remove_subject(key, subject).await,
+            Some((SUBJECT, subject)) => self.remove_subject(key, subject, by).await,
             Some((kind, rest)) => match Kind::ALL.into_iter().find(|one| one.name() == kind) {
                 Some(found @ (Kind::Route | Kind::Declaration | Kind::Schedule | Kind::Breaker)) => {
                     self.repair_key(found, rest, by).await
@@ -218,7 +218,7 @@ impl ControllerMesh {
     }
 
     /// Removes what stands on a subject of the ledger that no intent can have.
-    async fn remove_subject(&self, key: &str, subject: &str) -> Result<RepairView, Error> {
+    async fn remove_subject(&self, key: &str, subject: &str, by: &str) -> Result<RepairView, Error> {
         if self.subjects().intent_of_ledger(subject).is_some()
             || !self.ledger_subjects().await?.iter().any(|one| one == subject)
         {
@@ -229,6 +229,8 @@ impl ControllerMesh {
         let Some(last) = last else {
             return Err(nothing_to_repair(key));
         };
+        let there = self.stored_through(&stream, subject, last.seq).await?;
+        self.announce_removal(by, &there).await?;
         self.purge_through(&stream, subject, last.seq).await?;
         Ok(RepairView {
             key: key.to_owned(),

@@ -42,6 +42,7 @@ pub(crate) use publish::{Published, UNCONFIRMED, publish_acked};
 pub use roles::{ControllerMesh, WorkerMesh};
 pub(crate) use route_table::{Freshness, RouteChange, RouteMark, RouteTable, Taken};
 pub use screen::Tls;
+pub(crate) use signing::Signed;
 pub use signing::Signing;
 pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, guard, header_u64, is_malformed, signature};

@@ -7,7 +7,7 @@ use super::{INTENT, NOW, breaks, good, rewritten, time};
 use crate::{Evidence, Message, check};
 
 /// The same evidence with the intent in the archive, in this many parts, and its ledger purged.
-fn archived(evidence: &Evidence, parts: usize) -> Evidence {
+pub(super) fn archived(evidence: &Evidence, parts: usize) -> Evidence {
     let index: Vec<Value> = evidence
         .messages
         .iter()
@@ -45,6 +45,18 @@ fn archived(evidence: &Evidence, parts: usize) -> Evidence {
         });
     }
     evidence
+}
+
+/// Changes the index of the one bundle that is there, and its digest.
+pub(super) fn amend(evidence: &mut Evidence, change: impl Fn(&mut Value)) {
+    let body = evidence.messages[0].body.take().unwrap();
+    let (text, _) = body.rsplit_once("sha256:").unwrap();
+    let (index, rest) = text.split_once('\n').unwrap();
+    let mut index: Value = serde_json::from_str(index).unwrap();
+    change(&mut index);
+    let text = format!("{index}\n{rest}");
+    let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    evidence.messages[0].body = Some(format!("{text}sha256:{digest}\n"));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn story(records: &[(i64, Value)]) -> Evidence {
             run(1, 1, 1, "e1", "alpha", "a1", 5),
             run(1, 1, 4, "e2", "alpha", "a1", 41),
         ],
-        torn: 0,
+        ..Evidence::default()
     }
 }
 

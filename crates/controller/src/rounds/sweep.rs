@@ -150,7 +150,9 @@ impl ClosedInLedger for Closings<'_> {
                     "this controller no longer leads",
                 ));
             };
-            cx.mesh.purge_records(&bundle.intent, head.seq + 1).await?;
+            cx.mesh
+                .purge_returned(&bundle, head.seq + 1, &self.0.cx.by.instance)
+                .await?;
             purged.push(bundle.intent);
         }
         Ok(purged)

@@ -3,6 +3,8 @@
 //! It reads a ledger, bundles and checkpoints as they are stored, and trusts nothing but the keys. Several parts may read
 //! at the same time, each its share of the intents; [`AuditPart::conclude`] puts them together.
 
+mod spans;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::chain::{Chain, Judged};
-use super::checkpoint::{Checkpoint, RunningRoot, Span};
+use super::checkpoint::Checkpoint;
 use super::link::Link;
 use super::rules::{Entry, Guard, Rules};
 use super::signature::Signature;
@@ -90,6 +92,14 @@ pub struct AuditReport {
     pub checkpoints: u64,
     /// The last ledger sequence that a checkpoint covers: of what comes after it, a tail that is cut off is not missed.
     pub covered_through: u64,
+    /// How many messages controllers have removed from the ledger without a bundle, and said so.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub removed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// By what an audit verifies.
@@ -129,6 +139,8 @@ pub struct AuditPart<'a> {
     ends: HashMap<(IntentId, u64), Link>,
     /// Every message of the archive.
     archived: BTreeMap<u64, (String, Link)>,
+    /// What the ledger holds of no intent, and what was removed from it by a controller that says so.
+    others: BTreeMap<u64, (String, Link)>,
     report: AuditReport,
 }
 
@@ -158,6 +170,7 @@ impl Audit {
             leaves: BTreeMap::new(),
             ends: HashMap::new(),
             archived: BTreeMap::new(),
+            others: BTreeMap::new(),
             report: AuditReport::default(),
         }
     }
@@ -169,6 +182,8 @@ impl<'a> AuditPart<'a> {
         self.report.records += 1;
         let Some(intent) = self.audit.subjects.intent_of_ledger(&message.subject) else {
             let problem = format!("\"{}\" is the ledger subject of no intent", message.subject);
+            let other = (message.subject.clone(), message.entry().link());
+            self.others.insert(message.seq, other);
             return self.find(Audited::Ledger, message.seq, None, None, problem);
         };
         let read = read(&intent, &message.body);
@@ -367,6 +382,7 @@ impl AuditPart<'_> {
             }
         }
         self.archived.extend(part.archived);
+        self.others.extend(part.others);
         let report = &mut self.report;
         report.problems.extend(part.report.problems);
         report.records += part.report.records;
@@ -387,100 +403,6 @@ impl AuditPart<'_> {
         }
         self.report.checkpoints = u64::try_from(found.len()).unwrap_or(u64::MAX);
         found
-    }
-
-    /// Compares what is there with what the checkpoints say of it.
-    fn compare(&mut self, checkpoints: &[(u64, Checkpoint)]) {
-        let (audit, mut before) = (self.audit, None::<&Checkpoint>);
-        for (at, checkpoint) in checkpoints {
-            let is_old = !audit.archive_max_age.is_zero() && checkpoint.at.plus(audit.archive_max_age) < audit.now;
-            for (stream, span) in [
-                (Audited::Ledger, &checkpoint.ledger),
-                (Audited::Archive, &checkpoint.archive),
-            ] {
-                let created = if stream == Audited::Ledger {
-                    &audit.ledger
-                } else {
-                    &audit.archive
-                };
-                let follows = before.map(|before| {
-                    if stream == Audited::Ledger {
-                        &before.ledger
-                    } else {
-                        &before.archive
-                    }
-                });
-                if let Some(last) = follows.filter(|last| last.created == span.created && last.through != span.after) {
-                    let problem = format!(
-                        "it begins after {}, and the one before it ends with {}",
-                        span.after, last.through
-                    );
-                    self.find(Audited::Checkpoints, *at, None, None, problem);
-                }
-                // Another stream stood there then.
-                if span.created == *created {
-                    self.compare_span(stream, span, *at, is_old);
-                }
-            }
-            if checkpoint.ledger.created == audit.ledger {
-                self.report.covered_through = self.report.covered_through.max(checkpoint.ledger.through);
-            }
-            before = Some(checkpoint);
-        }
-    }
-
-    fn compare_span(&mut self, stream: Audited, span: &Span, at: u64, is_old: bool) {
-        if span.after >= span.through {
-            return;
-        }
-        let range = span.after + 1..=span.through;
-        let mut tally = RunningRoot::new();
-        let mut there = Vec::new();
-        match stream {
-            Audited::Archive => {
-                for (seq, (subject, link)) in self.archived.range(range) {
-                    tally.add(*seq, subject, *link);
-                    there.push(*seq);
-                }
-            }
-            Audited::Ledger | Audited::Checkpoints => {
-                for (seq, leaf) in self.leaves.range(range) {
-                    let subject = self.intent(*leaf).map(|intent| self.audit.subjects.ledger(intent));
-                    tally.add(*seq, &subject.unwrap_or_default(), leaf.link);
-                    there.push(*seq);
-                }
-            }
-        }
-        // The archive has dropped bundles for their age, and what they held with them.
-        if (tally.count == span.count && tally.root == span.root) || (is_old && tally.count < span.count) {
-            return;
-        }
-        let mut problems = Vec::new();
-        if tally.count < span.count {
-            let mut next = span.after + 1;
-            for seq in there.into_iter().chain([span.through + 1]) {
-                if seq > next {
-                    problems.push((next, seq - 1, format!("missing, and checkpoint {at} has counted it")));
-                }
-                next = seq + 1;
-            }
-        } else {
-            let problem = format!(
-                "these {} messages are not the {} of checkpoint {at}",
-                tally.count, span.count
-            );
-            problems.push((span.after + 1, span.through, problem));
-        }
-        for (seq, through, problem) in problems {
-            self.report.problems.push(Problem {
-                stream,
-                seq,
-                through: (through > seq).then_some(through),
-                record: None,
-                intent: None,
-                problem,
-            });
-        }
     }
 }
 

@@ -19,6 +19,20 @@ pub struct Checkpoint {
     pub ledger: Span,
     /// The archive.
     pub archive: Span,
+    /// What a controller takes out of the ledger behind this checkpoint, without a bundle that holds it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<RemovedMessage>,
+}
+
+/// A message of the ledger that is removed, as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedMessage {
+    /// Its sequence.
+    pub seq: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Its link.
+    pub link: Link,
 }
 
 /// A stretch of one stream.

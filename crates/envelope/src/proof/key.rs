@@ -16,7 +16,11 @@ pub struct PublicKey(VerifyingKey);
 
 /// A key that signs. Its `Debug` shows the public half alone.
 #[derive(Clone)]
-pub struct SecretKey(SigningKey);
+pub struct SecretKey {
+    key: SigningKey,
+    /// The text of the public half, which each signature names.
+    public: String,
+}
 
 impl PublicKey {
     /// Whether `signature` is one of these bytes by this key.
@@ -32,22 +36,29 @@ impl PublicKey {
 impl SecretKey {
     /// Makes a key of 32 random bytes.
     pub fn of(random: [u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(&random))
+        let key = SigningKey::from_bytes(&random);
+        let public = PublicKey(key.verifying_key()).to_string();
+        Self { key, public }
     }
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.key.verifying_key())
+    }
+
+    /// The text of the public half.
+    pub fn public_text(&self) -> &str {
+        &self.public
     }
 
     /// Signs some bytes. The same bytes always get the same signature.
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(bytes).to_bytes()
+        self.key.sign(bytes).to_bytes()
     }
 
     /// The text of its seed: the secret itself.
     pub fn seed(&self) -> String {
-        nkey::seed_text(self.0.as_bytes())
+        nkey::seed_text(self.key.as_bytes())
     }
 }
 
@@ -61,7 +72,7 @@ impl FromStr for SecretKey {
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretKey of {}", self.public())
+        write!(f, "SecretKey of {}", self.public)
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::grant::{Grants, SignerRole};
+use super::known::{KnownSignatures, Proof};
 use super::link::Link;
 use super::signature::Signature;
 use crate::base::names::AgentName;
@@ -49,6 +50,8 @@ pub struct Rules {
     pub signatures: Signatures,
     /// Up to this ledger sequence they need not be: they are older than the decision that they must.
     pub since: u64,
+    /// The signatures that need not be verified again.
+    pub known: KnownSignatures,
 }
 
 /// The guard that a message was published with, as the server has stored it.
@@ -150,11 +153,16 @@ impl Rules {
             let signer: String = signature.signer.chars().take(64).collect();
             return Err(format!("its signer {signer} is not trusted"));
         };
-        if !signature.is_of(&trusted.key, entry.subject, body) {
-            return Err(format!(
-                "its signature is not one of {} for this body on this subject",
-                trusted.key
-            ));
+        let link = Link::of_digest(body, Some(text));
+        let proof = Proof::of(entry.subject, link);
+        if !self.known.has(proof) {
+            if !signature.is_of(&trusted.key, entry.subject, body) {
+                return Err(format!(
+                    "its signature is not one of {} for this body on this subject",
+                    trusted.key
+                ));
+            }
+            self.known.remember(proof);
         }
         let mut refusal = None;
         let mut is_held = false;
@@ -174,7 +182,7 @@ impl Rules {
             _ if !is_held => Err(format!("its signer {} was not trusted when it was stored", trusted.key)),
             Some(why) => Err(why),
             None => Ok(Verified {
-                link: Link::of_digest(body, Some(text)),
+                link,
                 signature: Some(signature),
                 is_controller,
             }),

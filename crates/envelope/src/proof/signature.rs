@@ -55,7 +55,7 @@ impl Statement<'_> {
     /// Signs it.
     pub fn sign(&self, key: &SecretKey) -> Signature {
         Signature {
-            signer: key.public().to_string(),
+            signer: key.public_text().to_owned(),
             expected: self.expected,
             previous: self.previous,
             signature: key.sign(&self.bytes()),

@@ -3,8 +3,8 @@
 mod image;
 
 use baton_envelope::{
-    Chain, Entry, Grant, Grants, Guard, Link, Place, Problem, PublicKey, Record, Rules, SecretKey, Signature,
-    Signatures, SignerRole, Statement, act, contain, void,
+    Chain, Entry, Grant, Grants, Guard, KnownSignatures, Link, Place, Problem, Proof, PublicKey, Record, Rules,
+    SecretKey, Signature, Signatures, SignerRole, Statement, act, contain, void,
 };
 
 use image::{Image, Random, key};
@@ -224,6 +224,7 @@ fn a_key_is_replaced_while_both_are_valid() {
             grants: Grants::new(grants).expect("grants"),
             signatures: Signatures::Require,
             since: 0,
+            known: KnownSignatures::default(),
         }
     };
     let by = |key: &SecretKey| image.signed_at(&first, Place::from(open.seq), key);
@@ -260,6 +261,80 @@ fn what_a_controller_held_for_void_stays_so_whatever_keys_are_trusted_later() {
     let judged = chain.judged();
     assert_eq!(judged.void.keys().copied().collect::<Vec<_>>(), [done_message.seq]);
     assert_eq!(judged.link, Some(image::entry(&parked_message).link()));
+}
+
+/// What is remembered is that a key has signed these bytes, and nothing else.
+#[test]
+fn a_known_signature_is_judged_all_the_same() {
+    let image = Image::new(1);
+    let rules = Rules {
+        known: KnownSignatures::with_room(),
+        ..image.rules(Signatures::Require)
+    };
+    let (open, first) = image.open();
+    let entry = image::entry(&open);
+    let proof = Proof::of(entry.subject, entry.link());
+    assert!(!rules.known.has(proof));
+    for _ in 0..2 {
+        assert!(rules.check(&entry, &first).is_ok());
+        assert!(rules.known.has(proof), "it is remembered once it was verified");
+    }
+    let mut body = open.body.clone();
+    body.push(b' ');
+    let others = [
+        ("another body", Entry { body: &body, ..entry }),
+        (
+            "another subject",
+            Entry {
+                subject: "mesh.ledger.0.other",
+                ..entry
+            },
+        ),
+        (
+            "another guard",
+            Entry {
+                guard: Guard::At(open.seq),
+                ..entry
+            },
+        ),
+        (
+            "no guard",
+            Entry {
+                guard: Guard::None,
+                ..entry
+            },
+        ),
+    ];
+    for (what, other) in others {
+        for _ in 0..2 {
+            assert!(rules.check(&other, &first).is_err(), "{what}");
+        }
+    }
+    // A forged signature is not remembered, and does not become known by being seen.
+    let forged = open.headers.iter().find(|(name, _)| name == "Baton-Signature");
+    let (head, tail) = forged.expect("signed").1.split_at(140);
+    let forged = format!("{head}{}", tail.chars().rev().collect::<String>());
+    let forged = Entry {
+        signature: Some(&forged),
+        ..entry
+    };
+    for _ in 0..2 {
+        assert!(rules.check(&forged, &first).is_err());
+    }
+    // The signer is trusted no more, and the record is not its to write.
+    let none = Rules {
+        grants: Grants::default(),
+        ..rules.clone()
+    };
+    assert!(none.known.has(proof) && none.check(&entry, &first).is_err());
+    let of_another = image::worker("code");
+    let completed = act::complete(&first.snapshot, baton_envelope::Json::null()).expect("legal");
+    let mut record = image.sealed(completed, &open, of_another);
+    record.snapshot.agent = Some("research".parse().expect("name"));
+    let message = image.signed(&record, &open, &key("code"));
+    let entry = image::entry(&message);
+    rules.known.remember(Proof::of(entry.subject, entry.link()));
+    assert!(rules.check(&entry, &record).is_err(), "it is not its turn");
 }
 
 #[test]

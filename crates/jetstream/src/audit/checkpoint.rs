@@ -3,16 +3,19 @@
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType};
-use baton_envelope::{Checkpoint, HEADER_SIGNATURE, Link, Place, RunningRoot, Span};
+use baton_envelope::{Bundle, Checkpoint, HEADER_SIGNATURE, Link, Place, RemovedMessage, RunningRoot, Span};
 use serde_json::json;
 
 use crate::error::{Error, STREAM_NOT_FOUND};
 use crate::server::{ControllerMesh, LedgerEnd, Mesh, Published, Stored, mark, publish_acked};
 
-/// How many messages to read at once.
-const PAGE: usize = 1000;
+/// How many messages one checkpoint names that are removed.
+const NAMED: usize = 1000;
 /// The first checkpoint of a mesh reads what is there, unless it has more than this: then it begins at the end.
 const FROM_THE_BEGINNING: u64 = 20_000;
+
+/// How often to try to write a checkpoint that must be there, beside other controllers that write theirs.
+const TRIES: usize = 10;
 
 /// The last checkpoint, and where the next one is written.
 struct Last {
@@ -27,6 +30,15 @@ impl ControllerMesh {
     /// # Errors
     /// When the server refuses or does not answer, or the last checkpoint cannot be read.
     pub async fn make_checkpoint(&self, by: &str) -> Result<Option<Checkpoint>, Error> {
+        self.checkpoint_before_removing(by, &[]).await
+    }
+
+    /// As [`ControllerMesh::make_checkpoint`], which says that these messages are removed from the ledger after it.
+    async fn checkpoint_before_removing(
+        &self,
+        by: &str,
+        removed: &[RemovedMessage],
+    ) -> Result<Option<Checkpoint>, Error> {
         let Some(proofs) = self.proofs().filter(|proofs| proofs.key().is_some()) else {
             return Ok(None);
         };
@@ -39,7 +51,11 @@ impl ControllerMesh {
         let (s, of) = (self.subjects(), |span: Option<&Span>, end: &LedgerEnd| begin(span, end));
         let ledger_after = of(before.map(|one| &one.ledger), &ledger);
         let archive_after = of(before.map(|one| &one.archive), &archive);
-        if before.is_some() && ledger_after == ledger.last_seq && archive_after == archive.last_seq {
+        if removed.is_empty()
+            && before.is_some()
+            && ledger_after == ledger.last_seq
+            && archive_after == archive.last_seq
+        {
             return Ok(None);
         }
         let checkpoint = Checkpoint {
@@ -52,6 +68,7 @@ impl ControllerMesh {
             archive: self
                 .span(&s.archive_stream(), &s.archive_all(), archive, archive_after)
                 .await?,
+            removed: removed.to_vec(),
         };
         let body = serde_json::to_vec(&checkpoint).map_err(|error| Error::api("encoding a checkpoint", error))?;
         let subject = s.checkpoint();
@@ -60,13 +77,63 @@ impl ControllerMesh {
         };
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.place.seq.to_string());
-        headers.insert(HEADER_SIGNATURE, signature.to_string());
+        headers.insert(HEADER_SIGNATURE, signature.text);
         match publish_acked(self.link(), subject.into(), headers, body.into()).await? {
             Published::Stored { .. } => Ok(Some(checkpoint)),
             // Another controller has led meanwhile, or this one is there without an answer: the next one follows it.
             Published::WrongSequence | Published::Unheard | Published::Unknown => Ok(None),
             Published::Refused(refusal) => Err(refusal.into()),
         }
+    }
+
+    /// Says, where this process signs, that messages of the ledger are about to be removed that no bundle holds: an audit does
+    /// not miss them then. It covers them, too, as everything must be that is purged.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer, or other controllers write checkpoints all the time.
+    pub(crate) async fn announce_removal(&self, by: &str, messages: &[Stored]) -> Result<(), Error> {
+        if messages.is_empty() || self.proofs().is_none_or(|proofs| proofs.key().is_none()) {
+            return Ok(());
+        }
+        for some in messages.chunks(NAMED) {
+            let removed: Vec<RemovedMessage> = some.iter().map(as_removed).collect();
+            self.announce(by, &removed).await?;
+        }
+        Ok(())
+    }
+
+    async fn announce(&self, by: &str, removed: &[RemovedMessage]) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            if self.checkpoint_before_removing(by, removed).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::no_answer(
+            "announcing what is removed",
+            "other controllers write checkpoints at the same time",
+        ))
+    }
+
+    /// Removes what stands of an archived intent in the ledger, below a sequence. What its bundle does not hold is announced
+    /// first where this process signs: a process that was frozen may have written it.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer; the purge may have happened then.
+    pub async fn purge_returned(&self, bundle: &Bundle, below: u64, by: &str) -> Result<(), Error> {
+        if self.proofs().is_some() {
+            let (stream, subject) = (self.subjects().ledger_stream(), self.subjects().ledger(&bundle.intent));
+            let mut unbundled = self.stored_through(&stream, &subject, below.saturating_sub(1)).await?;
+            let has = |seq: u64| {
+                bundle
+                    .records
+                    .iter()
+                    .chain(&bundle.void)
+                    .any(|record| record.seq == seq)
+            };
+            unbundled.retain(|stored| !has(stored.seq));
+            self.announce_removal(by, &unbundled).await?;
+        }
+        self.purge_records(&bundle.intent, below).await
     }
 
     /// The last ledger sequence that a checkpoint covers, where this process signs: nothing above it is purged.
@@ -110,7 +177,7 @@ impl ControllerMesh {
         let mut root = RunningRoot::new();
         let mut next = after + 1;
         while next <= end.last_seq {
-            let page = self.page(stream, subjects, next).await?;
+            let page = self.whole_page(stream, subjects, next).await?;
             let Some(last) = page.last() else { break };
             next = last.seq + 1;
             for stored in page.iter().filter(|stored| stored.seq <= end.last_seq) {
@@ -127,13 +194,15 @@ impl ControllerMesh {
     }
 }
 
-impl Mesh {
-    /// The next messages of a stream from a sequence on.
-    pub(super) async fn page(&self, stream: &str, subjects: &str, from: u64) -> Result<Vec<Stored>, Error> {
-        let request = json!({ "seq": from, "next_by_subj": subjects, "batch": PAGE });
-        Ok(self.direct_batch_of(stream, &request).await?.0)
+fn as_removed(stored: &Stored) -> RemovedMessage {
+    RemovedMessage {
+        seq: stored.seq,
+        subject: stored.subject.clone(),
+        link: Link::of(&stored.body, stored.signature()),
     }
+}
 
+impl Mesh {
     /// The stream of the checkpoints. It is made by the first leader that signs, and nothing is taken out of it by name.
     fn audit_stream_config(&self) -> Config {
         let (s, limits) = (self.subjects(), self.limits());

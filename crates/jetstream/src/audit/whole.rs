@@ -116,7 +116,7 @@ impl Mesh {
         };
         let mut next = end.first_seq.max(1);
         while next <= end.last_seq {
-            let page = self.page(stream, subjects, next).await?;
+            let page = self.whole_page(stream, subjects, next).await?;
             let Some(last) = page.last() else { break };
             next = last.seq + 1;
             for stored in page {

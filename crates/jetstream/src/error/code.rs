@@ -55,6 +55,7 @@ impl Error {
             Self::NoController => codes::NO_CONTROLLER,
             Self::Control(refused) => &refused.code,
             Self::BadEnvelope { field: "deadline", .. } => codes::DEADLINE_PAST,
+            Self::BadEnvelope { field: "name", .. } => codes::BAD_NAME,
             Self::BadText(bad) if bad.field == "reply_to" => codes::BAD_REPLY_TO,
             Self::BadText(_) | Self::BadEnvelope { .. } => codes::MALFORMED_ENVELOPE,
             Self::NoneReadable { .. } => codes::CONFLICT,

@@ -6,7 +6,7 @@ use baton_envelope::{Link, Place, Record};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{Mesh, Signed};
 
 /// The size of a record without its payloads, so that its buffer seldom grows.
 const FRAME: usize = 1536;
@@ -25,12 +25,6 @@ pub struct EncodedRecord {
     body: Bytes,
     /// Only where this process signs; made for the place that it is written at.
     signature: Option<Signed>,
-}
-
-#[derive(Debug)]
-struct Signed {
-    text: String,
-    link: Link,
 }
 
 impl EncodedRecord {
@@ -52,12 +46,7 @@ impl EncodedRecord {
         let Some(proofs) = mesh.proofs() else { return };
         let body = Link::of_bytes(&self.body);
         let subject = mesh.subjects().ledger(&self.record.intent);
-        let signed = proofs.sign(&subject, after.seq, after.link, body).map(|signature| {
-            let text = signature.to_string();
-            let link = Link::of_digest(body, Some(&text));
-            Signed { text, link }
-        });
-        self.signature = signed;
+        self.signature = proofs.sign(&subject, after.seq, after.link, body);
     }
 
     /// The value of its signature.

@@ -108,6 +108,7 @@ impl ControllerMesh {
             Ok(Some(head)) => head,
             Ok(None) => return Err(Error::NoIntent(intent.clone())),
             Err(Error::NoneReadable { .. }) => {
+                self.announce_removal(&by.instance, &records).await?;
                 let removed = removed(records.iter().map(|stored| (stored.seq, &*stored.body)));
                 self.purge_records(intent, end + 1).await?;
                 let done = format!(

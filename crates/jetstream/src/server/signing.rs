@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use baton_envelope::{Grant, Grants, Link, Rules, SecretKey, Signature, Signatures, Statement};
+use baton_envelope::{Grant, Grants, KnownSignatures, Link, Proof, Rules, SecretKey, Signatures, Statement};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -44,6 +44,15 @@ pub(crate) struct Unsigned {
     pub(crate) at: Instant,
     pub(crate) seq: u64,
     pub(crate) by: String,
+}
+
+/// A signature that this process has made.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// The value of its header.
+    pub(crate) text: String,
+    /// The link of the message that has it.
+    pub(crate) link: Link,
 }
 
 /// What a process signs and verifies with.
@@ -88,6 +97,7 @@ impl Signing {
                 grants,
                 signatures: Signatures::Accept,
                 since: 0,
+                known: KnownSignatures::with_room(),
             })),
             changed_at: Mutex::new(changed_at),
             since: Instant::now(),
@@ -111,15 +121,19 @@ impl Proofs {
         self.key.as_ref()
     }
 
-    /// Signs a record that is to be written to `subject` after `expected`.
-    pub(crate) fn sign(&self, subject: &str, expected: u64, previous: Option<Link>, body: Link) -> Option<Signature> {
+    /// Signs a record that is to be written to `subject` after `expected`, and remembers that it has: this process need not
+    /// verify it when it reads it again.
+    pub(crate) fn sign(&self, subject: &str, expected: u64, previous: Option<Link>, body: Link) -> Option<Signed> {
         let statement = Statement {
             subject,
             expected,
             previous,
             body,
         };
-        Some(statement.sign(self.key.as_ref()?))
+        let text = statement.sign(self.key.as_ref()?).to_string();
+        let link = Link::of_digest(body, Some(&text));
+        self.rules().known.remember(Proof::of(subject, link));
+        Some(Signed { text, link })
     }
 
     /// Takes note of a record without a signature.
@@ -146,11 +160,10 @@ impl Proofs {
                 since,
                 "the mesh has set how records are signed"
             );
-            let grants = rules.grants.clone();
             *rules = Arc::new(Rules {
-                grants,
                 signatures,
                 since,
+                ..Rules::clone(&rules)
             });
         }
     }

@@ -296,3 +296,79 @@ async fn edits_through_the_api_of_the_streams_are_found() {
     api(&server, "STREAM.PURGE.MESH_LEDGER", &json!({})).await;
     found(Audited::Ledger, 16).await;
 }
+
+/// Publishes what is no record.
+async fn garbage(mesh: &Mesh, server: &TestServer, subject: &str) -> u64 {
+    let client = server.client().await;
+    client.publish(subject.to_owned(), "garbage".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let stream = mesh.subjects().ledger_stream();
+    let request = json!({ "last_by_subj": subject });
+    let found = api(server, &format!("STREAM.MSG.GET.{stream}"), &request).await;
+    found.pointer("/message/seq").and_then(Value::as_u64).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_repair_removes_is_not_missed() {
+    let (server, keys) = (TestServer::start().await, Keys::of_agents(&["research"]));
+    let mesh = signed_mesh(&server, &keys).await;
+    let controller = ControllerMesh::of(&mesh);
+    let head = submit(&mesh, "one").await;
+    let unreadable = garbage(&mesh, &server, "mesh.ledger.0.two").await;
+    let elsewhere = "mesh.ledger.1.two";
+    let of_nobody = [
+        garbage(&mesh, &server, elsewhere).await,
+        garbage(&mesh, &server, elsewhere).await,
+    ];
+    controller.make_checkpoint("one").await.unwrap().unwrap();
+    let nothing = |_| {};
+    let places = async || {
+        let report = mesh.audit(nothing).await.unwrap();
+        let places: Vec<u64> = report.problems.iter().map(|problem| problem.seq).collect();
+        (places, report.removed)
+    };
+    // It is there and counted; all that is wrong with it is that nobody can read it.
+    assert_eq!(places().await, (vec![unreadable, of_nobody[0], of_nobody[1]], 0));
+    controller.repair("intent/two", false, "ada").await.unwrap();
+    let key = format!("ledger/{elsewhere}");
+    controller.repair(&key, false, "ada").await.unwrap();
+    assert_eq!(places().await, (Vec::new(), 3));
+    // What nobody announced is missed as before.
+    let subject = mesh.subjects().ledger(&head.record.intent);
+    api(&server, "STREAM.PURGE.MESH_LEDGER", &json!({ "filter": subject })).await;
+    assert_eq!(places().await, (vec![head.seq], 3));
+}
+
+#[tokio::test]
+async fn what_a_frozen_process_wrote_on_an_archived_intent_is_not_missed() {
+    let (server, keys) = (TestServer::start().await, Keys::of_agents(&["research"]));
+    let mesh = signed_mesh(&server, &keys).await;
+    let controller = ControllerMesh::of(&mesh);
+    let research = connect(&server, &keys, Some("research")).await;
+    let problems = async || mesh.audit(|_| {}).await.unwrap().problems;
+    for (id, is_announced) in [("one", true), ("two", false)] {
+        let head = submit(&mesh, id).await;
+        let intent = head.record.intent.clone();
+        complete(&research, &head, &worker()).await;
+        controller.make_checkpoint("one").await.unwrap().unwrap();
+        let bundle = controller.stored_records(&intent).await.unwrap().unwrap();
+        let facts = bundle.verify().unwrap();
+        controller.archive_bundle(&bundle, &facts).await.unwrap();
+        controller.purge_records(&intent, facts.seq + 1).await.unwrap();
+        // Its subject is empty again, so it takes what comes as the first record.
+        let late = submit(&mesh, id).await;
+        controller.make_checkpoint("one").await.unwrap().unwrap();
+        if is_announced {
+            controller.purge_returned(&bundle, late.seq + 1, "one").await.unwrap();
+            assert_eq!(problems().await, Vec::new());
+        } else {
+            controller.purge_records(&intent, late.seq + 1).await.unwrap();
+            let found = problems().await;
+            assert_eq!(
+                found.iter().map(|problem| problem.seq).collect::<Vec<_>>(),
+                [late.seq],
+                "{found:?}"
+            );
+        }
+    }
+}

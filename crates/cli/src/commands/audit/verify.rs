@@ -62,6 +62,12 @@ fn text(report: &AuditReport) -> String {
         count(report.bundles, "bundle", "bundles"),
         count(report.checkpoints, "checkpoint", "checkpoints"),
     );
+    let summary = if report.removed == 0 {
+        summary
+    } else {
+        let removed = count(report.removed, "message was", "messages were");
+        format!("{summary}; {removed} removed by a controller, which says so")
+    };
     if report.problems.is_empty() {
         return summary;
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use baton_envelope::{
     Audit, AuditReport, Audited, Author, Bundle, Checkpoint, Draft, Entry, Envelope, EnvelopeId, Grant, Grants, Guard,
-    IntentId, Json, Link, Message, Namespace, Place, Problem, Record, RecordId, Role, Rules, RunningRoot, SecretKey,
-    Signatures, SignerRole, Span, Stamp, Statement, StepEntry, StoredRecord, Subjects, Successor, Timestamp, act,
+    IntentId, Json, KnownSignatures, Link, Message, Namespace, Place, Problem, Record, RecordId, Role, Rules,
+    RunningRoot, SecretKey, Signatures, SignerRole, Span, Stamp, Statement, StepEntry, StoredRecord, Subjects,
+    Successor, Timestamp, act,
 };
 
 const GUARD: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -135,6 +136,7 @@ impl Image {
             grants: Grants::new(grants).expect("grants"),
             signatures,
             since: 0,
+            known: KnownSignatures::default(),
         }
     }
 
@@ -326,6 +328,7 @@ impl Image {
         };
         let archived = u64::try_from(self.archive.len()).expect("small");
         let checkpoint = Checkpoint {
+            removed: Vec::new(),
             checkpoint: Checkpoint::FORM,
             at: at(self.last_seq),
             by: "one".to_owned(),
