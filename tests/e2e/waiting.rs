@@ -96,6 +96,41 @@ async fn signal(mesh: &TestMesh, arguments: &[&str]) -> Run {
     run(mesh.baton(&all)).await
 }
 
+/// Would fail if a wait were shown as open for as long as the others of its call are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_whose_answer_has_come_is_shown_as_answered_while_the_others_wait() {
+    let mesh = TestMesh::start().await;
+    let worker = started(&mesh, Asks::Both).await;
+    let intent = id("both");
+    mesh.submit_to("shop", &intent).await;
+    until_suspended(&mesh, &intent).await;
+    signal(&mesh, &["both", "packed", "first"]).await.exits(0);
+    let shown = run(mesh.baton(&["intents", "get", "both"])).await.exits(0).stdout;
+    assert!(
+        shown.contains("baton signal both paid DATA") && !shown.contains("baton signal both packed DATA"),
+        "{shown}"
+    );
+    assert!(shown.contains("answered"), "{shown}");
+    let json = run(mesh.baton(&["intents", "get", "both", "--output", "json"]))
+        .await
+        .exits(0)
+        .json();
+    let waits = &json["waits"];
+    let answered = waits
+        .as_array()
+        .expect("waits")
+        .iter()
+        .find(|wait| wait["name"] == "packed")
+        .expect("packed");
+    assert!(
+        answered["answered"]["at"].is_string() && answered["end"].is_null(),
+        "{answered}"
+    );
+    signal(&mesh, &["both", "paid", "7"]).await.exits(0);
+    mesh.until(&intent, "completed", SOON).await;
+    worker.stop().await;
+}
+
 /// How often each step was recorded.
 async fn steps(mesh: &TestMesh, intent: &IntentId) -> Vec<String> {
     let history = mesh.history_of(intent).await;
