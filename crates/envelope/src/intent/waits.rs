@@ -396,7 +396,7 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
 pub fn answered_waits(head: &Snapshot) -> Vec<(&OpenWait, Ends)> {
     let mut unread: Vec<&UnreadSignal> = head.signals.iter().collect();
     open_waits(head)
-        .filter_map(|wait| Some((wait, told(wait, &mut unread)?)))
+        .filter_map(|wait| Some((wait, told(head, wait, &mut unread)?)))
         .collect()
 }
 
