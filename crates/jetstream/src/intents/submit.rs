@@ -235,7 +235,8 @@ impl Mesh {
             path,
         };
         let placed = self.place(&envelope.to, &asked).await?;
-        let note = placed.note(due.map(|due| due.note.clone()).filter(|note| !note.is_empty()));
+        let said = way.parts().1.map(|due| due.note.clone());
+        let note = placed.note(said.filter(|said| !said.is_empty()));
         let (version, route) = (placed.choice.version, placed.route);
         let meant_for = envelope.to.clone();
         if let Some(stands_in) = placed.stands_in {
