@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView};
 use baton_envelope::rollout::{self, Act};
-use baton_envelope::{AgentName, AgentVersion, Author, Role, Route, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Role, Route, VersionState};
 use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -59,6 +59,19 @@ fn check(route: &Route, from: &AgentVersion, to: &AgentVersion) -> Result<(), Co
             Err(ControlError::new(codes::SAME_VERSION, message, "name another"))
         }
         Some(_) => Ok(()),
+    }
+}
+
+/// Adds what became of one intent; one that was not there any more is nothing to tell.
+fn note(view: &mut MoveView, intent: IntentId, moved: Result<Option<(String, String)>, Error>) {
+    match moved {
+        Ok(Some((status, detail))) => view.moved.push(MovedView { intent, status, detail }),
+        Ok(None) => {}
+        Err(error) => view.failed.push(MovedView {
+            intent,
+            status: String::new(),
+            detail: error.to_string(),
+        }),
     }
 }
 
@@ -129,15 +142,7 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
             hold_back(cx, &agent, &from, &by).await?;
             held_since = Instant::now();
         }
-        match moved {
-            Ok(Some((status, detail))) => view.moved.push(MovedView { intent, status, detail }),
-            Ok(None) => {}
-            Err(error) => view.failed.push(MovedView {
-                intent,
-                status: String::new(),
-                detail: error.to_string(),
-            }),
-        }
+        note(&mut view, intent, moved);
     }
     // Nobody else removes the old tickets before the version resumes; without workers nobody does at all.
     if !dry_run {
