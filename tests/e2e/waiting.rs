@@ -388,10 +388,18 @@ async fn neither_many_waits_nor_signals_that_nobody_waits_for_keep_a_signal_away
     mesh.submit_to("shop", &intent).await;
     until_suspended(&mesh, &intent).await;
     for number in 0..MOST_UNREAD {
-        let subject = "mesh.signal.many.junk".to_owned();
+        // Of other names, since signals of one name are taken one after the other.
+        let subject = format!("mesh.signal.many.junk-{number}");
         let body = number.to_string().into();
         mesh.mesh.publish_raw(subject, Vec::new(), body).await.expect("stored");
     }
+    eventually("all of them are unread", SOON, async || {
+        match mesh.head_of(&intent).await.record.snapshot.signals.len() {
+            MOST_UNREAD => Ok(()),
+            some => Err(some.to_string()),
+        }
+    })
+    .await;
     let full = signal(&mesh, &["many", "junk", "x"]).await.exits(4);
     full.says(&["TOO_MANY_SIGNALS", "many"]);
     signal(&mesh, &["many", "document-150-approved", "7"]).await.exits(0);

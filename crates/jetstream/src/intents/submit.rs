@@ -216,14 +216,15 @@ impl Mesh {
         generated: bool,
         way: Way<'_>,
     ) -> Result<Submitted, Error> {
-        let path = way.parts().1.map_or(&[][..], |due| &due.path);
+        let (origin, due, intake) = way.parts();
+        let path = due.map_or(&[][..], |due| &due.path);
         // The deadline of a child may have passed: then it ends by that.
         Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
         }
-        if way.parts().0.is_none() {
+        if origin.is_none() {
             Box::pin(self.check_gates(&envelope)).await?;
         }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
@@ -253,7 +254,6 @@ impl Mesh {
         let intent = envelope.intent.clone();
         let is_fair = route.limits.as_ref().is_some_and(|limits| limits.fair.is_some());
         let submitter = is_fair.then(|| submitter(&envelope, &by));
-        let (origin, due, intake) = way.parts();
         let submitted = self.advance(&intent, &by, Known::Absent, |head, stamp| {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
