@@ -523,13 +523,11 @@ async fn policy_that_refuses_set_while_it_is_open_lets_work_in_when_its_time_is_
     }
     eventually("work is taken again", SOON, async || {
         let sent = run(mesh.baton(&["send", AGENT, "1", "--id", "probe"])).await;
-        match sent.stderr.contains("BREAKER_OPEN") {
-            true => Err(sent.stderr),
-            false => {
-                sent.exits(0);
-                Ok(())
-            }
+        if sent.stderr.contains("BREAKER_OPEN") {
+            return Err(sent.stderr);
         }
+        sent.exits(0);
+        Ok(())
     })
     .await;
     mesh.until(&id("probe"), "completed", SOON).await;

@@ -1,6 +1,8 @@
 //! The open waits of an intent: since when, until when and what then, and the line that ends each.
 
-use baton_envelope::{Ends, OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, answered_waits, open_waits};
+use baton_envelope::{
+    Ends, Event, OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, answered_waits, open_waits,
+};
 use baton_jetstream::Head;
 use serde::Serialize;
 
@@ -33,9 +35,7 @@ pub(crate) struct WaitView {
 /// The answer to a wait.
 #[derive(Debug, Clone, Serialize)]
 struct Answered {
-    /// When; absent where several records together are the answer, as with children.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<Timestamp>,
+    at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
     /// What people have decided.
@@ -47,8 +47,9 @@ impl Answered {
     fn of(head: &Head, wait: &OpenWait, ends: &Ends, history: &[Head]) -> Self {
         let holds = match ends {
             Ends::Signal { seq, .. } => history.iter().find(|one| Some(one.seq) == *seq),
+            Ends::Children => history.iter().rfind(|one| one.record.event == Event::ChildDone),
             // The first record from which on it is decided.
-            Ends::Decision(_) | Ends::Time | Ends::Another | Ends::Children => history.iter().find(|one| {
+            Ends::Decision(_) | Ends::Time | Ends::Another => history.iter().find(|one| {
                 let mut waits = open_waits(&one.record.snapshot);
                 waits.any(|one| one.name == wait.name && one.hop == wait.hop && one.decided.is_some())
             }),
@@ -62,11 +63,11 @@ impl Answered {
             .and_then(|entry| entry.by.as_ref())
             .map(ToString::to_string);
         Self {
-            at: (*ends != Ends::Children).then(|| holds.stored_at.unwrap_or(record.at)),
-            by: by_signal.or(by_person).filter(|_| *ends != Ends::Children),
+            at: holds.stored_at.unwrap_or(record.at),
+            by: by_signal.or(by_person),
             choice: match ends {
                 Ends::Decision(choice) => Some(choice.clone()),
-                Ends::Signal { .. } | Ends::Time | Ends::Another | Ends::Children => None,
+                Ends::Signal { .. } | Ends::Children | Ends::Time | Ends::Another => None,
             },
         }
     }
@@ -78,8 +79,7 @@ impl Answered {
             .map(|choice| format!(": {choice}"))
             .unwrap_or_default();
         let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-        let at = self.at.map(|at| format!(" at {at}")).unwrap_or_default();
-        format!("answered{choice}{by}{at}")
+        format!("answered{choice}{by} at {}", self.at)
     }
 }
 
