@@ -1,7 +1,7 @@
 //! What this process has been given and has not finished: each piece of work once, with the delivery that must be kept.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ struct Polls {
     turns: AtomicU64,
     /// What `turns` was at the last look, and how many looks have found it so. Only the watchdog writes them.
     seen: AtomicU64,
-    looks: AtomicU64,
+    looks: AtomicU32,
 }
 
 impl Polls {
     /// How many looks in a row have found the same poll.
-    fn look(&self) -> u64 {
+    fn look(&self) -> u32 {
         let turns = self.turns.load(Ordering::Relaxed);
         let is_same = self.seen.swap(turns, Ordering::Relaxed) == turns;
         let looks = match (is_same, turns % 2 == 1) {
@@ -129,11 +129,15 @@ impl AllHeld {
         self.work().values().filter(|held| held.is_late(by)).cloned().collect()
     }
 
-    /// For each handler that is being polled: how many looks in a row, with this one, have found the same poll. For one
+    /// The handlers that are being polled, and for how many looks in a row, with this one, the same poll was found. For one
     /// caller only, which is the watchdog.
-    pub(crate) fn lasting_polls(&self) -> Vec<u64> {
-        let looks = self.work().values().map(|held| held.polls.look()).collect::<Vec<_>>();
-        looks.into_iter().filter(|looks| *looks > 0).collect()
+    pub(crate) fn lasting_polls(&self) -> Vec<(IntentId, u32)> {
+        let all = self.work();
+        let looks = all.values().map(|held| (held.intent(), held.polls.look()));
+        looks
+            .filter(|(_, looks)| *looks > 0)
+            .map(|(intent, looks)| (intent.clone(), looks))
+            .collect()
     }
 
     /// Has everything that is held of these intents looked up in the ledger.

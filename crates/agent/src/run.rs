@@ -212,6 +212,7 @@ impl WorkerContext {
             groups: Arc::clone(&self.groups),
             clock: HopClock::Mesh(self.mesh.clone()),
             signals_sent: 0,
+            calls: BTreeMap::new(),
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),

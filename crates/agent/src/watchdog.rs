@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 2);
 /// How many looks find the same poll before its handler counts as one that blocks. At fewer a machine under load would be
 /// taken for such a handler.
-const BLOCKS: u64 = 3;
+const BLOCKS: u32 = 3;
 /// How long one rescue may take.
 const RESCUE_TIME: Duration = Duration::from_secs(4);
 /// How long the second connection is kept when nothing needs it.
@@ -100,6 +100,7 @@ impl Watchdog {
             second: None,
             needed_at: Instant::now(),
             told: HashSet::new(),
+            told_late: false,
         };
         std::thread::Builder::new()
             .name("baton-watchdog".to_owned())
@@ -123,6 +124,8 @@ struct Watch {
     needed_at: Instant,
     /// The intents whose handlers were complained of.
     told: HashSet<IntentId>,
+    /// Whether late deliveries were complained of.
+    told_late: bool,
 }
 
 impl Watch {
@@ -133,6 +136,7 @@ impl Watch {
         if late.is_empty() && !misses_beat {
             if self.needed_at.elapsed() > IDLE {
                 self.told.clear();
+                self.told_late = false;
                 if let Some((runtime, mesh)) = self.second.take() {
                     drop(mesh);
                     runtime.shutdown_background();
@@ -141,16 +145,14 @@ impl Watch {
             return;
         }
         self.needed_at = Instant::now();
-        for held in &late {
-            if self.told.insert(held.intent().clone()) {
-                let intent = held.intent();
-                tracing::warn!(
-                    %intent,
-                    "the handler has blocked its thread for more than {} s; its delivery is kept, but it hears of no \
-                     deadline and no stop: run what blocks in tokio::task::spawn_blocking",
-                    LATE.as_secs()
-                );
-            }
+        if !late.is_empty() && !self.told_late {
+            self.told_late = true;
+            tracing::warn!(
+                deliveries = late.len(),
+                "deliveries were not extended for {} s, and are kept from outside: a handler blocks its thread, or this process \
+                 gets too little of the processor",
+                LATE.as_secs()
+            );
         }
         if let Err(error) = self.open() {
             tracing::error!(%error, "deliveries cannot be kept, and other workers will get them");
@@ -174,19 +176,27 @@ impl Watch {
         }
     }
 
-    /// Has the runtime of the worker go on while a handler blocks one of its threads.
-    fn wake(&self) {
+    /// Has the runtime of the worker go on while a handler blocks one of its threads, and says which one does.
+    fn wake(&mut self) {
         let lasting = self.held.lasting_polls();
         if lasting.is_empty() {
             return;
         }
         // A task from outside wakes a thread that is free, and that one then waits for the sockets.
         drop(self.worker.spawn(async {}));
-        if lasting.iter().any(|looks| *looks >= BLOCKS) && self.held.seen_blocking() {
-            tracing::warn!(
-                "a handler blocks its thread; from now on hops are polled with block_in_place, which costs time: run what \
-                 blocks in tokio::task::spawn_blocking"
-            );
+        for (intent, _) in lasting.into_iter().filter(|(_, looks)| *looks >= BLOCKS) {
+            if self.told.insert(intent.clone()) {
+                self.needed_at = Instant::now();
+                tracing::warn!(
+                    %intent,
+                    "the handler has blocked its thread for more than {} s; its delivery is kept, but it hears of no deadline \
+                     and no stop: run what blocks in tokio::task::spawn_blocking",
+                    (LOOK * (BLOCKS - 1)).as_secs()
+                );
+            }
+            if self.held.seen_blocking() {
+                tracing::warn!("from now on hops are polled with block_in_place, which costs time");
+            }
         }
     }
 

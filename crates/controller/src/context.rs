@@ -6,7 +6,7 @@ use baton_envelope::control::{Alarm, Counts, DrainView, EvidenceView, HoldView};
 use baton_envelope::rollout::{Act, Refused};
 use baton_envelope::{AgentName, AgentVersion, Author, Breaker, Cause, OnOpen, Role, Route, VersionState};
 
-use baton_jetstream::{ControllerMesh, Error, Leadership, Lease};
+use baton_jetstream::{ControllerMesh, Error, Leadership, Lease, Taking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -186,7 +186,12 @@ impl Context {
             Some(pause) => {
                 let author = Author::of(Role::Operator, pause.by.clone());
                 let reason = format!("{agent} was killed");
-                let lost = self.mesh.fence_version(agent, version, &reason, &author).await?;
+                let taking = Taking {
+                    reason: &reason,
+                    by: &author,
+                    since: pause.at,
+                };
+                let lost = self.mesh.fence_version(agent, version, taking).await?;
                 self.tell_all(agent, version, &lost).await;
             }
             None => drop(self.mesh.pause_version(agent, version).await?),

@@ -129,6 +129,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("agent", &["handler", "hop", "retry"]),
             ("retry", &[]),
             ("approving", &["fault", "handler", "hop", "outcome", "waiting"]),
+            ("calling", &["fault", "hop", "waiting"]),
             ("handler", &["fault", "hop", "outcome"]),
             ("outcome", &["fault"]),
             ("waiting", &["fault", "hop"]),

@@ -71,8 +71,11 @@ fn sign(message: &mut Message, whose: &str, expected: u64, previous: Option<&Mes
 /// Who writes the records of the story.
 const SIGNERS: [&str; 7] = ["shop", "alpha", "alpha", "alpha", "beta", "beta", "beta"];
 
+/// What somebody writes behind a record.
+type Plant<'p> = &'p dyn Fn(&Message) -> Message;
+
 /// The good story, signed, with messages planted after some of its records.
-fn story(planted: &[(usize, &dyn Fn(&Message) -> Message)]) -> Evidence {
+fn story(planted: &[(usize, Plant<'_>)]) -> Evidence {
     let mut evidence = Evidence {
         trust: Some(trust()),
         ..good()
@@ -237,7 +240,7 @@ fn what_a_stranger_plants_decides_nothing() {
         again.headers.remove(0);
         again
     };
-    let plants: [&dyn Fn(&Message) -> Message; 6] = [&unsigned, &garbled, &of_nobody, &garbage, &again, &unguarded];
+    let plants: [Plant<'_>; 6] = [&unsigned, &garbled, &of_nobody, &garbage, &again, &unguarded];
     for (number, plant) in plants.into_iter().enumerate() {
         for at in 0..7 {
             let evidence = story(&[(at, plant)]);
@@ -409,7 +412,7 @@ fn what_a_controller_says_that_it_removed_is_not_missing() {
     let gone = stray(71);
     let removed = json!([{"seq": gone.seq, "subject": gone.subject, "link": crate::signed::link_of(&gone)}]);
     let second = checkpoint(&evidence, "controller", Some(&first), |body| {
-        body["removed"] = removed.clone()
+        body["removed"] = removed.clone();
     });
     evidence.messages.push(second);
     assert_eq!(check(&evidence).violations, []);

@@ -63,7 +63,7 @@ pub(crate) struct WorkerArgs {
     /// How many attempts a hop gets before it is parked [default: 3].
     #[arg(long, value_name = "N")]
     max_attempts: Option<NonZeroU32>,
-    /// Ask people before each hop begins; what they do not approve ends as rejected. --approver says so, too.
+    /// Ask people before each hop begins; what they do not approve ends as rejected. The flags below say so, too.
     #[arg(long)]
     gate: bool,
     #[command(flatten)]
@@ -85,7 +85,7 @@ struct Document<'a> {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
-    let is_gated = args.gate || !args.approval.approvers.is_empty();
+    let is_gated = args.gate || args.approval.given().is_some();
     let gate = is_gated.then(|| args.approval.approval()).transpose()?;
     let config = settings(args, &app.config.worker);
     let (Some(agent), Some(version), Some(exec)) = (&config.agent, &config.version, &config.exec) else {

@@ -59,6 +59,7 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
     let end = match wait.kind {
         WaitKind::Signal | WaitKind::Callback => Some(format!("baton signal {intent} {} DATA", wait.name)),
         WaitKind::Approval => Some(format!("baton approvals show {intent}")),
+        WaitKind::Children => Some(format!("baton intents tree {intent}")),
         WaitKind::Sleep | WaitKind::Unknown(_) => None,
     };
     WaitView {

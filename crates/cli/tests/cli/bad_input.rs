@@ -4,7 +4,10 @@ use crate::harness::baton;
 
 #[test]
 fn a_bad_argument_is_named_with_its_rule() {
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 19] = [
+        (&["schedules", "next", "dst", "0"], &["0", "1..=1000"]),
+        (&["schedules", "next", "dst", "5000"], &["5000", "1..=1000"]),
+        (&["work", "create", "--task", " "], &["--task", "what is to be done"]),
         (
             &["send", "shout", "x", "--priority", "11"],
             &["--priority", "11", "1 to 10"],
@@ -49,6 +52,51 @@ fn a_bad_argument_is_named_with_its_rule() {
             &["\"code\"", "--capability"],
         ),
     ];
+    are_named(&cases);
+}
+
+#[test]
+fn a_gate_that_nobody_could_pass_or_that_is_nowhere_is_named() {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (
+            &["send", "shout", "x", "--approver", "ada"],
+            &["--approver needs --gate AGENT", "--gate shout"],
+        ),
+        (
+            &["send", "shout", "x", "--quorum", "2"],
+            &["--quorum needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--four-eyes"],
+            &["--four-eyes needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--approve-within", "1h"],
+            &["--approve-within needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--gate", "shout", "--approver", "Ada"],
+            &["--approver", "\"Ada\"", "a-z 0-9 -"],
+        ),
+        (
+            &[
+                "send",
+                "shout",
+                "x",
+                "--gate",
+                "shout",
+                "--approver",
+                "ada",
+                "--quorum",
+                "2",
+            ],
+            &["--quorum 2", "the 1 who may approve"],
+        ),
+    ];
+    are_named(&cases);
+}
+
+fn are_named(cases: &[(&[&str], &[&str])]) {
     for (arguments, named) in cases {
         let run = baton(arguments).exits(2).says(named);
         assert_eq!(run.stdout, "");

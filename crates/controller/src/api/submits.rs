@@ -49,7 +49,7 @@ pub(super) async fn submit_unique(cx: &Context, asked: SubmitUnique) -> Result<S
     let envelope = checked(cx, &envelope, &by)?;
     let (intent, agent) = (envelope.intent.clone(), envelope.to.clone());
     let author = Author::of(Role::Client, by);
-    let submitted = cx.mesh.submit_unique(envelope, author, &unique).await;
+    let submitted = Box::pin(cx.mesh.submit_unique(envelope, author, &unique)).await;
     match submitted.map_err(as_rejected)? {
         Uniquely::Held(head) if unique.on_conflict == OnConflict::Refuse => {
             Err(refused(&Rejection::not_unique(&unique, &head)))

@@ -39,6 +39,7 @@ async fn a_controller_counts_its_rounds() {
         "schedules",
         "tidy",
         "timers",
+        "turns",
         "unique_keys",
         "unreadable",
     ];

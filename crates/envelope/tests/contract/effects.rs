@@ -17,6 +17,7 @@ fn ticket(head: &Record) -> Option<(EnvelopeId, Option<u64>, Owed)> {
 
 fn submitted() -> Record {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     let stamp = Stamp {
         id: record_id(1),

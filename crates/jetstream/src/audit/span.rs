@@ -124,7 +124,9 @@ impl ControllerMesh {
             let page = self.whole_page(stream, subjects, next).await?;
             let Some(last) = page.last() else { break };
             next = last.seq + 1;
-            page.iter().filter(|stored| stored.seq <= end.last_seq).for_each(&mut each);
+            page.iter()
+                .filter(|stored| stored.seq <= end.last_seq)
+                .for_each(&mut each);
         }
         Ok(())
     }

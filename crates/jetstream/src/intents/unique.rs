@@ -78,7 +78,7 @@ impl ControllerMesh {
                             return Ok(Uniquely::Held(Box::new(last)));
                         }
                         // The end of the other comes first: whoever dies in between leaves a key that is free.
-                        self.end_replaced(&last, &envelope.intent, &by).await?;
+                        Box::pin(self.end_replaced(&last, &envelope.intent, &by)).await?;
                     }
                     self.take_unique(&key, revision, &envelope, &by, unique).await?
                 }

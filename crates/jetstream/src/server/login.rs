@@ -124,7 +124,10 @@ impl Login {
 
 /// Whether the files of TLS can be read: a connection that fails of it would say that no server answers.
 fn check_tls(tls: &Tls) -> Result<(), Error> {
-    let own = tls.own.iter().flat_map(|(certificate, key)| [("tls_cert", certificate), ("tls_key", key)]);
+    let own = tls
+        .own
+        .iter()
+        .flat_map(|(certificate, key)| [("tls_cert", certificate), ("tls_key", key)]);
     for (setting, path) in tls.ca.iter().map(|path| ("tls_ca", path)).chain(own) {
         std::fs::File::open(path).map_err(|error| Error::BadTlsFile {
             setting,

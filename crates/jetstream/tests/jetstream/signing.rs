@@ -309,7 +309,7 @@ async fn garbage(mesh: &Mesh, server: &TestServer, subject: &str) -> u64 {
     let stream = mesh.subjects().ledger_stream();
     let request = json!({ "last_by_subj": subject });
     let found = api(server, &format!("STREAM.MSG.GET.{stream}"), &request).await;
-    found["message"]["seq"].as_u64().unwrap()
+    found.pointer("/message/seq").and_then(Value::as_u64).unwrap()
 }
 
 #[tokio::test]

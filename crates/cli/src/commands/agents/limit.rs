@@ -20,6 +20,13 @@ pub(crate) struct LimitArgs {
     /// How many hops its workers start in a time, all together, such as 100/s, 5/m or 1000/h; 0 for no limit.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<u64>,
+    /// How many intents with one order key they have at a time, begun in the order of submission; 0 for one.
+    #[arg(long, value_name = "N")]
+    per_key: Option<u32>,
+    /// How many intents wait in its queues at a time: all others are begun in turn of their submitters, so that whoever sends
+    /// many keeps nobody waiting who sends few; 0 for no turns.
+    #[arg(long, value_name = "N")]
+    fair: Option<u32>,
     /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -39,10 +46,13 @@ pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
         agent,
         in_flight,
         rate,
+        per_key,
+        fair,
         reason,
     } = args;
     let mesh = app.connect().await?;
-    let route = if in_flight.is_none() && rate.is_none() {
+    let is_asked = in_flight.or(per_key).or(fair).is_none() && rate.is_none();
+    let route = if is_asked {
         let found = mesh.route(&agent).await?.map(|(route, _)| route);
         let unknown = || Error::UnknownAgent {
             agent: agent.to_string(),
@@ -57,6 +67,8 @@ pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
             rate_per_hour: rate,
             by,
             reason,
+            per_key,
+            fair,
         };
         mesh.ask_controller(&question).await?
     };
@@ -68,6 +80,12 @@ fn said(route: &Route) -> String {
     let parts: Vec<String> = [
         limits.in_flight.map(|count| format!("{count} hops at a time")),
         limits.rate_per_hour.map(|rate| format!("{} started", Rate(rate))),
+        limits
+            .per_key
+            .map(|count| format!("{count} at a time of each order key")),
+        limits
+            .fair
+            .map(|count| format!("{count} in the queues, in turn of their submitters")),
     ]
     .into_iter()
     .flatten()

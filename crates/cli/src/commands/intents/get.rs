@@ -135,6 +135,23 @@ fn text(head: &Head, holders: &[Holder], waits: &[WaitView], history: &[Head], r
     text
 }
 
+/// The turn that the hop waits for, or has had.
+fn turn(snapshot: &Snapshot) -> String {
+    let Some(order) = snapshot.in_order() else {
+        return String::new();
+    };
+    let of = match (&order.key, &order.submitter) {
+        (Some(key), _) => format!("of the key {key}"),
+        (None, submitter) => format!("among the submitters, of {}", submitter.as_deref().unwrap_or("-")),
+    };
+    let standing = match (order.given, order.intake, order.place) {
+        (Some(_), _, _) => "had it".to_owned(),
+        (None, Some(_), _) => "waits for its place".to_owned(),
+        (None, None, place) => format!("waits for it, at place {}", place.unwrap_or_default()),
+    };
+    format!("{standing}, {of}")
+}
+
 /// Where it stands, as names and values.
 fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     let snapshot = &head.record.snapshot;
@@ -161,6 +178,7 @@ fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     table.pair("updated", snapshot.updated_at.to_string());
     table.pair("deadline", optional(snapshot.deadline.map(|at| at.to_string())));
     table.pair("not before", optional(snapshot.wake_at.map(|at| at.to_string())));
+    table.pair("turn", turn(snapshot));
     table.pair("path", view::path(snapshot));
     let pins: Vec<String> = snapshot
         .pins

@@ -210,6 +210,7 @@ fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
         | Event::Rerouted
         | Event::Moved
         | Event::Repinned
+        | Event::Placed
         | Event::Cancelled
         | Event::TimedOut
         | Event::Compensating
