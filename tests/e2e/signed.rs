@@ -287,10 +287,11 @@ async fn who_was_idle_and_does_not_sign_stops_when_the_mesh_requires_it() {
         .await
         .expect("it ends")
         .expect("joined");
-    match controller.expect_err("it cannot go on") {
-        baton_controller::Error::Unfit(error) => assert_eq!(error.code(), "SETTING_DIFFERS"),
-        other => panic!("{other}"),
-    }
+    let error = controller.expect_err("it cannot go on");
+    let baton_controller::Error::Unfit(error) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(error.code(), "SETTING_DIFFERS");
     let run = mesh.baton(&["worker", "--agent", "research", "--version", "1.0.0", "--exec", "cat"]);
     assert_eq!(run.status.code(), Some(64), "{run:?}");
 }

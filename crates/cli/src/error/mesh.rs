@@ -34,6 +34,13 @@ impl From<Error> for CliError {
 
 /// The kind of a failure, and what to do about it.
 pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
+    let (kind, mut hints) = explained(error);
+    // What an older controller does not say is no hint.
+    hints.retain(|hint| !hint.is_empty());
+    (kind, hints)
+}
+
+fn explained(error: &Error) -> (Kind, Vec<String>) {
     if let Some(trouble) = error.trouble() {
         return explain_trouble(trouble, error);
     }
@@ -332,7 +339,7 @@ fn of_agents(error: &Error) -> Option<(Kind, Vec<String>)> {
                 "`baton agents breaker {agent}` shows why it is open; `baton agents policy {agent} --on-open wait` keeps new work"
             ),
         ),
-        Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
+        Error::Decision(refused) => (refused_by_controller(refused.code), refused.fix.clone()),
         Error::Control(refused) => (refused_by_controller(&refused.code), refused.fix.clone()),
         _ => return None,
     };

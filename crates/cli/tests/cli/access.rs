@@ -199,7 +199,16 @@ fn mistakes_are_named_and_change_nothing() {
         .exits(4)
         .says(&["rotate research --with-password"]);
     assert_eq!(read(&place.path("config/access.toml")), before);
+}
 
+#[test]
+fn nobody_gets_a_secret_by_a_file_with_mistakes() {
+    let place = Place::new();
+    place.access(&["add", "agent", "research"]).exits(0);
+    place
+        .access(&["add", "publisher", "shop", "--may", "research"])
+        .exits(0);
+    let before = read(&place.path("config/access.toml"));
     let wrong = before.replace("may = [\"research\"]", "may = [\"reserch\", \"code\"]");
     std::fs::write(place.path("config/access.toml"), wrong).expect("written");
     let report = place.access(&["check", "--output", "json"]).exits(64).json();

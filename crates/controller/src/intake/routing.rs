@@ -352,7 +352,7 @@ impl Routing {
         let intent = &head.record.intent;
         let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
         let text = format!(
-            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the same \
+            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); fix: choose another id, or send the same \
              agent, kind and payload to repeat it",
             head.record.snapshot.status, head.record.snapshot.submitted_at
         );

@@ -405,7 +405,11 @@ pub(super) fn owned(route: &Route, rollout: &Rollout) -> Refused {
     )
 }
 
-pub(super) fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
+/// Refuses a version that nobody has heard of.
+///
+/// # Errors
+/// When the route does not know it.
+pub fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
     if route.state(version).is_some() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::samples::*;
 fn ticket(head: &Record) -> Option<(EnvelopeId, Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.envelope, work.source, owed)),
-        Effect::Answer(_) | Effect::Resume => None,
+        Effect::Answer(_) | Effect::Resume | Effect::Children => None,
     })
 }
 

@@ -91,15 +91,15 @@ pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(),
 
 /// Whoever is there already, and wants the kind of secret that was asked for.
 fn taken(error: AccessError, form: &FormArgs) -> CliError {
-    match &error {
-        AccessError::Taken { name, .. } if form.with_password => {
-            let hint =
-                format!("give it a password: `baton access rotate {name} --with-password`; or choose another name");
-            CliError {
-                hints: vec![hint],
-                ..error.into()
-            }
-        }
-        _ => error.into(),
+    let AccessError::Taken { name, .. } = &error else {
+        return error.into();
+    };
+    if !form.with_password {
+        return error.into();
+    }
+    let hint = format!("give it a password: `baton access rotate {name} --with-password`; or choose another name");
+    CliError {
+        hints: vec![hint],
+        ..error.into()
     }
 }
