@@ -447,7 +447,7 @@ pub(crate) fn full_declaration() -> Declaration {
         host: "host-1".to_owned(),
         manual: true,
         policy: Some(full_policy()),
-        signs: false,
+        signs: true,
         extra: Extra::new(),
     }
 }
