@@ -128,7 +128,7 @@ async fn closed(mesh: &TestMesh, child: &IntentId) -> Snapshot {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parent_holds_nothing_and_goes_on_once_with_the_results_in_order() {
-    let (mesh, intent, said) = asked(|calls| Calls::of(calls), &["ok1", "wait", "bad", "deep"], &[1]).await;
+    let (mesh, intent, said) = asked(Calls::of, &["ok1", "wait", "bad", "deep"], &[1]).await;
     assert_eq!(said, "ok1 wait NO_WAY deep-ok");
     let history = mesh.history_of(&intent).await;
     let of = |event: &Event| {
@@ -157,7 +157,7 @@ async fn a_parent_holds_nothing_and_goes_on_once_with_the_results_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn children_take_over_what_their_parent_has() {
     let mesh = TestMesh::start().await;
-    let workers = started(&mesh, |calls| Calls::of(calls)).await;
+    let workers = started(&mesh, Calls::of).await;
     let mut envelope = mesh.envelope("order-42", "lead", r#"["deep"]"#);
     envelope = envelope.with_constraints(Json::parse(r#"{"do_not":["email"]}"#).expect("JSON"));
     envelope.priority = baton_envelope::Priority::new(9).expect("a priority");
@@ -224,7 +224,7 @@ async fn a_time_ends_a_call_with_what_there_is_and_detached_children_live_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_reaches_the_whole_tree() {
     let mesh = TestMesh::start().await;
-    let workers = started(&mesh, |calls| Calls::of(calls)).await;
+    let workers = started(&mesh, Calls::of).await;
     let intent = mesh.submit("order-42", "lead", r#"["wait","ok","wait"]"#).await;
     mesh.until(&child(&intent, 0), "waiting", SOON).await;
     run(mesh.baton(&["intents", "cancel", "order-42", "--reason", "not needed"]))
@@ -241,12 +241,7 @@ async fn a_cancel_reaches_the_whole_tree() {
 async fn what_cannot_be_asked_parks_the_parent_and_says_why() {
     let mesh = TestMesh::start().await;
     let cases: [(&str, Asks, &str, &[&str]); 4] = [
-        (
-            "nobody",
-            |calls| Calls::of(calls),
-            "[]",
-            &["BAD_FAN_OUT", "no children"],
-        ),
+        ("nobody", Calls::of, "[]", &["BAD_FAN_OUT", "no children"]),
         (
             "too-few",
             |calls| Calls::of(calls).at_least(3),
@@ -280,7 +275,7 @@ async fn what_cannot_be_asked_parks_the_parent_and_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cycle_of_calls_ends_at_the_hop_limit() {
     let mesh = TestMesh::start().await;
-    let workers = started(&mesh, |calls| Calls::of(calls)).await;
+    let workers = started(&mesh, Calls::of).await;
     let mut envelope = mesh.envelope("order-42", "lead", r#"["round"]"#);
     envelope.max_hops = baton_envelope::MaxHops::new(4).expect("in range");
     let intent = mesh.submit_envelope(envelope).await;

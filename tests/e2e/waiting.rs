@@ -96,6 +96,41 @@ async fn signal(mesh: &TestMesh, arguments: &[&str]) -> Run {
     run(mesh.baton(&all)).await
 }
 
+/// Would fail if a wait were shown as open for as long as the others of its call are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_whose_answer_has_come_is_shown_as_answered_while_the_others_wait() {
+    let mesh = TestMesh::start().await;
+    let worker = started(&mesh, Asks::Both).await;
+    let intent = id("both");
+    mesh.submit_to("shop", &intent).await;
+    until_suspended(&mesh, &intent).await;
+    signal(&mesh, &["both", "packed", "first"]).await.exits(0);
+    let shown = run(mesh.baton(&["intents", "get", "both"])).await.exits(0).stdout;
+    assert!(
+        shown.contains("baton signal both paid DATA") && !shown.contains("baton signal both packed DATA"),
+        "{shown}"
+    );
+    assert!(shown.contains("answered"), "{shown}");
+    let json = run(mesh.baton(&["intents", "get", "both", "--output", "json"]))
+        .await
+        .exits(0)
+        .json();
+    let waits = &json["waits"];
+    let answered = waits
+        .as_array()
+        .expect("waits")
+        .iter()
+        .find(|wait| wait["name"] == "packed")
+        .expect("packed");
+    assert!(
+        answered["answered"]["at"].is_string() && answered["end"].is_null(),
+        "{answered}"
+    );
+    signal(&mesh, &["both", "paid", "7"]).await.exits(0);
+    mesh.until(&intent, "completed", SOON).await;
+    worker.stop().await;
+}
+
 /// How often each step was recorded.
 async fn steps(mesh: &TestMesh, intent: &IntentId) -> Vec<String> {
     let history = mesh.history_of(intent).await;
@@ -353,10 +388,18 @@ async fn neither_many_waits_nor_signals_that_nobody_waits_for_keep_a_signal_away
     mesh.submit_to("shop", &intent).await;
     until_suspended(&mesh, &intent).await;
     for number in 0..MOST_UNREAD {
-        let subject = "mesh.signal.many.junk".to_owned();
+        // Of other names, since signals of one name are taken one after the other.
+        let subject = format!("mesh.signal.many.junk-{number}");
         let body = number.to_string().into();
         mesh.mesh.publish_raw(subject, Vec::new(), body).await.expect("stored");
     }
+    eventually("all of them are unread", SOON, async || {
+        match mesh.head_of(&intent).await.record.snapshot.signals.len() {
+            MOST_UNREAD => Ok(()),
+            some => Err(some.to_string()),
+        }
+    })
+    .await;
     let full = signal(&mesh, &["many", "junk", "x"]).await.exits(4);
     full.says(&["TOO_MANY_SIGNALS", "many"]);
     signal(&mesh, &["many", "document-150-approved", "7"]).await.exits(0);

@@ -391,6 +391,7 @@ impl WorkerContext {
                     Ok(placed) => placed,
                     Err(fault) => return Box::pin(self.act_on_fault(at, envelope, fault)).await,
                 };
+                let note = placed.note(note);
                 let (version, route) = (placed.choice.version, placed.route);
                 let new = Successor {
                     id: self.mesh.clock().envelope_id(),
@@ -406,6 +407,7 @@ impl WorkerContext {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
                         next.stands_in = placed.stands_in.map(Box::new);
+                        next.history.extend(placed.passed_by.map(|entry| *entry));
                         if let Err(broken) = envelope.check_must_carry(&next) {
                             return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
                         }

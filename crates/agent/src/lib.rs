@@ -29,6 +29,7 @@
 
 mod agent;
 mod approving;
+mod bounds;
 mod calling;
 mod claim;
 mod commit;

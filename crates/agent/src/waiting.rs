@@ -250,8 +250,8 @@ impl Hop {
             spec.check_title()
                 .map_err(|problem| Fault::terminal(codes::BAD_WAIT, problem))?;
         }
-        self.has_room(specs.len())?;
-        check_room(specs).map_err(|problem| Fault::terminal(codes::TOO_MANY_WAITS, problem))
+        check_room(specs).map_err(|problem| Fault::terminal(codes::TOO_MANY_WAITS, problem))?;
+        self.has_room(specs.len())
     }
 
     /// The server's time.

@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_its_number() {
-        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nada:x:1000:1000::/home/ada:/bin/sh\n";
+        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nada:x:1000:1000::/srv/ada:/bin/sh\n";
         assert_eq!(user_of(users, 0), Some("root"));
         assert_eq!(user_of(users, 1000), Some("ada"));
         assert_eq!(user_of(users, 7), None);

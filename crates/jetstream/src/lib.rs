@@ -23,7 +23,7 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal, SettingDiffers, Trouble};
+pub use error::{Error, Refusal, SettingDiffers, TlsFault, Trouble};
 pub use intents::{
     Ask, Asks, Branch, CallOf, Cancelled, Changed, CheckForm, ChildNow, ClosedChild, ClosedInLedger, Due, DueWork,
     ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES,

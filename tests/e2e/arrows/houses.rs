@@ -106,6 +106,7 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
             ("policy", &["claim", "commit", "run"]),
+            ("bounds", &["held", "renewal", "run"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",

@@ -119,6 +119,7 @@ fn story(change: impl Fn(&mut Vec<(i64, Value)>), children: [Vec<Message>; 2]) -
             ran(1),
         ],
         torn: 0,
+        ..Evidence::default()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::commands::gate::GateArgs;
 use crate::config::WorkerConfig;
 use crate::error::{CliError, Kind};
-use crate::parse::{Range, Span};
+use crate::parse::{self, Range, Span};
 
 /// `baton worker`. SIGTERM or SIGINT drains it: nothing new is taken, running hops finish or are handed back. A second
 /// one stops it at once.
@@ -61,7 +61,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<Span>,
     /// How many attempts a hop gets before it is parked [default: 3].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::attempts)]
     max_attempts: Option<NonZeroU32>,
     /// Ask people before each hop begins; what they do not approve ends as rejected. The flags below say so, too.
     #[arg(long)]

@@ -4,7 +4,7 @@ use crate::harness::baton;
 
 #[test]
 fn a_bad_argument_is_named_with_its_rule() {
-    let cases: [(&[&str], &[&str]); 19] = [
+    let cases: [(&[&str], &[&str]); 24] = [
         (&["schedules", "next", "dst", "0"], &["0", "1..=1000"]),
         (&["schedules", "next", "dst", "5000"], &["5000", "1..=1000"]),
         (&["work", "create", "--task", " "], &["--task", "what is to be done"]),
@@ -19,6 +19,26 @@ fn a_bad_argument_is_named_with_its_rule() {
         (
             &["send", "shout", "x", "--max-hops", "65"],
             &["--max-hops", "65", "1 to 64"],
+        ),
+        (
+            &["agents", "policy", "shout", "--attempts", "0"],
+            &["--attempts", "from 1 to 1000"],
+        ),
+        (
+            &["agents", "limit", "shout", "--in-flight", "x"],
+            &["--in-flight", "whole number", "0 for no limit"],
+        ),
+        (
+            &["agents", "limit", "shout", "--rate", "0.5/s"],
+            &["--rate", "0.5/s", "30/m"],
+        ),
+        (
+            &["intents", "list", "--limit", "many"],
+            &["--limit", "many", "expected a whole number"],
+        ),
+        (
+            &["worker", "--agent", "x", "--concurrency", "0"],
+            &["--concurrency", "expected a whole number, 1 or more"],
         ),
         (&["send", "a.b", "x"], &["a.b", "no dots"]),
         (&["send", "*", "x"], &["\"*\"", "a-z 0-9 -"]),

@@ -132,6 +132,7 @@ pub(super) async fn add(cx: &Context, asked: AddVersion) -> Result<Route, Error>
         host: String::new(),
         manual,
         policy: None,
+        signs: false,
         extra: Extra::new(),
         agent: agent.clone(),
         version,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{ControlError, RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{Author, Envelope, HEADER_PROTOCOL, OnConflict, RawIntent, Role, Unique, codes};
 use baton_jetstream::{Error, Redrive, Redriven, Uniquely};
 
@@ -83,7 +83,7 @@ fn as_rejected(error: Error) -> Error {
 }
 
 fn refused(rejection: &Rejection) -> Error {
-    ControlError::new(&rejection.code, rejection.message.clone(), "").into()
+    rejection.refusal().into()
 }
 
 /// Puts a parked intent back, or publishes a rejected raw one again.

@@ -350,9 +350,9 @@ impl Routing {
     /// Rejects a message whose id other work has.
     async fn conflict(&self, raw: &RawIntent<'_>, head: &Head, field: Option<&str>) -> Result<Taken, Error> {
         let intent = &head.record.intent;
-        let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
+        let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
         let text = format!(
-            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the same \
+            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); fix: choose another id, or send the same \
              agent, kind and payload to repeat it",
             head.record.snapshot.status, head.record.snapshot.submitted_at
         );

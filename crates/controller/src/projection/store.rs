@@ -49,7 +49,7 @@ const TABLES: &str = "
     CREATE TABLE ended (agent TEXT NOT NULL, version TEXT NOT NULL, second INTEGER NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (agent, version, second)) WITHOUT ROWID;
     CREATE TABLE exhausted (agent TEXT NOT NULL, version TEXT NOT NULL, in_a_row INTEGER NOT NULL,
-        last INTEGER NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
+        ends TEXT NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
     CREATE TABLE done_hops (agent TEXT NOT NULL, version TEXT NOT NULL, seq INTEGER NOT NULL, intent TEXT NOT NULL,
         hop INTEGER NOT NULL, PRIMARY KEY (agent, version, seq)) WITHOUT ROWID;
 ";

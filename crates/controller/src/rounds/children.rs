@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant};
+use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot};
 use baton_jetstream::Head;
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -186,6 +186,26 @@ fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
     }
 }
 
+/// What the projection has of the children of a parent; where some that are waited for are missing, once it has caught up.
+async fn rows_of(
+    term: &Term,
+    parent: &IntentId,
+    snapshot: &Snapshot,
+    is_waited_for: bool,
+) -> Result<Vec<ChildRow>, RoundError> {
+    let cx = term.in_charge()?;
+    let rows = cx.projection.children_of(parent).await?;
+    let cared_for = |set: &&ChildSet| set.is_awaited(snapshot) || set.is_over(snapshot);
+    let mut sets = snapshot.children.iter().filter(cared_for);
+    let is_missing = sets.any(|set| !Known::of(parent, set, &rows).missing().is_empty());
+    if !(is_missing && is_waited_for) {
+        return Ok(rows);
+    }
+    // What the projection does not have yet must not pass for what is not there.
+    cx.projection.caught_up(CATCH_UP).await?;
+    Ok(cx.projection.children_of(parent).await?)
+}
+
 /// Does for one parent what is to be done. `since` is since when children of it are missing.
 async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<Found, RoundError> {
     let cx = term.in_charge()?;
@@ -199,18 +219,7 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
     let snapshot = &head.record.snapshot;
     let slack = if cx.mesh.is_secured() { Duration::ZERO } else { SLACK };
     let is_waited_for = since.is_some_and(|since| since.elapsed() >= slack);
-    let mut rows = cx.projection.children_of(parent).await?;
-    let lacks = |rows: &[ChildRow]| {
-        let cared_for = |set: &&ChildSet| set.is_awaited(snapshot) || set.is_over(snapshot);
-        let mut sets = snapshot.children.iter().filter(cared_for);
-        sets.any(|set| !Known::of(parent, set, rows).missing().is_empty())
-    };
-    let is_missing = lacks(&rows);
-    if is_missing && is_waited_for {
-        // What the projection does not have yet must not pass for what is not there.
-        cx.projection.caught_up(CATCH_UP).await?;
-        rows = cx.projection.children_of(parent).await?;
-    }
+    let rows = rows_of(term, parent, snapshot, is_waited_for).await?;
     let (mut done, mut to_submit) = (Vec::new(), Vec::new());
     let (mut is_settled, mut is_left) = (true, false);
     for set in &snapshot.children {

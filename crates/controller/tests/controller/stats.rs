@@ -23,6 +23,7 @@ async fn a_controller_counts_its_rounds() {
         "archive",
         "breakers",
         "checkpoint",
+        "children",
         "clocks",
         "consumers",
         "drains",

@@ -102,7 +102,7 @@ codes! {
     BREAKER_OPEN: Rejection Park Control Alarm,
     /// This is a bug in Baton itself.
     BUG: Command,
-    /// The controller is still reading the ledger and cannot answer yet.
+    /// The controller cannot do it now: it still reads the ledger, or others take the unique key.
     BUSY: Control,
     /// A person ended the work, and named no code.
     BY_HAND: Attempt,
@@ -319,7 +319,7 @@ codes! {
     /// The controller does not know the question.
     UNKNOWN_VERB: Control,
     /// There is no such version of the agent.
-    UNKNOWN_VERSION: Control,
+    UNKNOWN_VERSION: Control Alarm,
     /// There is no such time zone.
     UNKNOWN_ZONE: Control,
     /// A stored document cannot be read.

@@ -392,6 +392,14 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
         .collect()
 }
 
+/// The open waits of the present hop whose answer is there already, though the hop has to wait on, and what it is.
+pub fn answered_waits(head: &Snapshot) -> Vec<(&OpenWait, Ends)> {
+    let mut unread: Vec<&UnreadSignal> = head.signals.iter().collect();
+    open_waits(head)
+        .filter_map(|wait| Some((wait, told(head, wait, &mut unread)?)))
+        .collect()
+}
+
 /// What has been told to a wait, without a clock. A signal that it takes is gone for the others.
 fn told(head: &Snapshot, wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
     match wait.kind {

@@ -40,7 +40,11 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || format!("\"{text}\" is no rate: expected a number of hops for each s, m or h, such as 100/s");
+        let bad = || {
+            format!(
+                "\"{text}\" is no rate: expected a whole number of hops, 1 or more, for each s, m or h, such as 100/s; one in two seconds is 30/m"
+            )
+        };
         let (count, unit) = text.split_once('/').ok_or_else(bad)?;
         let per_hour = match unit.trim() {
             "s" => 3600,

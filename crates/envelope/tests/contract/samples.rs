@@ -447,6 +447,7 @@ pub(crate) fn full_declaration() -> Declaration {
         host: "host-1".to_owned(),
         manual: true,
         policy: Some(full_policy()),
+        signs: true,
         extra: Extra::new(),
     }
 }

@@ -15,8 +15,11 @@ impl Error {
             None => {}
         }
         match self {
-            Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
-            Self::BadAddress { .. } | Self::BadInboxPrefix(_) | Self::BadCredentials { .. } => codes::BAD_CONFIG,
+            Self::Unreachable { .. } | Self::TlsFailed { .. } => codes::SERVER_UNREACHABLE,
+            Self::BadAddress { .. }
+            | Self::BadInboxPrefix(_)
+            | Self::BadCredentials { .. }
+            | Self::BadTlsFile { .. } => codes::BAD_CONFIG,
             Self::InboxDenied { .. } => codes::INBOX_DENIED,
             Self::ReloadRefused { .. } => codes::RELOAD_REFUSED,
             Self::LoginRefused { .. } => codes::LOGIN_REFUSED,

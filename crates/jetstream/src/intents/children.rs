@@ -79,7 +79,7 @@ impl Mesh {
         let looked_at = self.now();
         let work = indices.iter().map(|index| async move {
             let submitted = self.submit_child(call, *index, by, looked_at).await;
-            submitted.map(|new| usize::from(new))
+            submitted.map(usize::from)
         });
         let work: Vec<_> = work.collect();
         let mut work = futures::stream::iter(work).buffer_unordered(AT_ONCE);

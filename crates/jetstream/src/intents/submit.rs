@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, PathEntry, Pinning, ProtocolRange, Role,
-    Timestamp, Unique, act, check_answer, choose, differing_field,
+    Timestamp, act, check_answer, choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -216,14 +216,15 @@ impl Mesh {
         generated: bool,
         way: Way<'_>,
     ) -> Result<Submitted, Error> {
-        let path = way.parts().1.map_or(&[][..], |due| &due.path);
+        let (origin, due, intake) = way.parts();
+        let path = due.map_or(&[][..], |due| &due.path);
         // The deadline of a child may have passed: then it ends by that.
         Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
         }
-        if way.parts().0.is_none() {
+        if origin.is_none() {
             Box::pin(self.check_gates(&envelope)).await?;
         }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
@@ -234,11 +235,14 @@ impl Mesh {
             path,
         };
         let placed = self.place(&envelope.to, &asked).await?;
+        let said = way.parts().1.map(|due| due.note.clone());
+        let note = placed.note(said.filter(|said| !said.is_empty()));
         let (version, route) = (placed.choice.version, placed.route);
         let meant_for = envelope.to.clone();
         if let Some(stands_in) = placed.stands_in {
             envelope.to = route.agent.clone();
             envelope.stands_in = Some(Box::new(stands_in));
+            envelope.history.extend(placed.passed_by.map(|entry| *entry));
         }
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
@@ -250,7 +254,6 @@ impl Mesh {
         let intent = envelope.intent.clone();
         let is_fair = route.limits.as_ref().is_some_and(|limits| limits.fair.is_some());
         let submitter = is_fair.then(|| submitter(&envelope, &by));
-        let (origin, due, intake) = way.parts();
         let submitted = self.advance(&intent, &by, Known::Absent, |head, stamp| {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
@@ -264,7 +267,7 @@ impl Mesh {
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
             draft.looked_at = due.map(|due| due.looked_at);
-            draft.note = due.map(|due| due.note.clone()).filter(|note| !note.is_empty());
+            draft.note.clone_from(&note);
             Ok(draft.into())
         });
         match submitted.await? {
@@ -379,24 +382,8 @@ impl Mesh {
         self.submitted(view).await
     }
 
-    /// Asks a controller to submit an intent that is to be the only one of its agent under a key: controllers write the
-    /// keys. If other work holds the key and the work is not refused for that, this is that work's head.
-    ///
-    /// # Errors
-    /// As [`Mesh::submit`] and [`Mesh::ask_controller`]; `NOT_UNIQUE` where the work is refused.
-    pub async fn ask_to_submit_unique(
-        &self,
-        envelope: Envelope,
-        unique: Unique,
-        by: Author,
-    ) -> Result<Submitted, Error> {
-        let by = by.instance;
-        let view = self.ask_controller(&SubmitUnique { envelope, unique, by }).await?;
-        self.submitted(view).await
-    }
-
     /// What a controller made of a submit.
-    async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
+    pub(super) async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
         let SubmitView {
             intent,
             outcome,

@@ -72,6 +72,12 @@ pub(in crate::projection) struct OutOfTurn {
 #[derive(Debug, Default)]
 pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
 
+impl Touched {
+    fn is_over(&self) -> bool {
+        self.last.snapshot.status.is_terminal()
+    }
+}
+
 impl Intents {
     /// Adds a record; returns the versions that the intent held before it and no longer holds, and whether it was the turn of
     /// whoever wrote it.
@@ -163,6 +169,28 @@ impl Intents {
         })
     }
 
+    /// Writes which intents are over, for the archive.
+    fn note_ends(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
+        for (id, Touched { last, .. }) in self.0.iter().filter(|(_, touched)| touched.is_over()) {
+            archive::note_closed(db, id, last.seq, &last.snapshot, stored)?;
+        }
+        Ok(())
+    }
+
+    /// Writes which intents have children to look after, and which are children.
+    fn note_families(&self, db: &Connection) -> rusqlite::Result<()> {
+        for (id, Touched { last, had_children, .. }) in &self.0 {
+            if *had_children || !last.snapshot.children.is_empty() {
+                children::note_parent(db, id, last.seq, &last.snapshot)?;
+            }
+        }
+        for (id, Touched { last, .. }) in &self.0 {
+            // After all parents: in one batch it may stand before its own.
+            children::note_child(db, id, last.seq, &last.snapshot)?;
+        }
+        Ok(())
+    }
+
     /// Replaces the rows of every intent in the batch by what its last record says.
     ///
     /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known.
@@ -182,15 +210,8 @@ impl Intents {
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (id, Touched { last, had_children, .. }) in &self.0 {
-            if *had_children || !last.snapshot.children.is_empty() {
-                children::note_parent(db, id, last.seq, &last.snapshot)?;
-            }
-        }
-        for (id, Touched { last, .. }) in &self.0 {
-            // After all parents: in one batch it may stand before its own.
-            children::note_child(db, id, last.seq, &last.snapshot)?;
-        }
+        self.note_ends(db, stored)?;
+        self.note_families(db)?;
         for (id, touched) in &self.0 {
             let intent = id.as_str();
             let Last {
@@ -216,10 +237,7 @@ impl Intents {
                     changes.add(version, *cause, -1);
                 }
             }
-            let is_terminal = snapshot.status.is_terminal();
-            if is_terminal {
-                archive::note_closed(db, id, *seq, snapshot, stored)?;
-            }
+            let is_terminal = touched.is_over();
             // What the archive holds is closed, even if its records appear before the purge, or come back.
             if is_terminal || archive::is_closed(db, id, snapshot)? {
                 if touched.stored {

@@ -7,6 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::samples::full_children;
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
@@ -59,15 +60,15 @@ pub(crate) fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSig
 }
 
 /// What the records of waits and signals hold.
-pub(crate) fn any_told() -> impl Strategy<
-    Value = (
-        Vec<WaitSpec>,
-        Option<SignalEntry>,
-        Vec<WaitResult>,
-        Option<PeopleEntry>,
-        Vec<ChildrenDone>,
-    ),
-> {
+type Told = (
+    Vec<WaitSpec>,
+    Option<SignalEntry>,
+    Vec<WaitResult>,
+    Option<PeopleEntry>,
+    Vec<ChildrenDone>,
+);
+
+pub(crate) fn any_told() -> impl Strategy<Value = Told> {
     let spec = (
         text(),
         any_wait_kind(),
