@@ -7,7 +7,6 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::full_children;
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
