@@ -1,6 +1,8 @@
 //! People decide: by the SDK, by `baton approvals`, by a bare publish, by a gate without code; and the death of everything
 //! between.
 
+mod gates;
+
 use std::time::Duration;
 
 use baton_agent::{Agent, AgentBuilder, Approval, Fault, Handler, Hop, Json, Outcome};
@@ -190,7 +192,7 @@ async fn whoever_may_not_decide_is_refused_and_ends_nothing() {
     let choice = approvals(&mesh, &["answer", "closed", "--as", "ada", "--choice", "maybe"])
         .await
         .exits(4);
-    choice.says(&["NO_SUCH_CHOICE", "approve, reject"]);
+    choice.says(&["NO_SUCH_CHOICE", "\"maybe\"", "approve, reject"]);
     // What the body claims counts for nothing.
     decide(&mesh, "mesh.decide.mallory.closed.1.publish.approve", r#"{"by":"ada"}"#).await;
     until_dead(&mesh, "NOT_ENTITLED", "mallory").await;
@@ -234,6 +236,19 @@ async fn a_form_is_checked_before_a_decision_counts() {
     decide(&mesh, "mesh.decide.-.form.1.publish.approve", r#"{"n":2}"#).await;
     let head = mesh.until(&intent, "completed", SOON).await;
     assert_eq!(decision(&head).form().map(Json::get), Some(r#"{"n":2}"#));
+    // Whoever declines need not fill it in.
+    let declined = id("declined");
+    mesh.submit_to("editor", &declined).await;
+    mesh.until(&declined, "waiting", SOON).await;
+    let shown = approvals(&mesh, &["show", "declined"]).await.exits(0).stdout;
+    for line in [
+        r#"baton approvals answer declined --as - --choice approve --form '{"n":0}'"#,
+        r#"nats pub mesh.decide.-.declined.1.publish.approve '{"n":0}'"#,
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    approvals(&mesh, &["reject", "declined", "--as", "ada"]).await.exits(0);
+    assert!(!decision(&mesh.until(&declined, "completed", SOON).await).accepted);
     worker.stop().await;
 
     // A form that refers elsewhere is refused when it is asked for.
@@ -427,62 +442,6 @@ async fn an_operator_assigns_a_seat_and_decides_in_the_place_of_all() {
         .exits(4)
         .says(&["NOT_WAITING"]);
     worker.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_asks_before_programs_that_know_nothing_of_it() {
-    let mesh = TestMesh::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let line = r#"echo '{"outcome":"hand_off","to":"shout","payload":"otters"}'"#;
-    let first = worker(&mesh, dir.path(), "draft", &["--exec", line, "--json"]).await;
-    let second = worker(&mesh, dir.path(), "shout", &["--exec", "tr a-z A-Z"]).await;
-    let third = worker(
-        &mesh,
-        dir.path(),
-        "quiet",
-        &["--exec", "tr A-Z a-z", "--approver", "ada"],
-    )
-    .await;
-
-    // For this intent alone.
-    run(mesh.baton(&[
-        "send",
-        "draft",
-        "1",
-        "--id",
-        "once",
-        "--gate",
-        "shout",
-        "--approver",
-        "ada",
-    ]))
-    .await
-    .exits(0);
-    let head = mesh.until(&id("once"), "waiting", SOON).await;
-    assert_eq!(
-        (
-            head.record.snapshot.hop,
-            head.record.snapshot.agent.expect("an agent").as_str()
-        ),
-        (2, "shout")
-    );
-    decide(&mesh, "mesh.decide.ada.once.2.gate.approve", "").await;
-    assert_eq!(result(&mesh.until(&id("once"), "completed", SOON).await), "OTTERS");
-    run(mesh.baton(&["send", "shout", "free", "--id", "free"]))
-        .await
-        .exits(0);
-    assert_eq!(result(&mesh.until(&id("free"), "completed", SOON).await), "FREE");
-
-    // By the policy of an agent.
-    for (name, verb, status) in [("yes", "approve", "completed"), ("no", "reject", "rejected")] {
-        run(mesh.baton(&["send", "quiet", "LOUD", "--id", name])).await.exits(0);
-        mesh.until(&id(name), "waiting", SOON).await;
-        approvals(&mesh, &[verb, name, "--as", "ada"]).await.exits(0);
-        let head = mesh.until(&id(name), status, SOON).await;
-        let code = head.record.snapshot.error.as_ref().map(|error| error.code.as_str());
-        assert_eq!(code, (verb == "reject").then_some("NOT_APPROVED"));
-    }
-    drop((first, second, third));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

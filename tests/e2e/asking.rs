@@ -202,6 +202,11 @@ async fn a_bad_ask_is_answered_with_its_code_and_recorded() {
             (&said["error"]["code"], refused.status.as_deref()),
             (&Value::from(code), Some("rejected"))
         );
+        let text = |field: &str| said["error"][field].as_str().unwrap_or_default().to_owned();
+        assert!(
+            !text("fix").is_empty() && !text("message").contains("fix:"),
+            "what to do stands apart: {said}"
+        );
         let intent = id(refused.intent.as_deref().expect("an id"));
         let head = mesh.head_of(&intent).await;
         let raw = head.record.raw.as_ref().expect("the message is kept");
@@ -216,7 +221,7 @@ async fn a_bad_ask_is_answered_with_its_code_and_recorded() {
         );
         // The same ask has the same answer.
         let again = ask(&asker, subject, with, "otters").await;
-        assert_eq!(again.json()["error"]["code"], code, "{again:?}");
+        assert_eq!(again.json()["error"], said["error"], "{again:?}");
     }
     ask(&asker, "mesh.ask.tell", &[("Baton-Intent", "b-6")], "otters").await;
     let other = ask(&asker, "mesh.ask.tell", &[("Baton-Intent", "b-6")], "weasels").await;

@@ -14,6 +14,7 @@ use baton_envelope::{Author, Breaker, BreakerState, HEADER_INTENT, IntentId, Rol
 use baton_jetstream::Mesh;
 use baton_testkit::eventually;
 use futures::StreamExt as _;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::nats_cli::{publish, run};
@@ -37,29 +38,47 @@ fn config() -> ControllerConfig {
 }
 
 /// Controllers in this process, each on a connection of its own.
-struct Controllers(Vec<JoinHandle<()>>);
+struct Controllers {
+    running: Vec<JoinHandle<()>>,
+    stop: Arc<Notify>,
+}
 
 impl Controllers {
     async fn start(mesh: &TestMesh, count: usize) -> Self {
-        let mut running = Vec::new();
+        Self::start_with(mesh, count, config().breaker).await
+    }
+
+    async fn start_with(mesh: &TestMesh, count: usize, breaker: BreakerConfig) -> Self {
+        let (mut running, stop) = (Vec::new(), Arc::new(Notify::new()));
         for number in 0..count {
+            let stop = Arc::clone(&stop);
             let own = baton_e2e::connect(mesh.server.url()).await;
             let config = ControllerConfig {
                 instance: format!("controller-{number}"),
-                ..config()
+                breaker,
+                ..ControllerConfig::default()
             };
             running.push(tokio::spawn(async move {
                 let controller = Controller::new(own, config);
-                controller.run_until(std::future::pending()).await.expect("controller");
+                controller.run_until(stop.notified()).await.expect("controller");
             }));
         }
-        Self(running)
+        Self { running, stop }
+    }
+
+    /// Stops those that have started, and waits for that.
+    async fn stop(mut self) {
+        let running = std::mem::take(&mut self.running);
+        running.iter().for_each(|_| self.stop.notify_one());
+        for one in running {
+            one.await.expect("stopped");
+        }
     }
 }
 
 impl Drop for Controllers {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.running.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -393,6 +412,16 @@ async fn what_waits_behind_an_open_breaker_is_seen_told_and_released_by_hand() {
     run(mesh.baton(&open)).await.exits(0);
     mesh.submit_to(AGENT, &id("waits")).await;
     assert_eq!(until_breaker_is(&mesh, BreakerState::Open).await.until, None);
+    let again = ["agents", "breaker", AGENT, "--open", "--reason", "another"];
+    run(mesh.baton(&again))
+        .await
+        .exits(4)
+        .says(&["open already, by hand", "maintenance"]);
+    let held_back = run(mesh.baton(&["intents", "get", "waits"])).await.exits(0).stdout;
+    assert!(
+        held_back.contains("its breaker is open") && held_back.contains("maintenance"),
+        "{held_back}"
+    );
     run(mesh.baton(&["agents", "breaker", AGENT, "--close"])).await.exits(0);
     mesh.until(&id("waits"), "completed", SOON).await;
     run(mesh.baton(&["agents", "breaker", AGENT, "9.9.9", "--open"]))
@@ -455,4 +484,117 @@ async fn new_work_is_refused_or_goes_to_an_alternative_where_the_policy_says_so(
         result(&mesh.until(&id("handed-off"), "completed", SOON).await),
         "steady@1.0.0"
     );
+    // Whoever reads of it learns for whom it stood in, and why.
+    for (intent, turn) in [("elsewhere", 0), ("handed-off", 1)] {
+        let history = mesh.history_of(&id(intent)).await;
+        let with_envelope = history.iter().filter(|head| head.record.envelope.is_some());
+        let record = &with_envelope.map(|head| &head.record).nth(turn).expect("a hop");
+        let note = record.note.clone().unwrap_or_default();
+        assert!(
+            note.contains("fragile@1.0.0 was passed by; steady stands in; BREAKER_OPEN"),
+            "{intent}: {note:?}"
+        );
+        let told = record.envelope.as_ref().and_then(|envelope| envelope.history.last());
+        assert_eq!(told.map(|entry| entry.agent.as_str()), Some(AGENT), "{told:?}");
+    }
+}
+
+/// Would fail if senders were told no time: nobody would come any more, and the breaker would stay open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policy_that_refuses_set_while_it_is_open_lets_work_in_when_its_time_is_up() {
+    let mesh = TestMesh::start_without_controller().await;
+    let _controllers = Controllers::start(&mesh, 1).await;
+    let (cured, ran) = (Arc::default(), Arc::default());
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    mesh.until_version_is(AGENT, "1.0.0", "active").await;
+    exhaust(&mesh, "first").await;
+    until_breaker_is(&mesh, BreakerState::Open).await;
+    eventually("senders are told", SOON, async || match withheld(&mesh).await {
+        Some(told) if told.until.is_none() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    cured.store(true, Ordering::SeqCst);
+    let refuse = ["agents", "policy", AGENT, "--on-open", "refuse"];
+    run(mesh.baton(&refuse)).await.exits(0);
+    // With the answer to the command they know the time.
+    if let Some(told) = withheld(&mesh).await {
+        assert!(told.until.is_some(), "{told:?}");
+    }
+    eventually("work is taken again", SOON, async || {
+        let sent = run(mesh.baton(&["send", AGENT, "1", "--id", "probe"])).await;
+        if sent.stderr.contains("BREAKER_OPEN") {
+            return Err(sent.stderr);
+        }
+        sent.exits(0);
+        Ok(())
+    })
+    .await;
+    mesh.until(&id("probe"), "completed", SOON).await;
+    until_breaker_is(&mesh, BreakerState::Closed).await;
+}
+
+async fn withheld(mesh: &TestMesh) -> Option<baton_envelope::Withheld> {
+    let (route, _) = mesh
+        .mesh
+        .route(&AGENT.parse().expect("name"))
+        .await
+        .expect("read")
+        .expect("a route");
+    let version = "1.0.0".parse().expect("version");
+    route.versions.get(&version).and_then(|entry| entry.withheld.clone())
+}
+
+/// Would fail if what a closed breaker has forgiven were kept by whoever leads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_by_hand_it_has_forgiven_what_was_before_whoever_leads() {
+    let mesh = TestMesh::start_without_controller().await;
+    let controllers = Controllers::start_with(&mesh, 1, BreakerConfig::default()).await;
+    let (cured, ran) = (Arc::default(), Arc::default());
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    mesh.until_version_is(AGENT, "1.0.0", "active").await;
+    let mut revisions = Revisions::watch(&mesh).await;
+    exhaust(&mesh, "first").await;
+    revisions.next(BreakerState::Open).await;
+    run(mesh.baton(&["agents", "breaker", AGENT, "--close"])).await.exits(0);
+    revisions.next(BreakerState::Closed).await;
+    // At once: no round need have seen that it is closed.
+    exhaust(&mesh, "second").await;
+    let open = loop {
+        let next = revisions.any().await;
+        if next.state == BreakerState::Open {
+            break next;
+        }
+    };
+    let reason = open.reason.unwrap_or_default();
+    assert!(reason.starts_with("3 hops in a row"), "{reason}");
+    run(mesh.baton(&["agents", "breaker", AGENT, "--close"])).await.exits(0);
+    until_breaker_is(&mesh, BreakerState::Closed).await;
+    controllers.stop().await;
+    let _others = Controllers::start_with(&mesh, 1, BreakerConfig::default()).await;
+    exhaust(&mesh, "third").await;
+    let open = until_breaker_is(&mesh, BreakerState::Open).await;
+    let reason = open.reason.unwrap_or_default();
+    assert!(reason.starts_with("3 hops in a row"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_breakers_are_turned_off_one_that_was_open_is_closed() {
+    let mesh = TestMesh::start_without_controller().await;
+    let controllers = Controllers::start_with(&mesh, 1, BreakerConfig::default()).await;
+    let (cured, ran) = (Arc::default(), Arc::default());
+    let _worker = Running::start(mesh.server.url(), fragile(&cured, &ran)).await;
+    mesh.until_version_is(AGENT, "1.0.0", "active").await;
+    exhaust(&mesh, "first").await;
+    until_breaker_is(&mesh, BreakerState::Open).await;
+    controllers.stop().await;
+    let off = BreakerConfig {
+        after: 0,
+        ..BreakerConfig::default()
+    };
+    let _others = Controllers::start_with(&mesh, 1, off).await;
+    let closed = until_breaker_is(&mesh, BreakerState::Closed).await;
+    assert_eq!(closed.reason.as_deref(), Some("breakers are turned off"));
+    exhaust(&mesh, "second").await;
+    until_breaker_is(&mesh, BreakerState::Closed).await;
 }

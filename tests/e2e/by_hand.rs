@@ -164,6 +164,14 @@ async fn what_is_taken_is_the_oldest_of_the_most_urgent_and_can_be_given_back() 
     assert_eq!(took, ["b", "c", "a"]);
     let (exit, said) = run(&mesh, &["work", "take", "--agent", "reviewer"]).await;
     assert_eq!(exit, 3, "{said}");
+    for act in ["take", "list"] {
+        let (exit, said) = run(&mesh, &["work", act, "--agent", "reviwer"]).await;
+        assert_eq!(exit, 3, "{said}");
+        assert!(said.contains("UNKNOWN_AGENT") && said.contains("reviewer"), "{said}");
+    }
+    let (exit, said) = run(&mesh, &["work", "accept", "b", "--as", "bea"]).await;
+    assert_eq!(exit, 4, "{said}");
+    assert!(said.contains("ada has it"), "{said}");
 
     // Another person may not go on with it, and may give it back for whoever is away.
     let before = mesh.head_of(&id("b")).await.seq;

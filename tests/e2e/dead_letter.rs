@@ -7,8 +7,11 @@ use std::time::Duration;
 use baton_agent::{Fault, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Program, Running, SOON, TAKEOVER, agent, assert_legal, at_most, events};
-use baton_envelope::Status;
+use baton_envelope::{AgentVersion, Author, Role, Status, act};
+use baton_jetstream::{Decision, Known};
 use baton_testkit::eventually;
+
+use crate::nats_cli::run;
 
 fn parked(code: &str) -> Status {
     Status::Parked { code: code.to_owned() }
@@ -149,4 +152,55 @@ async fn payload_that_kills_its_worker_three_times_is_parked_as_poison() {
     mesh.until(&intent, "completed", SOON).await;
     assert_eq!(runs(), 4);
     assert_legal(&mesh.history_of(&intent).await);
+}
+
+/// Would fail if a redrive took any version: the intent would wait for a worker that nobody can start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redrive_to_a_version_that_nobody_knows_is_refused_and_what_waits_for_one_is_told_and_moved() {
+    let mesh = TestMesh::start().await;
+    let parks = agent("frail", |_| async move { Err::<Outcome, _>(Fault::retry("not today")) });
+    let parks = parks.retry(RetryPolicy {
+        max_attempts: 1,
+        ..RetryPolicy::default()
+    });
+    let worker = Running::start(mesh.server.url(), parks).await;
+    let intent = mesh.submit("lost", "frail", "1").await;
+    mesh.until(&intent, "parked", SOON).await;
+    worker.stop().await;
+    let redrive = ["dead", "redrive", "lost", "--version", "9.9.9"];
+    run(mesh.baton(&redrive))
+        .await
+        .exits(3)
+        .says(&["UNKNOWN_VERSION", "9.9.9", "1.0.0"]);
+    assert_eq!(mesh.head_of(&intent).await.record.snapshot.status.name(), "parked");
+    let nothing = [
+        "intents", "move", "--agent", "frail", "--from", "9.9.9", "--to", "1.0.0",
+    ];
+    run(mesh.baton(&nothing)).await.exits(3).says(&["UNKNOWN_VERSION"]);
+
+    // As an older build redrove it.
+    let version: AgentVersion = "9.9.9".parse().expect("version");
+    let operator = Author::of(Role::Operator, "ada");
+    let redriven = mesh.mesh.advance(&intent, &operator, Known::Unread, |now, _| {
+        let Some(now) = now else { return Ok(Decision::Nothing) };
+        let Some(last) = now.envelope else {
+            return Ok(Decision::ReadEnvelope);
+        };
+        let mut again = last.again(mesh.mesh.clock().envelope_id());
+        again.to_version = Some(version.clone());
+        Ok::<_, baton_jetstream::Error>(act::redrive(now.snapshot, again, version.clone())?.into())
+    });
+    redriven.await.expect("redriven");
+    eventually("doctor tells of it", SOON, async || {
+        let told = run(mesh.baton(&["doctor"])).await.stdout;
+        match told.contains("UNKNOWN_VERSION") && told.contains("--from 9.9.9 --to 1.0.0") {
+            true => Ok(()),
+            false => Err(told),
+        }
+    })
+    .await;
+    let moved = run(mesh.baton(&nothing)).await.exits(0).stdout;
+    assert!(moved.contains("lost"), "{moved}");
+    let version = mesh.head_of(&intent).await.record.snapshot.version.clone();
+    assert_eq!(version, Some("1.0.0".parse().expect("version")));
 }

@@ -7,15 +7,16 @@ mod by_hand;
 mod kill;
 mod pause;
 mod schedule;
+mod turns;
 
 use std::time::Duration;
 
-use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy, Wait};
-use baton_e2e::chaos::events;
+use baton_agent::{AgentBuilder, Call, Called, Fault, Outcome, RetryPolicy, Wait};
+use baton_e2e::chaos::{assert_legal, events};
 use baton_e2e::death::{Pattern, Run, everywhere};
 use baton_e2e::gated::result;
 use baton_envelope::control::CancelIntent;
-use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE};
+use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE, IntentId};
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 
@@ -322,6 +323,115 @@ impl Pattern for Cancel {
     }
 }
 
+/// A supervisor asks three others, and goes on with what they came to.
+struct CallAll;
+
+impl Pattern for CallAll {
+    const NAME: &'static str = "call";
+    const ROLES: &'static [&'static str] = &["lead", "help"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        run.scripted(role, move |hop, run| {
+            Box::pin(async move {
+                if role == "help" {
+                    return Outcome::complete(&format!("{} is done", hop.payload().read::<String>()?));
+                }
+                run.step(hop, "before").await?;
+                let help = run.agent("help");
+                let calls: Result<Vec<Call>, Fault> = WORK.iter().map(|work| Call::new(&help, work)).collect();
+                let called = hop.call_all(calls?).await?;
+                run.step(hop, "after").await?;
+                let results: Result<Vec<String>, Fault> = called.iter().map(Called::result).collect();
+                Outcome::complete(&results?.join(", "))
+            })
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        run.submit(client, "lead", |_| {}).await;
+        run.until_ended(client).await;
+        for child in children_of(run) {
+            let history = client.history(&child, 1).await.expect("history");
+            assert_legal(&history);
+            let begun = events(&history).iter().filter(|event| **event == "submitted").count();
+            assert_eq!(begun, 1, "{child}: {:?}", events(&history));
+        }
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        completed_with(run, history, "a is done, b is done, c is done");
+        for event in ["fanned_out", "resumed"] {
+            let found = events(history).iter().filter(|found| **found == event).count();
+            assert_eq!(found, 1, "{}: {event} in {:?}", run.intent(), events(history));
+        }
+        let last = history.last().expect("a record");
+        assert_eq!(last.record.snapshot.children, [], "{}", run.intent());
+    }
+}
+
+/// The work of the children of these patterns.
+const WORK: [&str; 3] = ["a", "b", "c"];
+
+fn children_of(run: &Run) -> impl Iterator<Item = IntentId> {
+    let parent = run.intent();
+    (0..3).map(move |index| IntentId::of_child(&parent, 1, "calls", index))
+}
+
+/// Somebody cancels a supervisor that waits for others; these wait for something that never comes.
+struct CancelTree;
+
+impl Pattern for CancelTree {
+    const NAME: &'static str = "tree";
+    const ROLES: &'static [&'static str] = &["lead", "help"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        run.scripted(role, move |hop, run| {
+            Box::pin(async move {
+                if role == "help" {
+                    hop.wait(Wait::signal("never")).await?;
+                }
+                let help = run.agent("help");
+                let calls: Result<Vec<Call>, Fault> = WORK.iter().map(|work| Call::new(&help, work)).collect();
+                hop.call_all(calls?).await?;
+                Outcome::complete(&())
+            })
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        run.submit(client, "lead", |_| {}).await;
+        run.until(client, &["waiting", "cancelled"]).await;
+        let question = CancelIntent {
+            intent: run.intent(),
+            reason: "not needed".to_owned(),
+            by: "test".to_owned(),
+        };
+        eventually(&format!("{} is cancelled", run.intent()), 100 * SHORT, async || {
+            let asked = client.ask_controller(&question).await;
+            let head = client.head(&run.intent()).await.map_err(|error| error.to_string())?;
+            let is_over = head.is_some_and(|head| head.record.snapshot.status.name() == "cancelled");
+            is_over.then_some(()).ok_or_else(|| format!("{asked:?}"))
+        })
+        .await;
+        for child in children_of(run) {
+            eventually(&format!("{child} is closed"), 100 * SHORT, async || {
+                match client.head(&child).await {
+                    Ok(Some(head)) if head.record.snapshot.status.is_terminal() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+            let history = client.history(&child, 1).await.expect("history");
+            assert_legal(&history);
+        }
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        let last = history.last().expect("a record");
+        assert_eq!(last.record.snapshot.status.name(), "cancelled", "{}", run.intent());
+    }
+}
+
 macro_rules! die_everywhere {
     ($($test:ident: $pattern:expr, $deaths:literal;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -343,6 +453,7 @@ die_everywhere! {
     a_sleep: Sleep, 10;
     work_that_begins_later: Postponed, 7;
     a_cancel: Cancel, 8;
+    two_with_one_key: turns::Ordered::default(), 11;
     a_pause_of_work_that_waits: pause::Waits, 12;
     a_pause_of_work_that_runs: pause::Runs, 12;
     a_pause_of_an_agent: pause::Agent, 12;
@@ -354,4 +465,6 @@ die_everywhere! {
     a_gate: approvals::Gate, 14;
     an_approval_by_two: approvals::Quorum, 14;
     an_approval_that_escalates: approvals::Escalates, 12;
+    a_call_of_three: CallAll, 14;
+    a_cancel_of_a_tree: CancelTree, 10;
 }

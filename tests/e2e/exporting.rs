@@ -160,6 +160,21 @@ async fn everything_comes_back_in_an_empty_mesh_and_goes_on_there() {
         before.push((name, records(&old, name).await));
     }
 
+    // Where the file came from, all of it is there already, and what is open goes on.
+    for more in [&["--dry-run"][..], &[]] {
+        let own = json(&old, &[&["import", file][..], more].concat()).await;
+        let counted = (&own["archived"], &own["parked"], &own["known"]);
+        assert_eq!(counted, (&0.into(), &0.into(), &5.into()), "{more:?}: {own}");
+    }
+    runs(&old, &["work", "start", "held", "--as", "ada"]).await;
+    runs(&old, &["work", "progress", "held", "--as", "ada", "--note", "half"]).await;
+    let own = json(&old, &["import", file]).await;
+    assert_eq!((&own["known"], &own["parked"]), (&5.into(), &0.into()), "{own}");
+    assert_eq!(
+        old.head_of(&id("held")).await.record.snapshot.status.name(),
+        "in_progress"
+    );
+
     let new = TestMesh::start().await;
     let dry = json(&new, &["import", file, "--dry-run"]).await;
     assert_eq!((&dry["archived"], &dry["parked"]), (&2.into(), &3.into()), "{dry}");

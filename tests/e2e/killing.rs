@@ -381,6 +381,55 @@ async fn program_that_traps_sigterm_commits_nothing_after_a_kill_and_is_killed()
     assert_legal(&mesh.history_of(&intent).await);
 }
 
+/// A program that does not listen to SIGTERM, and says which of those that were started before it still live.
+const JEALOUS: &str = "trap '' TERM; for pid in $(cat {dir}/pids 2>/dev/null); do \
+                       kill -0 $pid 2>/dev/null && echo \"$BATON_INTENT beside $pid\" >>{dir}/log; done; \
+                       echo $$ >>{dir}/pids; echo \"$BATON_INTENT run\" >>{dir}/log; \
+                       while [ ! -e {dir}/go ]; do sleep 0.2; done; echo done";
+
+/// Would fail if a hop that was taken away freed its slot before its program has ended, or if the same intent were begun
+/// beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slot_is_free_when_the_program_is_gone() {
+    for (slots, is_paused) in [("1", false), ("2", true)] {
+        let (mesh, program) = (TestMesh::start().await, Program::shell(JEALOUS));
+        let worker = program.worker(&mesh, "code", "jealous", &["--concurrency", slots]);
+        ready(&worker).await;
+        mesh.until_version_is("code", "1.0.0", "active").await;
+        let first = id("first");
+        mesh.submit_to("code", &first).await;
+        let runs = async |intent: &IntentId, count| {
+            eventually("it runs", SOON, async || {
+                let runs = program.runs(intent);
+                (runs == count).then_some(()).ok_or(format!("{runs} runs"))
+            })
+            .await;
+        };
+        runs(&first, 1).await;
+        let (next, count) = match is_paused {
+            true => {
+                baton(&mesh, &["intents", "pause", "first", "--reason", "wait"])
+                    .await
+                    .exits(0);
+                baton(&mesh, &["intents", "resume", "first"]).await.exits(0);
+                (first, 2)
+            }
+            false => {
+                mesh.submit_to("code", &id("second")).await;
+                baton(&mesh, &["intents", "cancel", "first", "--reason", "no more"])
+                    .await
+                    .exits(0);
+                (id("second"), 1)
+            }
+        };
+        runs(&next, count).await;
+        let beside = program.did(&next);
+        assert_eq!(beside, Vec::<String>::new(), "{slots} slots");
+        program.touch("go");
+        mesh.until(&next, "completed", SOON).await;
+    }
+}
+
 /// Would fail if only whoever ordered a kill carried it out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_that_its_controller_left_undone_is_finished_by_the_leader() {

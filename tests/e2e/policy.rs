@@ -116,8 +116,8 @@ async fn a_policy_that_cannot_hold_is_refused_by_name() {
     let _agent = Running::start(mesh.server.url(), teller("code", "1.0.0", &gate)).await;
     mesh.until_version_is("code", "1.0.0", "active").await;
     for (flags, exit, said) in [
-        (&["--attempts", "0"][..], 2, "0"),
-        (&["--attempts", "1001"], 2, "attempts 1001"),
+        (&["--attempts", "0"][..], 2, "from 1 to 1000"),
+        (&["--attempts", "1001"], 2, "from 1 to 1000"),
         (&["--on-exhausted", "compensate"], 2, "escalate:AGENT"),
         (&["--on-exhausted", "escalate:code"], 2, "cannot escalate to itself"),
         (&["--on-exhausted", "escalate:nobody"], 3, "nobody"),

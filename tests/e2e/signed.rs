@@ -96,6 +96,21 @@ impl Signed {
         }));
     }
 
+    /// Requires signatures at once, as an operator may by hand: the leader waits until all live workers sign.
+    async fn require(&self) {
+        let client = self.server.client().await;
+        let ask = async |what: &str, request: String| {
+            let subject = format!("$JS.API.STREAM.{what}.MESH_LEDGER");
+            let answer = client.request(subject, request.into()).await.expect("an answer");
+            serde_json::from_slice::<Value>(&answer.payload).expect("JSON")
+        };
+        let mut config = ask("INFO", String::new()).await["config"].take();
+        config["metadata"]["baton.signatures"] = "require".into();
+        config["metadata"]["baton.signatures.since"] = "0".into();
+        let updated = ask("UPDATE", config.to_string()).await;
+        assert!(updated.get("error").is_none(), "{updated}");
+    }
+
     /// Stops what was started, in order.
     async fn end(&mut self) {
         self.stop.send_replace(true);
@@ -246,4 +261,37 @@ async fn a_mesh_is_turned_on_without_stopping() {
     let shown = mesh.baton(&["intents", "get", "forged"]);
     let said = String::from_utf8_lossy(&shown.stderr).into_owned();
     assert!(said.contains("void: it is not signed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_idle_and_does_not_sign_stops_when_the_mesh_requires_it() {
+    let mut mesh = Signed::start(Signatures::Off).await;
+    let plain = mesh.connect(None, Signatures::Off).await;
+    let before = mesh.submit(&plain, "before").await;
+    mesh.until_completed(&plain, &before).await;
+    // Ends what was started, and starts each once more where its end can be seen.
+    mesh.end().await;
+    let never = std::future::pending::<()>;
+    let builder = Agent::builder("research", "1.0.0").expect("names");
+    let worker = builder.handler(Relay("research")).bind(&plain).await.expect("bind");
+    let worker = tokio::spawn(worker.run_until(never()));
+    let controller = Controller::new(mesh.connect(None, Signatures::Off).await, ControllerConfig::default());
+    let controller = tokio::spawn(controller.run_until(never()));
+    mesh.require().await;
+    let worker = tokio::time::timeout(LATER, worker)
+        .await
+        .expect("it ends")
+        .expect("joined");
+    assert_eq!(worker.expect_err("it cannot work").code(), "SETTING_DIFFERS");
+    let controller = tokio::time::timeout(LATER, controller)
+        .await
+        .expect("it ends")
+        .expect("joined");
+    let error = controller.expect_err("it cannot go on");
+    let baton_controller::Error::Unfit(error) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(error.code(), "SETTING_DIFFERS");
+    let run = mesh.baton(&["worker", "--agent", "research", "--version", "1.0.0", "--exec", "cat"]);
+    assert_eq!(run.status.code(), Some(64), "{run:?}");
 }

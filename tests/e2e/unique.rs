@@ -177,6 +177,33 @@ async fn what_is_replaced_is_cancelled_and_what_failed_leaves_its_key() {
     worker.stop().await;
 }
 
+/// Would fail if who meets others at the key gave up, or came back at the same moment as they.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_that_replace_each_other_are_all_submitted_and_one_is_left() {
+    let mesh = TestMesh::start().await;
+    let gate = Gate::shut();
+    let (worker, _) = worker(&mesh, &gate).await;
+    let mut senders = tokio::task::JoinSet::new();
+    let ids: Vec<String> = (0..30).map(|number| format!("sender-{number}")).collect();
+    for intent in &ids {
+        let (mesh, envelope) = (mesh.mesh.clone(), mesh.envelope(intent, "bill", "1"));
+        senders.spawn(async move {
+            mesh.ask_to_submit_unique(envelope, key("k", OnConflict::Replace), client())
+                .await
+        });
+    }
+    for submitted in senders.join_all().await {
+        assert!(matches!(submitted, Ok(Submitted::New { .. })), "{submitted:?}");
+    }
+    let mut open = 0;
+    for intent in &ids {
+        open += usize::from(!mesh.head_of(&id(intent)).await.record.snapshot.status.is_terminal());
+    }
+    assert_eq!(open, 1, "the others were replaced");
+    gate.lift();
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_say_the_same_to_whoever_has_nats_alone() {
     let mesh = TestMesh::start().await;

@@ -7,7 +7,7 @@ use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome, Wait}
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, assert_legal};
 use baton_e2e::gated::{id, result};
-use baton_envelope::{Event, IntentId, Snapshot};
+use baton_envelope::{Event, IntentId, MOST_UNREAD, MOST_WAITS, Snapshot};
 use baton_testkit::eventually;
 use serde_json::Value;
 
@@ -21,6 +21,7 @@ enum Asks {
     PaidOrCancelled,
     Both,
     Nap(Duration),
+    FirstOf(usize),
 }
 
 /// Records a step, waits, records another, and completes with what it got.
@@ -41,6 +42,10 @@ impl Handler for Waiter {
             Asks::Both => {
                 let both = hop.wait_all([Wait::signal("paid"), Wait::signal("packed")]).await?;
                 both.iter().map(said).collect::<Vec<_>>().join(" ")
+            }
+            Asks::FirstOf(count) => {
+                let waits = (0..count).map(|at| Wait::signal(format!("document-{at}-approved")));
+                said(&hop.wait_any(waits).await?)
             }
             Asks::Nap(time) => {
                 hop.sleep("nap", time).await?;
@@ -89,6 +94,41 @@ async fn signal(mesh: &TestMesh, arguments: &[&str]) -> Run {
     let mut all = vec!["signal"];
     all.extend(arguments);
     run(mesh.baton(&all)).await
+}
+
+/// Would fail if a wait were shown as open for as long as the others of its call are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_whose_answer_has_come_is_shown_as_answered_while_the_others_wait() {
+    let mesh = TestMesh::start().await;
+    let worker = started(&mesh, Asks::Both).await;
+    let intent = id("both");
+    mesh.submit_to("shop", &intent).await;
+    until_suspended(&mesh, &intent).await;
+    signal(&mesh, &["both", "packed", "first"]).await.exits(0);
+    let shown = run(mesh.baton(&["intents", "get", "both"])).await.exits(0).stdout;
+    assert!(
+        shown.contains("baton signal both paid DATA") && !shown.contains("baton signal both packed DATA"),
+        "{shown}"
+    );
+    assert!(shown.contains("answered"), "{shown}");
+    let json = run(mesh.baton(&["intents", "get", "both", "--output", "json"]))
+        .await
+        .exits(0)
+        .json();
+    let waits = &json["waits"];
+    let answered = waits
+        .as_array()
+        .expect("waits")
+        .iter()
+        .find(|wait| wait["name"] == "packed")
+        .expect("packed");
+    assert!(
+        answered["answered"]["at"].is_string() && answered["end"].is_null(),
+        "{answered}"
+    );
+    signal(&mesh, &["both", "paid", "7"]).await.exits(0);
+    mesh.until(&intent, "completed", SOON).await;
+    worker.stop().await;
 }
 
 /// How often each step was recorded.
@@ -282,8 +322,9 @@ async fn work_that_begins_later_has_no_ticket_until_then() {
     assert!(resumed.stored_at.expect("stored") >= due, "not before its time");
 
     let past = run(mesh.baton(&["send", "shop", "1", "--at", "2020-01-01T00:00:00Z"])).await;
-    past.exits(2)
-        .says(&["Baton-Not-Before", "2020-01-01T00:00:00Z", "in the past"]);
+    past.exits(2).says(&["--at", "2020-01-01T00:00:00Z", "in the past"]);
+    let late = run(mesh.baton(&["send", "shop", "1", "--delay", "1h", "--deadline", "10m"])).await;
+    late.exits(2).says(&["--delay", "1h"]);
     worker.stop().await;
 }
 
@@ -336,5 +377,41 @@ async fn what_cannot_be_told_is_a_dead_letter_that_says_why() {
     let said = signal(&mesh, &["nobody", "paid", "--timeout", "40s"]).await.exits(4);
     said.says(&["NO_INTENT", "nobody", "30 s"]);
     let said = signal(&mesh, &["nobody", "no.token"]).await;
-    said.exits(2).says(&["no.token", "A-Z a-z 0-9 _ -"]);
+    said.exits(2).says(&["no.token", "A-Z a-z 0-9 _ -", "BAD_NAME"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_many_waits_nor_signals_that_nobody_waits_for_keep_a_signal_away() {
+    let mesh = TestMesh::start().await;
+    let worker = started(&mesh, Asks::FirstOf(200)).await;
+    let intent = id("many");
+    mesh.submit_to("shop", &intent).await;
+    until_suspended(&mesh, &intent).await;
+    for number in 0..MOST_UNREAD {
+        // Of other names, since signals of one name are taken one after the other.
+        let subject = format!("mesh.signal.many.junk-{number}");
+        let body = number.to_string().into();
+        mesh.mesh.publish_raw(subject, Vec::new(), body).await.expect("stored");
+    }
+    eventually("all of them are unread", SOON, async || {
+        match mesh.head_of(&intent).await.record.snapshot.signals.len() {
+            MOST_UNREAD => Ok(()),
+            some => Err(some.to_string()),
+        }
+    })
+    .await;
+    let full = signal(&mesh, &["many", "junk", "x"]).await.exits(4);
+    full.says(&["TOO_MANY_SIGNALS", "many"]);
+    signal(&mesh, &["many", "document-150-approved", "7"]).await.exits(0);
+    let head = mesh.until(&intent, "completed", SOON).await;
+    assert_eq!(result(&head), "document-150-approved:signalled:7");
+    worker.stop().await;
+
+    let worker = started(&mesh, Asks::FirstOf(MOST_WAITS + 1)).await;
+    let intent = id("too-many");
+    mesh.submit_to("shop", &intent).await;
+    let head = mesh.until(&intent, "failed", SOON).await;
+    let error = head.record.snapshot.error.expect("an error");
+    assert_eq!(error.code, "TOO_MANY_WAITS", "{}", error.message);
+    worker.stop().await;
 }

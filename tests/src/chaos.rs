@@ -437,6 +437,11 @@ pub fn assert_legal(history: &[Head]) {
                 reason: WaitReason::Time,
             };
         }
+        if matches!(record.event, Event::Submitted | Event::Redriven) && snapshot.is_before_its_turn() {
+            after = Status::Waiting {
+                reason: WaitReason::Order,
+            };
+        }
         assert_eq!(after, snapshot.status, "{:#?}", told());
         assert!(snapshot.hop <= snapshot.max_hops.get(), "{:#?}", told());
         if let Some(before) = before {

@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 23] = [
+pub const PROOFS: [Proof; 27] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -209,6 +209,33 @@ pub const PROOFS: [Proof; 23] = [
         test: "schedules::what_is_asked_for_twice_is_made_once",
     },
     Proof {
+        invariant: "P5",
+        says: "a child is submitted exactly when the record of its parent stands",
+        mutant: Mutant::P5ChildrenForgotten,
+        fault: "nobody submits the children of a call",
+        package: "baton-cli",
+        source: "tests/e2e/calling.rs",
+        test: "calling::children_take_over_what_their_parent_has",
+    },
+    Proof {
+        invariant: "P6",
+        says: "a parent goes on exactly once, with what exactly its children came to",
+        mutant: Mutant::P6NeverJoins,
+        fault: "a parent whose children have ended does not go on",
+        package: "baton-cli",
+        source: "tests/e2e/calling.rs",
+        test: "calling::a_parent_holds_nothing_and_goes_on_once_with_the_results_in_order",
+    },
+    Proof {
+        invariant: "P7",
+        says: "a closed parent has no open child, but those that were to be left alone",
+        mutant: Mutant::P7OrphansLive,
+        fault: "the open children of a closed parent are left alone",
+        package: "baton-cli",
+        source: "tests/e2e/calling.rs",
+        test: "calling::a_cancel_reaches_the_whole_tree",
+    },
+    Proof {
         invariant: "P8",
         says: "only who may decide, decides",
         mutant: Mutant::P8AnyoneDecides,
@@ -225,6 +252,15 @@ pub const PROOFS: [Proof; 23] = [
         package: "baton-cli",
         source: "tests/e2e/killing.rs",
         test: "killing::handlers_that_never_listen_commit_nothing_after_a_kill",
+    },
+    Proof {
+        invariant: "P12",
+        says: "of one key one at a time, in order",
+        mutant: Mutant::P12KeysIgnored,
+        fault: "every intent with a key has its turn at once",
+        package: "baton-cli",
+        source: "tests/e2e/turns.rs",
+        test: "turns::what_stands_still_keeps_its_place_and_what_ends_leaves_it",
     },
     Proof {
         invariant: "P13",

@@ -272,22 +272,26 @@ impl TestMesh {
 
     /// Appends a record to an intent, guarded by its head, and settles it.
     pub async fn append(&self, intent: &IntentId, event: Event, fill: impl FnOnce(Record) -> Record) -> u64 {
-        let head = self.head_of(intent).await;
-        let by = Author::of(Role::Operator, "by-hand");
-        let (snapshot, id) = (&head.record.snapshot, self.mesh.record_id());
-        let now = self.mesh.now();
-        let record = fill(records::following(
-            snapshot,
-            head.seq,
-            id,
-            intent.clone(),
-            event,
-            now,
-            by,
-        ));
-        let seq = records::put(self.mesh.url(), &record, head.seq).await;
-        self.mesh.settle(&Head::new(record, seq)).await.expect("settled");
-        seq
+        // On the heap: the state holds records and envelopes, and each caller's would hold it.
+        Box::pin(async move {
+            let head = self.head_of(intent).await;
+            let by = Author::of(Role::Operator, "by-hand");
+            let (snapshot, id) = (&head.record.snapshot, self.mesh.record_id());
+            let now = self.mesh.now();
+            let record = fill(records::following(
+                snapshot,
+                head.seq,
+                id,
+                intent.clone(),
+                event,
+                now,
+                by,
+            ));
+            let seq = records::put(self.mesh.url(), &record, head.seq).await;
+            self.mesh.settle(&Head::new(record, seq)).await.expect("settled");
+            seq
+        })
+        .await
     }
 
     /// The envelope that the first record of an intent holds.
@@ -312,11 +316,11 @@ impl TestMesh {
             history: None,
         });
         let next = next.expect("within the limit");
-        self.append(&intent, Event::HandedOff, |mut record| {
+        let appended = self.append(&intent, Event::HandedOff, |mut record| {
             record.by = Author::worker("plan".parse().expect("name"), version("1.0.0"), "stale");
             records::with_work(record, next, version(version_of))
-        })
-        .await;
+        });
+        Box::pin(appended).await;
         intent
     }
 

@@ -34,6 +34,18 @@ impl Role {
     }
 }
 
+impl Role {
+    /// The least role that may ask controllers a verb.
+    pub fn for_verb(verb: &str) -> Self {
+        match verb.split_once('.') {
+            None => Self::Viewer,
+            Some(_) if reading_verbs().contains(&verb) => Self::Viewer,
+            Some((group, _)) if OPERATED.contains(&group) => Self::Operator,
+            Some(_) => Self::Admin,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

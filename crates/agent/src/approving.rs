@@ -1,8 +1,9 @@
 //! Asking people in a hop, and before one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use baton_envelope::people::{Approval, Decision};
+use baton_envelope::people::{Approval, Cause, Decision};
 use baton_envelope::{Author, PersonName, Role, Snapshot, WaitKind, WaitSpec, codes, open_waits};
 use baton_forms::Form;
 use baton_jetstream::{Head, WorkerMesh};
@@ -104,7 +105,7 @@ fn person_of(author: &Author) -> Option<PersonName> {
     match author.role {
         Role::Client | Role::Operator | Role::Worker => {
             let name = author.instance.split('@').next().unwrap_or_default();
-            name.parse().ok()
+            name.to_ascii_lowercase().parse().ok()
         }
         Role::Controller | Role::Unknown(_) => None,
     }
@@ -120,9 +121,9 @@ pub(crate) fn gated<'a>(
     Box::pin(async move {
         // A replay runs what was let through.
         if !hop.is_replay() {
-            let decision = hop.approve(GATE, gate).await?;
+            let decision = hop.approve(GATE, gate.clone()).await?;
             if !decision.accepted {
-                return Ok(Outcome::reject(codes::NOT_APPROVED, why(&decision)));
+                return Ok(Outcome::reject(codes::NOT_APPROVED, why(&decision, &gate)));
             }
         }
         handler.run(hop).await
@@ -130,14 +131,29 @@ pub(crate) fn gated<'a>(
 }
 
 /// Why people did not let it begin, in words.
-fn why(decision: &Decision) -> String {
+fn why(decision: &Decision, gate: &Approval) -> String {
     let votes = decision
         .votes
         .iter()
         .map(|vote| format!("{}: {}", vote.by, vote.choice));
     let votes: Vec<String> = votes.collect();
-    match votes.is_empty() {
-        true => format!("\"{}\", by {}", decision.choice, decision.cause.name()),
-        false => format!("\"{}\" ({})", decision.choice, votes.join(", ")),
+    let choice = &decision.choice;
+    let voted = match votes.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", votes.join(", ")),
+    };
+    match decision.cause {
+        Cause::Due => {
+            let within = gate.due_ms.map(Duration::from_millis);
+            let within = within.map_or_else(|| "in time".to_owned(), |within| format!("within {within:?}"));
+            let who = match (votes.is_empty(), gate.who.is_empty()) {
+                (true, true) => "nobody".to_owned(),
+                (true, false) => format!("nobody of {}", gate.who.join(", ")),
+                (false, _) => "too few".to_owned(),
+            };
+            format!("{who} decided {within}, so \"{choice}\" counts{voted}")
+        }
+        Cause::Override => format!("an operator decided \"{choice}\" in the place of all{voted}"),
+        Cause::Quorum | Cause::Unreachable | Cause::Unknown(_) => format!("\"{choice}\"{voted}"),
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Asked, Body, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit, IllegalTransition, Json,
-    LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind,
+    AgentName, AgentVersion, Asked, Body, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
+    IllegalTransition, Json, LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind, opened_calls,
 };
 use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
@@ -183,6 +183,11 @@ impl WorkerContext {
 
     /// A hop is suspended only where somebody ends the wait.
     async fn suspend(&self, at: &Claim, envelope: &Envelope, waits: Vec<WaitSpec>) -> Verdict {
+        for (name, children) in opened_calls(&waits) {
+            if let Err(verdict) = self.check_children(at, envelope, name, children).await {
+                return *verdict;
+            }
+        }
         match self.mesh.knows_waits().await {
             Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
             Ok(false) => {
@@ -193,6 +198,48 @@ impl WorkerContext {
             }
             Err(error) => self.act_on_fault(at, envelope, Fault::unwritten(&error)).await,
         }
+    }
+
+    /// Whether children can be asked for: where they cannot, the intent keeps what it has, and waits for a person.
+    async fn check_children(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        name: &str,
+        children: &Children,
+    ) -> Result<(), Box<Verdict>> {
+        let refused = |code: &str, problem: String| {
+            let message = format!("the call \"{name}\": {problem}");
+            Box::new(park(ErrorInfo::new(code, message)))
+        };
+        children
+            .check()
+            .map_err(|problem| refused(codes::BAD_FAN_OUT, problem))?;
+        let hop = envelope.hop.saturating_add(1);
+        let mut placed: Vec<(&AgentName, Option<&str>)> = Vec::new();
+        for child in &children.children {
+            let kind = children.kind_of(child);
+            if let Some(Err(bad)) = kind.map(check_kind) {
+                return Err(refused(codes::BAD_FAN_OUT, bad.to_string()));
+            }
+            let Some(to) = children.agent_of(child) else { continue };
+            if hop > envelope.max_hops.get() {
+                let limit = HopLimit {
+                    to: to.clone(),
+                    hop,
+                    max_hops: envelope.max_hops.get(),
+                };
+                return Err(Box::new(park(past_limit(&limit, &at.snapshot))));
+            }
+            if placed.contains(&(to, kind)) {
+                continue;
+            }
+            placed.push((to, kind));
+            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to.clone()), kind).await {
+                return Err(Box::new(Box::pin(self.act_on_fault(at, envelope, fault)).await));
+            }
+        }
+        Ok(())
     }
 
     /// Leaves a hop that is another's, or over.
@@ -344,6 +391,7 @@ impl WorkerContext {
                     Ok(placed) => placed,
                     Err(fault) => return Box::pin(self.act_on_fault(at, envelope, fault)).await,
                 };
+                let note = placed.note(note);
                 let (version, route) = (placed.choice.version, placed.route);
                 let new = Successor {
                     id: self.mesh.clock().envelope_id(),
@@ -359,6 +407,7 @@ impl WorkerContext {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
                         next.stands_in = placed.stands_in.map(Box::new);
+                        next.history.extend(placed.passed_by.map(|entry| *entry));
                         if let Err(broken) = envelope.check_must_carry(&next) {
                             return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
                         }

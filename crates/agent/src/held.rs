@@ -1,27 +1,28 @@
 //! What this process has been given and has not finished: each piece of work once, with the delivery that must be kept.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_envelope::{EnvelopeId, IntentId};
 use baton_jetstream::{Delivery, Extender, Mesh};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
-
-/// One hop's work: by its envelope, since an agent that hands off to itself has two hops of one intent for a moment.
-type Work = (IntentId, Option<EnvelopeId>);
 
 /// A delivery that is held.
 #[derive(Debug)]
 pub(crate) struct Held {
     extender: Extender,
     intent: IntentId,
+    /// The hop's, since an agent that hands off to itself has two hops of one intent for a moment.
+    envelope: Option<EnvelopeId>,
     /// When the server was last told, or has delivered.
     kept_at: Mutex<Instant>,
     /// Told when somebody says that the hop is this worker's no longer.
     doubted: Notify,
+    /// Closed when nothing of its run is left in this process. It never has a permit.
+    over: Semaphore,
     polls: Polls,
 }
 
@@ -62,6 +63,21 @@ impl Held {
         self.doubted.notified().await;
     }
 
+    /// Has the hop looked up in the ledger.
+    pub(crate) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Says that nothing of its run is left in this process: neither the handler nor a program that it has started.
+    pub(crate) fn end(&self) {
+        self.over.close();
+    }
+
+    /// Resolves when nothing of its run is left in this process.
+    pub(crate) async fn ended(&self) {
+        drop(self.over.acquire().await);
+    }
+
     /// Tells the broker that the work goes on.
     pub(crate) async fn extend(&self) {
         self.extender.extend().await;
@@ -91,49 +107,67 @@ impl Held {
 /// All that this process holds.
 #[derive(Debug, Default)]
 pub(crate) struct AllHeld {
-    work: Mutex<HashMap<Work, Arc<Held>>>,
+    work: Mutex<HashMap<IntentId, Vec<Arc<Held>>>>,
     /// Whether a handler was seen that blocks its thread: the others are then polled so that the runtime goes on.
     blocks: AtomicBool,
 }
 
+/// What [`AllHeld::enter`] has taken note of.
+pub(crate) struct Entered {
+    /// Keeps it noted.
+    pub(crate) entry: Entry,
+    /// The delivery.
+    pub(crate) held: Arc<Held>,
+    /// Other work of the same intent that this process holds: an earlier hop, or this one before it was taken away.
+    pub(crate) others: Vec<Arc<Held>>,
+}
+
 impl AllHeld {
     /// Takes note of a delivery; `None` when the same work is held already.
-    pub(crate) fn enter(self: &Arc<Self>, delivery: &Delivery) -> Option<(Entry, Arc<Held>)> {
+    pub(crate) fn enter(self: &Arc<Self>, delivery: &Delivery) -> Option<Entered> {
         let ticket = &delivery.ticket;
         let record = ticket.record.as_ref();
         let envelope = record
             .and_then(|record| record.envelope.as_ref())
             .map(|envelope| envelope.id);
-        let work = (ticket.intent.clone(), envelope);
         let mut all = self.work();
-        if all.contains_key(&work) {
+        let same = all.entry(ticket.intent.clone()).or_default();
+        if same.iter().any(|held| held.envelope == envelope) {
             return None;
         }
         let held = Arc::new(Held {
             extender: delivery.extender(),
             intent: ticket.intent.clone(),
+            envelope,
             kept_at: Mutex::new(Instant::now()),
             doubted: Notify::new(),
+            over: Semaphore::const_new(0),
             polls: Polls::default(),
         });
-        all.insert(work.clone(), Arc::clone(&held));
+        let others = same.clone();
+        same.push(Arc::clone(&held));
         let entry = Entry {
             all: Arc::clone(self),
-            work,
+            held: Arc::clone(&held),
         };
-        Some((entry, held))
+        Some(Entered { entry, held, others })
     }
 
     /// The deliveries that nobody has extended for so long.
     pub(crate) fn late(&self, by: Duration) -> Vec<Arc<Held>> {
-        self.work().values().filter(|held| held.is_late(by)).cloned().collect()
+        let all = self.work();
+        all.values()
+            .flatten()
+            .filter(|held| held.is_late(by))
+            .cloned()
+            .collect()
     }
 
     /// The handlers that are being polled, and for how many looks in a row, with this one, the same poll was found. For one
     /// caller only, which is the watchdog.
     pub(crate) fn lasting_polls(&self) -> Vec<(IntentId, u32)> {
         let all = self.work();
-        let looks = all.values().map(|held| (held.intent(), held.polls.look()));
+        let looks = all.values().flatten().map(|held| (held.intent(), held.polls.look()));
         looks
             .filter(|(_, looks)| *looks > 0)
             .map(|(intent, looks)| (intent.clone(), looks))
@@ -142,9 +176,9 @@ impl AllHeld {
 
     /// Has everything that is held of these intents looked up in the ledger.
     pub(crate) fn doubt(&self, intents: &[IntentId]) {
-        let intents: HashSet<&IntentId> = intents.iter().collect();
-        for held in self.work().values().filter(|held| intents.contains(&held.intent)) {
-            held.doubted.notify_one();
+        let all = self.work();
+        for held in intents.iter().filter_map(|intent| all.get(intent)).flatten() {
+            held.doubt();
         }
     }
 
@@ -157,7 +191,7 @@ impl AllHeld {
         !self.blocks.swap(true, Ordering::Relaxed)
     }
 
-    fn work(&self) -> MutexGuard<'_, HashMap<Work, Arc<Held>>> {
+    fn work(&self) -> MutexGuard<'_, HashMap<IntentId, Vec<Arc<Held>>>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,12 +200,19 @@ impl AllHeld {
 #[derive(Debug)]
 pub(crate) struct Entry {
     all: Arc<AllHeld>,
-    work: Work,
+    held: Arc<Held>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.all.work().remove(&self.work);
+        self.held.end();
+        let mut all = self.all.work();
+        if let Some(same) = all.get_mut(&self.held.intent) {
+            same.retain(|held| !Arc::ptr_eq(held, &self.held));
+            if same.is_empty() {
+                all.remove(&self.held.intent);
+            }
+        }
     }
 }
 

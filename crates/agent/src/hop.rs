@@ -47,6 +47,8 @@ pub struct Hop {
     pub(crate) largest: usize,
     /// How many signals this attempt has sent.
     pub(crate) signals_sent: u32,
+    /// How many calls this attempt has made, by what names them.
+    pub(crate) calls: BTreeMap<String, u32>,
     /// What its handler has started and still runs when the handler is over, such as a program that is told to end.
     pub(crate) remains: OnceLock<TaskTracker>,
     /// Cancelled when the hop is this holder's no longer.
@@ -174,7 +176,7 @@ impl Hop {
             let text = format!("\"{name}\" is a recorded wait, and now a step");
             return Err(Fault::terminal(codes::STEP_CHANGED, text));
         }
-        self.has_room()?;
+        self.has_room(1)?;
         // First record the holder of the hop, guarded: if a step that this holder does not know of is already recorded,
         // the ledger refuses the write here, before the effect.
         self.visible().await?;
@@ -185,20 +187,20 @@ impl Hop {
         Ok(value)
     }
 
-    /// Whether the hop may record one more step or wait.
-    pub(crate) fn has_room(&self) -> Result<(), Fault> {
+    /// Whether the hop may record so many more steps or waits.
+    pub(crate) fn has_room(&self, more: usize) -> Result<(), Fault> {
         let of_steps = self.steps.values().map(|result| result.get().len());
         let of_waits = self.waits.values().map(|result| result.data.get().len());
         let (count, bytes) = (
             self.steps.len() + self.waits.len(),
             of_steps.chain(of_waits).sum::<usize>(),
         );
-        if count < MOST_RECORDED && bytes < MOST_BYTES {
+        if count + more <= MOST_RECORDED && bytes < MOST_BYTES {
             return Ok(());
         }
         let text = format!(
-            "the hop has recorded {count} steps and waits of {bytes} bytes, and {MOST_RECORDED} and {MOST_BYTES} are the most; go on in \
-             a new hop: hand off to {} itself, with what is left to do in the payload",
+            "the hop has recorded {count} steps and waits of {bytes} bytes, and {MOST_RECORDED} and {MOST_BYTES} are the most, so there \
+             is no room for {more} more; go on in a new hop: hand off to {} itself, with what is left to do in the payload",
             self.envelope.to
         );
         Err(Fault::terminal(codes::HOP_TOO_LONG, text))

@@ -29,6 +29,8 @@
 
 mod agent;
 mod approving;
+mod bounds;
+mod calling;
 mod claim;
 mod commit;
 mod dropped;
@@ -53,6 +55,7 @@ mod watchdog;
 mod worker;
 
 pub use agent::{Agent, AgentBuilder, BuildError};
+pub use calling::{Call, Called, Calls, Joined};
 pub use fault::Fault;
 pub use guard::{GRACE, Guard, Watch};
 pub use handler::Handler;

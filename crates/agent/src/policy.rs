@@ -57,7 +57,10 @@ impl WorkerContext {
             OnExhausted::Escalate(to) => to,
         };
         let passing = Passing {
-            did: format!("gave up after {attempts} attempts"),
+            did: match attempts {
+                1 => "gave up after 1 attempt".to_owned(),
+                more => format!("gave up after {more} attempts"),
+            },
             error: &error,
             note: Some(format!("escalated to {to}")),
             spent: blames,
@@ -68,6 +71,7 @@ impl WorkerContext {
                     choice,
                     route,
                     stands_in: None,
+                    passed_by: None,
                 };
                 self.pass_on(at, envelope, placed, passing)
             }
@@ -134,6 +138,7 @@ impl WorkerContext {
                         choice,
                         route,
                         stands_in: None,
+                        passed_by: None,
                     })),
                     Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_))) => {
                         tracing::warn!(%error, intent = %envelope.intent, "what was declined cannot go back");

@@ -107,6 +107,7 @@ async fn replay(
         groups: Arc::default(),
         clock: HopClock::Fixed(Timestamp::default()),
         signals_sent: 0,
+        calls: Default::default(),
         protocol,
         largest,
         remains: OnceLock::new(),

@@ -16,13 +16,14 @@ use baton_jetstream::{Advanced, Allowance, Decision, Delivery, Error, Head, Know
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::approving::gated;
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
 use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
-use crate::held::{AllHeld, Held};
+use crate::held::{AllHeld, Entered, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
 use crate::outcome::Outcome;
 use crate::polled::{Polled, panic_text};
@@ -38,9 +39,6 @@ const AHEAD: u64 = 10;
 
 /// How long a handler may go on that is told that its hop is another's, before it is dropped.
 const CANCELLED: Duration = Duration::from_secs(1);
-
-/// How often the clock is read until a deadline; the last time just before it.
-const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// What all hops of a worker share.
 pub(crate) struct WorkerContext {
@@ -92,6 +90,20 @@ pub(crate) enum RunResult {
     Overran(Duration),
 }
 
+/// A run that is over.
+struct Ran {
+    ended: RunResult,
+    /// What its handler has started and still runs; closed.
+    remains: Option<TaskTracker>,
+}
+
+impl Ran {
+    /// One that has left nothing.
+    fn of(ended: RunResult) -> Self {
+        Self { ended, remains: None }
+    }
+}
+
 /// A hop that may be run: where it stands, what it carries, which steps are recorded.
 struct Ready {
     claim: Arc<Mutex<Claim>>,
@@ -119,7 +131,7 @@ impl Ready {
 impl WorkerContext {
     /// Takes one delivery to its end.
     pub(crate) async fn take(self: Arc<Self>, mut delivery: Delivery) {
-        let Some((entry, held)) = self.held.enter(&delivery) else {
+        let Some(Entered { entry, held, others }) = self.held.enter(&delivery) else {
             // The run that is going on acks for both: acks name the ticket, not the delivery.
             tracing::debug!(intent = %delivery.ticket.intent, "delivered again while it runs here");
             return;
@@ -134,7 +146,7 @@ impl WorkerContext {
         if self.allowance.try_start().is_err() && !Box::pin(self.wait_to_start(&held)).await {
             return Box::pin(self.hand_back_unrun(delivery)).await;
         }
-        let (delivery, ready) = match self.take_fresh(&mut delivery) {
+        let (mut delivery, ready) = match self.take_fresh(&mut delivery) {
             Some(ready) => (delivery, ready),
             // Rare, and apart, so that the state of a hop stays small: thousands may run at once.
             None => match Box::pin(self.prepare(delivery)).await {
@@ -149,24 +161,26 @@ impl WorkerContext {
         };
         let claim = ready.claim;
         let started = tokio::time::Instant::now();
-        let ended = self.run(&held, &claim, &ready.envelope, ready.recorded).await;
+        let Ran { ended, remains } = match others.is_empty() || Box::pin(self.wait_for(others, &held)).await {
+            true => self.run(&held, &claim, &ready.envelope, ready.recorded).await,
+            false => Ran::of(RunResult::Aborted),
+        };
         let took = started.elapsed();
+        // What is left of it keeps its slot, though nothing else waits for it.
+        let slot = remains.as_ref().and_then(|_| delivery.take_slot());
+        if remains.is_none() {
+            held.end();
+        }
         let claim = &mut *claim.lock().await;
         tokio::select! {
             biased;
             () = self.commit(delivery, claim, &ready.envelope, ended, took) => {}
             () = extend(&held) => {}
         }
-    }
-
-    /// Keeps a ticket until the rate of its agent lets it be started; `false` when the worker stops first.
-    async fn wait_to_start(&self, held: &Held) -> bool {
-        tokio::select! {
-            biased;
-            () = self.abort.cancelled() => false,
-            () = self.allowance.start() => true,
-            () = extend(held) => true,
+        if let Some(remains) = remains {
+            Box::pin(remains.wait()).await;
         }
+        drop(slot);
     }
 
     /// Takes what a ticket says from the ledger: of the ticket itself only the intent and the sequence are believed. Many may
@@ -196,7 +210,7 @@ impl WorkerContext {
         claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
         Recorded { steps, waits }: Recorded,
-    ) -> RunResult {
+    ) -> Ran {
         let (attempt, epoch) = {
             let claim = claim.lock().await;
             (claim.snapshot.attempt, claim.snapshot.epoch)
@@ -212,6 +226,7 @@ impl WorkerContext {
             groups: Arc::clone(&self.groups),
             clock: HopClock::Mesh(self.mesh.clone()),
             signals_sent: 0,
+            calls: BTreeMap::new(),
             protocol: self.protocol,
             largest: self.mesh.largest_message(),
             remains: OnceLock::new(),
@@ -235,7 +250,7 @@ impl WorkerContext {
             // One that does not wait for anything needs nobody to keep its delivery.
             if let Some(done) = (&mut handler).now_or_never() {
                 drop(handler);
-                return self.in_time(envelope, suspended(&mut hop, finished(done)));
+                return Ran::of(self.in_time(envelope, suspended(&mut hop, finished(done))));
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.out_of_time(envelope));
@@ -254,54 +269,19 @@ impl WorkerContext {
             ended
         };
         let ended = suspended(&mut hop, ended);
-        // The handler is gone. A hop that is given back may be run elsewhere at once, so what it has left is waited for.
-        if let (RunResult::Aborted | RunResult::Overran(_), Some(remains)) = (&ended, hop.remains.take()) {
+        // The handler is gone. A hop that is given back, or was taken away, may be run elsewhere at once, so what it has left
+        // is waited for. Where it is over, its end is written first.
+        let mut remains = hop.remains.take();
+        if let Some(remains) = &remains {
             remains.close();
+        }
+        if let RunResult::Aborted | RunResult::Overran(_) | RunResult::Fenced = &ended
+            && let Some(remains) = remains.take()
+        {
             Box::pin(remains.wait()).await;
         }
-        ended
-    }
-
-    /// A handler that ends after the deadline was too late, whatever it came to.
-    fn in_time(&self, envelope: &Envelope, ended: RunResult) -> RunResult {
-        match envelope.deadline {
-            Some(deadline) if deadline <= self.mesh.now() => RunResult::Late,
-            Some(_) | None => ended,
-        }
-    }
-
-    /// Resolves when the deadline of the intent has passed, or the attempt has run for as long as it may.
-    async fn out_of_time(&self, envelope: &Envelope) -> RunResult {
-        let timeout = self.policy(Some(envelope)).attempt_timeout;
-        let overrun = async {
-            match timeout {
-                Some(timeout) => {
-                    tokio::time::sleep(timeout).await;
-                    timeout
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.deadline(envelope) => RunResult::Late,
-            timeout = overrun => RunResult::Overran(timeout),
-        }
-    }
-
-    /// Resolves when the deadline of the intent has passed.
-    async fn deadline(&self, envelope: &Envelope) {
-        let Some(deadline) = envelope.deadline else {
-            return std::future::pending().await;
-        };
-        loop {
-            let left = deadline.since(self.mesh.now());
-            if left.is_zero() {
-                return;
-            }
-            // A clock that is set meanwhile is noticed.
-            tokio::time::sleep(left.min(CLOCK_CHECK)).await;
-        }
+        let remains = remains.filter(|remains| !remains.is_empty());
+        Ran { ended, remains }
     }
 
     /// What a fresh ticket brings to its run: nothing has to be read or written for it. `None` when the ledger has to

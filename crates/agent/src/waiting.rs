@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AskedWaits, Body, Json, OnTimeout, Timestamp, WaitKind, WaitOutcome, WaitResult, WaitSpec, compare_waits,
+    AskedWaits, Body, Json, OnTimeout, Timestamp, WaitKind, WaitOutcome, WaitResult, WaitSpec, check_room,
+    compare_waits,
 };
 use serde::de::DeserializeOwned;
 
@@ -194,9 +195,14 @@ impl Hop {
             return Err(sandbox.flatten().unwrap_or_else(none));
         };
         let open = compare_waits(&claim.lock().await.snapshot, &specs);
-        if open == AskedWaits::Changed {
-            let text = format!("the hop waits for others than {}", names(&specs));
-            return Err(Fault::terminal(codes::STEP_CHANGED, text));
+        match open {
+            AskedWaits::Changed => {
+                let text = format!("the hop waits for others than {}", names(&specs));
+                return Err(Fault::terminal(codes::STEP_CHANGED, text));
+            }
+            AskedWaits::New => self.check_new(&specs)?,
+            // They are open, whoever has opened them.
+            AskedWaits::Same => {}
         }
         self.suspended = Some(specs.clone());
         Err(Fault::suspend(specs))
@@ -235,7 +241,17 @@ impl Hop {
                 return Err(Fault::terminal(codes::STEP_CHANGED, text));
             }
         }
-        self.has_room()
+        Ok(())
+    }
+
+    /// Whether waits may be opened that are well formed.
+    fn check_new(&self, specs: &[WaitSpec]) -> Result<(), Fault> {
+        for spec in specs {
+            spec.check_title()
+                .map_err(|problem| Fault::terminal(codes::BAD_WAIT, problem))?;
+        }
+        check_room(specs).map_err(|problem| Fault::terminal(codes::TOO_MANY_WAITS, problem))?;
+        self.has_room(specs.len())
     }
 
     /// The server's time.

@@ -87,6 +87,7 @@ impl AgentBuilder {
             host: String::new(),
             manual: false,
             policy: self.retry.declared(),
+            signs: false,
             extra: Extra::new(),
         }
     }
@@ -102,6 +103,7 @@ impl Worker {
             return Err(BuildError::Instance(instance));
         }
         let mut declaration = builder.declaration(instance.clone());
+        declaration.signs = mesh.can_sign();
         stamp(&mut declaration, &mesh);
         let (routes, puller) = prepare(&mesh, &declaration, builder.bands).await?;
         // By now the mesh knows the server's time.
@@ -161,17 +163,26 @@ impl Worker {
     /// hands the rest back, and flushes.
     ///
     /// # Errors
-    /// When the mesh refuses to serve this agent version.
+    /// When the mesh refuses to serve this agent version, or requires signatures that this process cannot make; it has
+    /// drained then.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<RunSummary, Error> {
         let tracker = TaskTracker::new();
         let mut summary = RunSummary::default();
         let (first_pause, mut first_beats) = FIRST_HEARTBEATS;
         let mut next_beat = tokio::time::Instant::now();
-        tokio::pin!(stop);
+        let mesh = self.shared.mesh.clone();
+        let cannot_sign = mesh.until_it_cannot_sign();
+        tokio::pin!(stop, cannot_sign);
+        let mut unfit = None;
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                error = &mut cannot_sign => {
+                    tracing::error!(%error, "this worker takes no work any more");
+                    unfit = Some(error);
+                    break;
+                }
                 () = tokio::time::sleep_until(next_beat) => {
                     self.beat(false).await;
                     first_beats = first_beats.saturating_sub(1);
@@ -188,7 +199,7 @@ impl Worker {
         }
         self.beat(true).await;
         summary.handed_back = self.drain(&tracker).await;
-        Ok(summary)
+        unfit.map_or(Ok(summary), Err)
     }
 
     /// Runs a delivery in a task of its own. On cancel the hop is handed back (through `abort`); an error is logged; a

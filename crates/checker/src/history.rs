@@ -61,43 +61,53 @@ pub struct Context<'a> {
     pub cancelled: HashMap<&'a str, bool>,
 }
 
+/// The records that count of each intent, in the order of the dump. What is void is told beside them.
+fn histories(
+    evidence: &Evidence,
+    void: &HashSet<(String, u64)>,
+    found: &mut Vec<Violation>,
+) -> BTreeMap<String, History> {
+    let mut histories: BTreeMap<String, History> = BTreeMap::new();
+    for (place, message) in evidence.messages.iter().enumerate() {
+        let Some(intent) = ledger_intent(message) else { continue };
+        if void.contains(&(intent.to_owned(), message.seq)) {
+            continue;
+        }
+        match Record::read(message, place) {
+            Ok(record) if record.intent == intent => {
+                let empty = || History {
+                    intent: intent.to_owned(),
+                    records: Vec::new(),
+                    key: None,
+                    void: Vec::new(),
+                };
+                let history = histories.entry(intent.to_owned()).or_insert_with(empty);
+                history.records.push(record);
+            }
+            Ok(record) => found.push(Violation::of(
+                "I4",
+                intent,
+                format!("record {} on its subject is of intent {}", message.seq, record.intent),
+            )),
+            Err(error) => found.push(Violation::of(
+                "I4",
+                intent,
+                format!("record {} cannot be read: {error}", message.seq),
+            )),
+        }
+    }
+    for (intent, seq) in void {
+        if let Some(history) = histories.get_mut(intent) {
+            history.void.push(*seq);
+        }
+    }
+    histories
+}
+
 impl<'a> Context<'a> {
     /// Sorts the evidence. Unreadable evidence is already a violation.
     pub(crate) fn new(evidence: &'a Evidence, void: &HashSet<(String, u64)>, found: &mut Vec<Violation>) -> Self {
-        let mut histories: BTreeMap<String, History> = BTreeMap::new();
-        for (place, message) in evidence.messages.iter().enumerate() {
-            let Some(intent) = ledger_intent(message) else { continue };
-            if void.contains(&(intent.to_owned(), message.seq)) {
-                continue;
-            }
-            match Record::read(message, place) {
-                Ok(record) if record.intent == intent => {
-                    let empty = || History {
-                        intent: intent.to_owned(),
-                        records: Vec::new(),
-                        key: None,
-                        void: Vec::new(),
-                    };
-                    let history = histories.entry(intent.to_owned()).or_insert_with(empty);
-                    history.records.push(record);
-                }
-                Ok(record) => found.push(Violation::of(
-                    "I4",
-                    intent,
-                    format!("record {} on its subject is of intent {}", message.seq, record.intent),
-                )),
-                Err(error) => found.push(Violation::of(
-                    "I4",
-                    intent,
-                    format!("record {} cannot be read: {error}", message.seq),
-                )),
-            }
-        }
-        for (intent, seq) in void {
-            if let Some(history) = histories.get_mut(intent) {
-                history.void.push(*seq);
-            }
-        }
+        let mut histories = histories(evidence, void, found);
         let mut by_key: HashMap<String, Vec<String>> = HashMap::new();
         for history in histories.values_mut() {
             history.records.sort_by_key(|record| record.seq);
@@ -106,6 +116,11 @@ impl<'a> Context<'a> {
                 Some(envelope) => envelope.key(),
                 None => first.rejected_key(),
             });
+            let is_child = history.records.iter().any(|record| record.snapshot.parent.is_some());
+            if is_child {
+                // Nobody submitted it from outside; P5 to P7 judge it.
+                history.key = None;
+            }
             if let Some(key) = &history.key {
                 by_key.entry(key.clone()).or_default().push(history.intent.clone());
             }

@@ -40,6 +40,12 @@ pub struct Record {
     /// What the waits came to, for `resumed`.
     #[serde(default)]
     pub results: Vec<WaitEnd>,
+    /// What a handler waits for, for `waiting` and `fanned_out`.
+    #[serde(default)]
+    pub waits: Vec<Asked>,
+    /// The ends of children, for `child_done`.
+    #[serde(default)]
+    pub children: Vec<EndsOfCall>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -49,6 +55,57 @@ pub struct Record {
     /// The message that holds it, by its index in the evidence.
     #[serde(skip)]
     pub message: usize,
+}
+
+/// A wait that a handler asks for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// The children that it asks for.
+    #[serde(default)]
+    pub children: Option<Called>,
+}
+
+/// The children of a call.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Called {
+    /// One for each.
+    pub children: Vec<Box<RawValue>>,
+    /// When the parent goes on.
+    #[serde(default)]
+    pub join: Option<String>,
+    /// How many must complete, for `some`.
+    #[serde(default)]
+    pub need: Option<usize>,
+    /// Whether open ones are left alone.
+    #[serde(default)]
+    pub detach: bool,
+}
+
+/// Ends of children of one call.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EndsOfCall {
+    /// The hop of the parent.
+    pub hop: u64,
+    /// The name of the wait.
+    pub name: String,
+    /// The ends.
+    pub ends: Vec<ChildEnd>,
+}
+
+/// The end of a child.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ChildEnd {
+    /// Its place in the call.
+    pub index: usize,
+    /// Its intent.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The name of its last status.
+    pub state: String,
+    /// The sequence of its last record.
+    pub seq: u64,
 }
 
 /// What people did about an approval.
@@ -209,6 +266,9 @@ pub struct Snapshot {
     /// The result, once completed.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// The intent whose child this is.
+    #[serde(default)]
+    pub parent: Option<String>,
     /// The open waits.
     #[serde(default)]
     pub waits: Vec<Wait>,
@@ -218,6 +278,28 @@ pub struct Snapshot {
     /// Where a person does the hop.
     #[serde(default)]
     pub manual: Option<Manual>,
+    /// The turn that a hop waits for, or has had.
+    #[serde(default)]
+    pub order: Option<Turn>,
+}
+
+/// The turn of a hop.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Turn {
+    /// The hop.
+    pub hop: u64,
+    /// The key; absent where the turn is among submitters.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The sequence of its message in the intake, until it has a place.
+    #[serde(default)]
+    pub intake: Option<u64>,
+    /// The sequence of the record that gave it its place, but in that record.
+    #[serde(default)]
+    pub place: Option<u64>,
+    /// How many could have their turn when it got this.
+    #[serde(default)]
+    pub given: Option<u64>,
 }
 
 /// A signal.
@@ -234,8 +316,11 @@ pub struct Signal {
 pub struct WaitEnd {
     /// Its name.
     pub name: String,
-    /// `signalled`, `decided`, `slept`, `timed_out` or `abandoned`.
+    /// `signalled`, `decided`, `slept`, `joined`, `timed_out` or `abandoned`.
     pub outcome: String,
+    /// The children that had ended, for a call.
+    #[serde(default)]
+    pub children: Vec<ChildEnd>,
     /// The record of the signal that it has taken.
     #[serde(default)]
     pub seq: Option<u64>,
@@ -249,6 +334,13 @@ pub struct Manual {
 }
 
 impl Snapshot {
+    /// Whether the present hop waits for a turn that it has not had.
+    #[must_use]
+    pub fn is_before_its_turn(&self) -> bool {
+        let order = self.order.as_ref().filter(|order| order.hop == self.hop);
+        order.is_some_and(|order| order.given.is_none())
+    }
+
     /// Whether a person does the present hop: no ticket belongs to it, and no handler runs it.
     #[must_use]
     pub fn is_by_hand(&self) -> bool {

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
+mod children;
 mod control;
 mod people;
 mod signed;
+mod turns;
 mod waits;
 
 const INTENT: &str = "work-1";

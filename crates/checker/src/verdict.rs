@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P11`, `L1`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P8`, `P11`, `P12`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -101,6 +101,10 @@ pub struct Counts {
     pub void: usize,
     /// Checkpoints that verify.
     pub checkpoints: usize,
+    /// Turns that were given.
+    pub turns: usize,
+    /// Children of calls.
+    pub children: usize,
 }
 
 /// The judgement of a run.

@@ -102,6 +102,11 @@ impl App {
         })
     }
 
+    /// With which keys this process signs and verifies.
+    pub(crate) fn signing(&self) -> Signing {
+        self.target.signing.clone()
+    }
+
     /// The limits of the streams that every mesh has, as they are configured.
     pub(crate) fn limits(&self) -> Limits {
         Limits {

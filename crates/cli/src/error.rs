@@ -105,7 +105,10 @@ impl CliError {
     /// Says what to do about it.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        let hint = hint.into();
+        if !hint.is_empty() {
+            self.hints.push(hint);
+        }
         self
     }
 

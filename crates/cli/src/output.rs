@@ -8,6 +8,7 @@
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
 use baton_envelope::{codes, shown, shown_lines};
@@ -192,8 +193,15 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         drop(error.print());
         return ExitCode::SUCCESS;
     }
-    if wants_json() {
-        let text = error.render().to_string();
+    let better = better(error);
+    if let Some((said, better)) = better.as_ref().filter(|_| !wants_json()) {
+        let text = error.render().to_string().replace(said, better);
+        drop(write!(io::stderr().lock(), "{text}"));
+    } else if wants_json() {
+        let mut text = error.render().to_string();
+        if let Some((said, better)) = &better {
+            text = text.replace(said, better);
+        }
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut shown = CliError::say(Kind::Usage, codes::USAGE, message.trim());
@@ -207,6 +215,19 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         drop(error.print());
     }
     ExitCode::from(Kind::Usage.exit())
+}
+
+/// What the standard library says of a number that it cannot read, and what is said instead: the rule.
+fn better(error: &clap::Error) -> Option<(String, &'static str)> {
+    let said = std::error::Error::source(error)?.downcast_ref::<ParseIntError>()?;
+    let rule = match said.kind() {
+        IntErrorKind::Empty | IntErrorKind::InvalidDigit => "expected a whole number",
+        IntErrorKind::Zero => "expected a whole number, 1 or more",
+        IntErrorKind::PosOverflow => "the number is too large",
+        IntErrorKind::NegOverflow => "the number is too small",
+        _ => return None,
+    };
+    Some((said.to_string(), rule))
 }
 
 /// Whether JSON was asked for, on a command line that cannot be read as a whole.

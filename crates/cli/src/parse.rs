@@ -1,12 +1,13 @@
 //! Readers of argument values, built on the envelope's own types: each says the value and the rule.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use baton_envelope::{
-    AgentName, AgentVersion, Json, MaxHops, OnExhausted, Percent, Priority, ProtocolRange, Timestamp,
+    ATTEMPTS_LIMIT, AgentName, AgentVersion, Json, MaxHops, OnExhausted, Percent, Priority, ProtocolRange, Timestamp,
 };
 use baton_jetstream::{Clock as _, SystemClock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,6 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A length of time as people write it: `20s`, `5m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
+
+/// The seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
 impl FromStr for Span {
     type Err = String;
@@ -27,7 +31,16 @@ impl FromStr for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&humantime::format_duration(self.0), f)
+        // Not in months and years, as humantime does: nobody reads back how many days these are.
+        let days = self.0.as_secs() / DAY;
+        let rest = self.0.saturating_sub(Duration::from_secs(days * DAY));
+        match (days, rest.is_zero()) {
+            (0, _) => fmt::Display::fmt(&humantime::format_duration(rest), f),
+            (1, true) => f.write_str("1day"),
+            (1, false) => write!(f, "1day {}", humantime::format_duration(rest)),
+            (days, true) => write!(f, "{days}days"),
+            (days, false) => write!(f, "{days}days {}", humantime::format_duration(rest)),
+        }
     }
 }
 
@@ -64,6 +77,21 @@ pub(crate) fn on_exhausted(text: &str) -> Result<OnExhausted, String> {
         Ok(OnExhausted::Unknown(_)) | Err(_) => Err("expected park, fail, human, or escalate:AGENT".to_owned()),
         Ok(what) => Ok(what),
     }
+}
+
+/// How many attempts a hop gets: 1 to 1000.
+pub(crate) fn attempts(text: &str) -> Result<NonZeroU32, String> {
+    let count = text.trim().parse().ok().and_then(NonZeroU32::new);
+    count
+        .filter(|count| count.get() <= ATTEMPTS_LIMIT)
+        .ok_or_else(|| format!("expected a whole number from 1 to {ATTEMPTS_LIMIT}"))
+}
+
+/// How many hops may run at a time; 0 for no limit.
+pub(crate) fn in_flight(text: &str) -> Result<u32, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "expected a whole number such as 10, or 0 for no limit".to_owned())
 }
 
 /// A range of protocol versions as people write it: `1.0.0-1.1.0`, or one version.
@@ -188,6 +216,10 @@ mod tests {
     fn a_bad_value_is_told_with_its_rule() {
         assert!(priority("11").is_err_and(|e| e.contains("1 to 10")));
         assert!(priority("high").is_err_and(|e| e.contains("whole number")));
+        for bad in ["0", "1001", "x", "-1"] {
+            assert!(attempts(bad).is_err_and(|e| e.contains("from 1 to 1000")), "{bad}");
+        }
+        assert!(in_flight("x").is_err_and(|e| e.contains("0 for no limit")));
         assert!(max_hops("65").is_err_and(|e| e.contains("64")));
         assert!(deadline("soon").is_err());
         for late in ["500000years", "9000years"] {
@@ -214,5 +246,8 @@ mod tests {
     fn a_span_reads_what_it_writes() {
         let span: Span = "1h 30m".parse().expect("span");
         assert_eq!(span.to_string().parse(), Ok(span));
+        for text in ["40days", "1day 2h", "3days 4h 5m", "500ms", "0s"] {
+            assert_eq!(text.parse::<Span>().expect("span").to_string(), text);
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use baton_envelope::control::{Alarm, Counts, DrainView, EvidenceView, HoldView};
 use baton_envelope::rollout::{Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Author, Breaker, Cause, OnOpen, Role, Route, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Author, Breaker, Cause, OnOpen, Role, Route, VersionState, Withheld};
 
-use baton_jetstream::{ControllerMesh, Error, Leadership, Lease};
+use baton_jetstream::{ControllerMesh, Error, Leadership, Lease, Taking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -186,7 +186,12 @@ impl Context {
             Some(pause) => {
                 let author = Author::of(Role::Operator, pause.by.clone());
                 let reason = format!("{agent} was killed");
-                let lost = self.mesh.fence_version(agent, version, &reason, &author).await?;
+                let taking = Taking {
+                    reason: &reason,
+                    by: &author,
+                    since: pause.at,
+                };
+                let lost = self.mesh.fence_version(agent, version, taking).await?;
                 self.tell_all(agent, version, &lost).await;
             }
             None => drop(self.mesh.pause_version(agent, version).await?),
@@ -198,15 +203,21 @@ impl Context {
     pub(crate) async fn tell_breaker(&self, breaker: &Breaker, act: &Act) -> Result<(), Error> {
         let (agent, version) = (&breaker.agent, &breaker.version);
         let route = self.route(agent).await?;
-        let known = route.versions.get(version).and_then(|entry| entry.withheld.as_ref());
-        // Whoever only waits needs no time.
-        let on_open = route.policy.as_ref().and_then(|policy| policy.on_open.clone());
-        let with_time = !matches!(on_open, None | Some(OnOpen::Wait));
-        let told = breaker.told(known, with_time, self.config.breaker.open_for);
-        if told.as_ref() == known {
+        let told = self.told(&route, breaker);
+        if told.as_ref() == route.versions.get(version).and_then(|entry| entry.withheld.as_ref()) {
             return Ok(());
         }
         self.mesh.tell_withheld(agent, version, told.as_ref(), act).await
+    }
+
+    /// What a route that follows a breaker tells senders.
+    pub(crate) fn told(&self, route: &Route, breaker: &Breaker) -> Option<Withheld> {
+        let known = route.versions.get(&breaker.version);
+        let known = known.and_then(|entry| entry.withheld.as_ref());
+        // Whoever only waits needs no time.
+        let on_open = route.policy.as_ref().and_then(|policy| policy.on_open.clone());
+        let with_time = !matches!(on_open, None | Some(OnOpen::Wait));
+        breaker.told(known, with_time, self.config.breaker.open_for)
     }
 
     /// The open intents that hold a version, by cause; those in the queue of a version that is quarantined, or that somebody

@@ -3,6 +3,7 @@
 mod again;
 pub(crate) mod asks;
 mod decisions;
+mod keys;
 pub(crate) mod rejection;
 pub(crate) mod router;
 pub(crate) mod routing;

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use baton_envelope::rollout::{Act, work_killed};
 use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
-use baton_jetstream::Error;
+use baton_jetstream::{Error, Taking};
 
 use crate::context::Context;
 
 /// What a kill came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Killed {
-    /// How many intents were fenced.
+    /// How many intents were fenced, also those that another controller fenced for the same kill.
     pub(crate) fenced: u64,
     /// How many workers were told.
     pub(crate) workers: u64,
@@ -33,6 +33,11 @@ pub(crate) async fn finish(
     };
     let reason = reason_of(&route, version, &kill);
     let author = Author::of(Role::Operator, kill.by.clone());
+    let taking = Taking {
+        reason: &reason,
+        by: &author,
+        since: kill.at,
+    };
     let mut fenced: BTreeSet<IntentId> = BTreeSet::new();
     let versions = versions(&route, version);
     // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
@@ -46,7 +51,7 @@ pub(crate) async fn finish(
             cx.pause_or_resume(&present).await?;
             return Ok(killed);
         }
-        let lost = cx.mesh.fence_tickets((agent, of), tickets, &reason, &author).await?;
+        let lost = cx.mesh.fence_tickets((agent, of), tickets, taking).await?;
         killed.workers += cx.tell_all(agent, of, &lost).await;
         fenced.extend(lost);
         if left.is_empty() {

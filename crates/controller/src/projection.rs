@@ -18,6 +18,7 @@ mod suspects;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod void;
 
 use std::path::PathBuf;
@@ -39,9 +40,12 @@ use void::VoidLog;
 
 pub use error::Error;
 pub(crate) use tables::archive::{Closed, Handled, Life};
+pub(crate) use tables::children::{ChildRow, DueParent, Look};
 pub(crate) use tables::intents::Overdue;
 pub(crate) use tables::odd::Odd;
 pub(crate) use tables::streaks::Streak;
+pub(crate) use tables::turns::{Front, Lane, Submitter};
+pub(crate) use touched::Touched;
 pub(crate) use void::VoidSeen;
 
 /// A projection of the ledger; cheap to clone.
@@ -62,6 +66,9 @@ struct Inner {
     position: watch::Sender<u64>,
     /// The position of the archive's index.
     archive: watch::Sender<Place>,
+    /// The lanes of turns that were touched, and how often some were.
+    touched: Mutex<Touched>,
+    turns: watch::Sender<u64>,
     /// The void records that were followed.
     void: VoidLog,
     /// A question met corrupt rows.
@@ -104,6 +111,8 @@ impl Projection {
                 mesh: ControllerMesh::of(mesh),
                 streaks: Mutex::new(store.streaks().clone()),
                 suspects: Mutex::default(),
+                touched: Mutex::new(Touched::all()),
+                turns: watch::Sender::new(0),
                 position: watch::Sender::new(place.seq),
                 place: watch::Sender::new(place),
                 archive: watch::Sender::new(Place::of_archive(&store)),
@@ -212,7 +221,7 @@ impl Projection {
         let job = self.inner.jobs.spawn_blocking(move || {
             let mut store = inner.store();
             let done = change(&mut store)?;
-            inner.publish(&store);
+            inner.publish(&mut store);
             Ok(done)
         });
         job.await?
@@ -232,7 +241,15 @@ impl Inner {
 
     /// Publishes the store's position. The caller holds the store's lock, so an answer is never newer than the
     /// position. Most of all, an answer from an empty store in a rebuild never comes with the old position.
-    fn publish(&self, store: &Store) {
+    ///
+    /// Gives whether turns were touched.
+    fn publish(&self, store: &mut Store) -> bool {
+        let touched = store.take_touched();
+        let touches_turns = !touched.is_empty();
+        if touches_turns {
+            lock(&self.touched).add(touched);
+            self.turns.send_modify(|times| *times += 1);
+        }
         lock(&self.streaks).clone_from(store.streaks());
         lock(&self.suspects).clone_from(store.suspects());
         let place = Place::of(store);
@@ -242,6 +259,7 @@ impl Inner {
         let archive = Place::of_archive(store);
         self.archive
             .send_if_modified(|known| std::mem::replace(known, archive.clone()) != archive);
+        touches_turns
     }
 }
 

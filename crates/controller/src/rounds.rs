@@ -13,6 +13,7 @@ mod archive;
 mod breakers;
 mod by_hand;
 mod checkpoint;
+mod children;
 mod clocks;
 mod consumers;
 mod drains;
@@ -38,6 +39,7 @@ mod term;
 mod tests;
 mod tidy;
 mod timers;
+mod turns;
 mod unique_keys;
 mod unreadable;
 
@@ -49,6 +51,7 @@ use archive::Archive;
 use breakers::Breakers;
 use by_hand::Hands;
 use checkpoint::Checkpoints;
+use children::Children;
 use clocks::Clocks;
 use consumers::Consumers;
 use drains::Drains;
@@ -67,6 +70,7 @@ use sweep::Sweep;
 use term::Term;
 use tidy::Tidy;
 use timers::Timers;
+use turns::Turns;
 use unique_keys::UniqueKeys;
 use unreadable::UnreadableKeys;
 
@@ -86,6 +90,8 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Load>(term),
         round::<Sweep>(term),
         round::<Timers>(term),
+        round::<Children>(term),
+        round::<Turns>(term),
         round::<Raise>(term),
         round::<UnreadableKeys>(term),
         round::<Checkpoints>(term),

@@ -75,7 +75,8 @@ impl Controller {
     /// Runs until `shutdown` completes, then takes nothing new, finishes what is in flight, and flushes.
     ///
     /// # Errors
-    /// When the mesh cannot be prepared for a minute, the projection cannot be opened, or a duty ends on its own.
+    /// When the mesh cannot be prepared for a minute, the projection cannot be opened, a duty ends on its own, or the mesh
+    /// requires signatures that this process cannot make.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { mesh, config, stats } = self;
         tokio::pin!(shutdown);
@@ -93,9 +94,11 @@ impl Controller {
             .into_iter()
             .map(|task| (task.name, cx.stops.tracker.spawn(task.work)))
             .unzip();
+        let cannot_sign = mesh.until_it_cannot_sign();
         tracing::info!(instance = %cx.config.instance, namespace = %mesh.subjects().namespace(), "controller started");
         let ended = tokio::select! {
             () = &mut shutdown => Ok(()),
+            error = cannot_sign => Err(Error::Unfit(error)),
             (end, first, _) = futures::future::select_all(tasks) => Err(Error::DutyEnded {
                 duty: names.get(first).copied().unwrap_or_default(),
                 source: end.err(),

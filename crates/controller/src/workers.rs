@@ -159,6 +159,15 @@ impl Workers {
         of.map(|(_, seen)| seen.view()).collect()
     }
 
+    /// The live workers that do not say that they sign, by name.
+    pub(crate) fn unsigned(&self) -> Vec<String> {
+        let workers = self.live();
+        let unsigned = workers.iter().filter(|(_, seen)| !seen.declaration.signs);
+        unsigned
+            .map(|((agent, version, instance), _)| format!("{agent}@{version} ({instance})"))
+            .collect()
+    }
+
     /// The live workers whose clock is off.
     pub(crate) fn clocks_off(&self) -> Vec<WorkerClock> {
         let workers = self.live();
@@ -200,6 +209,18 @@ mod tests {
         let view = workers.views(&"a".parse().expect("a name"), &"1.0.0".parse().expect("a version"));
         assert_eq!(workers.clocks_off().len(), usize::from(view[0].clock_ahead_ms != 0));
         view[0].clock()
+    }
+
+    #[test]
+    fn who_does_not_say_that_it_signs_is_named() {
+        let workers = Workers::default();
+        for (instance, more) in [("w-1", ""), ("w-2", r#","signs":true"#), ("w-3", r#","signs":false"#)] {
+            let at = Timestamp::from_unix_millis(NOW);
+            let text = format!(r#"{{"agent":"a","version":"1.0.0","instance":"{instance}","at":"{at}"{more}}}"#);
+            let beat: Declaration = serde_json::from_str(&text).expect("a declaration");
+            workers.heard(&beat, at);
+        }
+        assert_eq!(workers.unsigned(), ["a@1.0.0 (w-1)", "a@1.0.0 (w-3)"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod act;
 pub(crate) mod by_hand;
+pub(crate) mod child;
+pub(crate) mod children;
 pub(crate) mod containment;
 pub(crate) mod decisions;
 pub(crate) mod delivery;
@@ -10,6 +12,7 @@ pub(crate) mod effects;
 pub(crate) mod error_info;
 pub(crate) mod event;
 pub(crate) mod fencing;
+pub(crate) mod in_order;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod record;

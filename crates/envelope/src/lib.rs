@@ -34,6 +34,10 @@ pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
+pub use intent::child::{KEEP_TIME, NewChild};
+pub use intent::children::{
+    Child, ChildEnd, ChildSet, Children, ChildrenDone, JoinRule, MOST_CHILDREN, MOST_ENDS, MOST_SPELT, opened_calls,
+};
 pub use intent::containment::{Contained, Containment, close_again, contain, containable, stands_elsewhere};
 pub use intent::decisions::{Asked as AskedDecision, DecisionFate, on_decision, open_approval};
 pub use intent::delivery::{
@@ -45,6 +49,7 @@ pub use intent::effects::{Effect, Need, Owed, Work, effects, is_ticket_lost, is_
 pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
+pub use intent::in_order::InOrder;
 pub use intent::origin::Origin;
 pub use intent::probe::{Probed, is_answer, is_exhausted, probed, speaks_against};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
@@ -57,8 +62,9 @@ pub use intent::turn::{Turn, out_of_turn};
 pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{
-    Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, OnTimeout, OpenWait, SignalEntry, UnreadSignal, WaitKind,
-    WaitOutcome, WaitResult, WaitSpec, check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
+    Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, LONGEST_WAITS, MOST_WAITS, OnTimeout, OpenWait, SignalEntry,
+    UnreadSignal, WaitKind, WaitOutcome, WaitResult, WaitSpec, answered_waits, check_room, check_wait_name,
+    compare_waits, open_waits, owes_resume, reason_of, satisfied,
 };
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
@@ -67,7 +73,7 @@ pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;
-pub use message::text::{BadText, check_answer, check_from, check_kind, check_own_answer};
+pub use message::text::{BadText, check_answer, check_from, check_kind, check_order_key, check_own_answer};
 pub use message::unique::{OnConflict, UNIQUE_KEYS, Unique};
 pub use proof::audit::{Audit, AuditPart, AuditReport, Audited, Message, Problem};
 pub use proof::chain::{Chain, Judged, Void, void};

@@ -9,7 +9,7 @@ mod pauses;
 mod policy;
 mod versions;
 
-pub use act::{Act, Refused, StartPlan, abort, advance, declare, pause, resume, rollback, silent, start};
+pub use act::{Act, Refused, StartPlan, abort, advance, declare, known, pause, resume, rollback, silent, start};
 pub use breaker::{close_breaker, drop_probe, half_open_breaker, open_breaker, pay_breaker};
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};

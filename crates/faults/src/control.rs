@@ -153,6 +153,8 @@ impl Controls {
             agent: agent.parse()?,
             in_flight: Some(in_flight),
             rate_per_hour: None,
+            per_key: None,
+            fair: None,
             by: BY.to_owned(),
             reason: None,
         };
@@ -218,6 +220,8 @@ pub async fn let_go(mesh: &Mesh) -> Result<usize> {
                 agent: name.clone(),
                 in_flight: Some(0),
                 rate_per_hour: None,
+                per_key: None,
+                fair: None,
                 by: BY.to_owned(),
                 reason: None,
             };

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod one;
 mod pages;
+mod span;
 mod whole;
 
 use baton_envelope::Message;

@@ -30,6 +30,27 @@ pub struct SettingDiffers {
     pub stream: String,
 }
 
+/// What two sides do not agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// Nobody that is known here has signed the server's certificate.
+    UnknownAuthority,
+    /// The server's certificate is of another name, or not valid now.
+    ServerCertificate,
+    /// The server wants a certificate that it trusts.
+    OwnCertificate,
+}
+
+impl TlsFault {
+    const fn says(self) -> &'static str {
+        match self {
+            Self::UnknownAuthority => "an unknown authority has signed its certificate",
+            Self::ServerCertificate => "its certificate does not hold for this address, or not now",
+            Self::OwnCertificate => "it wants a certificate of this side that it trusts",
+        }
+    }
+}
+
 /// A failure of the mesh.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +63,27 @@ pub enum Error {
         /// Why.
         #[source]
         source: Source,
+    },
+    /// A server answers there, and the two do not agree on TLS.
+    #[error("nats-server at {url} cannot be spoken to by TLS: {}", fault.says())]
+    TlsFailed {
+        /// Where.
+        url: String,
+        /// Which side's certificate is in the way.
+        fault: TlsFault,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// A file of TLS that cannot be read.
+    #[error("`connection.{setting}`: {} cannot be read: {problem}", path.display())]
+    BadTlsFile {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// An address that cannot be read.
     #[error("server address \"{url}\": {source}; expected nats://HOST:PORT")]

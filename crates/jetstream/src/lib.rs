@@ -23,12 +23,13 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal, SettingDiffers, Trouble};
+pub use error::{Error, Refusal, SettingDiffers, TlsFault, Trouble};
 pub use intents::{
-    Ask, Asks, Cancelled, Changed, CheckForm, ClosedInLedger, Due, DueWork, ESCALATE, ExportFilter, Filter, Fired,
-    HandedOn, Heard, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES, Listed, Moved, NewDecision, NoArchive,
-    OpenApproval, PassedOver, REMIND, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted,
-    SweepReport, Sweeper, TakenFrom, ToSweep, Told, Uniquely, WaitEnd, Waiting, Worked, holds_life, in_form_for,
+    Ask, Asks, Branch, CallOf, Cancelled, Changed, CheckForm, ChildNow, ClosedChild, ClosedInLedger, Due, DueWork,
+    ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, IntakeMessage, IntakeReader, KEPT_BODY_BYTES,
+    Listed, Moved, NewDecision, NoArchive, OpenApproval, PassedOver, REMIND, Redrive, Redriven, Restarted, Ruled,
+    SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, ToSweep, Told, Uniquely, WaitEnd, Waiter,
+    Waiting, Worked, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
@@ -44,5 +45,5 @@ pub use server::{
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
     Allowance, Delivery, Extender, MaybeGiven, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,
-    ReplayCalls, ReplayRequest, Ticket,
+    ReplayCalls, ReplayRequest, Taking, Ticket,
 };

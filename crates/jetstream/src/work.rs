@@ -12,7 +12,7 @@ mod tickets;
 
 pub use allowance::Allowance;
 pub use delivery::{Delivery, Extender, Ticket};
-pub use kill::MaybeGiven;
+pub use kill::{MaybeGiven, Taking};
 pub use puller::{Pulled, Puller};
 pub use replay::{REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayCalls, ReplayRequest};
 pub use tickets::QueuedTicket;

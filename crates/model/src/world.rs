@@ -450,7 +450,7 @@ pub(crate) enum Proof {
 pub(crate) fn owed_ticket(head: &Rec) -> Option<(Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.source, owed)),
-        Effect::Answer(_) | Effect::Resume => None,
+        Effect::Answer(_) | Effect::Resume | Effect::Children => None,
     })
 }
 

@@ -59,6 +59,7 @@ pub fn following(
         state: None,
         people: None,
         exhausted: false,
+        children: Vec::new(),
         extra: Extra::new(),
     }
 }

@@ -30,8 +30,8 @@ async fn work_by_hand_is_done_in_the_name_that_the_server_says() {
             0,
             "completed",
         ),
-        // Whoever imports writes as a controller does.
-        (OPERATOR, &["import", file], 4, "CONFLICT"),
+        // This is the mesh that the file came from.
+        (OPERATOR, &["import", file], 0, "here already: 1"),
     ] {
         let (exit, said, _) = mesh.baton(user, args).await;
         assert_eq!(

@@ -106,6 +106,7 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
             ("policy", &["claim", "commit", "run"]),
+            ("bounds", &["held", "renewal", "run"]),
             ("commit", &["claim", "fault", "outcome", "run"]),
             (
                 "run",
@@ -129,6 +130,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("agent", &["handler", "hop", "retry"]),
             ("retry", &[]),
             ("approving", &["fault", "handler", "hop", "outcome", "waiting"]),
+            ("calling", &["fault", "hop", "waiting"]),
             ("handler", &["fault", "hop", "outcome"]),
             ("outcome", &["fault"]),
             ("waiting", &["fault", "hop"]),

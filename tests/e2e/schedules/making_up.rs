@@ -218,6 +218,7 @@ async fn a_leader_that_froze_before_it_wrote_has_nothing_run_twice() {
         at: firing.at,
         looked_at: firing.at,
         note: "froze".to_owned(),
+        path: Vec::new(),
     };
     let submit = async || {
         let envelope = firing.envelope(&schedule, mesh.mesh.clock().envelope_id());

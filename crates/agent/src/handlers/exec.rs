@@ -156,7 +156,10 @@ impl Handler for ExecHandler {
         }
         let input = match self.mode {
             ExecMode::Plain => plain_input(hop, &payload),
-            ExecMode::Json => json::input(hop).into_bytes(),
+            ExecMode::Json => {
+                hop.tell_children().await?;
+                json::input(hop).into_bytes()
+            }
         };
         let mut program = self.start(hop)?;
         let cancelled = hop.cancelled();

@@ -85,10 +85,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         complain("I3", what);
         return;
     }
-    // Work that begins later waits for its time first.
-    let is_postponed = event == "submitted" && after.status.state == "waiting" && after.wake_at.is_some();
-    let is_first_of_later = is_postponed && before.is_none();
-    if !is_first_of_later && !allows(status, event, &after.status.state) {
+    if !begins_in_line(status, event, after) && !allows(status, event, &after.status.state) {
         let (status, then) = (status.unwrap_or("none"), &after.status.state);
         complain(
             "I4",
@@ -100,7 +97,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         return;
     }
     let Some(before) = before.map(|before| &before.snapshot) else {
-        let is_first = after.epoch == 1 && after.attempt == 1 && after.hop == 1;
+        let is_first = after.epoch == 1 && after.attempt == 1 && (after.hop == 1) == after.parent.is_none();
         if event == "submitted" && !is_first {
             complain("I4", format!("record {} is no beginning", record.seq));
         }
@@ -112,7 +109,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         "claimed" => (&[1], &[0, 1]),
         "retry_scheduled" => (&[1], &[1]),
         "released" | "parked" => (&[1], &[0]),
-        "started" | "step" | "progress" | "repinned" | "completed" => (&[0], &[0]),
+        "started" | "step" | "progress" | "repinned" | "placed" | "completed" => (&[0], &[0]),
         _ => (&[0, 1], &[0]),
     };
     let is_one_of = |grown: &[u64], from: u64, to: u64| grown.iter().any(|by| from.checked_add(*by) == Some(to));
@@ -157,6 +154,17 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
     if event == "retry_scheduled" && after.wake_at.is_none() {
         complain("I4", format!("record {}: a retry without a time", record.seq));
+    }
+}
+
+/// Whether a record begins work, or begins it again, that waits: for its time, or for its turn.
+fn begins_in_line(status: Option<&str>, event: &str, after: &Snapshot) -> bool {
+    let waits = after.status.state == "waiting";
+    let awaits_turn = waits && after.is_before_its_turn();
+    match event {
+        "submitted" => status.is_none() && (awaits_turn || waits && after.wake_at.is_some()),
+        "redriven" => status == Some("parked") && awaits_turn,
+        _ => false,
     }
 }
 

@@ -54,6 +54,13 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             continue;
         }
         let status = &head.snapshot.status;
+        if head.snapshot.parent.is_some() {
+            if !is_terminal(&status.state) && status.state != "parked" {
+                let what = format!("this child stands at {status} and nothing moves it any more");
+                found.push(Violation::of("I1", &history.intent, what));
+            }
+            continue;
+        }
         let (Some(key), Some(tried)) = (&history.key, context.tried_of(history)) else {
             let what = format!("nobody submitted it: the key of its payload is {:?}", history.key);
             found.push(Violation::of("I5", &history.intent, what));

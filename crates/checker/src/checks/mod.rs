@@ -1,6 +1,7 @@
 //! One module for each group of invariants; each states what it sees and what it cannot see.
 
 pub mod carried;
+pub mod children;
 pub mod delivered;
 pub mod drained;
 pub mod kills;
@@ -11,6 +12,7 @@ pub mod order;
 pub mod people;
 pub mod steps;
 pub mod time;
+pub mod turns;
 pub mod versions;
 pub mod waits;
 
@@ -33,8 +35,10 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     order::check(context, counts, found);
     people::check(context, found);
     waits::check(context, counts, found);
+    children::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
+    turns::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.

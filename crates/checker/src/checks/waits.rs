@@ -142,7 +142,8 @@ impl Judge<'_> {
 
     fn resumes(&mut self, before: Option<&Record>, record: &Record) {
         let hop = record.snapshot.hop;
-        if self.open.is_empty() {
+        let awaited_turn = before.is_some_and(|before| before.snapshot.is_before_its_turn());
+        if self.open.is_empty() && !awaited_turn {
             let wake = before.and_then(|before| millis(before.snapshot.wake_at.as_deref()?));
             match wake {
                 Some(due) => self.fires(record, due),
@@ -244,7 +245,7 @@ impl Judge<'_> {
         }
         let hop = record.snapshot.hop;
         let opened: Vec<&Wait> = record.snapshot.waits.iter().filter(|wait| wait.seq.is_none()).collect();
-        if record.event.name != "waiting" {
+        if !matches!(record.event.name.as_str(), "waiting" | "fanned_out") {
             if !opened.is_empty() {
                 self.complain(
                     "P1",

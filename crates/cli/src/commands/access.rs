@@ -109,21 +109,40 @@ impl HandedOut {
 /// The file, if nothing is wrong with it.
 fn sound(folder: &Folder) -> Result<Access, CliError> {
     let access = Access::parse(&folder.read()?)?;
-    let wrong: Vec<Problem> = problems(&access).into_iter().filter(is_problem).collect();
-    let Some(first) = wrong.first() else {
-        return Ok(access);
-    };
-    let others = match wrong.len() - 1 {
+    let wrong = wrong(&access);
+    match wrong.first() {
+        Some(first) => Err(refused(folder, first, wrong.len())),
+        None => Ok(access),
+    }
+}
+
+/// The file as a change makes it, before any secret is written for it: `apply` must take it, or nobody could use that secret. A
+/// change may mend one mistake of several.
+fn sound_change(folder: &Folder, before: &str, after: &str) -> Result<Access, CliError> {
+    let access = Access::parse(after)?;
+    let left = wrong(&access);
+    match left.first() {
+        Some(first) if left.len() >= wrong(&Access::parse(before)?).len() => Err(refused(folder, first, left.len())),
+        Some(_) | None => Ok(access),
+    }
+}
+
+fn wrong(access: &Access) -> Vec<Problem> {
+    problems(access).into_iter().filter(is_problem).collect()
+}
+
+fn refused(folder: &Folder, first: &Problem, all: usize) -> CliError {
+    let others = match all.saturating_sub(1) {
         0 => String::new(),
         others => format!(" (and {others} more)"),
     };
     let message = format!("{}: {} {}{others}", folder.file().display(), first.place, first.problem);
     let error = CliError::say(Kind::BadConfig, codes::ACCESS_INVALID, message).hint(first.fix.clone());
-    Err(if wrong.len() > 1 {
+    if all > 1 {
         error.hint("`baton access check` lists them all")
     } else {
         error
-    })
+    }
 }
 
 fn is_problem(found: &Problem) -> bool {

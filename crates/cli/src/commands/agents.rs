@@ -15,6 +15,8 @@ mod retire;
 
 use clap::Subcommand;
 
+pub(super) use self::breaker::then;
+
 use crate::app::App;
 use crate::error::CliError;
 

@@ -4,6 +4,7 @@ mod assign;
 mod decide;
 mod list;
 mod overrule;
+mod sample;
 mod show;
 
 use baton_envelope::control::WhoAmI;
@@ -186,7 +187,7 @@ async fn who(mesh: &Mesh, said: Option<String>) -> Result<String, CliError> {
     let user = if mesh.is_secured() {
         mesh.ask_controller(&WhoAmI::default()).await?.by.unwrap_or_default()
     } else {
-        std::env::var("USER").unwrap_or_default()
+        crate::who::user()
     };
     let name = user.split('@').next().unwrap_or_default().to_ascii_lowercase();
     match name.parse::<PersonName>() {

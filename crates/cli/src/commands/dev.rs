@@ -39,6 +39,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         screened: true,
         namespace: app.config.connection.namespace.clone(),
         bounds: app.config.controller.bounds(),
+        signing: app.signing(),
         ..Target::at(url.clone())
     };
     let mesh = target.connect().await?;
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: DevArgs, app: &App) -> Result<(), CliError> {
         limits: Limits {
             archive_max_age: app.config.archive.max_age.0,
             bounds: app.config.controller.bounds(),
+            signatures: app.config.connection.signatures,
             ..Limits::default()
         },
         archive: (&app.config.archive).into(),

@@ -46,7 +46,10 @@ pub(crate) async fn run(args: DoctorArgs, app: &App) -> Result<(), CliError> {
     if !args.restore.is_empty() {
         let mesh = app.connect_to_look().await?;
         for stream in &args.restore {
-            mesh.restore_stream(stream, app.limits()).await?;
+            if !mesh.restore_stream(stream, app.limits()).await? {
+                let note = format!("{stream} has the settings of a new one already: nothing was restored");
+                app.output.note(&note);
+            }
         }
     }
     let (findings, kind, code) = match look(app).await {
@@ -165,7 +168,8 @@ async fn unreadable(mesh: &Mesh) -> Vec<Finding> {
                 "cannot be read (sequence {}: {}): {}",
                 one.seq, one.problem, one.meanwhile
             );
-            Finding::new(&one.key, Level::Problem, found, format!("baton repair {}", one.key)).coded(codes::UNREADABLE)
+            let remedy = format!("baton repair {} (as an admin, in a secured mesh)", one.key);
+            Finding::new(&one.key, Level::Problem, found, remedy).coded(codes::UNREADABLE)
         })
         .collect();
     match (findings.is_empty(), more) {

@@ -9,6 +9,7 @@ mod restart;
 mod resume;
 mod retry;
 mod state;
+mod tree;
 mod wait;
 mod watch;
 
@@ -26,6 +27,8 @@ pub(crate) enum IntentsCommand {
     List(list::ListArgs),
     /// Show how far an intent is, as its agent tells.
     State(state::StateArgs),
+    /// Show an intent with the children that it asked, theirs, and what each came to.
+    Tree(tree::TreeArgs),
     /// Follow transitions as they happen; those of one intent from its first record until it ends.
     Watch(watch::WatchArgs),
     /// Move the open work of one version of an agent to another version.
@@ -50,6 +53,7 @@ pub(crate) async fn run(command: IntentsCommand, app: &App) -> Result<(), CliErr
         IntentsCommand::Get(args) => get::run(args, app).await,
         IntentsCommand::List(args) => list::run(args, app).await,
         IntentsCommand::State(args) => state::run(args, app).await,
+        IntentsCommand::Tree(args) => tree::run(args, app).await,
         IntentsCommand::Watch(args) => watch::run(args, app).await,
         IntentsCommand::Move(args) => moves::run(args, app).await,
         IntentsCommand::Cancel(args) => cancel::run(args, app).await,

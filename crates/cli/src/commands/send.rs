@@ -10,8 +10,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE,
-    HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role, Status, Unique,
-    check_answer, shown,
+    HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role,
+    Status, Unique, WaitReason, check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
@@ -76,6 +76,9 @@ pub(crate) struct SendArgs {
     gate: GateArgs,
     #[command(flatten)]
     unique: unique::UniqueArgs,
+    /// Key in whose order the agent gets its work: one at a time, in the order of submission. Other work goes on beside it.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["delay", "at"])]
+    order_key: Option<String>,
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
@@ -122,6 +125,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let envelope = envelope(&args, &to.name()?, &body)?;
     to.check(&args)?;
     let unique = args.unique.read(&to)?;
+    unique::check_order_key(args.order_key.as_deref(), &to)?;
     let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
     let submit = Box::pin(submit(&args, (&to, unique), envelope, body, app));
@@ -177,11 +181,22 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         };
         return ended::show(&intent, known, end, args.timeout.0, app);
     }
-    show(&intent, known, &submitted, app)
+    let begins_as = match &args.order_key {
+        Some(_) => Status::Waiting {
+            reason: WaitReason::Order,
+        },
+        None => Status::Pending,
+    };
+    show((&intent, &begins_as), known, &submitted, app)
 }
 
 /// Says what was submitted, and where it stands.
-fn show(intent: &IntentId, known: bool, submitted: &Submitted, app: &App) -> Result<(), CliError> {
+fn show(
+    (intent, begins_as): (&IntentId, &Status),
+    known: bool,
+    submitted: &Submitted,
+    app: &App,
+) -> Result<(), CliError> {
     let standing = match submitted {
         Submitted::New { seq } => Where::New { seq: *seq },
         Submitted::Repeated(head) | Submitted::Conflict { head, .. } => Where::Head {
@@ -197,7 +212,7 @@ fn show(intent: &IntentId, known: bool, submitted: &Submitted, app: &App) -> Res
     app.output.show(&document, || {
         let mut table = Table::new(&["INTENT", "STATUS", "SEQ"]);
         let (status, seq) = match &document.standing {
-            Where::Intake { intake_seq: seq } | Where::New { seq } => (Status::Pending.to_string(), seq),
+            Where::Intake { intake_seq: seq } | Where::New { seq } => (begins_as.to_string(), seq),
             Where::Head { seq, snapshot } => (snapshot.status.to_string(), seq),
         };
         table.row([intent.to_string(), status, seq.to_string()]);
@@ -315,6 +330,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         (HEADER_NOT_BEFORE, text(args.delay.clone().or_else(|| args.at.clone()))),
         (HEADER_KIND, text(args.kind.clone())),
         (HEADER_REPLY_TO, text(args.reply_to.clone())),
+        (HEADER_ORDER_KEY, text(args.order_key.clone())),
     ];
     let raw = RawIntent {
         subject: "",
@@ -327,9 +343,22 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         stored_at: now,
         derived_id: args.id.clone().unwrap_or_else(|| clock.intent_id()),
     };
-    let mut envelope = raw.to_envelope(clock.envelope_id(), agent, now)?;
+    let envelope = raw.to_envelope(clock.envelope_id(), agent, now);
+    let mut envelope = envelope.map_err(|refused| {
+        let flag = match &args.delay {
+            Some(_) => "--delay",
+            None => "--at",
+        };
+        CliError::from_raw(refused, &[(HEADER_NOT_BEFORE, flag)])
+    })?;
     envelope.pins = args.pins.iter().cloned().collect();
     envelope.pinning = args.pinning.map(Pinning::from);
+    if let (true, Some(flag)) = (args.gates.is_empty(), args.gate.given()) {
+        let message = format!("{flag} needs --gate AGENT: nobody would be asked");
+        return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint(format!(
+            "name the agent before whose work people are asked, such as --gate {agent}"
+        )));
+    }
     if !args.gates.is_empty() {
         let approval = args.gate.approval()?;
         envelope.gates = args

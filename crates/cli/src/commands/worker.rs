@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::commands::gate::GateArgs;
 use crate::config::WorkerConfig;
 use crate::error::{CliError, Kind};
-use crate::parse::{Range, Span};
+use crate::parse::{self, Range, Span};
 
 /// `baton worker`. SIGTERM or SIGINT drains it: nothing new is taken, running hops finish or are handed back. A second
 /// one stops it at once.
@@ -61,9 +61,9 @@ pub(crate) struct WorkerArgs {
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<Span>,
     /// How many attempts a hop gets before it is parked [default: 3].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::attempts)]
     max_attempts: Option<NonZeroU32>,
-    /// Ask people before each hop begins; what they do not approve ends as rejected. --approver says so, too.
+    /// Ask people before each hop begins; what they do not approve ends as rejected. The flags below say so, too.
     #[arg(long)]
     gate: bool,
     #[command(flatten)]
@@ -85,7 +85,7 @@ struct Document<'a> {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
-    let is_gated = args.gate || !args.approval.approvers.is_empty();
+    let is_gated = args.gate || args.approval.given().is_some();
     let gate = is_gated.then(|| args.approval.approval()).transpose()?;
     let config = settings(args, &app.config.worker);
     let (Some(agent), Some(version), Some(exec)) = (&config.agent, &config.version, &config.exec) else {

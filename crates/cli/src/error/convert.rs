@@ -30,14 +30,22 @@ const FLAGS: [(&str, &str); 6] = [
     (baton_envelope::HEADER_REPLY_TO, "--reply-to"),
 ];
 
-impl From<RawRejection> for CliError {
-    fn from(error: RawRejection) -> Self {
+impl CliError {
+    /// What is wrong with a raw intent, by the flags that stand for its headers. `more` are flags of the command alone.
+    pub(crate) fn from_raw(error: RawRejection, more: &[(&str, &str)]) -> Self {
         let flag = FLAGS
             .iter()
+            .chain(more)
             .find(|(header, _)| *header == error.field)
             .map_or(error.field.as_str(), |(_, flag)| flag);
         let message = format!("{flag} \"{}\": {}", error.value, error.problem);
         Self::say(Kind::Usage, error.code, message).hint(error.fix)
+    }
+}
+
+impl From<RawRejection> for CliError {
+    fn from(error: RawRejection) -> Self {
+        Self::from_raw(error, &[])
     }
 }
 

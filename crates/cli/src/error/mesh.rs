@@ -1,8 +1,9 @@
 //! The conversion from an error of the mesh: by its variant and by codes, never by its text.
 
 use anyhow::Error as Any;
+use baton_access::Role;
 use baton_envelope::codes;
-use baton_jetstream::{Error, Trouble};
+use baton_jetstream::{Error, TlsFault, Trouble};
 
 use super::{CliError, Kind};
 use crate::near::nearest;
@@ -33,6 +34,13 @@ impl From<Error> for CliError {
 
 /// The kind of a failure, and what to do about it.
 pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
+    let (kind, mut hints) = explained(error);
+    // What an older controller does not say is no hint.
+    hints.retain(|hint| !hint.is_empty());
+    (kind, hints)
+}
+
+fn explained(error: &Error) -> (Kind, Vec<String>) {
     if let Some(trouble) = error.trouble() {
         return explain_trouble(trouble, error);
     }
@@ -44,17 +52,47 @@ pub(super) fn explain(error: &Error) -> (Kind, Vec<String>) {
         .unwrap_or((Kind::Failed, Vec::new()))
 }
 
+/// What one needs who was denied something.
+fn of_denied(what: &str) -> Vec<String> {
+    let apply = "in config/access.toml, then `baton access apply`";
+    let mut hints = match verb_of(what) {
+        Some(verb) => {
+            let role = Role::for_verb(verb);
+            vec![
+                format!("a person needs the role {role}: set `role` {apply}"),
+                "a publisher asks an agent of its list `may` with `nats req mesh.intent.AGENT`, and no controller"
+                    .to_owned(),
+            ]
+        }
+        None => vec![format!(
+            "in a mesh of `baton access`, `role` of a person and `may` of a publisher say what is allowed: set it {apply}"
+        )],
+    };
+    hints.push(
+        "elsewhere grant this user the permission (config/nats/secure.conf shows those of each role), or connect as another user"
+            .to_owned(),
+    );
+    hints
+}
+
+/// The question to a controller that a denied subject stands for.
+fn verb_of(what: &str) -> Option<&str> {
+    let (_, rest) = what.split_once(".control.")?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+    let verb = rest.split(|c| !is_part(c)).next()?.trim_end_matches('.');
+    (!verb.is_empty()).then_some(verb)
+}
+
 /// Who connects, and what the server lets it do.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained below")]
 fn of_login(error: &Error) -> Option<(Kind, Vec<String>)> {
+    if let Error::Denied { what } = error {
+        return Some((Kind::Refused, of_denied(what)));
+    }
     let (kind, hint) = match error {
         Error::LoginRefused { .. } => (
             Kind::Refused,
             "check --user and --password, --nkey, --creds, or the context; the log of nats-server says why".to_owned(),
-        ),
-        Error::Denied { .. } => (
-            Kind::Refused,
-            "grant this user the permission (config/nats/secure.conf shows those of each role), or connect as another user".to_owned(),
         ),
         Error::InboxDenied { .. } => (
             Kind::Refused,
@@ -65,6 +103,14 @@ fn of_login(error: &Error) -> Option<(Kind, Vec<String>)> {
         Error::BadInboxPrefix(_) => (
             Kind::BadConfig,
             "correct --inbox-prefix, BATON_INBOX_PREFIX, `inbox_prefix` in [connection], or the context".to_owned(),
+        ),
+        Error::BadTlsFile { setting, .. } => (
+            Kind::BadConfig,
+            format!(
+                "correct `{setting}` in [connection], BATON_{}, --{}, or the context",
+                setting.to_ascii_uppercase(),
+                setting.replace('_', "-")
+            ),
         ),
         Error::BadCredentials { .. } => (
             Kind::BadConfig,
@@ -79,6 +125,7 @@ fn of_login(error: &Error) -> Option<(Kind, Vec<String>)> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the others are explained above and below")]
 fn of_connection(error: &Error) -> Option<(Kind, Vec<String>)> {
     let (kind, hint) = match error {
+        Error::TlsFailed { fault, .. } => (Kind::Unreachable, of_tls(*fault).to_owned()),
         Error::Unreachable { .. } => (
             Kind::Unreachable,
             "start one with `baton dev`, or pass --server URL (or --context NAME)".to_owned(),
@@ -154,6 +201,12 @@ fn of_settings(error: &Error) -> Option<(Kind, Vec<String>)> {
             Kind::BadConfig,
             "install the build that the other processes of this mesh run".to_owned(),
         ),
+        // What reads needs no key, and "accept" is enough: the mesh has decided already.
+        Error::SettingDiffers(differs) if differs.setting == "signatures" => {
+            let keys = "set `signatures = \"accept\"` and `trust` in [connection], and `signing_key` where this process writes";
+            let more = "\"Signed records\" in docs/operations.md shows both files";
+            return Some((Kind::BadConfig, vec![keys.to_owned(), more.to_owned()]));
+        }
         Error::SettingDiffers(differs) => (
             Kind::BadConfig,
             format!(
@@ -189,6 +242,22 @@ fn of_settings(error: &Error) -> Option<(Kind, Vec<String>)> {
         _ => return None,
     };
     Some((kind, vec![hint]))
+}
+
+/// What to set of TLS.
+const fn of_tls(fault: TlsFault) -> &'static str {
+    match fault {
+        TlsFault::UnknownAuthority => {
+            "name the authority that has signed the server's certificate: --tls-ca, BATON_TLS_CA, or `tls_ca` in [connection]"
+        }
+        TlsFault::ServerCertificate => {
+            "connect by a name that is in the server's certificate (--server), or give the server a certificate that is valid"
+        }
+        TlsFault::OwnCertificate => {
+            "show a certificate that the server trusts: --tls-cert and --tls-key, BATON_TLS_CERT and BATON_TLS_KEY, or `tls_cert` \
+             and `tls_key` in [connection]"
+        }
+    }
 }
 
 /// One intent, and what may be done with it.
@@ -270,7 +339,7 @@ fn of_agents(error: &Error) -> Option<(Kind, Vec<String>)> {
                 "`baton agents breaker {agent}` shows why it is open; `baton agents policy {agent} --on-open wait` keeps new work"
             ),
         ),
-        Error::Decision(refused) => (Kind::Refused, refused.fix.clone()),
+        Error::Decision(refused) => (refused_by_controller(refused.code), refused.fix.clone()),
         Error::Control(refused) => (refused_by_controller(&refused.code), refused.fix.clone()),
         _ => return None,
     };

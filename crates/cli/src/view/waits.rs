@@ -1,6 +1,8 @@
 //! The open waits of an intent: since when, until when and what then, and the line that ends each.
 
-use baton_envelope::{OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, open_waits};
+use baton_envelope::{
+    Ends, Event, OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, answered_waits, open_waits,
+};
 use baton_jetstream::Head;
 use serde::Serialize;
 
@@ -25,6 +27,60 @@ pub(crate) struct WaitView {
     /// The command that ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<String>,
+    /// Its answer, which has come while the intent waits for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<Answered>,
+}
+
+/// The answer to a wait.
+#[derive(Debug, Clone, Serialize)]
+struct Answered {
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// What people have decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<String>,
+}
+
+impl Answered {
+    fn of(head: &Head, wait: &OpenWait, ends: &Ends, history: &[Head]) -> Self {
+        let holds = match ends {
+            Ends::Signal { seq, .. } => history.iter().find(|one| Some(one.seq) == *seq),
+            Ends::Children => history.iter().rfind(|one| one.record.event == Event::ChildDone),
+            // The first record from which on it is decided.
+            Ends::Decision(_) | Ends::Time | Ends::Another => history.iter().find(|one| {
+                let mut waits = open_waits(&one.record.snapshot);
+                waits.any(|one| one.name == wait.name && one.hop == wait.hop && one.decided.is_some())
+            }),
+        };
+        let holds = holds.unwrap_or(head);
+        let record = &holds.record;
+        let by_signal = record.signal.as_ref().and_then(|signal| signal.by.clone());
+        let by_person = record
+            .people
+            .as_ref()
+            .and_then(|entry| entry.by.as_ref())
+            .map(ToString::to_string);
+        Self {
+            at: holds.stored_at.unwrap_or(record.at),
+            by: by_signal.or(by_person),
+            choice: match ends {
+                Ends::Decision(choice) => Some(choice.clone()),
+                Ends::Signal { .. } | Ends::Children | Ends::Time | Ends::Another => None,
+            },
+        }
+    }
+
+    fn said(&self) -> String {
+        let choice = self
+            .choice
+            .as_ref()
+            .map(|choice| format!(": {choice}"))
+            .unwrap_or_default();
+        let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        format!("answered{choice}{by} at {}", self.at)
+    }
 }
 
 /// The open waits of the last record, by its history.
@@ -33,7 +89,23 @@ pub(crate) fn waits(head: &Head, history: &[Head]) -> Vec<WaitView> {
     if snapshot.status.is_terminal() {
         return Vec::new();
     }
-    open_waits(snapshot).map(|wait| view(head, wait, history)).collect()
+    let answered = answered_waits(snapshot);
+    let shown = open_waits(snapshot).map(|wait| {
+        let open = view(head, wait, history);
+        match answered.iter().find(|(answered, _)| std::ptr::eq(*answered, wait)) {
+            // Nothing is to be done for it any more, and no time ends it.
+            Some((_, ends)) => WaitView {
+                until: None,
+                people: Vec::new(),
+                then: None,
+                end: None,
+                answered: Some(Answered::of(head, wait, ends, history)),
+                ..open
+            },
+            None => open,
+        }
+    });
+    shown.collect()
 }
 
 fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
@@ -59,6 +131,7 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
     let end = match wait.kind {
         WaitKind::Signal | WaitKind::Callback => Some(format!("baton signal {intent} {} DATA", wait.name)),
         WaitKind::Approval => Some(format!("baton approvals show {intent}")),
+        WaitKind::Children => Some(format!("baton intents tree {intent}")),
         WaitKind::Sleep | WaitKind::Unknown(_) => None,
     };
     WaitView {
@@ -75,6 +148,7 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
             .unwrap_or_default(),
         then: until.map(|_| at_due.unwrap_or_else(|| then.to_owned())),
         end: end.filter(|_| matches!(head.record.snapshot.status, Status::Waiting { .. } | Status::Pending)),
+        answered: None,
     }
 }
 
@@ -94,7 +168,10 @@ pub(crate) fn waits_table(waits: &[WaitView]) -> Table {
             wait.kind.clone(),
             wait.since.to_string(),
             wait.until.map(|at| at.to_string()).unwrap_or_default(),
-            wait.then.clone().unwrap_or_default(),
+            match &wait.answered {
+                Some(answered) => answered.said(),
+                None => wait.then.clone().unwrap_or_default(),
+            },
             wait.end.clone().unwrap_or_default(),
         ]);
     }

@@ -4,7 +4,10 @@ use crate::harness::baton;
 
 #[test]
 fn a_bad_argument_is_named_with_its_rule() {
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 24] = [
+        (&["schedules", "next", "dst", "0"], &["0", "1..=1000"]),
+        (&["schedules", "next", "dst", "5000"], &["5000", "1..=1000"]),
+        (&["work", "create", "--task", " "], &["--task", "what is to be done"]),
         (
             &["send", "shout", "x", "--priority", "11"],
             &["--priority", "11", "1 to 10"],
@@ -16,6 +19,26 @@ fn a_bad_argument_is_named_with_its_rule() {
         (
             &["send", "shout", "x", "--max-hops", "65"],
             &["--max-hops", "65", "1 to 64"],
+        ),
+        (
+            &["agents", "policy", "shout", "--attempts", "0"],
+            &["--attempts", "from 1 to 1000"],
+        ),
+        (
+            &["agents", "limit", "shout", "--in-flight", "x"],
+            &["--in-flight", "whole number", "0 for no limit"],
+        ),
+        (
+            &["agents", "limit", "shout", "--rate", "0.5/s"],
+            &["--rate", "0.5/s", "30/m"],
+        ),
+        (
+            &["intents", "list", "--limit", "many"],
+            &["--limit", "many", "expected a whole number"],
+        ),
+        (
+            &["worker", "--agent", "x", "--concurrency", "0"],
+            &["--concurrency", "expected a whole number, 1 or more"],
         ),
         (&["send", "a.b", "x"], &["a.b", "no dots"]),
         (&["send", "*", "x"], &["\"*\"", "a-z 0-9 -"]),
@@ -49,6 +72,51 @@ fn a_bad_argument_is_named_with_its_rule() {
             &["\"code\"", "--capability"],
         ),
     ];
+    are_named(&cases);
+}
+
+#[test]
+fn a_gate_that_nobody_could_pass_or_that_is_nowhere_is_named() {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (
+            &["send", "shout", "x", "--approver", "ada"],
+            &["--approver needs --gate AGENT", "--gate shout"],
+        ),
+        (
+            &["send", "shout", "x", "--quorum", "2"],
+            &["--quorum needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--four-eyes"],
+            &["--four-eyes needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--approve-within", "1h"],
+            &["--approve-within needs --gate AGENT"],
+        ),
+        (
+            &["send", "shout", "x", "--gate", "shout", "--approver", "Ada"],
+            &["--approver", "\"Ada\"", "a-z 0-9 -"],
+        ),
+        (
+            &[
+                "send",
+                "shout",
+                "x",
+                "--gate",
+                "shout",
+                "--approver",
+                "ada",
+                "--quorum",
+                "2",
+            ],
+            &["--quorum 2", "the 1 who may approve"],
+        ),
+    ];
+    are_named(&cases);
+}
+
+fn are_named(cases: &[(&[&str], &[&str])]) {
     for (arguments, named) in cases {
         let run = baton(arguments).exits(2).says(named);
         assert_eq!(run.stdout, "");

@@ -9,7 +9,9 @@ use baton_envelope::control::{
     RetireVersion, SetLimits, SetPinning, SetRoute, VersionAct, VersionView,
 };
 use baton_envelope::rollout::{self, Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Declaration, Extra, Pinning, ProtocolRange, Route, VersionState};
+use baton_envelope::{
+    AgentLimits, AgentName, AgentVersion, Declaration, Extra, Pinning, ProtocolRange, Route, VersionState,
+};
 use baton_jetstream::Error;
 
 use crate::context::Context;
@@ -130,6 +132,7 @@ pub(super) async fn add(cx: &Context, asked: AddVersion) -> Result<Route, Error>
         host: String::new(),
         manual,
         policy: None,
+        signs: false,
         extra: Extra::new(),
         agent: agent.clone(),
         version,
@@ -184,15 +187,22 @@ pub(super) async fn set_limits(cx: &Context, asked: SetLimits) -> Result<Route, 
         rate_per_hour,
         by,
         reason,
+        per_key,
+        fair,
     } = asked;
+    let wanted = AgentLimits {
+        in_flight,
+        rate_per_hour,
+        per_key,
+        fair,
+        ..AgentLimits::default()
+    };
     let act = Act {
         reason,
         ..Act::new(by, cx.mesh.now())
     };
-    cx.decide(&agent, |present| {
-        Ok(rollout::set_limits(present, in_flight, rate_per_hour, &act))
-    })
-    .await
+    cx.decide(&agent, |present| Ok(rollout::set_limits(present, &wanted, &act)))
+        .await
 }
 
 /// Takes a version out of service if no open intent names it, up to the end of the ledger.

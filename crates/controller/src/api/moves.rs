@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::control::{ControlError, MoveIntents, MoveView, MovedView};
 use baton_envelope::rollout::{self, Act};
-use baton_envelope::{AgentName, AgentVersion, Author, Role, Route, VersionState};
+use baton_envelope::{AgentName, AgentVersion, Author, Cause, IntentId, Role, Route, VersionState};
 use baton_jetstream::{Error, Moved};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -62,6 +62,48 @@ fn check(route: &Route, from: &AgentVersion, to: &AgentVersion) -> Result<(), Co
     }
 }
 
+type Way<'a> = (&'a AgentName, &'a AgentVersion, &'a AgentVersion);
+
+/// The status of an intent, if it is one of those that are wanted.
+async fn wanted_status(cx: &Context, intent: &IntentId, wanted: Option<&str>) -> Result<Option<String>, Error> {
+    let head = cx.mesh.must_find(intent).await?;
+    let present = &head.record.snapshot.status;
+    Ok(wanted
+        .is_none_or(|wanted| present.name() == wanted)
+        .then(|| present.to_string()))
+}
+
+async fn would_move(
+    cx: &Context,
+    intent: &IntentId,
+    wanted: Option<&str>,
+    cause: &Cause,
+) -> Result<Option<(String, String)>, Error> {
+    let status = wanted_status(cx, intent, wanted).await?;
+    Ok(status.map(|status| (status, format!("would be moved ({cause})"))))
+}
+
+async fn move_one(
+    cx: &Context,
+    intent: &IntentId,
+    wanted: Option<&str>,
+    (agent, from, to): Way<'_>,
+    author: &Author,
+) -> Result<Option<(String, String)>, Error> {
+    if wanted_status(cx, intent, wanted).await?.is_none() {
+        return Ok(None);
+    }
+    match cx.mesh.move_intent(intent, agent, from, to, author).await? {
+        Moved::Done {
+            status, what, taken, ..
+        } => {
+            cx.tell_taken(taken.as_ref()).await;
+            Ok(Some((status, what.to_owned())))
+        }
+        Moved::NotThere => Ok(None),
+    }
+}
+
 pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, Error> {
     let MoveIntents {
         agent,
@@ -76,7 +118,9 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     // Workers of the old version must get none of this work from now on: they run a new ticket without reading the
     // ledger. Work that a worker already has is fenced out.
     let is_paused = route.state(&from).is_some_and(|state| state.is_paused()) || route.pause_of(&from).is_some();
-    let resumes = !dry_run && !is_paused;
+    // Work may stand before a version that nobody has heard of: an old writer put it there. Then nobody takes it meanwhile.
+    let is_known = route.state(&from).is_some();
+    let resumes = !dry_run && !is_paused && is_known;
     if resumes {
         hold_back(cx, &agent, &from, &by).await?;
     }
@@ -92,29 +136,17 @@ pub(super) async fn carry(cx: &Context, asked: MoveIntents) -> Result<MoveView, 
     };
     let author = Author::of(Role::Operator, by.clone());
     let candidates = cx.projection.held(&agent, &from).await?;
+    if candidates.is_empty() && !is_known {
+        rollout::known(&route, &from)?;
+    }
     let work = futures::stream::iter(candidates).map(|(intent, cause)| {
-        let (agent, from, to, author, wanted) = (&agent, &from, &to, &author, status.as_deref());
+        let way = (&agent, &from, &to);
+        let (author, wanted) = (&author, status.as_deref());
         async move {
-            let moved = async {
-                let head = cx.mesh.must_find(&intent).await?;
-                let present = &head.record.snapshot.status;
-                if wanted.is_some_and(|wanted| present.name() != wanted) {
-                    return Ok(None);
-                }
-                if dry_run {
-                    return Ok(Some((present.to_string(), format!("would be moved ({cause})"))));
-                }
-                match cx.mesh.move_intent(&intent, agent, from, to, author).await? {
-                    Moved::Done {
-                        status, what, taken, ..
-                    } => {
-                        cx.tell_taken(taken.as_ref()).await;
-                        Ok(Some((status, what.to_owned())))
-                    }
-                    Moved::NotThere => Ok(None),
-                }
+            let moved = match dry_run {
+                true => would_move(cx, &intent, wanted, &cause).await,
+                false => move_one(cx, &intent, wanted, way, author).await,
             };
-            let moved: Result<_, Error> = moved.await;
             (intent, moved)
         }
     });

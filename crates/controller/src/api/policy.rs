@@ -26,8 +26,23 @@ pub(super) async fn set(cx: &Context, asked: SetPolicy) -> Result<Route, Error> 
         reason,
         ..Act::new(by, cx.mesh.now())
     };
-    cx.decide(&agent, |present| rollout::set_policy(present, &set, reset, &act))
-        .await
+    let mut route = cx
+        .decide(&agent, |present| rollout::set_policy(present, &set, reset, &act))
+        .await?;
+    // Where senders turn away now, they need to know until when.
+    let withheld = route.versions.iter().filter(|(_, entry)| entry.withheld.is_some());
+    let withheld: Vec<AgentVersion> = withheld.map(|(version, _)| version.clone()).collect();
+    let mut told = false;
+    for version in withheld {
+        if let Some((breaker, _)) = cx.mesh.breaker(&agent, &version).await? {
+            cx.tell_breaker(&breaker, &act).await?;
+            told = true;
+        }
+    }
+    if told {
+        route = cx.route(&agent).await?;
+    }
+    Ok(route)
 }
 
 /// Opens or closes a breaker by hand.
@@ -70,12 +85,16 @@ async fn open_by_hand(cx: &Context, agent: &AgentName, version: &AgentVersion, a
     let changed = cx
         .mesh
         .change_breaker(agent, version, |present| {
-            Ok(Some(rollout::open_breaker(present, of, None, act)))
+            // One that has opened by itself is made to stay open.
+            let is_news = present.is_none_or(|present| !present.is_by_hand());
+            Ok(is_news.then(|| rollout::open_breaker(present, of, None, act)))
         })
         .await?;
-    changed
-        .map(|(breaker, _)| breaker)
-        .ok_or_else(|| is_closed(agent, version))
+    match changed {
+        Some((breaker, _)) if breaker.since == act.at && breaker.by == act.by => Ok(breaker),
+        Some((breaker, _)) => Err(is_open(&breaker)),
+        None => Err(is_closed(agent, version)),
+    }
 }
 
 /// The leader writes the tickets that were withheld.
@@ -92,6 +111,26 @@ async fn close_by_hand(cx: &Context, agent: &AgentName, version: &AgentVersion, 
         Some((breaker, _)) if breaker.since == act.at && breaker.by == act.by => Ok(breaker),
         Some(_) | None => Err(is_closed(agent, version)),
     }
+}
+
+fn is_open(breaker: &Breaker) -> Error {
+    let Breaker {
+        agent,
+        version,
+        since,
+        by,
+        ..
+    } = breaker;
+    let reason = breaker
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {reason}"));
+    ControlError::new(
+        codes::WRONG_STATE,
+        format!("the breaker of {agent}@{version} is open already, by hand, by {by} since {since}{reason}"),
+        format!("nothing needs to be done; `baton agents breaker {agent} {version} --close` closes it"),
+    )
+    .into()
 }
 
 fn is_closed(agent: &AgentName, version: &AgentVersion) -> Error {

@@ -15,26 +15,28 @@ pub(super) fn refusal(error: Error) -> ControlError {
         Error::TooFewServers { refusal, .. } => format!("{error}: {}", refusal.description),
         _ => error.to_string(),
     };
+    let of = |code, fix: &str| (code, fix.to_owned());
     let (code, fix) = match error {
         Error::Control(refused) => return refused,
         Error::Decision(refused) => return refused.into(),
-        Error::UnknownAgent { .. } => (codes::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
-        Error::NoIntent(_) => (codes::NOT_FOUND, "`baton intents list` shows the intents"),
-        Error::WrongStatus { .. } | Error::Archived { .. } | Error::Raced(_) => {
-            (codes::WRONG_STATUS, "`baton intents get ID` shows how it got there")
-        }
-        Error::BreakerOpen { .. } => (
+        Error::UnknownAgent { .. } => of(codes::UNKNOWN_AGENT, "`baton agents list` shows the agents"),
+        Error::NoIntent(_) => of(codes::NOT_FOUND, "`baton intents list` shows the intents"),
+        Error::WrongStatus { intent, .. } | Error::Archived { intent, .. } | Error::Raced(intent) => (
+            codes::WRONG_STATUS,
+            format!("`baton intents get {intent}` shows how it got there"),
+        ),
+        Error::BreakerOpen { agent, .. } => (
             codes::BREAKER_OPEN,
-            "try again then; `baton agents breaker AGENT` shows why it is open",
+            format!("try again then; `baton agents breaker {agent}` shows why it is open"),
         ),
         Error::Unroutable(_) | Error::NoneCapable { .. } => {
-            (codes::UNROUTABLE, "`baton agents list` shows what each version can do")
+            of(codes::UNROUTABLE, "`baton agents list` shows what each version can do")
         }
-        Error::TooFewServers { .. } => (
+        Error::TooFewServers { .. } => of(
             codes::TOO_FEW_SERVERS,
             "start as many servers of the cluster, each with JetStream; `nats server report jetstream` lists them",
         ),
-        _ => (codes::FAILED, "try again; `baton doctor` checks the mesh"),
+        _ => of(codes::FAILED, "try again; `baton doctor` checks the mesh"),
     };
     ControlError::new(code, message, fix)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{ControlError, RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
 use baton_envelope::{Author, Envelope, HEADER_PROTOCOL, OnConflict, RawIntent, Role, Unique, codes};
 use baton_jetstream::{Error, Redrive, Redriven, Uniquely};
 
@@ -49,7 +49,7 @@ pub(super) async fn submit_unique(cx: &Context, asked: SubmitUnique) -> Result<S
     let envelope = checked(cx, &envelope, &by)?;
     let (intent, agent) = (envelope.intent.clone(), envelope.to.clone());
     let author = Author::of(Role::Client, by);
-    let submitted = cx.mesh.submit_unique(envelope, author, &unique).await;
+    let submitted = Box::pin(cx.mesh.submit_unique(envelope, author, &unique)).await;
     match submitted.map_err(as_rejected)? {
         Uniquely::Held(head) if unique.on_conflict == OnConflict::Refuse => {
             Err(refused(&Rejection::not_unique(&unique, &head)))
@@ -83,7 +83,7 @@ fn as_rejected(error: Error) -> Error {
 }
 
 fn refused(rejection: &Rejection) -> Error {
-    ControlError::new(&rejection.code, rejection.message.clone(), "").into()
+    rejection.refusal().into()
 }
 
 /// Puts a parked intent back, or publishes a rejected raw one again.

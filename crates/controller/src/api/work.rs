@@ -24,7 +24,11 @@ const AT_ONCE: usize = 16;
 const LONGEST_TASK: usize = 500;
 
 pub(super) async fn list(cx: &Context, asked: ListWork) -> Result<WorkView, Error> {
-    let heads = by_urgency(cx, asked.agent).await?;
+    let agent = asked.agent;
+    let heads = by_urgency(cx, agent.clone()).await?;
+    if heads.is_empty() {
+        known(cx, agent.as_ref()).await?;
+    }
     let matched = u64::try_from(heads.len()).unwrap_or(u64::MAX);
     let shown = heads.into_iter().take(asked.limit.min(MOST));
     let items = futures::stream::iter(shown).map(|head| async move {
@@ -61,6 +65,7 @@ pub(super) async fn take(cx: &Context, asked: TakeWork) -> Result<WorkTaken, Err
             taken => return taken,
         }
     }
+    known(cx, agent.as_ref()).await?;
     let of = agent.map_or_else(|| "any manual agent".to_owned(), |agent| agent.to_string());
     let message = format!("no work waits for {of}");
     Err(ControlError::new(
@@ -209,6 +214,14 @@ async fn may_take(cx: &Context, snapshot: &Snapshot) -> Result<(), Error> {
 }
 
 /// The work that is done by hand, the most urgent first; of the same priority, what came first.
+/// Whether there is an agent of this name, where one is named: a misspelt name is not the same as no work.
+async fn known(cx: &Context, agent: Option<&AgentName>) -> Result<(), Error> {
+    match agent {
+        Some(agent) => cx.route(agent).await.map(drop),
+        None => Ok(()),
+    }
+}
+
 async fn by_urgency(cx: &Context, agent: Option<AgentName>) -> Result<Vec<Head>, Error> {
     cx.projection.caught_up(CATCH_UP).await?;
     let work = cx.projection.by_hand(agent).await?;

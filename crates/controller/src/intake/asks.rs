@@ -76,8 +76,7 @@ impl Answering {
             Ok(Taken::Known { head, .. }) if head.record.snapshot.status.is_terminal() => return ask.end(&head).await,
             Ok(Taken::Known { head, .. }) => head.record.intent.clone(),
             Ok(Taken::Rejected(intent, rejection)) => {
-                let refused = ControlError::new(&rejection.code, rejection.message, "");
-                return ask.refuse(Some(&intent), refused).await;
+                return ask.refuse(Some(&intent), rejection.refusal()).await;
             }
             // Neither happens to what is asked: it names an agent, and comes once.
             Ok(Taken::Archived | Taken::Held | Taken::Told) => {

@@ -1,6 +1,7 @@
 //! Records a raw intent that cannot become an intent: the reason and the whole message, for a person to examine and
 //! redrive. No published message is lost.
 
+use baton_envelope::control::ControlError;
 use baton_envelope::{
     Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Unique, act, codes,
 };
@@ -37,10 +38,15 @@ impl Rejection {
     pub(crate) fn not_unique(unique: &Unique, holder: &Head) -> Self {
         let (intent, status) = (&holder.record.intent, &holder.record.snapshot.status);
         let text = format!(
-            "the unique key {:?} is held by intent \"{intent}\" ({status}); wait for its end, or give another key",
+            "the unique key {:?} is held by intent \"{intent}\" ({status}); fix: wait for its end, or give another key",
             unique.key
         );
         Self::new(codes::NOT_UNIQUE, text)
+    }
+
+    /// As an answer: what is wrong, and apart from it what to do.
+    pub(crate) fn refusal(&self) -> ControlError {
+        ControlError::of_rejection(&self.code, &self.message)
     }
 
     /// The rejection for an error, if another try could not help.

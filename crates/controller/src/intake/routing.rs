@@ -7,8 +7,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
-    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_UNIQUE, HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent,
-    RawRejection, Role, Submission, Unique, check_answer, check_from, check_own_answer, compare_submission,
+    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent, RawRejection, Role,
+    Submission, Unique, check_answer, check_from, check_own_answer, compare_submission,
 };
 use baton_jetstream::{ControllerMesh, Error, Head, IntakeMessage, Submitted, Uniquely};
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ArchiveConfig;
 use crate::context::Context;
 use crate::intake::again::Again;
+use crate::intake::keys;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
 use crate::stats::Stats;
@@ -54,8 +55,13 @@ pub(crate) enum Taken {
 /// How a raw message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Through the intake, delivered this often.
-    Delivered(u64),
+    /// Through the intake, where it stands at this sequence.
+    Delivered {
+        /// How often it was delivered.
+        times: u64,
+        /// Its sequence.
+        seq: u64,
+    },
     /// As a request, whose sender may repeat it for as long as the archive has its answer.
     Asked,
 }
@@ -63,7 +69,7 @@ pub(crate) enum Way {
 impl Way {
     fn delivered(self) -> u64 {
         match self {
-            Self::Delivered(times) => times,
+            Self::Delivered { times, .. } => times,
             Self::Asked => 1,
         }
     }
@@ -173,7 +179,7 @@ impl Routing {
                 Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
             }
         }
-        Box::pin(self.take(&raw, Way::Delivered(message.delivered()))).await
+        Box::pin(self.take(&raw, delivered(message))).await
     }
 
     /// Turns a message into an intent or a rejection. `Ok` means that the ledger holds one of them, or that the message
@@ -213,7 +219,7 @@ impl Routing {
             Ok(envelope) => envelope,
             Err(rejection) => return self.reject(raw, Some(&agent), rejection.into()).await,
         };
-        let unique = match unique(raw, needed.is_some()) {
+        let unique = match keys::unique(raw, &envelope, needed.is_some()) {
             Ok(unique) => unique,
             Err(rejection) => return self.reject(raw, Some(&agent), rejection.into()).await,
         };
@@ -270,7 +276,7 @@ impl Routing {
     ) -> Result<Uniquely, Error> {
         match self.in_archive(raw, way, &envelope).await? {
             Some(found) => Ok(Uniquely::Submitted(found)),
-            None => self.mesh.submit_unique(envelope, self.author(raw), unique).await,
+            None => Box::pin(self.mesh.submit_unique(envelope, self.author(raw), unique)).await,
         }
     }
 
@@ -295,6 +301,7 @@ impl Routing {
             return Ok(found);
         }
         match needed {
+            None if envelope.order_key.is_some() => self.submit_in_order(way, envelope, by, is_derived).await,
             None if is_derived => self.mesh.submit_new(envelope, by).await,
             None => self.mesh.submit(envelope, by).await,
             Some(needed) => {
@@ -305,6 +312,21 @@ impl Routing {
                 };
                 submitted.map(|(_, submitted)| submitted)
             }
+        }
+    }
+
+    /// Submits work with an order key: what was published is in the order of the intake.
+    async fn submit_in_order(
+        &self,
+        way: Way,
+        envelope: Envelope,
+        by: Author,
+        is_derived: bool,
+    ) -> Result<Submitted, Error> {
+        match (way, is_derived) {
+            (Way::Delivered { seq, .. }, _) => self.mesh.submit_routed(envelope, by, is_derived, seq).await,
+            (Way::Asked, true) => self.mesh.submit_new(envelope, by).await,
+            (Way::Asked, false) => self.mesh.submit(envelope, by).await,
         }
     }
 
@@ -328,9 +350,9 @@ impl Routing {
     /// Rejects a message whose id other work has.
     async fn conflict(&self, raw: &RawIntent<'_>, head: &Head, field: Option<&str>) -> Result<Taken, Error> {
         let intent = &head.record.intent;
-        let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`,"));
+        let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
         let text = format!(
-            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); choose another id, or send the same \
+            "intent id \"{intent}\" is taken by other work{differs} ({}, submitted {}); fix: choose another id, or send the same \
              agent, kind and payload to repeat it",
             head.record.snapshot.status, head.record.snapshot.submitted_at
         );
@@ -535,17 +557,11 @@ impl Routing {
     }
 }
 
-/// The unique key of a message. Work for whichever agent is able has none: it would be another's for each agent.
-fn unique(raw: &RawIntent<'_>, is_capable: bool) -> Result<Option<Unique>, RawRejection> {
-    match raw.unique()? {
-        Some(unique) if is_capable => Err(RawRejection {
-            code: codes::BAD_HEADER,
-            field: HEADER_UNIQUE.to_owned(),
-            value: unique.key,
-            problem: "is a key of one agent, and a capability names none".to_owned(),
-            fix: "publish to an agent, or leave the header out".to_owned(),
-        }),
-        unique => Ok(unique),
+/// The way of a message of the intake.
+fn delivered(message: &IntakeMessage) -> Way {
+    Way::Delivered {
+        times: message.delivered(),
+        seq: message.seq(),
     }
 }
 

@@ -18,6 +18,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// How long to gather records for the next transaction while they keep coming, because each transaction has a fixed
 /// cost. A single record is applied at once.
 const GATHER: Duration = Duration::from_millis(20);
+/// As above while there are turns to give: with one key, each record that is applied later is a pause for its agent.
+const GATHER_FOR_TURNS: Duration = Duration::from_millis(2);
 /// A batch of this size means that more records follow and transactions are large enough.
 const LARGE: usize = 500;
 
@@ -70,11 +72,16 @@ impl Projection {
             };
             match next {
                 Ok(Some(batch)) => {
-                    if batch.records.len() < LARGE && !tail.is_behind() {
-                        not_before = tokio::time::Instant::now() + GATHER;
-                    }
+                    let more_follow = batch.records.len() >= LARGE || tail.is_behind();
+                    let began = tokio::time::Instant::now();
                     match self.apply(batch).await {
-                        Ok(()) => backoff.reset(),
+                        Ok(touches_turns) => {
+                            backoff.reset();
+                            let gather = if touches_turns { GATHER_FOR_TURNS } else { GATHER };
+                            if !more_follow {
+                                not_before = began + gather;
+                            }
+                        }
                         Err(Error::Store(error)) if is_damage(&error) => {
                             tracing::warn!(%error, "the projection is damaged");
                             return Ok("it is damaged");
@@ -91,15 +98,15 @@ impl Projection {
         }
     }
 
-    async fn apply(&self, mut batch: LedgerBatch) -> Result<(), Error> {
+    /// Applies a batch; gives whether it has touched turns.
+    async fn apply(&self, mut batch: LedgerBatch) -> Result<bool, Error> {
         let inner = Arc::clone(&self.inner);
         // On a thread of its own: a thousand records take some 10 ms and would block a worker thread.
         let job = self.inner.jobs.spawn_blocking(move || {
             inner.void.note(batch.take_void(&inner.mesh), inner.mesh.now());
             let mut store = inner.store();
             store.apply(&batch, inner.mesh.now())?;
-            inner.publish(&store);
-            Ok(())
+            Ok(inner.publish(&mut store))
         });
         job.await?
     }

@@ -1,6 +1,8 @@
 //! The projection's questions for the rest of the controller, by topic.
 
 mod archive;
+mod children;
 mod evidence;
 mod intents;
 mod timers;
+mod turns;

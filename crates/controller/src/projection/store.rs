@@ -19,10 +19,12 @@ use super::tables::evidence::{self, Gathered};
 use super::tables::intents::{self, Intents, OutOfTurn};
 use super::tables::odd;
 use super::tables::streaks::{self, Streaks};
-use super::tables::timers;
+use super::tables::turns;
+use super::tables::{children, timers};
+use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -34,7 +36,8 @@ const TABLES: &str = "
         schema INTEGER NOT NULL, ledger TEXT NOT NULL, position INTEGER NOT NULL, stored INTEGER NOT NULL);
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
-        timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER) WITHOUT ROWID;
+        timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER, ordered INTEGER NOT NULL,
+        has_children INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX open_intents_to_resume ON open_intents (resume) WHERE resume IS NOT NULL;
     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
@@ -46,7 +49,7 @@ const TABLES: &str = "
     CREATE TABLE ended (agent TEXT NOT NULL, version TEXT NOT NULL, second INTEGER NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (agent, version, second)) WITHOUT ROWID;
     CREATE TABLE exhausted (agent TEXT NOT NULL, version TEXT NOT NULL, in_a_row INTEGER NOT NULL,
-        last INTEGER NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
+        ends TEXT NOT NULL, PRIMARY KEY (agent, version)) WITHOUT ROWID;
     CREATE TABLE done_hops (agent TEXT NOT NULL, version TEXT NOT NULL, seq INTEGER NOT NULL, intent TEXT NOT NULL,
         hop INTEGER NOT NULL, PRIMARY KEY (agent, version, seq)) WITHOUT ROWID;
 ";
@@ -80,6 +83,7 @@ pub(super) struct Store {
     /// How often the store was rebuilt.
     generation: u64,
     suspects: Suspects,
+    touched: Touched,
 }
 
 impl Store {
@@ -143,6 +147,7 @@ impl Store {
             archive,
             generation: 0,
             suspects: Suspects::default(),
+            touched: Touched::all(),
         }))
     }
 
@@ -172,6 +177,7 @@ impl Store {
             archive: (String::new(), LedgerMark::default()),
             generation: 0,
             suspects: Suspects::default(),
+            touched: Touched::all(),
         })
     }
 
@@ -271,9 +277,10 @@ impl Store {
         Ok(done)
     }
 
-    /// Takes note of what a transaction has changed of the counts.
+    /// Takes note of what a transaction has changed of the counts, and of the turns that it has touched.
     pub(super) fn recount(&mut self, changes: Changes) {
-        changes.apply(&mut self.counts);
+        let lanes = changes.apply(&mut self.counts);
+        self.touched.touch(lanes);
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -302,6 +309,11 @@ impl Store {
 
     pub(super) fn mark(&self) -> LedgerMark {
         self.mark
+    }
+
+    /// The lanes that were touched since the last call.
+    pub(super) fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     pub(super) fn suspects(&self) -> &Suspects {
@@ -345,7 +357,9 @@ fn create(file: Option<&Path>, ledger: &str) -> rusqlite::Result<Connection> {
     db.execute_batch(TABLES)?;
     db.execute_batch(archive::TABLES)?;
     db.execute_batch(timers::TABLES)?;
+    db.execute_batch(turns::TABLES)?;
     db.execute_batch(odd::TABLES)?;
+    db.execute_batch(children::TABLES)?;
     db.execute("INSERT INTO meta VALUES (1, ?1, ?2, 0, 0)", params![SCHEMA, ledger])?;
     Ok(db)
 }

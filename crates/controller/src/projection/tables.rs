@@ -2,6 +2,7 @@
 //! that follows the ledger.
 
 pub(super) mod archive;
+pub(super) mod children;
 pub(super) mod counts;
 pub(super) mod evidence;
 pub(super) mod intents;
@@ -9,3 +10,4 @@ pub(super) mod latency;
 pub(super) mod odd;
 pub(super) mod streaks;
 pub(super) mod timers;
+pub(super) mod turns;

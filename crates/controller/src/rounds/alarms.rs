@@ -88,6 +88,11 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
             alarms.extend(alarm(cx, route, version, since).await?);
         }
     }
+    for version in seen.held_versions(agent) {
+        if route.state(version).is_none() && !route.versions.is_empty() {
+            alarms.extend(unknown_version(cx, route, version).await?);
+        }
+    }
     alarms.extend(forgeries(cx, route));
     for (version, _) in route.versions.iter().filter(|(_, entry)| entry.withheld.is_some()) {
         if let Some((breaker, _)) = cx.mesh.breaker(agent, version).await? {
@@ -95,6 +100,31 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
         }
     }
     Ok(alarms)
+}
+
+/// The alarm of work that stands before a version that nobody has heard of: no worker ever takes it.
+async fn unknown_version(cx: &Context, route: &Route, version: &AgentVersion) -> Result<Option<Alarm>, RoundError> {
+    let (agent, active) = (&route.agent, &route.active);
+    let holds = cx.hold_views(route, version).await?;
+    let stuck = holds.iter().filter(|hold| hold.cause.needs_workers());
+    let count: u64 = stuck.clone().map(|hold| hold.count).sum();
+    let Some(oldest) = stuck.min_by_key(|hold| hold.since) else {
+        return Ok(None);
+    };
+    Ok(Some(Alarm {
+        code: codes::UNKNOWN_VERSION.to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: oldest.since,
+        message: format!(
+            "{count} open intents wait for {agent}@{version}, and no worker of it was ever heard of, the oldest is {}",
+            oldest.oldest
+        ),
+        ways_out: vec![
+            format!("baton intents move --agent {agent} --from {version} --to {active}"),
+            format!("baton worker --agent {agent} --version {version} --exec 'CMD…'"),
+        ],
+    }))
 }
 
 /// The alarms of what nobody of the agent has written: tickets that no record owes, and records while it was its turn.

@@ -205,6 +205,7 @@ async fn bundle_and_purge(
         return Ok(Handled::Early { intent, due });
     }
     let last = bundle.records.last().and_then(|last| Record::decode(&last.body).ok());
+    let has_children = last.as_ref().is_some_and(|last| !last.snapshot.children.is_empty());
     if last.is_some_and(|last| !last.snapshot.signals.is_empty()) {
         // What nobody has read becomes dead letters before the records that hold it are gone.
         let due = Due {
@@ -213,6 +214,11 @@ async fn bundle_and_purge(
             waits: Vec::new(),
         };
         term.in_charge()?.mesh.fire(&due, &term.cx.by).await?;
+    }
+    if has_children && !term.cx.projection.is_settled(&intent).await? {
+        // Not before its children have ended: they are found by what it says of them.
+        let due = term.cx.mesh.now().plus(AGAIN).minus(term.cx.config.archive.grace);
+        return Ok(Handled::Early { intent, due });
     }
     let archive_seq = term.in_charge()?.mesh.archive_bundle(&bundle, &facts).await?;
     // A chosen id keeps its terminal record, which is the last one.

@@ -39,8 +39,6 @@ const DUE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Breakers {
     known: BTreeMap<Key, Known>,
-    /// How long a streak was that a closed breaker has forgiven.
-    forgiven: BTreeMap<Key, u64>,
     is_loaded: bool,
 }
 
@@ -83,7 +81,6 @@ impl Round for Breakers {
     fn begin(_: &Term) -> Self {
         Self {
             known: BTreeMap::new(),
-            forgiven: BTreeMap::new(),
             is_loaded: false,
         }
     }
@@ -139,15 +136,16 @@ impl Breakers {
         Ok(true)
     }
 
-    /// Looks for routes that say something else than what is known: somebody has opened or closed a breaker by hand, or has
-    /// died between its two writes.
+    /// Looks for routes that say something else than what is known: somebody has opened or closed a breaker by hand, has set a
+    /// policy whose senders need to know until when it is open, or has died between its two writes.
     async fn follow_routes(&mut self, term: &Term) -> Result<(), RoundError> {
         let mut others = Vec::new();
         for route in term.cx.mesh.followed_routes() {
             for (version, entry) in &route.versions {
                 let key = (route.agent.clone(), version.clone());
-                let withholds = self.known.get(&key).is_some_and(|known| known.breaker.withholds());
-                if withholds != entry.withheld.is_some() {
+                let known = self.known.get(&key).map(|known| &known.breaker);
+                let told = known.and_then(|known| term.cx.told(&route, known));
+                if told != entry.withheld {
                     others.push(key);
                 }
             }
@@ -172,32 +170,23 @@ impl Breakers {
         }
         let after = u64::from(config.after);
         let streaks = cx.projection.streaks(after);
-        self.forgiven.retain(|key, _| streaks.iter().any(|(of, _)| of == key));
         for (key, streak) in streaks {
             let known = self.known.get(&key).map(|known| &known.breaker);
             // A file of the projection may tell of failures of long ago.
-            let is_old = cx.mesh.now().since(streak.last) > config.open_for;
+            let is_old = cx.mesh.now().since(streak.last()) > config.open_for;
             if is_old || known.is_some_and(Breaker::withholds) {
                 continue;
             }
-            if known.is_some_and(|closed| streak.last <= closed.since) {
-                self.forgiven.insert(key, streak.in_a_row);
-                continue;
-            }
-            let forgiven = self.forgiven.get(&key).copied().unwrap_or(0);
-            let counted = if streak.in_a_row < forgiven {
-                streak.in_a_row
-            } else {
-                streak.in_a_row - forgiven
-            };
+            // A closed one has forgiven what was before, whoever leads by now.
+            let counted = known.map_or(streak.in_a_row, |closed| streak.after(closed.since));
             if counted >= after {
-                self.open(term, &key, streak, counted).await?;
+                self.open(term, &key, &streak, counted).await?;
             }
         }
         Ok(())
     }
 
-    async fn open(&mut self, term: &Term, key: &Key, streak: Streak, counted: u64) -> Result<(), RoundError> {
+    async fn open(&mut self, term: &Term, key: &Key, streak: &Streak, counted: u64) -> Result<(), RoundError> {
         let cx = &term.cx;
         let Some(route) = cx.mesh.followed_route(&key.0) else {
             return Ok(());
@@ -209,7 +198,7 @@ impl Breakers {
         }
         let reason = format!(
             "{counted} hops in a row used up their attempts, the last at {}",
-            streak.last
+            streak.last()
         );
         let act = cx.act().because(reason);
         let until = act.at.plus(cx.config.breaker.open_for);
@@ -237,6 +226,10 @@ impl Breakers {
         let Some(known) = self.known.get_mut(key) else {
             return Ok(());
         };
+        // "0 opens none" holds for those, too, that were opened before it was said.
+        if term.cx.config.breaker.after == 0 && known.breaker.withholds() && !known.breaker.is_by_hand() {
+            return self.close(term, key, "breakers are turned off".to_owned()).await;
+        }
         let every = if known.breaker.state == BreakerState::HalfOpen {
             LOOK
         } else {
@@ -385,7 +378,7 @@ impl Breakers {
         let end = term.cx.mesh.ledger_end().await?;
         let act = term.cx.act().because(reason);
         let found = change(term, key, |present| {
-            (present.state == BreakerState::HalfOpen).then(|| rollout::close_breaker(present, end.last_seq, &act))
+            (present.withholds() && !present.is_by_hand()).then(|| rollout::close_breaker(present, end.last_seq, &act))
         })
         .await?;
         if let Some((breaker, _)) = &found {

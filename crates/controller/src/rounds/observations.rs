@@ -39,6 +39,12 @@ impl Observations {
         self.open.contains_key(&(agent.clone(), version.clone()))
     }
 
+    /// The versions of an agent that open intents hold, known or not.
+    pub(crate) fn held_versions<'a>(&'a self, agent: &'a AgentName) -> impl Iterator<Item = &'a AgentVersion> + 'a {
+        let held = self.open.keys().filter(move |(of, _)| of == agent);
+        held.map(|(_, version)| version)
+    }
+
     /// Whether an open intent holds a version that only its workers can end.
     pub(crate) fn needs_workers(&self, agent: &AgentName, version: &AgentVersion) -> bool {
         let causes = self.open.get(&(agent.clone(), version.clone()));

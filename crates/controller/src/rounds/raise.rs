@@ -44,10 +44,16 @@ impl Round for Raise {
         let cx = term.in_charge()?;
         let may = || term.in_charge().is_ok();
         let raised = cx.mesh.raise(cx.config.limits(), cx.config.archive.grace, may).await?;
-        let signatures = cx.mesh.raise_signatures().await?;
+        let signatures = cx.mesh.raise_signatures(&cx.workers.unsigned()).await?;
         self.is_turned = signatures != Raised::default();
-        for what in raised.changed.into_iter().chain(signatures.changed) {
-            tracing::info!(what, "raised to the newest topology");
+        for what in raised.changed {
+            match what.contains(": from topology ") {
+                true => tracing::info!(what, "raised to the newest topology"),
+                false => tracing::info!(what, "told the mesh what this controller is set to"),
+            }
+        }
+        for what in signatures.changed {
+            tracing::info!(what, "turned the mesh to signing");
         }
         for what in raised.waiting {
             if !self.said.contains(&what) {

@@ -51,6 +51,8 @@ pub(crate) enum Period {
     ///
     /// [`Observe`]: super::observe::Observe
     Observation,
+    /// When the turn of somebody may have come, and at the latest after this long.
+    Turn(Duration),
 }
 
 /// Makes the task that repeats a round until the term is over.
@@ -63,6 +65,7 @@ pub(crate) fn round<R: Round>(term: &Term) -> Task {
 
 async fn repeat<R: Round>(term: Term) {
     let mut seen = term.watch();
+    let mut turns = term.cx.projection.turns();
     let mut state = R::begin(&term);
     let mut told: Option<Instant> = None;
     for turn in 0.. {
@@ -70,6 +73,7 @@ async fn repeat<R: Round>(term: Term) {
             Period::Time(pause) => tokio::time::sleep(pause).await,
             // Without new observations, the round finds out how old the last ones are.
             Period::Observation => drop(tokio::time::timeout(FRESH, seen.changed()).await),
+            Period::Turn(longest) => drop(tokio::time::timeout(longest, turns.changed()).await),
         }
         let result = once(&mut state, &term).await;
         if let Err(RoundError::Panicked(_)) = result {

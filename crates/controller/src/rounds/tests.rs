@@ -76,6 +76,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         host: String::new(),
         manual: false,
         policy: None,
+        signs: false,
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());

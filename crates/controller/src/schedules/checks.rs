@@ -6,7 +6,7 @@ use baton_envelope::control::ControlError;
 use baton_envelope::schedule::{Firing, Missed, Overlap, Schedule, Why};
 use baton_envelope::{EnvelopeId, Timestamp, check_kind, codes};
 
-use super::timetable::{Timetable, bad};
+use super::timetable::{Timetable, bad, check_fields};
 
 /// The shortest time between two firings, and the longest.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -22,18 +22,18 @@ pub(crate) fn check(schedule: &Schedule, now: Timestamp) -> Result<Timetable, Co
     if let Some(every) = schedule.every()
         && !(SHORTEST..=LONGEST).contains(&every)
     {
-        let problem = format!("every_ms is {} ms", every.as_millis());
+        let problem = format!("every_ms (--every) is {} ms", every.as_millis());
         return Err(bad(&problem, "give 1s to 366d"));
     }
     if schedule.cron.is_none() && schedule.tz.is_some() {
         return Err(bad(
-            "tz goes with cron, and this has every_ms",
+            "tz goes with cron, and this has every_ms (--every)",
             "leave the time zone away",
         ));
     }
     let longest = schedule.every().unwrap_or(JITTER).min(JITTER);
     if schedule.jitter() > longest {
-        let problem = format!("jitter_ms is {} ms", schedule.jitter_ms);
+        let problem = format!("jitter_ms (--jitter) is {} ms", schedule.jitter_ms);
         let fix = format!(
             "give at most {} ms: the time between two firings, and a day",
             longest.as_millis()
@@ -44,7 +44,7 @@ pub(crate) fn check(schedule: &Schedule, now: Timestamp) -> Result<Timetable, Co
         && deadline <= schedule.jitter_ms
     {
         let problem = format!(
-            "deadline_ms is {deadline} ms, and a firing may be put off by {} ms",
+            "deadline_ms (--deadline) is {deadline} ms, and a firing may be put off by {} ms (jitter_ms, --jitter)",
             schedule.jitter_ms
         );
         return Err(bad(&problem, "give a longer deadline, or less jitter"));
@@ -69,6 +69,9 @@ pub(crate) fn check(schedule: &Schedule, now: Timestamp) -> Result<Timetable, Co
     if let Some(until) = schedule.until.filter(|until| *until <= now) {
         let problem = format!("until {until} is in the past (now {now})");
         return Err(bad(&problem, "give a time in the future, or none"));
+    }
+    if let Some(cron) = &schedule.cron {
+        check_fields(cron)?;
     }
     let timetable = Timetable::of(schedule)?;
     if timetable.after(now).is_none() {
@@ -158,11 +161,11 @@ pub(crate) mod tests {
         let past = Some(NOW.minus(Duration::from_secs(1)));
         let of_code = |schedule, said| (schedule, codes::BAD_SCHEDULE, said);
         is_refused(&[
-            of_code(but(|one| one.every_ms = Some(0)), "every_ms is 0 ms"),
+            of_code(but(|one| one.every_ms = Some(0)), "every_ms (--every) is 0 ms"),
             of_code(but(|one| one.every_ms = None), "neither"),
             of_code(but(|one| one.cron = Some("* * * * *".into())), "both"),
             of_code(but(|one| one.tz = Some("UTC".into())), "tz goes with cron"),
-            of_code(but(|one| one.jitter_ms = 1001), "jitter_ms is 1001 ms"),
+            of_code(but(|one| one.jitter_ms = 1001), "jitter_ms (--jitter) is 1001 ms"),
             of_code(but(|one| one.until = past), "in the past"),
             of_code(but(|one| one.deadline_ms = Some(0)), "deadline_ms"),
             of_code(but(|one| one.missed = Missed::Unknown("twice".into())), "\"twice\""),
@@ -184,8 +187,13 @@ pub(crate) mod tests {
             ..cron("0 0 1 1 *")
         };
         is_refused(&[
-            (cron("61 * * * *"), codes::BAD_SCHEDULE, "cannot be read"),
-            (cron("every day"), codes::BAD_SCHEDULE, "cannot be read"),
+            (cron("61 * * * *"), codes::BAD_SCHEDULE, "the minute \"61\""),
+            (cron("0 25 * * *"), codes::BAD_SCHEDULE, "the hour \"25\""),
+            (cron("0 0 5 * 13 *"), codes::BAD_SCHEDULE, "the month \"13\""),
+            (cron("0 0 5 * * * 2030"), codes::BAD_SCHEDULE, "has 7 fields"),
+            (cron("5 *"), codes::BAD_SCHEDULE, "has 2 fields"),
+            (cron("every day"), codes::BAD_SCHEDULE, "has 2 fields"),
+            (cron("@sometimes"), codes::BAD_SCHEDULE, "cannot be read"),
             (cron(&"0,".repeat(200)), codes::BAD_SCHEDULE, "more than 256 bytes"),
             (mars, codes::UNKNOWN_ZONE, "Mars/Olympus"),
             (cron("0 0 30 2 *"), codes::NEVER_FIRES, "names no day"),

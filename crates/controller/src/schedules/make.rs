@@ -62,6 +62,7 @@ pub(crate) async fn make(
         at: firing.at,
         looked_at,
         note: format!("schedule {}, {why} {}", schedule.name, firing.at),
+        path: Vec::new(),
     };
     match cx.mesh.submit_due(envelope, cx.by.clone(), &due).await? {
         Submitted::New { seq } => {

@@ -47,12 +47,12 @@ impl Timetable {
             }
             (None, Some(millis)) => {
                 let millis = i64::try_from(millis).ok().filter(|millis| *millis > 0);
-                let millis = millis.ok_or_else(|| bad("every_ms is 0 or too long", "give at least 1s"))?;
+                let millis = millis.ok_or_else(|| bad("every_ms (--every) is 0 or too long", "give at least 1s"))?;
                 let from = schedule.created_at;
                 Rule::Every { millis, from }
             }
-            (Some(_), Some(_)) => return Err(bad("it has both cron and every_ms", "give one of them")),
-            (None, None) => return Err(bad("it has neither cron nor every_ms", "give one of them")),
+            (Some(_), Some(_)) => return Err(bad("it has both cron and every_ms (--every)", "give one of them")),
+            (None, None) => return Err(bad("it has neither cron nor every_ms (--every)", "give one of them")),
         };
         let until = schedule.until;
         Ok(Self { rule, until })
@@ -120,8 +120,47 @@ fn time(at: &Zoned) -> Option<Timestamp> {
     (there.unix_millis() == millis).then_some(there)
 }
 
+/// How to write an expression.
+const FIX: &str = "write five fields, or six with the seconds first, such as \"30 2 * * MON-FRI\"";
+/// The fields of an expression; the first may be left out.
+const FIELDS: [&str; 6] = [
+    "second",
+    "minute",
+    "hour",
+    "day of the month",
+    "month",
+    "day of the week",
+];
+
+/// Checks the number of fields. The client reads a seventh, the year; a schedule that was added with one keeps it.
+///
+/// # Errors
+/// `BAD_SCHEDULE`, with what is wrong and the fix.
+pub(super) fn check_fields(text: &str) -> Result<(), ControlError> {
+    let is_name = text.trim_start().starts_with('@');
+    let count = text.split_whitespace().count();
+    match is_name || text.len() > LONGEST || (5..=6).contains(&count) {
+        true => Ok(()),
+        false => Err(bad(&format!("cron \"{text}\" has {count} fields"), FIX)),
+    }
+}
+
+/// The field of an expression that cannot be read by itself, in words.
+fn bad_field(text: &str) -> Option<String> {
+    let given: Vec<&str> = text.split_whitespace().collect();
+    if !(5..=6).contains(&given.len()) {
+        return None;
+    }
+    let names = FIELDS.get(FIELDS.len().checked_sub(given.len())?..)?;
+    names.iter().zip(&given).enumerate().find_map(|(at, (name, value))| {
+        let mut alone = vec!["*"; given.len()];
+        *alone.get_mut(at)? = value;
+        let is_bad = Cron::from_str(&alone.join(" ")).is_err();
+        is_bad.then(|| format!("the {name} \"{value}\""))
+    })
+}
+
 fn cron(text: &str) -> Result<Box<Cron>, ControlError> {
-    const FIX: &str = "write five fields, or six with the seconds first, such as \"30 2 * * MON-FRI\"";
     if text.len() > LONGEST {
         return Err(bad(&format!("the expression has more than {LONGEST} bytes"), FIX));
     }
@@ -129,7 +168,9 @@ fn cron(text: &str) -> Result<Box<Cron>, ControlError> {
         Ok(cron) => Ok(Box::new(cron)),
         Err(error) => {
             let why = error.to_string();
-            let problem = format!("cron \"{text}\" cannot be read: {}", why.trim_end_matches('.'));
+            let (why, at) = (why.trim_end_matches('.'), bad_field(text));
+            let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+            let problem = format!("cron \"{text}\" cannot be read{at}: {why}");
             Err(bad(&problem, FIX))
         }
     }

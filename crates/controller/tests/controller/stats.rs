@@ -23,6 +23,7 @@ async fn a_controller_counts_its_rounds() {
         "archive",
         "breakers",
         "checkpoint",
+        "children",
         "clocks",
         "consumers",
         "drains",
@@ -39,6 +40,7 @@ async fn a_controller_counts_its_rounds() {
         "schedules",
         "tidy",
         "timers",
+        "turns",
         "unique_keys",
         "unreadable",
     ];

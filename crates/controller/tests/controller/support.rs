@@ -62,6 +62,7 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         host: String::new(),
         manual: false,
         policy: None,
+        signs: false,
         extra: baton_envelope::Extra::new(),
     }
 }

@@ -76,6 +76,8 @@ codes! {
     BAD_DELEGATION: Rejection Control,
     /// The file is no export of a mesh, or was altered.
     BAD_EXPORT: Command,
+    /// A handler asked for children that cannot be: none, too many, or a join that they cannot meet.
+    BAD_FAN_OUT: Park,
     /// The body of a decision is not what the approval asks for.
     BAD_FORM: Rejection,
     /// A header of a raw intent has a bad value.
@@ -100,12 +102,14 @@ codes! {
     BREAKER_OPEN: Rejection Park Control Alarm,
     /// This is a bug in Baton itself.
     BUG: Command,
-    /// The controller is still reading the ledger and cannot answer yet.
+    /// The controller cannot do it now: it still reads the ledger, or others take the unique key.
     BUSY: Control,
     /// A person ended the work, and named no code.
     BY_HAND: Attempt,
     /// Somebody cancelled the intent.
     CANCELLED: Attempt,
+    /// A child came to another end than its parent can go on with.
+    CHILD_FAILED: Attempt,
     /// The intent id is taken by other work.
     CONFLICT: Rejection Control,
     /// The connection to the server was closed.
@@ -222,6 +226,8 @@ codes! {
     OUTPUT_TOO_LARGE: Attempt,
     /// The code of the handler panicked.
     PANIC: Attempt Replay,
+    /// The child was closed before it began: its parent had ended, or did not wait for it any more.
+    PARENT_CLOSED: Rejection,
     /// Somebody paused the intent.
     PAUSED: Park,
     /// The record would be larger than the server takes.
@@ -298,6 +304,8 @@ codes! {
     TOO_MANY_SIGNALS: Rejection,
     /// An agent has so many versions that it gets no more.
     TOO_MANY_VERSIONS: Alarm,
+    /// A hop asks for more waits than it may have open.
+    TOO_MANY_WAITS: Attempt,
     /// The streams of the mesh are newer than this build knows.
     TOPOLOGY_TOO_NEW: Command,
     /// No account of the mesh has the name.
@@ -311,7 +319,7 @@ codes! {
     /// The controller does not know the question.
     UNKNOWN_VERB: Control,
     /// There is no such version of the agent.
-    UNKNOWN_VERSION: Control,
+    UNKNOWN_VERSION: Control Alarm,
     /// There is no such time zone.
     UNKNOWN_ZONE: Control,
     /// A stored document cannot be read.

@@ -22,6 +22,8 @@ pub const HEADER_WHEN_NONE: &str = "Baton-When-None";
 pub const HEADER_WAIT: &str = "Baton-Wait";
 /// The key under which the work is to be the only one of its agent.
 pub const HEADER_UNIQUE: &str = "Baton-Unique";
+/// The key in whose order the agent gets the work.
+pub const HEADER_ORDER_KEY: &str = "Baton-Order-Key";
 /// With a unique key: for how long after its submit completed work holds it, a duration.
 pub const HEADER_WITHIN: &str = "Baton-Within";
 /// With a unique key that other work holds: `keep` (default), `replace` or `refuse`.
@@ -42,6 +44,8 @@ pub const HEADER_REISSUED: &str = "Baton-Reissued";
 pub const HEADER_EVENT: &str = "Baton-Event";
 /// On a ledger record: the status after the event.
 pub const HEADER_STATUS: &str = "Baton-Status";
+/// On a ledger record: `1` when an import wrote it, as a copy, and `parked` follows.
+pub const HEADER_IMPORTED: &str = "Baton-Imported";
 /// On a ledger record and its ticket: who signed it, and the signature.
 pub const HEADER_SIGNATURE: &str = "Baton-Signature";
 /// On a bundle of the archive: when its intent was submitted, RFC 3339.

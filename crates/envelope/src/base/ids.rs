@@ -44,6 +44,11 @@ impl IntentId {
         Self(hashed(text).to_string().into())
     }
 
+    /// This id and a place behind it.
+    pub(crate) fn at_place(&self, index: u32) -> Self {
+        Self(format!("{}-{index}", self.0).into())
+    }
+
     /// The id for a foreign id (`Nats-Msg-Id`): the foreign id itself where it is valid, else a stable hash of it.
     pub fn from_foreign(text: &str) -> Self {
         text.parse().unwrap_or_else(|_| Self(hashed(text).to_string().into()))

@@ -47,17 +47,25 @@ pub enum Mutant {
     P3TimersSleep,
     /// P4: a firing gets a new id each time it is made.
     P4FiresAnew,
+    /// P5: nobody submits the children of a call.
+    P5ChildrenForgotten,
+    /// P6: a parent whose children have ended does not go on.
+    P6NeverJoins,
+    /// P7: the open children of a closed parent are left alone.
+    P7OrphansLive,
     /// P8: whoever decides may decide.
     P8AnyoneDecides,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
+    /// P12: every intent with a key has its turn at once.
+    P12KeysIgnored,
     /// P13: work by hand owes a ticket.
     P13HandsOwe,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -78,8 +86,12 @@ impl Mutant {
         Self::P2ToldAgain,
         Self::P3TimersSleep,
         Self::P4FiresAnew,
+        Self::P5ChildrenForgotten,
+        Self::P6NeverJoins,
+        Self::P7OrphansLive,
         Self::P8AnyoneDecides,
         Self::P11SparesUnheld,
+        Self::P12KeysIgnored,
         Self::P13HandsOwe,
     ];
 

@@ -58,6 +58,13 @@ pub struct SetLimits {
     /// Why, in words.
     #[serde(default)]
     pub reason: Option<String>,
+    /// How many intents with one order key they have at a time; 0 lifts the limit, and then it is 1; absent leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_key: Option<u32>,
+    /// How many intents wait in their queues at a time, the others in turn of their submitters; 0 ends that, absent leaves it
+    /// as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fair: Option<u32>,
 }
 
 /// Makes a version known before any worker of it has come, or says whether its work is done by hand.

@@ -38,6 +38,15 @@ impl ControlError {
         }
     }
 
+    /// The refusal of work whose rejection is recorded. What to do is a part of the recorded text, and apart from it in an
+    /// answer.
+    pub fn of_rejection(code: &str, text: &str) -> Self {
+        match text.rsplit_once("; fix: ") {
+            Some((message, fix)) => Self::new(code, message, fix),
+            None => Self::new(code, text, fix_of(code)),
+        }
+    }
+
     /// The answer of a controller to a verb it does not know.
     pub fn unknown_verb(verb: &str) -> Self {
         Self::new(codes::UNKNOWN_VERB, nothing_to_ask(verb), "")
@@ -67,8 +76,45 @@ fn nothing_to_ask(verb: &str) -> String {
     format!("there is nothing to ask as \"{verb}\"")
 }
 
+/// What to do about a rejection that does not say it itself.
+fn fix_of(code: &str) -> String {
+    match code {
+        codes::UNKNOWN_AGENT => "`baton agents list` shows the agents".to_owned(),
+        codes::BREAKER_OPEN => "try again then; `baton agents list` shows why it is open".to_owned(),
+        codes::UNROUTABLE | codes::NONE_CAPABLE => "`baton agents list` shows what each version can do".to_owned(),
+        codes::PAYLOAD_TOO_LARGE => "store the data elsewhere and send a reference to it".to_owned(),
+        code => format!("`baton explain {code}` says what to do"),
+    }
+}
+
 impl From<Refused> for ControlError {
     fn from(refused: Refused) -> Self {
         Self::new(refused.code, refused.message, refused.fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_apart_what_to_do() {
+        let refused = ControlError::of_rejection(
+            codes::BAD_HEADER,
+            "Baton-Priority \"11\": is too high; fix: give 1 to 10",
+        );
+        assert_eq!(
+            (refused.message.as_str(), refused.fix.as_str()),
+            ("Baton-Priority \"11\": is too high", "give 1 to 10")
+        );
+        for code in [
+            codes::UNKNOWN_AGENT,
+            codes::BREAKER_OPEN,
+            codes::UNROUTABLE,
+            codes::MUST_CARRY,
+        ] {
+            let refused = ControlError::of_rejection(code, "refused");
+            assert!(refused.message == "refused" && !refused.fix.is_empty(), "{refused:?}");
+        }
     }
 }

@@ -164,8 +164,15 @@ pub fn take_by_hand(head: &Snapshot, person: &str, step: &HandStep, now: Timesta
     }
     if !follows.contains(&head.status.name()) {
         let follows = follows.join(" or ");
+        let held = matches!(head.status, Status::Accepted | Status::InProgress);
+        let holder = head.holder.as_deref().filter(|_| held && head.is_by_hand());
+        let has = match holder {
+            Some(holder) if holder == person => format!("; {holder} has it already"),
+            Some(holder) => format!("; {holder} has it"),
+            None => String::new(),
+        };
         return Err(NotNow(format!(
-            "\"{name}\" leads to {leads_to}, and only from {follows}"
+            "\"{name}\" leads to {leads_to}, and only from {follows}{has}"
         )));
     }
     let is_late = |deadline: &Timestamp| *deadline <= now && !matches!(step, HandStep::Release(_));

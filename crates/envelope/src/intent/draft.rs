@@ -7,11 +7,14 @@ use crate::base::protocol::PROTOCOL;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
 use crate::intent::by_hand::ByHand;
+use crate::intent::children::{ChildrenDone, forget_over};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
+use crate::intent::in_order::InOrder;
 use crate::intent::record::{Author, Conversion, Record, StepEntry};
 use crate::intent::snapshot::Snapshot;
-use crate::intent::status::{IllegalTransition, next};
+use crate::intent::status::{IllegalTransition, Status, next};
+use crate::intent::wait_reason::WaitReason;
 use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
 use crate::message::raw::RawKept;
@@ -76,6 +79,8 @@ pub struct Draft {
     pub looked_at: Option<Timestamp>,
     /// Whether the attempts of the hop that ends here are used up.
     pub exhausted: bool,
+    /// The ends of children.
+    pub children: Vec<ChildrenDone>,
 }
 
 impl Draft {
@@ -101,6 +106,7 @@ impl Draft {
             at: None,
             looked_at: None,
             exhausted: false,
+            children: Vec::new(),
         }
     }
 
@@ -125,6 +131,10 @@ impl Draft {
         let snapshot = &mut self.snapshot;
         if envelope.hop > snapshot.hop {
             snapshot.waits.clear();
+            snapshot.order = None;
+            // Nobody waits for the children of the hop that is over.
+            snapshot.hop = envelope.hop;
+            forget_over(snapshot);
             snapshot.path.push(PathEntry {
                 agent: envelope.to.clone(),
                 version: version.clone(),
@@ -163,6 +173,28 @@ impl Draft {
     pub fn by_hand(mut self, is_manual: bool) -> Self {
         let envelope = self.envelope.as_ref().filter(|_| is_manual);
         self.snapshot.manual = envelope.map(|envelope| ByHand::of(envelope.id));
+        self
+    }
+
+    /// Says where the raw message of work with a key stands in the intake: it gets its place once all before it are routed.
+    #[must_use]
+    pub fn routed_from(mut self, intake: Option<u64>) -> Self {
+        if let Some(order) = &mut self.snapshot.order {
+            order.intake = intake.filter(|_| order.key.is_some());
+        }
+        self
+    }
+
+    /// Has work that could begin now wait for its turn among the submitters of its agent.
+    #[must_use]
+    pub fn in_turn_of(mut self, submitter: Option<&str>) -> Self {
+        let snapshot = &mut self.snapshot;
+        if let Some(submitter) = submitter.filter(|_| snapshot.status == Status::Pending && snapshot.order.is_none()) {
+            snapshot.order = Some(InOrder::of_submitter(snapshot.hop, submitter.to_owned()));
+            snapshot.status = Status::Waiting {
+                reason: WaitReason::Order,
+            };
+        }
         self
     }
 
@@ -223,9 +255,13 @@ impl Draft {
         if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
             snapshot.envelope_seq = Some(head_seq);
         }
+        if head_seq > 0 && !self.event.gives_place() {
+            snapshot.take_place(head_seq);
+        }
         let is_asked = |open: &OpenWait| self.waits.iter().any(|wait| wait.name == open.name);
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
         snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
+        snapshot.place_children(head_seq, |set| !self.waits.iter().any(|wait| wait.name == set.name));
         let said = self.people.as_ref().and_then(|entry| entry.said);
         snapshot.place_votes(head_seq, |seat| said != Some(seat.said));
         Record {
@@ -251,6 +287,7 @@ impl Draft {
             state: self.state,
             people: self.people,
             exhausted: self.exhausted,
+            children: self.children,
             extra: Extra::new(),
         }
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::base::ids::EnvelopeId;
+use crate::base::mutants::Mutant;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::intent::event::Event;
@@ -23,6 +24,8 @@ pub enum Effect<'h> {
     Answer(&'h str),
     /// The record `resumed`: what the intent waits for has come.
     Resume,
+    /// The children of the calls that it waits for: their first records, and their tickets.
+    Children,
 }
 
 /// Work for an agent.
@@ -56,6 +59,19 @@ pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
         .into_iter()
         .chain(answer(&head.snapshot))
         .chain(resume(&head.snapshot))
+        .chain(children(head))
+}
+
+/// An open join implies each of its children. Whoever opens it submits them, and so does a redelivery of its ticket; what is
+/// missing when more is written behind, a round of the leader finds.
+fn children(head: &Record) -> Option<(Effect<'static>, Owed)> {
+    let snapshot = &head.snapshot;
+    let is_open = snapshot.children.iter().any(|set| set.is_awaited(snapshot));
+    let owed = match head.event == Event::FannedOut {
+        true => Owed::Now,
+        false => Owed::IfLost,
+    };
+    (is_open && !Mutant::P5ChildrenForgotten.is_on()).then_some((Effect::Children, owed))
 }
 
 fn resume(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
@@ -163,7 +179,7 @@ pub fn is_ticket_lost(head: &Snapshot, oldest: Option<Timestamp>, slack: Duratio
 
 /// Faults of test builds.
 mod faults {
-    use crate::base::mutants::Mutant;
+    use super::Mutant;
     use crate::intent::event::Event;
     use crate::intent::record::Record;
 

@@ -1,5 +1,6 @@
 //! What can happen to an intent.
 
+use crate::base::codes;
 use crate::intent::tagged::wire_tagged;
 use crate::intent::wait_reason::WaitReason;
 
@@ -48,6 +49,8 @@ pub enum Event by "type" {
     Moved = "moved",
     /// An operator changed the versions that an open intent is pinned to. Its status stays.
     Repinned = "repinned",
+    /// The intent got its place in the order of its key. Its status stays.
+    Placed = "placed",
     /// The intent completed.
     Completed = "completed",
     /// The intent was declined.
@@ -80,12 +83,18 @@ impl Event {
         matches!(self, Self::Submitted | Self::HandedOff)
     }
 
-    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin. It leaves alone what a
+    /// Whether its record is the place of an intent in the order of its key, where it has none before: that of `submitted`,
+    /// and of these, which take the earlier one away.
+    pub(crate) fn gives_place(&self) -> bool {
+        *self == Self::Placed || matches!(self, Self::Parked { code } if code == codes::IMPORTED)
+    }
+
+    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin, a place. It leaves alone what a
     /// holder or a delayed ticket relies on: `wake_at`, `attempt`, `epoch`, `holder`, `envelope`.
     pub const fn only_adds(&self) -> bool {
         matches!(
             self,
-            Self::Progress | Self::Signalled | Self::ChildDone | Self::Repinned
+            Self::Progress | Self::Signalled | Self::ChildDone | Self::Repinned | Self::Placed
         )
     }
 

@@ -104,6 +104,7 @@ pub fn is_answer(event: &Event) -> bool {
         | Event::TimedOut
         | Event::Compensating
         | Event::Compensated { .. }
+        | Event::Placed
         | Event::Unknown { .. } => false,
     }
 }

@@ -8,6 +8,7 @@ use crate::base::protocol::{AnyMajor, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::intent::children::ChildrenDone;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -117,6 +118,8 @@ wire_object! {
         opt people: PeopleEntry,
         /// The attempts of the hop that ends here are used up, whatever the policy makes of it.
         def exhausted: bool,
+        /// The ends of children, for `child_done`.
+        def children: Vec<ChildrenDone>,
     }
 }
 

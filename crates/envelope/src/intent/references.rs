@@ -34,6 +34,8 @@ pub enum Cause {
     WaitingChildren,
     /// It waits for a signal.
     WaitingSignal,
+    /// It waits for its turn.
+    WaitingOrder,
     /// A person or a script has it, or it waits for one.
     ByHand,
     /// It waits for something that only a newer version of the protocol knows.
@@ -52,7 +54,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Queued,
         Self::Running,
         Self::Delayed,
@@ -62,6 +64,7 @@ impl Cause {
         Self::WaitingTool,
         Self::WaitingChildren,
         Self::WaitingSignal,
+        Self::WaitingOrder,
         Self::ByHand,
         Self::WaitingOther,
         Self::Paused,
@@ -83,6 +86,7 @@ impl Cause {
             Self::WaitingTool => "waiting_tool",
             Self::WaitingChildren => "waiting_children",
             Self::WaitingSignal => "waiting_signal",
+            Self::WaitingOrder => "waiting_order",
             Self::ByHand => "by_hand",
             Self::WaitingOther => "waiting_other",
             Self::Paused => "paused",
@@ -166,6 +170,7 @@ fn cause(snapshot: &Snapshot) -> Cause {
             WaitReason::Tool => Cause::WaitingTool,
             WaitReason::Children => Cause::WaitingChildren,
             WaitReason::Signal => Cause::WaitingSignal,
+            WaitReason::Order => Cause::WaitingOrder,
             WaitReason::Unknown(_) => Cause::WaitingOther,
         },
         Status::Parked { .. } => Cause::Parked,

@@ -1,16 +1,19 @@
 //! Signals: the one way to tell something to an open intent.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::base::mutants::Mutant;
 use crate::intent::snapshot::Snapshot;
+use crate::intent::waits::{UnreadSignal, WaitKind, open_waits};
 
-/// How many signals of an intent may be unread.
+/// How many signals of an intent may be unread, those that an open wait is for left out.
 pub const MOST_UNREAD: usize = 64;
 /// How many message ids an intent remembers, so that one that comes again is the same signal.
 pub const MOST_TOLD: usize = 512;
-/// How many bytes the waits and signals of a snapshot may take.
-pub(crate) const MOST_LISTED: usize = 16 * 1024;
+/// How many bytes these may take.
+const MOST_LISTED: usize = 16 * 1024;
 /// How many characters of the hash of a message id are remembered.
 const HASH: usize = 12;
 
@@ -23,20 +26,48 @@ pub enum SignalFate {
     Known,
     /// The intent has ended: it is too late.
     TooLate,
-    /// The intent has too many that nobody has read.
+    /// No open wait is for it, and the intent has too many of these.
     TooMany,
 }
 
-/// What is to be done with the signal of a message, by the head of its intent.
-pub fn on_signal(head: &Snapshot, id: &str) -> SignalFate {
+/// What is to be done with the signal of this name and of the message with this id, by the head of its intent.
+///
+/// One that ends an open wait, or is one of several that do, is taken however many others there are: else signals that nobody
+/// waits for, or many waits, would keep an intent from ever going on.
+pub fn on_signal(head: &Snapshot, name: &str, id: &str) -> SignalFate {
     let is_known =
         (is_told(head, id) || head.signals.iter().any(|signal| signal.id == id)) && !Mutant::P2ToldAgain.is_on();
     match () {
         () if is_known => SignalFate::Known,
         () if head.status.is_terminal() => SignalFate::TooLate,
-        () if head.signals.len() >= MOST_UNREAD || listed(head) >= MOST_LISTED => SignalFate::TooMany,
+        () if is_awaited(head, name) => SignalFate::Take,
+        () if is_full(head) => SignalFate::TooMany,
         () => SignalFate::Take,
     }
+}
+
+/// Whether a wait of this name is open that no unread signal is for.
+fn is_awaited(head: &Snapshot, name: &str) -> bool {
+    awaited(head).contains(name) && head.signals.iter().all(|signal| signal.name != name)
+}
+
+/// The names of the open waits that a signal ends.
+fn awaited(head: &Snapshot) -> BTreeSet<&str> {
+    let is_told = |kind: &WaitKind| matches!(kind, WaitKind::Signal | WaitKind::Callback);
+    let waits = open_waits(head).filter(|wait| is_told(&wait.kind));
+    waits.map(|wait| wait.name.as_str()).collect()
+}
+
+/// Whether the intent has as many unread signals that no open wait is for as it may. A wait takes the oldest of its name.
+fn is_full(head: &Snapshot) -> bool {
+    let mut awaited = awaited(head);
+    let left = head
+        .signals
+        .iter()
+        .filter(|signal| !awaited.remove(signal.name.as_str()));
+    let size = |signal: &UnreadSignal| signal.name.len() + signal.id.len() + 40;
+    let (count, bytes) = left.fold((0, 0), |(count, bytes), signal| (count + 1, bytes + size(signal)));
+    count >= MOST_UNREAD || bytes >= MOST_LISTED
 }
 
 /// Whether an intent remembers the id of a message.
@@ -61,14 +92,4 @@ pub(crate) fn tell(snapshot: &mut Snapshot, id: &str) {
 fn short(id: &str) -> String {
     let digest = Sha256::digest(id.as_bytes());
     digest.iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// How many bytes the lists of a snapshot take, nearly.
-fn listed(head: &Snapshot) -> usize {
-    let waits = head.waits.iter().map(|wait| wait.name.len() + 100);
-    let signals = head
-        .signals
-        .iter()
-        .map(|signal| signal.name.len() + signal.id.len() + 40);
-    waits.chain(signals).sum()
 }

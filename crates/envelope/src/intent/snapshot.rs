@@ -8,7 +8,9 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::by_hand::ByHand;
+use crate::intent::children::ChildSet;
 use crate::intent::error_info::ErrorInfo;
+use crate::intent::in_order::InOrder;
 use crate::intent::origin::Origin;
 use crate::intent::status::Status;
 use crate::intent::waits::{OpenWait, UnreadSignal};
@@ -82,6 +84,10 @@ wire_object! {
         opt manual: ByHand,
         /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
         opt accept_within_ms: u64,
+        /// The turn that this hop waits for, or has had; that of another hop counts for nothing.
+        opt order: InOrder,
+        /// The children of this intent that somebody may still have to hear of.
+        def children: Vec<ChildSet>,
     }
 }
 
@@ -120,6 +126,8 @@ impl Snapshot {
             restarted_from: None,
             manual: None,
             accept_within_ms: None,
+            order: None,
+            children: Vec::new(),
             extra: Extra::new(),
         }
     }
@@ -132,7 +140,20 @@ impl Snapshot {
         }
         self.place_waits(seq, |_| true, |_| true);
         self.place_votes(seq, |_| true);
+        self.take_place(seq);
+        self.place_children(seq, |_| true);
         self
+    }
+
+    /// Notes where the children stand whose call the record at `seq` has opened, of those that are meant.
+    pub(crate) fn place_children(&mut self, seq: u64, set: impl Fn(&ChildSet) -> bool) {
+        for of_call in self
+            .children
+            .iter_mut()
+            .filter(|of_call| of_call.seq.is_none() && set(of_call))
+        {
+            of_call.seq = Some(seq);
+        }
     }
 
     /// Notes where the waits and signals stand that the record at `seq` has opened, of those that are meant.
@@ -161,7 +182,8 @@ impl Snapshot {
         }
     }
 
-    /// Names the records that this points at by the sequences that they have now.
+    /// Names the records that this points at by the sequences that they have now. Another intake numbers its messages anew, so
+    /// what people said before counts as said before anything that they say there.
     pub(crate) fn move_places(&mut self, place: impl Fn(u64) -> Option<u64>) {
         self.envelope_seq = self.envelope_seq.and_then(&place);
         for seq in self.waits.iter_mut().map(|wait| &mut wait.seq) {
@@ -169,6 +191,12 @@ impl Snapshot {
         }
         for seq in self.signals.iter_mut().map(|signal| &mut signal.seq) {
             *seq = seq.and_then(&place);
+        }
+        for seq in self.children.iter_mut().map(|of_call| &mut of_call.seq) {
+            *seq = seq.and_then(&place);
+        }
+        for ballot in self.waits.iter_mut().filter_map(|wait| wait.ballot.as_mut()) {
+            ballot.move_places(&place);
         }
     }
 }

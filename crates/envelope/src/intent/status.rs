@@ -71,6 +71,22 @@ impl Status {
         }
     }
 
+    /// Its code, if it has one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Parked { code } | Self::Rejected { code } | Self::Failed { code } => Some(code),
+            Self::Pending
+            | Self::Accepted
+            | Self::InProgress
+            | Self::Waiting { .. }
+            | Self::Compensating
+            | Self::Completed
+            | Self::Cancelled
+            | Self::TimedOut
+            | Self::Unknown { .. } => None,
+        }
+    }
+
     /// Whether a ticket may belong to this status. True for a status of a newer version, to be safe.
     pub fn may_have_a_ticket(&self) -> bool {
         self.is_workable() || matches!(self, Self::Unknown { .. })
@@ -186,7 +202,7 @@ fn after(status: &Status, event: &Event) -> Option<Status> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn adding(status: &Status, event: &Event) -> Option<Status> {
     match event {
-        Event::Signalled | Event::ChildDone | Event::Repinned => Some(status.clone()),
+        Event::Signalled | Event::ChildDone | Event::Repinned | Event::Placed => Some(status.clone()),
         _ => None,
     }
 }

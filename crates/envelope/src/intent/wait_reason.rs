@@ -17,5 +17,7 @@ wire_enum! {
         Children = "children",
         /// A signal.
         Signal = "signal",
+        /// Its turn: in the order of its key, or among the submitters of its agent.
+        Order = "order",
     }
 }

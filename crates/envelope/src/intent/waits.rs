@@ -4,9 +4,11 @@
 //! from the head alone whether the intent is to go on.
 
 use crate::base::json::Json;
+use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::intent::children::{ChildEnd, Children, children_of};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
@@ -14,6 +16,12 @@ use crate::people::{Approval, Ballot};
 
 /// The longest name of a wait or of a signal, in characters.
 pub const LONGEST_WAIT_NAME: usize = 64;
+/// How many waits a hop may have open at a time.
+pub const MOST_WAITS: usize = 256;
+/// How many bytes of JSON these may take in the snapshot, with the state of their approvals: each record of the intent has them.
+pub const LONGEST_WAITS: usize = 64 * 1024;
+/// The longest title of a wait, in characters.
+const LONGEST_TITLE: usize = 200;
 
 wire_enum! {
     /// What a wait waits for.
@@ -26,6 +34,8 @@ wire_enum! {
         Sleep = "sleep",
         /// One message of an outside system; it comes as a signal of the wait's name.
         Callback = "callback",
+        /// The ends of children.
+        Children = "children",
     }
 }
 
@@ -56,6 +66,8 @@ wire_enum! {
         TimedOut = "timed_out",
         /// Another wait of the same call came first.
         Abandoned = "abandoned",
+        /// As many children have ended as its join asks for.
+        Joined = "joined",
     }
 }
 
@@ -76,6 +88,8 @@ wire_object! {
         opt title: String,
         /// What people are asked, for `approval`; who they are is fixed.
         opt approval: Approval,
+        /// The children, for `children`.
+        opt children: Children,
     }
 }
 
@@ -152,6 +166,8 @@ wire_object! {
         opt at: Timestamp,
         /// The ledger sequence of the record of the signal or of the decision that ended it.
         opt seq: u64,
+        /// The children that had ended, in their order, for `children`.
+        def children: Vec<ChildEnd>,
     }
 }
 
@@ -166,6 +182,7 @@ impl WaitSpec {
             any: false,
             title: None,
             approval: None,
+            children: None,
             extra: Extra::new(),
         }
     }
@@ -204,18 +221,36 @@ impl WaitSpec {
         check_wait_name(&self.name)?;
         match (&self.kind, self.after_ms) {
             (WaitKind::Sleep, None) => Err(format!(
-                "wait \"{}\" is a sleep without `after_ms`: say how long it sleeps",
+                "wait \"{}\" is a sleep without a time; fix: say how long it sleeps, with `until` such as \"10m\" (in Rust `within`)",
                 self.name
             )),
             (WaitKind::Approval, _) if self.approval.is_none() => Err(format!(
                 "wait \"{}\" is an approval without `approval`: say what people are asked, or give {{}}",
                 self.name
             )),
+            (WaitKind::Children, _) if self.children.is_none() => Err(format!(
+                "wait \"{}\" is for children and names none in `children`",
+                self.name
+            )),
             (WaitKind::Unknown(kind), _) => Err(format!(
-                "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback",
+                "wait \"{}\": kind \"{kind}\" is none of signal, approval, sleep, callback, children",
                 self.name
             )),
             (_, _) => Ok(()),
+        }
+    }
+
+    /// Why the title cannot be written, in words.
+    ///
+    /// # Errors
+    /// When it is longer than 200 characters.
+    pub fn check_title(&self) -> Result<(), String> {
+        match self.title.as_deref().map_or(0, |title| title.chars().count()) {
+            0..=LONGEST_TITLE => Ok(()),
+            length => Err(format!(
+                "wait \"{}\": `title` has {length} characters, and may have {LONGEST_TITLE}; fix: put the rest into the state or a note",
+                self.name
+            )),
         }
     }
 }
@@ -249,12 +284,36 @@ pub fn check_wait_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a hop may have these waits open at a time.
+///
+/// # Errors
+/// Says how many there may be, where they are more.
+pub fn check_room(waits: &[WaitSpec]) -> Result<(), String> {
+    if waits.len() > MOST_WAITS {
+        let count = waits.len();
+        return Err(format!(
+            "the hop asks for {count} waits at a time, and {MOST_WAITS} are the most; fix: wait for fewer at a time"
+        ));
+    }
+    let open: Vec<OpenWait> = waits.iter().map(|wait| wait.open(1)).collect();
+    let bytes = Json::of(&open).map_or(0, |json| json.get().len());
+    match bytes {
+        0..=LONGEST_WAITS => Ok(()),
+        _ => Err(format!(
+            "the {} waits of the hop take {bytes} bytes with those who are asked, and {LONGEST_WAITS} are the most; fix: wait for fewer \
+             at a time, or ask fewer people",
+            waits.len()
+        )),
+    }
+}
+
 /// What a `waiting` status says of these waits: the first of them tells.
 pub fn reason_of(waits: &[WaitSpec]) -> WaitReason {
     match waits.first().map(|wait| &wait.kind) {
         Some(WaitKind::Approval) => WaitReason::Human,
         Some(WaitKind::Sleep) => WaitReason::Time,
         Some(WaitKind::Callback) => WaitReason::Tool,
+        Some(WaitKind::Children) => WaitReason::Children,
         Some(WaitKind::Signal | WaitKind::Unknown(_)) | None => WaitReason::Signal,
     }
 }
@@ -275,6 +334,8 @@ pub enum Ends {
     Time,
     /// Another wait of the same call.
     Another,
+    /// As many children have ended as its join asks for.
+    Children,
 }
 
 /// The open waits of the present hop, in the order in which they were asked for.
@@ -297,7 +358,7 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
     let is_any = waits.first()?.any;
     let mut ends: Vec<Option<Ends>> = Vec::with_capacity(waits.len());
     for wait in &waits {
-        ends.push(told(wait, &mut unread));
+        ends.push(told(head, wait, &mut unread));
         if is_any && ends.last().is_some_and(Option::is_some) {
             break;
         }
@@ -331,8 +392,16 @@ pub fn satisfied(head: &Snapshot, is_due: impl Fn(&OpenWait) -> bool) -> Option<
         .collect()
 }
 
+/// The open waits of the present hop whose answer is there already, though the hop has to wait on, and what it is.
+pub fn answered_waits(head: &Snapshot) -> Vec<(&OpenWait, Ends)> {
+    let mut unread: Vec<&UnreadSignal> = head.signals.iter().collect();
+    open_waits(head)
+        .filter_map(|wait| Some((wait, told(head, wait, &mut unread)?)))
+        .collect()
+}
+
 /// What has been told to a wait, without a clock. A signal that it takes is gone for the others.
-fn told(wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
+fn told(head: &Snapshot, wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
     match wait.kind {
         WaitKind::Signal | WaitKind::Callback => {
             let at = unread.iter().position(|signal| signal.name == wait.name)?;
@@ -343,6 +412,10 @@ fn told(wait: &OpenWait, unread: &mut Vec<&UnreadSignal>) -> Option<Ends> {
             })
         }
         WaitKind::Approval => wait.decided.clone().map(Ends::Decision),
+        WaitKind::Children => {
+            let is_decided = children_of(head, wait).is_some_and(|set| set.is_decided());
+            (is_decided && !Mutant::P6NeverJoins.is_on()).then_some(Ends::Children)
+        }
         WaitKind::Sleep | WaitKind::Unknown(_) => None,
     }
 }
@@ -366,7 +439,14 @@ pub enum Asked {
 /// Compares the waits that a handler asks for with those that are open.
 pub fn compare_waits(head: &Snapshot, asked: &[WaitSpec]) -> Asked {
     let open: Vec<&OpenWait> = open_waits(head).collect();
-    let is_same = |(open, asked): (&&OpenWait, &WaitSpec)| open.name == asked.name && open.kind == asked.kind;
+    // So many children as before: nobody asks for others under the names of those that are at work.
+    let has_same = |open: &OpenWait, asked: &WaitSpec| match (&asked.children, children_of(head, open)) {
+        (Some(asked), Some(set)) => asked.children.len() == set.count as usize,
+        (Some(_), None) | (None, _) => asked.children.is_none(),
+    };
+    let is_same = |(open, asked): (&&OpenWait, &WaitSpec)| {
+        open.name == asked.name && open.kind == asked.kind && has_same(open, asked)
+    };
     match () {
         () if open.is_empty() => Asked::New,
         () if open.len() == asked.len() && open.iter().zip(asked).all(is_same) => Asked::Same,

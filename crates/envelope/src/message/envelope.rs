@@ -156,6 +156,8 @@ wire_object! {
         opt policy: Box<Policy>,
         /// Why the agent gets work that was meant for another one.
         opt stands_in: Box<StandsIn>,
+        /// The key in whose order the agent of the first hop gets the work.
+        opt order_key: String,
     }
 }
 
@@ -196,6 +198,7 @@ impl Envelope {
             gates: BTreeMap::new(),
             policy: None,
             stands_in: None,
+            order_key: None,
             extra: Extra::new(),
         }
     }

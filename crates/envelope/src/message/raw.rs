@@ -15,7 +15,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
-use crate::message::text::{BadText, check_kind, check_reply_to, check_traceparent};
+use crate::message::text::{BadText, check_kind, check_order_key, check_reply_to, check_traceparent};
 use crate::message::unique::{OnConflict, Unique};
 use crate::version::pinning::Pinning;
 
@@ -77,6 +77,8 @@ pub struct RawFields {
     pub reply_to: Option<String>,
     /// The trace context.
     pub traceparent: Option<String>,
+    /// The key in whose order the agent gets it.
+    pub order_key: Option<String>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
@@ -179,6 +181,7 @@ impl<'a> RawIntent<'a> {
         envelope.not_before = fields.not_before;
         envelope.reply_to = fields.reply_to;
         envelope.traceparent = fields.traceparent;
+        envelope.order_key = fields.order_key;
         Ok(envelope)
     }
 
@@ -337,6 +340,7 @@ impl<'a> RawIntent<'a> {
             kind: text(HEADER_KIND, check_kind, codes::BAD_HEADER)?,
             reply_to: text(HEADER_REPLY_TO, check_reply_to, codes::BAD_REPLY_TO)?,
             traceparent: text(HEADER_TRACEPARENT, check_traceparent, codes::BAD_HEADER)?,
+            order_key: text(HEADER_ORDER_KEY, check_order_key, codes::BAD_HEADER)?,
             ..RawFields::default()
         };
         if let Some(value) = self.header(HEADER_INTENT) {
@@ -387,6 +391,11 @@ impl<'a> RawIntent<'a> {
             fields.deadline = Some(deadline);
         }
         fields.not_before = self.not_before(fields.deadline)?;
+        if let (Some(key), Some(_)) = (&fields.order_key, fields.not_before) {
+            let problem = "is for work that begins in its turn, and this has a time to begin at".to_owned();
+            let fix = "leave out Baton-Not-Before or Baton-Order-Key";
+            return Err(bad(HEADER_ORDER_KEY, key, problem, fix));
+        }
         Ok(fields)
     }
 }

@@ -199,6 +199,12 @@ impl Subjects {
         format!("{}.intent.{agent}", self.namespace)
     }
 
+    /// The subjects on which raw intents for an agent stand in the intake.
+    pub fn intents_in_intake(&self, agent: &AgentName) -> [String; 2] {
+        let ns = &self.namespace;
+        [self.intent(agent), format!("{ns}.from.*.intent.{agent}")]
+    }
+
     /// The subject of raw intents for any agent that has a capability.
     pub fn capability(&self, capability: &CapabilityName) -> String {
         format!("{}.capability.{capability}", self.namespace)

@@ -56,6 +56,7 @@ impl Envelope {
         next.payload_encoding = None;
         next.not_before = None;
         next.stands_in = None;
+        next.order_key = None;
         convert::forget_payload(&mut next.extra);
         next.history.extend(new.history);
         if next.itinerary.first() == Some(&next.to) {

@@ -11,6 +11,8 @@ pub(crate) const KIND_LIMIT: usize = 256;
 pub(crate) const FROM_LIMIT: usize = 256;
 /// The longest trace context, in bytes.
 pub(crate) const TRACEPARENT_LIMIT: usize = 512;
+/// The longest order key, in bytes.
+pub(crate) const ORDER_KEY_LIMIT: usize = 256;
 /// The longest subject that an answer is published on, in bytes.
 pub(crate) const REPLY_TO_LIMIT: usize = 512;
 /// How many characters of a value are quoted.
@@ -55,6 +57,18 @@ pub fn check_kind(kind: &str) -> Result<(), BadText> {
 /// When it is too long or holds control characters.
 pub fn check_from(from: &str) -> Result<(), BadText> {
     checked("from", from, Line::Text, FROM_LIMIT)
+}
+
+/// Checks the key in whose order an agent gets work.
+///
+/// # Errors
+/// When it is empty, too long or holds control characters.
+pub fn check_order_key(key: &str) -> Result<(), BadText> {
+    if key.is_empty() {
+        let fix = format!("give one line of characters, 1 to {ORDER_KEY_LIMIT} bytes, or leave it out");
+        return Err(BadText::new("order_key", key, "is empty".to_owned(), fix));
+    }
+    checked("order_key", key, Line::Text, ORDER_KEY_LIMIT)
 }
 
 /// Checks a trace context. What it means is left to those who trace.
@@ -144,7 +158,8 @@ fn checked(field: &'static str, value: &str, line: Line, limit: usize) -> Result
 }
 
 impl Envelope {
-    /// Checks the texts that travel further than in JSON: `kind`, `from`, `traceparent` and the form of `reply_to`.
+    /// Checks the texts that travel further than in JSON: `kind`, `from`, `traceparent`, `order_key` and the form of
+    /// `reply_to`.
     ///
     /// # Errors
     /// Names the first that is refused.
@@ -153,6 +168,7 @@ impl Envelope {
         let from = self.from.as_deref();
         from.map_or(Ok(()), |from| checked("from", from, Line::Text, FROM_LIMIT))?;
         self.traceparent.as_deref().map_or(Ok(()), check_traceparent)?;
+        self.order_key.as_deref().map_or(Ok(()), check_order_key)?;
         self.reply_to.as_deref().map_or(Ok(()), check_reply_to)
     }
 }

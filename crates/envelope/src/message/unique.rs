@@ -94,7 +94,8 @@ impl Unique {
         }
         let within = within.unwrap_or(WITHIN);
         if within > LONGEST {
-            let text = humantime::format_duration(within).to_string();
+            // In the unit of the bound: a month is no fixed number of days.
+            let text = format!("{:.1} days", within.as_secs_f64() / 86_400.0).replace(".0 ", " ");
             let problem = "is longer than 30 days".to_owned();
             return Err(bad("within", &text, problem, "give at most 30days"));
         }

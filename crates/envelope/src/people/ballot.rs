@@ -8,10 +8,14 @@ use std::fmt;
 
 use crate::base::mutants::Mutant;
 use crate::base::names::PersonName;
+use crate::base::text::quoted;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
 use crate::people::approval::{Approval, Choice, DENY, Weight};
 use crate::people::said::{Decider, Said, Word};
+
+/// How many characters of a value a refusal quotes.
+const QUOTED: usize = 80;
 
 wire_enum! {
     /// What made an outcome certain.
@@ -112,6 +116,8 @@ pub enum Refusal {
     FourEyes,
     /// There is no such choice.
     NoChoice {
+        /// What was given.
+        given: String,
         /// The choices.
         choices: Vec<String>,
     },
@@ -129,7 +135,12 @@ impl fmt::Display for Refusal {
             Self::NoSeat { may } => write!(f, "has no seat in this approval; these have: {}", may.join(", ")),
             Self::Nobody => f.write_str("is nobody in particular, and this approval names who may decide"),
             Self::FourEyes => f.write_str("submitted the intent or worked on it, and the approval wants four eyes"),
-            Self::NoChoice { choices } => write!(f, "made no choice of this approval; it has: {}", choices.join(", ")),
+            Self::NoChoice { given, choices } => write!(
+                f,
+                "chose \"{}\", which is no choice of this approval; it has: {}",
+                quoted(given, QUOTED),
+                choices.join(", ")
+            ),
             Self::HasSeat(person) => write!(f, "delegated to {person}, who has a seat already"),
             Self::Barred(person) => write!(
                 f,
@@ -222,7 +233,8 @@ impl Ballot {
     fn voted(&self, at: Option<usize>, said: &Said, choice: &str) -> Ruling {
         if self.choices.iter().all(|offered| offered.name != choice) {
             let choices = self.choices.iter().map(|choice| choice.name.clone()).collect();
-            return Ruling::Refused(Refusal::NoChoice { choices });
+            let given = choice.to_owned();
+            return Ruling::Refused(Refusal::NoChoice { given, choices });
         }
         let mut after = self.clone();
         let seat = Seat {
@@ -297,6 +309,12 @@ impl Ballot {
             decided: Some(self.at_due()),
             ..self.clone()
         })
+    }
+
+    /// Whether a decision with this choice must match the form: one that declines need not say what it would have to.
+    pub fn needs_form(&self, choice: &str) -> bool {
+        let made = self.choices.iter().find(|offered| offered.name == choice);
+        self.form && made.is_some_and(|made| made.counts == Weight::For)
     }
 
     /// The choice that denies: the first that counts against it.
@@ -374,6 +392,14 @@ impl Ballot {
     pub fn silent(&self) -> Vec<String> {
         let silent = self.seats.iter().filter(|seat| seat.choice.is_none());
         silent.map(Seat::name).collect()
+    }
+
+    /// Names the records of the votes by the sequences that they have now, and forgets the places in an intake that is another.
+    pub(crate) fn move_places(&mut self, place: impl Fn(u64) -> Option<u64>) {
+        for seat in &mut self.seats {
+            seat.said = 0;
+            seat.seq = seat.seq.and_then(&place);
+        }
     }
 
     /// Notes where the votes stand that the record at `seq` holds, of those that are meant.

@@ -361,11 +361,18 @@ fn with_phase(route: &Route, phase: Phase) -> Route {
 
 fn running<'a>(route: &'a Route, act: &Act) -> Result<&'a Rollout, Refused> {
     let rollout = route.running().ok_or_else(|| no_rollout(route))?;
-    if rollout.owner == act.by || act.take_over {
+    if is_owner(&rollout.owner, &act.by) || act.take_over {
         Ok(rollout)
     } else {
         Err(owned(route, rollout))
     }
+}
+
+/// Whether a rollout is somebody's own. Before protocol 1.5 the `baton` of a user whom the environment did not name wrote
+/// `cli` at its host: that was anybody there.
+fn is_owner(owner: &str, by: &str) -> bool {
+    let host = |name: &str| name.split_once('@').map(|(_, host)| host.to_owned());
+    owner == by || owner.starts_with("cli@") && host(owner) == host(by)
 }
 
 fn no_rollout(route: &Route) -> Refused {
@@ -398,7 +405,11 @@ pub(super) fn owned(route: &Route, rollout: &Rollout) -> Refused {
     )
 }
 
-pub(super) fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
+/// Refuses a version that nobody has heard of.
+///
+/// # Errors
+/// When the route does not know it.
+pub fn known(route: &Route, version: &AgentVersion) -> Result<(), Refused> {
     if route.state(version).is_some() {
         return Ok(());
     }

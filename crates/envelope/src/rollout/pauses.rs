@@ -16,12 +16,13 @@ pub fn pause_work(route: &Route, version: Option<&AgentVersion>, act: &Act) -> R
     if let Some(pause) = present(route, version)? {
         let (by, at) = (&pause.by, pause.at);
         let reason = pause.reason.as_deref().unwrap_or("no reason was given");
+        let stands = match pause.kill {
+            true => "is killed, and what it does is stopped already",
+            false => "is paused, and cannot be paused again",
+        };
         return Err(Refused::new(
             codes::WRONG_STATE,
-            format!(
-                "{} is paused, and cannot be paused again: by {by} since {at} ({reason})",
-                name(route, version)
-            ),
+            format!("{} {stands}: by {by} since {at} ({reason})", name(route, version)),
             format!("let its work go on: {}", command(route, version)),
         ));
     }
@@ -32,10 +33,21 @@ pub fn pause_work(route: &Route, version: Option<&AgentVersion>, act: &Act) -> R
 /// that is not done goes on as it is.
 ///
 /// # Errors
-/// When the version is unknown.
+/// When the version is unknown, or was killed already: the error says by whom.
 pub fn kill_work(route: &Route, version: Option<&AgentVersion>, act: &Act) -> Result<Option<Route>, Refused> {
     match present(route, version)? {
         Some(pause) if pause.is_killing() => Ok(None),
+        Some(pause) if pause.kill => Err(Refused::new(
+            codes::WRONG_STATE,
+            format!(
+                "{} is killed, and cannot be killed again: by {} since {} ({})",
+                name(route, version),
+                pause.by,
+                pause.at,
+                pause.reason.as_deref().unwrap_or("no reason was given")
+            ),
+            format!("let its work go on: {}", command(route, version)),
+        )),
         Some(_) | None => stop(route, version, "killed", true, act).map(Some),
     }
 }

@@ -5,6 +5,7 @@ use crate::base::codes;
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
 use crate::rollout::act::{Act, Refused, decided, end_rollout, finish, happen, known, make_active, owned};
+use crate::version::limits::AgentLimits;
 use crate::version::pinning::Pinning;
 use crate::version::rollout::{Phase, Rollout};
 use crate::version::route::{Route, VersionEntry};
@@ -54,19 +55,19 @@ pub fn set_pinning(route: &Route, pinning: &Pinning, act: &Act) -> Option<Route>
 
 /// Sets what all workers of this agent may do together; `None` if that changes nothing. A number that is `None` stays as it
 /// is, and 0 lifts a limit.
-pub fn set_limits(route: &Route, in_flight: Option<u32>, rate_per_hour: Option<u64>, act: &Act) -> Option<Route> {
-    let mut limits = route.limits.clone().unwrap_or_default();
-    if let Some(in_flight) = in_flight {
-        limits.in_flight = Some(in_flight).filter(|limit| *limit > 0);
+pub fn set_limits(route: &Route, wanted: &AgentLimits, act: &Act) -> Option<Route> {
+    fn set<T: Copy + Default + PartialOrd>(limit: &mut Option<T>, wanted: Option<T>) {
+        if let Some(wanted) = wanted {
+            *limit = Some(wanted).filter(|wanted| *wanted > T::default());
+        }
     }
-    if let Some(rate) = rate_per_hour {
-        limits.rate_per_hour = Some(rate).filter(|limit| *limit > 0);
-    }
-    let is_same = route
-        .limits
-        .as_ref()
-        .map_or(limits.is_none(), |present| *present == limits);
-    if is_same {
+    let present = route.limits.clone().unwrap_or_default();
+    let mut limits = present.clone();
+    set(&mut limits.in_flight, wanted.in_flight);
+    set(&mut limits.rate_per_hour, wanted.rate_per_hour);
+    set(&mut limits.per_key, wanted.per_key);
+    set(&mut limits.fair, wanted.fair);
+    if limits == present {
         return None;
     }
     let next = Route {

@@ -74,6 +74,11 @@ impl Breaker {
         matches!(self.state, BreakerState::Open | BreakerState::HalfOpen)
     }
 
+    /// Whether a person has opened it: it stays open until a person closes it.
+    pub fn is_by_hand(&self) -> bool {
+        self.state == BreakerState::Open && self.until.is_none()
+    }
+
     /// Whether it is time to let one intent through.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.state == BreakerState::Open && self.until.is_some_and(|until| until <= now)

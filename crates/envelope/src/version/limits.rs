@@ -15,11 +15,15 @@ wire_object! {
         opt in_flight: u32,
         /// How many hops they start in an hour.
         opt rate_per_hour: u64,
+        /// How many intents with one order key they have at a time; 1 without it.
+        opt per_key: u32,
+        /// How many intents wait in their queues at a time: the others begin in turn of their submitters.
+        opt fair: u32,
     }
 }
 
 impl AgentLimits {
-    /// Whether nothing is limited.
+    /// Whether nothing is limited that the workers divide among them.
     pub fn is_none(&self) -> bool {
         self.in_flight.is_none() && self.rate_per_hour.is_none()
     }
@@ -36,7 +40,11 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || format!("\"{text}\" is no rate: expected a number of hops for each s, m or h, such as 100/s");
+        let bad = || {
+            format!(
+                "\"{text}\" is no rate: expected a whole number of hops, 1 or more, for each s, m or h, such as 100/s; one in two seconds is 30/m"
+            )
+        };
         let (count, unit) = text.split_once('/').ok_or_else(bad)?;
         let per_hour = match unit.trim() {
             "s" => 3600,

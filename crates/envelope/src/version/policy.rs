@@ -245,6 +245,23 @@ impl Policy {
                 "give a second or more, or 0 for none",
             );
         }
+        if let (Some(longest), Some(backoff)) = (self.longest_ms, self.backoff_ms)
+            && longest < backoff
+        {
+            let problem = "is shorter than the backoff, the unit of every delay";
+            let fix = "give as much as --backoff, or more";
+            return bad("longest_ms", longest.to_string(), problem, fix);
+        }
+        let twice = |(at, agent): &(usize, &AgentName)| self.alternatives.iter().take(*at).any(|one| one == *agent);
+        if let Some((_, named)) = self.alternatives.iter().enumerate().find(twice) {
+            let problem = "an agent is named twice";
+            return bad(
+                "alternatives",
+                named.to_string(),
+                problem,
+                "name each once, in the order to ask them",
+            );
+        }
         if self.alternatives.contains(agent) {
             let problem = "an agent cannot stand in for itself";
             return bad("alternatives", agent.to_string(), problem, "name other agents");
@@ -451,6 +468,8 @@ mod tests {
             (r#"{"attempts":1001}"#, "attempts"),
             (r#"{"accept_within_ms":999}"#, "accept_within_ms"),
             (r#"{"alternatives":["code"]}"#, "alternatives"),
+            (r#"{"alternatives":["b","c","b"]}"#, "alternatives"),
+            (r#"{"longest_ms":1,"backoff_ms":5000}"#, "longest_ms"),
             (r#"{"on_exhausted":"escalate:code"}"#, "on_exhausted"),
             (r#"{"on_exhausted":"compensate"}"#, "on_exhausted"),
             (r#"{"on_rejected":"alternative"}"#, "on_rejected"),

@@ -162,6 +162,8 @@ wire_object! {
         def manual: bool,
         /// How it treats failures, where that differs from what every worker does.
         opt policy: Policy,
+        /// Whether it signs the records that it writes.
+        def signs: bool,
     }
 }
 

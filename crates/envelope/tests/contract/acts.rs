@@ -41,6 +41,7 @@ mod before {
             waits: Vec::new(),
             signal: None,
             results: Vec::new(),
+            children: Vec::new(),
             state: None,
             people: None,
             exhausted: false,
@@ -113,6 +114,8 @@ fn any_head() -> impl Strategy<Value = Snapshot> {
         head.signals.clear();
         head.told = None;
         head.manual = None;
+        head.children.clear();
+        head.order = None;
         head.epoch %= 1_000_000;
         head
     })
@@ -258,6 +261,7 @@ impl SeenAt for Snapshot {
 #[test]
 fn the_first_record_has_the_envelope_and_starts_every_count() {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     let first = act::submit(NOW, version("2.0.0"), envelope).seal(intent(), 0, stamp(NOW));
     assert_eq!(
@@ -307,6 +311,7 @@ fn a_change_of_pins_leaves_the_work_as_it_is() {
 #[test]
 fn new_work_starts_a_count_of_attempts_and_an_epoch() {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     let first = act::submit(NOW, version("2.0.0"), envelope.clone()).seal(intent(), 0, stamp(NOW));
     let mut head = first.snapshot;
@@ -403,6 +408,7 @@ fn every_open_intent_but_one_that_is_undone_can_be_cancelled_and_nobody_holds_it
 #[test]
 fn what_is_done_by_hand_says_so_of_its_own_envelope_alone() {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     let first = |is_manual| {
         let draft = act::submit(NOW, version("2.0.0"), envelope.clone()).by_hand(is_manual);
@@ -442,8 +448,35 @@ fn what_is_done_by_hand_says_so_of_its_own_envelope_alone() {
 fn an_import_parks_behind_the_history_and_names_its_new_places() {
     let mut head = full_snapshot();
     (head.status, head.epoch, head.envelope_seq) = (Status::InProgress, 4, Some(17));
+    // Somebody got a seat there and voted; both stand at places of there.
+    let ada: PersonName = "ada".parse().expect("a person");
+    let approval = people::Approval::new("Publish?").who(["ada", "bob"]).quorum(2);
+    let approval = approval.fixed(|_| None, None).expect("an approval");
+    let mut ballot = people::Ballot::of(&approval);
+    for (seat, choice) in ballot.seats.iter_mut().zip([Some("approve"), None]) {
+        seat.choice = choice.map(str::to_owned);
+        (seat.said, seat.seq) = (9_000, choice.map(|_| 17));
+    }
+    let mut asked = OpenWait {
+        ballot: Some(ballot),
+        ..head.waits.first().expect("a wait").clone()
+    };
+    asked.seq = Some(17);
+    head.waits = vec![asked];
     let draft = act::import(&head, "there", |old| (old == 17).then_some(170)).expect("legal");
     let after = draft.seal(intent(), 171, stamp(NOW)).snapshot;
+    let ballot = after.waits.first().and_then(|wait| wait.ballot.as_ref()).expect("open");
+    let places: Vec<_> = ballot.seats.iter().map(|seat| (seat.said, seat.seq)).collect();
+    assert_eq!(places, [(0, Some(170)), (0, None)]);
+    let changes = people::Said {
+        by: people::Decider::Person(ada),
+        word: people::Word::Choice("reject".to_owned()),
+        seq: 3,
+    };
+    assert!(
+        matches!(ballot.rule(&changes, false), people::Ruling::Counts(_)),
+        "the first messages of an intake have low numbers"
+    );
     assert_eq!(after.status.to_string(), "parked(IMPORTED)");
     assert_eq!((after.envelope_seq, after.epoch, &after.holder), (Some(170), 5, &None));
     for status in statuses() {

@@ -116,6 +116,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     let record = full_record();
     compare_fields("Record", &record);
     compare_fields("Snapshot", &record.snapshot);
+    compare_fields("InOrder", record.snapshot.order.as_ref().expect("a turn"));
     compare_fields("ByHand", record.snapshot.manual.as_ref().expect("by hand"));
     compare_fields("Author", &record.by);
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
@@ -125,6 +126,11 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("UnreadSignal", &record.snapshot.signals[0]);
     compare_fields("SignalEntry", record.signal.as_ref().expect("a signal"));
     compare_fields("WaitResult", &record.results[0]);
+    compare_fields("Children", &full_children());
+    compare_fields("Child", &full_children().children[0]);
+    compare_fields("ChildSet", &full_child_set());
+    compare_fields("ChildEnd", &full_child_end());
+    compare_fields("ChildrenDone", &record.children[0]);
     let (approval, ballot) = (full_approval(), full_ballot());
     compare_fields("Approval", &approval);
     compare_fields("Choice", &full_choice());
@@ -159,7 +165,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 45, "a table of fields is not compared");
+    assert_eq!(compared, 51, "a table of fields is not compared");
 }
 
 #[test]

@@ -11,12 +11,13 @@ use crate::samples::*;
 fn ticket(head: &Record) -> Option<(EnvelopeId, Option<u64>, Owed)> {
     effects(head).find_map(|(effect, owed)| match effect {
         Effect::Ticket(work) => Some((work.envelope, work.source, owed)),
-        Effect::Answer(_) | Effect::Resume => None,
+        Effect::Answer(_) | Effect::Resume | Effect::Children => None,
     })
 }
 
 fn submitted() -> Record {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     let stamp = Stamp {
         id: record_id(1),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use self::waits::*;
 pub(crate) use self::words::*;
-use crate::samples::{full_approval, full_ballot, full_people};
+use crate::samples::{full_approval, full_ballot, full_order, full_people};
 
 fn text() -> impl Strategy<Value = String> {
     ".{0,10}"
@@ -187,15 +187,25 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(any_pinning()),
         of(any_time()),
         btree_map(any_agent(), Just(full_approval()), 0..2),
-        (of(any_policy()), of(any_stands_in())),
+        (of(any_policy()), of(any_stands_in()), of(text())),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
         let (id, intent, root, parent, previous) = ids;
         let (kind, from, to, to_version, hop, max_hops, priority, deadline) = routing;
         let (task, memory, history, constraints, constraints_hash, expects, payload, payload_encoding, budget) = work;
-        let (pins, itinerary, join, reply_to, traceparent, pinning, not_before, gates, (policy, stands_in), extra) =
-            rest;
+        let (
+            pins,
+            itinerary,
+            join,
+            reply_to,
+            traceparent,
+            pinning,
+            not_before,
+            gates,
+            (policy, stands_in, order_key),
+            extra,
+        ) = rest;
         Envelope {
             protocol: PROTOCOL,
             id,
@@ -230,6 +240,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             gates,
             policy: policy.map(Box::new),
             stands_in: stands_in.map(Box::new),
+            order_key,
             extra,
         }
     })
@@ -319,8 +330,8 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         any_waits(),
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
-        of(any::<u64>()),
-        any_extra(),
+        (of(any::<u64>()), of(any_order())),
+        (any_child_sets(), any_extra()),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
@@ -336,8 +347,8 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             (waits, signals, told),
             restarted,
             mut manual,
-            accept_within_ms,
-            extra,
+            (accept_within_ms, order),
+            (children, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -375,8 +386,29 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted_from: restarted.map(|(intent, hop)| Box::new(Origin::new(intent, hop))),
             manual,
             accept_within_ms,
+            order,
+            children,
             extra,
         }
+    })
+}
+
+fn any_order() -> impl Strategy<Value = InOrder> {
+    let parts = (
+        any::<u32>(),
+        of(text()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(any::<u32>()),
+    );
+    parts.prop_map(|(hop, key, intake, place, given)| InOrder {
+        hop,
+        submitter: key.is_none().then(|| "shop".to_owned()),
+        key,
+        intake,
+        place,
+        given,
+        ..full_order()
     })
 }
 
@@ -449,7 +481,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             error,
             raw,
             (took_ms, cost, conversion, generated_id, exhausted),
-            (waits, signal, results, people),
+            (waits, signal, results, people, children),
             state,
             extra,
         ) = rest;
@@ -476,6 +508,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             state,
             people,
             exhausted,
+            children,
             extra,
         }
     })

@@ -70,6 +70,18 @@ const FILES_OF_1_4_0: [&str; 8] = [
     "record_waiting_people_1_4.json",
 ];
 
+/// The files that were added when protocol 1.5.0 was made. Append only.
+const FILES_OF_1_5_0: [&str; 8] = [
+    "record_child_done_1_5.json",
+    "record_fanned_out_1_5.json",
+    "record_rejected_1_5.json",
+    "record_resumed_1_5.json",
+    "envelope_full_1_5.json",
+    "record_placed.json",
+    "record_redriven_order_1_5.json",
+    "record_submitted_order_1_5.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -112,6 +124,7 @@ fn the_folder_is_append_only() {
         .chain(FILES_OF_1_1_0)
         .chain(FILES_OF_1_2_0)
         .chain(FILES_OF_1_4_0)
+        .chain(FILES_OF_1_5_0)
     {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
@@ -147,6 +160,8 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_1")
             .trim_end_matches("_1_2")
             .trim_end_matches("_1_4")
+            .trim_end_matches("_order_1_5")
+            .trim_end_matches("_1_5")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");
@@ -154,8 +169,8 @@ fn a_golden_record_is_of_its_event_and_legal() {
         let legal = from
             .filter_map(|status| next(status.as_ref(), &record.event).ok())
             .any(|status| status.name() == record.snapshot.status.name());
-        // Work that begins later waits.
-        let legal = legal || name == "record_submitted_1_4.json";
+        // Work that begins later, or in its turn, waits.
+        let legal = legal || name == "record_submitted_1_4.json" || name.ends_with("_order_1_5.json");
         assert!(
             legal,
             "{name}: no status leads by {event} to {}",
@@ -195,8 +210,11 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     };
     let files = files();
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
-    assert_eq!(keys(&files["envelope_full_1_4.json"]), keys(&all));
-    let of_1_4 = keys(&all).difference(&keys(&files["envelope_full_1_1.json"])).count();
+    assert_eq!(keys(&files["envelope_full_1_5.json"]), keys(&all));
+    let of_1_5 = keys(&all).difference(&keys(&files["envelope_full_1_4.json"])).count();
+    assert_eq!(of_1_5, 1, "1.5 added `order_key` to the envelope and nothing else");
+    let before = keys(&files["envelope_full_1_1.json"]);
+    let of_1_4 = keys(&files["envelope_full_1_4.json"]).difference(&before).count();
     assert_eq!(
         of_1_4, 4,
         "1.4 added `not_before`, `gates`, `policy` and `stands_in` to the envelope and nothing else"

@@ -9,6 +9,7 @@
 
 mod acts;
 mod bundle;
+mod calling;
 mod codes;
 mod control;
 mod conversion;
@@ -31,4 +32,5 @@ mod samples;
 mod schedules;
 mod signing;
 mod transitions;
+mod turns;
 mod waiting;

@@ -185,10 +185,20 @@ fn only_who_is_named_may_decide() {
     };
     assert_eq!(may, ["a", "b", "c"]);
     assert_eq!(refusal(&ballot, &says(NOBODY, "approve", 1)), Refusal::Nobody);
-    let Refusal::NoChoice { choices } = refusal(&ballot, &says("a", "maybe", 1)) else {
+    let refused = refusal(&ballot, &says("a", "maybe", 1));
+    let Refusal::NoChoice { choices, .. } = &refused else {
         panic!("another refusal");
     };
-    assert_eq!(choices, ["approve", "reject"]);
+    assert_eq!(choices, &["approve", "reject"]);
+    assert!(refused.to_string().contains("chose \"maybe\""), "{refused}");
+}
+
+#[test]
+fn a_choice_against_it_needs_no_form() {
+    let schema = Json::parse(r#"{"type":"object","required":["n"]}"#).expect("JSON");
+    let ballot = open(&Approval::of(Preset::Form, "How many?").form(schema));
+    assert!(ballot.needs_form("submit") && !ballot.needs_form("decline") && !ballot.needs_form("maybe"));
+    assert!(!two_of_three().needs_form("approve"), "nothing asks for one");
 }
 
 #[test]

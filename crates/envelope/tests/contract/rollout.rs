@@ -74,6 +74,17 @@ fn a_rollout_ramps_promotes_drains_and_ends() {
     assert_eq!(route.decision.map(|decision| decision.what), Some("retired".to_owned()));
 }
 
+/// The names that an older command wrote where the environment had none.
+#[test]
+fn a_rollout_of_nobody_at_a_host_is_of_everybody_there() {
+    let route = rollout::start(&route(), plan(&[10]), &act("cli@build-1")).expect("started");
+    rollout::pause(&route, &act("ada@build-1")).expect("her own");
+    for other in ["ada@build-2", "ada", "cli"] {
+        let error = rollout::pause(&route, &act(other)).expect_err("not there");
+        assert_eq!(error.code, "ROLLOUT_OWNED");
+    }
+}
+
 #[test]
 fn a_second_person_is_refused_with_the_owners_name_but_may_roll_back() {
     let route = rollout::start(&route(), plan(&[10]), &act("alice")).expect("started");

@@ -1,9 +1,13 @@
 //! One sample of everything, written so that a new field or variant fails to compile until it is added here.
 
+mod calling;
+
 use std::collections::BTreeMap;
 
 use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
+
+pub(crate) use self::calling::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
 
@@ -39,7 +43,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Submitted | Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::HandedOff => (),
         Event::FannedOut | Event::ChildDone | Event::Waiting { .. } | Event::Signalled | Event::Resumed => (),
         Event::RetryScheduled | Event::Released | Event::Parked { .. } | Event::Redriven | Event::Rerouted => (),
-        Event::Repinned => (),
+        Event::Repinned | Event::Placed => (),
         Event::Moved | Event::Completed | Event::Rejected { .. } | Event::Failed { .. } | Event::Cancelled => (),
         Event::TimedOut | Event::Compensating | Event::Compensated { .. } | Event::Unknown { .. } => (),
     };
@@ -61,6 +65,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Rerouted,
         Event::Moved,
         Event::Repinned,
+        Event::Placed,
         Event::Completed,
         Event::Rejected { code: code() },
         Event::Failed { code: code() },
@@ -82,6 +87,7 @@ pub(crate) fn wait_reasons() -> Vec<WaitReason> {
         WaitReason::Time,
         WaitReason::Tool,
         WaitReason::Children,
+        WaitReason::Order,
     ]
 }
 
@@ -177,6 +183,7 @@ pub(crate) fn full_envelope() -> Envelope {
         gates: BTreeMap::from([(agent("code"), full_approval())]),
         policy: Some(Box::new(full_policy())),
         stands_in: Some(Box::new(full_stands_in())),
+        order_key: Some("customer 7".to_owned()),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -244,8 +251,16 @@ pub(crate) fn full_snapshot() -> Snapshot {
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
         manual: Some(full_by_hand()),
         accept_within_ms: Some(15_000),
+        order: Some(full_order()),
+        children: vec![full_child_set()],
         extra: Extra::new(),
     }
+}
+
+/// A turn in which every field is set.
+pub(crate) fn full_order() -> InOrder {
+    let text = r#"{"hop":2,"key":"customer 7","submitter":"shop","intake":12,"place":17,"given":1}"#;
+    serde_json::from_str(text).expect("a turn")
 }
 
 /// Of another envelope than that of the full snapshot, so that it says nothing of its present hop.
@@ -292,6 +307,7 @@ pub(crate) fn full_record() -> Record {
             any: true,
             title: Some("May this be published?".to_owned()),
             approval: Some(full_approval()),
+            children: Some(full_children()),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {
@@ -312,11 +328,18 @@ pub(crate) fn full_record() -> Record {
             by: Some("shop".to_owned()),
             at: Some(NOW),
             seq: Some(15),
+            children: vec![full_child_end()],
             extra: Extra::new(),
         }],
         state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
         exhausted: true,
+        children: vec![ChildrenDone {
+            hop: 3,
+            name: "research".to_owned(),
+            ends: vec![full_child_end()],
+            extra: Extra::new(),
+        }],
         extra: Extra::new(),
     }
 }
@@ -424,6 +447,7 @@ pub(crate) fn full_declaration() -> Declaration {
         host: "host-1".to_owned(),
         manual: true,
         policy: Some(full_policy()),
+        signs: true,
         extra: Extra::new(),
     }
 }
@@ -566,6 +590,8 @@ pub(crate) fn full_limits() -> AgentLimits {
     AgentLimits {
         in_flight: Some(4),
         rate_per_hour: Some(360_000),
+        per_key: Some(2),
+        fair: Some(16),
         extra: Extra::new(),
     }
 }

@@ -39,6 +39,7 @@ const TABLE: &str = "
     rerouted         -         pending      pending      pending      -          -             -
     moved            -         pending      pending      pending      waiting    parked        -
     repinned         -         pending      accepted     in_progress  waiting    parked        compensating
+    placed           -         pending      accepted     in_progress  waiting    parked        compensating
     completed        -         completed    completed    completed    completed  -             -
     rejected         rejected  rejected     rejected     rejected     rejected   -             -
     failed           -         failed       failed       failed       failed     failed        -
@@ -99,7 +100,7 @@ fn every_pair_of_status_and_event_is_as_the_table_has_it() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, (15 + 2) * (30 + 1));
+    assert_eq!(pairs, (16 + 2) * (32 + 1));
 }
 
 #[test]

@@ -178,6 +178,7 @@ fn what_is_asked_again_after_a_redrive_keeps_its_place_and_other_waits_are_told_
         .expect("legal")
         .snapshot;
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 2;
     let redriven = act::redrive(&parked, envelope, version("2.0.0")).expect("legal");
     let redriven = redriven.seal(intent(), 30, stamp()).snapshot.seen_at(31);
@@ -202,6 +203,7 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
         23,
     );
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 2;
     envelope.to_version = Some(version("1.0.0"));
     let resumed = act::resume(&head, envelope, version("2.0.0"), Vec::new(), &["m-1".to_owned()]).expect("legal");
@@ -221,15 +223,15 @@ fn resumed_takes_what_ended_the_waits_and_nothing_else() {
 #[test]
 fn a_message_is_one_signal_however_often_it_comes() {
     let head = told(&at_work(), "paid", "m-1", 20);
-    assert_eq!(on_signal(&head, "m-1"), SignalFate::Known);
-    assert_eq!(on_signal(&head, "m-2"), SignalFate::Take);
+    assert_eq!(on_signal(&head, "paid", "m-1"), SignalFate::Known);
+    assert_eq!(on_signal(&head, "paid", "m-2"), SignalFate::Take);
     let ended = act::cancel(&head, "enough").expect("legal").snapshot;
     assert_eq!(
-        on_signal(&ended, "m-1"),
+        on_signal(&ended, "paid", "m-1"),
         SignalFate::Known,
         "not told twice of, though it was in time"
     );
-    assert_eq!(on_signal(&ended, "m-2"), SignalFate::TooLate);
+    assert_eq!(on_signal(&ended, "paid", "m-2"), SignalFate::TooLate);
     let mut full = at_work();
     for count in 0..MOST_UNREAD {
         full = told(
@@ -239,7 +241,57 @@ fn a_message_is_one_signal_however_often_it_comes() {
             20 + u64::try_from(count).expect("small"),
         );
     }
-    assert_eq!(on_signal(&full, "one more"), SignalFate::TooMany);
+    assert_eq!(on_signal(&full, "paid", "one more"), SignalFate::TooMany);
+}
+
+/// Else what nobody waits for, or many waits, would keep an intent from ever going on.
+#[test]
+fn a_signal_that_is_waited_for_is_taken_whatever_else_there_is() {
+    let names: Vec<String> = (0..MOST_WAITS).map(|at| format!("document-{at}-approved")).collect();
+    let specs: Vec<WaitSpec> = names.iter().map(|name| wait(name, WaitKind::Signal)).collect();
+    let mut head = suspended(&specs);
+    let seq = |at: usize| 22 + u64::try_from(at).expect("small");
+    for at in 0..MOST_UNREAD {
+        let id = format!("junk-{at}");
+        assert_eq!(on_signal(&head, "junk", &id), SignalFate::Take);
+        head = told(&head, "junk", &id, seq(at));
+    }
+    assert_eq!(on_signal(&head, "junk", "more"), SignalFate::TooMany);
+    for (at, name) in names.iter().enumerate() {
+        assert!(!owes_resume(&head), "{name} is missing");
+        assert_eq!(on_signal(&head, name, name), SignalFate::Take, "{name}");
+        head = told(&head, name, name, seq(MOST_UNREAD + at));
+        assert_eq!(
+            on_signal(&head, name, "again"),
+            SignalFate::TooMany,
+            "the wait has its signal"
+        );
+    }
+    assert!(owes_resume(&head));
+}
+
+#[test]
+fn a_hop_has_no_more_waits_open_than_fit() {
+    let specs = |count: usize| -> Vec<WaitSpec> {
+        (0..count)
+            .map(|at| wait(&format!("{at:064}"), WaitKind::Callback))
+            .collect()
+    };
+    assert_eq!(check_room(&specs(MOST_WAITS)), Ok(()));
+    let problem = check_room(&specs(MOST_WAITS + 1)).expect_err("too many");
+    assert!(problem.contains("257") && problem.contains("256"), "{problem}");
+    let approval = people::Approval::new("Publish?").who((0..64).map(|at| format!("person-{at:050}")));
+    let asked: Vec<WaitSpec> = (0..16)
+        .map(|at| WaitSpec::for_people(format!("a-{at}"), approval.clone()))
+        .collect();
+    let problem = check_room(&asked).expect_err("too large");
+    assert!(problem.contains("65536"), "{problem}");
+    let mut titled = wait("paid", WaitKind::Signal);
+    titled.title = Some("ä".repeat(200));
+    assert_eq!(titled.check_title(), Ok(()));
+    titled.title = Some("ä".repeat(201));
+    let problem = titled.check_title().expect_err("too long");
+    assert!(problem.contains("`title` has 201 characters"), "{problem}");
 }
 
 #[test]
@@ -261,6 +313,7 @@ fn the_last_512_messages_are_remembered() {
 #[test]
 fn work_that_begins_later_waits_for_its_time_without_a_ticket() {
     let mut envelope = full_envelope();
+    envelope.order_key = None;
     envelope.hop = 1;
     envelope.not_before = Some(NOW.plus(std::time::Duration::from_secs(60)));
     let record = act::submit(NOW, version("2.0.0"), envelope.clone()).seal(intent(), 0, stamp());

@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType};
-use baton_envelope::{Bundle, Checkpoint, HEADER_SIGNATURE, Link, Place, RemovedMessage, RunningRoot, Span};
+use baton_envelope::{Bundle, Checkpoint, HEADER_SIGNATURE, Link, Place, RemovedMessage, Span};
 use serde_json::json;
 
 use crate::error::{Error, STREAM_NOT_FOUND};
@@ -48,9 +48,9 @@ impl ControllerMesh {
         let archive = self.archive_end().await?;
         let ledger = self.ledger_end().await?;
         let before = last.checkpoint.as_ref();
-        let (s, of) = (self.subjects(), |span: Option<&Span>, end: &LedgerEnd| begin(span, end));
-        let ledger_after = of(before.map(|one| &one.ledger), &ledger);
-        let archive_after = of(before.map(|one| &one.archive), &archive);
+        let ledger_before = same(before.map(|one| &one.ledger), &ledger);
+        let ledger_after = begin(before.map(|one| &one.ledger), &ledger);
+        let archive_after = begin(before.map(|one| &one.archive), &archive);
         if removed.is_empty()
             && before.is_some()
             && ledger_after == ledger.last_seq
@@ -62,16 +62,15 @@ impl ControllerMesh {
             checkpoint: Checkpoint::FORM,
             at: self.now(),
             by: by.to_owned(),
-            ledger: self
-                .span(&s.ledger_stream(), &s.ledger_all(), ledger, ledger_after)
-                .await?,
-            archive: self
-                .span(&s.archive_stream(), &s.archive_all(), archive, archive_after)
-                .await?,
+            ledger: match ledger_before {
+                Some(_) => self.ledger_span(ledger, ledger_after, archive_after).await?,
+                None => self.first_ledger_span(ledger, ledger_after).await?,
+            },
+            archive: self.archive_span(archive, archive_after).await?,
             removed: removed.to_vec(),
         };
         let body = serde_json::to_vec(&checkpoint).map_err(|error| Error::api("encoding a checkpoint", error))?;
-        let subject = s.checkpoint();
+        let subject = self.subjects().checkpoint();
         let Some(signature) = proofs.sign(&subject, last.place.seq, last.place.link, Link::of_bytes(&body)) else {
             return Ok(None);
         };
@@ -172,26 +171,6 @@ impl ControllerMesh {
             },
         })
     }
-
-    async fn span(&self, stream: &str, subjects: &str, end: LedgerEnd, after: u64) -> Result<Span, Error> {
-        let mut root = RunningRoot::new();
-        let mut next = after + 1;
-        while next <= end.last_seq {
-            let page = self.whole_page(stream, subjects, next).await?;
-            let Some(last) = page.last() else { break };
-            next = last.seq + 1;
-            for stored in page.iter().filter(|stored| stored.seq <= end.last_seq) {
-                root.add(stored.seq, &stored.subject, Link::of(&stored.body, stored.signature()));
-            }
-        }
-        Ok(Span {
-            created: end.created,
-            after,
-            through: end.last_seq,
-            count: root.count,
-            root: root.root,
-        })
-    }
 }
 
 fn as_removed(stored: &Stored) -> RemovedMessage {
@@ -226,11 +205,16 @@ impl Mesh {
 
 /// After which sequence the next span begins.
 fn begin(before: Option<&Span>, end: &LedgerEnd) -> u64 {
-    match before {
-        Some(span) if span.created == end.created => span.through.min(end.last_seq),
+    match (same(before, end), before) {
+        (Some(span), _) => span.through.min(end.last_seq),
         // Another stream: all of it is new.
-        Some(_) => 0,
-        None if end.last_seq <= FROM_THE_BEGINNING => 0,
-        None => end.last_seq,
+        (None, Some(_)) => 0,
+        (None, None) if end.last_seq <= FROM_THE_BEGINNING => 0,
+        (None, None) => end.last_seq,
     }
+}
+
+/// The span before, if it is of the stream that is there now.
+fn same<'s>(before: Option<&'s Span>, end: &LedgerEnd) -> Option<&'s Span> {
+    before.filter(|span| span.created == end.created)
 }

@@ -55,7 +55,7 @@ impl Mesh {
     /// Sends a question as soon as there is a controller, and returns the body of the reply.
     async fn send_question(&self, verb: &str, body: Bytes, until: Instant, answer: Duration) -> Result<Bytes, Error> {
         let subject = self.subjects().control(verb);
-        let mut was_there = false;
+        let (mut was_there, mut has_looked) = (false, false);
         loop {
             let request = Request::new().payload(body.clone()).timeout(Some(answer));
             match self.link().request(subject.clone().into(), request).await {
@@ -74,10 +74,15 @@ impl Mesh {
                 Err(NoReply::Failed(error))
                     if error.kind() == RequestErrorKind::NoResponders && Instant::now() < until =>
                 {
+                    // Once: what an account imports does not change while somebody waits.
+                    if !has_looked && let denied @ Error::Denied { .. } = self.why_no_controller(&subject).await {
+                        return Err(denied);
+                    }
+                    has_looked = true;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(NoReply::Failed(error)) if error.kind() == RequestErrorKind::NoResponders => {
-                    return Err(Error::NoController);
+                    return Err(self.why_no_controller(&subject).await);
                 }
                 Err(NoReply::Failed(error)) => {
                     tracing::debug!(%error, verb, "a controller did not answer");

@@ -15,8 +15,11 @@ impl Error {
             None => {}
         }
         match self {
-            Self::Unreachable { .. } => codes::SERVER_UNREACHABLE,
-            Self::BadAddress { .. } | Self::BadInboxPrefix(_) | Self::BadCredentials { .. } => codes::BAD_CONFIG,
+            Self::Unreachable { .. } | Self::TlsFailed { .. } => codes::SERVER_UNREACHABLE,
+            Self::BadAddress { .. }
+            | Self::BadInboxPrefix(_)
+            | Self::BadCredentials { .. }
+            | Self::BadTlsFile { .. } => codes::BAD_CONFIG,
             Self::InboxDenied { .. } => codes::INBOX_DENIED,
             Self::ReloadRefused { .. } => codes::RELOAD_REFUSED,
             Self::LoginRefused { .. } => codes::LOGIN_REFUSED,
@@ -55,6 +58,7 @@ impl Error {
             Self::NoController => codes::NO_CONTROLLER,
             Self::Control(refused) => &refused.code,
             Self::BadEnvelope { field: "deadline", .. } => codes::DEADLINE_PAST,
+            Self::BadEnvelope { field: "name", .. } => codes::BAD_NAME,
             Self::BadText(bad) if bad.field == "reply_to" => codes::BAD_REPLY_TO,
             Self::BadText(_) | Self::BadEnvelope { .. } => codes::MALFORMED_ENVELOPE,
             Self::NoneReadable { .. } => codes::CONFLICT,

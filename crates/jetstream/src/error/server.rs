@@ -37,7 +37,7 @@ pub enum Trouble {
 
 /// A write that the server refused for a reason of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server refused the write: {description} (code {code})")]
+#[error("the server refused this: {description} (code {code})")]
 pub struct Refusal {
     /// The server's error code, such as 10077 for a full stream.
     pub code: u64,

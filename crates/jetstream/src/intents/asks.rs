@@ -131,7 +131,7 @@ impl Ask {
     pub async fn end(self, head: &Head) {
         // A raw message that became no intent: the code stands where it stands in every refusal of a controller.
         if let (Some(_), Some(error)) = (&head.record.raw, &head.record.snapshot.error) {
-            let refused = ControlError::new(&error.code, error.message.clone(), "");
+            let refused = ControlError::of_rejection(&error.code, &error.message);
             return self.refuse(Some(&head.record.intent), refused).await;
         }
         if let Some(reply) = &self.message.reply {

@@ -172,8 +172,9 @@ impl ControllerMesh {
                 | DecisionFate::Refused(_)) => return self.refused(&head, &asked, &said, refused).await,
             };
             let (mut entry, body) = (entry(&said, &asked, id, raw), raw.body);
-            if let Word::Choice(_) = &said.word {
-                if let Some(refused) = checked(opened.as_ref(), body, check) {
+            if let Word::Choice(choice) = &said.word {
+                let form = opened.as_ref().filter(|_| ballot.needs_form(choice));
+                if let Some(refused) = checked(form, body, check) {
                     return Ok(refused);
                 }
                 if !body.is_empty() {

@@ -4,7 +4,8 @@
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName};
 use baton_envelope::{
-    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_STATUS, IntentId, Record, Status, StoredRecord, act, codes,
+    Author, Bundle, BundleFacts, HEADER_EVENT, HEADER_IMPORTED, HEADER_STATUS, IntentId, Record, Status, StoredRecord,
+    act, codes,
 };
 use bytes::Bytes;
 
@@ -41,6 +42,14 @@ impl Mesh {
     /// When the server does not answer, or no controller says what the archive has.
     pub async fn import_finds(&self, bundle: &Bundle, is_open: bool) -> Result<Option<Imported>, Error> {
         let conflict = |problem: String| Ok(Some(Imported::Conflict { problem }));
+        let intent = &bundle.intent;
+        let there = self.stored_records(intent).await?;
+        if there
+            .as_ref()
+            .is_some_and(|there| is_its_source(&there.records, &bundle.records))
+        {
+            return Ok(Some(Imported::Known));
+        }
         if is_open && self.rules().is_some() {
             return conflict(
                 "this mesh signs its records: those of an open intent were signed for other places in the ledger"
@@ -50,8 +59,6 @@ impl Mesh {
         if !is_open && let Err(void) = self.verify_bundle(bundle) {
             return conflict(format!("its records do not verify here: {void}"));
         }
-        let intent = &bundle.intent;
-        let there = self.stored_records(intent).await?;
         let same = there
             .as_ref()
             .map_or(0, |there| common(&there.records, &bundle.records));
@@ -75,7 +82,7 @@ impl Mesh {
             Some(_) | None => {}
         }
         match self.archived(intent).await? {
-            Some(known) if !is_open && known.records == bundle.records => Ok(Some(Imported::Known)),
+            Some(known) if is_its_source(&known.records, &bundle.records) => Ok(Some(Imported::Known)),
             Some(known) if is_open && went_on(&known.records, &bundle.records) => Ok(Some(Imported::Known)),
             Some(_) => conflict("the archive has an intent of this id".to_owned()),
             None if there.is_some() => conflict("the ledger has a record of this id".to_owned()),
@@ -145,6 +152,8 @@ impl Mesh {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
         headers.insert(HeaderName::from_static(HEADER_EVENT), decoded.event.name());
         headers.insert(HeaderName::from_static(HEADER_STATUS), decoded.snapshot.status.name());
+        // So that nobody gives it a turn before `parked` stands behind it.
+        headers.insert(HeaderName::from_static(HEADER_IMPORTED), "1");
         let subject = self.subjects().ledger(intent);
         let body = Bytes::copy_from_slice(&record.body);
         match publish_acked(self.link(), subject.into(), headers, body).await? {
@@ -182,6 +191,15 @@ fn common(there: &[StoredRecord], here: &[StoredRecord]) -> usize {
         .zip(here)
         .take_while(|(there, here)| there.body == here.body)
         .count()
+}
+
+/// Whether this history was written there, and by no import: the very records stand where and since when the file has them. The
+/// intent may have gone on since.
+fn is_its_source(there: &[StoredRecord], here: &[StoredRecord]) -> bool {
+    let is_it = |(there, here): (&StoredRecord, &StoredRecord)| {
+        (there.seq, &there.stored, &there.body) == (here.seq, &here.stored, &here.body)
+    };
+    !here.is_empty() && there.len() >= here.len() && there.iter().zip(here).all(is_it)
 }
 
 /// Whether what is there is this history, imported before: the record behind it says so. It may have gone on since.

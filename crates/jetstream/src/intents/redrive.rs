@@ -1,6 +1,7 @@
 //! Putting a parked intent back before its agent, or a rejected raw intent back into the intake.
 
 use baton_envelope::control::{RedriveIntent, RedriveView};
+use baton_envelope::rollout::known;
 use baton_envelope::{
     AgentVersion, Asked, Author, Draft, Envelope, IntentId, MaxHops, ProtocolRange, Route, Snapshot, Status, act,
     choose,
@@ -141,7 +142,13 @@ impl Mesh {
                     let problem = format!("version {version} of {agent} is {state}, and takes no work");
                     return Err(wrong_status(intent, snapshot, problem));
                 }
-                Some(_) | None => version.clone(),
+                Some(_) => version.clone(),
+                // A route from a 1.0 controller knows only its active version.
+                None if route.versions.is_empty() => version.clone(),
+                None => {
+                    known(route, version)?;
+                    version.clone()
+                }
             },
             // Not the previous version: a redrive is how parked work gets to a fixed one.
             None => {

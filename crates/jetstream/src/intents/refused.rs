@@ -7,10 +7,13 @@ use crate::error::Error;
 /// The refusal of an act that would have led to the status `wanted`.
 pub(super) fn cannot_become(intent: &IntentId, status: &Status, wanted: &str, why: &str) -> Error {
     let status = status.to_string();
-    let again = if status == wanted { " again" } else { "" };
+    let problem = match status == wanted {
+        true => why.to_owned(),
+        false => format!("it cannot become {wanted}: {why}"),
+    };
     Error::WrongStatus {
         intent: intent.clone(),
-        problem: format!("it cannot become {wanted}{again}: {why}"),
+        problem,
         status,
     }
 }

@@ -162,7 +162,7 @@ impl ControllerMesh {
         let mut fate = SignalFate::Take;
         let written = self.advance(intent, by, Known::Read(&head), |now, _| {
             let Some(now) = now else { return Ok(Decision::Nothing) };
-            fate = on_signal(now.snapshot, id);
+            fate = on_signal(now.snapshot, name, id);
             match fate {
                 SignalFate::Take => Ok::<_, Error>(act::signal(now.snapshot, entry.clone())?.into()),
                 SignalFate::Known | SignalFate::TooLate | SignalFate::TooMany => Ok(Decision::Nothing),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_envelope::control::{SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{SubmitIntent, SubmitView};
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, Pinning, ProtocolRange, Timestamp, Unique, act,
-    check_answer, choose, differing_field,
+    AgentName, AgentVersion, Asked, Author, Envelope, IntentId, Origin, PathEntry, Pinning, ProtocolRange, Role,
+    Timestamp, act, check_answer, choose, differing_field,
 };
 
 use super::form::in_form_for;
@@ -41,7 +41,7 @@ pub enum Submitted {
 
 /// Work that was due at a time: whoever submits it, and whenever, writes the same beginning. So a repeat that comes when
 /// the intent is long archived is the same life of it, and is taken away again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DueWork {
     /// When it was due.
     pub at: Timestamp,
@@ -50,6 +50,32 @@ pub struct DueWork {
     pub looked_at: Timestamp,
     /// Who submits it, and why, for the history.
     pub note: String,
+    /// The agents and versions that its parent came by, for a child. Its deadline may have passed: then it ends by that.
+    pub path: Vec<PathEntry>,
+}
+
+/// How a submit came about.
+#[derive(Debug, Clone, Copy)]
+enum Way<'a> {
+    /// Somebody asks for it.
+    Plain,
+    /// It is made of a hop of another intent, if of one.
+    From(Option<&'a Origin>),
+    /// It was due.
+    Due(&'a DueWork),
+    /// A router took it from the intake, at this sequence.
+    Routed(u64),
+}
+
+impl<'a> Way<'a> {
+    fn parts(self) -> (Option<&'a Origin>, Option<&'a DueWork>, Option<u64>) {
+        match self {
+            Self::Plain => (None, None, None),
+            Self::From(origin) => (origin, None, None),
+            Self::Due(due) => (None, Some(due), None),
+            Self::Routed(intake) => (None, None, Some(intake)),
+        }
+    }
 }
 
 impl Submitted {
@@ -117,7 +143,7 @@ impl Mesh {
         generated: bool,
         origin: Option<&Origin>,
     ) -> Result<Submitted, Error> {
-        self.submit_at(envelope, by, generated, (origin, None)).await
+        Box::pin(self.submit_at(envelope, by, generated, Way::From(origin))).await
     }
 
     /// Submits work that was due at a time, under an id that follows from what it is. Whoever submits it later than it may
@@ -126,22 +152,32 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::submit`].
     pub async fn submit_due(&self, envelope: Envelope, by: Author, due: &DueWork) -> Result<Submitted, Error> {
-        self.submit_at(envelope, by, true, (None, Some(due))).await
+        Box::pin(self.submit_at(envelope, by, true, Way::Due(due))).await
+    }
+
+    /// Submits what a router has taken from the intake, at this sequence there: with an order key it gets its place once all
+    /// before it in the intake are routed. `generated` tells whether the id was made for this submit alone.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`].
+    pub async fn submit_routed(
+        &self,
+        envelope: Envelope,
+        by: Author,
+        generated: bool,
+        intake: u64,
+    ) -> Result<Submitted, Error> {
+        Box::pin(self.submit_at(envelope, by, generated, Way::Routed(intake))).await
     }
 
     pub(crate) async fn submit_as(&self, envelope: Envelope, by: Author, generated: bool) -> Result<Submitted, Error> {
-        self.submit_at(envelope, by, generated, (None, None)).await
+        Box::pin(self.submit_at(envelope, by, generated, Way::Plain)).await
     }
 
-    async fn submit_at(
-        &self,
-        mut envelope: Envelope,
-        by: Author,
-        generated: bool,
-        (origin, due): (Option<&Origin>, Option<&DueWork>),
-    ) -> Result<Submitted, Error> {
+    /// Whether the times of new work make sense, and the mesh can keep them.
+    async fn check_times(&self, envelope: &Envelope, may_be_late: bool) -> Result<(), Error> {
         let now = self.now();
-        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now) {
+        if let Some(deadline) = envelope.deadline.filter(|deadline| *deadline <= now && !may_be_late) {
             let problem = format!("{deadline} is in the past (now {now}); give a time in the future, or none");
             return Err(Error::BadEnvelope {
                 field: "deadline",
@@ -161,24 +197,52 @@ impl Mesh {
                     what: "begin work later".to_owned(),
                 });
             }
+            if envelope.order_key.is_some() {
+                let problem = "is for work that begins in its turn, and this has a `not_before`; give one of the two";
+                return Err(Error::BadEnvelope {
+                    field: "order_key",
+                    problem: problem.to_owned(),
+                });
+            }
         }
+        Ok(())
+    }
+
+    /// Boxed by whoever calls it: its state holds several envelopes, and each caller's would hold it.
+    async fn submit_at(
+        &self,
+        mut envelope: Envelope,
+        by: Author,
+        generated: bool,
+        way: Way<'_>,
+    ) -> Result<Submitted, Error> {
+        let (origin, due, intake) = way.parts();
+        let path = due.map_or(&[][..], |due| &due.path);
+        // The deadline of a child may have passed: then it ends by that.
+        Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
+        }
+        if origin.is_none() {
+            Box::pin(self.check_gates(&envelope)).await?;
         }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
         let asked = Asked {
             root: envelope.root(),
             kind: envelope.kind.as_deref(),
             pins: &envelope.pins,
-            path: &[],
+            path,
         };
         let placed = self.place(&envelope.to, &asked).await?;
+        let said = way.parts().1.map(|due| due.note.clone());
+        let note = placed.note(said.filter(|said| !said.is_empty()));
         let (version, route) = (placed.choice.version, placed.route);
         let meant_for = envelope.to.clone();
         if let Some(stands_in) = placed.stands_in {
             envelope.to = route.agent.clone();
             envelope.stands_in = Some(Box::new(stands_in));
+            envelope.history.extend(placed.passed_by.map(|entry| *entry));
         }
         let pinning = envelope.pinning.as_ref().unwrap_or(&route.pinning);
         if *pinning == Pinning::Chain {
@@ -188,19 +252,22 @@ impl Mesh {
         let from = envelope.protocol;
         let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
         let intent = envelope.intent.clone();
+        let is_fair = route.limits.as_ref().is_some_and(|limits| limits.fair.is_some());
+        let submitter = is_fair.then(|| submitter(&envelope, &by));
         let submitted = self.advance(&intent, &by, Known::Absent, |head, stamp| {
             if head.is_some() {
                 return Ok::<_, Error>(Decision::Nothing);
             }
             let at = due.map_or(stamp.at, |due| due.at);
-            let draft = act::submit(at, version.clone(), envelope.clone());
-            let mut draft = draft.by_hand(route.is_manual(&version));
+            let draft = act::submit_child(at, version.clone(), envelope.clone(), path);
+            let draft = draft.by_hand(route.is_manual(&version));
+            let mut draft = draft.routed_from(intake).in_turn_of(submitter.as_deref());
             draft.conversion.clone_from(&conversion);
             draft.generated_id = generated;
             draft.snapshot.restarted_from = origin.cloned().map(Box::new);
             draft.at = due.map(|due| due.at);
             draft.looked_at = due.map(|due| due.looked_at);
-            draft.note = due.map(|due| due.note.clone());
+            draft.note.clone_from(&note);
             Ok(draft.into())
         });
         match submitted.await? {
@@ -209,6 +276,14 @@ impl Mesh {
             Advanced::Unchanged(Some(head)) => Box::pin(self.compare(&meant_for, envelope, head)).await,
             Advanced::Unchanged(None) => Err(Error::NoIntent(intent)),
         }
+    }
+
+    /// Refuses a gate before an agent that nobody knows: by a misspelt name nobody is ever asked.
+    async fn check_gates(&self, envelope: &Envelope) -> Result<(), Error> {
+        for agent in envelope.gates.keys().filter(|agent| **agent != envelope.to) {
+            self.route_of(agent).await?;
+        }
+        Ok(())
     }
 
     /// The version of every agent that the routes give this intent now; its own pins come first.
@@ -307,24 +382,8 @@ impl Mesh {
         self.submitted(view).await
     }
 
-    /// Asks a controller to submit an intent that is to be the only one of its agent under a key: controllers write the
-    /// keys. If other work holds the key and the work is not refused for that, this is that work's head.
-    ///
-    /// # Errors
-    /// As [`Mesh::submit`] and [`Mesh::ask_controller`]; `NOT_UNIQUE` where the work is refused.
-    pub async fn ask_to_submit_unique(
-        &self,
-        envelope: Envelope,
-        unique: Unique,
-        by: Author,
-    ) -> Result<Submitted, Error> {
-        let by = by.instance;
-        let view = self.ask_controller(&SubmitUnique { envelope, unique, by }).await?;
-        self.submitted(view).await
-    }
-
     /// What a controller made of a submit.
-    async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
+    pub(super) async fn submitted(&self, view: SubmitView) -> Result<Submitted, Error> {
         let SubmitView {
             intent,
             outcome,
@@ -383,6 +442,19 @@ impl Mesh {
         self.settle(&head).await?;
         Ok(Submitted::Repeated(head))
     }
+}
+
+/// Who submits, where an agent serves its submitters in turn: the account or the name that the envelope gives, else the writer.
+/// What controllers route of nobody in particular is all of one, and so is what one person sends in many processes.
+fn submitter(envelope: &Envelope, by: &Author) -> String {
+    let written = match by.role {
+        Role::Controller => "-",
+        Role::Client | Role::Worker | Role::Operator | Role::Unknown(_) => match by.instance.rsplit_once(':') {
+            Some((name, process)) if process.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            Some(_) | None => &by.instance,
+        },
+    };
+    envelope.from.clone().unwrap_or_else(|| written.to_owned())
 }
 
 /// The field in which a submit for this agent differs from what is there. Whether another agent stood in then, or would now,

@@ -3,16 +3,24 @@
 //! The key is written before the work, and holds the work. So whoever finds a key whose work was never submitted, because
 //! its submitter died between the two writes, submits it: nothing is lost, and no key is stuck.
 
-use baton_envelope::control::SubmitView;
-use baton_envelope::{AgentName, Author, Envelope, IntentId, OnConflict, UNIQUE_KEYS, Unique, UniqueHolder};
+use std::time::Duration;
+
+use baton_envelope::control::{ControlError, SubmitUnique, SubmitView};
+use baton_envelope::{AgentName, Author, Envelope, IntentId, OnConflict, UNIQUE_KEYS, Unique, UniqueHolder, codes};
+use tokio::time::Instant;
 
 use super::submit::Submitted;
 use crate::error::Error;
 use crate::ledger::Head;
-use crate::server::{BUCKET_PATIENCE, ControllerMesh};
+use crate::server::{BUCKET_PATIENCE, ControllerMesh, Mesh};
 
-/// How often to look again when others take or release the key at the same moment.
-const TRIES: u32 = 20;
+/// For how long a controller looks again when others take or release the key at the same moment. Whoever asked has patience
+/// for the answer, and asks again.
+const WITHIN: Duration = Duration::from_secs(3);
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// For how long a controller is asked again that was busy with the key for all that time.
+const ASKED_FOR: Duration = Duration::from_secs(60);
 
 /// The result of a submit under a unique key.
 #[derive(Debug)]
@@ -63,7 +71,14 @@ impl ControllerMesh {
         if !self.has_no_record(&envelope.intent).await? {
             return self.submit(envelope, by).await.map(Uniquely::Submitted);
         }
-        for _ in 0..TRIES {
+        let until = Instant::now() + WITHIN;
+        for tried in 0_u32.. {
+            if tried > 0 && Instant::now() >= until {
+                break;
+            }
+            if tried > 0 {
+                tokio::time::sleep(pause(tried)).await;
+            }
             let Standing { holder, revision } = self.unique_standing(&key).await?;
             // An earlier try may have taken the key.
             let is_ours = holder.as_ref().is_some_and(|holder| holder.intent == envelope.intent);
@@ -78,7 +93,7 @@ impl ControllerMesh {
                             return Ok(Uniquely::Held(Box::new(last)));
                         }
                         // The end of the other comes first: whoever dies in between leaves a key that is free.
-                        self.end_replaced(&last, &envelope.intent, &by).await?;
+                        Box::pin(self.end_replaced(&last, &envelope.intent, &by)).await?;
                     }
                     self.take_unique(&key, revision, &envelope, &by, unique).await?
                 }
@@ -95,10 +110,7 @@ impl ControllerMesh {
             }
             return submitted.map(Uniquely::Submitted);
         }
-        Err(Error::no_answer(
-            format!("taking the unique key \"{}\"", unique.key),
-            "others take it each time",
-        ))
+        Err(busy(&unique.key))
     }
 
     /// Who holds a key, by the leader of the bucket.
@@ -232,6 +244,49 @@ impl ControllerMesh {
         self.ask::<serde::de::IgnoredAny>(&what, &request).await??;
         Ok(())
     }
+}
+
+impl Mesh {
+    /// Asks a controller to submit an intent that is to be the only one of its agent under a key: controllers write the
+    /// keys. If other work holds the key and the work is not refused for that, this is that work's head. While others take
+    /// the key each time it asks again, for a minute.
+    ///
+    /// # Errors
+    /// As [`Mesh::submit`] and [`Mesh::ask_controller`]; `NOT_UNIQUE` where the work is refused; `BUSY` when others took
+    /// the key each time.
+    pub async fn ask_to_submit_unique(
+        &self,
+        envelope: Envelope,
+        unique: Unique,
+        by: Author,
+    ) -> Result<Submitted, Error> {
+        let by = by.instance;
+        let question = SubmitUnique { envelope, unique, by };
+        let until = Instant::now() + ASKED_FOR;
+        loop {
+            match self.ask_controller(&question).await {
+                Err(error) if error.code() == codes::BUSY && Instant::now() < until => {
+                    tracing::debug!(%error, "a controller is asked again");
+                    tokio::time::sleep(pause(u32::MAX)).await;
+                }
+                view => return self.submitted(view?).await,
+            }
+        }
+    }
+}
+
+/// A pause before the next try: longer each time, and random, so that those who have met do not meet again.
+fn pause(tried: u32) -> Duration {
+    let base = Duration::from_millis(5).saturating_mul(2_u32.saturating_pow(tried.min(8)));
+    let base = base.min(LONGEST_PAUSE);
+    base / 2 + base * u32::from(rand::random::<u8>()) / (2 * u32::from(u8::MAX))
+}
+
+/// Others took the key at each try.
+fn busy(key: &str) -> Error {
+    let message = format!("the unique key \"{key}\" was taken by others at each try; nothing was submitted");
+    let fix = "try again: so many replace each other's work under this key that this one had no turn";
+    ControlError::new(codes::BUSY, message, fix).into()
 }
 
 /// Whether another try could not help.

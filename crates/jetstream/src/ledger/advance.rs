@@ -1,7 +1,7 @@
 //! The only compare-and-set on an intent: an act decides on the present head, `advance` writes its record after that
 //! head and pays what the new head owes.
 
-use baton_envelope::{Author, Draft, Envelope, IntentId, Link, Place, Record, Signatures, Snapshot, Stamp};
+use baton_envelope::{Author, Draft, Envelope, IntentId, Link, Place, Record, Snapshot, Stamp};
 
 use super::encode::EncodedRecord;
 use super::read::Head;
@@ -207,6 +207,10 @@ impl Mesh {
 
     /// One try. Not generic, so that it is compiled only once.
     async fn write_and_pay(&self, record: Box<Record>, mut after: Place) -> Result<Attempt, Error> {
+        let what = || format!("writing \"{}\" of {}", record.event.name(), record.intent);
+        if let Some(error) = self.refused_unsigned(what) {
+            return Err(error);
+        }
         let mut record = EncodedRecord::new(record)?;
         if let Some(proofs) = self.proofs() {
             let has_key = proofs.key().is_some();
@@ -217,12 +221,6 @@ impl Mesh {
                     Some(head) => return Ok(Attempt::Superseded(Box::new(head))),
                     None => return Err(Error::NoIntent(record.intent.clone())),
                 }
-            }
-            if !has_key && proofs.rules().signatures == Signatures::Require {
-                return Err(Error::NoSigningKey {
-                    what: format!("writing \"{}\" of {}", record.event.name(), record.intent),
-                    stream: self.subjects().ledger_stream(),
-                });
             }
             record.sign(self, after);
         }

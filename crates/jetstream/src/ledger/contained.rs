@@ -42,6 +42,7 @@ impl Mesh {
         let Some(problem) = containable(&read) else {
             let head = Head {
                 stored_at: last.stored_at(),
+                is_copy: last.is_copy(),
                 original: self.original(last, None),
                 ..Head::new(read?, last.seq)
             };

@@ -21,6 +21,8 @@ pub struct Head {
     pub seq: u64,
     /// When the server stored it, if known.
     pub stored_at: Option<Timestamp>,
+    /// Whether an import has written it, as a copy: `parked` follows.
+    pub is_copy: bool,
     /// The record as it is stored; only where the mesh signs.
     pub(crate) original: Option<Box<Original>>,
 }
@@ -40,6 +42,7 @@ impl Head {
             record,
             seq,
             stored_at: None,
+            is_copy: false,
             original: None,
         }
     }
@@ -203,10 +206,9 @@ impl Mesh {
                         problem,
                     }),
                     Some(_) | None => Ok(Head {
-                        record: read?,
-                        seq,
                         stored_at: found.stored_at(),
                         original: self.original(&found, None),
+                        ..Head::new(read?, seq)
                     }),
                 }
             }

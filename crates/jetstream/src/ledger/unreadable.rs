@@ -53,6 +53,11 @@ pub(super) fn subject(subject: &str, seq: u64) -> Unreadable {
 }
 
 fn of(intent: &IntentId, seq: u64, problem: String, meanwhile: &str) -> Unreadable {
+    // Whoever shows it says that already.
+    let problem = match problem.strip_prefix("it cannot be read: ") {
+        Some(why) => why.to_owned(),
+        None => problem,
+    };
     Unreadable {
         key: format!("{INTENT}/{intent}"),
         seq,

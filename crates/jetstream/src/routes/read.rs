@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_envelope::{AgentName, Asked, Choice, OnOpen, Policy, Route, StandsIn, choose};
+use baton_envelope::{AgentName, Asked, Choice, HistoryEntry, OnOpen, Policy, Route, StandsIn, Withheld, choose};
 
 use crate::error::Error;
 use crate::server::{Freshness, Mesh};
@@ -16,6 +16,19 @@ pub struct Placed {
     pub route: Arc<Route>,
     /// Why that is not the agent that was asked for.
     pub stands_in: Option<StandsIn>,
+    /// Where the breaker of the agent that was asked for was the reason: what the history of the envelope says of it.
+    pub passed_by: Option<Box<HistoryEntry>>,
+}
+
+impl Placed {
+    /// What the record says in which the work goes to an agent that stands in, after what its writer says there.
+    pub fn note(&self, own: Option<String>) -> Option<String> {
+        let Some(passed_by) = &self.passed_by else { return own };
+        let (did, decided, why) = (&passed_by.did, &passed_by.decided, &passed_by.why);
+        let said = [own.as_ref(), did.as_ref(), decided.as_ref(), why.as_ref()];
+        let said: Vec<&str> = said.into_iter().flatten().map(String::as_str).collect();
+        Some(said.join("; "))
+    }
 }
 
 impl Mesh {
@@ -79,6 +92,7 @@ impl Mesh {
             choice,
             route,
             stands_in: None,
+            passed_by: None,
         };
         if !placed.route.is_withheld(&placed.choice.version) {
             return Ok(placed);
@@ -108,9 +122,33 @@ impl Mesh {
                     tried: vec![route.agent.clone()],
                     extra: baton_envelope::Extra::new(),
                 };
-                let other = self.stand_in(&stands_in, route.policy.as_ref(), asked).await?;
-                Ok(other.unwrap_or(placed))
+                let Some(mut other) = self.stand_in(&stands_in, route.policy.as_ref(), asked).await? else {
+                    return Ok(placed);
+                };
+                other.passed_by = Some(Box::new(self.passed_by(&placed, withheld, &other)));
+                Ok(other)
             }
+        }
+    }
+
+    /// That an agent is passed by because its breaker is open.
+    fn passed_by(&self, placed: &Placed, withheld: &Withheld, other: &Placed) -> HistoryEntry {
+        let (agent, version) = (&placed.route.agent, &placed.choice.version);
+        let open = Error::BreakerOpen {
+            agent: agent.clone(),
+            version: version.clone(),
+            until: withheld.until,
+        };
+        HistoryEntry {
+            agent: agent.clone(),
+            version: Some(version.clone()),
+            hop: None,
+            at: Some(self.now()),
+            did: Some(format!("{agent}@{version} was passed by")),
+            decided: Some(format!("{} stands in", other.route.agent)),
+            why: Some(format!("{}: {open}", open.code())),
+            refs: Vec::new(),
+            extra: baton_envelope::Extra::new(),
         }
     }
 
@@ -131,6 +169,7 @@ impl Mesh {
                         choice,
                         route,
                         stands_in: Some(stands_in.clone()),
+                        passed_by: None,
                     }));
                 }
                 Ok(_) => tracing::debug!(%agent, "its breaker is open: it does not stand in"),

@@ -10,7 +10,7 @@ use super::denials::Denials;
 use super::events::Events;
 use super::link::Link;
 use super::screen::Screen;
-use crate::error::Error;
+use crate::error::{Error, TlsFault};
 
 /// The options and addresses of a connection.
 #[derive(Clone)]
@@ -115,6 +115,13 @@ impl Dial {
     /// Why there is no connection: that nobody answers is one thing, that the server says no another.
     pub(super) fn failed(&self, url: &str, source: NoConnection) -> Error {
         let url = url.to_owned();
+        if let Some(fault) = tls_fault(&source) {
+            return Error::TlsFailed {
+                url,
+                fault,
+                source: Box::new(source),
+            };
+        }
         let source = match source {
             NoConnection::Client(source) => source,
             NoConnection::Server(source) => {
@@ -140,6 +147,32 @@ impl Dial {
                 source: Box::new(source),
             },
         }
+    }
+}
+
+/// What is wrong with TLS, as rustls says it. Both clients pass its words on, and the type of its error is lost on the way.
+fn tls_fault(source: &NoConnection) -> Option<TlsFault> {
+    let mut said = source.to_string();
+    let mut next = std::error::Error::source(source);
+    while let Some(error) = next {
+        said.push_str(&format!("; {error}"));
+        next = error.source();
+    }
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["invalid peer certificate: UnknownIssuer"]) {
+        Some(TlsFault::UnknownAuthority)
+    } else if says(&["invalid peer certificate"]) {
+        Some(TlsFault::ServerCertificate)
+    } else if says(&[
+        "CertificateRequired",
+        "BadCertificate",
+        "CertificateUnknown",
+        "CertificateExpired",
+        "fatal alert: UnknownCA",
+    ]) {
+        Some(TlsFault::OwnCertificate)
+    } else {
+        None
     }
 }
 

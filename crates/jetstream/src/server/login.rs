@@ -76,6 +76,7 @@ impl Login {
             ca: target.tls.ca.clone().or(theirs.ca),
             own,
         };
+        check_tls(&tls)?;
         let way = Way::of(target, address, context);
         Ok(Self { way, inbox_prefix, tls })
     }
@@ -119,6 +120,22 @@ impl Login {
         }
         options
     }
+}
+
+/// Whether the files of TLS can be read: a connection that fails of it would say that no server answers.
+fn check_tls(tls: &Tls) -> Result<(), Error> {
+    let own = tls
+        .own
+        .iter()
+        .flat_map(|(certificate, key)| [("tls_cert", certificate), ("tls_key", key)]);
+    for (setting, path) in tls.ca.iter().map(|path| ("tls_ca", path)).chain(own) {
+        std::fs::File::open(path).map_err(|error| Error::BadTlsFile {
+            setting,
+            path: path.clone(),
+            problem: error.to_string(),
+        })?;
+    }
+    Ok(())
 }
 
 impl Way {

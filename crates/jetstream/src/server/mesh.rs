@@ -64,6 +64,8 @@ struct Inner {
     takes_batches: bool,
     /// What it signs and verifies records with; `None` where it does neither.
     proofs: Option<Arc<Proofs>>,
+    /// Whether the mesh requires signatures, as this process read last.
+    must_sign: watch::Sender<bool>,
     ledger_queue: Arc<WriteQueue>,
     work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
 }
@@ -106,6 +108,7 @@ impl Mesh {
             has_seen_ledger: AtomicBool::new(false),
             takes_batches,
             proofs,
+            must_sign: watch::Sender::new(false),
             ledger_queue,
             work_queues: RwLock::default(),
         };
@@ -272,6 +275,11 @@ impl Mesh {
 
     pub(crate) fn proofs(&self) -> Option<&Arc<Proofs>> {
         self.inner.proofs.as_ref()
+    }
+
+    /// Whether the mesh requires signatures, as this process read last.
+    pub(super) fn must_sign(&self) -> &watch::Sender<bool> {
+        &self.inner.must_sign
     }
 
     /// This mesh for a task that must not keep its connection open.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use baton_envelope::HEADER_SIGNATURE;
+use baton_envelope::{HEADER_IMPORTED, HEADER_SIGNATURE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,9 +17,10 @@ use crate::error::Error;
 
 /// The server's code for "no message found".
 const NOT_FOUND: u64 = 10037;
-/// The headers by which a record is verified.
-const VERIFYING: [&str; 3] = [
+/// The headers by which a record is verified, or known as a copy.
+const KEPT: [&str; 4] = [
     HEADER_SIGNATURE,
+    HEADER_IMPORTED,
     "Nats-Expected-Last-Subject-Sequence",
     "Nats-Expected-Last-Subject-Sequence-Subject",
 ];
@@ -53,7 +54,7 @@ impl Mesh {
         Ok((found, true))
     }
 
-    /// One message as the stream's leader has it, with the time of storing and what verifies it as its only headers. `None`
+    /// One message as the stream's leader has it, with the time of storing and what a record is told by as its only headers. `None`
     /// where nothing matches.
     pub(crate) async fn leader_get(&self, stream: &str, request: &Value) -> Result<Option<Stored>, Error> {
         self.leader_get_within(stream, request, REQUEST_TIMEOUT).await
@@ -108,10 +109,10 @@ impl Mesh {
     }
 }
 
-/// Keeps of a stored head what a record is verified by.
+/// Keeps of a stored head what a record is told by.
 fn keep(headers: &mut async_nats::HeaderMap, head: &str) {
     for (name, value) in head.lines().filter_map(|line| line.split_once(':')) {
-        if let Some(name) = VERIFYING.into_iter().find(|known| *known == name)
+        if let Some(name) = KEPT.into_iter().find(|known| *known == name)
             && let Ok(value) = value.trim().parse::<async_nats::HeaderValue>()
         {
             headers.append(name, value);

@@ -11,10 +11,13 @@ use tokio::time::Instant;
 use super::mesh::Mesh;
 use super::roles::ControllerMesh;
 use super::topology::Raised;
-use crate::error::Error;
+use crate::error::{Error, SettingDiffers};
 
 /// How often to look whether the file of trust or the setting of the mesh has changed.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How often a process that cannot sign looks whether the mesh requires it.
+const SELDOM: Duration = Duration::from_secs(30);
 
 /// How long nobody may have written an unsigned record before signatures are required.
 const QUIET: Duration = Duration::from_secs(30);
@@ -191,35 +194,81 @@ impl Proofs {
 }
 
 impl Mesh {
-    /// Reads how the mesh signs, now and from time to time, as long as it is connected. Does nothing in a process that
-    /// does not sign.
+    /// Reads how the mesh signs, now and from time to time, as long as it is connected. A process that does not sign reads it
+    /// later: it has compared its settings at its start.
     pub(super) async fn follow_signing(&self) -> Result<(), Error> {
-        let Some(proofs) = self.proofs() else { return Ok(()) };
-        self.learn_signing(proofs).await?;
-        let (proofs, mesh) = (Arc::downgrade(proofs), self.weak());
+        let every = match self.proofs() {
+            Some(_) => EVERY,
+            None => SELDOM,
+        };
+        if self.proofs().is_some() {
+            self.learn_signing().await?;
+        }
+        let mesh = self.weak();
         // It ends with the last clone of the mesh.
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(EVERY).await;
-                let (Some(proofs), Some(mesh)) = (proofs.upgrade(), mesh.upgrade()) else {
-                    return;
-                };
-                proofs.reload();
-                if let Err(error) = mesh.learn_signing(&proofs).await {
-                    tracing::debug!(%error, "how the mesh signs could not be read");
+                tokio::time::sleep(every).await;
+                let Some(mesh) = mesh.upgrade() else { return };
+                if let Some(proofs) = mesh.proofs() {
+                    proofs.reload();
+                }
+                match mesh.learn_signing().await {
+                    // Its account does not let it ask, and never will: it may not write records either.
+                    Err(Error::Denied { .. }) if mesh.proofs().is_none() => return,
+                    Err(error) => tracing::debug!(%error, "how the mesh signs could not be read"),
+                    Ok(()) => {}
                 }
             }
         });
         Ok(())
     }
 
-    async fn learn_signing(&self, proofs: &Proofs) -> Result<(), Error> {
+    async fn learn_signing(&self) -> Result<(), Error> {
         if let Some(shared) = self.shared_settings().await? {
             let (signatures, since) = shared.signatures();
-            // Whoever signs looks at signatures, also before the leader has said so.
-            proofs.set(signatures.max(Signatures::Accept), since);
+            if let Some(proofs) = self.proofs() {
+                // Whoever signs looks at signatures, also before the leader has said so.
+                proofs.set(signatures.max(Signatures::Accept), since);
+            }
+            self.must_sign().send_replace(signatures == Signatures::Require);
         }
         Ok(())
+    }
+
+    /// Whether this process has a key to sign with.
+    pub fn can_sign(&self) -> bool {
+        self.proofs().is_some_and(|proofs| proofs.key().is_some())
+    }
+
+    /// Waits until the mesh requires signatures while this process has no key, and gives what is wrong then. Never ends where it
+    /// has one.
+    pub async fn until_it_cannot_sign(&self) -> Error {
+        let mut must = self.must_sign().subscribe();
+        if self.can_sign() || must.wait_for(|must| *must).await.is_err() {
+            return std::future::pending().await;
+        }
+        self.cannot_sign("all that this process writes".to_owned())
+    }
+
+    /// What is wrong with a write of this process without a signature, if it would be void.
+    pub(crate) fn refused_unsigned(&self, what: impl FnOnce() -> String) -> Option<Error> {
+        let is_void = *self.must_sign().borrow() && !self.can_sign();
+        is_void.then(|| self.cannot_sign(what()))
+    }
+
+    fn cannot_sign(&self, what: String) -> Error {
+        let stream = self.subjects().ledger_stream();
+        match self.proofs() {
+            Some(_) => Error::NoSigningKey { what, stream },
+            None => Error::SettingDiffers(Box::new(SettingDiffers {
+                setting: "signatures",
+                here: Signatures::Off.name().to_owned(),
+                source_here: "the configuration of this process".to_owned(),
+                mesh: Signatures::Require.name().to_owned(),
+                stream,
+            })),
+        }
     }
 
     /// By what this process verifies records; `None` where it does not.
@@ -230,11 +279,12 @@ impl Mesh {
 
 impl ControllerMesh {
     /// Raises how the mesh signs by one step towards what this process was told: off, accept, require. Never lowers it.
-    /// Says what it waits for, if it does.
+    /// Says what it waits for, if it does. It does not require them while there are live workers that do not sign, `unsigned`:
+    /// one that was idle would go on and do its work in vain.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub async fn raise_signatures(&self) -> Result<Raised, Error> {
+    pub async fn raise_signatures(&self, unsigned: &[String]) -> Result<Raised, Error> {
         let mut raised = Raised::default();
         let Some(proofs) = self.proofs() else { return Ok(raised) };
         let Some(shared) = self.shared_settings().await? else {
@@ -246,6 +296,11 @@ impl ControllerMesh {
             Signatures::Accept | Signatures::Require => Signatures::Require,
         };
         if next == Signatures::Require {
+            if !unsigned.is_empty() {
+                let what = "signatures are not required yet: live workers do not sign";
+                raised.waiting.push(format!("{what}: {}", unsigned.join(", ")));
+                return Ok(raised);
+            }
             match proofs.unsigned_within(QUIET) {
                 Ok(None) => {}
                 Ok(Some(Unsigned { seq, by, .. })) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use baton_envelope::{Entry, Guard, HEADER_SIGNATURE, Timestamp};
+use baton_envelope::{Entry, Guard, HEADER_IMPORTED, HEADER_SIGNATURE, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -128,6 +128,12 @@ impl Stored {
     pub(crate) fn stored_at(&self) -> Option<Timestamp> {
         let time = self.headers.as_ref()?.get("Nats-Time-Stamp")?;
         time.as_str().parse().ok()
+    }
+
+    /// Whether it is a record that an import has written as a copy.
+    pub(crate) fn is_copy(&self) -> bool {
+        let headers = self.headers.as_ref();
+        headers.is_some_and(|headers| headers.get(HEADER_IMPORTED).is_some())
     }
 }
 

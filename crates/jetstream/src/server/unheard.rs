@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_nats::{Request, RequestErrorKind};
-use baton_envelope::control::{Question, WhoAmI};
+use baton_envelope::control::{FindArchived, Question, WhoAmI};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -95,10 +95,25 @@ impl Mesh {
         matches!(reply, Err(NoReply::Failed(error)) if error.kind() == RequestErrorKind::NoResponders)
     }
 
-    /// Whether a controller answers a question that everybody may ask.
+    /// Whether a controller answers a question that every person may ask, or the one that every agent may.
     pub(crate) async fn is_controller_there(&self) -> bool {
-        let request = Request::new().payload("{}".into()).timeout(Some(PATIENCE));
-        let subject = self.subjects().control(WhoAmI::VERB);
-        self.link().request(subject.into(), request).await.is_ok()
+        for verb in [WhoAmI::VERB, FindArchived::VERB] {
+            let request = Request::new().payload("{}".into()).timeout(Some(PATIENCE));
+            let subject = self.subjects().control(verb);
+            if self.link().request(subject.into(), request).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Why nobody listens for questions, where a controller is not known to be there. Whoever may ask one sees the ledger, too:
+    /// an account that does not is a publisher's, and none of its questions would be heard.
+    pub(crate) async fn why_no_controller(&self, subject: &str) -> Error {
+        let info = format!("STREAM.INFO.{}", self.subjects().ledger_stream());
+        match self.ask::<serde::de::IgnoredAny>(&info, &serde_json::json!({})).await {
+            Err(Error::Denied { .. }) => not_imported(subject),
+            Ok(_) | Err(_) => Error::NoController,
+        }
     }
 }

@@ -119,6 +119,11 @@ impl Delivery {
         self.slot.is_some()
     }
 
+    /// Takes the slot, for what goes on after the delivery is settled.
+    pub fn take_slot(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.slot.take()
+    }
+
     /// Acks the ticket, which removes it from the work stream.
     pub async fn ack(mut self) {
         self.held = None;

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use baton_envelope::act::{self, Wake};
-use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, IntentId, Mutant, Snapshot};
+use baton_envelope::{AgentName, AgentVersion, Author, EnvelopeId, Event, IntentId, Mutant, Snapshot, Timestamp};
 use futures::StreamExt as _;
 
 use super::pause::FOR_GOOD;
 use super::tickets::QueuedTicket;
 use crate::error::Error;
-use crate::ledger::{Advanced, Decision, Known};
+use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::{ControllerMesh, Stored};
 
 /// How many intents to fence at the same time.
@@ -38,6 +38,24 @@ pub struct MaybeGiven {
     is_given: bool,
 }
 
+/// Who takes hops away, and why: what the records of it say.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// Why, in words.
+    pub reason: &'a str,
+    /// Who.
+    pub by: &'a Author,
+    /// Since when. Several controllers may carry out one kill, and each counts what the others have taken since then.
+    pub since: Timestamp,
+}
+
+impl Taking<'_> {
+    /// Whether it was this that took the hop. The reason is not compared: who pauses a killed version again says less.
+    fn has_taken(&self, Head { record, .. }: &Head) -> bool {
+        record.event == Event::Released && record.at >= self.since && record.by == *self.by
+    }
+}
+
 /// Which sequences of a work stream were given to a worker and not acked; both ends included.
 type Given = (u64, u64);
 
@@ -51,11 +69,10 @@ impl ControllerMesh {
         &self,
         agent: &AgentName,
         version: &AgentVersion,
-        reason: &str,
-        by: &Author,
+        taking: Taking<'_>,
     ) -> Result<BTreeSet<IntentId>, Error> {
         let tickets = self.pause_and_list(agent, version).await?;
-        self.fence_tickets((agent, version), tickets, reason, by).await
+        self.fence_tickets((agent, version), tickets, taking).await
     }
 
     /// Pauses a version, and lists every ticket that a worker of it may have.
@@ -67,7 +84,7 @@ impl ControllerMesh {
         self.delivered_tickets(agent, version, &given).await
     }
 
-    /// Takes the hops of listed tickets from whoever has them; returns the intents.
+    /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
     ///
     /// # Errors
     /// When the server refuses or does not answer. Some hops may be fenced out by then.
@@ -75,11 +92,10 @@ impl ControllerMesh {
         &self,
         (agent, version): (&AgentName, &AgentVersion),
         tickets: Vec<MaybeGiven>,
-        reason: &str,
-        by: &Author,
+        taking: Taking<'_>,
     ) -> Result<BTreeSet<IntentId>, Error> {
         let fencing = tickets.into_iter().map(|ticket| async move {
-            let fenced = self.fence_hop(agent, version, &ticket, reason, by).await;
+            let fenced = self.fence_hop(agent, version, &ticket, taking).await;
             (ticket.ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
@@ -186,22 +202,25 @@ impl ControllerMesh {
         self.direct_batch_of(stream, &request).await
     }
 
-    /// Takes the hop of a ticket from whoever has it, or may have it; `false` when that ticket is not the hop's any more. Read
+    /// Takes the hop of a ticket from whoever has it, or may have it; `false` when that ticket is not the hop's any more, and
+    /// something else than this took it. Read
     /// again after each refused write: the epoch may be another, and the holder still one of before the kill.
     async fn fence_hop(
         &self,
         agent: &AgentName,
         version: &AgentVersion,
         MaybeGiven { ticket, is_given }: &MaybeGiven,
-        reason: &str,
-        by: &Author,
+        taking: Taking<'_>,
     ) -> Result<bool, Error> {
         let Some(head) = self.head(&ticket.intent).await? else {
             return Ok(false);
         };
+        if taking.has_taken(&head) {
+            return Ok(true);
+        }
         // One whose envelope nobody can read in the ticket is whatever the ledger says.
         let envelope = ticket.envelope.or(head.record.snapshot.envelope);
-        let fenced = self.advance(&ticket.intent, by, Known::Read(&head), |now, _| {
+        let fenced = self.advance(&ticket.intent, taking.by, Known::Read(&head), |now, _| {
             let spares = |head: &Snapshot| head.holder.is_none() && (!is_given || Mutant::P11SparesUnheld.is_on());
             let of_hop = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope));
             let Some(now) = of_hop.filter(|now| !spares(now.snapshot)) else {
@@ -211,9 +230,18 @@ impl ControllerMesh {
                 return Ok(Decision::ReadEnvelope);
             };
             let again = last.again(self.clock().envelope_id());
-            Ok::<_, Error>(act::renew(now.snapshot, again, Wake::AsPlanned, reason)?.into())
+            Ok::<_, Error>(act::renew(now.snapshot, again, Wake::AsPlanned, taking.reason)?.into())
         });
-        Ok(matches!(fenced.await?, Advanced::Committed(_)))
+        if let Advanced::Committed(_) = fenced.await? {
+            return Ok(true);
+        }
+        // Somebody may have been faster.
+        let present = if *is_given {
+            self.head(&ticket.intent).await?
+        } else {
+            None
+        };
+        Ok(present.is_some_and(|head| taking.has_taken(&head)))
     }
 }
 

@@ -9,7 +9,7 @@ use baton_jetstream::{
 use baton_testkit::{Keys, records};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, TestServer, agent, eventually, operator, version};
+use crate::support::{PATIENCE, TestServer, agent, eventually, mesh_with_research, operator, version};
 
 async fn connect(server: &TestServer, keys: &Keys, whose: Option<&str>) -> Mesh {
     let target = Target {
@@ -35,20 +35,24 @@ async fn signed_mesh(server: &TestServer, keys: &Keys) -> Mesh {
         .set_route(&agent(), &version("1.0.0"), "test", true)
         .await
         .unwrap();
-    let raised = controller.raise_signatures().await.unwrap();
+    let raised = controller.raise_signatures(&[]).await.unwrap();
     assert_eq!(raised.changed.len(), 1, "{raised:?}");
-    // What an operator may also do by hand; the leader waits until nobody writes unsigned records.
-    let info = api(server, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
-    let mut config = info.get("config").unwrap().clone();
-    let metadata = config.get_mut("metadata").and_then(Value::as_object_mut).unwrap();
-    let before = metadata.insert("baton.signatures".to_owned(), "require".into());
-    assert_eq!(before, Some("accept".into()));
-    metadata.insert("baton.signatures.since".to_owned(), "0".into());
-    api(server, "STREAM.UPDATE.MESH_LEDGER", &config).await;
+    assert_eq!(require(server).await, Some("accept".into()));
     // One that is connected learns of it within seconds, a new one at once.
     let mesh = connect(server, keys, Some("controller")).await;
     assert_eq!(mesh.rules().unwrap().signatures, Signatures::Require);
     mesh
+}
+
+/// What an operator may also do by hand; the leader waits until nobody writes unsigned records. Gives what was set before.
+async fn require(server: &TestServer) -> Option<Value> {
+    let info = api(server, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
+    let mut config = info.get("config").unwrap().clone();
+    let metadata = config.get_mut("metadata").and_then(Value::as_object_mut).unwrap();
+    let before = metadata.insert("baton.signatures".to_owned(), "require".into());
+    metadata.insert("baton.signatures.since".to_owned(), "0".into());
+    api(server, "STREAM.UPDATE.MESH_LEDGER", &config).await;
+    before
 }
 
 async fn api(server: &TestServer, what: &str, request: &Value) -> Value {
@@ -371,4 +375,86 @@ async fn what_a_frozen_process_wrote_on_an_archived_intent_is_not_missed() {
             );
         }
     }
+}
+
+/// Archives a closed intent and purges it, as a leader does.
+async fn archive(mesh: &Mesh, head: &Head) {
+    let (controller, intent) = (ControllerMesh::of(mesh), &head.record.intent);
+    let bundle = controller.stored_records(intent).await.unwrap().unwrap();
+    let facts = bundle.verify().unwrap();
+    controller.archive_bundle(&bundle, &facts).await.unwrap();
+    controller.purge_records(intent, facts.seq + 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_archived_by_who_does_not_sign_is_not_missed() {
+    let (server, keys) = (TestServer::start().await, Keys::of_agents(&["research"]));
+    let plain = mesh_with_research(&server).await;
+    for id in ["one", "two"] {
+        let head = submit(&plain, id).await;
+        complete(&plain, &head, &worker()).await;
+        archive(&plain, &head).await;
+    }
+    let open = submit(&plain, "three").await;
+    let mesh = connect(&server, &keys, Some("controller")).await;
+    let controller = ControllerMesh::of(&mesh);
+    controller.raise_signatures(&[]).await.unwrap();
+    let first = controller.make_checkpoint("one").await.unwrap().unwrap().ledger;
+    assert_eq!((first.after, first.through, first.count), (4, 5, 1));
+    let problems = async || mesh.audit(|_| {}).await.unwrap().problems;
+    assert_eq!(problems().await, Vec::new());
+    // A controller that does not sign leads for a while.
+    let four = submit(&plain, "four").await;
+    complete(&plain, &four, &worker()).await;
+    archive(&plain, &four).await;
+    submit(&mesh, "five").await;
+    let second = controller.make_checkpoint("one").await.unwrap().unwrap().ledger;
+    assert_eq!((second.after, second.through, second.count), (5, 8, 3));
+    assert_eq!(problems().await, Vec::new());
+    // What the first one has counted is missed all the same.
+    let subject = mesh.subjects().ledger(&open.record.intent);
+    api(&server, "STREAM.PURGE.MESH_LEDGER", &json!({ "filter": subject })).await;
+    let places: Vec<u64> = problems().await.iter().map(|problem| problem.seq).collect();
+    assert_eq!(places, [open.seq]);
+}
+
+#[tokio::test]
+async fn a_mesh_does_not_require_what_live_workers_do_not_give() {
+    let (server, keys) = (TestServer::start().await, Keys::of_agents(&["research"]));
+    drop(mesh_with_research(&server).await);
+    let mesh = connect(&server, &keys, Some("controller")).await;
+    assert!(mesh.can_sign() && !connect(&server, &keys, None).await.can_sign());
+    let controller = ControllerMesh::of(&mesh);
+    let unsigned = ["research@1.0.0 (one)".to_owned()];
+    let accepts = controller.raise_signatures(&unsigned).await.unwrap();
+    assert_eq!((accepts.changed.len(), accepts.waiting.len()), (1, 0), "{accepts:?}");
+    let waits = controller.raise_signatures(&unsigned).await.unwrap();
+    assert!(
+        waits.changed.is_empty() && waits.waiting[0].contains(&unsigned[0]),
+        "{waits:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_sign_learns_that_it_must_and_writes_nothing_more() {
+    let (server, keys) = (TestServer::start().await, Keys::of_agents(&["research"]));
+    let plain = mesh_with_research(&server).await;
+    let keyless = connect(&server, &keys, None).await;
+    let head = submit(&plain, "one").await;
+    require(&server).await;
+    for (mesh, code) in [(&plain, "SETTING_DIFFERS"), (&keyless, "NO_SIGNING_KEY")] {
+        // Nobody restarts it, and nobody writes.
+        let learnt = tokio::time::timeout(PATIENCE * 4, mesh.until_it_cannot_sign()).await;
+        assert_eq!(learnt.unwrap().code(), code);
+        let envelope = Envelope::first(
+            mesh.clock().envelope_id(),
+            "two".parse().unwrap(),
+            agent(),
+            Json::null(),
+        );
+        let error = mesh.submit(envelope, operator()).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+    }
+    let end = api(&server, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
+    assert_eq!(end["state"]["last_seq"], head.seq);
 }

@@ -203,7 +203,7 @@ impl Waiting {
                 (Effect::Resume, _) => {
                     resumes = self.broken != BrokenWait::SatisfiedOwesNothing || rec.event == Event::Signalled;
                 }
-                (Effect::Ticket(_) | Effect::Answer(_), _) => {}
+                (Effect::Ticket(_) | Effect::Answer(_) | Effect::Children, _) => {}
             }
         }
         resumes.then(|| self.resume(scene, |_| false)).flatten()
@@ -229,6 +229,7 @@ impl Waiting {
                 by: None,
                 at: None,
                 seq: None,
+                children: Vec::new(),
                 extra: Extra::new(),
             };
             match end {
@@ -244,7 +245,7 @@ impl Waiting {
                 }
                 Ends::Decision(_) => result.outcome = WaitOutcome::Decided,
                 Ends::Another if self.broken == BrokenWait::LosersUnrecorded => continue,
-                Ends::Another => {}
+                Ends::Another | Ends::Children => {}
             }
             results.push(result);
         }
@@ -273,14 +274,10 @@ impl Waiting {
             rec,
             seq,
         };
-        let doing = match on_signal(&held, &id_of(number)) {
+        let name = self.bounds.signals.get(usize::from(number));
+        let name = name.copied().unwrap_or_default();
+        let doing = match on_signal(&held, name, &id_of(number)) {
             SignalFate::Take => {
-                let name = self
-                    .bounds
-                    .signals
-                    .get(usize::from(number))
-                    .copied()
-                    .unwrap_or_default();
                 let entry = SignalEntry {
                     name: name.to_owned(),
                     id: id_of(number),

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
-use baton_envelope::{Body, Json, OnTimeout, Timestamp, WaitKind, WaitResult, WaitSpec, quoted};
+use baton_envelope::{
+    AgentName, Body, Child, Children, JoinRule, Json, OnTimeout, Priority, Timestamp, WaitKind, WaitResult, WaitSpec,
+    quoted,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -109,7 +112,10 @@ pub(crate) struct Reply {
 
 /// A wait that a program asks for.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "for a wait an object, such as {\"name\": \"paid\"}"
+)]
 struct Asked {
     name: String,
     #[serde(default)]
@@ -124,20 +130,112 @@ struct Asked {
     /// What people are asked, for `approval`.
     #[serde(default)]
     approval: Option<Approval>,
+    /// What other agents are asked.
+    #[serde(default)]
+    children: Option<Vec<AskedChild>>,
+    /// The agent of the children that name none.
+    #[serde(default)]
+    to: Option<String>,
+    /// When the hop goes on: `collect`, `all`, `any` or `some`.
+    #[serde(default)]
+    join: Option<JoinRule>,
+    /// How many must complete, for `some`.
+    #[serde(default)]
+    need: Option<u32>,
+    /// Whether children that are open then are left alone.
+    #[serde(default)]
+    detach: bool,
+}
+
+/// What a program asks another agent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedChild {
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    payload: Option<Json>,
+    #[serde(default)]
+    payload_encoding: Option<String>,
+    #[serde(default)]
+    priority: Option<Priority>,
+    #[serde(default)]
+    deadline: Option<Timestamp>,
+}
+
+impl AskedChild {
+    fn child(self) -> Result<Child, String> {
+        let body = body("payload", self.payload, self.payload_encoding)?;
+        let mut child = Child::new(body.json);
+        child.payload_encoding = body.encoding;
+        child.to = self.to.map(|to| agent(&to)).transpose()?;
+        child.kind = self.kind;
+        child.priority = self.priority;
+        child.deadline = self.deadline;
+        Ok(child)
+    }
+}
+
+fn agent(name: &str) -> Result<AgentName, String> {
+    name.parse().map_err(|bad| format!("to: {bad}"))
 }
 
 impl Asked {
+    /// Checks what a program may have misspelled. On the wire a field that this version does not know is kept; of a program it
+    /// is a mistake, which would change who is asked.
+    fn check(&self) -> Result<(), String> {
+        let Some(approval) = &self.approval else { return Ok(()) };
+        let name = quoted(&self.name, SHOWN);
+        if self.kind.as_deref().is_some_and(|kind| kind != "approval") {
+            return Err(format!(
+                "wait \"{name}\": `approval` goes with kind \"approval\" alone: leave `kind` out"
+            ));
+        }
+        let within = [
+            (
+                "approval",
+                Some(&approval.extra),
+                "title, text, preset, choices, form, who, quorum, four_eyes, remind_ms, escalate, due_ms, default",
+            ),
+            (
+                "approval.escalate",
+                approval.escalate.as_ref().map(|escalate| &escalate.extra),
+                "after_ms, to",
+            ),
+        ];
+        let choices = approval.choices.iter();
+        let choices = choices.map(|choice| ("approval.choices", Some(&choice.extra), "name, counts, title"));
+        for (object, extra, fields) in within.into_iter().chain(choices) {
+            if let Some(unknown) = extra.and_then(|extra| extra.keys().next()) {
+                return Err(format!(
+                    "wait \"{name}\": `{object}` has no field `{}`; it has {fields}",
+                    quoted(unknown, SHOWN)
+                ));
+            }
+        }
+        match approval.barred.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "wait \"{name}\": `approval.barred` is written by Baton: give `four_eyes`"
+            )),
+        }
+    }
+
     fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
         let kind = match self.kind.as_deref() {
             Some("approval") => WaitKind::Approval,
+            Some("children") => WaitKind::Children,
             None if self.approval.is_some() => WaitKind::Approval,
+            None if self.children.is_some() => WaitKind::Children,
             None | Some("signal") => WaitKind::Signal,
             Some("callback") => WaitKind::Callback,
             Some("sleep") => WaitKind::Sleep,
             Some(other) => {
                 let name = quoted(&self.name, SHOWN);
                 return Err(format!(
-                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep",
+                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep, children",
                     quoted(other, SHOWN)
                 ));
             }
@@ -164,6 +262,20 @@ impl Asked {
                 Some(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX))
             }
         };
+        if kind == WaitKind::Children {
+            let children = self.children.unwrap_or_default().into_iter().map(AskedChild::child);
+            let children: Result<Vec<Child>, String> = children.collect();
+            let mut children = Children::new(children?, self.join.unwrap_or_default());
+            children.to = self.to.map(|to| agent(&to)).transpose()?;
+            (children.need, children.detach) = (self.need, self.detach);
+            return Ok(WaitSpec {
+                after_ms: after,
+                then,
+                any,
+                title: self.title,
+                ..WaitSpec::for_children(self.name, children)
+            });
+        }
         if kind == WaitKind::Approval {
             let mut approval = self.approval.unwrap_or_default();
             approval.due_ms = after.or(approval.due_ms);
@@ -183,7 +295,7 @@ impl Asked {
 
 /// One capability, or a list of them that are all needed.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "for `capability` a name, or a list of names")]
 enum Needed {
     One(String),
     All(Vec<String>),
@@ -305,6 +417,11 @@ impl Reply {
             (_, _, _) => return Err("an object has one of `wait`, `wait_all` and `wait_any`".to_owned()),
         };
         if let Some((asked, any)) = asked {
+            if asked.is_empty() {
+                let field = if any { "wait_any" } else { "wait_all" };
+                return Err(format!("`{field}` is empty: name what the hop waits for"));
+            }
+            asked.iter().try_for_each(Asked::check)?;
             return match self.outcome {
                 None => Ok(Said::Wait(asked, any)),
                 Some(_) => Err("an object has an outcome or a wait, and not both".to_owned()),
@@ -401,6 +518,7 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                 Said::Note(note) => hop.progress(&note).await?,
                 Said::Step(name, _) if hop.steps().contains_key(&name) => {}
                 Said::Step(name, result) => {
+                    hop.has_room(1)?;
                     hop.visible().await?;
                     hop.record_step(&name, result).await?;
                 }

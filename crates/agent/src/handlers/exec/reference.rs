@@ -33,7 +33,10 @@ and one outcome:
 The first three may have note and cost.
 Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
+  approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};
   wait_any and wait_all take a list of them
+Or it asks other agents, and ends, in the same way:
+  {\"wait\": {\"name\": NAME, \"to\": AGENT, \"children\": [{\"payload\": JSON}]}}, with join (collect, all, any, some), need, detach
 
 Exit codes: 0 completes (with --json its outcome counts), 65 fails for good, 75 and any other are tried again.
 
@@ -94,6 +97,7 @@ mod tests {
             groups: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
             signals_sent: 0,
+            calls: BTreeMap::new(),
             protocol: ProtocolRange::default(),
             largest: 1 << 20,
             remains: OnceLock::new(),
@@ -132,6 +136,68 @@ mod tests {
         for name in read.iter().chain(&fields).chain(&kinds) {
             assert!(EXEC_HELP.contains(name), "--help lacks {name}");
         }
+    }
+
+    #[test]
+    fn the_fields_of_an_approval_are_those_of_the_docs_and_a_misspelt_one_is_named() {
+        let asks = |approval: &str| {
+            let written = format!(r#"{{"wait":{{"name":"publish","approval":{approval}}}}}"#);
+            json::read_outcome(&written).err()
+        };
+        let unknown = asks(r#"{"?":1}"#).expect("unknown").message;
+        let (_, fields) = unknown.split_once("it has ").expect("a list");
+        let (fields, _) = fields.split_once(';').unwrap_or((fields, ""));
+        let fields: BTreeSet<String> = fields.split(", ").map(str::to_owned).collect();
+        assert_eq!(table(&docs(), "Of `approval` | Holds"), fields);
+        for (approval, named) in [
+            (r#"{"quorm":2}"#, "`approval` has no field `quorm`"),
+            (
+                r#"{"who":["ada"],"foureyes":true}"#,
+                "`approval` has no field `foureyes`",
+            ),
+            (
+                r#"{"escalate":{"after":5,"after_ms":5}}"#,
+                "`approval.escalate` has no field `after`",
+            ),
+            (
+                r#"{"choices":[{"name":"yes"},{"name":"no","count":"against"}]}"#,
+                "`approval.choices` has no field `count`",
+            ),
+            (r#"{"barred":["ada"]}"#, "`approval.barred` is written by Baton"),
+        ] {
+            let fault = asks(approval).expect(named);
+            assert!(
+                fault.code() == "BAD_OUTCOME" && fault.message().contains(named),
+                "{}",
+                fault.message()
+            );
+        }
+        assert!(asks("{}").is_none());
+        for (written, named) in [
+            (r#"{"wait":"paid"}"#, "expected for a wait an object"),
+            (r#"{"wait_any":[]}"#, "`wait_any` is empty"),
+            (r#"{"wait_all":[]}"#, "`wait_all` is empty"),
+            (
+                r#"{"wait":{"name":"a","kind":"signal","approval":{"who":["ada"]}}}"#,
+                "`approval` goes with kind \"approval\"",
+            ),
+        ] {
+            let said = json::read_outcome(written).expect_err(named).message;
+            assert!(said.contains(named), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hop_has_no_room_for_more_than_a_thousand_steps_and_waits() {
+        let mut full = hop();
+        full.steps = (0..999).map(|at| (format!("step-{at}"), Json::null())).collect();
+        assert!(full.has_room(1).is_ok() && full.has_room(2).is_err());
+        let written = (0..2).map(|at| format!("{{\"step\":\"more-{at}\"}}\n"));
+        let written = written.collect::<String>();
+        let pipe = pipe::Pipe::new(written.as_bytes(), Default::default());
+        let fault = json::listen(&mut full, pipe).await.expect_err("one too many");
+        assert_eq!(fault.code(), "HOP_TOO_LONG");
+        assert_eq!(full.steps.len(), 1000, "there was room for one");
     }
 
     #[test]

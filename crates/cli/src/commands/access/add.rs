@@ -1,11 +1,11 @@
 //! `baton access add`: another agent, person or publisher.
 
-use baton_access::{Access, Folder, Member, Role, add};
+use baton_access::{AccessError, Folder, Member, Role, add};
 use baton_envelope::{AccountName, AgentName};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{FormArgs, HandedOut};
+use super::{FormArgs, HandedOut, sound_change};
 use crate::app::App;
 use crate::error::CliError;
 
@@ -67,9 +67,9 @@ pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(),
         AddCommand::Person(args) => (Member::Person(args.name, args.role), args.form),
         AddCommand::Publisher(args) => (Member::Publisher(args.name, args.may), args.form),
     };
-    let secret = form.secret()?;
-    let text = add(&folder.read()?, &member, &secret)?;
-    let access = Access::parse(&text)?;
+    let (secret, before) = (form.secret()?, folder.read()?);
+    let text = add(&before, &member, &secret).map_err(|error| taken(error, &form))?;
+    let access = sound_change(folder, &before, &text)?;
     // Credentials that are not in the file let nobody in, so they are written first.
     let files = folder.hand_out(&access, member.name(), &secret)?;
     folder.write(&text)?;
@@ -87,4 +87,19 @@ pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(),
     })?;
     app.output.note("next: baton access apply");
     Ok(())
+}
+
+/// Whoever is there already, and wants the kind of secret that was asked for.
+fn taken(error: AccessError, form: &FormArgs) -> CliError {
+    let AccessError::Taken { name, .. } = &error else {
+        return error.into();
+    };
+    if !form.with_password {
+        return error.into();
+    }
+    let hint = format!("give it a password: `baton access rotate {name} --with-password`; or choose another name");
+    CliError {
+        hints: vec![hint],
+        ..error.into()
+    }
 }

@@ -1,9 +1,9 @@
 //! `baton access remove`: an account less.
 
-use baton_access::{Access, Folder, remove};
+use baton_access::{Folder, remove};
 use clap::Args;
 
-use super::HandedOut;
+use super::{HandedOut, sound_change};
 use crate::app::App;
 use crate::error::CliError;
 
@@ -18,7 +18,7 @@ pub(super) struct RemoveArgs {
 pub(super) fn run(args: &RemoveArgs, folder: &Folder, app: &App) -> Result<(), CliError> {
     let before = folder.read()?;
     let text = remove(&before, &args.name)?;
-    let access = Access::parse(&text)?;
+    let access = sound_change(folder, &before, &text)?;
     folder.write(&text)?;
     let document = HandedOut::of(&args.name, &folder.take_back(&access, &args.name)?);
     app.output

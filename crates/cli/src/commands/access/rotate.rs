@@ -3,7 +3,7 @@
 use baton_access::{Access, Folder, Form, Login, Rotation, rotate};
 use clap::Args;
 
-use super::{HandedOut, secret};
+use super::{HandedOut, secret, sound_change};
 use crate::app::App;
 use crate::error::CliError;
 
@@ -31,6 +31,7 @@ pub(super) fn run(args: &RotateArgs, folder: &Folder, app: &App) -> Result<(), C
     let (before, name) = (folder.read()?, args.name.as_str());
     if args.drop_old {
         let text = rotate(&before, name, &Rotation::DropOld)?;
+        sound_change(folder, &before, &text)?;
         folder.write(&text)?;
         let document = HandedOut::of(name, &[]);
         app.output
@@ -43,7 +44,8 @@ pub(super) fn run(args: &RotateArgs, folder: &Folder, app: &App) -> Result<(), C
             Rotation::Replace(secret.clone())
         };
         let text = rotate(&before, name, &rotation)?;
-        let files = folder.hand_out(&Access::parse(&text)?, name, &secret)?;
+        let access = sound_change(folder, &before, &text)?;
+        let files = folder.hand_out(&access, name, &secret)?;
         folder.write(&text)?;
         let document = HandedOut::of(name, &files);
         app.output

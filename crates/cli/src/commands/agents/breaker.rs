@@ -1,8 +1,11 @@
 //! `baton agents breaker`: the breakers of an agent's versions, shown, or opened and closed by hand.
 
+use std::collections::BTreeMap;
+
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, SetBreaker};
 use baton_envelope::{AgentName, AgentVersion, Breaker, BreakerState, shown};
 use clap::Args;
+use serde::Serialize;
 
 use crate::app::App;
 use crate::error::CliError;
@@ -34,7 +37,8 @@ pub(crate) async fn run(args: BreakerArgs, app: &App) -> Result<(), CliError> {
         let agents = mesh.ask_controller(&ListAgents(AboutAgent::one(args.agent))).await?;
         let mut breakers: Vec<Breaker> = agents.agents.iter().flat_map(found).collect();
         breakers.retain(|breaker| args.version.as_ref().is_none_or(|version| breaker.version == *version));
-        app.output.show(&breakers, || table(&breakers))?;
+        let documents: Vec<Document<'_>> = breakers.iter().map(Document::from).collect();
+        app.output.show(&documents, || table(&breakers))?;
         if breakers.is_empty() {
             app.output.note("no breaker was ever open");
         }
@@ -48,7 +52,8 @@ pub(crate) async fn run(args: BreakerArgs, app: &App) -> Result<(), CliError> {
         reason: args.reason,
     };
     let breaker = mesh.ask_controller(&question).await?;
-    app.output.show(&breaker, || table(std::slice::from_ref(&breaker)))?;
+    app.output
+        .show(&Document::from(&breaker), || table(std::slice::from_ref(&breaker)))?;
     let (agent, version) = (&breaker.agent, &breaker.version);
     app.output.note(&if args.open {
         format!("the work of {agent}@{version} waits until `baton agents breaker {agent} {version} --close`")
@@ -56,6 +61,27 @@ pub(crate) async fn run(args: BreakerArgs, app: &App) -> Result<(), CliError> {
         format!("the work of {agent}@{version} that has waited goes to its workers")
     });
     Ok(())
+}
+
+/// A breaker as a document: it names its state, which the wire leaves out where it is closed.
+#[derive(Serialize)]
+struct Document<'a> {
+    state: &'a str,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+impl<'a> From<&'a Breaker> for Document<'a> {
+    fn from(breaker: &'a Breaker) -> Self {
+        let mut rest: BTreeMap<String, serde_json::Value> = serde_json::to_value(breaker)
+            .and_then(serde_json::from_value)
+            .unwrap_or_default();
+        rest.remove("state");
+        Self {
+            state: breaker.state.name(),
+            rest,
+        }
+    }
 }
 
 fn found(agent: &AgentView) -> Vec<Breaker> {
@@ -82,7 +108,7 @@ fn table(breakers: &[Breaker]) -> String {
 }
 
 /// What comes next, in words.
-pub(super) fn then(breaker: &Breaker) -> String {
+pub(crate) fn then(breaker: &Breaker) -> String {
     match (&breaker.state, &breaker.until, &breaker.probe) {
         (BreakerState::Open, Some(until), _) => format!("one intent after {}", view::time(Some(*until))),
         (BreakerState::Open, None, _) => "until closed by hand".to_owned(),
@@ -118,5 +144,8 @@ mod tests {
             assert!(text.contains(words) && text.contains("3 in a row"), "{text}");
         }
         assert_eq!(then(&breaker("")), "");
+        let closed = breaker("");
+        let json = serde_json::to_value(Document::from(&closed)).expect("JSON");
+        assert_eq!((&json["state"], &json["agent"]), (&"closed".into(), &"code".into()));
     }
 }

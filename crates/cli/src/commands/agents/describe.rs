@@ -80,9 +80,15 @@ fn version(agent: &AgentView, one: &VersionView) -> Table {
     let state = view::version_state(agent, one);
     table.pair(
         "  state",
-        match one.since {
-            Some(since) => format!("{state} since {since}"),
-            None => state,
+        // The time is that of the state; a pause or a kill has its own.
+        match (one.since, state.split_once(", ")) {
+            (Some(since), Some((state, more))) => {
+                let pause = one.paused.as_ref().or(agent.paused.as_ref());
+                let at = pause.map(|pause| format!(" since {}", pause.at)).unwrap_or_default();
+                format!("{state} since {since}, {more}{at}")
+            }
+            (Some(since), None) => format!("{state} since {since}"),
+            (None, _) => state,
         },
     );
     table.pair("  reason", one.reason.clone().unwrap_or_default());

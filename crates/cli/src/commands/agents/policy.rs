@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, SetPolicy};
 use baton_envelope::{AgentName, InForce, OnExhausted, OnOpen, OnRejected, OnUnaccepted, Policy, Route, codes, shown};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::app::App;
 use crate::error::{CliError, Kind};
@@ -18,7 +19,7 @@ pub(crate) struct PolicyArgs {
     /// The agent.
     agent: AgentName,
     /// How many attempts a hop gets: 1 to 1000.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::attempts)]
     attempts: Option<NonZeroU32>,
     /// Unit of the backoff: the delay after attempt n is this times 2^n, with 20 % of jitter.
     #[arg(long, value_name = "DURATION")]
@@ -29,7 +30,7 @@ pub(crate) struct PolicyArgs {
     /// How long one attempt may run; 0s for as long as it takes.
     #[arg(long, value_name = "DURATION")]
     attempt_timeout: Option<Span>,
-    /// How long work may wait to be taken, three times over; 0s for ever.
+    /// How long work may wait to be taken, three times over; 0s for ever [without a value: 15s].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "15s")]
     accept_within: Option<Span>,
     /// Agents that may stand in for this one, in this order.
@@ -128,7 +129,12 @@ pub(crate) async fn run(args: PolicyArgs, app: &App) -> Result<(), CliError> {
             let error = CliError::say(Kind::NotFound, codes::UNKNOWN_AGENT, message);
             return Err(error.hint("`baton agents list` shows the agents"));
         };
-        return app.output.show(agent, || of_agent(agent));
+        let declared = declared(agent);
+        let document = Document {
+            of: agent,
+            in_force: InForceView::of(agent.policy.as_ref(), declared),
+        };
+        return app.output.show(&document, || of_agent(agent));
     }
     let question = SetPolicy {
         agent: args.agent,
@@ -138,7 +144,65 @@ pub(crate) async fn run(args: PolicyArgs, app: &App) -> Result<(), CliError> {
         reason: args.reason,
     };
     let route = mesh.ask_controller(&question).await?;
-    app.output.show(&route, || of_route(&route))
+    // What workers declare holds where nothing is set, and is not in the route.
+    let about = ListAgents(AboutAgent::one(route.agent.clone()));
+    let agents = mesh.ask_controller(&about).await?;
+    let declared = agents.agents.first().and_then(declared);
+    let document = Document {
+        of: &route,
+        in_force: InForceView::of(route.policy.as_ref(), declared),
+    };
+    app.output.show(&document, || of_route(&route))
+}
+
+/// What the command answers to programs: what holds, beside what an operator has set and workers declare.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    #[serde(flatten)]
+    of: &'a T,
+    /// What holds for new work of the active version.
+    in_force: InForceView,
+}
+
+/// What holds; times in milliseconds, `null` for none.
+#[derive(Serialize)]
+struct InForceView {
+    attempts: u32,
+    backoff_ms: u64,
+    longest_ms: u64,
+    attempt_timeout_ms: Option<u64>,
+    accept_within_ms: Option<u64>,
+    alternatives: Vec<AgentName>,
+    on_exhausted: OnExhausted,
+    on_rejected: OnRejected,
+    on_unaccepted: OnUnaccepted,
+    on_open: OnOpen,
+}
+
+impl InForceView {
+    fn of(set: Option<&Policy>, declared: Option<&Policy>) -> Self {
+        let holds = InForce::of(set, declared, None);
+        let set = set.cloned().unwrap_or_default();
+        let millis = |span: std::time::Duration| Span(span).millis();
+        Self {
+            attempts: holds.attempts,
+            backoff_ms: millis(holds.backoff),
+            longest_ms: millis(holds.longest),
+            attempt_timeout_ms: holds.attempt_timeout.map(millis),
+            accept_within_ms: holds.accept_within.map(millis),
+            alternatives: set.alternatives,
+            on_exhausted: holds.on_exhausted,
+            on_rejected: holds.on_rejected,
+            on_unaccepted: set.on_unaccepted.unwrap_or_default(),
+            on_open: set.on_open.unwrap_or_default(),
+        }
+    }
+}
+
+/// What the workers of the active version declare.
+fn declared(agent: &AgentView) -> Option<&Policy> {
+    let active = agent.versions.iter().find(|one| one.version == agent.active);
+    active.and_then(|one| one.policy.as_ref())
 }
 
 fn of_route(route: &Route) -> String {
@@ -160,9 +224,7 @@ fn of_agent(agent: &AgentView) -> String {
             parts.push(rows(&agent.agent, &of, declared).render());
         }
     }
-    let declared = agent.versions.iter().find(|one| one.version == agent.active);
-    let declared = declared.and_then(|one| one.policy.as_ref());
-    parts.push(in_force(agent, &InForce::of(agent.policy.as_ref(), declared, None)).render());
+    parts.push(in_force(agent, &InForce::of(agent.policy.as_ref(), declared(agent), None)).render());
     view::paragraphs(parts)
 }
 
@@ -247,6 +309,15 @@ mod tests {
         agent.policy = serde_json::from_str(r#"{"attempts":5,"on_open":"refuse"}"#).expect("policy");
         agent.versions[0].policy =
             serde_json::from_str(r#"{"attempts":2,"attempt_timeout_ms":30000}"#).expect("policy");
+        let document = Document {
+            of: &*agent,
+            in_force: InForceView::of(agent.policy.as_ref(), declared(agent)),
+        };
+        let json = serde_json::to_value(&document).expect("JSON");
+        assert_eq!(json["in_force"]["attempts"], 5);
+        assert_eq!(json["in_force"]["attempt_timeout_ms"], 30_000);
+        assert_eq!(json["in_force"]["on_exhausted"], "park");
+        assert_eq!(json["agent"], agent.agent.as_str());
         let text = of_agent(agent);
         let lines: Vec<String> = text
             .lines()

@@ -1,9 +1,10 @@
 //! `baton approvals show`: what an intent asks of people, and how to answer.
 
+use baton_envelope::people::NOBODY;
 use baton_jetstream::{Mesh, OpenApproval};
 use clap::Args;
 
-use super::{Document, WhichArgs, the_open_one};
+use super::{Document, WhichArgs, sample, the_open_one};
 use crate::app::App;
 use crate::error::CliError;
 use crate::output::Table;
@@ -74,10 +75,26 @@ fn text(open: &OpenApproval, mesh: &Mesh) -> String {
         parts.push(format!("form\n{}", form.get()));
     }
     let choice = ballot.choices.first().map_or("CHOICE", |choice| choice.name.as_str());
-    let person = ballot.silent().into_iter().next().unwrap_or_else(|| "-".to_owned());
+    let person = whose_turn(&ballot.silent());
     let subject = mesh.subjects().decision(&person, intent, wait.hop, &wait.name, choice);
+    let form = asked.form.as_ref().filter(|_| ballot.needs_form(choice));
+    let form = form.map(|form| quoted(&sample::of(form)));
+    let flag = form.as_ref().map_or_else(String::new, |form| format!(" --form {form}"));
+    let body = form.as_deref().unwrap_or("''");
     parts.push(format!(
-        "to decide\n  baton approvals answer {intent} --choice {choice}\n  nats pub {subject} ''"
+        "to decide\n  baton approvals answer {intent} --as {person} --choice {choice}{flag}\n  nats pub {subject} {body}"
     ));
     view::paragraphs(parts)
+}
+
+/// Whom the lines are for: the user, where that is one who has not decided yet, else the first of these.
+fn whose_turn(silent: &[String]) -> String {
+    let user = crate::who::user().to_ascii_lowercase();
+    let own = silent.iter().find(|person| **person == user);
+    own.or(silent.first()).cloned().unwrap_or_else(|| NOBODY.to_owned())
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use baton_envelope::PublicKey;
+use baton_envelope::{PublicKey, codes};
 use baton_jetstream::new_signing_key;
 use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 
 /// `baton audit keygen`.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +33,12 @@ pub(crate) fn run(args: &KeygenArgs, app: &App) -> Result<(), CliError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if args.file.exists() {
+        let error = CliError::say(Kind::Refused, codes::FILE_EXISTS, format!("{file} is there already"));
+        return Err(
+            error.hint("name another file; to replace a key, \"Signed records\" in docs/operations.md says how")
+        );
+    }
     options
         .open(&args.file)
         .and_then(|mut open| open.write_all(format!("{}\n", key.seed()).as_bytes()))

@@ -1,11 +1,12 @@
 //! `baton intents get`: one intent, with all of its trail.
 
-use baton_envelope::{Contained, IntentId, Snapshot};
+use baton_envelope::{Contained, IntentId, Snapshot, Status, Timestamp};
 use baton_jetstream::{Error, Head, Mesh};
 use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::agents::then;
 use crate::error::CliError;
 use crate::output::Table;
 use crate::view::{self, Holder, Numbered, WaitView};
@@ -37,6 +38,48 @@ struct Document<'a> {
     /// Records that decide nothing, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contained: Vec<Idle>,
+    /// The breaker that holds its work back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_back: Option<HeldBack>,
+}
+
+/// The breaker that holds pending work back.
+#[derive(Serialize)]
+struct HeldBack {
+    since: Timestamp,
+    /// When one intent is let through; absent while one is, and where a person has opened it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What comes next, in words.
+    then: String,
+}
+
+impl HeldBack {
+    fn said(&self) -> String {
+        let reason = self
+            .reason
+            .as_ref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        format!("its breaker is open since {}{reason}; {}", self.since, self.then)
+    }
+}
+
+/// The breaker behind which work waits. Where nobody may read it, nothing is said of it.
+async fn held_back(mesh: &Mesh, snapshot: &Snapshot) -> Option<HeldBack> {
+    let (agent, version) = (snapshot.agent.as_ref()?, snapshot.version.as_ref()?);
+    if snapshot.status != Status::Pending || snapshot.holder.is_some() {
+        return None;
+    }
+    let (breaker, _) = mesh.breaker(agent, version).await.ok().flatten()?;
+    breaker.withholds().then(|| HeldBack {
+        since: breaker.since,
+        until: breaker.until,
+        then: then(&breaker),
+        reason: breaker.reason,
+    })
 }
 
 /// A record that decides nothing.
@@ -68,6 +111,7 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
     let holders = view::holders(&history);
     let waits = view::waits(head, &history);
     let restarted_as = restarts(&mesh, &args.id).await;
+    let held_back = held_back(&mesh, &head.record.snapshot).await;
     let document = Document {
         intent: &args.id,
         seq: head.seq,
@@ -77,9 +121,10 @@ pub(crate) async fn run(args: GetArgs, app: &App) -> Result<(), CliError> {
         records: history.iter().map(Numbered::from).collect(),
         restarted_as,
         contained,
+        held_back,
     };
     app.output.show(&document, || {
-        let mut text = text(head, &holders, &waits, &history, &document.restarted_as);
+        let mut text = text(head, &document, &history);
         if !document.contained.is_empty() {
             let mut table = Table::new(&["SEQ", "DECIDES NOTHING"]);
             for one in &document.contained {
@@ -116,12 +161,16 @@ impl From<Contained> for Idle {
     }
 }
 
-fn text(head: &Head, holders: &[Holder], waits: &[WaitView], history: &[Head], restarted_as: &[IntentId]) -> String {
+fn text(head: &Head, document: &Document<'_>, history: &[Head]) -> String {
     let snapshot = &head.record.snapshot;
-    let mut text = facts(head, holders, restarted_as).render();
-    if !waits.is_empty() {
+    let mut facts = facts(head, document.holders, &document.restarted_as);
+    if let Some(held_back) = &document.held_back {
+        facts.pair("held back", held_back.said());
+    }
+    let mut text = facts.render();
+    if !document.waits.is_empty() {
         text.push_str("\n\n");
-        text.push_str(&view::waits_table(waits).render());
+        text.push_str(&view::waits_table(document.waits).render());
     }
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
@@ -133,6 +182,23 @@ fn text(head: &Head, holders: &[Holder], waits: &[WaitView], history: &[Head], r
         text.push_str(&view::value(result));
     }
     text
+}
+
+/// The turn that the hop waits for, or has had.
+fn turn(snapshot: &Snapshot) -> String {
+    let Some(order) = snapshot.in_order() else {
+        return String::new();
+    };
+    let of = match (&order.key, &order.submitter) {
+        (Some(key), _) => format!("of the key {key}"),
+        (None, submitter) => format!("among the submitters, of {}", submitter.as_deref().unwrap_or("-")),
+    };
+    let standing = match (order.given, order.intake, order.place) {
+        (Some(_), _, _) => "had it".to_owned(),
+        (None, Some(_), _) => "waits for its place".to_owned(),
+        (None, None, place) => format!("waits for it, at place {}", place.unwrap_or_default()),
+    };
+    format!("{standing}, {of}")
 }
 
 /// Where it stands, as names and values.
@@ -161,6 +227,7 @@ fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     table.pair("updated", snapshot.updated_at.to_string());
     table.pair("deadline", optional(snapshot.deadline.map(|at| at.to_string())));
     table.pair("not before", optional(snapshot.wake_at.map(|at| at.to_string())));
+    table.pair("turn", turn(snapshot));
     table.pair("path", view::path(snapshot));
     let pins: Vec<String> = snapshot
         .pins

@@ -31,8 +31,8 @@ pub(crate) struct AddArgs {
     /// When it fires: again and again after this time, from now on.
     #[arg(long, value_name = "DURATION", group = "times")]
     every: Option<Span>,
-    /// The payload, or @FILE, or - for stdin.
-    #[arg(long, value_name = "JSON")]
+    /// The payload: text or JSON, @FILE, or - for stdin.
+    #[arg(long, value_name = "PAYLOAD")]
     payload: String,
     /// Kind of the work, such as invoice.extract.v1.
     #[arg(long)]

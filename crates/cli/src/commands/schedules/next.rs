@@ -13,9 +13,9 @@ use crate::error::CliError;
 pub(crate) struct NextArgs {
     /// The schedule.
     name: ScheduleName,
-    /// How many firings, at most 1000.
-    #[arg(value_name = "N", default_value_t = 10)]
-    count: usize,
+    /// How many firings, 1 to 1000.
+    #[arg(value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: u16,
 }
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: NextArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let question = ShowSchedule {
         name: args.name,
-        next: args.count,
+        next: usize::from(args.count),
     };
     let view = mesh.ask_controller(&question).await?;
     let document = Document {

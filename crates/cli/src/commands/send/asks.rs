@@ -5,18 +5,19 @@ use std::num::NonZeroU32;
 use baton_envelope::{OnExhausted, Policy};
 use clap::{Args, ValueEnum};
 
-use crate::parse::Span;
+use crate::parse::{self, Span};
 
 /// The flags of the policy.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AsksArgs {
     /// How many attempts a hop may take, if that is fewer than its agent gives.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::attempts)]
     attempts: Option<NonZeroU32>,
     /// How long one attempt may run, if that is shorter than its agent allows.
     #[arg(long, value_name = "DURATION")]
     attempt_timeout: Option<Span>,
-    /// How long the work may wait to be taken, three times over; then its agent's policy decides.
+    /// How long the work may wait to be taken, three times over; then its agent's policy decides
+    /// [without a value: 15s].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "15s")]
     accept_within: Option<Span>,
     /// What happens to a hop whose attempts are used up, where its agent parks it or has it fail.

@@ -1,7 +1,8 @@
-//! `baton send --unique`: work that is to be the only one of its agent under a key.
+//! `baton send --unique` and `--order-key`: work that is to be the only one of its agent under a key, or is done in the order of
+//! one.
 
 use baton_envelope::codes;
-use baton_envelope::{OnConflict, Unique};
+use baton_envelope::{OnConflict, Unique, check_order_key as check_key};
 use clap::{Args, ValueEnum};
 
 use super::to::To;
@@ -37,10 +38,7 @@ impl UniqueArgs {
     /// The key, if one is given.
     pub(super) fn read(&self, to: &To) -> Result<Option<Unique>, CliError> {
         let Some(key) = &self.key else { return Ok(None) };
-        if !matches!(to, To::Agent(_)) {
-            let message = "--unique is a key of one agent, and --capability names none";
-            return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("name the agent"));
-        }
+        of_one_agent("--unique", to)?;
         let on_conflict = match self.on_conflict {
             Conflict::Keep => OnConflict::Keep,
             Conflict::Replace => OnConflict::Replace,
@@ -50,5 +48,23 @@ impl UniqueArgs {
         unique
             .map(Some)
             .map_err(|bad| CliError::say(Kind::Usage, codes::USAGE, bad.to_string()))
+    }
+}
+
+/// Checks an order key before anything is sent.
+pub(super) fn check_order_key(key: Option<&str>, to: &To) -> Result<(), CliError> {
+    let Some(key) = key else { return Ok(()) };
+    of_one_agent("--order-key", to)?;
+    check_key(key).map_err(|bad| CliError::say(Kind::Usage, codes::USAGE, bad.to_string()))
+}
+
+/// Work for whichever agent is able has no key: it would be another's for each agent.
+fn of_one_agent(flag: &str, to: &To) -> Result<(), CliError> {
+    match to {
+        To::Agent(_) => Ok(()),
+        To::Capable { .. } => {
+            let message = format!("{flag} is a key of one agent, and --capability names none");
+            Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("name the agent"))
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "AGENT", conflicts_with = "when_none")]
     to: Option<AgentName>,
     /// The task, in words.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = task)]
     task: String,
     /// How urgent it is: 1 to 10, where 10 is most urgent [default: 5].
     #[arg(long, value_name = "N", value_parser = parse::priority)]
@@ -123,6 +123,14 @@ fn envelope(args: &CreateArgs, app: &App) -> Result<Envelope, CliError> {
     envelope.from = Some(args.from.clone().unwrap_or_else(who::person));
     envelope.priority = args.priority.unwrap_or_default();
     Ok(envelope)
+}
+
+/// A task in words.
+fn task(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("expected words that say what is to be done".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn none_named(task: &str) -> CliError {

@@ -59,6 +59,6 @@ impl Projection {
     pub(crate) fn streaks(&self, at_least: u64) -> Vec<(Version, Streak)> {
         let streaks = lock(&self.inner.streaks);
         let long = streaks.iter().filter(|(_, streak)| streak.in_a_row >= at_least);
-        long.map(|(of, streak)| (of.clone(), *streak)).collect()
+        long.map(|(of, streak)| (of.clone(), streak.clone())).collect()
     }
 }

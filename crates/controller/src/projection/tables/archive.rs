@@ -7,7 +7,9 @@ use baton_envelope::{AgentName, IntentId, Snapshot, Timestamp};
 use baton_jetstream::{ArchiveBatch, ArchiveNote, LedgerMark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use super::children;
 use super::counts::Changes;
+use super::turns;
 use crate::projection::columns::parsed;
 
 /// The tables.
@@ -162,6 +164,7 @@ pub(in crate::projection) fn apply(
         done.execute(params![id, archive_seq, at, facts.generated, submitted])?;
         if close.execute(params![id, submitted])? > 0 {
             changes.release(db, id)?;
+            changes.touch(turns::forget(db, id)?);
             seemed_open.push(intent.clone());
         }
     }
@@ -283,10 +286,16 @@ pub(in crate::projection) fn handled(db: &Connection, done: &[Handled], now: Tim
         db.prepare_cached("UPDATE closed SET problem = NULL, due = ?2, incomplete = 1 WHERE intent = ?1")?;
     for one in done {
         match one {
-            Handled::Gone(intent) | Handled::Archived { intent, gone: true, .. } => gone.execute([intent.as_str()])?,
+            Handled::Gone(intent) | Handled::Archived { intent, gone: true, .. } => {
+                children::forget(db, intent.as_str())?;
+                gone.execute([intent.as_str()])?
+            }
             Handled::Archived {
                 intent, archive_seq, ..
-            } => kept.execute(params![intent.as_str(), archive_seq, now.unix_millis()])?,
+            } => {
+                children::forget(db, intent.as_str())?;
+                kept.execute(params![intent.as_str(), archive_seq, now.unix_millis()])?
+            }
             Handled::Early { intent, due } => later.execute(params![intent.as_str(), due.unix_millis()])?,
             Handled::Failed { intent, problem, again } => {
                 failed.execute(params![intent.as_str(), problem, again.unix_millis()])?

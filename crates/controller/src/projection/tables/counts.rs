@@ -8,21 +8,25 @@ use rusqlite::Connection;
 
 use crate::projection::columns::{Version, parsed};
 use crate::projection::tables::intents::cause;
+use crate::projection::tables::turns::Lane;
 
 /// The numbers.
 pub(in crate::projection) type Counts = BTreeMap<Version, BTreeMap<Cause, u64>>;
 
-/// What a transaction changes of them.
+/// What a transaction changes of them, and the lanes of turns that it touches.
 #[derive(Debug, Default)]
-pub(in crate::projection) struct Changes(HashMap<Version, BTreeMap<Cause, i64>>);
+pub(in crate::projection) struct Changes {
+    by: HashMap<Version, BTreeMap<Cause, i64>>,
+    lanes: Vec<Lane>,
+}
 
 impl Changes {
     pub(in crate::projection) fn add(&mut self, version: &Version, cause: Cause, by: i64) {
         // Few versions, many intents: clone the name of a version only when it is new.
-        if !self.0.contains_key(version) {
-            self.0.insert(version.clone(), BTreeMap::new());
+        if !self.by.contains_key(version) {
+            self.by.insert(version.clone(), BTreeMap::new());
         }
-        if let Some(causes) = self.0.get_mut(version) {
+        if let Some(causes) = self.by.get_mut(version) {
             *causes.entry(cause).or_default() += by;
         }
     }
@@ -37,9 +41,13 @@ impl Changes {
         Ok(())
     }
 
-    /// After the transaction.
-    pub(in crate::projection) fn apply(self, counts: &mut Counts) {
-        for (version, causes) in self.0 {
+    pub(in crate::projection) fn touch(&mut self, lanes: Vec<Lane>) {
+        self.lanes.extend(lanes);
+    }
+
+    /// After the transaction. Returns the lanes.
+    pub(in crate::projection) fn apply(self, counts: &mut Counts) -> Vec<Lane> {
+        for (version, causes) in self.by {
             let of = counts.entry(version.clone()).or_default();
             for (cause, by) in causes {
                 let count = of.entry(cause).or_default();
@@ -50,5 +58,6 @@ impl Changes {
                 counts.remove(&version);
             }
         }
+        self.lanes
     }
 }

@@ -111,13 +111,18 @@ impl Gathered {
         if !exhausted && !well {
             return;
         }
-        let known = self.streaks.get(version).or_else(|| before.get(version)).copied();
+        let known = self
+            .streaks
+            .get(version)
+            .or_else(|| before.get(version))
+            .cloned()
+            .unwrap_or_default();
         let streak = if exhausted {
-            known.unwrap_or_default().longer(summary.at)
+            known.clone().longer(summary.at)
         } else {
             Streak::default()
         };
-        if known.unwrap_or_default() != streak {
+        if known != streak {
             self.streaks.insert(version.clone(), streak);
         }
     }
@@ -210,6 +215,7 @@ fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
         | Event::Rerouted
         | Event::Moved
         | Event::Repinned
+        | Event::Placed
         | Event::Cancelled
         | Event::TimedOut
         | Event::Compensating

@@ -9,9 +9,10 @@ use baton_envelope::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::archive;
 use super::counts::{Changes, Counts};
 use super::timers::{self, Moment, Opened, Timer};
+use super::turns;
+use super::{archive, children};
 use crate::projection::columns::{Version, parsed};
 
 /// How many intents each cause of a hold view names.
@@ -26,8 +27,12 @@ struct Touched {
     /// What it holds by these rows.
     before: Vec<(Version, Cause)>,
     held: Vec<Version>,
+    /// Whether somebody had to look after children of it.
+    had_children: bool,
     /// When its waits are over; `None` when the tables have nothing of it that is due some time.
     timed: Option<Opened>,
+    /// Whether it waits for a turn, or has had one.
+    ordered: bool,
     last: Last,
 }
 
@@ -66,6 +71,12 @@ pub(in crate::projection) struct OutOfTurn {
 /// The intents with records in the current batch.
 #[derive(Debug, Default)]
 pub(in crate::projection) struct Intents(HashMap<IntentId, Touched>);
+
+impl Touched {
+    fn is_over(&self) -> bool {
+        self.last.snapshot.status.is_terminal()
+    }
+}
 
 impl Intents {
     /// Adds a record; returns the versions that the intent held before it and no longer holds, and whether it was the turn of
@@ -117,6 +128,8 @@ impl Intents {
             let Stored {
                 is_open: was_open,
                 is_timed,
+                had_children,
+                is_ordered,
                 seq: after,
                 holds: stored_holds,
                 agent,
@@ -134,7 +147,9 @@ impl Intents {
                 stored: was_open,
                 before: stored_holds.clone(),
                 held: held.clone(),
+                had_children,
                 timed,
+                ordered: is_ordered,
                 last,
             };
             self.0.insert(summary.intent.clone(), touched);
@@ -154,6 +169,28 @@ impl Intents {
         })
     }
 
+    /// Writes which intents are over, for the archive.
+    fn note_ends(&self, db: &Connection, stored: Option<i64>) -> rusqlite::Result<()> {
+        for (id, Touched { last, .. }) in self.0.iter().filter(|(_, touched)| touched.is_over()) {
+            archive::note_closed(db, id, last.seq, &last.snapshot, stored)?;
+        }
+        Ok(())
+    }
+
+    /// Writes which intents have children to look after, and which are children.
+    fn note_families(&self, db: &Connection) -> rusqlite::Result<()> {
+        for (id, Touched { last, had_children, .. }) in &self.0 {
+            if *had_children || !last.snapshot.children.is_empty() {
+                children::note_parent(db, id, last.seq, &last.snapshot)?;
+            }
+        }
+        for (id, Touched { last, .. }) in &self.0 {
+            // After all parents: in one batch it may stand before its own.
+            children::note_child(db, id, last.seq, &last.snapshot)?;
+        }
+        Ok(())
+    }
+
     /// Replaces the rows of every intent in the batch by what its last record says.
     ///
     /// `stored` is when the server stored the last record of the batch, in milliseconds since the Unix epoch, if known.
@@ -168,11 +205,13 @@ impl Intents {
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within, resume)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+               accept_within, resume, ordered, has_children)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        self.note_ends(db, stored)?;
+        self.note_families(db)?;
         for (id, touched) in &self.0 {
             let intent = id.as_str();
             let Last {
@@ -188,16 +227,17 @@ impl Intents {
             if known.is_some() || !timers.is_empty() {
                 timers::write(db, intent, *seq, &timers)?;
             }
+            let turn = turns::of(*seq, snapshot);
+            if touched.ordered || turn.is_some() {
+                changes.touch(turns::write(db, intent, turn.as_ref())?);
+            }
             if touched.stored {
                 forget.execute([intent])?;
                 for (version, cause) in &touched.before {
                     changes.add(version, *cause, -1);
                 }
             }
-            let is_terminal = snapshot.status.is_terminal();
-            if is_terminal {
-                archive::note_closed(db, id, *seq, snapshot, stored)?;
-            }
+            let is_terminal = touched.is_over();
             // What the archive holds is closed, even if its records appear before the purge, or come back.
             if is_terminal || archive::is_closed(db, id, snapshot)? {
                 if touched.stored {
@@ -205,16 +245,12 @@ impl Intents {
                 }
                 if !is_terminal {
                     timers::forget(db, intent)?;
+                    changes.touch(turns::forget(db, intent)?);
                     returned.push(*seq);
                 }
                 continue;
             }
-            // The hold of the version that has the intent comes first, if there is one.
-            let own = snapshot
-                .agent
-                .as_ref()
-                .and(snapshot.version.as_ref())
-                .and(holds.first());
+            let own = hold_of_owner(snapshot, holds);
             open.execute(params![
                 intent,
                 seq,
@@ -229,6 +265,8 @@ impl Intents {
                 !timers.is_empty(),
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
                 owes_resume(snapshot).then_some(1),
+                turn.is_some(),
+                !snapshot.children.is_empty(),
             ])?;
             for (of, version) in holds.iter().zip(&touched.held) {
                 changes.add(version, of.cause, 1);
@@ -243,6 +281,12 @@ impl Intents {
         }
         Ok((changes, returned))
     }
+}
+
+/// The hold of the version that has the intent, which comes first, if there is one.
+fn hold_of_owner<'a>(snapshot: &Snapshot, holds: &'a [Hold]) -> Option<&'a Hold> {
+    let owner = snapshot.agent.as_ref().and(snapshot.version.as_ref());
+    owner.and(holds.first())
 }
 
 fn code(status: &Status) -> Option<&str> {
@@ -268,6 +312,10 @@ struct Stored {
     is_open: bool,
     /// Whether something of it is due some time.
     is_timed: bool,
+    /// Whether somebody has to look after children of it.
+    had_children: bool,
+    /// Whether it waits for a turn, or has had one.
+    is_ordered: bool,
     /// The sequence of its last record.
     seq: u64,
     /// The versions that it holds, and why.
@@ -278,7 +326,7 @@ struct Stored {
 
 fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     let mut query = db.prepare_cached(
-        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause FROM open_intents LEFT JOIN holds USING (intent)
+        "SELECT holds.agent, holds.version, open_intents.agent, open_intents.timed, seq, holds.cause, ordered, has_children FROM open_intents LEFT JOIN holds USING (intent)
          WHERE intent = ?1",
     )?;
     let mut rows = query.query([intent.as_str()])?;
@@ -286,6 +334,8 @@ fn stored(db: &Connection, intent: &IntentId) -> rusqlite::Result<Stored> {
     while let Some(row) = rows.next()? {
         (found.is_open, found.seq) = (true, row.get(4)?);
         found.is_timed = row.get(3)?;
+        found.is_ordered = row.get(6)?;
+        found.had_children = row.get(7)?;
         // An intent that no agent ever had holds nothing, but is still open.
         if row.get_ref(0)?.as_str_or_null()?.is_some() {
             found.holds.push(((parsed(row, 0)?, parsed(row, 1)?), cause(row, 5)?));
@@ -530,6 +580,7 @@ pub(in crate::projection) fn forget(db: &Connection, intents: &[IntentId]) -> ru
         changes.release(db, intent.as_str())?;
         open.execute([intent.as_str()])?;
         timers::forget(db, intent.as_str())?;
+        changes.touch(turns::forget(db, intent.as_str())?);
     }
     Ok(changes)
 }

@@ -20,5 +20,9 @@ pub fn import(head: &Snapshot, from: &str, place: impl Fn(u64) -> Option<u64>) -
         .without_holder()
         .with_error(error);
     draft.snapshot.move_places(place);
+    if let Some(order) = &mut draft.snapshot.order {
+        // What it had in the order of its key, it had there. Here it comes behind all that are in it.
+        (order.intake, order.place, order.given) = (None, None, None);
+    }
     Ok(draft)
 }

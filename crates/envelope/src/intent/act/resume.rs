@@ -1,6 +1,7 @@
 //! What a hop waited for has come.
 
 use crate::base::names::AgentVersion;
+use crate::intent::children::forget_over;
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -23,6 +24,7 @@ pub fn resume(
 ) -> Result<Draft, IllegalTransition> {
     let mut draft = Draft::after(head, Event::Resumed)?;
     draft.snapshot.waits.clear();
+    forget_over(&mut draft.snapshot);
     draft.snapshot.signals.retain(|signal| !taken.contains(&signal.id));
     draft.results = results;
     envelope.to_version = Some(version.clone());

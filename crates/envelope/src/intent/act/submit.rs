@@ -5,21 +5,36 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
 use crate::intent::draft::{Draft, accept_within};
 use crate::intent::event::Event;
+use crate::intent::in_order::InOrder;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
 use crate::message::envelope::Envelope;
 use crate::version::path::PathEntry;
 
+/// Writes the first record of a child: its path goes on from that of its parent.
+pub fn submit_child(at: Timestamp, version: AgentVersion, envelope: Envelope, path: &[PathEntry]) -> Draft {
+    let mut draft = submit(at, version, envelope);
+    let own = std::mem::take(&mut draft.snapshot.path);
+    draft.snapshot.path = path.iter().cloned().chain(own).collect();
+    draft
+}
+
 /// Writes the first record of an intent, with the envelope of its first hop for a version of its agent. Work that begins
-/// later waits, and has no ticket until then.
+/// later, or in its turn, waits, and has no ticket until then.
 pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft {
     let wake_at = envelope.not_before.filter(|from| *from > at);
-    let status = match wake_at {
-        Some(_) => Status::Waiting {
+    // Work that begins later has no key: it would keep those behind it waiting.
+    let order = envelope.order_key.clone().filter(|_| wake_at.is_none());
+    let order = order.map(|key| InOrder::keyed(envelope.hop, key));
+    let status = match (wake_at, &order) {
+        (Some(_), _) => Status::Waiting {
             reason: WaitReason::Time,
         },
-        None => Status::Pending,
+        (None, Some(_)) => Status::Waiting {
+            reason: WaitReason::Order,
+        },
+        (None, None) => Status::Pending,
     };
     let snapshot = Snapshot {
         agent: Some(envelope.to.clone()),
@@ -43,6 +58,7 @@ pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft
         reply_to: envelope.reply_to.clone(),
         wake_at,
         accept_within_ms: accept_within(&envelope),
+        order,
         ..Snapshot::blank(status, at)
     };
     Draft {

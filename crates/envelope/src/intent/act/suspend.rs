@@ -1,5 +1,6 @@
 //! A hop stops without holding a process, until what it waits for has come.
 
+use crate::intent::children::opened_calls;
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -12,12 +13,21 @@ use crate::intent::waits::{Asked, WaitSpec, compare_waits, reason_of};
 /// # Errors
 /// When this may not follow the status of the head.
 pub fn suspend(head: &Snapshot, waits: &[WaitSpec]) -> Result<Draft, IllegalTransition> {
-    let reason = reason_of(waits);
-    let mut draft = Draft::after(head, Event::Waiting { reason })?.without_holder();
+    let is_new = compare_waits(head, waits) != Asked::Same;
+    let event = match is_new && opened_calls(waits).next().is_some() {
+        true => Event::FannedOut,
+        false => Event::Waiting {
+            reason: reason_of(waits),
+        },
+    };
+    let mut draft = Draft::after(head, event)?.without_holder();
     let snapshot = &mut draft.snapshot;
-    if compare_waits(head, waits) != Asked::Same {
+    if is_new {
         let hop = snapshot.hop;
         snapshot.waits = waits.iter().map(|wait| wait.open(hop)).collect();
+        snapshot
+            .children
+            .extend(opened_calls(waits).map(|(name, children)| children.open(hop, name)));
         draft.waits = waits.to_vec();
     }
     draft.snapshot.error = None;

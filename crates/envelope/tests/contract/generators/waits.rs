@@ -7,6 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::samples::full_children;
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
@@ -14,6 +15,7 @@ pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
         Just(WaitKind::Approval),
         Just(WaitKind::Sleep),
         Just(WaitKind::Callback),
+        Just(WaitKind::Children),
         unknown_name().prop_map(WaitKind::Unknown),
     ]
 }
@@ -58,8 +60,15 @@ pub(crate) fn any_waits() -> impl Strategy<Value = (Vec<OpenWait>, Vec<UnreadSig
 }
 
 /// What the records of waits and signals hold.
-pub(crate) fn any_told()
--> impl Strategy<Value = (Vec<WaitSpec>, Option<SignalEntry>, Vec<WaitResult>, Option<PeopleEntry>)> {
+type Told = (
+    Vec<WaitSpec>,
+    Option<SignalEntry>,
+    Vec<WaitResult>,
+    Option<PeopleEntry>,
+    Vec<ChildrenDone>,
+);
+
+pub(crate) fn any_told() -> impl Strategy<Value = Told> {
     let spec = (
         text(),
         any_wait_kind(),
@@ -77,6 +86,7 @@ pub(crate) fn any_told()
         any,
         title,
         approval: None,
+        children: None,
         extra,
     });
     let signal = (
@@ -123,10 +133,74 @@ pub(crate) fn any_told()
             by,
             at,
             seq,
+            children: Vec::new(),
             extra,
         },
     );
+    let result = (result, vec(any_child_end(), 0..2)).prop_map(|(result, children)| WaitResult { children, ..result });
+    let spec = (spec, of(Just(full_children()))).prop_map(|(spec, children)| WaitSpec { children, ..spec });
     let spec = (spec, of(Just(full_approval()))).prop_map(|(spec, approval)| WaitSpec { approval, ..spec });
     let people = of(Just(full_people()));
-    (vec(spec, 0..2), of(signal), vec(result, 0..2), people)
+    let done = (any::<u32>(), text(), vec(any_child_end(), 0..2), any_extra());
+    let done = done.prop_map(|(hop, name, ends, extra)| ChildrenDone { hop, name, ends, extra });
+    (vec(spec, 0..2), of(signal), vec(result, 0..2), people, vec(done, 0..2))
+}
+
+fn any_join() -> impl Strategy<Value = JoinRule> {
+    prop_oneof![
+        Just(JoinRule::Collect),
+        Just(JoinRule::All),
+        Just(JoinRule::Any),
+        Just(JoinRule::Some),
+        unknown_name().prop_map(JoinRule::Unknown),
+    ]
+}
+
+pub(crate) fn any_child_end() -> impl Strategy<Value = ChildEnd> {
+    let state = prop_oneof![Just("completed"), Just("failed"), Just("cancelled")];
+    (
+        0_u32..12,
+        of(any_intent()),
+        state,
+        of(text()),
+        any::<u64>(),
+        any_extra(),
+    )
+        .prop_map(|(index, id, state, code, seq, extra)| ChildEnd {
+            index,
+            id,
+            state: state.to_owned(),
+            code,
+            seq,
+            extra,
+        })
+}
+
+/// The calls of an intent; some of a wait that is open.
+pub(crate) fn any_child_sets() -> impl Strategy<Value = Vec<ChildSet>> {
+    let set = (
+        (0_u32..3, "[ab]", 1_u32..12),
+        any_join(),
+        of(0_u32..4),
+        any::<bool>(),
+        of(any::<u64>()),
+        "(|AQ|Bw|/w|gAE)",
+        0_u32..3,
+        any_extra(),
+    );
+    let set = set.prop_map(
+        |((hop, name, count), join, need, detach, seq, ended, completed, extra)| ChildSet {
+            hop,
+            name,
+            count,
+            join,
+            need,
+            detach,
+            seq,
+            ended,
+            completed,
+            extra,
+        },
+    );
+    vec(set, 0..2)
 }

@@ -26,6 +26,8 @@ struct Due<'h> {
     answer: Option<&'h str>,
     /// The record `resumed`.
     resume: bool,
+    /// The children of the calls that the head opens.
+    children: bool,
 }
 
 impl<'h> Due<'h> {
@@ -38,6 +40,9 @@ impl<'h> Due<'h> {
                 (Effect::Ticket(_), Owed::IfLost | Owed::Once) => {}
                 (Effect::Answer(to), _) => due.answer = Some(to),
                 (Effect::Resume, _) => due.resume = true,
+                (Effect::Children, Owed::Now) => due.children = true,
+                // The leader finds out which of them are missing.
+                (Effect::Children, Owed::IfLost | Owed::Once) => {}
             }
         }
         due
@@ -53,7 +58,7 @@ impl Mesh {
                 .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
-        if due.earlier.is_some() || due.answer.is_some() || due.resume {
+        if due.earlier.is_some() || due.answer.is_some() || due.resume || due.children {
             // What was just written is this process's own.
             Box::pin(self.pay_the_rest(record, due, Some(&record.by))).await?;
         }
@@ -68,6 +73,11 @@ impl Mesh {
             self.answer(head, to).await;
         }
         let by = own.or(self.author());
+        if due.children
+            && let Some(by) = by.filter(|by| may_resume(by, &head.snapshot))
+        {
+            Box::pin(self.submit_children(head, by)).await?;
+        }
         if due.resume
             && let Some(by) = by.filter(|by| may_resume(by, &head.snapshot))
         {

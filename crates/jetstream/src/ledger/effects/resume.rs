@@ -51,6 +51,9 @@ impl Mesh {
             let Some(ends) = satisfied(&head.record.snapshot, &is_due) else {
                 return Ok(false);
             };
+            if !Box::pin(self.submit_detached(&head, by)).await? {
+                return Ok(false);
+            }
             let ends: Vec<(OpenWait, Ends)> = ends.into_iter().map(|(wait, end)| (wait.clone(), end)).collect();
             let next = self.next_of(&head, ends).await?;
             if self.go_on(&head, by, &next).await? {
@@ -75,7 +78,7 @@ impl Mesh {
                 (Ends::Time, WaitKind::Sleep, _) | (Ends::Time, _, OnTimeout::Give | OnTimeout::Unknown(_)) => {}
                 (Ends::Time, _, OnTimeout::Park) => return Ok(Next::Park(timed_out(&wait))),
                 (Ends::Time, _, OnTimeout::Fail) => return Ok(Next::Fail(timed_out(&wait))),
-                (Ends::Signal { .. } | Ends::Decision(_) | Ends::Another, _, _) => {}
+                (Ends::Signal { .. } | Ends::Decision(_) | Ends::Another | Ends::Children, _, _) => {}
             }
             results.push(self.result_of(head, wait, &end).await?);
             if let Ends::Signal { id, .. } = end {
@@ -92,6 +95,7 @@ impl Mesh {
             (Ends::Time, WaitKind::Sleep) => WaitOutcome::Slept,
             (Ends::Time, _) => WaitOutcome::TimedOut,
             (Ends::Another, _) => WaitOutcome::Abandoned,
+            (Ends::Children, _) => WaitOutcome::Joined,
         };
         let mut result = WaitResult {
             name: wait.name,
@@ -102,8 +106,12 @@ impl Mesh {
             by: None,
             at: None,
             seq: None,
+            children: Vec::new(),
             extra: Extra::new(),
         };
+        if result.kind == WaitKind::Children {
+            result.children = Box::pin(self.ends_of(head, wait.hop, &result.name)).await?;
+        }
         match end {
             Ends::Signal { seq, .. } => {
                 let seq = seq.unwrap_or(head.seq);
@@ -118,7 +126,7 @@ impl Mesh {
             Ends::Decision(choice) => {
                 Box::pin(self.decided(head, wait.ballot.as_ref(), choice, &mut result)).await?;
             }
-            Ends::Time | Ends::Another => {}
+            Ends::Time | Ends::Another | Ends::Children => {}
         }
         Ok(result)
     }

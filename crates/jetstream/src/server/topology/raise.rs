@@ -50,7 +50,11 @@ pub(crate) fn left(plan: &Plan, older: usize) -> String {
     if parts.is_empty() {
         parts.push("nothing but the number".to_owned());
     }
-    format!("from topology {} to {}: {}", plan.from, plan.to, parts.join("; "))
+    let parts = parts.join("; ");
+    match plan.from == plan.to {
+        true => format!("at topology {}: {parts}", plan.to),
+        false => format!("from topology {} to {}: {parts}", plan.from, plan.to),
+    }
 }
 
 impl ControllerMesh {

@@ -10,11 +10,11 @@ use crate::server::mesh::Mesh;
 
 impl Mesh {
     /// Gives a stream of the mesh the settings that a new one gets with these limits. Its messages, its copies and its metadata
-    /// stay, and so does what the server takes no edit of.
+    /// stay, and so does what the server takes no edit of. Says whether anything was otherwise.
     ///
     /// # Errors
     /// [`Error::NoStream`] when the mesh has no such stream, or when the server refuses.
-    pub async fn restore_stream(&self, name: &str, limits: Limits) -> Result<(), Error> {
+    pub async fn restore_stream(&self, name: &str, limits: Limits) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct Info {
             config: Config,
@@ -28,9 +28,13 @@ impl Mesh {
         let Some(Info { config: found }) = self.stream_info(name).await? else {
             return Err(Error::NoStream(name.to_owned()));
         };
-        let updated = self.context().update_stream(put_back(&wanted, &found)).await;
+        let restored = put_back(&wanted, &found);
+        if restored == found {
+            return Ok(false);
+        }
+        let updated = self.context().update_stream(restored).await;
         updated
-            .map(drop)
+            .map(|_| true)
             .map_err(|error| Error::api(format!("restoring stream {name}"), error))
     }
 }

@@ -1,0 +1,166 @@
+//! Parents of which somebody must do something, and what their children came to.
+//!
+//! A parent stands here while its last record names children; it is due when that record or the end of a child is new. What
+//! is to be done, its head in the ledger decides.
+
+use baton_envelope::{IntentId, Snapshot, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::archive;
+use crate::projection::columns::parsed;
+
+pub(in crate::projection) const TABLES: &str = "
+    CREATE TABLE parents (parent TEXT PRIMARY KEY, due INTEGER NOT NULL, cause INTEGER NOT NULL,
+        settled INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX parents_due ON parents (due) WHERE settled = 0;
+    CREATE TABLE children (parent TEXT NOT NULL, child TEXT NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL,
+        code TEXT, ended INTEGER NOT NULL, PRIMARY KEY (parent, child)) WITHOUT ROWID;
+";
+
+/// A parent to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DueParent {
+    /// The parent.
+    pub(crate) parent: IntentId,
+    /// The record that is the reason.
+    pub(crate) cause: u64,
+}
+
+/// When to look at a parent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// When a record gives reason to.
+    WhenMoved,
+    /// At this time at the latest.
+    At(Timestamp),
+    /// Never: it has ended, and so have its children.
+    Never,
+}
+
+/// A child, as its last record has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChildRow {
+    /// The child.
+    pub(crate) child: IntentId,
+    /// The sequence of its last record.
+    pub(crate) seq: u64,
+    /// The name of its status.
+    pub(crate) state: String,
+    /// The code of its status.
+    pub(crate) code: Option<String>,
+    /// Whether it has ended.
+    pub(crate) ended: bool,
+}
+
+/// Whether somebody may still have to do something about children of an intent.
+fn has_open_family(snapshot: &Snapshot) -> bool {
+    let matters = |set: &baton_envelope::ChildSet| set.is_awaited(snapshot) || set.is_over(snapshot);
+    snapshot.children.iter().any(matters)
+}
+
+/// Notes the last record of an intent that has children, or had some when it was `known` before.
+pub(in crate::projection) fn note_parent(
+    db: &Connection,
+    intent: &IntentId,
+    seq: u64,
+    snapshot: &Snapshot,
+) -> rusqlite::Result<()> {
+    let id = intent.as_str();
+    let is_archived = || archive::is_closed(db, intent, snapshot);
+    if !has_open_family(snapshot) || (snapshot.status.is_terminal() && is_archived()?) {
+        return forget(db, id);
+    }
+    db.prepare_cached("INSERT OR REPLACE INTO parents (parent, due, cause, settled) VALUES (?1, 0, ?2, 0)")?
+        .execute(params![id, seq])
+        .map(drop)
+}
+
+/// Notes the last record of a child. One whose parent nobody looks after is not noted.
+pub(in crate::projection) fn note_child(
+    db: &Connection,
+    intent: &IntentId,
+    seq: u64,
+    snapshot: &Snapshot,
+) -> rusqlite::Result<()> {
+    let Some(parent) = &snapshot.parent else { return Ok(()) };
+    let ended = snapshot.status.is_terminal();
+    let noted = db
+        .prepare_cached(
+            "INSERT OR REPLACE INTO children (parent, child, seq, state, code, ended)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM parents WHERE parent = ?1)",
+        )?
+        .execute(params![
+            parent.as_str(),
+            intent.as_str(),
+            seq,
+            snapshot.status.name(),
+            snapshot.status.code(),
+            ended
+        ])?;
+    if noted > 0 && ended {
+        db.prepare_cached("UPDATE parents SET due = 0, cause = ?2 WHERE parent = ?1")?
+            .execute(params![parent.as_str(), seq])?;
+    }
+    Ok(())
+}
+
+pub(in crate::projection) fn forget(db: &Connection, parent: &str) -> rusqlite::Result<()> {
+    let known = db
+        .prepare_cached("DELETE FROM parents WHERE parent = ?1")?
+        .execute([parent])?;
+    if known > 0 {
+        db.prepare_cached("DELETE FROM children WHERE parent = ?1")?
+            .execute([parent])?;
+    }
+    Ok(())
+}
+
+/// The parents to look at, the longest due first.
+pub(in crate::projection) fn due(db: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<DueParent>> {
+    db.prepare_cached("SELECT parent, cause FROM parents WHERE settled = 0 AND due <= ?1 ORDER BY due LIMIT ?2")?
+        .query_map(params![now.unix_millis(), limit], |row| {
+            Ok(DueParent {
+                parent: parsed(row, 0)?,
+                cause: row.get(1)?,
+            })
+        })?
+        .collect()
+}
+
+/// Notes that parents were looked at. One that a newer record gives reason to look at stays due.
+pub(in crate::projection) fn looked(db: &Connection, looked: &[(DueParent, Look)]) -> rusqlite::Result<()> {
+    let mut next = db.prepare_cached("UPDATE parents SET due = ?3, settled = ?4 WHERE parent = ?1 AND cause = ?2")?;
+    for (DueParent { parent, cause }, look) in looked {
+        let (due, settled) = match look {
+            Look::WhenMoved => (i64::MAX, false),
+            Look::At(at) => (at.unix_millis(), false),
+            Look::Never => (i64::MAX, true),
+        };
+        next.execute(params![parent.as_str(), cause, due, settled])?;
+    }
+    Ok(())
+}
+
+/// Whether nothing is left to do about the children of a closed intent.
+pub(in crate::projection) fn is_settled(db: &Connection, parent: &IntentId) -> rusqlite::Result<bool> {
+    let settled = db
+        .prepare_cached("SELECT settled FROM parents WHERE parent = ?1")?
+        .query_row([parent.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(settled.unwrap_or(true))
+}
+
+/// The children of a parent.
+pub(in crate::projection) fn of(db: &Connection, parent: &IntentId) -> rusqlite::Result<Vec<ChildRow>> {
+    db.prepare_cached("SELECT child, seq, state, code, ended FROM children WHERE parent = ?1")?
+        .query_map([parent.as_str()], |row| {
+            Ok(ChildRow {
+                child: parsed(row, 0)?,
+                seq: row.get(1)?,
+                state: row.get(2)?,
+                code: row.get(3)?,
+                ended: row.get(4)?,
+            })
+        })?
+        .collect()
+}

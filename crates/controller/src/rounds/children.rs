@@ -1,0 +1,309 @@
+//! Children: their ends are gathered and written on their parent, many at a time; those that nobody has submitted are
+//! submitted; those that nobody waits for any more are closed.
+//!
+//! The projection says where to look. The head of the parent decides, and the guard of the ledger decides every race. What was
+//! missed is found by the same round: what is written follows from what is there, and from no message.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot};
+use baton_jetstream::Head;
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::projection::{ChildRow, DueParent, Look};
+use crate::rounds::error::RoundError;
+use crate::rounds::round::{Period, Round};
+use crate::rounds::term::Term;
+
+/// How often to look.
+const EVERY: Duration = Duration::from_millis(100);
+/// How many parents to look at in one round.
+const PAGE: u32 = 500;
+/// How many parents to look at, and how many children to close, at the same time.
+const AT_ONCE: usize = 16;
+/// How long the worker of a parent may take to submit a child before it counts as missing. In a secured mesh the leader
+/// submits children, and does so at once.
+const SLACK: Duration = Duration::from_secs(3);
+/// How long to leave a parent alone about which something cannot be done now.
+const LATER: Duration = Duration::from_secs(5);
+/// How long the projection may take to catch up before a conclusion from what is missing in it.
+const CATCH_UP: Duration = Duration::from_secs(8);
+
+/// Looks after parents and children.
+#[derive(Debug, Default)]
+pub(crate) struct Children {
+    /// Since when children of a parent are missing.
+    missing: HashMap<IntentId, Instant>,
+}
+
+impl Round for Children {
+    const NAME: &'static str = "children";
+    const PERIOD: Period = Period::Time(EVERY);
+
+    fn begin(_: &Term) -> Self {
+        Self::default()
+    }
+
+    async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
+        let cx = term.in_charge()?;
+        let due = cx.projection.due_parents(cx.mesh.now(), PAGE).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let missing = &self.missing;
+        let looks = due.into_iter().map(|due| async move {
+            let since = missing.get(&due.parent).copied();
+            let found = Box::pin(look(term, &due.parent, since)).await;
+            (due, found)
+        });
+        let looks: Vec<_> = looks.collect();
+        let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
+        let mut looked: Vec<(DueParent, Look)> = Vec::new();
+        let mut since: Vec<(IntentId, bool)> = Vec::new();
+        while let Some((due, found)) = looks.next().await {
+            match found {
+                Ok(Found { next, is_missing }) => {
+                    since.push((due.parent.clone(), is_missing));
+                    looked.push((due, next));
+                }
+                Err(RoundError::Failed(error)) if !error.is_of_server() => {
+                    tracing::warn!(%error, intent = %due.parent, "its children cannot be looked after now");
+                    let at = cx.mesh.now().plus(LATER);
+                    looked.push((due, Look::At(at)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        drop(looks);
+        for (parent, is_missing) in since {
+            match is_missing {
+                true => drop(self.missing.entry(parent).or_insert_with(Instant::now)),
+                false => drop(self.missing.remove(&parent)),
+            }
+        }
+        Ok(cx.projection.looked_at(looked).await?)
+    }
+}
+
+/// What was found at a parent.
+struct Found {
+    /// When to look again.
+    next: Look,
+    /// Whether children have no record yet that should have one.
+    is_missing: bool,
+}
+
+/// What is known of the children of one call.
+struct Known<'s> {
+    set: &'s ChildSet,
+    ids: IntentId,
+    /// The children that have a record, by their place.
+    rows: BTreeMap<u32, ChildRow>,
+}
+
+impl<'s> Known<'s> {
+    fn of(parent: &IntentId, set: &'s ChildSet, rows: &[ChildRow]) -> Self {
+        let ids = IntentId::of_children(parent, set.hop, &set.name);
+        let own = rows
+            .iter()
+            .filter_map(|row| Some((row.child.place_in(&ids)?, row.clone())));
+        let rows = own.filter(|(index, _)| *index < set.count).collect();
+        Self { set, ids, rows }
+    }
+
+    fn child(&self, parent: &IntentId, index: u32) -> IntentId {
+        IntentId::of_child(parent, self.set.hop, &self.set.name, index)
+    }
+
+    /// The children whose end is not recorded.
+    fn unrecorded(&self) -> impl Iterator<Item = u32> {
+        let ended = self.set.ended();
+        (0..self.set.count).filter(move |index| !ended.get(*index as usize).copied().unwrap_or_default())
+    }
+
+    /// Those that no record is known of.
+    fn missing(&self) -> Vec<u32> {
+        self.unrecorded()
+            .filter(|index| !self.rows.contains_key(index))
+            .collect()
+    }
+
+    /// Those that are open.
+    fn open(&self) -> Vec<u32> {
+        let is_open = |index: &u32| self.rows.get(index).is_some_and(|row| !row.ended);
+        self.unrecorded().filter(is_open).collect()
+    }
+
+    /// The ends that are not recorded.
+    fn ends(&self) -> Vec<ChildEnd> {
+        let rows = self
+            .unrecorded()
+            .filter_map(|index| Some((index, self.rows.get(&index)?)));
+        let ended = rows.filter(|(_, row)| row.ended);
+        ended.map(|(index, row)| end_of(index, row)).collect()
+    }
+
+    fn done(&self, ends: Vec<ChildEnd>) -> ChildrenDone {
+        ChildrenDone {
+            hop: self.set.hop,
+            name: self.set.name.clone(),
+            ends,
+            extra: Extra::new(),
+        }
+    }
+
+    /// Adds what the ledger and the archive have of children that the projection does not know. Those that are in neither stay
+    /// missing.
+    async fn find(&mut self, term: &Term, parent: &IntentId, missing: &[u32]) -> Result<(), RoundError> {
+        let ids: Vec<_> = missing.iter().map(|index| (self.child(parent, *index), None)).collect();
+        let found = term.cx.mesh.children_now(&ids).await?;
+        for (index, now) in missing.iter().zip(found) {
+            let Some(head) = now.head else { continue };
+            let status = &head.record.snapshot.status;
+            let row = ChildRow {
+                child: head.record.intent.clone(),
+                seq: head.seq,
+                state: status.name().to_owned(),
+                code: status.code().map(str::to_owned),
+                ended: status.is_terminal(),
+            };
+            self.rows.insert(*index, row);
+        }
+        Ok(())
+    }
+}
+
+fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
+    ChildEnd {
+        index,
+        id: Some(row.child.clone()),
+        state: row.state.clone(),
+        code: row.code.clone(),
+        seq: row.seq,
+        extra: Extra::new(),
+    }
+}
+
+/// What the projection has of the children of a parent; where some that are waited for are missing, once it has caught up.
+async fn rows_of(
+    term: &Term,
+    parent: &IntentId,
+    snapshot: &Snapshot,
+    is_waited_for: bool,
+) -> Result<Vec<ChildRow>, RoundError> {
+    let cx = term.in_charge()?;
+    let rows = cx.projection.children_of(parent).await?;
+    let cared_for = |set: &&ChildSet| set.is_awaited(snapshot) || set.is_over(snapshot);
+    let mut sets = snapshot.children.iter().filter(cared_for);
+    let is_missing = sets.any(|set| !Known::of(parent, set, &rows).missing().is_empty());
+    if !(is_missing && is_waited_for) {
+        return Ok(rows);
+    }
+    // What the projection does not have yet must not pass for what is not there.
+    cx.projection.caught_up(CATCH_UP).await?;
+    Ok(cx.projection.children_of(parent).await?)
+}
+
+/// Does for one parent what is to be done. `since` is since when children of it are missing.
+async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<Found, RoundError> {
+    let cx = term.in_charge()?;
+    let nothing = |next| Found {
+        next,
+        is_missing: false,
+    };
+    let Some(head) = cx.mesh.head(parent).await? else {
+        return Ok(nothing(Look::Never));
+    };
+    let snapshot = &head.record.snapshot;
+    let slack = if cx.mesh.is_secured() { Duration::ZERO } else { SLACK };
+    let is_waited_for = since.is_some_and(|since| since.elapsed() >= slack);
+    let rows = rows_of(term, parent, snapshot, is_waited_for).await?;
+    let (mut done, mut to_submit) = (Vec::new(), Vec::new());
+    let (mut is_settled, mut is_left) = (true, false);
+    for set in &snapshot.children {
+        let mut known = Known::of(parent, set, &rows);
+        let is_awaited = set.is_awaited(snapshot);
+        if !is_awaited && set.detach {
+            continue;
+        }
+        let mut missing = known.missing();
+        if !missing.is_empty() && is_waited_for {
+            known.find(term, parent, &missing).await?;
+            missing = known.missing();
+        }
+        is_left |= !missing.is_empty();
+        if is_awaited {
+            let ends = known.ends();
+            if !ends.is_empty() {
+                done.push(known.done(ends));
+            }
+            is_settled = false;
+            if is_waited_for && !missing.is_empty() {
+                to_submit.push((set, missing));
+            }
+            continue;
+        }
+        let mut to_close = known.open();
+        if is_waited_for {
+            to_close.extend(&missing);
+        }
+        is_settled &= to_close.is_empty() && missing.is_empty();
+        if !Mutant::P7OrphansLive.is_on() {
+            close(term, &head, &known, &to_close).await?;
+        }
+        // The last end of a call that is over takes it out of the snapshot.
+        let ends = known.ends();
+        if !snapshot.status.is_terminal() && !ends.is_empty() && ends.len() == known.unrecorded().count() {
+            done.push(known.done(ends));
+        }
+    }
+    if !done.is_empty() {
+        let cx = term.in_charge()?;
+        cx.mesh.record_ends(parent, &done, &cx.by).await?;
+    }
+    for (set, missing) in to_submit {
+        if !Mutant::P5ChildrenForgotten.is_on() {
+            let cx = term.in_charge()?;
+            let new = cx.mesh.submit_missing(&head, set, &missing, &cx.by).await?;
+            tracing::info!(intent = %parent, wait = set.name, new, "children that nobody had submitted are submitted");
+        }
+        is_left = false;
+    }
+    let next = match (snapshot.status.is_terminal() && is_settled, is_left) {
+        (true, _) => Look::Never,
+        (false, true) => Look::At(term.cx.mesh.now().plus(slack.max(EVERY))),
+        (false, false) => Look::WhenMoved,
+    };
+    Ok(Found {
+        next,
+        is_missing: is_left,
+    })
+}
+
+/// Closes children that nobody waits for.
+async fn close(term: &Term, parent: &Head, known: &Known<'_>, indices: &[u32]) -> Result<(), RoundError> {
+    let of = &parent.record.intent;
+    let closing = indices.iter().map(|index| async move {
+        let cx = term.in_charge()?;
+        let child = known.child(of, *index);
+        let closed = cx.mesh.close_child(parent, &child, &cx.by).await?;
+        if let Some(taken) = closed.and_then(|closed| closed.taken) {
+            cx.tell_taken(Some(&taken)).await;
+            cx.drop_ticket(&taken.agent, &taken.version, &taken.intent).await;
+        }
+        Ok::<_, RoundError>(())
+    });
+    let closing: Vec<_> = closing.collect();
+    let mut closing = futures::stream::iter(closing).buffer_unordered(AT_ONCE);
+    let mut count = 0_u32;
+    while let Some(closed) = closing.next().await {
+        closed?;
+        count += 1;
+    }
+    if count > 0 {
+        tracing::info!(intent = %of, calls = %known.ids, count, "children that nobody waits for are closed");
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The envelope of a child.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::ids::{EnvelopeId, IntentId};
+use crate::base::json::Json;
+use crate::base::names::{AgentName, AgentVersion};
+use crate::base::timestamp::Timestamp;
+use crate::intent::children::{Child, Children};
+use crate::message::convert;
+use crate::message::envelope::Envelope;
+use crate::message::error::HopLimit;
+
+/// How long before its parent's deadline that of a child ends, so that the parent can still tell of it.
+pub const KEEP_TIME: Duration = Duration::from_secs(5);
+
+/// What the envelope of a child is made of, beside that of its parent.
+#[derive(Debug, Clone, Copy)]
+pub struct NewChild<'c> {
+    /// The id of the new envelope.
+    pub id: EnvelopeId,
+    /// The hop of the parent, and the name of the wait.
+    pub call: (u32, &'c str),
+    /// The place of the child in the call.
+    pub index: u32,
+    /// All of the call.
+    pub children: &'c Children,
+    /// The child.
+    pub child: &'c Child,
+    /// The agent that gets it.
+    pub to: &'c AgentName,
+    /// Who asks for it, as `agent@version`.
+    pub from: &'c str,
+    /// The versions that the parent is pinned to.
+    pub pins: &'c BTreeMap<AgentName, AgentVersion>,
+}
+
+impl Envelope {
+    /// The envelope of a child, one hop further. It takes over the constraints, the priority, the pins, the gates, the trace
+    /// and the fields that this build does not know.
+    ///
+    /// # Errors
+    /// When it would exceed `max_hops`.
+    pub fn child(&self, new: NewChild<'_>) -> Result<Self, HopLimit> {
+        let hop = self.hop.saturating_add(1);
+        if hop > self.max_hops.get() {
+            return Err(HopLimit {
+                to: new.to.clone(),
+                hop,
+                max_hops: self.max_hops.get(),
+            });
+        }
+        let (parent_hop, name) = new.call;
+        let intent = IntentId::of_child(&self.intent, parent_hop, name, new.index);
+        let mut envelope = Self::first(new.id, intent, new.to.clone(), new.child.payload.clone());
+        envelope.payload_encoding.clone_from(&new.child.payload_encoding);
+        envelope.root = Some(self.root().clone());
+        envelope.parent = Some(self.intent.clone());
+        envelope.kind = new.children.kind_of(new.child).map(str::to_owned);
+        envelope.from = Some(new.from.to_owned());
+        envelope.hop = hop;
+        envelope.max_hops = self.max_hops;
+        envelope.priority = new.child.priority.unwrap_or(self.priority);
+        envelope.deadline = earlier(new.child.deadline, self.deadline.map(|at| at.minus(KEEP_TIME)));
+        envelope.constraints.clone_from(&self.constraints);
+        envelope.constraints_hash.clone_from(&self.constraints_hash);
+        envelope.pins.clone_from(new.pins);
+        envelope.pinning.clone_from(&self.pinning);
+        envelope.gates.clone_from(&self.gates);
+        envelope.traceparent.clone_from(&self.traceparent);
+        envelope.join = Json::parse(&format!(
+            r#"{{"hop":{parent_hop},"wait":"{name}","index":{}}}"#,
+            new.index
+        ))
+        .ok();
+        envelope.extra.clone_from(&self.extra);
+        convert::forget_payload(&mut envelope.extra);
+        Ok(envelope)
+    }
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,52 @@
+//! Samples of children.
+
+use baton_envelope::*;
+
+use super::{NOW, agent, intent, json};
+
+/// A call with three children, two of which have ended.
+pub(crate) fn full_child_set() -> ChildSet {
+    ChildSet {
+        hop: 3,
+        name: "research".to_owned(),
+        count: 3,
+        join: JoinRule::Some,
+        need: Some(2),
+        detach: true,
+        seq: Some(16),
+        ended: "BQ".to_owned(),
+        completed: 1,
+        extra: Extra::new(),
+    }
+}
+
+/// What is asked of three others, with every field set.
+pub(crate) fn full_children() -> Children {
+    let child = Child {
+        to: Some(agent("qa")),
+        kind: Some("page.check.v1".to_owned()),
+        payload: json("{\"page\":1.50}"),
+        payload_encoding: Some("base64".to_owned()),
+        priority: Some(Priority::new(8).expect("in range")),
+        deadline: Some(NOW),
+        extra: Extra::new(),
+    };
+    Children {
+        to: Some(agent("code")),
+        kind: Some("page.write.v1".to_owned()),
+        need: Some(2),
+        detach: true,
+        ..Children::new(vec![child.clone(), child.clone(), child], JoinRule::Some)
+    }
+}
+
+pub(crate) fn full_child_end() -> ChildEnd {
+    ChildEnd {
+        index: 2,
+        id: Some(IntentId::of_child(&intent(), 3, "research", 2)),
+        state: "failed".to_owned(),
+        code: Some("NO_WAY".to_owned()),
+        seq: 21,
+        extra: Extra::new(),
+    }
+}

@@ -1,0 +1,343 @@
+//! Children: submitted with the record that asks for them, gathered when they have ended, closed when nobody waits for them.
+//!
+//! Everything here may be repeated by anyone: the ids of children follow from their call, a first record is guarded by the
+//! absence of any, and an end that is recorded is not recorded again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton_envelope::{
+    Author, ChildEnd, ChildSet, Children, ChildrenDone, Envelope, ErrorInfo, IntentId, MOST_ENDS, MOST_SPELT, NewChild,
+    Record, Role, Status, act, codes, opened_calls,
+};
+use futures::StreamExt as _;
+
+use super::submit::{DueWork, Submitted};
+use super::taken::TakenFrom;
+use crate::error::Error;
+use crate::ledger::{Advanced, Decision, Head, Known};
+use crate::server::{ControllerMesh, Mesh};
+
+/// How many children to submit or to read at the same time.
+const AT_ONCE: usize = 64;
+
+/// How long after the record of its parent a child may have been archived, at the earliest. Whoever submits it later asks the
+/// archive first, and only the leader does so.
+const LATE: Duration = Duration::from_secs(60);
+
+/// A call: the children, and what their envelopes are made of.
+#[derive(Debug)]
+pub(crate) struct Call<'c> {
+    /// The record that opened it.
+    opener: &'c Record,
+    /// The envelope of the parent's hop.
+    envelope: &'c Envelope,
+    /// The name of the wait.
+    name: &'c str,
+    children: &'c Children,
+}
+
+/// A child that was closed because nobody waits for it any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedChild {
+    /// The child.
+    pub child: IntentId,
+    /// Whoever may still run what was taken away.
+    pub taken: Option<TakenFrom>,
+}
+
+/// What stands of a child in the ledger or in the archive.
+#[derive(Debug, Clone)]
+pub struct ChildNow {
+    /// Its last record; `None` when it has none.
+    pub head: Option<Box<Head>>,
+}
+
+impl Mesh {
+    /// Submits the children of the calls that a record opens. A process that holds no right to write for others leaves them to
+    /// the leader, and so does one that comes late.
+    pub(crate) async fn submit_children(&self, opener: &Record, by: &Author) -> Result<(), Error> {
+        if !self.may_submit(by) || self.now().since(opener.at) >= LATE {
+            return Ok(());
+        }
+        let envelope = self.hop_envelope(opener).await?;
+        for (name, children) in opened_calls(&opener.waits) {
+            let call = Call {
+                opener,
+                envelope: &envelope,
+                name,
+                children,
+            };
+            let all: Vec<u32> = (0..u32::try_from(children.children.len()).unwrap_or(u32::MAX)).collect();
+            self.submit_these(&call, &all, by).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits some children of a call. One that cannot be submitted keeps no other from it.
+    async fn submit_these(&self, call: &Call<'_>, indices: &[u32], by: &Author) -> Result<usize, Error> {
+        let looked_at = self.now();
+        let work = indices.iter().map(|index| async move {
+            let submitted = self.submit_child(call, *index, by, looked_at).await;
+            submitted.map(usize::from)
+        });
+        let work: Vec<_> = work.collect();
+        let mut work = futures::stream::iter(work).buffer_unordered(AT_ONCE);
+        let (mut new, mut failed) = (0, None);
+        while let Some(done) = work.next().await {
+            match done {
+                Ok(count) => new += count,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(new), Err)
+    }
+
+    /// Submits a child; `false` when somebody has done so before, or has closed it before it began.
+    async fn submit_child(
+        &self,
+        call: &Call<'_>,
+        index: u32,
+        by: &Author,
+        looked_at: baton_envelope::Timestamp,
+    ) -> Result<bool, Error> {
+        let Some(child) = call.children.children.get(index as usize) else {
+            return Ok(false);
+        };
+        let Some(to) = call.children.agent_of(child) else {
+            return Ok(false);
+        };
+        let snapshot = &call.opener.snapshot;
+        let from = match (&snapshot.agent, &snapshot.version) {
+            (Some(agent), Some(version)) => format!("{agent}@{version}"),
+            (_, _) => call.opener.by.instance.clone(),
+        };
+        let envelope = call.envelope.child(NewChild {
+            id: self.clock().envelope_id(),
+            call: (snapshot.hop, call.name),
+            index,
+            children: call.children,
+            child,
+            to,
+            from: &from,
+            pins: &snapshot.pins,
+        });
+        // Whoever committed the call has seen to that.
+        let envelope = envelope.map_err(|limit| Error::BadEnvelope {
+            field: "max_hops",
+            problem: limit.to_string(),
+        })?;
+        let intent = envelope.intent.clone();
+        let due = DueWork {
+            at: call.opener.at,
+            looked_at,
+            note: String::new(),
+            path: snapshot.path.clone(),
+        };
+        match self.submit_due(envelope, by.clone(), &due).await? {
+            Submitted::New { .. } => Ok(true),
+            Submitted::Repeated(_) => Ok(false),
+            Submitted::Conflict { head, field } => {
+                if head.record.snapshot.parent.as_ref() != Some(&call.opener.intent) {
+                    tracing::warn!(%intent, seq = head.seq, field, "the id of a child is taken by other work");
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Submits some children of a call that an earlier record has opened.
+    async fn submit_of_set(&self, parent: &Head, set: &ChildSet, indices: &[u32], by: &Author) -> Result<usize, Error> {
+        let opener = self.opener(parent, set).await?;
+        let envelope = self.hop_envelope(&opener.record).await?;
+        let call = opened_calls(&opener.record.waits).find(|(name, _)| *name == set.name);
+        let Some((name, children)) = call else { return Ok(0) };
+        let call = Call {
+            opener: &opener.record,
+            envelope: &envelope,
+            name,
+            children,
+        };
+        self.submit_these(&call, indices, by).await
+    }
+
+    /// Submits what is missing of the detached calls of a hop that is about to go on: afterwards nobody looks after them.
+    /// `false` when that is not for this process to do: then the leader lets the hop go on.
+    pub(crate) async fn submit_detached(&self, parent: &Head, by: &Author) -> Result<bool, Error> {
+        let snapshot = &parent.record.snapshot;
+        let is_left = |set: &&ChildSet| set.detach && !set.is_complete() && set.is_awaited(snapshot);
+        for set in snapshot.children.iter().filter(is_left) {
+            let ended = set.ended().into_iter();
+            let open = (0..).zip(ended).filter(|(_, ended)| !ended).map(|(index, _)| index);
+            let open: Vec<u32> = open.collect();
+            let id = |index: &u32| {
+                (
+                    IntentId::of_child(&parent.record.intent, set.hop, &set.name, *index),
+                    None,
+                )
+            };
+            let ids: Vec<_> = open.iter().map(id).collect();
+            let found = self.children_now(&ids).await?;
+            let missing = open.into_iter().zip(found).filter(|(_, now)| now.head.is_none());
+            let missing: Vec<u32> = missing.map(|(index, _)| index).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if !self.may_submit(by) {
+                return Ok(false);
+            }
+            self.submit_of_set(parent, set, &missing, by).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether a process may submit children. In a secured mesh, and where records are signed, only controllers do.
+    fn may_submit(&self, by: &Author) -> bool {
+        by.role == Role::Controller || !(self.is_secured() || self.proofs().is_some())
+    }
+
+    /// The record that opened a call.
+    async fn opener(&self, parent: &Head, set: &ChildSet) -> Result<Head, Error> {
+        match set.seq {
+            Some(seq) if seq != parent.seq => self.record_at(&parent.record.intent, seq).await,
+            Some(_) | None => Ok(parent.clone()),
+        }
+    }
+
+    /// The envelope of the hop that a record suspends.
+    async fn hop_envelope(&self, opener: &Record) -> Result<Envelope, Error> {
+        let intent = &opener.intent;
+        let none = || Error::NoEnvelope(intent.clone());
+        let seq = opener.snapshot.envelope_seq.ok_or_else(none)?;
+        self.record_at(intent, seq).await?.record.envelope.ok_or_else(none)
+    }
+
+    /// The ends of the children of a call that are recorded, in the order of the children.
+    pub(crate) async fn ends_of(&self, head: &Head, hop: u32, name: &str) -> Result<Vec<ChildEnd>, Error> {
+        let history = self.history_through(&head.record.intent, head.seq).await?;
+        let of_call = history
+            .iter()
+            .flat_map(|head| &head.record.children)
+            .filter(|done| done.hop == hop && done.name == name);
+        let ends: BTreeMap<u32, ChildEnd> = of_call
+            .flat_map(|done| &done.ends)
+            .map(|end| (end.index, end.clone()))
+            .collect();
+        let is_spelt = ends.len() <= MOST_SPELT;
+        let short = |end: ChildEnd| match is_spelt {
+            true => end,
+            // It follows from the call and its place: the record must fit into one message.
+            false => ChildEnd { id: None, ..end },
+        };
+        Ok(ends.into_values().map(short).collect())
+    }
+
+    /// The last records of children, from the ledger or from the archive, in this order. `None` for a child that has none.
+    /// With the sequence of a last record that is known a server that lags behind cannot answer with an older one.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the archive is needed and no controller says where a bundle is.
+    pub async fn children_now(&self, children: &[(IntentId, Option<u64>)]) -> Result<Vec<ChildNow>, Error> {
+        let work = children.iter().map(|(child, last)| async move {
+            let mut head = Box::pin(self.last_record(child)).await?;
+            if let (Some(last), Some(found)) = (last, &head)
+                && found.seq < *last
+            {
+                head = Some(self.record_at(child, *last).await?);
+            }
+            let head = head.map(Box::new);
+            Ok(ChildNow { head })
+        });
+        let work: Vec<_> = work.collect();
+        let found: Vec<Result<ChildNow, Error>> = futures::stream::iter(work).buffered(AT_ONCE).collect().await;
+        found.into_iter().collect()
+    }
+}
+
+impl ControllerMesh {
+    /// Submits children of an open call that nobody has submitted: the caller has asked the archive about them. Returns how
+    /// many were new.
+    ///
+    /// # Errors
+    /// When one of them cannot be submitted; the others are.
+    pub async fn submit_missing(
+        &self,
+        parent: &Head,
+        set: &ChildSet,
+        missing: &[u32],
+        by: &Author,
+    ) -> Result<usize, Error> {
+        self.submit_of_set(parent, set, missing, by).await
+    }
+
+    /// Records ends of children on their parent, and pays what it then owes. Returns how many records that took: none when
+    /// all was known, or the parent has ended.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn record_ends(&self, parent: &IntentId, done: &[ChildrenDone], by: &Author) -> Result<usize, Error> {
+        let mut records = 0;
+        for page in pages(done) {
+            let written = self.advance(parent, by, Known::Unread, |head, _| {
+                let Some(head) = head.filter(|head| !head.snapshot.status.is_terminal()) else {
+                    return Ok(Decision::Nothing);
+                };
+                let draft = act::child_done(head.snapshot, &page)?;
+                Ok::<_, Error>(draft.map_or(Decision::Nothing, Decision::from))
+            });
+            if let Advanced::Committed(_) = written.await? {
+                records += 1;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Closes a child that nobody waits for: an open one is cancelled, and one without a record never begins. `None` when it
+    /// has ended already.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn close_child(
+        &self,
+        parent: &Head,
+        child: &IntentId,
+        by: &Author,
+    ) -> Result<Option<ClosedChild>, Error> {
+        let (of, status) = (&parent.record.intent, &parent.record.snapshot.status);
+        let reason = match status.is_terminal() {
+            true => format!("its parent {of} has ended ({status})"),
+            false => format!("its parent {of} does not wait for it any more"),
+        };
+        let root = parent.record.snapshot.root.clone().unwrap_or_else(|| of.clone());
+        let mut taken = None;
+        let closed = self.advance(child, by, Known::Unread, |head, stamp| {
+            let Some(head) = head else {
+                let error = ErrorInfo::new(codes::PARENT_CLOSED, reason.clone());
+                return Ok(act::never_begin(stamp.at, root.clone(), of.clone(), error).into());
+            };
+            let status = &head.snapshot.status;
+            if status.is_terminal() || *status == Status::Compensating {
+                return Ok(Decision::Nothing);
+            }
+            taken = TakenFrom::before(child, head.snapshot);
+            Ok::<_, Error>(act::cancel(head.snapshot, &reason)?.into())
+        });
+        let is_closed = matches!(closed.await?, Advanced::Committed(_));
+        let child = child.clone();
+        Ok(is_closed.then_some(ClosedChild { child, taken }))
+    }
+}
+
+/// Cuts ends into what one record may hold.
+fn pages(done: &[ChildrenDone]) -> Vec<Vec<ChildrenDone>> {
+    let mut pages = Vec::new();
+    for of_call in done {
+        for ends in of_call.ends.chunks(MOST_ENDS) {
+            pages.push(vec![ChildrenDone {
+                ends: ends.to_vec(),
+                ..of_call.clone()
+            }]);
+        }
+    }
+    pages
+}

@@ -1,0 +1,88 @@
+//! Work that waits for its turn: giving it its place in the order of its key, and its turn.
+
+use baton_envelope::{AgentName, Author, IntentId, Snapshot, act};
+
+use crate::error::Error;
+use crate::ledger::{Advanced, Decision, Known};
+use crate::server::ControllerMesh;
+
+/// An intent that waits for its turn, as the index of the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Waiter {
+    /// The intent.
+    pub intent: IntentId,
+    /// The ledger sequence of the record that gave it its place. An id that is used again has another.
+    pub place: u64,
+}
+
+impl ControllerMesh {
+    /// Puts work before its agent that waits for its turn; `false` when it waits no more, or has another place. Who is next,
+    /// the caller knows by the ledger up to the place: an intent has left a place before it for ever, so that stays true.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the ticket could not be written.
+    pub async fn give_turn(&self, waiter: &Waiter, of: u32, by: &Author) -> Result<bool, Error> {
+        let Some(head) = self.head(&waiter.intent).await? else {
+            return Ok(false);
+        };
+        if head.is_copy {
+            return Ok(false);
+        }
+        let given = self.advance(&waiter.intent, by, Known::Read(&head), |now, _| {
+            let Some(now) = now else {
+                return Ok(Decision::Nothing);
+            };
+            let place = now.snapshot.in_order().and_then(|order| order.place_at(now.seq));
+            if !now.snapshot.awaits_turn() || place != Some(waiter.place) {
+                return Ok(Decision::Nothing);
+            }
+            let Some(last) = now.envelope else {
+                return Ok(Decision::ReadEnvelope);
+            };
+            let Some(version) = now.snapshot.version.clone() else {
+                return Err(Error::NoEnvelope(waiter.intent.clone()));
+            };
+            // In the form that the version got before, under a new id.
+            let again = last.again(self.clock().envelope_id());
+            let (envelope, _) = again
+                .in_form(last.protocol)
+                .map_err(|error| Error::api("writing an envelope", error))?;
+            Ok::<_, Error>(act::give_turn(now.snapshot, envelope, version, of)?.into())
+        });
+        Ok(matches!(given.await?, Advanced::Committed(_)))
+    }
+
+    /// Gives work its place behind all that have one, if it has none yet. Of those of one key the caller places the one that
+    /// came first first.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn place_in_order(&self, intent: &IntentId, by: &Author) -> Result<(), Error> {
+        let has_none = |snapshot: &Snapshot| snapshot.in_order().is_some_and(|order| order.intake.is_some());
+        let placed = self.advance(intent, by, Known::Unread, |now, _| match now {
+            Some(now) if has_none(now.snapshot) && !now.snapshot.status.is_terminal() => {
+                Ok::<_, Error>(act::place(now.snapshot)?.into())
+            }
+            Some(_) | None => Ok(Decision::Nothing),
+        });
+        placed.await?;
+        Ok(())
+    }
+
+    /// The first sequence at which a raw message for an agent is still in the intake: all before it are routed, and their
+    /// records are in the ledger. `None` when there is none at all.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn first_unrouted(&self, agent: &AgentName) -> Result<Option<u64>, Error> {
+        let stream = self.subjects().intake_stream();
+        let mut first: Option<u64> = None;
+        for subject in self.subjects().intents_in_intake(agent) {
+            let request = serde_json::json!({ "seq": 1, "next_by_subj": subject });
+            if let Some(there) = self.leader_get(&stream, &request).await? {
+                first = Some(first.map_or(there.seq, |first| first.min(there.seq)));
+            }
+        }
+        Ok(first)
+    }
+}
