@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use self::waits::*;
 pub(crate) use self::words::*;
-use crate::samples::{full_approval, full_ballot, full_order, full_people};
+use crate::samples::{full_approval, full_ballot, full_children, full_order, full_people};
 
 fn text() -> impl Strategy<Value = String> {
     ".{0,10}"
