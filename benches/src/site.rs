@@ -81,13 +81,11 @@ impl Site {
             }
         };
         let server = RunningServer::start(options)?;
-        let login = accounts
-            .as_ref()
-            .map(|(_, password)| format!("{}:{password}@", accounts::CONTROLLER));
-        let url = server
-            .url()
-            .replacen("://", &format!("://{}", login.unwrap_or_default()), 1);
-        let observer = Observer::connect(&url).await?;
+        let url = server.url();
+        let observer = match &accounts {
+            None => Observer::connect(&url).await?,
+            Some((_, password)) => Observer::connect_as(&url, accounts::CONTROLLER, password).await?,
+        };
         let signing = if setup.signed {
             keys(&folder.0)?
         } else {

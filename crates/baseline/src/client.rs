@@ -18,7 +18,17 @@ pub(crate) const BATCH: usize = 500;
 
 /// Connects to the benchmark's own server, which asks for no credentials.
 pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
-    let options = ConnectOptions::new()
+    connect_with(url, ConnectOptions::new()).await
+}
+
+/// As [`connect`], as a user.
+pub(crate) async fn connect_as(url: &str, user: &str, password: &str) -> Result<Client, Error> {
+    let login = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    connect_with(url, login).await
+}
+
+async fn connect_with(url: &str, options: ConnectOptions) -> Result<Client, Error> {
+    let options = options
         .name("baton-baseline")
         .connection_timeout(Duration::from_secs(5));
     options.connect(url).await.map_err(Error::failed)

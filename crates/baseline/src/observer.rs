@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::connect;
+use crate::client::{connect, connect_as};
 use crate::error::Error;
 
 /// The pause between two looks; what is measured takes seconds.
@@ -40,6 +40,15 @@ impl Observer {
     /// When no server answers there.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let client = connect(url).await?;
+        Ok(Self { client })
+    }
+
+    /// As [`Observer::connect`], as a user of a server with accounts.
+    ///
+    /// # Errors
+    /// When the server is not reachable, or does not let the user in.
+    pub async fn connect_as(url: &str, user: &str, password: &str) -> Result<Self, Error> {
+        let client = connect_as(url, user, password).await?;
         Ok(Self { client })
     }
 

@@ -63,7 +63,15 @@ pub(crate) fn check(evidence: &Evidence, trust: &Trust, found: &mut Vec<Violatio
     }
     let leaf = |message: &Message| (message.seq, (message.subject.clone(), line::link(message)));
     let archive: Leaves = of("_ARCHIVE").map(leaf).collect();
-    let mut ledger: Leaves = of("_LEDGER").map(leaf).collect();
+    let mut ledger = Leaves::new();
+    for (seq, one) in of("_LEDGER").map(leaf) {
+        // The ledger and a bundle may both have a message, and then alike.
+        if ledger.get(&seq).is_some_and(|other| *other != one) {
+            let what = format!("ledger sequence {seq} holds two different messages");
+            found.push(Violation::at_large("S2", what));
+        }
+        ledger.insert(seq, one);
+    }
     for removed in checkpoints.iter().flat_map(|(_, checkpoint)| &checkpoint.removed) {
         let there = ledger.entry(removed.seq);
         there.or_insert_with(|| (removed.subject.clone(), removed.link.clone()));

@@ -477,6 +477,12 @@ fn void_records_of_a_bundle_are_judged_too() {
         (verdict.counts.signed, verdict.counts.void, verdict.counts.archived),
         (7, 1, 1)
     );
+    // One that the ledger still has, and that says something else than its bundle.
+    let mut moved = archived.clone();
+    let mut stray = story(&[]).messages.pop().unwrap();
+    stray.subject.push('x');
+    moved.messages.push(stray);
+    breaks("S2", &moved);
     // A record that counts must not be told as void.
     let mut good = story(&[]);
     let last = good.messages.pop().unwrap();
