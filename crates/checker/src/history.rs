@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
+use serde::de::DeserializeOwned;
+
 use crate::evidence::{Effect, Evidence, Journal, Message, Tried};
 use crate::record::{Envelope, Record};
 use crate::verdict::Violation;
@@ -161,6 +163,15 @@ impl<'a> Context<'a> {
             effects,
             cancelled,
         }
+    }
+
+    /// The revisions of the routes, in order, as a check reads them. What cannot be read says nothing.
+    pub(crate) fn routes<R: DeserializeOwned>(&self) -> impl Iterator<Item = (&'a Message, R)> {
+        let is_route = |message: &&Message| message.stream.starts_with("KV_") && message.stream.ends_with("_ROUTES");
+        let mut revisions: Vec<&Message> = self.evidence.messages.iter().filter(is_route).collect();
+        revisions.sort_by_key(|message| message.seq);
+        let read = |message: &'a Message| Some((message, serde_json::from_slice(&message.bytes()).ok()?));
+        revisions.into_iter().filter_map(read)
     }
 
     /// The traces of an intent.

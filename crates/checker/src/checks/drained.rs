@@ -56,17 +56,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
 fn claims(context: &Context<'_>) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     let mut open: HashMap<(String, String), usize> = HashMap::new();
-    let mut revisions: Vec<_> = context
-        .evidence
-        .messages
-        .iter()
-        .filter(|message| message.stream.starts_with("KV_") && message.stream.ends_with("_ROUTES"))
-        .collect();
-    revisions.sort_by_key(|message| message.seq);
-    for message in revisions {
-        let Ok(route) = serde_json::from_slice::<Route>(&message.bytes()) else {
-            continue;
-        };
+    for (message, route) in context.routes::<Route>() {
         for (version, entry) in route.versions {
             let place = (route.agent.clone(), version.clone());
             let is_closed = matches!(entry.state.as_str(), "drained" | "retired");

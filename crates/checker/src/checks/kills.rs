@@ -155,17 +155,7 @@ fn kills(context: &Context<'_>) -> Vec<Kill> {
     let mut kills: Vec<Kill> = Vec::new();
     // By agent and version: which kill it is, and its place in the list.
     let mut open: HashMap<(String, Option<String>), (String, usize)> = HashMap::new();
-    let mut revisions: Vec<_> = context
-        .evidence
-        .messages
-        .iter()
-        .filter(|message| message.stream.starts_with("KV_") && message.stream.ends_with("_ROUTES"))
-        .collect();
-    revisions.sort_by_key(|message| message.seq);
-    for message in revisions {
-        let Ok(route) = serde_json::from_slice::<Route>(&message.bytes()) else {
-            continue;
-        };
+    for (message, route) in context.routes::<Route>() {
         let versions = route
             .versions
             .into_iter()
