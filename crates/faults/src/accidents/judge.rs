@@ -45,19 +45,11 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
         taken.raw.contains(key) || is_raw && seed_of(key).is_some_and(|seed| taken.raw_of.contains(&seed))
     };
     let is_gone_signal = |intent: &str| seed_of(intent).is_some_and(|seed| taken.raw_of.contains(&seed));
-    let is_kept = |line: &Line| match line {
-        Line::Acked { key } => !is_gone(key),
-        Line::Signal { intent, .. } => !is_gone_signal(intent),
-        Line::Tried(_)
-        | Line::Stopped { .. }
-        | Line::Burst { .. }
-        | Line::Cancel { .. }
-        | Line::Limit { .. }
-        | Line::Killed { .. }
-        | Line::OutOfReach { .. }
-        | Line::Note { .. } => true,
+    let is_lost = |line: &Line| {
+        matches!(line, Line::Acked { key } if is_gone(key))
+            || matches!(line, Line::Signal { intent, .. } if is_gone_signal(intent))
     };
-    let journal: Vec<Line> = evidence.journal.iter().filter(|line| is_kept(line)).cloned().collect();
+    let journal: Vec<Line> = evidence.journal.iter().filter(|line| !is_lost(line)).cloned().collect();
     evidence.journal = journal;
     if let Some(seed) = taken.only {
         restrict(&mut evidence, seed);
@@ -89,18 +81,8 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
 
 /// The key of a piece of work, and how it was submitted.
 fn via(line: &Line) -> Option<(&str, &str)> {
-    match line {
-        Line::Tried(tried) => Some((&tried.key, &tried.via)),
-        Line::Acked { .. }
-        | Line::Signal { .. }
-        | Line::Stopped { .. }
-        | Line::Burst { .. }
-        | Line::Cancel { .. }
-        | Line::Limit { .. }
-        | Line::Killed { .. }
-        | Line::OutOfReach { .. }
-        | Line::Note { .. } => None,
-    }
+    let Line::Tried(tried) = line else { return None };
+    Some((&tried.key, &tried.via))
 }
 
 /// The seed in a key of the load, `s<seed>-<number>`.
