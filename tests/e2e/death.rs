@@ -32,6 +32,46 @@ fn completed_with(run: &Run, history: &[Head], expected: &str) {
     assert_eq!(result(last), expected, "{told}");
 }
 
+/// Cancels the intent of a run, by a client that asks again until it is so.
+async fn cancel(client: &Mesh, run: &Run, reason: &str) {
+    let question = CancelIntent {
+        intent: run.intent(),
+        reason: reason.to_owned(),
+        by: "test".to_owned(),
+    };
+    let is_over = |head: &Head| head.record.snapshot.status.name() == "cancelled";
+    run.ask_until_head(client, &run.intent(), &question, is_over).await;
+}
+
+/// A chain of two: `code` hands on, `qa` completes.
+fn relay(run: &Run, role: &'static str) -> AgentBuilder {
+    run.scripted(role, move |hop, run| {
+        Box::pin(async move {
+            run.step(hop, role).await?;
+            match role {
+                "code" => Outcome::hand_off(&run.agent("qa"), &"checked"),
+                _ => Outcome::complete(&"good"),
+            }
+        })
+    })
+}
+
+/// A handler that returns its result once the client has reached a phase, whatever has become of its hop; it completes with
+/// `resumed` where it runs after that.
+fn careless(run: &Run, role: &'static str, (stopped, resumed): (usize, usize)) -> AgentBuilder {
+    run.scripted(role, move |hop, run| {
+        Box::pin(async move {
+            run.step(hop, "before").await?;
+            if run.phase() < resumed {
+                run.reached(stopped).await;
+                return Outcome::complete(&"what ran before");
+            }
+            run.step(hop, "after").await?;
+            Outcome::complete(&"resumed")
+        })
+    })
+}
+
 /// How long after the first record of this event the first of that one was stored.
 fn between(history: &[Head], from: &Event, to: &Event) -> Duration {
     let at = |event: &Event| {
@@ -50,15 +90,7 @@ impl Pattern for Relay {
     const ROLES: &'static [&'static str] = &["code", "qa"];
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        run.scripted(role, move |hop, run| {
-            Box::pin(async move {
-                run.step(hop, role).await?;
-                match role {
-                    "code" => Outcome::hand_off(&run.agent("qa"), &"checked"),
-                    _ => Outcome::complete(&"good"),
-                }
-            })
-        })
+        relay(run, role)
     }
 
     async fn drive(&self, client: &Mesh, run: &Run) {
@@ -296,18 +328,7 @@ impl Pattern for Cancel {
     async fn drive(&self, client: &Mesh, run: &Run) {
         run.submit(client, "shop", |_| {}).await;
         run.until(client, &["waiting", "cancelled"]).await;
-        let question = CancelIntent {
-            intent: run.intent(),
-            reason: "ordered twice".to_owned(),
-            by: "test".to_owned(),
-        };
-        eventually(&format!("{} is cancelled", run.intent()), 100 * SHORT, async || {
-            let asked = client.ask_controller(&question).await;
-            let head = client.head(&run.intent()).await.map_err(|error| error.to_string())?;
-            let is_over = head.is_some_and(|head| head.record.snapshot.status.name() == "cancelled");
-            is_over.then_some(()).ok_or_else(|| format!("{asked:?}"))
-        })
-        .await;
+        cancel(client, run, "ordered twice").await;
         // Too late.
         run.signal(client, "paid").await;
     }

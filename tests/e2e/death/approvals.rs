@@ -7,7 +7,7 @@ use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
 use baton_jetstream::{Head, Mesh};
 
-use super::completed_with;
+use super::{completed_with, relay};
 
 /// How long until somebody else is asked, too.
 const ESCALATES: Duration = Duration::from_millis(1_200);
@@ -27,15 +27,7 @@ impl Pattern for Gate {
     const ROLES: &'static [&'static str] = &["code", "qa"];
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        run.scripted(role, move |hop, run| {
-            Box::pin(async move {
-                run.step(hop, role).await?;
-                match role {
-                    "code" => Outcome::hand_off(&run.agent("qa"), &"checked"),
-                    _ => Outcome::complete(&"good"),
-                }
-            })
-        })
+        relay(run, role)
     }
 
     async fn drive(&self, client: &Mesh, run: &Run) {

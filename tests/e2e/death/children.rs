@@ -4,11 +4,10 @@ use baton_agent::{AgentBuilder, Call, Called, Fault, Outcome, Wait};
 use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::IntentId;
-use baton_envelope::control::CancelIntent;
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 
-use super::{SHORT, completed_with};
+use super::{SHORT, cancel, completed_with};
 
 /// A supervisor asks three others, and goes on with what they came to.
 pub(super) struct CallAll;
@@ -95,18 +94,7 @@ impl Pattern for CancelTree {
         children_of(run).for_each(|child| run.also(child));
         run.submit(client, "lead", |_| {}).await;
         run.until(client, &["waiting", "cancelled"]).await;
-        let question = CancelIntent {
-            intent: run.intent(),
-            reason: "not needed".to_owned(),
-            by: "test".to_owned(),
-        };
-        eventually(&format!("{} is cancelled", run.intent()), 100 * SHORT, async || {
-            let asked = client.ask_controller(&question).await;
-            let head = client.head(&run.intent()).await.map_err(|error| error.to_string())?;
-            let is_over = head.is_some_and(|head| head.record.snapshot.status.name() == "cancelled");
-            is_over.then_some(()).ok_or_else(|| format!("{asked:?}"))
-        })
-        .await;
+        cancel(client, run, "not needed").await;
         for child in children_of(run) {
             eventually(&format!("{child} is closed"), 100 * SHORT, async || {
                 match client.head(&child).await {

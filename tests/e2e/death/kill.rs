@@ -1,6 +1,6 @@
 //! Somebody kills an agent whose handler does not care, and lets it go on later.
 
-use baton_agent::{AgentBuilder, Outcome};
+use baton_agent::AgentBuilder;
 use baton_e2e::chaos::{SOON, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::Route;
@@ -8,8 +8,8 @@ use baton_envelope::control::{KillAgent, ResumeAgent};
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 
-use super::completed_with;
 use super::pause::act;
+use super::{careless, completed_with};
 
 /// How far the client is: the kill is done, it has begun to let the agent go on.
 const KILLED: usize = 1;
@@ -23,17 +23,7 @@ impl Pattern for Kill {
     const ROLES: &'static [&'static str] = &["shop"];
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        run.scripted(role, |hop, run| {
-            Box::pin(async move {
-                run.step(hop, "before").await?;
-                if run.phase() < RESUMED {
-                    run.reached(KILLED).await;
-                    return Outcome::complete(&"what was killed");
-                }
-                run.step(hop, "after").await?;
-                Outcome::complete(&"resumed")
-            })
-        })
+        careless(run, role, (KILLED, RESUMED))
     }
 
     async fn drive(&self, client: &Mesh, run: &Run) {

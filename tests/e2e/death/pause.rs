@@ -6,7 +6,7 @@ use baton_e2e::death::{Pattern, Run};
 use baton_envelope::control::{AgentAct, PauseAgent, PauseIntent, ResumeAgent, ResumeIntent};
 use baton_jetstream::{Head, Mesh};
 
-use super::{completed_with, waiter};
+use super::{careless, completed_with, waiter};
 
 /// How far the client is: it has paused, it has begun to let it go on.
 const PAUSED: usize = 1;
@@ -80,17 +80,7 @@ impl Pattern for Runs {
     const ROLES: &'static [&'static str] = &["shop"];
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        run.scripted(role, |hop, run| {
-            Box::pin(async move {
-                run.step(hop, "before").await?;
-                if run.phase() < RESUMED {
-                    run.reached(PAUSED).await;
-                    return Outcome::complete(&"what ran before");
-                }
-                run.step(hop, "after").await?;
-                Outcome::complete(&"resumed")
-            })
-        })
+        careless(run, role, (PAUSED, RESUMED))
     }
 
     async fn drive(&self, client: &Mesh, run: &Run) {

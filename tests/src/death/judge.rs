@@ -46,10 +46,7 @@ async fn nothing_else_was_made<P: Pattern>(run: &Run, mesh: &TestMesh) {
         for head in listed.heads {
             let intent = &head.record.intent;
             let status = &head.record.snapshot.status;
-            let intents = run.intents();
-            let parent = head.record.snapshot.parent.as_ref();
-            let is_of_run = intents.contains(intent) || parent.is_some_and(|parent| intents.contains(parent));
-            assert!(is_of_run, "{name} had {intent}, too: {status}");
+            assert!(run.intents().contains(intent), "{name} had {intent}, too: {status}");
         }
     }
 }
