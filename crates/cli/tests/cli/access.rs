@@ -17,6 +17,17 @@ struct Place {
 }
 
 impl Place {
+    /// With an agent and a publisher that may ask it; and the file that says so.
+    fn with_a_shop() -> (Self, String) {
+        let place = Self::new();
+        place.access(&["add", "agent", "research"]).exits(0);
+        place
+            .access(&["add", "publisher", "shop", "--may", "research"])
+            .exits(0);
+        let file = read(&place.path("config/access.toml"));
+        (place, file)
+    }
+
     /// With a file of accounts.
     fn new() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -154,12 +165,7 @@ fn secrets_stand_in_their_files_alone() {
 
 #[test]
 fn mistakes_are_named_and_change_nothing() {
-    let place = Place::new();
-    place.access(&["add", "agent", "research"]).exits(0);
-    place
-        .access(&["add", "publisher", "shop", "--may", "research"])
-        .exits(0);
-    let before = read(&place.path("config/access.toml"));
+    let (place, before) = Place::with_a_shop();
     place
         .access(&["init"])
         .exits(4)
@@ -203,12 +209,7 @@ fn mistakes_are_named_and_change_nothing() {
 
 #[test]
 fn nobody_gets_a_secret_by_a_file_with_mistakes() {
-    let place = Place::new();
-    place.access(&["add", "agent", "research"]).exits(0);
-    place
-        .access(&["add", "publisher", "shop", "--may", "research"])
-        .exits(0);
-    let before = read(&place.path("config/access.toml"));
+    let (place, before) = Place::with_a_shop();
     let wrong = before.replace("may = [\"research\"]", "may = [\"reserch\", \"code\"]");
     std::fs::write(place.path("config/access.toml"), wrong).expect("written");
     let report = place.access(&["check", "--output", "json"]).exits(64).json();
