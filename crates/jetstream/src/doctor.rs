@@ -12,10 +12,9 @@ use baton_envelope::codes;
 use baton_envelope::control::{IdentityView, WhoAmI};
 use serde::{Deserialize, Serialize};
 
-use self::drift::drift;
 use self::raises::{Raises, raises, settings, signatures};
 use crate::error::Error;
-use crate::server::{Drifted, Limits, Mesh};
+use crate::server::{Drifted, Limits, Mesh, drift};
 
 /// How long to look for a controller that says as whom it takes this user.
 const IDENTITY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -48,5 +48,7 @@ pub use stream::LedgerEnd;
 pub(crate) use stream::{Stored, guard, header_u64, is_malformed, signature};
 pub use system::Reloaded;
 pub use topology::{ACK_WAIT, Intake, Mended, Raised, SharedSettings, Upkept};
-pub(crate) use topology::{DUPLICATE_WINDOW, Drifted, Plan, TOPOLOGY, left, mark, put_back, tail_config, version_of};
+pub(crate) use topology::{
+    DUPLICATE_WINDOW, Drifted, Plan, TOPOLOGY, drift, left, mark, put_back, tail_config, version_of,
+};
 pub(crate) use unheard::{Unheard, not_imported};

@@ -174,6 +174,12 @@ async fn the_command_that_doctor_prints_puts_a_stream_back_and_nothing_in_it_is_
         let left = problems_with(&mesh, "stream ", &["doctor", "--restore", stream]).await;
         assert_eq!(left, [], "{stream}");
     }
+    let again = mesh.run_baton(&["doctor", "--restore", "MESH_LEDGER"]).await;
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(
+        said.contains("MESH_LEDGER has the settings of a new one already"),
+        "{said}"
+    );
     let after = ask(&mesh, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
     assert_eq!(before["config"], after["config"]);
     assert_eq!(before["state"]["messages"], after["state"]["messages"]);

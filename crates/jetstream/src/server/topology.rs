@@ -4,6 +4,7 @@
 mod consumers;
 mod copies;
 mod drift;
+mod edits;
 mod migrations;
 mod missing;
 mod raise;
@@ -27,6 +28,7 @@ pub use consumers::Intake;
 pub(crate) use consumers::{WAITS_SINCE, tail_config, version_of};
 pub(crate) use drift::Drifted;
 pub use drift::Mended;
+pub(crate) use edits::drift;
 pub(crate) use migrations::{Plan, TOPOLOGY};
 pub use missing::Upkept;
 pub use raise::Raised;

@@ -4,6 +4,7 @@
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use serde::Deserialize;
 
+use super::edits::drift;
 use crate::error::Error;
 use crate::server::limits::Limits;
 use crate::server::mesh::Mesh;
@@ -29,7 +30,11 @@ impl Mesh {
             return Err(Error::NoStream(name.to_owned()));
         };
         let restored = put_back(&wanted, &found);
-        if restored == found {
+        // The server writes some settings in another way than they were given, so the two need not be equal.
+        let is_back = drift(&restored, &found).is_empty()
+            && restored.max_bytes == found.max_bytes
+            && restored.allow_atomic_publish == found.allow_atomic_publish;
+        if is_back {
             return Ok(false);
         }
         let updated = self.context().update_stream(restored).await;
