@@ -22,7 +22,7 @@ impl Hop {
     /// Asks people, and waits for what they decide without holding a process. As with [`Hop::wait`] the handler runs again
     /// from its first line when they have decided, and this returns the decision.
     ///
-    /// `who` of the approval is fixed when it is asked for the first time.
+    /// The first request fixes `who` of the approval.
     ///
     /// # Errors
     /// The suspension; or when nobody could decide the approval, or the handler has asked for other waits before.

@@ -31,7 +31,7 @@ pub struct Calls {
     then: OnTimeout,
 }
 
-/// What a child came to.
+/// The end of a child, as its parent sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Called {
     index: u32,

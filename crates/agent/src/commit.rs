@@ -261,7 +261,7 @@ impl WorkerContext {
             tracing::info!(%intent, seq = head.seq, "another holder has the hop, result dropped");
             return;
         }
-        tracing::info!(%intent, seq = head.seq, "the hop is over, or was put before somebody anew: result dropped");
+        tracing::info!(%intent, seq = head.seq, "the hop is over, or was given to somebody else: result dropped");
         match self.mesh.settle(head).await {
             Ok(()) => delivery.ack().await,
             Err(error) => tracing::warn!(%error, %intent, "not settled"),

@@ -20,7 +20,7 @@ pub struct Wait {
     pub(crate) spec: WaitSpec,
 }
 
-/// What a wait came to.
+/// The result of a wait.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waited {
     result: WaitResult,

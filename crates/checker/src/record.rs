@@ -311,7 +311,7 @@ pub struct Signal {
     pub id: String,
 }
 
-/// What a wait came to.
+/// The result of a wait.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WaitEnd {
     /// Its name.

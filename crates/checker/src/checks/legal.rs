@@ -168,7 +168,7 @@ fn begins_in_line(status: Option<&str>, event: &str, after: &Snapshot) -> bool {
     }
 }
 
-/// The envelope that the snapshot of a record must name. A hop that a controller puts before its version anew keeps its
+/// The envelope that the snapshot of a record must name. A hop that a controller gives to its version again keeps its
 /// attempt, and has a new one.
 fn envelope_of(before: &Snapshot, record: &Record, works: bool) -> Option<String> {
     let held = record.envelope.as_ref().and_then(|envelope| envelope.text("id"));

@@ -238,7 +238,7 @@ impl Judge<'_> {
     }
 
     /// Waits of a record: those that it opens itself have no sequence yet. Others of the same hop are over when it opens new
-    /// ones: the hop was given to its agent again, and asked anew.
+    /// ones: the hop was given to its agent again, and asked again.
     fn opens(&mut self, record: &Record) {
         if matches!(record.event.name.as_str(), "handed_off") {
             self.open.clear();
