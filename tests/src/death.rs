@@ -105,7 +105,8 @@ pub enum Victim {
 /// What goes wrong in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Accident {
-    Nothing,
+    /// Nothing, for the first or the second time.
+    Calm(u8),
     Death(Victim, usize),
     Doubled,
 }
@@ -113,7 +114,7 @@ enum Accident {
 impl fmt::Display for Accident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("calm"),
+            Self::Calm(time) => write!(f, "calm{time}"),
             Self::Doubled => f.write_str("doubled"),
             Self::Death(Victim::Client, write) => write!(f, "client-{write}"),
             Self::Death(Victim::Worker(place), write) => write!(f, "worker{place}-{write}"),
@@ -133,7 +134,12 @@ type Writes = BTreeMap<Victim, usize>;
 pub async fn everywhere<P: Pattern>(pattern: P) -> usize {
     let pattern = Arc::new(pattern);
     let shared = Stage::start().await;
-    let (writes, _) = one(&pattern, &shared, Accident::Nothing).await;
+    // Whoever was slow in one of them wrote more, and a death that waits for such a write never comes.
+    let (mut writes, _) = one(&pattern, &shared, Accident::Calm(1)).await;
+    let (again, _) = one(&pattern, &shared, Accident::Calm(2)).await;
+    for (victim, count) in &mut writes {
+        *count = again.get(victim).map_or(*count, |other| *other.min(count));
+    }
     let cases = |is_own: bool| -> Vec<Accident> {
         let of = writes
             .iter()
@@ -186,7 +192,7 @@ async fn one<P: Pattern>(pattern: &Arc<P>, stage: &Stage, accident: Accident) ->
     if let Accident::Death(victim, write) = accident {
         cast.proxy(victim).count_writes(&WRITES, Some(write));
     }
-    if accident == Accident::Nothing
+    if let Accident::Calm(_) = accident
         && let Some(controller) = &stage.controller
     {
         controller.proxy.count_writes(&WRITES, None);
@@ -194,7 +200,7 @@ async fn one<P: Pattern>(pattern: &Arc<P>, stage: &Stage, accident: Accident) ->
     let driving = cast.drive(pattern, &run);
     let died = match accident {
         Accident::Death(victim, _) => cast.let_die(pattern, stage, &run, victim, driving).await,
-        Accident::Nothing | Accident::Doubled => {
+        Accident::Calm(_) | Accident::Doubled => {
             driving.await;
             false
         }
