@@ -262,7 +262,7 @@ fn a_malformed_envelope_is_refused_with_the_place() {
         (broken("\"hop\":1", "\"hop\":\"x\""), "hop", "\"x\""),
         (broken("\"goal\":\"goal\"", "\"goal\":3"), "task.goal", "3"),
         (
-            broken("\"protocol\":\"1.5.0\"", "\"protocol\":\"3.0.0\""),
+            broken("\"protocol\":\"1.6.0\"", "\"protocol\":\"3.0.0\""),
             "protocol",
             "\"3.0.0\"",
         ),
