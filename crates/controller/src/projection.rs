@@ -44,6 +44,7 @@ pub(crate) use tables::children::{ChildRow, DueParent, Look};
 pub(crate) use tables::intents::Overdue;
 pub(crate) use tables::odd::Odd;
 pub(crate) use tables::streaks::Streak;
+pub(crate) use tables::timers::DuePlace;
 pub(crate) use tables::turns::{Front, Lane, Submitter};
 pub(crate) use touched::Touched;
 pub(crate) use void::VoidSeen;

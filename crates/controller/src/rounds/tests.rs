@@ -1,6 +1,8 @@
 //! Rounds do not depend on each other: planted rounds that hang, fail and panic beside the real ones, observations that
 //! are too old, and what a leader knows in its next term.
 
+mod timers;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -3,7 +3,7 @@
 //! A wait ends its time after the storing of the record that opened it, whoever wrote that; so a row keeps its time while
 //! records are added behind. While an intent is parked or at work, its waits stay here unarmed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use baton_envelope::people::{Ballot, MOST_REMINDERS};
 use baton_envelope::{IntentId, RecordSummary, Snapshot, Status, Timestamp, is_long_retry, open_waits};
@@ -193,17 +193,46 @@ pub(in crate::projection) fn forget(db: &Connection, intent: &str) -> rusqlite::
         .map(drop)
 }
 
-/// The intents of which something is due, the longest overdue first.
-pub(in crate::projection) fn due(db: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<Due>> {
-    let mut ask =
-        db.prepare_cached("SELECT intent, seq FROM timers WHERE armed = 1 AND due <= ?1 ORDER BY due LIMIT ?2")?;
+/// A place in the order of what is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DuePlace {
+    due: i64,
+    intent: String,
+}
+
+/// A part of what is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DuePage {
+    /// The intents of which something is due, the longest overdue first.
+    pub(crate) dues: Vec<Due>,
+    /// Where the next part begins; `None` when this is the last one.
+    pub(crate) next: Option<DuePlace>,
+}
+
+/// In the order of the index, from a place on.
+const DUE: &str = "SELECT intent, seq, due FROM timers WHERE armed = 1 AND due <= ?1 AND (due, intent) > (?2, ?3)
+    ORDER BY due, intent LIMIT ?4";
+
+/// The intents of which something is due, the longest overdue first, behind a place. It reads at most `limit` rows of what is
+/// due, and none of what is not.
+pub(in crate::projection) fn due(
+    db: &Connection,
+    now: Timestamp,
+    after: Option<&DuePlace>,
+    limit: u32,
+) -> rusqlite::Result<DuePage> {
+    let mut ask = db.prepare_cached(DUE)?;
     let mut waits =
         db.prepare_cached("SELECT what, opened FROM timers WHERE intent = ?1 AND armed = 1 AND due <= ?2")?;
-    let mut found: Vec<Due> = Vec::new();
-    let mut rows = ask.query(params![now.unix_millis(), limit])?;
+    let (mut dues, mut named) = (Vec::new(), HashSet::new());
+    let (mut read, mut last) = (0, None);
+    let (from, behind) = after.map_or((i64::MIN, ""), |place| (place.due, place.intent.as_str()));
+    let mut rows = ask.query(params![now.unix_millis(), from, behind, limit])?;
     while let Some(row) = rows.next()? {
+        read += 1;
         let intent: IntentId = parsed(row, 0)?;
-        if found.iter().rev().take(8).any(|due| due.intent == intent) {
+        last = Some((row.get(2)?, intent.to_string()));
+        if !named.insert(intent.clone()) {
             continue;
         }
         let of = waits.query_map(params![intent.as_str(), now.unix_millis()], |row| {
@@ -211,9 +240,11 @@ pub(in crate::projection) fn due(db: &Connection, now: Timestamp, limit: u32) ->
         })?;
         let waits = of.collect::<Result<_, _>>()?;
         let seen = row.get(1)?;
-        found.push(Due { intent, seen, waits });
+        dues.push(Due { intent, seen, waits });
     }
-    Ok(found)
+    let next = last.filter(|_| read == limit);
+    let next = next.map(|(due, intent)| DuePlace { due, intent });
+    Ok(DuePage { dues, next })
 }
 
 /// The open intents whose deadline has passed.
@@ -223,17 +254,100 @@ pub(in crate::projection) fn late(db: &Connection, now: Timestamp) -> rusqlite::
     rows.collect()
 }
 
-/// Disarms what was due of intents: nothing came of it, and only a new record can change that. One that came meanwhile has
-/// armed it again.
-pub(in crate::projection) fn disarm(db: &Connection, dues: &[Due], now: Timestamp) -> rusqlite::Result<()> {
+/// Disarms what was due of intents at a time: nothing came of it, and only a new record can change that. One that came
+/// meanwhile has armed it again.
+pub(in crate::projection) fn disarm(db: &Connection, dues: &[(Due, Timestamp)]) -> rusqlite::Result<()> {
     let mut disarm =
         db.prepare_cached("UPDATE timers SET armed = 0 WHERE intent = ?1 AND seq = ?2 AND armed = 1 AND due <= ?3")?;
-    for due in dues {
-        disarm.execute(params![due.intent.as_str(), due.seen, now.unix_millis()])?;
+    for (due, at) in dues {
+        disarm.execute(params![due.intent.as_str(), due.seen, at.unix_millis()])?;
     }
     Ok(())
 }
 
 fn millis(after: u64) -> i64 {
     i64::try_from(after).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    /// What waits for a day, beside what is due.
+    const WAITING: u32 = 5_000;
+    const DUE_INTENTS: u32 = 250;
+    const NOW: i64 = 1_000_000;
+
+    fn index() -> Connection {
+        let db = Connection::open_in_memory().expect("a database");
+        db.execute_batch(TABLES).expect("tables");
+        let timer = |what: &str, due| Timer {
+            what: what.to_owned(),
+            opened: 1,
+            due,
+            armed: true,
+        };
+        for number in 0..WAITING {
+            let later = NOW + 1 + i64::from(number);
+            write(&db, &format!("waits-{number}"), 1, &[timer("paid", later)]).expect("written");
+        }
+        for number in 0..DUE_INTENTS {
+            // Some are due at the same time, and of some two things are due.
+            let due = NOW - i64::from(number / 7);
+            let mut timers = vec![timer("paid", due)];
+            timers.extend((number % 3 == 0).then(|| timer("signed", due - 40)));
+            write(&db, &format!("due-{number}"), 1, &timers).expect("written");
+        }
+        db
+    }
+
+    /// Fails if a look reads the rows of what waits, sorts, or reads more than it was asked for.
+    #[test]
+    fn a_look_reads_what_is_due_and_nothing_that_waits() {
+        let db = index();
+        let mut ask = db.prepare(DUE).expect("a statement");
+        let mut count = |limit: u32| {
+            let rows = ask.query_map(params![NOW, i64::MIN, "", limit], |row| row.get::<_, String>(0));
+            let rows = rows.expect("rows").count();
+            let statuses = [StatementStatus::FullscanStep, StatementStatus::Sort];
+            assert_eq!(statuses.map(|status| ask.reset_status(status)), [0, 0]);
+            (rows, ask.reset_status(StatementStatus::VmStep))
+        };
+        let (rows, steps) = count(100);
+        assert_eq!(rows, 100);
+        let (all, of_all) = count(u32::MAX);
+        assert_eq!(all, 334, "each that is due, and none that waits");
+        assert!(steps < of_all, "{steps} steps for 100 rows, {of_all} for all");
+        assert!(of_all < 30 * 334, "{of_all} steps of the database");
+    }
+
+    #[test]
+    fn pages_name_each_due_intent_in_the_order_of_its_time() {
+        let db = index();
+        let now = Timestamp::from_unix_millis(NOW);
+        let (mut place, mut found, mut pages) = (None, Vec::new(), 0);
+        loop {
+            let page = due(&db, now, place.as_ref(), 60).expect("a page");
+            assert!(page.dues.len() <= 60);
+            found.extend(page.dues);
+            pages += 1;
+            place = page.next;
+            if place.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, 6, "334 rows, 60 at a time");
+        let named: HashSet<&str> = found.iter().map(|due| due.intent.as_str()).collect();
+        assert_eq!(named.len(), 250);
+        let both = found.iter().filter(|due| due.waits.len() == 2);
+        assert!(both.count() >= 84, "of every third two things are due");
+        let first = &found[0];
+        assert_eq!(first.intent.as_str(), "due-246", "what was due first comes first");
+
+        disarm(&db, &[(first.clone(), now)]).expect("disarmed");
+        let again = due(&db, now, None, 1).expect("a page");
+        assert_ne!(again.dues[0].intent, first.intent);
+    }
 }
