@@ -291,6 +291,58 @@ async fn every_illegal_step_is_refused_with_both_states_and_changes_nothing() {
     code.stop().await;
 }
 
+/// Takes a step as anything does that can speak to the server: a request whose body is JSON.
+async fn asked(mesh: &TestMesh, step: &str, body: Value) -> Value {
+    let client = mesh.server.client().await;
+    let subject = format!("mesh.control.work.{step}");
+    let reply = client
+        .request(subject, body.to_string().into())
+        .await
+        .expect("an answer");
+    serde_json::from_slice(&reply.payload).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_is_declined_and_done_by_bare_requests() {
+    let mesh = with_reviewer().await;
+    let declined = sent(&mesh, "reviewer", "declined").await;
+    let body = serde_json::json!({"intent": "declined", "reason": "not my subject", "by": "ada"});
+    let answer = asked(&mesh, "reject", body.clone()).await;
+    let head = mesh.until(&declined, "rejected", SOON).await;
+    let step = [&answer["ok"]["was"], &answer["ok"]["status"], &answer["ok"]["seq"]];
+    assert_eq!(
+        step,
+        [&Value::from("pending"), &"rejected".into(), &head.seq.into()],
+        "{answer}"
+    );
+    let error = head.record.snapshot.error.as_ref().expect("an error");
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("BY_HAND", "not my subject")
+    );
+    let by = &head.record.by;
+    assert_eq!((by.role.name(), by.instance.as_str()), ("worker", "ada"));
+    assert_legal(&mesh.history_of(&declined).await);
+    assert_eq!(tickets(&mesh, "reviewer").await, 0);
+
+    // Once more: it is over. And what somebody has taken is not declined, but failed.
+    let answer = asked(&mesh, "reject", body).await;
+    assert_eq!(answer["error"]["code"], "WRONG_STATUS", "{answer}");
+    assert_eq!(mesh.head_of(&declined).await.seq, head.seq);
+    let taken = sent(&mesh, "reviewer", "taken").await;
+    let answer = asked(&mesh, "accept", serde_json::json!({"intent": "taken", "by": "ada"})).await;
+    assert!(answer["ok"].is_object(), "{answer}");
+    let body = serde_json::json!({"intent": "taken", "reason": "too much", "code": "TOO_MUCH", "by": "ada"});
+    let answer = asked(&mesh, "reject", body.clone()).await;
+    let message = answer["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("accepted") && message.contains("rejected"), "{answer}");
+    mesh.until(&taken, "accepted", SOON).await;
+    let answer = asked(&mesh, "fail", body).await;
+    assert_eq!(answer["ok"]["status"], "failed", "{answer}");
+    let head = mesh.until(&taken, "failed", SOON).await;
+    assert_eq!(head.record.snapshot.error.as_ref().expect("an error").code, "TOO_MUCH");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_of_an_older_sender_goes_and_its_work_waits_for_a_person() {
     let mesh = with_reviewer().await;
