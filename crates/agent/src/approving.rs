@@ -15,8 +15,10 @@ use crate::hop::{Hop, HopClock, Journal};
 use crate::outcome::Outcome;
 use crate::waiting::{Wait, Waited};
 
-/// The name of the wait before a hop.
-const GATE: &str = "gate";
+/// The name of the wait before a hop, where the intent or its worker asks for one.
+pub(crate) const GATE: &str = "gate";
+/// Its name where an operator has set a gate on the agent.
+pub(crate) const AGENT_GATE: &str = "agent-gate";
 
 impl Hop {
     /// Asks people, and waits for what they decide without holding a process. As with [`Hop::wait`] the handler runs again
@@ -111,17 +113,22 @@ fn person_of(author: &Author) -> Option<PersonName> {
     }
 }
 
+/// What people are asked before a hop, under the name of each wait.
+pub(crate) type Gates = Vec<(&'static str, Approval)>;
+
 /// Runs a handler once people have let it begin.
 pub(crate) fn gated<'a>(
     handler: &'a dyn AnyHandler,
     hop: &'a mut Hop,
-    gate: Option<Approval>,
+    gates: Gates,
 ) -> BoxFuture<'a, Result<Outcome, Fault>> {
-    let Some(gate) = gate else { return handler.run(hop) };
+    // A replay runs what was let through.
+    if gates.is_empty() || hop.is_replay() {
+        return handler.run(hop);
+    }
     Box::pin(async move {
-        // A replay runs what was let through.
-        if !hop.is_replay() {
-            let decision = hop.approve(GATE, gate.clone()).await?;
+        for (name, gate) in gates {
+            let decision = hop.approve(name, gate.clone()).await?;
             if !decision.accepted {
                 return Ok(Outcome::reject(codes::NOT_APPROVED, why(&decision, &gate)));
             }

@@ -35,6 +35,7 @@ mod claim;
 mod commit;
 mod dropped;
 mod fault;
+mod gates;
 mod guard;
 mod handler;
 mod handlers;

@@ -10,7 +10,7 @@ use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place, Policy,
     ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
-    recorded_steps, recorded_waits,
+    open_waits, recorded_steps, recorded_waits,
 };
 use baton_jetstream::{Advanced, Allowance, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
@@ -211,9 +211,10 @@ impl WorkerContext {
         envelope: &Arc<Envelope>,
         Recorded { steps, waits }: Recorded,
     ) -> Ran {
-        let (attempt, epoch) = {
+        let (attempt, epoch, open) = {
             let claim = claim.lock().await;
-            (claim.snapshot.attempt, claim.snapshot.epoch)
+            let open = open_waits(&claim.snapshot).map(|wait| wait.name.clone());
+            (claim.snapshot.attempt, claim.snapshot.epoch, open.collect::<Vec<_>>())
         };
         let mut hop = Hop {
             envelope: Arc::clone(envelope),
@@ -232,6 +233,10 @@ impl WorkerContext {
             remains: OnceLock::new(),
             cancelled: CancellationToken::new(),
         };
+        let gates = match self.gates(&hop, &open).await {
+            Ok(gates) => gates,
+            Err(fault) => return Ran::of(RunResult::Failed(fault)),
+        };
         let cancelled = hop.cancelled.clone();
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
@@ -240,8 +245,7 @@ impl WorkerContext {
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
         let ended = {
-            let gate = envelope.gates.get(&self.agent).or(self.gate.as_ref()).cloned();
-            let handler = AssertUnwindSafe(gated(&*self.handler, &mut hop, gate)).catch_unwind();
+            let handler = AssertUnwindSafe(gated(&*self.handler, &mut hop, gates)).catch_unwind();
             let mut handler = Polled {
                 handler,
                 held,

@@ -110,3 +110,152 @@ async fn a_gate_with_four_eyes_keeps_out_whoever_sent_it_and_its_end_says_who_wa
     );
     drop(shout);
 }
+
+async fn policy(mesh: &TestMesh, arguments: &[&str]) -> Run {
+    let mut all = vec!["agents", "policy", "shout"];
+    all.extend(arguments);
+    run(mesh.baton(&all)).await
+}
+
+/// The waits that an intent has open.
+fn asked_of(head: &Head) -> Vec<&str> {
+    head.record
+        .snapshot
+        .waits
+        .iter()
+        .map(|wait| wait.name.as_str())
+        .collect()
+}
+
+/// Waits until this worker has heard what an operator said: work that it gets is treated so.
+async fn until_asked(mesh: &TestMesh, name: &str, is_asked: bool) {
+    let mut tries = 0;
+    eventually("the worker has heard of it", SOON, async || {
+        tries += 1;
+        let intent = format!("{name}-{tries}");
+        run(mesh.baton(&["send", "shout", "otters", "--id", &intent]))
+            .await
+            .exits(0);
+        let status = eventually("it stands", SOON, async || {
+            let status = mesh.head_of(&id(&intent)).await.record.snapshot.status;
+            let stands = ["waiting", "completed"].contains(&status.name());
+            stands
+                .then(|| status.name().to_owned())
+                .ok_or_else(|| status.to_string())
+        })
+        .await;
+        ((status == "waiting") == is_asked).then_some(()).ok_or(status)
+    })
+    .await;
+}
+
+/// Fails if a gate needs a restart of the worker, if an intent that brings a gate of its own asks for less, or if what was asked
+/// is forgotten with the gate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sets_and_clears_a_gate_while_the_worker_runs() {
+    let mesh = TestMesh::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let shout = worker(&mesh, dir.path(), "shout", &["--exec", "tr a-z A-Z"]).await;
+    until_asked(&mesh, "before", false).await;
+
+    policy(&mesh, &["--approver", "ada", "--reason", "an audit"])
+        .await
+        .exits(0);
+    let shown = policy(&mesh, &[]).await.exits(0).stdout;
+    assert!(shown.contains("gate") && shown.contains("ada"), "{shown}");
+    let shown = policy(&mesh, &["--output", "json"]).await.exits(0).json();
+    assert_eq!(shown["in_force"]["gate"]["who"][0], "ada");
+    until_asked(&mesh, "gated", true).await;
+    for (name, verb, status) in [("yes", "approve", "completed"), ("no", "reject", "rejected")] {
+        run(mesh.baton(&["send", "shout", "otters", "--id", name]))
+            .await
+            .exits(0);
+        let head = mesh.until(&id(name), "waiting", SOON).await;
+        assert_eq!(asked_of(&head), ["agent-gate"]);
+        approvals(&mesh, &[verb, name, "--as", "ada"]).await.exits(0);
+        let head = mesh.until(&id(name), status, SOON).await;
+        let code = head.record.snapshot.error.as_ref().map(|error| error.code.as_str());
+        assert_eq!(code, (verb == "reject").then_some("NOT_APPROVED"));
+    }
+
+    // An intent may ask for more, and not for less.
+    run(mesh.baton(&[
+        "send",
+        "shout",
+        "otters",
+        "--id",
+        "both",
+        "--gate",
+        "shout",
+        "--approver",
+        "eve",
+    ]))
+    .await
+    .exits(0);
+    mesh.until(&id("both"), "waiting", SOON).await;
+    approvals(&mesh, &["approve", "both", "--as", "eve"])
+        .await
+        .exits(4)
+        .says(&["NOT_ENTITLED"]);
+    approvals(&mesh, &["approve", "both", "--as", "ada"]).await.exits(0);
+    eventually("the intent asks, too", SOON, async || {
+        let head = mesh.head_of(&id("both")).await;
+        let is_asked = asked_of(&head) == ["gate"];
+        is_asked.then_some(()).ok_or_else(|| format!("{:?}", asked_of(&head)))
+    })
+    .await;
+    approvals(&mesh, &["approve", "both", "--as", "eve"]).await.exits(0);
+    assert_eq!(result(&mesh.until(&id("both"), "completed", SOON).await), "OTTERS");
+
+    // What is asked stands when the gate is taken away.
+    for name in ["stands", "denied"] {
+        run(mesh.baton(&["send", "shout", "otters", "--id", name]))
+            .await
+            .exits(0);
+        mesh.until(&id(name), "waiting", SOON).await;
+    }
+    policy(&mesh, &["--no-gate"]).await.exits(0);
+    let shown = policy(&mesh, &["--output", "json"]).await.exits(0).json();
+    assert_eq!(shown["in_force"]["gate"], Value::Null);
+    until_asked(&mesh, "free", false).await;
+    approvals(&mesh, &["reject", "denied", "--as", "ada"]).await.exits(0);
+    mesh.until(&id("denied"), "rejected", SOON).await;
+    approvals(&mesh, &["approve", "stands", "--as", "ada"]).await.exits(0);
+    assert_eq!(result(&mesh.until(&id("stands"), "completed", SOON).await), "OTTERS");
+
+    let history = run(mesh.baton(&["rollout", "history", "shout"])).await.exits(0).stdout;
+    assert!(history.contains("an audit"), "{history}");
+    drop(shout);
+}
+
+/// A worker that would begin without asking.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_is_refused_where_somebody_would_begin_without_asking() {
+    let mesh = TestMesh::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = worker(
+        &mesh,
+        dir.path(),
+        "shout",
+        &["--exec", "tr a-z A-Z", "--protocol", "1.0.0-1.5.0"],
+    )
+    .await;
+    policy(&mesh, &["--approver", "ada"])
+        .await
+        .exits(4)
+        .says(&["WRONG_STATE", "1.5.0", "without asking"]);
+    policy(&mesh, &["--approver", "ada", "--quorum", "2"])
+        .await
+        .exits(2)
+        .says(&["--quorum 2"]);
+    policy(&mesh, &["--approver", "ada", "--no-gate"]).await.exits(2);
+    run(mesh.baton(&["agents", "add", "reviewer", "--manual"]))
+        .await
+        .exits(0);
+    mesh.until_version_is("reviewer", "1.0.0", "active").await;
+    run(mesh.baton(&["agents", "policy", "reviewer", "--gate"]))
+        .await
+        .exits(4)
+        .says(&["WRONG_STATE", "by hand"]);
+    drop(old);
+}

@@ -1,7 +1,7 @@
 //! How an agent's failures are treated: its policy, and its breakers by hand.
 
 use baton_envelope::control::{ControlError, SetBreaker, SetPolicy};
-use baton_envelope::rollout::{self, Act};
+use baton_envelope::rollout::{self, Act, Reset};
 use baton_envelope::{AgentName, AgentVersion, Breaker, OnExhausted, Route, codes};
 use baton_jetstream::Error;
 
@@ -15,7 +15,13 @@ pub(super) async fn set(cx: &Context, asked: SetPolicy) -> Result<Route, Error> 
         reset,
         by,
         reason,
+        no_gate,
     } = asked;
+    let reset = match (reset, no_gate) {
+        (true, _) => Reset::All,
+        (false, true) => Reset::Gate,
+        (false, false) => Reset::Nothing,
+    };
     // Where the agent is unknown, that is the better reason.
     cx.route(&agent).await?;
     let escalated = set.on_exhausted.as_ref().and_then(OnExhausted::agent);

@@ -21,6 +21,9 @@ pub struct SetPolicy {
     /// Why, in words.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Forget first the gate that was set before, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_gate: bool,
 }
 
 /// Opens or closes the breaker of a version by hand.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::names::AgentName;
 use crate::base::wire::wire_object;
 use crate::base::wire_enum::wire_enum;
+use crate::people::Approval;
 
 /// How many attempts a hop gets where nobody says otherwise.
 pub const ATTEMPTS_DEFAULT: u32 = 3;
@@ -153,6 +154,8 @@ wire_object! {
         opt on_unaccepted: OnUnaccepted,
         /// What happens to new work while the breaker is open.
         opt on_open: OnOpen,
+        /// What people are asked before the agent begins with a hop. Only an operator's counts.
+        opt gate: Box<Approval>,
     }
 }
 
@@ -213,6 +216,7 @@ impl Policy {
             on_rejected: other.on_rejected.clone().or_else(|| self.on_rejected.clone()),
             on_unaccepted: other.on_unaccepted.clone().or_else(|| self.on_unaccepted.clone()),
             on_open: other.on_open.clone().or_else(|| self.on_open.clone()),
+            gate: other.gate.clone().or_else(|| self.gate.clone()),
             extra,
         }
     }

@@ -120,7 +120,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         of(any_what(OnUnaccepted::ALL, OnUnaccepted::Unknown)),
         of(any_what(OnOpen::ALL, OnOpen::Unknown)),
     );
-    (times, vec(any_agent(), 0..3), whats, any_extra()).prop_map(|(times, alternatives, whats, extra)| {
+    let rest = (of(Just(Box::new(full_approval()))), any_extra());
+    (times, vec(any_agent(), 0..3), whats, rest).prop_map(|(times, alternatives, whats, (gate, extra))| {
         let (attempts, backoff_ms, longest_ms, attempt_timeout_ms, accept_within_ms) = times;
         let (on_exhausted, on_rejected, on_unaccepted, on_open) = whats;
         Policy {
@@ -134,6 +135,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             on_rejected,
             on_unaccepted,
             on_open,
+            gate,
             extra,
         }
     })

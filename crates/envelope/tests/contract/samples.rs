@@ -464,6 +464,7 @@ pub(crate) fn full_policy() -> Policy {
         on_rejected: Some(OnRejected::Return),
         on_unaccepted: Some(OnUnaccepted::Alternative),
         on_open: Some(OnOpen::Refuse),
+        gate: Some(Box::new(full_approval())),
         extra: Extra::new(),
     }
 }

@@ -1,10 +1,11 @@
 //! Choosing the form of an envelope: the newest that both its writer and the receiving version know.
 
+use baton_envelope::rollout::POLICY_GATES_SINCE;
 use baton_envelope::{AgentVersion, Conversion, Envelope, NoCommonProtocol, Protocol, ProtocolRange, Route};
 
 use crate::error::Error;
 
-/// The first minor whose workers ask people before they begin.
+/// The first minor whose workers ask people before they begin, where the envelope says so.
 const GATES_SINCE: Protocol = Protocol::new(1, 4, 0);
 
 /// Converts an envelope to the newest form that its writer and the receiving version know, and reports the conversion:
@@ -29,8 +30,12 @@ pub fn in_form_for(
         receiver,
     };
     // A version that does not know of gates would begin without asking anybody.
-    if receiver.newest < GATES_SINCE && envelope.gates.contains_key(&envelope.to) {
-        let oldest = GATES_SINCE;
+    let is_gated = route.policy.as_ref().is_some_and(|policy| policy.gate.is_some());
+    let needed = [
+        is_gated.then_some(POLICY_GATES_SINCE),
+        envelope.gates.contains_key(&envelope.to).then_some(GATES_SINCE),
+    ];
+    if let Some(oldest) = needed.into_iter().flatten().find(|needed| receiver.newest < *needed) {
         return Err(none(ProtocolRange { oldest, ..writer }).into());
     }
     let form = writer.newest_common(receiver).ok_or_else(|| none(writer))?;

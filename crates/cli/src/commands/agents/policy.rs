@@ -3,11 +3,13 @@
 use std::num::NonZeroU32;
 
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, SetPolicy};
+use baton_envelope::people::Approval;
 use baton_envelope::{AgentName, InForce, OnExhausted, OnOpen, OnRejected, OnUnaccepted, Policy, Route, codes, shown};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::gate::GateArgs;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
 use crate::parse::{self, Span};
@@ -48,6 +50,14 @@ pub(crate) struct PolicyArgs {
     /// What happens to new work while the breaker of its version is open.
     #[arg(long, value_enum)]
     on_open: Option<Open>,
+    /// Ask people before each hop begins, whoever sent the work. The flags below say so, too.
+    #[arg(long, conflicts_with = "no_gate")]
+    gate: bool,
+    #[command(flatten)]
+    approval: GateArgs,
+    /// Ask nobody any more, but for what is asked already.
+    #[arg(long)]
+    no_gate: bool,
     /// Forget what was set before; what workers declare holds again.
     #[arg(long)]
     reset: bool,
@@ -88,8 +98,15 @@ pub(crate) enum Open {
 }
 
 impl PolicyArgs {
-    fn policy(&self) -> Policy {
-        Policy {
+    fn policy(&self) -> Result<Policy, CliError> {
+        let is_gated = self.gate || self.approval.given().is_some();
+        let gate = is_gated.then(|| self.approval.approval()).transpose()?;
+        if let (true, Some(flag)) = (self.no_gate, self.approval.given()) {
+            let message = format!("{flag} and --no-gate cannot both be given");
+            let error = CliError::say(Kind::Usage, codes::USAGE, message);
+            return Err(error.hint("--no-gate alone takes the gate away"));
+        }
+        Ok(Policy {
             attempts: self.attempts.map(NonZeroU32::get),
             backoff_ms: self.backoff.map(Span::millis),
             longest_ms: self.longest.map(Span::millis),
@@ -111,16 +128,17 @@ impl PolicyArgs {
                 Open::Alternative => OnOpen::Alternative,
                 Open::Refuse => OnOpen::Refuse,
             }),
+            gate: gate.map(Box::new),
             ..Policy::default()
-        }
+        })
     }
 }
 
 /// Shows the policy, or changes it.
 pub(crate) async fn run(args: PolicyArgs, app: &App) -> Result<(), CliError> {
-    let set = args.policy();
+    let set = args.policy()?;
     let mesh = app.connect().await?;
-    if set.is_empty() && !args.reset {
+    if set.is_empty() && !args.reset && !args.no_gate {
         let agents = mesh
             .ask_controller(&ListAgents(AboutAgent::one(args.agent.clone())))
             .await?;
@@ -142,6 +160,7 @@ pub(crate) async fn run(args: PolicyArgs, app: &App) -> Result<(), CliError> {
         reset: args.reset,
         by: who::person(),
         reason: args.reason,
+        no_gate: args.no_gate,
     };
     let route = mesh.ask_controller(&question).await?;
     // What workers declare holds where nothing is set, and is not in the route.
@@ -177,6 +196,8 @@ struct InForceView {
     on_rejected: OnRejected,
     on_unaccepted: OnUnaccepted,
     on_open: OnOpen,
+    /// What people are asked before the agent begins.
+    gate: Option<Box<Approval>>,
 }
 
 impl InForceView {
@@ -195,6 +216,7 @@ impl InForceView {
             on_rejected: holds.on_rejected,
             on_unaccepted: set.on_unaccepted.unwrap_or_default(),
             on_open: set.on_open.unwrap_or_default(),
+            gate: set.gate,
         }
     }
 }
@@ -266,6 +288,7 @@ fn rows(agent: &AgentName, by: &str, policy: &Policy) -> Table {
             "on open",
             name(policy.on_open.as_ref().map(|what| what.name().to_owned())),
         ),
+        ("gate", policy.gate.as_deref().map(gate).unwrap_or_default()),
     ] {
         if !value.is_empty() {
             table.pair(key, value);
@@ -294,7 +317,21 @@ fn in_force(agent: &AgentView, policy: &InForce) -> Table {
         shown(set.on_unaccepted.unwrap_or_default().name()).into_owned(),
     );
     table.pair("on open", shown(set.on_open.unwrap_or_default().name()).into_owned());
+    table.pair("gate", set.gate.as_deref().map_or_else(|| "none".to_owned(), gate));
     table
+}
+
+/// Whom a gate asks, in one line.
+fn gate(approval: &Approval) -> String {
+    let who = match approval.who.is_empty() {
+        true => "anybody".to_owned(),
+        false => approval.who.join(", "),
+    };
+    let mut parts = vec![shown(&who).into_owned()];
+    parts.extend((approval.needed() > 1).then(|| format!("{} of them", approval.needed())));
+    parts.extend(approval.four_eyes.then(|| "four eyes".to_owned()));
+    parts.extend(approval.due_ms.map(|due| format!("within {}", Span::of_millis(due))));
+    parts.join("; ")
 }
 
 #[cfg(test)]
@@ -333,6 +370,7 @@ mod tests {
             "accept within none",
             "on exhausted park",
             "on open refuse",
+            "gate none",
         ] {
             assert!(lines.iter().any(|one| one == line), "{line}: {text}");
         }
