@@ -11,6 +11,7 @@ mod archiving;
 mod asking;
 mod clocks;
 mod copies;
+mod killing;
 mod leaderless;
 mod projection;
 mod registering;

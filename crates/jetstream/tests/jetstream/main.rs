@@ -11,6 +11,7 @@ mod bounds;
 mod choosing;
 mod following;
 mod grouping;
+mod killing;
 mod leasing;
 mod pulling;
 mod raising;
