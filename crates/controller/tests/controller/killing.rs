@@ -27,8 +27,12 @@ async fn pull(client: &Client, consumer: &str) {
     let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}");
     let at_once = r#"{"batch":1,"no_wait":true}"#;
     eventually("a ticket", PATIENCE, async || {
-        let pulled = client.request(subject.clone(), at_once.into()).await;
-        let pulled = pulled.map_err(|error| error.to_string())?;
+        // Not a request: a ticket keeps its own subject.
+        let inbox = client.new_inbox();
+        let mut answers = client.subscribe(inbox.clone()).await.expect("subscribed");
+        let asked = client.publish_with_reply(subject.clone(), inbox, at_once.into()).await;
+        asked.expect("asked");
+        let pulled = answers.next().await.expect("an answer");
         pulled
             .status
             .is_none()
