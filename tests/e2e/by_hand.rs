@@ -312,7 +312,7 @@ async fn work_is_declined_and_done_by_bare_requests() {
     let step = [&answer["ok"]["was"], &answer["ok"]["status"], &answer["ok"]["seq"]];
     assert_eq!(
         step,
-        [&Value::from("pending"), &"rejected".into(), &head.seq.into()],
+        [&Value::from("pending"), &"rejected(BY_HAND)".into(), &head.seq.into()],
         "{answer}"
     );
     let error = head.record.snapshot.error.as_ref().expect("an error");

@@ -70,6 +70,17 @@ fn check_gate(route: &Route, given: &Policy) -> Result<(), Refused> {
         let message = format!("gate: `{}` \"{}\" {}", bad.field, bad.value, bad.problem);
         Refused::new(codes::BAD_REQUEST, message, bad.fix)
     })?;
+    if !route.versions.contains_key(&route.active) {
+        let message = format!(
+            "no worker of {}@{} has said which protocol it reads",
+            route.agent, route.active
+        );
+        return Err(Refused::new(
+            codes::WRONG_STATE,
+            message,
+            "start its workers, and set the gate then",
+        ));
+    }
     let open = route
         .versions
         .iter()
