@@ -187,7 +187,12 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(any_pinning()),
         of(any_time()),
         btree_map(any_agent(), Just(full_approval()), 0..2),
-        (of(any_policy()), of(any_stands_in()), of(text())),
+        (
+            of(any_policy()),
+            of(any_stands_in()),
+            of(text()),
+            btree_map(any_agent(), vec(any_agent(), 0..3), 0..3),
+        ),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
@@ -203,7 +208,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             pinning,
             not_before,
             gates,
-            (policy, stands_in, order_key),
+            (policy, stands_in, order_key, next),
             extra,
         ) = rest;
         Envelope {
@@ -241,6 +246,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             policy: policy.map(Box::new),
             stands_in: stands_in.map(Box::new),
             order_key,
+            next,
             extra,
         }
     })

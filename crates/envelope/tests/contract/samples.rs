@@ -184,9 +184,21 @@ pub(crate) fn full_envelope() -> Envelope {
         policy: Some(Box::new(full_policy())),
         stands_in: Some(Box::new(full_stands_in())),
         order_key: Some("customer 7".to_owned()),
+        next: BTreeMap::from([(agent("qa"), vec![agent("ship"), agent("code")])]),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
+}
+
+pub(crate) fn full_onward() -> Onward {
+    Onward {
+        to: Some(agent("report")),
+        kind: Some("article.report.v1".to_owned()),
+        history: full_envelope().history.pop(),
+        note: Some("five look for otters".to_owned()),
+        cost: Some(json("0.02")),
+        extra: Extra::new(),
+    }
 }
 
 pub(crate) fn full_meter() -> Meter {
@@ -308,6 +320,7 @@ pub(crate) fn full_record() -> Record {
             title: Some("May this be published?".to_owned()),
             approval: Some(full_approval()),
             children: Some(full_children()),
+            onward: Some(Box::new(full_onward())),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {
