@@ -190,17 +190,6 @@ pub(crate) fn full_envelope() -> Envelope {
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
 }
 
-pub(crate) fn full_onward() -> Onward {
-    Onward {
-        to: Some(agent("report")),
-        kind: Some("article.report.v1".to_owned()),
-        history: full_envelope().history.pop(),
-        note: Some("five look for otters".to_owned()),
-        cost: Some(json("0.02")),
-        extra: Extra::new(),
-    }
-}
-
 pub(crate) fn full_meter() -> Meter {
     Meter {
         allotted: Some(json("100")),
