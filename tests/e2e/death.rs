@@ -5,6 +5,7 @@ mod approvals;
 mod breaker;
 mod by_hand;
 mod children;
+mod itinerary;
 mod kill;
 mod pause;
 mod schedule;
@@ -380,4 +381,6 @@ die_everywhere! {
     an_approval_that_escalates: approvals::Escalates, 12;
     a_call_of_three: children::CallAll, 14;
     a_cancel_of_a_tree: children::CancelTree, 10;
+    an_itinerary: itinerary::Itinerary, 9;
+    a_fan_out_of_three: itinerary::FanOut, 16;
 }

@@ -6,8 +6,8 @@ use baton_envelope::codes;
 use baton_envelope::{
     Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, OnTimeout, Priority, Timestamp, WaitSpec,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::hop::{Hop, HopClock};
@@ -31,8 +31,9 @@ pub struct Calls {
     then: OnTimeout,
 }
 
-/// The end of a child, as its parent sees it.
-#[derive(Debug, Clone, PartialEq)]
+/// The end of a child, as its parent sees it, and whoever is next after a fan-out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Called {
     index: u32,
     id: IntentId,
@@ -42,11 +43,57 @@ pub struct Called {
     error: Option<ErrorInfo>,
 }
 
-/// What the children of a call came to.
-#[derive(Debug, Clone, PartialEq)]
+/// What the children of a call came to. It is the payload of whoever is next after a fan-out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Joined {
     children: Vec<Called>,
+    #[serde(rename = "timed_out", default, skip_serializing_if = "std::ops::Not::not")]
     is_timed_out: bool,
+}
+
+/// The end of a child, as a payload has it.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    index: u32,
+    id: IntentId,
+    state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_encoding: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorInfo>,
+}
+
+impl From<Called> for Written {
+    fn from(called: Called) -> Self {
+        let (result, result_encoding) = called.result.map(|body| (body.json, body.encoding)).unzip();
+        Self {
+            index: called.index,
+            id: called.id,
+            state: called.state,
+            code: called.code,
+            result,
+            result_encoding: result_encoding.flatten(),
+            error: called.error,
+        }
+    }
+}
+
+impl From<Written> for Called {
+    fn from(written: Written) -> Self {
+        let encoding = written.result_encoding;
+        Self {
+            index: written.index,
+            id: written.id,
+            state: written.state,
+            code: written.code,
+            result: written.result.map(|json| Body { json, encoding }),
+            error: written.error,
+        }
+    }
 }
 
 impl Call {
@@ -155,6 +202,12 @@ impl Calls {
     pub fn detached(mut self) -> Self {
         self.children.detach = true;
         self
+    }
+
+    /// The wait for them, by this name where they have none.
+    pub(crate) fn wait(self, name: &str) -> WaitSpec {
+        let name = self.name.clone().unwrap_or_else(|| name.to_owned());
+        self.spec(name)
     }
 
     fn spec(self, name: String) -> WaitSpec {

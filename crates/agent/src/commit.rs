@@ -5,7 +5,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
-    IllegalTransition, Json, LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind, opened_calls,
+    IllegalTransition, Json, LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind, closing_cycle,
+    opened_calls,
 };
 use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
@@ -188,6 +189,14 @@ impl WorkerContext {
                 return *verdict;
             }
         }
+        for onward in waits.iter().filter_map(|wait| wait.onward.as_ref()) {
+            let Some(to) = onward.to.clone() else { continue };
+            let kind = onward.kind.as_deref().or(envelope.kind.as_deref());
+            // By a misspelt name the children would work for nobody.
+            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to), kind).await {
+                return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+            }
+        }
         match self.mesh.knows_waits().await {
             Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
             Ok(false) => {
@@ -363,12 +372,14 @@ impl WorkerContext {
     async fn act_on_outcome(&self, at: &mut Claim, envelope: &Envelope, outcome: Outcome) -> Verdict {
         let note = outcome.note;
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
-        match outcome.kind {
+        match outcome.kind.placed(envelope) {
             OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
             OutcomeKind::Reject { code, reason } => {
                 let error = ErrorInfo::new(code, reason);
                 Box::pin(self.rejected(at, envelope, error, note)).await
             }
+            // It has asked before anything is committed.
+            OutcomeKind::FanOut(spec) => Box::pin(self.suspend(at, envelope, vec![*spec])).await,
             OutcomeKind::HandOff {
                 to,
                 payload,
@@ -406,6 +417,9 @@ impl WorkerContext {
                     Ok(mut next) => {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
+                        if let Some(stands_in) = &placed.stands_in {
+                            next.itinerary = envelope.itinerary_after(&stands_in.for_agent);
+                        }
                         next.stands_in = placed.stands_in.map(Box::new);
                         next.history.extend(placed.passed_by.map(|entry| *entry));
                         if let Err(broken) = envelope.check_must_carry(&next) {
@@ -446,6 +460,8 @@ impl WorkerContext {
         };
         let agent = match to {
             Receiver::Agent(agent) => agent.clone(),
+            // It has a name before anybody asks.
+            Receiver::Next => return Err(Fault::terminal(codes::NO_OUTCOME, "nobody is next")),
             Receiver::Capable(Capability(needed)) => match Box::pin(self.mesh.choose_capable(needed, &asked)).await {
                 Ok((agent, _, _)) => agent,
                 Err(error @ Error::NoneCapable { .. }) => {
@@ -505,7 +521,11 @@ impl WorkerContext {
 pub(crate) fn past_limit(limit: &HopLimit, at: &Snapshot) -> ErrorInfo {
     let path = at.path.iter().map(|entry| format!("{}@{}", entry.agent, entry.version));
     let path: Vec<String> = path.collect();
-    let message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
+    let mut message = format!("{limit}; path: {} -> {}", path.join(" -> "), limit.to);
+    if let Some((cycle, times)) = closing_cycle(&at.path, &limit.to) {
+        let cycle: Vec<&str> = cycle.into_iter().map(AgentName::as_str).collect();
+        message.push_str(&format!("; cycle: {}, gone through {times} times", cycle.join(" -> ")));
+    }
     ErrorInfo::new(codes::HOP_LIMIT, message)
 }
 

@@ -34,6 +34,7 @@ mod calling;
 mod claim;
 mod commit;
 mod dropped;
+mod fanning;
 mod fault;
 mod gates;
 mod guard;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Body, CapabilityName, HistoryEntry, Json};
+use baton_envelope::{AgentName, Body, CapabilityName, Envelope, HistoryEntry, Json, WaitSpec};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -29,6 +29,32 @@ pub(crate) enum OutcomeKind {
         code: String,
         reason: String,
     },
+    /// Others are asked, and whoever is next gets what they come to.
+    FanOut(Box<WaitSpec>),
+}
+
+impl OutcomeKind {
+    /// What it is for this envelope: whoever is next has a name, or the intent is done.
+    pub(crate) fn placed(self, envelope: &Envelope) -> Self {
+        let Self::HandOff {
+            to: Receiver::Next,
+            payload,
+            kind,
+            history,
+        } = self
+        else {
+            return self;
+        };
+        match envelope.next_agent() {
+            Some(agent) => Self::HandOff {
+                to: Receiver::Agent(agent.clone()),
+                payload,
+                kind,
+                history,
+            },
+            None => Self::Complete(payload),
+        }
+    }
 }
 
 /// The receiver of a handoff.
@@ -38,12 +64,15 @@ pub(crate) enum Receiver {
     Agent(AgentName),
     /// The capable agent with the least to do.
     Capable(Capability),
+    /// Whoever is next by the envelope.
+    Next,
 }
 
 impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent(agent) => f.write_str(agent.as_str()),
+            Self::Next => f.write_str("whoever is next"),
             Self::Capable(Capability(names)) => write!(f, "capability {}", names.join(" and ")),
         }
     }
@@ -120,18 +149,35 @@ impl Outcome {
         Self::to(Receiver::Capable(able), payload)
     }
 
+    /// Hands the intent to whoever is next: the first agent of its itinerary, or the one that its pipeline names after this one.
+    /// Where nobody is, the intent completes with this as its result.
+    ///
+    /// # Errors
+    /// When the payload cannot be serialized as JSON.
+    pub fn next<T: Serialize + ?Sized>(payload: &T) -> Result<Self, Fault> {
+        Self::to(Receiver::Next, payload)
+    }
+
+    pub(crate) fn next_body(payload: Body) -> Self {
+        Self::to_body(Receiver::Next, payload)
+    }
+
     fn to<T: Serialize + ?Sized>(to: Receiver, payload: &T) -> Result<Self, Fault> {
+        Ok(Self::to_body(to, json("payload", payload)?.into()))
+    }
+
+    fn to_body(to: Receiver, payload: Body) -> Self {
         let kind = OutcomeKind::HandOff {
             to,
-            payload: json("payload", payload)?.into(),
+            payload,
             kind: None,
             history: None,
         };
-        Ok(Self {
+        Self {
             kind,
             note: None,
             cost: None,
-        })
+        }
     }
 
     /// Declines the intent.
@@ -150,7 +196,7 @@ impl Outcome {
     pub(crate) fn encoded(mut self, new: Option<String>) -> Self {
         match &mut self.kind {
             OutcomeKind::Complete(body) | OutcomeKind::HandOff { payload: body, .. } => body.encoding = new,
-            OutcomeKind::Reject { .. } => {}
+            OutcomeKind::Reject { .. } | OutcomeKind::FanOut(_) => {}
         }
         self
     }
@@ -170,11 +216,13 @@ impl Outcome {
         self
     }
 
-    /// Sets the kind of work of a handoff; without this the kind stays the same.
+    /// Sets the kind of work of a handoff or of what follows a fan-out; without this the kind stays the same.
     #[must_use]
     pub fn with_kind(mut self, new: impl Into<String>) -> Self {
-        if let OutcomeKind::HandOff { kind, .. } = &mut self.kind {
-            *kind = Some(new.into());
+        match &mut self.kind {
+            OutcomeKind::HandOff { kind, .. } => *kind = Some(new.into()),
+            OutcomeKind::FanOut(spec) => spec.onward.get_or_insert_default().kind = Some(new.into()),
+            OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
         }
         self
     }
@@ -182,8 +230,10 @@ impl Outcome {
     /// Adds what this agent did and decided to the envelope's history, for the agents after it.
     #[must_use]
     pub fn with_history(mut self, entry: HistoryEntry) -> Self {
-        if let OutcomeKind::HandOff { history, .. } = &mut self.kind {
-            *history = Some(Box::new(entry));
+        match &mut self.kind {
+            OutcomeKind::HandOff { history, .. } => *history = Some(Box::new(entry)),
+            OutcomeKind::FanOut(spec) => spec.onward.get_or_insert_default().history = Some(entry),
+            OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
         }
         self
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, ProtocolRange, Timestamp};
+use baton_envelope::{AgentName, Envelope, Json, ProtocolRange, Timestamp};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -116,7 +116,7 @@ async fn replay(
     let ended = AssertUnwindSafe(handler.run(&mut hop)).catch_unwind().await;
     let log = sandbox.take_log();
     let answer = match ended {
-        Ok(Ok(outcome)) => of_outcome(outcome),
+        Ok(Ok(outcome)) => of_outcome(outcome, hop.envelope()),
         Ok(Err(fault)) => of_fault(fault, &log),
         Err(panic) => of_fault(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC), &log),
     };
@@ -126,12 +126,12 @@ async fn replay(
     }
 }
 
-fn of_outcome(outcome: Outcome) -> ReplayAnswer {
+fn of_outcome(outcome: Outcome, envelope: &Envelope) -> ReplayAnswer {
     let named = |outcome: &str| ReplayAnswer {
         outcome: outcome.to_owned(),
         ..ReplayAnswer::default()
     };
-    match outcome.kind {
+    match outcome.kind.placed(envelope) {
         OutcomeKind::Complete(result) => ReplayAnswer {
             result: Some(result.json),
             message: outcome.note,
@@ -143,6 +143,12 @@ fn of_outcome(outcome: Outcome) -> ReplayAnswer {
             kind,
             message: outcome.note,
             ..named("hand_off")
+        },
+        OutcomeKind::FanOut(spec) => ReplayAnswer {
+            to: spec.onward.and_then(|onward| onward.to).map(|to| to.to_string()),
+            payload: spec.children.and_then(|children| Json::of(&children).ok()),
+            message: outcome.note,
+            ..named("fan_out")
         },
         OutcomeKind::Reject { code, reason } => ReplayAnswer {
             code: Some(code),

@@ -10,7 +10,7 @@ use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place, Policy,
     ProtocolRange, Snapshot, Standing, WaitResult, WaitSpec, act, is_fresh, is_long_retry, is_untouched, on_delivery,
-    open_waits, recorded_steps, recorded_waits,
+    open_waits, recorded_fan_out, recorded_steps, recorded_waits,
 };
 use baton_jetstream::{Advanced, Allowance, Decision, Delivery, Error, Head, Known, Ticket, WorkerMesh};
 use futures::FutureExt as _;
@@ -18,14 +18,14 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::approving::gated;
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
+use crate::fanning::resumed;
 use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Entered, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeKind};
 use crate::polled::{Polled, panic_text};
 use crate::renewal::{extend, keep};
 
@@ -116,6 +116,8 @@ struct Ready {
 struct Recorded {
     steps: BTreeMap<String, Json>,
     waits: BTreeMap<String, WaitResult>,
+    /// What it has asked for without coming back.
+    fan_out: Option<Box<WaitSpec>>,
 }
 
 impl Ready {
@@ -209,7 +211,7 @@ impl WorkerContext {
         held: &Held,
         claim: &Arc<Mutex<Claim>>,
         envelope: &Arc<Envelope>,
-        Recorded { steps, waits }: Recorded,
+        Recorded { steps, waits, fan_out }: Recorded,
     ) -> Ran {
         let (attempt, epoch, open) = {
             let claim = claim.lock().await;
@@ -245,7 +247,7 @@ impl WorkerContext {
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
         let ended = {
-            let handler = AssertUnwindSafe(gated(&*self.handler, &mut hop, gates)).catch_unwind();
+            let handler = AssertUnwindSafe(resumed(&*self.handler, &mut hop, gates, fan_out)).catch_unwind();
             let mut handler = Polled {
                 handler,
                 held,
@@ -254,7 +256,8 @@ impl WorkerContext {
             // One that does not wait for anything needs nobody to keep its delivery.
             if let Some(done) = (&mut handler).now_or_never() {
                 drop(handler);
-                return Ran::of(self.in_time(envelope, suspended(&mut hop, finished(done))));
+                let ended = fanned(&mut hop, finished(done)).await;
+                return Ran::of(self.in_time(envelope, suspended(&mut hop, ended)));
             }
             let kept = Box::pin(keep(held, Arc::clone(claim)));
             let late = Box::pin(self.out_of_time(envelope));
@@ -272,6 +275,7 @@ impl WorkerContext {
             }
             ended
         };
+        let ended = fanned(&mut hop, ended).await;
         let ended = suspended(&mut hop, ended);
         // The handler is gone. A hop that is given back, or was taken away, may be run elsewhere at once, so what it has left
         // is waited for. Where it is over, its end is written first.
@@ -495,8 +499,10 @@ impl WorkerContext {
             }
         };
         let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
+        let fan_out = recorded_fan_out(history.iter().map(|head| &head.record), envelope.hop).map(Box::new);
         let steps = recorded_steps(history.into_iter().map(|head| head.record), envelope.hop);
-        Ok(Some(Ready::new(claim, envelope, Recorded { steps, waits })))
+        let recorded = Recorded { steps, waits, fan_out };
+        Ok(Some(Ready::new(claim, envelope, recorded)))
     }
 
     /// Ends or parks an intent whose hop will not be run. `false` when the head moved meanwhile.
@@ -537,6 +543,20 @@ impl WorkerContext {
     fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, place: Place) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
+    }
+}
+
+/// A handler that asks others and does not come back is suspended until they have ended.
+async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
+    let RunResult::Done(outcome) = ended else { return ended };
+    if hop.suspended.is_some() || !matches!(outcome.kind, OutcomeKind::FanOut(_)) {
+        return RunResult::Done(outcome);
+    }
+    // Rare, and apart, so that the state of a hop stays small.
+    match Box::pin(hop.fanned(*outcome)).await {
+        Ok(outcome) => RunResult::Done(Box::new(outcome)),
+        Err(fault) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits),
+        Err(fault) => RunResult::Failed(fault),
     }
 }
 

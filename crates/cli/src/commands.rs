@@ -22,6 +22,7 @@ pub(crate) mod intents;
 pub(crate) mod local;
 pub(crate) mod mesh;
 pub(crate) mod payload;
+pub(crate) mod pipelines;
 pub(crate) mod repair;
 pub(crate) mod rollout;
 pub(crate) mod route;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::{EDITOR, Editor};
 use crate::error::DemoError;
+use crate::fanout::{REPORTER, Reporter, SEARCHER, SPLITTER, Searcher, Splitter};
 
 /// The agents, in the order of the handoffs.
 pub const ROLES: [&str; 3] = ["research", "code", "qa"];
@@ -153,6 +154,24 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
             instance: instance.clone(),
         };
         let agent = Agent::builder(role, &part.version)?.handler(handler).instance(instance);
+        agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
+        return Ok(());
+    }
+    let (log, name) = (effects.to_owned(), instance.clone());
+    let builder = || Ok::<_, DemoError>(Agent::builder(role, &part.version)?.instance(instance.clone()));
+    let of_fanout = match role {
+        SPLITTER => Some(builder()?.handler(Splitter {
+            effects: log,
+            instance: name,
+        })),
+        SEARCHER => Some(builder()?.handler(Searcher {
+            effects: log,
+            instance: name,
+        })),
+        REPORTER => Some(builder()?.handler(Reporter)),
+        _ => None,
+    };
+    if let Some(agent) = of_fanout {
         agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The scenarios of `baton demo`. In `crash`, agents hand work to each other and one is killed in the middle; the ledger
 //! shows that the work went on exactly where it stopped. In `upgrade`, an agent is upgraded while it works. In
-//! `approval`, work waits for a person through the death of everything.
+//! `approval`, work waits for a person through the death of everything. In `fanout`, a question is split over five agents, and goes on
+//! when three have answered.
 //!
 //! This is a crate of its own because it is neither in the product's data path nor mere output: it starts processes,
 //! kills some at chosen moments, and judges the outcome.
@@ -10,6 +11,7 @@ mod approval;
 mod check;
 mod crash;
 mod error;
+mod fanout;
 mod harness;
 mod player;
 mod upgrade;
@@ -19,4 +21,5 @@ pub use approval::{ApprovalPlan, ApprovalReport, ApprovalVerdict, run_approval};
 pub use check::{Verdict, judge};
 pub use crash::{CrashPlan, CrashReport, run_crash};
 pub use error::DemoError;
+pub use fanout::{FanoutPlan, FanoutReport, FanoutVerdict, run_fanout};
 pub use upgrade::{Decision, Upgrade, UpgradePlan, UpgradeReport, UpgradeStep, run_upgrade};

@@ -13,6 +13,7 @@ pub(crate) mod error_info;
 pub(crate) mod event;
 pub(crate) mod fencing;
 pub(crate) mod in_order;
+pub(crate) mod onward;
 pub(crate) mod origin;
 pub(crate) mod probe;
 pub(crate) mod record;

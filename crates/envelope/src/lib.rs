@@ -50,6 +50,7 @@ pub use intent::error_info::ErrorInfo;
 pub use intent::event::Event;
 pub use intent::fencing::{Overtaken, Unconfirmed, is_still_held, on_overtaken, on_unconfirmed};
 pub use intent::in_order::InOrder;
+pub use intent::onward::{Onward, recorded_fan_out};
 pub use intent::origin::Origin;
 pub use intent::probe::{Probed, is_answer, is_exhausted, probed, speaks_against};
 pub use intent::record::{Author, Conversion, Record, Role, StepEntry};
@@ -69,7 +70,9 @@ pub use intent::waits::{
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
+pub use message::itinerary::{MOST_NEXT, closing_cycle};
 pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
+pub use message::pipeline::{BadPipeline, Pipeline, PipelineStep};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};
 pub use message::subject::{Band, Bands, Subjects};
 pub use message::successor::Successor;

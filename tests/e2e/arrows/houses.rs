@@ -112,16 +112,7 @@ pub(super) const HOUSES: [House; 7] = [
             (
                 "run",
                 &[
-                    "approving",
-                    "claim",
-                    "dropped",
-                    "fault",
-                    "handler",
-                    "held",
-                    "hop",
-                    "outcome",
-                    "polled",
-                    "renewal",
+                    "claim", "dropped", "fanning", "fault", "handler", "held", "hop", "outcome", "polled", "renewal",
                 ],
             ),
             ("renewal", &["claim", "held"]),
@@ -130,6 +121,10 @@ pub(super) const HOUSES: [House; 7] = [
             ("dropped", &[]),
             ("agent", &["handler", "hop", "retry"]),
             ("retry", &[]),
+            (
+                "fanning",
+                &["approving", "calling", "fault", "handler", "hop", "outcome"],
+            ),
             ("approving", &["fault", "handler", "hop", "outcome", "waiting"]),
             ("calling", &["fault", "hop", "waiting"]),
             ("handler", &["fault", "hop", "outcome"]),

@@ -1,5 +1,6 @@
 //! Any program as an agent: one process for each hop. `docs/exec.md` is its reference.
 
+mod asked;
 mod inherited;
 mod json;
 mod objects;
@@ -243,7 +244,7 @@ impl Heard {
     fn outcome(self) -> Result<Outcome, Fault> {
         match self.status.code() {
             Some(0) => match self.said {
-                Said::Plain(out) => Ok(Outcome::complete_body(plain_result(&out))),
+                Said::Plain(out) => Ok(Outcome::next_body(plain_result(&out))),
                 Said::Json(Some(answer)) => answer.outcome,
                 Said::Json(None) => {
                     Err(Fault::retry(self.describe("the program wrote no outcome object")).with_code(codes::NO_OUTCOME))

@@ -4,6 +4,7 @@ pub mod carried;
 pub mod children;
 pub mod delivered;
 pub mod drained;
+pub mod itinerary;
 pub mod kills;
 pub mod legal;
 pub mod limits;
@@ -31,6 +32,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     versions::check(context, found);
     drained::check(context, counts, found);
     carried::check(context, found);
+    itinerary::check(context, found);
     time::check(context, counts, found);
     order::check(context, counts, found);
     people::check(context, found);

@@ -1,6 +1,7 @@
 //! `baton demo`: a whole mesh, a crash in the middle, and the proof.
 
 mod approval;
+mod fanout;
 mod upgrade;
 
 use baton_agent::shutdown_signal;
@@ -20,6 +21,7 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
     match args.scenario {
         Some(Scenario::Upgrade(args)) => return upgrade::run(args, exe, output).await,
         Some(Scenario::Approval(args)) => return Box::pin(approval::run(args, exe, output)).await,
+        Some(Scenario::Fanout(args)) => return Box::pin(fanout::run(args, exe, output)).await,
         None => {}
     }
     let plan = CrashPlan {

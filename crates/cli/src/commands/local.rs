@@ -26,6 +26,19 @@ pub(crate) enum Scenario {
     Upgrade(UpgradeArgs),
     /// Ask a person, kill server, controller and worker, start them again, and decide by a bare publish.
     Approval(ApprovalArgs),
+    /// Split a question over five agents, kill one that works on it, and go on when three have answered.
+    Fanout(FanoutArgs),
+}
+
+/// `baton demo fanout`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FanoutArgs {
+    /// How many questions to ask.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) intents: u32,
+    /// Keep the temporary folder with the server's data and the logs.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `baton demo approval`.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_KIND, HEADER_MAX_HOPS, HEADER_NOT_BEFORE,
-    HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority, RawIntent, Role,
-    Status, Unique, WaitReason, check_answer, shown,
+    AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_ITINERARY, HEADER_KIND, HEADER_MAX_HOPS,
+    HEADER_NOT_BEFORE, HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority,
+    RawIntent, Role, Status, Unique, WaitReason, check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
@@ -79,6 +79,10 @@ pub(crate) struct SendArgs {
     /// Key in whose order the agent gets its work: one at a time, in the order of submission. Other work goes on beside it.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["delay", "at"])]
     order_key: Option<String>,
+    /// Agents that it goes to after the first, in this order, separated by commas. An agent hands on to the next by `next`, a plain
+    /// program by its output.
+    #[arg(long, value_name = "AGENT,…", value_delimiter = ',')]
+    itinerary: Vec<AgentName>,
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
@@ -120,15 +124,26 @@ impl From<Keeping> for Pinning {
 /// Submits the intent.
 pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
-    let (to, payload) = args.to.read()?;
+    let pipeline = args.to.pipeline()?;
+    let (to, payload) = args.to.read(pipeline.as_ref())?;
     let body = payload::read(payload, &app.output)?;
-    let envelope = envelope(&args, &to.name()?, &body)?;
+    let mut envelope = envelope(&args, &to.name()?, &body)?;
+    if let Some(read) = &pipeline {
+        read.pipeline.put_into(&mut envelope);
+    }
+    envelope.check_itinerary().map_err(Error::from)?;
     to.check(&args)?;
     let unique = args.unique.read(&to)?;
     unique::check_order_key(args.order_key.as_deref(), &to)?;
     let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
-    let submit = Box::pin(submit(&args, (&to, unique), envelope, body, app));
+    let submit = Box::pin(async {
+        let submitted = submit(&args, (&to, unique), envelope, body, app).await;
+        submitted.map_err(|error| match &pipeline {
+            Some(read) => read.located(error),
+            None => error,
+        })
+    });
     let (waiting, submitted) = if args.wait || args.wait_for.is_some() {
         let submitted = tokio::time::timeout_at(until, submit).await;
         submitted.map_err(|_| unconfirmed(&intent, args.timeout))??
@@ -331,6 +346,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         (HEADER_KIND, text(args.kind.clone())),
         (HEADER_REPLY_TO, text(args.reply_to.clone())),
         (HEADER_ORDER_KEY, text(args.order_key.clone())),
+        (HEADER_ITINERARY, names(&args.itinerary)),
     ];
     let raw = RawIntent {
         subject: "",
@@ -372,6 +388,10 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,
     })
+}
+
+fn names(agents: &[AgentName]) -> String {
+    agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn conflict(intent: &IntentId, head: &Head, field: Option<&str>) -> CliError {

@@ -88,6 +88,8 @@ codes! {
     BAD_OUTCOME: Attempt,
     /// The payload is not what the agent takes.
     BAD_PAYLOAD: Attempt,
+    /// The file of a pipeline says a way that work cannot go.
+    BAD_PIPELINE: Command,
     /// An answer may not be published on `reply_to`.
     BAD_REPLY_TO: Rejection,
     /// The body of a question does not have the form that its receiver takes.

@@ -24,6 +24,8 @@ pub const HEADER_WAIT: &str = "Baton-Wait";
 pub const HEADER_UNIQUE: &str = "Baton-Unique";
 /// The key in whose order the agent gets the work.
 pub const HEADER_ORDER_KEY: &str = "Baton-Order-Key";
+/// The agents to go to after this one, in their order, separated by commas.
+pub const HEADER_ITINERARY: &str = "Baton-Itinerary";
 /// With a unique key: for how long after its submit completed work holds it, a duration.
 pub const HEADER_WITHIN: &str = "Baton-Within";
 /// With a unique key that other work holds: `keep` (default), `replace` or `refuse`.

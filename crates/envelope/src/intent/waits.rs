@@ -9,6 +9,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
 use crate::intent::children::{ChildEnd, Children, children_of};
+use crate::intent::onward::Onward;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
@@ -90,6 +91,8 @@ wire_object! {
         opt approval: Approval,
         /// The children, for `children`.
         opt children: Children,
+        /// Where the work goes when they have ended, for a handler that does not come back.
+        opt onward: Box<Onward>,
     }
 }
 
@@ -183,6 +186,7 @@ impl WaitSpec {
             title: None,
             approval: None,
             children: None,
+            onward: None,
             extra: Extra::new(),
         }
     }

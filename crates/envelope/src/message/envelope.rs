@@ -158,6 +158,8 @@ wire_object! {
         opt stands_in: Box<StandsIn>,
         /// The key in whose order the agent of the first hop gets the work.
         opt order_key: String,
+        /// Where work goes from an agent once the itinerary is used up: the agents that may follow, the usual one first.
+        def next: BTreeMap<AgentName, Vec<AgentName>>,
     }
 }
 
@@ -199,6 +201,7 @@ impl Envelope {
             policy: None,
             stands_in: None,
             order_key: None,
+            next: BTreeMap::new(),
             extra: Extra::new(),
         }
     }

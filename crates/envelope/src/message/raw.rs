@@ -79,6 +79,8 @@ pub struct RawFields {
     pub traceparent: Option<String>,
     /// The key in whose order the agent gets it.
     pub order_key: Option<String>,
+    /// The agents to go to after the first.
+    pub itinerary: Vec<AgentName>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
@@ -182,6 +184,7 @@ impl<'a> RawIntent<'a> {
         envelope.reply_to = fields.reply_to;
         envelope.traceparent = fields.traceparent;
         envelope.order_key = fields.order_key;
+        envelope.itinerary = fields.itinerary;
         Ok(envelope)
     }
 
@@ -383,6 +386,13 @@ impl<'a> RawIntent<'a> {
                     ));
                 }
             });
+        }
+        if let Some(value) = self.header(HEADER_ITINERARY) {
+            let agents: Result<Vec<AgentName>, _> = value.split(',').map(|name| name.trim().parse()).collect();
+            fields.itinerary = agents.map_err(|problem: crate::base::error::BadName| {
+                let fix = "give names of agents, separated by commas, or leave the header out";
+                bad(HEADER_ITINERARY, value, problem.to_string(), fix)
+            })?;
         }
         if let Some(value) = self.header(HEADER_DEADLINE) {
             let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)

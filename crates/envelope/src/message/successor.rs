@@ -59,9 +59,7 @@ impl Envelope {
         next.order_key = None;
         convert::forget_payload(&mut next.extra);
         next.history.extend(new.history);
-        if next.itinerary.first() == Some(&next.to) {
-            next.itinerary.remove(0);
-        }
+        next.itinerary = self.itinerary_after(&next.to);
         Ok(next)
     }
 
@@ -89,6 +87,8 @@ impl Envelope {
             kind: None,
             ..new
         })?;
+        // The agent whose work it is has had its turn already, and who stands in takes no turn of its own.
+        next.itinerary.clone_from(&self.itinerary);
         next.payload_encoding.clone_from(&self.payload_encoding);
         next.extra.clone_from(&self.extra);
         next.stands_in = stands_in.map(Box::new);

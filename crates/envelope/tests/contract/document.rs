@@ -122,6 +122,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
     compare_fields("WaitSpec", &record.waits[0]);
+    compare_fields("Onward", record.waits[0].onward.as_ref().expect("a way on"));
     compare_fields("OpenWait", &record.snapshot.waits[0]);
     compare_fields("UnreadSignal", &record.snapshot.signals[0]);
     compare_fields("SignalEntry", record.signal.as_ref().expect("a signal"));

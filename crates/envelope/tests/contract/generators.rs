@@ -189,7 +189,12 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         of(any_pinning()),
         of(any_time()),
         btree_map(any_agent(), Just(full_approval()), 0..2),
-        (of(any_policy()), of(any_stands_in()), of(text())),
+        (
+            of(any_policy()),
+            of(any_stands_in()),
+            of(text()),
+            btree_map(any_agent(), vec(any_agent(), 0..3), 0..3),
+        ),
         any_extra(),
     );
     (ids, routing, work, rest).prop_map(|(ids, routing, work, rest)| {
@@ -205,7 +210,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             pinning,
             not_before,
             gates,
-            (policy, stands_in, order_key),
+            (policy, stands_in, order_key, next),
             extra,
         ) = rest;
         Envelope {
@@ -243,6 +248,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             policy: policy.map(Box::new),
             stands_in: stands_in.map(Box::new),
             order_key,
+            next,
             extra,
         }
     })

@@ -82,6 +82,9 @@ const FILES_OF_1_5_0: [&str; 8] = [
     "record_submitted_order_1_5.json",
 ];
 
+/// The files that were added when protocol 1.6.0 was made. Append only.
+const FILES_OF_1_6_0: [&str; 2] = ["envelope_full_1_6.json", "record_fanned_out_1_6.json"];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -125,6 +128,7 @@ fn the_folder_is_append_only() {
         .chain(FILES_OF_1_2_0)
         .chain(FILES_OF_1_4_0)
         .chain(FILES_OF_1_5_0)
+        .chain(FILES_OF_1_6_0)
     {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
@@ -162,6 +166,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_4")
             .trim_end_matches("_order_1_5")
             .trim_end_matches("_1_5")
+            .trim_end_matches("_1_6")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");
@@ -210,8 +215,11 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     };
     let files = files();
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
-    assert_eq!(keys(&files["envelope_full_1_5.json"]), keys(&all));
-    let of_1_5 = keys(&all).difference(&keys(&files["envelope_full_1_4.json"])).count();
+    assert_eq!(keys(&files["envelope_full_1_6.json"]), keys(&all));
+    let of_1_6 = keys(&all).difference(&keys(&files["envelope_full_1_5.json"])).count();
+    assert_eq!(of_1_6, 1, "1.6 added `next` to the envelope and nothing else");
+    let before = keys(&files["envelope_full_1_4.json"]);
+    let of_1_5 = keys(&files["envelope_full_1_5.json"]).difference(&before).count();
     assert_eq!(of_1_5, 1, "1.5 added `order_key` to the envelope and nothing else");
     let before = keys(&files["envelope_full_1_1.json"]);
     let of_1_4 = keys(&files["envelope_full_1_4.json"]).difference(&before).count();

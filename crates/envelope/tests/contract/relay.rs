@@ -176,6 +176,50 @@ fn a_handoff_to_the_next_of_the_itinerary_takes_it_off() {
 }
 
 #[test]
+fn who_stands_in_has_no_turn_of_its_own_and_next_is_who_follows_the_one_it_stands_in_for() {
+    let mut envelope = full_envelope();
+    (envelope.to, envelope.stands_in) = (agent("write"), None);
+    envelope.itinerary = vec![agent("code"), agent("ship")];
+    let stands_in = envelope.passed_by();
+    let passed = envelope
+        .passed_on(successor_of(1, "code"), Some(stands_in))
+        .expect("a hop");
+    assert_eq!((&passed.to, passed.meant_for()), (&agent("code"), &agent("write")));
+    assert_eq!(passed.itinerary, vec![agent("code"), agent("ship")]);
+    assert_eq!(passed.next_agent(), Some(&agent("code")));
+    let mut passed = Envelope {
+        itinerary: Vec::new(),
+        ..passed
+    };
+    passed.next = BTreeMap::from([(agent("write"), vec![agent("qa"), agent("write")])]);
+    assert_eq!(passed.next_agent(), Some(&agent("qa")));
+    passed.next.clear();
+    assert_eq!(passed.next_agent(), None);
+}
+
+#[test]
+fn the_hop_limit_shows_the_cycle_and_how_often_the_path_ends_with_it() {
+    let path: Vec<PathEntry> = "start write qa write qa"
+        .split(' ')
+        .map(|name| PathEntry {
+            agent: agent(name),
+            version: version("1.0.0"),
+            extra: Extra::new(),
+        })
+        .collect();
+    let shown = |to: &str| {
+        let to = agent(to);
+        closing_cycle(&path, &to).map(|(cycle, times)| {
+            let cycle: Vec<&str> = cycle.into_iter().map(AgentName::as_str).collect();
+            format!("{} x{times}", cycle.join(" "))
+        })
+    };
+    assert_eq!(shown("write").as_deref(), Some("write qa write x2"));
+    assert_eq!(shown("start").as_deref(), Some("start write qa write qa start x1"));
+    assert_eq!(shown("ship"), None);
+}
+
+#[test]
 fn the_same_work_again_has_a_new_id_and_names_the_old_one() {
     let envelope = full_envelope();
     let again = envelope.again(envelope_id(9));

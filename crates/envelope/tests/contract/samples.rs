@@ -184,6 +184,7 @@ pub(crate) fn full_envelope() -> Envelope {
         policy: Some(Box::new(full_policy())),
         stands_in: Some(Box::new(full_stands_in())),
         order_key: Some("customer 7".to_owned()),
+        next: BTreeMap::from([(agent("qa"), vec![agent("ship"), agent("code")])]),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -308,6 +309,7 @@ pub(crate) fn full_record() -> Record {
             title: Some("May this be published?".to_owned()),
             approval: Some(full_approval()),
             children: Some(full_children()),
+            onward: Some(Box::new(full_onward())),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
         signal: Some(SignalEntry {

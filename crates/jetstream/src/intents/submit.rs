@@ -225,7 +225,9 @@ impl Mesh {
             check_answer(reply_to, self.subjects().namespace())?;
         }
         if origin.is_none() {
+            envelope.check_itinerary()?;
             Box::pin(self.check_gates(&envelope)).await?;
+            Box::pin(self.check_ahead(&envelope)).await?;
         }
         // An unknown agent has no stream for the ticket, whatever version the intent is pinned to.
         let asked = Asked {
@@ -281,6 +283,14 @@ impl Mesh {
     /// Refuses a gate before an agent that nobody knows: by a misspelt name nobody is ever asked.
     async fn check_gates(&self, envelope: &Envelope) -> Result<(), Error> {
         for agent in envelope.gates.keys().filter(|agent| **agent != envelope.to) {
+            self.route_of(agent).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an itinerary by way of an agent that nobody knows: the work would be stuck before it.
+    async fn check_ahead(&self, envelope: &Envelope) -> Result<(), Error> {
+        for agent in envelope.agents_ahead() {
             self.route_of(agent).await?;
         }
         Ok(())

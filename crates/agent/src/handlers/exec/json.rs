@@ -9,22 +9,16 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
-use baton_envelope::people::Approval;
-use baton_envelope::{
-    AgentName, Body, Child, Children, JoinRule, Json, OnTimeout, Priority, Timestamp, WaitKind, WaitResult, WaitSpec,
-    quoted,
-};
+use baton_envelope::{Body, Json, Onward, WaitResult, WaitSpec};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
+use super::asked::{Asked, AskedCalls, FanOut, agent};
 use super::objects::{Bad, Objects, Place};
 use super::pipe::{Pipe, too_large};
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Capability, Outcome};
-
-/// How many characters of a value a message shows.
-const SHOWN: usize = 80;
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -84,6 +78,9 @@ pub(crate) struct Reply {
     payload: Option<Json>,
     #[serde(default)]
     payload_encoding: Option<String>,
+    /// Whom a fan-out asks.
+    #[serde(default)]
+    calls: Option<AskedCalls>,
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -110,189 +107,6 @@ pub(crate) struct Reply {
     state: Option<Json>,
 }
 
-/// A wait that a program asks for.
-#[derive(Debug, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "for a wait an object, such as {\"name\": \"paid\"}"
-)]
-struct Asked {
-    name: String,
-    #[serde(default)]
-    kind: Option<String>,
-    /// A time, or a duration such as `24h`.
-    #[serde(default)]
-    until: Option<String>,
-    #[serde(default)]
-    then: Option<String>,
-    #[serde(default)]
-    title: Option<String>,
-    /// What people are asked, for `approval`.
-    #[serde(default)]
-    approval: Option<Approval>,
-    /// What other agents are asked.
-    #[serde(default)]
-    children: Option<Vec<AskedChild>>,
-    /// The agent of the children that name none.
-    #[serde(default)]
-    to: Option<String>,
-    /// When the hop goes on: `collect`, `all`, `any` or `some`.
-    #[serde(default)]
-    join: Option<JoinRule>,
-    /// How many must complete, for `some`.
-    #[serde(default)]
-    need: Option<u32>,
-    /// Whether children that are open then are left alone.
-    #[serde(default)]
-    detach: bool,
-}
-
-/// What a program asks another agent.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AskedChild {
-    #[serde(default)]
-    to: Option<String>,
-    #[serde(default)]
-    kind: Option<String>,
-    #[serde(default)]
-    payload: Option<Json>,
-    #[serde(default)]
-    payload_encoding: Option<String>,
-    #[serde(default)]
-    priority: Option<Priority>,
-    #[serde(default)]
-    deadline: Option<Timestamp>,
-}
-
-impl AskedChild {
-    fn child(self) -> Result<Child, String> {
-        let body = body("payload", self.payload, self.payload_encoding)?;
-        let mut child = Child::new(body.json);
-        child.payload_encoding = body.encoding;
-        child.to = self.to.map(|to| agent(&to)).transpose()?;
-        child.kind = self.kind;
-        child.priority = self.priority;
-        child.deadline = self.deadline;
-        Ok(child)
-    }
-}
-
-fn agent(name: &str) -> Result<AgentName, String> {
-    name.parse().map_err(|bad| format!("to: {bad}"))
-}
-
-impl Asked {
-    /// Checks what a program may have misspelled. On the wire a field that this version does not know is kept; of a program it
-    /// is a mistake, which would change who is asked.
-    fn check(&self) -> Result<(), String> {
-        let Some(approval) = &self.approval else { return Ok(()) };
-        let name = quoted(&self.name, SHOWN);
-        if self.kind.as_deref().is_some_and(|kind| kind != "approval") {
-            return Err(format!(
-                "wait \"{name}\": `approval` goes with kind \"approval\" alone: leave `kind` out"
-            ));
-        }
-        let within = [
-            (
-                "approval",
-                Some(&approval.extra),
-                "title, text, preset, choices, form, who, quorum, four_eyes, remind_ms, escalate, due_ms, default",
-            ),
-            (
-                "approval.escalate",
-                approval.escalate.as_ref().map(|escalate| &escalate.extra),
-                "after_ms, to",
-            ),
-        ];
-        let choices = approval.choices.iter();
-        let choices = choices.map(|choice| ("approval.choices", Some(&choice.extra), "name, counts, title"));
-        for (object, extra, fields) in within.into_iter().chain(choices) {
-            if let Some(unknown) = extra.and_then(|extra| extra.keys().next()) {
-                return Err(format!(
-                    "wait \"{name}\": `{object}` has no field `{}`; it has {fields}",
-                    quoted(unknown, SHOWN)
-                ));
-            }
-        }
-        match approval.barred.is_empty() {
-            true => Ok(()),
-            false => Err(format!(
-                "wait \"{name}\": `approval.barred` is written by Baton: give `four_eyes`"
-            )),
-        }
-    }
-
-    fn spec(self, any: bool, now: Timestamp) -> Result<WaitSpec, String> {
-        let kind = match self.kind.as_deref() {
-            Some("approval") => WaitKind::Approval,
-            Some("children") => WaitKind::Children,
-            None if self.approval.is_some() => WaitKind::Approval,
-            None if self.children.is_some() => WaitKind::Children,
-            None | Some("signal") => WaitKind::Signal,
-            Some("callback") => WaitKind::Callback,
-            Some("sleep") => WaitKind::Sleep,
-            Some(other) => {
-                let name = quoted(&self.name, SHOWN);
-                return Err(format!(
-                    "wait \"{name}\": kind \"{}\" is none of signal, approval, callback, sleep, children",
-                    quoted(other, SHOWN)
-                ));
-            }
-        };
-        let then = match self.then.as_deref() {
-            None | Some("give") => OnTimeout::Give,
-            Some("park") => OnTimeout::Park,
-            Some("fail") => OnTimeout::Fail,
-            Some(other) => {
-                return Err(format!(
-                    "wait \"{}\": then \"{}\" is none of give, park, fail",
-                    quoted(&self.name, SHOWN),
-                    quoted(other, SHOWN)
-                ));
-            }
-        };
-        let after = match &self.until {
-            None => None,
-            Some(text) => {
-                let until = Timestamp::parse_or_after(text.trim(), now).map_err(|problem| {
-                    let (name, text) = (quoted(&self.name, SHOWN), quoted(text, SHOWN));
-                    format!("wait \"{name}\": until \"{text}\": {problem}")
-                })?;
-                Some(u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX))
-            }
-        };
-        if kind == WaitKind::Children {
-            let children = self.children.unwrap_or_default().into_iter().map(AskedChild::child);
-            let children: Result<Vec<Child>, String> = children.collect();
-            let mut children = Children::new(children?, self.join.unwrap_or_default());
-            children.to = self.to.map(|to| agent(&to)).transpose()?;
-            (children.need, children.detach) = (self.need, self.detach);
-            return Ok(WaitSpec {
-                after_ms: after,
-                then,
-                any,
-                title: self.title,
-                ..WaitSpec::for_children(self.name, children)
-            });
-        }
-        if kind == WaitKind::Approval {
-            let mut approval = self.approval.unwrap_or_default();
-            approval.due_ms = after.or(approval.due_ms);
-            approval.title = approval.title.or(self.title);
-            let spec = WaitSpec::for_people(self.name, approval);
-            return Ok(WaitSpec { then, any, ..spec });
-        }
-        Ok(WaitSpec {
-            after_ms: after,
-            then,
-            any,
-            title: self.title,
-            ..WaitSpec::new(self.name, kind)
-        })
-    }
-}
-
 /// One capability, or a list of them that are all needed.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "for `capability` a name, or a list of names")]
@@ -306,6 +120,8 @@ enum Needed {
 enum Kind {
     Complete,
     HandOff,
+    Next,
+    FanOut,
     Reject,
     Retry,
     Fail,
@@ -316,6 +132,8 @@ impl Kind {
         match self {
             Self::Complete => "complete",
             Self::HandOff => "hand_off",
+            Self::Next => "next",
+            Self::FanOut => "fan_out",
             Self::Reject => "reject",
             Self::Retry => "retry",
             Self::Fail => "fail",
@@ -326,6 +144,7 @@ impl Kind {
 /// What one object of a program means.
 enum Said {
     Outcome(Box<Answer>),
+    FanOut(Box<FanOut>),
     Note(String),
     Step(String, Json),
     Wait(Vec<Asked>, bool),
@@ -431,6 +250,7 @@ impl Reply {
             return Ok(Said::State(state.clone()));
         }
         match (self.outcome, &self.progress, &self.step) {
+            (Some(Kind::FanOut), _, _) => Ok(Said::FanOut(Box::new(self.fan_out()?))),
             (Some(kind), _, _) => Ok(Said::Outcome(Box::new(Answer {
                 message: self.message.clone().or_else(|| self.reason.clone()),
                 outcome: self.outcome(kind)?,
@@ -439,6 +259,22 @@ impl Reply {
             (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
             (None, None, None) => Err("an object needs `outcome`, `progress`, `state`, `step` or `wait`".to_owned()),
         }
+    }
+
+    /// Whom the object asks, and where what they come to goes.
+    fn fan_out(self) -> Result<FanOut, String> {
+        let calls = self.calls.ok_or("an outcome \"fan_out\" needs `calls`")?;
+        let onward = Onward {
+            to: self.to.map(|to| agent(&to)).transpose()?,
+            kind: self.kind,
+            ..Onward::new()
+        };
+        Ok(FanOut {
+            calls: calls.into(),
+            onward,
+            note: self.note,
+            cost: self.cost,
+        })
     }
 
     /// The outcome that the object means; fails when it means none.
@@ -472,6 +308,14 @@ impl Reply {
                     None => outcome,
                 }
             }
+            Kind::Next => {
+                let outcome = Outcome::next_body(body("payload", self.payload, self.payload_encoding)?);
+                match self.kind {
+                    Some(kind) => outcome.with_kind(kind),
+                    None => outcome,
+                }
+            }
+            Kind::FanOut => return Err(missing("calls")),
             Kind::Reject => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
             Kind::Retry => {
                 let code = self.code.unwrap_or_else(|| codes::RETRY.into());
@@ -491,7 +335,7 @@ impl Reply {
 }
 
 /// A result or a payload with its encoding, which must be one that every reader knows.
-fn body(field: &str, json: Option<Json>, encoding: Option<String>) -> Result<Body, String> {
+pub(super) fn body(field: &str, json: Option<Json>, encoding: Option<String>) -> Result<Body, String> {
     let json = json.unwrap_or_default();
     match encoding.as_deref() {
         Some("base64") if Body::bytes(&json, Some("base64")).is_none() => Err(format!(
@@ -515,6 +359,10 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
         while let Some(said) = answers.next(&mut rest)? {
             match said {
                 Said::Outcome(answer) => found = Some(*answer),
+                Said::FanOut(fan_out) => {
+                    let outcome = fan_out.outcome(hop.now());
+                    found = Some(Answer { message: None, outcome });
+                }
                 Said::Note(note) => hop.progress(&note).await?,
                 Said::Step(name, _) if hop.steps().contains_key(&name) => {}
                 Said::Step(name, result) => {
@@ -567,8 +415,10 @@ pub fn read_outcome(written: &str) -> Result<Option<Outcome>, Fault> {
     let mut found = None;
     let mut rest = written.as_bytes();
     while let Some(said) = answers.next(&mut rest)? {
-        if let Said::Outcome(answer) = said {
-            found = Some(answer.outcome);
+        match said {
+            Said::Outcome(answer) => found = Some(answer.outcome),
+            Said::FanOut(fan_out) => found = Some(fan_out.outcome(baton_envelope::Timestamp::default())),
+            Said::Note(_) | Said::Step(..) | Said::Wait(..) | Said::State(_) => {}
         }
     }
     answers.finish()?;

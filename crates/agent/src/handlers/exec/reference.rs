@@ -16,7 +16,7 @@ It inherits the worker's other variables, but not those that hold what the worke
 PATH alone; --pass-env NAME,... passes these in any case.
 
 Plain mode: stdin is the payload (the text of a string, bytes as they are, other JSON as written). \
-stdout is the result: JSON where it is JSON, else text without the last line breaks, else bytes.
+stdout is the result, or goes to whoever is next: JSON where it is JSON, else text without the last line breaks, else bytes.
 
 JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, payload, \
 payload_encoding, steps, waits, envelope and replay. stdout is JSON objects, recorded as they come:
@@ -27,10 +27,13 @@ and one outcome:
   {\"outcome\": \"complete\", \"result\": JSON}, with result_encoding base64 for bytes
   {\"outcome\": \"hand_off\", \"to\": AGENT, \"payload\": JSON}, also kind, payload_encoding;
     instead of to: capability, a NAME or [NAMES]
+  {\"outcome\": \"next\", \"payload\": JSON} goes to whoever is next by the itinerary or the pipeline; completes where nobody is
+  {\"outcome\": \"fan_out\", \"calls\": {\"to\": AGENT, \"children\": [{\"payload\": JSON}]}} asks others and does not come back:
+    whoever is next, or the agent of to, gets what they came to; calls has join, need, until and more, as a wait
   {\"outcome\": \"reject\", \"code\": CODE, \"message\": TEXT}; reason is the same as message
   {\"outcome\": \"retry\", \"code\": CODE, \"message\": TEXT}
   {\"outcome\": \"fail\", \"code\": CODE, \"message\": TEXT}
-The first three may have note and cost.
+All but retry and fail may have note and cost.
 Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
   approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};

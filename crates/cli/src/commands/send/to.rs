@@ -2,22 +2,23 @@
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_KIND, HEADER_MAX_HOPS,
-    HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
+    AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_ITINERARY, HEADER_KIND,
+    HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
 };
 use baton_jetstream::Mesh;
 use clap::{Args, ValueEnum};
 
 use super::SendArgs;
+use crate::commands::pipelines::file::{FolderArgs, Read};
 use crate::error::{CliError, Kind};
 
-/// The addressee and the payload. They stand together because with `--capability` the first argument is the payload.
+/// The addressee and the payload. They stand together because with `--capability` or `--pipeline` the first argument is the payload.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ToArgs {
-    /// The agent that gets the work; left out with --capability.
+    /// The agent that gets the work; left out with --capability or --pipeline.
     #[arg(
         value_name = "AGENT",
-        required_unless_present = "capabilities",
+        required_unless_present_any = ["capabilities", "pipeline"],
         allow_negative_numbers = true
     )]
     first: Option<String>,
@@ -27,6 +28,11 @@ pub(super) struct ToArgs {
     /// Capability that the agent must have, in place of its name; may be repeated.
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
+    /// Pipeline that the work goes through, in place of an agent.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["capabilities", "itinerary"])]
+    pub(super) pipeline: Option<String>,
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
     /// What to do while no agent has the capabilities.
     #[arg(long, value_enum, default_value = "reject", requires = "capabilities")]
     when_none: WhenNone,
@@ -56,8 +62,21 @@ pub(super) enum To {
 }
 
 impl ToArgs {
+    /// The pipeline that it goes through, if it was given one.
+    pub(super) fn pipeline(&self) -> Result<Option<Read>, CliError> {
+        self.pipeline.as_deref().map(|name| self.folder.read(name)).transpose()
+    }
+
     /// Whom it is for, and the argument that says the payload.
-    pub(super) fn read(&self) -> Result<(To, Option<&str>), CliError> {
+    pub(super) fn read(&self, pipeline: Option<&Read>) -> Result<(To, Option<&str>), CliError> {
+        if let Some(pipeline) = pipeline {
+            if self.second.is_some() {
+                let name = self.first.as_deref().unwrap_or_default();
+                let message = format!("--pipeline names the agents, so \"{name}\" may not name one");
+                return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give either AGENT or --pipeline"));
+            }
+            return Ok((To::Agent(pipeline.first()?), self.first.as_deref()));
+        }
         if self.capabilities.is_empty() {
             let agent = self.first.as_deref().unwrap_or_default().parse()?;
             return Ok((To::Agent(agent), self.second.as_deref()));
@@ -127,6 +146,7 @@ pub(in crate::commands) async fn publish_to_hold(
             envelope.pinning.as_ref().map(|pinning| pinning.name().to_owned()),
         ),
         (HEADER_CAPABILITIES, (!more.is_empty()).then(|| more.join(","))),
+        (HEADER_ITINERARY, itinerary(envelope)),
     ];
     let always = [
         (HEADER_INTENT, envelope.intent.to_string()),
@@ -143,6 +163,11 @@ pub(in crate::commands) async fn publish_to_hold(
     Ok(mesh.publish_raw(subject, headers, body.into()).await?)
 }
 
+fn itinerary(envelope: &Envelope) -> Option<String> {
+    let names: Vec<&str> = envelope.itinerary.iter().map(AgentName::as_str).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -156,7 +181,7 @@ mod tests {
         let Command::Send(args) = cli.command else {
             panic!("another command")
         };
-        let (to, payload) = args.to.read().map_err(|error| error.message())?;
+        let (to, payload) = args.to.read(None).map_err(|error| error.message())?;
         Ok((to, payload.map(str::to_owned)))
     }
 

@@ -1,13 +1,14 @@
 //! `baton work hand-off`: hands work to another agent.
 
 use baton_envelope::control::HandOffWork;
-use baton_envelope::{AgentName, Body, IntentId};
+use baton_envelope::{AgentName, Body, IntentId, codes};
+use baton_jetstream::Mesh;
 use clap::Args;
 
 use super::{Person, show};
 use crate::app::App;
 use crate::commands::payload;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 
 /// `baton work hand-off`.
 #[derive(Debug, Clone, Args)]
@@ -15,9 +16,9 @@ pub(crate) struct HandOffArgs {
     /// The intent.
     #[arg(value_name = "ID")]
     id: IntentId,
-    /// The agent that gets it.
+    /// The agent that gets it [default: whoever is next by the itinerary or the pipeline].
     #[arg(long, value_name = "AGENT")]
-    to: AgentName,
+    to: Option<AgentName>,
     /// The payload for that agent: text or JSON, @FILE, or - for stdin [default: null].
     #[arg(long, value_name = "PAYLOAD", allow_hyphen_values = true)]
     payload: Option<String>,
@@ -46,6 +47,10 @@ pub(crate) async fn run(args: HandOffArgs, app: &App) -> Result<(), CliError> {
         None => Body::default(),
     };
     let mesh = app.connect().await?;
+    let to = match to {
+        Some(to) => to,
+        None => next(&mesh, &id).await?,
+    };
     let question = HandOffWork {
         intent: id,
         to,
@@ -56,4 +61,16 @@ pub(crate) async fn run(args: HandOffArgs, app: &App) -> Result<(), CliError> {
         by: person.name(),
     };
     show(&mesh.ask_controller(&question).await?, app)
+}
+
+/// Whoever is next.
+async fn next(mesh: &Mesh, id: &IntentId) -> Result<AgentName, CliError> {
+    let head = mesh.must_find(id).await?;
+    let envelope = mesh.envelope_of(&head).await?;
+    envelope.next_agent().cloned().ok_or_else(|| {
+        let message = format!("nobody is next for intent \"{id}\"");
+        CliError::say(Kind::Usage, codes::USAGE, message).hint(format!(
+            "name an agent with --to, or complete it: baton work complete {id}"
+        ))
+    })
 }

@@ -7,6 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::samples::full_onward;
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
@@ -86,6 +87,7 @@ pub(crate) fn any_told() -> impl Strategy<Value = Told> {
         title,
         approval: None,
         children: None,
+        onward: None,
         extra,
     });
     let signal = (
@@ -139,6 +141,7 @@ pub(crate) fn any_told() -> impl Strategy<Value = Told> {
     let result = (result, vec(any_child_end(), 0..2)).prop_map(|(result, children)| WaitResult { children, ..result });
     let spec = (spec, of(Just(full_children()))).prop_map(|(spec, children)| WaitSpec { children, ..spec });
     let spec = (spec, of(Just(full_approval()))).prop_map(|(spec, approval)| WaitSpec { approval, ..spec });
+    let spec = (spec, of(Just(Box::new(full_onward())))).prop_map(|(spec, onward)| WaitSpec { onward, ..spec });
     let people = of(Just(full_people()));
     let done = (any::<u32>(), text(), vec(any_child_end(), 0..2), any_extra());
     let done = done.prop_map(|(hop, name, ends, extra)| ChildrenDone { hop, name, ends, extra });

@@ -2,7 +2,7 @@
 
 use baton_envelope::*;
 
-use super::{NOW, agent, intent, json};
+use super::{NOW, agent, full_envelope, intent, json};
 
 /// A call with three children, two of which have ended.
 pub(crate) fn full_child_set() -> ChildSet {
@@ -47,6 +47,17 @@ pub(crate) fn full_child_end() -> ChildEnd {
         state: "failed".to_owned(),
         code: Some("NO_WAY".to_owned()),
         seq: 21,
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_onward() -> Onward {
+    Onward {
+        to: Some(agent("report")),
+        kind: Some("article.report.v1".to_owned()),
+        history: full_envelope().history.pop(),
+        note: Some("five look for otters".to_owned()),
+        cost: Some(json("0.02")),
         extra: Extra::new(),
     }
 }
