@@ -5,6 +5,9 @@
 //! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
 //! ticket that was delivered is superseded, whatever its holder knows.
 //!
+//! A breaker that opens takes tickets away, and what a worker holds goes on. Of a version that ever had one the ledger is asked,
+//! too: all of its open work whose first ticket is not in the stream may be with a worker.
+//!
 //! A server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too: what the
 //! ledger says that somebody holds is taken as well.
 
@@ -36,6 +39,20 @@ pub struct MaybeGiven {
     ticket: QueuedTicket,
     /// Whether its consumer says that it was delivered; otherwise only the ledger can tell.
     is_given: bool,
+}
+
+impl MaybeGiven {
+    /// Work whose ticket was taken away after somebody may have got it.
+    fn without_ticket(intent: IntentId) -> Self {
+        let ticket = QueuedTicket {
+            seq: 0,
+            intent,
+            ledger_seq: 0,
+            envelope: None,
+            reissued: false,
+        };
+        Self { ticket, is_given: true }
+    }
 }
 
 /// Who takes hops away, and why: what the records of it say.
@@ -84,10 +101,29 @@ impl ControllerMesh {
         self.delivered_tickets(agent, version, &given).await
     }
 
+    /// Of the open work of a version, what a worker of it may have although its ticket is not there any more, or is another one: a
+    /// breaker that opens takes tickets away, also those that workers hold.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn list_withdrawn(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        open: Vec<IntentId>,
+    ) -> Result<Vec<MaybeGiven>, Error> {
+        let queued = self.queued_tickets(agent, version).await?;
+        let first = queued.into_iter().filter(|ticket| !ticket.reissued);
+        let is_queued: BTreeSet<IntentId> = first.map(|ticket| ticket.intent).collect();
+        let withdrawn = open.into_iter().filter(|intent| !is_queued.contains(intent));
+        Ok(withdrawn.map(MaybeGiven::without_ticket).collect())
+    }
+
     /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
     ///
     /// # Errors
-    /// When the server refuses or does not answer. Some hops may be fenced out by then.
+    /// When one of them could not be taken, such as by a full ledger: its holder may commit yet, so this has to be repeated.
+    /// The others may be fenced out by then.
     pub async fn fence_tickets(
         &self,
         (agent, version): (&AgentName, &AgentVersion),
@@ -99,17 +135,24 @@ impl ControllerMesh {
             (ticket.ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
-        let mut done = BTreeSet::new();
+        let (mut done, mut failed) = (BTreeSet::new(), None);
         while let Some((intent, fenced)) = fencing.next().await {
             match fenced {
                 Ok(true) => drop(done.insert(intent)),
                 Ok(false) => {}
                 Err(error) if error.is_of_server() => return Err(error),
-                // One intent that cannot be read must not save the others. No worker can read it either.
-                Err(error) => tracing::warn!(%error, %intent, "a hop of a killed version is not fenced out"),
+                // It must not save the others, and no worker can read it either.
+                Err(error) if error.is_unreadable() => {
+                    tracing::warn!(%error, %intent, "a hop of a killed version is not fenced out");
+                }
+                // The others are taken first: the server may refuse this one alone.
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(done)
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(done),
+        }
     }
 
     /// Pauses the consumers of a version and returns what each of their subjects has given away. The pause's own answer may

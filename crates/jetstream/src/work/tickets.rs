@@ -3,8 +3,8 @@
 
 use async_nats::HeaderMap;
 use baton_envelope::{
-    AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, IntentId, Record,
-    Snapshot, Status,
+    AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED,
+    IntentId, Record, Snapshot, Status,
 };
 
 use crate::error::Error;
@@ -25,6 +25,8 @@ pub struct QueuedTicket {
     pub ledger_seq: u64,
     /// The envelope that it carries; `None` when its id is unreadable.
     pub envelope: Option<EnvelopeId>,
+    /// Whether it is a copy of an earlier one, which somebody may have.
+    pub reissued: bool,
 }
 
 impl Mesh {
@@ -39,12 +41,38 @@ impl Mesh {
         if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
             return Ok(Vec::new());
         }
-        let subject = self.subjects().work_version(agent, version);
+        let all = self.subjects().work_version(agent, version);
+        self.tickets_from(&stream, &all, 1).await
+    }
+
+    /// The tickets of a version that a consumer of it may still deliver, or all of them where it has no consumers. A ticket below
+    /// the floor of its consumer was acknowledged, and a power cut has brought it back to the stream.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn undelivered_tickets(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+    ) -> Result<Vec<QueuedTicket>, Error> {
+        let places = self.undelivered_from(agent, version).await?;
+        if places.is_empty() {
+            return self.queued_tickets(agent, version).await;
+        }
+        let stream = self.subjects().work_stream(agent);
         let mut tickets = Vec::new();
-        let mut next = 1;
+        for (subject, from) in places {
+            tickets.extend(self.tickets_from(&stream, &subject, from).await?);
+        }
+        Ok(tickets)
+    }
+
+    async fn tickets_from(&self, stream: &str, subject: &str, from: u64) -> Result<Vec<QueuedTicket>, Error> {
+        let mut tickets = Vec::new();
+        let mut next = from;
         loop {
             let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let (batch, more) = self.direct_batch_of(stream, &request).await?;
             let Some(last) = batch.last() else { break };
             next = last.seq + 1;
             for stored in &batch {
@@ -127,6 +155,7 @@ impl QueuedTicket {
             intent,
             ledger_seq: header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0),
             envelope,
+            reissued: header(HEADER_REISSUED).is_some(),
         })
     }
 }
