@@ -3,6 +3,7 @@
 
 mod approvals;
 mod breaker;
+mod broadcast;
 mod by_hand;
 mod children;
 mod kill;
@@ -380,4 +381,5 @@ die_everywhere! {
     an_approval_that_escalates: approvals::Escalates, 12;
     a_call_of_three: children::CallAll, 14;
     a_cancel_of_a_tree: children::CancelTree, 10;
+    a_broadcast: broadcast::ToTwo, 8;
 }

@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, export,
-    import, intents, local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
+    access, agents, approvals, archive, audit, channels, completions, conformance, controller, dead, doctor, explain,
+    export, import, intents, local, mesh, repair, rollout, route, schedules, send, signal, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Submit work again and again: add, list, show, pause and remove schedules.
     #[command(subcommand)]
     Schedules(schedules::SchedulesCommand),
+    /// Show who subscribes to channels, change it, and see who has taken a message.
+    #[command(subcommand)]
+    Channels(channels::ChannelsCommand),
     /// List the work that people do by hand, take it, and end it.
     #[command(subcommand)]
     Work(work::WorkCommand),
@@ -113,6 +116,7 @@ impl Command {
             | Self::Route(_)
             | Self::Agents(_)
             | Self::Schedules(_)
+            | Self::Channels(_)
             | Self::Work(_)
             | Self::Archive(_)
             | Self::Export(_)

@@ -2,8 +2,8 @@
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_KIND, HEADER_MAX_HOPS,
-    HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
+    AgentName, ChannelName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_KIND,
+    HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
 };
 use baton_jetstream::Mesh;
 use clap::{Args, ValueEnum};
@@ -14,10 +14,10 @@ use crate::error::{CliError, Kind};
 /// The addressee and the payload. They stand together because with `--capability` the first argument is the payload.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ToArgs {
-    /// The agent that gets the work; left out with --capability.
+    /// The agent that gets the work; left out with --capability and --channel.
     #[arg(
         value_name = "AGENT",
-        required_unless_present = "capabilities",
+        required_unless_present_any = ["capabilities", "channel"],
         allow_negative_numbers = true
     )]
     first: Option<String>,
@@ -30,6 +30,12 @@ pub(super) struct ToArgs {
     /// What to do while no agent has the capabilities.
     #[arg(long, value_enum, default_value = "reject", requires = "capabilities")]
     when_none: WhenNone,
+    /// Channel whose subscribers all get the work, in place of one agent.
+    #[arg(long, value_name = "NAME", conflicts_with = "capabilities")]
+    channel: Option<ChannelName>,
+    /// Agent that gets the message of the channel, in place of its subscribers; may be repeated.
+    #[arg(long = "receiver", value_name = "AGENT", requires = "channel")]
+    receivers: Vec<AgentName>,
 }
 
 /// What to do while no agent has the capabilities.
@@ -53,11 +59,34 @@ pub(super) enum To {
         /// What to do while none can.
         when_none: WhenNone,
     },
+    /// All that subscribe to a channel.
+    Channel {
+        /// The channel.
+        channel: ChannelName,
+        /// The receivers, in place of its subscribers.
+        receivers: Vec<AgentName>,
+    },
 }
 
 impl ToArgs {
     /// Whom it is for, and the argument that says the payload.
     pub(super) fn read(&self) -> Result<(To, Option<&str>), CliError> {
+        if let Some(channel) = &self.channel {
+            if self.second.is_some() {
+                let name = self.first.as_deref().unwrap_or_default();
+                let message = format!("--channel says who gets the message, so \"{name}\" may not name an agent");
+                return Err(CliError::say(Kind::Usage, codes::USAGE, message)
+                    .hint("give either AGENT or --channel; --receiver AGENT names a receiver"));
+            }
+            let mut receivers: Vec<AgentName> = Vec::new();
+            for agent in &self.receivers {
+                if !receivers.contains(agent) {
+                    receivers.push(agent.clone());
+                }
+            }
+            let channel = channel.clone();
+            return Ok((To::Channel { channel, receivers }, self.first.as_deref()));
+        }
         if self.capabilities.is_empty() {
             let agent = self.first.as_deref().unwrap_or_default().parse()?;
             return Ok((To::Agent(agent), self.second.as_deref()));
@@ -80,7 +109,7 @@ impl To {
     pub(super) fn name(&self) -> Result<AgentName, CliError> {
         match self {
             Self::Agent(agent) => Ok(agent.clone()),
-            Self::Capable { .. } => Ok("to-be-chosen".parse()?),
+            Self::Capable { .. } | Self::Channel { .. } => Ok("to-be-chosen".parse()?),
         }
     }
 
@@ -102,6 +131,7 @@ impl To {
                 )
                 .hint("leave them out, or name the agent"))
             }
+            Self::Channel { .. } => super::channel::check(args),
             Self::Agent(_) | Self::Capable { .. } => Ok(()),
         }
     }
