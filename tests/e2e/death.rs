@@ -3,6 +3,7 @@
 
 mod approvals;
 mod breaker;
+mod broadcast;
 mod by_hand;
 mod children;
 mod itinerary;
@@ -383,4 +384,5 @@ die_everywhere! {
     a_cancel_of_a_tree: children::CancelTree, 10;
     an_itinerary: itinerary::Itinerary, 9;
     a_fan_out_of_three: itinerary::FanOut, 16;
+    a_broadcast: broadcast::ToTwo, 8;
 }

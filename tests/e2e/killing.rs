@@ -499,41 +499,6 @@ async fn kill_that_a_full_ledger_refuses_is_not_done_until_there_is_room() {
     worker.stop().await;
 }
 
-/// Would fail if a kill looked for what runs in the queue alone: a breaker that opens takes the tickets away, also of what runs.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_reaches_what_runs_behind_an_open_breaker() {
-    let (mesh, gate, runs) = (TestMesh::start().await, Gate::shut(), Arc::default());
-    let worker = Running::start(mesh.server.url(), stubborn(&gate, &runs, None)).await;
-    mesh.until_version_is("code", "1.0.0", "active").await;
-    let intent = id("held");
-    mesh.submit_to("code", &intent).await;
-    until_runs(&runs, 1).await;
-    let breaker = async |to: &str| {
-        let order = ["agents", "breaker", "code", "1.0.0", to, "--reason", "tried"];
-        baton(&mesh, &order).await.exits(0);
-    };
-    breaker("--open").await;
-    let client = mesh.server.client().await;
-    eventually(
-        "its ticket is taken away",
-        SOON,
-        async || match baton_testkit::stream_size(&client, "MESH_WORK_code").await {
-            Ok(0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        },
-    )
-    .await;
-
-    mesh.ask(&KillAgent(act("it deletes files"))).await.expect("killed");
-    is_fenced(&mesh.history_of(&intent).await, 1);
-    gate.lift();
-    baton(&mesh, &["agents", "resume", "code"]).await.exits(0);
-    breaker("--close").await;
-    let head = mesh.until(&intent, "completed", SOON).await;
-    assert_eq!(result(&head), "run 2");
-    worker.stop().await;
-}
-
 /// Measured: from the command to the moment from which nothing of what ran can be committed. `KILLS` says how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_kill_holds_and_its_time_is_told() {

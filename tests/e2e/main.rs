@@ -21,6 +21,7 @@ mod by_hand;
 mod calling;
 mod cancelling;
 mod capability;
+mod channels;
 mod codes;
 mod conformance;
 mod conformance_submitter;

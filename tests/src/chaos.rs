@@ -442,6 +442,12 @@ pub fn assert_legal(history: &[Head]) {
                 reason: WaitReason::Order,
             };
         }
+        if status.is_none() && record.broadcast.is_some() {
+            // No agent has it: it waits for its copies.
+            after = Status::Waiting {
+                reason: WaitReason::Children,
+            };
+        }
         assert_eq!(after, snapshot.status, "{:#?}", told());
         assert!(snapshot.hop <= snapshot.max_hops.get(), "{:#?}", told());
         if let Some(before) = before {

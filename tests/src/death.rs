@@ -31,10 +31,11 @@ use crate::hurry::hurry;
 
 /// What counts as a write: records, tickets, what clients send, the documents of controllers, and what these do to the
 /// streams and consumers of agents.
-const WRITES: [&str; 17] = [
+const WRITES: [&str; 18] = [
     "mesh.ledger.",
     "mesh.work.",
     "mesh.intent.",
+    "mesh.channel.",
     "mesh.signal.",
     "mesh.decide.",
     "mesh.control.intents.",
@@ -52,9 +53,10 @@ const WRITES: [&str; 17] = [
 ];
 /// What a consumer delivers, and what a faulty broker may deliver twice; and what a client asks, which it asks again when it
 /// hears no answer.
-const DELIVERIES: [&str; 8] = [
+const DELIVERIES: [&str; 9] = [
     "mesh.work.",
     "mesh.intent.",
+    "mesh.channel.",
     "mesh.signal.",
     "mesh.decide.",
     "mesh.control.intents.",

@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 27] = [
+pub const PROOFS: [Proof; 28] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -243,6 +243,15 @@ pub const PROOFS: [Proof; 27] = [
         package: "baton-cli",
         source: "tests/e2e/approving.rs",
         test: "approving::whoever_may_not_decide_is_refused_and_ends_nothing",
+    },
+    Proof {
+        invariant: "P9",
+        says: "every receiver of a broadcast has one child",
+        mutant: Mutant::P9OneForgotten,
+        fault: "the last receiver of a broadcast gets no copy",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/channels.rs",
+        test: "channels::the_first_record_fixes_the_receivers_and_owes_each_its_copy",
     },
     Proof {
         invariant: "P11",

@@ -83,6 +83,7 @@ pub const OPERATED: &[&str] = &[
     "agents",
     "approvals",
     "archive",
+    "channels",
     "intents",
     "rollout",
     "route",

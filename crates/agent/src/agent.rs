@@ -113,7 +113,7 @@ impl AgentBuilder {
         self
     }
 
-    /// A channel that this agent listens to.
+    /// A channel that this agent subscribes to: it gets a copy of each message, as work of its own.
     #[must_use]
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channels.push(channel.into());

@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
             history.void.sort_unstable();
             history.key = history.records.first().and_then(|first| match &first.envelope {
                 Some(envelope) => envelope.key(),
-                None => first.rejected_key(),
+                None => first.rejected_key().or_else(|| first.broadcast_key()),
             });
             let is_child = history.records.iter().any(|record| record.snapshot.parent.is_some());
             if is_child {

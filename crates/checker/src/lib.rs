@@ -1,5 +1,5 @@
 //! Judges what a mesh left behind: [`check`] takes the messages of its streams, the journal of a load and the traces of
-//! its effects, and reports whether the invariants I1 to I14, P1 to P3 and P5 to P7 held for every intent, and S1 and S2 in a mesh that signs.
+//! its effects, and reports whether the invariants I1 to I14, P1 to P3, P5 to P7 and P9 held for every intent, and S1 and S2 in a mesh that signs.
 //!
 //! It shares no code with the runtime, on purpose: it depends on no other crate of Baton, and all it knows comes from
 //! `docs/protocol.md`, so it does not repeat a mistake in the runtime's own functions. It must stay a pure function of

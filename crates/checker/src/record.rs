@@ -46,6 +46,9 @@ pub struct Record {
     /// The ends of children, for `child_done`.
     #[serde(default)]
     pub children: Vec<EndsOfCall>,
+    /// What each receiver gets, in the first record of a broadcast.
+    #[serde(default)]
+    pub broadcast: Option<Broadcast>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -72,6 +75,9 @@ pub struct Asked {
 pub struct Called {
     /// One for each.
     pub children: Vec<Box<RawValue>>,
+    /// The agent of those that name none.
+    #[serde(default)]
+    pub to: Option<String>,
     /// When the parent goes on.
     #[serde(default)]
     pub join: Option<String>,
@@ -81,6 +87,14 @@ pub struct Called {
     /// Whether open ones are left alone.
     #[serde(default)]
     pub detach: bool,
+}
+
+/// A message of a channel.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Broadcast {
+    /// What each receiver gets.
+    #[serde(default)]
+    pub payload: Option<Box<RawValue>>,
 }
 
 /// Ends of children of one call.
@@ -281,6 +295,9 @@ pub struct Snapshot {
     /// The turn that a hop waits for, or has had.
     #[serde(default)]
     pub order: Option<Turn>,
+    /// The channel of the root of a broadcast.
+    #[serde(default)]
+    pub channel: Option<String>,
 }
 
 /// The turn of a hop.
@@ -447,7 +464,24 @@ fn inner(object: &str, field: &str) -> Option<String> {
     serde_json::from_str(fields.get(field)?.get()).ok()
 }
 
+impl Called {
+    /// The agent of each child.
+    #[must_use]
+    pub fn agents(&self) -> Vec<Option<String>> {
+        let children = self.children.iter();
+        children
+            .map(|child| inner(child.get(), "to").or_else(|| self.to.clone()))
+            .collect()
+    }
+}
+
 impl Record {
+    /// The key of what each receiver of a broadcast gets.
+    #[must_use]
+    pub fn broadcast_key(&self) -> Option<String> {
+        inner(self.broadcast.as_ref()?.payload.as_ref()?.get(), "key")
+    }
+
     /// Reads the record of a message.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, completions, conformance, controller, dead, doctor, explain, export,
-    import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal, work, worker,
+    access, agents, approvals, archive, audit, channels, completions, conformance, controller, dead, doctor, explain,
+    export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// List, show and check the ways of work from agent to agent.
     #[command(subcommand)]
     Pipelines(pipelines::PipelinesCommand),
+    /// Show who subscribes to channels, change it, and see who has taken a message.
+    #[command(subcommand)]
+    Channels(channels::ChannelsCommand),
     /// List the work that people do by hand, take it, and end it.
     #[command(subcommand)]
     Work(work::WorkCommand),
@@ -117,6 +120,7 @@ impl Command {
             | Self::Agents(_)
             | Self::Schedules(_)
             | Self::Pipelines(_)
+            | Self::Channels(_)
             | Self::Work(_)
             | Self::Archive(_)
             | Self::Export(_)

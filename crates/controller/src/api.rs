@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod archive;
 mod cancel;
+mod channels;
 mod copies;
 mod explain;
 mod handlers;
@@ -135,6 +136,11 @@ fn handlers() -> Handlers {
         .on::<control::ReleaseWork>(work::release)
         .on::<control::SetPolicy>(policy::set)
         .on::<control::SetBreaker>(policy::set_breaker)
+        .on::<control::ListChannels>(channels::list)
+        .on::<control::ShowChannel>(channels::show)
+        .on::<control::SubscribeAgent>(channels::subscribe)
+        .on::<control::UnsubscribeAgent>(channels::unsubscribe)
+        .on::<control::ShowBroadcast>(channels::status)
 }
 
 #[cfg(test)]

@@ -2,16 +2,12 @@
 //! recorded the kill begins at once; the leader goes on with what somebody left unfinished.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use baton_envelope::rollout::{Act, work_killed};
-use baton_envelope::{AgentName, AgentVersion, Author, Cause, IntentId, Pause, Role, Route};
-use baton_jetstream::{Error, MaybeGiven, Taking};
+use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
+use baton_jetstream::{Error, Taking};
 
 use crate::context::Context;
-
-/// How long the projection may take to read the ledger to its end.
-const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What a kill came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,8 +43,7 @@ pub(crate) async fn finish(
     // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
     let mut left: Vec<&AgentVersion> = versions.iter().collect();
     while let Some(of) = left.pop() {
-        let mut tickets = cx.mesh.pause_and_list(agent, of).await?;
-        tickets.extend(withdrawn(cx, agent, of).await?);
+        let tickets = cx.mesh.pause_and_list(agent, of).await?;
         // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
         // this very kill is under way, so what was listed before this look ran before.
         let present = cx.route(agent).await?;
@@ -74,25 +69,6 @@ pub(crate) async fn finish(
     cx.decide(agent, |present| Ok(done(present))).await?;
     tracing::info!(%agent, ?version, fenced = killed.fenced, workers = killed.workers, "killed");
     Ok(killed)
-}
-
-/// What a worker of a paused version may have without a ticket. A breaker that opens while this looks has not taken away what
-/// was listed before.
-async fn withdrawn(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
-    if cx.mesh.breaker(agent, version).await?.is_none() {
-        return Ok(Vec::new());
-    }
-    let end = cx.projection.caught_up(CATCH_UP).await?;
-    let held = cx.projection.held(agent, version).await?;
-    if cx.projection.position() < end {
-        let what = format!("listing what {agent} {version} has");
-        return Err(Error::no_answer(what, "the projection is being rebuilt"));
-    }
-    let at_work = held
-        .into_iter()
-        .filter(|(_, cause)| matches!(cause, Cause::Queued | Cause::Running));
-    let open = at_work.map(|(intent, _)| intent).collect();
-    cx.mesh.list_withdrawn(agent, version, open).await
 }
 
 /// The kill that is under way.

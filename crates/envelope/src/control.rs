@@ -9,6 +9,7 @@ mod approvals;
 mod archive;
 mod asked;
 mod asker;
+mod channels;
 mod error;
 mod fenced;
 mod identity;
@@ -32,6 +33,7 @@ pub use approvals::*;
 pub use archive::*;
 pub use asked::Unanswered;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
+pub use channels::*;
 pub use error::{ControlError, Reply};
 pub use fenced::*;
 pub use identity::*;
@@ -116,4 +118,9 @@ question::questions! {
     ReleaseWork = "work.release" -> WorkDone, Changes;
     SetPolicy = "agents.policy" -> Route, Changes;
     SetBreaker = "agents.breaker" -> Breaker, Changes;
+    ListChannels = "channels" -> ChannelsView, Reads;
+    ShowChannel = "channels.show" -> ChannelView, Reads;
+    SubscribeAgent = "channels.subscribe" -> Route, Changes;
+    UnsubscribeAgent = "channels.unsubscribe" -> Route, Changes;
+    ShowBroadcast = "channels.status" -> BroadcastView, Reads;
 }

@@ -1,6 +1,7 @@
 //! The life of an intent: its statuses and events, the ledger records, and what each record means to its next reader.
 
 pub mod act;
+pub(crate) mod broadcast;
 pub(crate) mod by_hand;
 pub(crate) mod child;
 pub(crate) mod children;

@@ -26,13 +26,14 @@ pub use base::ids::{EnvelopeId, IntentId, RecordId};
 pub use base::json::Json;
 pub use base::mutants::Mutant;
 pub use base::names::{
-    AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, Namespace, PersonName, ScheduleName,
+    AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, ChannelName, Namespace, PersonName, ScheduleName,
 };
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted, shown, shown_lines};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;
+pub use intent::broadcast::{Broadcast, RECEIVERS, broadcast_result};
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
 pub use intent::child::{KEEP_TIME, NewChild};
 pub use intent::children::{
@@ -90,6 +91,7 @@ pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::breaker::{BREAKER_AFTER, BREAKER_OPEN_FOR, Breaker, BreakerState, Withheld};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
+pub use version::channel::{Subscription, subscription};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};
 pub use version::limits::{AgentLimits, Rate, Seat, Share, ShareHeld, granted, wanted};
 pub use version::path::PathEntry;

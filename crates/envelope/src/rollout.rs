@@ -3,6 +3,7 @@
 
 mod act;
 mod breaker;
+mod channels;
 mod evidence;
 mod judge;
 mod pauses;
@@ -11,6 +12,7 @@ mod versions;
 
 pub use act::{Act, Refused, StartPlan, abort, advance, declare, known, pause, resume, rollback, silent, start};
 pub use breaker::{close_breaker, drop_probe, half_open_breaker, open_breaker, pay_breaker};
+pub use channels::set_channel;
 pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
 pub use pauses::{kill_work, pause_work, resume_work, work_killed};

@@ -3,6 +3,7 @@
 
 pub(crate) mod breaker;
 pub(crate) mod capability;
+pub(crate) mod channel;
 pub(crate) mod choose;
 pub(crate) mod limits;
 pub(crate) mod path;

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod asks;
+mod broadcasts;
 mod by_hand;
 mod cancel;
 mod capability;
@@ -33,6 +34,7 @@ pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
 mod unique;
 
 pub use asks::{Ask, Asks};
+pub use broadcasts::{ChannelMessage, NewBroadcast};
 pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
 pub use children::{ChildNow, ClosedChild};

@@ -60,6 +60,7 @@ pub fn following(
         people: None,
         exhausted: false,
         children: Vec::new(),
+        broadcast: None,
         extra: Extra::new(),
     }
 }

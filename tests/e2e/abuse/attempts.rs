@@ -88,6 +88,8 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.intents.restart",
     "mesh.control.intents.submit",
     "mesh.control.agents.add",
+    "mesh.control.channels.subscribe",
+    "mesh.from.shop.channel.abuse",
     "mesh.control.work.complete",
     "mesh.control.mesh.repair",
     "mesh.control.mesh.replicas",

@@ -113,6 +113,7 @@ impl Role {
                 "mesh.control.agents.*",
                 "mesh.control.approvals.*",
                 "mesh.control.archive.*",
+                "mesh.control.channels.*",
                 "mesh.control.intents.*",
                 "mesh.control.rollout.*",
                 "mesh.control.route.*",

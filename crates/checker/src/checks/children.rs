@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
     fn walk(&mut self) {
         let history = self.history;
         for record in &history.records {
-            if record.event.name == "fanned_out" {
+            if record.event.name == "fanned_out" || record.broadcast.is_some() {
                 for wait in &record.waits {
                     let Some(asked) = &wait.children else { continue };
                     let call = Call {

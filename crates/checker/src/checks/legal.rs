@@ -97,7 +97,12 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         return;
     }
     let Some(before) = before.map(|before| &before.snapshot) else {
-        let is_first = after.epoch == 1 && after.attempt == 1 && (after.hop == 1) == after.parent.is_none();
+        let is_first = match after.channel {
+            // No agent has it.
+            Some(_) => after.epoch == 1 && after.hop == 0 && after.agent.is_none(),
+            None if is_copy(record) => after.epoch == 1 && after.attempt == 1 && after.hop == 1,
+            None => after.epoch == 1 && after.attempt == 1 && (after.hop == 1) == after.parent.is_none(),
+        };
         if event == "submitted" && !is_first {
             complain("I4", format!("record {} is no beginning", record.seq));
         }
@@ -157,12 +162,25 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
 }
 
+/// Whether a record begins the copy of a broadcast: its parent has no hop.
+fn is_copy(record: &Record) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Join {
+        hop: u64,
+    }
+    let join = record.envelope.as_ref().and_then(|envelope| envelope.raw("join"));
+    join.and_then(|join| serde_json::from_str(join).ok())
+        .is_some_and(|Join { hop }| hop == 0)
+}
+
 /// Whether a record begins work, or begins it again, that waits: for its time, or for its turn.
 fn begins_in_line(status: Option<&str>, event: &str, after: &Snapshot) -> bool {
     let waits = after.status.state == "waiting";
     let awaits_turn = waits && after.is_before_its_turn();
     match event {
-        "submitted" => status.is_none() && (awaits_turn || waits && after.wake_at.is_some()),
+        "submitted" => {
+            status.is_none() && (awaits_turn || waits && (after.wake_at.is_some() || after.channel.is_some()))
+        }
         "redriven" => status == Some("parked") && awaits_turn,
         _ => false,
     }

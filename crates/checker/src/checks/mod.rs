@@ -1,5 +1,6 @@
 //! One module for each group of invariants; each states what it sees and what it cannot see.
 
+pub mod broadcasts;
 pub mod carried;
 pub mod children;
 pub mod delivered;
@@ -38,6 +39,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     people::check(context, found);
     waits::check(context, counts, found);
     children::check(context, counts, found);
+    broadcasts::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);

@@ -245,7 +245,13 @@ impl Judge<'_> {
         }
         let hop = record.snapshot.hop;
         let opened: Vec<&Wait> = record.snapshot.waits.iter().filter(|wait| wait.seq.is_none()).collect();
-        if !matches!(record.event.name.as_str(), "waiting" | "fanned_out") {
+        let is_root = record.snapshot.channel.is_some();
+        if is_root && record.event.name == "completed" {
+            // All its copies have ended: P9 judges it.
+            self.open.clear();
+        }
+        let begins = is_root && record.event.name == "submitted";
+        if !(begins || matches!(record.event.name.as_str(), "waiting" | "fanned_out")) {
             if !opened.is_empty() {
                 self.complain(
                     "P1",

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod asks;
+mod channel;
 pub(super) mod to;
 mod unique;
 
@@ -167,9 +168,13 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
                 known: false,
                 standing: Where::Intake { intake_seq: seq },
             };
-            return app.output.show(&document, || {
-                format!("intent {intent} is in the intake until an agent is able")
-            });
+            let until = match to {
+                To::Channel { .. } => "a controller takes it",
+                To::Agent(_) | To::Capable { .. } => "an agent is able",
+            };
+            return app
+                .output
+                .show(&document, || format!("intent {intent} is in the intake until {until}"));
         }
     };
     // Under a unique key the work may be an intent that was there before.
@@ -196,11 +201,14 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         };
         return ended::show(&intent, known, end, args.timeout.0, app);
     }
-    let begins_as = match &args.order_key {
-        Some(_) => Status::Waiting {
+    let begins_as = match (&args.order_key, &to) {
+        (Some(_), _) => Status::Waiting {
             reason: WaitReason::Order,
         },
-        None => Status::Pending,
+        (None, To::Channel { .. }) => Status::Waiting {
+            reason: WaitReason::Children,
+        },
+        (None, To::Agent(_) | To::Capable { .. }) => Status::Pending,
     };
     show((&intent, &begins_as), known, &submitted, app)
 }
@@ -304,6 +312,11 @@ async fn submit(
         } => {
             let seq = to::publish_to_hold(&mesh, needed, &envelope, body).await?;
             return Ok((waiting, Done::Held { seq }));
+        }
+        To::Channel { channel, receivers } => {
+            let to = (channel, receivers.as_slice());
+            let done = Box::pin(channel::publish(&mesh, to, &envelope, body, !is_generated)).await?;
+            return Ok((waiting, done));
         }
     };
     Ok((waiting, Done::Submitted(submitted)))

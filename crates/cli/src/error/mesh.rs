@@ -375,6 +375,7 @@ fn explain_trouble(trouble: Trouble, error: &Error) -> (Kind, Vec<String>) {
 fn refused_by_controller(code: &str) -> Kind {
     match code {
         codes::NOT_FOUND
+        | codes::NO_SUBSCRIBERS
         | codes::UNKNOWN_AGENT
         | codes::UNKNOWN_SCHEDULE
         | codes::UNKNOWN_VERSION

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, Asked as Wanted, Author, BadName, CapabilityName, Envelope, HEADER_CAPABILITIES, HEADER_INTENT,
-    HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL, HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent, RawRejection, Role,
-    Submission, Unique, check_answer, check_from, check_own_answer, compare_submission,
+    AgentName, Asked as Wanted, Author, Envelope, HEADER_INTENT, HEADER_KIND, HEADER_MSG_ID, HEADER_PROTOCOL,
+    HEADER_WHEN_NONE, IntentId, OnConflict, RawIntent, RawRejection, Role, Submission, Unique, check_answer,
+    check_from, check_own_answer, compare_submission,
 };
 use baton_jetstream::{ControllerMesh, Error, Head, IntakeMessage, Submitted, Uniquely};
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ArchiveConfig;
 use crate::context::Context;
 use crate::intake::again::Again;
+use crate::intake::asked::Asked;
 use crate::intake::keys;
 use crate::intake::rejection::{Recorded, Rejection, is_of, record};
 use crate::projection::Projection;
@@ -96,22 +97,6 @@ pub(crate) struct Trouble {
     pub(crate) last: Option<String>,
 }
 
-/// What an intake subject asks for.
-enum Asked {
-    /// Work for an agent.
-    Agent(AgentName),
-    /// Work for any agent with these capabilities.
-    Capable(Vec<String>),
-    /// To tell an intent something: `<intent>.<name>`.
-    Signal(String),
-    /// To decide for a person: `<person>.<intent>.<hop>.<wait>.<choice>`.
-    Decision(String),
-    /// Work under an invalid agent or capability name.
-    BadName(BadName),
-    /// Something that this version of Baton does not support.
-    Unsupported(String),
-}
-
 impl Routing {
     pub(crate) fn new(cx: &Context) -> Self {
         Self {
@@ -176,7 +161,8 @@ impl Routing {
             match self.asked(&raw) {
                 Asked::Signal(to) => return Box::pin(self.signal(message, &raw, &to)).await,
                 Asked::Decision(to) => return Box::pin(self.decision(&raw, &to, message.seq())).await,
-                Asked::Agent(_) | Asked::Capable(_) | Asked::BadName(_) | Asked::Unsupported(_) => {}
+                Asked::Agent(_) | Asked::Capable(_) | Asked::Channel(_) | Asked::BadName(_) | Asked::Unsupported(_) => {
+                }
             }
         }
         Box::pin(self.take(&raw, delivered(message))).await
@@ -206,6 +192,7 @@ impl Routing {
                 }
                 Able::Rejected(rejection) => return self.reject(raw, None, rejection).await,
             },
+            Asked::Channel(channel) => return Box::pin(self.broadcast(raw, way, channel)).await,
             Asked::BadName(error) => {
                 let rejection = Rejection::new(codes::BAD_SUBJECT, format!("{error}; subject {}", raw.subject));
                 return self.reject(raw, None, rejection).await;
@@ -348,7 +335,7 @@ impl Routing {
     }
 
     /// Rejects a message whose id other work has.
-    async fn conflict(&self, raw: &RawIntent<'_>, head: &Head, field: Option<&str>) -> Result<Taken, Error> {
+    pub(super) async fn conflict(&self, raw: &RawIntent<'_>, head: &Head, field: Option<&str>) -> Result<Taken, Error> {
         let intent = &head.record.intent;
         let differs = field.map_or_else(String::new, |field| format!(", with another `{field}`"));
         let text = format!(
@@ -387,13 +374,18 @@ impl Routing {
             return Ok(true);
         }
         let first = self.mesh.trail(&raw.derived_id).await?.into_iter().next();
+        if let (Some(first), Asked::Channel(channel)) = (&first, self.asked(raw)) {
+            return self.is_its_broadcast(head, &first.record, raw, &channel).await;
+        }
         let Some(there) = first.and_then(|first| first.record.envelope) else {
             return Ok(false);
         };
         let agent = match self.asked(raw) {
             Asked::Agent(agent) => agent,
             Asked::Capable(_) => there.to.clone(),
-            Asked::Signal(_) | Asked::Decision(_) | Asked::BadName(_) | Asked::Unsupported(_) => return Ok(false),
+            Asked::Signal(_) | Asked::Decision(_) | Asked::Channel(_) | Asked::BadName(_) | Asked::Unsupported(_) => {
+                return Ok(false);
+            }
         };
         let Ok(here) = raw.to_envelope(self.mesh.clock().envelope_id(), &agent, raw.stored_at) else {
             return Ok(false);
@@ -454,7 +446,7 @@ impl Routing {
         }
     }
 
-    fn envelope(&self, raw: &RawIntent<'_>, agent: &AgentName) -> Result<Envelope, RawRejection> {
+    pub(super) fn envelope(&self, raw: &RawIntent<'_>, agent: &AgentName) -> Result<Envelope, RawRejection> {
         let mut envelope = raw.to_envelope(self.mesh.clock().envelope_id(), agent, self.mesh.now())?;
         match self.mesh.subjects().intake(raw.subject).0 {
             // The server put the account there; what a body says of its sender counts for nothing beside it.
@@ -531,29 +523,6 @@ impl Routing {
                 }
             },
         )
-    }
-
-    fn asked(&self, raw: &RawIntent<'_>) -> Asked {
-        let (_, rest) = self.mesh.subjects().intake(raw.subject);
-        match rest.split_once('.') {
-            Some(("intent", token)) => match token.parse() {
-                Ok(agent) => Asked::Agent(agent),
-                Err(error) => Asked::BadName(error),
-            },
-            Some(("capability", token)) => {
-                let more = raw.header(HEADER_CAPABILITIES).unwrap_or_default();
-                let needed = std::iter::once(token).chain(more.split(',').map(str::trim));
-                let needed: Result<Vec<String>, BadName> = needed
-                    .filter(|name| !name.is_empty())
-                    .map(|name| name.parse::<CapabilityName>().map(|name| name.to_string()))
-                    .collect();
-                needed.map_or_else(Asked::BadName, Asked::Capable)
-            }
-            Some(("signal", to)) => Asked::Signal(to.to_owned()),
-            Some(("decide", to)) => Asked::Decision(to.to_owned()),
-            Some((kind, _)) => Asked::Unsupported(kind.to_owned()),
-            None => Asked::Unsupported(rest.to_owned()),
-        }
     }
 }
 

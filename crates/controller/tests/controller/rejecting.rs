@@ -28,7 +28,7 @@ type Case = (
 const PINNED: &str = r#"{"protocol":"1.0.0","id":"01890000-0000-7000-8000-000000000001","intent":"pinned",
     "to":"ghost","hop":1,"pins":{"ghost":"1.0.0"}}"#;
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     (
         "cut",
         "intent.research",
@@ -102,7 +102,22 @@ const CASES: [Case; 11] = [
         "NONE_CAPABLE",
         "research 1.0.0: lacks translate",
     ),
-    ("channel", "channel.news", ("x", "y"), "{}", "UNSUPPORTED", "channel"),
+    (
+        "channel",
+        "channel.news",
+        ("x", "y"),
+        "{}",
+        "NO_SUBSCRIBERS",
+        "no agent subscribes to channel \"news\"",
+    ),
+    (
+        "receiver",
+        "channel.news",
+        ("Baton-Receivers", "research,nobody"),
+        "{}",
+        "UNKNOWN_RECEIVER",
+        "nobody",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -218,6 +218,8 @@ codes! {
     NO_ROLLOUT: Control,
     /// The mesh takes signed records alone, and this process has no key.
     NO_SIGNING_KEY: Command,
+    /// Nobody subscribes to the channel.
+    NO_SUBSCRIBERS: Rejection Control,
     /// A decision is none of the choices of the approval.
     NO_SUCH_CHOICE: Rejection Control,
     /// No worker of the version answers.
@@ -316,6 +318,8 @@ codes! {
     UNKNOWN_AGENT: Rejection Park Control,
     /// Baton has no such code.
     UNKNOWN_CODE: Command,
+    /// A message of a channel names a receiver that nobody knows.
+    UNKNOWN_RECEIVER: Rejection,
     /// There is no such schedule.
     UNKNOWN_SCHEDULE: Control,
     /// The controller does not know the question.

@@ -30,6 +30,8 @@ pub const HEADER_ITINERARY: &str = "Baton-Itinerary";
 pub const HEADER_WITHIN: &str = "Baton-Within";
 /// With a unique key that other work holds: `keep` (default), `replace` or `refuse`.
 pub const HEADER_ON_CONFLICT: &str = "Baton-On-Conflict";
+/// On a channel subject: the agents that get the message, separated by commas, in place of those that subscribed.
+pub const HEADER_RECEIVERS: &str = "Baton-Receivers";
 /// How the intent chooses versions: `hop` or `chain`.
 pub const HEADER_PINNING: &str = "Baton-Pinning";
 /// Present when the body is a whole envelope: its protocol version.

@@ -55,6 +55,8 @@ pub enum Mutant {
     P7OrphansLive,
     /// P8: whoever decides may decide.
     P8AnyoneDecides,
+    /// P9: the last receiver of a broadcast gets no copy.
+    P9OneForgotten,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
     /// P12: every intent with a key has its turn at once.
@@ -65,7 +67,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -90,6 +92,7 @@ impl Mutant {
         Self::P6NeverJoins,
         Self::P7OrphansLive,
         Self::P8AnyoneDecides,
+        Self::P9OneForgotten,
         Self::P11SparesUnheld,
         Self::P12KeysIgnored,
         Self::P13HandsOwe,

@@ -86,6 +86,10 @@ name_type! {
     CapabilityName, "capability"
 }
 name_type! {
+    /// A channel, whose messages go to all who subscribe to it, such as `news`.
+    ChannelName, "channel"
+}
+name_type! {
     /// An account of a secured mesh: an agent, a publisher or a person, such as `ada`.
     AccountName, "account name"
 }

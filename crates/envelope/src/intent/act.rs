@@ -5,6 +5,7 @@
 //! alone decides whether the act is legal, and [`effects`](crate::effects) what follows from it.
 
 mod annotate;
+mod broadcast;
 mod cancel;
 mod child_done;
 mod claim;
@@ -41,6 +42,7 @@ mod suspend;
 mod time_out;
 
 pub use annotate::annotate;
+pub use broadcast::{broadcast, gather};
 pub use cancel::cancel;
 pub use child_done::child_done;
 pub use claim::claim;

@@ -6,6 +6,7 @@ use crate::base::names::AgentVersion;
 use crate::base::protocol::PROTOCOL;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
+use crate::intent::broadcast::Broadcast;
 use crate::intent::by_hand::ByHand;
 use crate::intent::children::{ChildrenDone, forget_over};
 use crate::intent::error_info::ErrorInfo;
@@ -81,6 +82,8 @@ pub struct Draft {
     pub exhausted: bool,
     /// The ends of children.
     pub children: Vec<ChildrenDone>,
+    /// What each receiver of a broadcast gets.
+    pub broadcast: Option<Box<Broadcast>>,
 }
 
 impl Draft {
@@ -107,6 +110,7 @@ impl Draft {
             looked_at: None,
             exhausted: false,
             children: Vec::new(),
+            broadcast: None,
         }
     }
 
@@ -288,6 +292,7 @@ impl Draft {
             people: self.people,
             exhausted: self.exhausted,
             children: self.children,
+            broadcast: self.broadcast,
             extra: Extra::new(),
         }
     }

@@ -67,7 +67,8 @@ pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
 fn children(head: &Record) -> Option<(Effect<'static>, Owed)> {
     let snapshot = &head.snapshot;
     let is_open = snapshot.children.iter().any(|set| set.is_awaited(snapshot));
-    let owed = match head.event == Event::FannedOut {
+    // The first record of a broadcast opens one, too.
+    let owed = match matches!(head.event, Event::FannedOut | Event::Submitted) {
         true => Owed::Now,
         false => Owed::IfLost,
     };

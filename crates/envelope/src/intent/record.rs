@@ -8,6 +8,7 @@ use crate::base::protocol::{AnyMajor, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::intent::broadcast::Broadcast;
 use crate::intent::children::ChildrenDone;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
@@ -120,6 +121,8 @@ wire_object! {
         def exhausted: bool,
         /// The ends of children, for `child_done`.
         def children: Vec<ChildrenDone>,
+        /// In the first record of a broadcast: what each receiver gets.
+        opt broadcast: Box<Broadcast>,
     }
 }
 

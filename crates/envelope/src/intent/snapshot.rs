@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::json::Json;
-use crate::base::names::{AgentName, AgentVersion};
+use crate::base::names::{AgentName, AgentVersion, ChannelName};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::by_hand::ByHand;
@@ -88,6 +88,8 @@ wire_object! {
         opt order: InOrder,
         /// The children of this intent that somebody may still have to hear of.
         def children: Vec<ChildSet>,
+        /// The channel, where this is the root of a broadcast: no agent has it.
+        opt channel: ChannelName,
     }
 }
 
@@ -128,6 +130,7 @@ impl Snapshot {
             accept_within_ms: None,
             order: None,
             children: Vec::new(),
+            channel: None,
             extra: Extra::new(),
         }
     }

@@ -26,6 +26,8 @@ const ASK_WAIT: Duration = Duration::from_secs(4);
 /// The longest that an ask may be waited for. Where accounts are kept apart, the server forgets after 5 minutes where an
 /// answer goes.
 const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60);
+/// The most receivers of one message of a channel: as many as a call has children.
+const MOST_RECEIVERS: usize = 10_000;
 /// How many characters of what a head's fault is.
 const LONGEST_FAULT: usize = 1_200;
 
@@ -270,6 +272,38 @@ impl<'a> RawIntent<'a> {
             refused(codes::BAD_HEADER, header, text)
         })?;
         Ok(Some(unique))
+    }
+
+    /// The agents that a message of a channel names as its receivers, each once; `None` where it names none.
+    ///
+    /// # Errors
+    /// Names the header, its value, and the fix.
+    pub fn receivers(&self) -> Result<Option<Vec<AgentName>>, RawRejection> {
+        let Some(value) = self.header(HEADER_RECEIVERS) else {
+            return Ok(None);
+        };
+        let bad = |problem: String| RawRejection {
+            code: codes::BAD_HEADER,
+            field: HEADER_RECEIVERS.to_owned(),
+            value: quoted(value, QUOTED),
+            problem,
+            fix: "give names of agents, separated by commas, or leave it out for those that subscribed".to_owned(),
+        };
+        let mut found: Vec<AgentName> = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let agent: AgentName = name.parse().map_err(|error: crate::base::error::BadName| {
+                bad(format!("\"{}\" is no agent: {}", quoted(name, 80), error.rule))
+            })?;
+            if seen.insert(agent.clone()) {
+                found.push(agent);
+            }
+        }
+        match found.len() {
+            0 => Err(bad("names no agent".to_owned())),
+            1..=MOST_RECEIVERS => Ok(Some(found)),
+            count => Err(bad(format!("names {count} agents, and {MOST_RECEIVERS} are the most"))),
+        }
     }
 
     fn enveloped(&self, to: &AgentName, now: Timestamp) -> Result<Envelope, RawRejection> {

@@ -2,7 +2,7 @@
 
 use crate::base::ids::IntentId;
 use crate::base::mutants::Mutant;
-use crate::base::names::{AgentName, AgentVersion, CapabilityName, Namespace};
+use crate::base::names::{AgentName, AgentVersion, CapabilityName, ChannelName, Namespace};
 use crate::message::envelope::Priority;
 
 /// A group of priorities that share a consumer.
@@ -208,6 +208,11 @@ impl Subjects {
     /// The subject of raw intents for any agent that has a capability.
     pub fn capability(&self, capability: &CapabilityName) -> String {
         format!("{}.capability.{capability}", self.namespace)
+    }
+
+    /// The subject of the messages of a channel.
+    pub fn channel(&self, channel: &ChannelName) -> String {
+        format!("{}.channel.{channel}", self.namespace)
     }
 
     /// The subject of an intent's records.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::json::Json;
-use crate::base::names::{AgentName, AgentVersion};
+use crate::base::names::{AgentName, AgentVersion, ChannelName};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
@@ -120,6 +120,8 @@ wire_object! {
         opt limits: AgentLimits,
         /// How failures of the agent's work are treated, where an operator has said so.
         opt policy: Policy,
+        /// The channels that an operator subscribed the agent to (`true`), or took it from whatever it declares (`false`).
+        def channels: BTreeMap<ChannelName, bool>,
     }
 }
 
@@ -203,6 +205,7 @@ impl Route {
             paused: None,
             limits: None,
             policy: None,
+            channels: BTreeMap::new(),
             extra: crate::base::wire::Extra::new(),
         }
     }

@@ -45,6 +45,7 @@ mod before {
             state: None,
             people: None,
             exhausted: false,
+            broadcast: None,
             extra: Extra::new(),
         })
     }

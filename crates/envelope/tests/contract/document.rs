@@ -132,6 +132,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("ChildSet", &full_child_set());
     compare_fields("ChildEnd", &full_child_end());
     compare_fields("ChildrenDone", &record.children[0]);
+    compare_fields("Broadcast", &full_broadcast());
     let (approval, ballot) = (full_approval(), full_ballot());
     compare_fields("Approval", &approval);
     compare_fields("Choice", &full_choice());
@@ -166,7 +167,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 51, "a table of fields is not compared");
+    assert_eq!(compared, 52, "a table of fields is not compared");
 }
 
 #[test]
@@ -374,6 +375,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
             .replace("<instance>", instance)
             .replace("<priority>", "5")
             .replace("<capability>", "translate")
+            .replace("<channel>", "news")
     };
     let documented = |heading: &str, index: usize| -> BTreeSet<String> {
         column(heading, index).iter().map(|pattern| fill(pattern)).collect()
@@ -381,6 +383,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     let expected = [
         subjects.intent(&agent),
         subjects.capability(&"translate".parse().expect("capability")),
+        subjects.channel(&"news".parse().expect("channel")),
         subjects.intent_from("<account>", &agent),
         subjects.capability_from("<account>", &"translate".parse().expect("capability")),
         subjects.ask(&agent),

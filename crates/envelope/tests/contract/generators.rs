@@ -339,7 +339,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
         (of(any::<u64>()), of(any_order())),
-        (any_child_sets(), any_extra()),
+        (any_child_sets(), of(any_agent()), any_extra()),
     );
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
@@ -356,7 +356,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            (children, extra),
+            (children, channel, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -396,6 +396,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             accept_within_ms,
             order,
             children,
+            channel: channel.and_then(|name| name.as_str().parse().ok()),
             extra,
         }
     })
@@ -450,6 +451,23 @@ fn any_author() -> impl Strategy<Value = Author> {
     )
 }
 
+fn any_broadcast() -> impl Strategy<Value = Box<Broadcast>> {
+    let parts = (any_agent(), any::<bool>(), of(text()), any_json(), any_extra());
+    parts.prop_map(|(channel, named, kind, payload, extra)| {
+        Box::new(Broadcast {
+            channel: channel.as_str().parse().expect("channels have the names of agents"),
+            named,
+            payload_encoding: kind.clone(),
+            pinning: None,
+            traceparent: kind.clone(),
+            from: kind.clone(),
+            kind,
+            payload,
+            extra,
+        })
+    })
+}
+
 /// Any record, every field present or absent.
 pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let head = (any_record_id(), any_intent(), any_event(), any_time(), any_author());
@@ -478,7 +496,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         of(raw),
         spent,
         any_told(),
-        of(any_json_but_null()),
+        (of(any_json_but_null()), of(any_broadcast())),
         any_extra(),
     );
     (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
@@ -490,7 +508,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             raw,
             (took_ms, cost, conversion, generated_id, exhausted),
             (waits, signal, results, people, children),
-            state,
+            (state, broadcast),
             extra,
         ) = rest;
         Record {
@@ -517,6 +535,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             people,
             exhausted,
             children,
+            broadcast,
             extra,
         }
     })

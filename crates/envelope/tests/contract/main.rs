@@ -10,6 +10,7 @@
 mod acts;
 mod bundle;
 mod calling;
+mod channels;
 mod codes;
 mod control;
 mod conversion;

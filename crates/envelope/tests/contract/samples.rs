@@ -1,6 +1,7 @@
 //! One sample of everything, written so that a new field or variant fails to compile until it is added here.
 
 mod calling;
+mod limits;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, Peopl
 use baton_envelope::*;
 
 pub(crate) use self::calling::*;
+pub(crate) use self::limits::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
 
@@ -254,6 +256,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         accept_within_ms: Some(15_000),
         order: Some(full_order()),
         children: vec![full_child_set()],
+        channel: Some("news".parse().expect("channel")),
         extra: Extra::new(),
     }
 }
@@ -342,6 +345,7 @@ pub(crate) fn full_record() -> Record {
             ends: vec![full_child_end()],
             extra: Extra::new(),
         }],
+        broadcast: Some(Box::new(full_broadcast())),
         extra: Extra::new(),
     }
 }
@@ -585,16 +589,7 @@ pub(crate) fn full_route() -> Route {
         paused: Some(full_pause()),
         limits: Some(full_limits()),
         policy: Some(full_policy()),
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_limits() -> AgentLimits {
-    AgentLimits {
-        in_flight: Some(4),
-        rate_per_hour: Some(360_000),
-        per_key: Some(2),
-        fair: Some(16),
+        channels: [("news".parse().expect("channel"), true)].into(),
         extra: Extra::new(),
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::{
-    Author, ChildEnd, ChildSet, Children, ChildrenDone, Envelope, ErrorInfo, IntentId, MOST_ENDS, MOST_SPELT, NewChild,
-    Record, Role, Status, act, codes, opened_calls,
+    AgentName, Author, Child, ChildEnd, ChildSet, Children, ChildrenDone, Envelope, ErrorInfo, IntentId, MOST_ENDS,
+    MOST_SPELT, NewChild, Record, Role, Status, act, codes, opened_calls,
 };
 use futures::StreamExt as _;
 
@@ -30,8 +30,8 @@ const LATE: Duration = Duration::from_secs(60);
 pub(crate) struct Call<'c> {
     /// The record that opened it.
     opener: &'c Record,
-    /// The envelope of the parent's hop.
-    envelope: &'c Envelope,
+    /// The envelope of the parent's hop; none for the root of a broadcast.
+    envelope: Option<&'c Envelope>,
     /// The name of the wait.
     name: &'c str,
     children: &'c Children,
@@ -60,16 +60,22 @@ impl Mesh {
         if !self.may_submit(by) || self.now().since(opener.at) >= LATE {
             return Ok(());
         }
-        let envelope = self.hop_envelope(opener).await?;
+        let envelope = self.parent_envelope(opener).await?;
         for (name, children) in opened_calls(&opener.waits) {
             let call = Call {
                 opener,
-                envelope: &envelope,
+                envelope: envelope.as_ref(),
                 name,
                 children,
             };
             let all: Vec<u32> = (0..u32::try_from(children.children.len()).unwrap_or(u32::MAX)).collect();
-            self.submit_these(&call, &all, by).await?;
+            match self.submit_these(&call, &all, by).await {
+                // The message is taken in, whatever becomes of one copy: the leader goes on with those that are missing.
+                Err(error) if opener.broadcast.is_some() => {
+                    tracing::warn!(%error, intent = %opener.intent, "not every receiver has its copy yet");
+                }
+                submitted => drop(submitted?),
+            }
         }
         Ok(())
     }
@@ -108,25 +114,11 @@ impl Mesh {
             return Ok(false);
         };
         let snapshot = &call.opener.snapshot;
-        let from = match (&snapshot.agent, &snapshot.version) {
-            (Some(agent), Some(version)) => format!("{agent}@{version}"),
-            (_, _) => call.opener.by.instance.clone(),
+        let envelope = match (&call.opener.broadcast, call.envelope) {
+            (Some(sent), _) => sent.copy(&call.opener.intent, snapshot, index, to, self.clock().envelope_id()),
+            (None, Some(envelope)) => self.child_of(call, envelope, (index, child, to))?,
+            (None, None) => return Ok(false),
         };
-        let envelope = call.envelope.child(NewChild {
-            id: self.clock().envelope_id(),
-            call: (snapshot.hop, call.name),
-            index,
-            children: call.children,
-            child,
-            to,
-            from: &from,
-            pins: &snapshot.pins,
-        });
-        // Whoever committed the call has seen to that.
-        let envelope = envelope.map_err(|limit| Error::BadEnvelope {
-            field: "max_hops",
-            problem: limit.to_string(),
-        })?;
         let intent = envelope.intent.clone();
         let due = DueWork {
             at: call.opener.at,
@@ -146,15 +138,44 @@ impl Mesh {
         }
     }
 
+    /// The envelope of a child of a hop.
+    fn child_of(
+        &self,
+        call: &Call<'_>,
+        of: &Envelope,
+        (index, child, to): (u32, &Child, &AgentName),
+    ) -> Result<Envelope, Error> {
+        let snapshot = &call.opener.snapshot;
+        let from = match (&snapshot.agent, &snapshot.version) {
+            (Some(agent), Some(version)) => format!("{agent}@{version}"),
+            (_, _) => call.opener.by.instance.clone(),
+        };
+        let envelope = of.child(NewChild {
+            id: self.clock().envelope_id(),
+            call: (snapshot.hop, call.name),
+            index,
+            children: call.children,
+            child,
+            to,
+            from: &from,
+            pins: &snapshot.pins,
+        });
+        // Whoever committed the call has seen to that.
+        envelope.map_err(|limit| Error::BadEnvelope {
+            field: "max_hops",
+            problem: limit.to_string(),
+        })
+    }
+
     /// Submits some children of a call that an earlier record has opened.
     async fn submit_of_set(&self, parent: &Head, set: &ChildSet, indices: &[u32], by: &Author) -> Result<usize, Error> {
         let opener = self.opener(parent, set).await?;
-        let envelope = self.hop_envelope(&opener.record).await?;
+        let envelope = self.parent_envelope(&opener.record).await?;
         let call = opened_calls(&opener.record.waits).find(|(name, _)| *name == set.name);
         let Some((name, children)) = call else { return Ok(0) };
         let call = Call {
             opener: &opener.record,
-            envelope: &envelope,
+            envelope: envelope.as_ref(),
             name,
             children,
         };
@@ -204,12 +225,16 @@ impl Mesh {
         }
     }
 
-    /// The envelope of the hop that a record suspends.
-    async fn hop_envelope(&self, opener: &Record) -> Result<Envelope, Error> {
+    /// The envelope of the hop that a record suspends; none where that is no hop, but the root of a broadcast.
+    async fn parent_envelope(&self, opener: &Record) -> Result<Option<Envelope>, Error> {
         let intent = &opener.intent;
+        if opener.broadcast.is_some() {
+            return Ok(None);
+        }
         let none = || Error::NoEnvelope(intent.clone());
         let seq = opener.snapshot.envelope_seq.ok_or_else(none)?;
-        self.record_at(intent, seq).await?.record.envelope.ok_or_else(none)
+        let envelope = self.record_at(intent, seq).await?.record.envelope;
+        Ok(Some(envelope.ok_or_else(none)?))
     }
 
     /// The ends of the children of a call that are recorded, in the order of the children.

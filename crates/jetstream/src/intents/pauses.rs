@@ -155,6 +155,10 @@ fn is_delayed(snapshot: &Snapshot) -> bool {
 }
 
 fn why_not_paused(head: &HeadRef<'_>) -> Option<String> {
+    if head.snapshot.channel.is_some() && !head.snapshot.status.is_terminal() {
+        let why = "no agent has it: pause the agents that get its copies, or cancel it";
+        return Some(why.to_owned());
+    }
     match (&head.snapshot.status, head.record) {
         (Status::Parked { code }, Some(record)) if code == codes::PAUSED => {
             let reason = record.note.as_deref().unwrap_or("no reason was given");

@@ -70,6 +70,15 @@ impl Waiting {
         self.until(Instant::now() + timeout, true).await
     }
 
+    /// Waits until the intent has a record, whatever that says: `Ended` has it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn recorded(mut self, timeout: Duration) -> Result<WaitEnd, Error> {
+        self.reached = |head| Some(WaitEnd::Ended(head));
+        self.until(Instant::now() + timeout, true).await
+    }
+
     /// Waits for the end of an intent that may have ended already.
     ///
     /// # Errors

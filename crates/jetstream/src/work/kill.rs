@@ -5,9 +5,6 @@
 //! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
 //! ticket that was delivered is superseded, whatever its holder knows.
 //!
-//! A breaker that opens takes tickets away, and what a worker holds goes on. Of a version that ever had one the ledger is asked,
-//! too: all of its open work whose first ticket is not in the stream may be with a worker.
-//!
 //! A server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too: what the
 //! ledger says that somebody holds is taken as well.
 
@@ -39,20 +36,6 @@ pub struct MaybeGiven {
     ticket: QueuedTicket,
     /// Whether its consumer says that it was delivered; otherwise only the ledger can tell.
     is_given: bool,
-}
-
-impl MaybeGiven {
-    /// Work whose ticket was taken away after somebody may have got it.
-    fn without_ticket(intent: IntentId) -> Self {
-        let ticket = QueuedTicket {
-            seq: 0,
-            intent,
-            ledger_seq: 0,
-            envelope: None,
-            reissued: false,
-        };
-        Self { ticket, is_given: true }
-    }
 }
 
 /// Who takes hops away, and why: what the records of it say.
@@ -99,24 +82,6 @@ impl ControllerMesh {
     pub async fn pause_and_list(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
         let given = self.given_away(agent, version).await?;
         self.delivered_tickets(agent, version, &given).await
-    }
-
-    /// Of the open work of a version, what a worker of it may have although its ticket is not there any more, or is another one: a
-    /// breaker that opens takes tickets away, also those that workers hold.
-    ///
-    /// # Errors
-    /// When the server does not answer.
-    pub async fn list_withdrawn(
-        &self,
-        agent: &AgentName,
-        version: &AgentVersion,
-        open: Vec<IntentId>,
-    ) -> Result<Vec<MaybeGiven>, Error> {
-        let queued = self.queued_tickets(agent, version).await?;
-        let first = queued.into_iter().filter(|ticket| !ticket.reissued);
-        let is_queued: BTreeSet<IntentId> = first.map(|ticket| ticket.intent).collect();
-        let withdrawn = open.into_iter().filter(|intent| !is_queued.contains(intent));
-        Ok(withdrawn.map(MaybeGiven::without_ticket).collect())
     }
 
     /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.

@@ -3,8 +3,8 @@
 
 use async_nats::HeaderMap;
 use baton_envelope::{
-    AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, HEADER_REISSUED,
-    IntentId, Record, Snapshot, Status,
+    AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, IntentId, Record,
+    Snapshot, Status,
 };
 
 use crate::error::Error;
@@ -25,8 +25,6 @@ pub struct QueuedTicket {
     pub ledger_seq: u64,
     /// The envelope that it carries; `None` when its id is unreadable.
     pub envelope: Option<EnvelopeId>,
-    /// Whether it is a copy of an earlier one, which somebody may have.
-    pub reissued: bool,
 }
 
 impl Mesh {
@@ -155,7 +153,6 @@ impl QueuedTicket {
             intent,
             ledger_seq: header_u64(headers, HEADER_LEDGER_SEQUENCE).unwrap_or(0),
             envelope,
-            reissued: header(HEADER_REISSUED).is_some(),
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_ITINERARY, HEADER_KIND,
-    HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
+    AgentName, ChannelName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_ITINERARY,
+    HEADER_KIND, HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
 };
 use baton_jetstream::Mesh;
 use clap::{Args, ValueEnum};
@@ -15,10 +15,10 @@ use crate::error::{CliError, Kind};
 /// The addressee and the payload. They stand together because with `--capability` or `--pipeline` the first argument is the payload.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ToArgs {
-    /// The agent that gets the work; left out with --capability or --pipeline.
+    /// The agent that gets the work; left out with --capability, --pipeline and --channel.
     #[arg(
         value_name = "AGENT",
-        required_unless_present_any = ["capabilities", "pipeline"],
+        required_unless_present_any = ["capabilities", "pipeline", "channel"],
         allow_negative_numbers = true
     )]
     first: Option<String>,
@@ -29,13 +29,19 @@ pub(super) struct ToArgs {
     #[arg(long = "capability", value_name = "NAME")]
     capabilities: Vec<String>,
     /// Pipeline that the work goes through, in place of an agent.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["capabilities", "itinerary"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["capabilities", "channel", "itinerary"])]
     pub(super) pipeline: Option<String>,
     #[command(flatten)]
     pub(super) folder: FolderArgs,
     /// What to do while no agent has the capabilities.
     #[arg(long, value_enum, default_value = "reject", requires = "capabilities")]
     when_none: WhenNone,
+    /// Channel whose subscribers all get the work, in place of one agent.
+    #[arg(long, value_name = "NAME", conflicts_with = "capabilities")]
+    channel: Option<ChannelName>,
+    /// Agent that gets the message of the channel, in place of its subscribers; may be repeated.
+    #[arg(long = "receiver", value_name = "AGENT", requires = "channel")]
+    receivers: Vec<AgentName>,
 }
 
 /// What to do while no agent has the capabilities.
@@ -59,6 +65,13 @@ pub(super) enum To {
         /// What to do while none can.
         when_none: WhenNone,
     },
+    /// All that subscribe to a channel.
+    Channel {
+        /// The channel.
+        channel: ChannelName,
+        /// The receivers, in place of its subscribers.
+        receivers: Vec<AgentName>,
+    },
 }
 
 impl ToArgs {
@@ -76,6 +89,22 @@ impl ToArgs {
                 return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give either AGENT or --pipeline"));
             }
             return Ok((To::Agent(pipeline.first()?), self.first.as_deref()));
+        }
+        if let Some(channel) = &self.channel {
+            if self.second.is_some() {
+                let name = self.first.as_deref().unwrap_or_default();
+                let message = format!("--channel says who gets the message, so \"{name}\" may not name an agent");
+                return Err(CliError::say(Kind::Usage, codes::USAGE, message)
+                    .hint("give either AGENT or --channel; --receiver AGENT names a receiver"));
+            }
+            let mut receivers: Vec<AgentName> = Vec::new();
+            for agent in &self.receivers {
+                if !receivers.contains(agent) {
+                    receivers.push(agent.clone());
+                }
+            }
+            let channel = channel.clone();
+            return Ok((To::Channel { channel, receivers }, self.first.as_deref()));
         }
         if self.capabilities.is_empty() {
             let agent = self.first.as_deref().unwrap_or_default().parse()?;
@@ -99,7 +128,7 @@ impl To {
     pub(super) fn name(&self) -> Result<AgentName, CliError> {
         match self {
             Self::Agent(agent) => Ok(agent.clone()),
-            Self::Capable { .. } => Ok("to-be-chosen".parse()?),
+            Self::Capable { .. } | Self::Channel { .. } => Ok("to-be-chosen".parse()?),
         }
     }
 
@@ -121,6 +150,7 @@ impl To {
                 )
                 .hint("leave them out, or name the agent"))
             }
+            Self::Channel { .. } => super::channel::check(args),
             Self::Agent(_) | Self::Capable { .. } => Ok(()),
         }
     }

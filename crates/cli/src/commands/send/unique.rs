@@ -62,6 +62,10 @@ pub(super) fn check_order_key(key: Option<&str>, to: &To) -> Result<(), CliError
 fn of_one_agent(flag: &str, to: &To) -> Result<(), CliError> {
     match to {
         To::Agent(_) => Ok(()),
+        To::Channel { .. } => {
+            let message = format!("{flag} is a key of one agent, and --channel has many");
+            Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("leave it out, or name the agent"))
+        }
         To::Capable { .. } => {
             let message = format!("{flag} is a key of one agent, and --capability names none");
             Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("name the agent"))

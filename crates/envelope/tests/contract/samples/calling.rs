@@ -61,3 +61,18 @@ pub(crate) fn full_onward() -> Onward {
         extra: Extra::new(),
     }
 }
+
+/// What each receiver of a broadcast gets, with every field set.
+pub(crate) fn full_broadcast() -> Broadcast {
+    Broadcast {
+        channel: "news".parse().expect("channel"),
+        named: true,
+        kind: Some("news.weather.v1".to_owned()),
+        payload: json("{\"rain\":1.50}"),
+        payload_encoding: Some("base64".to_owned()),
+        pinning: Some(Pinning::Chain),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        from: Some("shop".to_owned()),
+        extra: Extra::new(),
+    }
+}

@@ -30,6 +30,8 @@ enum Next {
     Park(ErrorInfo),
     /// As above, that it fails.
     Fail(ErrorInfo),
+    /// It is the root of a broadcast, and ends with this result.
+    Gather(Json),
 }
 
 impl Mesh {
@@ -53,6 +55,13 @@ impl Mesh {
             };
             if !Box::pin(self.submit_detached(&head, by)).await? {
                 return Ok(false);
+            }
+            if head.record.snapshot.channel.is_some() {
+                let next = Next::Gather(Box::pin(self.gathered(&head)).await?);
+                if self.go_on(&head, by, &next).await? {
+                    return Ok(true);
+                }
+                continue;
             }
             let ends: Vec<(OpenWait, Ends)> = ends.into_iter().map(|(wait, end)| (wait.clone(), end)).collect();
             let next = self.next_of(&head, ends).await?;
@@ -149,6 +158,7 @@ impl Mesh {
             let (results, taken) = match next {
                 Next::Park(error) => return Ok(act::park(now.snapshot, error.clone())?.into()),
                 Next::Fail(error) => return Ok(act::fail(now.snapshot, error.clone())?.into()),
+                Next::Gather(result) => return Ok(act::gather(now.snapshot, result.clone())?.into()),
                 Next::Resume(results, taken) => (results, taken),
             };
             let Some(last) = now.envelope else {

@@ -1,0 +1,54 @@
+//! A message of a channel is taken in, and comes to its end.
+
+use crate::base::json::Json;
+use crate::base::names::AgentName;
+use crate::base::timestamp::Timestamp;
+use crate::intent::act::complete;
+use crate::intent::broadcast::{Broadcast, RECEIVERS, copies};
+use crate::intent::children::{forget_over, opened_calls};
+use crate::intent::draft::Draft;
+use crate::intent::event::Event;
+use crate::intent::snapshot::Snapshot;
+use crate::intent::status::{IllegalTransition, Status};
+use crate::intent::wait_reason::WaitReason;
+use crate::intent::waits::WaitSpec;
+use crate::message::envelope::Envelope;
+
+/// Writes the first record of a root, which no agent has: it fixes the receivers, and owes each of them its copy. `envelope`
+/// is what the message says.
+pub fn broadcast(at: Timestamp, sent: Broadcast, envelope: &Envelope, receivers: Vec<AgentName>) -> Draft {
+    let waits = vec![WaitSpec::for_children(RECEIVERS, copies(receivers))];
+    let status = Status::Waiting {
+        reason: WaitReason::Children,
+    };
+    let mut snapshot = Snapshot {
+        max_hops: envelope.max_hops,
+        epoch: 1,
+        priority: envelope.priority,
+        kind: envelope.kind.clone(),
+        deadline: envelope.deadline,
+        reply_to: envelope.reply_to.clone(),
+        channel: Some(sent.channel.clone()),
+        ..Snapshot::blank(status, at)
+    };
+    snapshot.waits = waits.iter().map(|wait| wait.open(snapshot.hop)).collect();
+    snapshot.children = opened_calls(&waits)
+        .map(|(name, children)| children.open(snapshot.hop, name))
+        .collect();
+    Draft {
+        waits,
+        broadcast: Some(Box::new(sent)),
+        ..Draft::first(Event::Submitted, snapshot)
+    }
+}
+
+/// Ends a root whose copies have all ended.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn gather(head: &Snapshot, result: Json) -> Result<Draft, IllegalTransition> {
+    let mut draft = complete(head, result)?;
+    draft.snapshot.waits.clear();
+    forget_over(&mut draft.snapshot);
+    Ok(draft)
+}

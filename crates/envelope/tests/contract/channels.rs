@@ -1,0 +1,143 @@
+//! Messages of channels: the root that no agent has, its copies, and what it comes to.
+
+use baton_envelope::*;
+
+use crate::samples::*;
+
+fn sent() -> (Envelope, Broadcast) {
+    let mut envelope = Envelope::first(envelope_id(1), intent(), agent("any"), json("{\"rain\":1.50}"));
+    envelope.priority = Priority::new(8).expect("in range");
+    envelope.deadline = Some(NOW);
+    envelope.reply_to = Some("shop.answers".to_owned());
+    let sent = Broadcast::of("news".parse().expect("channel"), false, &envelope);
+    (envelope, sent)
+}
+
+fn root(receivers: &[&str]) -> Record {
+    let (envelope, sent) = sent();
+    let receivers = receivers.iter().map(|name| agent(name)).collect();
+    let draft = act::broadcast(NOW, sent, &envelope, receivers);
+    let stamp = Stamp {
+        id: record_id(1),
+        at: NOW,
+        by: Author::of(Role::Controller, "c1"),
+    };
+    draft.seal(intent(), 0, stamp)
+}
+
+fn end(index: u32, state: &str) -> ChildEnd {
+    ChildEnd {
+        index,
+        state: state.to_owned(),
+        code: (state == "failed").then(|| "NO_WAY".to_owned()),
+        id: None,
+        seq: 20 + u64::from(index),
+        extra: Extra::new(),
+    }
+}
+
+#[test]
+fn the_first_record_fixes_the_receivers_and_owes_each_its_copy() {
+    let record = root(&["ada", "bob", "eve"]);
+    let snapshot = &record.snapshot;
+    assert_eq!(snapshot.status.to_string(), "waiting(children)");
+    assert_eq!((snapshot.agent.as_ref(), snapshot.hop, snapshot.epoch), (None, 0, 1));
+    assert_eq!(record.receivers(), [&agent("ada"), &agent("bob"), &agent("eve")]);
+    assert_eq!((snapshot.children[0].count, record.envelope.as_ref()), (3, None));
+    let owed: Vec<_> = effects(&record).collect();
+    assert_eq!(owed, [(Effect::Children, Owed::Now)]);
+    let head = snapshot.clone().seen_at(7);
+    let later = Record {
+        event: Event::Repinned,
+        snapshot: head,
+        ..record.clone()
+    };
+    assert_eq!(effects(&later).collect::<Vec<_>>(), [(Effect::Children, Owed::IfLost)]);
+
+    let sent = record.broadcast.as_ref().expect("what is sent");
+    let copy = sent.copy(&record.intent, snapshot, 1, &agent("bob"), envelope_id(2));
+    assert_eq!(copy.intent, IntentId::of_child(&intent(), 0, RECEIVERS, 1));
+    assert_eq!(
+        (copy.hop, copy.priority, &copy.to),
+        (1, snapshot.priority, &agent("bob"))
+    );
+    assert_eq!((copy.root(), copy.parent.as_ref()), (&intent(), Some(&intent())));
+    assert_eq!(copy.payload.get(), "{\"rain\":1.50}");
+    assert_eq!(copy.deadline, Some(NOW.minus(KEEP_TIME)));
+    assert_eq!(copy.reply_to, None, "the root answers");
+}
+
+#[test]
+fn a_root_completes_when_all_have_ended_and_says_who_did_not() {
+    let record = root(&["ada", "bob"]);
+    let head = record.snapshot.clone().seen_at(7);
+    let done = |ends: Vec<ChildEnd>| ChildrenDone {
+        hop: 0,
+        name: RECEIVERS.to_owned(),
+        ends,
+        extra: Extra::new(),
+    };
+    let one = act::child_done(&head, &[done(vec![end(0, "completed")])])
+        .expect("legal")
+        .expect("news");
+    assert!(!owes_resume(&one.snapshot));
+    let both = act::child_done(&one.snapshot, &[done(vec![end(1, "failed")])])
+        .expect("legal")
+        .expect("news");
+    assert!(owes_resume(&both.snapshot));
+    let result = broadcast_result(&record, &[end(0, "completed"), end(1, "failed")]);
+    let bob = IntentId::of_child(&intent(), 0, RECEIVERS, 1);
+    let expected = format!(
+        "{{\"channel\":\"news\",\"receivers\":2,\"completed\":1,\"not_completed\":[{{\"agent\":\"bob\",\"intent\":\"{bob}\",\
+         \"state\":\"failed\",\"code\":\"NO_WAY\"}}]}}"
+    );
+    assert_eq!(result.get(), expected);
+    let draft = act::gather(&both.snapshot, result).expect("legal");
+    let snapshot = &draft.snapshot;
+    assert_eq!(snapshot.status, Status::Completed);
+    assert_eq!((&snapshot.waits[..], &snapshot.children[..]), (&[][..], &[][..]));
+}
+
+#[test]
+fn a_message_that_comes_again_is_the_same_whoever_subscribed_meanwhile() {
+    let (envelope, there) = sent();
+    let (ada, bob) = (agent("ada"), agent("bob"));
+    let differs = |new: &Broadcast, here: &[AgentName]| there.differing_field(&[&ada], new, here);
+    assert_eq!(differs(&there, &[ada.clone(), bob.clone()]), None);
+    let named = Broadcast {
+        named: true,
+        ..there.clone()
+    };
+    assert_eq!(differs(&named, &[ada.clone()]), Some("receivers"));
+    assert_eq!(named.differing_field(&[&ada], &named, &[ada.clone()]), None);
+    assert_eq!(named.differing_field(&[&ada], &named, &[bob]), Some("receivers"));
+    let mut other = envelope;
+    other.payload = json("{\"rain\":2}");
+    let other = Broadcast::of(there.channel.clone(), false, &other);
+    assert_eq!(differs(&other, &[]), Some("payload"));
+}
+
+#[test]
+fn receivers_are_named_once_each_or_not_at_all() {
+    let with = |value: &str| {
+        let raw = RawIntent {
+            subject: "mesh.channel.news",
+            headers: vec![(HEADER_RECEIVERS, value)],
+            body: b"{}",
+            stored_at: NOW,
+            derived_id: intent(),
+        };
+        raw.receivers().map_err(|refused| refused.to_string())
+    };
+    assert_eq!(with("bob, ada ,bob"), Ok(Some(vec![agent("bob"), agent("ada")])));
+    for (value, said) in [
+        ("", "names no agent"),
+        (" , ", "names no agent"),
+        ("ada,a.b", "\"a.b\" is no agent"),
+    ] {
+        let refused = with(value).expect_err(said);
+        assert!(refused.contains(said), "{refused}");
+    }
+    let long = with(&"a".repeat(10_000)).expect_err("too long");
+    assert!(long.len() < 1_000, "{} bytes", long.len());
+}

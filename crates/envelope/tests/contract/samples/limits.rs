@@ -1,0 +1,13 @@
+//! Samples of limits.
+
+use baton_envelope::*;
+
+pub(crate) fn full_limits() -> AgentLimits {
+    AgentLimits {
+        in_flight: Some(4),
+        rate_per_hour: Some(360_000),
+        per_key: Some(2),
+        fair: Some(16),
+        extra: Extra::new(),
+    }
+}

@@ -1,0 +1,76 @@
+//! A message of a channel for two receivers.
+
+use baton_agent::{AgentBuilder, Outcome};
+use baton_e2e::chaos::events;
+use baton_e2e::death::{Pattern, Run};
+use baton_envelope::{IntentId, RECEIVERS};
+use baton_jetstream::{ChannelMessage, Head, Mesh};
+use baton_testkit::eventually;
+
+use super::SHORT;
+
+/// Each receiver gets one copy, and the message completes once.
+pub(super) struct ToTwo;
+
+impl Pattern for ToTwo {
+    const NAME: &'static str = "broadcast";
+    const ROLES: &'static [&'static str] = &["ada", "bob"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        run.scripted(role, move |hop, run| {
+            Box::pin(async move {
+                run.step(hop, role).await?;
+                Outcome::complete(&role)
+            })
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        run.also(run.intent());
+        copies_of(run).for_each(|copy| run.also(copy));
+        for role in Self::ROLES {
+            let agent = run.agent(role).parse().expect("agent name");
+            eventually(&format!("{agent} is known"), 100 * SHORT, async || {
+                match client.route(&agent).await {
+                    Ok(Some(_)) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        }
+        let receivers = Self::ROLES
+            .iter()
+            .map(|role| run.agent(role).parse().expect("agent name"));
+        let message = ChannelMessage {
+            channel: "news".parse().expect("channel"),
+            intent: run.intent(),
+            body: "\"rain\"".into(),
+            kind: None,
+            receivers: receivers.collect(),
+            headers: Vec::new(),
+        };
+        eventually(&format!("{} is published", run.intent()), 100 * SHORT, async || {
+            let stored = client.publish_to_channel(message.clone()).await;
+            stored.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        run.until_ended(client).await;
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        let last = &history.last().expect("a record").record;
+        assert_eq!(last.snapshot.status.name(), "completed", "{:?}", events(history));
+        let begun = events(history).iter().filter(|event| **event == "submitted").count();
+        assert_eq!(begun, 1, "{}: {:?}", last.intent, events(history));
+        if last.intent == run.intent() {
+            let result = last.snapshot.result.as_ref().map(|result| result.get().to_owned());
+            let told = result.unwrap_or_default();
+            assert!(told.contains(r#""receivers":2,"completed":2"#), "{told}");
+        }
+    }
+}
+
+fn copies_of(run: &Run) -> impl Iterator<Item = IntentId> {
+    let root = run.intent();
+    (0..2).map(move |index| IntentId::of_child(&root, 0, RECEIVERS, index))
+}
