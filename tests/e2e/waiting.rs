@@ -231,6 +231,34 @@ async fn early_signals_are_kept_in_order_and_a_bare_publish_is_enough() {
     worker.stop().await;
 }
 
+/// Would fail if a signal had to wait for a ticket whose envelope is gone from the ledger: it would be delivered for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_is_taken_though_its_intent_has_lost_its_earlier_records() {
+    let mesh = TestMesh::start().await;
+    let worker = started(&mesh, Asks::Both).await;
+    let intent = id("forgetful");
+    mesh.submit_to("shop", &intent).await;
+    until_suspended(&mesh, &intent).await;
+    mesh.edit_stream("MESH_LEDGER", "max_msgs_per_subject", |_| 1.into())
+        .await;
+    for name in ["packed", "paid"] {
+        let subject = format!("mesh.signal.forgetful.{name}");
+        mesh.mesh
+            .publish_raw(subject, Vec::new(), "1".into())
+            .await
+            .expect("stored");
+    }
+    eventually("the intake has no signal any more", SOON, async || {
+        let state = mesh.stream_state("MESH_INTAKE").await;
+        match state["messages"].as_u64() {
+            Some(0) => Ok(()),
+            _ => Err(state.to_string()),
+        }
+    })
+    .await;
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_any_the_first_ends_the_call_and_the_others_are_abandoned() {
     let mesh = TestMesh::start().await;

@@ -13,6 +13,8 @@ pub(super) struct Taken {
     pub(super) bundles: Vec<Message>,
     /// Keys of raw intents that lay in the intake.
     pub(super) raw: HashSet<String>,
+    /// Subjects and ids of the signals that lay there.
+    pub(super) signals: HashSet<(String, String)>,
     /// Loads whose raw intents the server may have thrown away.
     pub(super) raw_of: HashSet<u64>,
     /// Only the work of this load can be judged.
@@ -23,6 +25,20 @@ pub(super) struct Taken {
 pub(super) fn key(message: &Message) -> Option<&str> {
     let (_, rest) = message.body.as_deref()?.split_once(r#""key":""#)?;
     Some(rest.split_once('"')?.0)
+}
+
+/// The subject and the id of a signal.
+pub(super) fn signal(message: &Message) -> Option<(String, String)> {
+    let id = message
+        .headers
+        .iter()
+        .find(|(name, _)| name == "Nats-Msg-Id")?
+        .1
+        .clone();
+    message
+        .subject
+        .starts_with("mesh.signal.")
+        .then(|| (message.subject.clone(), id))
 }
 
 /// The violations, by the seed of the load that they belong to.
@@ -44,10 +60,14 @@ pub(super) fn judge(dir: &Path, taken: Taken) -> Result<Judged> {
         let is_raw = vias.get(key.as_str()).is_some_and(|via| via.starts_with("raw"));
         taken.raw.contains(key) || is_raw && seed_of(key).is_some_and(|seed| taken.raw_of.contains(&seed))
     };
-    let is_gone_signal = |intent: &str| seed_of(intent).is_some_and(|seed| taken.raw_of.contains(&seed));
+    let is_gone_signal = |intent: &str, name: &str, id: &str| {
+        let subject = format!("mesh.signal.{intent}.{name}");
+        taken.signals.contains(&(subject, id.to_owned()))
+            || seed_of(intent).is_some_and(|seed| taken.raw_of.contains(&seed))
+    };
     let is_lost = |line: &Line| {
         matches!(line, Line::Acked { key } if is_gone(key))
-            || matches!(line, Line::Signal { intent, .. } if is_gone_signal(intent))
+            || matches!(line, Line::Signal { intent, name, id } if is_gone_signal(intent, name, id))
     };
     let journal: Vec<Line> = evidence.journal.iter().filter(|line| !is_lost(line)).cloned().collect();
     evidence.journal = journal;

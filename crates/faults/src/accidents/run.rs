@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::case::{Accident, Case, Takes, Thing, cases};
 use super::doctor::{self, Finding, command_of};
 use super::happen::happen;
-use super::judge::{Judged, Taken, judge, key};
+use super::judge::{Judged, Taken, judge, key, signal};
 use super::outcome::{Became, Outcome, Report};
 use super::table::Place;
 use crate::finish::{dump, read_messages, until_closed, until_ready};
@@ -374,6 +374,7 @@ impl Play {
             self.taken.bundles.extend(held);
         } else {
             self.taken.raw.extend(held.iter().filter_map(key).map(str::to_owned));
+            self.taken.signals.extend(held.iter().filter_map(signal));
         }
         Ok(())
     }

@@ -99,6 +99,21 @@ impl Mesh {
         self.pay_the_rest(&head.record, due, None).await
     }
 
+    /// Pays what a head owes, unless what that takes is gone from the ledger: no repeat could pay it either, and what was told stands
+    /// in the record.
+    ///
+    /// # Errors
+    /// When a ticket could not be written. Then the caller must not ack.
+    pub(crate) async fn settle_readable(&self, head: &Head) -> Result<(), Error> {
+        match self.settle(head).await {
+            Err(error) if error.is_unreadable() => {
+                tracing::warn!(%error, intent = %head.record.intent, "what it owes cannot be paid");
+                Ok(())
+            }
+            settled => settled,
+        }
+    }
+
     /// Writes a lost ticket of an intent again. Whoever takes it reads the ledger before running it.
     ///
     /// # Errors
