@@ -35,11 +35,14 @@ impl WorkerMesh {
 impl Mesh {
     /// Asks what waits to be asked; what comes meanwhile is asked next.
     async fn ask_together(&self) {
+        // Nobody else asks while this does: were it to end otherwise, all that wait would wait for ever.
+        let asking = Asking(self);
         loop {
             // Tickets come many at a time, and each of their hops asks in its own task.
             tokio::task::yield_now().await;
             let mut questions = self.asked().take();
             if questions.is_empty() {
+                std::mem::forget(asking);
                 return;
             }
             questions.sort_unstable_by_key(|question| question.seq);
@@ -75,6 +78,15 @@ impl Mesh {
             }
             Err(error) => tracing::debug!(%error, "the records of tickets are read one by one"),
         }
+    }
+}
+
+/// Whoever asks for all. Dropped before its time, it leaves them to ask for themselves.
+struct Asking<'a>(&'a Mesh);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asked().give_up();
     }
 }
 

@@ -39,11 +39,16 @@ impl Asked {
         !std::mem::replace(&mut waiting.is_asking, true)
     }
 
-    /// All that waits. Nothing ends the asking: the next to add a question begins anew.
+    /// All that waits. Where nothing does, whoever asks is done, and the next to add a question begins anew.
     pub(crate) fn take(&self) -> Vec<Question> {
         let mut waiting = self.waiting();
         waiting.is_asking = !waiting.questions.is_empty();
         std::mem::take(&mut waiting.questions)
+    }
+
+    /// Leaves all that waits without an answer, where whoever asks has come to an end before its time.
+    pub(crate) fn give_up(&self) {
+        *self.waiting() = Waiting::default();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -137,5 +142,7 @@ mod tests {
         assert_eq!(asked.take().len(), 1);
         assert!(asked.take().is_empty());
         assert!(asked.add(question(4)), "nobody asks any more");
+        asked.give_up();
+        assert!(asked.add(question(5)), "nor then");
     }
 }
