@@ -403,18 +403,6 @@ async fn a_signal_that_nobody_read_is_a_dead_letter_before_its_intent_is_archive
     worker.stop().await;
 }
 
-/// Sets how many records the ledger keeps of each intent, as somebody would by accident.
-async fn keep_of_each(mesh: &TestMesh, records: i64) {
-    let client = mesh.server.client().await;
-    let info = client.request("$JS.API.STREAM.INFO.MESH_LEDGER", "".into()).await;
-    let mut info: Value = serde_json::from_slice(&info.expect("an answer").payload).expect("JSON");
-    info["config"]["max_msgs_per_subject"] = records.into();
-    let config = info["config"].to_string();
-    let edited = client.request("$JS.API.STREAM.UPDATE.MESH_LEDGER", config.into()).await;
-    let edited: Value = serde_json::from_slice(&edited.expect("an answer").payload).expect("JSON");
-    assert!(edited["error"].is_null(), "{edited}");
-}
-
 /// Nobody is asked to mend what nobody can mend, and what is open is listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn intents_that_lost_their_earlier_records_are_told_and_listed() {
@@ -427,7 +415,8 @@ async fn intents_that_lost_their_earlier_records_are_told_and_listed() {
     let stuck = mesh.submit_envelope(stuck).await;
     mesh.until(&done, "completed", SOON).await;
     mesh.until(&stuck, "parked", SOON).await;
-    keep_of_each(&mesh, 1).await;
+    mesh.edit_stream("MESH_LEDGER", "max_msgs_per_subject", |_| 1.into())
+        .await;
     text(&mesh.run_baton(&["doctor", "--restore", "MESH_LEDGER"]).await);
     assert_eq!(in_ledger(&mesh).await, 2, "the last record of each");
     off.terminate();

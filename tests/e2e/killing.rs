@@ -465,6 +465,40 @@ async fn kill_that_its_controller_left_undone_is_finished_by_the_leader() {
     worker.stop().await;
 }
 
+/// Would fail if a kill whose fence the server refused were called done: the hop would commit as soon as there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_that_a_full_ledger_refuses_is_not_done_until_there_is_room() {
+    let (mesh, gate, runs) = (TestMesh::start().await, Gate::shut(), Arc::default());
+    let worker = Running::start(mesh.server.url(), stubborn(&gate, &runs, None)).await;
+    mesh.until_version_is("code", "1.0.0", "active").await;
+    let intent = id("held");
+    mesh.submit_to("code", &intent).await;
+    until_runs(&runs, 1).await;
+    let full = |info: &serde_json::Value| info["state"]["messages"].clone();
+    mesh.edit_stream("MESH_LEDGER", "max_msgs", full).await;
+
+    let refused = mesh.ask(&KillAgent(act("it deletes files"))).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let (route, _) = mesh.mesh.route(&code()).await.expect("an answer").expect("a route");
+    let pause = route.pause_of(&one()).expect("paused");
+    assert!(pause.is_killing(), "{pause:?}");
+    let resumed = mesh.ask(&ResumeAgent(act("all is well"))).await;
+    assert!(resumed.is_err(), "{resumed:?}");
+
+    mesh.edit_stream("MESH_LEDGER", "max_msgs", |_| (-1).into()).await;
+    eventually("the kill is done", SOON, async || {
+        let route = mesh.mesh.route(&code()).await.map_err(|error| error.to_string())?;
+        match route.and_then(|(route, _)| route.pause_of(&one()).cloned()) {
+            Some(pause) if pause.killed_at.is_some() && pause.fenced == 1 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    gate.lift();
+    is_fenced(&mesh.history_of(&intent).await, 1);
+    worker.stop().await;
+}
+
 /// Measured: from the command to the moment from which nothing of what ran can be committed. `KILLS` says how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_kill_holds_and_its_time_is_told() {

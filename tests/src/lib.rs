@@ -124,6 +124,27 @@ impl TestMesh {
         .await
     }
 
+    /// Changes one setting of a stream, as somebody would by accident, and returns what the server says of the stream.
+    pub async fn edit_stream(
+        &self,
+        stream: &str,
+        setting: &str,
+        edit: impl FnOnce(&serde_json::Value) -> serde_json::Value,
+    ) -> serde_json::Value {
+        let client = self.server.client().await;
+        let ask = async |verb: &str, body: String| {
+            let reply = client
+                .request(format!("$JS.API.STREAM.{verb}.{stream}"), body.into())
+                .await;
+            let answer: serde_json::Value = serde_json::from_slice(&reply.expect("an answer").payload).expect("JSON");
+            assert!(answer["error"].is_null(), "{answer}");
+            answer
+        };
+        let mut info = ask("INFO", String::new()).await;
+        info["config"][setting] = edit(&info);
+        ask("UPDATE", info["config"].to_string()).await
+    }
+
     /// The names of the events of an intent, in order.
     pub async fn events_of(&self, intent: &IntentId) -> Vec<String> {
         let history = self.mesh.history(intent, 1).await.expect("history");

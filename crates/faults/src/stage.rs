@@ -373,7 +373,10 @@ impl Stage {
         command
             .env("BATON_SERVER", self.urls())
             .env("BATON_REPLICAS", self.replicas().to_string())
-            .env("BATON_CONNECTION__TICKETS", self.setting.tickets.name());
+            .env("BATON_CONNECTION__TICKETS", self.setting.tickets.name())
+            // Hops of the load use up their attempts on purpose. That opens breakers, and what waits behind one for a minute
+            // looks like work that no fault should have stopped.
+            .env("BATON_CONTROLLER__BREAKER_OPEN_FOR", "5s");
         if let Signing {
             key: Some(key),
             trust: Some(trust),

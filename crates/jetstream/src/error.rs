@@ -453,6 +453,14 @@ impl Error {
         )
     }
 
+    /// Whether nobody can read what the ledger holds of an intent: whoever tries it again fares no better, and no worker has it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::NoneReadable { .. } | Self::NoEnvelope(_) | Self::Decode(_) | Self::BadText(_)
+        )
+    }
+
     /// What the server says is in the way, by its code; `None` where it said nothing, or nothing that is known here.
     pub fn trouble(&self) -> Option<Trouble> {
         if let Self::Refused(refusal) = self {

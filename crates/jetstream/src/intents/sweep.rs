@@ -347,7 +347,7 @@ impl Sweeper {
     ) -> Result<bool, Error> {
         if !seen.queued.contains_key(&key) {
             let (agent, version) = &key;
-            let tickets = self.mesh.queued_tickets(agent, version).await?;
+            let tickets = self.mesh.undelivered_tickets(agent, version).await?;
             let drifted = self
                 .mesh
                 .drifted_consumers(&self.mesh.subjects().work_stream(agent))

@@ -87,7 +87,8 @@ impl ControllerMesh {
     /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
     ///
     /// # Errors
-    /// When the server refuses or does not answer. Some hops may be fenced out by then.
+    /// When one of them could not be taken, such as by a full ledger: its holder may commit yet, so this has to be repeated.
+    /// The others may be fenced out by then.
     pub async fn fence_tickets(
         &self,
         (agent, version): (&AgentName, &AgentVersion),
@@ -99,17 +100,24 @@ impl ControllerMesh {
             (ticket.ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
-        let mut done = BTreeSet::new();
+        let (mut done, mut failed) = (BTreeSet::new(), None);
         while let Some((intent, fenced)) = fencing.next().await {
             match fenced {
                 Ok(true) => drop(done.insert(intent)),
                 Ok(false) => {}
                 Err(error) if error.is_of_server() => return Err(error),
-                // One intent that cannot be read must not save the others. No worker can read it either.
-                Err(error) => tracing::warn!(%error, %intent, "a hop of a killed version is not fenced out"),
+                // It must not save the others, and no worker can read it either.
+                Err(error) if error.is_unreadable() => {
+                    tracing::warn!(%error, %intent, "a hop of a killed version is not fenced out");
+                }
+                // The others are taken first: the server may refuse this one alone.
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(done)
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(done),
+        }
     }
 
     /// Pauses the consumers of a version and returns what each of their subjects has given away. The pause's own answer may

@@ -39,12 +39,38 @@ impl Mesh {
         if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
             return Ok(Vec::new());
         }
-        let subject = self.subjects().work_version(agent, version);
+        let all = self.subjects().work_version(agent, version);
+        self.tickets_from(&stream, &all, 1).await
+    }
+
+    /// The tickets of a version that a consumer of it may still deliver, or all of them where it has no consumers. A ticket below
+    /// the floor of its consumer was acknowledged, and a power cut has brought it back to the stream.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn undelivered_tickets(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+    ) -> Result<Vec<QueuedTicket>, Error> {
+        let places = self.undelivered_from(agent, version).await?;
+        if places.is_empty() {
+            return self.queued_tickets(agent, version).await;
+        }
+        let stream = self.subjects().work_stream(agent);
         let mut tickets = Vec::new();
-        let mut next = 1;
+        for (subject, from) in places {
+            tickets.extend(self.tickets_from(&stream, &subject, from).await?);
+        }
+        Ok(tickets)
+    }
+
+    async fn tickets_from(&self, stream: &str, subject: &str, from: u64) -> Result<Vec<QueuedTicket>, Error> {
+        let mut tickets = Vec::new();
+        let mut next = from;
         loop {
             let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
+            let (batch, more) = self.direct_batch_of(stream, &request).await?;
             let Some(last) = batch.last() else { break };
             next = last.seq + 1;
             for stored in &batch {

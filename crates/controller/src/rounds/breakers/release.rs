@@ -88,7 +88,7 @@ impl Release {
         self.left = waiting.into();
         let tickets = match self.left.is_empty() {
             true => Vec::new(),
-            false => term.cx.mesh.queued_tickets(agent, version).await?,
+            false => term.cx.mesh.undelivered_tickets(agent, version).await?,
         };
         self.queued = tickets.into_iter().map(|ticket| ticket.intent).collect();
         Ok(())
