@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_access::{Access, AgentEntry, Form, MeshEntry, PasswordHash, RANDOM_BYTES, Secret, UserEntry, render};
+use baton_access::{Access, AgentEntry, Form, MeshEntry, RANDOM_BYTES, Secret, UserEntry, UserKey, render};
 use baton_envelope::{AgentName, Namespace};
 use baton_jetstream::Error;
 
@@ -20,32 +20,48 @@ const AGENTS: usize = 3;
 pub(crate) struct Rendered {
     /// Lines for the configuration of the server.
     pub(crate) lines: String,
-    /// The password of each user.
-    pub(crate) password: String,
+    /// The seed of each user's key, by its name.
+    pub(crate) seeds: BTreeMap<String, String>,
 }
 
-/// The accounts of the controllers and of each agent of a relay.
+/// The accounts of the controllers and of each agent of a relay. Users have keys, as `baton access` gives them: a login with a
+/// password costs the server a tenth of a second, which would count as the cost of the first intents.
 pub(crate) fn rendered() -> Result<Rendered, BenchError> {
-    let Secret::Password { text, hash } = Secret::make(Form::Password, [7; RANDOM_BYTES])? else {
-        return Err(BenchError::Broken("a password is no password".to_owned()));
-    };
     let namespace: Namespace = NAMESPACE.parse().map_err(Error::from)?;
+    let mut seeds = BTreeMap::new();
+    let mut key = |name: &str| -> Result<UserKey, BenchError> {
+        // No two users may have one key.
+        let random = [u8::try_from(seeds.len()).unwrap_or_default(); RANDOM_BYTES];
+        let Secret::Key { seed, public } = Secret::make(Form::Key, random)? else {
+            return Err(BenchError::Broken("a key is no key".to_owned()));
+        };
+        seeds.insert(name.to_owned(), seed);
+        Ok(public)
+    };
     let mut agents = BTreeMap::new();
     for stage in 0..AGENTS {
         let name: AgentName = stage_name(stage).parse().map_err(Error::from)?;
-        agents.insert(name, agent(&hash));
+        let key = Some(key(name.as_str())?);
+        agents.insert(
+            name,
+            AgentEntry {
+                key,
+                old_key: None,
+                password: None,
+            },
+        );
     }
-    let user = || {
-        Some(UserEntry {
-            key: None,
+    let mut user = |name: &str| -> Result<Option<UserEntry>, BenchError> {
+        Ok(Some(UserEntry {
+            key: Some(key(name)?),
             old_key: None,
-            password: Some(hash.clone()),
-        })
+            password: None,
+        }))
     };
     let access = Access {
         mesh: MeshEntry { namespace },
-        controller: user(),
-        system: user(),
+        controller: user(CONTROLLER)?,
+        system: user("system")?,
         agents,
         ..Access::default()
     };
@@ -56,14 +72,6 @@ pub(crate) fn rendered() -> Result<Rendered, BenchError> {
     };
     Ok(Rendered {
         lines: format!("accounts {{{accounts}\n"),
-        password: text,
+        seeds,
     })
-}
-
-fn agent(hash: &PasswordHash) -> AgentEntry {
-    AgentEntry {
-        key: None,
-        old_key: None,
-        password: Some(hash.clone()),
-    }
 }

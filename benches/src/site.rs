@@ -38,12 +38,12 @@ pub(crate) struct Site {
     observer: Observer,
     tickets: TicketPersistence,
     signing: Signing,
-    /// The accounts of this server, and how to get into one.
-    accounts: Option<(Accounts, String)>,
+    /// Which accounts this server has, if any. The keys of their users are in the folder.
+    accounts: Option<Accounts>,
     /// The server with accounts, where there are two.
     beside: Option<Box<Self>>,
     // After the server, so that the folder is removed once the server is gone.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Site {
@@ -72,19 +72,19 @@ impl Site {
         let folder = Folder(setup.dir.join(format!("baton-bench-{}-{number}", std::process::id())));
         let mut options = ServerOptions::new(setup.binary.clone(), folder.0.clone());
         options.sync_interval = sync_interval.to_owned();
-        let accounts = match accounts {
-            None => None,
-            Some(which) => {
-                let Rendered { lines, password } = accounts::rendered()?;
-                options.extra.push(lines);
-                Some((which, password))
-            }
-        };
+        let rendered = accounts.map(|_| accounts::rendered()).transpose()?;
+        options
+            .extra
+            .extend(rendered.iter().map(|rendered| rendered.lines.clone()));
         let server = RunningServer::start(options)?;
         let url = server.url();
-        let observer = match &accounts {
+        let seeds = rendered.map(|Rendered { seeds, .. }| seeds).unwrap_or_default();
+        for (user, seed) in &seeds {
+            fs::write(folder.key(user), seed).map_err(BenchError::io("writing a key"))?;
+        }
+        let observer = match seeds.get(accounts::CONTROLLER) {
             None => Observer::connect(&url).await?,
-            Some((_, password)) => Observer::connect_as(&url, accounts::CONTROLLER, password).await?,
+            Some(seed) => Observer::connect_with(&url, seed).await?,
         };
         let signing = if setup.signed {
             keys(&folder.0)?
@@ -98,7 +98,7 @@ impl Site {
             signing,
             accounts,
             beside: None,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -112,7 +112,7 @@ impl Site {
 
     /// Whether meshes on it are secured.
     pub(crate) fn is_secured(&self) -> bool {
-        matches!(self.accounts, Some((Accounts::Secured, _)))
+        self.accounts == Some(Accounts::Secured)
     }
 
     /// Connects to a mesh on it, as somebody who may do everything. Accounts are for one namespace, which all sides take in
@@ -127,12 +127,11 @@ impl Site {
 
     /// Connects as an agent, where agents have accounts; elsewhere it is the connection that there is.
     pub(crate) async fn connect_as(&self, agent: &AgentName, there_is: &Mesh) -> Result<Mesh, BenchError> {
-        let Some((_, password)) = &self.accounts else {
+        if self.accounts.is_none() {
             return Ok(there_is.clone());
-        };
+        }
         let target = Target {
-            user: Some(agent.to_string()),
-            password: Some(password.clone()),
+            nkey: Some(self.folder.key(agent.as_str())),
             inbox_prefix: Some(format!("_INBOX_{agent}")),
             ..self.target(accounts::NAMESPACE)?
         };
@@ -141,11 +140,9 @@ impl Site {
 
     fn target(&self, namespace: &str) -> Result<Target, BenchError> {
         let namespace: Namespace = namespace.parse().map_err(Error::from)?;
-        let password = self.accounts.as_ref().map(|(_, password)| password.clone());
         Ok(Target {
             namespace,
-            user: password.is_some().then(|| accounts::CONTROLLER.to_owned()),
-            password,
+            nkey: self.accounts.map(|_| self.folder.key(accounts::CONTROLLER)),
             tickets: self.tickets,
             signing: self.signing.clone(),
             ..Target::at(self.server.url())
@@ -214,6 +211,13 @@ fn keys(folder: &Path) -> Result<Signing, BenchError> {
 /// A folder that is removed on drop.
 #[derive(Debug)]
 struct Folder(PathBuf);
+
+impl Folder {
+    /// The file with the key of a user.
+    fn key(&self, user: &str) -> PathBuf {
+        self.0.join(format!("{user}.nk"))
+    }
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
 //! A secured mesh: accounts keep the roles apart, controllers make what workers need, and who asks is what the server says.
 
 mod by_hand;
+mod together;
 
 use std::process::Stdio;
 use std::sync::Arc;

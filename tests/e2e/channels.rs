@@ -290,7 +290,7 @@ async fn a_cancelled_message_takes_its_open_copies_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_by_the_command_and_by_nats_alone() {
+async fn a_channel_by_the_command() {
     let (mesh, dir) = (TestMesh::start().await, TempDir::new().expect("folder"));
     let shout = ["--exec", "tr a-z A-Z", "--channel", "news"];
     let _ada = worker(&mesh, dir.path(), "ada", &shout).await;
@@ -368,7 +368,13 @@ async fn a_channel_by_the_command_and_by_nats_alone() {
     baton(&mesh, &["send", "--channel", &"a".repeat(10_000), "rain"])
         .await
         .exits(2);
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_by_nats_alone() {
+    let (mesh, dir) = (TestMesh::start().await, TempDir::new().expect("folder"));
+    let _ada = worker(&mesh, dir.path(), "ada", &["--exec", "cat", "--channel", "news"]).await;
+    let _bob = worker(&mesh, dir.path(), "bob", &["--exec", "cat"]).await;
     let mut publishers = vec![Publisher::BareClient];
     publishers.extend(nats_cli().await.map(Publisher::NatsCli));
     for (number, publisher) in publishers.into_iter().enumerate() {

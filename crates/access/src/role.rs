@@ -136,6 +136,8 @@ pub enum Right {
     FollowsRoutes,
     /// Reads the archive, what agents declared, and schedules.
     ReadsStore,
+    /// Reads the archive alone.
+    ReadsArchive,
     /// Asks for what changes nothing.
     AsksControllers,
     /// Hears everything as it happens.
@@ -166,6 +168,7 @@ impl Right {
             | Self::ReadsLedger
             | Self::FollowsRoutes
             | Self::ReadsStore
+            | Self::ReadsArchive
             | Self::AsksControllers
             | Self::Watches
             | Self::HearsReplies => false,
@@ -188,6 +191,7 @@ impl Right {
             Self::ReadsLedger => "read every record of every intent",
             Self::FollowsRoutes => "follow routes and load reports",
             Self::ReadsStore => "read the archive, the declarations of agents, schedules, and who leads",
+            Self::ReadsArchive => "read the archive: what its calls came to may be there",
             Self::AsksControllers => "ask controllers what changes nothing",
             Self::Watches => "hear every record and every alarm as it happens",
             Self::WritesRecords => "write a record on any intent",
@@ -206,7 +210,9 @@ impl Right {
     /// What comes with it that nobody wants; the server cannot tell it apart.
     pub(crate) const fn unwanted(self) -> &'static str {
         match self {
-            Self::ReadsLedger => "payloads of intents that never come to it: the server cannot limit reads by intent",
+            Self::ReadsLedger | Self::ReadsArchive => {
+                "payloads of intents that never come to it: the server cannot limit reads by intent"
+            }
             Self::WritesRecords => {
                 "a record on an intent of another agent, and one in another agent's name: found and told, void with signatures"
             }

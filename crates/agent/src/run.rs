@@ -139,7 +139,10 @@ impl WorkerContext {
             return;
         };
         delivery.hold(entry);
-        if self.mesh.is_secured() && !Box::pin(self.look_up(&mut delivery)).await {
+        if self.mesh.is_secured()
+            && let Err(error) = Box::pin(delivery.look_up()).await
+        {
+            tracing::warn!(%error, intent = %delivery.ticket.intent, "the record of a ticket cannot be read now");
             return delivery.hand_back(LATER).await;
         }
         if !delivery.has_slot() {
@@ -183,22 +186,6 @@ impl WorkerContext {
             Box::pin(remains.wait()).await;
         }
         drop(slot);
-    }
-
-    /// Takes what a ticket says from the ledger: of the ticket itself only the intent and the sequence are believed. Many may
-    /// write tickets, and what no record owes must not run. `false` when the ledger cannot be read now.
-    async fn look_up(&self, delivery: &mut Delivery) -> bool {
-        let ticket = &mut delivery.ticket;
-        match self.mesh.head(&ticket.intent).await {
-            Ok(Some(head)) if head.seq == ticket.seq => ticket.record = Some(Box::new(head.record)),
-            // Whether there is anything left to do for it is found out as for a ticket that comes again.
-            Ok(_) | Err(Error::NoneReadable { .. } | Error::Decode(_)) => ticket.record = None,
-            Err(error) => {
-                tracing::warn!(%error, intent = %ticket.intent, "the record of a ticket cannot be read now");
-                return false;
-            }
-        }
-        true
     }
 
     /// Whether an envelope is for this agent. A ticket in its stream for another is none that any writer of Baton made.

@@ -21,10 +21,9 @@ pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
     connect_with(url, ConnectOptions::new()).await
 }
 
-/// As [`connect`], as a user.
-pub(crate) async fn connect_as(url: &str, user: &str, password: &str) -> Result<Client, Error> {
-    let login = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
-    connect_with(url, login).await
+/// As [`connect`], as the user with this seed of a key.
+pub(crate) async fn connect_as(url: &str, seed: &str) -> Result<Client, Error> {
+    connect_with(url, ConnectOptions::with_nkey(seed.to_owned())).await
 }
 
 async fn connect_with(url: &str, options: ConnectOptions) -> Result<Client, Error> {

@@ -47,8 +47,8 @@ impl Observer {
     ///
     /// # Errors
     /// When the server is not reachable, or does not let the user in.
-    pub async fn connect_as(url: &str, user: &str, password: &str) -> Result<Self, Error> {
-        let client = connect_as(url, user, password).await?;
+    pub async fn connect_with(url: &str, seed: &str) -> Result<Self, Error> {
+        let client = connect_as(url, seed).await?;
         Ok(Self { client })
     }
 

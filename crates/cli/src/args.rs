@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Run any program as an agent, one process for each hop.
     Worker(worker::WorkerArgs),
     /// Submit an intent.
-    Send(send::SendArgs),
+    Send(Box<send::SendArgs>),
     /// Tell an open intent something.
     Signal(signal::SignalArgs),
     /// List, show, follow, move and cancel intents.

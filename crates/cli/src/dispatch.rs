@@ -15,7 +15,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Dev(args) => Box::pin(commands::dev::run(args, app)).await,
         Command::Controller(args) => Box::pin(commands::controller::run(args, app)).await,
         Command::Worker(args) => Box::pin(commands::worker::run(args, app)).await,
-        Command::Send(args) => Box::pin(commands::send::run(args, app)).await,
+        Command::Send(args) => Box::pin(commands::send::run(*args, app)).await,
         Command::Signal(args) => Box::pin(commands::signal::run(args, app)).await,
         Command::Intents(command) => Box::pin(commands::intents::run(command, app)).await,
         Command::Dead(command) => Box::pin(commands::dead::run(command, app)).await,

@@ -8,6 +8,7 @@ mod events;
 mod heads;
 mod read;
 mod tail;
+mod together;
 mod unreadable;
 mod write;
 

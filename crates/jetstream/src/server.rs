@@ -3,6 +3,7 @@
 
 mod ack_place;
 mod api;
+mod asked;
 mod batch;
 mod bucket;
 mod cache;
@@ -30,6 +31,7 @@ mod topology;
 mod unheard;
 
 pub(crate) use ack_place::AckPlace;
+pub(crate) use asked::Question;
 pub(crate) use batch::{Message, WriteQueue};
 pub(crate) use bucket::BUCKET_PATIENCE;
 pub use clock::{Clock, SystemClock, new_signing_key};

@@ -32,6 +32,8 @@ const RESEARCH: Role = Role {
         "$JS.API.DIRECT.GET.MESH_LEDGER",
         "$JS.API.DIRECT.GET.MESH_LEDGER.mesh.ledger.0.evil",
         "$JS.API.STREAM.MSG.GET.MESH_LEDGER",
+        "$JS.API.STREAM.INFO.MESH_ARCHIVE",
+        "$JS.API.DIRECT.GET.MESH_ARCHIVE",
         "$JS.API.DIRECT.GET.KV_MESH_ROUTES.$KV.MESH_ROUTES.code",
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7",
         "mesh.control.archive.find",
@@ -200,6 +202,7 @@ fn body_of(subject: &str) -> &'static str {
         "$JS.API.DIRECT.GET.MESH_LEDGER" | "$JS.API.STREAM.MSG.GET.MESH_LEDGER" => {
             r#"{"last_by_subj":"mesh.ledger.0.evil"}"#
         }
+        "$JS.API.DIRECT.GET.MESH_ARCHIVE" => r#"{"seq":1}"#,
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7" => r#"{"batch":1,"no_wait":true}"#,
         "mesh.control.archive.find" => r#"{"intent":"evil"}"#,
         "mesh.control.rollout.status" => r#"{"agent":"code"}"#,

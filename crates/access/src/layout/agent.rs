@@ -5,8 +5,8 @@ use baton_envelope::AgentName;
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    AsksControllers, Decides, FollowsRoutes, ReadsLedger, SeesTopology, SpeaksForItself, TakesTickets, WritesRecords,
-    WritesTickets,
+    AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, SeesTopology, SpeaksForItself, TakesTickets,
+    WritesRecords, WritesTickets,
 };
 
 /// What the workers of an agent may do. They make no stream and no consumer: controllers do, when they hear of a new version.
@@ -23,6 +23,7 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, agent: &AgentName) {
 fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
     let subjects = &names.subjects;
     let (ledger, work) = (subjects.ledger_stream(), subjects.work_stream(agent));
+    let archive = subjects.archive_stream();
     let routes = subjects.routes_bucket();
     let routes_stream = Names::bucket(&routes);
     let mut grants = vec![Grant::asks(SeesTopology, names.api("INFO"))];
@@ -32,6 +33,7 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         routes_stream.clone(),
         Names::bucket(&subjects.agents_bucket()),
         Names::bucket(&subjects.control_bucket()),
+        archive.clone(),
         work.clone(),
     ];
     grants.extend(streams.map(|stream| Grant::asks(SeesTopology, names.api(&format!("STREAM.INFO.{stream}")))));
@@ -63,6 +65,8 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Grant::asks(FollowsRoutes, names.api(&format!("STREAM.MSG.GET.{routes_stream}"))),
         Grant::stream(FollowsRoutes, subjects.route_all()),
         Grant::stream(FollowsRoutes, subjects.load()),
+        // What a hop has asked others for, where they are closed and archived by now.
+        Grant::asks_for_many(ReadsArchive, names.api(&format!("DIRECT.GET.{archive}"))),
         // Its handlers may tell an intent something; the server puts its name before that.
         Grant::asks(Decides, names.of(&format!("from.{agent}.signal.*.*"))).under(names.of("signal.*.*")),
         // Whether an old ticket is of an intent that is closed and archived.

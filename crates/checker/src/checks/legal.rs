@@ -97,13 +97,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         return;
     }
     let Some(before) = before.map(|before| &before.snapshot) else {
-        let is_first = match after.channel {
-            // No agent has it.
-            Some(_) => after.epoch == 1 && after.hop == 0 && after.agent.is_none(),
-            None if is_copy(record) => after.epoch == 1 && after.attempt == 1 && after.hop == 1,
-            None => after.epoch == 1 && after.attempt == 1 && (after.hop == 1) == after.parent.is_none(),
-        };
-        if event == "submitted" && !is_first {
+        if event == "submitted" && !is_beginning(record) {
             complain("I4", format!("record {} is no beginning", record.seq));
         }
         return;
@@ -159,6 +153,17 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
     }
     if event == "retry_scheduled" && after.wake_at.is_none() {
         complain("I4", format!("record {}: a retry without a time", record.seq));
+    }
+}
+
+/// Whether the first record of an intent stands where one begins.
+fn is_beginning(record: &Record) -> bool {
+    let first = &record.snapshot;
+    match first.channel {
+        // No agent has it.
+        Some(_) => first.epoch == 1 && first.hop == 0 && first.agent.is_none(),
+        None if is_copy(record) => first.epoch == 1 && first.attempt == 1 && first.hop == 1,
+        None => first.epoch == 1 && first.attempt == 1 && (first.hop == 1) == first.parent.is_none(),
     }
 }
 

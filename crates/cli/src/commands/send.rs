@@ -23,6 +23,7 @@ use super::ended::{self, Sent, Where};
 use super::gate::GateArgs;
 use super::payload;
 use crate::app::App;
+use crate::commands::pipelines::file::Read;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
 use crate::parse::{self, Span};
@@ -128,18 +129,14 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     let pipeline = args.to.pipeline()?;
     let (to, payload) = args.to.read(pipeline.as_ref())?;
     let body = payload::read(payload, &app.output)?;
-    let mut envelope = envelope(&args, &to.name()?, &body)?;
-    if let Some(read) = &pipeline {
-        read.pipeline.put_into(&mut envelope);
-    }
-    envelope.check_itinerary().map_err(Error::from)?;
+    let envelope = routed(&args, (&to, pipeline.as_ref()), &body)?;
     to.check(&args)?;
     let unique = args.unique.read(&to)?;
     unique::check_order_key(args.order_key.as_deref(), &to)?;
     let until = Instant::now() + args.timeout.0;
     let intent = envelope.intent.clone();
     let submit = Box::pin(async {
-        let submitted = submit(&args, (&to, unique), envelope, body, app).await;
+        let submitted = Box::pin(submit(&args, (&to, unique), envelope, body, app)).await;
         submitted.map_err(|error| match &pipeline {
             Some(read) => read.located(error),
             None => error,
@@ -201,7 +198,12 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         };
         return ended::show(&intent, known, end, args.timeout.0, app);
     }
-    let begins_as = match (&args.order_key, &to) {
+    show((&intent, &begins_as(&args, &to)), known, &submitted, app)
+}
+
+/// How new work stands.
+fn begins_as(args: &SendArgs, to: &To) -> Status {
+    match (&args.order_key, to) {
         (Some(_), _) => Status::Waiting {
             reason: WaitReason::Order,
         },
@@ -209,8 +211,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
             reason: WaitReason::Children,
         },
         (None, To::Agent(_) | To::Capable { .. }) => Status::Pending,
-    };
-    show((&intent, &begins_as), known, &submitted, app)
+    }
 }
 
 /// Says what was submitted, and where it stands.
@@ -342,6 +343,16 @@ fn unconfirmed(intent: &IntentId, timeout: Span) -> CliError {
             "it may be stored all the same; to repeat it without doing the work twice, add --id {intent}"
         ))
         .hint("`baton doctor` shows whether the server stores what is written")
+}
+
+/// The work, with the way that a pipeline gives it.
+fn routed(args: &SendArgs, (to, pipeline): (&To, Option<&Read>), body: &[u8]) -> Result<Envelope, CliError> {
+    let mut envelope = envelope(args, &to.name()?, body)?;
+    if let Some(read) = pipeline {
+        read.pipeline.put_into(&mut envelope);
+    }
+    envelope.check_itinerary().map_err(Error::from)?;
+    Ok(envelope)
 }
 
 /// Goes the way of a raw intent, so that `baton send` and `nats pub` mean the same by the same payload.

@@ -55,7 +55,7 @@ pub(crate) enum WorkCommand {
 pub(crate) async fn run(command: WorkCommand, app: &App) -> Result<(), CliError> {
     match command {
         WorkCommand::List(args) => list::run(args, app).await,
-        WorkCommand::Create(args) => create::run(args, app).await,
+        WorkCommand::Create(args) => Box::pin(create::run(args, app)).await,
         WorkCommand::Take(args) => take::run(args, app).await,
         WorkCommand::Accept(args) => accept::run(args, app).await,
         WorkCommand::Start(args) => start::run(args, app).await,

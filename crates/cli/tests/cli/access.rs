@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::harness::{LONG, Run, command, finish};
 
 /// A folder in which somebody makes the accounts of a mesh.
-struct Place {
+pub(crate) struct Place {
     home: TempDir,
     port: u16,
 }
@@ -29,7 +29,7 @@ impl Place {
     }
 
     /// With a file of accounts.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("its address").port();
         drop(listener);
@@ -43,7 +43,7 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// Runs `baton access`, without blocking what else runs here.
-    async fn access_soon(&self, arguments: &[&str]) -> Run {
+    pub(crate) async fn access_soon(&self, arguments: &[&str]) -> Run {
         let command = self.command(&[&["access"][..], arguments].concat());
         tokio::task::spawn_blocking(move || finish(command, b""))
             .await
@@ -67,7 +67,7 @@ impl Place {
     }
 
     /// A command with the variables of a user, as systemd would set them.
-    fn as_user(&self, user: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn as_user(&self, user: &str, arguments: &[&str]) -> Command {
         let file = self.path(&format!("config/credentials/{user}.env"));
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut command = self.command(arguments);
@@ -88,6 +88,24 @@ impl Place {
             .expect("joined")
     }
 
+    /// A server that runs with the file, and lets all users in.
+    pub(crate) async fn secured(&self) -> ProcessGuard {
+        // No server runs yet: the file is written.
+        self.access_soon(&["apply"]).await.exits(69);
+        let server = self.server().await;
+        eventually("the accounts work", LONG, async || {
+            let run = self.access_soon(&["apply", "--output", "json"]).await;
+            if run.code == 0 { Ok(()) } else { Err(format!("{run:?}")) }
+        })
+        .await;
+        server
+    }
+
+    /// Where its server listens.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
     fn spawn_as(&self, user: &str, name: &str, arguments: &[&str]) -> ProcessGuard {
         ProcessGuard::spawn(name, self.as_user(user, arguments), self.home.path())
     }
@@ -98,7 +116,7 @@ impl Place {
         self.spawn_as(agent, agent, &arguments)
     }
 
-    async fn server(&self) -> ProcessGuard {
+    pub(crate) async fn server(&self) -> ProcessGuard {
         let mut command = Command::new(nats_server().await);
         command
             .current_dir(self.home.path())

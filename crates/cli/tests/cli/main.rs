@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod access_signed;
 mod bad_input;
 mod connection;
 mod dead;

@@ -69,9 +69,11 @@ impl Pipeline {
             }
         }
         let reached = self.reached(BTreeSet::from([&first.agent]), |step, from| {
-            from.contains(&step.agent)
-                .then(|| step.next.iter().collect())
-                .unwrap_or_default()
+            if from.contains(&step.agent) {
+                step.next.iter().collect()
+            } else {
+                Vec::new()
+            }
         });
         if let Some(step) = self.steps.iter().find(|step| !reached.contains(&step.agent)) {
             let problem = format!("no step leads to \"{}\"", step.agent);

@@ -356,13 +356,6 @@ impl<'a> RawIntent<'a> {
     }
 
     fn fields(&self, now: Timestamp) -> Result<RawFields, RawRejection> {
-        let bad = |field: &str, value: &str, problem: String, fix: &str| RawRejection {
-            code: codes::BAD_HEADER,
-            field: field.to_owned(),
-            value: quoted(value, QUOTED),
-            problem,
-            fix: fix.to_owned(),
-        };
         if let Some(rejection) = self.malformed() {
             return Err(rejection);
         }
@@ -421,13 +414,7 @@ impl<'a> RawIntent<'a> {
                 }
             });
         }
-        if let Some(value) = self.header(HEADER_ITINERARY) {
-            let agents: Result<Vec<AgentName>, _> = value.split(',').map(|name| name.trim().parse()).collect();
-            fields.itinerary = agents.map_err(|problem: crate::base::error::BadName| {
-                let fix = "give names of agents, separated by commas, or leave the header out";
-                bad(HEADER_ITINERARY, value, problem.to_string(), fix)
-            })?;
-        }
+        fields.itinerary = self.itinerary()?;
         if let Some(value) = self.header(HEADER_DEADLINE) {
             let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)
                 .map_err(|problem| bad(HEADER_DEADLINE, value, problem, "give a time or a duration such as 10m"))?;
@@ -444,7 +431,30 @@ impl<'a> RawIntent<'a> {
     }
 }
 
+/// The rejection of a header whose value cannot be read.
+fn bad(field: &str, value: &str, problem: String, fix: &str) -> RawRejection {
+    RawRejection {
+        code: codes::BAD_HEADER,
+        field: field.to_owned(),
+        value: quoted(value, QUOTED),
+        problem,
+        fix: fix.to_owned(),
+    }
+}
+
 impl RawIntent<'_> {
+    /// The agents that the work goes to after the first.
+    fn itinerary(&self) -> Result<Vec<AgentName>, RawRejection> {
+        let Some(value) = self.header(HEADER_ITINERARY) else {
+            return Ok(Vec::new());
+        };
+        let agents: Result<Vec<AgentName>, _> = value.split(',').map(|name| name.trim().parse()).collect();
+        agents.map_err(|problem: crate::base::error::BadName| {
+            let fix = "give names of agents, separated by commas, or leave the header out";
+            bad(HEADER_ITINERARY, value, problem.to_string(), fix)
+        })
+    }
+
     /// When the work begins at the earliest. A time that has passed since the message was stored is no fault.
     fn not_before(&self, deadline: Option<Timestamp>) -> Result<Option<Timestamp>, RawRejection> {
         let Some(value) = self.header(HEADER_NOT_BEFORE) else {

@@ -44,8 +44,13 @@ impl Link {
 
     /// As [`Link::of`], where the hash of the body is known.
     pub fn of_digest(body: Self, signature: Option<&str>) -> Self {
-        let text = format!("{DOMAIN}\n{body}\n{}\n", signature.unwrap_or_default());
-        Self::of_bytes(text.as_bytes())
+        let mut hash = Sha256::new();
+        for part in [DOMAIN.as_bytes(), b"\n", &body.hex(), b"\n"] {
+            hash.update(part);
+        }
+        hash.update(signature.unwrap_or_default());
+        hash.update(b"\n");
+        Self(hash.finalize().into())
     }
 
     /// This link and more bytes, as one hash: how a list of links is made one.
@@ -66,10 +71,9 @@ impl Link {
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
-}
 
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its text. A signed hop writes some ten of them, and a formatter takes longer than the digits do.
+    pub(super) fn hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
@@ -81,7 +85,13 @@ impl fmt::Display for Link {
                 (*high, *low) = (*one, *two);
             }
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())
     }
 }
 

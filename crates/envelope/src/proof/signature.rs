@@ -13,6 +13,8 @@ use super::link::Link;
 const FORM: &str = "1";
 const DOMAIN: &str = "baton-record-1";
 const NONE: &str = "-";
+/// How many characters the bytes of a signature take.
+const TEXT: usize = 86;
 
 /// Who signed a record, after which record it was written, and the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +50,23 @@ impl Statement<'_> {
             previous,
             body,
         } = self;
-        let previous = previous.map_or_else(|| NONE.to_owned(), |link| link.to_string());
-        format!("{DOMAIN}\n{subject}\n{expected}\n{previous}\n{body}\n").into_bytes()
+        let expected = expected.to_string();
+        let previous = previous.map(|link| link.hex());
+        let previous: &[u8] = previous.as_ref().map_or(NONE.as_bytes(), |hex| hex);
+        let body = body.hex();
+        let lines = [
+            DOMAIN.as_bytes(),
+            subject.as_bytes(),
+            expected.as_bytes(),
+            previous,
+            &body,
+        ];
+        let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            bytes.extend_from_slice(line);
+            bytes.push(b'\n');
+        }
+        bytes
     }
 
     /// Signs it.
@@ -83,7 +100,13 @@ impl fmt::Display for Signature {
             Some(link) => write!(f, "{link}")?,
             None => f.write_str(NONE)?,
         }
-        write!(f, " {}", URL_SAFE_NO_PAD.encode(self.signature))
+        let mut text = [0; TEXT];
+        let length = URL_SAFE_NO_PAD
+            .encode_slice(self.signature, &mut text)
+            .map_err(|_| fmt::Error)?;
+        let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
+        f.write_str(" ")?;
+        f.write_str(text.ok_or(fmt::Error)?)
     }
 }
 
@@ -102,18 +125,30 @@ impl FromStr for Signature {
         let read = || -> Option<Self> {
             Some(Self {
                 signer: signer.to_owned(),
-                expected: expected.parse().ok()?,
+                expected: sequence(expected)?,
                 previous: match previous {
                     NONE => None,
                     link => Some(link.parse().ok()?),
                 },
-                signature: URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?,
+                signature: bytes_of(signature)?,
             })
         };
-        let found = read().filter(|_| parts.next().is_none());
-        // One signature has one spelling: another would be another link.
-        found.filter(|found| found.to_string() == text).ok_or_else(|| {
+        // One signature has one spelling: another would be another link. Each part is read so, and they are one space apart.
+        read().filter(|_| parts.next().is_none()).ok_or_else(|| {
             "its signature is malformed; expected `1 <public key> <expected sequence> <previous link or -> <signature>`".to_owned()
         })
     }
+}
+
+fn bytes_of(text: &str) -> Option<[u8; 64]> {
+    // The decoder wants room for whole groups of four characters.
+    let mut bytes = [0; TEXT.div_ceil(4) * 3];
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    bytes.get(..length)?.try_into().ok()
+}
+
+/// A number as it is written here: digits alone, and none too many.
+fn sequence(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain)
 }

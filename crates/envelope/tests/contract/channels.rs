@@ -108,8 +108,8 @@ fn a_message_that_comes_again_is_the_same_whoever_subscribed_meanwhile() {
         named: true,
         ..there.clone()
     };
-    assert_eq!(differs(&named, &[ada.clone()]), Some("receivers"));
-    assert_eq!(named.differing_field(&[&ada], &named, &[ada.clone()]), None);
+    assert_eq!(differs(&named, std::slice::from_ref(&ada)), Some("receivers"));
+    assert_eq!(named.differing_field(&[&ada], &named, std::slice::from_ref(&ada)), None);
     assert_eq!(named.differing_field(&[&ada], &named, &[bob]), Some("receivers"));
     let mut other = envelope;
     other.payload = json("{\"rain\":2}");

@@ -1,7 +1,7 @@
 //! Records that decide nothing: reading past them, and closing an intent again that one of them opened.
 
 use baton_envelope::{
-    Author, Chain, Containment, DecodeError, IntentId, Link, Record, close_again, contain, containable,
+    Author, Chain, Containment, DecodeError, Guard, IntentId, Link, Record, close_again, contain, containable,
     stands_elsewhere, void,
 };
 
@@ -85,6 +85,15 @@ impl Mesh {
                 }),
             },
         }
+    }
+
+    /// The head of an intent by its last message alone, where that takes no look at others: it can be read, and where the mesh
+    /// signs, its guard says that none was before it.
+    pub(crate) fn sole_head(&self, intent: &IntentId, last: &Stored) -> Option<Head> {
+        if self.proofs().is_some() && last.entry("").guard != Guard::At(0) {
+            return None;
+        }
+        self.judged_head(intent, std::slice::from_ref(last)).ok().flatten()
     }
 
     /// The records of a history that can be read, oldest first.

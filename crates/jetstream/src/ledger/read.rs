@@ -216,7 +216,7 @@ impl Mesh {
         }
     }
 
-    async fn direct_last(&self, subject: &str) -> Result<Option<Stored>, Error> {
+    pub(super) async fn direct_last(&self, subject: &str) -> Result<Option<Stored>, Error> {
         let stream = self.subjects().ledger_stream();
         let what = format!("DIRECT.GET.{stream}.{subject}");
         let asked = format!("{}.{what}", self.api_prefix());

@@ -77,7 +77,12 @@ impl Mesh {
             }
         };
         match self.ledger_queue().write(message()).await? {
-            Published::Stored { seq } => Ok(Written::Stored { seq }),
+            Published::Stored { seq } => {
+                if self.is_secured() {
+                    self.own_records().remember(&subject, seq, &body);
+                }
+                Ok(Written::Stored { seq })
+            }
             Published::Refused(refusal) => Err(refusal.into()),
             // Boxed, so that the common case stays small.
             published @ (Published::WrongSequence | Published::Unheard | Published::Unknown) => {

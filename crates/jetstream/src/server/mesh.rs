@@ -11,6 +11,7 @@ use baton_envelope::{AgentName, Author, RecordId, Subjects, Timestamp};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::asked::{Asked, OwnRecords};
 use super::batch::WriteQueue;
 use super::cache::LoadCache;
 use super::clock::{Clock, ServerTime};
@@ -66,6 +67,8 @@ struct Inner {
     proofs: Option<Arc<Proofs>>,
     /// Whether the mesh requires signatures, as this process read last.
     must_sign: watch::Sender<bool>,
+    asked: Asked,
+    own_records: OwnRecords,
     ledger_queue: Arc<WriteQueue>,
     work_queues: RwLock<HashMap<AgentName, Arc<WriteQueue>>>,
 }
@@ -109,6 +112,8 @@ impl Mesh {
             takes_batches,
             proofs,
             must_sign: watch::Sender::new(false),
+            asked: Asked::default(),
+            own_records: OwnRecords::default(),
             ledger_queue,
             work_queues: RwLock::default(),
         };
@@ -229,6 +234,16 @@ impl Mesh {
 
     pub(crate) fn api_prefix(&self) -> &str {
         &self.inner.api_prefix
+    }
+
+    /// What the hops of this process ask of the ledger together.
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.inner.asked
+    }
+
+    /// What this process has written, in a secured mesh.
+    pub(crate) fn own_records(&self) -> &OwnRecords {
+        &self.inner.own_records
     }
 
     /// Whether the mesh is secured, as its shared settings said when this process started.

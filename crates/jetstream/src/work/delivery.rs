@@ -9,8 +9,10 @@ use baton_envelope::{
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::error::Error;
+use crate::ledger::Head;
 use crate::server::AckPlace;
-use crate::server::Mesh;
+use crate::server::{Mesh, WorkerMesh};
 use crate::server::{header_u64, signature};
 
 /// A ticket stored so long after its record was written counts as reissued: the worker reads the ledger before running
@@ -31,6 +33,8 @@ pub struct Ticket {
     pub link: Option<Link>,
     /// What the broker and the headers tell about the delivery.
     pub facts: DeliveryFacts,
+    /// The bytes of the record, until it was looked up. Only in a secured mesh.
+    body: Option<Bytes>,
 }
 
 impl Ticket {
@@ -40,6 +44,12 @@ impl Ticket {
             seq: self.seq,
             link: self.link,
         }
+    }
+
+    /// Takes the record that it names from the ledger.
+    fn take(&mut self, head: Head) {
+        self.link = head.place().link;
+        self.record = Some(Box::new(head.record));
     }
 }
 
@@ -108,10 +118,49 @@ impl Delivery {
                 record,
                 link,
                 facts,
+                body: mesh.is_secured().then(|| message.payload.clone()),
             },
             slot,
             held: None,
         })
+    }
+
+    /// Takes what a ticket says from the ledger: of the ticket itself only the intent and the sequence are believed. Many may
+    /// write tickets, and what no record owes must not run. Where another record than that is the last one, the ticket is left
+    /// without any, as one that comes again.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read now.
+    pub async fn look_up(&mut self) -> Result<(), Error> {
+        let Self { mesh, ticket, .. } = self;
+        let body = ticket
+            .body
+            .take()
+            .filter(|_| ticket.record.is_some() && mesh.proofs().is_none());
+        if let Some(body) = &body
+            && mesh
+                .own_records()
+                .take(&mesh.subjects().ledger(&ticket.intent), ticket.seq, body)
+        {
+            return Ok(());
+        }
+        let worker = WorkerMesh::of(mesh);
+        if let Some(stored) = worker.last_at(&ticket.intent, ticket.seq).await {
+            if body.is_some_and(|body| body == stored.body) {
+                return Ok(());
+            }
+            if let Some(head) = worker.sole_head(&ticket.intent, &stored) {
+                ticket.take(head);
+                return Ok(());
+            }
+        }
+        match Box::pin(mesh.head(&ticket.intent)).await {
+            Ok(Some(head)) if head.seq == ticket.seq => ticket.take(head),
+            // Whether there is anything left to do for it is found out as for a ticket that comes again.
+            Ok(_) | Err(Error::NoneReadable { .. } | Error::Decode(_)) => ticket.record = None,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Whether the delivery has a slot to run in. One without was pulled alongside another, and must be handed back.

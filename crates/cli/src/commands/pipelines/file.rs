@@ -57,9 +57,12 @@ struct WrittenStep {
 impl FolderArgs {
     /// The names of the pipelines, in their order.
     pub(super) fn names(&self) -> Result<Vec<String>, CliError> {
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => self.no_folder(),
-            _ => CliError::io(anyhow::Error::new(error).context(self.folder.display().to_string())),
+        let failed = |error: std::io::Error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                self.no_folder()
+            } else {
+                CliError::io(anyhow::Error::new(error).context(self.folder.display().to_string()))
+            }
         };
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
