@@ -9,7 +9,8 @@ use crate::args::Cli;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
 
 /// What stands in a command of a page for what a person puts there.
-const PLACEHOLDERS: [(&str, &str); 9] = [
+const PLACEHOLDERS: [(&str, &str); 10] = [
+    ("CHANNEL", "news"),
     ("OTHER-VERSION", "3.0.0"),
     ("OTHER", "review"),
     ("ANOTHER-ID", "order-2"),
