@@ -338,7 +338,7 @@ async fn work_is_declined_and_done_by_bare_requests() {
     assert!(message.contains("accepted") && message.contains("rejected"), "{answer}");
     mesh.until(&taken, "accepted", SOON).await;
     let answer = asked(&mesh, "fail", body).await;
-    assert_eq!(answer["ok"]["status"], "failed", "{answer}");
+    assert_eq!(answer["ok"]["status"], "failed(TOO_MUCH)", "{answer}");
     let head = mesh.until(&taken, "failed", SOON).await;
     assert_eq!(head.record.snapshot.error.as_ref().expect("an error").code, "TOO_MUCH");
 }

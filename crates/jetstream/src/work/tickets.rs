@@ -1,6 +1,8 @@
 //! Queued tickets of a version, read and deleted without its consumers: a delivery would be counted, and a worker that
 //! starts later would take the count for the death of another.
 
+use std::collections::BTreeMap;
+
 use async_nats::HeaderMap;
 use baton_envelope::{
     AgentName, AgentVersion, EnvelopeId, HEADER_INTENT, HEADER_LEDGER_SEQUENCE, HEADER_MSG_ID, IntentId, Record,
@@ -34,17 +36,14 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn queued_tickets(&self, agent: &AgentName, version: &AgentVersion) -> Result<Vec<QueuedTicket>, Error> {
-        let stream = self.subjects().work_stream(agent);
-        // The server does not answer a direct get of a stream that does not exist.
-        if self.stream_info::<serde::de::IgnoredAny>(&stream).await?.is_none() {
+        if !self.has_queue(agent).await? {
             return Ok(Vec::new());
         }
-        let all = self.subjects().work_version(agent, version);
-        self.tickets_from(&stream, &all, 1).await
+        self.tickets_where(agent, version, |_| true).await
     }
 
-    /// The tickets of a version that a consumer of it may still deliver, or all of them where it has no consumers. A ticket below
-    /// the floor of its consumer was acknowledged, and a power cut has brought it back to the stream.
+    /// The tickets of a version but those below the floor of their consumer: these were acknowledged, and a power cut has brought them
+    /// back to the stream. A ticket that no consumer delivers is not below any.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -53,27 +52,37 @@ impl Mesh {
         agent: &AgentName,
         version: &AgentVersion,
     ) -> Result<Vec<QueuedTicket>, Error> {
-        let places = self.undelivered_from(agent, version).await?;
-        if places.is_empty() {
-            return self.queued_tickets(agent, version).await;
+        if !self.has_queue(agent).await? {
+            return Ok(Vec::new());
         }
-        let stream = self.subjects().work_stream(agent);
-        let mut tickets = Vec::new();
-        for (subject, from) in places {
-            tickets.extend(self.tickets_from(&stream, &subject, from).await?);
-        }
-        Ok(tickets)
+        let floors: BTreeMap<String, u64> = self.undelivered_from(agent, version).await?.into_iter().collect();
+        let is_above = |stored: &Stored| floors.get(&stored.subject).is_none_or(|from| stored.seq >= *from);
+        self.tickets_where(agent, version, is_above).await
     }
 
-    async fn tickets_from(&self, stream: &str, subject: &str, from: u64) -> Result<Vec<QueuedTicket>, Error> {
+    /// Whether an agent has a work stream. The server does not answer a direct get of one that does not exist.
+    async fn has_queue(&self, agent: &AgentName) -> Result<bool, Error> {
+        let stream = self.subjects().work_stream(agent);
+        let info = self.stream_info::<serde::de::IgnoredAny>(&stream).await?;
+        Ok(info.is_some())
+    }
+
+    async fn tickets_where(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        is_wanted: impl Fn(&Stored) -> bool + Send + Sync,
+    ) -> Result<Vec<QueuedTicket>, Error> {
+        let stream = self.subjects().work_stream(agent);
+        let subject = self.subjects().work_version(agent, version);
         let mut tickets = Vec::new();
-        let mut next = from;
+        let mut next = 1;
         loop {
             let request = serde_json::json!({ "seq": next, "next_by_subj": subject, "batch": 256 });
-            let (batch, more) = self.direct_batch_of(stream, &request).await?;
+            let (batch, more) = self.direct_batch_of(&stream, &request).await?;
             let Some(last) = batch.last() else { break };
             next = last.seq + 1;
-            for stored in &batch {
+            for stored in batch.iter().filter(|stored| is_wanted(stored)) {
                 match QueuedTicket::read(stored) {
                     Some(ticket) => tickets.push(ticket),
                     None => tracing::warn!(%stream, seq = stored.seq, "leaving a ticket that names no intent"),
