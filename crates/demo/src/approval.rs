@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use baton_agent::{Approval, Fault, Handler, Hop, Outcome};
 use baton_envelope::people::PeopleEntry;
-use baton_envelope::{Author, Envelope, IntentId, Json, Role, Status};
-use baton_jetstream::{Head, Mesh, WaitEnd};
+use baton_envelope::{IntentId, Json, Status};
+use baton_jetstream::{Head, Mesh};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -77,7 +77,7 @@ pub async fn run_approval(plan: &ApprovalPlan, say: &(dyn Fn(&str) + Sync)) -> R
     let mut worker = harness.agent(&Part::of(EDITOR))?;
     harness.wait_for_route_of(&[EDITOR]).await?;
     let started = Instant::now();
-    let intents = submit(&harness.mesh, plan.intents).await?;
+    let intents = harness.submit(EDITOR, articles(plan.intents)?).await?;
     let waited = until_waiting(&harness.mesh, &intents).await?;
     say(&format!(
         "{waited} intents wait for {ADA}; no process and no ticket holds them"
@@ -95,19 +95,9 @@ pub async fn run_approval(plan: &ApprovalPlan, say: &(dyn Fn(&str) + Sync)) -> R
     for intent in &intents {
         publish(&harness, intent, say).await?;
     }
-    let until = Instant::now() + END;
-    for intent in &intents {
-        let left = until.saturating_duration_since(Instant::now());
-        match harness.mesh.wait(intent, left).await? {
-            WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
-        }
-    }
+    harness.until_over(&intents, Instant::now() + END).await?;
     let seconds = started.elapsed().as_secs_f64();
-    let mut histories = Vec::new();
-    for intent in intents {
-        let history = harness.mesh.history(&intent, 1).await?;
-        histories.push((intent, history));
-    }
+    let histories = harness.histories(intents).await?;
     let common = Verdict {
         kills: 3,
         seconds,
@@ -129,17 +119,12 @@ pub async fn run_approval(plan: &ApprovalPlan, say: &(dyn Fn(&str) + Sync)) -> R
     })
 }
 
-async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {
-    let mut intents = Vec::with_capacity(count);
-    for n in 1..=count {
-        let intent: IntentId = format!("article-{n}").parse().map_err(baton_jetstream::Error::from)?;
-        let payload = Json::string(&format!("article {n}"));
-        let to = EDITOR.parse().map_err(baton_jetstream::Error::from)?;
-        let envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), to, payload);
-        mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
-        intents.push(intent);
-    }
-    Ok(intents)
+fn articles(count: usize) -> Result<Vec<(IntentId, Json)>, DemoError> {
+    let article = |n| {
+        let intent = format!("article-{n}").parse().map_err(baton_jetstream::Error::from)?;
+        Ok((intent, Json::string(&format!("article {n}"))))
+    };
+    (1..=count).map(article).collect()
 }
 
 /// Waits until each intent waits for people.

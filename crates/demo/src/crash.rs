@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_envelope::{Author, Envelope, Event, IntentId, Json, Role};
-use baton_jetstream::{Events, Head, Mesh, WaitEnd};
+use baton_envelope::{Event, Json};
+use baton_jetstream::{Events, Head};
 use tokio::time::Instant;
 
 use crate::agents::{Part, ROLES};
@@ -54,7 +54,8 @@ pub async fn run_crash(plan: &CrashPlan, say: &(dyn Fn(&str) + Sync)) -> Result<
 
     let mut events = mesh.events(None).await?;
     let started = Instant::now();
-    let intents = submit(mesh, plan.intents).await?;
+    let topics = (1..=plan.intents).map(|n| (mesh.clock().intent_id(), Json::of(&topic(n)).unwrap_or_default()));
+    let intents = harness.submit(ROLES[0], topics).await?;
     say(&format!("{} intents submitted", intents.len()));
     wait_for_half_done_work(&mut events).await?;
     let mut kills = 0;
@@ -70,22 +71,10 @@ pub async fn run_crash(plan: &CrashPlan, say: &(dyn Fn(&str) + Sync)) -> Result<
             "code (process {killed}) killed with SIGKILL in the middle of work; process {new} started"
         ));
     }
-    let until = Instant::now() + END;
-    for intent in &intents {
-        match mesh
-            .wait(intent, until.saturating_duration_since(Instant::now()))
-            .await?
-        {
-            WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
-        }
-    }
+    harness.until_over(&intents, Instant::now() + END).await?;
     let seconds = started.elapsed().as_secs_f64();
 
-    let mut histories = Vec::new();
-    for intent in intents {
-        let history = mesh.history(&intent, 1).await?;
-        histories.push((intent, history));
-    }
+    let histories = harness.histories(intents).await?;
     let verdict = Verdict {
         kills,
         seconds,
@@ -109,19 +98,6 @@ pub async fn run_crash(plan: &CrashPlan, say: &(dyn Fn(&str) + Sync)) -> Result<
         example,
         folder,
     })
-}
-
-async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {
-    let mut intents = Vec::with_capacity(count);
-    for n in 1..=count {
-        let intent = mesh.clock().intent_id();
-        let payload = Json::of(&topic(n)).unwrap_or_default();
-        let to = ROLES[0].parse().map_err(baton_jetstream::Error::from)?;
-        let envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), to, payload);
-        mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
-        intents.push(intent);
-    }
-    Ok(intents)
 }
 
 fn topic(n: usize) -> std::collections::BTreeMap<&'static str, String> {

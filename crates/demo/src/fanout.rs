@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_agent::{Call, Calls, Fault, Handler, Hop, Joined, Outcome, Wait};
-use baton_envelope::{Author, Envelope, Event, IntentId, Json, Role};
-use baton_jetstream::{Head, Mesh, WaitEnd};
+use baton_envelope::{Event, IntentId, Json};
+use baton_jetstream::{Head, Mesh};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::agents::{Part, append};
 use crate::check::{Verdict, judge};
 use crate::error::DemoError;
-use crate::harness::{Harness, LOOK, START};
+use crate::harness::{Harness, Histories, LOOK, START};
 
 /// The agents.
 pub(crate) const SPLITTER: &str = "splitter";
@@ -95,7 +95,7 @@ pub async fn run_fanout(plan: &FanoutPlan, say: &(dyn Fn(&str) + Sync)) -> Resul
     let mut searcher = harness.agent(&Part::of(SEARCHER))?;
     harness.wait_for_route_of(&[SPLITTER, SEARCHER, REPORTER]).await?;
     let started = Instant::now();
-    let intents = submit(&harness.mesh, plan.intents).await?;
+    let intents = harness.submit(SPLITTER, questions(plan.intents)?).await?;
     say(&format!(
         "{} questions, each split over {SPLIT} searches; {ENOUGH} results are enough",
         intents.len()
@@ -110,19 +110,11 @@ pub async fn run_fanout(plan: &FanoutPlan, say: &(dyn Fn(&str) + Sync)) -> Resul
     say("another searcher started: it takes over what the dead one had");
 
     let until = Instant::now() + END;
-    for intent in &intents {
-        let left = until.saturating_duration_since(Instant::now());
-        match harness.mesh.wait(intent, left).await? {
-            WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
-        }
-    }
+    harness.until_over(&intents, until).await?;
     let seconds = started.elapsed().as_secs_f64();
     let searches: Vec<IntentId> = intents.iter().flat_map(searches_of).collect();
     until_closed(&harness.mesh, &searches, until).await?;
-    let (questions, searches) = (
-        histories(&harness, intents).await?,
-        histories(&harness, searches).await?,
-    );
+    let (questions, searches) = (harness.histories(intents).await?, harness.histories(searches).await?);
     let verdict = verdict(&questions, &searches, &harness.effects()?, seconds);
     let example = questions.into_iter().next().map(|(_, history)| history);
     drop((agents, second, controller));
@@ -132,17 +124,6 @@ pub async fn run_fanout(plan: &FanoutPlan, say: &(dyn Fn(&str) + Sync)) -> Resul
         example: example.unwrap_or_default(),
         folder,
     })
-}
-
-type Histories = Vec<(IntentId, Vec<Head>)>;
-
-async fn histories(harness: &Harness, intents: Vec<IntentId>) -> Result<Histories, DemoError> {
-    let mut histories = Vec::with_capacity(intents.len());
-    for intent in intents {
-        let history = harness.mesh.history(&intent, 1).await?;
-        histories.push((intent, history));
-    }
-    Ok(histories)
 }
 
 fn searches_of(question: &IntentId) -> impl Iterator<Item = IntentId> {
@@ -210,17 +191,12 @@ fn is_joined(question: &IntentId, history: &[Head]) -> bool {
         && joined.completed().all(is_own)
 }
 
-async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {
-    let mut intents = Vec::with_capacity(count);
-    for n in 1..=count {
-        let intent: IntentId = format!("question-{n}").parse().map_err(baton_jetstream::Error::from)?;
-        let payload = Json::string(&format!("question {n}"));
-        let to = SPLITTER.parse().map_err(baton_jetstream::Error::from)?;
-        let envelope = Envelope::first(mesh.clock().envelope_id(), intent.clone(), to, payload);
-        mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
-        intents.push(intent);
-    }
-    Ok(intents)
+fn questions(count: usize) -> Result<Vec<(IntentId, Json)>, DemoError> {
+    let question = |n| {
+        let intent = format!("question-{n}").parse().map_err(baton_jetstream::Error::from)?;
+        Ok((intent, Json::string(&format!("question {n}"))))
+    };
+    (1..=count).map(question).collect()
 }
 
 /// Waits until a searcher is in the middle of a search.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use baton_agent::{Guard, Watch};
 use baton_embedded::{Finder, RunningServer, ServerOptions};
-use baton_jetstream::{Mesh, Target};
+use baton_envelope::{AgentName, Author, Envelope, IntentId, Json, Role};
+use baton_jetstream::{Head, Mesh, Target, WaitEnd};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -19,6 +20,9 @@ use crate::player::Player;
 pub(crate) const START: Duration = Duration::from_secs(60);
 /// How often to check for things that no event announces.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
+/// The records of each of some intents.
+pub(crate) type Histories = Vec<(IntentId, Vec<Head>)>;
 
 /// What a scenario runs on. The fields are dropped in this order, so that no client outlives the server.
 #[derive(Debug)]
@@ -149,6 +153,44 @@ impl Harness {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    /// Submits work for an agent, in this order.
+    pub(crate) async fn submit(
+        &self,
+        to: &str,
+        work: impl IntoIterator<Item = (IntentId, Json)>,
+    ) -> Result<Vec<IntentId>, DemoError> {
+        let to: AgentName = to.parse().map_err(baton_jetstream::Error::from)?;
+        let mut intents = Vec::new();
+        for (intent, payload) in work {
+            let id = self.mesh.clock().envelope_id();
+            let envelope = Envelope::first(id, intent.clone(), to.clone(), payload);
+            self.mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
+            intents.push(intent);
+        }
+        Ok(intents)
+    }
+
+    /// Waits until each intent has ended or is parked, or the time is over.
+    pub(crate) async fn until_over(&self, intents: &[IntentId], until: Instant) -> Result<(), DemoError> {
+        for intent in intents {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.mesh.wait(intent, left).await? {
+                WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of each intent.
+    pub(crate) async fn histories(&self, intents: Vec<IntentId>) -> Result<Histories, DemoError> {
+        let mut histories = Vec::with_capacity(intents.len());
+        for intent in intents {
+            let history = self.mesh.history(&intent, 1).await?;
+            histories.push((intent, history));
+        }
+        Ok(histories)
     }
 
     /// Waits until every agent of the handoffs has a route.

@@ -4,6 +4,8 @@ mod approval;
 mod fanout;
 mod upgrade;
 
+use std::path::Path;
+
 use baton_agent::shutdown_signal;
 use baton_demo::{CrashPlan, CrashReport, Part, Verdict, run_agent, run_crash};
 use baton_envelope::codes;
@@ -35,15 +37,20 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
     output.show(&report.verdict, || text(&report))?;
-    if let Some(folder) = &report.folder {
+    let problem = (!report.verdict.is_good())
+        .then(|| "the demo did not end as it should: something was lost or done twice".to_owned());
+    ended(report.folder.as_deref(), problem, output)
+}
+
+/// Says where the data of a scenario was kept, and fails where it did not end as it should.
+fn ended(kept: Option<&Path>, problem: Option<String>, output: &Output) -> Result<(), CliError> {
+    if let Some(folder) = kept {
         output.note(&format!("kept: {}", folder.display()));
     }
-    if report.verdict.is_good() {
-        Ok(())
-    } else {
-        let message = "the demo did not end as it should: something was lost or done twice";
-        Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
-            .hint("the server's data and all logs were kept in the folder above"))
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, problem)
+            .hint("the server's data and all logs were kept in the folder above")),
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use baton_agent::shutdown_signal;
 use baton_demo::{ApprovalPlan, ApprovalReport, run_approval};
-use baton_envelope::codes;
 
+use super::ended;
 use crate::commands::local::ApprovalArgs;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::output::{Output, Table};
 use crate::view::timeline;
 
@@ -24,15 +24,9 @@ pub(super) async fn run(args: ApprovalArgs, exe: PathBuf, output: &Output) -> Re
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
     output.show(&report.verdict, || text(&report))?;
-    if let Some(folder) = &report.folder {
-        output.note(&format!("kept: {}", folder.display()));
-    }
-    if report.verdict.is_good() {
-        return Ok(());
-    }
-    let message = "the demo did not end as it should: something was lost, done twice or not decided";
-    Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
-        .hint("the server's data and all logs were kept in the folder above"))
+    let problem = (!report.verdict.is_good())
+        .then(|| "the demo did not end as it should: something was lost, done twice or not decided".to_owned());
+    ended(report.folder.as_deref(), problem, output)
 }
 
 fn text(report: &ApprovalReport) -> String {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use baton_agent::shutdown_signal;
 use baton_demo::{Upgrade, UpgradePlan, UpgradeStep, run_upgrade};
-use baton_envelope::codes;
 
+use super::ended;
 use crate::commands::local::UpgradeArgs;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::output::{Output, Table};
 
 /// Runs the scenario, and fails unless it ended as it should.
@@ -24,18 +24,10 @@ pub(super) async fn run(args: UpgradeArgs, exe: PathBuf, output: &Output) -> Res
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
     output.show(&report.verdict, || text(&report.verdict))?;
-    if let Some(folder) = &report.folder {
-        output.note(&format!("kept: {}", folder.display()));
-    }
-    if report.verdict.is_good() {
-        return Ok(());
-    }
-    let message = format!(
-        "the upgrade did not go as it should: {}",
-        report.verdict.problems.join("; ")
-    );
-    Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
-        .hint("the server's data and all logs were kept in the folder above"))
+    let verdict = &report.verdict;
+    let problem =
+        (!verdict.is_good()).then(|| format!("the upgrade did not go as it should: {}", verdict.problems.join("; ")));
+    ended(report.folder.as_deref(), problem, output)
 }
 
 fn text(verdict: &Upgrade) -> String {
