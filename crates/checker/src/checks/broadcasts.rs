@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::value::RawValue;
 
 use crate::checks::children::id_of;
+use crate::checks::itinerary::meant_for;
 use crate::history::{Context, History};
 use crate::record::Record;
 use crate::verdict::{Counts, Violation};
@@ -56,10 +57,7 @@ fn judge(context: &Context<'_>, history: &History, first: &Record, complain: &mu
         let Some(envelope) = copy.records.first().and_then(|record| record.envelope.as_ref()) else {
             continue;
         };
-        let stands_in = envelope
-            .raw("stands_in")
-            .is_some_and(|text| text.contains(&format!("\"{receiver}\"")));
-        if envelope.to().as_deref() != Some(receiver) && !stands_in {
+        if meant_for(envelope).as_deref() != Some(receiver) {
             complain(format!(
                 "copy {index} is for {receiver}, and went to {:?}",
                 envelope.to()

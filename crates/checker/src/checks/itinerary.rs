@@ -51,8 +51,8 @@ fn next(envelope: &Envelope) -> BTreeMap<String, Vec<String>> {
     raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
 }
 
-/// Whose work it is.
-fn meant_for(envelope: &Envelope) -> Option<String> {
+/// Whose work it is, whoever stands in.
+pub(crate) fn meant_for(envelope: &Envelope) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct StandsIn {
         for_agent: String,
