@@ -102,10 +102,10 @@ async fn until_runs(runs: &Arc<AtomicUsize>, count: usize) {
 
 /// Whether every consumer of an agent is paused.
 async fn are_paused(mesh: &TestMesh, agent: &str) -> bool {
-    let client = mesh.server.client().await;
-    let subject = format!("$JS.API.CONSUMER.LIST.MESH_WORK_{agent}");
-    let reply = client.request(subject, "{}".into()).await.expect("an answer");
-    let list: serde_json::Value = serde_json::from_slice(&reply.payload).expect("JSON");
+    let list = mesh
+        .server
+        .api(&format!("CONSUMER.LIST.MESH_WORK_{agent}"), &serde_json::json!({}))
+        .await;
     let consumers = list["consumers"].as_array().expect("consumers");
     assert!(!consumers.is_empty());
     consumers.iter().all(|one| one["paused"] == true)

@@ -20,20 +20,9 @@ const KEY: &str = "baton.topology";
 const FOLLOWS: &str = "Baton: a controller follows the ledger";
 const SIGNALS: &str = "mesh.signal.*.*";
 
-async fn ask(server: &TestServer, what: &str, body: &Value) -> Value {
-    let client = server.client().await;
-    let reply = client
-        .request(format!("$JS.API.{what}"), body.to_string().into())
-        .await
-        .expect("an answer");
-    let answer: Value = serde_json::from_slice(&reply.payload).expect("JSON");
-    assert!(answer["error"].is_null(), "{what}: {answer}");
-    answer
-}
-
 /// Puts every stream back to topology 2, with the router of that build.
 async fn as_topology_2(server: &TestServer) {
-    let streams = ask(server, "STREAM.LIST", &json!({})).await;
+    let streams = server.api("STREAM.LIST", &json!({})).await;
     for stream in streams["streams"].as_array().expect("streams") {
         let mut config = stream["config"].clone();
         let name = config["name"].as_str().expect("a name").to_owned();
@@ -45,14 +34,14 @@ async fn as_topology_2(server: &TestServer) {
                 !subject.contains(".signal.") && !subject.contains(".decide.")
             });
         }
-        ask(server, &format!("STREAM.UPDATE.{name}"), &config).await;
+        server.api(&format!("STREAM.UPDATE.{name}"), &config).await;
     }
     let router = json!({
         "durable_name": "router", "ack_policy": "explicit", "deliver_policy": "all", "ack_wait": 30_000_000_000_u64,
         "max_deliver": -1, "max_ack_pending": 10_000, "max_waiting": 512, "metadata": {KEY: "2"},
     });
     let body = json!({ "stream_name": "MESH_INTAKE", "config": router });
-    ask(server, "CONSUMER.CREATE.MESH_INTAKE.router", &body).await;
+    server.api("CONSUMER.CREATE.MESH_INTAKE.router", &body).await;
 }
 
 /// A controller of that build: it follows the ledger, and does nothing else.
@@ -63,7 +52,7 @@ async fn older_controller(server: &TestServer) -> JoinHandle<()> {
         "num_replicas": 1, "metadata": {KEY: "2"},
     });
     let body = json!({ "stream_name": "MESH_LEDGER", "config": follower });
-    ask(server, "CONSUMER.CREATE.MESH_LEDGER.older", &body).await;
+    server.api("CONSUMER.CREATE.MESH_LEDGER.older", &body).await;
     let client = server.client().await;
     tokio::spawn(async move {
         loop {
@@ -78,13 +67,13 @@ async fn older_controller(server: &TestServer) -> JoinHandle<()> {
 }
 
 async fn subjects(server: &TestServer) -> Vec<Value> {
-    let info = ask(server, "STREAM.INFO.MESH_INTAKE", &json!({})).await;
+    let info = server.api("STREAM.INFO.MESH_INTAKE", &json!({})).await;
     info["config"]["subjects"].as_array().cloned().unwrap_or_default()
 }
 
 /// The consumers of the intake, with what each reads.
 async fn readers(server: &TestServer) -> Vec<(String, Vec<Value>)> {
-    let listed = ask(server, "CONSUMER.LIST.MESH_INTAKE", &json!({})).await;
+    let listed = server.api("CONSUMER.LIST.MESH_INTAKE", &json!({})).await;
     let all = listed["consumers"].as_array().cloned().unwrap_or_default();
     let mut all: Vec<(String, Vec<Value>)> = all
         .iter()
@@ -202,7 +191,7 @@ async fn a_mesh_of_topology_2_learns_of_waits_when_its_last_controller_is_gone()
 
     // It goes, and the next leader raises the mesh.
     older.abort();
-    ask(&mesh.server, "CONSUMER.DELETE.MESH_LEDGER.older", &json!({})).await;
+    mesh.server.api("CONSUMER.DELETE.MESH_LEDGER.older", &json!({})).await;
     publish(&mesh, "between", &mut ids).await;
     mesh.restart_everything().await;
     publish(&mesh, "while", &mut ids).await;

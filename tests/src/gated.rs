@@ -251,10 +251,10 @@ impl TestMesh {
 
     /// What the server says of a stream.
     pub async fn stream_state(&self, stream: &str) -> serde_json::Value {
-        let client = self.server.client().await;
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
-        let reply = client.request(subject, "".into()).await.expect("an answer");
-        let info: serde_json::Value = serde_json::from_slice(&reply.payload).expect("JSON");
+        let info = self
+            .server
+            .api(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await;
         info.get("state").cloned().unwrap_or_else(|| panic!("no state: {info}"))
     }
 

@@ -131,18 +131,14 @@ impl TestMesh {
         setting: &str,
         edit: impl FnOnce(&serde_json::Value) -> serde_json::Value,
     ) -> serde_json::Value {
-        let client = self.server.client().await;
-        let ask = async |verb: &str, body: String| {
-            let reply = client
-                .request(format!("$JS.API.STREAM.{verb}.{stream}"), body.into())
-                .await;
-            let answer: serde_json::Value = serde_json::from_slice(&reply.expect("an answer").payload).expect("JSON");
-            assert!(answer["error"].is_null(), "{answer}");
-            answer
-        };
-        let mut info = ask("INFO", String::new()).await;
+        let mut info = self
+            .server
+            .api(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
+            .await;
         info["config"][setting] = edit(&info);
-        ask("UPDATE", info["config"].to_string()).await
+        self.server
+            .api(&format!("STREAM.UPDATE.{stream}"), &info["config"])
+            .await
     }
 
     /// The names of the events of an intent, in order.

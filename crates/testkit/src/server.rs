@@ -190,6 +190,20 @@ impl TestServer {
         connect(&self.url).await
     }
 
+    /// Asks the JetStream API, as an operator does with the `nats` CLI.
+    ///
+    /// # Panics
+    /// When the server refuses or does not answer.
+    pub async fn api(&self, what: &str, body: &serde_json::Value) -> serde_json::Value {
+        let client = self.client().await;
+        let reply = client.request(format!("$JS.API.{what}"), body.to_string().into()).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let answer: serde_json::Value =
+            serde_json::from_slice(&reply.payload).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(answer.get("error").is_none(), "{what}: {answer}");
+        answer
+    }
+
     /// As [`TestServer::client`], for a user of the server. Its password is its name.
     ///
     /// # Panics

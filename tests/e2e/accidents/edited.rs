@@ -12,24 +12,21 @@ use super::{remove_consumers, remove_stream, until_made};
 
 const STREAM: &str = "MESH_WORK_steps";
 
-async fn ask(mesh: &TestMesh, what: &str, body: &Value) -> Value {
-    let client = mesh.server.client().await;
-    let reply = client.request(format!("$JS.API.{what}"), body.to_string().into()).await;
-    let answer: Value = serde_json::from_slice(&reply.expect("an answer").payload).expect("JSON");
-    assert!(answer["error"].is_null(), "{what}: {answer}");
-    answer
-}
-
 /// Changes the settings of all consumers, as `nats consumer edit` does.
 async fn edit_consumers(mesh: &TestMesh, change: impl Fn(&mut Value)) {
-    let names = ask(mesh, &format!("CONSUMER.NAMES.{STREAM}"), &json!({})).await;
+    let names = mesh.server.api(&format!("CONSUMER.NAMES.{STREAM}"), &json!({})).await;
     for name in names["consumers"].as_array().expect("names") {
         let name = name.as_str().expect("a name");
-        let info = ask(mesh, &format!("CONSUMER.INFO.{STREAM}.{name}"), &json!({})).await;
+        let info = mesh
+            .server
+            .api(&format!("CONSUMER.INFO.{STREAM}.{name}"), &json!({}))
+            .await;
         let mut config = info["config"].clone();
         change(&mut config);
         let request = json!({ "stream_name": STREAM, "config": config, "action": "update" });
-        ask(mesh, &format!("CONSUMER.CREATE.{STREAM}.{name}"), &request).await;
+        mesh.server
+            .api(&format!("CONSUMER.CREATE.{STREAM}.{name}"), &request)
+            .await;
     }
 }
 
@@ -69,9 +66,9 @@ async fn a_ticket_that_no_consumer_delivers_is_written_again_once() {
     mesh.until(&first, "completed", SOON).await;
     assert_eq!(problems(&mesh).await, []);
     // The server would take a ticket that is written again within two minutes for a repeat.
-    let mut stream = ask(&mesh, &format!("STREAM.INFO.{STREAM}"), &json!({})).await["config"].clone();
+    let mut stream = mesh.server.api(&format!("STREAM.INFO.{STREAM}"), &json!({})).await["config"].clone();
     stream["duplicate_window"] = json!(100_000_000);
-    ask(&mesh, &format!("STREAM.UPDATE.{STREAM}"), &stream).await;
+    mesh.server.api(&format!("STREAM.UPDATE.{STREAM}"), &stream).await;
     edit_consumers(&mesh, |config| {
         config.as_object_mut().expect("an object").remove("filter_subjects");
         config["filter_subject"] = json!(format!(
@@ -136,9 +133,9 @@ async fn a_bound_on_deliveries_is_a_problem() {
 
 /// Changes the settings of a stream, as `nats stream edit` does.
 async fn edit_stream(mesh: &TestMesh, stream: &str, change: impl Fn(&mut Value)) {
-    let mut config = ask(mesh, &format!("STREAM.INFO.{stream}"), &json!({})).await["config"].clone();
+    let mut config = mesh.server.api(&format!("STREAM.INFO.{stream}"), &json!({})).await["config"].clone();
     change(&mut config);
-    ask(mesh, &format!("STREAM.UPDATE.{stream}"), &config).await;
+    mesh.server.api(&format!("STREAM.UPDATE.{stream}"), &config).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,7 +145,7 @@ async fn the_command_that_doctor_prints_puts_a_stream_back_and_nothing_in_it_is_
     let _worker = program.worker(&mesh, "steps", "only", &["--json"]);
     let first = mesh.submit("first", "steps", "{}").await;
     mesh.until(&first, "completed", SOON).await;
-    let before = ask(&mesh, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
+    let before = mesh.server.api("STREAM.INFO.MESH_LEDGER", &json!({})).await;
     for (stream, setting, change) in [
         ("MESH_INTAKE", "subjects", json!({ "subjects": ["elsewhere.>"] })),
         ("MESH_INTAKE", "it is full", json!({ "max_bytes": 1 })),
@@ -180,7 +177,7 @@ async fn the_command_that_doctor_prints_puts_a_stream_back_and_nothing_in_it_is_
         said.contains("MESH_LEDGER has the settings of a new one already"),
         "{said}"
     );
-    let after = ask(&mesh, "STREAM.INFO.MESH_LEDGER", &json!({})).await;
+    let after = mesh.server.api("STREAM.INFO.MESH_LEDGER", &json!({})).await;
     assert_eq!(before["config"], after["config"]);
     assert_eq!(before["state"]["messages"], after["state"]["messages"]);
     // What no edit undoes takes a new stream, which a controller makes.
@@ -205,7 +202,7 @@ async fn a_paused_router_is_a_problem_until_somebody_resumes_it() {
     mesh.until(&first, "completed", SOON).await;
     assert_eq!(problems(&mesh).await, []);
     let pause = json!({ "pause_until": "2099-01-01T00:00:00Z" });
-    ask(&mesh, "CONSUMER.PAUSE.MESH_INTAKE.router", &pause).await;
+    mesh.server.api("CONSUMER.PAUSE.MESH_INTAKE.router", &pause).await;
     let client = mesh.server.client().await;
     let mut headers = baton_testkit::Headers::new();
     headers.insert("Baton-Intent", "waits");
@@ -217,7 +214,7 @@ async fn a_paused_router_is_a_problem_until_somebody_resumes_it() {
             && remedy.contains("`nats consumer resume -f MESH_INTAKE router`")),
         "{found:?}"
     );
-    ask(&mesh, "CONSUMER.PAUSE.MESH_INTAKE.router", &json!({})).await;
+    mesh.server.api("CONSUMER.PAUSE.MESH_INTAKE.router", &json!({})).await;
     // The router asks again when its pull of 20 s ends.
     mesh.until(&"waits".parse().expect("an id"), "completed", Duration::from_secs(40))
         .await;
