@@ -6,6 +6,7 @@ use baton_agent::{Fault, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal, events};
 use baton_e2e::gated::{Gate, id, teller};
+use baton_e2e::rolling::never_undone;
 use baton_envelope::{Event, IntentId, WaitReason};
 use baton_testkit::eventually;
 
@@ -152,7 +153,7 @@ async fn intent_that_has_ended_or_never_was_is_not_cancelled() {
     let undone = mesh
         .submitted_for("1.0.0", mesh.envelope("undone", "code", "1"), false)
         .await;
-    mesh.append(&undone, Event::Compensating, |record| record).await;
+    mesh.append(&undone, Event::Compensating, never_undone).await;
     let (exit, said) = cancel(&mesh, &undone).await;
     assert_eq!(exit, Some(4), "{said}");
     assert!(said.contains("compensating"), "{said}");

@@ -11,6 +11,7 @@ mod kill;
 mod pause;
 mod schedule;
 mod turns;
+mod undo;
 
 use std::time::Duration;
 
@@ -385,4 +386,6 @@ die_everywhere! {
     an_itinerary: itinerary::Itinerary, 9;
     a_fan_out_of_three: itinerary::FanOut, 16;
     a_broadcast: broadcast::ToTwo, 8;
+    an_undo_of_what_fails: undo::Fails, 16;
+    an_undo_of_what_is_cancelled: undo::Cancelled, 16;
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use baton_agent::RetryPolicy;
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON};
-use baton_e2e::rolling::{AGENT, NEW, OLD, PROMPT, Stage, code, id, version};
+use baton_e2e::rolling::{AGENT, NEW, OLD, PROMPT, Stage, code, id, never_undone, version};
 use baton_envelope::{Event, IntentId, Pinning, WaitReason};
 
 /// A mesh where 1.0.0 of `code` is active and has a worker.
@@ -258,7 +258,9 @@ async fn waiting_for_something_unknown_holds_the_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undoing_holds_the_version_until_it_is_done() {
     let (mesh, stage, _old) = begin().await;
-    let intent = after(&mesh, "undoing", Event::Compensating).await;
+    let envelope = mesh.envelope("undoing", AGENT, "\"quick\"");
+    let intent = mesh.submitted_for(OLD, envelope, false).await;
+    mesh.append(&intent, Event::Compensating, never_undone).await;
     drains(&mesh, &stage, "compensating", &intent, async || {
         mesh.append(&intent, Event::Progress, |record| record).await;
         mesh.stays(OLD, &["draining"]).await;

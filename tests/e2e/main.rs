@@ -62,6 +62,7 @@ mod stopping;
 mod tls;
 mod topology;
 mod turns;
+mod undoing;
 mod unique;
 mod upgrade;
 mod upgrading;

@@ -118,7 +118,7 @@ async fn a_policy_that_cannot_hold_is_refused_by_name() {
     for (flags, exit, said) in [
         (&["--attempts", "0"][..], 2, "from 1 to 1000"),
         (&["--attempts", "1001"], 2, "from 1 to 1000"),
-        (&["--on-exhausted", "compensate"], 2, "escalate:AGENT"),
+        (&["--on-exhausted", "pray"], 2, "escalate:AGENT"),
         (&["--on-exhausted", "escalate:code"], 2, "cannot escalate to itself"),
         (&["--on-exhausted", "escalate:nobody"], 3, "nobody"),
         (&["--alternatives", "nobody"], 3, "nobody"),

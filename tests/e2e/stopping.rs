@@ -8,6 +8,7 @@ use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal, events};
 use baton_e2e::gated::{Gate, id, passer, result, teller};
+use baton_e2e::rolling::never_undone;
 use baton_envelope::{Event, IntentId, WaitReason, codes};
 use baton_jetstream::Head;
 use baton_testkit::eventually;
@@ -309,6 +310,9 @@ async fn in_status(mesh: &TestMesh, intent: &IntentId, status: &str) {
     mesh.append(intent, event, |mut record| {
         if status == "pending, delayed" {
             record.snapshot.wake_at = Some(later);
+        }
+        if status == "compensating" {
+            return never_undone(record);
         }
         record
     })

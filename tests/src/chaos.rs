@@ -448,6 +448,9 @@ pub fn assert_legal(history: &[Head]) {
                 reason: WaitReason::Children,
             };
         }
+        if record.event == Event::Redriven && snapshot.is_undoing() {
+            after = Status::Compensating;
+        }
         assert_eq!(after, snapshot.status, "{:#?}", told());
         assert!(snapshot.hop <= snapshot.max_hops.get(), "{:#?}", told());
         if let Some(before) = before {

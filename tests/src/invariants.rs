@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 28] = [
+pub const PROOFS: [Proof; 29] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -252,6 +252,15 @@ pub const PROOFS: [Proof; 28] = [
         package: "baton-envelope",
         source: "crates/envelope/tests/contract/channels.rs",
         test: "channels::the_first_record_fixes_the_receivers_and_owes_each_its_copy",
+    },
+    Proof {
+        invariant: "P10",
+        says: "what an intent did is undone at most once and in reverse, or it says what was not",
+        mutant: Mutant::P10OldestFirst,
+        fault: "what was done first is undone first",
+        package: "baton-cli",
+        source: "tests/e2e/undoing.rs",
+        test: "undoing::what_fails_for_good_is_undone_in_reverse_and_once_and_then_has_failed",
     },
     Proof {
         invariant: "P11",

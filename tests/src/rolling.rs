@@ -9,7 +9,8 @@ use std::time::Duration;
 use baton_agent::{Agent, AgentBuilder, Fault, Json, Outcome};
 use baton_envelope::control::{DrainView, StatusView};
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, Event, IntentId, Record, Role, Successor, Timestamp, VersionState, holds,
+    AgentName, AgentVersion, Author, Envelope, ErrorInfo, Event, IntentId, Record, Role, Successor, Timestamp, Undoing,
+    VersionState, holds,
 };
 use baton_jetstream::{Filter, Head};
 use baton_testkit::eventually;
@@ -378,4 +379,16 @@ impl TestMesh {
             );
         }
     }
+}
+
+/// The record of an intent whose undoing never ends: its plan has an undo that no record names.
+#[must_use]
+pub fn never_undone(mut record: Record) -> Record {
+    record.snapshot.undo = Some(Box::new(Undoing {
+        named: 1,
+        error: Some(ErrorInfo::new("CANCELLED", "by hand")),
+        planned: Some(1),
+        ..Undoing::default()
+    }));
+    record
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::people::Approval;
-use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, ProtocolRange};
+use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, OnExhausted, Policy, ProtocolRange};
 use baton_jetstream::Error;
 
 use crate::handler::{AnyHandler, Handler};
@@ -55,6 +55,7 @@ impl Agent {
             concurrency: 8,
             drain_timeout: Duration::from_secs(20),
             retry: RetryPolicy::default(),
+            compensates: false,
             bands: Bands::default(),
             instance: None,
             groups: BTreeMap::new(),
@@ -76,6 +77,7 @@ pub struct AgentBuilder {
     pub(crate) concurrency: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) retry: RetryPolicy,
+    pub(crate) compensates: bool,
     pub(crate) bands: Bands,
     pub(crate) instance: Option<String>,
     pub(crate) groups: Groups,
@@ -157,6 +159,33 @@ impl AgentBuilder {
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
+    }
+
+    /// What an intent did is undone when its attempts at this agent are used up or one of them fails for good, and then it fails
+    /// ([`Hop::step_undoable`](crate::Hop::step_undoable)). An operator may say otherwise (`baton agents policy`).
+    #[must_use]
+    pub fn compensates(mut self) -> Self {
+        self.compensates = true;
+        self
+    }
+
+    /// What workers declare of the failure policy.
+    pub(crate) fn declared_policy(&self) -> Option<Policy> {
+        let declared = self.retry.declared();
+        match self.compensates {
+            true => Some(self.compensating(declared.unwrap_or_default())),
+            false => declared,
+        }
+    }
+
+    /// The failure policy where no operator has set another.
+    pub(crate) fn own_policy(&self) -> Policy {
+        self.compensating(self.retry.policy())
+    }
+
+    fn compensating(&self, policy: Policy) -> Policy {
+        let on_exhausted = self.compensates.then_some(OnExhausted::Compensate);
+        Policy { on_exhausted, ..policy }
     }
 
     /// How priorities are grouped; the same for every worker of the agent.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
-    IllegalTransition, Json, LONG_RETRY, Protocol, Snapshot, Successor, WaitSpec, act, check_kind, closing_cycle,
-    opened_calls,
+    IllegalTransition, Json, LONG_RETRY, OnExhausted, Protocol, Snapshot, Successor, Undo, WaitSpec, act, check_kind,
+    closing_cycle, opened_calls,
 };
 use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
@@ -14,6 +14,7 @@ use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::run::{RunResult, WorkerContext};
+use crate::undoing::{check_agent, check_room};
 
 /// How long to wait before retrying a hop whose outcome the ledger did not take; its steps are recorded, the rest runs
 /// again.
@@ -42,6 +43,8 @@ pub(crate) enum Ending {
         note: Option<String>,
         /// Whether a person or a script does it there.
         is_manual: bool,
+        /// What takes the hop back that ends here.
+        undo: Option<Box<Undo>>,
     },
     /// The agent gets rid of the work: another one gets it as it is, with the error that was the reason.
     PassOn {
@@ -64,6 +67,12 @@ pub(crate) enum Ending {
         /// Whether that speaks against the version.
         blames: bool,
     },
+    /// What the intent did is undone, and then it fails.
+    Compensate {
+        error: ErrorInfo,
+        /// Whether the attempts are used up, and that speaks against the version.
+        blames: bool,
+    },
     /// The deadline passed.
     TimeOut,
     /// The hop waits for something outside.
@@ -82,8 +91,10 @@ impl Ending {
                 conversion,
                 note,
                 is_manual,
+                undo,
             } => {
-                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
+                let draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
+                let mut draft = draft.undone_by(undo.clone());
                 draft.conversion.clone_from(conversion);
                 Ok(draft.with_note(note.clone()))
             }
@@ -113,6 +124,14 @@ impl Ending {
                 draft.exhausted = *blames;
                 Ok(draft)
             }
+            Self::Compensate { error, blames } => {
+                let mut draft = match head.has_to_undo() {
+                    true => act::compensate(head, error.clone(), act::AfterUndo::Fails)?,
+                    false => act::fail(head, error.clone())?,
+                };
+                draft.exhausted = *blames;
+                Ok(draft)
+            }
             Self::TimeOut => act::time_out(head),
             Self::Suspend(waits) => act::suspend(head, waits),
         }
@@ -125,6 +144,7 @@ impl Ending {
             | Self::PassOn { error, .. }
             | Self::Fail(error)
             | Self::Park(error)
+            | Self::Compensate { error, .. }
             | Self::Spent { error, .. } => Some(error),
         }
     }
@@ -371,8 +391,18 @@ impl WorkerContext {
 
     async fn act_on_outcome(&self, at: &mut Claim, envelope: &Envelope, outcome: Outcome) -> Verdict {
         let note = outcome.note;
+        let is_open = matches!(outcome.kind, OutcomeKind::HandOff { .. });
+        let kind = outcome.kind.placed(envelope);
+        // Where nobody is next, a handoff completes the intent, and nothing undoes that.
+        let is_over = is_open && matches!(kind, OutcomeKind::Complete(_));
+        let undo = outcome.undo.filter(|_| !is_over);
+        if let Some(undo) = &undo
+            && let Err(fault) = Box::pin(self.check_undo(at, undo, &kind)).await
+        {
+            return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+        }
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
-        match outcome.kind.placed(envelope) {
+        match kind {
             OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
             OutcomeKind::Reject { code, reason } => {
                 let error = ErrorInfo::new(code, reason);
@@ -432,6 +462,7 @@ impl WorkerContext {
                                 version,
                                 conversion,
                                 note,
+                                undo,
                             }),
                             // No later attempt would find another form; a person must up- or downgrade one of them.
                             Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
@@ -441,6 +472,17 @@ impl WorkerContext {
                 }
             }
         }
+    }
+
+    /// Whether a hop may name this undo: it is refused before anything is committed.
+    async fn check_undo(&self, at: &Claim, undo: &Undo, of: &OutcomeKind) -> Result<(), Fault> {
+        if !matches!(of, OutcomeKind::HandOff { .. }) {
+            let text =
+                "only a hop that hands the intent on names its undo: nothing undoes what has completed or was declined";
+            return Err(Fault::retry(text).with_code(codes::BAD_UNDO));
+        }
+        check_room(&at.snapshot)?;
+        check_agent(&self.mesh, &undo.agent).await
     }
 
     /// Where a handoff goes.
@@ -487,6 +529,10 @@ impl WorkerContext {
             FaultKind::Fenced => Verdict::Nothing,
             FaultKind::Unwritten => Verdict::Later,
             FaultKind::Suspended => Verdict::Commit(Ending::Suspend(fault.waits)),
+            FaultKind::Terminal if self.policy(Some(envelope)).on_exhausted == OnExhausted::Compensate => {
+                let blames = false;
+                Verdict::Commit(Ending::Compensate { error, blames })
+            }
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(delay) => {
                 let (policy, attempt) = (self.policy(Some(envelope)), at.snapshot.attempt);

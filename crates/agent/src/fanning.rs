@@ -45,6 +45,7 @@ impl Outcome {
             kind: OutcomeKind::FanOut(Box::new(spec)),
             note: None,
             cost: None,
+            undo: None,
         }
     }
 }
@@ -59,6 +60,10 @@ impl Hop {
         let OutcomeKind::FanOut(mut spec) = outcome.kind else {
             return Ok(outcome);
         };
+        if outcome.undo.is_some() {
+            let text = "a fan-out names no undo: the steps before it do, and what the others do they undo themselves";
+            return Err(Fault::retry(text).with_code(codes::BAD_UNDO));
+        }
         let onward = onward_of(&mut spec);
         onward.note = outcome.note;
         onward.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, WaitResult, WaitSpec, act,
+    Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -161,6 +161,22 @@ impl Hop {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        self.step_with(name, effect, |_| Ok(None)).await
+    }
+
+    /// Runs an effect once, and records its result with what takes it back.
+    pub(crate) async fn step_with<T, E, F, Fut>(
+        &mut self,
+        name: &str,
+        effect: F,
+        undo: impl FnOnce(&T) -> Result<Option<Undo>, Fault>,
+    ) -> Result<T, Fault>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Fault>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
         if let Some(recorded) = self.steps.get(name) {
             return recorded.read().map_err(|error| {
                 Fault::terminal(
@@ -183,7 +199,7 @@ impl Hop {
         let value = effect().await.map_err(Into::into)?;
         let result = Json::of(&value)
             .map_err(|error| Fault::terminal(codes::NOT_JSON, format!("the result of step \"{name}\": {error}")))?;
-        self.record_step(name, result).await?;
+        self.record_step(name, result, undo(&value)?).await?;
         Ok(value)
     }
 
@@ -317,25 +333,16 @@ impl Hop {
         }
     }
 
-    pub(crate) async fn record_step(&mut self, name: &str, result: Json) -> Result<(), Fault> {
-        match &self.journal {
-            Journal::Ledger(claim) => {
-                let entry = StepEntry::new(name, result.clone());
-                let mut claim = claim.lock().await;
-                claim
-                    .append(|head| act::step(head, entry.clone()))
-                    .await
-                    .map_err(lost)?;
-            }
-            // The program has done the step by itself: note it, record nothing.
-            Journal::Sandbox(sandbox) => sandbox.note_step(name),
-        }
+    pub(crate) async fn record_step(&mut self, name: &str, result: Json, undo: Option<Undo>) -> Result<(), Fault> {
+        let mut entry = StepEntry::new(name, result.clone());
+        entry.undo = undo.map(Box::new);
+        self.append_step(entry).await?;
         self.steps.insert(name.to_owned(), result);
         Ok(())
     }
 }
 
-fn lost(error: AppendError) -> Fault {
+pub(crate) fn lost(error: AppendError) -> Fault {
     match error {
         AppendError::Fenced(_) => Fault::fenced(),
         AppendError::Failed(baton_jetstream::Error::TooLarge { what, size, limit }) => Fault::terminal(

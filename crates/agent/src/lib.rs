@@ -52,6 +52,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod signal;
+mod undoing;
 mod waiting;
 mod watchdog;
 mod worker;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Body, CapabilityName, Envelope, HistoryEntry, Json, WaitSpec};
+use baton_envelope::{AgentName, Body, CapabilityName, Envelope, HistoryEntry, Json, Undo, WaitSpec};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -14,6 +14,8 @@ pub struct Outcome {
     pub(crate) kind: OutcomeKind,
     pub(crate) note: Option<String>,
     pub(crate) cost: Option<f64>,
+    /// What takes the hop back, for a handoff.
+    pub(crate) undo: Option<Box<Undo>>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,6 +124,7 @@ impl Outcome {
             kind: OutcomeKind::Complete(result),
             note: None,
             cost: None,
+            undo: None,
         }
     }
 
@@ -177,6 +180,7 @@ impl Outcome {
             kind,
             note: None,
             cost: None,
+            undo: None,
         }
     }
 
@@ -189,6 +193,7 @@ impl Outcome {
             },
             note: None,
             cost: None,
+            undo: None,
         }
     }
 
@@ -216,6 +221,17 @@ impl Outcome {
         self
     }
 
+    /// Names what takes the hop back should the intent fail for good at a later hop, or be cancelled with `--undo`: this agent
+    /// gets this payload then, as an intent of its own. Only a handoff can be taken back: nothing undoes an intent that has
+    /// completed, as [`Outcome::next`] does where nobody is next.
+    ///
+    /// # Errors
+    /// When the agent's name is invalid or the payload cannot be serialized as JSON.
+    pub fn with_undo<T: Serialize + ?Sized>(mut self, agent: &str, payload: &T) -> Result<Self, Fault> {
+        self.undo = Some(Box::new(undo(agent, payload)?));
+        Ok(self)
+    }
+
     /// Sets the kind of work of a handoff or of what follows a fan-out; without this the kind stays the same.
     #[must_use]
     pub fn with_kind(mut self, new: impl Into<String>) -> Self {
@@ -237,6 +253,14 @@ impl Outcome {
         }
         self
     }
+}
+
+/// Work that takes something back.
+pub(crate) fn undo<T: Serialize + ?Sized>(agent: &str, payload: &T) -> Result<Undo, Fault> {
+    let agent = agent
+        .parse()
+        .map_err(|error| Fault::terminal(codes::BAD_AGENT_NAME, format!("the undo: {error}")))?;
+    Ok(Undo::new(agent, json("payload of the undo", payload)?))
 }
 
 fn json<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Json, Fault> {

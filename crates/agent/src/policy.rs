@@ -48,6 +48,7 @@ impl WorkerContext {
         let ends = |error, fails| Ending::Spent { error, fails, blames };
         let to = match self.policy(Some(envelope)).on_exhausted {
             OnExhausted::Fail => return ends(error, true),
+            OnExhausted::Compensate => return Ending::Compensate { error, blames },
             // A person finds it among the dead letters, under the code that says so.
             OnExhausted::Human if error.code != codes::POISON => {
                 let message = format!("{}: {}", error.code, error.message);

@@ -86,7 +86,7 @@ impl AgentBuilder {
             clock_ahead_ms: 0,
             host: String::new(),
             manual: false,
-            policy: self.retry.declared(),
+            policy: self.declared_policy(),
             signs: false,
             extra: Extra::new(),
         }
@@ -110,6 +110,7 @@ impl Worker {
         stamp(&mut declaration, &mesh);
         let held = Arc::<AllHeld>::default();
         let service = register(&mesh, &declaration, &held, puller.allowance()).await;
+        let declared = builder.own_policy();
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -117,7 +118,7 @@ impl Worker {
             by: Author::worker(builder.name, builder.version, instance),
             handler,
             protocol: builder.protocol,
-            declared: builder.retry.policy(),
+            declared,
             groups: Arc::new(builder.groups),
             gate: builder.gate,
             abort: CancellationToken::new(),

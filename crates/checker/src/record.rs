@@ -49,6 +49,12 @@ pub struct Record {
     /// What each receiver gets, in the first record of a broadcast.
     #[serde(default)]
     pub broadcast: Option<Broadcast>,
+    /// What takes the hop back that ends here.
+    #[serde(default)]
+    pub undo: Option<Undo>,
+    /// What is undone, the latest first.
+    #[serde(default)]
+    pub undos: Vec<PlannedUndo>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,
@@ -298,6 +304,39 @@ pub struct Snapshot {
     /// The channel of the root of a broadcast.
     #[serde(default)]
     pub channel: Option<String>,
+    /// How far it is with undoing what it did.
+    #[serde(default)]
+    pub undo: Option<Undoing>,
+}
+
+/// How far an intent is with undoing what it did.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Undoing {
+    /// Why, once it has begun.
+    #[serde(default)]
+    pub error: Option<Box<RawValue>>,
+}
+
+/// What takes a step or a hop back.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Undo {
+    /// The agent.
+    pub agent: String,
+    /// What it is asked.
+    #[serde(default)]
+    pub payload: Option<Box<RawValue>>,
+}
+
+/// An undo of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PlannedUndo {
+    /// The hop.
+    pub hop: u64,
+    /// The step; absent for the hop itself.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// The agent.
+    pub agent: String,
 }
 
 /// The turn of a hop.
@@ -386,6 +425,9 @@ pub struct Step {
     /// What the effect returned.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// What takes it back.
+    #[serde(default)]
+    pub undo: Option<Undo>,
 }
 
 /// What was kept of a rejected raw intent.

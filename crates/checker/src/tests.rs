@@ -1,5 +1,4 @@
-//! The checker itself must be able to fail: a good story holds, and each way of breaking an invariant is found and
-//! named.
+//! The checker itself must be able to fail: a good story holds, and each way of breaking an invariant is found and named.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +12,7 @@ mod control;
 mod people;
 mod signed;
 mod turns;
+mod undo;
 mod waits;
 
 const INTENT: &str = "work-1";
@@ -582,10 +582,8 @@ fn the_table_is_the_one_of_the_protocol() {
         .map(|row| {
             let mut cells = row.trim_matches('|').split('|').map(str::trim);
             let event = cells.next().unwrap().trim_matches('`').to_owned();
-            (
-                event,
-                cells.map(|cell| cell.replace(", ", ",")).collect::<Vec<_>>().join(" "),
-            )
+            let cells: Vec<String> = cells.map(|cell| cell.replace(", ", ",")).collect();
+            (event, cells.join(" "))
         })
         .collect();
     let here = crate::TRANSITIONS.map(|(event, cells)| (event.to_owned(), cells.to_owned()));

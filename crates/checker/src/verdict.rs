@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P9`, `P11`, `P12`, `L1`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -107,6 +107,8 @@ pub struct Counts {
     pub children: usize,
     /// Messages of channels.
     pub broadcasts: usize,
+    /// Undos that completed.
+    pub undone: usize,
 }
 
 /// The judgement of a run.

@@ -74,7 +74,9 @@ impl Span {
 pub(crate) fn on_exhausted(text: &str) -> Result<OnExhausted, String> {
     let read = serde_json::from_value(text.into());
     match read {
-        Ok(OnExhausted::Unknown(_)) | Err(_) => Err("expected park, fail, human, or escalate:AGENT".to_owned()),
+        Ok(OnExhausted::Unknown(_)) | Err(_) => {
+            Err("expected park, fail, human, compensate, or escalate:AGENT".to_owned())
+        }
         Ok(what) => Ok(what),
     }
 }

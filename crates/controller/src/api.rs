@@ -141,6 +141,7 @@ fn handlers() -> Handlers {
         .on::<control::SubscribeAgent>(channels::subscribe)
         .on::<control::UnsubscribeAgent>(channels::unsubscribe)
         .on::<control::ShowBroadcast>(channels::status)
+        .on::<control::UndoIntent>(cancel::undo)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod tests;
 mod tidy;
 mod timers;
 mod turns;
+mod undo;
 mod unique_keys;
 mod unreadable;
 

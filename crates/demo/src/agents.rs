@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{EDITOR, Editor};
 use crate::error::DemoError;
 use crate::fanout::{REPORTER, Reporter, SEARCHER, SPLITTER, Searcher, Splitter};
+use crate::saga::{CLERK, Clerk, TRAVEL, Travel};
 
 /// The agents, in the order of the handoffs.
 pub const ROLES: [&str; 3] = ["research", "code", "qa"];
@@ -172,6 +173,16 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
         _ => None,
     };
     if let Some(agent) = of_fanout {
+        agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
+        return Ok(());
+    }
+    if role == TRAVEL || role == CLERK {
+        let builder = Agent::builder(role, &part.version)?.instance(instance.clone());
+        let effects = effects.to_owned();
+        let agent = match role == TRAVEL {
+            true => builder.handler(Travel { effects, instance }),
+            false => builder.handler(Clerk { effects, instance }),
+        };
         agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
         return Ok(());
     }

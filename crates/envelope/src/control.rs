@@ -24,6 +24,7 @@ mod restart;
 mod rollout;
 mod route;
 mod schedules;
+mod undo;
 mod work;
 
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub use restart::*;
 pub use rollout::*;
 pub use route::*;
 pub use schedules::*;
+pub use undo::*;
 pub use work::*;
 
 use crate::version::breaker::Breaker;
@@ -123,4 +125,5 @@ question::questions! {
     SubscribeAgent = "channels.subscribe" -> Route, Changes;
     UnsubscribeAgent = "channels.unsubscribe" -> Route, Changes;
     ShowBroadcast = "channels.status" -> BroadcastView, Reads;
+    UndoIntent = "intents.undo" -> UndoView, Changes;
 }

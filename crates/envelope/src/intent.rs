@@ -25,6 +25,7 @@ pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod tagged;
 pub(crate) mod turn;
+pub(crate) mod undo;
 pub(crate) mod unique;
 pub(crate) mod wait_reason;
 pub(crate) mod waits;

@@ -35,7 +35,7 @@ pub use base::wire::Extra;
 pub use intent::act;
 pub use intent::broadcast::{Broadcast, RECEIVERS, broadcast_result};
 pub use intent::by_hand::{ByHand, HandStep, HandWrite, NotNow, take_by_hand};
-pub use intent::child::{KEEP_TIME, NewChild};
+pub use intent::child::{KEEP_TIME, NewChild, NewUndo};
 pub use intent::children::{
     Child, ChildEnd, ChildSet, Children, ChildrenDone, JoinRule, MOST_CHILDREN, MOST_ENDS, MOST_SPELT, opened_calls,
 };
@@ -61,6 +61,7 @@ pub use intent::snapshot::Snapshot;
 pub use intent::status::{IllegalTransition, Status, next};
 pub use intent::summary::RecordSummary;
 pub use intent::turn::{Turn, out_of_turn};
+pub use intent::undo::{MOST_UNDOS, NextUndo, PlannedUndo, Undo, Undoing, next_undo, undos};
 pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{

@@ -28,6 +28,7 @@ mod taken;
 mod timers;
 mod tree;
 mod turns;
+mod undo;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};

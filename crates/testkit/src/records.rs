@@ -61,6 +61,8 @@ pub fn following(
         exhausted: false,
         children: Vec::new(),
         broadcast: None,
+        undo: None,
+        undos: Vec::new(),
         extra: Extra::new(),
     }
 }

@@ -86,6 +86,7 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.control.intents.cancel",
     "mesh.control.intents.pause",
     "mesh.control.intents.restart",
+    "mesh.control.intents.undo",
     "mesh.control.intents.submit",
     "mesh.control.agents.add",
     "mesh.control.channels.subscribe",

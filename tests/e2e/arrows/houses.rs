@@ -108,7 +108,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("policy", &["claim", "commit", "run"]),
             ("gates", &["approving", "fault", "hop", "run"]),
             ("bounds", &["held", "renewal", "run"]),
-            ("commit", &["claim", "fault", "outcome", "run"]),
+            ("commit", &["claim", "fault", "outcome", "run", "undoing"]),
             (
                 "run",
                 &[
@@ -127,6 +127,7 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("approving", &["fault", "handler", "hop", "outcome", "waiting"]),
             ("calling", &["fault", "hop", "waiting"]),
+            ("undoing", &["fault", "hop", "outcome"]),
             ("handler", &["fault", "hop", "outcome"]),
             ("outcome", &["fault"]),
             ("waiting", &["fault", "hop"]),

@@ -144,6 +144,21 @@ impl Run {
         hop.step(name, effect).await.map(|_: String| ())
     }
 
+    /// As [`Run::step`], with an undo: an agent of this run gets the name of the step.
+    ///
+    /// # Errors
+    /// As [`Hop::step_undoable`].
+    pub async fn undoable(&self, hop: &mut Hop, name: &str, role: &str) -> Result<(), Fault> {
+        let key = (hop.intent().clone(), name.to_owned());
+        let effect = || async {
+            *self.seen().effects.entry(key).or_default() += 1;
+            Ok::<_, Fault>("done".to_owned())
+        };
+        let agent = self.agent(role);
+        let done = hop.step_undoable(name, effect, &agent, |_: &String| name.to_owned());
+        done.await.map(|_: String| ())
+    }
+
     /// Submits the intent of this run, however often it takes.
     pub async fn submit(&self, client: &Mesh, role: &str, change: impl Fn(&mut Envelope) + Send + Sync) {
         self.submit_as(client, role, self.intent(), change).await;

@@ -3,6 +3,7 @@
 mod asked;
 mod inherited;
 mod json;
+mod named;
 mod objects;
 mod pipe;
 mod program;

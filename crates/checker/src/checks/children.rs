@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::checks::undo;
 use crate::history::{Context, History};
 use crate::record::{Called, ChildEnd, Record};
 use crate::table::is_terminal;
@@ -41,6 +42,9 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
     }
     counts.children = of_calls.len();
     for history in context.histories.values() {
+        if history.records.first().is_some_and(undo::is_undo) {
+            continue;
+        }
         let parent = history
             .records
             .iter()
@@ -100,7 +104,8 @@ impl<'a> Judge<'a> {
                 }
             }
             for done in &record.children {
-                for end in &done.ends {
+                // P10 judges the ends of undos.
+                for end in done.ends.iter().filter(|_| !done.name.starts_with(undo::NAME)) {
                     self.ends(record, (done.hop, done.name.clone()), end);
                 }
             }

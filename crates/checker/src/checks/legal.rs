@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::checks::is_commit;
+use crate::checks::undo::is_undo;
 use crate::history::{Context, History};
 use crate::record::{Record, Snapshot};
 use crate::table::{allows, is_terminal, puts_work};
@@ -163,7 +164,10 @@ fn is_beginning(record: &Record) -> bool {
         // No agent has it.
         Some(_) => first.epoch == 1 && first.hop == 0 && first.agent.is_none(),
         None if is_copy(record) => first.epoch == 1 && first.attempt == 1 && first.hop == 1,
-        None => first.epoch == 1 && first.attempt == 1 && (first.hop == 1) == first.parent.is_none(),
+        None => {
+            let is_first_hop = first.parent.is_none() || is_undo(record);
+            first.epoch == 1 && first.attempt == 1 && (first.hop == 1) == is_first_hop
+        }
     }
 }
 
@@ -185,6 +189,9 @@ fn begins_in_line(status: Option<&str>, event: &str, after: &Snapshot) -> bool {
     match event {
         "submitted" => {
             status.is_none() && (awaits_turn || waits && (after.wake_at.is_some() || after.channel.is_some()))
+        }
+        "redriven" if after.status.state == "compensating" => {
+            status == Some("parked") && after.undo.as_ref().is_some_and(|undo| undo.error.is_some())
         }
         "redriven" => status == Some("parked") && awaits_turn,
         _ => false,

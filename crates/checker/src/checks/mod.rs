@@ -15,6 +15,7 @@ pub mod people;
 pub mod steps;
 pub mod time;
 pub mod turns;
+pub mod undo;
 pub mod versions;
 pub mod waits;
 
@@ -43,6 +44,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);
+    undo::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.

@@ -2,6 +2,7 @@
 
 mod approval;
 mod fanout;
+mod saga;
 mod upgrade;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
         Some(Scenario::Upgrade(args)) => return upgrade::run(args, exe, output).await,
         Some(Scenario::Approval(args)) => return Box::pin(approval::run(args, exe, output)).await,
         Some(Scenario::Fanout(args)) => return Box::pin(fanout::run(args, exe, output)).await,
+        Some(Scenario::Saga(args)) => return Box::pin(saga::run(args, exe, output)).await,
         None => {}
     }
     let plan = CrashPlan {

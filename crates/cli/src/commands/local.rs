@@ -28,6 +28,8 @@ pub(crate) enum Scenario {
     Approval(ApprovalArgs),
     /// Split a question over five agents, kill one that works on it, and go on when three have answered.
     Fanout(FanoutArgs),
+    /// Book three things of which the third cannot be had: two are taken back, once, though workers are killed in the middle.
+    Saga(SagaArgs),
 }
 
 /// `baton demo fanout`.
@@ -45,6 +47,17 @@ pub(crate) struct FanoutArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ApprovalArgs {
     /// How many intents to submit.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) intents: u32,
+    /// Keep the temporary folder with the server's data and the logs.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `baton demo saga`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SagaArgs {
+    /// How many trips to submit.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) intents: u32,
     /// Keep the temporary folder with the server's data and the logs.

@@ -1,7 +1,7 @@
 //! The records of an intent, one line each.
 
 use baton_envelope::people::PeopleEntry;
-use baton_envelope::{Record, shown};
+use baton_envelope::{PlannedUndo, Record, shown};
 use baton_jetstream::Head;
 
 use super::{agent_at, one_line, turn, value};
@@ -53,7 +53,24 @@ pub(crate) fn event_line(seq: u64, record: &Record, with_intent: bool) -> String
 fn note(record: &Record) -> String {
     let mut said = Vec::new();
     if let Some(step) = &record.step {
-        said.push(format!("{} = {}", step.name, value(&step.result)));
+        let undo = step.undo.as_ref().map(|undo| format!(", undone by {}", undo.agent));
+        said.push(format!(
+            "{} = {}{}",
+            step.name,
+            value(&step.result),
+            undo.unwrap_or_default()
+        ));
+    }
+    if let Some(undo) = &record.undo {
+        said.push(format!("undone by {}", undo.agent));
+    }
+    if !record.undos.is_empty() {
+        let plan: Vec<String> = record.undos.iter().map(PlannedUndo::what).collect();
+        said.push(format!("to undo: {}", plan.join(", ")));
+    }
+    for done in record.children.iter().filter(|done| done.is_undo()) {
+        let states = done.ends.iter().map(|end| end.state.as_str());
+        said.push(format!("{}: {}", done.name, states.collect::<Vec<_>>().join(", ")));
     }
     for wait in &record.waits {
         said.push(format!("{} {}", wait.kind.name(), wait.name));

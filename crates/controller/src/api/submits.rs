@@ -96,14 +96,15 @@ pub(super) async fn redrive(cx: &Context, asked: RedriveIntent) -> Result<Redriv
     } = asked;
     let how = Redrive { version, max_hops };
     let redriven = cx.mesh.redrive(&intent, &how, Author::of(Role::Operator, by)).await?;
-    let (version, seq, new_intent) = match redriven {
-        Redriven::Put { version, seq } => (Some(version), Some(seq), None),
-        Redriven::Republished { intent } => (None, None, Some(intent)),
+    let (version, seq, new_intent, undoes) = match redriven {
+        Redriven::Put { version, seq, undoes } => (Some(version), Some(seq), None, undoes),
+        Redriven::Republished { intent } => (None, None, Some(intent), false),
     };
     Ok(RedriveView {
         intent,
         version,
         seq,
         new_intent,
+        undoes,
     })
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot};
+use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot, next_undo};
 use baton_jetstream::Head;
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use crate::projection::{ChildRow, DueParent, Look};
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
 use crate::rounds::term::Term;
+use crate::rounds::undo;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ const AT_ONCE: usize = 16;
 /// submits children, and does so at once.
 const SLACK: Duration = Duration::from_secs(3);
 /// How long to leave a parent alone about which something cannot be done now.
-const LATER: Duration = Duration::from_secs(5);
+pub(super) const LATER: Duration = Duration::from_secs(5);
 /// How long the projection may take to catch up before a conclusion from what is missing in it.
 const CATCH_UP: Duration = Duration::from_secs(8);
 
@@ -161,21 +162,25 @@ impl<'s> Known<'s> {
         let found = term.cx.mesh.children_now(&ids).await?;
         for (index, now) in missing.iter().zip(found) {
             let Some(head) = now.head else { continue };
-            let status = &head.record.snapshot.status;
-            let row = ChildRow {
-                child: head.record.intent.clone(),
-                seq: head.seq,
-                state: status.name().to_owned(),
-                code: status.code().map(str::to_owned),
-                ended: status.is_terminal(),
-            };
-            self.rows.insert(*index, row);
+            self.rows.insert(*index, row_of(&head));
         }
         Ok(())
     }
 }
 
-fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
+/// A child, as this record has it.
+pub(super) fn row_of(head: &Head) -> ChildRow {
+    let status = &head.record.snapshot.status;
+    ChildRow {
+        child: head.record.intent.clone(),
+        seq: head.seq,
+        state: status.name().to_owned(),
+        code: status.code().map(str::to_owned),
+        ended: status.is_terminal(),
+    }
+}
+
+pub(super) fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
     ChildEnd {
         index,
         id: Some(row.child.clone()),
@@ -222,7 +227,7 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
     let rows = rows_of(term, parent, snapshot, is_waited_for).await?;
     let (mut done, mut to_submit) = (Vec::new(), Vec::new());
     let (mut is_settled, mut is_left) = (true, false);
-    for set in &snapshot.children {
+    for set in snapshot.children.iter().filter(|set| !set.is_undo()) {
         let mut known = Known::of(parent, set, &rows);
         let is_awaited = set.is_awaited(snapshot);
         if !is_awaited && set.detach {
@@ -270,6 +275,12 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
             tracing::info!(intent = %parent, wait = set.name, new, "children that nobody had submitted are submitted");
         }
         is_left = false;
+    }
+    if let Some(next) = next_undo(snapshot) {
+        let later = undo::go_on(term, &head, next, &rows).await?;
+        if !is_left {
+            return Ok(nothing(later));
+        }
     }
     let next = match (snapshot.status.is_terminal() && is_settled, is_left) {
         (true, _) => Look::Never,

@@ -266,7 +266,7 @@ async fn serve(term: &Term, mut entry: Entry, now: Timestamp) -> (ScheduleName, 
     let name = entry.stored.schedule.name.clone();
     let schedule = entry.stored.schedule.clone();
     let mut progress = Progress::begin(&schedule, &entry.timetable, now);
-    let mut result = fire(term, &schedule, &entry.timetable, now, &mut progress).await;
+    let mut result = Box::pin(fire(term, &schedule, &entry.timetable, now, &mut progress)).await;
     let mut pause = Duration::ZERO;
     if let Err(RoundError::Failed(error)) = &result
         && let Some(refusal) = Rejection::of_error(error)

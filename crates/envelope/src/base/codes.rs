@@ -98,6 +98,8 @@ codes! {
     BAD_SCHEDULE: Control,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
+    /// A step or a hop named an undo that cannot be: it has no such agent, or the intent has too many.
+    BAD_UNDO: Attempt,
     /// A handler asked for a wait that cannot be: a bad name, or no time.
     BAD_WAIT: Attempt,
     /// The breaker of the version is open: its work keeps failing.
@@ -112,6 +114,8 @@ codes! {
     CANCELLED: Attempt,
     /// A child came to another end than its parent can go on with.
     CHILD_FAILED: Attempt,
+    /// An undo has failed, and what the intent did before it is not undone.
+    COMPENSATION_FAILED: Park,
     /// The intent id is taken by other work.
     CONFLICT: Rejection Control,
     /// The connection to the server was closed.

@@ -57,6 +57,8 @@ pub enum Mutant {
     P8AnyoneDecides,
     /// P9: the last receiver of a broadcast gets no copy.
     P9OneForgotten,
+    /// P10: what was done first is undone first.
+    P10OldestFirst,
     /// P11: a kill spares what no record says that it runs.
     P11SparesUnheld,
     /// P12: every intent with a key has its turn at once.
@@ -67,7 +69,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -93,6 +95,7 @@ impl Mutant {
         Self::P7OrphansLive,
         Self::P8AnyoneDecides,
         Self::P9OneForgotten,
+        Self::P10OldestFirst,
         Self::P11SparesUnheld,
         Self::P12KeysIgnored,
         Self::P13HandsOwe,

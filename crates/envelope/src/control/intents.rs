@@ -133,6 +133,9 @@ pub struct RedriveView {
     pub seq: Option<u64>,
     /// The id under which a raw intent was published again.
     pub new_intent: Option<IntentId>,
+    /// Whether it goes on to be undone, and no agent gets it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undoes: bool,
 }
 
 /// Submits an intent that is to be the only one of its agent under a key.

@@ -8,9 +8,11 @@ use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::intent::children::{Child, Children};
+use crate::intent::undo::Undo;
 use crate::message::convert;
 use crate::message::envelope::Envelope;
 use crate::message::error::HopLimit;
+use crate::version::policy::{OnExhausted, Policy};
 
 /// How long before its parent's deadline that of a child ends, so that the parent can still tell of it.
 pub const KEEP_TIME: Duration = Duration::from_secs(5);
@@ -77,6 +79,52 @@ impl Envelope {
         envelope.extra.clone_from(&self.extra);
         convert::forget_payload(&mut envelope.extra);
         Ok(envelope)
+    }
+}
+
+/// What the envelope of an undo is made of, beside that of the intent that it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct NewUndo<'u> {
+    /// The id of the new envelope.
+    pub id: EnvelopeId,
+    /// The hop of the intent, and the name of the set of children.
+    pub set: (u32, &'u str),
+    /// What it is asked.
+    pub undo: &'u Undo,
+    /// Who asks for it.
+    pub from: &'u str,
+    /// The versions that the intent is pinned to.
+    pub pins: &'u BTreeMap<AgentName, AgentVersion>,
+}
+
+impl Envelope {
+    /// The envelope of an undo. It begins at hop 1, has no deadline, is bound by no budget, and ends as failed where its attempts
+    /// are used up.
+    pub fn undo(&self, new: NewUndo<'_>) -> Self {
+        let (hop, name) = new.set;
+        let intent = IntentId::of_child(&self.intent, hop, name, 0);
+        let undo = new.undo;
+        let mut envelope = Self::first(new.id, intent, undo.agent.clone(), undo.payload.clone());
+        envelope.payload_encoding.clone_from(&undo.payload_encoding);
+        envelope.kind.clone_from(&undo.kind);
+        envelope.root = Some(self.root().clone());
+        envelope.parent = Some(self.intent.clone());
+        envelope.from = Some(new.from.to_owned());
+        envelope.max_hops = self.max_hops;
+        envelope.priority = self.priority;
+        envelope.constraints.clone_from(&self.constraints);
+        envelope.constraints_hash.clone_from(&self.constraints_hash);
+        envelope.pins.clone_from(new.pins);
+        envelope.pinning.clone_from(&self.pinning);
+        envelope.traceparent.clone_from(&self.traceparent);
+        envelope.policy = Some(Box::new(Policy {
+            on_exhausted: Some(OnExhausted::Fail),
+            ..Policy::default()
+        }));
+        envelope.join = Json::parse(&format!(r#"{{"hop":{hop},"wait":"{name}","index":0}}"#)).ok();
+        envelope.extra.clone_from(&self.extra);
+        convert::forget_payload(&mut envelope.extra);
+        envelope
     }
 }
 

@@ -305,6 +305,9 @@ impl ChildSet {
 
     /// Whether the parent still waits for it.
     pub fn is_awaited(&self, parent: &Snapshot) -> bool {
+        if self.is_undo() {
+            return parent.status == Status::Compensating;
+        }
         let is_own =
             |wait: &OpenWait| wait.kind == WaitKind::Children && wait.hop == self.hop && wait.name == self.name;
         !parent.status.is_terminal() && parent.hop == self.hop && parent.waits.iter().any(is_own)

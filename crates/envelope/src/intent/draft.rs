@@ -15,6 +15,7 @@ use crate::intent::in_order::InOrder;
 use crate::intent::record::{Author, Conversion, Record, StepEntry};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::{IllegalTransition, Status, next};
+use crate::intent::undo::{PlannedUndo, Undo};
 use crate::intent::wait_reason::WaitReason;
 use crate::intent::waits::{OpenWait, SignalEntry, UnreadSignal, WaitResult, WaitSpec};
 use crate::message::envelope::Envelope;
@@ -84,6 +85,10 @@ pub struct Draft {
     pub children: Vec<ChildrenDone>,
     /// What each receiver of a broadcast gets.
     pub broadcast: Option<Box<Broadcast>>,
+    /// What takes the hop back that ends here.
+    pub undo: Option<Box<Undo>>,
+    /// What is undone, the latest first.
+    pub undos: Vec<PlannedUndo>,
 }
 
 impl Draft {
@@ -111,6 +116,8 @@ impl Draft {
             exhausted: false,
             children: Vec::new(),
             broadcast: None,
+            undo: None,
+            undos: Vec::new(),
         }
     }
 
@@ -245,6 +252,16 @@ impl Draft {
         self
     }
 
+    /// Says what takes the hop back that ends here.
+    #[must_use]
+    pub fn undone_by(mut self, undo: Option<Box<Undo>>) -> Self {
+        if undo.is_some() {
+            self.snapshot.count_undo();
+        }
+        self.undo = undo;
+        self
+    }
+
     /// Sets the note.
     #[must_use]
     pub fn with_note(mut self, note: Option<String>) -> Self {
@@ -293,6 +310,8 @@ impl Draft {
             exhausted: self.exhausted,
             children: self.children,
             broadcast: self.broadcast,
+            undo: self.undo,
+            undos: self.undos,
             extra: Extra::new(),
         }
     }

@@ -13,6 +13,7 @@ use crate::intent::children::ChildrenDone;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
+use crate::intent::undo::{PlannedUndo, Undo};
 use crate::intent::waits::{SignalEntry, WaitResult, WaitSpec};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
@@ -56,6 +57,8 @@ wire_object! {
         req name: String,
         /// The result of the step.
         def result: Json,
+        /// What takes the step back.
+        opt undo: Box<Undo>,
     }
 }
 
@@ -123,6 +126,10 @@ wire_object! {
         def children: Vec<ChildrenDone>,
         /// In the first record of a broadcast: what each receiver gets.
         opt broadcast: Box<Broadcast>,
+        /// What takes the hop back that ends here, for `handed_off`.
+        opt undo: Box<Undo>,
+        /// What is undone, the latest first, for the `progress` of an intent that is undone.
+        def undos: Vec<PlannedUndo>,
     }
 }
 
@@ -144,6 +151,7 @@ impl StepEntry {
         Self {
             name: name.into(),
             result,
+            undo: None,
             extra: Extra::new(),
         }
     }

@@ -13,6 +13,7 @@ use crate::intent::error_info::ErrorInfo;
 use crate::intent::in_order::InOrder;
 use crate::intent::origin::Origin;
 use crate::intent::status::Status;
+use crate::intent::undo::Undoing;
 use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
 use crate::people::Seat;
@@ -90,6 +91,8 @@ wire_object! {
         def children: Vec<ChildSet>,
         /// The channel, where this is the root of a broadcast: no agent has it.
         opt channel: ChannelName,
+        /// What this intent can take back, and how far it is with that.
+        opt undo: Box<Undoing>,
     }
 }
 
@@ -131,6 +134,7 @@ impl Snapshot {
             order: None,
             children: Vec::new(),
             channel: None,
+            undo: None,
             extra: Extra::new(),
         }
     }

@@ -40,6 +40,9 @@ pub enum OnExhausted {
     Escalate(AgentName),
     /// A person decides. Without approvals this is to park it, as `EXHAUSTED`.
     Human,
+    /// What the intent did is undone, and then it fails. With nothing to undo it fails at once. So it does where an attempt fails
+    /// for good.
+    Compensate,
     /// A name of a newer version, kept as written. It is treated as `park`.
     Unknown(String),
 }
@@ -50,6 +53,7 @@ impl OnExhausted {
             "park" => Self::Park,
             "fail" => Self::Fail,
             "human" => Self::Human,
+            "compensate" => Self::Compensate,
             _ => match name.strip_prefix(ESCALATE).map(str::parse) {
                 Some(Ok(agent)) => Self::Escalate(agent),
                 Some(Err(_)) | None => Self::Unknown(name.to_owned()),
@@ -61,7 +65,7 @@ impl OnExhausted {
     pub fn agent(&self) -> Option<&AgentName> {
         match self {
             Self::Escalate(agent) => Some(agent),
-            Self::Park | Self::Fail | Self::Human | Self::Unknown(_) => None,
+            Self::Park | Self::Fail | Self::Human | Self::Compensate | Self::Unknown(_) => None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl fmt::Display for OnExhausted {
             Self::Park => f.write_str("park"),
             Self::Fail => f.write_str("fail"),
             Self::Human => f.write_str("human"),
+            Self::Compensate => f.write_str("compensate"),
             Self::Escalate(agent) => write!(f, "{ESCALATE}{agent}"),
             Self::Unknown(name) => f.write_str(name),
         }
@@ -146,7 +151,7 @@ wire_object! {
         opt accept_within_ms: u64,
         /// The agents that may stand in for this one, in the order in which they are asked.
         def alternatives: Vec<AgentName>,
-        /// What happens to a hop whose attempts are used up: `park`, `fail`, `human` or `escalate:AGENT`.
+        /// What happens to a hop whose attempts are used up: `park`, `fail`, `human`, `compensate` or `escalate:AGENT`.
         opt on_exhausted: OnExhausted,
         /// What happens to work that the agent declines.
         opt on_rejected: OnRejected,
@@ -280,7 +285,7 @@ impl Policy {
             );
         }
         if let Some(OnExhausted::Unknown(name)) = &self.on_exhausted {
-            let fix = "give park, fail, human or escalate:AGENT";
+            let fix = "give park, fail, human, compensate or escalate:AGENT";
             return bad("on_exhausted", format!("\"{name}\""), "is not known", fix);
         }
         let needs = [
@@ -324,8 +329,8 @@ pub struct InForce {
 
 impl InForce {
     /// Joins what a worker `declared`, what an operator has `set` on the agent, and what an intent `asked` for. The operator
-    /// comes before the worker. The intent may ask for fewer attempts and for shorter times, and for `park` or `fail` where
-    /// the agent does either.
+    /// comes before the worker. The intent may ask for fewer attempts and for shorter times, and for `park`, `fail` or
+    /// `compensate` where the agent does one of them.
     pub fn of(set: Option<&Policy>, declared: Option<&Policy>, asked: Option<&Policy>) -> Self {
         let nothing = Policy::default();
         let (set, declared, asked) = (
@@ -342,9 +347,10 @@ impl InForce {
         let own = set.on_exhausted.clone().or_else(|| declared.on_exhausted.clone());
         let own = own.unwrap_or_default();
         let on_exhausted = match (&own, &asked.on_exhausted) {
-            (OnExhausted::Park | OnExhausted::Fail, Some(asked @ (OnExhausted::Park | OnExhausted::Fail))) => {
-                asked.clone()
-            }
+            (
+                OnExhausted::Park | OnExhausted::Fail | OnExhausted::Compensate,
+                Some(asked @ (OnExhausted::Park | OnExhausted::Fail | OnExhausted::Compensate)),
+            ) => asked.clone(),
             (_, _) => own,
         };
         Self {
@@ -449,9 +455,9 @@ mod tests {
 
     #[test]
     fn names_of_a_newer_version_survive() {
-        let text = r#"{"on_exhausted":"compensate","on_rejected":"later","on_open":"queue"}"#;
+        let text = r#"{"on_exhausted":"pray","on_rejected":"later","on_open":"queue"}"#;
         let newer = policy(text);
-        assert_eq!(newer.on_exhausted, Some(OnExhausted::Unknown("compensate".to_owned())));
+        assert_eq!(newer.on_exhausted, Some(OnExhausted::Unknown("pray".to_owned())));
         assert_eq!(serde_json::to_string(&newer).expect("json"), text);
         let escalates = policy(r#"{"on_exhausted":"escalate:Not A Name"}"#);
         assert!(matches!(escalates.on_exhausted, Some(OnExhausted::Unknown(_))));
@@ -475,7 +481,7 @@ mod tests {
             (r#"{"alternatives":["b","c","b"]}"#, "alternatives"),
             (r#"{"longest_ms":1,"backoff_ms":5000}"#, "longest_ms"),
             (r#"{"on_exhausted":"escalate:code"}"#, "on_exhausted"),
-            (r#"{"on_exhausted":"compensate"}"#, "on_exhausted"),
+            (r#"{"on_exhausted":"pray"}"#, "on_exhausted"),
             (r#"{"on_rejected":"alternative"}"#, "on_rejected"),
             (r#"{"on_open":"alternative"}"#, "on_open"),
             (r#"{"on_unaccepted":"alternative"}"#, "on_unaccepted"),

@@ -42,6 +42,8 @@ mod before {
             signal: None,
             results: Vec::new(),
             children: Vec::new(),
+            undo: None,
+            undos: Vec::new(),
             state: None,
             people: None,
             exhausted: false,
@@ -227,7 +229,7 @@ proptest! {
     #[test]
     fn an_act_is_made_exactly_where_next_allows_it(mut head in any_snapshot(), status in any_status()) {
         head.status = status.clone();
-        let made = act::compensate(&head);
+        let made = act::compensate(&head, info(), act::AfterUndo::Fails);
         prop_assert_eq!(made.map(|draft| draft.snapshot.status), next(Some(&status), &Event::Compensating));
     }
 
@@ -354,7 +356,7 @@ fn a_hop_that_is_given_back_says_so_by_its_epoch_and_whoever_takes_it_does_not()
     for ended in [
         act::park(&released, info()),
         act::time_out(&released),
-        act::compensate(&released),
+        act::compensate(&released, info(), act::AfterUndo::Fails),
     ] {
         let after = ended.expect("legal").snapshot;
         assert_ne!(after.given_back, Some(after.epoch), "{}", after.status);

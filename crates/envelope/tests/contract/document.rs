@@ -121,6 +121,9 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Author", &record.by);
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
+    compare_fields("Undo", &full_undo());
+    compare_fields("PlannedUndo", &record.undos[0]);
+    compare_fields("Undoing", record.snapshot.undo.as_deref().expect("what is undone"));
     compare_fields("WaitSpec", &record.waits[0]);
     compare_fields("Onward", record.waits[0].onward.as_ref().expect("a way on"));
     compare_fields("OpenWait", &record.snapshot.waits[0]);
@@ -167,7 +170,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 53, "a table of fields is not compared");
+    assert_eq!(compared, 56, "a table of fields is not compared");
 }
 
 #[test]

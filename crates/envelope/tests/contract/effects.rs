@@ -142,7 +142,11 @@ fn an_end_owes_its_answer_once_and_nothing_else() {
     }
     let parked = after(&first, 7, act::park(&first.snapshot, ErrorInfo::new("POISON", "no")));
     assert_eq!(effects(&parked).count(), 0);
-    let undone = after(&first, 7, act::compensate(&first.snapshot));
+    let undone = after(
+        &first,
+        7,
+        act::compensate(&first.snapshot, ErrorInfo::new("NO", "no"), act::AfterUndo::Fails),
+    );
     assert_eq!(effects(&undone).count(), 0);
 }
 

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 
 use self::waits::*;
 pub(crate) use self::words::*;
-use crate::samples::{full_approval, full_ballot, full_children, full_order, full_people};
+use crate::samples::{
+    full_approval, full_ballot, full_children, full_order, full_people, full_record, full_undo, full_undoing,
+};
 
 fn text() -> impl Strategy<Value = String> {
     ".{0,10}"
@@ -101,6 +103,7 @@ fn any_on_exhausted() -> impl Strategy<Value = OnExhausted> {
         Just(OnExhausted::Park),
         Just(OnExhausted::Fail),
         Just(OnExhausted::Human),
+        Just(OnExhausted::Compensate),
         any_agent().prop_map(OnExhausted::Escalate),
         unknown_name().prop_map(OnExhausted::Unknown),
     ]
@@ -339,8 +342,15 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         of((any_intent(), any::<u32>())),
         of(any_by_hand()),
         (of(any::<u64>()), of(any_order())),
-        (any_child_sets(), of(any_agent()), any_extra()),
+        (
+            any_child_sets(),
+            of(any_agent()),
+            of(Just(Box::new(full_undoing()))),
+            any_extra(),
+        ),
     );
+    // On the heap: the stack of a test has no room for all the parts of a record.
+    let (standing, work, times, rest) = (standing.boxed(), work.boxed(), times.boxed(), rest.boxed());
     (standing, work, times, rest).prop_map(|(standing, work, times, rest)| {
         let (status, agent, version, hop, max_hops, attempt, epoch, holder, given_back) = standing;
         let (envelope, envelope_seq, priority, kind, root, parent) = work;
@@ -356,7 +366,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            (children, channel, extra),
+            (children, channel, undo, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -397,6 +407,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             order,
             children,
             channel: channel.and_then(|name| name.as_str().parse().ok()),
+            undo,
             extra,
         }
     })
@@ -471,7 +482,15 @@ fn any_broadcast() -> impl Strategy<Value = Box<Broadcast>> {
 /// Any record, every field present or absent.
 pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let head = (any_record_id(), any_intent(), any_event(), any_time(), any_author());
-    let step = (text(), any_json(), any_extra()).prop_map(|(name, result, extra)| StepEntry { name, result, extra });
+    let step =
+        (text(), any_json(), of(Just(Box::new(full_undo()))), any_extra()).prop_map(|(name, result, undo, extra)| {
+            StepEntry {
+                name,
+                result,
+                undo,
+                extra,
+            }
+        });
     let raw = (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(
         |(subject, headers, body_base64, extra)| RawKept {
             subject,
@@ -485,21 +504,22 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let spent = (
         of(any::<u64>()),
         of(any_json_but_null()),
-        of(conversion),
+        of(conversion.boxed()),
         any::<bool>(),
         any::<bool>(),
     );
     let rest = (
-        of(step),
+        of(step.boxed()),
         of(text()),
         of(any_error()),
-        of(raw),
+        of(raw.boxed()),
         spent,
-        any_told(),
-        (of(any_json_but_null()), of(any_broadcast())),
-        any_extra(),
+        any_told().boxed(),
+        (of(any_json_but_null()), of(any_broadcast().boxed())),
+        (of(Just(Box::new(full_undo()))), Just(full_record().undos), any_extra()),
     );
-    (head, any_snapshot(), of(any_envelope()), rest).prop_map(|(head, snapshot, envelope, rest)| {
+    let (snapshot, envelope, rest) = (any_snapshot().boxed(), of(any_envelope().boxed()), rest.boxed());
+    (head, snapshot, envelope, rest).prop_map(|(head, snapshot, envelope, rest)| {
         let (id, intent, event, at, by) = head;
         let (
             step,
@@ -509,7 +529,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             (took_ms, cost, conversion, generated_id, exhausted),
             (waits, signal, results, people, children),
             (state, broadcast),
-            extra,
+            (undo, undos, extra),
         ) = rest;
         Record {
             protocol: PROTOCOL,
@@ -536,6 +556,8 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             exhausted,
             children,
             broadcast,
+            undo,
+            undos,
             extra,
         }
     })

@@ -34,4 +34,5 @@ mod schedules;
 mod signing;
 mod transitions;
 mod turns;
+mod undoing;
 mod waiting;

@@ -2,6 +2,7 @@
 
 mod calling;
 mod limits;
+mod undoing;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use baton_envelope::*;
 
 pub(crate) use self::calling::*;
 pub(crate) use self::limits::*;
+pub(crate) use self::undoing::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
 
@@ -257,6 +259,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         order: Some(full_order()),
         children: vec![full_child_set()],
         channel: Some("news".parse().expect("channel")),
+        undo: Some(Box::new(full_undoing())),
         extra: Extra::new(),
     }
 }
@@ -288,7 +291,7 @@ pub(crate) fn full_record() -> Record {
         by: Author::worker(agent("code"), version("2.0.0"), "host-1.4711"),
         snapshot: full_snapshot(),
         envelope: Some(full_envelope()),
-        step: Some(StepEntry::new("ocr", json("[1]"))),
+        step: Some(full_step()),
         note: Some("note".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
         raw: Some(RawKept {
@@ -339,13 +342,10 @@ pub(crate) fn full_record() -> Record {
         state: Some(json("{\"pages\":7}")),
         people: Some(full_people()),
         exhausted: true,
-        children: vec![ChildrenDone {
-            hop: 3,
-            name: "research".to_owned(),
-            ends: vec![full_child_end()],
-            extra: Extra::new(),
-        }],
+        children: vec![full_children_done()],
         broadcast: Some(Box::new(full_broadcast())),
+        undo: Some(Box::new(full_undo())),
+        undos: vec![full_planned_undo()],
         extra: Extra::new(),
     }
 }

@@ -12,6 +12,7 @@ use baton_envelope::{
 };
 use futures::StreamExt as _;
 
+use super::cancel::undo;
 use super::submit::{DueWork, Submitted};
 use super::taken::TakenFrom;
 use crate::error::Error;
@@ -227,14 +228,18 @@ impl Mesh {
 
     /// The envelope of the hop that a record suspends; none where that is no hop, but the root of a broadcast.
     async fn parent_envelope(&self, opener: &Record) -> Result<Option<Envelope>, Error> {
-        let intent = &opener.intent;
-        if opener.broadcast.is_some() {
-            return Ok(None);
+        match opener.broadcast {
+            Some(_) => Ok(None),
+            None => self.hop_envelope(opener).await.map(Some),
         }
+    }
+
+    /// The envelope of the hop that a record leaves.
+    pub(super) async fn hop_envelope(&self, opener: &Record) -> Result<Envelope, Error> {
+        let intent = &opener.intent;
         let none = || Error::NoEnvelope(intent.clone());
         let seq = opener.snapshot.envelope_seq.ok_or_else(none)?;
-        let envelope = self.record_at(intent, seq).await?.record.envelope;
-        Ok(Some(envelope.ok_or_else(none)?))
+        self.record_at(intent, seq).await?.record.envelope.ok_or_else(none)
     }
 
     /// The ends of the children of a call that are recorded, in the order of the children.
@@ -341,11 +346,19 @@ impl ControllerMesh {
                 return Ok(act::never_begin(stamp.at, root.clone(), of.clone(), error).into());
             };
             let status = &head.snapshot.status;
-            if status.is_terminal() || *status == Status::Compensating {
+            // One of which an undo has failed waits for a person, and so does its parent.
+            let undoes = parent.record.snapshot.is_undoing();
+            let is_stuck = undoes && !parent.record.snapshot.status.is_terminal() && head.snapshot.is_undoing();
+            if status.is_terminal() || *status == Status::Compensating || is_stuck {
                 return Ok(Decision::Nothing);
             }
             taken = TakenFrom::before(child, head.snapshot);
-            Ok::<_, Error>(act::cancel(head.snapshot, &reason)?.into())
+            // What a parent did is undone with what its children did.
+            let draft = match undoes {
+                true => undo(head.snapshot, &reason)?,
+                false => act::cancel(head.snapshot, &reason)?,
+            };
+            Ok::<_, Error>(draft.into())
         });
         let is_closed = matches!(closed.await?, Advanced::Committed(_));
         let child = child.clone();

@@ -10,7 +10,7 @@ use baton_envelope::{
 use super::form::in_form_for;
 use super::submit::neither;
 use crate::error::Error;
-use crate::ledger::{Advanced, Committed, Decision, Known};
+use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
 
 /// What to change in a redriven intent.
@@ -31,6 +31,8 @@ pub enum Redriven {
         version: AgentVersion,
         /// The sequence of the `redriven` record.
         seq: u64,
+        /// Whether it goes on to be undone, and no agent gets it.
+        undoes: bool,
     },
     /// The rejected raw intent was published again, under a new id: no record ever follows a terminal one.
     Republished {
@@ -52,6 +54,9 @@ impl Mesh {
             let again = self.clock().intent_id();
             self.publish_kept(kept, &again).await?;
             return Ok(Redriven::Republished { intent: again });
+        }
+        if head.record.snapshot.is_undoing() {
+            return self.undo_again(intent, &head, by).await;
         }
         // Read routes first: deciding on a head cannot wait for the server.
         let route = match &head.record.snapshot.agent {
@@ -82,6 +87,33 @@ impl Mesh {
                     .clone()
                     .ok_or_else(|| Error::NoIntent(intent.clone()))?,
                 seq,
+                undoes: false,
+            }),
+            Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
+        }
+    }
+
+    /// Goes on to undo a parked intent, with the undo that had failed.
+    async fn undo_again(&self, intent: &IntentId, head: &Head, by: Author) -> Result<Redriven, Error> {
+        let put = self.advance(intent, &by, Known::Read(head), |now, _| {
+            let Some(now) = now else {
+                return Err(Error::NoIntent(intent.clone()));
+            };
+            let is_parked = matches!(now.snapshot.status, Status::Parked { .. });
+            match is_parked && now.snapshot.is_undoing() {
+                true => Ok(act::undo_again(now.snapshot)?.into()),
+                false => Err(not_parked(intent, now.snapshot)),
+            }
+        });
+        match put.await? {
+            Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
+                version: record
+                    .snapshot
+                    .version
+                    .clone()
+                    .ok_or_else(|| Error::NoEnvelope(intent.clone()))?,
+                seq,
+                undoes: true,
             }),
             Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
         }
@@ -117,11 +149,12 @@ impl Mesh {
             version,
             seq,
             new_intent,
+            undoes,
             ..
         } = self.ask_controller(&question).await?;
         match (version, seq, new_intent) {
             (_, _, Some(intent)) => Ok(Redriven::Republished { intent }),
-            (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq }),
+            (Some(version), Some(seq), None) => Ok(Redriven::Put { version, seq, undoes }),
             _ => Err(Error::api("redriving", "the controller says nothing of what it did")),
         }
     }

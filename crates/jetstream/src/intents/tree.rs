@@ -1,6 +1,6 @@
 //! An intent with its children, and theirs: as the ledger and the archive have them.
 
-use baton_envelope::{ChildSet, Children, IntentId, JoinRule, opened_calls};
+use baton_envelope::{ChildSet, Children, IntentId, JoinRule, Snapshot, opened_calls};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 
@@ -22,7 +22,7 @@ pub struct Branch {
     pub calls: Vec<CallOf>,
 }
 
-/// A call, with its children.
+/// A call, with its children; or an undo, which is a call with one child.
 #[derive(Debug, Clone)]
 pub struct CallOf {
     /// The hop that called.
@@ -73,6 +73,7 @@ impl Mesh {
                 calls.push(call_of(hop, name, children, is_awaited));
             }
         }
+        calls.extend(last.iter().flat_map(|last| undos_in(&trail, last)));
         let head = trail.into_iter().next_back().map(Box::new);
         Ok(Branch { intent, head, calls })
     }
@@ -94,6 +95,30 @@ impl Mesh {
             Ok(())
         })
     }
+}
+
+/// The undos of an intent, each a call with one child.
+fn undos_in(trail: &[Head], last: &Snapshot) -> Vec<CallOf> {
+    let sets = trail.iter().flat_map(|head| &head.record.snapshot.children);
+    let mut found: Vec<CallOf> = Vec::new();
+    for set in sets.filter(|set| set.is_undo()) {
+        if found.iter().any(|call| call.name == set.name) {
+            continue;
+        }
+        found.push(CallOf {
+            hop: set.hop,
+            name: set.name.clone(),
+            join: set.join.clone(),
+            need: None,
+            count: set.count,
+            is_awaited: last
+                .children
+                .iter()
+                .any(|now| now.name == set.name && now.is_awaited(last)),
+            children: Vec::new(),
+        });
+    }
+    found
 }
 
 fn call_of(hop: u32, name: &str, children: &Children, is_awaited: bool) -> CallOf {

@@ -2,12 +2,10 @@
 
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
-use baton_envelope::{
-    AgentName, Child, Children, JoinRule, Json, OnTimeout, Onward, Priority, Timestamp, WaitKind, WaitSpec, quoted,
-};
+use baton_envelope::{Child, Children, JoinRule, OnTimeout, Onward, Timestamp, WaitKind, WaitSpec, quoted};
 use serde::Deserialize;
 
-use super::json::body;
+use super::named::{AskedChild, agent};
 use crate::fault::Fault;
 use crate::outcome::Outcome;
 
@@ -114,41 +112,6 @@ impl FanOut {
         (outcome.note, outcome.cost) = (self.note, self.cost);
         Ok(outcome)
     }
-}
-
-/// What a program asks another agent.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AskedChild {
-    #[serde(default)]
-    to: Option<String>,
-    #[serde(default)]
-    kind: Option<String>,
-    #[serde(default)]
-    payload: Option<Json>,
-    #[serde(default)]
-    payload_encoding: Option<String>,
-    #[serde(default)]
-    priority: Option<Priority>,
-    #[serde(default)]
-    deadline: Option<Timestamp>,
-}
-
-impl AskedChild {
-    fn child(self) -> Result<Child, String> {
-        let body = body("payload", self.payload, self.payload_encoding)?;
-        let mut child = Child::new(body.json);
-        child.payload_encoding = body.encoding;
-        child.to = self.to.map(|to| agent(&to)).transpose()?;
-        child.kind = self.kind;
-        child.priority = self.priority;
-        child.deadline = self.deadline;
-        Ok(child)
-    }
-}
-
-pub(super) fn agent(name: &str) -> Result<AgentName, String> {
-    name.parse().map_err(|bad| format!("to: {bad}"))
 }
 
 impl Asked {

@@ -1,7 +1,8 @@
 //! The JSON mode of `--exec`: what the program is told, and what it may answer.
 //!
 //! The program reads one object from stdin. It writes JSON lines: any number of `{"progress": "…"}` and
-//! `{"step": "name", "result": …}`, recorded as they come, and at last one object with `outcome`.
+//! `{"step": "name", "result": …}`, recorded as they come, and at last one object with `outcome`. A step, and the outcome of a
+//! hop that hands off, may name with `undo` what takes it back.
 //!
 //! In a replay it reads `"replay": true` as well, and must have no effects then: it takes what `steps` has. A step that
 //! it writes all the same is told of as new, and recorded nowhere.
@@ -9,11 +10,12 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
-use baton_envelope::{Body, Json, Onward, WaitResult, WaitSpec};
+use baton_envelope::{Body, Json, Onward, Undo, WaitResult, WaitSpec};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
-use super::asked::{Asked, AskedCalls, FanOut, agent};
+use super::asked::{Asked, AskedCalls, FanOut};
+use super::named::{AskedUndo, agent, body};
 use super::objects::{Bad, Objects, Place};
 use super::pipe::{Pipe, too_large};
 use crate::fault::Fault;
@@ -95,6 +97,9 @@ pub(crate) struct Reply {
     progress: Option<String>,
     #[serde(default)]
     step: Option<String>,
+    /// What takes the step or the hop back.
+    #[serde(default)]
+    undo: Option<AskedUndo>,
     /// What it waits for: the hop is suspended when the program has ended.
     #[serde(default)]
     wait: Option<Asked>,
@@ -139,6 +144,13 @@ impl Kind {
             Self::Fail => "fail",
         }
     }
+
+    fn has_no_undo(self) -> String {
+        format!(
+            "an outcome \"{}\" has an `undo`: only \"hand_off\" and \"next\" have one, which goes with a handoff",
+            self.name()
+        )
+    }
 }
 
 /// What one object of a program means.
@@ -146,7 +158,7 @@ enum Said {
     Outcome(Box<Answer>),
     FanOut(Box<FanOut>),
     Note(String),
-    Step(String, Json),
+    Step(String, Json, Option<Undo>),
     Wait(Vec<Asked>, bool),
     State(Json),
 }
@@ -256,13 +268,19 @@ impl Reply {
                 outcome: self.outcome(kind)?,
             }))),
             (None, Some(note), _) => Ok(Said::Note(note.clone())),
-            (None, None, Some(name)) => Ok(Said::Step(name.clone(), self.result.unwrap_or_default())),
+            (None, None, Some(name)) => {
+                let undo = self.undo.map(AskedUndo::undo).transpose()?;
+                Ok(Said::Step(name.clone(), self.result.unwrap_or_default(), undo))
+            }
             (None, None, None) => Err("an object needs `outcome`, `progress`, `state`, `step` or `wait`".to_owned()),
         }
     }
 
     /// Whom the object asks, and where what they come to goes.
     fn fan_out(self) -> Result<FanOut, String> {
+        if self.undo.is_some() {
+            return Err(Kind::FanOut.has_no_undo());
+        }
         let calls = self.calls.ok_or("an outcome \"fan_out\" needs `calls`")?;
         let onward = Onward {
             to: self.to.map(|to| agent(&to)).transpose()?,
@@ -278,7 +296,11 @@ impl Reply {
     }
 
     /// The outcome that the object means; fails when it means none.
-    fn outcome(self, kind: Kind) -> Result<Result<Outcome, Fault>, String> {
+    fn outcome(mut self, kind: Kind) -> Result<Result<Outcome, Fault>, String> {
+        let undo = self.undo.take().map(AskedUndo::undo).transpose()?.map(Box::new);
+        if undo.is_some() && !matches!(kind, Kind::HandOff | Kind::Next) {
+            return Err(kind.has_no_undo());
+        }
         let missing = |field: &str| format!("an outcome \"{}\" needs `{field}`", kind.name());
         let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
         let outcome = match kind {
@@ -323,6 +345,7 @@ impl Reply {
             }
             Kind::Fail => return Ok(Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text))),
         };
+        let outcome = Outcome { undo, ..outcome };
         let outcome = match self.cost {
             Some(cost) => outcome.with_cost(cost),
             None => outcome,
@@ -331,20 +354,6 @@ impl Reply {
             Some(note) => outcome.with_note(note),
             None => outcome,
         }))
-    }
-}
-
-/// A result or a payload with its encoding, which must be one that every reader knows.
-pub(super) fn body(field: &str, json: Option<Json>, encoding: Option<String>) -> Result<Body, String> {
-    let json = json.unwrap_or_default();
-    match encoding.as_deref() {
-        Some("base64") if Body::bytes(&json, Some("base64")).is_none() => Err(format!(
-            "`{field}` is no string of base64 (with padding), as `{field}_encoding` says"
-        )),
-        Some("base64") | None => Ok(Body { json, encoding }),
-        Some(other) => Err(format!(
-            "`{field}_encoding` is \"{other}\": give \"base64\", or leave it out"
-        )),
     }
 }
 
@@ -364,11 +373,14 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                     found = Some(Answer { message: None, outcome });
                 }
                 Said::Note(note) => hop.progress(&note).await?,
-                Said::Step(name, _) if hop.steps().contains_key(&name) => {}
-                Said::Step(name, result) => {
+                Said::Step(name, ..) if hop.steps().contains_key(&name) => {}
+                Said::Step(name, result, undo) => {
                     hop.has_room(1)?;
+                    if let Some(undo) = &undo {
+                        hop.check_undo(undo).await?;
+                    }
                     hop.visible().await?;
-                    hop.record_step(&name, result).await?;
+                    hop.record_step(&name, result, undo).await?;
                 }
                 Said::State(state) => hop.publish_state(&state).await?,
                 Said::Wait(asked, any) => found = Some(waiting(hop, asked, any).await?),

@@ -33,7 +33,8 @@ and one outcome:
   {\"outcome\": \"reject\", \"code\": CODE, \"message\": TEXT}; reason is the same as message
   {\"outcome\": \"retry\", \"code\": CODE, \"message\": TEXT}
   {\"outcome\": \"fail\", \"code\": CODE, \"message\": TEXT}
-All but retry and fail may have note and cost.
+All but retry and fail may have note and cost. A step, a hand_off and a next may name what takes them back:
+  \"undo\": {\"agent\": AGENT, \"payload\": JSON}, also kind, payload_encoding
 Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
   approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};
@@ -201,6 +202,26 @@ mod tests {
         let fault = json::listen(&mut full, pipe).await.expect_err("one too many");
         assert_eq!(fault.code(), "HOP_TOO_LONG");
         assert_eq!(full.steps.len(), 1000, "there was room for one");
+    }
+
+    #[test]
+    fn an_undo_goes_with_a_handoff_and_with_no_other_outcome() {
+        let undo = r#""undo":{"agent":"back"}"#;
+        for (outcome, may) in [
+            (r#""hand_off","to":"qa""#, true),
+            (r#""next""#, true),
+            (r#""complete""#, false),
+            (r#""reject","code":"NO""#, false),
+            (r#""retry""#, false),
+            (r#""fail","code":"NO""#, false),
+            (r#""fan_out","calls":{"children":[]}"#, false),
+        ] {
+            let said = json::read_outcome(&format!("{{\"outcome\":{outcome},{undo}}}"));
+            match said {
+                Err(fault) if !may => assert!(fault.message().contains("has an `undo`"), "{}", fault.message()),
+                said => assert_eq!(said.is_ok(), may, "{outcome}"),
+            }
+        }
     }
 
     #[test]

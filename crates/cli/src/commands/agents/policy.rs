@@ -38,7 +38,7 @@ pub(crate) struct PolicyArgs {
     /// Agents that may stand in for this one, in this order.
     #[arg(long, value_name = "AGENT,…", value_delimiter = ',')]
     alternatives: Vec<AgentName>,
-    /// What happens to a hop whose attempts are used up: park, fail, human, or escalate:AGENT.
+    /// What happens to a hop whose attempts are used up: park, fail, human, compensate, or escalate:AGENT.
     #[arg(long, value_name = "WHAT", value_parser = parse::on_exhausted)]
     on_exhausted: Option<OnExhausted>,
     /// What happens to work that the agent declines.

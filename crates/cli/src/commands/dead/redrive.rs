@@ -37,6 +37,9 @@ enum Outcome {
         intent: IntentId,
         version: AgentVersion,
         seq: u64,
+        /// Whether what it did goes on being undone, and no agent gets it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        undoes: bool,
     },
     /// It was published again, under a new id.
     Republished { intent: IntentId, new_intent: IntentId },
@@ -64,7 +67,12 @@ pub(crate) async fn run(args: RedriveArgs, app: &App) -> Result<(), CliError> {
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for intent in ids {
         match mesh.redrive_or_ask(&intent, &how, who::author(Role::Operator)).await {
-            Ok(Redriven::Put { version, seq }) => results.push(Outcome::Redriven { intent, version, seq }),
+            Ok(Redriven::Put { version, seq, undoes }) => results.push(Outcome::Redriven {
+                intent,
+                version,
+                seq,
+                undoes,
+            }),
             Ok(Redriven::Republished { intent: new_intent }) => {
                 results.push(Outcome::Republished { intent, new_intent });
             }
@@ -118,6 +126,9 @@ fn text(results: &[Outcome]) -> String {
     let mut table = Table::new(&["INTENT", "OUTCOME"]);
     for result in results {
         let (intent, outcome) = match result {
+            Outcome::Redriven {
+                intent, undoes: true, ..
+            } => (intent, "redriven: what it did goes on being undone".to_owned()),
             Outcome::Redriven { intent, version, .. } => (intent, format!("redriven, to version {version}")),
             Outcome::Republished { intent, new_intent } => (intent, format!("published again as {new_intent}")),
             Outcome::Failed { intent, error, .. } => (intent, format!("not redriven: {error}")),

@@ -1,6 +1,6 @@
 //! `baton intents cancel`: an end to an intent that nobody wants any more.
 
-use baton_envelope::control::{CancelIntent, CancelView};
+use baton_envelope::control::{CancelIntent, CancelView, UndoIntent, UndoView};
 use baton_envelope::{AgentVersion, IntentId, Status, shown};
 use clap::Args;
 use serde::Serialize;
@@ -18,6 +18,9 @@ pub(crate) struct CancelArgs {
     /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Undo what it did first: the undos of its steps and hops run in reverse order, and then it is cancelled.
+    #[arg(long)]
+    undo: bool,
 }
 
 /// What the command answers to programs, with the fields that pausing and resuming have.
@@ -32,20 +35,40 @@ struct Document<'a> {
 /// Cancels it.
 pub(crate) async fn run(args: CancelArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let question = CancelIntent {
-        intent: args.id,
-        reason: args.reason,
-        by: who::person(),
+    let by = who::person();
+    let (cancelled, now) = match args.undo {
+        true => {
+            let question = UndoIntent {
+                intent: args.id,
+                reason: args.reason,
+                by,
+            };
+            let UndoView { intent, was, now, seq } = mesh.ask_controller(&question).await?;
+            (CancelView { intent, was, seq }, now)
+        }
+        false => {
+            let question = CancelIntent {
+                intent: args.id,
+                reason: args.reason,
+                by,
+            };
+            (mesh.ask_controller(&question).await?, Status::Cancelled.to_string())
+        }
     };
-    let cancelled = mesh.ask_controller(&question).await?;
     // Where nobody may read it the rest is told all the same.
     let head = mesh.head(&cancelled.intent).await.unwrap_or_default();
     let document = Document {
         rest: &cancelled,
-        now: Status::Cancelled.to_string(),
+        now: now.clone(),
         version: head.and_then(|head| head.record.snapshot.version),
     };
     app.output.show(&document, || {
-        format!("{} was {}, and is cancelled", cancelled.intent, shown(&cancelled.was))
+        let (id, was) = (&cancelled.intent, shown(&cancelled.was));
+        match now == Status::Compensating.name() {
+            true => format!(
+                "{id} was {was}, and what it did is undone: `baton intents tree {id} --watch` shows how far that is"
+            ),
+            false => format!("{id} was {was}, and is cancelled"),
+        }
     })
 }

@@ -201,6 +201,18 @@ fn turn(snapshot: &Snapshot) -> String {
     format!("{standing}, {of}")
 }
 
+/// What it can take back, and how far it is with that.
+fn undo(snapshot: &Snapshot) -> String {
+    let Some(undo) = &snapshot.undo else {
+        return String::new();
+    };
+    match (&undo.error, undo.planned) {
+        (None, _) => format!("{} can be undone", undo.named),
+        (Some(error), None) => format!("begins, because of {}", error.code),
+        (Some(error), Some(planned)) => format!("{} of {planned} done, because of {}", undo.done, error.code),
+    }
+}
+
 /// Where it stands, as names and values.
 fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     let snapshot = &head.record.snapshot;
@@ -246,6 +258,7 @@ fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
             ),
         );
     }
+    table.pair("undo", undo(snapshot));
     table.pair("error", view::error(snapshot));
     table
 }

@@ -32,6 +32,8 @@ pub(crate) enum Exhausted {
     Park,
     /// The intent fails.
     Fail,
+    /// What the intent did is undone, and then it fails.
+    Compensate,
 }
 
 impl AsksArgs {
@@ -44,6 +46,7 @@ impl AsksArgs {
             on_exhausted: self.on_exhausted.map(|what| match what {
                 Exhausted::Park => OnExhausted::Park,
                 Exhausted::Fail => OnExhausted::Fail,
+                Exhausted::Compensate => OnExhausted::Compensate,
             }),
             ..Policy::default()
         };

@@ -3,7 +3,7 @@
 //! A parent stands here while its last record names children; it is due when that record or the end of a child is new. What
 //! is to be done, its head in the ledger decides.
 
-use baton_envelope::{IntentId, Snapshot, Timestamp};
+use baton_envelope::{IntentId, Snapshot, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::archive;
@@ -11,7 +11,7 @@ use crate::projection::columns::parsed;
 
 pub(in crate::projection) const TABLES: &str = "
     CREATE TABLE parents (parent TEXT PRIMARY KEY, due INTEGER NOT NULL, cause INTEGER NOT NULL,
-        settled INTEGER NOT NULL) WITHOUT ROWID;
+        settled INTEGER NOT NULL, undone INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX parents_due ON parents (due) WHERE settled = 0;
     CREATE TABLE children (parent TEXT NOT NULL, child TEXT NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL,
         code TEXT, ended INTEGER NOT NULL, PRIMARY KEY (parent, child)) WITHOUT ROWID;
@@ -55,7 +55,17 @@ pub(crate) struct ChildRow {
 /// Whether somebody may still have to do something about children of an intent.
 fn has_open_family(snapshot: &Snapshot) -> bool {
     let matters = |set: &baton_envelope::ChildSet| set.is_awaited(snapshot) || set.is_over(snapshot);
-    snapshot.children.iter().any(matters)
+    is_undone(snapshot) || snapshot.children.iter().any(matters)
+}
+
+/// Whether an intent may be a parent to look after: cheaper than to look at its calls.
+pub(in crate::projection) fn may_matter(snapshot: &Snapshot) -> bool {
+    is_undone(snapshot) || !snapshot.children.is_empty()
+}
+
+/// Whether the leader undoes what an intent did.
+fn is_undone(snapshot: &Snapshot) -> bool {
+    snapshot.status == Status::Compensating
 }
 
 /// Notes the last record of an intent that has children, or had some when it was `known` before.
@@ -70,8 +80,8 @@ pub(in crate::projection) fn note_parent(
     if !has_open_family(snapshot) || (snapshot.status.is_terminal() && is_archived()?) {
         return forget(db, id);
     }
-    db.prepare_cached("INSERT OR REPLACE INTO parents (parent, due, cause, settled) VALUES (?1, 0, ?2, 0)")?
-        .execute(params![id, seq])
+    db.prepare_cached("INSERT OR REPLACE INTO parents (parent, due, cause, settled, undone) VALUES (?1, 0, ?2, 0, ?3)")?
+        .execute(params![id, seq, is_undone(snapshot)])
         .map(drop)
 }
 
@@ -97,9 +107,11 @@ pub(in crate::projection) fn note_child(
             snapshot.status.code(),
             ended
         ])?;
-    if noted > 0 && ended {
-        db.prepare_cached("UPDATE parents SET due = 0, cause = ?2 WHERE parent = ?1")?
-            .execute(params![parent.as_str(), seq])?;
+    // An undo that is set aside has failed.
+    let is_aside = matches!(snapshot.status, Status::Parked { .. });
+    if noted > 0 && (ended || is_aside) {
+        db.prepare_cached("UPDATE parents SET due = 0, cause = ?2 WHERE parent = ?1 AND (?3 OR undone)")?
+            .execute(params![parent.as_str(), seq, ended])?;
     }
     Ok(())
 }

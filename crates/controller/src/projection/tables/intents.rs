@@ -180,7 +180,7 @@ impl Intents {
     /// Writes which intents have children to look after, and which are children.
     fn note_families(&self, db: &Connection) -> rusqlite::Result<()> {
         for (id, Touched { last, had_children, .. }) in &self.0 {
-            if *had_children || !last.snapshot.children.is_empty() {
+            if *had_children || children::may_matter(&last.snapshot) {
                 children::note_parent(db, id, last.seq, &last.snapshot)?;
             }
         }
@@ -266,7 +266,7 @@ impl Intents {
                 snapshot.accept_within_ms.filter(|millis| *millis > 0),
                 owes_resume(snapshot).then_some(1),
                 turn.is_some(),
-                !snapshot.children.is_empty(),
+                children::may_matter(snapshot),
             ])?;
             for (of, version) in holds.iter().zip(&touched.held) {
                 changes.add(version, of.cause, 1);

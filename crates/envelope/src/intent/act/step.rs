@@ -11,8 +11,10 @@ use crate::intent::status::IllegalTransition;
 /// # Errors
 /// When this may not follow the status of the head.
 pub fn step(head: &Snapshot, entry: StepEntry) -> Result<Draft, IllegalTransition> {
-    Ok(Draft {
-        step: Some(entry),
-        ..Draft::after(head, Event::Step)?
-    })
+    let mut draft = Draft::after(head, Event::Step)?;
+    if entry.undo.is_some() {
+        draft.snapshot.count_undo();
+    }
+    draft.step = Some(entry);
+    Ok(draft)
 }

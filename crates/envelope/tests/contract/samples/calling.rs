@@ -76,3 +76,12 @@ pub(crate) fn full_broadcast() -> Broadcast {
         extra: Extra::new(),
     }
 }
+
+pub(crate) fn full_children_done() -> ChildrenDone {
+    ChildrenDone {
+        hop: 3,
+        name: "research".to_owned(),
+        ends: vec![full_child_end()],
+        extra: Extra::new(),
+    }
+}
