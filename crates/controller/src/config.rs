@@ -87,6 +87,7 @@ impl ControllerConfig {
         Limits {
             bands: self.bands,
             secured: self.secured,
+            decides: true,
             ..self.limits
         }
     }

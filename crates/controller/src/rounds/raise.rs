@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use baton_jetstream::Raised;
+use baton_jetstream::{Error, Raised};
 
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
@@ -44,6 +44,8 @@ impl Round for Raise {
         let cx = term.in_charge()?;
         let may = || term.in_charge().is_ok();
         let raised = cx.mesh.raise(cx.config.limits(), cx.config.archive.grace, may).await?;
+        self.decide_copies(term).await?;
+        let cx = term.in_charge()?;
         let signatures = cx.mesh.raise_signatures(&cx.workers.unsigned()).await?;
         self.is_turned = signatures != Raised::default();
         for what in raised.changed {
@@ -72,6 +74,27 @@ impl Round for Raise {
                 tracing::error!(what, "the server refuses to raise it");
                 self.said.push(what);
             }
+        }
+        Ok(())
+    }
+}
+
+impl Raise {
+    /// Where a worker or a command made the mesh before any controller came, the leader decides on the copies.
+    async fn decide_copies(&mut self, term: &Term) -> Result<(), RoundError> {
+        let cx = term.in_charge()?;
+        let copies = cx.config.limits().replicas;
+        match cx.mesh.decide_copies(copies).await {
+            Ok(Some(_)) => tracing::info!(copies, "the mesh keeps so many copies, as configured here"),
+            Ok(None) => {}
+            Err(error @ Error::TooFewServers { .. }) => {
+                let what = error.to_string();
+                if !self.said.contains(&what) {
+                    tracing::warn!(what, "the mesh does not get the copies that are configured here");
+                    self.said.push(what);
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

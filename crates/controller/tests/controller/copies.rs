@@ -3,7 +3,7 @@
 use baton_envelope::Bands;
 use baton_envelope::codes;
 use baton_envelope::control::{CopiesView, SetReplicas, ShowCopies};
-use baton_jetstream::{Error, Level, Limits, Mesh, Target, examine};
+use baton_jetstream::{ControllerMesh, Error, Level, Limits, Mesh, Target, examine};
 use baton_testkit::Cluster;
 use serde_json::{Value, json};
 
@@ -116,4 +116,31 @@ async fn every_stream_gets_its_copies_and_so_do_those_of_later_agents() {
     for controller in running {
         controller.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_leader_that_is_told_decides_where_a_worker_came_before_it() {
+    let cluster = Cluster::start(3).await;
+    let connect = async || Target::at(cluster.urls()).connect().await.unwrap();
+    let mesh = connect().await;
+    mesh.ensure_topology(Limits::default()).await.unwrap();
+    let (agent, version) = research();
+    mesh.ensure_agent(&agent, &version, Bands::default()).await.unwrap();
+    let mut told = quiet("a");
+    told.limits.replicas = 3;
+    let controller = Running::start(&connect().await, told);
+    eventually("the leader has decided", PATIENCE, async || {
+        let view = mesh
+            .ask_controller(&ShowCopies {})
+            .await
+            .map_err(|error| error.to_string())?;
+        (view.replicas == 3 && view.complete() == view.streams.len())
+            .then_some(())
+            .ok_or_else(|| format!("{view:?}"))
+    })
+    .await;
+    // What a person has set is decided.
+    set(&mesh, 1).await.unwrap();
+    assert!(ControllerMesh::of(&mesh).decide_copies(3).await.unwrap().is_none());
+    controller.stop().await;
 }

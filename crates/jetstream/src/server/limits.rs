@@ -74,6 +74,9 @@ impl Bounds {
 pub struct Limits {
     /// How many copies streams keep.
     pub replicas: usize,
+    /// Whether whoever makes the streams decides on their copies, as a controller does. A worker or a command that comes first
+    /// makes them with what it has, and the first leader that is configured with more sets that.
+    pub decides: bool,
     /// The largest size of a stream in bytes; -1 for no limit of its own. A full stream refuses, it never discards.
     pub max_bytes: i64,
     /// How long the archive keeps a closed intent; zero for ever. Default 30 days.
@@ -102,6 +105,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             replicas: 1,
+            decides: false,
             max_bytes: -1,
             archive_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             tickets: TicketPersistence::Default,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::migrations::put_metadata;
-use super::settings::KEY_REPLICAS;
+use super::settings::{KEY_REPLICAS, KEY_UNDECIDED};
 use crate::error::{Error, Refusal};
 use crate::server::mesh::Mesh;
 use crate::server::roles::ControllerMesh;
@@ -162,6 +162,20 @@ impl ControllerMesh {
         Ok(view(copies, first.unwrap_or_default()))
     }
 
+    /// Sets the copies that a leader is configured with, where nobody has decided on them: a worker or a command came before the
+    /// first controller. `None` where somebody has, or where that is what the mesh keeps.
+    ///
+    /// # Errors
+    /// As [`ControllerMesh::set_copies`].
+    pub async fn decide_copies(&self, copies: usize) -> Result<Option<CopiesView>, Error> {
+        let shared = self.shared_settings().await?;
+        let is_due = shared.is_some_and(|shared| shared.is_undecided() && copies > shared.replicas());
+        match u32::try_from(copies) {
+            Ok(copies) if is_due => self.set_copies(copies).await.map(Some),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
     /// Sets the copies of those streams that keep another number, and tells how many these were.
     async fn set_each(&self, found: &mut [Found], copies: u32) -> Result<usize, Error> {
         let ledger = self.subjects().ledger_stream();
@@ -170,11 +184,13 @@ impl ControllerMesh {
         for stream in found {
             let is_ledger = stream.name == ledger;
             let Ok(info) = &mut stream.info else { continue };
-            if info.copies() != copies {
+            let is_decided = !is_ledger || !has_metadata(&info.config, KEY_UNDECIDED);
+            if info.copies() != copies || !is_decided {
                 let mut config = info.config.clone();
                 config.insert("num_replicas".to_owned(), copies.into());
                 if is_ledger {
                     put_metadata(&mut config, KEY_REPLICAS, copies.to_string().into());
+                    remove_metadata(&mut config, KEY_UNDECIDED);
                 }
                 let what = format!("STREAM.UPDATE.{}", stream.name);
                 let body = Value::Object(config.clone());
@@ -193,6 +209,16 @@ impl ControllerMesh {
             }
         }
         Ok(changed)
+    }
+}
+
+fn has_metadata(config: &Map<String, Value>, key: &str) -> bool {
+    config.get("metadata").is_some_and(|all| all.get(key).is_some())
+}
+
+fn remove_metadata(config: &mut Map<String, Value>, key: &str) {
+    if let Some(all) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        all.remove(key);
     }
 }
 

@@ -254,6 +254,7 @@ impl Mesh {
         {
             // The stream itself says how many copies it has; the metadata only repeat it.
             let copies = found.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
+            metadata.remove(settings::KEY_UNDECIDED);
             metadata.insert(settings::KEY_REPLICAS.to_owned(), copies.to_string().into());
             if let Some(grace) = grace {
                 let (key, value) = settings::grace(grace);

@@ -21,6 +21,8 @@ pub(crate) const KEY_TOPOLOGY: &str = "baton.topology";
 /// The oldest topology that a controller must know to run in this mesh.
 pub(crate) const KEY_LEAST: &str = "baton.topology.least";
 pub(super) const KEY_REPLICAS: &str = "baton.replicas";
+/// Stands in the metadata while nobody has decided how many copies the mesh keeps: a process that was told nothing made it.
+pub(super) const KEY_UNDECIDED: &str = "baton.replicas.undecided";
 const KEY_GRACE: &str = "baton.archive.grace";
 const KEY_SECURED: &str = "baton.secured";
 /// The value of [`KEY_SECURED`]. No leader ever writes another: only a person takes it away.
@@ -65,6 +67,11 @@ impl SharedSettings {
     /// How many copies the ledger keeps.
     pub fn replicas(&self) -> usize {
         self.replicas
+    }
+
+    /// Whether nobody has decided yet how many copies the ledger keeps.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.entries.contains_key(KEY_UNDECIDED)
     }
 
     /// Whether the mesh is secured: who asks for a change is then what the server says.
@@ -147,6 +154,9 @@ pub(super) fn metadata(limits: Limits) -> HashMap<String, String> {
         .map(|(setting, value)| (format!("{PREFIX}{setting}"), value.to_owned()))
         .collect();
     metadata.insert(KEY_REPLICAS.to_owned(), limits.replicas.to_string());
+    if !limits.decides && limits.replicas == 1 {
+        metadata.insert(KEY_UNDECIDED.to_owned(), "true".to_owned());
+    }
     if limits.secured {
         metadata.insert(KEY_SECURED.to_owned(), SECURED.to_owned());
     }
@@ -193,8 +203,14 @@ impl Mesh {
             self.set_secured(true);
         }
         if shared.replicas != own.replicas {
+            if own.decides && shared.is_undecided() {
+                tracing::info!(
+                    here = own.replicas,
+                    mesh = shared.replicas,
+                    "nobody has decided how many copies the mesh keeps: this controller does, once it leads"
+                );
             // 1 is what a process has that says nothing.
-            if own.replicas == 1 {
+            } else if own.replicas == 1 {
                 tracing::debug!(
                     replicas = shared.replicas,
                     "the streams of the mesh keep so many copies"
