@@ -7,8 +7,9 @@ use std::time::Duration;
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Outcome, Wait};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal, events};
-use baton_envelope::{Event, IntentId, OnExhausted, Policy, Status};
-use baton_jetstream::Head;
+use baton_envelope::{AgentVersion, Author, Envelope, Event, IntentId, OnExhausted, Policy, Role, Status, act};
+use baton_jetstream::{Decision, Error, Head, Known};
+use baton_testkit::eventually;
 use serde_json::json;
 
 use crate::nats_cli::{run, worker};
@@ -213,6 +214,25 @@ async fn what_is_cancelled_so_is_undone_first_and_what_did_nothing_is_cancelled_
     stop(workers).await;
 }
 
+/// What a `redrive` writes that knows nothing of undos.
+async fn put_back_by_an_older_program(mesh: &TestMesh, intent: &IntentId) {
+    let by = Author::of(Role::Operator, "old");
+    let version: AgentVersion = "1.0.0".parse().expect("a version");
+    let put = mesh.mesh.advance(intent, &by, Known::Unread, |head, _| {
+        let head = head.expect("a head");
+        let Some(last) = head.envelope else {
+            return Ok(Decision::ReadEnvelope);
+        };
+        let again = Envelope {
+            id: mesh.mesh.clock().envelope_id(),
+            previous: Some(last.id),
+            ..last.clone()
+        };
+        Ok::<_, Error>(act::redrive(head.snapshot, again, version.clone())?.into())
+    });
+    put.await.expect("put back");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_undo_parks_the_whole_and_says_what_is_left_and_a_redrive_goes_on_with_it() {
     let mesh = TestMesh::start().await;
@@ -232,6 +252,14 @@ async fn a_failed_undo_parks_the_whole_and_says_what_is_left_and_a_redrive_goes_
     let flags = ["intents", "cancel", "trip-1", "--undo", "--reason", "ill"];
     run(mesh.baton(&flags)).await.exits(4).says(&["baton dead redrive"]);
 
+    put_back_by_an_older_program(&mesh, &intent).await;
+    let parked = async || match mesh.mesh.head(&intent).await {
+        Ok(Some(now)) if now.seq > head.seq && now.record.snapshot.status.name() == "parked" => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    eventually("it is parked again, as that undo has failed", SOON, parked).await;
+    assert_eq!(log.with("book").len(), 3, "what is undone is not done again");
+
     log.note("mended".to_owned());
     let said = run(mesh.baton(&["dead", "redrive", "trip-1"])).await.exits(0).stdout;
     assert!(said.contains("goes on being undone"), "{said}");
@@ -242,7 +270,7 @@ async fn a_failed_undo_parks_the_whole_and_says_what_is_left_and_a_redrive_goes_
     assert_legal(&history);
     let again = history
         .iter()
-        .find(|head| head.record.event == Event::Redriven)
+        .rfind(|head| head.record.event == Event::Redriven)
         .expect("redriven");
     assert_eq!(again.record.snapshot.status, Status::Compensating);
     is_undone(&mesh, &intent, 1, "undo#2.1").await;

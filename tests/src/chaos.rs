@@ -448,7 +448,7 @@ pub fn assert_legal(history: &[Head]) {
                 reason: WaitReason::Children,
             };
         }
-        if record.event == Event::Redriven && snapshot.is_undoing() {
+        if record.event == Event::Redriven && snapshot.is_undoing() && record.envelope.is_none() {
             after = Status::Compensating;
         }
         assert_eq!(after, snapshot.status, "{:#?}", told());

@@ -52,6 +52,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod signal;
+mod ticket;
 mod undoing;
 mod waiting;
 mod watchdog;

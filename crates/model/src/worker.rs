@@ -168,6 +168,7 @@ impl Protocol {
             Standing::Superseded => self.settles(world, worker, (ticket.number, ticket.intent), head, seq),
             Standing::Early { .. } => world.hand_back(worker),
             Standing::Late => self.end(world, worker, ticket, (&head, seq), act::time_out(&head.snapshot)),
+            Standing::Undoing => self.end(world, worker, ticket, (&head, seq), act::undo_on(&head.snapshot)),
             Standing::Mine { attempt } if attempt > self.bounds.max_attempts => {
                 let error = ErrorInfo::new("POISON", "");
                 self.end(world, worker, ticket, (&head, seq), act::park(&head.snapshot, error));

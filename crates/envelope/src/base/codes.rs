@@ -203,7 +203,7 @@ codes! {
     /// No controller of this mesh answers.
     NO_CONTROLLER: Command,
     /// The ledger has no envelope for the present hop of the intent.
-    NO_ENVELOPE: Command,
+    NO_ENVELOPE: Park Command,
     /// The server does not say who asks for a change of a secured mesh.
     NO_IDENTITY: Control,
     /// A signal or a decision names an intent that does not exist.

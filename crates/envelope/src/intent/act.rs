@@ -46,7 +46,7 @@ pub use broadcast::{broadcast, gather};
 pub use cancel::cancel;
 pub use child_done::child_done;
 pub use claim::claim;
-pub use compensate::{AfterUndo, compensate, end_undone, plan_undos, undo_again, undone};
+pub use compensate::{AfterUndo, compensate, end_undone, plan_undos, undo_again, undo_on, undone};
 pub use complete::{complete, complete_with};
 pub use decide::decide;
 pub use fail::fail;

@@ -54,6 +54,8 @@ pub enum Standing {
     },
     /// The deadline passed before the hop was done.
     Late,
+    /// The intent is undone, and a program that knows nothing of undos has put it before its agent: the undoing goes on.
+    Undoing,
 }
 
 /// The head with its delay counted from the server's storing time instead of the writer's clock. Otherwise a writer
@@ -80,6 +82,9 @@ pub fn on_delivery(head: &Record, ticket: EnvelopeId, facts: DeliveryFacts, now:
     // A ticket for work by hand comes from a writer of before 1.4: nobody owes it.
     if !snapshot.status.is_workable() || snapshot.envelope != Some(ticket) || snapshot.is_by_hand() {
         return Standing::Superseded;
+    }
+    if snapshot.is_undoing() {
+        return Standing::Undoing;
     }
     if snapshot.deadline.is_some_and(|deadline| deadline <= now) {
         return Standing::Late;

@@ -15,7 +15,7 @@ fn open_head() -> Record {
     let snapshot = &mut record.snapshot;
     (snapshot.status, snapshot.envelope) = (Status::Pending, Some(envelope_id(1)));
     (snapshot.deadline, snapshot.wake_at, snapshot.holder) = (None, None, None);
-    snapshot.given_back = None;
+    (snapshot.given_back, snapshot.undo) = (None, None);
     record.at = NOW;
     record
 }

@@ -160,6 +160,40 @@ fn a_failed_undo_stops_the_rest_and_is_tried_again_as_another() {
 }
 
 #[test]
+fn what_is_undone_is_not_run_by_a_redrive_that_knows_nothing_of_undos() {
+    let (_, head) = planned();
+    let head = ended(&ended(&head, "completed"), "failed");
+    let parked = act::park(&head, ErrorInfo::new(codes::COMPENSATION_FAILED, "no")).expect("legal");
+    let parked = sealed(parked, 41).snapshot;
+    // What a program of 1.5 writes: the intent goes back before its agent, and a field that it does not know stays.
+    let envelope = Envelope {
+        id: envelope_id(7),
+        deadline: None,
+        ..full_envelope()
+    };
+    let ticket = envelope.id;
+    let version = parked.version.clone().expect("a version");
+    let redriven = sealed(act::redrive(&parked, envelope, version).expect("legal"), 42);
+    let facts = DeliveryFacts {
+        delivered: 1,
+        reissued: false,
+        stored_after_connect: true,
+    };
+    assert_eq!(on_delivery(&redriven, ticket, facts, NOW), Standing::Undoing);
+    let on = sealed(act::undo_on(&redriven.snapshot).expect("legal"), 43);
+    assert_eq!(
+        (&on.event, &on.snapshot.status),
+        (&Event::Compensating, &Status::Compensating)
+    );
+    assert_eq!(on.snapshot.error, Some(why()));
+    assert_eq!(
+        name_of(&on.snapshot),
+        "undo#2",
+        "nothing is undone twice: whether it has failed is looked up"
+    );
+}
+
+#[test]
 fn it_begins_without_a_holder_and_waits_until_its_children_are_closed() {
     let mut head = step(&at_work(), "flight").snapshot;
     let children = Children {

@@ -163,7 +163,7 @@ impl ControllerMesh {
                 DecisionFate::Take(ballot) => ballot,
                 DecisionFate::Known => {
                     // Whoever recorded it may have died before it went on.
-                    self.settle_readable(&head).await?;
+                    self.settle(&head).await?;
                     return Ok(Ruled::Before);
                 }
                 refused @ (DecisionFate::Older

@@ -176,7 +176,7 @@ impl ControllerMesh {
         match fate {
             // Whoever recorded it may have died before it went on.
             SignalFate::Take | SignalFate::Known => {
-                self.settle_readable(&head).await?;
+                self.settle(&head).await?;
                 Ok(Signalled::Before)
             }
             SignalFate::TooLate => Ok(Signalled::TooLate(Box::new(head))),

@@ -157,7 +157,7 @@ impl Waiting {
                     None => scene.hand_back(who),
                 }
             }
-            Standing::Early { .. } | Standing::Late => scene.hand_back(who),
+            Standing::Early { .. } | Standing::Late | Standing::Undoing => scene.hand_back(who),
         }
     }
 

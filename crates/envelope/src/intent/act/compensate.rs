@@ -1,6 +1,6 @@
 //! Undoing what an intent did: it begins, the plan is fixed, one undo after the other is done, and it ends.
 
-use crate::intent::children::{ChildEnd, ChildrenDone};
+use crate::intent::children::{ChildEnd, ChildSet, ChildrenDone};
 use crate::intent::draft::Draft;
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
@@ -105,14 +105,31 @@ pub fn undo_again(head: &Snapshot) -> Result<Draft, IllegalTransition> {
     let mut draft = Draft::after(head, Event::Redriven)?.without_holder();
     let snapshot = &mut draft.snapshot;
     snapshot.status = Status::Compensating;
-    let has_failed = |set: &&crate::intent::children::ChildSet| set.is_undo() && set.is_complete();
+    let has_failed = |set: &&ChildSet| set.is_undo() && set.is_complete();
     if snapshot.children.iter().find(has_failed).is_some() {
+        // As new work: no record follows a terminal one.
         let undo = snapshot.undo.get_or_insert_default();
         undo.again = undo.again.saturating_add(1);
         snapshot.open_undo();
     }
-    if let Some(error) = snapshot.undo.as_ref().and_then(|undo| undo.error.clone()) {
-        snapshot.error = Some(error);
+    Ok(as_it_began(draft))
+}
+
+/// Goes on to undo what an intent did that was put before its agent meanwhile, by a program that knows nothing of undos. What
+/// became of the undo that it has come to is looked up once more: one that had failed parks it again.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn undo_on(head: &Snapshot) -> Result<Draft, IllegalTransition> {
+    let mut draft = Draft::after(head, Event::Compensating)?.without_holder();
+    draft.snapshot.waits.clear();
+    Ok(as_it_began(draft))
+}
+
+/// With the error because of which it is undone.
+fn as_it_began(mut draft: Draft) -> Draft {
+    if let Some(error) = draft.snapshot.undo.as_ref().and_then(|undo| undo.error.clone()) {
+        draft.snapshot.error = Some(error);
     }
-    Ok(draft)
+    draft
 }

@@ -87,31 +87,28 @@ impl Mesh {
         Ok(())
     }
 
-    /// Pays what the head of an intent owes, whoever wrote it: after a redelivery, and after a repeat.
+    /// Pays what the head of an intent owes, whoever wrote it: after a redelivery, and after a repeat. What takes a record that is
+    /// gone from the ledger, or that nobody can read, is left: no repeat could pay it either, and whoever waited for this would
+    /// wait for ever. The sweeper looks again.
     ///
     /// # Errors
     /// When a ticket could not be written. Then the caller must not ack.
     pub async fn settle(&self, head: &Head) -> Result<(), Error> {
-        let due = Due::of(&head.record);
-        if due.own {
-            self.write_within(head).await?;
-        }
-        self.pay_the_rest(&head.record, due, None).await
-    }
-
-    /// Pays what a head owes, unless what that takes is gone from the ledger: no repeat could pay it either, and what was told stands
-    /// in the record.
-    ///
-    /// # Errors
-    /// When a ticket could not be written. Then the caller must not ack.
-    pub(crate) async fn settle_readable(&self, head: &Head) -> Result<(), Error> {
-        match self.settle(head).await {
+        match self.settle_all(head).await {
             Err(error) if error.is_unreadable() => {
                 tracing::warn!(%error, intent = %head.record.intent, "what it owes cannot be paid");
                 Ok(())
             }
             settled => settled,
         }
+    }
+
+    async fn settle_all(&self, head: &Head) -> Result<(), Error> {
+        let due = Due::of(&head.record);
+        if due.own {
+            self.write_within(head).await?;
+        }
+        self.pay_the_rest(&head.record, due, None).await
     }
 
     /// Writes a lost ticket of an intent again. Whoever takes it reads the ledger before running it.
