@@ -162,6 +162,9 @@ pub struct Tried {
     /// The priority.
     #[serde(default)]
     pub priority: i64,
+    /// The agents that it goes through if it is completed, where the load says which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
 }
 
 /// A line that a handler wrote when it did something: the trace of an effect.
@@ -218,6 +221,9 @@ pub enum Effect {
         epoch: u64,
         /// The worker process.
         instance: String,
+        /// The token of the effect that this one takes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        takes_back: Option<String>,
     },
 }
 

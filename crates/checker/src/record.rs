@@ -74,6 +74,9 @@ pub struct Asked {
     /// The children that it asks for.
     #[serde(default)]
     pub children: Option<Called>,
+    /// For a fan-out: where the work goes then.
+    #[serde(default)]
+    pub onward: Option<Box<RawValue>>,
 }
 
 /// The children of a call.
@@ -101,6 +104,9 @@ pub struct Broadcast {
     /// What each receiver gets.
     #[serde(default)]
     pub payload: Option<Box<RawValue>>,
+    /// Whether the message named its receivers.
+    #[serde(default)]
+    pub named: bool,
 }
 
 /// Ends of children of one call.
@@ -499,9 +505,17 @@ impl Envelope {
         let content: BTreeMap<String, Box<RawValue>> = serde_json::from_str(self.raw("content")?).ok()?;
         inner(content.get("data")?.get(), "key")
     }
+
+    /// The ends that the payload allows, where it says which; it does so for children, which nobody submits from outside.
+    #[must_use]
+    pub fn expected(&self) -> Vec<String> {
+        let payload = self.raw("payload");
+        payload.and_then(|payload| inner(payload, "expect")).unwrap_or_default()
+    }
 }
 
-fn inner(object: &str, field: &str) -> Option<String> {
+/// A field of a JSON object.
+pub(crate) fn inner<T: serde::de::DeserializeOwned>(object: &str, field: &str) -> Option<T> {
     let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(object).ok()?;
     serde_json::from_str(fields.get(field)?.get()).ok()
 }

@@ -103,6 +103,7 @@ fn effect(token: &str, epoch: u64) -> Effect {
         token: token.to_owned(),
         epoch,
         instance: "a1".to_owned(),
+        takes_back: None,
     }
 }
 

@@ -109,6 +109,50 @@ pub struct Counts {
     pub broadcasts: usize,
     /// Undos that completed.
     pub undone: usize,
+    /// Children whose parent is a child itself.
+    pub grandchildren: usize,
+    /// Children of detached calls.
+    pub detached: usize,
+    /// Calls that let their parent go on: by the join, or by their time.
+    pub joins: BTreeMap<String, usize>,
+    /// Copies of messages of channels.
+    pub copies: usize,
+    /// Messages of channels that named their receivers.
+    pub named: usize,
+    /// Intents that ended when what they did was undone.
+    pub compensated: usize,
+    /// Effects of theirs that the traces say were taken back.
+    pub taken_back: usize,
+    /// Intents that were done in the order of a key.
+    pub keyed: usize,
+    /// Completed intents whose way the load had said.
+    pub ways: usize,
+}
+
+impl Counts {
+    /// The patterns of which there is none.
+    #[must_use]
+    pub fn never(&self) -> Vec<&'static str> {
+        let join = |rule: &str| self.joins.get(rule).copied().unwrap_or_default();
+        let patterns = [
+            ("signals", self.signals),
+            ("children", self.children),
+            ("children of children", self.grandchildren),
+            ("detached children", self.detached),
+            ("join all", join("all")),
+            ("join any", join("any")),
+            ("join some", join("some")),
+            ("join collect", join("collect")),
+            ("join at its time", join("until")),
+            ("broadcasts", self.broadcasts),
+            ("broadcasts to named receivers", self.named),
+            ("undo", self.compensated),
+            ("ways", self.ways),
+            ("order keys", self.keyed),
+        ];
+        let none = patterns.into_iter().filter(|(_, count)| *count == 0);
+        none.map(|(pattern, _)| pattern).collect()
+    }
 }
 
 /// The judgement of a run.

@@ -11,16 +11,17 @@ use anyhow::{Context as _, Result};
 use baton_checker::Journal as Line;
 use baton_envelope::control::{
     AgentAct, CancelIntent, KillAgent, PauseAgent, PauseIntent, Question, ResumeAgent, ResumeIntent, SetLimits,
+    UndoIntent,
 };
 use baton_envelope::{AgentName, AgentVersion, IntentId, Status, codes};
-use baton_jetstream::{ControllerMesh, Filter, Mesh};
+use baton_jetstream::{ControllerMesh, Filter, Head, Mesh};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 pub use self::acts::{Act, acts, limited};
 use crate::journal::{Journal, now_ms};
-use crate::work::AGENTS;
+use crate::work::{AGENTS, kind};
 
 /// The author of every act.
 const BY: &str = "fault-runner";
@@ -108,19 +109,15 @@ impl Controls {
             }
             Act::CancelIntent(pick) => {
                 let (intent, by) = (self.open(*pick).await?, BY.to_owned());
-                let line = |done| Line::Cancel {
-                    intent: intent.to_string(),
-                    done,
-                };
-                self.journal.write(&line(false))?;
                 let reason = "the runner wants that".to_owned();
-                let question = CancelIntent {
-                    intent: intent.clone(),
-                    reason,
-                    by,
-                };
-                self.ask(&question).await?;
-                self.journal.write(&line(true))?;
+                let of = intent.to_string();
+                self.cancels(&of, &CancelIntent { intent, reason, by }).await?;
+            }
+            Act::UndoIntent(pick) => {
+                let (intent, by) = (self.open_saga(*pick).await?, BY.to_owned());
+                let reason = "the runner wants that".to_owned();
+                let of = intent.to_string();
+                self.cancels(&of, &UndoIntent { intent, reason, by }).await?;
             }
             Act::Limit(agent, in_flight) => self.limit(agent, *in_flight, tracker).await?,
         }
@@ -170,16 +167,37 @@ impl Controls {
         Ok(*change)
     }
 
+    /// Asks for the end of an intent, and notes that before and after.
+    async fn cancels<Q: Question>(&self, intent: &str, question: &Q) -> Result<()> {
+        let line = |done| Line::Cancel {
+            intent: intent.to_owned(),
+            done,
+        };
+        self.journal.write(&line(false))?;
+        self.ask(question).await?;
+        self.journal.write(&line(true))
+    }
+
+    /// One of the newest open intents that have booked something, or will.
+    async fn open_saga(&self, pick: usize) -> Result<IntentId> {
+        let of_kind = |head: &Head| head.record.snapshot.kind.as_deref() == Some(kind::SAGA);
+        self.one_of(pick, 0, of_kind).await
+    }
+
     /// One of the newest open intents.
     async fn open(&self, pick: usize) -> Result<IntentId> {
+        self.one_of(pick, NEWEST, |_| true).await
+    }
+
+    async fn one_of(&self, pick: usize, limit: usize, which: impl Fn(&Head) -> bool) -> Result<IntentId> {
         let filter = Filter {
             statuses: ["pending", "accepted", "in_progress", "waiting"]
                 .map(str::to_owned)
                 .to_vec(),
-            limit: NEWEST,
+            limit,
             ..Filter::default()
         };
-        let heads = self.mesh.list(&filter).await?.heads;
+        let heads: Vec<Head> = self.mesh.list(&filter).await?.heads.into_iter().filter(which).collect();
         let index = pick.checked_rem(heads.len()).context("nothing is open")?;
         let head = heads.into_iter().nth(index).context("nothing is open")?;
         Ok(head.record.intent)

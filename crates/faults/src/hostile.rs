@@ -23,7 +23,7 @@ use crate::load::Load;
 use crate::operations::Operator;
 use crate::run::follow;
 use crate::stage::{Servers, Setting, Stage, VERSIONS};
-use crate::work::{AGENTS, End, Piece, Turn, Via, Work, kind};
+use crate::work::{AGENTS, End, More, Piece, Turn, Via, Work, kind};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -448,5 +448,6 @@ fn piece(key: String, to: &str, turns: Vec<Turn>, via: Via) -> Piece {
             priority: 5,
             ..Tried::default()
         },
+        more: More::default(),
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod accidents;
 pub mod apply;
+mod asking;
 pub mod control;
 pub mod finish;
 pub mod hostile;
@@ -14,6 +15,7 @@ pub mod loss;
 pub mod many;
 pub mod nodes;
 pub mod operations;
+pub mod patterns;
 pub mod power;
 pub mod run;
 pub mod schedule;

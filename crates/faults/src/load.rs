@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_checker::Journal as Line;
-use baton_envelope::{Author, Envelope, EnvelopeId, IntentId, Json, MaxHops, Priority, Role, Timestamp};
-use baton_jetstream::{Mesh, Submitted};
+use baton_envelope::{
+    AgentName, Author, Envelope, EnvelopeId, IntentId, Json, MaxHops, OnExhausted, Policy, Priority, Role, Timestamp,
+};
+use baton_jetstream::{ChannelMessage, Mesh, Submitted};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::journal::{Journal, now_ms};
+use crate::patterns;
 use crate::work::{Piece, Via, piece};
 
 /// The most submits in flight; while the server is away no more are begun.
@@ -33,6 +36,8 @@ pub struct Load {
     times: Arc<Mutex<HashMap<String, i64>>>,
     /// Whoever writes holds it to read; see [`Load::hush`].
     gate: Arc<RwLock<()>>,
+    /// Makes the piece of work with a number.
+    make: fn(u64, u64) -> Piece,
 }
 
 impl Load {
@@ -45,6 +50,16 @@ impl Load {
             acked: Arc::default(),
             times: Arc::default(),
             gate: Arc::default(),
+            make: piece,
+        }
+    }
+
+    /// A load that is a mix of all patterns.
+    #[must_use]
+    pub fn mixed(mesh: Mesh, journal: Arc<Journal>) -> Self {
+        Self {
+            make: patterns::piece,
+            ..Self::new(mesh, journal)
         }
     }
 
@@ -97,7 +112,7 @@ impl Load {
                 let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
                     continue;
                 };
-                let (load, piece) = (self.clone(), piece(seed, number));
+                let (load, piece) = (self.clone(), (self.make)(seed, number));
                 number += 1;
                 // Policy: an error is the journal's, and shows at the next write as well.
                 tracker.spawn(async move {
@@ -185,6 +200,18 @@ impl Load {
 
     async fn once(&self, piece: &Piece, id: EnvelopeId, deadline: Option<Timestamp>) -> Result<()> {
         let body = serde_json::to_string(&piece.work)?;
+        if let (Via::Channel, Some(channel)) = (piece.via, piece.more.channel) {
+            let message = ChannelMessage {
+                channel: channel.parse()?,
+                intent: piece.tried.key.parse()?,
+                body: body.into(),
+                kind: Some(piece.kind.to_owned()),
+                receivers: names(&piece.more.receivers)?,
+                headers: vec![("Baton-Priority".to_owned(), piece.priority.to_string())],
+            };
+            self.mesh.publish_to_channel(message).await?;
+            return Ok(());
+        }
         if piece.via == Via::Record {
             let envelope = self.envelope(piece, id, &body, deadline)?;
             let by = Author::of(Role::Client, "load");
@@ -206,7 +233,7 @@ impl Load {
             }
             Via::RawIntent => add("Baton-Intent", piece.tried.key.clone()),
             Via::RawMessageId => add("Nats-Msg-Id", piece.tried.key.clone()),
-            Via::RawAlone | Via::Record => {}
+            Via::RawAlone | Via::Record | Via::Channel => {}
         }
         if piece.via != Via::Enveloped {
             add("Baton-Kind", piece.kind.to_owned());
@@ -219,6 +246,12 @@ impl Load {
                 },
             );
             add("Baton-Max-Hops", piece.max_hops.to_string());
+            if let Some(key) = &piece.more.order_key {
+                add("Baton-Order-Key", key.clone());
+            }
+            if !piece.more.itinerary.is_empty() {
+                add("Baton-Itinerary", piece.more.itinerary.join(", "));
+            }
             match (deadline, piece.deadline) {
                 (Some(deadline), _) if piece.via.has_id() => add("Baton-Deadline", deadline.to_string()),
                 (_, Some(within)) => add("Baton-Deadline", format!("{}s", within.as_secs())),
@@ -243,6 +276,17 @@ impl Load {
         envelope.max_hops = MaxHops::new(piece.max_hops).map_err(anyhow::Error::msg)?;
         envelope.deadline = deadline;
         envelope.not_before = piece.later.map(|later| self.mesh.now().plus(later));
+        envelope.order_key.clone_from(&piece.more.order_key);
+        envelope.itinerary = names(&piece.more.itinerary)?;
+        for (agent, followers) in &piece.more.next {
+            envelope.next.insert(agent.parse()?, names(followers)?);
+        }
+        if piece.more.compensates {
+            envelope.policy = Some(Box::new(Policy {
+                on_exhausted: Some(OnExhausted::Compensate),
+                ..Policy::default()
+            }));
+        }
         if let Some(text) = &piece.tried.constraints {
             envelope = envelope.with_constraints(Json::parse(text)?);
         }
@@ -251,4 +295,8 @@ impl Load {
         }
         Ok(envelope)
     }
+}
+
+fn names(of: &[String]) -> Result<Vec<AgentName>> {
+    of.iter().map(|name| Ok(name.parse()?)).collect()
 }

@@ -230,7 +230,10 @@ async fn go(cli: Cli) -> Result<bool> {
     }
     if let Some(folder) = &cli.check {
         let verdict = baton_checker::check(&Evidence::read(folder)?);
-        show_verdict(&verdict);
+        match cli.output {
+            Format::Json => say(&serde_json::to_string(&verdict)?),
+            Format::Table => show_verdict(&verdict),
+        }
         return Ok(verdict.holds());
     }
     let slots = Arc::new(Semaphore::new(cli.jobs.max(1)));
@@ -517,6 +520,7 @@ fn show(summary: &Summary) {
         summary.operations,
         summary.controls
     );
+    text.push_str(&never(&summary.never));
     if let Some(problem) = &summary.unfinished {
         text.push_str(&format!("\n  UNFINISHED: {problem}"));
     }
@@ -524,8 +528,16 @@ fn show(summary: &Summary) {
     show_violations(&summary.violations, summary.told.as_deref());
 }
 
+/// A line for the patterns that never happened.
+fn never(patterns: &[&str]) -> String {
+    match patterns {
+        [] => String::new(),
+        patterns => format!("\n  NEVER HAPPENED: {}", patterns.join(", ")),
+    }
+}
+
 fn show_verdict(verdict: &Verdict) {
-    say(&format!("{:?}", verdict.counts));
+    say(&format!("{:?}{}", verdict.counts, never(&verdict.counts.never())));
     show_violations(&verdict.violations, verdict.told.as_deref());
     say(if verdict.holds() { "held" } else { "DID NOT HOLD" });
 }

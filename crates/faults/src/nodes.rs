@@ -155,6 +155,7 @@ pub async fn run(plan: &NodePlan, dir: &Path) -> Result<NodeSummary> {
         small_disk: false,
         tickets: TicketPersistence::Default,
         signed: false,
+        listeners: false,
     };
     let stage = Stage::start(dir, cast).await?;
     let target = Target {

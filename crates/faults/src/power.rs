@@ -148,6 +148,7 @@ pub async fn run(plan: &PowerPlan, disk: PowerDisk, dir: &Path) -> Result<PowerS
         listens: true,
         tickets: plan.tickets,
         keys: None,
+        listeners: false,
     };
     let stage = Stage::on(dir, Servers::Single(server), Some(Disk::Power(disk)), setting).await?;
     let target = Target {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use baton_checker::{Counts, Evidence, Grant, Trust, Verdict, Violation};
-use baton_jetstream::{Target, TicketPersistence};
+use baton_envelope::control::{ChannelAct, SubscribeAgent};
+use baton_jetstream::{Mesh, Target, TicketPersistence};
 use baton_testkit::Keys;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -18,9 +19,10 @@ use crate::finish::{CLOSING, dump, leftovers, order, until_closed, until_ready};
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::operations::{Operator, operations};
+use crate::patterns::SUBSCRIBED;
 use crate::schedule::{Cast, Planned, schedule};
 use crate::stage::{CONTROLLERS, Stage, VERSIONS, signers};
-use crate::work::AGENTS;
+use crate::work::{AGENTS, LISTENERS};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ impl Plan {
     pub fn cast(&self) -> Cast {
         Cast {
             servers: self.servers,
-            workers: AGENTS.len() * VERSIONS.iter().map(|(_, count)| count).sum::<usize>(),
+            workers: AGENTS.len() * VERSIONS.iter().map(|(_, count)| count).sum::<usize>() + LISTENERS.len(),
             controllers: CONTROLLERS,
             small_disk: self.servers == 1 && self.seed.is_multiple_of(4),
             tickets: if self.servers == 1 && self.seed.is_multiple_of(3) {
@@ -53,6 +55,7 @@ impl Plan {
                 TicketPersistence::Default
             },
             signed: self.signed,
+            listeners: true,
         }
     }
 
@@ -88,6 +91,8 @@ pub struct Summary {
     pub controls: BTreeMap<&'static str, usize>,
     /// What the checker saw.
     pub counts: Counts,
+    /// The patterns that never happened in this run.
+    pub never: Vec<&'static str>,
     /// The violations.
     pub violations: Vec<Violation>,
     /// The first violating history.
@@ -139,7 +144,10 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
     let versions = VERSIONS.map(|(version, _)| version);
     until_ready(&mesh, &AGENTS, &versions).await?;
 
-    let load = Load::new(mesh, Arc::clone(&journal));
+    until_ready(&mesh, &LISTENERS, &["1.0.0"]).await?;
+    subscribe(&operator.mesh).await?;
+
+    let load = Load::mixed(mesh, Arc::clone(&journal));
     let disturber = Disturber::new(Arc::clone(&stage), Arc::clone(&journal));
     let planned = schedule(plan.seed, plan.length, cast);
     let controls = Controls::new(target.connect().await?, Arc::clone(&journal));
@@ -179,6 +187,7 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         faults,
         operations: done,
         controls: controlled,
+        never: verdict.counts.never(),
         counts: verdict.counts,
         violations: verdict.violations,
         told: verdict.told,
@@ -186,6 +195,20 @@ pub async fn run(plan: &Plan, dir: &Path) -> Result<Summary> {
         unfinished,
         evidence: dir.to_owned(),
     })
+}
+
+/// Has an agent get the messages of a channel that it does not declare.
+async fn subscribe(mesh: &Mesh) -> Result<()> {
+    let (channel, agent) = SUBSCRIBED;
+    let act = ChannelAct {
+        channel: channel.parse()?,
+        agent: agent.parse()?,
+        by: "fault-runner".to_owned(),
+        reason: None,
+    };
+    mesh.ask_controller_within(Duration::from_secs(30), &SubscribeAgent(act))
+        .await?;
+    Ok(())
 }
 
 /// What the checker verifies by: the keys of a stage, and that everything is signed.

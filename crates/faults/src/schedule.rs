@@ -23,6 +23,8 @@ pub struct Cast {
     pub tickets: TicketPersistence,
     /// Whether every process signs what it writes.
     pub signed: bool,
+    /// Whether there are agents that get messages of channels alone; they are among the workers.
+    pub listeners: bool,
 }
 
 /// Which part a fault hits.
@@ -180,6 +182,7 @@ mod tests {
         small_disk: false,
         tickets: TicketPersistence::Default,
         signed: false,
+        listeners: false,
     };
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -14,8 +14,9 @@ use baton_testkit::{Acks, Client, Cluster, Keys, PowerDisk, ProcessGuard, Proxy,
 use tokio::sync::Mutex;
 
 use crate::journal::now_ms;
+use crate::patterns::CHANNELS;
 use crate::schedule::Cast;
-use crate::work::{AGENTS, LINE};
+use crate::work::{AGENTS, LINE, LISTENERS};
 
 /// The versions of every agent, and how many worker processes each has.
 pub const VERSIONS: [(&str, usize); 2] = [("1.0.0", 2), ("2.0.0", 1)];
@@ -125,6 +126,8 @@ pub struct Setting {
     pub tickets: TicketPersistence,
     /// The keys, where every process signs.
     pub keys: Option<Arc<Keys>>,
+    /// Whether there are channels, and agents that get their messages alone.
+    pub listeners: bool,
 }
 
 impl Setting {
@@ -148,13 +151,14 @@ impl Default for Setting {
             listens: false,
             tickets: TicketPersistence::Default,
             keys: None,
+            listeners: false,
         }
     }
 }
 
 /// The agents that have a key.
 pub(crate) fn signers() -> Vec<&'static str> {
-    AGENTS.into_iter().chain([LINE]).collect()
+    AGENTS.into_iter().chain(LISTENERS).chain([LINE]).collect()
 }
 
 /// All running parts.
@@ -223,6 +227,7 @@ impl Stage {
         let setting = Setting {
             tickets: cast.tickets,
             keys: cast.signed.then(|| Arc::new(Keys::of_agents(&signers()))),
+            listeners: cast.listeners,
             ..Setting::default()
         };
         Self::on(dir, servers, disk, setting).await
@@ -260,13 +265,15 @@ impl Stage {
             stage.launch_controller(&mut member)?;
             stage.controllers.push(Arc::new(Mutex::new(member)));
         }
-        for agent in AGENTS {
-            for (version, count) in VERSIONS {
-                for index in 0..count {
-                    let seat = stage.seat(agent, version, index).await?;
-                    stage.launch_worker(&seat, &mut *seat.member.lock().await)?;
-                    stage.workers.push(Arc::new(seat));
-                }
+        let agents = AGENTS.into_iter().flat_map(|agent| VERSIONS.map(|of| (agent, of)));
+        let listeners = LISTENERS.into_iter().filter(|_| stage.setting.listeners);
+        let listeners = listeners.map(|agent| (agent, ("1.0.0", 1)));
+        let all: Vec<_> = agents.chain(listeners).collect();
+        for (agent, (version, count)) in all {
+            for index in 0..count {
+                let seat = stage.seat(agent, version, index).await?;
+                stage.launch_worker(&seat, &mut *seat.member.lock().await)?;
+                stage.workers.push(Arc::new(seat));
             }
         }
         Ok(stage)
@@ -344,6 +351,10 @@ impl Stage {
             .arg(&seat.clock)
             .arg("--effects")
             .arg(self.dir.join("effects.jsonl"));
+        let channels = CHANNELS.iter().filter(|_| self.setting.listeners);
+        for (channel, _) in channels.filter(|(_, agents)| agents.contains(&seat.agent.as_str())) {
+            command.args(["--channel", channel]);
+        }
         if let Signing {
             key: Some(key),
             trust: Some(trust),

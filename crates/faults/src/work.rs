@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 
 /// The agents that pass the work among themselves.
 pub const AGENTS: [&str; 3] = ["alpha", "beta", "gamma"];
+/// The agents that get messages of channels besides, and nothing else.
+pub const LISTENERS: [&str; 2] = ["delta", "epsilon"];
 /// The agent of the bursts that test the order.
 pub const LINE: &str = "line";
 
 /// The payload: it contains everything that the handlers do.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// The key, unique in the run.
     pub key: String,
@@ -29,10 +31,24 @@ pub struct Work {
     /// Padding, to make it large.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pad: String,
+    /// The hop before the first of the turns: a child goes on counting where its parent stands.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub after: u32,
+    /// For what is no piece of its own: every end that is allowed. The checker reads it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<String>,
+    /// The token of the effect that this work takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_back: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What one hop does.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// How many recorded steps it runs.
     #[serde(default)]
@@ -52,6 +68,12 @@ pub struct Turn {
     /// How it ends.
     #[serde(default)]
     pub end: End,
+    /// The agent that takes its steps back, should that be needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+    /// The agent that takes its handoff back, should that be needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_hop: Option<String>,
 }
 
 /// What a hop waits for. Each wait has a time, so that no signal that is lost can hold the work for ever: the checker, and
@@ -65,6 +87,37 @@ pub enum Asks {
     Either(u64),
     /// Nothing but this many milliseconds.
     Sleep(u64),
+    /// What others come to.
+    Others(Others),
+}
+
+/// What a hop asks of other agents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    /// When the hop goes on.
+    pub join: Join,
+    /// The agent of each child, and its work.
+    pub children: Vec<(String, Work)>,
+    /// It waits so many milliseconds at most, and goes on with what there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
+    /// Whether those that are open then are left alone.
+    #[serde(default)]
+    pub detach: bool,
+}
+
+/// When a hop that asks others goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// When all have ended.
+    Collect,
+    /// When all have completed, or one cannot.
+    All,
+    /// When one has completed.
+    Any,
+    /// When so many have completed.
+    AtLeast(u32),
 }
 
 /// A signal that the load sends.
@@ -95,10 +148,14 @@ pub enum End {
     Park(String),
     /// Each attempt fails until it is redriven.
     ParkOnce,
+    /// The intent is handed to whoever is next.
+    Next,
+    /// Others are asked, and this agent gets what they come to.
+    FanOut(String, Others),
 }
 
 /// What one hop has recorded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// The hop.
     pub hop: u32,
@@ -119,6 +176,8 @@ pub enum Via {
     RawAlone,
     /// As an envelope in a raw message.
     Enveloped,
+    /// As a message of a channel.
+    Channel,
 }
 
 impl Via {
@@ -131,6 +190,7 @@ impl Via {
             Self::RawMessageId => "raw, Nats-Msg-Id",
             Self::RawAlone => "raw, no id",
             Self::Enveloped => "raw, enveloped",
+            Self::Channel => "channel",
         }
     }
 
@@ -166,6 +226,25 @@ pub struct Piece {
     pub signals: Vec<Sends>,
     /// What the journal says about it.
     pub tried: Tried,
+    /// What else its envelope or its message says.
+    pub more: More,
+}
+
+/// What the envelope or the message of a piece says besides.
+#[derive(Debug, Clone, Default)]
+pub struct More {
+    /// The key in whose order it is done.
+    pub order_key: Option<String>,
+    /// The agents after the first.
+    pub itinerary: Vec<String>,
+    /// Who follows whom.
+    pub next: Vec<(String, Vec<String>)>,
+    /// What it did is undone when it fails for good.
+    pub compensates: bool,
+    /// The channel whose message it is.
+    pub channel: Option<&'static str>,
+    /// Who gets that message, in place of the subscribers.
+    pub receivers: Vec<String>,
 }
 
 /// Kinds of work.
@@ -180,6 +259,8 @@ pub mod kind {
     pub const LIFT: &str = "lift.v1";
     /// Has a deadline that it cannot keep.
     pub const LATE: &str = "late.v1";
+    /// Books things that can be taken back.
+    pub const SAGA: &str = "saga.v1";
 }
 
 /// Constraints as people write them: the spelling must survive.
@@ -221,6 +302,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
         later: None,
         signals: Vec::new(),
         tried: Tried::default(),
+        more: More::default(),
     };
     for (turn, next) in turns.iter_mut().zip(route.iter().skip(1)) {
         turn.end = End::HandOff((*next).to_owned());
@@ -357,7 +439,7 @@ fn waits(random: &mut StdRng, piece: &mut Piece, turns: &mut [Turn]) {
 }
 
 /// What the journal says about a piece of work.
-fn tried(random: &mut StdRng, piece: &Piece, key: &str, expect: Vec<String>) -> Tried {
+pub(crate) fn tried(random: &mut StdRng, piece: &Piece, key: &str, expect: Vec<String>) -> Tried {
     let carried = matches!(piece.via, Via::Record | Via::Enveloped);
     let mut tried = Tried {
         key: key.to_owned(),
@@ -416,12 +498,13 @@ pub fn burst(seed: u64, group: &str, low: usize, high: usize) -> Vec<Piece> {
                 priority,
                 ..Tried::default()
             },
+            more: More::default(),
         }
     };
     (0..low + high).map(one).collect()
 }
 
-fn via(random: &mut StdRng) -> Via {
+pub(crate) fn via(random: &mut StdRng) -> Via {
     match random.random_range(0..100) {
         0..40 => Via::Record,
         40..55 => Via::RawIntent,
@@ -431,7 +514,7 @@ fn via(random: &mut StdRng) -> Via {
     }
 }
 
-fn turn(random: &mut StdRng) -> Turn {
+pub(crate) fn turn(random: &mut StdRng) -> Turn {
     let slow_ms = match random.random_range(0..100) {
         0..60 => 0,
         60..94 => random.random_range(1..20),

@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
-use baton_envelope::{Signatures, Timestamp};
+use baton_envelope::{Json, Signatures, Timestamp};
 use baton_jetstream::{Clock, Signing, SystemClock, Target, TicketPersistence};
 use clap::Args;
 
+use crate::asking::{calls, check, given};
 use crate::work::{Asks, End, Trace, Turn, Work};
 
 /// How often to read the file with the clock's shift.
@@ -63,6 +64,9 @@ pub struct WorkerArgs {
     /// The file with the trusted keys.
     #[arg(long)]
     trust: Option<PathBuf>,
+    /// A channel that it declares.
+    #[arg(long)]
+    channel: Vec<String>,
 }
 
 /// Works until told to stop.
@@ -96,6 +100,7 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
     let clock = ShiftedClock::following(&args.clock);
     let builder = || {
         let builder = Agent::builder(&args.agent, &args.version)?;
+        let builder = args.channel.iter().fold(builder, |builder, name| builder.channel(name));
         anyhow::Ok(builder.instance(&args.instance).concurrency(args.slots).retry(RETRY))
     };
     let does = Arc::new(does);
@@ -202,12 +207,42 @@ impl Does {
             instance: self.instance.clone(),
             at_ms: SystemClock.now().unix_millis(),
         })?;
-        let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
-        let turn = work.turns.get(index).cloned().unwrap_or_default();
+        let index = usize::try_from(number.saturating_sub(work.after)).unwrap_or(usize::MAX);
+        let turn = work.turns.get(index.saturating_sub(1)).cloned().unwrap_or_default();
+        let steps = self.steps(hop, &work, &turn).await?;
+        match &turn.asks {
+            None => {}
+            Some(Asks::Signal(time)) => {
+                hop.wait(Wait::signal("go").within(Duration::from_millis(*time)))
+                    .await?;
+            }
+            Some(Asks::Either(time)) => {
+                let within = |name| Wait::signal(name).within(Duration::from_millis(*time));
+                hop.wait_any(["go", "stop"].map(within)).await?;
+            }
+            Some(Asks::Sleep(time)) => hop.sleep("nap", Duration::from_millis(*time)).await?,
+            Some(Asks::Others(others)) => {
+                let joined = hop.join(calls(number, others)?).await?;
+                check(&joined, Some(others))?;
+            }
+        }
+        if turn.slow_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(turn.slow_ms)).await;
+        }
+        work.trail.push(Trace { hop: number, steps });
+        end(hop, &work, turn)
+    }
+
+    /// Runs the steps of a turn, and gives their tokens. What takes something back does so in a step as well.
+    async fn steps(&self, hop: &mut Hop, work: &Work, turn: &Turn) -> Result<BTreeMap<String, String>, Fault> {
+        let (intent, number, epoch) = (hop.intent().to_string(), hop.number(), hop.epoch());
         let mut steps = BTreeMap::new();
-        for step in 0..turn.steps {
-            let name = format!("step{step}");
-            let epoch = hop.epoch();
+        let own = (0..turn.steps).map(|step| (format!("step{step}"), None));
+        let back = work
+            .takes_back
+            .clone()
+            .map(|token| ("take-back".to_owned(), Some(token)));
+        for (name, takes_back) in own.chain(back) {
             let effect = || async {
                 let token = self.token();
                 self.trace(&Effect::Step {
@@ -217,28 +252,31 @@ impl Does {
                     token: token.clone(),
                     epoch,
                     instance: self.instance.clone(),
+                    takes_back,
                 })?;
                 Ok::<_, Fault>(token)
             };
-            let token: String = hop.step(&name, effect).await?;
+            let token = match &turn.undo {
+                Some(agent) => {
+                    let undo = |token: &String| taking_back(work, token.clone());
+                    hop.step_undoable(&name, effect, agent, undo).await?
+                }
+                None => hop.step(&name, effect).await?,
+            };
             steps.insert(name.clone(), token);
         }
-        match turn.asks {
-            None => {}
-            Some(Asks::Signal(time)) => {
-                hop.wait(Wait::signal("go").within(Duration::from_millis(time))).await?;
-            }
-            Some(Asks::Either(time)) => {
-                let within = |name| Wait::signal(name).within(Duration::from_millis(time));
-                hop.wait_any(["go", "stop"].map(within)).await?;
-            }
-            Some(Asks::Sleep(time)) => hop.sleep("nap", Duration::from_millis(time)).await?,
-        }
-        if turn.slow_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(turn.slow_ms)).await;
-        }
-        work.trail.push(Trace { hop: number, steps });
-        end(hop, &work, turn)
+        Ok(steps)
+    }
+}
+
+/// The work that takes an effect back.
+fn taking_back(work: &Work, token: String) -> Work {
+    let ends = ["completed", "failed:EXHAUSTED", "failed:POISON"];
+    Work {
+        key: format!("{}-undo", work.key),
+        takes_back: Some(token),
+        expect: ends.map(str::to_owned).to_vec(),
+        ..Work::default()
     }
 }
 
@@ -275,7 +313,16 @@ fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
     }
     match turn.end {
         End::Complete => Outcome::complete(work),
-        End::HandOff(to) => Outcome::hand_off(&to, work),
+        End::HandOff(to) => {
+            let outcome = Outcome::hand_off(&to, work)?;
+            match turn.undo_hop {
+                None => Ok(outcome),
+                // No effect has this token: the plan of what is undone is judged, and not what became of it.
+                Some(agent) => outcome.with_undo(&agent, &taking_back(work, format!("{} to {to}", hop.number()))),
+            }
+        }
+        End::Next => Outcome::next(work),
+        End::FanOut(to, others) => Outcome::fan_out(calls(hop.number(), &others)?).then(&to),
         End::Fail(code) => Err(Fault::terminal(code, "as the payload says")),
         End::Reject(code) => Ok(Outcome::reject(code, "as the payload says")),
         End::Park(code) => Err(delayed(Fault::retry("as the payload says").with_code(code))),
@@ -288,13 +335,13 @@ fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
 struct Shared(Arc<Does>);
 
 impl Handler for Shared {
-    type Input = Work;
+    type Input = Json;
 
-    async fn handle(&self, hop: &mut Hop, work: Work) -> Result<Outcome, Fault> {
+    async fn handle(&self, hop: &mut Hop, payload: Json) -> Result<Outcome, Fault> {
         // A replay is no run: it writes nothing, so it leaves no trace.
         if hop.is_replay() {
             return Err(Fault::terminal("NO_REPLAY", "this worker leaves traces"));
         }
-        self.0.act(hop, work).await
+        self.0.act(hop, given(&payload)?).await
     }
 }

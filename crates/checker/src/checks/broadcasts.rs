@@ -23,6 +23,9 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
             continue;
         };
         counts.broadcasts += 1;
+        counts.named += usize::from(first.broadcast.as_ref().is_some_and(|sent| sent.named));
+        let called = first.waits.iter().filter_map(|wait| wait.children.as_ref());
+        counts.copies += called.map(|called| called.children.len()).sum::<usize>();
         judge(context, history, first, &mut |what| {
             found.push(Violation::of("P9", &history.intent, what));
         });

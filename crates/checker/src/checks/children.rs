@@ -3,6 +3,9 @@
 //! is the last record of that child and is recorded once, what lets the parent go on has the ends that were recorded before,
 //! and they meet the join. P7: a closed parent, and a call that is over, has no open child, but those that it detached.
 //!
+//! A child comes to an end that its payload allows, where that says which. It is cancelled only if somebody asks for that, once
+//! nobody waits for it any more, or once its parent is undone.
+//!
 //! The id of a child follows from its call by section 21 of `docs/protocol.md`, which this module computes independently.
 //!
 //! Not seen: whether a handler was given what the record says. That a call ends once is judged as P1.
@@ -14,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::checks::undo;
 use crate::history::{Context, History};
-use crate::record::{Called, ChildEnd, Record};
+use crate::record::{Called, ChildEnd, Envelope, Record};
 use crate::table::is_terminal;
 use crate::verdict::{Counts, Violation};
 
@@ -25,7 +28,8 @@ type Key = (u64, String);
 struct Call<'h> {
     asked: &'h Called,
     ended: BTreeMap<usize, &'h ChildEnd>,
-    is_over: bool,
+    /// The record from which on nobody waits for it.
+    over: Option<u64>,
 }
 
 pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
@@ -35,6 +39,8 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
             context,
             history,
             calls: BTreeMap::new(),
+            undone: None,
+            counts,
             found,
         };
         judge.walk();
@@ -76,6 +82,9 @@ struct Judge<'a> {
     context: &'a Context<'a>,
     history: &'a History,
     calls: BTreeMap<Key, Call<'a>>,
+    /// The record from which on it is undone.
+    undone: Option<u64>,
+    counts: &'a mut Counts,
     found: &'a mut Vec<Violation>,
 }
 
@@ -98,7 +107,7 @@ impl<'a> Judge<'a> {
                     let call = Call {
                         asked,
                         ended: BTreeMap::new(),
-                        is_over: false,
+                        over: None,
                     };
                     self.calls.insert((record.snapshot.hop, wait.name.clone()), call);
                 }
@@ -110,10 +119,14 @@ impl<'a> Judge<'a> {
                 }
             }
             self.goes_on(record);
+            if record.snapshot.status.state == "compensating" {
+                self.undone.get_or_insert(record.seq);
+            }
             let is_closed = is_terminal(&record.snapshot.status.state);
             for ((hop, name), call) in &mut self.calls {
                 let is_own = |wait: &crate::record::Wait| wait.hop == *hop && wait.name == *name;
-                call.is_over = is_closed || record.snapshot.hop != *hop || !record.snapshot.waits.iter().any(is_own);
+                let is_over = is_closed || record.snapshot.hop != *hop || !record.snapshot.waits.iter().any(is_own);
+                call.over = is_over.then(|| call.over.unwrap_or(record.seq));
             }
         }
     }
@@ -158,6 +171,12 @@ impl<'a> Judge<'a> {
             let is: Vec<_> = result.children.iter().map(told).collect();
             let recorded: Vec<_> = call.ended.values().map(|end| told(end)).collect();
             let is_met = call.is_met();
+            let join = match result.outcome.as_str() {
+                "joined" => call.asked.join.as_deref().unwrap_or("collect"),
+                "timed_out" => "until",
+                _ => "none",
+            };
+            *self.counts.joins.entry(join.to_owned()).or_default() += 1;
             if is != recorded {
                 let what = format!("record {} goes on with {is:?}; recorded are {recorded:?}", record.seq);
                 self.complain("P6", what);
@@ -172,17 +191,61 @@ impl<'a> Judge<'a> {
         }
     }
 
+    fn is_broadcast(&self) -> bool {
+        self.history
+            .records
+            .first()
+            .is_some_and(|first| first.broadcast.is_some())
+    }
+
+    /// Whether a child came to an end that may be.
+    fn came_to(&mut self, child: &History, call: &Call<'_>) {
+        let Some(head) = child.head() else { return };
+        let end = head.snapshot.status.to_string();
+        if matches!(end.as_str(), "cancelled" | "rejected:PARENT_CLOSED") {
+            let is_after = |seq: Option<u64>| seq.is_some_and(|seq| seq < head.seq);
+            let is_asked = self.context.cancelled.contains_key(child.intent.as_str());
+            if !is_asked && !is_after(call.over) && !is_after(self.undone) {
+                let what = format!(
+                    "child {} was cancelled at {} while its parent waited",
+                    child.intent, head.seq
+                );
+                self.complain("P7", what);
+            }
+            return;
+        }
+        let first = child.records.first().and_then(|first| first.envelope.as_ref());
+        let expect = first.map(Envelope::expected).unwrap_or_default();
+        if !expect.is_empty() && !expect.contains(&end) {
+            let what = format!("it ended as {end}, and only {expect:?} can come of it");
+            self.found.push(Violation::of("I1", &child.intent, what));
+        }
+    }
+
     /// All that the load did has been done.
     fn at_the_end(&mut self, of_calls: &mut HashSet<String>) {
         for (key, call) in std::mem::take(&mut self.calls) {
             for index in 0..call.asked.children.len() {
                 let (hop, name) = &key;
-                of_calls.insert(id_of(&self.history.intent, (*hop, name), index));
+                let id = id_of(&self.history.intent, (*hop, name), index);
+                if !self.is_broadcast() {
+                    let is_child = self
+                        .history
+                        .records
+                        .iter()
+                        .any(|record| record.snapshot.parent.is_some());
+                    self.counts.grandchildren += usize::from(is_child);
+                    self.counts.detached += usize::from(call.asked.detach);
+                }
+                if let Some(child) = self.context.histories.get(&id) {
+                    self.came_to(child, &call);
+                }
+                of_calls.insert(id);
                 match self.head_of(&key, index) {
-                    None if call.is_over && call.asked.detach => {}
+                    None if call.over.is_some() && call.asked.detach => {}
                     None => self.complain("P5", format!("child {index} of {name} (hop {hop}) was never submitted")),
                     Some(last) if is_terminal(&last.snapshot.status.state) => {}
-                    Some(last) if call.is_over && !call.asked.detach => {
+                    Some(last) if call.over.is_some() && !call.asked.detach => {
                         let what = format!(
                             "child {index} of {name} (hop {hop}) stands at {}, and nobody waits for it",
                             last.snapshot.status

@@ -1,7 +1,7 @@
 //! I5: a committed handoff is delivered, and one that was not committed never is.
 //!
 //! Each run of a handler names the envelope that it got: a record of the ledger must hold it, for that hop. Where a
-//! worker wrote what follows an envelope, there must be a run of that envelope. Tickets that are still in a work stream
+//! worker wrote what follows an envelope, there must be a run of that envelope, but where a fan-out has said where its work goes. Tickets that are still in a work stream
 //! must match, byte for byte, the record that they name. I1 finds a committed handoff that nothing follows.
 //!
 //! Not seen: tickets that were acknowledged and are gone. A run whose trace was torn by a kill counts as present.
@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::evidence::Effect;
-use crate::history::Context;
+use crate::history::{Context, History};
 use crate::record::Record;
 use crate::verdict::Violation;
 
@@ -48,8 +48,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             let Some(envelope) = before.snapshot.envelope.as_deref() else {
                 continue;
             };
-            // A person leaves no trace of a run.
-            if before.snapshot.is_by_hand() {
+            // A person leaves no trace of a run, nor does a worker that hands on what a fan-out came to.
+            if before.snapshot.is_by_hand() || has_fanned_out(history, before) {
                 continue;
             }
             if worked && record.by.role == "worker" && !ran.contains(envelope) && context.evidence.torn == 0 {
@@ -64,6 +64,13 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
         }
     }
     tickets(context, found);
+}
+
+/// Whether a worker stands in for the handler of a hop, which has said before this record where its work goes.
+fn has_fanned_out(history: &History, before: &Record) -> bool {
+    let of_hop = |record: &&Record| record.snapshot.hop == before.snapshot.hop && record.seq < before.seq;
+    let asked = history.records.iter().filter(of_hop).flat_map(|record| &record.waits);
+    asked.into_iter().any(|wait| wait.onward.is_some())
 }
 
 fn tickets(context: &Context<'_>, found: &mut Vec<Violation>) {

@@ -1,16 +1,18 @@
 //! I4: the way on of each envelope follows from the one before. `next` never changes. A handoff uses up the first of `itinerary`
-//! where the work is meant for that agent, whoever stands in for it, and nothing else does.
+//! where the work is meant for that agent, whoever stands in for it, and nothing else does. Where the load says by which agents a
+//! piece goes, one that is completed went by these.
 //!
 //! Not seen: whom a handler meant by *next*.
 
 use std::collections::BTreeMap;
 
-use crate::history::Context;
+use crate::history::{Context, History};
 use crate::record::Envelope;
-use crate::verdict::Violation;
+use crate::verdict::{Counts, Violation};
 
-pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
+pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
     for history in context.histories.values() {
+        way(context, history, counts, found);
         let envelopes: Vec<_> = history.envelopes().collect();
         for pair in envelopes.windows(2) {
             let [(_, before), (record, after)] = pair else { continue };
@@ -19,6 +21,23 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
                 found.push(Violation::of("I4", &history.intent, what));
             }
         }
+    }
+}
+
+/// What the load sent on a way that it knows was there and nowhere else, if it is completed.
+fn way(context: &Context<'_>, history: &History, counts: &mut Counts, found: &mut Vec<Violation>) {
+    let tried = context.tried_of(history).filter(|tried| !tried.path.is_empty());
+    let (Some(tried), Some(head)) = (tried, history.head()) else {
+        return;
+    };
+    if head.snapshot.status.state != "completed" {
+        return;
+    }
+    counts.ways += 1;
+    let path: Vec<&str> = head.snapshot.path.iter().map(|entry| entry.agent.as_str()).collect();
+    if path != tried.path {
+        let what = format!("it went by {path:?}, and its way was {:?}", tried.path);
+        found.push(Violation::of("I4", &history.intent, what));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod lost;
 pub mod order;
 pub mod people;
 pub mod steps;
+pub mod taken_back;
 pub mod time;
 pub mod turns;
 pub mod undo;
@@ -34,7 +35,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     versions::check(context, found);
     drained::check(context, counts, found);
     carried::check(context, found);
-    itinerary::check(context, found);
+    itinerary::check(context, counts, found);
     time::check(context, counts, found);
     order::check(context, counts, found);
     people::check(context, found);
@@ -45,6 +46,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     limits::check(context, counts, found);
     turns::check(context, counts, found);
     undo::check(context, counts, found);
+    taken_back::check(context, counts, found);
 }
 
 /// Whether a worker ended a hop with this record.

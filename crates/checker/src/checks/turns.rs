@@ -32,6 +32,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
     for history in context.histories.values() {
         works_in_its_turn(history, counts, found);
         for (of, one) in in_line(history) {
+            counts.keyed += 1;
             lines.entry(of).or_default().push(one);
         }
     }

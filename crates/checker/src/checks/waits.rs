@@ -240,7 +240,7 @@ impl Judge<'_> {
     /// Waits of a record: those that it opens itself have no sequence yet. Others of the same hop are over when it opens new
     /// ones: the hop was given to its agent again, and asked again.
     fn opens(&mut self, record: &Record) {
-        if matches!(record.event.name.as_str(), "handed_off") {
+        if matches!(record.event.name.as_str(), "handed_off" | "compensating") {
             self.open.clear();
         }
         let hop = record.snapshot.hop;

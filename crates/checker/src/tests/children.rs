@@ -182,3 +182,95 @@ fn p7_an_open_child_that_nobody_waits_for_is_found() {
     breaks("P7", &left(false));
     assert!(!check(&left(true)).broken().contains("P7"), "it was detached");
 }
+
+/// The second child is cancelled; its sequences begin at this base.
+fn cancelled(base: i64) -> Vec<Message> {
+    let mut messages = of_child(1, |records| {
+        let last = records.last_mut().expect("records");
+        last["event"]["type"] = json!("cancelled");
+        last["by"] = json!({"role": "controller", "instance": "c1"});
+        last["snapshot"]["status"]["state"] = json!("cancelled");
+        last["snapshot"]["holder"] = Value::Null;
+        last["snapshot"]["epoch"] = json!(2);
+    });
+    let moved = |seq: u64| u64::try_from(i64::try_from(seq).expect("small") + base).expect("positive");
+    for message in &mut messages {
+        message.seq = moved(message.seq);
+        for (name, value) in &mut message.headers {
+            if name == "Nats-Expected-Last-Subject-Sequence" && value != "0" {
+                *value = moved(value.parse::<u64>().expect("a number")).to_string();
+            }
+        }
+    }
+    messages
+}
+
+#[test]
+fn p7_a_child_that_is_cancelled_while_its_parent_waits_for_it_is_found() {
+    // The first child is enough for the parent, which goes on with the record 40.
+    let any = |records: &mut Vec<(i64, Value)>| {
+        records[1].1["waits"][0]["children"]["join"] = json!("any");
+        records[2].1["children"][0]["ends"] = json!([end(0)]);
+        records[3].1["results"][0]["children"] = json!([end(0)]);
+    };
+    let story = |base| story(any, [of_child(0, as_it_was), cancelled(base)]);
+    assert_eq!(check(&story(0)).violations, []);
+    let early = || story(-2_000);
+    breaks("P7", &early());
+    // But it may be that somebody asks for it.
+    let mut asked = early();
+    asked.journal.push(Journal::Cancel {
+        intent: child(1),
+        done: true,
+    });
+    assert_eq!(check(&asked).violations, []);
+}
+
+#[test]
+fn i1_a_child_that_comes_to_an_end_that_its_payload_does_not_allow_is_found() {
+    let with = |expect: Value| {
+        let child = of_child(0, |records| {
+            records[0]["envelope"]["payload"]["expect"] = expect.clone()
+        });
+        story(|_| (), [child, of_child(1, as_it_was)])
+    };
+    assert_eq!(check(&with(json!(["failed:NO", "completed"]))).violations, []);
+    breaks("I1", &with(json!(["failed:NO"])));
+}
+
+#[test]
+fn what_happened_is_counted_and_what_never_did_is_named() {
+    let counts = check(&altered(|_| ())).counts;
+    assert_eq!(counts.joins.get("collect"), Some(&1));
+    let never = counts.never();
+    assert!(
+        !never.contains(&"children") && !never.contains(&"join collect"),
+        "{never:?}"
+    );
+    for pattern in [
+        "children of children",
+        "join any",
+        "broadcasts",
+        "undo",
+        "order keys",
+        "ways",
+    ] {
+        assert!(never.contains(&pattern), "{pattern}: {never:?}");
+    }
+}
+
+#[test]
+fn i5_a_hop_is_handed_on_without_a_run_only_after_a_fan_out() {
+    let handed_on = |is_fan_out: bool| {
+        let onward = |records: &mut Vec<(i64, Value)>| {
+            if is_fan_out {
+                records[1].1["waits"][0]["onward"] = json!({});
+            }
+        };
+        let mut evidence = altered(onward);
+        evidence.effects.remove(1);
+        evidence
+    };
+    assert_eq!(check(&handed_on(true)).violations, []);
+    breaks("I5", &handed_on(false));
+}

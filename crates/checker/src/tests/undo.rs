@@ -59,7 +59,7 @@ fn records() -> Vec<(i64, Value)> {
 }
 
 /// The history of an undo, which takes back the step with this payload.
-fn of_undo(number: usize, payload: u64, base: i64) -> Vec<Message> {
+fn of_undo(number: usize, payload: impl Into<Value>, base: i64) -> Vec<Message> {
     let envelope_id = format!("u{number}");
     let of = |id: &str, event: &str, role: &str, status: &str| {
         let mut record = record(&format!("{id}{number}"), event, role, (status, 1));
@@ -70,7 +70,7 @@ fn of_undo(number: usize, payload: u64, base: i64) -> Vec<Message> {
     };
     let mut submitted = of("s", "submitted", "controller", "pending");
     submitted["envelope"] = envelope(&envelope_id, 1, "alpha");
-    submitted["envelope"]["payload"] = json!(payload);
+    submitted["envelope"]["payload"] = payload.into();
     submitted["envelope"]["join"] = json!({"hop": 1, "wait": format!("undo#{number}"), "index": 0});
     let mut started = of("t", "started", "worker", "in_progress");
     let mut completed = of("u", "completed", "worker", "completed");
@@ -182,4 +182,87 @@ fn p10_what_goes_back_to_work_after_it_was_undone_is_found() {
             records.extend([(70, parked), (80, again)]);
         }),
     );
+}
+
+/// The steps of the undos, `b1` and `b2`, record effects that take these back.
+fn taken_back(of: [&str; 2]) -> Evidence {
+    let asked = |token: &str| json!({"takes_back": token});
+    let with_step = |number: usize, token: &str, base: i64| {
+        let mut messages = of_undo(number, asked(token), base);
+        let (started, ended) = (messages[1].clone(), messages.pop().expect("an end"));
+        let mut record: Value = serde_json::from_slice(&started.bytes()).expect("a record");
+        record["id"] = json!(format!("b{number}"));
+        record["event"]["type"] = json!("step");
+        record["step"] = json!({"name": "s", "result": format!("b{number}")});
+        let guard = |message: &mut Message, seq: u64| {
+            for (name, value) in &mut message.headers {
+                if name == "Nats-Expected-Last-Subject-Sequence" {
+                    *value = seq.to_string();
+                }
+            }
+        };
+        let mut step = started.clone();
+        (step.seq, step.body) = (started.seq + 1, Some(record.to_string()));
+        guard(&mut step, started.seq);
+        for (name, value) in &mut step.headers {
+            if name == "Baton-Event" {
+                "step".clone_into(value);
+            }
+        }
+        let mut ended = ended;
+        guard(&mut ended, step.seq);
+        messages.extend([step, ended]);
+        messages
+    };
+    let named = |records: &mut Vec<(i64, Value)>| {
+        for (at, token) in [(2, "t1"), (3, "t2")] {
+            records[at].1["step"]["undo"]["payload"] = asked(token);
+        }
+    };
+    let mut evidence = story(named, [with_step(1, "t2", 1_000), with_step(2, "t1", 2_000)]);
+    for (number, token) in (1..).zip(of) {
+        evidence.effects.push(Effect::Step {
+            intent: undo(number),
+            hop: 1,
+            step: "s".to_owned(),
+            token: format!("b{number}"),
+            epoch: 1,
+            instance: "a1".to_owned(),
+            takes_back: Some(token.to_owned()),
+        });
+    }
+    evidence
+}
+
+#[test]
+fn p10_what_the_traces_do_not_say_or_say_twice_is_found() {
+    let verdict = check(&taken_back(["t2", "t1"]));
+    assert_eq!(verdict.violations, []);
+    assert_eq!((verdict.counts.compensated, verdict.counts.taken_back), (1, 2));
+    breaks("P10", &taken_back(["t2", "t2"]));
+    breaks("P10", &taken_back(["t2", "t9"]));
+    let mut half = taken_back(["t2", "t1"]);
+    half.effects.pop();
+    breaks("P10", &half);
+}
+
+#[test]
+fn p1_what_waits_when_it_begins_to_be_undone_waits_no_more() {
+    let waits = |is_left: bool| {
+        altered(|records| {
+            let mut waiting = record("r4b", "waiting", "worker", ("waiting", 2));
+            waiting["waits"] = json!([{"name": "go", "kind": "signal"}]);
+            waiting["snapshot"]["waits"] = json!([{"hop": 1, "name": "go", "kind": "signal"}]);
+            for (_, later) in &mut records[4..] {
+                let epoch = later["snapshot"]["epoch"].as_u64().expect("an epoch");
+                later["snapshot"]["epoch"] = json!(epoch + 1);
+                if is_left {
+                    later["snapshot"]["waits"] = json!([{"hop": 1, "name": "go", "kind": "signal", "seq": 50}]);
+                }
+            }
+            records.insert(4, (35, waiting));
+        })
+    };
+    assert_eq!(check(&waits(false)).violations, []);
+    breaks("P1", &waits(true));
 }

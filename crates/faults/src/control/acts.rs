@@ -27,6 +27,8 @@ pub enum Act {
     ResumeIntents,
     /// Cancels one of the newest open intents.
     CancelIntent(usize),
+    /// Cancels an open saga, and has undone what it did.
+    UndoIntent(usize),
     /// Has the workers of an agent run at most so many hops at a time.
     Limit(&'static str, u32),
 }
@@ -40,6 +42,7 @@ impl Act {
             Self::PauseIntent(_) => "intent paused",
             Self::ResumeIntents => "intents resumed",
             Self::CancelIntent(_) => "intent cancelled",
+            Self::UndoIntent(_) => "saga undone",
             Self::Limit(..) => "limit set",
         }
     }
@@ -75,7 +78,8 @@ pub fn acts(seed: u64, length: Duration) -> Vec<(Duration, Act)> {
             0..25 => (Act::Kill(of, version), Some(Act::Resume(of, version))),
             25..33 => (Act::Pause(of, version), Some(Act::Resume(of, version))),
             33..60 => (Act::PauseIntent(pick), Some(Act::ResumeIntents)),
-            60..80 => (Act::CancelIntent(pick), None),
+            60..72 => (Act::CancelIntent(pick), None),
+            72..86 => (Act::UndoIntent(pick), None),
             _ => (Act::Limit(agent, random.random_range(2..=8)), None),
         };
         found.push((at, act));
@@ -102,6 +106,6 @@ mod tests {
             assert_eq!(count("intent paused"), count("intents resumed"));
             assert_eq!(found.first().map(|(_, act)| act.name()), Some("limit set"));
         }
-        assert_eq!(kinds.len(), 7, "{kinds:?}");
+        assert_eq!(kinds.len(), 8, "{kinds:?}");
     }
 }

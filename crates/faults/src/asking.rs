@@ -1,0 +1,96 @@
+//! What hops of the load ask of other agents, and whether they got what they asked for.
+
+use std::time::Duration;
+
+use baton_agent::{Call, Calls, Fault, Joined};
+use baton_envelope::Json;
+
+use crate::work::{Join, Others, Work, kind};
+
+/// The code with which a hop fails that was given something else than its children came to. No piece may end so.
+const WRONG: &str = "WRONG_CHILDREN";
+
+/// What there is to do: the work that a hop was given, or nothing any more where it was given what the children of a fan-out came
+/// to, once these are as they should be.
+pub(crate) fn given(payload: &Json) -> Result<Work, Fault> {
+    if let Ok(work) = payload.read::<Work>() {
+        return Ok(work);
+    }
+    let joined = payload.read::<Joined>();
+    let joined = joined.map_err(|error| Fault::terminal(WRONG, format!("neither work nor children: {error}")))?;
+    check(&joined, None)?;
+    Ok(Work {
+        key: "joined".to_owned(),
+        ..Work::default()
+    })
+}
+
+/// The call of a hop. Its children count their hops on from there.
+pub(crate) fn calls(hop: u32, others: &Others) -> Result<Calls, Fault> {
+    let ask = |(agent, work): &(String, Work)| {
+        let work = Work {
+            after: hop,
+            ..work.clone()
+        };
+        Ok(Call::new(agent, &work)?.with_kind(kind::CHAIN))
+    };
+    let asked: Vec<Call> = others.children.iter().map(ask).collect::<Result<_, Fault>>()?;
+    let calls = Calls::of(asked);
+    let calls = match others.join {
+        Join::Collect => calls,
+        Join::All => calls.all(),
+        Join::Any => calls.any(),
+        Join::AtLeast(count) => calls.at_least(count),
+    };
+    let calls = match others.within_ms {
+        Some(time) => calls.within(Duration::from_millis(time)),
+        None => calls,
+    };
+    Ok(if others.detach { calls.detached() } else { calls })
+}
+
+/// Whether a hop was given each child in its place, with its own result, and as many as it waited for.
+pub(crate) fn check(joined: &Joined, asked: Option<&Others>) -> Result<(), Fault> {
+    let wrong = |what: String| Err(Fault::terminal(WRONG, what));
+    let children = joined.children();
+    for (place, child) in (0..).zip(children) {
+        if child.index() != place {
+            return wrong(format!("child {} stands at place {place}", child.index()));
+        }
+        if !child.is_completed() {
+            continue;
+        }
+        let key = child.result::<Work>()?.key;
+        let is_own = match asked.and_then(|asked| asked.children.get(usize::try_from(place).ok()?)) {
+            Some((_, work)) => key == work.key,
+            None => key.ends_with(&format!(".{place}")),
+        };
+        if !is_own {
+            return wrong(format!("the result of child {place} is that of {key}"));
+        }
+    }
+    let Some(asked) = asked else { return Ok(()) };
+    let count = asked.children.len();
+    if children.len() != count {
+        return wrong(format!("{} of {count} children", children.len()));
+    }
+    let completed = joined.completed().count();
+    let open = children.iter().filter(|child| child.state() == "open").count();
+    let failed = count - completed - open;
+    let is_met = match asked.join {
+        Join::Collect => open == 0,
+        Join::All => completed == count || failed > 0,
+        Join::Any => completed > 0 || failed == count,
+        Join::AtLeast(need) => {
+            let need = usize::try_from(need).unwrap_or(usize::MAX);
+            completed >= need || failed + need > count
+        }
+    };
+    if is_met || joined.is_timed_out() {
+        return Ok(());
+    }
+    wrong(format!(
+        "{completed} have completed, {failed} have failed and {open} are open, and it asked for {:?}",
+        asked.join
+    ))
+}
