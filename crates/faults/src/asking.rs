@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_agent::{Call, Calls, Fault, Joined};
 use baton_envelope::Json;
 
-use crate::work::{Join, Others, Work, kind};
+use crate::work::{Join, Others, Then, Work, kind};
 
 /// The code with which a hop fails that was given something else than its children came to. No piece may end so.
 const WRONG: &str = "WRONG_CHILDREN";
@@ -45,6 +45,11 @@ pub(crate) fn calls(hop: u32, others: &Others) -> Result<Calls, Fault> {
     let calls = match others.within_ms {
         Some(time) => calls.within(Duration::from_millis(time)),
         None => calls,
+    };
+    let calls = match others.then {
+        Then::Give => calls,
+        Then::Park => calls.or_park(),
+        Then::Fail => calls.or_fail(),
     };
     Ok(if others.detach { calls.detached() } else { calls })
 }

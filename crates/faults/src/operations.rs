@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_envelope::control::{
-    AbortRollout, MoveIntents, PromoteRollout, Question, RollBack, RolloutAct, StartRollout,
+    AbortRollout, ChannelAct, MoveIntents, PromoteRollout, Question, RollBack, RolloutAct, StartRollout,
+    SubscribeAgent, UnsubscribeAgent,
 };
 use baton_envelope::{Author, IntentId, Margins, MaxHops, Percent, Role, Status};
 use baton_jetstream::{Error, Filter, Head, Mesh, Redrive};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::control::is_paused;
 use crate::journal::Journal;
+use crate::patterns::SUBSCRIBED;
 use crate::work::{AGENTS, kind};
 
 /// The author of every operation.
@@ -40,6 +42,8 @@ pub enum Operation {
     Move(&'static str, &'static str, &'static str),
     /// Redrives what a fault parked.
     Redrive,
+    /// Has an agent get the messages of a channel, or get them no more.
+    Subscribe(&'static str, bool),
 }
 
 /// The operations of a seed with their times: a pure function of the seed.
@@ -69,7 +73,8 @@ pub fn operations(seed: u64, length: Duration) -> Vec<(Duration, Operation)> {
             40..52 => Operation::Promote(agent),
             52..66 => Operation::Rollback(agent),
             66..70 => Operation::Abort(agent),
-            70..85 => Operation::Move(agent, from, to),
+            70..80 => Operation::Move(agent, from, to),
+            80..85 => Operation::Subscribe(agent, random.random_bool(0.5)),
             _ => Operation::Redrive,
         };
         found.push((at, operation));
@@ -166,6 +171,20 @@ impl Operator {
                 };
                 self.ask(&question).await
             }
+            Operation::Subscribe(agent, gets) => {
+                let (channel, reason) = (SUBSCRIBED.0.parse()?, None);
+                let agent = agent.parse()?;
+                let act = ChannelAct {
+                    channel,
+                    agent,
+                    by,
+                    reason,
+                };
+                match gets {
+                    true => self.ask(&SubscribeAgent(act)).await,
+                    false => self.ask(&UnsubscribeAgent(act)).await,
+                }
+            }
             Operation::Redrive => Ok(Box::pin(self.redrive_all()).await.map(drop)?),
         }
     }
@@ -244,5 +263,7 @@ const fn name(operation: &Operation) -> &'static str {
         Operation::Abort(_) => "rollout aborted",
         Operation::Move(..) => "work moved",
         Operation::Redrive => "redriven",
+        Operation::Subscribe(_, true) => "subscribed",
+        Operation::Subscribe(_, false) => "unsubscribed",
     }
 }

@@ -1,12 +1,14 @@
 //! The patterns of the load: pieces that ask others, go to many, are taken back, follow a way or keep an order. A pure function
 //! of the seed and the number of the work; the seed also says how often each comes.
 
+use std::time::Duration;
+
 use baton_checker::Tried;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, IteratorRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::work::{self, AGENTS, Asks, End, Join, LISTENERS, More, Others, Piece, Turn, Via, Work, kind};
+use crate::work::{self, AGENTS, Asks, End, Join, LISTENERS, More, Others, Piece, Then, Turn, Via, Work, kind};
 
 /// The channels, with the agents that declare them.
 pub const CHANNELS: [(&str, &[&str]); 3] = [
@@ -93,6 +95,7 @@ struct Made {
     turns: Vec<Turn>,
     expect: Vec<String>,
     path: Vec<String>,
+    deadline: Option<Duration>,
     more: More,
 }
 
@@ -106,6 +109,7 @@ impl Made {
             turns,
             expect: vec!["completed".to_owned()],
             path: Vec::new(),
+            deadline: None,
             more: More::default(),
         }
     }
@@ -118,7 +122,7 @@ impl Made {
             kind: self.kind,
             priority: random.random_range(1..=10),
             max_hops: 10,
-            deadline: None,
+            deadline: self.deadline,
             bad_header: false,
             later: None,
             signals: Vec::new(),
@@ -156,11 +160,33 @@ fn chain(random: &mut StdRng, hops: usize) -> Vec<Turn> {
 fn call(random: &mut StdRng, key: &str) -> Made {
     let hops = random.random_range(1..=2);
     let mut turns = chain(random, hops);
-    let asks = others(random, key, 1);
+    let mut asks = others(random, key, 1);
+    let mut expect = vec!["completed".to_owned()];
+    match random.random_range(0..100) {
+        0..10 => {
+            (asks.then, asks.within_ms) = (Then::Park, Some(random.random_range(100..1_500)));
+        }
+        10..20 => {
+            (asks.then, asks.within_ms) = (Then::Fail, Some(random.random_range(100..1_500)));
+            expect.push("failed:WAIT_EXPIRED".to_owned());
+        }
+        // Many, so that their ends come in several records.
+        20..24 => asks.children.extend((asks.children.len()..40).map(|index| {
+            let work = Work {
+                key: format!("{key}.{index}"),
+                ..Work::default()
+            };
+            (agent(random), work)
+        })),
+        _ => {}
+    }
     if let Some(turn) = turns.iter_mut().choose(random) {
         turn.asks = Some(Asks::Others(asks));
     }
-    Made::of(random, turns)
+    Made {
+        expect,
+        ..Made::of(random, turns)
+    }
 }
 
 fn fan_out(random: &mut StdRng, key: &str) -> Made {
@@ -211,6 +237,7 @@ fn others(random: &mut StdRng, key: &str, depth: u32) -> Others {
         children,
         within_ms,
         detach: false,
+        then: Then::Give,
     }
 }
 
@@ -354,6 +381,7 @@ fn booking(random: &mut StdRng, key: &str) -> Others {
         children,
         within_ms: None,
         detach: false,
+        then: Then::Give,
     }
 }
 
@@ -414,10 +442,16 @@ fn keyed(random: &mut StdRng) -> Made {
         order_key: Some(format!("key-{}", random.random_range(0..KEYS))),
         ..More::default()
     };
-    Made {
+    let mut made = Made {
         more,
         ..Made::of(random, turns)
+    };
+    if random.random_bool(0.1) {
+        // It may be too late before its turn, and then leaves its place to the next one.
+        made.deadline = Some(Duration::from_secs(random.random_range(2..6)));
+        made.expect.extend(["timed_out", "rejected:DEADLINE_PAST"].map(str::to_owned));
     }
+    made
 }
 
 #[cfg(test)]

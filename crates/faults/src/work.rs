@@ -98,12 +98,28 @@ pub struct Others {
     pub join: Join,
     /// The agent of each child, and its work.
     pub children: Vec<(String, Work)>,
-    /// It waits so many milliseconds at most, and goes on with what there is.
+    /// It waits so many milliseconds at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_ms: Option<u64>,
     /// Whether those that are open then are left alone.
     #[serde(default)]
     pub detach: bool,
+    /// What becomes of it when that time is over.
+    #[serde(default)]
+    pub then: Then,
+}
+
+/// What becomes of a hop that has waited for others long enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It goes on with what there is.
+    #[default]
+    Give,
+    /// It is parked, and waits on once it is redriven.
+    Park,
+    /// Its intent fails.
+    Fail,
 }
 
 /// When a hop that asks others goes on.
