@@ -9,6 +9,7 @@ mod classes;
 mod merge;
 mod split;
 mod table;
+mod tree;
 mod vocabulary;
 
 use std::sync::LazyLock;
@@ -23,6 +24,9 @@ use self::merge::Merge;
 use self::split::Pieces;
 use self::vocabulary::Vocabulary;
 use crate::Counter;
+
+/// No token, and no node of the tree.
+const NONE: u32 = u32::MAX;
 
 /// Made by the first count, which takes some 50 ms and 18 MB; a process that never counts pays for none of it.
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(Vocabulary::unpack);
