@@ -443,3 +443,25 @@ async fn neither_many_waits_nor_signals_that_nobody_waits_for_keep_a_signal_away
     assert_eq!(error.code, "TOO_MANY_WAITS", "{}", error.message);
     worker.stop().await;
 }
+
+/// Would fail if a signal were told for ever to an intent that cannot go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lost_its_first_records_while_it_waited_is_parked_by_what_it_waited_for() {
+    for asks in [Asks::Paid, Asks::Nap(Duration::from_secs(4))] {
+        let mesh = TestMesh::start().await;
+        let worker = started(&mesh, asks).await;
+        let intent = id("lost");
+        mesh.submit_to("shop", &intent).await;
+        until_suspended(&mesh, &intent).await;
+        // As with `max_msgs_per_subject` on the ledger: of each intent only the last records stay.
+        let purge = serde_json::json!({ "filter": mesh.mesh.subjects().ledger(&intent), "keep": 1 });
+        mesh.server.api("STREAM.PURGE.MESH_LEDGER", &purge).await;
+        if let Asks::Paid = asks {
+            signal(&mesh, &["lost", "paid", "1"]).await;
+        }
+        let head = mesh.until(&intent, "parked", SOON).await;
+        let error = head.record.snapshot.error.expect("an error");
+        assert_eq!(error.code, "NO_ENVELOPE", "{error:?}");
+        worker.stop().await;
+    }
+}

@@ -17,6 +17,8 @@ pub(crate) const FIRST_HEARTBEATS: (Duration, u32) = (Duration::from_millis(500)
 /// The shortest and the longest pause between two looks whether all is there. A running controller needs some milliseconds.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long a starting worker waits for answers, as a starting controller does.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How often to say what is still missing.
 const SAY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -27,6 +29,7 @@ pub(crate) async fn prepare(
     bands: Bands,
 ) -> Result<(RouteFollower, Puller), Error> {
     let mut waiting: Option<Waiting> = None;
+    let started = Instant::now();
     loop {
         match try_to(mesh, declaration, bands).await {
             Ok(ready) => {
@@ -40,6 +43,11 @@ pub(crate) async fn prepare(
                 let waiting = waiting.get_or_insert_with(Waiting::new);
                 waiting.say(&missing);
                 waiting.step(mesh, declaration).await?;
+            }
+            // A cluster that elects a leader answers in a few seconds.
+            Err(error @ Error::NoAnswer { .. }) if started.elapsed() < START_PATIENCE => {
+                tracing::warn!(%error, "the mesh is not ready, trying again");
+                tokio::time::sleep(LAST_LOOK).await;
             }
             Err(error) => return Err(error),
         }

@@ -199,8 +199,8 @@ impl WorkerContext {
             // Another replica may have it.
             Err(Error::NoEnvelope(_)) if ticket.facts.delivered <= AHEAD => return Ok(Some(Disposition::Wait(LATER))),
             Err(Error::NoEnvelope(_)) => {
-                let error = no_envelope(&head.record.snapshot, head.seq);
-                let is_parked = self.end(&head, |now| act::park(now, error.clone())).await?;
+                tracing::error!(intent = %ticket.intent, "a hop is parked of which the ledger has lost records");
+                let is_parked = self.end(&head, act::park_lost).await?;
                 return Ok(is_parked.then_some(Disposition::Settled));
             }
             found => found?,
@@ -285,8 +285,8 @@ impl WorkerContext {
             }
         };
         if history.iter().all(|head| head.seq != begun_at) {
-            let error = no_envelope(&claim.snapshot, begun_at);
-            return match claim.append(|head| act::park(head, error.clone())).await {
+            tracing::error!(%intent, "a hop is parked of which the ledger has lost records");
+            return match claim.append(act::park_lost).await {
                 Ok(()) => Ok(Some(Disposition::Settled)),
                 Err(AppendError::Fenced(_)) => Ok(None),
                 Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
@@ -320,14 +320,4 @@ impl WorkerContext {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
     }
-}
-
-/// Why a hop cannot go on whose beginning the ledger has lost.
-fn no_envelope(snapshot: &Snapshot, seq: u64) -> ErrorInfo {
-    let message = format!(
-        "the ledger has lost record {seq}, with the envelope of hop {}",
-        snapshot.hop
-    );
-    tracing::error!(%message, "a hop is parked");
-    ErrorInfo::new(codes::NO_ENVELOPE, message)
 }

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_jetstream::{Limits, Mesh, Signing, Target};
+use baton_jetstream::{Error, Limits, Mesh, Signing, Target};
+use tokio::time::Instant;
 
 use crate::config::{Config, Environment, GlobalArgs, load};
 use crate::error::CliError;
@@ -13,6 +14,8 @@ use crate::output::Output;
 
 /// How long a process that stays waits for a server that is not there yet: both may be starting with the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it waits between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
 /// What the variables of `[connection]` begin with.
 const CONNECTION: &str = "BATON_CONNECTION__";
 
@@ -180,8 +183,18 @@ impl App {
             patience: PATIENCE,
             ..target
         };
+        let started = Instant::now();
         let mesh = target.connect().await?;
-        mesh.agree(self.limits(), |setting| self.source(setting)).await?;
+        loop {
+            match mesh.agree(self.limits(), |setting| self.source(setting)).await {
+                // A cluster that elects a leader is as good as starting.
+                Err(error @ Error::NoAnswer { .. }) if started.elapsed() < PATIENCE => {
+                    tracing::warn!(%error, "the shared settings cannot be read, trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                agreed => break agreed?,
+            }
+        }
         Ok(mesh)
     }
 }

@@ -21,6 +21,11 @@ const SLACK: i64 = 2;
 /// How late a timer may fire while a controller lives, in milliseconds: the lease of a leader that died, its start, a fault
 /// of its server.
 const LATE: i64 = 25_000;
+/// How late it may fire while controllers come and go, and none of them lives for [`LATE`].
+const LATE_FOR_ALL: i64 = 60_000;
+
+/// When each controller wrote records.
+type Controllers<'a> = HashMap<&'a str, Vec<i64>>;
 
 /// A wait of a hop, by its name.
 type Key = (u64, String);
@@ -37,14 +42,11 @@ type Letters<'a> = HashSet<(&'a str, &'a str)>;
 pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
     let histories = context.histories.values();
     let letters: Letters<'_> = histories.filter_map(|history| history.head()?.letter()).collect();
-    let mut controllers: Vec<i64> = context
-        .histories
-        .values()
-        .flat_map(|history| &history.records)
-        .filter(|record| record.by.role == "controller")
-        .map(|record| record.time_ms)
-        .collect();
-    controllers.sort_unstable();
+    let mut controllers: Controllers<'_> = HashMap::new();
+    let records = context.histories.values().flat_map(|history| &history.records);
+    for record in records.filter(|record| record.by.role == "controller") {
+        controllers.entry(&record.by.instance).or_default().push(record.time_ms);
+    }
     for history in context.histories.values() {
         let mut judge = Judge {
             history,
@@ -86,7 +88,7 @@ fn sent(context: &Context<'_>, letters: &Letters<'_>, counts: &mut Counts, found
 struct Judge<'a> {
     history: &'a History,
     letters: &'a Letters<'a>,
-    controllers: &'a [i64],
+    controllers: &'a Controllers<'a>,
     open: BTreeMap<Key, Open>,
     ended: HashSet<Key>,
     /// The ids of the signals that nobody has taken, oldest first.
@@ -215,6 +217,18 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether a controller could have fired a timer in time. One that has just started takes the lead when it has seen
+    /// for some seconds that nobody has it, and may be killed before: so one must have lived for all of the time that a timer may take.
+    fn somebody_lived(&self, due: i64, fired: i64, late: i64) -> bool {
+        if late > LATE_FOR_ALL {
+            let wrote = |at: &&i64| due + LATE / 2 < **at && **at < fired;
+            return self.controllers.values().flatten().filter(wrote).count() > 1;
+        }
+        let (begin, end) = (fired - LATE, fired - LATE / 2);
+        let mut each = self.controllers.values();
+        each.any(|wrote| wrote.iter().any(|at| *at <= begin) && wrote.iter().any(|at| end <= *at && *at < fired))
+    }
+
     fn fires(&mut self, record: &Record, due: i64) {
         self.counts.timers += 1;
         let late = record.time_ms - due;
@@ -227,8 +241,7 @@ impl Judge<'_> {
         let due = due.max(self.waits_since_ms);
         let late = record.time_ms - due;
         self.counts.latest_timer_ms = self.counts.latest_timer_ms.max(late);
-        let lived = |at: &i64| due + LATE / 2 < *at && *at < record.time_ms;
-        if late > LATE && self.controllers.iter().filter(|at| lived(at)).count() > 1 {
+        if late > LATE && self.somebody_lived(due, record.time_ms, late) {
             let what = format!(
                 "record {} fires {late} ms after its time, and a controller lived",
                 record.seq

@@ -54,7 +54,7 @@ pub use give_turn::give_turn;
 pub use hand_off::hand_off;
 pub use import::import;
 pub use never_begin::never_begin;
-pub use park::park;
+pub use park::{park, park_lost};
 pub use pass_over::pass_over;
 pub use pause::pause;
 pub use place::place;

@@ -332,7 +332,9 @@ impl Sweeper {
         if seen.before.get(intent) == Some(&head.seq) && self.is_queued(intent, key, seen).await? {
             return Ok(false);
         }
-        self.mesh.reissue(head).await?;
+        if let Err(error) = self.mesh.reissue(head).await {
+            return self.mesh.or_park_lost(intent, &self.by, Err(error)).await;
+        }
         tracing::info!(intent = %head.record.intent, %agent, "its ticket was lost, and is written again");
         Ok(true)
     }

@@ -106,7 +106,9 @@ impl ControllerMesh {
             }
             Status::Pending if snapshot.wake_at.is_some_and(|at| at <= now) => {
                 if self.acks_long_retries(&head).await? {
-                    self.reissue(&head).await?;
+                    if let Err(error) = self.reissue(&head).await {
+                        return self.or_park_lost(&due.intent, by, Err(error)).await.map(went_on);
+                    }
                     return Ok(Fired::Reissued);
                 }
                 // A worker of before holds its ticket back itself.

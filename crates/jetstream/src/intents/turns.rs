@@ -49,7 +49,12 @@ impl ControllerMesh {
                 .map_err(|error| Error::api("writing an envelope", error))?;
             Ok::<_, Error>(act::give_turn(now.snapshot, envelope, version, of)?.into())
         });
-        Ok(matches!(given.await?, Advanced::Committed(_)))
+        let given = match given.await {
+            Ok(given) => Ok(matches!(given, Advanced::Committed(_))),
+            Err(error) => Err(Error::from(error)),
+        };
+        // It would keep all behind it waiting.
+        self.or_park_lost(&waiter.intent, by, given).await
     }
 
     /// Gives work its place behind all that have one, if it has none yet. Of those of one key the caller places the one that

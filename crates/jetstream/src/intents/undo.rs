@@ -22,12 +22,18 @@ impl ControllerMesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn plan_undos(&self, head: &Head, by: &Author) -> Result<(), Error> {
+        let named = head.record.snapshot.undo.as_ref().map_or(0, |undo| undo.named);
         let plan: Vec<PlannedUndo> = self
             .undos_of(head)
             .await?
             .into_iter()
             .map(|(planned, _)| planned)
             .collect();
+        if plan.len() < named as usize {
+            // What is missing would never be undone, and nobody would know.
+            let lost = Err(Error::NoEnvelope(head.record.intent.clone()));
+            return self.or_park_lost(&head.record.intent, by, lost).await.map(drop);
+        }
         self.go_on_undoing(head, by, |now, next| match next {
             NextUndo::Plan if plan.is_empty() => act::end_undone(now).map(Some),
             NextUndo::Plan => act::plan_undos(now, plan.clone()).map(Some),

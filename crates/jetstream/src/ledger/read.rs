@@ -212,6 +212,22 @@ impl Mesh {
                     }),
                 }
             }
+            // A replica may lag; the leader has what there is.
+            Some(_) | None if self.replicas() > 1 => Box::pin(self.record_of_leader(intent, seq)).await,
+            Some(_) | None => Err(Error::NoEnvelope(intent.clone())),
+        }
+    }
+
+    /// As [`Mesh::record_at`], by the leader of the ledger.
+    async fn record_of_leader(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
+        let stream = self.subjects().ledger_stream();
+        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent) });
+        match self.leader_get(&stream, &request).await? {
+            Some(found) if found.seq == seq => Ok(Head {
+                stored_at: found.stored_at(),
+                original: self.original(&found, None),
+                ..Head::new(self.verified(intent, &found)?, seq)
+            }),
             Some(_) | None => Err(Error::NoEnvelope(intent.clone())),
         }
     }

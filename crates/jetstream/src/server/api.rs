@@ -7,9 +7,17 @@ use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 
+use tokio::time::Instant;
+
 use super::mesh::Mesh;
 use super::publish::{ApiError, REQUEST_TIMEOUT};
 use crate::error::{Error, Refusal};
+
+/// After how long without an answer a cluster is asked again: what reaches a stream while it elects its leader is dropped, and
+/// the leader that comes knows nothing of it. Elections take 4 s and more, answers of a busy server rarely a second.
+const ASK_AGAIN: Duration = Duration::from_millis(1_500);
+/// The shortest pause between two questions.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Mesh {
     /// Asks the JetStream API and reads its JSON answer.
@@ -55,5 +63,26 @@ impl Mesh {
         serde_json::from_value(answer)
             .map(Ok)
             .map_err(|error| Error::api(what, error))
+    }
+
+    /// As [`Mesh::ask_within`], for a question that changes nothing: where a stream has more than one copy, it is asked again.
+    pub(crate) async fn read_within<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        payload: &serde_json::Value,
+        patience: Duration,
+    ) -> Result<Result<T, Refusal>, Error> {
+        if self.replicas() == 1 {
+            return self.ask_within(what, payload, patience).await;
+        }
+        let until = Instant::now() + patience;
+        loop {
+            let asked = Instant::now();
+            let left = until.saturating_duration_since(asked);
+            match self.ask_within(what, payload, left.min(ASK_AGAIN)).await {
+                Err(Error::NoAnswer { .. }) if asked + ASK_AGAIN < until => tokio::time::sleep(PAUSE).await,
+                answer => return answer,
+            }
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Mesh {
             hdrs: String,
         }
         let what = format!("STREAM.MSG.GET.{stream}");
-        match self.ask_within::<Answer>(&what, request, patience).await? {
+        match self.read_within::<Answer>(&what, request, patience).await? {
             Ok(Answer { message }) => {
                 let body = base64::engine::general_purpose::STANDARD
                     .decode(message.data)

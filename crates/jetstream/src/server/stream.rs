@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::mesh::Mesh;
+use super::publish::REQUEST_TIMEOUT;
 use crate::error::{Error, STREAM_NOT_FOUND, Status};
 
 /// How long each message of a batched answer may take.
@@ -164,10 +165,8 @@ pub(crate) fn header_u64(headers: Option<&HeaderMap>, name: &str) -> Option<u64>
 impl Mesh {
     /// What the server says of a stream; `None` when there is no such stream.
     pub(crate) async fn stream_info<T: DeserializeOwned>(&self, stream: &str) -> Result<Option<T>, Error> {
-        match self
-            .ask(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))
-            .await?
-        {
+        let what = format!("STREAM.INFO.{stream}");
+        match self.read_within(&what, &serde_json::json!({}), REQUEST_TIMEOUT).await? {
             Ok(info) => Ok(Some(info)),
             Err(refusal) if refusal.code == STREAM_NOT_FOUND => Ok(None),
             Err(refusal) => Err(refusal.into()),

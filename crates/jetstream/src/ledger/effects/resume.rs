@@ -1,7 +1,7 @@
 //! Resuming a waiting intent: what it waits for has come.
 
 use baton_envelope::{
-    Author, Ends, ErrorInfo, Extra, IntentId, Json, OnTimeout, OpenWait, Role, SignalEntry, Snapshot, WaitKind,
+    Author, Ends, ErrorInfo, Extra, IntentId, Json, OnTimeout, OpenWait, Role, SignalEntry, Snapshot, Status, WaitKind,
     WaitOutcome, WaitResult, act, codes, satisfied,
 };
 
@@ -46,6 +46,40 @@ impl Mesh {
         by: &Author,
         is_due: impl Fn(&OpenWait) -> bool + Send + Sync,
     ) -> Result<bool, Error> {
+        let resumed = self.resume_now(intent, by, is_due).await;
+        self.or_park_lost(intent, by, resumed).await
+    }
+
+    /// Sets an intent aside that cannot go on since the ledger has lost records of its hop: else what it waits for would be
+    /// told it for ever.
+    pub(crate) async fn or_park_lost(
+        &self,
+        intent: &IntentId,
+        by: &Author,
+        done: Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let Err(Error::NoEnvelope(_)) = done else { return done };
+        let parked = self.advance(intent, by, Known::Unread, |now, _| match now {
+            Some(now)
+                if !now.snapshot.status.is_terminal() && !matches!(now.snapshot.status, Status::Parked { .. }) =>
+            {
+                Ok::<_, Error>(act::park_lost(now.snapshot)?.into())
+            }
+            Some(_) | None => Ok(Decision::Nothing),
+        });
+        let is_parked = matches!(Box::pin(parked).await?, Advanced::Committed(_));
+        if is_parked {
+            tracing::error!(%intent, "an intent is parked of which the ledger has lost records");
+        }
+        Ok(is_parked)
+    }
+
+    async fn resume_now(
+        &self,
+        intent: &IntentId,
+        by: &Author,
+        is_due: impl Fn(&OpenWait) -> bool + Send + Sync,
+    ) -> Result<bool, Error> {
         for _ in 0..TRIES {
             let Some(head) = self.head(intent).await? else {
                 return Ok(false);
@@ -77,7 +111,8 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::resume`].
     pub(crate) async fn begin_postponed(&self, head: &Head, by: &Author) -> Result<bool, Error> {
-        self.go_on(head, by, &Next::Resume(Vec::new(), Vec::new())).await
+        let gone_on = self.go_on(head, by, &Next::Resume(Vec::new(), Vec::new())).await;
+        self.or_park_lost(&head.record.intent, by, gone_on).await
     }
 
     async fn next_of(&self, head: &Head, ends: Vec<(OpenWait, Ends)>) -> Result<Next, Error> {
