@@ -28,7 +28,7 @@ use crate::Counter;
 /// No token, and no node of the tree.
 const NONE: u32 = u32::MAX;
 
-/// Made by the first count, which takes some 50 ms and 18 MB; a process that never counts pays for none of it.
+/// Made by the first count, which takes some 50 ms and 12 MB; a process that never counts pays for none of it.
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(Vocabulary::unpack);
 
 /// The counter of `o200k_base`.

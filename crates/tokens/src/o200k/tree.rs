@@ -1,7 +1,6 @@
 //! The tree of all prefixes of all tokens: the longest token that a text begins with.
 
 use super::NONE;
-use super::table::Table;
 
 /// The node of the empty prefix.
 const ROOT: u32 = 0;
@@ -20,7 +19,52 @@ pub(super) struct Tree {
     tokens: Vec<u32>,
 }
 
+/// A token with its first eight bytes, which decide most comparisons.
+type Headed = (u64, u32);
+
 impl Tree {
+    /// The tree of so many tokens, and for each token the longest other one that it begins with.
+    pub(super) fn of<'a>(many: usize, spelled: impl Fn(u32) -> &'a [u8]) -> (Self, Vec<u32>) {
+        let mut sorted: Vec<Headed> = (0..).take(many).map(|token| (head(spelled(token)), token)).collect();
+        sorted.sort_unstable_by(|one, other| {
+            let by_head = one.0.cmp(&other.0);
+            by_head.then_with(|| spelled(one.1).cmp(spelled(other.1)))
+        });
+        let mut tree = Self {
+            children: Vec::with_capacity(NODES + 1),
+            bytes: Vec::with_capacity(NODES),
+            tokens: Vec::with_capacity(NODES),
+        };
+        let mut shorter = vec![NONE; many];
+        tree.bytes.push(0);
+        // A node stands for all tokens that begin with its prefix: neighbours, and the prefix itself is the first.
+        let mut level: Vec<(&[Headed], u32)> = vec![(&sorted, NONE)];
+        let mut depth = 0;
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (mut below, above) in level {
+                let own = below.first().map(|(_, token)| *token);
+                let own = own.filter(|token| spelled(*token).len() == depth);
+                if let Some(own) = own {
+                    below = below.get(1..).unwrap_or_default();
+                    if let Some(shorter) = shorter.get_mut(own as usize) {
+                        *shorter = above;
+                    }
+                }
+                tree.tokens.push(own.unwrap_or(NONE));
+                tree.children.push(number(tree.bytes.len()));
+                let byte = |(_, token): &Headed| spelled(*token).get(depth).copied().unwrap_or_default();
+                for child in below.chunk_by(|one, other| byte(one) == byte(other)) {
+                    tree.bytes.extend(child.first().map(byte));
+                    next.push((child, own.unwrap_or(above)));
+                }
+            }
+            (level, depth) = (next, depth + 1);
+        }
+        tree.children.push(number(tree.bytes.len()));
+        (tree, shorter)
+    }
+
     /// The longest token that the text begins with, and how many nodes were looked at.
     pub(super) fn longest(&self, text: &[u8]) -> (Option<u32>, u64) {
         let Some((first, rest)) = text.split_first() else {
@@ -28,12 +72,12 @@ impl Tree {
         };
         // Each byte is a token, so the root has a child for each.
         let mut node = ROOT + 1 + u32::from(*first);
-        let (mut longest, mut steps) = (entry(&self.tokens, node), 1);
+        let (mut longest, mut steps) = (self.token(node), 1);
         for byte in rest {
             steps += 1;
             let Some(next) = self.child(node, *byte) else { break };
             node = next;
-            longest = entry(&self.tokens, node).or(longest);
+            longest = self.token(node).or(longest);
         }
         (longest, steps)
     }
@@ -43,134 +87,22 @@ impl Tree {
         let (first, end) = (*self.children.get(at)?, *self.children.get(at + 1)?);
         let bytes = self.bytes.get(first as usize..end as usize)?;
         let place = bytes.binary_search(&byte).ok()?;
-        Some(first + u32::try_from(place).ok()?)
+        Some(first + number(place))
+    }
+
+    fn token(&self, node: u32) -> Option<u32> {
+        let token = self.tokens.get(node as usize).copied();
+        token.filter(|token| *token != NONE)
     }
 }
 
-/// A tree to which prefixes are added, with its nodes in the order in which they came.
-pub(super) struct Sapling {
-    branches: Table,
-    parents: Vec<u32>,
-    bytes: Vec<u8>,
-    tokens: Vec<u32>,
-}
-
-impl Sapling {
-    pub(super) fn new() -> Self {
-        let mut root = Self {
-            branches: Table::with_bits(20),
-            parents: Vec::with_capacity(NODES),
-            bytes: Vec::with_capacity(NODES),
-            tokens: Vec::with_capacity(NODES),
-        };
-        root.push(NONE, 0);
-        root
-    }
-
-    /// Adds a token: the bytes that follow a node, or the root. Returns its node.
-    pub(super) fn add(&mut self, from: Option<u32>, bytes: &[u8], token: u32) -> u32 {
-        let mut node = from.unwrap_or(ROOT);
-        for byte in bytes {
-            let branch = u64::from(node) << u8::BITS | u64::from(*byte);
-            node = if let (Some(next), _) = self.branches.get(branch) {
-                next
-            } else {
-                let next = number(self.parents.len());
-                self.branches.add(branch, next);
-                self.push(node, *byte);
-                next
-            };
-        }
-        if let Some(end) = self.tokens.get_mut(node as usize) {
-            *end = token;
-        }
-        node
-    }
-
-    fn push(&mut self, parent: u32, byte: u8) {
-        self.parents.push(parent);
-        self.bytes.push(byte);
-        self.tokens.push(NONE);
-    }
-
-    /// The longest token that is a prefix of this node's and shorter.
-    pub(super) fn above(&self, node: u32) -> Option<u32> {
-        let up = |node: &u32| entry(&self.parents, *node);
-        std::iter::successors(up(&node), up).find_map(|node| entry(&self.tokens, node))
-    }
-
-    /// The tree, when no more is added.
-    pub(super) fn grown(self) -> Tree {
-        let Self {
-            branches,
-            parents,
-            bytes,
-            tokens,
-        } = self;
-        // What is no longer needed goes first: this is when a process takes the most.
-        drop(branches);
-        let (mut siblings, starts) = by_parent(&parents);
-        drop(parents);
-        let nodes = bytes.len();
-        let byte = |node: &u32| bytes.get(*node as usize).copied().unwrap_or_default();
-        let mut tree = Tree {
-            children: Vec::with_capacity(nodes + 1),
-            bytes: Vec::with_capacity(nodes),
-            tokens: Vec::with_capacity(nodes),
-        };
-        let mut level_by_level = Vec::with_capacity(nodes);
-        level_by_level.push(ROOT);
-        let mut at = 0;
-        while let Some(node) = level_by_level.get(at).copied() {
-            tree.children.push(number(level_by_level.len()));
-            tree.bytes.push(byte(&node));
-            tree.tokens.push(entry(&tokens, node).unwrap_or(NONE));
-            let start = |node: usize| starts.get(node).map_or(nodes - 1, |start| *start as usize);
-            let of_node = start(node as usize)..start(node as usize + 1);
-            if let Some(siblings) = siblings.get_mut(of_node) {
-                siblings.sort_unstable_by_key(byte);
-                level_by_level.extend_from_slice(siblings);
-            }
-            at += 1;
-        }
-        tree.children.push(number(nodes));
-        tree
-    }
-}
-
-/// All nodes but the root, those of one parent together, and where those of each begin.
-fn by_parent(parents: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    let mut places = vec![0_u32; parents.len()];
-    for parent in parents.iter().skip(1) {
-        if let Some(count) = places.get_mut(*parent as usize) {
-            *count += 1;
-        }
-    }
-    let mut sum = 0;
-    for place in &mut places {
-        sum += *place;
-        *place = sum;
-    }
-    // Each parent's place is the end of its children now, and their start when all of them have been put before it.
-    let mut siblings = vec![NONE; parents.len() - 1];
-    for (node, parent) in parents.iter().enumerate().skip(1) {
-        let Some(place) = places.get_mut(*parent as usize) else {
-            continue;
-        };
-        *place -= 1;
-        if let Some(sibling) = siblings.get_mut(*place as usize) {
-            *sibling = number(node);
-        }
-    }
-    (siblings, places)
+/// The first eight bytes, as a number that is in their order.
+fn head(bytes: &[u8]) -> u64 {
+    let first = |at: usize| bytes.get(at).copied().unwrap_or_default();
+    u64::from_be_bytes(std::array::from_fn(first))
 }
 
 /// Fewer than [`NONE`], as there are fewer nodes.
 fn number(nodes: usize) -> u32 {
     u32::try_from(nodes).unwrap_or(NONE)
-}
-
-/// An entry of a list in which most have none.
-fn entry(list: &[u32], at: u32) -> Option<u32> {
-    list.get(at as usize).copied().filter(|entry| *entry != NONE)
 }

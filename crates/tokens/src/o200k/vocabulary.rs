@@ -5,7 +5,7 @@
 
 use super::NONE;
 use super::table::Table;
-use super::tree::{Sapling, Tree};
+use super::tree::Tree;
 
 /// Made by `vocabulary/make.py`: 256 bytes, the single-byte tokens in the order of their ranks; then five bytes for each
 /// further token, little-endian: the rank of its left part and, from the 18th bit on, that of its right part.
@@ -34,22 +34,11 @@ impl Vocabulary {
     pub(super) fn unpack() -> Self {
         let (bytes, pairs) = packed();
         let parts: Vec<(u32, u32)> = bytes.iter().map(|_| (NONE, NONE)).chain(pairs).collect();
-        let (mut sapling, mut nodes) = (Sapling::new(), Vec::with_capacity(parts.len()));
-        let lengths = {
-            let (text, ends) = spelled(bytes, &parts);
-            // The path of a token is that of its left part, and then the bytes of its right part.
-            for (token, (left, right)) in (0..).zip(&parts) {
-                let from = nodes.get(*left as usize).copied();
-                let rest = range(&ends, if from.is_some() { *right } else { token });
-                nodes.push(sapling.add(from, text.get(rest).unwrap_or_default(), token));
-            }
-            let length = |token: u32| u8::try_from(range(&ends, token).len()).unwrap_or(u8::MAX);
-            (0..).zip(&parts).map(|(token, _)| length(token)).collect()
-        };
-        // Only now, as a token may begin with one of a higher rank.
-        let shorter = nodes.iter().map(|node| sapling.above(*node).unwrap_or(NONE)).collect();
-        drop(nodes);
-        let tree = sapling.grown();
+        let (text, ends) = spelled(bytes, &parts);
+        let range = |token: u32| range(&ends, token);
+        let (tree, shorter) = Tree::of(parts.len(), |token| text.get(range(token)).unwrap_or_default());
+        let length = |token: u32| u8::try_from(range(token).len()).unwrap_or(u8::MAX);
+        let lengths = (0..).zip(&parts).map(|(token, _)| length(token)).collect();
         let mut joined = Table::with_bits(19);
         for (token, (left, right)) in (0..).zip(&parts).skip(BYTES) {
             joined.add(pair(*left, *right), token);
