@@ -51,7 +51,7 @@ impl O200k {
     /// The id of this counter, for ever: a test holds the SHA-256 of vocabulary, pattern and classes of characters to it.
     pub const ID: &str = "o200k_base#1";
 
-    /// The pattern of which [`split`] finds the matches.
+    /// The pattern whose matches are the pieces that tokens do not cross, as tiktoken has it.
     pub const PATTERN: &str = split::PATTERN;
 
     /// Counts, and says how much work it was.
