@@ -11,6 +11,8 @@ mod figure;
 mod fleet;
 #[cfg(feature = "controller")]
 mod intake;
+#[cfg(feature = "controller")]
+mod joins;
 mod measure;
 mod memory;
 mod meter;

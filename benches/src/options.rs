@@ -23,7 +23,7 @@ pub struct Options {
     /// Intents for each throughput measurement [default: 20000; with --quick: 3000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub intents: Option<u64>,
-    /// Intents for each latency measurement [default: 1000, 300 in w4, 20000 in w10; with --quick: 200, 60 and 2000].
+    /// Intents for each latency measurement [default: 1000, 300 in w4, 20000 in w10, 5000 in w11 and w12; with --quick: 200, 60, 2000 and 500].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub samples: Option<u64>,
     /// A short run, for a first look.
@@ -154,7 +154,13 @@ impl Options {
         let unfit = |workload: &Workload| {
             matches!(
                 workload,
-                Workload::W5 | Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10
+                Workload::W5
+                    | Workload::W7
+                    | Workload::W8
+                    | Workload::W9
+                    | Workload::W10
+                    | Workload::W11
+                    | Workload::W12
             )
         };
         if self.workloads().iter().any(unfit) {

@@ -86,6 +86,15 @@ async fn one(
         Workload::W8 => return crate::sizes::measure(options, setup, say).await,
         Workload::W9 => return crate::fleet::measure(options, setup, say).await,
         Workload::W10 => return crate::stages::measure(options, setup, say).await,
+        #[cfg(feature = "controller")]
+        Workload::W11 => return crate::joins::joins(options, setup, say).await,
+        #[cfg(feature = "controller")]
+        Workload::W12 => return crate::joins::keys(options, setup, say).await,
+        #[cfg(not(feature = "controller"))]
+        Workload::W11 | Workload::W12 => {
+            say("w11 and w12: this build has no controller (--features controller)");
+            return Ok(Vec::new());
+        }
         Workload::W1 | Workload::W2 | Workload::W3 | Workload::W4 | Workload::W5 | Workload::W6 => {}
     }
     // Where each write is synced, tickets are the first thing that an operator exempts.
@@ -99,7 +108,9 @@ async fn one(
         | Workload::W7
         | Workload::W8
         | Workload::W9
-        | Workload::W10 => Site::start(setup, "1s", options.tickets()).await?,
+        | Workload::W10
+        | Workload::W11
+        | Workload::W12 => Site::start(setup, "1s", options.tickets()).await?,
     };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
@@ -144,7 +155,9 @@ fn beside_open(report: Report) -> Report {
         | Workload::W7
         | Workload::W8
         | Workload::W9
-        | Workload::W10 => beside,
+        | Workload::W10
+        | Workload::W11
+        | Workload::W12 => beside,
     }
 }
 
@@ -182,7 +195,7 @@ fn plan(workload: Workload, size: Size) -> Vec<(Kind, Size, Report)> {
             size,
             report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
         )],
-        Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10 => Vec::new(),
+        Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10 | Workload::W11 | Workload::W12 => Vec::new(),
         Workload::W6 => {
             // Each write waits for the disk: fewer of them take as long.
             let size = Size {

@@ -29,6 +29,10 @@ pub enum Workload {
     W9,
     /// The stages of a handoff, with 100 and with 1,000 under way: record, ticket, pull, commit, settle.
     W10,
+    /// What a child of a join costs beside a flat intent, with 10 to 5,000 children of a parent.
+    W11,
+    /// Intents that wait for their turn, with 100 keys and with one: completed per second.
+    W12,
 }
 
 impl Workload {

@@ -1,6 +1,7 @@
 //! The breaker of a version, shared by all senders: after three hops in a row whose attempts were used up nobody writes a
 //! ticket, until one intent has shown that it works again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -327,7 +328,9 @@ async fn third_exhaustion(
     before: Timestamp,
 ) -> (Timestamp, Vec<(Timestamp, IntentId)>) {
     let mut ends = Vec::new();
-    for (_, intent) in tickets {
+    // An intent had several tickets, and two intents may end in the same millisecond.
+    let intents: BTreeSet<&IntentId> = tickets.iter().map(|(_, intent)| intent).collect();
+    for intent in intents {
         for head in mesh.history_of(intent).await {
             if head.record.exhausted {
                 ends.push(head.stored_at.unwrap_or(head.record.at));
@@ -336,7 +339,6 @@ async fn third_exhaustion(
     }
     ends.retain(|end| *end < before);
     ends.sort_unstable();
-    ends.dedup();
     (*ends.get(2).expect("three exhausted"), tickets.to_vec())
 }
 

@@ -10,7 +10,7 @@ const FOLDERS: [&str; 4] = ["crates", "tests", "benches", "examples"];
 /// The longest source file, in lines.
 const LONGEST: usize = 600;
 /// The crates that must be found, so that these tests do not pass because a folder moved.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "access",
     "agent",
     "baseline",
@@ -25,6 +25,7 @@ const CRATES: [&str; 14] = [
     "forms",
     "jetstream",
     "testkit",
+    "tokens",
 ];
 
 /// A source file: its path below the root, and its text.
@@ -197,6 +198,25 @@ fn access_is_pure_but_for_its_files() -> Result<()> {
         }
     }
     nothing(wrong)
+}
+
+/// It counts what strangers send, in every process: no runtime, no files, no network, and no library that may change a count.
+#[test]
+fn the_counter_of_tokens_is_pure() -> Result<()> {
+    let manifest = files("crates/tokens", "Cargo.toml")?;
+    let manifest: toml::Table = manifest.first().context("no manifest")?.text.parse()?;
+    let used = manifest.get("dependencies").and_then(toml::Value::as_table);
+    let used: Vec<&String> = used.into_iter().flat_map(|table| table.keys()).collect();
+    ensure!(used == ["regex"], "the counter depends on {used:?}");
+    let optional = manifest["dependencies"]["regex"].get("optional");
+    ensure!(
+        optional.and_then(toml::Value::as_bool) == Some(true),
+        "regex is for tests"
+    );
+    names_none_of(
+        "crates/tokens/src",
+        &["SystemTime", "Instant", "std::env", "std::fs", "std::net", "std::io"],
+    )
 }
 
 #[test]

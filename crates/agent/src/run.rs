@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
-use baton_envelope::{AgentName, AgentVersion, Author, Envelope, Policy, ProtocolRange, WaitSpec, open_waits};
+use baton_envelope::{
+    AgentName, AgentVersion, Author, Envelope, Json, Policy, ProtocolRange, WaitResult, WaitSpec, open_waits,
+};
 use baton_jetstream::{Allowance, Delivery, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
@@ -24,8 +26,9 @@ use crate::hop::{Groups, Hop, HopClock, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::polled::{Polled, panic_text};
 use crate::renewal::{extend, keep};
-use crate::ticket::{LATER, Recorded};
 
+/// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
+pub(crate) const LATER: Duration = Duration::from_secs(1);
 /// How long a handler may go on that is told that its hop is another's, before it is dropped.
 const CANCELLED: Duration = Duration::from_secs(1);
 
@@ -90,6 +93,32 @@ impl Ran {
     /// One that has left nothing.
     fn of(ended: RunResult) -> Self {
         Self { ended, remains: None }
+    }
+}
+
+/// A hop that may be run: where it stands, what it carries, which steps are recorded.
+pub(crate) struct Ready {
+    pub(crate) claim: Arc<Mutex<Claim>>,
+    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) recorded: Recorded,
+}
+
+/// What earlier attempts of a hop have recorded.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    pub(crate) steps: BTreeMap<String, Json>,
+    pub(crate) waits: BTreeMap<String, WaitResult>,
+    /// What it has asked for without coming back.
+    pub(crate) fan_out: Option<Box<WaitSpec>>,
+}
+
+impl Ready {
+    pub(crate) fn new(claim: Claim, envelope: Envelope, recorded: Recorded) -> Self {
+        Self {
+            claim: Arc::new(Mutex::new(claim)),
+            envelope: Arc::new(envelope),
+            recorded,
+        }
     }
 }
 

@@ -1,53 +1,21 @@
 //! What a delivered ticket is worth, by the ledger, and the claim of its hop.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::{
-    Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Json, Place, Record, Snapshot, Standing, WaitResult,
-    WaitSpec, act, codes, is_fresh, is_long_retry, is_untouched, on_delivery, recorded_fan_out, recorded_steps,
-    recorded_waits,
+    Draft, Envelope, EnvelopeId, ErrorInfo, IllegalTransition, Place, Record, Snapshot, Standing, act, codes, is_fresh,
+    is_long_retry, is_untouched, on_delivery, recorded_fan_out, recorded_steps, recorded_waits,
 };
 use baton_jetstream::{Advanced, Decision, Delivery, Error, Head, Known, Ticket};
-use tokio::sync::Mutex;
 
 use crate::claim::{AppendError, Claim};
-use crate::run::WorkerContext;
+use crate::run::{LATER, Ready, Recorded, WorkerContext};
 
-/// How long a ticket waits that cannot be dealt with now: the ledger cannot be read or written, or lags behind.
-pub(crate) const LATER: Duration = Duration::from_secs(1);
 /// How long a ticket is handed back for that waits for a person.
 const LASTING: Duration = Duration::from_secs(30);
 /// How often a ticket is delivered that is ahead of its intent's head, [`LATER`] apart, before its record counts as lost.
 /// A replica that answers lags by less; and where it lagged more, the sweeper writes the ticket again.
 const AHEAD: u64 = 10;
-
-/// A hop that may be run: where it stands, what it carries, which steps are recorded.
-pub(crate) struct Ready {
-    pub(crate) claim: Arc<Mutex<Claim>>,
-    pub(crate) envelope: Arc<Envelope>,
-    pub(crate) recorded: Recorded,
-}
-
-/// What earlier attempts of a hop have recorded.
-#[derive(Default)]
-pub(crate) struct Recorded {
-    pub(crate) steps: BTreeMap<String, Json>,
-    pub(crate) waits: BTreeMap<String, WaitResult>,
-    /// What it has asked for without coming back.
-    pub(crate) fan_out: Option<Box<WaitSpec>>,
-}
-
-impl Ready {
-    fn new(claim: Claim, envelope: Envelope, recorded: Recorded) -> Self {
-        Self {
-            claim: Arc::new(Mutex::new(claim)),
-            envelope: Arc::new(envelope),
-            recorded,
-        }
-    }
-}
 
 enum Disposition {
     /// Run it.

@@ -9,12 +9,13 @@ mod accounts;
 mod documents;
 mod names;
 mod programs;
+mod tokens;
 
 /// A property, by name. Its corpus is in `corpus/<name>`.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -27,6 +28,7 @@ pub const TARGETS: [Target; 12] = [
     ("outcome", programs::outcome),
     ("accounts", accounts::accounts),
     ("signatures", names::signatures),
+    ("tokens", tokens::tokens),
 ];
 
 /// The property of this name.

@@ -97,6 +97,7 @@ pub(super) const HOUSES: [House; 7] = [
                 "worker",
                 &["agent", "guard", "held", "ready", "replay", "run", "watchdog"],
             ),
+            ("ticket", &["claim", "run"]),
             ("ready", &[]),
             ("watchdog", &["held"]),
             ("signal", &[]),

@@ -151,6 +151,11 @@ impl ControllerMesh {
         let mut first = None;
         for _ in 0..TRIES {
             let mut found = self.own_streams().await?;
+            let ledger = self.ledger_of(&found)?.info.as_ref().ok();
+            if first.is_some() && ledger.is_some_and(|ledger| ledger.copies() != copies) {
+                // Somebody else has set another number meanwhile, and whoever comes last is right.
+                break;
+            }
             let changed = self.set_each(&mut found, copies).await?;
             // What was refused, and what answered before its leader was chosen anew, only the first look knows.
             let first = first.get_or_insert(found);
