@@ -449,7 +449,8 @@ fn keyed(random: &mut StdRng) -> Made {
     if random.random_bool(0.1) {
         // It may be too late before its turn, and then leaves its place to the next one.
         made.deadline = Some(Duration::from_secs(random.random_range(2..6)));
-        made.expect.extend(["timed_out", "rejected:DEADLINE_PAST"].map(str::to_owned));
+        made.expect
+            .extend(["timed_out", "rejected:DEADLINE_PAST"].map(str::to_owned));
     }
     made
 }
