@@ -230,7 +230,7 @@ fn p7_a_child_that_is_cancelled_while_its_parent_waits_for_it_is_found() {
 fn i1_a_child_that_comes_to_an_end_that_its_payload_does_not_allow_is_found() {
     let with = |expect: Value| {
         let child = of_child(0, |records| {
-            records[0]["envelope"]["payload"]["expect"] = expect.clone()
+            records[0]["envelope"]["payload"]["expect"] = expect.clone();
         });
         story(|_| (), [child, of_child(1, as_it_was)])
     };
