@@ -1,6 +1,8 @@
 //! The breaker of a version, shared by all senders: after three hops in a row whose attempts were used up nobody writes a
 //! ticket, until one intent has shown that it works again.
 
+mod watched;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,13 +13,14 @@ use baton_controller::{BreakerConfig, Controller, ControllerConfig};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal};
 use baton_e2e::gated::{Gate, id, result, teller};
-use baton_envelope::{Author, Breaker, BreakerState, HEADER_INTENT, IntentId, Role, Timestamp};
+use baton_envelope::{Author, Breaker, BreakerState, IntentId, Role, Timestamp};
 use baton_jetstream::Mesh;
 use baton_testkit::eventually;
 use futures::StreamExt as _;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::watched::{Revisions, Tickets};
 use crate::nats_cli::{publish, run};
 
 /// How many senders there are.
@@ -102,70 +105,6 @@ fn fragile(cured: &Arc<AtomicBool>, runs: &Arc<AtomicU32>) -> AgentBuilder {
         }
     });
     builder.retry(once)
-}
-
-/// Every ticket that anybody writes for the agent: when the server sent it on, and of which intent.
-struct Tickets(tokio::sync::mpsc::UnboundedReceiver<(Timestamp, IntentId)>);
-
-impl Tickets {
-    async fn watch(mesh: &TestMesh) -> Self {
-        let client = mesh.server.client().await;
-        let mut heard = client
-            .subscribe(format!("mesh.work.{AGENT}.>"))
-            .await
-            .expect("subscribe");
-        client.flush().await.expect("flush");
-        let (found, tickets) = tokio::sync::mpsc::unbounded_channel();
-        let clock = mesh.mesh.clone();
-        tokio::spawn(async move {
-            while let Some(message) = heard.next().await {
-                let headers = message.headers.unwrap_or_default();
-                let intent = headers.get(HEADER_INTENT).expect("an intent").as_str();
-                if found.send((clock.clock().now(), intent.parse().expect("id"))).is_err() {
-                    return;
-                }
-            }
-        });
-        Self(tickets)
-    }
-
-    fn take(&mut self) -> Vec<(Timestamp, IntentId)> {
-        std::iter::from_fn(|| self.0.try_recv().ok()).collect()
-    }
-}
-
-/// Each revision of the breaker, in order: none is missed, however short it stands.
-struct Revisions(tokio::sync::mpsc::UnboundedReceiver<Breaker>);
-
-impl Revisions {
-    async fn watch(mesh: &TestMesh) -> Self {
-        let client = mesh.server.client().await;
-        let subject = format!("$KV.MESH_BREAKERS.{AGENT}.1_0_0");
-        let mut heard = client.subscribe(subject).await.expect("subscribe");
-        client.flush().await.expect("flush");
-        let (found, revisions) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some(message) = heard.next().await {
-                let breaker = serde_json::from_slice(&message.payload).expect("a breaker");
-                if found.send(breaker).is_err() {
-                    return;
-                }
-            }
-        });
-        Self(revisions)
-    }
-
-    async fn any(&mut self) -> Breaker {
-        let next = tokio::time::timeout(SOON, self.0.recv()).await;
-        next.expect("a revision in time").expect("it is watched")
-    }
-
-    /// The next revision, which is in this state.
-    async fn next(&mut self, state: BreakerState) -> Breaker {
-        let next = self.any().await;
-        assert_eq!(next.state, state, "{next:?}");
-        next
-    }
 }
 
 async fn breaker(mesh: &Mesh) -> Option<Breaker> {
