@@ -351,6 +351,13 @@ class HandOff:
         self.to, self.payload, self.kind = to, payload, kind
 
 
+class Next:
+    """To whoever is next by the itinerary or the pipeline; where nobody is, the payload is the result."""
+
+    def __init__(self, payload="null", kind=None):
+        self.payload, self.kind = payload, kind
+
+
 class Problem(Exception):
     def __init__(self, code, message):
         super().__init__(message)
@@ -864,6 +871,9 @@ class Worker:
 
 def commit(worker, hop, outcome):
     """Writes the outcome of an attempt: one record, after which everything happens and before which nothing has."""
+    if isinstance(outcome, Next):
+        to = next_of(hop.envelope)
+        outcome = Complete(outcome.payload) if to is None else HandOff(to, outcome.payload, outcome.kind)
     if isinstance(outcome, Complete):
         changes = {"result": outcome.result, "result_encoding": None, "error": None}
         return hop.end({"type": "completed"}, {"state": "completed"}, changes, {})
@@ -877,6 +887,13 @@ def commit(worker, hop, outcome):
             pins=hop.snapshot.get("pins"), attempt="1", envelope_seq=None, error=None, path="[" + ",".join(path) + "]",
         )
     hop.end({"type": "handed_off"}, {"state": "pending"}, changes, {"envelope": to_object(envelope)})
+
+
+def next_of(envelope):
+    """Who is next (section 7): the first of the itinerary, else the first that the pipeline names after this agent."""
+    meant_for = get(envelope, "stands_in", {}).get("for_agent") or get(envelope, "to")
+    itinerary, followers = get(envelope, "itinerary", []), get(envelope, "next", {}).get(meant_for, [])
+    return (itinerary or followers or [None])[0]
 
 
 def commit_problem(worker, hop, problem):

@@ -34,9 +34,13 @@ def perform(hop):
             raise agent.Reject(code, message)
         elif what == "hand_off":
             return agent.HandOff(agent.get(fields, "to"), fields.get("payload", "null"))
+        elif what == "next":
+            return agent.Next(fields.get("payload", "null"))
         elif what == "complete":
             attempt = agent.to_json(hop.attempt)
             return agent.Complete(agent.to_object({"attempt": attempt, "steps": agent.to_object(seen)}))
+        else:
+            raise agent.Fail("UNKNOWN_ACT", f"there is no word for {what}")
     raise agent.Fail("BAD_SCRIPT", "the script ends without an outcome")
 
 

@@ -23,7 +23,7 @@ const OTHERWISE: [&str; 4] = ["complete", "fail", "twice", "records"];
 
 /// A fault of a copy of `examples/python/agent.py`: the rules that must be found broken, a text that is there once, and
 /// what stands in its place.
-const FAULTS: [(&[&str], &str, &str); 27] = [
+const FAULTS: [(&[&str], &str, &str); 34] = [
     (
         &["heartbeat"],
         "\"instance\": self.instance,\n            \"protocol\"",
@@ -120,6 +120,42 @@ const FAULTS: [(&[&str], &str, &str); 27] = [
         "if stated is not None and stated != found:",
         "if False:",
     ),
+    (
+        &["suspended"],
+        "{\"waiting\", \"parked\", \"compensating\"}",
+        "{\"parked\", \"compensating\"}",
+    ),
+    (
+        &["undoing"],
+        "{\"waiting\", \"parked\", \"compensating\"}",
+        "{\"waiting\", \"parked\"}",
+    ),
+    // What runs while it is undone also writes what may not follow.
+    (
+        &["undoing", "records"],
+        "TICKET = {\"pending\",",
+        "TICKET = {\"compensating\", \"pending\",",
+    ),
+    (
+        &["resumed"],
+        "if one.event == \"step\" and",
+        "if one.snapshot[\"envelope\"] == hop.snapshot[\"envelope\"] and one.event == \"step\" and",
+    ),
+    (
+        &["kept"],
+        "    after = dict(snapshot)\n",
+        "    after = {name: text for name, text in snapshot.items() if name != \"children\"}\n",
+    ),
+    (
+        &["itinerary"],
+        "if itinerary and json.loads(itinerary[0]) == to:",
+        "if itinerary:",
+    ),
+    (
+        &["next"],
+        "(itinerary or followers or [None])[0]",
+        "(itinerary or [None])[0]",
+    ),
 ];
 
 /// A mesh in a namespace of its own: many agents are judged on one server at once.
@@ -173,6 +209,7 @@ enum Act {
     Fail { code: String },
     Reject { code: String },
     HandOff { to: String },
+    Next,
     Complete,
 }
 
@@ -210,6 +247,7 @@ impl Handler for Performer {
                 Act::Fail { code } => return Err(Fault::terminal(code, "asked for")),
                 Act::Reject { code } => return Ok(Outcome::reject(code, "asked for")),
                 Act::HandOff { to } => return Outcome::hand_off(&to, &spelling(&payload)),
+                Act::Next => return Outcome::next(&spelling(&payload)),
                 Act::Complete => return result(hop.attempt(), &seen),
             }
         }
@@ -217,7 +255,7 @@ impl Handler for Performer {
     }
 }
 
-/// The payload of `hand_off`, with its spelling: a field of a tagged enum has lost it.
+/// The payload of `hand_off` and `next`, with its spelling: a field of a tagged enum has lost it.
 fn spelling(payload: &Json) -> Json {
     #[derive(Deserialize)]
     struct Raw {
@@ -229,7 +267,7 @@ fn spelling(payload: &Json) -> Json {
     }
     let raw: Raw = payload.read().expect("read before");
     let found = raw.script.into_iter().find_map(|act| act.payload);
-    found.expect("hand_off has a payload")
+    found.expect("the act has a payload")
 }
 
 fn result(attempt: u32, steps: &BTreeMap<String, Json>) -> Result<Outcome, Fault> {

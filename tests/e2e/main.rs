@@ -35,6 +35,7 @@ mod exporting;
 mod fanning;
 mod foreign_acks;
 mod frames;
+mod guarded;
 mod handoff;
 mod harnesses;
 mod holding;

@@ -1,6 +1,8 @@
 //! An upgrade of Baton itself: the store that an earlier build left (tests/fixtures/store) is carried on with. Nothing is
 //! lost, nothing is repeated, rollouts and drains go on, and the streams are raised to the newest topology.
 
+mod suspended;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 29] = [
+pub const PROOFS: [Proof; 30] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -288,6 +288,15 @@ pub const PROOFS: [Proof; 29] = [
         package: "baton-envelope",
         source: "crates/envelope/tests/contract/acts.rs",
         test: "acts::what_is_done_by_hand_says_so_of_its_own_envelope_alone",
+    },
+    Proof {
+        invariant: "P14",
+        says: "work goes through its itinerary in order, and a detour keeps what is left of it",
+        mutant: Mutant::P14DetoursSkip,
+        fault: "a detour uses up an entry of the itinerary",
+        package: "baton-cli",
+        source: "tests/e2e/itinerary.rs",
+        test: "itinerary::work_goes_through_its_itinerary_and_a_detour_keeps_the_rest",
     },
 ];
 

@@ -1,6 +1,6 @@
 //! Changes to the file that keep its comments and its order.
 
-use baton_envelope::{AccountName, AgentName};
+use baton_envelope::{AccountName, AgentName, ChannelName};
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::error::AccessError;
@@ -14,8 +14,8 @@ use crate::secret::Secret;
 pub enum Member {
     /// An agent.
     Agent(AgentName),
-    /// A publisher, with the agents that it may ask.
-    Publisher(AccountName, Vec<AgentName>),
+    /// A publisher, with the agents that it may ask and the channels that it may publish on.
+    Publisher(AccountName, Vec<AgentName>, Vec<ChannelName>),
     /// A person, with a role.
     Person(AccountName, Role),
 }
@@ -36,7 +36,7 @@ impl Member {
     pub fn name(&self) -> &str {
         match self {
             Self::Agent(name) => name.as_str(),
-            Self::Publisher(name, _) | Self::Person(name, _) => name.as_str(),
+            Self::Publisher(name, ..) | Self::Person(name, _) => name.as_str(),
         }
     }
 
@@ -73,9 +73,13 @@ pub fn add(text: &str, member: &Member, secret: &Secret) -> Result<String, Acces
     let mut entry = Table::new();
     match member {
         Member::Agent(_) => {}
-        Member::Publisher(_, may) => {
+        Member::Publisher(_, may, channels) => {
             let may: Array = may.iter().map(AgentName::as_str).collect();
             entry.insert("may", value(may));
+            if !channels.is_empty() {
+                let channels: Array = channels.iter().map(ChannelName::as_str).collect();
+                entry.insert("channels", value(channels));
+            }
         }
         Member::Person(_, role) => {
             entry.insert("role", value(role.name()));

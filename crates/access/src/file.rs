@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::{AccountName, AgentName, Namespace};
+use baton_envelope::{AccountName, AgentName, ChannelName, Namespace};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AccessError;
@@ -135,6 +135,9 @@ entry! {
     PublisherEntry {
         /// The agents that it may ask.
         may: Vec<AgentName>,
+        /// The channels that it may publish on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        channels: Vec<ChannelName>,
     }
 }
 entry! {

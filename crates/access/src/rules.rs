@@ -137,12 +137,21 @@ fn logins(access: &Access, found: &mut Vec<Problem>) {
 fn publishers(access: &Access, found: &mut Vec<Problem>) {
     for (name, publisher) in &access.publishers {
         let place = format!("publishers.{name}.may");
-        if publisher.may.is_empty() {
+        if publisher.may.is_empty() && publisher.channels.is_empty() {
             found.push(warning(
                 &place,
                 "is empty: this publisher may ask nobody",
-                "name the agents that it may ask",
+                "name the agents that it may ask, or in `channels` the channels that it may publish on",
             ));
+        }
+        for (at, channel) in publisher.channels.iter().enumerate() {
+            if publisher.channels.iter().take(at).any(|before| before == channel) {
+                found.push(problem(
+                    format!("publishers.{name}.channels"),
+                    format!("names the channel \"{channel}\" twice"),
+                    "take one out",
+                ));
+            }
         }
         for (at, agent) in publisher.may.iter().enumerate() {
             if !access.agents.contains_key(agent) {

@@ -11,6 +11,7 @@ const EXAMPLE: &str = "\
 [agents.AGENT]
 [publishers.PUBLISHER]
 may = [\"AGENT\"]
+channels = [\"CHANNEL\"]
 [people.viewer]
 role = \"viewer\"
 [people.approver]
@@ -27,12 +28,14 @@ pub fn roles_table() -> String {
     let shown = [
         ("agent-name", "<agent>"),
         ("publisher-name", "<publisher>"),
+        ("channel-name", "<channel>"),
         (".approver.", ".<name>."),
         (".operator.", ".<name>."),
     ];
     let text = EXAMPLE
         .replace("AGENT", "agent-name")
-        .replace("PUBLISHER", "publisher-name");
+        .replace("PUBLISHER", "publisher-name")
+        .replace("CHANNEL", "channel-name");
     let Ok(access) = Access::parse(&text) else {
         return String::new();
     };

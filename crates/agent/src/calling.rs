@@ -424,9 +424,11 @@ impl Hop {
         let called = |((end, (id, _)), now): ((&ChildEnd, (IntentId, Option<u64>)), baton_jetstream::ChildNow)| {
             let snapshot = now.head.map(|head| head.record.snapshot);
             let (result, encoding, error) = match snapshot {
-                Some(snapshot) => (snapshot.result, snapshot.result_encoding, snapshot.error),
-                // The archive has dropped it for its age.
-                None => (None, None, None),
+                Some(snapshot) if snapshot.parent.as_ref() == Some(self.intent()) => {
+                    (snapshot.result, snapshot.result_encoding, snapshot.error)
+                }
+                // The archive has dropped it for its age, or other work stands under its id.
+                Some(_) | None => (None, None, None),
             };
             Called {
                 index: end.index,

@@ -304,6 +304,44 @@ impl Court {
         last
     }
 
+    /// Writes the only record of a child of an intent, one that somebody refused: its sequence.
+    pub(crate) async fn refuse_child(&self, child: &str, of: &Work) -> Result<u64, Error> {
+        let (status, now) = (json!({"state": "rejected", "code": "NO"}), self.now());
+        let snapshot = json!({"status": status, "hop": 0, "attempt": 0, "epoch": 1, "root": of.intent, "parent": of.intent,
+                              "submitted_at": now, "updated_at": now});
+        let by = json!({"role": "controller", "instance": "conformance"});
+        let event = json!({"type": "rejected", "code": "NO"});
+        let error = r#","error":{"code":"NO","message":"planted"}"#;
+        let body = self.body(child, &event, &by, &snapshot, error);
+        self.write(child, 0, "rejected", "rejected", body).await
+    }
+
+    /// Puts the hop before the agent once more, under a new envelope id: the work, with the record that its next ticket is of.
+    pub(crate) async fn put_again(&self, work: &Work, event: &str, changes: &Value, more: &str) -> Result<Work, Error> {
+        let missing = || Error::Missing {
+            what: format!("the envelope of {}", work.intent),
+        };
+        let envelope = self.mesh.clock().envelope_id().to_string();
+        let text = work.envelope_raw(&[]).ok_or_else(missing)?;
+        let more = format!(r#","envelope":{}{more}"#, text.replacen(&work.envelope, &envelope, 1));
+        let mut changes = changes.clone();
+        set(&mut changes, "envelope", envelope.clone().into());
+        // Null takes a field out of the snapshot: this record has the envelope itself.
+        if let Some(members) = changes.as_object_mut() {
+            members.insert("envelope_seq".to_owned(), Value::Null);
+        }
+        let seq = self
+            .append(work, json!({"type": event}), Some("pending"), &changes, &more)
+            .await?;
+        let body = self.head(work).await?.ok_or_else(missing)?.body;
+        Ok(Work {
+            intent: work.intent.clone(),
+            envelope,
+            seq,
+            body,
+        })
+    }
+
     /// Takes the hop from whoever holds it, as another worker would.
     pub(crate) async fn overtake(&self, work: &Work) -> Result<u64, Error> {
         let changes = json!({"epoch": "+1", "holder": "conformance-other", "given_back": null, "wake_at": null});

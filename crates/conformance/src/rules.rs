@@ -3,6 +3,7 @@
 mod accidents;
 mod carrying;
 mod hops;
+mod patterns;
 mod records;
 mod retries;
 mod start;
@@ -59,6 +60,12 @@ const RULES: &[Rule] = rules! {
     "must-carry", "7", "constraints that do not have the hash that is stated are not handed on", carrying::checks_the_hash;
     "hop-limit", "7", "a handoff beyond `max_hops` is parked", carrying::obeys_the_limit;
     "pins", "12", "a handoff goes to the version that the intent is pinned to", carrying::follows_pins;
+    "suspended", "19", "a ticket of a hop that waits for others is acked and not run", patterns::leaves_the_suspended;
+    "resumed", "19", "a hop that goes on uses the steps from before it was suspended", patterns::goes_on;
+    "undoing", "22", "a ticket of an intent that is being undone is acked and not run", patterns::leaves_the_undone;
+    "kept", "6", "calls, undos and turns of the snapshot are passed on", patterns::passes_on;
+    "itinerary", "7", "a handoff to the next of `itinerary` takes it out, and any other leaves it", patterns::uses_up_the_itinerary;
+    "next", "7", "who hands on without a name hands on to the next, and completes where nobody is", patterns::hands_on;
     "records", "9", "each record has its headers, follows its head and changes the snapshot by the rules", records::are_lawful;
 };
 

@@ -48,6 +48,12 @@ impl Script {
         self
     }
 
+    /// Hand on to whoever is next, with this payload, as its text.
+    pub(crate) fn next(mut self, payload: &str) -> Self {
+        self.0.push(format!(r#"{{"do":"next","payload":{payload}}}"#));
+        self
+    }
+
     /// Complete with what the handler saw.
     pub(crate) fn complete(self) -> Self {
         self.then(&json!({"do": "complete"}))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model};
 
 use crate::Protocol;
+use crate::family::{Family, KinAction};
 use crate::waiting::{WaitAction, Waiting};
 
 /// The result of a check.
@@ -74,6 +75,15 @@ impl Waiting {
             text.push_str(&format!("{wrong:?}\n"));
         }
         text
+    }
+}
+
+impl Family {
+    /// Explores every state within the bounds; stops at the first that breaks a property.
+    pub fn check(&self, threads: usize) -> Found {
+        explore(self, threads, |actions: Vec<KinAction>| {
+            actions.iter().map(|action| format!("{action:?}\n")).collect()
+        })
     }
 }
 

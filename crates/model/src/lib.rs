@@ -4,7 +4,8 @@
 //! repeats, processes that crash and freeze at every point, a clock. The rules themselves are the runtime's: `next`,
 //! the acts, `effects`, `is_fresh`, `on_delivery`, `is_untouched`, `recorded_steps`, `on_unconfirmed`, `on_overtaken`,
 //! `needs`, `is_ticket_lost`, `compare_submission`. A change of a rule changes the model. Processes of the last build
-//! with other rules (`old.rs`) work beside them. Waits, signals and times have a model of their own, `waiting.rs`.
+//! with other rules (`old.rs`) work beside them. Waits, signals and times have a model of their own, `waiting.rs`, and so have
+//! children on three levels, `family.rs`.
 //!
 //! No product contains this. [`Broken`] switches off one rule at a time, to show that the model can fail.
 
@@ -12,6 +13,7 @@ mod actions;
 mod bounds;
 mod calm;
 mod check;
+mod family;
 mod hold;
 mod old;
 mod others;
@@ -27,6 +29,7 @@ mod write;
 pub use actions::Action;
 pub use bounds::{Bounds, Broken, Faults};
 pub use check::Found;
+pub use family::{BrokenFamily, FAMILIES, Family, FamilyBounds, FamilyLeft, FamilySuite, Kin, KinAction};
 pub use properties::Violation;
 pub use suites::{DEEP, SMALL, Suite};
 pub use waiting::{BrokenWait, Left, Scene, WAITS, WaitAction, WaitBounds, WaitSuite, Waiting};

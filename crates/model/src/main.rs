@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use baton_model::{BrokenWait, DEEP, Protocol, SMALL, WAITS, Waiting};
+use baton_model::{BrokenFamily, BrokenWait, DEEP, FAMILIES, Family, Protocol, SMALL, WAITS, Waiting};
 use clap::Parser;
 
 /// Explores the commit protocol exhaustively within small bounds.
@@ -39,7 +39,12 @@ fn main() -> Result<ExitCode> {
         let (bounds, broken) = (suite.bounds, BrokenWait::Nothing);
         (suite.name, Waiting { bounds, broken }.check(args.threads))
     });
-    for (name, found) in commits.chain(waits) {
+    let families = FAMILIES.iter().filter(|suite| is_meant(suite.name));
+    let families = families.map(|suite| {
+        let family = Family::new(suite.bounds.clone(), BrokenFamily::Nothing);
+        (suite.name, family.check(args.threads))
+    });
+    for (name, found) in commits.chain(waits).chain(families) {
         let took = found.took.as_secs_f64();
         writeln!(
             out,

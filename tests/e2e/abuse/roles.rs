@@ -19,7 +19,7 @@ pub(super) struct Role {
 
 const SHOP: Role = Role {
     user: "shop",
-    writes: &["mesh.intent.research", "mesh.ask.research"],
+    writes: &["mesh.intent.research", "mesh.ask.research", "mesh.channel.news"],
     asks: &["$JS.API.INFO"],
 };
 const RESEARCH: Role = Role {
@@ -65,6 +65,7 @@ const ADA: Role = Role {
         "mesh.decide.ada.*.*.*.*",
         "mesh.intent.*",
         "mesh.ask.*",
+        "mesh.channel.*",
     ],
     ..VIC
 };
@@ -75,6 +76,7 @@ const MAX: Role = Role {
         "mesh.decide.max.*.*.*.*",
         "mesh.intent.*",
         "mesh.ask.*",
+        "mesh.channel.*",
     ],
     ..VIC
 };
@@ -137,8 +139,10 @@ impl Role {
     /// Where it may have something stored.
     pub(super) fn stored(&self) -> Vec<&'static str> {
         let mut stored: Vec<_> = seeds().into_iter().filter(|(user, ..)| *user == self.user).collect();
-        if self.user == "research" {
-            stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL));
+        match self.user {
+            "research" => stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL)),
+            "shop" | "ada" | "max" => stored.push((self.user, "mesh.channel.news", EVIL)),
+            _ => {}
         }
         stored.into_iter().map(|(_, subject, _)| subject).collect()
     }

@@ -9,6 +9,7 @@ namespace = \"shop\"
 [agents.code]
 [publishers.web]
 may = [\"research\"]
+channels = [\"news\"]
 [people.vic]
 role = \"viewer\"
 [people.bea]
@@ -107,7 +108,7 @@ fn nothing_that_changes_the_mesh_is_imported_by_its_full_name() {
     {
         let services = account.imports.iter().filter(|import| import.kind != Kind::Stream);
         for import in services.filter(|import| !import.subject.contains(['*', '>'])) {
-            let own = ["intent", "ask"].map(|what| format!("shop.from.{}.{what}.", account.name));
+            let own = ["intent", "ask", "channel"].map(|what| format!("shop.from.{}.{what}.", account.name));
             let only_asks = !import.right.changes() || own.iter().any(|own| import.subject.starts_with(own));
             assert!(only_asks, "{} imports {}", account.name, import.subject);
         }
@@ -133,6 +134,18 @@ fn an_author_is_the_account_itself() {
     assert!(imports(&layout, "web").contains(&"shop.from.web.intent.research"));
     assert!(imports(&layout, "web").contains(&"shop.from.web.ask.research"));
     assert!(!imports(&layout, "web").iter().any(|subject| subject.contains("code")));
+    let channels = |name: &str| {
+        let all = imports(&layout, name).into_iter();
+        all.filter(|subject| subject.contains("channel.")).collect::<Vec<_>>()
+    };
+    assert_eq!(channels("web"), ["shop.from.web.channel.news"]);
+    assert!(channels("ada").contains(&"shop.from.ada.channel.*"));
+    for nobody in ["research", "bea"] {
+        assert!(
+            channels(nobody).iter().all(|subject| subject.contains(".control.")),
+            "{nobody}"
+        );
+    }
 }
 
 #[test]

@@ -14,10 +14,10 @@ use crate::script::Script;
 /// How long a worker is watched that must do nothing more.
 const WATCHED: Duration = Duration::from_secs(3);
 /// The result of the step that a worker before recorded: no other program writes this number like this.
-const PLANTED: &str = r#"{"key": "planted", "n": 1.50}"#;
+pub(super) const PLANTED: &str = r#"{"key": "planted", "n": 1.50}"#;
 
 /// Records the step "a" as a worker that died then.
-async fn plant_step(court: &Court, work: &Work) -> Result<(), Fault> {
+pub(super) async fn plant_step(court: &Court, work: &Work) -> Result<(), Fault> {
     let step = format!(r#","step":{{"name":"a","result":{PLANTED}}}"#);
     court
         .append(work, json!({"type": "step"}), Some("in_progress"), &json!({}), &step)

@@ -33,7 +33,8 @@ impl Routing {
             Ok(message) => message,
             Err(rejection) => return self.reject(raw, None, rejection).await,
         };
-        let receivers = match self.receivers(&message).await? {
+        let is_of_account = self.mesh.is_secured() && self.mesh.subjects().intake(raw.subject).0.is_some();
+        let receivers = match self.receivers(&message, is_of_account).await? {
             Ok(receivers) => receivers,
             Err(rejection) => return self.reject(raw, None, rejection).await,
         };
@@ -148,8 +149,13 @@ impl Routing {
         })
     }
 
-    /// Who gets the message: all or nobody.
-    async fn receivers(&self, message: &Message) -> Result<Result<Vec<AgentName>, Rejection>, Error> {
+    /// Who gets the message: all or nobody. An account that may publish on a channel may not ask any agent for that: it names
+    /// subscribers.
+    async fn receivers(
+        &self,
+        message: &Message,
+        is_of_account: bool,
+    ) -> Result<Result<Vec<AgentName>, Rejection>, Error> {
         let Message { envelope, sent, named } = message;
         let routes = self.mesh.known_routes().await?;
         let (channel, none) = (&sent.channel, BTreeMap::new());
@@ -185,6 +191,14 @@ impl Routing {
             return Ok(Err(Rejection::new(codes::UNKNOWN_RECEIVER, text)));
         }
         for route in named.iter().filter_map(|agent| routes.get(agent)) {
+            if is_of_account && subscription(route, channel, &asked).is_none() {
+                let text = format!(
+                    "\"{}\" does not subscribe to channel \"{channel}\", and in a secured mesh only subscribers can be named; nobody \
+                     gets the message; fix: leave it out, or have an operator subscribe it",
+                    route.agent
+                );
+                return Ok(Err(Rejection::new(codes::UNKNOWN_RECEIVER, text)));
+            }
             if let Err(refused) = choose(route, &asked) {
                 let error = Error::from(refused);
                 return Ok(Err(Rejection::new(error.code(), error.to_string())));

@@ -17,6 +17,21 @@ const MESSAGE_LIMIT: usize = 4_000;
 /// Room for the headers of the record and for the note about what was cut.
 const HEADROOM: usize = 4 * 1024;
 
+/// Refuses an envelope that claims a parent: in a secured mesh controllers alone submit children, so that nobody puts work of
+/// their own in the place of what another agent has asked for.
+pub(crate) fn no_child(envelope: &Envelope) -> Result<(), RawRejection> {
+    match &envelope.parent {
+        None => Ok(()),
+        Some(parent) => Err(RawRejection {
+            code: codes::MALFORMED_ENVELOPE,
+            field: "parent".to_owned(),
+            value: parent.to_string(),
+            problem: "is not a publisher's to say in a secured mesh: controllers submit children".to_owned(),
+            fix: "leave `parent` out; an agent asks others by a call".to_owned(),
+        }),
+    }
+}
+
 /// Why a raw intent is refused permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::intake::again::Again;
 use crate::intake::asked::Asked;
 use crate::intake::keys;
-use crate::intake::rejection::{Recorded, Rejection, is_of, record};
+use crate::intake::rejection::{Recorded, Rejection, is_of, no_child, record};
 use crate::projection::Projection;
 use crate::stats::Stats;
 
@@ -462,6 +462,9 @@ impl Routing {
             }
             None if self.mesh.is_secured() => envelope.from = None,
             None => {}
+        }
+        if self.mesh.is_secured() {
+            no_child(&envelope)?;
         }
         if let Some(reply_to) = envelope.reply_to.as_deref() {
             let account = self.mesh.subjects().intake(raw.subject).0;

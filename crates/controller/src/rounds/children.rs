@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot, next_undo};
+use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot, codes, next_undo};
 use baton_jetstream::Head;
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -162,15 +162,25 @@ impl<'s> Known<'s> {
         let found = term.cx.mesh.children_now(&ids).await?;
         for (index, now) in missing.iter().zip(found) {
             let Some(head) = now.head else { continue };
-            self.rows.insert(*index, row_of(&head));
+            self.rows.insert(*index, row_of(parent, &head));
         }
         Ok(())
     }
 }
 
-/// A child, as this record has it.
-pub(super) fn row_of(head: &Head) -> ChildRow {
+/// A child of this parent, as the record under its id has it. Work that somebody else has put under that id is no child: the call
+/// gets a refusal in its place, and neither its result nor a say in its end.
+pub(super) fn row_of(parent: &IntentId, head: &Head) -> ChildRow {
     let status = &head.record.snapshot.status;
+    if head.record.snapshot.parent.as_ref() != Some(parent) {
+        return ChildRow {
+            child: head.record.intent.clone(),
+            seq: head.seq,
+            state: "rejected".to_owned(),
+            code: Some(codes::CONFLICT.to_owned()),
+            ended: true,
+        };
+    }
     ChildRow {
         child: head.record.intent.clone(),
         seq: head.seq,

@@ -53,7 +53,7 @@ async fn undo(term: &Term, head: &Head, (place, set): (u32, &ChildSet), rows: &[
     let known = rows.iter().find(|row| row.child == child).cloned();
     let row = match known {
         Some(row) => Some(row),
-        None => now(term, &child).await?.map(|head| row_of(&head)),
+        None => now(term, &child).await?.map(|undo| row_of(&head.record.intent, &undo)),
     };
     let cx = term.in_charge()?;
     match row {

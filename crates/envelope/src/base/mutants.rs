@@ -65,11 +65,13 @@ pub enum Mutant {
     P12KeysIgnored,
     /// P13: work by hand owes a ticket.
     P13HandsOwe,
+    /// P14: a detour uses up an entry of the itinerary.
+    P14DetoursSkip,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -99,6 +101,7 @@ impl Mutant {
         Self::P11SparesUnheld,
         Self::P12KeysIgnored,
         Self::P13HandsOwe,
+        Self::P14DetoursSkip,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

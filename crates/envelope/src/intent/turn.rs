@@ -25,10 +25,26 @@ const OF_WORKERS: [&str; 7] = [
     "handed_off",
 ];
 
+/// What only controllers write: whose turn it is, what children came to, and that all is undone.
+const OF_CONTROLLERS: [&str; 3] = ["placed", "child_done", "compensated"];
+
 /// Why a record is not of whoever's turn it was; `None` where nothing shows that. Without signatures a writer may still name
 /// itself as it likes: this finds who says otherwise.
 pub fn out_of_turn(turn: Turn<'_>, event: &str, by: &Author) -> Option<String> {
-    if !OF_WORKERS.contains(&event) {
+    if OF_CONTROLLERS.contains(&event) && by.role != Role::Controller {
+        return Some(format!(
+            "\"{event}\" is by {} ({}), and only controllers write it",
+            by.instance,
+            by.role.name()
+        ));
+    }
+    // Controllers note what they remind people of, and the plan of what is undone.
+    if event == "progress" && by.role == Role::Controller {
+        return None;
+    }
+    // A worker begins to undo what its own agent has failed at; else controllers do.
+    let begins_undo = event == "compensating" && by.role == Role::Worker;
+    if !OF_WORKERS.contains(&event) && !begins_undo {
         return None;
     }
     if by.role != Role::Worker {
@@ -64,6 +80,7 @@ mod tests {
         let own = Author::worker(code.clone(), version(), "w1");
         let other = Author::worker(research, version(), "w9");
         let client = Author::of(Role::Client, "shop");
+        let controller = Author::of(Role::Controller, "c1");
         let nameless = Author::of(Role::Worker, "w1");
         for (turn, event, by, said) in [
             (turn(None), "completed", &own, None),
@@ -76,6 +93,14 @@ mod tests {
             (turn(None), "completed", &client, Some("only a worker of code")),
             (turn(None), "cancelled", &client, None),
             (turn(None), "timed_out", &other, None),
+            (turn(None), "compensating", &own, None),
+            (turn(None), "compensating", &controller, None),
+            (turn(None), "compensating", &other, Some("turn of code")),
+            (turn(None), "progress", &controller, None),
+            (turn(None), "progress", &other, Some("turn of code")),
+            (turn(None), "child_done", &controller, None),
+            (turn(None), "child_done", &own, Some("only controllers")),
+            (turn(None), "compensated", &client, Some("only controllers")),
         ] {
             let found = out_of_turn(turn, event, by);
             assert_eq!(found.is_some(), said.is_some(), "{event} by {by:?}: {found:?}");

@@ -103,10 +103,11 @@ impl Subjects {
             format!("{ns}.decide.*.*.*.*.*"),
             format!("{ns}.from.*.signal.*.*"),
             format!("{ns}.from.*.decide.*.*.*.*.*"),
+            format!("{ns}.from.*.channel.*"),
         ]
     }
 
-    /// Those of them that the routers read: raw intents.
+    /// Those of them that the routers read: raw intents, and messages of channels.
     pub fn router_subjects(&self) -> Vec<String> {
         let ns = &self.namespace;
         let kinds = [
@@ -115,6 +116,7 @@ impl Subjects {
             "channel.*",
             "from.*.intent.*",
             "from.*.capability.*",
+            "from.*.channel.*",
         ];
         kinds.iter().map(|kind| format!("{ns}.{kind}")).collect()
     }
@@ -154,6 +156,11 @@ impl Subjects {
     /// As [`Subjects::intent_from`], for whoever has a capability.
     pub fn capability_from(&self, account: &str, capability: &CapabilityName) -> String {
         format!("{}.from.{account}.capability.{capability}", self.namespace)
+    }
+
+    /// As [`Subjects::intent_from`], for all that subscribe to a channel.
+    pub fn channel_from(&self, account: &str, channel: &ChannelName) -> String {
+        format!("{}.from.{account}.channel.{channel}", self.namespace)
     }
 
     /// The subject on which an agent is asked: the answer is the reply.

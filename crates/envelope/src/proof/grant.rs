@@ -128,6 +128,10 @@ impl Grant {
     /// Why it does not cover a record, if it does not. `turn` is whose turn it was before the record: `None` where that is
     /// not known, `Some(None)` before the first record.
     pub(super) fn refuses(&self, record: &Record, turn: Option<Option<&AgentName>>) -> Option<String> {
+        let is_child = record.event == Event::Submitted && record.snapshot.parent.is_some();
+        if is_child && self.role != SignerRole::Controller {
+            return Some("only controllers submit children where records are signed".to_owned());
+        }
         match self.role {
             SignerRole::Controller => None,
             SignerRole::Client => not_of(
@@ -151,7 +155,7 @@ impl Grant {
             return Some(format!("a worker of \"{agent}\" signed it in the name of \"{name}\""));
         }
         // What an agent adds to the intents of others leaves their state alone.
-        if matches!(record.event, Event::ChildDone | Event::Signalled | Event::Submitted) {
+        if matches!(record.event, Event::Signalled | Event::Submitted) {
             return None;
         }
         let turn = match turn {

@@ -389,6 +389,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.channel(&"news".parse().expect("channel")),
         subjects.intent_from("<account>", &agent),
         subjects.capability_from("<account>", &"translate".parse().expect("capability")),
+        subjects.channel_from("<account>", &"news".parse().expect("channel")),
         subjects.ask(&agent),
         subjects.ask_from("<account>", &agent),
         subjects.ledger(&intent()),

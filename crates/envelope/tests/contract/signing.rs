@@ -3,8 +3,8 @@
 mod image;
 
 use baton_envelope::{
-    Chain, Entry, Grant, Grants, Guard, KnownSignatures, Link, Place, Problem, Proof, PublicKey, Record, Rules,
-    SecretKey, Signature, Signatures, SignerRole, Statement, act, contain, void,
+    Author, Chain, Entry, Grant, Grants, Guard, KnownSignatures, Link, Message, Place, Problem, Proof, PublicKey,
+    Record, Role, Rules, SecretKey, Signature, Signatures, SignerRole, Statement, act, contain, void,
 };
 
 use image::{Image, Random, key};
@@ -123,6 +123,52 @@ fn an_agent_cannot_write_in_the_name_of_another() {
             Some(image::entry(&open).link()),
             "the head is the last valid one"
         );
+    }
+}
+
+/// Whoever could write either would decide what another agent's call comes to.
+#[test]
+fn controllers_alone_submit_children_and_record_their_ends() {
+    let image = Image::new(1);
+    let rules = image.rules(Signatures::Require);
+    let (open, first) = image.open();
+    let judged = |message: &Message, record: &Record, before: bool| {
+        let mut chain = Chain::new(&rules);
+        if before {
+            chain.take(&image::entry(&open), Ok(&first));
+        }
+        chain.take(&image::entry(message), Ok(record));
+        chain.judged().void.remove(&message.seq).map(|void| void.problem)
+    };
+    for (whose, by, problem) in [
+        (
+            "shop",
+            Author::of(Role::Client, "shop"),
+            Some("only controllers submit children"),
+        ),
+        ("code", image::worker("code"), Some("only controllers submit children")),
+        ("controller", image::controller(), None),
+    ] {
+        let mut child = first.clone();
+        child.snapshot.parent = Some("order-9".parse().expect("id"));
+        child.by = by;
+        let message = image.signed_at(&child, Place::from(0), &key(whose));
+        let found = judged(&message, &child, false);
+        assert_eq!(found.is_some(), problem.is_some(), "{whose}: {found:?}");
+        assert!(
+            problem.is_none_or(|problem| found.is_some_and(|found| found.contains(problem))),
+            "{whose}"
+        );
+    }
+    for (whose, by, is_void) in [
+        ("code", image::worker("code"), true),
+        ("controller", image::controller(), false),
+    ] {
+        let draft = act::complete(&first.snapshot, baton_envelope::Json::null()).expect("legal");
+        let mut record = image.sealed(draft, &open, by);
+        record.event = baton_envelope::Event::ChildDone;
+        let message = image.signed(&record, &open, &key(whose));
+        assert_eq!(judged(&message, &record, true).is_some(), is_void, "{whose}");
     }
 }
 

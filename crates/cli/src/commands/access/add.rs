@@ -1,7 +1,7 @@
 //! `baton access add`: another agent, person or publisher.
 
 use baton_access::{AccessError, Folder, Member, Role, add};
-use baton_envelope::{AccountName, AgentName};
+use baton_envelope::{AccountName, AgentName, ChannelName};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -47,8 +47,16 @@ pub(super) struct PublisherArgs {
     /// The publisher: the author of what it submits.
     name: AccountName,
     /// Agents that it may ask, separated by commas.
-    #[arg(long, value_name = "AGENTS", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "AGENTS",
+        value_delimiter = ',',
+        required_unless_present = "channels"
+    )]
     may: Vec<AgentName>,
+    /// Channels that it may publish on, separated by commas.
+    #[arg(long = "channel", value_name = "CHANNELS", value_delimiter = ',')]
+    channels: Vec<ChannelName>,
     #[command(flatten)]
     form: FormArgs,
 }
@@ -65,7 +73,7 @@ pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(),
     let (member, form) = match command {
         AddCommand::Agent(args) => (Member::Agent(args.name), args.form),
         AddCommand::Person(args) => (Member::Person(args.name, args.role), args.form),
-        AddCommand::Publisher(args) => (Member::Publisher(args.name, args.may), args.form),
+        AddCommand::Publisher(args) => (Member::Publisher(args.name, args.may, args.channels), args.form),
     };
     let (secret, before) = (form.secret()?, folder.read()?);
     let text = add(&before, &member, &secret).map_err(|error| taken(error, &form))?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::settings::{KEY_TOPOLOGY, PREFIX, is_told_by_leader};
 
 /// The newest topology that this build knows. Streams and consumers that it makes are marked with it.
-pub(crate) const TOPOLOGY: u32 = 3;
+pub(crate) const TOPOLOGY: u32 = 4;
 
 /// One change of the topology.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +62,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         needs_no_older_controller: true,
         raise: add_subjects,
     },
+    // A router of before has no filter for them: they would lie there.
+    Migration {
+        name: "messages of channels whose subject names their account",
+        since: 4,
+        needs_no_older_controller: true,
+        raise: add_subjects,
+    },
 ];
 
 /// Those of durable consumers, oldest first. The server keeps what it knows of a consumer that is changed: what was delivered
@@ -82,6 +89,12 @@ pub(crate) const CONSUMER_MIGRATIONS: &[Migration] = &[
         since: 3,
         needs_no_older_controller: true,
         raise: narrow,
+    },
+    Migration {
+        name: "a router that takes the messages of channels from accounts",
+        since: 4,
+        needs_no_older_controller: true,
+        raise: add_filters,
     },
 ];
 
@@ -230,6 +243,18 @@ fn narrow(wanted: &Value, config: &mut Map<String, Value>) {
     {
         config.remove("filter_subject");
         config.insert("filter_subjects".to_owned(), filters.clone());
+    }
+}
+
+/// Adds the filters that are missing to a consumer that has some: one without any takes everything.
+fn add_filters(wanted: &Value, config: &mut Map<String, Value>) {
+    let wanted = wanted.get("filter_subjects").and_then(Value::as_array);
+    let Some((wanted, all)) = wanted.zip(config.get_mut("filter_subjects").and_then(Value::as_array_mut)) else {
+        return;
+    };
+    if !all.is_empty() {
+        let missing: Vec<Value> = wanted.iter().filter(|one| !all.contains(one)).cloned().collect();
+        all.extend(missing);
     }
 }
 
