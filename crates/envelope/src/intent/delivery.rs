@@ -66,6 +66,7 @@ pub fn in_server_time(mut head: Record, stored_at: Timestamp) -> Record {
         head.snapshot.wake_at = Some(stored_at.plus(wake_at.since(head.at)));
         head.at = stored_at;
     }
+    head.snapshot.updated_at = head.snapshot.updated_at.min(stored_at);
     head
 }
 

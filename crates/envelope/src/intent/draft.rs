@@ -89,6 +89,8 @@ pub struct Draft {
     pub undo: Option<Box<Undo>>,
     /// What is undone, the latest first.
     pub undos: Vec<PlannedUndo>,
+    /// Until when the head that it follows was put off.
+    pub(crate) put_off: Option<Timestamp>,
 }
 
 impl Draft {
@@ -118,6 +120,7 @@ impl Draft {
             broadcast: None,
             undo: None,
             undos: Vec::new(),
+            put_off: None,
         }
     }
 
@@ -132,7 +135,10 @@ impl Draft {
         if !event.only_adds() {
             snapshot.wake_at = None;
         }
-        Ok(Self::first(event, snapshot))
+        Ok(Self {
+            put_off: head.wake_at,
+            ..Self::first(event, snapshot)
+        })
     }
 
     /// Gives work to a version of its agent, with a fresh attempt count and a new epoch. The envelope takes the
@@ -272,7 +278,13 @@ impl Draft {
     /// Makes the record to write after the one at ledger sequence `head_seq` (0 if there is none).
     pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
         let mut snapshot = self.snapshot;
-        snapshot.updated_at = self.looked_at.unwrap_or(stamp.at);
+        let at = self.looked_at.unwrap_or(stamp.at);
+        if let Some(wake_at) = snapshot.wake_at.filter(|wake_at| Some(*wake_at) == self.put_off) {
+            // It is by the clock of its writer, which may be ahead of this one: no more is left than was meant.
+            let meant = wake_at.since(snapshot.updated_at);
+            snapshot.wake_at = Some(wake_at.min(at.plus(meant)));
+        }
+        snapshot.updated_at = at;
         if self.envelope.is_none() && snapshot.envelope.is_some() && snapshot.envelope_seq.is_none() {
             snapshot.envelope_seq = Some(head_seq);
         }

@@ -186,3 +186,41 @@ fn a_submit_conflicts_in_agent_kind_payload_or_its_encoding_and_in_nothing_else(
         Submission::Same
     );
 }
+
+/// A worker whose clock is ten minutes ahead puts a hop off by a second; somebody whose clock is right adds to it.
+#[test]
+fn what_only_adds_does_not_put_a_hop_off_by_the_clock_of_another() {
+    let ten_minutes = Duration::from_secs(600);
+    let mut head = open_head().snapshot;
+    head.updated_at = NOW.plus(ten_minutes);
+    head.wake_at = Some(head.updated_at.plus(Duration::from_secs(1)));
+    let stamp = |at| Stamp {
+        id: record_id(3),
+        at,
+        by: Author::of(Role::Operator, "ada"),
+    };
+    let noted = act::annotate(&head, "seen")
+        .expect("legal")
+        .seal(intent(), 7, stamp(NOW))
+        .snapshot;
+    assert_eq!(noted.wake_at, Some(NOW.plus(Duration::from_secs(1))));
+    // With clocks that agree the time stays.
+    (head.updated_at, head.wake_at) = (NOW, Some(NOW.plus(ten_minutes)));
+    let later = NOW.plus(Duration::from_secs(60));
+    let noted = act::annotate(&head, "seen")
+        .expect("legal")
+        .seal(intent(), 7, stamp(later))
+        .snapshot;
+    assert_eq!(noted.wake_at, head.wake_at);
+}
+
+#[test]
+fn what_a_clock_that_is_ahead_wrote_is_as_old_as_the_server_says() {
+    let mut head = open_head();
+    head.at = NOW.plus(Duration::from_secs(600));
+    head.snapshot.updated_at = head.at;
+    let slack = Duration::from_secs(15);
+    let later = NOW.plus(Duration::from_secs(20));
+    assert_eq!(needs(&head, later, slack), Need::None);
+    assert_eq!(needs(&in_server_time(head, NOW), later, slack), Need::Ticket);
+}

@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use baton_envelope::control::Unreadable;
-use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Need, Timestamp, is_ticket_lost, needs};
+use baton_envelope::{
+    AgentName, AgentVersion, Author, IntentId, Need, Timestamp, in_server_time, is_ticket_lost, needs,
+};
 
 use crate::error::Error;
 use crate::ledger::{Head, HeadParts, subject_of_key};
@@ -21,6 +23,9 @@ use crate::server::{ControllerMesh, LedgerEnd};
 /// How often to look at all intents, whatever the index of the ledger says: it may have missed something for a reason that nobody
 /// thought of.
 const ALL_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// By how much a record may be newer than the server stored it, before its writer's clock counts as ahead.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -190,7 +195,7 @@ impl Sweeper {
             archive.note_closed(closed).await?;
             let returned = archive.purge_returned(&open).await?;
             report.returned += returned.len();
-            for head in open {
+            for head in open.into_iter().map(in_time) {
                 if returned.contains(&head.record.intent) {
                     continue;
                 }
@@ -263,7 +268,12 @@ impl Sweeper {
     /// Closes an open intent again that had been closed before; not before its head is older than the slack: what moves on is
     /// not looked at.
     async fn was_closed(&self, head: &Head) -> Result<Closed, Error> {
-        if head.record.snapshot.updated_at.plus(self.slack) > self.mesh.now() {
+        if head
+            .stored_at
+            .unwrap_or(head.record.snapshot.updated_at)
+            .plus(self.slack)
+            > self.mesh.now()
+        {
             return Ok(Closed::TooNew);
         }
         let Some(standing) = self.mesh.keep_closed(head, &self.by).await? else {
@@ -404,5 +414,16 @@ impl Sweeper {
                 "it has no time of storing",
             )),
         }
+    }
+}
+
+/// A head whose writer's clock is ahead, in the time of the server: else it would pass for new until that time has come.
+fn in_time(head: Head) -> Head {
+    match head.stored_at {
+        Some(at) if head.record.at > at.plus(AHEAD) => Head {
+            record: in_server_time(head.record, at),
+            ..head
+        },
+        Some(_) | None => head,
     }
 }
