@@ -89,7 +89,7 @@ async fn a_consumer_that_is_raised_delivers_nothing_in_flight_as_fresh() {
     assert_eq!((consumers.count(), raised.refused.len()), (3, 0), "{raised:?}");
     for name in names(&server, WORK).await {
         let config = config_of(&server, WORK, &name).await;
-        assert_eq!(config["metadata"]["baton.topology"], "3", "{config}");
+        assert_eq!(config["metadata"]["baton.topology"], "4", "{config}");
         assert_eq!(config["max_ack_pending"], 100_000, "{config}");
     }
     assert_eq!(of_consumers(&mesh).await.len(), 0);

@@ -151,11 +151,6 @@ impl ControllerMesh {
         let mut first = None;
         for _ in 0..TRIES {
             let mut found = self.own_streams().await?;
-            let ledger = self.ledger_of(&found)?.info.as_ref().ok();
-            if first.is_some() && ledger.is_some_and(|ledger| ledger.copies() != copies) {
-                // Somebody else has set another number meanwhile, and whoever comes last is right.
-                break;
-            }
             let changed = self.set_each(&mut found, copies).await?;
             // What was refused, and what answered before its leader was chosen anew, only the first look knows.
             let first = first.get_or_insert(found);
@@ -175,10 +170,13 @@ impl ControllerMesh {
     pub async fn decide_copies(&self, copies: usize) -> Result<Option<CopiesView>, Error> {
         let shared = self.shared_settings().await?;
         let is_due = shared.is_some_and(|shared| shared.is_undecided() && copies > shared.replicas());
-        match u32::try_from(copies) {
-            Ok(copies) if is_due => self.set_copies(copies).await.map(Some),
-            Ok(_) | Err(_) => Ok(None),
-        }
+        let (true, Ok(copies)) = (is_due, u32::try_from(copies)) else {
+            return Ok(None);
+        };
+        // Once: a person who sets another number meanwhile is right.
+        let mut found = self.own_streams().await?;
+        self.set_each(&mut found, copies).await?;
+        Ok(Some(view(copies, found)))
     }
 
     /// Sets the copies of those streams that keep another number, and tells how many these were.
