@@ -279,8 +279,10 @@ impl Draft {
     pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
         let mut snapshot = self.snapshot;
         let at = self.looked_at.unwrap_or(stamp.at);
-        if let Some(wake_at) = snapshot.wake_at.filter(|wake_at| Some(*wake_at) == self.put_off) {
-            // It is by the clock of its writer, which may be ahead of this one: no more is left than was meant.
+        let is_kept = |wake_at: &Timestamp| Some(*wake_at) == self.put_off && snapshot.status == Status::Pending;
+        if let Some(wake_at) = snapshot.wake_at.filter(is_kept) {
+            // The delay of a retry is by the clock of its writer, which may be ahead of this one: no more is left than was meant.
+            // Work that begins later has a time that somebody named, which stands.
             let meant = wake_at.since(snapshot.updated_at);
             snapshot.wake_at = Some(wake_at.min(at.plus(meant)));
         }

@@ -212,6 +212,16 @@ fn what_only_adds_does_not_put_a_hop_off_by_the_clock_of_another() {
         .seal(intent(), 7, stamp(later))
         .snapshot;
     assert_eq!(noted.wake_at, head.wake_at);
+    // A time that somebody named stands, whatever clock told it.
+    head.status = Status::Waiting {
+        reason: WaitReason::Time,
+    };
+    (head.updated_at, head.wake_at) = (NOW.plus(ten_minutes), Some(NOW.plus(2 * ten_minutes)));
+    let noted = act::annotate(&head, "seen")
+        .expect("legal")
+        .seal(intent(), 7, stamp(NOW))
+        .snapshot;
+    assert_eq!(noted.wake_at, head.wake_at);
 }
 
 #[test]
