@@ -396,6 +396,12 @@ pub struct Manual {
 }
 
 impl Snapshot {
+    /// Whether it has begun to undo what it did.
+    #[must_use]
+    pub fn is_undoing(&self) -> bool {
+        self.undo.as_ref().is_some_and(|undo| undo.error.is_some())
+    }
+
     /// Whether the present hop waits for a turn that it has not had.
     #[must_use]
     pub fn is_before_its_turn(&self) -> bool {

@@ -3,7 +3,14 @@
 
 #![expect(clippy::expect_used, reason = "support of tests: a failure here is a test failure")]
 
+#[path = "support/holds.rs"]
+mod held;
+#[path = "support/breaks.rs"]
+mod shown;
+
 use baton_model::{BrokenFamily, FAMILIES, Family, FamilyBounds};
+
+use self::held::holds;
 
 /// With fewer states than this, the levels were not explored.
 const FEWEST: usize = 2_000;
@@ -16,23 +23,14 @@ fn bounds(name: &str) -> FamilyBounds {
 #[track_caller]
 fn breaks(broken: BrokenFamily, name: &str, invariant: &str) {
     let found = Family::new(bounds(name), broken).check(2);
-    let (property, path) = found.counterexample.expect("a counterexample");
-    assert!(property.contains(invariant), "{property}\n{path}");
-    assert!(path.lines().count() > 3, "{path}");
+    shown::breaks(found, invariant);
 }
 
 #[test]
 fn no_state_within_the_bounds_breaks_an_invariant_of_children() {
     for suite in &FAMILIES {
         let found = Family::new(suite.bounds.clone(), BrokenFamily::Nothing).check(2);
-        println!(
-            "{}: {} states, depth {}, {:?}",
-            suite.name, found.unique, found.depth, found.took
-        );
-        if let Some((property, path)) = found.counterexample {
-            panic!("{}: {property}\n{path}", suite.name);
-        }
-        assert!(found.unique > FEWEST, "{}: only {} states", suite.name, found.unique);
+        holds(suite.name, found, FEWEST);
     }
 }
 

@@ -3,7 +3,14 @@
 
 #![expect(clippy::expect_used, reason = "support of tests: a failure here is a test failure")]
 
+#[path = "support/holds.rs"]
+mod held;
+#[path = "support/breaks.rs"]
+mod shown;
+
 use baton_model::{BrokenWait, WAITS, WaitBounds, Waiting};
+
+use self::held::holds;
 
 /// With fewer states than this, the faults were not explored.
 const FEWEST: usize = 200;
@@ -17,9 +24,7 @@ fn bounds(name: &str) -> WaitBounds {
 fn breaks(broken: BrokenWait, name: &str, invariant: &str) {
     let bounds = bounds(name);
     let found = Waiting { bounds, broken }.check(2);
-    let (property, path) = found.counterexample.expect("a counterexample");
-    assert!(property.contains(invariant), "{property}\n{path}");
-    assert!(path.lines().count() > 3, "{path}");
+    shown::breaks(found, invariant);
 }
 
 #[test]
@@ -27,14 +32,7 @@ fn no_state_within_small_bounds_breaks_an_invariant_of_waits() {
     for suite in WAITS {
         let (bounds, broken) = (suite.bounds, BrokenWait::Nothing);
         let found = Waiting { bounds, broken }.check(2);
-        println!(
-            "{}: {} states, depth {}, {:?}",
-            suite.name, found.unique, found.depth, found.took
-        );
-        if let Some((property, path)) = found.counterexample {
-            panic!("{}: {property}\n{path}", suite.name);
-        }
-        assert!(found.unique > FEWEST, "{}: only {} states", suite.name, found.unique);
+        holds(suite.name, found, FEWEST);
     }
 }
 

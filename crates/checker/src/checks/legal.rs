@@ -190,9 +190,7 @@ fn begins_in_line(status: Option<&str>, event: &str, after: &Snapshot) -> bool {
         "submitted" => {
             status.is_none() && (awaits_turn || waits && (after.wake_at.is_some() || after.channel.is_some()))
         }
-        "redriven" if after.status.state == "compensating" => {
-            status == Some("parked") && after.undo.as_ref().is_some_and(|undo| undo.error.is_some())
-        }
+        "redriven" if after.status.state == "compensating" => status == Some("parked") && after.is_undoing(),
         "redriven" => status == Some("parked") && awaits_turn,
         _ => false,
     }

@@ -20,7 +20,7 @@ pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<
         let is_undone = |record: &Record| record.event.name == "compensated";
         let is_undone = history.records.iter().any(is_undone);
         counts.compensated += usize::from(is_undone);
-        let begun = history.records.iter().any(is_begun);
+        let begun = history.records.iter().any(|record| record.snapshot.is_undoing());
         for (step, token) in undoable(history) {
             let undos = back.get(token.as_str()).map(Vec::as_slice).unwrap_or_default();
             let done: Vec<&str> = undos.iter().filter(|one| one.counts).map(|one| one.intent).collect();
@@ -71,10 +71,6 @@ fn taken_back<'a>(context: &Context<'a>) -> BTreeMap<&'a str, Vec<Back<'a>>> {
         found.entry(back).or_default().push(Back { intent, counts });
     }
     found
-}
-
-fn is_begun(record: &Record) -> bool {
-    record.snapshot.undo.as_ref().is_some_and(|undo| undo.error.is_some())
 }
 
 /// What a step returned.

@@ -75,7 +75,7 @@ impl<'a> Judge<'a> {
         for record in &history.records {
             self.name(record, hop);
             hop = record.snapshot.hop;
-            let is_undoing = record.snapshot.undo.as_ref().is_some_and(|undo| undo.error.is_some());
+            let is_undoing = record.snapshot.is_undoing();
             match record.event.name.as_str() {
                 "progress" if !record.undos.is_empty() => self.fix(record),
                 "redriven" if is_undoing => {
