@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton_agent::{Guard, Watch};
 use baton_embedded::{Finder, RunningServer, ServerOptions};
-use baton_envelope::{AgentName, Author, Envelope, IntentId, Json, Role};
+use baton_envelope::{AgentName, Author, Envelope, IntentId, Json, Policy, Role};
 use baton_jetstream::{Head, Mesh, Target, WaitEnd};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -161,11 +161,22 @@ impl Harness {
         to: &str,
         work: impl IntoIterator<Item = (IntentId, Json)>,
     ) -> Result<Vec<IntentId>, DemoError> {
+        self.submit_with(to, work, None).await
+    }
+
+    /// As [`Harness::submit`], with a failure policy of its own.
+    pub(crate) async fn submit_with(
+        &self,
+        to: &str,
+        work: impl IntoIterator<Item = (IntentId, Json)>,
+        policy: Option<&Policy>,
+    ) -> Result<Vec<IntentId>, DemoError> {
         let to: AgentName = to.parse().map_err(baton_jetstream::Error::from)?;
         let mut intents = Vec::new();
         for (intent, payload) in work {
             let id = self.mesh.clock().envelope_id();
-            let envelope = Envelope::first(id, intent.clone(), to.clone(), payload);
+            let mut envelope = Envelope::first(id, intent.clone(), to.clone(), payload);
+            envelope.policy = policy.cloned().map(Box::new);
             self.mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
             intents.push(intent);
         }

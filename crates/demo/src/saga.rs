@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_agent::{Fault, Handler, Hop, Outcome};
-use baton_envelope::{Author, Envelope, IntentId, Json, OnExhausted, Policy, Role, Status};
-use baton_jetstream::{Events, Head, Mesh, WaitEnd};
+use baton_envelope::{IntentId, Json, OnExhausted, Policy, Status};
+use baton_jetstream::{Events, Head};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -93,10 +93,11 @@ pub async fn run_saga(plan: &SagaPlan, say: &(dyn Fn(&str) + Sync)) -> Result<Sa
     let mut travel = harness.agent(&Part::of(TRAVEL))?;
     let mut clerk = harness.agent(&Part::of(CLERK))?;
     harness.wait_for_route_of(&[TRAVEL, CLERK]).await?;
-    let mesh = &harness.mesh;
-    let mut events = mesh.events(None).await?;
+    let mut events = harness.mesh.events(None).await?;
     let started = Instant::now();
-    let trips = submit(mesh, plan.intents).await?;
+    let trips = harness
+        .submit_with(TRAVEL, trips(plan.intents)?, Some(&compensates()))
+        .await?;
     say(&format!("{} trips submitted: flight, hotel, car", trips.len()));
 
     let failed = |error| DemoError::io("a worker cannot be killed", error);
@@ -109,19 +110,14 @@ pub async fn run_saga(plan: &SagaPlan, say: &(dyn Fn(&str) + Sync)) -> Result<Sa
     clerk = harness.agent(&Part::of(CLERK))?;
     say("there is no car; the worker that takes back killed with SIGKILL in the middle; another one started");
 
-    let until = Instant::now() + END;
-    for trip in &trips {
-        match mesh.wait(trip, until.saturating_duration_since(Instant::now())).await? {
-            WaitEnd::Ended(_) | WaitEnd::Parked(_) | WaitEnd::TimedOut(_) => {}
-        }
-    }
+    harness.until_over(&trips, Instant::now() + END).await?;
     let seconds = started.elapsed().as_secs_f64();
-    let trips = histories(mesh, trips).await?;
+    let trips = harness.histories(trips).await?;
     let undos = trips
         .iter()
         .flat_map(|(trip, _)| (0..BOOKED.len()).map(move |place| undo_of(trip, place)));
     let undos: Vec<IntentId> = undos.collect();
-    let undos = histories(mesh, undos).await?;
+    let undos = harness.histories(undos).await?;
     let verdict = told(&trips, &undos, &harness.effects()?, seconds);
     let example = trips.into_iter().next().map(|(_, history)| history);
     drop((travel, clerk, controller, events));
@@ -136,15 +132,6 @@ pub async fn run_saga(plan: &SagaPlan, say: &(dyn Fn(&str) + Sync)) -> Result<Sa
 /// The undo of a trip with this place in its plan.
 fn undo_of(trip: &IntentId, place: usize) -> IntentId {
     IntentId::of_child(trip, 1, &format!("undo#{}", place + 1), 0)
-}
-
-async fn histories(mesh: &Mesh, intents: Vec<IntentId>) -> Result<Vec<(IntentId, Vec<Head>)>, DemoError> {
-    let mut found = Vec::with_capacity(intents.len());
-    for intent in intents {
-        let history = mesh.history(&intent, 1).await?;
-        found.push((intent, history));
-    }
-    Ok(found)
 }
 
 fn told(trips: &[(IntentId, Vec<Head>)], undos: &[(IntentId, Vec<Head>)], effects: &str, seconds: f64) -> SagaVerdict {
@@ -207,21 +194,20 @@ fn is_in_reverse(trip: &IntentId, undos: &[(IntentId, Vec<Head>)]) -> bool {
             .eq(BOOKED.into_iter().rev())
 }
 
-async fn submit(mesh: &Mesh, count: usize) -> Result<Vec<IntentId>, DemoError> {
-    let mut trips = Vec::with_capacity(count);
-    for n in 1..=count {
-        let trip: IntentId = format!("trip-{n}").parse().map_err(baton_jetstream::Error::from)?;
-        let payload = Json::string(&format!("trip {n}"));
-        let to = TRAVEL.parse().map_err(baton_jetstream::Error::from)?;
-        let mut envelope = Envelope::first(mesh.clock().envelope_id(), trip.clone(), to, payload);
-        envelope.policy = Some(Box::new(Policy {
-            on_exhausted: Some(OnExhausted::Compensate),
-            ..Policy::default()
-        }));
-        mesh.submit(envelope, Author::of(Role::Client, "demo")).await?;
-        trips.push(trip);
+fn trips(count: usize) -> Result<Vec<(IntentId, Json)>, DemoError> {
+    let trip = |n| {
+        let id = format!("trip-{n}").parse().map_err(baton_jetstream::Error::from)?;
+        Ok((id, Json::string(&format!("trip {n}"))))
+    };
+    (1..=count).map(trip).collect()
+}
+
+/// What fails for good is taken back.
+fn compensates() -> Policy {
+    Policy {
+        on_exhausted: Some(OnExhausted::Compensate),
+        ..Policy::default()
     }
-    Ok(trips)
 }
 
 /// Waits until a step of this name is recorded. Then the next thing is under way.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use baton_agent::shutdown_signal;
 use baton_demo::{SagaPlan, SagaReport, run_saga};
-use baton_envelope::codes;
 
+use super::ended;
 use crate::commands::local::SagaArgs;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::output::{Output, Table};
 use crate::view::timeline;
 
@@ -24,15 +24,10 @@ pub(super) async fn run(args: SagaArgs, exe: PathBuf, output: &Output) -> Result
         () = shutdown_signal() => return Err(CliError::interrupted()),
     };
     output.show(&report.verdict, || text(&report))?;
-    if let Some(folder) = &report.folder {
-        output.note(&format!("kept: {}", folder.display()));
-    }
-    if report.verdict.is_good() {
-        return Ok(());
-    }
-    let message = "the demo did not end as it should: something was lost, not taken back, or taken back twice";
-    Err(CliError::say(Kind::Failed, codes::DEMO_FAILED, message)
-        .hint("the server's data and all logs were kept in the folder above"))
+    let problem = (!report.verdict.is_good()).then(|| {
+        "the demo did not end as it should: something was lost, not taken back, or taken back twice".to_owned()
+    });
+    ended(report.folder.as_deref(), problem, output)
 }
 
 fn text(report: &SagaReport) -> String {
