@@ -198,12 +198,7 @@ impl WorkerContext {
         if let Some(envelope) = ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
             return Ok(envelope);
         }
-        let seq = head.record.snapshot.envelope_seq.unwrap_or(head.seq);
-        let source = self.mesh.record_at(&ticket.intent, seq).await?;
-        source
-            .record
-            .envelope
-            .ok_or_else(|| Error::NoIntent(ticket.intent.clone()))
+        self.mesh.envelope_of(head).await
     }
 
     /// The envelope that a ticket stands for; `None` when nobody can read which.

@@ -20,6 +20,20 @@ async fn copies(mesh: &Mesh) -> (Level, String, String) {
     (found.level, found.found, found.remedy)
 }
 
+/// Waits until the mesh keeps three copies, and each is made.
+async fn until_three_are_made(mesh: &Mesh) {
+    eventually("each copy is made", PATIENCE, async || {
+        let view = mesh
+            .ask_controller(&ShowCopies {})
+            .await
+            .map_err(|error| error.to_string())?;
+        (view.replicas == 3 && view.complete() == view.streams.len())
+            .then_some(())
+            .ok_or_else(|| format!("{view:?}"))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_keeps_one_copy_and_nothing_is_changed() {
     let server = TestServer::start().await;
@@ -69,16 +83,7 @@ async fn every_stream_gets_its_copies_and_so_do_those_of_later_agents() {
     ] {
         assert!(names.contains(&name), "no {name} in {names:?}");
     }
-    eventually("each copy is made", PATIENCE, async || {
-        let view = mesh
-            .ask_controller(&ShowCopies {})
-            .await
-            .map_err(|error| error.to_string())?;
-        (view.complete() == view.streams.len())
-            .then_some(())
-            .ok_or_else(|| format!("{view:?}"))
-    })
-    .await;
+    until_three_are_made(&mesh).await;
     assert_eq!(copies(&mesh).await.0, Level::Ok);
     assert_eq!(mesh.shared_settings().await.unwrap().unwrap().replicas(), 3);
     let client = cluster.client().await;
@@ -129,16 +134,7 @@ async fn the_first_leader_that_is_told_decides_where_a_worker_came_before_it() {
     let mut told = quiet("a");
     told.limits.replicas = 3;
     let controller = Running::start(&connect().await, told);
-    eventually("the leader has decided", PATIENCE, async || {
-        let view = mesh
-            .ask_controller(&ShowCopies {})
-            .await
-            .map_err(|error| error.to_string())?;
-        (view.replicas == 3 && view.complete() == view.streams.len())
-            .then_some(())
-            .ok_or_else(|| format!("{view:?}"))
-    })
-    .await;
+    until_three_are_made(&mesh).await;
     // What a person has set is decided.
     set(&mesh, 1).await.unwrap();
     assert!(ControllerMesh::of(&mesh).decide_copies(3).await.unwrap().is_none());

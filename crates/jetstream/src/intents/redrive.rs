@@ -79,18 +79,7 @@ impl Mesh {
             };
             Ok(self.put_back(intent, now.snapshot, last, route, how)?.into())
         });
-        match put.await? {
-            Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
-                version: record
-                    .snapshot
-                    .version
-                    .clone()
-                    .ok_or_else(|| Error::NoIntent(intent.clone()))?,
-                seq,
-                undoes: false,
-            }),
-            Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
-        }
+        written(intent, put.await?, false)
     }
 
     /// Goes on to undo a parked intent, with the undo that had failed.
@@ -105,18 +94,7 @@ impl Mesh {
                 false => Err(not_parked(intent, now.snapshot)),
             }
         });
-        match put.await? {
-            Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
-                version: record
-                    .snapshot
-                    .version
-                    .clone()
-                    .ok_or_else(|| Error::NoEnvelope(intent.clone()))?,
-                seq,
-                undoes: true,
-            }),
-            Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
-        }
+        written(intent, put.await?, true)
     }
 
     /// Redrives in the way that is open to this user: in a secured mesh by asking a controller, in another one by its own
@@ -205,6 +183,22 @@ impl Mesh {
         let mut draft = act::redrive(snapshot, envelope, version)?.by_hand(is_manual);
         draft.conversion = conversion;
         Ok(draft)
+    }
+}
+
+/// What a redrive has written.
+fn written(intent: &IntentId, put: Advanced, undoes: bool) -> Result<Redriven, Error> {
+    match put {
+        Advanced::Committed(Committed { record, seq }) => Ok(Redriven::Put {
+            version: record
+                .snapshot
+                .version
+                .clone()
+                .ok_or_else(|| Error::NoEnvelope(intent.clone()))?,
+            seq,
+            undoes,
+        }),
+        Advanced::Unchanged(_) => Err(Error::Raced(intent.clone())),
     }
 }
 
