@@ -7,14 +7,6 @@ use proptest::prelude::*;
 
 use crate::samples::*;
 
-fn stamp() -> Stamp {
-    Stamp {
-        id: record_id(2),
-        at: NOW,
-        by: Author::of(Role::Controller, "c-1"),
-    }
-}
-
 /// An intent at work on its second hop.
 fn at_work() -> Snapshot {
     let mut head = full_snapshot();

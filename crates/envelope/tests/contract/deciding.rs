@@ -9,14 +9,6 @@ use crate::samples::*;
 
 const HOP: u32 = 2;
 
-fn stamp() -> Stamp {
-    Stamp {
-        id: record_id(2),
-        at: NOW,
-        by: Author::of(Role::Controller, "c-1"),
-    }
-}
-
 /// A hop that waits for two of three.
 fn waiting() -> Snapshot {
     let mut head = full_snapshot();

@@ -121,6 +121,15 @@ pub(crate) fn statuses() -> Vec<Status> {
 }
 
 /// An envelope in which every field is set, none to its default.
+/// What a controller writes with.
+pub(crate) fn stamp() -> Stamp {
+    Stamp {
+        id: record_id(2),
+        at: NOW,
+        by: Author::of(Role::Controller, "c-1"),
+    }
+}
+
 pub(crate) fn full_envelope() -> Envelope {
     Envelope {
         protocol: PROTOCOL,

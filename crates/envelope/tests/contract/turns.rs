@@ -8,14 +8,6 @@ const ORDER: Status = Status::Waiting {
     reason: WaitReason::Order,
 };
 
-fn stamp() -> Stamp {
-    Stamp {
-        id: record_id(2),
-        at: NOW,
-        by: Author::of(Role::Controller, "c-1"),
-    }
-}
-
 fn envelope(key: Option<&str>) -> Envelope {
     let mut envelope = full_envelope();
     envelope.hop = 1;
