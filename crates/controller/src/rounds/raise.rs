@@ -58,21 +58,18 @@ impl Round for Raise {
             tracing::info!(what, "turned the mesh to signing");
         }
         for what in raised.waiting {
-            if !self.said.contains(&what) {
+            if self.is_news(&what) {
                 tracing::warn!(what, "a raise waits for controllers of an earlier build");
-                self.said.push(what);
             }
         }
         for what in signatures.waiting {
-            if !self.said.contains(&what) {
+            if self.is_news(&what) {
                 tracing::warn!(what, "the mesh does not sign yet as it is told to");
-                self.said.push(what);
             }
         }
         for what in raised.refused {
-            if !self.said.contains(&what) {
+            if self.is_news(&what) {
                 tracing::error!(what, "the server refuses to raise it");
-                self.said.push(what);
             }
         }
         Ok(())
@@ -80,6 +77,15 @@ impl Round for Raise {
 }
 
 impl Raise {
+    /// Whether this was not said in the term yet; from now on it was.
+    fn is_news(&mut self, what: &str) -> bool {
+        let is_news = !self.said.iter().any(|said| said == what);
+        if is_news {
+            self.said.push(what.to_owned());
+        }
+        is_news
+    }
+
     /// Where a worker or a command made the mesh before any controller came, the leader decides on the copies.
     async fn decide_copies(&mut self, term: &Term) -> Result<(), RoundError> {
         let cx = term.in_charge()?;
@@ -89,9 +95,8 @@ impl Raise {
             Ok(None) => {}
             Err(error @ Error::TooFewServers { .. }) => {
                 let what = error.to_string();
-                if !self.said.contains(&what) {
+                if self.is_news(&what) {
                     tracing::warn!(what, "the mesh does not get the copies that are configured here");
-                    self.said.push(what);
                 }
             }
             Err(error) => return Err(error.into()),

@@ -268,12 +268,7 @@ impl Sweeper {
     /// Closes an open intent again that had been closed before; not before its head is older than the slack: what moves on is
     /// not looked at.
     async fn was_closed(&self, head: &Head) -> Result<Closed, Error> {
-        if head
-            .stored_at
-            .unwrap_or(head.record.snapshot.updated_at)
-            .plus(self.slack)
-            > self.mesh.now()
-        {
+        if head.record.snapshot.updated_at.plus(self.slack) > self.mesh.now() {
             return Ok(Closed::TooNew);
         }
         let Some(standing) = self.mesh.keep_closed(head, &self.by).await? else {

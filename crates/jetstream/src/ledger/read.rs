@@ -193,42 +193,30 @@ impl Mesh {
     /// # Errors
     /// When there is no such record, or the server does not answer.
     pub async fn record_at(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
-        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent), "batch": 1 });
-        let stream = self.subjects().ledger_stream();
+        let (stream, subject) = (self.subjects().ledger_stream(), self.subjects().ledger(intent));
+        let request = serde_json::json!({ "seq": seq, "next_by_subj": subject, "batch": 1 });
         let (batch, _) = self.direct_batch_of(&stream, &request).await?;
-        match batch.into_iter().next() {
-            Some(found) if found.seq == seq => {
-                let read = self.verified(intent, &found);
-                match containable(&read) {
-                    Some(problem) if read.is_err() => Err(Error::NoneReadable {
-                        intent: intent.clone(),
-                        seq,
-                        problem,
-                    }),
-                    Some(_) | None => Ok(Head {
-                        stored_at: found.stored_at(),
-                        original: self.original(&found, None),
-                        ..Head::new(read?, seq)
-                    }),
-                }
-            }
+        let mut found = batch.into_iter().next().filter(|found| found.seq == seq);
+        if found.is_none() && self.replicas() > 1 {
             // A replica may lag; the leader has what there is.
-            Some(_) | None if self.replicas() > 1 => Box::pin(self.record_of_leader(intent, seq)).await,
-            Some(_) | None => Err(Error::NoEnvelope(intent.clone())),
+            let request = serde_json::json!({ "seq": seq, "next_by_subj": subject });
+            found = Box::pin(self.leader_get(&stream, &request)).await?;
         }
-    }
-
-    /// As [`Mesh::record_at`], by the leader of the ledger.
-    async fn record_of_leader(&self, intent: &IntentId, seq: u64) -> Result<Head, Error> {
-        let stream = self.subjects().ledger_stream();
-        let request = serde_json::json!({ "seq": seq, "next_by_subj": self.subjects().ledger(intent) });
-        match self.leader_get(&stream, &request).await? {
-            Some(found) if found.seq == seq => Ok(Head {
+        let Some(found) = found.filter(|found| found.seq == seq) else {
+            return Err(Error::NoEnvelope(intent.clone()));
+        };
+        let read = self.verified(intent, &found);
+        match containable(&read) {
+            Some(problem) if read.is_err() => Err(Error::NoneReadable {
+                intent: intent.clone(),
+                seq,
+                problem,
+            }),
+            Some(_) | None => Ok(Head {
                 stored_at: found.stored_at(),
                 original: self.original(&found, None),
-                ..Head::new(self.verified(intent, &found)?, seq)
+                ..Head::new(read?, seq)
             }),
-            Some(_) | None => Err(Error::NoEnvelope(intent.clone())),
         }
     }
 
