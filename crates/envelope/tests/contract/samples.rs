@@ -2,15 +2,18 @@
 
 mod calling;
 mod limits;
+mod people;
+mod routes;
 mod undoing;
 
 use std::collections::BTreeMap;
 
-use baton_envelope::people::{Approval, Ballot, Choice, Decided, PeopleAct, PeopleEntry, Preset, Seat, Vote};
 use baton_envelope::*;
 
 pub(crate) use self::calling::*;
 pub(crate) use self::limits::*;
+pub(crate) use self::people::*;
+pub(crate) use self::routes::*;
 pub(crate) use self::undoing::*;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_millis(1_795_237_200_000);
@@ -120,7 +123,6 @@ pub(crate) fn statuses() -> Vec<Status> {
     list
 }
 
-/// An envelope in which every field is set, none to its default.
 /// What a controller writes with.
 pub(crate) fn stamp() -> Stamp {
     Stamp {
@@ -130,6 +132,7 @@ pub(crate) fn stamp() -> Stamp {
     }
 }
 
+/// An envelope in which every field is set, none to its default.
 pub(crate) fn full_envelope() -> Envelope {
     Envelope {
         protocol: PROTOCOL,
@@ -355,250 +358,6 @@ pub(crate) fn full_record() -> Record {
         broadcast: Some(Box::new(full_broadcast())),
         undo: Some(Box::new(full_undo())),
         undos: vec![full_planned_undo()],
-        extra: Extra::new(),
-    }
-}
-
-fn person(name: &str) -> PersonName {
-    name.parse().expect("a person")
-}
-
-pub(crate) fn full_choice() -> Choice {
-    Choice {
-        title: Some("No".to_owned()),
-        ..Choice::rejects("reject")
-    }
-}
-
-/// An approval in which every field is set, none to its default.
-pub(crate) fn full_approval() -> Approval {
-    let day = std::time::Duration::from_secs(86_400);
-    let approval = Approval::of(Preset::Review, "May this be published?")
-        .text("The article names the zoo.")
-        .choices([Choice::accepts("approve"), full_choice()])
-        .form(json("{\"type\":\"object\"}"))
-        .who(["ada", "group:editors"])
-        .quorum(2)
-        .four_eyes()
-        .remind(day / 4)
-        .escalate(day / 2, ["boss"])
-        .due(day)
-        .or_else("approve");
-    Approval {
-        barred: vec![person("bob")],
-        ..approval
-    }
-}
-
-/// A ballot in which every field is set, none to its default.
-pub(crate) fn full_ballot() -> Ballot {
-    Ballot {
-        seats: vec![Seat {
-            person: Some(person("ada")),
-            choice: Some("approve".to_owned()),
-            said: 7,
-            seq: Some(17),
-            extra: Extra::new(),
-        }],
-        reminded: 1,
-        decided: Some(Decided {
-            choice: "approve".to_owned(),
-            accepted: true,
-            cause: people::Cause::Quorum,
-            extra: Extra::new(),
-        }),
-        ..Ballot::of(&full_approval())
-    }
-}
-
-/// A decision in which every field is set, none to its default.
-pub(crate) fn full_decision() -> people::Decision {
-    let vote = Vote {
-        form: json("{\"comment\":\"good\"}"),
-        at: Some(NOW),
-        seq: Some(17),
-        ..Vote::new("ada", "approve")
-    };
-    people::Decision {
-        votes: vec![vote],
-        ..people::Decision::of(&full_ballot()).expect("decided")
-    }
-}
-
-pub(crate) fn full_people() -> PeopleEntry {
-    PeopleEntry {
-        by: Some("ada".to_owned()),
-        choice: Some("approve".to_owned()),
-        form: json("{\"comment\":\"good\"}"),
-        from: Some(person("ada")),
-        to: vec!["bob".to_owned()],
-        number: Some(1),
-        id: Some("m-2".to_owned()),
-        said: Some(7),
-        at: Some(NOW),
-        ..PeopleEntry::new(PeopleAct::Decided, 3, "legal")
-    }
-}
-
-pub(crate) fn full_declaration() -> Declaration {
-    Declaration {
-        agent: agent("code"),
-        version: version("2.0.0"),
-        instance: "host-1-4711".to_owned(),
-        capabilities: vec!["invoices".to_owned()],
-        channels: vec!["news".to_owned()],
-        kinds: vec!["invoice.extract.v1".to_owned()],
-        schemas: [("invoice.extract.v1".to_owned(), json("{}"))].into(),
-        protocol: ProtocolRange {
-            oldest: "0.9.0".parse().expect("version"),
-            newest: "2.1.0".parse().expect("version"),
-        },
-        concurrency: 8,
-        busy: 3,
-        stopping: true,
-        dropped: 2,
-        at: NOW,
-        clock_ahead_ms: -60_000,
-        host: "host-1".to_owned(),
-        manual: true,
-        policy: Some(full_policy()),
-        signs: true,
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_policy() -> Policy {
-    Policy {
-        attempts: Some(5),
-        backoff_ms: Some(2_000),
-        longest_ms: Some(60_000),
-        attempt_timeout_ms: Some(30_000),
-        accept_within_ms: Some(15_000),
-        alternatives: vec![agent("qa")],
-        on_exhausted: Some(OnExhausted::Escalate(agent("chief"))),
-        on_rejected: Some(OnRejected::Return),
-        on_unaccepted: Some(OnUnaccepted::Alternative),
-        on_open: Some(OnOpen::Refuse),
-        gate: Some(Box::new(full_approval())),
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_stands_in() -> StandsIn {
-    StandsIn {
-        for_agent: agent("qa"),
-        tried: vec![agent("qa")],
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_withheld() -> Withheld {
-    Withheld {
-        since: NOW,
-        until: Some(NOW),
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_breaker() -> Breaker {
-    Breaker {
-        agent: agent("code"),
-        version: version("2.0.0"),
-        state: BreakerState::HalfOpen,
-        since: NOW,
-        until: Some(NOW),
-        probe: Some(intent()),
-        probe_seq: Some(7),
-        by: "controller c1".to_owned(),
-        reason: Some("3 in a row".to_owned()),
-        opened: 2,
-        owed_through: 9,
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_entry() -> VersionEntry {
-    VersionEntry {
-        state: VersionState::Draining,
-        since: Some(NOW),
-        reason: Some("superseded".to_owned()),
-        capabilities: vec!["invoices".to_owned()],
-        channels: vec!["news".to_owned()],
-        kinds: vec!["invoice.extract.v1".to_owned()],
-        protocol: full_declaration().protocol,
-        moving_until: Some(NOW),
-        paused: Some(full_pause()),
-        manual: true,
-        withheld: Some(full_withheld()),
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_pause() -> Pause {
-    Pause {
-        by: "ada@host".to_owned(),
-        at: NOW,
-        reason: Some("it deletes the wrong files".to_owned()),
-        kill: true,
-        killed_at: Some(NOW),
-        fenced: 12,
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_rollout() -> Rollout {
-    Rollout {
-        id: "0190".to_owned(),
-        from: version("1.4.0"),
-        to: version("2.0.0"),
-        owner: "alice@host".to_owned(),
-        started_at: NOW,
-        steps: vec![Percent::new(10).expect("percent"), Percent::ALL],
-        step: 1,
-        step_since: NOW,
-        hold_seconds: 120,
-        auto: true,
-        phase: Phase::Paused,
-        margins: Margins {
-            min_hops: Some(100),
-            failure_margin: Some(0.02),
-            latency_factor: Some(2.0),
-            latency_floor_ms: Some(5.0),
-            extra: Extra::new(),
-        },
-        ended_at: Some(NOW),
-        extra: Extra::new(),
-    }
-}
-
-pub(crate) fn full_route() -> Route {
-    Route {
-        agent: agent("code"),
-        active: version("1.4.0"),
-        updated_at: NOW,
-        updated_by: "operator".to_owned(),
-        canary: Some(Canary {
-            version: version("2.0.0"),
-            percent: Percent::new(10).expect("percent"),
-            extra: Extra::new(),
-        }),
-        previous: Some(version("1.4.0")),
-        versions: [(version("1.4.0"), full_entry())].into(),
-        pinning: Pinning::Chain,
-        rollout: Some(full_rollout()),
-        decision: Some(Decision {
-            what: "started".to_owned(),
-            by: "alice@host".to_owned(),
-            at: NOW,
-            version: Some(version("2.0.0")),
-            reason: Some("a new build".to_owned()),
-            numbers: Some(json("{\"hops\":1}")),
-            extra: Extra::new(),
-        }),
-        paused: Some(full_pause()),
-        limits: Some(full_limits()),
-        policy: Some(full_policy()),
-        channels: [("news".parse().expect("channel"), true)].into(),
         extra: Extra::new(),
     }
 }
