@@ -5,8 +5,9 @@
 //! floor and its last delivery. Each of these hops is put before the version again under a new envelope id: so every
 //! ticket that was delivered is superseded, whatever its holder knows.
 //!
-//! A server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too: what the
-//! ledger says that somebody holds is taken as well.
+//! A single server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too:
+//! what the ledger says that somebody holds is taken as well. Of a hop without a record not even the ledger knows, so a controller
+//! that has lost its connection once takes all of these tickets: a hop that only waits loses nothing by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct MaybeGiven {
     ticket: QueuedTicket,
-    /// Whether its consumer says that it was delivered; otherwise only the ledger can tell.
+    /// Whether its consumer says that it was delivered, or may have forgotten it; otherwise only the ledger can tell.
     is_given: bool,
 }
 
@@ -167,6 +168,8 @@ impl ControllerMesh {
             return Ok(Vec::new());
         }
         let forgotten = if self.replicas() > 1 { 0 } else { FORGOTTEN };
+        // The server may have been killed; it tells nobody for how long it has been up.
+        let forgets = forgotten > 0 && self.connections_made() > 1;
         let (mut next, last) = match given.values().map(|(from, _)| *from).min() {
             None => (1, u64::MAX),
             Some(from) => (
@@ -187,7 +190,7 @@ impl ControllerMesh {
             };
             let found = batch.iter().filter(|stored| stored.seq <= last);
             tickets.extend(found.filter_map(|stored| {
-                let is_given = was_given(&stored.subject, stored.seq);
+                let is_given = forgets || was_given(&stored.subject, stored.seq);
                 let ticket = QueuedTicket::read(stored).filter(|_| is_given || forgotten > 0)?;
                 Some(MaybeGiven { ticket, is_given })
             }));

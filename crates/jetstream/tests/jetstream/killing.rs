@@ -1,9 +1,11 @@
 //! What a kill takes that the server has forgotten, and what a resume leaves alone that was killed meanwhile.
 
+use std::time::Duration;
+
 use baton_envelope::rollout::{Act, kill_work};
 use baton_envelope::{Author, Route, Stamp, act};
 use baton_jetstream::{ControllerMesh, Error, Mesh, Taking};
-use baton_testkit::{consumers, limit_stream, records};
+use baton_testkit::{consumers, eventually, limit_stream, records};
 
 use crate::support::{TestServer, agent, mesh_with_research, operator, submit, version};
 
@@ -62,6 +64,35 @@ async fn a_kill_takes_what_is_held_though_no_consumer_knows_that_it_was_delivere
         2,
         "the same two"
     );
+}
+
+/// A fresh hop runs without a record: when the server has forgotten its delivery, nobody knows of it. Would fail with a kill that
+/// spares what has neither a delivery nor a holder after its server was killed: its worker would commit later.
+#[tokio::test]
+async fn a_kill_takes_what_may_run_unrecorded_since_its_server_was_killed() {
+    let server = TestServer::start().await;
+    let mesh = mesh_with_research(&server).await;
+    submit(&mesh, "fresh").await;
+    server.kill().await;
+    server.restart().await;
+    mesh.flush().await.unwrap();
+    eventually("it has connected again", Duration::from_secs(10), async || {
+        (mesh.connections_made() == 2)
+            .then_some(())
+            .ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    let by = operator();
+    let taking = Taking {
+        reason: "it deletes files",
+        by: &by,
+        since: mesh.now(),
+    };
+    let control = ControllerMesh::of(&mesh);
+    let fenced = control.fence_version(&agent(), &version("1.0.0"), taking).await;
+    assert_eq!(fenced.unwrap().len(), 1);
+    let head = mesh.head(&"fresh".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(head.record.event.name(), "released");
 }
 
 /// Would fail with a resume that goes on by the route of its beginning: it would start the consumers of a version that was killed
