@@ -1,6 +1,7 @@
 //! An upgrade of Baton itself: the store that an earlier build left (tests/fixtures/store) is carried on with. Nothing is
 //! lost, nothing is repeated, rollouts and drains go on, and the streams are raised to the newest topology.
 
+mod governed;
 mod suspended;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +170,12 @@ impl Carried {
         let mut command = self.baton(args);
         let done = tokio::task::spawn_blocking(move || command.output()).await;
         done.expect("not cancelled").expect("baton should start")
+    }
+
+    async fn succeeds(&self, args: &[&str]) -> Output {
+        let done = self.run(args).await;
+        assert!(done.status.success(), "{args:?}: {done:?}");
+        done
     }
 
     /// The JSON document of a command that succeeds; else what it said.

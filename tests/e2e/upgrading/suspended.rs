@@ -1,7 +1,5 @@
 //! A store of protocol 1.5: what waits there goes on, its children are joined, and its turns are kept.
 
-use std::process::Output;
-
 use baton_testkit::eventually;
 use serde_json::Value;
 
@@ -63,12 +61,6 @@ const JOINED: [(&str, &str); 5] = [
 ];
 
 impl Carried {
-    async fn succeeds(&self, args: &[&str]) -> Output {
-        let done = self.run(args).await;
-        assert!(done.status.success(), "{args:?}: {done:?}");
-        done
-    }
-
     /// The intents that did this, in the order in which they did it.
     fn order_of(&self, prefix: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.file("effects")).expect("effects");
