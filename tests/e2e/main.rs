@@ -54,6 +54,7 @@ mod priority;
 mod projection;
 mod protocols;
 mod publishing;
+mod refused;
 mod replaying;
 mod rollback;
 mod schedules;

@@ -14,7 +14,7 @@ use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::run::{RunResult, WorkerContext};
-use crate::undoing::{check_agent, check_room};
+use crate::undoing::{check_room, check_taker};
 
 /// How long to wait before retrying a hop whose outcome the ledger did not take; its steps are recorded, the rest runs
 /// again.
@@ -397,7 +397,7 @@ impl WorkerContext {
         let is_over = is_open && matches!(kind, OutcomeKind::Complete(_));
         let undo = outcome.undo.filter(|_| !is_over);
         if let Some(undo) = &undo
-            && let Err(fault) = Box::pin(self.check_undo(at, undo, &kind)).await
+            && let Err(fault) = Box::pin(self.check_undo(at, envelope, undo, &kind)).await
         {
             return Box::pin(self.act_on_fault(at, envelope, fault)).await;
         }
@@ -475,14 +475,14 @@ impl WorkerContext {
     }
 
     /// Whether a hop may name this undo: it is refused before anything is committed.
-    async fn check_undo(&self, at: &Claim, undo: &Undo, of: &OutcomeKind) -> Result<(), Fault> {
+    async fn check_undo(&self, at: &Claim, envelope: &Envelope, undo: &Undo, of: &OutcomeKind) -> Result<(), Fault> {
         if !matches!(of, OutcomeKind::HandOff { .. }) {
             let text =
                 "only a hop that hands the intent on names its undo: nothing undoes what has completed or was declined";
             return Err(Fault::retry(text).with_code(codes::BAD_UNDO));
         }
         check_room(&at.snapshot)?;
-        check_agent(&self.mesh, &undo.agent).await
+        check_taker(&self.mesh, envelope, &at.snapshot, undo).await
     }
 
     /// Where a handoff goes.

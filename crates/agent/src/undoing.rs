@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use baton_envelope::{AgentName, MOST_UNDOS, Snapshot, StepEntry, Undo, act, codes};
+use baton_envelope::{Asked, Envelope, MOST_UNDOS, Snapshot, StepEntry, Undo, act, codes};
 use baton_jetstream::{Error, WorkerMesh};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,13 +22,18 @@ pub(crate) fn check_room(at: &Snapshot) -> Result<(), Fault> {
     }
 }
 
-/// Whether there is an agent that an undo names: by a misspelt name nothing is ever taken back.
-pub(crate) async fn check_agent(mesh: &WorkerMesh, agent: &AgentName) -> Result<(), Fault> {
-    match mesh.route_of(agent).await {
+/// Whether somebody takes what an undo asks, by the routes of this moment: what nobody is or does is never taken back.
+pub(crate) async fn check_taker(mesh: &WorkerMesh, of: &Envelope, at: &Snapshot, undo: &Undo) -> Result<(), Fault> {
+    let refused = |problem: String| Fault::retry(format!("the undo: {problem}")).with_code(codes::BAD_UNDO);
+    let asked = Asked {
+        root: of.root(),
+        kind: undo.kind.as_deref(),
+        pins: &at.pins,
+        path: &[],
+    };
+    match mesh.choose(&undo.agent, &asked).await {
         Ok(_) => Ok(()),
-        Err(error @ Error::UnknownAgent { .. }) => {
-            Err(Fault::retry(format!("the undo: {error}")).with_code(codes::BAD_UNDO))
-        }
+        Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_))) => Err(refused(error.to_string())),
         Err(error) => Err(Fault::unwritten(&error)),
     }
 }
@@ -47,7 +52,8 @@ impl Hop {
     /// ```
     ///
     /// # Errors
-    /// As [`Hop::step`]; and with `BAD_UNDO`, before the effect, when there is no such agent or the intent has too many undos.
+    /// As [`Hop::step`]; and with `BAD_UNDO`, before the effect, when there is no such agent, none of its versions that get work
+    /// takes it, or the intent has too many undos.
     pub async fn step_undoable<T, E, F, Fut, P>(
         &mut self,
         name: &str,
@@ -72,11 +78,13 @@ impl Hop {
 
     /// Whether a step may name this undo.
     pub(crate) async fn check_undo(&self, undo: &Undo) -> Result<(), Fault> {
-        if let Journal::Ledger(claim) = &self.journal {
-            check_room(&claim.lock().await.snapshot)?;
-        }
+        let at = match &self.journal {
+            Journal::Ledger(claim) => claim.lock().await.snapshot.clone(),
+            Journal::Sandbox(_) => return Ok(()),
+        };
+        check_room(&at)?;
         match &self.clock {
-            HopClock::Mesh(mesh) => check_agent(mesh, &undo.agent).await,
+            HopClock::Mesh(mesh) => check_taker(mesh, &self.envelope, &at, undo).await,
             HopClock::Fixed(_) => Ok(()),
         }
     }

@@ -1,11 +1,13 @@
 //! What can go wrong between Baton and the server.
 
 mod code;
+mod refuses;
 mod server;
 
 use baton_envelope::control::ControlError;
 use baton_envelope::{AgentName, AgentVersion, BadName, BadText, DecodeError, IllegalTransition, IntentId, Timestamp};
 
+pub use refuses::Refuses;
 pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
 pub use server::{Refusal, Trouble};
 

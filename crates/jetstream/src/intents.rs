@@ -29,6 +29,7 @@ mod timers;
 mod tree;
 mod turns;
 mod undo;
+mod unsubmitted;
 mod wait;
 
 pub use approvals::{ESCALATE, OpenApproval, REMIND, SINCE};
@@ -59,4 +60,5 @@ pub use timers::{Due, Fired};
 pub use tree::{Branch, CallOf};
 pub use turns::Waiter;
 pub use unique::Uniquely;
+pub use unsubmitted::Missing;
 pub use wait::{WaitEnd, Waiting};

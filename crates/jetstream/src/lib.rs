@@ -23,13 +23,13 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal, SettingDiffers, TlsFault, Trouble};
+pub use error::{Error, Refusal, Refuses, SettingDiffers, TlsFault, Trouble};
 pub use intents::{
     Ask, Asks, Branch, CallOf, Cancelled, Changed, ChannelMessage, CheckForm, ChildNow, ClosedChild, ClosedInLedger,
     Due, DueWork, ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, IntakeMessage, IntakeReader,
-    KEPT_BODY_BYTES, Listed, Moved, NewBroadcast, NewDecision, NoArchive, OpenApproval, PassedOver, REMIND, Redrive,
-    Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom, ToSweep,
-    Told, Uniquely, WaitEnd, Waiter, Waiting, Worked, holds_life, in_form_for,
+    KEPT_BODY_BYTES, Listed, Missing, Moved, NewBroadcast, NewDecision, NoArchive, OpenApproval, PassedOver, REMIND,
+    Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted, SweepReport, Sweeper, TakenFrom,
+    ToSweep, Told, Uniquely, WaitEnd, Waiter, Waiting, Worked, holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,

@@ -66,19 +66,8 @@ impl Rejection {
 
     /// The rejection for an error, if another try could not help.
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
-        let is_for_good = matches!(
-            error,
-            Error::UnknownAgent { .. }
-                | Error::NoneReadable { .. }
-                | Error::BadText(_)
-                | Error::BadEnvelope { .. }
-                | Error::Unroutable(_)
-                | Error::BreakerOpen { .. }
-                | Error::NoneCapable { .. }
-                | Error::NoCommonProtocol(_)
-                | Error::TooLarge { .. }
-        );
-        is_for_good.then(|| Self::new(error.code(), error.to_string()))
+        let refuses = error.refuses();
+        refuses.map(|_| Self::new(error.code(), error.to_string()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use baton_envelope::{ChildEnd, ChildSet, ChildrenDone, Extra, IntentId, Mutant, Snapshot, codes, next_undo};
-use baton_jetstream::Head;
+use baton_jetstream::{ChildNow, Head, Missing};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
@@ -161,33 +161,37 @@ impl<'s> Known<'s> {
         let ids: Vec<_> = missing.iter().map(|index| (self.child(parent, *index), None)).collect();
         let found = term.cx.mesh.children_now(&ids).await?;
         for (index, now) in missing.iter().zip(found) {
-            let Some(head) = now.head else { continue };
-            self.rows.insert(*index, row_of(parent, &head));
+            if let Some(row) = row_now(parent, &self.child(parent, *index), &now) {
+                self.rows.insert(*index, row);
+            }
         }
         Ok(())
     }
 }
 
-/// A child of this parent, as the record under its id has it. Work that somebody else has put under that id is no child: the call
-/// gets a refusal in its place, and neither its result nor a say in its end.
-pub(super) fn row_of(parent: &IntentId, head: &Head) -> ChildRow {
-    let status = &head.record.snapshot.status;
-    if head.record.snapshot.parent.as_ref() != Some(parent) {
-        return ChildRow {
-            child: head.record.intent.clone(),
-            seq: head.seq,
+/// A child of this parent, as what stands under its id has it; `None` where nothing does. Work that somebody else has put under
+/// that id is no child, and neither is what nobody can read: the call gets a refusal in its place, and neither its result nor a
+/// say in its end.
+pub(super) fn row_now(parent: &IntentId, child: &IntentId, now: &ChildNow) -> Option<ChildRow> {
+    let head = now.head.as_deref();
+    let seq = now.unreadable.or(head.map(|head| head.seq))?;
+    let own = head.map(|head| &head.record.snapshot);
+    Some(match own.filter(|own| own.parent.as_ref() == Some(parent)) {
+        Some(own) => ChildRow {
+            child: child.clone(),
+            seq,
+            state: own.status.name().to_owned(),
+            code: own.status.code().map(str::to_owned),
+            ended: own.status.is_terminal(),
+        },
+        None => ChildRow {
+            child: child.clone(),
+            seq,
             state: "rejected".to_owned(),
             code: Some(codes::CONFLICT.to_owned()),
             ended: true,
-        };
-    }
-    ChildRow {
-        child: head.record.intent.clone(),
-        seq: head.seq,
-        state: status.name().to_owned(),
-        code: status.code().map(str::to_owned),
-        ended: status.is_terminal(),
-    }
+        },
+    })
 }
 
 pub(super) fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
@@ -248,18 +252,20 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
             known.find(term, parent, &missing).await?;
             missing = known.missing();
         }
-        is_left |= !missing.is_empty();
         if is_awaited {
             let ends = known.ends();
             if !ends.is_empty() {
                 done.push(known.done(ends));
             }
             is_settled = false;
-            if is_waited_for && !missing.is_empty() {
-                to_submit.push((set, missing));
+            match is_waited_for {
+                true if missing.is_empty() => {}
+                true => to_submit.push((set, missing)),
+                false => is_left |= !missing.is_empty(),
             }
             continue;
         }
+        is_left |= !missing.is_empty();
         let mut to_close = known.open();
         if is_waited_for {
             to_close.extend(&missing);
@@ -278,13 +284,12 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
         let cx = term.in_charge()?;
         cx.mesh.record_ends(parent, &done, &cx.by).await?;
     }
-    for (set, missing) in to_submit {
-        if !Mutant::P5ChildrenForgotten.is_on() {
-            let cx = term.in_charge()?;
-            let new = cx.mesh.submit_missing(&head, set, &missing, &cx.by).await?;
-            tracing::info!(intent = %parent, wait = set.name, new, "children that nobody had submitted are submitted");
-        }
-        is_left = false;
+    let is_refused = submit(term, &head, to_submit).await?;
+    if is_refused {
+        return Ok(Found {
+            next: Look::At(term.cx.mesh.now().plus(LATER)),
+            is_missing: true,
+        });
     }
     if let Some(next) = next_undo(snapshot) {
         let later = undo::go_on(term, &head, next, &rows).await?;
@@ -301,6 +306,29 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
         next,
         is_missing: is_left,
     })
+}
+
+/// Submits what nobody has submitted of open calls. `true` where some of it is not taken now, and is to be tried again.
+async fn submit(term: &Term, parent: &Head, to_submit: Vec<(&ChildSet, Vec<u32>)>) -> Result<bool, RoundError> {
+    let intent = &parent.record.intent;
+    let (mut is_left, mut first) = (false, Ok(()));
+    for (set, missing) in to_submit {
+        if Mutant::P5ChildrenForgotten.is_on() {
+            continue;
+        }
+        let cx = term.in_charge()?;
+        // What is in the way of one call must not keep the others from it.
+        match cx.mesh.submit_missing(parent, set, &missing, &cx.by).await {
+            Ok(done) => {
+                let Missing { new, rejected } = done;
+                tracing::info!(%intent, wait = set.name, new, rejected, "children that nobody had submitted are looked after");
+                is_left |= new + rejected < missing.len();
+            }
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    first?;
+    Ok(is_left)
 }
 
 /// Closes children that nobody waits for.

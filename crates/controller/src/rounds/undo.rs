@@ -4,9 +4,9 @@
 //! from the head, so that another leader goes on where this one stopped.
 
 use baton_envelope::{ChildSet, IntentId, NextUndo};
-use baton_jetstream::Head;
+use baton_jetstream::{ChildNow, Head};
 
-use super::children::{LATER, end_of, row_of};
+use super::children::{LATER, end_of, row_now};
 use crate::projection::{ChildRow, Look};
 use crate::rounds::error::RoundError;
 use crate::rounds::term::Term;
@@ -25,13 +25,14 @@ pub(super) async fn go_on(term: &Term, head: &Head, next: NextUndo, rows: &[Chil
         NextUndo::Undo(place, set) => return undo(term, head, (place, &set), rows).await,
         NextUndo::Failed(place, set) => {
             let child = child_of(intent, &set);
-            let why = match now(term, &child).await? {
-                Some(undo) => {
+            let now = now(term, &child).await?;
+            let why = match now.as_ref().and_then(|now| now.head.as_ref()) {
+                Some(undo) if undo.record.snapshot.parent.as_ref() == Some(intent) => {
                     let snapshot = &undo.record.snapshot;
                     let error = snapshot.error.as_ref().map(|error| format!(": {}", error.message));
                     format!("failed: {child} is {}{}", snapshot.status, error.unwrap_or_default())
                 }
-                None => format!("failed: {child}"),
+                Some(_) | None => format!("failed: {child} is lost, or other work"),
             };
             let cx = term.in_charge()?;
             cx.mesh.park_undoing(head, place, &why, &cx.by).await?;
@@ -53,12 +54,18 @@ async fn undo(term: &Term, head: &Head, (place, set): (u32, &ChildSet), rows: &[
     let known = rows.iter().find(|row| row.child == child).cloned();
     let row = match known {
         Some(row) => Some(row),
-        None => now(term, &child).await?.map(|undo| row_of(&head.record.intent, &undo)),
+        None => {
+            let now = now(term, &child).await?;
+            now.and_then(|now| row_now(&head.record.intent, &child, &now))
+        }
     };
     let cx = term.in_charge()?;
     match row {
         None => {
-            cx.mesh.submit_undo(head, (place, &set.name), &cx.by, looked_at).await?;
+            let submitted = cx.mesh.submit_undo(head, (place, &set.name), &cx.by, looked_at);
+            if !submitted.await? {
+                return Ok(Look::At(cx.mesh.now().plus(LATER)));
+            }
             tracing::debug!(%child, "an undo is submitted");
         }
         Some(row) if row.ended => {
@@ -79,9 +86,9 @@ fn child_of(intent: &IntentId, set: &ChildSet) -> IntentId {
     IntentId::of_child(intent, set.hop, &set.name, 0)
 }
 
-/// The last record of an undo, in ledger or archive.
-async fn now(term: &Term, child: &IntentId) -> Result<Option<Head>, RoundError> {
+/// What stands under the id of an undo, in ledger or archive.
+async fn now(term: &Term, child: &IntentId) -> Result<Option<ChildNow>, RoundError> {
     let cx = term.in_charge()?;
     let found = cx.mesh.children_now(&[(child.clone(), None)]).await?;
-    Ok(found.into_iter().next().and_then(|now| now.head).map(|head| *head))
+    Ok(found.into_iter().next())
 }

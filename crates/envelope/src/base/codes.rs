@@ -98,7 +98,7 @@ codes! {
     BAD_SCHEDULE: Control,
     /// The subject names no valid agent.
     BAD_SUBJECT: Rejection,
-    /// A step or a hop named an undo that cannot be: it has no such agent, or the intent has too many.
+    /// A step or a hop named an undo that cannot be: nobody takes it, or the intent has too many.
     BAD_UNDO: Attempt,
     /// A handler asked for a wait that cannot be: a bad name, or no time.
     BAD_WAIT: Attempt,

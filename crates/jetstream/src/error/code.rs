@@ -59,6 +59,7 @@ impl Error {
             Self::Control(refused) => &refused.code,
             Self::BadEnvelope { field: "deadline", .. } => codes::DEADLINE_PAST,
             Self::BadEnvelope { field: "name", .. } => codes::BAD_NAME,
+            Self::BadEnvelope { field: "max_hops", .. } => codes::HOP_LIMIT,
             Self::BadText(bad) if bad.field == "reply_to" => codes::BAD_REPLY_TO,
             Self::BadText(_) | Self::BadEnvelope { .. } => codes::MALFORMED_ENVELOPE,
             Self::NoneReadable { .. } => codes::CONFLICT,

@@ -52,6 +52,19 @@ pub struct ClosedChild {
 pub struct ChildNow {
     /// Its last record; `None` when it has none.
     pub head: Option<Box<Head>>,
+    /// The sequence of the first of what stands under its id, where nobody can read any of that.
+    pub unreadable: Option<u64>,
+}
+
+/// What became of children that somebody tried to submit.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    /// How many are new.
+    pub(super) new: usize,
+    /// Those that are refused, by their place.
+    pub(super) refused: Vec<(u32, Error)>,
+    /// Why others could not be submitted, the first of these reasons.
+    pub(super) failed: Option<Error>,
 }
 
 impl Mesh {
@@ -70,34 +83,39 @@ impl Mesh {
                 children,
             };
             let all: Vec<u32> = (0..u32::try_from(children.children.len()).unwrap_or(u32::MAX)).collect();
-            match self.submit_these(&call, &all, by).await {
+            let tried = self.submit_these(&call, &all, by).await;
+            for (index, error) in &tried.refused {
+                tracing::warn!(%error, intent = %opener.intent, wait = name, index, "a child is refused, and left to the leader");
+            }
+            match tried.failed {
                 // The message is taken in, whatever becomes of one copy: the leader goes on with those that are missing.
-                Err(error) if opener.broadcast.is_some() => {
+                Some(error) if opener.broadcast.is_some() => {
                     tracing::warn!(%error, intent = %opener.intent, "not every receiver has its copy yet");
                 }
-                submitted => drop(submitted?),
+                Some(error) => return Err(error),
+                None => {}
             }
         }
         Ok(())
     }
 
     /// Submits some children of a call. One that cannot be submitted keeps no other from it.
-    async fn submit_these(&self, call: &Call<'_>, indices: &[u32], by: &Author) -> Result<usize, Error> {
+    async fn submit_these(&self, call: &Call<'_>, indices: &[u32], by: &Author) -> Tried {
         let looked_at = self.now();
-        let work = indices.iter().map(|index| async move {
-            let submitted = self.submit_child(call, *index, by, looked_at).await;
-            submitted.map(usize::from)
-        });
+        let work = indices
+            .iter()
+            .map(|index| async move { (*index, self.submit_child(call, *index, by, looked_at).await) });
         let work: Vec<_> = work.collect();
         let mut work = futures::stream::iter(work).buffer_unordered(AT_ONCE);
-        let (mut new, mut failed) = (0, None);
-        while let Some(done) = work.next().await {
+        let mut tried = Tried::default();
+        while let Some((index, done)) = work.next().await {
             match done {
-                Ok(count) => new += count,
-                Err(error) => failed = failed.or(Some(error)),
+                Ok(is_new) => tried.new += usize::from(is_new),
+                Err(error) if error.refuses().is_some() => tried.refused.push((index, error)),
+                Err(error) => tried.failed = tried.failed.or(Some(error)),
             }
         }
-        failed.map_or(Ok(new), Err)
+        tried
     }
 
     /// Submits a child; `false` when somebody has done so before, or has closed it before it began.
@@ -108,11 +126,13 @@ impl Mesh {
         by: &Author,
         looked_at: baton_envelope::Timestamp,
     ) -> Result<bool, Error> {
-        let Some(child) = call.children.children.get(index as usize) else {
-            return Ok(false);
-        };
-        let Some(to) = call.children.agent_of(child) else {
-            return Ok(false);
+        let child = call.children.children.get(index as usize);
+        let Some((child, to)) = child.and_then(|child| Some((child, call.children.agent_of(child)?))) else {
+            // Whoever committed the call has seen to that.
+            return Err(Error::BadEnvelope {
+                field: "to",
+                problem: format!("child {index} of call \"{}\" names no agent", call.name),
+            });
         };
         let snapshot = &call.opener.snapshot;
         let envelope = match (&call.opener.broadcast, call.envelope) {
@@ -168,19 +188,26 @@ impl Mesh {
         })
     }
 
-    /// Submits some children of a call that an earlier record has opened.
-    async fn submit_of_set(&self, parent: &Head, set: &ChildSet, indices: &[u32], by: &Author) -> Result<usize, Error> {
-        let opener = self.opener(parent, set).await?;
+    /// Submits some children of a call that an earlier record, the opener, has opened.
+    pub(super) async fn submit_of_set(
+        &self,
+        opener: &Head,
+        set: &ChildSet,
+        indices: &[u32],
+        by: &Author,
+    ) -> Result<Tried, Error> {
         let envelope = self.parent_envelope(&opener.record).await?;
         let call = opened_calls(&opener.record.waits).find(|(name, _)| *name == set.name);
-        let Some((name, children)) = call else { return Ok(0) };
+        let Some((name, children)) = call else {
+            return Ok(Tried::default());
+        };
         let call = Call {
             opener: &opener.record,
             envelope: envelope.as_ref(),
             name,
             children,
         };
-        self.submit_these(&call, indices, by).await
+        Ok(self.submit_these(&call, indices, by).await)
     }
 
     /// Submits what is missing of the detached calls of a hop that is about to go on: afterwards nobody looks after them.
@@ -200,7 +227,10 @@ impl Mesh {
             };
             let ids: Vec<_> = open.iter().map(id).collect();
             let found = self.children_now(&ids).await?;
-            let missing = open.into_iter().zip(found).filter(|(_, now)| now.head.is_none());
+            let missing = open
+                .into_iter()
+                .zip(found)
+                .filter(|(_, now)| now.head.is_none() && now.unreadable.is_none());
             let missing: Vec<u32> = missing.map(|(index, _)| index).collect();
             if missing.is_empty() {
                 continue;
@@ -208,7 +238,18 @@ impl Mesh {
             if !self.may_submit(by) {
                 return Ok(false);
             }
-            self.submit_of_set(parent, set, &missing, by).await?;
+            let opener = self.opener(parent, set).await?;
+            let tried = self.submit_of_set(&opener, set, &missing, by).await?;
+            // The leader ends one that is never taken; until then the hop waits.
+            if let Some((index, error)) = tried.refused.into_iter().next() {
+                return Err(Error::api(
+                    format!("submitting child {index} of call {}", set.name),
+                    error,
+                ));
+            }
+            if let Some(error) = tried.failed {
+                return Err(error);
+            }
         }
         Ok(true)
     }
@@ -219,7 +260,7 @@ impl Mesh {
     }
 
     /// The record that opened a call.
-    async fn opener(&self, parent: &Head, set: &ChildSet) -> Result<Head, Error> {
+    pub(super) async fn opener(&self, parent: &Head, set: &ChildSet) -> Result<Head, Error> {
         match set.seq {
             Some(seq) if seq != parent.seq => self.record_at(&parent.record.intent, seq).await,
             Some(_) | None => Ok(parent.clone()),
@@ -262,21 +303,31 @@ impl Mesh {
         Ok(ends.into_values().map(short).collect())
     }
 
-    /// The last records of children, from the ledger or from the archive, in this order. `None` for a child that has none.
+    /// The last records of children, from the ledger or from the archive, in this order.
     /// With the sequence of a last record that is known a server that lags behind cannot answer with an older one.
     ///
     /// # Errors
     /// When the server does not answer, or the archive is needed and no controller says where a bundle is.
     pub async fn children_now(&self, children: &[(IntentId, Option<u64>)]) -> Result<Vec<ChildNow>, Error> {
         let work = children.iter().map(|(child, last)| async move {
-            let mut head = Box::pin(self.last_record(child)).await?;
+            let mut head = match Box::pin(self.last_record(child)).await {
+                Err(Error::NoneReadable { seq, .. }) => {
+                    return Ok(ChildNow {
+                        head: None,
+                        unreadable: Some(seq),
+                    });
+                }
+                head => head?,
+            };
             if let (Some(last), Some(found)) = (last, &head)
                 && found.seq < *last
             {
                 head = Some(self.record_at(child, *last).await?);
             }
-            let head = head.map(Box::new);
-            Ok(ChildNow { head })
+            Ok(ChildNow {
+                head: head.map(Box::new),
+                unreadable: None,
+            })
         });
         let work: Vec<_> = work.collect();
         let found: Vec<Result<ChildNow, Error>> = futures::stream::iter(work).buffered(AT_ONCE).collect().await;
@@ -285,21 +336,6 @@ impl Mesh {
 }
 
 impl ControllerMesh {
-    /// Submits children of an open call that nobody has submitted: the caller has asked the archive about them. Returns how
-    /// many were new.
-    ///
-    /// # Errors
-    /// When one of them cannot be submitted; the others are.
-    pub async fn submit_missing(
-        &self,
-        parent: &Head,
-        set: &ChildSet,
-        missing: &[u32],
-        by: &Author,
-    ) -> Result<usize, Error> {
-        self.submit_of_set(parent, set, missing, by).await
-    }
-
     /// Records ends of children on their parent, and pays what it then owes. Returns how many records that took: none when
     /// all was known, or the parent has ended.
     ///

@@ -43,19 +43,41 @@ impl ControllerMesh {
         }
         let error = ErrorInfo::new(codes::NOT_ACCEPTED, problem);
         let other = match what {
-            OnUnaccepted::Alternative => self.other_draft(&head, &error).await?,
-            OnUnaccepted::Park | OnUnaccepted::Unknown(_) => None,
+            OnUnaccepted::Alternative => self.other_draft(&head, &error).await,
+            OnUnaccepted::Park | OnUnaccepted::Unknown(_) => Ok(None),
         };
-        let to = other.as_ref().and_then(|draft| draft.snapshot.agent.clone());
-        let written = self.advance(intent, by, Known::Read(&head), |now, _| {
-            let Some(now) = now.filter(|now| now.seq == seq) else {
+        let passed = match other {
+            Ok(other) => self.write_passed_over(&head, other.as_ref(), &error, by).await,
+            Err(refused) => Err(refused),
+        };
+        match passed {
+            // No alternative is ever able to take it.
+            Err(refused) if refused.refuses().is_some() => {
+                let why = ErrorInfo::new(codes::NOT_ACCEPTED, format!("{problem}; to pass it on: {refused}"));
+                self.write_passed_over(&head, None, &why, by).await
+            }
+            passed => passed,
+        }
+    }
+
+    /// Writes that work is passed on by this draft, or set aside.
+    async fn write_passed_over(
+        &self,
+        head: &Head,
+        other: Option<&Draft>,
+        error: &ErrorInfo,
+        by: &Author,
+    ) -> Result<PassedOver, Error> {
+        let written = self.advance(&head.record.intent, by, Known::Read(head), |now, _| {
+            let Some(now) = now.filter(|now| now.seq == head.seq) else {
                 return Ok(Decision::Nothing);
             };
-            match &other {
+            match other {
                 Some(draft) => Ok::<_, Error>(draft.clone().into()),
                 None => Ok(act::park(now.snapshot, error.clone())?.into()),
             }
         });
+        let to = other.and_then(|draft| draft.snapshot.agent.clone());
         Ok(match (written.await?, to) {
             (Advanced::Committed(_), Some(agent)) => PassedOver::To(agent),
             (Advanced::Committed(_), None) => PassedOver::Parked,

@@ -338,7 +338,7 @@ impl Sweeper {
             return Ok(false);
         }
         if let Err(error) = self.mesh.reissue(head).await {
-            return self.mesh.or_park_lost(intent, &self.by, Err(error)).await;
+            return self.mesh.or_park(intent, &self.by, Err(error)).await;
         }
         tracing::info!(intent = %head.record.intent, %agent, "its ticket was lost, and is written again");
         Ok(true)

@@ -107,7 +107,7 @@ impl ControllerMesh {
             Status::Pending if snapshot.wake_at.is_some_and(|at| at <= now) => {
                 if self.acks_long_retries(&head).await? {
                     if let Err(error) = self.reissue(&head).await {
-                        return self.or_park_lost(&due.intent, by, Err(error)).await.map(went_on);
+                        return self.or_park(&due.intent, by, Err(error)).await.map(went_on);
                     }
                     return Ok(Fired::Reissued);
                 }

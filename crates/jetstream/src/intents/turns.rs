@@ -54,7 +54,7 @@ impl ControllerMesh {
             Err(error) => Err(Error::from(error)),
         };
         // It would keep all behind it waiting.
-        self.or_park_lost(&waiter.intent, by, given).await
+        self.or_park(&waiter.intent, by, given).await
     }
 
     /// Gives work its place behind all that have one, if it has none yet. Of those of one key the caller places the one that

@@ -32,7 +32,7 @@ impl ControllerMesh {
         if plan.len() < named as usize {
             // What is missing would never be undone, and nobody would know.
             let lost = Err(Error::NoEnvelope(head.record.intent.clone()));
-            return self.or_park_lost(&head.record.intent, by, lost).await.map(drop);
+            return self.or_park(&head.record.intent, by, lost).await.map(drop);
         }
         self.go_on_undoing(head, by, |now, next| match next {
             NextUndo::Plan if plan.is_empty() => act::end_undone(now).map(Some),
@@ -43,22 +43,43 @@ impl ControllerMesh {
     }
 
     /// Submits an undo of an intent: the one with this place in its plan, as the child of a set of this name. The caller has asked
-    /// the ledger and the archive about it since `looked_at`.
+    /// the ledger and the archive about it since `looked_at`. One that the mesh refuses ends as rejected. `false` when it is to be
+    /// tried again.
     ///
     /// # Errors
-    /// When it cannot be submitted, such as for an agent that is gone.
+    /// When it cannot be submitted for a reason that is not its own.
     pub async fn submit_undo(
         &self,
         head: &Head,
         (place, name): (u32, &str),
         by: &Author,
         looked_at: baton_envelope::Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let of = &head.record.intent;
+        let intent = IntentId::of_child(of, head.record.snapshot.hop, name, 0);
+        match Box::pin(self.try_undo(head, (place, name), by, looked_at)).await {
+            Ok(Submitted::Conflict { head, field }) if head.record.snapshot.parent.as_ref() != Some(of) => {
+                tracing::warn!(%intent, seq = head.seq, field, "the id of an undo is taken by other work");
+                Ok(false)
+            }
+            Ok(Submitted::New { .. } | Submitted::Repeated(_) | Submitted::Conflict { .. }) => Ok(true),
+            Err(error) if error.refuses().is_some() => self.refuse_child(head, head, &intent, &error, by).await,
+            // What it is asked is lost with the records of its intent.
+            Err(error) => self.or_park(of, by, Err(error)).await,
+        }
+    }
+
+    async fn try_undo(
+        &self,
+        head: &Head,
+        (place, name): (u32, &str),
+        by: &Author,
+        looked_at: baton_envelope::Timestamp,
+    ) -> Result<Submitted, Error> {
         let of = &head.record.intent;
         let plan = self.undos_of(head).await?;
         let Some((planned, undo)) = plan.get(place as usize) else {
-            let problem = format!("no record of {of} names the undo at place {place} of its plan");
-            return Err(Error::api("undoing", problem));
+            return Err(Error::NoEnvelope(of.clone()));
         };
         let snapshot = &head.record.snapshot;
         let from = match (&snapshot.agent, &snapshot.version) {
@@ -72,19 +93,13 @@ impl ControllerMesh {
             from: &from,
             pins: &snapshot.pins,
         });
-        let intent = envelope.intent.clone();
         let due = DueWork {
             at: head.record.at,
             looked_at,
             note: format!("it undoes {} of {of}", planned.what()),
             path: Vec::new(),
         };
-        if let Submitted::Conflict { head, field } = self.submit_due(envelope, by.clone(), &due).await?
-            && head.record.snapshot.parent.as_ref() != Some(of)
-        {
-            tracing::warn!(%intent, seq = head.seq, field, "the id of an undo is taken by other work");
-        }
-        Ok(())
+        self.submit_due(envelope, by.clone(), &due).await
     }
 
     /// Records the end of an undo on its intent, which asks for the next one if it has completed.

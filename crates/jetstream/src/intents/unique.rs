@@ -10,7 +10,7 @@ use baton_envelope::{AgentName, Author, Envelope, IntentId, OnConflict, UNIQUE_K
 use tokio::time::Instant;
 
 use super::submit::Submitted;
-use crate::error::Error;
+use crate::error::{Error, Refuses};
 use crate::ledger::Head;
 use crate::server::{BUCKET_PATIENCE, ControllerMesh, Mesh};
 
@@ -291,14 +291,5 @@ fn busy(key: &str) -> Error {
 
 /// Whether another try could not help.
 fn is_for_good(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::UnknownAgent { .. }
-            | Error::NoneReadable { .. }
-            | Error::BadText(_)
-            | Error::BadEnvelope { .. }
-            | Error::Unroutable(_)
-            | Error::NoCommonProtocol(_)
-            | Error::TooLarge { .. }
-    )
+    matches!(error.refuses(), Some(Refuses::ForGood | Refuses::ForNow))
 }

@@ -47,31 +47,45 @@ impl Mesh {
         is_due: impl Fn(&OpenWait) -> bool + Send + Sync,
     ) -> Result<bool, Error> {
         let resumed = self.resume_now(intent, by, is_due).await;
-        self.or_park_lost(intent, by, resumed).await
+        self.or_park(intent, by, resumed).await
     }
 
-    /// Sets an intent aside that cannot go on since the ledger has lost records of its hop: else what it waits for would be
-    /// told it for ever.
-    pub(crate) async fn or_park_lost(
+    /// Sets an intent aside that can never go on: the ledger has lost records of its hop, or what would let it go on is too large
+    /// for one record. Else it would be tried for ever, and nobody would know.
+    pub(crate) async fn or_park(
         &self,
         intent: &IntentId,
         by: &Author,
         done: Result<bool, Error>,
     ) -> Result<bool, Error> {
-        let Err(Error::NoEnvelope(_)) = done else { return done };
-        let parked = self.advance(intent, by, Known::Unread, |now, _| match now {
-            Some(now)
-                if !now.snapshot.status.is_terminal() && !matches!(now.snapshot.status, Status::Parked { .. }) =>
-            {
-                Ok::<_, Error>(act::park_lost(now.snapshot)?.into())
+        let error = match done {
+            Err(error @ (Error::NoEnvelope(_) | Error::TooLarge { .. })) => error,
+            done => return done,
+        };
+        let is_lost = matches!(error, Error::NoEnvelope(_));
+        let parked = self.advance(intent, by, Known::Unread, |now, _| {
+            let Some(now) = now.map(|now| now.snapshot) else {
+                return Ok(Decision::Nothing);
+            };
+            let is_aside = now.status.is_terminal() || matches!(now.status, Status::Parked { .. });
+            let is_untaken = now.holder.is_none() && matches!(now.status, Status::Pending | Status::Waiting { .. });
+            if is_lost && !is_aside {
+                Ok::<_, Error>(act::park_lost(now)?.into())
+            } else if !is_lost && is_untaken {
+                let why = ErrorInfo::new(codes::PAYLOAD_TOO_LARGE, format!("it cannot go on: {error}"));
+                Ok(act::park(now, why)?.into())
+            } else {
+                Ok(Decision::Nothing)
             }
-            Some(_) | None => Ok(Decision::Nothing),
         });
         let is_parked = matches!(Box::pin(parked).await?, Advanced::Committed(_));
         if is_parked {
-            tracing::error!(%intent, "an intent is parked of which the ledger has lost records");
+            tracing::error!(%intent, %error, "an intent is parked that can never go on");
         }
-        Ok(is_parked)
+        match is_parked || is_lost {
+            true => Ok(is_parked),
+            false => Err(error),
+        }
     }
 
     async fn resume_now(
@@ -112,7 +126,7 @@ impl Mesh {
     /// As [`Mesh::resume`].
     pub(crate) async fn begin_postponed(&self, head: &Head, by: &Author) -> Result<bool, Error> {
         let gone_on = self.go_on(head, by, &Next::Resume(Vec::new(), Vec::new())).await;
-        self.or_park_lost(&head.record.intent, by, gone_on).await
+        self.or_park(&head.record.intent, by, gone_on).await
     }
 
     async fn next_of(&self, head: &Head, ends: Vec<(OpenWait, Ends)>) -> Result<Next, Error> {
