@@ -61,6 +61,7 @@ mod schedules;
 mod signed;
 mod steering;
 mod stopping;
+mod telling;
 mod tls;
 mod topology;
 mod turns;

@@ -52,7 +52,7 @@ pub use pass_over::PassedOver;
 pub use pauses::Changed;
 pub use redrive::{Redrive, Redriven};
 pub use restart::Restarted;
-pub use signals::{SignalSent, Signalled, Told};
+pub use signals::{SignalSent, Signalled, Told, ToldBefore};
 pub use submit::{DueWork, Submitted};
 pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper, ToSweep};
 pub use taken::TakenFrom;

@@ -6,7 +6,7 @@ use baton_envelope::{IntentId, RawIntent};
 use baton_forms::Form;
 use baton_jetstream::{Error, Ruled};
 
-use crate::intake::routing::{CATCH_UP, Routing, Taken};
+use crate::intake::routing::{Routing, Taken};
 
 impl Routing {
     /// Records a decision for `to`: a person, an intent, a hop, a wait and a choice. `seq` is its place in the intake.
@@ -46,11 +46,8 @@ impl Routing {
 
     /// What becomes of a decision about an intent that the ledger has nothing of. It does not wait for one that comes later.
     async fn nothing_of(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Taken, Error> {
-        self.projection.archive_caught_up(CATCH_UP).await?;
-        let at = self.projection.find_archived(intent).await?;
-        if self.mesh.bundle_of(intent, at).await?.is_some() {
-            let text = format!("it came after the end of {intent}, which is archived");
-            return self.dead(raw, Some(intent), codes::TOO_LATE, text).await;
+        if let Some(taken) = self.of_archived(raw, intent).await? {
+            return Ok(taken);
         }
         let text = format!("there is no intent {intent}");
         self.dead(raw, Some(intent), codes::NO_INTENT, text).await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, check_wait_name};
-use baton_jetstream::{Error, IntakeMessage, Signalled};
+use baton_jetstream::{Error, IntakeMessage, Signalled, ToldBefore};
 use tokio::time::Instant;
 
 use crate::intake::rejection::Rejection;
@@ -72,13 +72,25 @@ impl Routing {
         Ok(true)
     }
 
-    /// What becomes of a message for an intent that the ledger has nothing of.
-    pub(super) async fn no_record(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Taken, Error> {
+    /// What becomes of a message for an intent that the ledger has nothing of, where the archive has it; `None` where that has
+    /// not. A hop that runs again tells once more what it has told: that is no other message.
+    pub(super) async fn of_archived(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Option<Taken>, Error> {
         self.projection.archive_caught_up(CATCH_UP).await?;
         let at = self.projection.find_archived(intent).await?;
-        if self.mesh.bundle_of(intent, at).await?.is_some() {
-            let text = format!("it came after the end of {intent}, which is archived");
-            return self.dead(raw, Some(intent), codes::TOO_LATE, text).await;
+        match self.mesh.told_before_archived(raw, intent, at).await? {
+            ToldBefore::Yes => Ok(Some(Taken::Told)),
+            ToldBefore::No => {
+                let text = format!("it came after the end of {intent}, which is archived");
+                self.dead(raw, Some(intent), codes::TOO_LATE, text).await.map(Some)
+            }
+            ToldBefore::NoIntent => Ok(None),
+        }
+    }
+
+    /// What becomes of a signal for an intent that the ledger has nothing of.
+    async fn no_record(&self, raw: &RawIntent<'_>, intent: &IntentId) -> Result<Taken, Error> {
+        if let Some(taken) = self.of_archived(raw, intent).await? {
+            return Ok(taken);
         }
         if self.mesh.now().since(raw.stored_at) < OVERTAKEN {
             return Ok(Taken::Held);

@@ -147,7 +147,7 @@ impl Mesh {
 }
 
 /// The records of a bundle, as the ledger returned them.
-fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
+pub(super) fn heads_of(bundle: &Bundle) -> Result<Vec<Head>, Error> {
     bundle
         .records
         .iter()

@@ -9,6 +9,7 @@ use baton_envelope::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::history::heads_of;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::{ControllerMesh, Mesh};
@@ -66,6 +67,23 @@ pub enum Signalled {
     NoIntent,
     /// A worker of an old release could count its delivery for a death: later.
     NotYet,
+}
+
+/// Whether an intent that the archive alone has was told something before it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldBefore {
+    /// The same message came then.
+    Yes,
+    /// It did not, or so long before that the intent had forgotten it.
+    No,
+    /// The archive has no such intent either.
+    NoIntent,
+}
+
+/// The id of a message, by which an intent knows it again.
+fn message_id<'r>(raw: &'r RawIntent<'_>) -> &'r str {
+    let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
+    named.unwrap_or(raw.derived_id.as_str())
 }
 
 impl Mesh {
@@ -147,8 +165,7 @@ impl ControllerMesh {
         if self.could_burn(&head).await? {
             return Ok(Signalled::NotYet);
         }
-        let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
-        let id = named.unwrap_or(raw.derived_id.as_str());
+        let id = message_id(raw);
         let Body { json, encoding } = Body::of_bytes(raw.body);
         let entry = SignalEntry {
             name: name.to_owned(),
@@ -182,6 +199,24 @@ impl ControllerMesh {
             SignalFate::TooLate => Ok(Signalled::TooLate(Box::new(head))),
             SignalFate::TooMany => Ok(Signalled::TooMany),
         }
+    }
+
+    /// What the archive says of a message for an intent that the ledger has nothing of; `at` is where it may have bundles of that.
+    ///
+    /// # Errors
+    /// When the archive does not answer, or the bundle was altered.
+    pub async fn told_before_archived(
+        &self,
+        raw: &RawIntent<'_>,
+        intent: &IntentId,
+        at: Vec<u64>,
+    ) -> Result<ToldBefore, Error> {
+        let Some((_, bundle)) = self.bundle_of(intent, at).await? else {
+            return Ok(ToldBefore::NoIntent);
+        };
+        let last = heads_of(&bundle)?.pop();
+        let is_known = last.is_some_and(|last| is_told(&last.record.snapshot, message_id(raw)));
+        Ok(if is_known { ToldBefore::Yes } else { ToldBefore::No })
     }
 
     /// Whether a message is the first on its subject that the intake has. An earlier signal of the same name comes first.
