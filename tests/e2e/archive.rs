@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use baton_agent::Outcome;
+use baton_agent::{Agent, Fault, Handler, Hop, Outcome};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent, assert_legal, at_most, commits, logged};
 use baton_envelope::control::ShowArchive;
@@ -451,4 +451,102 @@ async fn intents_that_lost_their_earlier_records_are_told_and_listed() {
         refused.status.code() == Some(4) && said.contains("NO_ENVELOPE"),
         "{said}"
     );
+}
+
+/// Asks another agent and waits for it, whatever its payload.
+struct Asks;
+
+impl Handler for Asks {
+    type Input = Json;
+
+    async fn handle(&self, hop: &mut Hop, _: Json) -> Result<Outcome, Fault> {
+        let asked = hop.call("books", &1).await?;
+        Outcome::complete(asked.state())
+    }
+}
+
+/// Does something that can be undone, and fails for good.
+struct Books;
+
+impl Handler for Books {
+    type Input = Json;
+
+    async fn handle(&self, hop: &mut Hop, _: Json) -> Result<Outcome, Fault> {
+        let book = || async { Ok::<_, Fault>(1) };
+        hop.step_undoable("flight", book, "work", |flight| *flight).await?;
+        Err(Fault::terminal("NO_WAY", "none is left"))
+    }
+}
+
+/// Whether the ledger has nothing of an intent any more.
+async fn until_gone(mesh: &TestMesh, intent: &IntentId) {
+    eventually(&format!("{intent} is archived"), NEW_LEADER, async || {
+        match mesh.mesh.has_no_record(intent).await {
+            Ok(true) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+/// Would fail if a parent were archived as soon as it is closed: nobody would know of its child any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_parent_stays_in_the_ledger_until_its_child_has_ended() {
+    let mesh = TestMesh::start_without_controller().await;
+    let mut archiver = Archiver::new();
+    let _on = archiver.start(&mesh, &[("GRACE", "0s")]).await;
+    let asks = Agent::builder("asks", "1.0.0").expect("agent").handler(Asks);
+    let asks = Running::start(mesh.server.url(), asks).await;
+    let books = Agent::builder("books", "1.0.0").expect("agent").handler(Books);
+    let books = Running::start(mesh.server.url(), books.compensates()).await;
+    let (takes_back, _) = worker(&mesh).await;
+    for agent in ["asks", "books", "work"] {
+        mesh.until_version_is(agent, "1.0.0", "active").await;
+    }
+    // Nobody is there to undo: the child is being undone, and not even the end of its parent ends that.
+    takes_back.stop().await;
+    let parent = mesh.mesh.clock().intent_id();
+    let by = Author::of(Role::Client, "test");
+    let envelope = mesh.envelope(parent.as_str(), "asks", "1");
+    mesh.mesh.submit_new(envelope, by.clone()).await.expect("submitted");
+    let child = IntentId::of_child(&parent, 1, "books", 0);
+    mesh.until(&child, "compensating", SOON).await;
+    let flags = ["intents", "cancel", parent.as_str(), "--reason", "ill"];
+    text(&mesh.run_baton(&flags).await);
+    mesh.until(&parent, "cancelled", SOON).await;
+    let records = mesh.history_of(&parent).await.len();
+
+    // What ended after it is archived.
+    let other = agent("other", |envelope: Envelope| async move {
+        Outcome::complete(&envelope.payload)
+    });
+    let other = Running::start(mesh.server.url(), other).await;
+    let later = mesh.mesh.clock().intent_id();
+    let envelope = mesh.envelope(later.as_str(), "other", "1");
+    mesh.mesh
+        .submit_when_known(envelope, by, SOON)
+        .await
+        .expect("submitted");
+    mesh.until(&later, "completed", SOON).await;
+    let archived = async || {
+        let found = mesh.mesh.archived(&later).await.map_err(|error| error.to_string())?;
+        found.map(drop).ok_or("it is not in the archive".to_owned())
+    };
+    eventually("the later one is archived", NEW_LEADER, archived).await;
+    assert_eq!(mesh.history_of(&parent).await.len(), records, "its parent is all there");
+    assert_eq!(mesh.head_of(&child).await.record.snapshot.status, Status::Compensating);
+
+    let (_takes_back, _) = worker(&mesh).await;
+    for intent in [&child, &parent] {
+        until_gone(&mesh, intent).await;
+    }
+    for (intent, status) in [(&child, "failed(NO_WAY)"), (&parent, "cancelled")] {
+        let trail = mesh.mesh.trail(intent).await.expect("a trail");
+        assert_legal(&trail);
+        let last = trail.last().expect("a record");
+        assert_eq!(last.record.snapshot.status.to_string(), status);
+    }
+    for worker in [asks, books, other] {
+        worker.stop().await;
+    }
 }
