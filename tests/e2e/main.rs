@@ -46,6 +46,7 @@ mod itinerary;
 mod killing;
 mod layers;
 mod limits;
+mod long_retries;
 mod misrouted;
 mod nats_cli;
 mod orphans;
