@@ -1,6 +1,7 @@
 //! The breaker of a version, shared by all senders: after three hops in a row whose attempts were used up nobody writes a
 //! ticket, until one intent has shown that it works again.
 
+mod canary;
 mod watched;
 
 use std::collections::BTreeSet;

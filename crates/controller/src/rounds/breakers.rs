@@ -191,9 +191,11 @@ impl Breakers {
         let Some(route) = cx.mesh.followed_route(&key.0) else {
             return Ok(());
         };
-        // The evidence decides about a version that is being rolled out, and needs its attempts for that.
-        let is_canary = route.canary.as_ref().is_some_and(|canary| canary.version == key.1);
-        if is_canary || route.state(&key.1).is_none_or(|state| state == VersionState::Retired) {
+        // The evidence decides about a version whose rollout goes on and back by itself, and needs its attempts for that.
+        let is_judged = route
+            .running()
+            .is_some_and(|rollout| rollout.auto && rollout.to == key.1);
+        if is_judged || route.state(&key.1).is_none_or(|state| state == VersionState::Retired) {
             return Ok(());
         }
         let reason = format!(
