@@ -113,7 +113,7 @@ async fn every_subscriber_gets_one_copy_and_the_end_says_who_failed() {
     // A repeat is the same message.
     publish(&mesh, message("news-1", &[], &json!({"refuse": "bob"}))).await;
     let head = mesh.until(&root, "completed", SOON).await;
-    let expected = json!({"channel": "news", "receivers": 3, "completed": 2, "not_completed": [
+    let expected = json!({"intent": root, "channel": "news", "receivers": 3, "completed": 2, "not_completed": [
         {"agent": "bob", "intent": copy(&root, 1), "state": "failed", "code": "NO_INTEREST"}]});
     assert_eq!(result(&head), expected);
     let history = mesh.history_of(&root).await;

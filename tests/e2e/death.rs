@@ -386,6 +386,7 @@ die_everywhere! {
     an_itinerary: itinerary::Itinerary, 9;
     a_fan_out_of_three: itinerary::FanOut, 16;
     a_broadcast: broadcast::ToTwo, 8;
+    a_broadcast_of_a_hop: broadcast::ByHop, 14;
     an_undo_of_what_fails: undo::Fails, 16;
     an_undo_of_what_is_cancelled: undo::Cancelled, 16;
 }

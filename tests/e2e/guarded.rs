@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 /// How long anything may take on a slow machine.
 const SOON: Duration = Duration::from_secs(120);
 
-/// Does what its payload says. `call` and `fan` ask `code` twice, `next` hands on, `trip` books two things and fails, `wait` books them
+/// Does what its payload says. `call` and `fan` ask `code` twice, `tell` tells both of them, `next` hands on, `trip` books two things and fails, `wait` books them
 /// and waits for a signal. Anything else it completes.
 struct Research;
 
@@ -43,6 +43,7 @@ impl Handler for Research {
                 Outcome::complete(&said.join(" "))
             }
             "fan" => Outcome::fan_out(Calls::of(calls()?)).then("code"),
+            "tell" => Outcome::broadcast("news", "snow"),
             "next" => Outcome::next("on"),
             "trip" | "wait" => {
                 for booked in ["flight", "hotel"] {
@@ -247,6 +248,19 @@ fn message(intent: &str, channel: &str) -> ChannelMessage {
     }
 }
 
+/// The intent of a message that two receivers have done, as its result says.
+#[track_caller]
+fn both_completed(head: &Head) -> String {
+    let told = head.record.snapshot.result.as_ref().expect("a result").get();
+    let told: Value = serde_json::from_str(told).expect("JSON");
+    assert_eq!(
+        (&told["receivers"], &told["completed"]),
+        (&json!(2), &json!(2)),
+        "{told}"
+    );
+    told["intent"].as_str().expect("an id").to_owned()
+}
+
 /// One of each, from its submit to its end.
 async fn all_patterns(mesh: &Guarded) {
     mesh.ask("called", &[], "call").await;
@@ -263,6 +277,17 @@ async fn all_patterns(mesh: &Guarded) {
 
     mesh.ask("fanned", &[], "fan").await;
     assert_eq!(result(&mesh.until(&id("fanned"), "completed").await), "2 came");
+
+    mesh.ask("told", &[], "tell").await;
+    let told = mesh.until(&id("told"), "completed").await;
+    assert_eq!(both_completed(&told), id("told").as_str());
+    for index in 0..2 {
+        let copy = mesh
+            .history(&IntentId::of_child(&id("told"), 1, RECEIVERS, index))
+            .await;
+        assert_legal(&copy);
+        assert_eq!(copy[0].record.by.role, Role::Controller);
+    }
 
     mesh.ask("listed", &[("Baton-Itinerary", "code")], "next").await;
     assert_eq!(result(&mesh.until(&id("listed"), "completed").await), "ON");
@@ -283,13 +308,7 @@ async fn all_patterns(mesh: &Guarded) {
         .await
         .expect("stored");
     let root = mesh.until(&id("news-1"), "completed").await;
-    let told: Value =
-        serde_json::from_str(root.record.snapshot.result.as_ref().expect("a result").get()).expect("JSON");
-    assert_eq!(
-        (&told["receivers"], &told["completed"]),
-        (&json!(2), &json!(2)),
-        "{told}"
-    );
+    assert_eq!(both_completed(&root), "news-1");
     for index in 0..2 {
         assert_legal(
             &mesh

@@ -17,6 +17,7 @@ mod arrows;
 mod asking;
 mod bad_input;
 mod breaker;
+mod broadcasting;
 mod by_hand;
 mod calling;
 mod cancelling;

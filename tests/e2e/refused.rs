@@ -219,7 +219,7 @@ async fn a_copy_that_is_never_taken_is_named_in_the_end_of_the_message() {
     let head = mesh.until(&root, "completed", SOON).await;
     let result = head.record.snapshot.result.expect("a result");
     let copy = IntentId::of_child(&root, 0, RECEIVERS, 1);
-    let expected = json!({"channel": "news", "receivers": 2, "completed": 1, "not_completed": [
+    let expected = json!({"intent": root, "channel": "news", "receivers": 2, "completed": 1, "not_completed": [
         {"agent": "gone", "intent": copy, "state": "rejected", "code": "UNKNOWN_AGENT"}]});
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(result.get()).expect("JSON"),

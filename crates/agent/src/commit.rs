@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Body, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
+    AgentName, AgentVersion, Asked, Body, Broadcast, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
     IllegalTransition, Json, LONG_RETRY, OnExhausted, Protocol, Snapshot, Successor, Undo, WaitSpec, act, check_kind,
     closing_cycle, opened_calls,
 };
@@ -77,6 +77,12 @@ pub(crate) enum Ending {
     TimeOut,
     /// The hop waits for something outside.
     Suspend(Vec<WaitSpec>),
+    /// The receivers get a message, and the intent is done when they are.
+    Broadcast {
+        sent: Box<Broadcast>,
+        receivers: Vec<AgentName>,
+        note: Option<String>,
+    },
 }
 
 impl Ending {
@@ -134,12 +140,20 @@ impl Ending {
             }
             Self::TimeOut => act::time_out(head),
             Self::Suspend(waits) => act::suspend(head, waits),
+            Self::Broadcast { sent, receivers, note } => {
+                let draft = act::broadcast_hop(head, (**sent).clone(), receivers.clone())?;
+                Ok(draft.with_note(note.clone()))
+            }
         }
     }
 
     fn error(&self) -> Option<&ErrorInfo> {
         match self {
-            Self::Complete { .. } | Self::HandOff { .. } | Self::TimeOut | Self::Suspend(_) => None,
+            Self::Complete { .. }
+            | Self::HandOff { .. }
+            | Self::TimeOut
+            | Self::Suspend(_)
+            | Self::Broadcast { .. } => None,
             Self::Reject { error, .. }
             | Self::PassOn { error, .. }
             | Self::Fail(error)
@@ -410,6 +424,7 @@ impl WorkerContext {
             }
             // It has asked before anything is committed.
             OutcomeKind::FanOut(spec) => Box::pin(self.suspend(at, envelope, vec![*spec])).await,
+            OutcomeKind::Broadcast(message) => Box::pin(self.broadcast(at, envelope, *message, note)).await,
             OutcomeKind::HandOff {
                 to,
                 payload,
@@ -521,7 +536,7 @@ impl WorkerContext {
         }
     }
 
-    async fn act_on_fault(&self, at: &Claim, envelope: &Envelope, fault: Fault) -> Verdict {
+    pub(crate) async fn act_on_fault(&self, at: &Claim, envelope: &Envelope, fault: Fault) -> Verdict {
         // The record contains the text twice, and it must never be what makes a record too large.
         let message: String = fault.message.chars().take(LONGEST_MESSAGE).collect();
         let error = ErrorInfo::new(fault.code, message);
@@ -575,6 +590,6 @@ pub(crate) fn past_limit(limit: &HopLimit, at: &Snapshot) -> ErrorInfo {
     ErrorInfo::new(codes::HOP_LIMIT, message)
 }
 
-fn park(error: ErrorInfo) -> Verdict {
+pub(crate) fn park(error: ErrorInfo) -> Verdict {
     Verdict::Commit(Ending::Park(error))
 }

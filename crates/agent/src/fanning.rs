@@ -55,15 +55,18 @@ fn onward_of(spec: &mut WaitSpec) -> &mut Onward {
 }
 
 impl Hop {
-    /// What becomes of an outcome that asks others: the hop is suspended, until they have ended. Any other stays as it is.
+    /// What becomes of an outcome that asks others: the hop is suspended, until they have ended. A broadcast fixes first who they
+    /// are, where it is committed. Any other stays as it is.
     pub(crate) async fn fanned(&mut self, outcome: Outcome) -> Result<Outcome, Fault> {
-        let OutcomeKind::FanOut(mut spec) = outcome.kind else {
-            return Ok(outcome);
-        };
-        if outcome.undo.is_some() {
-            let text = "a fan-out names no undo: the steps before it do, and what the others do they undo themselves";
+        if outcome.undo.is_some() && matches!(outcome.kind, OutcomeKind::FanOut(_) | OutcomeKind::Broadcast(_)) {
+            let text = "a fan-out or a broadcast names no undo: the steps before it do, and what the others do they undo themselves";
             return Err(Fault::retry(text).with_code(codes::BAD_UNDO));
         }
+        let mut spec = match outcome.kind {
+            OutcomeKind::FanOut(spec) => spec,
+            OutcomeKind::Broadcast(_) => return self.check_broadcast().map(|()| outcome),
+            OutcomeKind::Complete(_) | OutcomeKind::HandOff { .. } | OutcomeKind::Reject { .. } => return Ok(outcome),
+        };
         let onward = onward_of(&mut spec);
         onward.note = outcome.note;
         onward.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());

@@ -30,6 +30,7 @@
 mod agent;
 mod approving;
 mod bounds;
+mod broadcasting;
 mod calling;
 mod claim;
 mod commit;

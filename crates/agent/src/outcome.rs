@@ -3,7 +3,7 @@
 use std::fmt;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Body, CapabilityName, Envelope, HistoryEntry, Json, Undo, WaitSpec};
+use baton_envelope::{AgentName, Body, CapabilityName, ChannelName, Envelope, HistoryEntry, Json, Undo, WaitSpec};
 use serde::Serialize;
 
 use crate::fault::Fault;
@@ -33,6 +33,18 @@ pub(crate) enum OutcomeKind {
     },
     /// Others are asked, and whoever is next gets what they come to.
     FanOut(Box<WaitSpec>),
+    /// A message of a channel, of which each receiver gets a copy.
+    Broadcast(Box<Message>),
+}
+
+/// A message of a channel, before it is known who gets it.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) channel: ChannelName,
+    /// The receivers, where it names them; else they are those that subscribe.
+    pub(crate) named: Option<Vec<AgentName>>,
+    pub(crate) kind: Option<String>,
+    pub(crate) payload: Body,
 }
 
 impl OutcomeKind {
@@ -201,6 +213,7 @@ impl Outcome {
     pub(crate) fn encoded(mut self, new: Option<String>) -> Self {
         match &mut self.kind {
             OutcomeKind::Complete(body) | OutcomeKind::HandOff { payload: body, .. } => body.encoding = new,
+            OutcomeKind::Broadcast(message) => message.payload.encoding = new,
             OutcomeKind::Reject { .. } | OutcomeKind::FanOut(_) => {}
         }
         self
@@ -232,12 +245,14 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Sets the kind of work of a handoff or of what follows a fan-out; without this the kind stays the same.
+    /// Sets the kind of work of a handoff or of what follows a fan-out; without this the kind stays the same. The copies of a
+    /// broadcast have this kind, and without it none.
     #[must_use]
     pub fn with_kind(mut self, new: impl Into<String>) -> Self {
         match &mut self.kind {
             OutcomeKind::HandOff { kind, .. } => *kind = Some(new.into()),
             OutcomeKind::FanOut(spec) => spec.onward.get_or_insert_default().kind = Some(new.into()),
+            OutcomeKind::Broadcast(message) => message.kind = Some(new.into()),
             OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
         }
         self
@@ -249,7 +264,7 @@ impl Outcome {
         match &mut self.kind {
             OutcomeKind::HandOff { history, .. } => *history = Some(Box::new(entry)),
             OutcomeKind::FanOut(spec) => spec.onward.get_or_insert_default().history = Some(entry),
-            OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
+            OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } | OutcomeKind::Broadcast(_) => {}
         }
         self
     }
@@ -263,7 +278,7 @@ pub(crate) fn undo<T: Serialize + ?Sized>(agent: &str, payload: &T) -> Result<Un
     Ok(Undo::new(agent, json("payload of the undo", payload)?))
 }
 
-fn json<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Json, Fault> {
+pub(crate) fn json<T: Serialize + ?Sized>(what: &str, value: &T) -> Result<Json, Fault> {
     Json::of(value).map_err(|error| {
         Fault::terminal(
             codes::NOT_JSON,

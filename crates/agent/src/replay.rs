@@ -150,6 +150,13 @@ fn of_outcome(outcome: Outcome, envelope: &Envelope) -> ReplayAnswer {
             message: outcome.note,
             ..named("fan_out")
         },
+        OutcomeKind::Broadcast(message) => ReplayAnswer {
+            to: Some(message.channel.to_string()),
+            payload: Some(message.payload.json),
+            kind: message.kind,
+            message: outcome.note,
+            ..named("broadcast")
+        },
         OutcomeKind::Reject { code, reason } => ReplayAnswer {
             code: Some(code),
             message: Some(reason),

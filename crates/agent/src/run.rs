@@ -293,7 +293,7 @@ impl WorkerContext {
 /// A handler that asks others and does not come back is suspended until they have ended.
 async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
     let RunResult::Done(outcome) = ended else { return ended };
-    if hop.suspended.is_some() || !matches!(outcome.kind, OutcomeKind::FanOut(_)) {
+    if hop.suspended.is_some() || !matches!(outcome.kind, OutcomeKind::FanOut(_) | OutcomeKind::Broadcast(_)) {
         return RunResult::Done(outcome);
     }
     // Rare, and apart, so that the state of a hop stays small.

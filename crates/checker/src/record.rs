@@ -46,7 +46,7 @@ pub struct Record {
     /// The ends of children, for `child_done`.
     #[serde(default)]
     pub children: Vec<EndsOfCall>,
-    /// What each receiver gets, in the first record of a broadcast.
+    /// What each receiver gets, in the record that opens a broadcast.
     #[serde(default)]
     pub broadcast: Option<Broadcast>,
     /// What takes the hop back that ends here.
@@ -307,7 +307,7 @@ pub struct Snapshot {
     /// The turn that a hop waits for, or has had.
     #[serde(default)]
     pub order: Option<Turn>,
-    /// The channel of the root of a broadcast.
+    /// The channel, where the intent is a message of one.
     #[serde(default)]
     pub channel: Option<String>,
     /// How far it is with undoing what it did.

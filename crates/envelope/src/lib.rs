@@ -102,6 +102,7 @@ pub use version::policy::{
     ATTEMPTS_DEFAULT, ATTEMPTS_LIMIT, BACKOFF_DEFAULT, BadPolicy, InForce, LONGEST_DEFAULT, OFFERS, OnExhausted,
     OnOpen, OnRejected, OnUnaccepted, Policy, StandsIn, is_unaccepted,
 };
+pub use version::receivers::{MayName, NoReceivers, receivers};
 pub use version::route::{Canary, Decision, Declaration, Pause, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};
 pub use version::words::capabilities_in;

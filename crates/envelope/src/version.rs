@@ -10,6 +10,7 @@ pub(crate) mod path;
 pub(crate) mod percent;
 pub(crate) mod pinning;
 pub(crate) mod policy;
+pub(crate) mod receivers;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod state;

@@ -1,4 +1,4 @@
-//! A message of a channel for two receivers.
+//! A message of a channel for two receivers, from outside and by a hop.
 
 use baton_agent::{AgentBuilder, Outcome};
 use baton_e2e::chaos::events;
@@ -73,4 +73,40 @@ impl Pattern for ToTwo {
 fn copies_of(run: &Run) -> impl Iterator<Item = IntentId> {
     let root = run.intent();
     (0..2).map(move |index| IntentId::of_child(&root, 0, RECEIVERS, index))
+}
+
+/// A hop ends with a message; each receiver gets one copy, and the intent completes once.
+pub(super) struct ByHop;
+
+impl Pattern for ByHop {
+    const NAME: &'static str = "hop-broadcast";
+    const ROLES: &'static [&'static str] = &["crier", "ada", "bob"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        run.scripted(role, move |hop, run| {
+            Box::pin(async move {
+                run.step(hop, role).await?;
+                if role != "crier" {
+                    return Outcome::complete(&role);
+                }
+                let (ada, bob) = (run.agent("ada"), run.agent("bob"));
+                Outcome::broadcast("news", &"rain")?.to_receivers([ada.as_str(), bob.as_str()])
+            })
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        let parent = run.intent();
+        (0..2).for_each(|index| run.also(IntentId::of_child(&parent, 1, RECEIVERS, index)));
+        run.submit(client, "crier", |_| {}).await;
+        run.until_ended(client).await;
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        ToTwo.judge(run, history);
+        if history.first().is_some_and(|head| head.record.intent == run.intent()) {
+            let fixed = history.iter().filter(|head| head.record.broadcast.is_some()).count();
+            assert_eq!(fixed, 1, "{}: {:?}", run.intent(), events(history));
+        }
+    }
 }

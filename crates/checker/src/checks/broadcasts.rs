@@ -1,5 +1,6 @@
 //! P9: every receiver of a broadcast has one child: no agent receives twice, each copy goes to its receiver with the payload of
-//! the message, and the root says of as many that they completed as there are.
+//! the message, and the intent says of as many that they completed as there are. It is a root that no agent has, or one whose
+//! hop has ended with the message.
 //!
 //! The ids of the copies are those of children, and P5 to P7 judge them as such: each has one history, and none stands open
 //! when the root is closed.
@@ -19,21 +20,21 @@ use crate::verdict::{Counts, Violation};
 
 pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
     for history in context.histories.values() {
-        let Some(first) = history.records.first().filter(|first| first.broadcast.is_some()) else {
+        let Some(opener) = history.records.iter().find(|record| record.broadcast.is_some()) else {
             continue;
         };
         counts.broadcasts += 1;
-        counts.named += usize::from(first.broadcast.as_ref().is_some_and(|sent| sent.named));
-        let called = first.waits.iter().filter_map(|wait| wait.children.as_ref());
+        counts.named += usize::from(opener.broadcast.as_ref().is_some_and(|sent| sent.named));
+        let called = opener.waits.iter().filter_map(|wait| wait.children.as_ref());
         counts.copies += called.map(|called| called.children.len()).sum::<usize>();
-        judge(context, history, first, &mut |what| {
+        judge(context, history, opener, &mut |what| {
             found.push(Violation::of("P9", &history.intent, what));
         });
     }
 }
 
-fn judge(context: &Context<'_>, history: &History, first: &Record, complain: &mut impl FnMut(String)) {
-    let mut waits = first.waits.iter();
+fn judge(context: &Context<'_>, history: &History, opener: &Record, complain: &mut impl FnMut(String)) {
+    let mut waits = opener.waits.iter();
     let Some((wait, called)) = waits.find_map(|wait| Some((wait, wait.children.as_ref()?))) else {
         return complain("it names no receivers".to_owned());
     };
@@ -49,7 +50,7 @@ fn judge(context: &Context<'_>, history: &History, first: &Record, complain: &mu
             complain(format!("{receiver} receives it twice"));
         }
         // P5 complains of one that is missing.
-        let id = id_of(&history.intent, (first.snapshot.hop, &wait.name), index);
+        let id = id_of(&history.intent, (opener.snapshot.hop, &wait.name), index);
         let Some(copy) = context.histories.get(&id) else {
             continue;
         };
@@ -66,7 +67,7 @@ fn judge(context: &Context<'_>, history: &History, first: &Record, complain: &mu
                 envelope.to()
             ));
         }
-        let sent = first
+        let sent = opener
             .broadcast
             .as_ref()
             .and_then(|sent| sent.payload.as_deref())

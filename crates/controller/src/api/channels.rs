@@ -133,10 +133,13 @@ fn is_taken(snapshot: &Snapshot) -> bool {
 /// Who has taken a message, and who has not.
 pub(super) async fn status(cx: &Context, ShowBroadcast { intent }: ShowBroadcast) -> Result<BroadcastView, Error> {
     let trail = cx.mesh.trail(&intent).await?;
-    let (Some(first), Some(last)) = (trail.first(), trail.last()) else {
+    let Some(last) = trail.last() else {
         return Err(Error::NoIntent(intent));
     };
-    let Some(sent) = &first.record.broadcast else {
+    let opener = trail
+        .iter()
+        .find_map(|head| Some((&head.record, head.record.broadcast.as_ref()?)));
+    let Some((opener, sent)) = opener else {
         return Err(ControlError::new(
             codes::WRONG_STATE,
             format!("intent \"{intent}\" is no message of a channel"),
@@ -144,8 +147,8 @@ pub(super) async fn status(cx: &Context, ShowBroadcast { intent }: ShowBroadcast
         )
         .into());
     };
-    let receivers = first.record.receivers();
-    let hop = first.record.snapshot.hop;
+    let receivers = opener.receivers();
+    let hop = opener.snapshot.hop;
     let ids: Vec<_> = (0..u32::try_from(receivers.len()).unwrap_or(u32::MAX))
         .map(|index| (IntentId::of_child(&intent, hop, RECEIVERS, index), None))
         .collect();
@@ -161,7 +164,7 @@ pub(super) async fn status(cx: &Context, ShowBroadcast { intent }: ShowBroadcast
                 intent,
                 status: snapshot.map_or_else(|| "not submitted".to_owned(), |snapshot| snapshot.status.to_string()),
                 taken: snapshot.is_some_and(is_taken),
-                since: snapshot.map_or(first.record.at, |snapshot| snapshot.updated_at),
+                since: snapshot.map_or(opener.at, |snapshot| snapshot.updated_at),
             }
         })
         .collect();

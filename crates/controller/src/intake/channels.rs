@@ -1,18 +1,16 @@
 //! Messages of channels: each becomes an intent that no agent has, with a copy for each receiver.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use baton_envelope::{
     AgentName, Asked as Wanted, Broadcast, ChannelName, Envelope, HEADER_INTENT, HEADER_MSG_ID, HEADER_NOT_BEFORE,
-    HEADER_ORDER_KEY, HEADER_PROTOCOL, HEADER_UNIQUE, RawIntent, Record, choose, codes, subscription,
+    HEADER_ORDER_KEY, HEADER_PROTOCOL, HEADER_UNIQUE, MayName, RawIntent, Record, codes, receivers,
 };
 use baton_jetstream::{Error, Head, NewBroadcast, Submitted};
 
 use crate::intake::rejection::{Rejection, is_of};
 use crate::intake::routing::{Routing, Taken, Way};
-
-/// How many names a rejection lists.
-const LISTED: usize = 20;
 
 /// What a message of a channel says, before it is known who gets it.
 struct Message {
@@ -157,71 +155,19 @@ impl Routing {
         is_of_account: bool,
     ) -> Result<Result<Vec<AgentName>, Rejection>, Error> {
         let Message { envelope, sent, named } = message;
-        let routes = self.mesh.known_routes().await?;
-        let (channel, none) = (&sent.channel, BTreeMap::new());
+        let (routes, none) = (self.mesh.known_routes().await?, BTreeMap::new());
         let asked = Wanted {
             root: &envelope.intent,
             kind: envelope.kind.as_deref(),
             pins: &none,
             path: &[],
         };
-        if !sent.named {
-            let found = routes
-                .iter()
-                .filter(|route| subscription(route, channel, &asked).is_some());
-            let found: Vec<AgentName> = found.map(|route| route.agent.clone()).collect();
-            return Ok(match found.is_empty() {
-                false => Ok(found),
-                true => Err(no_subscribers(channel, envelope.kind.as_deref())),
-            });
-        }
-        let routes: BTreeMap<_, _> = routes.iter().map(|route| (&route.agent, route)).collect();
-        let unknown: Vec<&str> = named
-            .iter()
-            .filter(|agent| !routes.contains_key(agent))
-            .map(AgentName::as_str)
-            .collect();
-        if !unknown.is_empty() {
-            let (count, names) = (unknown.len(), listed(&unknown));
-            let text = format!(
-                "{count} of the {} receivers are no agents that anybody has heard of: {names}; nobody gets the message; fix: correct \
-                 the names, or start these agents first",
-                named.len()
-            );
-            return Ok(Err(Rejection::new(codes::UNKNOWN_RECEIVER, text)));
-        }
-        for route in named.iter().filter_map(|agent| routes.get(agent)) {
-            if is_of_account && subscription(route, channel, &asked).is_none() {
-                let text = format!(
-                    "\"{}\" does not subscribe to channel \"{channel}\", and in a secured mesh only subscribers can be named; nobody \
-                     gets the message; fix: leave it out, or have an operator subscribe it",
-                    route.agent
-                );
-                return Ok(Err(Rejection::new(codes::UNKNOWN_RECEIVER, text)));
-            }
-            if let Err(refused) = choose(route, &asked) {
-                let error = Error::from(refused);
-                return Ok(Err(Rejection::new(error.code(), error.to_string())));
-            }
-        }
-        Ok(Ok(named.clone()))
-    }
-}
-
-fn no_subscribers(channel: &ChannelName, kind: Option<&str>) -> Rejection {
-    let of_kind = kind.map_or_else(String::new, |kind| format!(" and takes kind \"{kind}\""));
-    let text = format!(
-        "no agent subscribes to channel \"{channel}\"{of_kind}; fix: start one that declares it (`baton worker --channel \
-         {channel}`), subscribe one (`baton channels subscribe {channel} AGENT`), or name the receivers in Baton-Receivers"
-    );
-    Rejection::new(codes::NO_SUBSCRIBERS, text)
-}
-
-fn listed(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().take(LISTED).copied().collect();
-    let more = names.len() - shown.len();
-    match more {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        let may_name = match is_of_account {
+            true => MayName::Subscribers,
+            false => MayName::Agents,
+        };
+        let named = sent.named.then_some(named.as_slice());
+        let found = receivers(routes.iter().map(Arc::as_ref), &sent.channel, named, may_name, &asked);
+        Ok(found.map_err(|refused| Rejection::new(refused.code(), refused.to_string())))
     }
 }

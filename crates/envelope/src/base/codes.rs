@@ -68,6 +68,8 @@ codes! {
     BAD_BUNDLE: Command,
     /// An outcome hands off to a name that is not a valid capability.
     BAD_CAPABILITY: Attempt,
+    /// A broadcast names a channel that none can be.
+    BAD_CHANNEL: Attempt,
     /// The configuration is wrong.
     BAD_CONFIG: Command,
     /// The `nats` context cannot be used.
@@ -223,7 +225,7 @@ codes! {
     /// The mesh takes signed records alone, and this process has no key.
     NO_SIGNING_KEY: Command,
     /// Nobody subscribes to the channel.
-    NO_SUBSCRIBERS: Rejection Control,
+    NO_SUBSCRIBERS: Rejection Park Control,
     /// A decision is none of the choices of the approval.
     NO_SUCH_CHOICE: Rejection Control,
     /// No worker of the version answers.
@@ -323,7 +325,7 @@ codes! {
     /// Baton has no such code.
     UNKNOWN_CODE: Command,
     /// A message of a channel names a receiver that nobody knows.
-    UNKNOWN_RECEIVER: Rejection,
+    UNKNOWN_RECEIVER: Rejection Park,
     /// There is no such schedule.
     UNKNOWN_SCHEDULE: Control,
     /// The controller does not know the question.

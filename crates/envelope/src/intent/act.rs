@@ -42,7 +42,7 @@ mod suspend;
 mod time_out;
 
 pub use annotate::annotate;
-pub use broadcast::{broadcast, gather};
+pub use broadcast::{broadcast, broadcast_hop, gather};
 pub use cancel::cancel;
 pub use child_done::child_done;
 pub use claim::claim;

@@ -1,7 +1,8 @@
 //! A broadcast: one message of a channel, of which each receiver gets a copy.
 //!
-//! Its root is an intent that no agent has. The first record fixes who receives and what; each copy is a child of it, with its
-//! own retries and its own end. When all copies have ended the root is complete, and its result says who failed.
+//! A message that comes from outside becomes an intent that no agent has, the root. A hop may end with one, too: then its intent
+//! is the message. One record fixes who receives and what; each copy is a child, with its own retries and its own end. When all
+//! copies have ended the intent is complete, and its result says who failed.
 
 use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::json::Json;
@@ -9,21 +10,21 @@ use crate::base::mutants::Mutant;
 use crate::base::names::{AgentName, ChannelName};
 use crate::base::wire::wire_object;
 use crate::intent::child::KEEP_TIME;
-use crate::intent::children::{Child, ChildEnd, Children, JoinRule, opened_calls};
+use crate::intent::children::{Child, ChildEnd, ChildSet, Children, JoinRule, opened_calls};
 use crate::intent::record::Record;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::message::envelope::Envelope;
 use crate::version::pinning::Pinning;
 
-/// The name of the wait of a root for its receivers.
+/// The name of the wait for the receivers of a message.
 pub const RECEIVERS: &str = "receivers";
 
-/// How many copies that did not complete the result of a root names.
+/// How many copies that did not complete the result of a message names.
 const MOST_NAMED: usize = 1_000;
 
 wire_object! {
-    /// What a root sends, in its first record.
+    /// What each receiver gets, in the record that fixes them.
     pub struct Broadcast {
         /// The channel.
         req channel: ChannelName,
@@ -60,7 +61,8 @@ impl Broadcast {
         }
     }
 
-    /// The envelope of the copy at a place, which is hop 1 of an intent of its own. `root` is the snapshot of the first record.
+    /// The envelope of the copy of a root at a place, which is hop 1 of an intent of its own. `root` is the snapshot of the first
+    /// record.
     pub fn copy(&self, of: &IntentId, root: &Snapshot, index: u32, to: &AgentName, id: EnvelopeId) -> Envelope {
         let intent = IntentId::of_child(of, root.hop, RECEIVERS, index);
         let mut envelope = Envelope::first(id, intent, to.clone(), self.payload.clone());
@@ -77,6 +79,16 @@ impl Broadcast {
         let place = format!(r#"{{"hop":{},"wait":"{RECEIVERS}","index":{index}}}"#, root.hop);
         envelope.join = Json::parse(&place).ok();
         envelope
+    }
+
+    /// The child of a hop that gets this copy.
+    pub fn child_of_hop(&self, receiver: &Child) -> Child {
+        Child {
+            kind: self.kind.clone(),
+            payload: self.payload.clone(),
+            payload_encoding: self.payload_encoding.clone(),
+            ..receiver.clone()
+        }
     }
 
     /// The first field in which another message is other work; `None` for the same. `there` and `here` are the receivers.
@@ -99,15 +111,24 @@ impl Broadcast {
 }
 
 impl Record {
-    /// The receivers that the first record of a root has fixed, in their order.
+    /// The receivers that this record fixes, in their order.
     pub fn receivers(&self) -> Vec<&AgentName> {
-        let of_root = opened_calls(&self.waits).filter(|(name, _)| self.broadcast.is_some() && *name == RECEIVERS);
-        let agents = of_root.flat_map(|(_, all)| all.children.iter().filter_map(|child| all.agent_of(child)));
+        let of_message = opened_calls(&self.waits).filter(|(name, _)| self.broadcast.is_some() && *name == RECEIVERS);
+        let agents = of_message.flat_map(|(_, all)| all.children.iter().filter_map(|child| all.agent_of(child)));
         agents.collect()
     }
 }
 
-/// The children of a root: one for each receiver.
+impl Snapshot {
+    /// The receivers of the message that the intent is, while it waits for them.
+    pub fn awaited_receivers(&self) -> Option<&ChildSet> {
+        let of_message = |set: &&ChildSet| set.name == RECEIVERS && set.is_awaited(self);
+        self.channel.as_ref()?;
+        self.children.iter().find(of_message)
+    }
+}
+
+/// The children of a message: one for each receiver.
 pub(crate) fn copies(mut receivers: Vec<AgentName>) -> Children {
     if Mutant::P9OneForgotten.is_on() {
         receivers.pop();
@@ -119,10 +140,11 @@ pub(crate) fn copies(mut receivers: Vec<AgentName>) -> Children {
     Children::new(receivers.into_iter().map(copy).collect(), JoinRule::Collect)
 }
 
-/// What a root came to: how many receivers completed, and who did not.
-pub fn broadcast_result(first: &Record, ends: &[ChildEnd]) -> Json {
+/// What a message came to: its intent, how many receivers completed, and who did not. `opener` is the record that has fixed them.
+pub fn broadcast_result(opener: &Record, ends: &[ChildEnd]) -> Json {
     #[derive(serde::Serialize)]
     struct Told<'r> {
+        intent: &'r IntentId,
         channel: Option<&'r ChannelName>,
         receivers: usize,
         completed: usize,
@@ -136,16 +158,17 @@ pub fn broadcast_result(first: &Record, ends: &[ChildEnd]) -> Json {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<&'r str>,
     }
-    let receivers = first.receivers();
+    let receivers = opener.receivers();
     let is_done = |end: &&ChildEnd| end.state == Status::Completed.name();
     let failed = ends.iter().filter(|end| !is_done(end)).map(|end| Missed {
         agent: receivers.get(end.index as usize).copied(),
-        intent: IntentId::of_child(&first.intent, first.snapshot.hop, RECEIVERS, end.index),
+        intent: IntentId::of_child(&opener.intent, opener.snapshot.hop, RECEIVERS, end.index),
         state: &end.state,
         code: end.code.as_deref(),
     });
     let told = Told {
-        channel: first.broadcast.as_ref().map(|broadcast| &broadcast.channel),
+        intent: &opener.intent,
+        channel: opener.broadcast.as_ref().map(|broadcast| &broadcast.channel),
         receivers: receivers.len(),
         completed: ends.iter().filter(is_done).count(),
         not_completed: failed.take(MOST_NAMED).collect(),

@@ -149,6 +149,7 @@ impl Draft {
         if envelope.hop > snapshot.hop {
             snapshot.waits.clear();
             snapshot.order = None;
+            snapshot.channel = None;
             // Nobody waits for the children of the hop that is over.
             snapshot.hop = envelope.hop;
             forget_over(snapshot);

@@ -50,15 +50,17 @@ pub fn probed<'r>(
 
 /// The codes with which a worker parks what says nothing of itself: no further attempt would change it, or another agent is
 /// the cause. Else the breaker of one agent would open those of all before it.
-const OF_OTHERS: [&str; 10] = [
+const OF_OTHERS: [&str; 12] = [
     codes::BREAKER_OPEN,
     codes::HOP_LIMIT,
     codes::MESH_TOO_OLD,
     codes::MUST_CARRY,
     codes::NONE_CAPABLE,
     codes::NO_COMMON_PROTOCOL,
+    codes::NO_SUBSCRIBERS,
     codes::PAYLOAD_TOO_LARGE,
     codes::UNKNOWN_AGENT,
+    codes::UNKNOWN_RECEIVER,
     codes::UNROUTABLE,
     codes::WAIT_EXPIRED,
 ];

@@ -89,7 +89,7 @@ wire_object! {
         opt order: InOrder,
         /// The children of this intent that somebody may still have to hear of.
         def children: Vec<ChildSet>,
-        /// The channel, where this is the root of a broadcast: no agent has it.
+        /// The channel, where the intent is a message of one.
         opt channel: ChannelName,
         /// What this intent can take back, and how far it is with that.
         opt undo: Box<Undoing>,

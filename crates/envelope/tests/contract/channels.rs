@@ -25,6 +25,17 @@ fn root(receivers: &[&str]) -> Record {
     draft.seal(intent(), 0, stamp)
 }
 
+/// An intent whose hop a worker runs.
+fn at_work() -> Snapshot {
+    let mut head = full_snapshot();
+    head.status = Status::InProgress;
+    head.waits.clear();
+    head.signals.clear();
+    head.children.clear();
+    (head.told, head.wake_at, head.channel) = (None, None, None);
+    head
+}
+
 fn end(index: u32, state: &str) -> ChildEnd {
     ChildEnd {
         index,
@@ -88,14 +99,53 @@ fn a_root_completes_when_all_have_ended_and_says_who_did_not() {
     let result = broadcast_result(&record, &[end(0, "completed"), end(1, "failed")]);
     let bob = IntentId::of_child(&intent(), 0, RECEIVERS, 1);
     let expected = format!(
-        "{{\"channel\":\"news\",\"receivers\":2,\"completed\":1,\"not_completed\":[{{\"agent\":\"bob\",\"intent\":\"{bob}\",\
-         \"state\":\"failed\",\"code\":\"NO_WAY\"}}]}}"
+        "{{\"intent\":\"{}\",\"channel\":\"news\",\"receivers\":2,\"completed\":1,\"not_completed\":[{{\"agent\":\"bob\",\"intent\":\"{bob}\",\
+         \"state\":\"failed\",\"code\":\"NO_WAY\"}}]}}",
+        intent()
     );
     assert_eq!(result.get(), expected);
     let draft = act::gather(&both.snapshot, result).expect("legal");
     let snapshot = &draft.snapshot;
     assert_eq!(snapshot.status, Status::Completed);
     assert_eq!((&snapshot.waits[..], &snapshot.children[..]), (&[][..], &[][..]));
+}
+
+#[test]
+fn a_hop_that_ends_with_a_message_is_suspended_and_its_intent_is_the_message() {
+    let head = at_work();
+    let (_, sent) = sent();
+    let receivers = || vec![agent("bob"), agent("ada")];
+    let draft = act::broadcast_hop(&head, sent.clone(), receivers()).expect("legal");
+    assert_eq!(draft.event, Event::FannedOut);
+    assert_eq!(draft.snapshot.status.to_string(), "waiting(children)");
+    assert_eq!(
+        (draft.snapshot.holder.as_ref(), draft.snapshot.epoch),
+        (None, head.epoch + 1)
+    );
+    assert_eq!(draft.snapshot.channel.as_ref().map(ChannelName::as_str), Some("news"));
+    let stamp = Stamp {
+        id: record_id(2),
+        at: NOW,
+        by: Author::of(Role::Worker, "w1"),
+    };
+    let record = draft.seal(intent(), 7, stamp);
+    assert_eq!(record.receivers(), [&agent("bob"), &agent("ada")]);
+    assert_eq!(effects(&record).collect::<Vec<_>>(), [(Effect::Children, Owed::Now)]);
+    // A worker that gets the hop again finds that its handler does not come back.
+    assert!(recorded_fan_out([&record], head.hop).is_some());
+    let head = record.snapshot.clone().seen_at(8);
+    let set = head.awaited_receivers().expect("the receivers");
+    assert_eq!((set.count, set.seq), (2, Some(8)));
+
+    let mut again = head.clone();
+    again.status = Status::InProgress;
+    let again = act::broadcast_hop(&again, sent, receivers()).expect("legal");
+    assert_eq!(
+        (again.broadcast, again.waits.len()),
+        (None, 0),
+        "the receivers are fixed"
+    );
+    assert_eq!(again.snapshot.children, head.children);
 }
 
 #[test]

@@ -83,12 +83,13 @@ const FILES_OF_1_5_0: [&str; 8] = [
 ];
 
 /// The files that were added when protocol 1.6.0 was made. Append only.
-const FILES_OF_1_6_0: [&str; 11] = [
+const FILES_OF_1_6_0: [&str; 12] = [
     "envelope_full_1_6.json",
     "record_child_done_undo_1_6.json",
     "record_compensated_1_6.json",
     "record_compensating_1_6.json",
     "record_fanned_out_1_6.json",
+    "record_fanned_out_broadcast_1_6.json",
     "record_handed_off_1_6.json",
     "record_parked_undo_1_6.json",
     "record_progress_undo_1_6.json",

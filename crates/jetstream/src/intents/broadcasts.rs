@@ -1,4 +1,4 @@
-//! Messages of channels: the root of each, and what has become of its copies.
+//! Messages of channels: the root of each that comes from outside, and what has become of the copies.
 
 use baton_envelope::{
     AgentName, Author, Broadcast, ChannelName, Envelope, HEADER_INTENT, HEADER_KIND, HEADER_RECEIVERS, IntentId, act,
@@ -128,14 +128,13 @@ impl Mesh {
         Ok(Submitted::Repeated(head))
     }
 
-    /// What the root with this head comes to, now that all its copies have ended.
+    /// What the message with this head comes to, now that all its copies have ended.
     pub(crate) async fn gathered(&self, head: &Head) -> Result<baton_envelope::Json, Error> {
         let intent = &head.record.intent;
-        let set = head.record.snapshot.children.first();
         let none = || Error::NoEnvelope(intent.clone());
-        let set = set.ok_or_else(none)?;
+        let set = head.record.snapshot.awaited_receivers().ok_or_else(none)?;
         let ends = Box::pin(self.ends_of(head, set.hop, &set.name)).await?;
-        let first = self.record_at(intent, set.seq.ok_or_else(none)?).await?;
-        Ok(broadcast_result(&first.record, &ends))
+        let opener = self.record_at(intent, set.seq.ok_or_else(none)?).await?;
+        Ok(broadcast_result(&opener.record, &ends))
     }
 }

@@ -31,7 +31,7 @@ const LATE: Duration = Duration::from_secs(60);
 pub(crate) struct Call<'c> {
     /// The record that opened it.
     opener: &'c Record,
-    /// The envelope of the parent's hop; none for the root of a broadcast.
+    /// The envelope of the parent's hop; none for a message that no hop has sent.
     envelope: Option<&'c Envelope>,
     /// The name of the wait.
     name: &'c str,
@@ -136,7 +136,8 @@ impl Mesh {
         };
         let snapshot = &call.opener.snapshot;
         let envelope = match (&call.opener.broadcast, call.envelope) {
-            (Some(sent), _) => sent.copy(&call.opener.intent, snapshot, index, to, self.clock().envelope_id()),
+            (Some(sent), None) => sent.copy(&call.opener.intent, snapshot, index, to, self.clock().envelope_id()),
+            (Some(sent), Some(envelope)) => self.child_of(call, envelope, (index, &sent.child_of_hop(child), to))?,
             (None, Some(envelope)) => self.child_of(call, envelope, (index, child, to))?,
             (None, None) => return Ok(false),
         };
@@ -267,11 +268,11 @@ impl Mesh {
         }
     }
 
-    /// The envelope of the hop that a record suspends; none where that is no hop, but the root of a broadcast.
+    /// The envelope of the hop that a record suspends; none where that is no hop, but a message that no hop has sent.
     async fn parent_envelope(&self, opener: &Record) -> Result<Option<Envelope>, Error> {
-        match opener.broadcast {
-            Some(_) => Ok(None),
-            None => self.hop_envelope(opener).await.map(Some),
+        match (&opener.broadcast, &opener.snapshot.agent) {
+            (Some(_), None) => Ok(None),
+            (_, _) => self.hop_envelope(opener).await.map(Some),
         }
     }
 

@@ -156,7 +156,7 @@ fn is_delayed(snapshot: &Snapshot) -> bool {
 
 fn why_not_paused(head: &HeadRef<'_>) -> Option<String> {
     if head.snapshot.channel.is_some() && !head.snapshot.status.is_terminal() {
-        let why = "no agent has it: pause the agents that get its copies, or cancel it";
+        let why = "it is a message, and no agent has it: pause the agents that get its copies, or cancel it";
         return Some(why.to_owned());
     }
     match (&head.snapshot.status, head.record) {

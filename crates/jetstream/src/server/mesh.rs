@@ -20,7 +20,7 @@ use super::limits::{Bounds, Limits, TicketPersistence};
 use super::link::Link;
 use super::route_table::{Moment, RouteTable};
 use super::signing::Proofs;
-use super::topology::WAITS_SINCE;
+use super::topology::{CHANNELS_SINCE, WAITS_SINCE};
 use crate::error::Error;
 
 /// The oldest server whose atomic batches are used: before it a guard in one batch could be taken for another's
@@ -267,12 +267,24 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn knows_waits(&self) -> Result<bool, Error> {
-        if self.inner.topology.load(Ordering::Relaxed) >= WAITS_SINCE {
+        self.is_raised_to(WAITS_SINCE).await
+    }
+
+    /// Whether all controllers know channels, so that a hop may end with a message of one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn knows_channels(&self) -> Result<bool, Error> {
+        self.is_raised_to(CHANNELS_SINCE).await
+    }
+
+    async fn is_raised_to(&self, since: u32) -> Result<bool, Error> {
+        if self.inner.topology.load(Ordering::Relaxed) >= since {
             return Ok(true);
         }
         let topology = self.shared_settings().await?.map_or(0, |shared| shared.topology());
         self.inner.topology.store(topology, Ordering::Relaxed);
-        Ok(topology >= WAITS_SINCE)
+        Ok(topology >= since)
     }
 
     pub(crate) fn set_secured(&self, is_secured: bool) {

@@ -25,7 +25,7 @@ use super::mesh::Mesh;
 use crate::error::{Error, Refusal, TOO_MANY_CONSUMERS};
 pub use consumers::ACK_WAIT;
 pub use consumers::Intake;
-pub(crate) use consumers::{WAITS_SINCE, tail_config, version_of};
+pub(crate) use consumers::{CHANNELS_SINCE, WAITS_SINCE, tail_config, version_of};
 pub(crate) use drift::Drifted;
 pub use drift::Mended;
 pub(crate) use edits::drift;

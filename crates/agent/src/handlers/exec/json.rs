@@ -83,6 +83,12 @@ pub(crate) struct Reply {
     /// Whom a fan-out asks.
     #[serde(default)]
     calls: Option<AskedCalls>,
+    /// Where a broadcast goes.
+    #[serde(default)]
+    channel: Option<String>,
+    /// Who gets it, in place of the subscribers.
+    #[serde(default)]
+    receivers: Option<Vec<String>>,
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -127,6 +133,7 @@ enum Kind {
     HandOff,
     Next,
     FanOut,
+    Broadcast,
     Reject,
     Retry,
     Fail,
@@ -139,6 +146,7 @@ impl Kind {
             Self::HandOff => "hand_off",
             Self::Next => "next",
             Self::FanOut => "fan_out",
+            Self::Broadcast => "broadcast",
             Self::Reject => "reject",
             Self::Retry => "retry",
             Self::Fail => "fail",
@@ -338,6 +346,24 @@ impl Reply {
                 }
             }
             Kind::FanOut => return Err(missing("calls")),
+            Kind::Broadcast => {
+                let channel = self.channel.ok_or_else(|| missing("channel"))?;
+                let payload = body("payload", self.payload, self.payload_encoding)?;
+                let outcome = Outcome::broadcast_body(&channel, payload);
+                let named = |outcome: Outcome| match &self.receivers {
+                    Some(agents) => outcome.to_receivers(agents.iter().map(String::as_str)),
+                    None => Ok(outcome),
+                };
+                // Names that no attempt will mend.
+                let outcome = match outcome.and_then(named) {
+                    Ok(outcome) => outcome,
+                    Err(fault) => return Ok(Err(fault)),
+                };
+                match self.kind {
+                    Some(kind) => outcome.with_kind(kind),
+                    None => outcome,
+                }
+            }
             Kind::Reject => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
             Kind::Retry => {
                 let code = self.code.unwrap_or_else(|| codes::RETRY.into());

@@ -30,6 +30,8 @@ and one outcome:
   {\"outcome\": \"next\", \"payload\": JSON} goes to whoever is next by the itinerary or the pipeline; completes where nobody is
   {\"outcome\": \"fan_out\", \"calls\": {\"to\": AGENT, \"children\": [{\"payload\": JSON}]}} asks others and does not come back:
     whoever is next, or the agent of to, gets what they came to; calls has join, need, until and more, as a wait
+  {\"outcome\": \"broadcast\", \"channel\": NAME, \"payload\": JSON} goes to all that subscribe, or to receivers, a list of
+    agents; also kind, payload_encoding; the intent is done when they are
   {\"outcome\": \"reject\", \"code\": CODE, \"message\": TEXT}; reason is the same as message
   {\"outcome\": \"retry\", \"code\": CODE, \"message\": TEXT}
   {\"outcome\": \"fail\", \"code\": CODE, \"message\": TEXT}

@@ -1,9 +1,9 @@
-//! A message of a channel is taken in, and comes to its end.
+//! A message of a channel is taken in, or sent by a hop, and comes to its end.
 
 use crate::base::json::Json;
 use crate::base::names::AgentName;
 use crate::base::timestamp::Timestamp;
-use crate::intent::act::complete;
+use crate::intent::act::{complete, suspend};
 use crate::intent::broadcast::{Broadcast, RECEIVERS, copies};
 use crate::intent::children::{forget_over, opened_calls};
 use crate::intent::draft::Draft;
@@ -42,7 +42,26 @@ pub fn broadcast(at: Timestamp, sent: Broadcast, envelope: &Envelope, receivers:
     }
 }
 
-/// Ends a root whose copies have all ended.
+/// Ends a hop with a message of a channel: it is suspended as by a call, and the intent is the message from then on. The record
+/// fixes the receivers, and owes each of them its copy. A hop that asks again for what is open already keeps its receivers.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn broadcast_hop(head: &Snapshot, sent: Broadcast, receivers: Vec<AgentName>) -> Result<Draft, IllegalTransition> {
+    let wait = WaitSpec {
+        // Its handler does not come back: should the hop be put before its agent again, it waits on.
+        onward: Some(Box::default()),
+        ..WaitSpec::for_children(RECEIVERS, copies(receivers))
+    };
+    let mut draft = suspend(head, &[wait])?;
+    if draft.event == Event::FannedOut {
+        draft.snapshot.channel = Some(sent.channel.clone());
+        draft.broadcast = Some(Box::new(sent));
+    }
+    Ok(draft)
+}
+
+/// Ends the intent of a message whose copies have all ended.
 ///
 /// # Errors
 /// When this may not follow the status of the head.

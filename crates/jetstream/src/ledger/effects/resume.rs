@@ -30,7 +30,7 @@ enum Next {
     Park(ErrorInfo),
     /// As above, that it fails.
     Fail(ErrorInfo),
-    /// It is the root of a broadcast, and ends with this result.
+    /// It is a message of a channel, and ends with this result.
     Gather(Json),
 }
 
@@ -104,7 +104,7 @@ impl Mesh {
             if !Box::pin(self.submit_detached(&head, by)).await? {
                 return Ok(false);
             }
-            if head.record.snapshot.channel.is_some() {
+            if head.record.snapshot.awaited_receivers().is_some() {
                 let next = Next::Gather(Box::pin(self.gathered(&head)).await?);
                 if self.go_on(&head, by, &next).await? {
                     return Ok(true);

@@ -24,6 +24,8 @@ const TAIL_INACTIVE: Duration = Duration::from_secs(10);
 pub(crate) const ROUTER: &str = "router";
 /// The first topology in which signals and decisions have consumers of their own.
 pub(crate) const WAITS_SINCE: u32 = 3;
+/// The first topology under which no controller lives that knows no channels.
+pub(crate) const CHANNELS_SINCE: u32 = 4;
 
 /// What controllers read of the intake, each kind with a consumer that all of them share: a router of an earlier build must
 /// not take what it would reject.
