@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Body, Broadcast, Children, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
+    AgentName, AgentVersion, Asked, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
     IllegalTransition, Json, LONG_RETRY, OnExhausted, Protocol, Snapshot, Successor, Undo, WaitSpec, act, check_kind,
-    closing_cycle, opened_calls,
+    closing_cycle,
 };
 use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
@@ -214,75 +214,6 @@ impl WorkerContext {
             Verdict::Nothing => Box::pin(self.leave(delivery, at)).await,
             Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
         }
-    }
-
-    /// A hop is suspended only where somebody ends the wait.
-    async fn suspend(&self, at: &Claim, envelope: &Envelope, waits: Vec<WaitSpec>) -> Verdict {
-        for (name, children) in opened_calls(&waits) {
-            if let Err(verdict) = self.check_children(at, envelope, name, children).await {
-                return *verdict;
-            }
-        }
-        for onward in waits.iter().filter_map(|wait| wait.onward.as_ref()) {
-            let Some(to) = onward.to.clone() else { continue };
-            let kind = onward.kind.as_deref().or(envelope.kind.as_deref());
-            // By a misspelt name the children would work for nobody.
-            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to), kind).await {
-                return Box::pin(self.act_on_fault(at, envelope, fault)).await;
-            }
-        }
-        match self.mesh.knows_waits().await {
-            Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
-            Ok(false) => {
-                let text =
-                    "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
-                let fault = Fault::retry(text).with_code(codes::MESH_TOO_OLD);
-                self.act_on_fault(at, envelope, fault).await
-            }
-            Err(error) => self.act_on_fault(at, envelope, Fault::unwritten(&error)).await,
-        }
-    }
-
-    /// Whether children can be asked for: where they cannot, the intent keeps what it has, and waits for a person.
-    async fn check_children(
-        &self,
-        at: &Claim,
-        envelope: &Envelope,
-        name: &str,
-        children: &Children,
-    ) -> Result<(), Box<Verdict>> {
-        let refused = |code: &str, problem: String| {
-            let message = format!("the call \"{name}\": {problem}");
-            Box::new(park(ErrorInfo::new(code, message)))
-        };
-        children
-            .check()
-            .map_err(|problem| refused(codes::BAD_FAN_OUT, problem))?;
-        let hop = envelope.hop.saturating_add(1);
-        let mut placed: Vec<(&AgentName, Option<&str>)> = Vec::new();
-        for child in &children.children {
-            let kind = children.kind_of(child);
-            if let Some(Err(bad)) = kind.map(check_kind) {
-                return Err(refused(codes::BAD_FAN_OUT, bad.to_string()));
-            }
-            let Some(to) = children.agent_of(child) else { continue };
-            if hop > envelope.max_hops.get() {
-                let limit = HopLimit {
-                    to: to.clone(),
-                    hop,
-                    max_hops: envelope.max_hops.get(),
-                };
-                return Err(Box::new(park(past_limit(&limit, &at.snapshot))));
-            }
-            if placed.contains(&(to, kind)) {
-                continue;
-            }
-            placed.push((to, kind));
-            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to.clone()), kind).await {
-                return Err(Box::new(Box::pin(self.act_on_fault(at, envelope, fault)).await));
-            }
-        }
-        Ok(())
     }
 
     /// Leaves a hop that is another's, or over.
@@ -501,7 +432,7 @@ impl WorkerContext {
     }
 
     /// Where a handoff goes.
-    async fn receiver(
+    pub(crate) async fn receiver(
         &self,
         at: &Claim,
         envelope: &Envelope,

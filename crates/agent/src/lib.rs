@@ -53,6 +53,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod signal;
+mod suspension;
 mod ticket;
 mod undoing;
 mod waiting;

@@ -110,6 +110,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("gates", &["approving", "fault", "hop", "run"]),
             ("bounds", &["held", "renewal", "run"]),
             ("commit", &["claim", "fault", "outcome", "run", "undoing"]),
+            ("suspension", &["claim", "commit", "fault", "outcome", "run"]),
             ("broadcasting", &["claim", "commit", "fault", "hop", "outcome", "run"]),
             (
                 "run",

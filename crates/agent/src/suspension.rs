@@ -1,0 +1,81 @@
+//! Whether a hop may be suspended: whether somebody ends its waits, and whether the children that it asks for can be asked.
+
+use baton_envelope::codes;
+use baton_envelope::{AgentName, Children, Envelope, ErrorInfo, HopLimit, WaitSpec, check_kind, opened_calls};
+
+use crate::claim::Claim;
+use crate::commit::{Ending, Verdict, park, past_limit};
+use crate::fault::Fault;
+use crate::outcome::Receiver;
+use crate::run::WorkerContext;
+
+impl WorkerContext {
+    /// A hop is suspended only where somebody ends the wait.
+    pub(crate) async fn suspend(&self, at: &Claim, envelope: &Envelope, waits: Vec<WaitSpec>) -> Verdict {
+        for (name, children) in opened_calls(&waits) {
+            if let Err(verdict) = self.check_children(at, envelope, name, children).await {
+                return *verdict;
+            }
+        }
+        for onward in waits.iter().filter_map(|wait| wait.onward.as_ref()) {
+            let Some(to) = onward.to.clone() else { continue };
+            let kind = onward.kind.as_deref().or(envelope.kind.as_deref());
+            // By a misspelt name the children would work for nobody.
+            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to), kind).await {
+                return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+            }
+        }
+        match self.mesh.knows_waits().await {
+            Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
+            Ok(false) => {
+                let text =
+                    "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
+                let fault = Fault::retry(text).with_code(codes::MESH_TOO_OLD);
+                self.act_on_fault(at, envelope, fault).await
+            }
+            Err(error) => self.act_on_fault(at, envelope, Fault::unwritten(&error)).await,
+        }
+    }
+
+    /// Whether children can be asked for: where they cannot, the intent keeps what it has, and waits for a person.
+    async fn check_children(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        name: &str,
+        children: &Children,
+    ) -> Result<(), Box<Verdict>> {
+        let refused = |code: &str, problem: String| {
+            let message = format!("the call \"{name}\": {problem}");
+            Box::new(park(ErrorInfo::new(code, message)))
+        };
+        children
+            .check()
+            .map_err(|problem| refused(codes::BAD_FAN_OUT, problem))?;
+        let hop = envelope.hop.saturating_add(1);
+        let mut placed: Vec<(&AgentName, Option<&str>)> = Vec::new();
+        for child in &children.children {
+            let kind = children.kind_of(child);
+            if let Some(Err(bad)) = kind.map(check_kind) {
+                return Err(refused(codes::BAD_FAN_OUT, bad.to_string()));
+            }
+            let Some(to) = children.agent_of(child) else { continue };
+            if hop > envelope.max_hops.get() {
+                let limit = HopLimit {
+                    to: to.clone(),
+                    hop,
+                    max_hops: envelope.max_hops.get(),
+                };
+                return Err(Box::new(park(past_limit(&limit, &at.snapshot))));
+            }
+            if placed.contains(&(to, kind)) {
+                continue;
+            }
+            placed.push((to, kind));
+            if let Err(fault) = self.receiver(at, envelope, &Receiver::Agent(to.clone()), kind).await {
+                return Err(Box::new(Box::pin(self.act_on_fault(at, envelope, fault)).await));
+            }
+        }
+        Ok(())
+    }
+}
