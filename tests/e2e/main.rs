@@ -61,6 +61,7 @@ mod replaying;
 mod rollback;
 mod schedules;
 mod signed;
+mod sizes;
 mod steering;
 mod stopping;
 mod telling;

@@ -6,7 +6,7 @@ use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
     IllegalTransition, Json, LONG_RETRY, OnExhausted, Protocol, Snapshot, Successor, Undo, WaitSpec, act, check_kind,
-    closing_cycle,
+    closing_cycle, opened_calls,
 };
 use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
 
@@ -22,6 +22,10 @@ const UNWRITTEN: Duration = Duration::from_secs(5);
 
 /// The first minor whose workers leave the ticket of a long retry to the leader, which goes by what the version declares.
 const LEADER_WRITES: Protocol = Protocol::new(1, 4, 0);
+
+/// What to do where a record does not fit into one message.
+pub(crate) const SMALLER: &str =
+    "fix: pass references to what is large, ask fewer others at a time, or raise `max_payload` of the server";
 
 /// How many characters of an error's text to keep.
 const LONGEST_MESSAGE: usize = 8_000;
@@ -144,6 +148,31 @@ impl Ending {
                 let draft = act::broadcast_hop(head, (**sent).clone(), receivers.clone())?;
                 Ok(draft.with_note(note.clone()))
             }
+        }
+    }
+
+    /// What it asks for, in words, where it asks others.
+    fn asked(&self) -> Option<String> {
+        match self {
+            Self::Suspend(waits) => {
+                let calls: Vec<String> = opened_calls(waits)
+                    .map(|(name, all)| format!("the call \"{name}\" with {} children", all.children.len()))
+                    .collect();
+                (!calls.is_empty()).then(|| calls.join(" and "))
+            }
+            Self::Broadcast { sent, receivers, .. } => {
+                let (channel, count) = (&sent.channel, receivers.len());
+                Some(format!("the message on channel \"{channel}\" to {count} receivers"))
+            }
+            Self::Complete { .. }
+            | Self::Reject { .. }
+            | Self::HandOff { .. }
+            | Self::PassOn { .. }
+            | Self::Fail(_)
+            | Self::Park(_)
+            | Self::Spent { .. }
+            | Self::Compensate { .. }
+            | Self::TimeOut => None,
         }
     }
 
@@ -274,7 +303,10 @@ impl WorkerContext {
             }
             // The record is too large, not its ticket: nothing was written.
             Err(AppendError::Failed(Error::TooLarge { what, size, limit })) => {
-                let message = format!("{what}: {size} bytes, and the server takes at most {limit} in one message");
+                let message = format!(
+                    "{}: {size} bytes, and the server takes at most {limit} in one message; {SMALLER}",
+                    ending.asked().unwrap_or(what)
+                );
                 let ending = Ending::Park(ErrorInfo::new(codes::PAYLOAD_TOO_LARGE, message));
                 Box::pin(self.park_too_large(delivery, at, ending)).await;
             }

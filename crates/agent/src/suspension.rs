@@ -1,10 +1,12 @@
 //! Whether a hop may be suspended: whether somebody ends its waits, and whether the children that it asks for can be asked.
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Children, Envelope, ErrorInfo, HopLimit, WaitSpec, check_kind, opened_calls};
+use baton_envelope::{
+    AgentName, Children, Envelope, ErrorInfo, HopLimit, Snapshot, WaitSpec, check_kind, opened_calls,
+};
 
 use crate::claim::Claim;
-use crate::commit::{Ending, Verdict, park, past_limit};
+use crate::commit::{Ending, SMALLER, Verdict, park, past_limit};
 use crate::fault::Fault;
 use crate::outcome::Receiver;
 use crate::run::WorkerContext;
@@ -52,6 +54,9 @@ impl WorkerContext {
         children
             .check()
             .map_err(|problem| refused(codes::BAD_FAN_OUT, problem))?;
+        let limit = self.mesh.largest_message();
+        check_size(&at.snapshot, envelope, (name, children), limit)
+            .map_err(|problem| refused(codes::PAYLOAD_TOO_LARGE, problem))?;
         let hop = envelope.hop.saturating_add(1);
         let mut placed: Vec<(&AgentName, Option<&str>)> = Vec::new();
         for child in &children.children {
@@ -77,5 +82,31 @@ impl WorkerContext {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether each child fits into a message of its own, and the record with which the hop goes on into one.
+fn check_size(
+    at: &Snapshot,
+    envelope: &Envelope,
+    (name, children): (&str, &Children),
+    limit: usize,
+) -> Result<(), String> {
+    if let Some((index, bytes)) = envelope
+        .largest_child(name, children, at)
+        .filter(|(_, bytes)| *bytes > limit)
+    {
+        return Err(format!(
+            "child {index} takes up to {bytes} bytes with the constraints and the fields of its parent, and the server takes at most \
+             {limit} in one message; {SMALLER}"
+        ));
+    }
+    match envelope.least_when_joined(children).filter(|bytes| *bytes > limit) {
+        Some(bytes) => Err(format!(
+            "with the ends of its {} children the envelope of the hop takes {bytes} bytes or more, and the server takes at most {limit} \
+             in one message; {SMALLER}",
+            children.children.len()
+        )),
+        None => Ok(()),
     }
 }

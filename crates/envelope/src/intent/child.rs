@@ -7,7 +7,8 @@ use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
-use crate::intent::children::{Child, Children};
+use crate::intent::children::{Child, Children, JoinRule, MOST_SPELT};
+use crate::intent::snapshot::Snapshot;
 use crate::intent::undo::Undo;
 use crate::message::convert;
 use crate::message::envelope::Envelope;
@@ -16,6 +17,12 @@ use crate::version::policy::{OnExhausted, Policy};
 
 /// How long before its parent's deadline that of a child ends, so that the parent can still tell of it.
 pub const KEEP_TIME: Duration = Duration::from_secs(5);
+
+/// How many bytes the first record of a child takes at most beside its envelope, the path and the pins.
+const RECORD_ROOM: usize = 3 * 1024;
+/// The fewest bytes of an end in the record that lets the parent go on: with the id of the child, and without.
+const SPELT_END: usize = 85;
+const SHORT_END: usize = 40;
 
 /// What the envelope of a child is made of, beside that of its parent.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +87,41 @@ impl Envelope {
         convert::forget_payload(&mut envelope.extra);
         Ok(envelope)
     }
+}
+
+impl Envelope {
+    /// How many bytes the first record of the largest child of a call may take, with the place of that child. `at` is the snapshot
+    /// of the hop. No child where none can be made.
+    pub fn largest_child(&self, name: &str, children: &Children, at: &Snapshot) -> Option<(u32, usize)> {
+        let size = |child: &Child| child.payload.get().len();
+        let (index, child) = (0..).zip(&children.children).max_by_key(|(_, child)| size(child))?;
+        let to = children.agent_of(child)?;
+        let from = at.version.as_ref().map(|version| format!("{}@{version}", self.to));
+        let envelope = self.child(NewChild {
+            id: self.id,
+            call: (at.hop, name),
+            index,
+            children,
+            child,
+            to,
+            from: from.as_deref().unwrap_or_default(),
+            pins: &at.pins,
+        });
+        let beside = bytes_of(&at.path) + bytes_of(&at.pins) + RECORD_ROOM;
+        Some((index, bytes_of(&envelope.ok()?) + beside))
+    }
+
+    /// The fewest bytes of the record that lets the hop of this envelope go on after a call, where it waits for all of its children.
+    pub fn least_when_joined(&self, children: &Children) -> Option<usize> {
+        let is_for_all = matches!(children.join, JoinRule::Collect | JoinRule::All);
+        let count = children.children.len();
+        let end = if count <= MOST_SPELT { SPELT_END } else { SHORT_END };
+        is_for_all.then(|| bytes_of(self) + count * end)
+    }
+}
+
+fn bytes_of<T: serde::Serialize>(value: &T) -> usize {
+    Json::of(value).map_or(0, |json| json.get().len())
 }
 
 /// What the envelope of an undo is made of, beside that of the intent that it belongs to.
