@@ -358,6 +358,21 @@ class Next:
         self.payload, self.kind = payload, kind
 
 
+class Broadcast:
+    """To each of these agents a copy, as a message of the channel (section 23); the intent is done when all have ended."""
+
+    def __init__(self, channel, receivers, payload="null", kind=None):
+        self.channel, self.receivers, self.payload, self.kind = channel, receivers, payload, kind
+
+
+class Suspended(Exception):
+    """The hop asks others (section 21), and runs again when they have ended. A handler does not catch it."""
+
+    def __init__(self, name, to, payloads):
+        super().__init__(f"the call {name} of {to}")
+        self.name, self.to, self.payloads = name, to, payloads
+
+
 class Problem(Exception):
     def __init__(self, code, message):
         super().__init__(message)
@@ -392,7 +407,7 @@ class Hop:
     def __init__(self, worker, head, envelope, ack):
         self.worker, self.intent, self.ack = worker, get(head.record, "intent"), ack
         self.snapshot, self.seq, self.envelope = head.snapshot, head.seq, envelope
-        self.steps, self.over, self.lock = {}, False, threading.RLock()
+        self.steps, self.calls, self.over, self.lock = {}, {}, False, threading.RLock()
         self.began = time.monotonic()
         deadline = get(self.snapshot, "deadline")
         self.deadline = parse_time(deadline) if deadline else None
@@ -424,6 +439,13 @@ class Hop:
         self.write({"type": "step"}, {"state": "in_progress"}, {}, {"step": step})
         self.steps[name] = result
         return result
+
+    def call(self, name, to, payloads):
+        """What one child for each payload came to, as JSON texts in this order. Nothing is held while they work."""
+        if name not in self.calls:
+            self.check()
+            raise Suspended(name, to, payloads)
+        return [self.worker.came_to(self.intent, end) for end in self.calls[name]]
 
     def still_held(self, head):
         """Whether somebody else only added a record (section 10)."""
@@ -699,6 +721,14 @@ class Worker:
                 raise Park("MUST_CARRY", f"the constraints have the hash {found}, the envelope states {stated}")
         return after, version
 
+    def came_to(self, parent, end):
+        """What a child came to: its last record has that. One that is archived is not looked for here."""
+        head = self.ledger.at(end["seq"])
+        if head is None or get(head.snapshot, "parent") != parent:
+            raise Fail("CHILD_FAILED", f"the last record of child {end['index']} is gone")
+        told = {name: to_json(end[name]) for name in ("index", "state", "code") if name in end}
+        return to_object({**told, "result": head.snapshot.get("result")})
+
     # -- one delivery (section 12)
 
     def deliver(self, message):
@@ -754,6 +784,10 @@ class Worker:
             if one.event == "step" and get(one.snapshot, "hop") == hop.number:
                 step = members(one.record["step"])
                 hop.steps[get(step, "name")] = step.get("result", "null")
+            if one.event == "resumed" and get(one.snapshot, "hop") == hop.number:
+                for result in elements(one.record.get("results", "[]")):
+                    result = members(result)
+                    hop.calls[get(result, "name")] = get(result, "children", [])
         self.run(hop)
 
     def park(self, hop, error, may_rebase=True):
@@ -772,6 +806,8 @@ class Worker:
         try:
             try:
                 commit(self, hop, self.outcome_of(hop))
+            except Suspended as asked:
+                suspend(self, hop, asked)
             except Problem as problem:
                 commit_problem(self, hop, problem)
         except Lost:
@@ -783,7 +819,7 @@ class Worker:
     def outcome_of(self, hop):
         try:
             return self.handle(hop)
-        except (Problem, Lost, ConnectionError):
+        except (Problem, Suspended, Lost, ConnectionError):
             raise
         except Exception as error:
             raise Retry("PANIC", f"{type(error).__name__}: {error}") from error
@@ -877,6 +913,8 @@ def commit(worker, hop, outcome):
     if isinstance(outcome, Complete):
         changes = {"result": outcome.result, "result_encoding": None, "error": None}
         return hop.end({"type": "completed"}, {"state": "completed"}, changes, {})
+    if isinstance(outcome, Broadcast):
+        return broadcast(worker, hop, outcome)
     envelope, version = worker.successor(hop, outcome.to, outcome.payload, outcome.kind)
 
     def changes(hop):
@@ -887,6 +925,52 @@ def commit(worker, hop, outcome):
             pins=hop.snapshot.get("pins"), attempt="1", envelope_seq=None, error=None, path="[" + ",".join(path) + "]",
         )
     hop.end({"type": "handed_off"}, {"state": "pending"}, changes, {"envelope": to_object(envelope)})
+
+
+def suspend(worker, hop, asked):
+    """Writes that the hop waits for children (section 21). This program leaves it to the leading controller to submit them."""
+    children = [to_object({"payload": payload}) for payload in asked.payloads]
+    wait_for(worker, hop, asked.name, to_object({"children": listed(children), "to": to_json(asked.to)}), [asked.to])
+
+
+def broadcast(worker, hop, outcome):
+    """Writes that the intent is a message from now on, and who gets it (section 23). It is for agents that have a name."""
+    unknown = [agent for agent in outcome.receivers if worker.route(agent) is None]
+    if unknown:
+        raise Retry("UNKNOWN_RECEIVER", f"nobody has heard of {', '.join(unknown)}, and nobody gets the message")
+    children = [to_object({"to": to_json(agent)}) for agent in outcome.receivers]
+    sent = {
+        "channel": to_json(outcome.channel),
+        "named": "true",
+        "kind": to_json(outcome.kind) if outcome.kind else None,
+        "payload": outcome.payload,
+        "from": to_json(f"{worker.agent}@{worker.version}"),
+    }
+    called, fields = to_object({"children": listed(children)}), {"broadcast": to_object(sent)}
+    wait_for(worker, hop, "receivers", called, outcome.receivers, "{}", fields, channel=to_json(outcome.channel))
+
+
+def wait_for(worker, hop, name, called, agents, onward=None, fields=None, **changed):
+    """Writes `fanned_out`: the hop waits for these children, and nobody holds it meanwhile."""
+    for agent in dict.fromkeys(agents):
+        worker.version_for(agent, hop, None)
+    if hop.number + 1 > get(hop.envelope, "max_hops", 10):
+        raise Park("HOP_LIMIT", f"a child would be hop {hop.number + 1}, past max_hops")
+    wait = {"name": to_json(name), "kind": to_json("children"), "children": called, "onward": onward}
+    count = len(elements(members(called)["children"]))
+
+    def changes(hop):
+        is_open = to_object({"hop": to_json(hop.number), "name": to_json(name), "kind": to_json("children")})
+        own = to_object({"hop": to_json(hop.number), "name": to_json(name), "count": to_json(count)})
+        sets = elements(hop.snapshot.get("children", "[]")) + [own]
+        return hop.raised(waits=listed([is_open]), children=listed(sets), error=None, **changed)
+    fields = {"waits": listed([to_object(wait)]), **(fields or {})}
+    hop.end({"type": "fanned_out"}, {"state": "waiting", "reason": "children"}, changes, fields)
+
+
+def listed(texts):
+    """The text of an array of these."""
+    return "[" + ",".join(texts) + "]"
 
 
 def next_of(envelope):

@@ -12,7 +12,7 @@ import agent
 
 def perform(hop):
     """Runs the script of the payload, one act after the other."""
-    seen = {}
+    seen, calls = {}, {}
     for act in agent.elements(agent.members(hop.payload())["script"]):
         fields = agent.members(act)
         what = agent.get(fields, "do")
@@ -36,9 +36,15 @@ def perform(hop):
             return agent.HandOff(agent.get(fields, "to"), fields.get("payload", "null"))
         elif what == "next":
             return agent.Next(fields.get("payload", "null"))
+        elif what == "call":
+            name, payloads = agent.get(fields, "name"), agent.elements(fields["payloads"])
+            calls[name] = agent.listed(hop.call(name, agent.get(fields, "to"), payloads))
+        elif what == "broadcast":
+            receivers, payload = agent.get(fields, "receivers"), fields.get("payload", "null")
+            return agent.Broadcast(agent.get(fields, "channel"), receivers, payload)
         elif what == "complete":
-            attempt = agent.to_json(hop.attempt)
-            return agent.Complete(agent.to_object({"attempt": attempt, "steps": agent.to_object(seen)}))
+            told = {"attempt": agent.to_json(hop.attempt), "steps": agent.to_object(seen)}
+            return agent.Complete(agent.to_object({**told, "calls": agent.to_object(calls) if calls else None}))
         else:
             raise agent.Fail("UNKNOWN_ACT", f"there is no word for {what}")
     raise agent.Fail("BAD_SCRIPT", "the script ends without an outcome")

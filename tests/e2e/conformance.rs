@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome};
+use baton_agent::{Agent, Call, Called, Calls, Fault, Handler, Hop, Json, Outcome};
 use baton_conformance::{Options, Report, agent_rules, judge_agent};
 use baton_e2e::chaos::Running;
 use baton_e2e::root;
@@ -23,7 +23,7 @@ const OTHERWISE: [&str; 4] = ["complete", "fail", "twice", "records"];
 
 /// A fault of a copy of `examples/python/agent.py`: the rules that must be found broken, a text that is there once, and
 /// what stands in its place.
-const FAULTS: [(&[&str], &str, &str); 34] = [
+const FAULTS: [(&[&str], &str, &str); 38] = [
     (
         &["heartbeat"],
         "\"instance\": self.instance,\n            \"protocol\"",
@@ -156,6 +156,25 @@ const FAULTS: [(&[&str], &str, &str); 34] = [
         "(itinerary or followers or [None])[0]",
         "(itinerary or [None])[0]",
     ),
+    // It gives what came first first.
+    (
+        &["call"],
+        "for end in self.calls[name]]",
+        "for end in sorted(self.calls[name], key=lambda end: end[\"seq\"])]",
+    ),
+    // It does not find that it was told, and asks once more.
+    (&["call"], "if name not in self.calls:", "if True:"),
+    // It goes on at once, with nothing.
+    (
+        &["call"],
+        "            raise Suspended(name, to, payloads)\n",
+        "            return []\n",
+    ),
+    (
+        &["broadcast"],
+        "    if unknown:\n        raise Retry(\"UNKNOWN_RECEIVER\"",
+        "    if len(unknown) == len(outcome.receivers):\n        raise Retry(\"UNKNOWN_RECEIVER\"",
+    ),
 ];
 
 /// A mesh in a namespace of its own: many agents are judged on one server at once.
@@ -210,6 +229,8 @@ enum Act {
     Reject { code: String },
     HandOff { to: String },
     Next,
+    Call { name: String, to: String },
+    Broadcast { channel: String, receivers: Vec<String> },
     Complete,
 }
 
@@ -227,6 +248,7 @@ impl Handler for Performer {
             .read()
             .map_err(|error| Fault::terminal("BAD_SCRIPT", error.to_string()))?;
         let mut seen: BTreeMap<String, Json> = BTreeMap::new();
+        let mut calls: BTreeMap<String, Vec<Called>> = BTreeMap::new();
         for act in script.script {
             match act {
                 Act::Step { name } => {
@@ -248,35 +270,61 @@ impl Handler for Performer {
                 Act::Reject { code } => return Ok(Outcome::reject(code, "asked for")),
                 Act::HandOff { to } => return Outcome::hand_off(&to, &spelling(&payload)),
                 Act::Next => return Outcome::next(&spelling(&payload)),
-                Act::Complete => return result(hop.attempt(), &seen),
+                Act::Call { name, to } => {
+                    let asked = payloads(&payload).into_iter().map(|payload| Call::new(&to, &payload));
+                    let asked = asked.collect::<Result<Vec<_>, _>>()?;
+                    let joined = hop.join(Calls::of(asked).named(&name)).await?;
+                    calls.insert(name, joined.into_children());
+                }
+                Act::Broadcast { channel, receivers } => {
+                    let outcome = Outcome::broadcast(&channel, &spelling(&payload))?;
+                    return outcome.to_receivers(receivers.iter().map(String::as_str));
+                }
+                Act::Complete => return result(hop.attempt(), &seen, &calls),
             }
         }
         Err(Fault::terminal("BAD_SCRIPT", "the script ends without an outcome"))
     }
 }
 
-/// The payload of `hand_off` and `next`, with its spelling: a field of a tagged enum has lost it.
+/// What a script says with its spelling: a field of a tagged enum has lost it.
+#[derive(Deserialize)]
+struct Raw {
+    script: Vec<RawAct>,
+}
+
+#[derive(Deserialize)]
+struct RawAct {
+    payload: Option<Json>,
+    payloads: Option<Vec<Json>>,
+}
+
+/// The payload of `hand_off`, `next` and `broadcast`.
 fn spelling(payload: &Json) -> Json {
-    #[derive(Deserialize)]
-    struct Raw {
-        script: Vec<RawAct>,
-    }
-    #[derive(Deserialize)]
-    struct RawAct {
-        payload: Option<Json>,
-    }
     let raw: Raw = payload.read().expect("read before");
     let found = raw.script.into_iter().find_map(|act| act.payload);
     found.expect("the act has a payload")
 }
 
-fn result(attempt: u32, steps: &BTreeMap<String, Json>) -> Result<Outcome, Fault> {
+/// The payloads of `call`.
+fn payloads(payload: &Json) -> Vec<Json> {
+    let raw: Raw = payload.read().expect("read before");
+    let found = raw.script.into_iter().find_map(|act| act.payloads);
+    found.expect("the act has payloads")
+}
+
+fn result(
+    attempt: u32,
+    steps: &BTreeMap<String, Json>,
+    calls: &BTreeMap<String, Vec<Called>>,
+) -> Result<Outcome, Fault> {
     #[derive(serde::Serialize)]
     struct Seen<'a> {
         attempt: u32,
         steps: &'a BTreeMap<String, Json>,
+        calls: &'a BTreeMap<String, Vec<Called>>,
     }
-    Outcome::complete(&Seen { attempt, steps })
+    Outcome::complete(&Seen { attempt, steps, calls })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,8 +78,8 @@ pub(crate) struct Work {
     pub(crate) intent: String,
     pub(crate) envelope: String,
     /// The sequence and the body of the record that holds the envelope.
-    seq: u64,
-    body: String,
+    pub(crate) seq: u64,
+    pub(crate) body: String,
 }
 
 /// The mesh under the judge.
@@ -202,7 +202,7 @@ impl Court {
         Ok(work)
     }
 
-    fn body(&self, intent: &str, event: &Value, by: &Value, snapshot: &Value, more: &str) -> String {
+    pub(crate) fn body(&self, intent: &str, event: &Value, by: &Value, snapshot: &Value, more: &str) -> String {
         let (id, at) = (self.mesh.record_id(), self.now());
         // What this version does not know is of a later minor one; else the record would be nobody's.
         let is_later = event.get("type").and_then(Value::as_str) == Some(LATER_EVENT);
@@ -216,7 +216,14 @@ impl Court {
         )
     }
 
-    async fn write(&self, intent: &str, after: u64, event: &str, status: &str, body: String) -> Result<u64, Error> {
+    pub(crate) async fn write(
+        &self,
+        intent: &str,
+        after: u64,
+        event: &str,
+        status: &str,
+        body: String,
+    ) -> Result<u64, Error> {
         let after = after.to_string();
         let headers = [
             ("Nats-Expected-Last-Subject-Sequence", after.as_str()),
@@ -226,7 +233,7 @@ impl Court {
         self.hands.publish(&self.ledger(intent), &headers, body).await
     }
 
-    fn ledger(&self, intent: &str) -> String {
+    pub(crate) fn ledger(&self, intent: &str) -> String {
         format!("{}.ledger.0.{intent}", self.mesh.subjects().namespace())
     }
 
@@ -302,18 +309,6 @@ impl Court {
             }
         }
         last
-    }
-
-    /// Writes the only record of a child of an intent, one that somebody refused: its sequence.
-    pub(crate) async fn refuse_child(&self, child: &str, of: &Work) -> Result<u64, Error> {
-        let (status, now) = (json!({"state": "rejected", "code": "NO"}), self.now());
-        let snapshot = json!({"status": status, "hop": 0, "attempt": 0, "epoch": 1, "root": of.intent, "parent": of.intent,
-                              "submitted_at": now, "updated_at": now});
-        let by = json!({"role": "controller", "instance": "conformance"});
-        let event = json!({"type": "rejected", "code": "NO"});
-        let error = r#","error":{"code":"NO","message":"planted"}"#;
-        let body = self.body(child, &event, &by, &snapshot, error);
-        self.write(child, 0, "rejected", "rejected", body).await
     }
 
     /// Puts the hop before the agent once more, under a new envelope id: the work, with the record that its next ticket is of.

@@ -6,6 +6,7 @@
 //! agent and their accidents, and reads what arrives.
 
 mod acks;
+mod children;
 mod court;
 mod error;
 mod fault;

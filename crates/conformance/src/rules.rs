@@ -1,6 +1,7 @@
 //! The rules, in the order in which they are tried. Each stands in a file by its subject.
 
 mod accidents;
+mod asking;
 mod carrying;
 mod hops;
 mod patterns;
@@ -62,6 +63,8 @@ const RULES: &[Rule] = rules! {
     "pins", "12", "a handoff goes to the version that the intent is pinned to", carrying::follows_pins;
     "suspended", "19", "a ticket of a hop that waits for others is acked and not run", patterns::leaves_the_suspended;
     "resumed", "19", "a hop that goes on uses the steps from before it was suspended", patterns::goes_on;
+    "call", "21", "a hop that asks others goes on once, with what they came to in the order in which it asked", asking::calls;
+    "broadcast", "23", "a hop that ends with a message fixes its receivers, or sends it to nobody", asking::broadcasts;
     "undoing", "22", "a ticket of an intent that is being undone is acked and not run", patterns::leaves_the_undone;
     "kept", "6", "calls, undos and turns of the snapshot are passed on", patterns::passes_on;
     "itinerary", "7", "a handoff to the next of `itinerary` takes it out, and any other leaves it", patterns::uses_up_the_itinerary;

@@ -54,6 +54,27 @@ impl Script {
         self
     }
 
+    /// Ask this agent for as many as there are payloads, by a call of this name, and go on when all have ended.
+    pub(crate) fn call(self, name: &str, to: &str, payloads: &[&str]) -> Self {
+        let payloads = payloads.join(",");
+        self.raw(format!(
+            r#"{{"do":"call","name":"{name}","to":"{to}","payloads":[{payloads}]}}"#
+        ))
+    }
+
+    /// End with a message of a channel for these agents, with this payload, as its text.
+    pub(crate) fn broadcast(self, channel: &str, receivers: &[&str], payload: &str) -> Self {
+        let receivers = json!(receivers);
+        self.raw(format!(
+            r#"{{"do":"broadcast","channel":"{channel}","receivers":{receivers},"payload":{payload}}}"#
+        ))
+    }
+
+    fn raw(mut self, act: String) -> Self {
+        self.0.push(act);
+        self
+    }
+
     /// Complete with what the handler saw.
     pub(crate) fn complete(self) -> Self {
         self.then(&json!({"do": "complete"}))

@@ -39,8 +39,11 @@ pub(super) const HOUSES: [House; 7] = [
         rooms: &[
             (
                 "rules",
-                &["acks", "court", "error", "fault", "record", "report", "script"],
+                &[
+                    "acks", "children", "court", "error", "fault", "record", "report", "script",
+                ],
             ),
+            ("children", &["court", "fault", "record"]),
             ("submitter", &["error", "fault", "hands", "record", "report"]),
             ("court", &["acks", "error", "fault", "hands", "record", "script"]),
             ("stage", &["error"]),

@@ -1,9 +1,10 @@
 //! What a hop meets that asked others, that is undone, or that does not name whom it hands on to. The agent need not be able to
 //! ask or to undo anything: the judge plays that for it.
 
-use baton_envelope::{IntentId, codes};
+use baton_envelope::codes;
 use serde_json::{Map, Value, json};
 
+use crate::children::child_of;
 use crate::court::{Court, Plan, SINK, Work};
 use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
@@ -12,7 +13,7 @@ use crate::rules::hops::same_result;
 use crate::script::Script;
 
 /// The code of a handler that has no word for what the payload asks.
-const NO_WORD: &str = "UNKNOWN_ACT";
+pub(super) const NO_WORD: &str = "UNKNOWN_ACT";
 /// A result whose spelling a parser would lose.
 const PAYLOAD: &str = r#"{"n": 1.50, "s": "\u00e9"}"#;
 
@@ -40,12 +41,6 @@ async fn ask(court: &Court, work: &Work) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The id of that child.
-fn child_of(work: &Work) -> Result<String, Fault> {
-    let parent: IntentId = work.intent.parse().map_err(|_| Fault::Skipped("no id".to_owned()))?;
-    Ok(IntentId::of_child(&parent, 1, "ask", 0).to_string())
-}
-
 pub(super) async fn leaves_the_suspended(court: &Court) -> Result<(), Fault> {
     let work = court.submit("suspended", Script::new().step("a").complete()).await?;
     court.overtake(&work).await?;
@@ -65,7 +60,7 @@ pub(super) async fn leaves_the_undone(court: &Court) -> Result<(), Fault> {
 
 pub(super) async fn goes_on(court: &Court) -> Result<(), Fault> {
     let work = court.submit("resumed", Script::new().step("a").complete()).await?;
-    let child = child_of(&work)?;
+    let child = child_of(&work, 0)?;
     let last = court.refuse_child(&child, &work).await?;
     court.overtake(&work).await?;
     plant_step(court, &work).await?;

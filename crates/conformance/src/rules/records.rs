@@ -7,7 +7,7 @@ use crate::fault::{Fault, expect};
 use crate::record::Stored;
 
 /// The events that take the hop from its holder, or give it one: each raises the epoch by one.
-const RAISING: [&str; 8] = [
+const RAISING: [&str; 9] = [
     "claimed",
     "retry_scheduled",
     "released",
@@ -15,6 +15,7 @@ const RAISING: [&str; 8] = [
     "handed_off",
     "timed_out",
     "waiting",
+    "fanned_out",
     "resumed",
 ];
 
