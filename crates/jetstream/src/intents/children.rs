@@ -3,7 +3,7 @@
 //! Everything here may be repeated by anyone: the ids of children follow from their call, a first record is guarded by the
 //! absence of any, and an end that is recorded is not recorded again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use baton_envelope::{
@@ -310,29 +310,62 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or the archive is needed and no controller says where a bundle is.
     pub async fn children_now(&self, children: &[(IntentId, Option<u64>)]) -> Result<Vec<ChildNow>, Error> {
-        let work = children.iter().map(|(child, last)| async move {
-            let mut head = match Box::pin(self.last_record(child)).await {
-                Err(Error::NoneReadable { seq, .. }) => {
-                    return Ok(ChildNow {
-                        head: None,
-                        unreadable: Some(seq),
-                    });
+        let mut together = self.heads_together(children).await?;
+        let work = children.iter().map(|(child, last)| {
+            let head = together.remove(child);
+            let head = head.filter(|head| last.is_none_or(|last| head.seq >= last));
+            async move {
+                match head {
+                    Some(head) => Ok(ChildNow {
+                        head: Some(head),
+                        unreadable: None,
+                    }),
+                    None => self.child_now(child, *last).await,
                 }
-                head => head?,
-            };
-            if let (Some(last), Some(found)) = (last, &head)
-                && found.seq < *last
-            {
-                head = Some(self.record_at(child, *last).await?);
             }
-            Ok(ChildNow {
-                head: head.map(Box::new),
-                unreadable: None,
-            })
         });
         let work: Vec<_> = work.collect();
         let found: Vec<Result<ChildNow, Error>> = futures::stream::iter(work).buffered(AT_ONCE).collect().await;
         found.into_iter().collect()
+    }
+
+    /// The heads of those children that the ledger tells of in one answer for many. None where each head is judged by the records
+    /// before it, or where a replica that lags behind could answer: then the leader tells of each.
+    async fn heads_together(
+        &self,
+        children: &[(IntentId, Option<u64>)],
+    ) -> Result<HashMap<IntentId, Box<Head>>, Error> {
+        if children.len() < 2 || self.proofs().is_some() || self.replicas() > 1 {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<IntentId> = children.iter().map(|(child, _)| child.clone()).collect();
+        let heads = Box::pin(self.heads(&ids)).await?;
+        let heads = heads
+            .into_iter()
+            .map(|head| (head.record.intent.clone(), Box::new(head)));
+        Ok(heads.collect())
+    }
+
+    /// As [`Mesh::children_now`], for one.
+    async fn child_now(&self, child: &IntentId, last: Option<u64>) -> Result<ChildNow, Error> {
+        let mut head = match Box::pin(self.last_record(child)).await {
+            Err(Error::NoneReadable { seq, .. }) => {
+                return Ok(ChildNow {
+                    head: None,
+                    unreadable: Some(seq),
+                });
+            }
+            head => head?,
+        };
+        if let (Some(last), Some(found)) = (last, &head)
+            && found.seq < last
+        {
+            head = Some(self.record_at(child, last).await?);
+        }
+        Ok(ChildNow {
+            head: head.map(Box::new),
+            unreadable: None,
+        })
     }
 }
 
