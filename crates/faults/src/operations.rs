@@ -249,7 +249,7 @@ pub fn stays(head: &Head) -> bool {
         return false;
     };
     match snapshot.kind.as_deref() {
-        Some(kind::STAY) => matches!(code.as_str(), "STAY" | "HOP_LIMIT"),
+        Some(kind::STAY) => matches!(code.as_str(), "STAY" | "HOP_LIMIT" | "UNKNOWN_AGENT"),
         Some(kind::LATE) => code == "EXHAUSTED",
         Some(_) | None => false,
     }

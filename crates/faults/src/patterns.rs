@@ -27,6 +27,13 @@ const SOLD_OUT: &str = "SOLD_OUT";
 /// What work may come to whose attempts were used up by faults, where it is not parked then.
 const USED_UP: [&str; 2] = ["failed:EXHAUSTED", "failed:POISON"];
 
+/// How many of those that ask others have a deadline.
+const HURRY: f64 = 0.15;
+/// How many of those ask somebody whom nobody has.
+const ASK_NOBODY: f64 = 0.05;
+/// What work with a deadline may come to: the first also as a child.
+const TOO_LATE: [&str; 2] = ["timed_out", "rejected:DEADLINE_PAST"];
+
 /// What a piece does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pattern {
@@ -34,16 +41,18 @@ enum Pattern {
     FanOut,
     Detach,
     Broadcast,
+    Announce,
     Saga,
     Way,
     Keyed,
 }
 
-const PATTERNS: [Pattern; 7] = [
+const PATTERNS: [Pattern; 8] = [
     Pattern::Call,
     Pattern::FanOut,
     Pattern::Detach,
     Pattern::Broadcast,
+    Pattern::Announce,
     Pattern::Saga,
     Pattern::Way,
     Pattern::Keyed,
@@ -80,6 +89,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
         Pattern::FanOut => fan_out(random, &key),
         Pattern::Detach => detach(random, &key),
         Pattern::Broadcast => broadcast(random),
+        Pattern::Announce => announce(random, &key),
         Pattern::Saga => saga(random, &key),
         Pattern::Way => way(random),
         Pattern::Keyed => keyed(random),
@@ -114,6 +124,25 @@ impl Made {
         }
     }
 
+    /// Now and then it has a deadline, which its children have with it, less five seconds: theirs may be over before they begin.
+    fn in_a_hurry(mut self, random: &mut StdRng) -> Self {
+        if random.random_bool(HURRY) {
+            self.deadline = Some(Duration::from_secs(random.random_range(2..10)));
+            self.expect.extend(TOO_LATE.map(str::to_owned));
+            self.turns.iter_mut().for_each(may_be_late);
+        }
+        self
+    }
+
+    /// It is parked since it asks an agent that nobody has, and nobody redrives it. No agent of it is one whose versions must be able
+    /// to drain.
+    fn that_stays(mut self) -> Self {
+        self.kind = kind::STAY;
+        self.expect = vec!["parked:UNKNOWN_AGENT".to_owned()];
+        work::keep_from_gamma(&mut self.to, &mut self.turns);
+        self
+    }
+
     fn piece(self, random: &mut StdRng, key: String) -> Piece {
         let mut piece = Piece {
             work: Work::default(),
@@ -140,6 +169,24 @@ impl Made {
             ..Work::default()
         };
         piece
+    }
+}
+
+/// The children of a turn, and theirs, may end by the deadline of the first of them all.
+fn may_be_late(turn: &mut Turn) {
+    let too_late = |work: &mut Work| {
+        if !work.expect.is_empty() {
+            work.expect.push(TOO_LATE[0].to_owned());
+        }
+        work.turns.iter_mut().for_each(may_be_late);
+    };
+    if let Some(Asks::Others(others)) = &mut turn.asks {
+        others.children.iter_mut().map(|(_, work)| work).for_each(too_late);
+    }
+    match &mut turn.end {
+        End::FanOut(_, others) => others.children.iter_mut().map(|(_, work)| work).for_each(too_late),
+        End::Broadcast(_, copy) => too_late(copy),
+        End::Complete | End::HandOff(_) | End::Fail(_) | End::Reject(_) | End::Park(_) | End::ParkOnce | End::Next => {}
     }
 }
 
@@ -180,23 +227,62 @@ fn call(random: &mut StdRng, key: &str) -> Made {
         })),
         _ => {}
     }
+    let asks_nobody = random.random_bool(ASK_NOBODY) && one_is_nobodys(random, &mut asks);
     if let Some(turn) = turns.iter_mut().choose(random) {
         turn.asks = Some(Asks::Others(asks));
     }
-    Made {
+    let made = Made {
         expect,
         ..Made::of(random, turns)
+    };
+    match asks_nobody {
+        true => made.that_stays(),
+        false => made.in_a_hurry(random),
     }
 }
 
 fn fan_out(random: &mut StdRng, key: &str) -> Made {
     let hops = random.random_range(1..=2);
     let mut turns = chain(random, hops);
-    let (to, asks) = (agent(random), others(random, key, 1));
+    let (to, mut asks) = (agent(random), others(random, key, 1));
+    let asks_nobody = random.random_bool(ASK_NOBODY) && one_is_nobodys(random, &mut asks);
     if let Some(last) = turns.last_mut() {
         last.end = End::FanOut(to, asks);
     }
-    Made::of(random, turns)
+    let made = Made::of(random, turns);
+    match asks_nobody {
+        true => made.that_stays(),
+        false => made.in_a_hurry(random),
+    }
+}
+
+/// Asks an agent that nobody has ever heard of for one of the children. Nobody is asked for anything then.
+fn one_is_nobodys(random: &mut StdRng, asks: &mut Others) -> bool {
+    let found = asks.children.iter_mut().choose(random);
+    found.map(|(to, _)| "nobody".clone_into(to)).is_some()
+}
+
+/// Ends with a message of a channel, of which each receiver gets a copy.
+fn announce(random: &mut StdRng, key: &str) -> Made {
+    let hops = random.random_range(1..=2);
+    let mut turns = chain(random, hops);
+    let (channel, _) = CHANNELS.choose(random).copied().unwrap_or(("all", &[]));
+    let mut copy = Work {
+        key: format!("{key}.copy"),
+        turns: vec![work::turn(random)],
+        expect: vec!["completed".to_owned()],
+        ..Work::default()
+    };
+    if random.random_bool(0.15)
+        && let Some(turn) = copy.turns.first_mut()
+    {
+        turn.end = End::Fail(SOLD_OUT.to_owned());
+        copy.expect = vec![format!("failed:{SOLD_OUT}")];
+    }
+    if let Some(last) = turns.last_mut() {
+        last.end = End::Broadcast(channel.to_owned(), Box::new(copy));
+    }
+    Made::of(random, turns).in_a_hurry(random)
 }
 
 /// A call whose hop goes on before most of its children have ended, which then end by themselves.
@@ -214,7 +300,7 @@ fn detach(random: &mut StdRng, key: &str) -> Made {
     if let Some(turn) = turns.first_mut() {
         turn.asks = Some(Asks::Others(asks));
     }
-    Made::of(random, turns)
+    Made::of(random, turns).in_a_hurry(random)
 }
 
 /// Two to five children, some of which ask others in turn.
@@ -449,55 +535,10 @@ fn keyed(random: &mut StdRng) -> Made {
     if random.random_bool(0.1) {
         // It may be too late before its turn, and then leaves its place to the next one.
         made.deadline = Some(Duration::from_secs(random.random_range(2..6)));
-        made.expect
-            .extend(["timed_out", "rejected:DEADLINE_PAST"].map(str::to_owned));
+        made.expect.extend(TOO_LATE.map(str::to_owned));
     }
     made
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn a_number_gives_the_same_work_each_time_and_every_pattern_comes() {
-        let mut seen = BTreeSet::new();
-        for number in 0..2_000 {
-            let (one, same) = (piece(7, number), piece(7, number));
-            assert_eq!(format!("{one:?}"), format!("{same:?}"));
-            let text = serde_json::to_string(&one.work).expect("JSON");
-            let words = [
-                "fan_out",
-                "collect",
-                "all",
-                "any",
-                "at_least",
-                "within_ms",
-                "undo_hop",
-                "\"detach\":true",
-                "next",
-            ];
-            seen.extend(words.into_iter().filter(|word| text.contains(word)));
-            let more = [
-                (one.more.order_key.is_some(), "a key"),
-                (!one.more.itinerary.is_empty(), "a way"),
-                (!one.more.receivers.is_empty(), "receivers"),
-                (one.more.compensates, "a saga"),
-                (text.matches("children").count() > 1, "children of children"),
-            ];
-            seen.extend(more.into_iter().filter(|(is, _)| *is).map(|(_, what)| what));
-        }
-        assert_eq!(seen.len(), 14, "{seen:?}");
-    }
-
-    #[test]
-    fn each_seed_has_each_pattern_and_leaves_room_for_the_rest() {
-        for seed in 0..200 {
-            let shares = shares(seed);
-            assert!(shares.iter().all(|(_, share)| *share >= 2));
-            assert!(shares.iter().map(|(_, share)| share).sum::<u32>() < 60, "{shares:?}");
-        }
-    }
-}
+mod tests;

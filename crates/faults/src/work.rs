@@ -168,6 +168,8 @@ pub enum End {
     Next,
     /// Others are asked, and this agent gets what they come to.
     FanOut(String, Others),
+    /// Each that listens to this channel gets this work.
+    Broadcast(String, Box<Work>),
 }
 
 /// What one hop has recorded.
@@ -325,7 +327,7 @@ pub fn piece(seed: u64, number: u64) -> Piece {
     }
     let expect = fate(random, &mut piece, &mut turns);
     if piece.kind == kind::STAY {
-        keep_from_gamma(&mut piece, &mut turns);
+        keep_from_gamma(&mut piece.to, &mut turns);
     }
     piece.tried = tried(random, &piece, &key, expect);
     piece.work = Work {
@@ -544,13 +546,13 @@ pub(crate) fn turn(random: &mut StdRng) -> Turn {
 }
 
 /// Sends work that stays parked to agents other than `gamma`, all the way: versions of `gamma` must be able to drain.
-fn keep_from_gamma(piece: &mut Piece, turns: &mut [Turn]) {
+pub(crate) fn keep_from_gamma(to: &mut String, turns: &mut [Turn]) {
     let other = |name: &mut String| {
         if name == "gamma" {
             "beta".clone_into(name);
         }
     };
-    other(&mut piece.to);
+    other(to);
     for turn in turns {
         if let End::HandOff(name) = &mut turn.end {
             other(name);

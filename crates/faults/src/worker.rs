@@ -329,6 +329,10 @@ fn end(hop: &Hop, work: &Work, turn: Turn) -> Result<Outcome, Fault> {
         }
         End::Next => Outcome::next(work),
         End::FanOut(to, others) => Outcome::fan_out(calls(hop.number(), &others)?).then(&to),
+        End::Broadcast(channel, copy) => {
+            let after = hop.number();
+            Outcome::broadcast(&channel, &Work { after, ..*copy })
+        }
         End::Fail(code) => Err(Fault::terminal(code, "as the payload says")),
         End::Reject(code) => Ok(Outcome::reject(code, "as the payload says")),
         End::Park(code) => Err(delayed(Fault::retry("as the payload says").with_code(code))),
