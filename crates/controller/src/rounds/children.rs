@@ -4,6 +4,8 @@
 //! The projection says where to look. The head of the parent decides, and the guard of the ledger decides every race. What was
 //! missed is found by the same round: what is written follows from what is there, and from no message.
 
+mod many;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ const CATCH_UP: Duration = Duration::from_secs(8);
 pub(crate) struct Children {
     /// Since when children of a parent are missing.
     missing: HashMap<IntentId, Instant>,
+    /// Up to which record the ends of the children of a parent are recorded, where they are many.
+    recorded: HashMap<IntentId, u64>,
 }
 
 impl Round for Children {
@@ -53,20 +57,21 @@ impl Round for Children {
         if due.is_empty() {
             return Ok(());
         }
-        let missing = &self.missing;
+        let (missing, recorded) = (&self.missing, &self.recorded);
         let looks = due.into_iter().map(|due| async move {
             let since = missing.get(&due.parent).copied();
-            let found = Box::pin(look(term, &due.parent, since)).await;
+            let after = recorded.get(&due.parent).copied().unwrap_or_default();
+            let found = Box::pin(look(term, &due.parent, since, after)).await;
             (due, found)
         });
         let looks: Vec<_> = looks.collect();
         let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
         let mut looked: Vec<(DueParent, Look)> = Vec::new();
-        let mut since: Vec<(IntentId, bool)> = Vec::new();
+        let mut since: Vec<(IntentId, bool, Option<u64>)> = Vec::new();
         while let Some((due, found)) = looks.next().await {
             match found {
-                Ok(Found { next, is_missing }) => {
-                    since.push((due.parent.clone(), is_missing));
+                Ok((Found { next, is_missing }, through)) => {
+                    since.push((due.parent.clone(), is_missing, through));
                     looked.push((due, next));
                 }
                 Err(RoundError::Failed(error)) if !error.is_of_server() => {
@@ -78,7 +83,11 @@ impl Round for Children {
             }
         }
         drop(looks);
-        for (parent, is_missing) in since {
+        for (parent, is_missing, through) in since {
+            match through {
+                Some(through) => drop(self.recorded.insert(parent.clone(), through)),
+                None => drop(self.recorded.remove(&parent)),
+            }
             match is_missing {
                 true => drop(self.missing.entry(parent).or_insert_with(Instant::now)),
                 false => drop(self.missing.remove(&parent)),
@@ -147,12 +156,7 @@ impl<'s> Known<'s> {
     }
 
     fn done(&self, ends: Vec<ChildEnd>) -> ChildrenDone {
-        ChildrenDone {
-            hop: self.set.hop,
-            name: self.set.name.clone(),
-            ends,
-            extra: Extra::new(),
-        }
+        done(self.set, ends)
     }
 
     /// Adds what the ledger and the archive have of children that the projection does not know. Those that are in neither stay
@@ -205,6 +209,15 @@ pub(super) fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
     }
 }
 
+fn done(set: &ChildSet, ends: Vec<ChildEnd>) -> ChildrenDone {
+    ChildrenDone {
+        hop: set.hop,
+        name: set.name.clone(),
+        ends,
+        extra: Extra::new(),
+    }
+}
+
 /// What the projection has of the children of a parent; where some that are waited for are missing, once it has caught up.
 async fn rows_of(
     term: &Term,
@@ -225,19 +238,37 @@ async fn rows_of(
     Ok(cx.projection.children_of(parent).await?)
 }
 
-/// Does for one parent what is to be done. `since` is since when children of it are missing.
-async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<Found, RoundError> {
+/// Does for one parent what is to be done. `since` is since when children of it are missing; the ends `after` a record are not
+/// recorded yet, where they are many. Tells up to which record they are then.
+async fn look(
+    term: &Term,
+    parent: &IntentId,
+    since: Option<Instant>,
+    after: u64,
+) -> Result<(Found, Option<u64>), RoundError> {
     let cx = term.in_charge()?;
-    let nothing = |next| Found {
-        next,
-        is_missing: false,
-    };
     let Some(head) = cx.mesh.head(parent).await? else {
-        return Ok(nothing(Look::Never));
+        let next = Look::Never;
+        return Ok((
+            Found {
+                next,
+                is_missing: false,
+            },
+            None,
+        ));
     };
-    let snapshot = &head.record.snapshot;
     let slack = if cx.mesh.is_secured() { Duration::ZERO } else { SLACK };
     let is_waited_for = since.is_some_and(|since| since.elapsed() >= slack);
+    if let Some((found, through)) = many::gather(term, &head, after, (!is_waited_for, slack)).await? {
+        return Ok((found, Some(through)));
+    }
+    let found = look_at_all(term, &head, is_waited_for, slack).await?;
+    Ok((found, None))
+}
+
+/// As [`look`], at all of the children.
+async fn look_at_all(term: &Term, head: &Head, is_waited_for: bool, slack: Duration) -> Result<Found, RoundError> {
+    let (parent, snapshot) = (&head.record.intent, &head.record.snapshot);
     let rows = rows_of(term, parent, snapshot, is_waited_for).await?;
     let (mut done, mut to_submit) = (Vec::new(), Vec::new());
     let (mut is_settled, mut is_left) = (true, false);
@@ -272,7 +303,7 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
         }
         is_settled &= to_close.is_empty() && missing.is_empty();
         if !Mutant::P7OrphansLive.is_on() {
-            close(term, &head, &known, &to_close).await?;
+            close(term, head, &known, &to_close).await?;
         }
         // The last end of a call that is over takes it out of the snapshot.
         let ends = known.ends();
@@ -282,9 +313,9 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
     }
     if !done.is_empty() {
         let cx = term.in_charge()?;
-        cx.mesh.record_ends(parent, &done, &cx.by).await?;
+        cx.mesh.record_ends(head, &done, &cx.by).await?;
     }
-    let is_refused = submit(term, &head, to_submit).await?;
+    let is_refused = submit(term, head, to_submit).await?;
     if is_refused {
         return Ok(Found {
             next: Look::At(term.cx.mesh.now().plus(LATER)),
@@ -292,9 +323,12 @@ async fn look(term: &Term, parent: &IntentId, since: Option<Instant>) -> Result<
         });
     }
     if let Some(next) = next_undo(snapshot) {
-        let later = undo::go_on(term, &head, next, &rows).await?;
+        let later = undo::go_on(term, head, next, &rows).await?;
         if !is_left {
-            return Ok(nothing(later));
+            return Ok(Found {
+                next: later,
+                is_missing: false,
+            });
         }
     }
     let next = match (snapshot.status.is_terminal() && is_settled, is_left) {

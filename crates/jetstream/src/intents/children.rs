@@ -375,10 +375,15 @@ impl ControllerMesh {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn record_ends(&self, parent: &IntentId, done: &[ChildrenDone], by: &Author) -> Result<usize, Error> {
+    pub async fn record_ends(&self, parent: &Head, done: &[ChildrenDone], by: &Author) -> Result<usize, Error> {
         let mut records = 0;
         for page in pages(done) {
-            let written = self.advance(parent, by, Known::Unread, |head, _| {
+            // Whoever calls has just read it.
+            let known = match records {
+                0 => Known::Read(parent),
+                _ => Known::Unread,
+            };
+            let written = self.advance(&parent.record.intent, by, known, |head, _| {
                 let Some(head) = head.filter(|head| !head.snapshot.status.is_terminal()) else {
                     return Ok(Decision::Nothing);
                 };

@@ -2,7 +2,7 @@
 
 use baton_envelope::{IntentId, Timestamp};
 
-use crate::projection::tables::children::{self, ChildRow, DueParent, Look};
+use crate::projection::tables::children::{self, ChildRow, DueParent, Ended, Look};
 use crate::projection::{Error, Projection};
 
 impl Projection {
@@ -39,5 +39,14 @@ impl Projection {
     pub(crate) async fn children_of(&self, parent: &IntentId) -> Result<Vec<ChildRow>, Error> {
         let parent = parent.clone();
         self.ask(move |db| children::of(db, &parent)).await
+    }
+
+    /// How many children of a parent are known, how many of them have ended, and those of these that ended after a record.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn ended_after(&self, parent: &IntentId, after: u64) -> Result<Ended, Error> {
+        let parent = parent.clone();
+        self.ask(move |db| children::ended_after(db, &parent, after)).await
     }
 }

@@ -4,7 +4,7 @@
 //! is to be done, its head in the ledger decides.
 
 use baton_envelope::{IntentId, Snapshot, Status, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::archive;
 use crate::projection::columns::parsed;
@@ -50,6 +50,17 @@ pub(crate) struct ChildRow {
     pub(crate) code: Option<String>,
     /// Whether it has ended.
     pub(crate) ended: bool,
+}
+
+/// What is known of the children of a parent, without those that were known before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// How many children have a record.
+    pub(crate) all: u32,
+    /// How many of them have ended.
+    pub(crate) ended: u32,
+    /// Those of them that were asked for.
+    pub(crate) new: Vec<ChildRow>,
 }
 
 /// Whether somebody may still have to do something about children of an intent.
@@ -162,17 +173,32 @@ pub(in crate::projection) fn is_settled(db: &Connection, parent: &IntentId) -> r
     Ok(settled.unwrap_or(true))
 }
 
+/// How many children of a parent are known, how many of them have ended, and those of these that ended after a record.
+pub(in crate::projection) fn ended_after(db: &Connection, parent: &IntentId, after: u64) -> rusqlite::Result<Ended> {
+    let parent = parent.as_str();
+    let new = db
+        .prepare_cached("SELECT child, seq, state, code, ended FROM children WHERE parent = ?1 AND ended AND seq > ?2")?
+        .query_map(params![parent, after], child_row)?
+        .collect::<rusqlite::Result<_>>()?;
+    let (all, ended) = db
+        .prepare_cached("SELECT count(*), coalesce(sum(ended), 0) FROM children WHERE parent = ?1")?
+        .query_row([parent], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Ended { all, ended, new })
+}
+
+fn child_row(row: &Row<'_>) -> rusqlite::Result<ChildRow> {
+    Ok(ChildRow {
+        child: parsed(row, 0)?,
+        seq: row.get(1)?,
+        state: row.get(2)?,
+        code: row.get(3)?,
+        ended: row.get(4)?,
+    })
+}
+
 /// The children of a parent.
 pub(in crate::projection) fn of(db: &Connection, parent: &IntentId) -> rusqlite::Result<Vec<ChildRow>> {
     db.prepare_cached("SELECT child, seq, state, code, ended FROM children WHERE parent = ?1")?
-        .query_map([parent.as_str()], |row| {
-            Ok(ChildRow {
-                child: parsed(row, 0)?,
-                seq: row.get(1)?,
-                state: row.get(2)?,
-                code: row.get(3)?,
-                ended: row.get(4)?,
-            })
-        })?
+        .query_map([parent.as_str()], child_row)?
         .collect()
 }
