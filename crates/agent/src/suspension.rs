@@ -54,7 +54,7 @@ impl WorkerContext {
         children
             .check()
             .map_err(|problem| refused(codes::BAD_FAN_OUT, problem))?;
-        let limit = self.mesh.largest_message();
+        let limit = self.mesh.largest_record();
         check_size(&at.snapshot, envelope, (name, children), limit)
             .map_err(|problem| refused(codes::PAYLOAD_TOO_LARGE, problem))?;
         let hop = envelope.hop.saturating_add(1);

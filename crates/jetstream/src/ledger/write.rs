@@ -42,6 +42,11 @@ pub(in crate::ledger) enum Written {
 }
 
 impl Mesh {
+    /// The most bytes that a record may have.
+    pub fn largest_record(&self) -> usize {
+        self.client().max_payload().saturating_sub(TICKET_HEADROOM)
+    }
+
     /// Writes a record if the intent's last record is still at `expected` (0: if it has none).
     ///
     /// The outcome of an unanswered publish is *unknown*: this reads the ledger and looks for the record's own id, and
@@ -52,13 +57,10 @@ impl Mesh {
     pub(in crate::ledger) async fn write(&self, record: &EncodedRecord, expected: u64) -> Result<Written, Error> {
         let body = record.body();
         let subject = Subject::from(self.subjects().ledger(&record.intent));
-        let (size, limit) = (body.len(), self.client().max_payload());
-        if size + TICKET_HEADROOM > limit {
-            return Err(Error::TooLarge {
-                what: subject.to_string(),
-                size,
-                limit: limit.saturating_sub(TICKET_HEADROOM),
-            });
+        let (size, limit) = (body.len(), self.largest_record());
+        if size > limit {
+            let what = subject.to_string();
+            return Err(Error::TooLarge { what, size, limit });
         }
         let message = || {
             let mut headers = HeaderMap::new();
