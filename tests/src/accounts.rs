@@ -10,7 +10,7 @@ pub const OPERATOR: &str = "ada";
 /// A person who may look.
 pub const VIEWER: &str = "vic";
 
-/// Two agents, a publisher that may ask one of them and publish on a channel, and people. Each name in capitals stands for the hash of that password.
+/// Two agents, a publisher that may ask one of them, ask for a capability and publish on a channel, and people. Each name in capitals stands for the hash of that password.
 const FILE: &str = r#"
 [controller]
 password = "CONTROLLER"
@@ -22,6 +22,7 @@ password = "RESEARCH"
 password = "CODE"
 [publishers.shop]
 may = ["research"]
+capabilities = ["tests"]
 channels = ["news"]
 password = "SHOP"
 [people.vic]

@@ -1,6 +1,6 @@
 //! Changes to the file that keep its comments and its order.
 
-use baton_envelope::{AccountName, AgentName, ChannelName};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName};
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use crate::error::AccessError;
@@ -14,10 +14,21 @@ use crate::secret::Secret;
 pub enum Member {
     /// An agent.
     Agent(AgentName),
-    /// A publisher, with the agents that it may ask and the channels that it may publish on.
-    Publisher(AccountName, Vec<AgentName>, Vec<ChannelName>),
+    /// A publisher, with what it may do.
+    Publisher(AccountName, Scope),
     /// A person, with a role.
     Person(AccountName, Role),
+}
+
+/// What a publisher may ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The agents that it may ask.
+    pub may: Vec<AgentName>,
+    /// The capabilities that it may ask for.
+    pub capabilities: Vec<CapabilityName>,
+    /// The channels that it may publish on.
+    pub channels: Vec<ChannelName>,
 }
 
 /// What becomes of the key that is there.
@@ -36,7 +47,7 @@ impl Member {
     pub fn name(&self) -> &str {
         match self {
             Self::Agent(name) => name.as_str(),
-            Self::Publisher(name, ..) | Self::Person(name, _) => name.as_str(),
+            Self::Publisher(name, _) | Self::Person(name, _) => name.as_str(),
         }
     }
 
@@ -73,12 +84,15 @@ pub fn add(text: &str, member: &Member, secret: &Secret) -> Result<String, Acces
     let mut entry = Table::new();
     match member {
         Member::Agent(_) => {}
-        Member::Publisher(_, may, channels) => {
-            let may: Array = may.iter().map(AgentName::as_str).collect();
+        Member::Publisher(_, scope) => {
+            let may: Array = scope.may.iter().map(AgentName::as_str).collect();
             entry.insert("may", value(may));
-            if !channels.is_empty() {
-                let channels: Array = channels.iter().map(ChannelName::as_str).collect();
-                entry.insert("channels", value(channels));
+            let capabilities: Array = scope.capabilities.iter().map(CapabilityName::as_str).collect();
+            let channels: Array = scope.channels.iter().map(ChannelName::as_str).collect();
+            for (name, list) in [("capabilities", capabilities), ("channels", channels)] {
+                if !list.is_empty() {
+                    entry.insert(name, value(list));
+                }
             }
         }
         Member::Person(_, role) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_envelope::{AccountName, AgentName, ChannelName, Namespace};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName, Namespace};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AccessError;
@@ -135,6 +135,9 @@ entry! {
     PublisherEntry {
         /// The agents that it may ask.
         may: Vec<AgentName>,
+        /// The capabilities that it may ask for: whichever agent declares one gets the work.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        capabilities: Vec<CapabilityName>,
         /// The channels that it may publish on.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         channels: Vec<ChannelName>,
@@ -240,6 +243,10 @@ mod tests {
             ("[people.Ada]\nrole = \"admin\"", "account name \"Ada\""),
             ("[publishers.shop]\nmay = [\"*\"]", "agent name \"*\""),
             ("[publishers.shop]", "may"),
+            (
+                "[publishers.shop]\nmay = []\ncapabilities = [\"*\"]",
+                "capability \"*\"",
+            ),
             ("[limits]\nfile = \"big\"", "`limits.file`"),
             ("[mesh]\nnamespace = \"a b\"", "namespace"),
             ("[server]\nlisten = 1", "`server.listen`"),

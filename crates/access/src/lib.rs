@@ -24,7 +24,7 @@ mod server;
 mod size;
 mod table;
 
-pub use edit::{Member, Rotation, add, remove, rotate};
+pub use edit::{Member, Rotation, Scope, add, remove, rotate};
 pub use error::AccessError;
 pub use file::{Access, AgentEntry, Files, Limits, MeshEntry, PersonEntry, PublisherEntry, UserEntry};
 pub use folder::{Folder, write_config};

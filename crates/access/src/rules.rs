@@ -1,6 +1,7 @@
 //! What a file may not say, beyond what its form already forbids.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -137,23 +138,19 @@ fn logins(access: &Access, found: &mut Vec<Problem>) {
 fn publishers(access: &Access, found: &mut Vec<Problem>) {
     for (name, publisher) in &access.publishers {
         let place = format!("publishers.{name}.may");
-        if publisher.may.is_empty() && publisher.channels.is_empty() {
+        if publisher.may.is_empty() && publisher.capabilities.is_empty() && publisher.channels.is_empty() {
             found.push(warning(
                 &place,
                 "is empty: this publisher may ask nobody",
-                "name the agents that it may ask, or in `channels` the channels that it may publish on",
+                "name the agents that it may ask, in `capabilities` what it may ask whichever agent for, or in `channels` \
+                 the channels that it may publish on",
             ));
         }
-        for (at, channel) in publisher.channels.iter().enumerate() {
-            if publisher.channels.iter().take(at).any(|before| before == channel) {
-                found.push(problem(
-                    format!("publishers.{name}.channels"),
-                    format!("names the channel \"{channel}\" twice"),
-                    "take one out",
-                ));
-            }
-        }
-        for (at, agent) in publisher.may.iter().enumerate() {
+        twice(found, &place, "agent", &publisher.may);
+        let place_of = |list: &str| format!("publishers.{name}.{list}");
+        twice(found, &place_of("capabilities"), "capability", &publisher.capabilities);
+        twice(found, &place_of("channels"), "channel", &publisher.channels);
+        for agent in &publisher.may {
             if !access.agents.contains_key(agent) {
                 let known: Vec<&str> = access.agents.keys().map(|agent| agent.as_str()).collect();
                 let known = if known.is_empty() {
@@ -168,13 +165,16 @@ fn publishers(access: &Access, found: &mut Vec<Problem>) {
                     format!("`baton access add agent {agent}`, or take it out of the list"),
                 ));
             }
-            if publisher.may.iter().take(at).any(|before| before == agent) {
-                found.push(problem(
-                    &place,
-                    format!("names the agent \"{agent}\" twice"),
-                    "take one out",
-                ));
-            }
+        }
+    }
+}
+
+/// What a list names again: the server refuses to start with an import that stands there twice.
+fn twice<T: PartialEq + fmt::Display>(found: &mut Vec<Problem>, place: &str, what: &str, names: &[T]) {
+    for (at, name) in names.iter().enumerate() {
+        if names.iter().take(at).any(|before| before == name) {
+            let told = format!("names the {what} \"{name}\" twice");
+            found.push(problem(place, told, "take one out"));
         }
     }
 }

@@ -11,6 +11,7 @@ const EXAMPLE: &str = "\
 [agents.AGENT]
 [publishers.PUBLISHER]
 may = [\"AGENT\"]
+capabilities = [\"CAPABILITY\"]
 channels = [\"CHANNEL\"]
 [people.viewer]
 role = \"viewer\"
@@ -28,6 +29,7 @@ pub fn roles_table() -> String {
     let shown = [
         ("agent-name", "<agent>"),
         ("publisher-name", "<publisher>"),
+        ("capability-name", "<capability>"),
         ("channel-name", "<channel>"),
         (".approver.", ".<name>."),
         (".operator.", ".<name>."),
@@ -35,6 +37,7 @@ pub fn roles_table() -> String {
     let text = EXAMPLE
         .replace("AGENT", "agent-name")
         .replace("PUBLISHER", "publisher-name")
+        .replace("CAPABILITY", "capability-name")
         .replace("CHANNEL", "channel-name");
     let Ok(access) = Access::parse(&text) else {
         return String::new();

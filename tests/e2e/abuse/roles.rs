@@ -19,7 +19,12 @@ pub(super) struct Role {
 
 const SHOP: Role = Role {
     user: "shop",
-    writes: &["mesh.intent.research", "mesh.ask.research", "mesh.channel.news"],
+    writes: &[
+        "mesh.intent.research",
+        "mesh.ask.research",
+        "mesh.capability.tests",
+        "mesh.channel.news",
+    ],
     asks: &["$JS.API.INFO"],
 };
 const RESEARCH: Role = Role {
@@ -65,6 +70,7 @@ const ADA: Role = Role {
         "mesh.decide.ada.*.*.*.*",
         "mesh.intent.*",
         "mesh.ask.*",
+        "mesh.capability.*",
         "mesh.channel.*",
     ],
     ..VIC
@@ -76,6 +82,7 @@ const MAX: Role = Role {
         "mesh.decide.max.*.*.*.*",
         "mesh.intent.*",
         "mesh.ask.*",
+        "mesh.capability.*",
         "mesh.channel.*",
     ],
     ..VIC
@@ -141,7 +148,10 @@ impl Role {
         let mut stored: Vec<_> = seeds().into_iter().filter(|(user, ..)| *user == self.user).collect();
         match self.user {
             "research" => stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL)),
-            "shop" | "ada" | "max" => stored.push((self.user, "mesh.channel.news", EVIL)),
+            "shop" | "ada" | "max" => {
+                stored.push((self.user, "mesh.channel.news", EVIL));
+                stored.push((self.user, "mesh.capability.tests", EVIL));
+            }
             _ => {}
         }
         stored.into_iter().map(|(_, subject, _)| subject).collect()

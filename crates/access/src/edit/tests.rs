@@ -25,18 +25,20 @@ fn an_account_comes_and_goes_and_comments_stay() {
     let (file, person) = (file(), Member::Person("ada".parse().expect("name"), Role::Operator));
     let with = add(&file, &agent("code"), &secret(Form::Key, 2)).expect("added");
     let with = add(&with, &person, &secret(Form::Password, 3)).expect("added");
-    let may = vec!["code".parse().expect("name")];
-    let channels = vec!["news".parse().expect("channel")];
-    let shop = Member::Publisher("shop".parse().expect("name"), may, channels);
+    let scope = Scope {
+        may: vec!["code".parse().expect("name")],
+        capabilities: vec!["tests".parse().expect("capability")],
+        channels: vec!["news".parse().expect("channel")],
+    };
+    let shop = Member::Publisher("shop".parse().expect("name"), scope.clone());
     let with = add(&with, &shop, &secret(Form::Key, 4)).expect("added");
     assert!(with.contains("# short") && with.contains("# Reads."), "{with}");
     let access = Access::parse(&with).expect("reads");
     assert_eq!(access.agents.len(), 2);
-    assert!(
-        access
-            .publishers
-            .values()
-            .all(|shop| shop.channels.iter().any(|name| name.as_str() == "news"))
+    let shop = access.publishers.values().next().expect("shop");
+    assert_eq!(
+        (&shop.may, &shop.capabilities, &shop.channels),
+        (&scope.may, &scope.capabilities, &scope.channels)
     );
     assert!(access.people.values().all(|person| person.password.is_some()));
 

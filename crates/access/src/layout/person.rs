@@ -21,6 +21,7 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
     if role >= Role::Operator {
         grants.push(own(Submits, names, person, "intent.*"));
         grants.push(own(Submits, names, person, "ask.*"));
+        grants.push(own(Submits, names, person, "capability.*"));
         grants.push(own(Submits, names, person, "channel.*"));
     }
     match role {

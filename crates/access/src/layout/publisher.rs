@@ -1,5 +1,5 @@
-//! A publisher: any program that asks for work. It writes `mesh.intent.<agent>` or asks
-//! `mesh.ask.<agent>`, or a message on `mesh.channel.<channel>`, and the server puts its name before that.
+//! A publisher: any program that asks for work. It writes `mesh.intent.<agent>`, `mesh.capability.<capability>` or
+//! `mesh.channel.<channel>`, or asks `mesh.ask.<agent>`, and the server puts its name before that.
 
 use baton_envelope::AccountName;
 
@@ -19,6 +19,10 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, publisher: &AccountName, ent
         plan.grant(&mesh, account, submits.under(names.subjects.intent(agent)));
         let asks = Grant::asks(Submits, names.of(&format!("from.{publisher}.ask.{agent}")));
         plan.grant(&mesh, account, asks.under(names.subjects.ask(agent)));
+    }
+    for capability in &entry.capabilities {
+        let submits = Grant::asks(Submits, names.subjects.capability_from(publisher.as_str(), capability));
+        plan.grant(&mesh, account, submits.under(names.subjects.capability(capability)));
     }
     for channel in &entry.channels {
         let publishes = Grant::asks(Submits, names.of(&format!("from.{publisher}.channel.{channel}")));

@@ -9,6 +9,7 @@ namespace = \"shop\"
 [agents.code]
 [publishers.web]
 may = [\"research\"]
+capabilities = [\"tests\"]
 channels = [\"news\"]
 [people.vic]
 role = \"viewer\"
@@ -108,7 +109,8 @@ fn nothing_that_changes_the_mesh_is_imported_by_its_full_name() {
     {
         let services = account.imports.iter().filter(|import| import.kind != Kind::Stream);
         for import in services.filter(|import| !import.subject.contains(['*', '>'])) {
-            let own = ["intent", "ask", "channel"].map(|what| format!("shop.from.{}.{what}.", account.name));
+            let own =
+                ["intent", "ask", "capability", "channel"].map(|what| format!("shop.from.{}.{what}.", account.name));
             let only_asks = !import.right.changes() || own.iter().any(|own| import.subject.starts_with(own));
             assert!(only_asks, "{} imports {}", account.name, import.subject);
         }
@@ -134,17 +136,20 @@ fn an_author_is_the_account_itself() {
     assert!(imports(&layout, "web").contains(&"shop.from.web.intent.research"));
     assert!(imports(&layout, "web").contains(&"shop.from.web.ask.research"));
     assert!(!imports(&layout, "web").iter().any(|subject| subject.contains("code")));
-    let channels = |name: &str| {
-        let all = imports(&layout, name).into_iter();
-        all.filter(|subject| subject.contains("channel.")).collect::<Vec<_>>()
-    };
-    assert_eq!(channels("web"), ["shop.from.web.channel.news"]);
-    assert!(channels("ada").contains(&"shop.from.ada.channel.*"));
-    for nobody in ["research", "bea"] {
-        assert!(
-            channels(nobody).iter().all(|subject| subject.contains(".control.")),
-            "{nobody}"
-        );
+    for (what, own) in [("capability", "tests"), ("channel", "news")] {
+        let of = |name: &str| {
+            let all = imports(&layout, name).into_iter();
+            all.filter(|subject| subject.contains(&format!(".{what}.")))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("web"), [format!("shop.from.web.{what}.{own}")]);
+        for person in ["ada", "max"] {
+            assert_eq!(of(person), [format!("shop.from.{person}.{what}.*")]);
+        }
+        for nobody in ["research", "vic", "bea"] {
+            assert_eq!(of(nobody), Vec::<String>::new(), "{nobody}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `baton access add`: another agent, person or publisher.
 
-use baton_access::{AccessError, Folder, Member, Role, add};
-use baton_envelope::{AccountName, AgentName, ChannelName};
+use baton_access::{AccessError, Folder, Member, Role, Scope, add};
+use baton_envelope::{AccountName, AgentName, CapabilityName, ChannelName};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -51,9 +51,12 @@ pub(super) struct PublisherArgs {
         long,
         value_name = "AGENTS",
         value_delimiter = ',',
-        required_unless_present = "channels"
+        required_unless_present_any = ["capabilities", "channels"]
     )]
     may: Vec<AgentName>,
+    /// Capabilities that it may ask for, separated by commas: whichever agent declares one gets the work.
+    #[arg(long = "capability", value_name = "CAPABILITIES", value_delimiter = ',')]
+    capabilities: Vec<CapabilityName>,
     /// Channels that it may publish on, separated by commas.
     #[arg(long = "channel", value_name = "CHANNELS", value_delimiter = ',')]
     channels: Vec<ChannelName>,
@@ -73,7 +76,14 @@ pub(super) fn run(command: AddCommand, folder: &Folder, app: &App) -> Result<(),
     let (member, form) = match command {
         AddCommand::Agent(args) => (Member::Agent(args.name), args.form),
         AddCommand::Person(args) => (Member::Person(args.name, args.role), args.form),
-        AddCommand::Publisher(args) => (Member::Publisher(args.name, args.may, args.channels), args.form),
+        AddCommand::Publisher(args) => {
+            let scope = Scope {
+                may: args.may,
+                capabilities: args.capabilities,
+                channels: args.channels,
+            };
+            (Member::Publisher(args.name, scope), args.form)
+        }
     };
     let (secret, before) = (form.secret()?, folder.read()?);
     let text = add(&before, &member, &secret).map_err(|error| taken(error, &form))?;
