@@ -3,7 +3,9 @@
 //! A reader that goes away (`baton intents list | head -1`) is no error and no panic.
 //!
 //! What a person reads holds no character that a terminal obeys or that nobody sees: here everything is escaped but line
-//! breaks and tabs, and cells of tables keep none of these either. Programs read JSON, where all is as it was.
+//! breaks and tabs. Cells of tables and notes keep none of these either; whoever puts the text of others into a line of their
+//! own makes it one line first (`shown`), and moves in what has lines (`view::body`). Programs read JSON, where all is as it
+//! was.
 
 mod table;
 
@@ -133,10 +135,10 @@ impl Output {
         Ok(())
     }
 
-    /// Tells a person something that is not the result; a program is not bothered with it.
+    /// Tells a person something that is not the result, on one line; a program is not bothered with it.
     pub(crate) fn note(self, text: &str) {
         if !self.is_json() {
-            Self::aside(&shown_lines(text));
+            Self::aside(&shown(text));
         }
     }
 

@@ -145,8 +145,15 @@ pub(crate) fn paragraphs(parts: impl IntoIterator<Item = String>) -> String {
 
 /// Text with every line moved in.
 pub(crate) fn indented(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+    // Not `lines`: a carriage return is to be seen.
+    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
+    let lines: Vec<String> = lines.map(|line| format!("  {line}")).collect();
     lines.join("\n")
+}
+
+/// A text of others below a heading. Its lines are moved in: none can look like a line of the page around it.
+pub(crate) fn body(heading: &str, text: &str) -> String {
+    format!("{heading}\n{}", indented(text))
 }
 
 /// Text on one line of a table, cut where it gets too long.
@@ -170,6 +177,12 @@ mod tests {
             value(&Json::parse(r#"{"b": 1, "a": 2}"#).expect("json")),
             r#"{"b": 1, "a": 2}"#
         );
+    }
+
+    #[test]
+    fn a_body_has_no_line_that_begins_as_those_of_the_page_do() {
+        assert_eq!(body("text", "a\r\nto decide\n"), "text\n  a\r\n  to decide");
+        assert_eq!(body("text", ""), "text\n  ");
     }
 
     #[test]

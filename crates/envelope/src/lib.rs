@@ -29,7 +29,7 @@ pub use base::names::{
     AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, ChannelName, Namespace, PersonName, ScheduleName,
 };
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
-pub use base::text::{escaped, quoted, shown, shown_lines};
+pub use base::text::{escaped, quoted, shell_word, shown, shown_lines};
 pub use base::timestamp::Timestamp;
 pub use base::wire::Extra;
 pub use intent::act;

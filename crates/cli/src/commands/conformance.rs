@@ -125,7 +125,7 @@ async fn agent(args: AgentArgs, app: &App, mesh: Mesh, url: &str) -> Result<Judg
         attempts: args.attempts,
         rules: args.rules,
     };
-    let say = |verdict: &Verdict| output.note(&line(verdict));
+    let say = |verdict: &Verdict| lines(verdict).iter().for_each(|line| output.note(line));
     let report = until_interrupted(judge_agent(&mesh, &args.agent, &options, &say)).await?;
     drop(worker);
     output.show(&report, || text(&report))?;
@@ -152,7 +152,7 @@ async fn submitter(args: SubmitterArgs, app: &App, mesh: Mesh, url: &str) -> Res
         patience: args.patience.0,
         rules: args.rules,
     };
-    let say = |verdict: &Verdict| output.note(&line(verdict));
+    let say = |verdict: &Verdict| lines(verdict).iter().for_each(|line| output.note(line));
     let report = Box::pin(until_interrupted(judge_submitter(&mesh, &options, &say))).await?;
     output.show(&report, || submitter_text(&report))?;
     if report.ways.is_empty() && report.broken().is_empty() {
@@ -189,7 +189,7 @@ fn start(command: &[String], url: &str, namespace: &str) -> Result<Option<tokio:
     })
 }
 
-fn line(verdict: &Verdict) -> String {
+fn lines(verdict: &Verdict) -> Vec<String> {
     let Verdict {
         rule,
         section,
@@ -200,11 +200,13 @@ fn line(verdict: &Verdict) -> String {
         seen,
     } = verdict;
     match (skipped, passed) {
-        (Some(why), _) => format!("skip  {rule:<15} {section:>2}  {says}: {why}"),
-        (None, true) => format!("pass  {rule:<15} {section:>2}  {says}"),
-        (None, false) => {
-            format!("FAIL  {rule:<15} {section:>2}  {says}\n      expected: {expected}\n      seen:     {seen}")
-        }
+        (Some(why), _) => vec![format!("skip  {rule:<15} {section:>2}  {says}: {why}")],
+        (None, true) => vec![format!("pass  {rule:<15} {section:>2}  {says}")],
+        (None, false) => vec![
+            format!("FAIL  {rule:<15} {section:>2}  {says}"),
+            format!("      expected: {expected}"),
+            format!("      seen:     {seen}"),
+        ],
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use baton_envelope::Timestamp;
-use baton_envelope::codes;
 use baton_envelope::control::{AgentsView, ArchiveStatus, ListAgents, ListUnreadable, ShowArchive};
+use baton_envelope::{Timestamp, codes, shell_word};
 use baton_jetstream::{Error, Finding, Level, Mesh, examine};
 use clap::Args;
 use serde::Serialize;
@@ -168,7 +167,7 @@ async fn unreadable(mesh: &Mesh) -> Vec<Finding> {
                 "cannot be read (sequence {}: {}): {}",
                 one.seq, one.problem, one.meanwhile
             );
-            let remedy = format!("baton repair {} (as an admin, in a secured mesh)", one.key);
+            let remedy = format!("baton repair {} (as an admin, in a secured mesh)", shell_word(&one.key));
             Finding::new(&one.key, Level::Problem, found, remedy).coded(codes::UNREADABLE)
         })
         .collect();

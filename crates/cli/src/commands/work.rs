@@ -137,13 +137,11 @@ fn show_taken(taken: &WorkTaken, app: &App) -> Result<(), CliError> {
             payload_encoding,
             ..
         } = taken;
-        let mut text = facts(work).render();
-        text.push_str("\n\npayload\n");
-        match Body::bytes(payload, payload_encoding.as_deref()) {
-            Some(bytes) => text.push_str(&format!("{} bytes that are not text", bytes.len())),
-            None => text.push_str(&view::value(payload)),
-        }
-        text
+        let payload = match Body::bytes(payload, payload_encoding.as_deref()) {
+            Some(bytes) => format!("{} bytes that are not text", bytes.len()),
+            None => view::value(payload),
+        };
+        view::paragraphs([facts(work).render(), view::body("payload", &payload)])
     })?;
     let intent = &taken.work.intent;
     app.output.note(&format!(

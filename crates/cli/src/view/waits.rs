@@ -1,7 +1,7 @@
 //! The open waits of an intent: since when, until when and what then, and the line that ends each.
 
 use baton_envelope::{
-    Ends, Event, OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, answered_waits, open_waits,
+    Ends, Event, OnTimeout, OpenWait, Record, Status, Timestamp, WaitKind, answered_waits, open_waits, shell_word,
 };
 use baton_jetstream::Head;
 use serde::Serialize;
@@ -129,7 +129,11 @@ fn view(head: &Head, wait: &OpenWait, history: &[Head]) -> WaitView {
     };
     let intent = &head.record.intent;
     let end = match wait.kind {
-        WaitKind::Signal | WaitKind::Callback => Some(format!("baton signal {intent} {} DATA", wait.name)),
+        WaitKind::Signal | WaitKind::Callback => {
+            // A name that begins as a flag does is none.
+            let dashes = if wait.name.starts_with('-') { "-- " } else { "" };
+            Some(format!("baton signal {intent} {dashes}{} DATA", shell_word(&wait.name)))
+        }
         WaitKind::Approval => Some(format!("baton approvals show {intent}")),
         WaitKind::Children => Some(format!("baton intents tree {intent}")),
         WaitKind::Sleep | WaitKind::Unknown(_) => None,

@@ -88,7 +88,7 @@ async fn a_refused_raw_intent_keeps_its_body_and_is_published_again() {
     let again = back["results"][0]["new_intent"].as_str().expect("id").to_owned();
     eventually("its end", LONG, async || {
         let run = bench.run(&["intents", "get", &again]).await;
-        if run.stdout.contains("result\nhello {broken") {
+        if run.stdout.contains("result\n  hello {broken") {
             Ok(())
         } else {
             Err(format!("{run:?}"))

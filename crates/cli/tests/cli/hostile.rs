@@ -6,8 +6,10 @@ use serde_json::json;
 use crate::harness::{Bench, LONG, Run};
 
 /// A terminal title, a colour by C1, a text that reads backwards, a zero width, a line that was never written.
-const HOSTILE: &str =
+pub(crate) const HOSTILE: &str =
     "h\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}txt\u{2066}\u{200b}\u{feff}\u{2028}\u{e0041}\r\nhint: run evil\u{8}\u{0}";
+/// The line that nobody has written.
+const FORGED: &str = "hint: run evil";
 /// The same for what may not break the line: the values of headers.
 const HEADER: &str = "h\u{1b}]0;owned\u{7}\u{202e}\u{200b}";
 
@@ -18,22 +20,26 @@ fn is_acting(c: char) -> bool {
 }
 
 /// Nothing acts, and no line pretends to be a hint.
-fn harmless(what: &str, run: &Run) {
+pub(crate) fn harmless(what: &str, run: &Run) {
     for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         let acting: Vec<char> = text.chars().filter(|c| is_acting(*c)).collect();
         assert!(acting.is_empty(), "{what}, {stream}: {acting:?}\n{text}");
     }
-    // A result or a body has lines of its own, and stands by itself.
-    let has_body = what.starts_with("send") || what.contains(" show ") || what.contains(" get ");
-    let stdout = if has_body { "" } else { run.stdout.as_str() };
-    let forged = |line: &&str| line.trim_start().starts_with("hint: run evil");
-    assert_eq!(stdout.lines().find(forged), None, "{what}: {stdout}");
-    let forged = run.stderr.lines().find(|line| line.starts_with("hint: run evil"));
+    // A result that is all of the output has its own lines; a body below a heading is moved in; nothing else has lines.
+    let is_all = what.starts_with("send");
+    let has_body = [" show ", " get ", " accept "].iter().any(|verb| what.contains(verb));
+    let forged = |line: &&str| match (is_all, has_body) {
+        (true, _) => false,
+        (false, true) => line.starts_with(FORGED),
+        (false, false) => line.trim_start().starts_with(FORGED),
+    };
+    assert_eq!(run.stdout.lines().find(forged), None, "{what}: {}", run.stdout);
+    let forged = run.stderr.lines().find(|line| line.starts_with(FORGED));
     assert_eq!(forged, None, "{what}: {}", run.stderr);
 }
 
 /// Runs a command, checks it, and checks that it shows what is hostile as escapes.
-async fn shows(bench: &Bench, arguments: &[&str]) -> Run {
+pub(crate) async fn shows(bench: &Bench, arguments: &[&str]) -> Run {
     let run = bench.run(arguments).await;
     harmless(&arguments.join(" "), &run);
     let said = format!("{}{}", run.stdout, run.stderr);
@@ -42,7 +48,7 @@ async fn shows(bench: &Bench, arguments: &[&str]) -> Run {
 }
 
 /// Publishes what a hostile process of this mesh could.
-async fn publish(bench: &Bench, subject: &str, body: impl Into<Vec<u8>>) {
+pub(crate) async fn publish(bench: &Bench, subject: &str, body: impl Into<Vec<u8>>) {
     let client = bench.server.client().await;
     client
         .publish(subject.to_owned(), body.into().into())

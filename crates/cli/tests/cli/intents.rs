@@ -22,7 +22,7 @@ async fn one_intent_is_shown_with_its_whole_trail() {
         "submitted",
         "SEQ",
         "EPOCH",
-        "result\nHI",
+        "result\n  HI",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -16,6 +16,7 @@ mod dead;
 mod documents;
 mod harness;
 mod hostile;
+mod hostile_views;
 mod intents;
 mod repair;
 mod rollout;

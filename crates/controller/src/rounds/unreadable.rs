@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use baton_envelope::codes;
 use baton_envelope::control::Unreadable;
+use baton_envelope::{codes, shell_word};
 
 use crate::alarm;
 use crate::rounds::error::RoundError;
@@ -73,6 +73,12 @@ async fn publish(term: &Term, one: &Unreadable) -> Result<(), RoundError> {
     );
     let mesh = &term.in_charge()?.mesh;
     let message = format!("{key} cannot be read (sequence {seq}: {problem}): {meanwhile}");
-    alarm::publish(mesh, codes::UNREADABLE, message, vec![format!("baton repair {key}")]).await;
+    alarm::publish(
+        mesh,
+        codes::UNREADABLE,
+        message,
+        vec![format!("baton repair {}", shell_word(key))],
+    )
+    .await;
     Ok(())
 }

@@ -69,6 +69,16 @@ pub fn shown_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_hidden(c) && !matches!(c, '\n' | '\t'))
 }
 
+/// A text as one word of a command that a person may copy: as it is where a shell leaves it alone, else in quotes, shown as
+/// [`shown`] shows it.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", shown(text).replace('\'', "'\\''")))
+}
+
 fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(&is_escaped) {
         return Cow::Borrowed(text);
@@ -121,6 +131,24 @@ mod tests {
             let (text, line) = (c.to_string(), shown(&c.to_string()).into_owned());
             assert!(!line.chars().any(char::is_control), "{c:?}");
             assert!(line == text || line.is_ascii(), "{c:?}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_word_to_copy_is_one_word_and_nothing_else() {
+        for (text, expected) in [
+            ("order-1", "order-1"),
+            ("route/code", "route/code"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("a;reboot", "'a;reboot'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("it's", "'it'\\''s'"),
+            ("a\nreboot", "'a\\nreboot'"),
+            ("~", "'~'"),
+            ("ä", "'ä'"),
+        ] {
+            assert_eq!(shell_word(text), expected, "{text:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `baton approvals assign`: an operator gives a seat to somebody else.
 
-use baton_envelope::PersonName;
 use baton_envelope::control::AssignSeat;
+use baton_envelope::{PersonName, shown};
 use clap::Args;
 
 use super::WhichArgs;
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: AssignArgs, app: &App) -> Result<(), CliError> {
     };
     let assigned = mesh.ask_controller(&question).await?;
     app.output.show(&assigned, || {
-        let (wait, intent) = (&assigned.wait, &assigned.intent);
+        let (wait, intent) = (shown(&assigned.wait), &assigned.intent);
         format!("{} has the seat of {} in {wait} of intent {intent}", args.to, args.from)
     })
 }

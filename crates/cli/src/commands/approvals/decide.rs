@@ -174,11 +174,12 @@ fn counted(record: &Record, seq: u64, new: &NewDecision, app: &App) -> Result<()
     };
     app.output.show(&document, || {
         let what = format!("{} of intent {}: {} by {}", new.wait, new.intent, new.choice, new.by);
-        match (decided, silent.is_empty()) {
+        let line = match (decided, silent.is_empty()) {
             (Some(decided), _) => format!("{what}; it is decided: {}", decided.choice),
             (None, false) => format!("{what}; it waits for {}", silent.join(", ")),
             (None, true) => what,
-        }
+        };
+        shown(&line).into_owned()
     })
 }
 

@@ -1,6 +1,7 @@
 //! `baton approvals override`: an operator decides in the place of all.
 
 use baton_envelope::control::OverrideApproval;
+use baton_envelope::shown;
 use clap::Args;
 
 use super::WhichArgs;
@@ -35,7 +36,9 @@ pub(crate) async fn run(args: OverrideArgs, app: &App) -> Result<(), CliError> {
     app.output.show(&decided, || {
         format!(
             "{} of intent {} is decided: {}",
-            decided.wait, decided.intent, args.choice
+            shown(&decided.wait),
+            decided.intent,
+            shown(&args.choice)
         )
     })
 }

@@ -1,6 +1,7 @@
 //! `baton approvals show`: what an intent asks of people, and how to answer.
 
 use baton_envelope::people::NOBODY;
+use baton_envelope::shell_word;
 use baton_jetstream::{Mesh, OpenApproval};
 use clap::Args;
 
@@ -70,17 +71,19 @@ fn text(open: &OpenApproval, mesh: &Mesh) -> String {
     let at_due = due.map(|due| format!("{due}, then \"{}\"", ballot.at_due().choice));
     table.pair("due", at_due.unwrap_or_default());
     let mut parts = vec![table.render()];
-    parts.push(asked.text.clone().unwrap_or_default());
-    if let Some(form) = &asked.form {
-        parts.push(format!("form\n{}", form.get()));
-    }
+    // An agent has written both: they must not look like the lines below them.
+    parts.extend(asked.text.as_ref().map(|text| view::body("text", text)));
+    parts.extend(asked.form.as_ref().map(|form| view::body("form", form.get())));
     let choice = ballot.choices.first().map_or("CHOICE", |choice| choice.name.as_str());
     let person = whose_turn(&ballot.silent());
     let subject = mesh.subjects().decision(&person, intent, wait.hop, &wait.name, choice);
     let form = asked.form.as_ref().filter(|_| ballot.needs_form(choice));
-    let form = form.map(|form| quoted(&sample::of(form)));
-    let flag = form.as_ref().map_or_else(String::new, |form| format!(" --form {form}"));
-    let body = form.as_deref().unwrap_or("''");
+    let form = form.map(sample::of).unwrap_or_default();
+    let flag = match form.is_empty() {
+        true => String::new(),
+        false => format!(" --form {}", shell_word(&form)),
+    };
+    let (choice, subject, body) = (shell_word(choice), shell_word(&subject), shell_word(&form));
     parts.push(format!(
         "to decide\n  baton approvals answer {intent} --as {person} --choice {choice}{flag}\n  nats pub {subject} {body}"
     ));
@@ -92,9 +95,4 @@ fn whose_turn(silent: &[String]) -> String {
     let user = crate::who::user().to_ascii_lowercase();
     let own = silent.iter().find(|person| **person == user);
     own.or(silent.first()).cloned().unwrap_or_else(|| NOBODY.to_owned())
-}
-
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

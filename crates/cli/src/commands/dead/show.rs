@@ -87,14 +87,13 @@ fn text(head: &Head, document: &Document<'_>) -> String {
             table.pair("header", format!("{name}: {value}"));
         }
     }
-    let mut text = table.render();
-    match (document.raw, &document.body, document.envelope) {
-        (Some(_), Some(body), _) => text.push_str(&format!("\n\nbody\n{body}")),
-        (Some(raw), None, _) => text.push_str(&format!("\n\nbody (base64)\n{}", raw.body_base64)),
-        (None, _, Some(envelope)) => text.push_str(&format!("\n\npayload\n{}", view::value(&envelope.payload))),
-        (None, _, None) => {}
-    }
-    text
+    let body = match (document.raw, &document.body, document.envelope) {
+        (Some(_), Some(body), _) => view::body("body", body),
+        (Some(raw), None, _) => view::body("body (base64)", &raw.body_base64),
+        (None, _, Some(envelope)) => view::body("payload", &view::value(&envelope.payload)),
+        (None, _, None) => String::new(),
+    };
+    view::paragraphs([table.render(), body])
 }
 
 /// The body, where it is text.

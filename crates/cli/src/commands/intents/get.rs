@@ -175,11 +175,12 @@ fn text(head: &Head, document: &Document<'_>, history: &[Head]) -> String {
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
     if let Some(result) = &snapshot.result {
-        text.push_str(&match view::bytes(snapshot) {
-            Some(bytes) => format!("\n\nresult ({} bytes that are not text, in base64)\n", bytes.len()),
-            None => "\n\nresult\n".to_owned(),
-        });
-        text.push_str(&view::value(result));
+        let heading = match view::bytes(snapshot) {
+            Some(bytes) => format!("result ({} bytes that are not text, in base64)", bytes.len()),
+            None => "result".to_owned(),
+        };
+        text.push_str("\n\n");
+        text.push_str(&view::body(&heading, &view::value(result)));
     }
     text
 }

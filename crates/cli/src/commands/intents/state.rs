@@ -1,6 +1,6 @@
 //! `baton intents state`: how far an intent is, as its agent tells.
 
-use baton_envelope::{IntentId, Json, Timestamp};
+use baton_envelope::{IntentId, Json, Timestamp, shown};
 use baton_jetstream::Error;
 use clap::Args;
 use serde::Serialize;
@@ -48,6 +48,10 @@ pub(crate) async fn run(args: StateArgs, app: &App) -> Result<(), CliError> {
     };
     app.output.show(&document, || match document.state {
         Some(state) => view::value(state),
-        None => format!("no agent has told how far {} is; it is {}", args.id, document.status),
+        None => format!(
+            "no agent has told how far {} is; it is {}",
+            args.id,
+            shown(&document.status)
+        ),
     })
 }

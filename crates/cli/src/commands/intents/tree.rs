@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_envelope::{ErrorInfo, IntentId, JoinRule, Json};
+use baton_envelope::{ErrorInfo, IntentId, JoinRule, Json, shown};
 use baton_jetstream::{Branch, CallOf};
 use clap::Args;
 use serde::Serialize;
@@ -124,13 +124,14 @@ fn lines(document: &Document) -> Vec<String> {
         (Some(error), _) => line.push_str(&format!("  {}: {}", error.code, error.message)),
         (None, Some(result)) => {
             let text: String = result.get().chars().take(RESULT).collect();
-            line.push_str(&format!("  {}", baton_envelope::shown(&text)));
+            line.push_str(&format!("  {text}"));
         }
         (None, None) => {}
     }
-    let mut lines = vec![line];
+    // Each intent and each call has one line: what agents have written cannot add any.
+    let mut lines = vec![shown(&line).into_owned()];
     for call in &document.calls {
-        lines.push(format!("  {}", call_line(call)));
+        lines.push(format!("  {}", shown(&call_line(call))));
         for (index, child) in call.children.iter().enumerate() {
             for (at, below) in self::lines(child).into_iter().enumerate() {
                 lines.push(match at {
