@@ -15,7 +15,7 @@ use baton_testkit::{Client, Headers, eventually};
 
 use crate::accounts::Secured;
 use digest::Digest;
-use roles::{CONTROLLER, ROLES, Role};
+use roles::{CONTROLLER, ROLES, Role, Seed};
 use spy::Spy;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -29,10 +29,23 @@ struct Target {
 }
 
 /// The same message once more is answered and not stored: so an attempt can have an answer sent, and leaves nothing.
-fn again(user: &str) -> Headers {
+fn again(user: &str, subject: &str) -> Headers {
+    let what = subject.split('.').nth(1).unwrap_or_default();
     let mut headers = Headers::new();
-    headers.insert("Nats-Msg-Id", format!("abuse-{user}"));
+    headers.insert("Nats-Msg-Id", format!("abuse-{user}-{what}"));
     headers
+}
+
+/// Stores what a role may have stored.
+async fn store(mesh: &Secured, (user, subject, body): Seed) {
+    let mut headers = again(user, subject);
+    if subject.contains(".intent.") {
+        headers.insert("Baton-Intent", format!("order-{user}"));
+    }
+    let client = mesh.server.client_as(user).await;
+    let stored = client.request_with_headers(subject, headers, body.into()).await;
+    let stored = String::from_utf8_lossy(&stored.expect("an answer").payload).into_owned();
+    assert!(stored.contains("\"seq\""), "{user} to {subject}: {stored}");
 }
 
 /// The server has read all that the client wrote, and the client has what the server sent before: nobody is there to answer,
@@ -43,27 +56,42 @@ async fn processed(client: &Client) {
     assert!(said.contains("no responders"), "{said}");
 }
 
+async fn intake_is_empty(mesh: &Secured) {
+    eventually("the intake is empty", SOON, async || {
+        match mesh.control.intake_waiting().await {
+            Ok(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
 impl Target {
     async fn start() -> Self {
         let mesh = Secured::start().await;
         let mut spy = Spy::start(&mesh.server).await;
-        for (user, subject, body) in roles::seeds() {
-            let mut headers = again(user);
-            if subject.contains(".intent.") {
-                headers.insert("Baton-Intent", format!("order-{user}"));
-            }
-            let client = mesh.server.client_as(user).await;
-            let stored = client.request_with_headers(subject, headers, body.into()).await;
-            let stored = String::from_utf8_lossy(&stored.expect("an answer").payload).into_owned();
-            assert!(stored.contains("\"seq\""), "{user}: {stored}");
+        let (work, rest): (Vec<Seed>, Vec<Seed>) = roles::SEEDS.iter().partition(|seed| seed.1.contains(".intent."));
+        for seed in work {
+            store(&mesh, seed).await;
+            mesh.completed(&format!("order-{}", seed.0).parse().expect("id")).await;
         }
-        for user in ["shop", "ada", "max"] {
-            mesh.completed(&format!("order-{user}").parse().expect("id")).await;
+        // What comes after the end of the work, or for nobody, becomes a dead letter.
+        for seed in rest {
+            store(&mesh, seed).await;
         }
         let control = mesh.server.client_as("controller").await;
         // A worker cannot be kept from writing a record on any intent. It is told of.
         spy.until_alarmed("intent/evil cannot be read").await;
         let mut last = Digest::default();
+        intake_is_empty(&mesh).await;
+        let (code, version) = ("code".parse().expect("name"), "1.0.0".parse().expect("version"));
+        eventually("no ticket is left", SOON, async || {
+            match mesh.control.queued_tickets(&code, &version).await {
+                Ok(left) if left.is_empty() => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
         eventually("the mesh is at rest", SOON, async || {
             let now = digest::of(&control).await;
             let changed = std::mem::replace(&mut last, now).differences(&last);
@@ -99,13 +127,7 @@ impl Target {
         headers.insert("Baton-Intent", "order-ada");
         let sent = shop.request_with_headers("mesh.intent.research", headers, "weasels".into());
         sent.await.expect("taken in");
-        eventually("the intake is empty", SOON, async || {
-            match self.mesh.control.intake_waiting().await {
-                Ok(0) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
+        intake_is_empty(&self.mesh).await;
         let changed = self.before.differences(&digest::of(&self.control).await);
         let is_another = |change: &&String| change.starts_with("last of mesh.ledger.0.order-ada:");
         assert_eq!(changed.iter().find(is_another), None);

@@ -1,16 +1,27 @@
 //! The attempts: where to, and by which way.
 
+use std::sync::LazyLock;
+
 use baton_testkit::{Client, Headers};
 use futures::{FutureExt as _, StreamExt as _};
 
-use super::processed;
 use super::roles::{Ask, Role};
+use super::{claims, processed};
 
 /// The body of a record that a worker wrote: a question that puts a version aside.
 pub(super) const EVIL: &str = r#"{"agent":"code","version":"1.0.0","by":"abuse-mark"}"#;
 
-/// Where nothing of a role must arrive, unless the role may.
-pub(super) const TARGETS: &[&str] = &[
+/// Where nothing of a role must arrive, unless the role may: what stands here, and every question that changes something.
+pub(super) static TARGETS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let asked = claims::changing().into_iter().map(|(subject, _)| subject);
+    SUBJECTS
+        .iter()
+        .map(|subject| (*subject).to_owned())
+        .chain(asked)
+        .collect()
+});
+
+const SUBJECTS: &[&str] = &[
     // The API of JetStream.
     "$JS.API.STREAM.CREATE.ABUSE",
     "$JS.API.STREAM.UPDATE.MESH_LEDGER",
@@ -80,28 +91,8 @@ pub(super) const TARGETS: &[&str] = &[
     "mesh.load",
     "mesh.alarm",
     "reply.other.1",
-    // What controllers are asked.
-    "mesh.control.agents.quarantine",
-    "mesh.control.agents.kill",
-    "mesh.control.agents.policy",
-    "mesh.control.agents.breaker",
-    "mesh.control.rollout.pause",
-    "mesh.control.route.set",
-    "mesh.control.intents.cancel",
-    "mesh.control.intents.pause",
-    "mesh.control.intents.restart",
-    "mesh.control.intents.undo",
-    "mesh.control.intents.submit",
-    "mesh.control.agents.add",
-    "mesh.control.channels.subscribe",
-    "mesh.control.channels.unsubscribe",
     "mesh.from.shop.channel.abuse",
     "mesh.from.research.channel.news",
-    "mesh.control.work.complete",
-    "mesh.control.mesh.repair",
-    "mesh.control.mesh.replicas",
-    "mesh.control.schedules.add",
-    "mesh.control.schedules.run",
     // The account of the server itself.
     "$SYS.REQ.SERVER.PING.VARZ",
     "$SYS.REQ.CLAIMS.UPDATE",
@@ -120,10 +111,10 @@ pub(super) async fn directly(client: &Client, role: &Role) -> usize {
         for body in ["", EVIL] {
             count += 1;
             if role.is_heard_at_home(target) {
-                client.publish(*target, body.into()).await.expect("sent");
+                client.publish(target.clone(), body.into()).await.expect("sent");
                 continue;
             }
-            let answer = client.request(*target, body.into()).await;
+            let answer = client.request(target.clone(), body.into()).await;
             let said = match answer {
                 Ok(answer) => String::from_utf8_lossy(&answer.payload).into_owned(),
                 Err(error) => error.to_string(),
@@ -144,7 +135,7 @@ pub(super) async fn by_redirection(client: &Client, role: &Role, ask: &Ask) -> u
         .await;
     assert!(answered.is_ok(), "{} asks {}: {answered:?}", role.user, ask.subject);
     let literals = role.literals();
-    let targets = TARGETS.iter().map(|target| (*target).to_owned()).chain(literals);
+    let targets = TARGETS.iter().cloned().chain(literals);
     for target in targets.filter(|target| !role.writes(target)) {
         let (subject, headers, body) = (ask.subject.clone(), ask.headers.clone(), ask.body.clone());
         let sent = client.publish_with_reply_and_headers(subject, target, headers, body.into());
@@ -160,7 +151,7 @@ pub(super) async fn by_trace(client: &Client, role: &Role, ask: &Ask) -> usize {
     let mut count = 0;
     for target in TARGETS.iter().filter(|target| !role.writes(target)) {
         let mut headers: Headers = ask.headers.clone();
-        headers.insert("Nats-Trace-Dest", *target);
+        headers.insert("Nats-Trace-Dest", target.as_str());
         let sent = client.publish_with_headers(ask.subject.clone(), headers, ask.body.clone().into());
         sent.await.expect("sent");
         count += 1;
@@ -211,8 +202,8 @@ pub(super) async fn by_listening(client: &Client, control: &Client, role: &Role)
 
 /// What goes one way keeps the reply subject that its sender gave it: no controller may answer it.
 pub(super) async fn by_heartbeat(client: &Client) -> usize {
-    for target in TARGETS {
-        let sent = client.publish_with_reply("mesh.heartbeat.research.1_0_0.abuse", *target, EVIL.into());
+    for target in TARGETS.iter() {
+        let sent = client.publish_with_reply("mesh.heartbeat.research.1_0_0.abuse", target.clone(), EVIL.into());
         sent.await.expect("sent");
     }
     processed(client).await;

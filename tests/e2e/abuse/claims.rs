@@ -117,7 +117,7 @@ async fn ask(client: &Client, subject: &str, headers: Headers, body: &str) -> St
 }
 
 /// Every question that changes something: its subject, and a whole one.
-fn changing() -> Vec<(String, String)> {
+pub(super) fn changing() -> Vec<(String, String)> {
     struct Changing(Vec<(String, String)>);
     impl Visitor for Changing {
         fn visit<Q: Question>(&mut self) {

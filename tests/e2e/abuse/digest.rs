@@ -11,6 +11,10 @@ const MOVING: &[(&str, &str)] = &[
     ("KV_MESH_AGENTS", "$KV.MESH_AGENTS."),
 ];
 
+/// The consumers that controllers follow with. A controller that hears nothing for a while makes another, which begins where the
+/// last one was: of these the form counts, not the name.
+const FOLLOWS: &str = "Baton: a controller follows the ledger";
+
 /// Every stream, consumer and key: its name, and how it is.
 #[derive(Debug, Default)]
 pub(super) struct Digest(BTreeMap<String, String>);
@@ -62,6 +66,12 @@ pub(super) async fn of(control: &Client) -> Digest {
         }
         let listed = ask(control, &format!("CONSUMER.LIST.{name}"), &json!({})).await;
         for consumer in listed["consumers"].as_array().expect("consumers") {
+            if consumer["config"]["description"] == FOLLOWS {
+                let mut config = consumer["config"].clone();
+                config["opt_start_seq"] = Value::Null;
+                digest.insert(format!("followers of {name}"), config.to_string());
+                continue;
+            }
             let parts = ["config", "num_pending", "num_ack_pending", "num_redelivered"].map(|part| &consumer[part]);
             let reached = ["delivered", "ack_floor"].map(|part| &consumer[part]["stream_seq"]);
             let key = format!("consumer {} of {name}", consumer["name"]);

@@ -106,15 +106,30 @@ pub(super) struct Ask {
     pub(super) body: String,
 }
 
-/// What is stored once by each, so that the same again is answered and not stored.
-pub(super) fn seeds() -> [(&'static str, &'static str, &'static str); 4] {
-    [
-        ("shop", "mesh.intent.research", "otters"),
-        ("research", "mesh.ledger.0.evil", EVIL),
-        ("ada", "mesh.intent.research", "otters"),
-        ("max", "mesh.intent.research", "otters"),
-    ]
-}
+/// What somebody has stored: the user, the subject and the body.
+pub(super) type Seed = (&'static str, &'static str, &'static str);
+
+/// What is stored once by each, one of each subject that it may write, so that the same again is answered and not stored.
+pub(super) const SEEDS: &[Seed] = &[
+    ("shop", "mesh.intent.research", "otters"),
+    ("shop", "mesh.capability.tests", EVIL),
+    ("shop", "mesh.channel.news", EVIL),
+    ("research", "mesh.ledger.0.evil", EVIL),
+    ("research", "mesh.work.code.1_0_0.p5", EVIL),
+    ("research", "mesh.signal.order-shop.go", EVIL),
+    ("bea", "mesh.signal.order-shop.go", EVIL),
+    ("bea", "mesh.decide.bea.order-shop.1.gate.approve", EVIL),
+    ("ada", "mesh.intent.research", "otters"),
+    ("ada", "mesh.capability.tests", EVIL),
+    ("ada", "mesh.channel.news", EVIL),
+    ("ada", "mesh.signal.order-shop.go", EVIL),
+    ("ada", "mesh.decide.ada.order-shop.1.gate.approve", EVIL),
+    ("max", "mesh.intent.research", "otters"),
+    ("max", "mesh.capability.tests", EVIL),
+    ("max", "mesh.channel.news", EVIL),
+    ("max", "mesh.signal.order-shop.go", EVIL),
+    ("max", "mesh.decide.max.order-shop.1.gate.approve", EVIL),
+];
 
 impl Role {
     /// Whether it may send this at all.
@@ -143,18 +158,22 @@ impl Role {
             || self.writes.iter().any(|pattern| matches(pattern, subject))
     }
 
+    /// Whether this is what it has stored, as it arrives.
+    pub(super) fn has_sent(&self, subject: &str, payload: &[u8]) -> bool {
+        let rest = subject.strip_prefix(&format!("mesh.from.{}.", self.user));
+        let own = rest.map(|rest| format!("mesh.{rest}"));
+        let mut seeds = self.seeds();
+        own.is_some_and(|own| seeds.any(|(_, subject, body)| *subject == own && body.as_bytes() == payload))
+    }
+
     /// Where it may have something stored.
     pub(super) fn stored(&self) -> Vec<&'static str> {
-        let mut stored: Vec<_> = seeds().into_iter().filter(|(user, ..)| *user == self.user).collect();
-        match self.user {
-            "research" => stored.push((self.user, "mesh.work.code.1_0_0.p5", EVIL)),
-            "shop" | "ada" | "max" => {
-                stored.push((self.user, "mesh.channel.news", EVIL));
-                stored.push((self.user, "mesh.capability.tests", EVIL));
-            }
-            _ => {}
-        }
-        stored.into_iter().map(|(_, subject, _)| subject).collect()
+        self.seeds().map(|(_, subject, _)| *subject).collect()
+    }
+
+    fn seeds(&self) -> impl Iterator<Item = &'static Seed> {
+        let own = self.user;
+        SEEDS.iter().filter(move |(user, ..)| *user == own)
     }
 
     /// Whether controllers hear who it is.
@@ -182,11 +201,10 @@ impl Role {
 
     /// Everything that has an answer.
     pub(super) fn asks(&self) -> Vec<Ask> {
-        let stored = seeds().into_iter().filter(|(user, ..)| *user == self.user);
-        let stored = stored.map(|(user, subject, body)| Ask {
-            subject: subject.to_owned(),
-            headers: again(user),
-            body: body.to_owned(),
+        let stored = self.seeds().map(|(user, subject, body)| Ask {
+            subject: (*subject).to_owned(),
+            headers: again(user, subject),
+            body: (*body).to_owned(),
         });
         let asked = self.asks.iter().map(|subject| Ask {
             subject: (*subject).to_owned(),
@@ -198,15 +216,13 @@ impl Role {
 
     /// What it may ask an agent: whose answer is there, so that nothing is stored.
     fn agent(&self) -> Option<Ask> {
-        let (user, _, body) = seeds()
-            .into_iter()
-            .find(|(user, subject, _)| *user == self.user && subject.contains(".intent."))?;
+        let (user, _, body) = self.seeds().find(|(_, subject, _)| subject.contains(".intent."))?;
         let mut headers = Headers::new();
         headers.insert("Baton-Intent", format!("order-{user}"));
         Some(Ask {
             subject: "mesh.ask.research".to_owned(),
             headers,
-            body: body.to_owned(),
+            body: (*body).to_owned(),
         })
     }
 }

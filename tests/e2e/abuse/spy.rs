@@ -64,15 +64,15 @@ impl Spy {
         processed(&self.control).await;
         let mut heard = Vec::new();
         let wildcard = self.mesh.first_mut().expect("mesh.>");
+        let is_one = |subject: &str| TARGETS.iter().any(|target| target == subject);
         loop {
             let message = wildcard.next().await.expect("the fence");
             if *message.subject == *FENCE {
                 break;
             }
             let subject = message.subject.as_str();
-            let is_target =
-                !subject.starts_with("mesh.ledger.") && TARGETS.contains(&subject) && !SHARED.contains(&subject);
-            if (is_target && !role.may(subject))
+            let is_target = !subject.starts_with("mesh.ledger.") && is_one(subject) && !SHARED.contains(&subject);
+            if (is_target && !role.may(subject) && !role.has_sent(subject, &message.payload))
                 || (SHARED.contains(&subject) && is_smuggled(&message.payload, message.headers.as_ref()))
             {
                 heard.push(format!("{subject}: {}", String::from_utf8_lossy(&message.payload)));
