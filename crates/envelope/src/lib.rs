@@ -66,8 +66,8 @@ pub use intent::unique::UniqueHolder;
 pub use intent::wait_reason::WaitReason;
 pub use intent::waits::{
     Asked as AskedWaits, Ends, LONGEST_WAIT_NAME, LONGEST_WAITS, MOST_WAITS, OnTimeout, OpenWait, SignalEntry,
-    UnreadSignal, WaitKind, WaitOutcome, WaitResult, WaitSpec, answered_waits, check_room, check_wait_name,
-    compare_waits, open_waits, owes_resume, reason_of, satisfied,
+    SignalSubject, UnreadSignal, WaitKind, WaitOutcome, WaitResult, WaitSpec, answered_waits, check_room,
+    check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
 };
 pub use message::body::Body;
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};

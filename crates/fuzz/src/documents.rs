@@ -107,8 +107,7 @@ pub(crate) fn repair(bytes: &[u8]) {
 
 /// The headers of a request, one a line as `name: value`, then an empty line, then the question.
 pub(crate) fn question(bytes: &[u8]) {
-    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
-    let (head, body) = end.map_or((bytes, &b""[..]), |end| (&bytes[..end], &bytes[end + 2..]));
+    let (head, body) = crate::halves(bytes);
     let Ok(head) = std::str::from_utf8(head) else { return };
     let headers: Vec<(&str, &str)> = head.lines().filter_map(|line| line.split_once(": ")).collect();
     let of_info = |name: &str| name.eq_ignore_ascii_case(HEADER_REQUEST_INFO);
@@ -140,8 +139,7 @@ pub(crate) fn question(bytes: &[u8]) {
 /// The headers, one a line as `name: value`, then an empty line, then the body.
 pub(crate) fn raw(bytes: &[u8]) {
     let now = Timestamp::from_unix_millis(1_795_237_200_000);
-    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
-    let (head, body) = end.map_or((bytes, &b""[..]), |end| (&bytes[..end], &bytes[end + 2..]));
+    let (head, body) = crate::halves(bytes);
     let Ok(head) = std::str::from_utf8(head) else { return };
     let raw = RawIntent {
         subject: "mesh.intent.research",
@@ -199,7 +197,7 @@ where
     }
 }
 
-fn comes_back<T>(found: &T, decode: impl FnOnce(&str) -> T)
+pub(crate) fn comes_back<T>(found: &T, decode: impl FnOnce(&str) -> T)
 where
     T: Serialize + PartialEq + Debug,
 {

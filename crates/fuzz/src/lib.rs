@@ -7,15 +7,19 @@
 
 mod accounts;
 mod documents;
+mod exports;
 mod names;
+mod people;
+mod pipelines;
 mod programs;
+mod schedules;
 mod tokens;
 
 /// A property, by name. Its corpus is in `corpus/<name>`.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 18] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -28,8 +32,19 @@ pub const TARGETS: [Target; 13] = [
     ("outcome", programs::outcome),
     ("accounts", accounts::accounts),
     ("signatures", names::signatures),
+    ("subjects", people::subjects),
+    ("forms", people::forms),
+    ("schedule", schedules::schedule),
+    ("pipeline", pipelines::pipeline),
+    ("export", exports::export),
     ("tokens", tokens::tokens),
 ];
+
+/// What stands before the first empty line, and what stands after it.
+fn halves(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    end.map_or((bytes, b""), |end| (&bytes[..end], &bytes[end + 2..]))
+}
 
 /// The property of this name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {

@@ -122,4 +122,13 @@ pub(crate) fn shown_texts(bytes: &[u8]) {
     assert_eq!(baton_envelope::shown(&line), line, "what is shown is shown otherwise");
     let quoted = baton_envelope::quoted(&text, 20);
     assert!(!quoted.chars().any(char::is_control), "a control character is quoted");
+    // In a line to copy it is one word: what is not plain stands in quotes, and ends none.
+    let word = baton_envelope::shell_word(&text);
+    let inner = word.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let bare = inner.map(|inner| inner.replace("'\\''", ""));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    assert!(
+        bare.map_or_else(|| word.chars().all(is_plain), |bare| !bare.contains('\'')),
+        "{word}"
+    );
 }

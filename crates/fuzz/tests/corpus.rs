@@ -73,6 +73,19 @@ fn change(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
     }
 }
 
+/// `crates/fuzz/run` and the nightly run take their targets from the folders.
+#[test]
+fn every_folder_of_the_corpus_is_a_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let entries = fs::read_dir(folder).expect("a folder");
+    let names = entries.map(|entry| entry.expect("a folder").file_name());
+    let mut found: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    found.sort();
+    let mut targets = TARGETS.map(|(name, _)| name.to_owned());
+    targets.sort();
+    assert_eq!(found, targets);
+}
+
 #[test]
 fn the_corpus_and_seeded_changes_of_it_hold() {
     let seed = number("BATON_FUZZ_SEED").unwrap_or(u64::from(std::process::id()) | 1 << 40);

@@ -4,6 +4,7 @@ mod check;
 pub(super) mod file;
 mod list;
 mod show;
+mod written;
 
 use clap::Subcommand;
 use serde::Serialize;

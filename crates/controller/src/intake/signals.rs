@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, check_wait_name};
+use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, SignalSubject};
 use baton_jetstream::{Error, IntakeMessage, Signalled, ToldBefore};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ impl Routing {
         if !self.is_its_turn(message).await? {
             return Ok(Taken::Held);
         }
-        let (intent, name) = match signal_of(to) {
+        let SignalSubject { intent, name } = match SignalSubject::read(to) {
             Ok(found) => found,
             Err(problem) => {
                 let text = format!("{problem}; subject {}", raw.subject);
@@ -119,12 +119,4 @@ impl Routing {
         let ids = vec![id];
         self.recorded(raw, ids, None, Rejection::new(code, text)).await
     }
-}
-
-/// The intent and the name that a subject ends with.
-fn signal_of(to: &str) -> Result<(IntentId, String), String> {
-    let (intent, name) = to.split_once('.').ok_or("give an intent and a name")?;
-    let intent = intent.parse().map_err(|error| format!("{error}"))?;
-    check_wait_name(name)?;
-    Ok((intent, name.to_owned()))
 }

@@ -189,5 +189,7 @@ pub(super) fn bad(problem: &str, fix: &str) -> ControlError {
     ControlError::new(codes::BAD_SCHEDULE, problem, fix)
 }
 
+// By its path: `crates/fuzz` compiles this file, too, from another folder.
 #[cfg(test)]
+#[path = "timetable/tests.rs"]
 mod tests;

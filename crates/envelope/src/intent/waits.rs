@@ -3,6 +3,7 @@
 //! A wait is a step whose result comes from outside. What is open stands in the snapshot, so that every writer can tell
 //! from the head alone whether the intent is to go on.
 
+use crate::base::ids::IntentId;
 use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::base::timestamp::Timestamp;
@@ -266,6 +267,29 @@ impl OpenWait {
             Some(ballot) => Ends::Decision(ballot.at_due().choice),
             None => Ends::Time,
         }
+    }
+}
+
+/// What the subject of a signal says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalSubject {
+    /// The intent.
+    pub intent: IntentId,
+    /// The name of the signal.
+    pub name: String,
+}
+
+impl SignalSubject {
+    /// Reads what stands behind `mesh.signal.`.
+    ///
+    /// # Errors
+    /// Names the token that is wrong, and what it should be.
+    pub fn read(rest: &str) -> Result<Self, String> {
+        let (intent, name) = rest.split_once('.').ok_or("give an intent and a name")?;
+        let intent = intent.parse().map_err(|error| format!("{error}"))?;
+        check_wait_name(name)?;
+        let name = name.to_owned();
+        Ok(Self { intent, name })
     }
 }
 
