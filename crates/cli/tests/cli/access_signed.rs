@@ -151,6 +151,30 @@ impl Both {
         run.exits(0).stdout.trim().to_owned()
     }
 
+    /// As the page says what to do about a leak: an audit by a copy of the trusted keys, in which one ends before all that it
+    /// signed, lists just that; by the file of the mesh all of it verifies as before.
+    async fn tells_what_a_key_has_signed(&self, name: &str, intent: &str) {
+        let trust = std::fs::read_to_string(self.place.path("trust.toml")).expect("read");
+        let own = format!("agent = \"{name}\"");
+        assert!(trust.contains(&own), "{trust}");
+        let copy = self.place.path("copy.toml");
+        let ended = trust.replace(&own, &format!("{own}\nuntil = \"2026-01-01T00:00:00Z\""));
+        std::fs::write(&copy, ended).expect("written");
+        let mut audit = self.command("vic", &["audit", "verify", "--all", "--output", "json"]);
+        audit.env("BATON_CONNECTION__TRUST", copy);
+        let run = tokio::task::spawn_blocking(move || finish(audit, b""))
+            .await
+            .expect("joined");
+        let report = run.exits(1).json();
+        let problems = report["problems"].as_array().expect("problems");
+        let is_named = |problem: &&Value| {
+            let said = problem["problem"].as_str().unwrap_or_default();
+            problem["intent"] == intent && said.contains("was not trusted when it was stored")
+        };
+        assert!(problems.iter().any(|problem| is_named(&problem)), "{report:#}");
+        self.run("vic", &["audit", "verify", "--all"]).await.exits(0);
+    }
+
     /// Work goes from hand to hand, and a person decides.
     async fn works(&self, name: &str) {
         let send = ["send", "research", "hand", "--wait", "--timeout", "60s"];
@@ -224,6 +248,7 @@ async fn accounts_and_signatures_together_do_all_that_either_does() {
 
     // What all of them wrote verifies, and nobody has an alarm.
     both.run("vic", &["audit", "verify", "--all"]).await.exits(0);
+    both.tells_what_a_key_has_signed("research", "order-1").await;
     both.until("there is no alarm", "vic", &["doctor"], |said| {
         said.to_string().contains("and there is no alarm")
     })
