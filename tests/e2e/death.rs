@@ -1,5 +1,6 @@
 //! Death everywhere: each pattern, once for each write of each process with that process killed right after it, and once with
-//! every delivery doubled. `tests/src/death.rs` has the harness and says what holds for all of them.
+//! every delivery doubled; and once for each kind of write with that process frozen, and woken later. `tests/src/death.rs` has the
+//! harness and says what holds for all of them.
 
 mod approvals;
 mod breaker;
@@ -17,12 +18,11 @@ use std::time::Duration;
 
 use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy, Wait};
 use baton_e2e::chaos::events;
-use baton_e2e::death::{Pattern, Run, everywhere};
+use baton_e2e::death::{Part, Pattern, Run, everywhere, frozen};
 use baton_e2e::gated::result;
 use baton_envelope::control::CancelIntent;
 use baton_envelope::{Event, HEADER_INTENT, HEADER_NOT_BEFORE};
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 /// A time that a wait of these patterns takes at least.
 const SHORT: Duration = Duration::from_millis(400);
@@ -291,7 +291,7 @@ impl Pattern for Postponed {
         let headers = [(HEADER_INTENT, intent.to_string()), (HEADER_NOT_BEFORE, later)];
         let headers = headers.map(|(key, value)| (key.to_owned(), value));
         run.also(intent.clone());
-        eventually(&format!("{intent} is published"), 30 * SHORT, async || {
+        run.eventually(&format!("{intent} is published"), 30 * SHORT, async || {
             let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
             published.map(drop).map_err(|error| error.to_string())
         })
@@ -349,44 +349,67 @@ impl Pattern for Cancel {
 }
 
 macro_rules! die_everywhere {
-    ($($test:ident: $pattern:expr, $deaths:literal;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $test() {
-            let deaths = everywhere($pattern).await;
-            assert!(deaths >= $deaths, "only {deaths}: is a write not seen any more?");
+    ($($test:ident: $pattern:expr, $deaths:literal, $freezes:literal;)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let deaths = everywhere($pattern).await;
+                assert!(deaths >= $deaths, "only {deaths}: is a write not seen any more?");
+            }
+        )*
+
+        /// As above, with each process frozen after each kind of its writes, and woken when another has taken its place.
+        mod frozen {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let freezes = frozen($pattern).await;
+                    assert!(freezes >= $freezes, "only {freezes}: is a write not seen any more?");
+                }
+            )*
         }
-    )*};
+
+        /// No test of its own: where the harness has started it as one, this process is a part of a run.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn as_a_part_of_a_run() {
+            let Some(part) = Part::here() else { return };
+            $(part.play($pattern).await;)*
+        }
+    };
 }
 
-// The number of deaths that there are at least, one for each write: records, tickets, and what the client sends.
+// The number of deaths that there are at least, one for each write: records, tickets, and what the client sends; and that of the
+// freezes, one for each kind of them.
 die_everywhere! {
-    a_handoff: Relay, 9;
-    a_retry: Retry, 8;
-    a_wait_for_a_signal: Signal, 12;
-    an_early_signal: Early, 14;
-    a_wait_that_runs_out_of_time: Timeout, 10;
-    a_wait_for_the_first_of_two: Any, 13;
-    a_sleep: Sleep, 10;
-    work_that_begins_later: Postponed, 7;
-    a_cancel: Cancel, 8;
-    two_with_one_key: turns::Ordered::default(), 11;
-    a_pause_of_work_that_waits: pause::Waits, 12;
-    a_pause_of_work_that_runs: pause::Runs, 12;
-    a_pause_of_an_agent: pause::Agent, 12;
-    a_kill: kill::Kill, 20;
-    a_schedule: schedule::Twice, 12;
-    work_by_hand: by_hand::Done, 12;
-    work_handed_on_by_hand: by_hand::HandedOn, 18;
-    a_breaker: breaker::Breaks, 20;
-    a_gate: approvals::Gate, 14;
-    an_approval_by_two: approvals::Quorum, 14;
-    an_approval_that_escalates: approvals::Escalates, 12;
-    a_call_of_three: children::CallAll, 14;
-    a_cancel_of_a_tree: children::CancelTree, 10;
-    an_itinerary: itinerary::Itinerary, 9;
-    a_fan_out_of_three: itinerary::FanOut, 16;
-    a_broadcast: broadcast::ToTwo, 8;
-    a_broadcast_of_a_hop: broadcast::ByHop, 14;
-    an_undo_of_what_fails: undo::Fails, 16;
-    an_undo_of_what_is_cancelled: undo::Cancelled, 16;
+    a_handoff: Relay, 9, 8;
+    a_retry: Retry, 8, 6;
+    a_wait_for_a_signal: Signal, 12, 9;
+    an_early_signal: Early, 14, 8;
+    a_wait_that_runs_out_of_time: Timeout, 10, 7;
+    a_wait_for_the_first_of_two: Any, 13, 9;
+    a_sleep: Sleep, 10, 7;
+    work_that_begins_later: Postponed, 7, 6;
+    a_cancel: Cancel, 8, 7;
+    two_with_one_key: turns::Ordered, 11, 7;
+    a_pause_of_work_that_waits: pause::Waits, 12, 10;
+    a_pause_of_work_that_runs: pause::Runs, 12, 9;
+    a_pause_of_an_agent: pause::Agent, 12, 7;
+    a_kill: kill::Kill, 20, 11;
+    a_schedule: schedule::Twice, 12, 7;
+    work_by_hand: by_hand::Done, 12, 10;
+    work_handed_on_by_hand: by_hand::HandedOn, 18, 16;
+    a_breaker: breaker::Breaks, 20, 11;
+    a_gate: approvals::Gate, 14, 11;
+    an_approval_by_two: approvals::Quorum, 14, 8;
+    an_approval_that_escalates: approvals::Escalates, 12, 8;
+    a_call_of_three: children::CallAll, 14, 11;
+    a_cancel_of_a_tree: children::CancelTree, 10, 6;
+    an_itinerary: itinerary::Itinerary, 9, 7;
+    a_fan_out_of_three: itinerary::FanOut, 16, 12;
+    a_broadcast: broadcast::ToTwo, 8, 7;
+    a_broadcast_of_a_hop: broadcast::ByHop, 14, 8;
+    an_undo_of_what_fails: undo::Fails, 16, 11;
+    an_undo_of_what_is_cancelled: undo::Cancelled, 16, 12;
 }

@@ -1,8 +1,32 @@
-//! Counts what the clients of a proxy write, and lets them die right after one of these writes.
+//! Counts what the clients of a proxy write, and lets them die, or holds back all that they hear, right after one of these
+//! writes.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::watch;
+
+/// A publish that was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Its subject.
+    pub subject: String,
+    /// The body, without headers.
+    pub body: Bytes,
+}
+
+/// What becomes of the clients after the fatal write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing passes any more.
+    Death,
+    /// Nothing passes until somebody heals the link.
+    Stall,
+}
+
+/// Whether the last of these writes is the fatal one.
+type IsFatal = Box<dyn Fn(&[Write]) -> bool + Send + Sync>;
 
 /// The count, and the write that is the last.
 #[derive(Debug, Default)]
@@ -11,17 +35,24 @@ pub(crate) struct Fuse {
     blown: watch::Sender<bool>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// What the subjects of counted publishes begin with.
     prefixes: Vec<String>,
-    fatal: Option<usize>,
-    seen: usize,
+    fatal: Option<(End, IsFatal)>,
+    seen: Vec<Write>,
+    is_lit: bool,
 }
 
-impl State {
-    fn is_lit(&self) -> bool {
-        self.fatal.is_some_and(|fatal| self.seen >= fatal)
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.fatal.as_ref().map(|(end, _)| end);
+        f.debug_struct("State")
+            .field("prefixes", &self.prefixes)
+            .field("end", &end)
+            .field("seen", &self.seen.len())
+            .field("is_lit", &self.is_lit)
+            .finish()
     }
 }
 
@@ -31,30 +62,42 @@ impl Fuse {
     }
 
     /// Counts from now on.
-    pub(crate) fn set(&self, prefixes: &[&str], fatal: Option<usize>) {
+    pub(crate) fn set(&self, prefixes: &[&str], fatal: Option<(End, IsFatal)>) {
         *self.state() = State {
             prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
             fatal,
-            seen: 0,
+            ..State::default()
         };
+        self.blown.send_replace(false);
     }
 
-    /// How many were counted.
-    pub(crate) fn writes(&self) -> usize {
-        self.state().seen
+    /// What was counted.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        self.state().seen.clone()
     }
 
-    /// Whether the fatal write has come by: nothing passes any more.
-    pub(crate) fn is_lit(&self) -> bool {
-        self.state().is_lit()
+    /// Whether the fatal write has come by, and the clients are dead: nothing passes any more.
+    pub(crate) fn kills(&self) -> bool {
+        let state = self.state();
+        state.is_lit && matches!(state.fatal, Some((End::Death, _)))
     }
 
     /// Counts a publish; `true` for the fatal one.
-    pub(crate) fn burns(&self, subject: &str) -> bool {
+    pub(crate) fn burns(&self, subject: &str, body: impl FnOnce() -> Bytes) -> bool {
         let mut state = self.state();
-        let is_counted = state.prefixes.iter().any(|prefix| subject.starts_with(prefix.as_str()));
-        state.seen += usize::from(is_counted);
-        is_counted && state.is_lit()
+        if !state.prefixes.iter().any(|prefix| subject.starts_with(prefix.as_str())) {
+            return false;
+        }
+        let (subject, body) = (subject.to_owned(), body());
+        state.seen.push(Write { subject, body });
+        let is_fatal = !state.is_lit && state.fatal.as_ref().is_some_and(|(_, is_fatal)| is_fatal(&state.seen));
+        state.is_lit |= is_fatal;
+        is_fatal
+    }
+
+    /// What becomes of the clients after the fatal write.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.state().fatal.as_ref().map(|(end, _)| *end)
     }
 
     /// The fatal write is with the server.

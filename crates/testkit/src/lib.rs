@@ -44,6 +44,7 @@ pub use crate::cluster::Cluster;
 pub use crate::disk::SmallDisk;
 pub use crate::eventually::eventually;
 pub use crate::fake::FakeServer;
+pub use crate::fuse::Write;
 pub use crate::keys::Keys;
 pub use crate::power::{PowerDisk, StoreCopy};
 pub use crate::process::ProcessGuard;

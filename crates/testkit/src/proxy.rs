@@ -1,5 +1,5 @@
 //! A TCP proxy between a client and a server that delays, cuts, stalls, loses and doubles chosen messages, lets a client die
-//! after one of its writes, and listens.
+//! or stalls it after one of its writes, and listens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::acks::{Acks, Listener};
-use crate::fuse::Fuse;
+use crate::fuse::{End, Fuse, Write};
 use crate::protocol::{Kind, Operations};
 use crate::traffic::{Recorder, Traffic};
 
@@ -171,20 +171,31 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.doubled.push(prefix.to_owned()));
     }
 
-    /// Counts publishes to subjects with these prefixes from now on, and lets the clients die right after the `fatal`th
-    /// of them: that one reaches the server, its answer and everything else is lost on every connection, for good.
-    pub fn count_writes(&self, prefixes: &[&str], fatal: Option<usize>) {
-        self.fuse.set(prefixes, fatal);
+    /// Counts publishes to subjects with these prefixes from now on.
+    pub fn count_writes(&self, prefixes: &[&str]) {
+        self.fuse.set(prefixes, None);
     }
 
-    /// How many publishes were counted.
+    /// As [`count_writes`](Self::count_writes), and lets the clients die right after the fatal one, which is the last of those
+    /// that `is_fatal` is shown: it reaches the server, its answer and everything else is lost on every connection, for good.
+    pub fn die_after(&self, prefixes: &[&str], is_fatal: impl Fn(&[Write]) -> bool + Send + Sync + 'static) {
+        self.fuse.set(prefixes, Some((End::Death, Box::new(is_fatal))));
+    }
+
+    /// As [`die_after`](Self::die_after), and loses nothing: from the fatal write on nothing passes until
+    /// [`heal`](Self::heal). So whoever stops a process knows what it has not heard yet.
+    pub fn stall_after(&self, prefixes: &[&str], is_fatal: impl Fn(&[Write]) -> bool + Send + Sync + 'static) {
+        self.fuse.set(prefixes, Some((End::Stall, Box::new(is_fatal))));
+    }
+
+    /// The publishes that were counted.
     #[must_use]
-    pub fn writes(&self) -> usize {
+    pub fn writes(&self) -> Vec<Write> {
         self.fuse.writes()
     }
 
     /// Waits until the fatal write has gone to the server.
-    pub async fn died(&self) {
+    pub async fn fatal_write(&self) {
         self.fuse.blown().await;
     }
 
@@ -226,7 +237,8 @@ async fn connection(client: TcpStream, target: String, shared: Shared) {
         fuse,
         ears,
     } = shared;
-    let faults = faults.subscribe();
+    let link = faults;
+    let faults = link.subscribe();
     if faults.borrow().link == Link::Cut {
         return;
     }
@@ -268,9 +280,13 @@ async fn connection(client: TcpStream, target: String, shared: Shared) {
         }
         bytes
     };
-    // The fatal write is with the server before its client is told dead.
+    // The fatal write is with the server before its client is told dead. Both directions are pumped by this task, so that no
+    // answer comes between.
     let flushed = || {
-        if lit.load(Ordering::SeqCst) {
+        if lit.swap(false, Ordering::SeqCst) {
+            if fuse.end() == Some(End::Stall) {
+                link.send_modify(|faults| faults.link = Link::Stalled);
+            }
             fuse.blow();
         }
     };
@@ -345,7 +361,7 @@ impl Filter {
         self.operations.feed(bytes);
         let mut passed = Vec::with_capacity(bytes.len());
         while let Some(operation) = self.operations.next() {
-            if self.fuse.is_lit() || self.loses(&operation.kind) {
+            if self.fuse.kills() || self.loses(&operation.kind) {
                 self.dropped.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
@@ -357,7 +373,7 @@ impl Filter {
                 passed.extend_from_slice(&operation.bytes);
             }
             if let Kind::Publish { subject, .. } = &operation.kind
-                && self.fuse.burns(subject)
+                && self.fuse.burns(subject, || operation.body())
             {
                 self.lit.store(true, Ordering::SeqCst);
             }

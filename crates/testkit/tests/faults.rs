@@ -180,6 +180,34 @@ async fn stalled_link_keeps_the_connection_and_delivers_late() {
 }
 
 #[tokio::test]
+async fn the_fatal_write_arrives_and_its_answer_waits_until_the_link_is_healed() {
+    let server = TestServer::start().await;
+    let direct = jetstream::new(server.client().await);
+    direct.create_stream(stream("orders", 1)).await.unwrap();
+    let proxy = Proxy::start(server.url()).await;
+    let context = jetstream::new(proxy.client().await);
+    proxy.stall_after(&["orders."], |writes| writes.len() == 2);
+    publish(&context, "orders.one").await.unwrap();
+    let sent = context.publish("orders.two", "x".into()).await.unwrap();
+    proxy.fatal_write().await;
+    eventually("both are stored", SOON, async || {
+        match messages(&direct, "orders").await? {
+            2 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    let mut answer = std::pin::pin!(sent.into_future());
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
+    assert!(early.is_err(), "the answer came through a stalled link");
+    proxy.heal();
+    let answer = tokio::time::timeout(SOON, answer).await.unwrap().unwrap();
+    assert_eq!(answer.sequence, 2);
+    let written: Vec<String> = proxy.writes().into_iter().map(|write| write.subject).collect();
+    assert_eq!(written, ["orders.one", "orders.two"]);
+}
+
+#[tokio::test]
 async fn delay_applies_in_both_directions() {
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.url()).await;

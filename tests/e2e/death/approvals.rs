@@ -109,7 +109,7 @@ impl Pattern for Escalates {
     async fn drive(&self, client: &Mesh, run: &Run) {
         run.submit(client, "shop", |_| {}).await;
         let what = format!("{} is escalated", run.intent());
-        baton_testkit::eventually(&what, baton_e2e::chaos::SOON * 3, async || {
+        run.eventually(&what, baton_e2e::chaos::SOON * 3, async || {
             let history = client.history(&run.intent(), 1).await;
             let history = history.map_err(|error| error.to_string())?;
             let told = events(&history).join(" ");

@@ -8,7 +8,6 @@ use baton_e2e::death::{Pattern, Run};
 use baton_envelope::IntentId;
 use baton_envelope::control::RedriveIntent;
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 use super::completed_with;
 
@@ -92,7 +91,7 @@ async fn is_open_soon(client: &Mesh, run: &Run) -> bool {
         run.agent("fragile").parse().expect("agent name"),
         "1.0.0".parse().expect("version"),
     );
-    let open = eventually("the breaker is open", LONG, async || {
+    let open = run.eventually("the breaker is open", LONG, async || {
         let since = tokio::time::Instant::now();
         while since.elapsed() < SOON {
             let found = client.breaker(&agent, &version).await;

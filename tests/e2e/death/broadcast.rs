@@ -5,7 +5,6 @@ use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::{IntentId, RECEIVERS};
 use baton_jetstream::{ChannelMessage, Head, Mesh};
-use baton_testkit::eventually;
 
 use super::SHORT;
 
@@ -30,7 +29,7 @@ impl Pattern for ToTwo {
         copies_of(run).for_each(|copy| run.also(copy));
         for role in Self::ROLES {
             let agent = run.agent(role).parse().expect("agent name");
-            eventually(&format!("{agent} is known"), 100 * SHORT, async || {
+            run.eventually(&format!("{agent} is known"), 100 * SHORT, async || {
                 match client.route(&agent).await {
                     Ok(Some(_)) => Ok(()),
                     other => Err(format!("{other:?}")),
@@ -49,7 +48,7 @@ impl Pattern for ToTwo {
             receivers: receivers.collect(),
             headers: Vec::new(),
         };
-        eventually(&format!("{} is published", run.intent()), 100 * SHORT, async || {
+        run.eventually(&format!("{} is published", run.intent()), 100 * SHORT, async || {
             let stored = client.publish_to_channel(message.clone()).await;
             stored.map(drop).map_err(|error| error.to_string())
         })

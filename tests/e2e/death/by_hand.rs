@@ -138,7 +138,7 @@ impl Pattern for HandedOn {
             other => Err(format!("{other:?}")),
         };
         let what = format!("{} is before a person", run.intent());
-        baton_testkit::eventually(&what, baton_e2e::chaos::SOON * 3, at_person).await;
+        run.eventually(&what, baton_e2e::chaos::SOON * 3, at_person).await;
         take_and_start(client, run, 2).await;
         let hand_off = HandOffWork {
             intent: run.intent(),

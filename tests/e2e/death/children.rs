@@ -5,7 +5,6 @@ use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::IntentId;
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 use super::{SHORT, cancel, completed_with};
 
@@ -96,7 +95,7 @@ impl Pattern for CancelTree {
         run.until(client, &["waiting", "cancelled"]).await;
         cancel(client, run, "not needed").await;
         for child in children_of(run) {
-            eventually(&format!("{child} is closed"), 100 * SHORT, async || {
+            run.eventually(&format!("{child} is closed"), 100 * SHORT, async || {
                 match client.head(&child).await {
                     Ok(Some(head)) if head.record.snapshot.status.is_terminal() => Ok(()),
                     other => Err(format!("{other:?}")),

@@ -6,7 +6,6 @@ use baton_e2e::death::{Pattern, Run};
 use baton_envelope::Route;
 use baton_envelope::control::{KillAgent, ResumeAgent};
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 use super::pause::act;
 use super::{careless, completed_with};
@@ -62,7 +61,7 @@ fn is_done(route: &Route) -> bool {
 /// Waits until a worker has it, or somebody has ordered the kill: then nothing runs any more.
 async fn until_it_runs(client: &Mesh, run: &Run) {
     let agent = run.agent("shop").parse().expect("agent name");
-    eventually(&format!("{} runs", run.intent()), SOON * 3, async || {
+    run.eventually(&format!("{} runs", run.intent()), SOON * 3, async || {
         let head = client.head(&run.intent()).await.map_err(|error| error.to_string())?;
         let status = head.map(|head| head.record.snapshot.status.to_string());
         let route = client.route(&agent).await.map_err(|error| error.to_string())?;

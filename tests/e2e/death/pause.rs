@@ -1,7 +1,7 @@
 //! Somebody pauses work, and lets it go on.
 
 use baton_agent::{AgentBuilder, Outcome, Wait};
-use baton_e2e::chaos::events;
+use baton_e2e::chaos::{SOON, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::control::{AgentAct, PauseAgent, PauseIntent, ResumeAgent, ResumeIntent};
 use baton_jetstream::{Head, Mesh};
@@ -120,9 +120,7 @@ impl Pattern for Agent {
 
     async fn drive(&self, client: &Mesh, run: &Run) {
         if run.phase() < PAUSED {
-            let question = PauseAgent(act(run, "a bad night"));
-            run.ask_until_route(client, "shop", &question, |route| route.paused.is_some())
-                .await;
+            pause_agent(client, run).await;
             run.reach(PAUSED);
         }
         run.submit(client, "shop", |_| {}).await;
@@ -136,6 +134,20 @@ impl Pattern for Agent {
     fn judge(&self, run: &Run, history: &[Head]) {
         completed_with(run, history, "resumed");
     }
+}
+
+/// Pauses the agent, until somebody says that it is: whoever hears nothing does not know whether its consumers are.
+async fn pause_agent(client: &Mesh, run: &Run) {
+    let what = format!("the agent of {} is paused", run.intent());
+    run.eventually(&what, SOON * 3, async || {
+        let Err(problem) = run.ask(client, &PauseAgent(act(run, "a bad night"))).await else {
+            return Ok(());
+        };
+        // It may be paused already, and then it cannot be paused again.
+        let resumed = run.ask(client, &ResumeAgent(act(run, "once more"))).await;
+        Err(format!("{problem}; {:?}", resumed.map(drop)))
+    })
+    .await;
 }
 
 /// An act on the agent of a run.

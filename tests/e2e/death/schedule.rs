@@ -8,7 +8,6 @@ use baton_envelope::control::{AddSchedule, RemoveSchedule, ScheduleAct};
 use baton_envelope::schedule::{Firing, Missed, Overlap, Schedule, Why};
 use baton_envelope::{Json, Priority, ScheduleName};
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 use super::completed_with;
 
@@ -85,7 +84,7 @@ async fn schedule(client: &Mesh, run: &Run) -> Result<Option<Schedule>, String> 
 
 /// Adds it, unless it is there.
 async fn added(client: &Mesh, run: &Run) -> Schedule {
-    eventually(&format!("{} is added", name(run)), LONG, async || {
+    run.eventually(&format!("{} is added", name(run)), LONG, async || {
         if let Some(found) = schedule(client, run).await? {
             return Ok(found);
         }

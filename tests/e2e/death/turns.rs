@@ -1,40 +1,33 @@
 //! Work with one key, in the order in which it was published.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
-
 use baton_agent::{AgentBuilder, Outcome};
 use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
-use baton_envelope::{HEADER_INTENT, HEADER_ORDER_KEY, IntentId};
+use baton_envelope::{HEADER_INTENT, HEADER_ORDER_KEY};
 use baton_jetstream::{Head, Mesh};
-use baton_testkit::eventually;
 
 use super::{SHORT, completed_with};
 
+/// The first of the two is done.
+const FIRST: usize = 1;
+
 /// Two raw messages with one key: the second has its turn when the first has ended.
-#[derive(Default)]
-pub(super) struct Ordered {
-    /// Whose first is done.
-    done: Arc<Mutex<BTreeSet<IntentId>>>,
-}
+pub(super) struct Ordered;
 
 impl Pattern for Ordered {
     const NAME: &'static str = "ordered";
     const ROLES: &'static [&'static str] = &["shop"];
 
     fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
-        let done = Arc::clone(&self.done);
-        run.scripted(role, move |hop, run| {
-            let done = Arc::clone(&done);
+        run.scripted(role, |hop, run| {
             Box::pin(async move {
                 if hop.envelope().intent != run.intent() {
                     tokio::time::sleep(SHORT).await;
-                    done.lock().expect("the list").insert(run.intent());
+                    run.reach(FIRST);
                     return Outcome::complete(&"first");
                 }
                 run.step(hop, "second").await?;
-                match done.lock().expect("the list").contains(&run.intent()) {
+                match run.phase() >= FIRST {
                     true => Outcome::complete(&"in order"),
                     false => Outcome::complete(&"too early"),
                 }
@@ -48,7 +41,7 @@ impl Pattern for Ordered {
             run.also(id.clone());
             let headers = [(HEADER_INTENT, id.as_str()), (HEADER_ORDER_KEY, "customer 7")];
             let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            eventually(&format!("{id} is published"), 30 * SHORT, async || {
+            run.eventually(&format!("{id} is published"), 30 * SHORT, async || {
                 let published = client.publish_raw(subject.clone(), headers.to_vec(), "1".into()).await;
                 published.map(drop).map_err(|error| error.to_string())
             })

@@ -1,60 +1,121 @@
 //! One run of a pattern: its names, what its agents and its client do, and what really happened.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
 use baton_envelope::control::Question;
-use baton_envelope::{Author, Envelope, IntentId, Role, Route, Timestamp};
+use baton_envelope::{Author, Envelope, IntentId, Role, Route, Snapshot, Timestamp};
 use baton_jetstream::{Head, Mesh};
 use baton_testkit::eventually;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 
-use super::{Accident, PATIENCE};
+use super::seen::{Fact, Log, Seen};
+use super::{Accident, PATIENCE, Victim};
 
 /// How long an answer may take. What asks a controller that died hears nothing, and asks again.
 const ANSWER: Duration = Duration::from_secs(4);
 /// The statuses of what has ended.
 const ENDS: [&str; 5] = ["completed", "failed", "cancelled", "rejected", "timed_out"];
 
+/// How often a script looks how far the client has come.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// One run of a pattern.
 #[derive(Debug, Clone)]
 pub struct Run {
     pattern: &'static str,
     tag: String,
-    seen: Arc<Mutex<Seen>>,
-    later: Arc<OnceLock<Timestamp>>,
-    phase: watch::Sender<usize>,
-}
-
-/// What really happened in a run, beside what the ledger says.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// How often the effect of each step ran, by intent and step.
-    pub(super) effects: BTreeMap<(IntentId, String), usize>,
-    /// The signals that were sent: name and id.
-    pub(super) signals: BTreeMap<String, String>,
-    /// The intents of the run.
-    pub(super) intents: BTreeSet<IntentId>,
-    /// Times that the client noted.
-    times: BTreeMap<&'static str, Timestamp>,
+    log: Log,
+    /// Whether this process is a part of the run alone, which may be stopped and woken.
+    is_apart: bool,
+    /// Whether its victim is a worker that is woken.
+    is_frozen: bool,
 }
 
 impl Run {
-    pub(super) fn new(pattern: &'static str, accident: Accident) -> Self {
+    /// One in this process.
+    pub(super) fn new(pattern: &'static str, accident: &Accident) -> Self {
         Self {
             pattern,
             tag: accident.to_string(),
-            seen: Arc::default(),
-            later: Arc::default(),
-            phase: watch::Sender::new(0),
+            log: Log::in_memory(),
+            is_apart: false,
+            is_frozen: matches!(accident, Accident::Frozen(moment) if matches!(moment.victim, Victim::Worker(_))),
         }
     }
 
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One of which a part is a process of its own.
+    pub(super) fn shared(pattern: &'static str, accident: &Accident) -> Self {
+        Self {
+            log: Log::in_file(),
+            ..Self::new(pattern, accident)
+        }
+    }
+
+    /// The same run, in that process.
+    pub(super) fn apart(pattern: &'static str, tag: &str, log: &Path) -> Self {
+        Self {
+            pattern,
+            tag: tag.to_owned(),
+            log: Log::at(log),
+            is_apart: true,
+            is_frozen: true,
+        }
+    }
+
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Where the processes of this run write down what happened, if there are several.
+    pub(super) fn log(&self) -> Option<&Path> {
+        self.log.path()
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        self.log.seen()
+    }
+
+    pub(super) fn tell(&self, fact: Fact) {
+        self.log.tell(fact);
+    }
+
+    /// Waits until the client that is a process of its own has done what it had to do.
+    pub(super) async fn stopped(&self) {
+        while !self.seen().has_stopped {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// How often one effect may run once more than is recorded: a holder that froze between its announcement and the effect runs
+    /// it when it wakes up.
+    pub(super) fn repeats(&self) -> usize {
+        usize::from(self.is_frozen)
+    }
+
+    /// As [`baton_testkit::eventually`]; but a client that was stopped has all the time that it was, and begins nothing more
+    /// when it wakes up and all has ended: whoever runs it knows better by then.
+    pub async fn eventually<T>(
+        &self,
+        what: &str,
+        max: Duration,
+        mut probe: impl AsyncFnMut() -> Result<T, String>,
+    ) -> T {
+        if !self.is_apart {
+            return eventually(what, max, probe).await;
+        }
+        loop {
+            if self.seen().is_over {
+                self.tell(Fact::Stopped);
+                std::future::pending::<()>().await;
+            }
+            if let Ok(value) = probe().await {
+                return value;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The name of an agent in this run.
@@ -78,22 +139,27 @@ impl Run {
     /// The intents of this run: what was submitted, and what [`Run::also`] names.
     #[must_use]
     pub fn intents(&self) -> BTreeSet<IntentId> {
-        self.seen().intents.clone()
+        self.seen().intents
     }
 
     /// Counts an intent as one of this run, which nobody submits by [`Run::submit`].
     pub fn also(&self, intent: IntentId) {
-        self.seen().intents.insert(intent);
+        self.tell(Fact::Intent(intent));
     }
 
     /// The same time in every call: so long after the first.
     pub fn later(&self, client: &Mesh, after: Duration) -> Timestamp {
-        *self.later.get_or_init(|| client.now().plus(after))
+        if let Some(later) = self.seen().later {
+            return later;
+        }
+        let later = client.now().plus(after);
+        self.tell(Fact::Later(later));
+        self.seen().later.unwrap_or(later)
     }
 
     /// Notes a time under a name; the first counts.
-    pub fn note(&self, name: &'static str, at: Timestamp) {
-        self.seen().times.entry(name).or_insert(at);
+    pub fn note(&self, name: &str, at: Timestamp) {
+        self.tell(Fact::Time(name.to_owned(), at));
     }
 
     /// A time that was noted.
@@ -105,18 +171,19 @@ impl Run {
     /// How far the client has come: what it would know from its own disk after its death.
     #[must_use]
     pub fn phase(&self) -> usize {
-        *self.phase.borrow()
+        self.seen().phase
     }
 
     /// Notes that the client has come so far.
     pub fn reach(&self, phase: usize) {
-        self.phase.send_modify(|now| *now = phase.max(*now));
+        self.tell(Fact::Phase(phase));
     }
 
     /// Waits until the client has come so far.
     pub async fn reached(&self, phase: usize) {
-        let mut now = self.phase.subscribe();
-        now.wait_for(|now| *now >= phase).await.expect("this run holds it");
+        while self.phase() < phase {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// An agent whose hops run a script.
@@ -136,9 +203,9 @@ impl Run {
     /// # Errors
     /// As [`Hop::step`].
     pub async fn step(&self, hop: &mut Hop, name: &str) -> Result<(), Fault> {
-        let key = (hop.intent().clone(), name.to_owned());
+        let fact = Fact::Effect(hop.intent().clone(), name.to_owned());
         let effect = || async {
-            *self.seen().effects.entry(key).or_default() += 1;
+            self.tell(fact);
             Ok::<_, Fault>("done".to_owned())
         };
         hop.step(name, effect).await.map(|_: String| ())
@@ -149,9 +216,9 @@ impl Run {
     /// # Errors
     /// As [`Hop::step_undoable`].
     pub async fn undoable(&self, hop: &mut Hop, name: &str, role: &str) -> Result<(), Fault> {
-        let key = (hop.intent().clone(), name.to_owned());
+        let fact = Fact::Effect(hop.intent().clone(), name.to_owned());
         let effect = || async {
-            *self.seen().effects.entry(key).or_default() += 1;
+            self.tell(fact);
             Ok::<_, Fault>("done".to_owned())
         };
         let agent = self.agent(role);
@@ -173,8 +240,8 @@ impl Run {
         change: impl Fn(&mut Envelope) + Send + Sync,
     ) {
         let agent = self.agent(role);
-        self.also(intent.clone());
-        eventually(&format!("{intent} is submitted"), PATIENCE, async || {
+        self.eventually(&format!("{intent} is submitted"), PATIENCE, async || {
+            self.also(intent.clone());
             let to = agent.parse().expect("agent name");
             let id = client.clock().envelope_id();
             let mut envelope = Envelope::first(id, intent.clone(), to, Json::null());
@@ -189,8 +256,8 @@ impl Run {
     /// Sends a signal; the name is its id, too.
     pub async fn signal(&self, client: &Mesh, name: &str) {
         let (intent, id) = (self.intent(), format!("{name}-{}", self.tag));
-        self.seen().signals.insert(name.to_owned(), id.clone());
-        eventually(&format!("{name} is sent to {intent}"), PATIENCE, async || {
+        self.eventually(&format!("{name} is sent to {intent}"), PATIENCE, async || {
+            self.tell(Fact::Signal(name.to_owned(), id.clone()));
             let body = format!("\"{name}\"").into();
             let sent = client.send_signal(&intent, name, Some(&id), body).await;
             sent.map(drop).map_err(|error| error.to_string())
@@ -202,11 +269,23 @@ impl Run {
     pub async fn decide(&self, client: &Mesh, by: &str, (hop, wait): (u32, &str), choice: &str) {
         let intent = self.intent();
         let subject = format!("mesh.decide.{by}.{intent}.{hop}.{wait}.{choice}");
-        eventually(&format!("{by} decides about {intent}"), PATIENCE, async || {
+        self.eventually(&format!("{by} decides about {intent}"), PATIENCE, async || {
             let published = client.publish_raw(subject.clone(), Vec::new(), "".into()).await;
             published.map(drop).map_err(|error| error.to_string())
         })
         .await;
+    }
+
+    /// Asks a controller once.
+    ///
+    /// # Errors
+    /// Its refusal, or that it did not answer: then nobody knows.
+    pub async fn ask<Q: Question>(&self, client: &Mesh, question: &Q) -> Result<Q::Answer, String> {
+        match tokio::time::timeout(ANSWER, client.ask_controller(question)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        }
     }
 
     /// Asks a controller again and again until what is asked for is so: an answer may be lost, and then nobody knows.
@@ -217,16 +296,12 @@ impl Run {
         is_so: impl AsyncFn() -> Result<bool, String>,
     ) {
         let what = format!("{} of {}", Q::VERB, self.intent());
-        eventually(&what, PATIENCE, async || {
+        self.eventually(&what, PATIENCE, async || {
             if is_so().await? {
                 return Ok(());
             }
-            let asked = tokio::time::timeout(ANSWER, client.ask_controller(question)).await;
-            let answer = match asked {
-                Ok(Ok(_)) => "it was answered".to_owned(),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
+            let answer = self.ask(client, question).await;
+            let answer = answer.err().unwrap_or_else(|| "it was answered".to_owned());
             is_so().await?.then_some(()).ok_or(answer)
         })
         .await;
@@ -270,14 +345,13 @@ impl Run {
 
     /// Waits until the status of an intent is one of these, by their wire names.
     pub async fn until_is(&self, client: &Mesh, intent: &IntentId, statuses: &[&str]) -> Head {
-        eventually(&format!("{intent} is {statuses:?}"), PATIENCE, async || {
+        self.eventually(&format!("{intent} is {statuses:?}"), PATIENCE, async || {
             match client.head(intent).await {
                 Ok(Some(head)) if statuses.contains(&head.record.snapshot.status.name()) => Ok(head),
-                Ok(Some(head)) => Err(format!(
-                    "{} ({})",
-                    head.record.snapshot.status,
-                    head.record.event.name()
-                )),
+                Ok(Some(head)) => {
+                    let Snapshot { status, .. } = &head.record.snapshot;
+                    Err(format!("{status} ({})", head.record.event.name()))
+                }
                 Ok(None) => Err("no record".to_owned()),
                 Err(error) => Err(error.to_string()),
             }
