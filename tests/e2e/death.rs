@@ -8,12 +8,15 @@ mod broadcast;
 mod by_hand;
 mod children;
 mod itinerary;
+mod joins;
 mod kill;
 mod pause;
+mod policy;
 mod schedule;
 mod turns;
 mod undo;
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy, Wait};
@@ -404,10 +407,17 @@ die_everywhere! {
     a_gate: approvals::Gate, 14, 11;
     an_approval_by_two: approvals::Quorum, 14, 8;
     an_approval_that_escalates: approvals::Escalates, 12, 8;
+    an_approval_that_an_operator_decides: approvals::Operator, 14, 9;
+    work_that_is_escalated: policy::Exhausted, 10, 9;
+    work_that_is_declined: policy::Declined, 10, 9;
     a_call_of_three: children::CallAll, 14, 11;
     a_cancel_of_a_tree: children::CancelTree, 10, 6;
     an_itinerary: itinerary::Itinerary, 9, 7;
     a_fan_out_of_three: itinerary::FanOut, 16, 12;
+    a_fan_out_that_all_must_do: joins::FanOut::<joins::All>(PhantomData), 20, 13;
+    a_fan_out_that_one_must_do: joins::FanOut::<joins::Any>(PhantomData), 20, 13;
+    a_fan_out_that_two_must_do: joins::FanOut::<joins::AtLeastTwo>(PhantomData), 20, 13;
+    a_fan_out_that_has_its_time: joins::FanOut::<joins::Until>(PhantomData), 20, 13;
     a_broadcast: broadcast::ToTwo, 8, 7;
     a_broadcast_of_a_hop: broadcast::ByHop, 14, 8;
     an_undo_of_what_fails: undo::Fails, 16, 11;

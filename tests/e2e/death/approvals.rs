@@ -5,6 +5,7 @@ use std::time::Duration;
 use baton_agent::{AgentBuilder, Approval, Outcome};
 use baton_e2e::chaos::events;
 use baton_e2e::death::{Pattern, Run};
+use baton_envelope::control::{AssignSeat, OverrideApproval};
 use baton_jetstream::{Head, Mesh};
 
 use super::{completed_with, relay};
@@ -128,10 +129,70 @@ impl Pattern for Escalates {
 }
 
 fn is_escalated(history: &[Head]) -> bool {
+    acts(history, "escalated") == 1
+}
+
+/// An operator gives a seat to somebody else, and then decides in the place of all.
+pub(crate) struct Operator;
+
+impl Pattern for Operator {
+    const NAME: &'static str = "override";
+    const ROLES: &'static [&'static str] = &["shop"];
+
+    fn agent(&self, run: &Run, role: &'static str) -> AgentBuilder {
+        asks(run, role, || {
+            Approval::new("May it go out?").who(["ada", "bob"]).quorum(2)
+        })
+    }
+
+    async fn drive(&self, client: &Mesh, run: &Run) {
+        let (intent, by) = (run.intent(), "test".to_owned());
+        run.submit(client, "shop", |_| {}).await;
+        run.until(client, &["waiting", "completed"]).await;
+        let assign = AssignSeat {
+            intent: intent.clone(),
+            wait: None,
+            from: "ada".parse().expect("a name"),
+            to: "zoe".parse().expect("a name"),
+            reason: "ada is away".to_owned(),
+            by: by.clone(),
+        };
+        run.ask_until(client, &assign, async || happened(client, run, "assigned").await)
+            .await;
+        let decide = OverrideApproval {
+            intent,
+            wait: None,
+            choice: "approve".to_owned(),
+            reason: "nobody is in".to_owned(),
+            by,
+        };
+        run.ask_until(client, &decide, async || happened(client, run, "overridden").await)
+            .await;
+        run.until_ended(client).await;
+    }
+
+    fn judge(&self, run: &Run, history: &[Head]) {
+        completed_with(run, history, "approve:true");
+        resumed_once(run, history);
+        for act in ["assigned", "overridden"] {
+            assert_eq!(
+                acts(history, act),
+                1,
+                "{}: {act} in {:?}",
+                run.intent(),
+                events(history)
+            );
+        }
+    }
+}
+
+async fn happened(client: &Mesh, run: &Run, act: &str) -> Result<bool, String> {
+    let history = client.history(&run.intent(), 1).await;
+    let history = history.map_err(|error| error.to_string())?;
+    Ok(acts(&history, act) > 0)
+}
+
+fn acts(history: &[Head], act: &str) -> usize {
     let entries = history.iter().filter_map(|head| head.record.people.as_ref());
-    entries
-        .map(|entry| entry.act.name())
-        .filter(|act| *act == "escalated")
-        .count()
-        == 1
+    entries.filter(|entry| entry.act.name() == act).count()
 }
