@@ -30,6 +30,7 @@ mod counting;
 mod crash;
 mod dead_letter;
 mod death;
+mod demos;
 mod drain;
 mod explain;
 mod exporting;

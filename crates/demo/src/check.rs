@@ -102,6 +102,9 @@ fn repeats(recorded: &BTreeMap<String, String>, effects: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approval::ApprovalVerdict;
+    use crate::fanout::FanoutVerdict;
+    use crate::saga::SagaVerdict;
 
     #[test]
     fn only_an_effect_after_its_record_is_a_repeat() {
@@ -115,5 +118,92 @@ mod tests {
     fn an_intent_without_records_is_lost() {
         let verdict = judge(&[("a".parse().expect("id"), Vec::new())], "");
         assert_eq!((verdict.lost, verdict.is_good()), (1, false));
+    }
+
+    /// Two intents that went well.
+    fn well(completed: usize) -> Verdict {
+        Verdict {
+            submitted: 2,
+            completed,
+            redeliveries: 1,
+            ..Verdict::default()
+        }
+    }
+
+    /// A verdict is good, and none with one thing changed.
+    #[track_caller]
+    fn all_count<V: Clone + std::fmt::Debug>(good: &V, is_good: fn(&V) -> bool, changes: &[fn(&mut V)]) {
+        assert!(is_good(good), "{good:?}");
+        for change in changes {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert!(!is_good(&bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_ended_well_only_if_each_of_its_figures_says_so() {
+        let approval = ApprovalVerdict {
+            common: well(2),
+            waited: 2,
+            decided: 2,
+        };
+        all_count(
+            &approval,
+            ApprovalVerdict::is_good,
+            &[
+                |verdict| verdict.common.lost = 1,
+                |verdict| verdict.common.completed = 1,
+                |verdict| verdict.common.duplicate_commits = 1,
+                |verdict| verdict.common.repeated_steps = 1,
+                |verdict| verdict.common.illegal_records = 1,
+                |verdict| verdict.waited = 1,
+                |verdict| verdict.decided = 1,
+            ],
+        );
+        let fanout = FanoutVerdict {
+            common: well(2),
+            asked: 10,
+            found: 6,
+            cancelled: 4,
+            joined: 2,
+            faults_of_searches: 0,
+        };
+        all_count(
+            &fanout,
+            FanoutVerdict::is_good,
+            &[
+                |verdict| verdict.common.lost = 1,
+                |verdict| verdict.common.redeliveries = 0,
+                |verdict| verdict.asked = 11,
+                |verdict| verdict.found = 7,
+                |verdict| verdict.cancelled = 3,
+                |verdict| verdict.joined = 1,
+                |verdict| verdict.faults_of_searches = 1,
+            ],
+        );
+        let saga = SagaVerdict {
+            common: well(0),
+            failed: 2,
+            booked: 4,
+            undone: 4,
+            undone_twice: 0,
+            in_reverse: 2,
+        };
+        all_count(
+            &saga,
+            SagaVerdict::is_good,
+            &[
+                |verdict| verdict.common.lost = 1,
+                |verdict| verdict.common.duplicate_commits = 1,
+                |verdict| verdict.common.repeated_steps = 1,
+                |verdict| verdict.common.illegal_records = 1,
+                |verdict| verdict.failed = 1,
+                |verdict| verdict.booked = 3,
+                |verdict| verdict.undone = 3,
+                |verdict| verdict.undone_twice = 1,
+                |verdict| verdict.in_reverse = 1,
+            ],
+        );
     }
 }
