@@ -1,5 +1,7 @@
 //! A message of a channel reaches every subscriber once, also the one that is down; a message that not all can get, nobody gets.
 
+mod away;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
