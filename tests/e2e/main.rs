@@ -32,6 +32,7 @@ mod dead_letter;
 mod death;
 mod demos;
 mod drain;
+mod examples;
 mod explain;
 mod exporting;
 mod fanning;
