@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RetryPolicy, RunSummary};
+use baton_agent::{Agent, Fault, Handler, Hop, Json, Outcome, RetryPolicy, RunSummary, Wait};
 use baton_e2e::TestMesh;
 use baton_envelope::{Author, Role};
 use baton_jetstream::{Error, Redrive};
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::nats_cli::run;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -204,4 +207,39 @@ async fn an_agent_may_hand_off_to_itself() {
     let head = mesh.until(&intent, "completed", Duration::from_secs(5)).await;
     assert_eq!((head.record.snapshot.hop, head.record.snapshot.attempt), (8, 1));
     worker.abort();
+}
+
+/// Publishes how far it is and where it is called back, and completes with what it is told there.
+struct CalledBack;
+
+impl Handler for CalledBack {
+    type Input = Json;
+
+    async fn handle(&self, hop: &mut Hop, _: Json) -> Result<Outcome, Fault> {
+        hop.publish_state(&json!({ "pages": 3 })).await?;
+        let subject = hop.callback_subject("scanned");
+        hop.step("order", || async { Ok::<_, Fault>(subject) }).await?;
+        let scanned = hop.wait(Wait::callback("scanned").within(SOON)).await?;
+        Outcome::complete(&scanned.data::<String>()?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_publishes_is_shown_and_its_callback_is_one_bare_message() {
+    let mesh = TestMesh::start().await;
+    let builder = Agent::builder("scan", "1.0.0").expect("names").handler(CalledBack);
+    let worker = baton_e2e::chaos::Running::start(mesh.server.url(), builder).await;
+    let intent = mesh.submit("order-42", "scan", "1").await;
+    mesh.until(&intent, "waiting", SOON).await;
+    let shown = run(mesh.baton(&["intents", "state", "order-42", "--output", "json"])).await;
+    assert_eq!(shown.exits(0).json()["state"], json!({ "pages": 3 }));
+    let history = mesh.history_of(&intent).await;
+    let ordered = history.iter().find_map(|head| head.record.step.as_ref());
+    let subject: String = ordered.expect("a step").result.read().expect("a subject");
+    let outside = mesh.server.client().await;
+    outside.publish(subject, "42 pages".into()).await.expect("published");
+    outside.flush().await.expect("flushed");
+    let head = mesh.until(&intent, "completed", SOON).await;
+    assert_eq!(baton_e2e::gated::result(&head), "42 pages");
+    worker.stop().await;
 }

@@ -2,6 +2,7 @@
 
 mod making_up;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use baton_agent::Outcome;
@@ -9,7 +10,7 @@ use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON, agent};
 use baton_e2e::firing::{Scale, each_firing_once};
 use baton_envelope::control::RunSchedule;
-use baton_envelope::schedule::Schedule;
+use baton_envelope::schedule::{Firing, Schedule, Why};
 use baton_envelope::{IntentId, ScheduleName};
 use baton_jetstream::Filter;
 use baton_testkit::eventually;
@@ -392,4 +393,40 @@ async fn each_firing_exists_once_while_controllers_are_killed_and_frozen() {
     println!("{found:?}");
     assert!(found.firings >= 20 * 10, "{found:?}");
     assert!(found.deaths >= 2, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_firing_is_put_off_by_its_jitter_and_none_comes_after_the_end() {
+    let mesh = TestMesh::start().await;
+    let _worker = echo(&mesh).await;
+    let line = "schedules add spread --agent report --every 1s --jitter 800ms --until 4500ms --payload 1";
+    json(&mesh, line).await;
+    let schedule = stored(&mesh, "spread").await;
+    assert_eq!(schedule.jitter(), Duration::from_millis(800));
+    let until = schedule.until.expect("an end");
+    let times = (1..).map(|number| schedule.created_at.plus(Duration::from_secs(number)));
+    let mut put_off = Vec::new();
+    for at in times.take_while(|at| *at <= until) {
+        let firing = Firing::of(&schedule, Why::Due, at);
+        mesh.until(&firing.intent, "completed", SOON).await;
+        let first = mesh.history_of(&firing.intent).await.remove(0);
+        let by = firing.put_off(&schedule);
+        let stored = first.stored_at.expect("stored");
+        assert!(stored >= at.plus(by), "{by:?} after {at}: made at {stored}");
+        assert_eq!(first.record.at, at, "its time is the nominal one");
+        put_off.push(by);
+    }
+    assert_eq!(put_off.len(), 4, "the fifth would come after {until}");
+    assert!(put_off.iter().all(|by| *by < schedule.jitter()), "{put_off:?}");
+    let distinct: BTreeSet<Duration> = put_off.iter().copied().collect();
+    assert!(distinct.len() > 1, "all at the same moment: {put_off:?}");
+    // Nothing is due any more, so there is nothing to wait for but the next round of the leader.
+    let ended = until_fired(&mesh, "spread", 4).await;
+    let later = until.plus(Duration::from_secs(2));
+    eventually("its end has passed", SOON, async || {
+        (mesh.mesh.now() > later).then_some(()).ok_or("not yet".to_owned())
+    })
+    .await;
+    assert_eq!(stored(&mesh, "spread").await.fired, ended.fired);
+    assert_eq!(intents(&mesh).await, 4);
 }

@@ -333,21 +333,30 @@ async fn a_time_ends_a_sleep_and_a_wait_by_what_it_says() {
 async fn work_that_begins_later_has_no_ticket_until_then() {
     let mesh = TestMesh::start().await;
     let worker = started(&mesh, Asks::Nap(Duration::from_millis(1))).await;
-    run(mesh.baton(&["send", "shop", "1", "--id", "later", "--delay", "2s"]))
-        .await
-        .exits(0);
-    let intent = id("later");
-    let head = mesh.head_of(&intent).await;
-    assert_eq!(head.record.snapshot.status.to_string(), "waiting(time)");
+    let at = mesh.mesh.now().plus(Duration::from_secs(3));
+    let text = at.to_string();
+    for [name, flag, time] in [["later", "--delay", "2s"], ["at", "--at", text.as_str()]] {
+        run(mesh.baton(&["send", "shop", "1", "--id", name, flag, time]))
+            .await
+            .exits(0);
+    }
+    let mut dues = Vec::new();
+    for name in ["later", "at"] {
+        let head = mesh.head_of(&id(name)).await;
+        assert_eq!(head.record.snapshot.status.to_string(), "waiting(time)");
+        dues.push(head.record.snapshot.wake_at.expect("a time"));
+    }
+    assert_eq!(dues[1], at);
     assert_eq!(mesh.stream_state("MESH_WORK_shop").await["messages"], 0);
-    mesh.until(&intent, "completed", SOON).await;
-    let history = mesh.history_of(&intent).await;
-    let resumed = history
-        .iter()
-        .find(|head| head.record.event == Event::Resumed)
-        .expect("resumed");
-    let due = head.record.snapshot.wake_at.expect("a time");
-    assert!(resumed.stored_at.expect("stored") >= due, "not before its time");
+    for (name, due) in ["later", "at"].into_iter().zip(dues) {
+        mesh.until(&id(name), "completed", SOON).await;
+        let history = mesh.history_of(&id(name)).await;
+        let resumed = history
+            .iter()
+            .find(|head| head.record.event == Event::Resumed)
+            .expect("resumed");
+        assert!(resumed.stored_at.expect("stored") >= due, "{name}: not before its time");
+    }
 
     let past = run(mesh.baton(&["send", "shop", "1", "--at", "2020-01-01T00:00:00Z"])).await;
     past.exits(2).says(&["--at", "2020-01-01T00:00:00Z", "in the past"]);
