@@ -502,3 +502,38 @@ async fn a_task_in_words_goes_to_whoever_can_do_it() {
     let head = mesh.until(&id("t-4"), "pending", Duration::from_secs(30)).await;
     assert_eq!(agent_of(&head), "barista");
 }
+
+/// A person is no worker: work that waits for one is no reason for an alarm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_by_hand_raises_no_alarm_of_missing_workers() {
+    let mesh = with_reviewer().await;
+    sent(&mesh, "reviewer", "by-hand").await;
+    let gate = Gate::shut();
+    let absent = Running::start(mesh.server.url(), teller("absent", "1.0.0", &gate)).await;
+    mesh.until_version_is("absent", "1.0.0", "active").await;
+    absent.stop().await;
+    sent(&mesh, "absent", "by-nobody").await;
+    let alarms = async || -> Vec<(String, String)> {
+        let shown = json(&mesh, &["agents", "list"]).await;
+        let agents = shown["agents"].as_array().cloned().unwrap_or_default();
+        let of = |agent: &Value| {
+            let (name, alarms) = (agent["agent"].clone(), agent["alarms"].as_array().cloned());
+            let alarms = alarms.unwrap_or_default().into_iter();
+            alarms
+                .map(move |alarm| (name.clone(), alarm["code"].clone()))
+                .collect::<Vec<_>>()
+        };
+        let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        let found = agents.iter().flat_map(of);
+        found.map(|(name, code)| (text(name), text(code))).collect()
+    };
+    // The one that came later has its alarm, so the one that came first would have had it.
+    eventually("the agent without workers has its alarm", SOON * 3, async || {
+        let found = alarms().await;
+        let wanted = ("absent".to_owned(), "WORK_WITHOUT_WORKERS".to_owned());
+        found.contains(&wanted).then_some(()).ok_or(format!("{found:?}"))
+    })
+    .await;
+    let found = alarms().await;
+    assert!(found.iter().all(|(agent, _)| agent != "reviewer"), "{found:?}");
+}

@@ -8,7 +8,7 @@ use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal, events};
 use baton_e2e::gated::result;
 use baton_envelope::{Event, IntentId, Snapshot};
-use baton_testkit::eventually;
+use baton_testkit::{ProcessGuard, eventually};
 use serde_json::{Value, json};
 
 use crate::nats_cli::{run, worker};
@@ -343,4 +343,51 @@ async fn a_program_asks_others_by_a_line_of_json_and_the_tree_shows_them() {
         assert!(told.contains(part), "{part}: {told}");
     }
     drop((shout, asks));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_is_watched_shows_what_is_missing_until_all_has_ended() {
+    let mesh = TestMesh::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let gate = dir.path().join("gate");
+    let line = r#"
+        case "$(cat)" in
+        *'"waits":{"research"'*) echo '{"outcome":"complete","result":"both"}';;
+        *) echo '{"wait":{"name":"research","until":"1h","children":[{"to":"shout","payload":"otters"},{"to":"slow","payload":"rivers"}]}}';;
+        esac"#;
+    let slow = format!("while [ ! -e '{}' ]; do sleep 0.02; done; cat", gate.display());
+    let workers = [
+        worker(&mesh, dir.path(), "shout", &["--exec", "tr a-z A-Z"]).await,
+        worker(&mesh, dir.path(), "slow", &["--exec", &slow]).await,
+        worker(&mesh, dir.path(), "asks", &["--exec", line, "--json"]).await,
+    ];
+    let intent = mesh.submit("watched", "asks", "1").await;
+    mesh.until(&intent, "waiting", SOON).await;
+    let command = mesh.baton(&["intents", "tree", "watched", "--watch"]);
+    let mut watch = ProcessGuard::spawn("watch", command, dir.path());
+    eventually("the tree shows what is missing", SOON, async || {
+        let said = watch.stdout();
+        let parts = [
+            "watched  waiting(children)",
+            "research (hop 1, collect): 1 of 2 have ended, waited for",
+            "  completed  shout",
+            "  in_progress  slow",
+        ];
+        match parts.iter().find(|part| !said.contains(**part)) {
+            None => Ok(()),
+            Some(part) => Err(format!("{part:?} is not in {said}")),
+        }
+    })
+    .await;
+    assert_eq!(watch.try_wait(), None, "it goes on while something is missing");
+    std::fs::write(&gate, "").expect("the gate");
+    assert!(watch.wait(SOON).await.success(), "{}", watch.stderr());
+    let said = watch.stdout();
+    let last = said.rsplit_once("watched  ").map(|(_, last)| last).unwrap_or_default();
+    assert!(last.starts_with("completed"), "{said}");
+    assert!(
+        last.contains("2 of 2 have ended\n") && last.contains("rivers"),
+        "{said}"
+    );
+    drop(workers);
 }

@@ -7,24 +7,31 @@ use futures::StreamExt as _;
 
 use super::AGENT;
 
-/// Every ticket that anybody writes for the agent: when the server sent it on, and of which intent.
+/// What the server adds to a message that it sends on, and what the stream sends on is called.
+const STORED_AT: &str = "Nats-Time-Stamp";
+const SENT_ON: &str = "stored-tickets";
+
+/// Every ticket that anybody writes for the agent: when the server stored it, and of which intent.
 pub(super) struct Tickets(tokio::sync::mpsc::UnboundedReceiver<(Timestamp, IntentId)>);
 
 impl Tickets {
     pub(super) async fn watch(mesh: &TestMesh) -> Self {
         let client = mesh.server.client().await;
-        let mut heard = client
-            .subscribe(format!("mesh.work.{AGENT}.>"))
-            .await
-            .expect("subscribe");
+        let mut heard = client.subscribe(format!("{SENT_ON}.>")).await.expect("subscribe");
         client.flush().await.expect("flush");
+        // A ticket leaves the stream when it is acked; what it was stored at comes with the copy that the stream sends on.
+        let stream = format!("MESH_WORK_{AGENT}");
+        let sent_on = serde_json::json!({ "src": ">", "dest": format!("{SENT_ON}.>") });
+        let info = mesh.edit_stream(&stream, "republish", |_| sent_on).await;
+        assert!(info["error"].is_null(), "{info}");
         let (found, tickets) = tokio::sync::mpsc::unbounded_channel();
-        let clock = mesh.mesh.clone();
         tokio::spawn(async move {
             while let Some(message) = heard.next().await {
                 let headers = message.headers.unwrap_or_default();
-                let intent = headers.get(HEADER_INTENT).expect("an intent").as_str();
-                if found.send((clock.clock().now(), intent.parse().expect("id"))).is_err() {
+                let text = |name: &str| headers.get(name).expect("a header").as_str().to_owned();
+                let (at, intent) = (text(STORED_AT), text(HEADER_INTENT));
+                let ticket = (at.parse().expect("a time"), intent.parse().expect("id"));
+                if found.send(ticket).is_err() {
                     return;
                 }
             }
