@@ -21,6 +21,9 @@ use crate::stopping::{baton, heard_after, hearing};
 
 /// How many intents of a kill are tried where nothing else is said.
 const KILLS: usize = 5;
+/// From so many on the time is judged, too: 99 of 100 kills hold within this.
+const MEASURED: usize = 100;
+const KILLED_WITHIN: Duration = Duration::from_secs(1);
 /// How many tickets one kill must reach at once.
 const MANY: usize = 200;
 
@@ -559,5 +562,13 @@ async fn every_kill_holds_and_its_time_is_told() {
         at(99),
         at(100)
     );
+    // Of few kills the longest is no p99, and the machine runs other tests beside it.
+    if kills >= MEASURED {
+        assert!(
+            at(99) <= KILLED_WITHIN.as_millis(),
+            "p99 of {kills} kills: {} ms",
+            at(99)
+        );
+    }
     worker.stop().await;
 }
