@@ -41,7 +41,7 @@ async fn a_payload_comes_back_as_the_result_whatever_its_form() {
     assert_eq!(trail["records"][0]["envelope"]["payload_encoding"], "base64", "{trail}");
     let shown = bench.run(&["intents", "get", "binary"]).await.exits(0).stdout;
     assert!(
-        shown.contains("result (2 bytes that are not text, in base64)\n//4="),
+        shown.contains("result (2 bytes that are not text, in base64)\n  //4="),
         "{shown}"
     );
     let mut raw = bench.command(&["send", "echo", &named, "--wait"]);
