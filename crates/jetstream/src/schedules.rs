@@ -35,6 +35,16 @@ pub struct ScheduleTable {
     pub end: u64,
 }
 
+/// What became of a write.
+enum Written {
+    /// The server has it, at this revision.
+    At(u64),
+    /// Somebody else came first.
+    Refused,
+    /// The server did not confirm it: it may stand, or have stood.
+    Unconfirmed,
+}
+
 /// What stands under the name of a schedule.
 enum Standing {
     /// A schedule.
@@ -136,8 +146,17 @@ impl ControllerMesh {
             return Err(Error::TooLarge { what, size, limit });
         }
         let mut tries = 0;
+        let mut unconfirmed = None;
         loop {
             let over = match self.standing_schedule(&schedule.name).await? {
+                // What was there since may have been this one, and somebody has removed it: it does not come back.
+                Standing::Free(over) if unconfirmed.is_some_and(|written| written != over) => {
+                    let what = format!(
+                        "writing schedule \"{}\" (it may have been removed since)",
+                        schedule.name
+                    );
+                    return Err(Error::no_answer(what, UNCONFIRMED));
+                }
                 Standing::Free(over) => over,
                 // A write that was not answered may stand all the same.
                 Standing::There(there) if tries > 0 && there.schedule == schedule.clone().seen_at(there.revision) => {
@@ -145,9 +164,13 @@ impl ControllerMesh {
                 }
                 Standing::There(_) => return Ok(None),
             };
-            if let Some(revision) = self.write_schedule(schedule, over, tries).await? {
-                let schedule = schedule.clone().seen_at(revision);
-                return Ok(Some(StoredSchedule { schedule, revision }));
+            match self.write_schedule(schedule, over, tries).await? {
+                Written::At(revision) => {
+                    let schedule = schedule.clone().seen_at(revision);
+                    return Ok(Some(StoredSchedule { schedule, revision }));
+                }
+                Written::Unconfirmed => unconfirmed = unconfirmed.or(Some(over)),
+                Written::Refused => {}
             }
             tries += 1;
         }
@@ -178,7 +201,7 @@ impl ControllerMesh {
             let Some(next) = change(&there.schedule) else {
                 return Ok(Some(there));
             };
-            if let Some(revision) = self.write_schedule(&next, there.revision, tries).await? {
+            if let Written::At(revision) = self.write_schedule(&next, there.revision, tries).await? {
                 let schedule = next;
                 return Ok(Some(StoredSchedule { schedule, revision }));
             }
@@ -200,43 +223,42 @@ impl ControllerMesh {
             let mut headers = HeaderMap::new();
             headers.insert("KV-Operation", "PURGE");
             headers.insert("Nats-Rollup", "sub");
-            if self
+            let written = self
                 .write_key(name, (headers, Bytes::new()), there.revision, tries)
-                .await?
-                .is_some()
-            {
+                .await?;
+            if matches!(written, Written::At(_)) {
                 return Ok(Some(there));
             }
             tries += 1;
         }
     }
 
-    async fn write_schedule(&self, schedule: &Schedule, over: u64, tries: u32) -> Result<Option<u64>, Error> {
+    async fn write_schedule(&self, schedule: &Schedule, over: u64, tries: u32) -> Result<Written, Error> {
         let body = serde_json::to_vec(schedule).map_err(|error| Error::api("encoding a schedule", error))?;
         let message = (HeaderMap::new(), Bytes::from(body));
         self.write_key(&schedule.name, message, over, tries).await
     }
 
-    /// Writes over a revision; `None` when somebody else came first, or when the server did not confirm it.
+    /// Writes over a revision.
     async fn write_key(
         &self,
         name: &ScheduleName,
         (mut headers, body): (HeaderMap, Bytes),
         over: u64,
         tries: u32,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<Written, Error> {
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, over.to_string());
         let subject = format!("$KV.{}.{name}", self.subjects().schedules_bucket());
-        let unconfirmed = match publish_acked(self.link(), subject.into(), headers, body).await? {
-            Published::Stored { seq } => return Ok(Some(seq)),
+        let (written, why) = match publish_acked(self.link(), subject.into(), headers, body).await? {
+            Published::Stored { seq } => return Ok(Written::At(seq)),
             Published::Refused(refusal) => return Err(refusal.into()),
-            Published::WrongSequence => "others write it all the time",
-            Published::Unheard | Published::Unknown => UNCONFIRMED,
+            Published::WrongSequence => (Written::Refused, "others write it all the time"),
+            Published::Unheard | Published::Unknown => (Written::Unconfirmed, UNCONFIRMED),
         };
         if tries >= TRIES {
-            return Err(Error::no_answer(format!("writing schedule \"{name}\""), unconfirmed));
+            return Err(Error::no_answer(format!("writing schedule \"{name}\""), why));
         }
         tokio::time::sleep(PAUSE).await;
-        Ok(None)
+        Ok(written)
     }
 }
