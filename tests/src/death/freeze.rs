@@ -57,7 +57,10 @@ pub async fn frozen<P: Pattern>(pattern: P) -> usize {
             usize::from(froze.await)
         }
     });
-    let froze = futures::stream::iter(froze).buffer_unordered(6).collect::<Vec<usize>>();
+    let at_once = number_of("FROZEN_AT_ONCE").unwrap_or(6);
+    let froze = futures::stream::iter(froze)
+        .buffer_unordered(at_once)
+        .collect::<Vec<usize>>();
     let froze: usize = froze.await.into_iter().sum();
     println!("{}: {froze} frozen of {count}", P::NAME);
     assert!(
