@@ -124,6 +124,7 @@ fn any_head() -> impl Strategy<Value = Snapshot> {
         head.told = None;
         head.manual = None;
         head.children.clear();
+        head.channel = None;
         head.order = None;
         head.epoch %= 1_000_000;
         with_clocks_that_agree(head)
