@@ -114,7 +114,7 @@ async fn children_that_do_not_fit_into_one_message_park_the_parent_before_any_be
     let order = format!(r#"{{"children":9000,"filling":"{}"}}"#, "z".repeat(800_000));
     let joined = mesh.envelope("joined", "lead", &order);
     for (envelope, says) in [
-        (together, "the call \"fan-out\" with 12 children: 12"),
+        (together, "the call \"ask\" with 12 children: 12"),
         (carried, "child 0 takes up to 11"),
         (joined, "with the ends of its 9000 children"),
     ] {

@@ -402,8 +402,7 @@ impl WorkerContext {
                 if !at.snapshot.pins.is_empty()
                     && let Err(error) = Box::pin(at.refresh()).await
                 {
-                    let fault = Fault::unwritten(&error);
-                    return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+                    return Box::pin(self.act_on_fault(at, envelope, Fault::unwritten(&error))).await;
                 }
                 let of_kind = kind.as_deref().or(envelope.kind.as_deref());
                 let placed = match self.receiver(at, envelope, &to, of_kind).await {

@@ -64,8 +64,7 @@ impl ControllerMesh {
             }
             Ok(Submitted::New { .. } | Submitted::Repeated(_) | Submitted::Conflict { .. }) => Ok(true),
             Err(error) if error.refuses().is_some() => self.refuse_child(head, head, &intent, &error, by).await,
-            // What it is asked is lost with the records of its intent.
-            Err(error) => self.or_park(of, by, Err(error)).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -79,7 +78,8 @@ impl ControllerMesh {
         let of = &head.record.intent;
         let plan = self.undos_of(head).await?;
         let Some((planned, undo)) = plan.get(place as usize) else {
-            return Err(Error::NoEnvelope(of.clone()));
+            let problem = format!("no record of {of} names the undo at place {place} of its plan");
+            return Err(Error::api("undoing", problem));
         };
         let snapshot = &head.record.snapshot;
         let from = match (&snapshot.agent, &snapshot.version) {
