@@ -255,6 +255,10 @@ async fn lost_acks_complete_each_intent_once() {
     let (research, qa) = (Counted::new(), Counted::new());
     let _research = Running::start(proxy.url(), relay("research", Some("qa"), &research)).await;
     let _qa = Running::start(proxy.url(), relay("qa", None, &qa)).await;
+    // A handoff to an agent that is not known yet would be tried again.
+    for agent in ["research", "qa"] {
+        mesh.until_version_is(agent, "1.0.0", "active").await;
+    }
     proxy.drop_publishes("$JS.ACK.");
     let envelopes = (0..RELAYS)
         .map(|n| mesh.envelope(&format!("relay-{n}"), "research", "{}"))
