@@ -2,7 +2,7 @@
 //! right after the write; once more with every delivery doubled. Each time the same must come of it. [`frozen`] does the same
 //! with processes that are stopped instead, and wake up when another has taken their place.
 //!
-//! A process is a client, a worker or a controller in this test, on a connection of its own through a [`Proxy`]. The proxy
+//! A process is a client, a worker or a controller in this test, on a connection of its own through a `Proxy`. The proxy
 //! counts its writes. The fatal one reaches the server; its answer, and all that the process says or hears afterwards, is
 //! lost for good, as if the process had been killed at that moment. Then another takes its place, as an init system would start
 //! it.
