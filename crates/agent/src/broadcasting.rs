@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, Asked, Body, Broadcast, Child, Children, Envelope, ErrorInfo, Extra, HopLimit, JoinRule, Json, MayName,
-    RECEIVERS, check_kind, receivers,
+    AgentName, Asked, Body, Broadcast, Child, Children, Envelope, ErrorInfo, Extra, JoinRule, Json, MayName, RECEIVERS,
+    check_kind, receivers,
 };
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Message, Outcome, OutcomeKind, json};
 use crate::run::WorkerContext;
+use crate::suspension::known_to_all;
 
 impl Outcome {
     /// Sends this to every agent that subscribes to the channel, or to those that [`Outcome::to_receivers`] names. Each gets a copy,
@@ -148,23 +149,13 @@ impl WorkerContext {
         };
         let copies = Children::new(found.iter().map(copy).collect(), JoinRule::Collect);
         copies.check().map_err(refused)?;
-        let hop = envelope.hop.saturating_add(1);
-        if let Some(to) = found.first().filter(|_| hop > envelope.max_hops.get()) {
-            let limit = HopLimit {
-                to: to.clone(),
-                hop,
-                max_hops: envelope.max_hops.get(),
-            };
-            return Err(Refused::Parks(past_limit(&limit, &at.snapshot)));
+        if let Some(to) = found.first() {
+            envelope
+                .next_hop(to)
+                .map_err(|limit| Refused::Parks(past_limit(&limit, &at.snapshot)))?;
         }
-        match self.mesh.knows_channels().await {
-            Ok(true) => {}
-            Ok(false) => {
-                let text = "the hop cannot broadcast: the controllers of the mesh, or some of them, know no channels";
-                return Err(Refused::Fails(Fault::retry(text).with_code(codes::MESH_TOO_OLD)));
-            }
-            Err(error) => return Err(Refused::Fails(Fault::unwritten(&error))),
-        }
+        let text = "the hop cannot broadcast: the controllers of the mesh, or some of them, know no channels";
+        known_to_all(self.mesh.knows_channels().await, text).map_err(Refused::Fails)?;
         let sent = Broadcast {
             channel,
             named: named.is_some(),

@@ -459,7 +459,7 @@ impl WorkerContext {
             return Err(Fault::retry(text).with_code(codes::BAD_UNDO));
         }
         check_room(&at.snapshot)?;
-        check_taker(&self.mesh, envelope, &at.snapshot, undo).await
+        check_taker(&self.mesh, envelope, &at.snapshot.pins, undo).await
     }
 
     /// Where a handoff goes.

@@ -1,15 +1,23 @@
 //! Whether a hop may be suspended: whether somebody ends its waits, and whether the children that it asks for can be asked.
 
 use baton_envelope::codes;
-use baton_envelope::{
-    AgentName, Children, Envelope, ErrorInfo, HopLimit, Snapshot, WaitSpec, check_kind, opened_calls,
-};
+use baton_envelope::{AgentName, Children, Envelope, ErrorInfo, Snapshot, WaitSpec, check_kind, opened_calls};
+use baton_jetstream::Error;
 
 use crate::claim::Claim;
 use crate::commit::{Ending, SMALLER, Verdict, park, past_limit};
 use crate::fault::Fault;
 use crate::outcome::Receiver;
 use crate::run::WorkerContext;
+
+/// Refuses what some controllers of the mesh may be too old for.
+pub(crate) fn known_to_all(is_known: Result<bool, Error>, text: &str) -> Result<(), Fault> {
+    match is_known {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Fault::retry(text).with_code(codes::MESH_TOO_OLD)),
+        Err(error) => Err(Fault::unwritten(&error)),
+    }
+}
 
 impl WorkerContext {
     /// A hop is suspended only where somebody ends the wait.
@@ -27,15 +35,10 @@ impl WorkerContext {
                 return Box::pin(self.act_on_fault(at, envelope, fault)).await;
             }
         }
-        match self.mesh.knows_waits().await {
-            Ok(true) => Verdict::Commit(Ending::Suspend(waits)),
-            Ok(false) => {
-                let text =
-                    "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
-                let fault = Fault::retry(text).with_code(codes::MESH_TOO_OLD);
-                self.act_on_fault(at, envelope, fault).await
-            }
-            Err(error) => self.act_on_fault(at, envelope, Fault::unwritten(&error)).await,
+        let text = "the hop cannot wait: the controllers of the mesh, or some of them, are too old to end a wait";
+        match known_to_all(self.mesh.knows_waits().await, text) {
+            Ok(()) => Verdict::Commit(Ending::Suspend(waits)),
+            Err(fault) => self.act_on_fault(at, envelope, fault).await,
         }
     }
 
@@ -57,7 +60,6 @@ impl WorkerContext {
         let limit = self.mesh.largest_record();
         check_size(&at.snapshot, envelope, (name, children), limit)
             .map_err(|problem| refused(codes::PAYLOAD_TOO_LARGE, problem))?;
-        let hop = envelope.hop.saturating_add(1);
         let mut placed: Vec<(&AgentName, Option<&str>)> = Vec::new();
         for child in &children.children {
             let kind = children.kind_of(child);
@@ -65,14 +67,9 @@ impl WorkerContext {
                 return Err(refused(codes::BAD_FAN_OUT, bad.to_string()));
             }
             let Some(to) = children.agent_of(child) else { continue };
-            if hop > envelope.max_hops.get() {
-                let limit = HopLimit {
-                    to: to.clone(),
-                    hop,
-                    max_hops: envelope.max_hops.get(),
-                };
-                return Err(Box::new(park(past_limit(&limit, &at.snapshot))));
-            }
+            envelope
+                .next_hop(to)
+                .map_err(|limit| Box::new(park(past_limit(&limit, &at.snapshot))))?;
             if placed.contains(&(to, kind)) {
                 continue;
             }

@@ -1,8 +1,9 @@
 //! Steps that name what takes them back, and whether an undo may be named.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
-use baton_envelope::{Asked, Envelope, MOST_UNDOS, Snapshot, StepEntry, Undo, act, codes};
+use baton_envelope::{AgentName, AgentVersion, Asked, Envelope, MOST_UNDOS, Snapshot, StepEntry, Undo, act, codes};
 use baton_jetstream::{Error, WorkerMesh};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,17 +24,23 @@ pub(crate) fn check_room(at: &Snapshot) -> Result<(), Fault> {
 }
 
 /// Whether somebody takes what an undo asks, by the routes of this moment: what nobody is or does is never taken back.
-pub(crate) async fn check_taker(mesh: &WorkerMesh, of: &Envelope, at: &Snapshot, undo: &Undo) -> Result<(), Fault> {
-    let refused = |problem: String| Fault::retry(format!("the undo: {problem}")).with_code(codes::BAD_UNDO);
+pub(crate) async fn check_taker(
+    mesh: &WorkerMesh,
+    of: &Envelope,
+    pins: &BTreeMap<AgentName, AgentVersion>,
+    undo: &Undo,
+) -> Result<(), Fault> {
     let asked = Asked {
         root: of.root(),
         kind: undo.kind.as_deref(),
-        pins: &at.pins,
+        pins,
         path: &[],
     };
     match mesh.choose(&undo.agent, &asked).await {
         Ok(_) => Ok(()),
-        Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_))) => Err(refused(error.to_string())),
+        Err(error @ (Error::UnknownAgent { .. } | Error::Unroutable(_))) => {
+            Err(Fault::retry(format!("the undo: {error}")).with_code(codes::BAD_UNDO))
+        }
         Err(error) => Err(Fault::unwritten(&error)),
     }
 }
@@ -78,15 +85,16 @@ impl Hop {
 
     /// Whether a step may name this undo.
     pub(crate) async fn check_undo(&self, undo: &Undo) -> Result<(), Fault> {
-        let at = match &self.journal {
-            Journal::Ledger(claim) => claim.lock().await.snapshot.clone(),
-            Journal::Sandbox(_) => return Ok(()),
+        let (HopClock::Mesh(mesh), Journal::Ledger(claim)) = (&self.clock, &self.journal) else {
+            return Ok(());
         };
-        check_room(&at)?;
-        match &self.clock {
-            HopClock::Mesh(mesh) => check_taker(mesh, &self.envelope, &at, undo).await,
-            HopClock::Fixed(_) => Ok(()),
-        }
+        // The routes are asked without the claim, which others wait for.
+        let pins = {
+            let claim = claim.lock().await;
+            check_room(&claim.snapshot)?;
+            claim.snapshot.pins.clone()
+        };
+        check_taker(mesh, &self.envelope, &pins, undo).await
     }
 
     /// Records a step, with what takes it back.

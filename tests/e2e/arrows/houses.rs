@@ -112,8 +112,11 @@ pub(super) const HOUSES: [House; 7] = [
             ("policy", &["claim", "commit", "run"]),
             ("gates", &["approving", "fault", "hop", "run"]),
             ("bounds", &["held", "renewal", "run"]),
+            (
+                "broadcasting",
+                &["claim", "commit", "fault", "hop", "outcome", "run", "suspension"],
+            ),
             ("suspension", &["claim", "commit", "fault", "outcome", "run"]),
-            ("broadcasting", &["claim", "commit", "fault", "hop", "outcome", "run"]),
             ("commit", &["claim", "fault", "outcome", "run", "undoing"]),
             (
                 "run",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{HEADER_MSG_ID, IntentId, RawIntent, SignalSubject};
+use baton_envelope::{IntentId, RawIntent, SignalSubject};
 use baton_jetstream::{Error, IntakeMessage, Signalled, ToldBefore};
 use tokio::time::Instant;
 
@@ -111,8 +111,7 @@ impl Routing {
         code: &str,
         text: String,
     ) -> Result<Taken, Error> {
-        let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
-        let id = match (intent, named) {
+        let id = match (intent, raw.named_id()) {
             (Some(intent), Some(named)) => intent.letter(named),
             (_, _) => raw.derived_id.clone(),
         };

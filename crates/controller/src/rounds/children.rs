@@ -155,17 +155,13 @@ impl<'s> Known<'s> {
         ended.map(|(index, row)| end_of(index, row)).collect()
     }
 
-    fn done(&self, ends: Vec<ChildEnd>) -> ChildrenDone {
-        done(self.set, ends)
-    }
-
     /// Adds what the ledger and the archive have of children that the projection does not know. Those that are in neither stay
     /// missing.
     async fn find(&mut self, term: &Term, parent: &IntentId, missing: &[u32]) -> Result<(), RoundError> {
         let ids: Vec<_> = missing.iter().map(|index| (self.child(parent, *index), None)).collect();
         let found = term.cx.mesh.children_now(&ids).await?;
-        for (index, now) in missing.iter().zip(found) {
-            if let Some(row) = row_now(parent, &self.child(parent, *index), &now) {
+        for ((index, (child, _)), now) in missing.iter().zip(&ids).zip(&found) {
+            if let Some(row) = row_now(parent, child, now) {
                 self.rows.insert(*index, row);
             }
         }
@@ -180,21 +176,16 @@ pub(super) fn row_now(parent: &IntentId, child: &IntentId, now: &ChildNow) -> Op
     let head = now.head.as_deref();
     let seq = now.unreadable.or(head.map(|head| head.seq))?;
     let own = head.map(|head| &head.record.snapshot);
-    Some(match own.filter(|own| own.parent.as_ref() == Some(parent)) {
-        Some(own) => ChildRow {
-            child: child.clone(),
-            seq,
-            state: own.status.name().to_owned(),
-            code: own.status.code().map(str::to_owned),
-            ended: own.status.is_terminal(),
-        },
-        None => ChildRow {
-            child: child.clone(),
-            seq,
-            state: "rejected".to_owned(),
-            code: Some(codes::CONFLICT.to_owned()),
-            ended: true,
-        },
+    let (state, code, ended) = match own.filter(|own| own.parent.as_ref() == Some(parent)) {
+        Some(own) => (own.status.name(), own.status.code(), own.status.is_terminal()),
+        None => ("rejected", Some(codes::CONFLICT), true),
+    };
+    Some(ChildRow {
+        child: child.clone(),
+        seq,
+        state: state.to_owned(),
+        code: code.map(str::to_owned),
+        ended,
     })
 }
 
@@ -209,7 +200,7 @@ pub(super) fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
     }
 }
 
-fn done(set: &ChildSet, ends: Vec<ChildEnd>) -> ChildrenDone {
+fn done_of(set: &ChildSet, ends: Vec<ChildEnd>) -> ChildrenDone {
     ChildrenDone {
         hop: set.hop,
         name: set.name.clone(),
@@ -286,7 +277,7 @@ async fn look_at_all(term: &Term, head: &Head, is_waited_for: bool, slack: Durat
         if is_awaited {
             let ends = known.ends();
             if !ends.is_empty() {
-                done.push(known.done(ends));
+                done.push(done_of(set, ends));
             }
             is_settled = false;
             match is_waited_for {
@@ -308,7 +299,7 @@ async fn look_at_all(term: &Term, head: &Head, is_waited_for: bool, slack: Durat
         // The last end of a call that is over takes it out of the snapshot.
         let ends = known.ends();
         if !snapshot.status.is_terminal() && !ends.is_empty() && ends.len() == known.unrecorded().count() {
-            done.push(known.done(ends));
+            done.push(done_of(set, ends));
         }
     }
     if !done.is_empty() {
@@ -353,10 +344,10 @@ async fn submit(term: &Term, parent: &Head, to_submit: Vec<(&ChildSet, Vec<u32>)
         let cx = term.in_charge()?;
         // What is in the way of one call must not keep the others from it.
         match cx.mesh.submit_missing(parent, set, &missing, &cx.by).await {
-            Ok(done) => {
-                let Missing { new, rejected } = done;
-                tracing::info!(%intent, wait = set.name, new, rejected, "children that nobody had submitted are looked after");
-                is_left |= new + rejected < missing.len();
+            Ok(Missing { new, rejected }) => {
+                let left = missing.len().saturating_sub(new + rejected);
+                tracing::info!(%intent, wait = set.name, new, rejected, left, "children that nobody had submitted are looked after");
+                is_left |= left > 0;
             }
             Err(error) => first = first.and(Err(error)),
         }

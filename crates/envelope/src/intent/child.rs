@@ -52,14 +52,7 @@ impl Envelope {
     /// # Errors
     /// When it would exceed `max_hops`.
     pub fn child(&self, new: NewChild<'_>) -> Result<Self, HopLimit> {
-        let hop = self.hop.saturating_add(1);
-        if hop > self.max_hops.get() {
-            return Err(HopLimit {
-                to: new.to.clone(),
-                hop,
-                max_hops: self.max_hops.get(),
-            });
-        }
+        let hop = self.next_hop(new.to)?;
         let (parent_hop, name) = new.call;
         let intent = IntentId::of_child(&self.intent, parent_hop, name, new.index);
         let mut envelope = Self::first(new.id, intent, new.to.clone(), new.child.payload.clone());

@@ -110,13 +110,19 @@ impl<'a> RawIntent<'a> {
             .map(|(_, value)| *value)
     }
 
+    /// The message id that its sender gave it. An empty one names nothing; the server does not deduplicate by it either.
+    pub fn named_id(&self) -> Option<&'a str> {
+        self.header(HEADER_MSG_ID).filter(|id| !id.is_empty())
+    }
+
+    /// The id by which an intent knows it again when it comes once more.
+    pub fn message_id(&self) -> &str {
+        self.named_id().unwrap_or(self.derived_id.as_str())
+    }
+
     /// The id under which this message is recorded: the sender's if it is valid, else one derived from the message.
     pub fn intent_id(&self) -> IntentId {
-        // An empty message id names nothing; the server does not deduplicate by it either.
-        match (
-            self.header(HEADER_INTENT),
-            self.header(HEADER_MSG_ID).filter(|id| !id.is_empty()),
-        ) {
+        match (self.header(HEADER_INTENT), self.named_id()) {
             (Some(chosen), _) => chosen.parse().unwrap_or_else(|_| self.derived_id.clone()),
             (None, Some(message_id)) => IntentId::from_foreign(message_id),
             (None, None) => self.derived_id.clone(),

@@ -63,6 +63,22 @@ impl Envelope {
         Ok(next)
     }
 
+    /// The number of the next hop, to this agent.
+    ///
+    /// # Errors
+    /// When it would exceed `max_hops`.
+    pub fn next_hop(&self, to: &AgentName) -> Result<u32, HopLimit> {
+        let (hop, max_hops) = (self.hop.saturating_add(1), self.max_hops.get());
+        match hop > max_hops {
+            true => Err(HopLimit {
+                to: to.clone(),
+                hop,
+                max_hops,
+            }),
+            false => Ok(hop),
+        }
+    }
+
     /// Who stands in for the agent of this envelope, now that the agent has had the work: for whom, and who has had it before.
     pub fn passed_by(&self) -> StandsIn {
         let mut passed_by = self.stands_in.as_deref().cloned().unwrap_or_else(|| StandsIn {

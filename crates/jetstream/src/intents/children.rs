@@ -20,7 +20,7 @@ use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::{ControllerMesh, Mesh};
 
 /// How many children to submit or to read at the same time.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// How long after the record of its parent a child may have been archived, at the earliest. Whoever submits it later asks the
 /// archive first, and only the leader does so.
@@ -48,12 +48,19 @@ pub struct ClosedChild {
 }
 
 /// What stands of a child in the ledger or in the archive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ChildNow {
     /// Its last record; `None` when it has none.
     pub head: Option<Box<Head>>,
     /// The sequence of the first of what stands under its id, where nobody can read any of that.
     pub unreadable: Option<u64>,
+}
+
+impl ChildNow {
+    /// Whether nothing at all stands under its id.
+    fn is_nothing(&self) -> bool {
+        self.head.is_none() && self.unreadable.is_none()
+    }
 }
 
 /// What became of children that somebody tried to submit.
@@ -84,8 +91,9 @@ impl Mesh {
             };
             let all: Vec<u32> = (0..u32::try_from(children.children.len()).unwrap_or(u32::MAX)).collect();
             let tried = self.submit_these(&call, &all, by).await;
-            for (index, error) in &tried.refused {
-                tracing::warn!(%error, intent = %opener.intent, wait = name, index, "a child is refused, and left to the leader");
+            if let Some((index, error)) = tried.refused.first() {
+                let count = tried.refused.len();
+                tracing::warn!(%error, intent = %opener.intent, wait = name, index, count, "children are refused, and left to the leader");
             }
             match tried.failed {
                 // The message is taken in, whatever becomes of one copy: the leader goes on with those that are missing.
@@ -228,10 +236,7 @@ impl Mesh {
             };
             let ids: Vec<_> = open.iter().map(id).collect();
             let found = self.children_now(&ids).await?;
-            let missing = open
-                .into_iter()
-                .zip(found)
-                .filter(|(_, now)| now.head.is_none() && now.unreadable.is_none());
+            let missing = open.into_iter().zip(found).filter(|(_, now)| now.is_nothing());
             let missing: Vec<u32> = missing.map(|(index, _)| index).collect();
             if missing.is_empty() {
                 continue;
@@ -318,7 +323,7 @@ impl Mesh {
                 match head {
                     Some(head) => Ok(ChildNow {
                         head: Some(head),
-                        unreadable: None,
+                        ..ChildNow::default()
                     }),
                     None => self.child_now(child, *last).await,
                 }
@@ -351,8 +356,8 @@ impl Mesh {
         let mut head = match Box::pin(self.last_record(child)).await {
             Err(Error::NoneReadable { seq, .. }) => {
                 return Ok(ChildNow {
-                    head: None,
                     unreadable: Some(seq),
+                    ..ChildNow::default()
                 });
             }
             head => head?,
@@ -364,7 +369,7 @@ impl Mesh {
         }
         Ok(ChildNow {
             head: head.map(Box::new),
-            unreadable: None,
+            ..ChildNow::default()
         })
     }
 }

@@ -140,8 +140,7 @@ impl ControllerMesh {
             word,
             seq,
         };
-        let id = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
-        let id = id.unwrap_or(raw.derived_id.as_str());
+        let id = raw.message_id();
         let asked = AskedDecision {
             hop: subject.hop,
             wait: &subject.wait,

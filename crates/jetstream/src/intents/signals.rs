@@ -80,12 +80,6 @@ pub enum ToldBefore {
     NoIntent,
 }
 
-/// The id of a message, by which an intent knows it again.
-fn message_id<'r>(raw: &'r RawIntent<'_>) -> &'r str {
-    let named = raw.header(HEADER_MSG_ID).filter(|id| !id.is_empty());
-    named.unwrap_or(raw.derived_id.as_str())
-}
-
 impl Mesh {
     /// Publishes a signal for an intent. `id` makes a repeat the same signal.
     ///
@@ -165,7 +159,7 @@ impl ControllerMesh {
         if self.could_burn(&head).await? {
             return Ok(Signalled::NotYet);
         }
-        let id = message_id(raw);
+        let id = raw.message_id();
         let Body { json, encoding } = Body::of_bytes(raw.body);
         let entry = SignalEntry {
             name: name.to_owned(),
@@ -215,7 +209,7 @@ impl ControllerMesh {
             return Ok(ToldBefore::NoIntent);
         };
         let last = heads_of(&bundle)?.pop();
-        let is_known = last.is_some_and(|last| is_told(&last.record.snapshot, message_id(raw)));
+        let is_known = last.is_some_and(|last| is_told(&last.record.snapshot, raw.message_id()));
         Ok(if is_known { ToldBefore::Yes } else { ToldBefore::No })
     }
 

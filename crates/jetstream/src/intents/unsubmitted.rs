@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use baton_envelope::{Author, ChildSet, ErrorInfo, IntentId, act};
+use futures::StreamExt as _;
 
-use super::children::Tried;
+use super::children::{AT_ONCE, Tried};
 use crate::error::{Error, Refuses};
-use crate::ledger::{Decision, Head, Known};
+use crate::ledger::{Advanced, Decision, Head, Known};
 use crate::server::ControllerMesh;
 
 /// How long an agent that does not take a child has to change: about as long as the attempts of a hop that hands on to it.
@@ -48,10 +49,16 @@ impl ControllerMesh {
                 return Ok(Missing::default());
             }
         };
+        let opener = &opener;
+        let ending = tried.refused.iter().map(|(index, error)| async move {
+            let child = IntentId::of_child(of, set.hop, &set.name, *index);
+            self.refuse_child(parent, opener, &child, error, by).await
+        });
+        let ending: Vec<_> = ending.collect();
+        let mut ending = futures::stream::iter(ending).buffer_unordered(AT_ONCE);
         let mut rejected = 0;
-        for (index, error) in tried.refused {
-            let child = IntentId::of_child(of, set.hop, &set.name, index);
-            rejected += usize::from(self.refuse_child(parent, &opener, &child, &error, by).await?);
+        while let Some(ended) = ending.next().await {
+            rejected += usize::from(ended?);
         }
         match tried.failed {
             Some(error) => Err(error),
@@ -93,7 +100,7 @@ impl ControllerMesh {
             Some(Refuses::UntilClosed) | None => false,
         };
         if !is_over {
-            tracing::warn!(%error, intent = %of, %child, "a child is refused, and tried again");
+            tracing::debug!(%error, intent = %of, %child, "a child is refused, and tried again");
             return Ok(false);
         }
         let message: String = error.to_string().chars().take(LONGEST).collect();
@@ -104,8 +111,9 @@ impl ControllerMesh {
             Some(_) => Ok::<_, Error>(Decision::Nothing),
             None => Ok(act::never_begin(stamp.at, root.clone(), of.clone(), why.clone()).into()),
         });
-        ended.await?;
-        tracing::warn!(%error, intent = %of, %child, "a child is never taken, and has ended as rejected");
+        if let Advanced::Committed(_) = ended.await? {
+            tracing::warn!(%error, intent = %of, %child, "a child is never taken, and has ended as rejected");
+        }
         Ok(true)
     }
 }

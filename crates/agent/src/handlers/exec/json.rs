@@ -328,23 +328,13 @@ impl Reply {
                     (Some(_), Some(_)) => return Err("the outcome object has both `to` and `capability`".to_owned()),
                     (None, None) => return Err(missing("to")),
                 };
-                let outcome = match outcome {
+                match outcome {
                     Ok(outcome) => outcome.encoded(encoding),
                     // A name that no attempt will mend.
                     Err(fault) => return Ok(Err(fault)),
-                };
-                match self.kind {
-                    Some(kind) => outcome.with_kind(kind),
-                    None => outcome,
                 }
             }
-            Kind::Next => {
-                let outcome = Outcome::next_body(body("payload", self.payload, self.payload_encoding)?);
-                match self.kind {
-                    Some(kind) => outcome.with_kind(kind),
-                    None => outcome,
-                }
-            }
+            Kind::Next => Outcome::next_body(body("payload", self.payload, self.payload_encoding)?),
             Kind::FanOut => return Err(missing("calls")),
             Kind::Broadcast => {
                 let channel = self.channel.ok_or_else(|| missing("channel"))?;
@@ -355,13 +345,9 @@ impl Reply {
                     None => Ok(outcome),
                 };
                 // Names that no attempt will mend.
-                let outcome = match outcome.and_then(named) {
+                match outcome.and_then(named) {
                     Ok(outcome) => outcome,
                     Err(fault) => return Ok(Err(fault)),
-                };
-                match self.kind {
-                    Some(kind) => outcome.with_kind(kind),
-                    None => outcome,
                 }
             }
             Kind::Reject => Outcome::reject(self.code.ok_or_else(|| missing("code"))?, text),
@@ -372,6 +358,10 @@ impl Reply {
             Kind::Fail => return Ok(Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text))),
         };
         let outcome = Outcome { undo, ..outcome };
+        let outcome = match self.kind {
+            Some(kind) => outcome.with_kind(kind),
+            None => outcome,
+        };
         let outcome = match self.cost {
             Some(cost) => outcome.with_cost(cost),
             None => outcome,

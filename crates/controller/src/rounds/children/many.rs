@@ -58,7 +58,7 @@ pub(super) async fn gather(
     let through = known.new.iter().map(|row| row.seq).max().unwrap_or(after);
     if !ends.is_empty() {
         ends.sort_by_key(|end| end.index);
-        let done = super::done(set, ends);
+        let done = super::done_of(set, ends);
         let cx = term.in_charge()?;
         cx.mesh.record_ends(head, &[done], &cx.by).await?;
     }
