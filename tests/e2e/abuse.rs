@@ -56,16 +56,6 @@ async fn processed(client: &Client) {
     assert!(said.contains("no responders"), "{said}");
 }
 
-async fn intake_is_empty(mesh: &Secured) {
-    eventually("the intake is empty", SOON, async || {
-        match mesh.control.intake_waiting().await {
-            Ok(0) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
-}
-
 impl Target {
     async fn start() -> Self {
         let mesh = Secured::start().await;
@@ -83,7 +73,7 @@ impl Target {
         // A worker cannot be kept from writing a record on any intent. It is told of.
         spy.until_alarmed("intent/evil cannot be read").await;
         let mut last = Digest::default();
-        intake_is_empty(&mesh).await;
+        mesh.until_intake_has(0).await;
         let (code, version) = ("code".parse().expect("name"), "1.0.0".parse().expect("version"));
         eventually("no ticket is left", SOON, async || {
             match mesh.control.queued_tickets(&code, &version).await {
@@ -127,7 +117,7 @@ impl Target {
         headers.insert("Baton-Intent", "order-ada");
         let sent = shop.request_with_headers("mesh.intent.research", headers, "weasels".into());
         sent.await.expect("taken in");
-        intake_is_empty(&self.mesh).await;
+        self.mesh.until_intake_has(0).await;
         let changed = self.before.differences(&digest::of(&self.control).await);
         let is_another = |change: &&String| change.starts_with("last of mesh.ledger.0.order-ada:");
         assert_eq!(changed.iter().find(is_another), None);

@@ -139,6 +139,18 @@ impl Secured {
         })
         .await
     }
+
+    pub(super) async fn until_intake_has(&self, count: u64) {
+        eventually(
+            &format!("{count} messages are in the intake"),
+            SOON,
+            async || match self.control.intake_waiting().await {
+                Ok(waiting) if waiting == count => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )
+        .await;
+    }
 }
 
 fn id(text: &str) -> IntentId {

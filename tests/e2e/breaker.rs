@@ -12,7 +12,7 @@ use std::time::Duration;
 use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy};
 use baton_controller::{BreakerConfig, Controller, ControllerConfig};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, SOON, agent, assert_legal};
+use baton_e2e::chaos::{Running, SOON, agent, agent_at, assert_legal};
 use baton_e2e::gated::{Gate, id, result, teller};
 use baton_envelope::{Author, Breaker, BreakerState, IntentId, Role, Timestamp};
 use baton_jetstream::Mesh;
@@ -89,12 +89,17 @@ impl Drop for Controllers {
 
 /// An agent whose only attempt fails until it is cured.
 fn fragile(cured: &Arc<AtomicBool>, runs: &Arc<AtomicU32>) -> AgentBuilder {
+    fragile_at("1.0.0", cured, runs)
+}
+
+/// Likewise, of a version.
+fn fragile_at(of: &str, cured: &Arc<AtomicBool>, runs: &Arc<AtomicU32>) -> AgentBuilder {
     let (cured, runs) = (Arc::clone(cured), Arc::clone(runs));
     let once = RetryPolicy {
         max_attempts: 1,
         ..RetryPolicy::default()
     };
-    let builder = agent(AGENT, move |_| {
+    let builder = agent_at(AGENT, of, move |_| {
         runs.fetch_add(1, Ordering::SeqCst);
         let cured = cured.load(Ordering::SeqCst);
         async move {
@@ -108,8 +113,8 @@ fn fragile(cured: &Arc<AtomicBool>, runs: &Arc<AtomicU32>) -> AgentBuilder {
     builder.retry(once)
 }
 
-async fn breaker(mesh: &Mesh) -> Option<Breaker> {
-    let (agent, version) = (AGENT.parse().expect("name"), "1.0.0".parse().expect("version"));
+async fn breaker_of(mesh: &Mesh, of: &str) -> Option<Breaker> {
+    let (agent, version) = (AGENT.parse().expect("name"), of.parse().expect("version"));
     mesh.breaker(&agent, &version)
         .await
         .expect("read")
@@ -117,10 +122,14 @@ async fn breaker(mesh: &Mesh) -> Option<Breaker> {
 }
 
 async fn until_breaker_is(mesh: &TestMesh, state: BreakerState) -> Breaker {
+    until_breaker_of_is(mesh, "1.0.0", state).await
+}
+
+async fn until_breaker_of_is(mesh: &TestMesh, of: &str, state: BreakerState) -> Breaker {
     eventually(
-        &format!("the breaker is {}", state.name()),
+        &format!("the breaker of {of} is {}", state.name()),
         SOON,
-        async || match breaker(&mesh.mesh).await {
+        async || match breaker_of(&mesh.mesh, of).await {
             Some(breaker) if breaker.state == state => Ok(breaker),
             other => Err(format!("{other:?}")),
         },

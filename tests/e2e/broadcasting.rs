@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, assert_legal, events};
+use baton_e2e::chaos::{Running, assert_legal, count, events};
+use baton_e2e::gated::result_as;
 use baton_envelope::control::{SetRoute, ShowBroadcast, VersionAct};
 use baton_envelope::{IntentId, MaxHops, RECEIVERS};
-use baton_jetstream::Head;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -109,15 +109,6 @@ fn copy(of: &IntentId, hop: u32, index: u32) -> IntentId {
     IntentId::of_child(of, hop, RECEIVERS, index)
 }
 
-fn result(head: &Head) -> Value {
-    let result = head.record.snapshot.result.as_ref().expect("a result");
-    serde_json::from_str(result.get()).expect("JSON")
-}
-
-fn count(history: &[Head], event: &str) -> usize {
-    events(history).into_iter().filter(|found| *found == event).count()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_subscriber_gets_a_copy_and_the_intent_says_who_failed() {
     let stage = Stage::start().await;
@@ -129,7 +120,7 @@ async fn every_subscriber_gets_a_copy_and_the_intent_says_who_failed() {
     let head = mesh.until(&intent, "completed", SOON).await;
     let expected = json!({"intent": intent, "channel": "news", "receivers": 2, "completed": 1, "not_completed": [
         {"agent": "bob", "intent": copy(&intent, 1, 1), "state": "failed", "code": "NO_INTEREST"}]});
-    assert_eq!(result(&head), expected);
+    assert_eq!(result_as::<Value>(&head), expected);
     assert_eq!(stage.runs.load(Ordering::SeqCst), 1, "the handler does not run again");
     let history = mesh.history_of(&intent).await;
     assert_legal(&history);
@@ -194,7 +185,7 @@ async fn a_named_receiver_that_is_down_gets_its_copy_and_a_cancel_takes_it_back(
     mesh.until(&copy(&recalled, 1, 0), "cancelled", SOON).await;
     let eve = Agent::builder("eve", "1.0.0").expect("agent").handler(Listen);
     let eve = Running::start(mesh.server.url(), eve).await;
-    let told = result(&mesh.until(&late, "completed", SOON).await);
+    let told: Value = result_as(&mesh.until(&late, "completed", SOON).await);
     assert_eq!(
         (&told["receivers"], &told["completed"]),
         (&json!(2), &json!(2)),
@@ -281,7 +272,7 @@ async fn a_program_sends_to_a_channel() {
     ];
     for (agent, receiver, said) in [("tells", "ada", "\"RAIN\""), ("names", "bob", "\"SNOW\"")] {
         let intent = mesh.submit(agent, agent, "1").await;
-        let told = result(&mesh.until(&intent, "completed", SOON).await);
+        let told: Value = result_as(&mesh.until(&intent, "completed", SOON).await);
         assert_eq!(
             (&told["intent"], &told["completed"]),
             (&json!(intent), &json!(1)),

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use baton_agent::{Agent, AgentBuilder, Call, Called, Calls, Fault, Handler, Hop, Json, Outcome, RetryPolicy, Wait};
+use baton_agent::{Agent, AgentBuilder, Call, Calls, Fault, Handler, Hop, Json, Outcome, RetryPolicy, Wait};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal, events};
-use baton_e2e::gated::result;
+use baton_e2e::gated::{result, said};
 use baton_envelope::{Event, IntentId, Snapshot};
 use baton_testkit::{ProcessGuard, eventually};
 use serde_json::{Value, json};
@@ -31,13 +31,6 @@ impl Handler for Lead {
         let said = joined.children().iter().map(said).collect::<Vec<_>>().join(" ");
         let late = if joined.is_timed_out() { " late" } else { "" };
         Outcome::complete(&format!("{said}{late}"))
-    }
-}
-
-fn said(called: &Called) -> String {
-    match called.result::<String>() {
-        Ok(result) => result,
-        Err(_) => called.code().unwrap_or(called.state()).to_owned(),
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Outcome};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, assert_legal, events};
-use baton_e2e::gated::id;
+use baton_e2e::chaos::{Running, assert_legal, count, events};
+use baton_e2e::gated::{id, result_as};
 use baton_envelope::control::{ChannelAct, SetRoute, ShowBroadcast, SubscribeAgent, UnsubscribeAgent, VersionAct};
 use baton_envelope::{ChannelName, IntentId, RECEIVERS};
-use baton_jetstream::{ChannelMessage, Head};
+use baton_jetstream::ChannelMessage;
 use baton_testkit::{eventually, nats_cli};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -79,12 +79,6 @@ async fn baton(mesh: &TestMesh, arguments: &[&str]) -> Run {
     run(mesh.baton(arguments)).await
 }
 
-/// What the root of a broadcast came to.
-fn result(head: &Head) -> Value {
-    let result = head.record.snapshot.result.as_ref().expect("a result");
-    serde_json::from_str(result.get()).expect("JSON")
-}
-
 async fn rejected_with(mesh: &TestMesh, intent: &IntentId, code: &str) -> String {
     let head = mesh.until(intent, "rejected", SOON).await;
     let error = head.record.error.expect("an error");
@@ -117,7 +111,7 @@ async fn every_subscriber_gets_one_copy_and_the_end_says_who_failed() {
     let head = mesh.until(&root, "completed", SOON).await;
     let expected = json!({"intent": root, "channel": "news", "receivers": 3, "completed": 2, "not_completed": [
         {"agent": "bob", "intent": copy(&root, 1), "state": "failed", "code": "NO_INTEREST"}]});
-    assert_eq!(result(&head), expected);
+    assert_eq!(result_as::<Value>(&head), expected);
     let history = mesh.history_of(&root).await;
     assert_legal(&history);
     let first = &history[0].record;
@@ -192,13 +186,12 @@ async fn a_hundred_receivers_of_which_ten_are_down_each_do_it_once() {
         workers.push(Running::start(mesh.server.url(), listener(&name(number), &runs)).await);
     }
     let head = mesh.until(&root, "completed", LONG).await;
-    assert_eq!(result(&head)["completed"], 100);
+    assert_eq!(result_as::<Value>(&head)["completed"], 100);
     assert_eq!(runs.load(Ordering::SeqCst), 100, "each did it once");
     for index in 0..100 {
         let history = mesh.history_of(&copy(&root, index)).await;
         assert_legal(&history);
-        let begun = events(&history).iter().filter(|event| **event == "submitted").count();
-        assert_eq!(begun, 1, "{:?}", events(&history));
+        assert_eq!(count(&history, "submitted"), 1, "{:?}", events(&history));
     }
     for worker in workers {
         worker.stop().await;

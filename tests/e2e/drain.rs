@@ -4,7 +4,7 @@ use baton_jetstream::ControllerMesh;
 use std::time::Duration;
 
 use baton_agent::Outcome;
-use baton_e2e::chaos::{NO_ACK_WAIT, Program, Running, SOON, agent, assert_legal, events, ready, workers};
+use baton_e2e::chaos::{NO_ACK_WAIT, Program, Running, SOON, agent, assert_legal, count, events, ready, workers};
 use baton_e2e::{TestMesh, connect};
 use baton_envelope::Event;
 use baton_testkit::{Proxy, eventually};
@@ -109,7 +109,7 @@ async fn stopping_again_and_again_burns_no_attempt() {
             "{:?} {attempts:?}",
             events(&history)
         );
-        released += events(&history).iter().filter(|event| **event == "released").count();
+        released += count(&history, "released");
     }
     assert!(released > 0, "no stop hit a hop");
 }
@@ -160,7 +160,7 @@ async fn tickets_on_their_way_to_a_stopping_worker_burn_no_attempt() {
             "{:?}",
             events(&history)
         );
-        released += events(&history).iter().filter(|event| **event == "released").count();
+        released += count(&history, "released");
     }
     assert!(released > 0, "no ticket was on the wire");
 }

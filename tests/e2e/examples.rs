@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use baton_e2e::chaos::assert_legal;
-use baton_e2e::gated::{agent_of, result};
+use baton_e2e::gated::{agent_of, result, result_as};
 use baton_e2e::{TestMesh, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -49,8 +49,7 @@ async fn the_supervisor_in_python_splits_a_question_and_the_report_says_what_is_
     let intent = "question".parse().expect("an id");
     let head = mesh.until(&intent, "completed", SOON).await;
     assert_legal(&mesh.history_of(&intent).await);
-    let told: Value =
-        serde_json::from_str(head.record.snapshot.result.as_ref().expect("a result").get()).expect("JSON");
+    let told: Value = result_as(&head);
     let count = |name: &str| told[name].as_array().map_or(0, Vec::len);
     assert!(count("found") >= 2, "two are enough: {told}");
     assert_eq!(count("found") + count("missing"), 3, "{told}");
@@ -74,8 +73,7 @@ async fn the_reviewer_in_python_completes_hands_on_and_declines() {
         .await;
     let head = mesh.until(&short, "completed", SOON).await;
     let verdict = json!({ "title": "otters", "words": 2, "verdict": "fine" });
-    let told: Value =
-        serde_json::from_str(head.record.snapshot.result.as_ref().expect("a result").get()).expect("JSON");
+    let told: Value = result_as(&head);
     assert_eq!(told, verdict);
     let text = json!({ "text": "word ".repeat(501) }).to_string();
     let long = mesh.submit("long", "review", &text).await;

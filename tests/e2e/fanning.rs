@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use baton_agent::{Agent, Call, Called, Calls, Fault, Handler, Hop, Joined, Outcome, RetryPolicy};
+use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Joined, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, assert_legal, events};
-use baton_e2e::gated::result;
+use baton_e2e::chaos::{Running, assert_legal, count, events};
+use baton_e2e::gated::{result, result_as, said};
 use baton_envelope::{Event, IntentId};
 
 use crate::nats_cli::worker;
@@ -56,11 +56,6 @@ impl Handler for Report {
     }
 }
 
-fn said(called: &Called) -> String {
-    let code = || called.code().unwrap_or(called.state()).to_owned();
-    called.result::<String>().unwrap_or_else(|_| code())
-}
-
 async fn started(mesh: &TestMesh, asks: Asks) -> (Vec<Running>, Arc<AtomicUsize>) {
     let runs = Arc::new(AtomicUsize::new(0));
     // What is tried again in vain is parked soon.
@@ -99,8 +94,7 @@ async fn the_next_hop_gets_the_results_in_order_and_the_handler_does_not_run_aga
     let history = mesh.history_of(&intent).await;
     assert_legal(&history);
     for event in ["fanned_out", "resumed", "handed_off"] {
-        let found = events(&history).iter().filter(|found| **found == event).count();
-        assert_eq!(found, 1, "{event} in {:?}", events(&history));
+        assert_eq!(count(&history, event), 1, "{event} in {:?}", events(&history));
     }
     let handed = history
         .iter()
@@ -123,7 +117,7 @@ async fn without_a_name_it_goes_to_whoever_is_next_or_the_intent_is_done() {
     assert_eq!(result(&mesh.until(&intent, "completed", SOON).await), "ONE");
     let intent = mesh.submit("alone", "lead", r#"["two"]"#).await;
     let head = mesh.until(&intent, "completed", SOON).await;
-    let joined: Joined = head.record.snapshot.result.expect("a result").read().expect("children");
+    let joined: Joined = result_as(&head);
     assert_eq!(joined.children()[0].result::<String>().expect("done"), "TWO");
     assert_eq!(runs.load(Ordering::SeqCst), 2);
     stop(workers).await;

@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_agent::{Agent, Call, Called, Calls, Fault, Handler, Hop, Joined, Json, Outcome, Wait};
+use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Joined, Json, Outcome, Wait};
 use baton_controller::{Controller, ControllerConfig};
 use baton_e2e::accounts::{OPERATOR, VIEWER, connect_as, layout};
 use baton_e2e::baton;
 use baton_e2e::chaos::{assert_legal, events};
-use baton_e2e::gated::{id, result};
+use baton_e2e::gated::{id, result, result_as, said};
 use baton_envelope::control::{ChannelAct, SubscribeAgent, UnsubscribeAgent};
 use baton_envelope::{IntentId, RECEIVERS, Role, Signatures};
 use baton_jetstream::{ChannelMessage, Error, Head, Limits, Mesh, Signing, Target};
@@ -59,11 +59,6 @@ impl Handler for Research {
             _ => Outcome::complete(&work),
         }
     }
-}
-
-fn said(called: &Called) -> String {
-    let code = || called.code().unwrap_or(called.state()).to_owned();
-    called.result::<String>().unwrap_or_else(|_| code())
 }
 
 /// Says in capitals what it is told, counts what a call came to, and notes what it takes back.
@@ -251,8 +246,7 @@ fn message(intent: &str, channel: &str) -> ChannelMessage {
 /// The intent of a message that two receivers have done, as its result says.
 #[track_caller]
 fn both_completed(head: &Head) -> String {
-    let told = head.record.snapshot.result.as_ref().expect("a result").get();
-    let told: Value = serde_json::from_str(told).expect("JSON");
+    let told: Value = result_as(head);
     assert_eq!(
         (&told["receivers"], &told["completed"]),
         (&json!(2), &json!(2)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{SOON, assert_legal, events};
+use baton_e2e::chaos::{SOON, assert_legal, count, events};
 use baton_e2e::rolling::{AGENT, NEW, OLD, Stage, version};
 use baton_envelope::IntentId;
 use baton_testkit::eventually;
@@ -43,8 +43,7 @@ async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
     let head = mesh.until(intent, "completed", SOON).await;
     let history = mesh.history_of(intent).await;
     assert_legal(&history);
-    let rerouted = events(&history).iter().filter(|event| **event == "rerouted").count();
-    assert_eq!(rerouted, 1, "{:?}", events(&history));
+    assert_eq!(count(&history, "rerouted"), 1, "{:?}", events(&history));
     assert_eq!(head.record.by.version, Some(version(NEW)), "{:?}", head.record);
     assert_eq!(stage.runs(intent), 1, "{intent} was run more than once");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_agent::{Fault, Outcome};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, SOON, agent, assert_legal, at_most, events};
+use baton_e2e::chaos::{Running, SOON, agent, assert_legal, at_most, count, events};
 use baton_e2e::gated::{Gate, agent_of, id, result, teller};
 use baton_envelope::{Event, HistoryEntry, Status};
 use baton_testkit::eventually;
@@ -45,12 +45,8 @@ async fn a_running_worker_follows_what_an_operator_changes_and_an_intent_stays_w
         );
         assert!(head.record.exhausted, "the record says that the attempts are used up");
         let history = mesh.history_of(&id(intent)).await;
-        let retries = events(&history)
-            .iter()
-            .filter(|event| **event == "retry_scheduled")
-            .count();
         assert_eq!(
-            retries + 1,
+            count(&history, "retry_scheduled") + 1,
             usize::try_from(head.record.snapshot.attempt).expect("fits")
         );
         head.record.snapshot.attempt

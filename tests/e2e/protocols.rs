@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use baton_agent::{Agent, AgentBuilder, Fault, Handler, Hop, Json, Outcome};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, SOON};
-use baton_e2e::gated::id;
+use baton_e2e::gated::{id, result_as};
 use baton_envelope::{Conversion, IntentId, Protocol, ProtocolRange};
 use tempfile::TempDir;
 
@@ -261,7 +261,7 @@ async fn a_program_is_told_the_envelope_in_the_form_that_it_reads() {
     for (name, form, place) in [("old", "1.0.0", "/to"), ("new", "2.0.0", "/to/agent")] {
         let intent = mesh.submit(&format!("for-{name}"), name, "7").await;
         let head = mesh.until(&intent, "completed", SOON).await;
-        let told: serde_json::Value = head.record.snapshot.result.expect("a result").read().expect("JSON");
+        let told: serde_json::Value = result_as(&head);
         assert_eq!(
             (&told["protocol"], told.pointer(place)),
             (&form.into(), Some(&name.into())),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Outcome, Wait};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal};
-use baton_e2e::gated::{id, result};
+use baton_e2e::gated::{id, result, result_as, said};
 use baton_envelope::{
     Author, Broadcast, Child, Children, Draft, Extra, IllegalTransition, IntentId, JoinRule, Json, RECEIVERS, Role,
     Snapshot, StepEntry, Undo, WaitSpec, act,
@@ -33,11 +33,8 @@ impl Handler for Lead {
     async fn handle(&self, hop: &mut Hop, asked: u32) -> Result<Outcome, Fault> {
         let calls: Result<Vec<Call>, Fault> = (0..asked).map(|_| Call::new("help", "ok")).collect();
         let joined = hop.join(Calls::of(calls?)).await?;
-        let said = joined.children().iter().map(|called| match called.result::<String>() {
-            Ok(result) => result,
-            Err(_) => called.code().unwrap_or(called.state()).to_owned(),
-        });
-        Outcome::complete(&said.collect::<Vec<_>>().join(" "))
+        let said = joined.children().iter().map(said).collect::<Vec<_>>().join(" ");
+        Outcome::complete(&said)
     }
 }
 
@@ -217,14 +214,10 @@ async fn a_copy_that_is_never_taken_is_named_in_the_end_of_the_message() {
     let written = ControllerMesh::of(&mesh.mesh).broadcast(new, &by).await;
     written.expect("the root is written");
     let head = mesh.until(&root, "completed", SOON).await;
-    let result = head.record.snapshot.result.expect("a result");
     let copy = IntentId::of_child(&root, 0, RECEIVERS, 1);
     let expected = json!({"intent": root, "channel": "news", "receivers": 2, "completed": 1, "not_completed": [
         {"agent": "gone", "intent": copy, "state": "rejected", "code": "UNKNOWN_AGENT"}]});
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(result.get()).expect("JSON"),
-        expected
-    );
+    assert_eq!(result_as::<serde_json::Value>(&head), expected);
     helper.stop().await;
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Json, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, assert_legal, events};
-use baton_e2e::gated::result;
+use baton_e2e::chaos::{Running, assert_legal, count};
+use baton_e2e::gated::{result, result_as};
 use baton_envelope::{Envelope, ErrorInfo, IntentId};
 use serde::Deserialize;
 
@@ -162,13 +162,13 @@ async fn ten_thousand_children_work() {
     assert_eq!(result(&head), "10000 in order");
     let history = mesh.history_of(&called).await;
     assert_legal(&history);
-    let found = |event: &str| events(&history).into_iter().filter(|found| *found == event).count();
+    let found = |event: &str| count(&history, event);
     assert_eq!((found("fanned_out"), found("resumed")), (1, 1));
     // Ends are gathered: many in a record.
     assert!(found("child_done") < 500, "{} records of ends", found("child_done"));
     let fanned = mesh.submit("fanned", "lead", r#"{"children":10000}"#).await;
     let head = mesh.until(&fanned, "completed", LONG).await;
-    let joined: baton_agent::Joined = head.record.snapshot.result.expect("a result").read().expect("children");
+    let joined: baton_agent::Joined = result_as(&head);
     let is_in_order = |(index, child): (u32, &baton_agent::Called)| child.result::<u32>().is_ok_and(|is| is == index);
     assert_eq!(joined.children().len(), 10_000);
     assert!((0..).zip(joined.children()).all(is_in_order));

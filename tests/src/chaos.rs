@@ -485,6 +485,12 @@ pub fn events(history: &[Head]) -> Vec<&str> {
     history.iter().map(|head| head.record.event.name()).collect()
 }
 
+/// How many records of an event there are, by its wire name.
+#[must_use]
+pub fn count(history: &[Head], event: &str) -> usize {
+    events(history).into_iter().filter(|found| *found == event).count()
+}
+
 /// The workers that wrote, in order, each once.
 pub fn workers(history: &[Head]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();

@@ -190,9 +190,10 @@ pub async fn everywhere<P: Pattern>(pattern: P) -> usize {
     let (own, together) = futures::future::join(own, together).await;
     let deaths = own.into_iter().chain(together).sum();
     println!("{}: {deaths} deaths of {}, writes {writes:?}", P::NAME, planned.len());
-    // What a process writes only where it is slow is not planned, and what is planned comes at last.
+    // What a process writes only where it is slow is not planned, and what is planned comes at last; but for one: whether the ends of
+    // two children stand in one record is up to the moment.
     assert!(
-        deaths * 20 >= planned.len() * 19,
+        deaths + (planned.len() / 20).max(1) >= planned.len(),
         "{}: only {deaths} of {} died",
         P::NAME,
         planned.len()

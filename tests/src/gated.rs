@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use baton_agent::{AgentBuilder, Json, Outcome};
+use baton_agent::{AgentBuilder, Called, Json, Outcome};
 use baton_envelope::control::{
     AboutAgent, DrainView, ExplainRoute, ExplainView, PromoteRollout, Question, RollBack, RolloutAct, ShowRollout,
     StartRollout, StatusView,
@@ -13,6 +13,7 @@ use baton_envelope::control::{
 use baton_envelope::{AgentName, AgentVersion, IntentId, Margins, Percent, canary_bucket};
 use baton_jetstream::{Error, Head};
 use baton_testkit::eventually;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::TestMesh;
@@ -117,6 +118,24 @@ pub fn result(head: &Head) -> String {
     result.and_then(|result| result.read().ok()).unwrap_or_default()
 }
 
+/// What an intent came to, as a value of a type.
+///
+/// # Panics
+/// When it has no result, or one of another type.
+#[must_use]
+#[track_caller]
+pub fn result_as<T: DeserializeOwned>(head: &Head) -> T {
+    let result = head.record.snapshot.result.as_ref().expect("a result");
+    result.read().expect("a result of that type")
+}
+
+/// What a child came to, in a word: its text where it has completed, else its code, or its state where it has none.
+#[must_use]
+pub fn said(called: &Called) -> String {
+    let code = || called.code().unwrap_or(called.state()).to_owned();
+    called.result::<String>().unwrap_or_else(|_| code())
+}
+
 /// The version that had an intent last.
 #[must_use]
 pub fn version_of(head: &Head) -> String {
@@ -163,9 +182,10 @@ impl TestMesh {
         .await;
     }
 
-    /// Gives a version the first of these shares of the new work; nothing more comes by itself.
-    pub async fn start_rollout(&self, agent: &str, to: &str, steps: &[u64]) -> StatusView {
-        let question = StartRollout {
+    /// What asks for a rollout with these shares, of which nothing comes by itself.
+    #[must_use]
+    pub fn rollout_to(&self, agent: &str, to: &str, steps: &[u64]) -> StartRollout {
+        StartRollout {
             id: self.mesh.clock().intent_id().to_string(),
             agent: agent_name(agent),
             version: version(to),
@@ -176,7 +196,12 @@ impl TestMesh {
             force: false,
             margins: Margins::default(),
             by: OPERATOR.to_owned(),
-        };
+        }
+    }
+
+    /// Gives a version the first of these shares of the new work; nothing more comes by itself.
+    pub async fn start_rollout(&self, agent: &str, to: &str, steps: &[u64]) -> StatusView {
+        let question = self.rollout_to(agent, to, steps);
         self.ask(&question).await.expect("started")
     }
 

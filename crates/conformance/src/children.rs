@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::court::{Court, SINK, SINK_ACTIVE, Work};
 use crate::fault::Fault;
-use crate::record::Stored;
 
 /// The name of the call in all trials.
 pub(crate) const CALL: &str = "ask";
@@ -39,6 +38,11 @@ impl End {
     }
 }
 
+/// Who writes what a controller does.
+fn controller() -> Value {
+    json!({"role": "controller", "instance": "conformance"})
+}
+
 /// The id of the child at a place of the call of a first hop.
 pub(crate) fn child_of(work: &Work, index: u32) -> Result<String, Fault> {
     let parent: IntentId = work.intent.parse().map_err(|_| Fault::Skipped("no id".to_owned()))?;
@@ -51,16 +55,15 @@ impl Court {
         let (status, now) = (json!({"state": "rejected", "code": "NO"}), self.now());
         let snapshot = json!({"status": status, "hop": 0, "attempt": 0, "epoch": 1, "root": of.intent, "parent": of.intent,
                               "submitted_at": now, "updated_at": now});
-        let by = json!({"role": "controller", "instance": "conformance"});
         let event = json!({"type": "rejected", "code": "NO"});
         let error = r#","error":{"code":"NO","message":"planted"}"#;
-        let body = self.body(child, &event, &by, &snapshot, error);
+        let body = self.body(child, &event, &controller(), &snapshot, error);
         self.write(child, 0, "rejected", "rejected", body).await
     }
 
     /// Ends a child of the first hop of an intent, which the agent has submitted or not: the sequence of its last record.
     pub(crate) async fn end_child(&self, child: &str, of: &Work, end: End) -> Result<u64, Error> {
-        let begun = match self.last_of(child).await? {
+        let begun = match self.head_of(child).await? {
             Some(head) => Work {
                 intent: child.to_owned(),
                 envelope: head.text("/snapshot/envelope").to_owned(),
@@ -104,9 +107,8 @@ impl Court {
             "protocol": PROTOCOL, "id": envelope, "intent": child, "root": of.intent, "parent": of.intent, "to": SINK,
             "to_version": SINK_ACTIVE, "hop": 2,
         });
-        let by = json!({"role": "controller", "instance": "conformance"});
         let more = format!(r#","envelope":{text}"#);
-        let body = self.body(child, &json!({"type": "submitted"}), &by, &snapshot, &more);
+        let body = self.body(child, &json!({"type": "submitted"}), &controller(), &snapshot, &more);
         let seq = self.write(child, 0, "submitted", "pending", body.clone()).await?;
         Ok(Work {
             intent: child.to_owned(),
@@ -116,13 +118,21 @@ impl Court {
         })
     }
 
-    async fn last_of(&self, intent: &str) -> Result<Option<Stored>, Error> {
-        let none = Work {
-            intent: intent.to_owned(),
-            envelope: String::new(),
-            seq: 0,
-            body: String::new(),
-        };
-        self.head(&none).await
+    /// Records ends on the parent, as the leading controller does. `set` is what the snapshot says of the children after that.
+    pub(crate) async fn record_ends(&self, work: &Work, set: &Value, ends: &Value) -> Result<(), Error> {
+        let changes = json!({"status": {"state": "waiting", "reason": "children"}, "children": [set]});
+        let done = json!([{"hop": 1, "name": CALL, "ends": ends}]);
+        let more = format!(r#","children":{done}"#);
+        self.append(work, json!({"type": "child_done"}), Some("waiting"), &changes, &more)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets the hop go on with what its children came to, as the leading controller does: the work, with that record.
+    pub(crate) async fn join(&self, work: &Work, ends: &Value) -> Result<Work, Error> {
+        let results = json!([{"name": CALL, "kind": "children", "outcome": "joined", "children": ends}]);
+        let changes = json!({"epoch": "+1", "attempt": 1, "waits": null, "children": null});
+        self.put_again(work, "resumed", &changes, &format!(r#","results":{results}"#))
+            .await
     }
 }

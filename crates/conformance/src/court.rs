@@ -233,7 +233,7 @@ impl Court {
         self.hands.publish(&self.ledger(intent), &headers, body).await
     }
 
-    pub(crate) fn ledger(&self, intent: &str) -> String {
+    fn ledger(&self, intent: &str) -> String {
         format!("{}.ledger.0.{intent}", self.mesh.subjects().namespace())
     }
 
@@ -357,7 +357,12 @@ impl Court {
     }
 
     pub(crate) async fn head(&self, work: &Work) -> Result<Option<Stored>, Error> {
-        let question = json!({"last_by_subj": self.ledger(&work.intent)});
+        self.head_of(&work.intent).await
+    }
+
+    /// The last record of an intent by its id: the agent may have written the first.
+    pub(crate) async fn head_of(&self, intent: &str) -> Result<Option<Stored>, Error> {
+        let question = json!({"last_by_subj": self.ledger(intent)});
         self.hands
             .stored(&self.mesh.subjects().ledger_stream(), &question)
             .await

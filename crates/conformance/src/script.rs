@@ -11,9 +11,8 @@ impl Script {
         Self::default()
     }
 
-    fn then(mut self, act: &Value) -> Self {
-        self.0.push(act.to_string());
-        self
+    fn then(self, act: &Value) -> Self {
+        self.raw(act.to_string())
     }
 
     /// Run an effect as a step.
@@ -42,16 +41,13 @@ impl Script {
     }
 
     /// Hand over with this payload, as its text.
-    pub(crate) fn hand_off(mut self, to: &str, payload: &str) -> Self {
-        self.0
-            .push(format!(r#"{{"do":"hand_off","to":"{to}","payload":{payload}}}"#));
-        self
+    pub(crate) fn hand_off(self, to: &str, payload: &str) -> Self {
+        self.raw(format!(r#"{{"do":"hand_off","to":"{to}","payload":{payload}}}"#))
     }
 
     /// Hand on to whoever is next, with this payload, as its text.
-    pub(crate) fn next(mut self, payload: &str) -> Self {
-        self.0.push(format!(r#"{{"do":"next","payload":{payload}}}"#));
-        self
+    pub(crate) fn next(self, payload: &str) -> Self {
+        self.raw(format!(r#"{{"do":"next","payload":{payload}}}"#))
     }
 
     /// Ask this agent for as many as there are payloads, by a call of this name, and go on when all have ended.

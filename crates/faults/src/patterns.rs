@@ -143,6 +143,14 @@ impl Made {
         self
     }
 
+    /// It stays where it asks an agent that nobody has; only what does not may have a deadline.
+    fn stays_or_hurries(self, asks_nobody: bool, random: &mut StdRng) -> Self {
+        match asks_nobody {
+            true => self.that_stays(),
+            false => self.in_a_hurry(random),
+        }
+    }
+
     fn piece(self, random: &mut StdRng, key: String) -> Piece {
         let mut piece = Piece {
             work: Work::default(),
@@ -227,7 +235,7 @@ fn call(random: &mut StdRng, key: &str) -> Made {
         })),
         _ => {}
     }
-    let asks_nobody = random.random_bool(ASK_NOBODY) && one_is_nobodys(random, &mut asks);
+    let asks_nobody = one_is_nobodys(random, &mut asks);
     if let Some(turn) = turns.iter_mut().choose(random) {
         turn.asks = Some(Asks::Others(asks));
     }
@@ -235,29 +243,27 @@ fn call(random: &mut StdRng, key: &str) -> Made {
         expect,
         ..Made::of(random, turns)
     };
-    match asks_nobody {
-        true => made.that_stays(),
-        false => made.in_a_hurry(random),
-    }
+    made.stays_or_hurries(asks_nobody, random)
 }
 
 fn fan_out(random: &mut StdRng, key: &str) -> Made {
     let hops = random.random_range(1..=2);
     let mut turns = chain(random, hops);
     let (to, mut asks) = (agent(random), others(random, key, 1));
-    let asks_nobody = random.random_bool(ASK_NOBODY) && one_is_nobodys(random, &mut asks);
+    let asks_nobody = one_is_nobodys(random, &mut asks);
     if let Some(last) = turns.last_mut() {
         last.end = End::FanOut(to, asks);
     }
     let made = Made::of(random, turns);
-    match asks_nobody {
-        true => made.that_stays(),
-        false => made.in_a_hurry(random),
-    }
+    made.stays_or_hurries(asks_nobody, random)
 }
 
-/// Asks an agent that nobody has ever heard of for one of the children. Nobody is asked for anything then.
+/// Now and then asks an agent that nobody has ever heard of for one of the children; gives whether. Nobody is asked for anything
+/// then.
 fn one_is_nobodys(random: &mut StdRng, asks: &mut Others) -> bool {
+    if !random.random_bool(ASK_NOBODY) {
+        return false;
+    }
     let found = asks.children.iter_mut().choose(random);
     found.map(|(to, _)| "nobody".clone_into(to)).is_some()
 }

@@ -5,17 +5,6 @@ use baton_testkit::eventually;
 
 use super::{OPERATOR, SOON, Secured, VIEWER, connect_as, id};
 
-/// How many messages wait in the intake.
-async fn until_held(mesh: &Secured, expected: u64) {
-    eventually(&format!("{expected} are held"), SOON, async || {
-        match mesh.control.intake_waiting().await {
-            Ok(waiting) if waiting == expected => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_by_capability_is_held_and_is_that_of_the_account_that_asked() {
     let mesh = Secured::start().await;
@@ -55,7 +44,7 @@ async fn work_by_capability_is_held_and_is_that_of_the_account_that_asked() {
         let (exit, said, _) = mesh.baton(VIEWER, &line).await;
         assert_eq!((exit, said.contains("PERMISSION_DENIED")), (Some(4), true), "{said}");
     }
-    until_held(&mesh, 3).await;
+    mesh.until_intake_has(3).await;
     for intent in ["by-shop", "by-ada", "by-hand"] {
         assert!(
             mesh.control.head(&id(intent)).await.expect("read").is_none(),
@@ -92,5 +81,5 @@ async fn work_by_capability_is_held_and_is_that_of_the_account_that_asked() {
             ("reviewer", Some(asked_by), asked_by)
         );
     }
-    until_held(&mesh, 0).await;
+    mesh.until_intake_has(0).await;
 }

@@ -43,7 +43,7 @@ pub(super) const HOUSES: [House; 7] = [
                     "acks", "children", "court", "error", "fault", "record", "report", "script",
                 ],
             ),
-            ("children", &["court", "fault", "record"]),
+            ("children", &["court", "fault"]),
             ("submitter", &["error", "fault", "hands", "record", "report"]),
             ("court", &["acks", "error", "fault", "hands", "record", "script"]),
             ("stage", &["error"]),

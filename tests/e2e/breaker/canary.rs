@@ -3,37 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use baton_agent::{AgentBuilder, Fault, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
-use baton_e2e::chaos::{Running, SOON, agent_at};
+use baton_e2e::chaos::{Running, SOON};
 use baton_e2e::gated::{ids_in, version_of};
 use baton_envelope::control::StartRollout;
-use baton_envelope::{Breaker, BreakerState, Margins, Percent, Phase};
+use baton_envelope::{BreakerState, Phase};
 use baton_testkit::eventually;
 
-use super::{AGENT, Controllers, config};
+use super::{AGENT, Controllers, breaker_of, config, fragile_at, until_breaker_of_is};
 
 /// The share of the chains that the canary gets.
 const SHARE: u8 = 50;
-
-/// A version whose only attempt fails, but where it is well.
-fn version(of: &str, well: &Arc<AtomicBool>) -> AgentBuilder {
-    let well = Arc::clone(well);
-    let once = RetryPolicy {
-        max_attempts: 1,
-        ..RetryPolicy::default()
-    };
-    let builder = agent_at(AGENT, of, move |_| {
-        let well = well.load(Ordering::SeqCst);
-        async move {
-            match well {
-                true => Outcome::complete("well"),
-                false => Err(Fault::retry("out of order")),
-            }
-        }
-    });
-    builder.retry(once)
-}
 
 /// A mesh with a version 1.0.0 that is well and a version 2.0.0 that gets half of the work.
 struct Rolling {
@@ -48,22 +28,17 @@ impl Rolling {
         let mesh = TestMesh::start_without_controller().await;
         let controllers = Controllers::start_with(&mesh, 1, config().breaker).await;
         let well = Arc::new(AtomicBool::new(false));
-        let old = version("1.0.0", &Arc::new(AtomicBool::new(true)));
+        let old = fragile_at("1.0.0", &Arc::new(AtomicBool::new(true)), &Arc::default());
         let old = Running::start(mesh.server.url(), old).await;
         mesh.until_version_is(AGENT, "1.0.0", "active").await;
-        let new = Running::start(mesh.server.url(), version("2.0.0", &well)).await;
+        let new = fragile_at("2.0.0", &well, &Arc::default());
+        let new = Running::start(mesh.server.url(), new).await;
         mesh.until_version_is(AGENT, "2.0.0", "ready").await;
         let question = StartRollout {
-            id: mesh.mesh.clock().intent_id().to_string(),
-            agent: AGENT.parse().expect("name"),
-            version: "2.0.0".parse().expect("version"),
-            steps: vec![Percent::new(u64::from(SHARE)).expect("a share")],
             hold_seconds: 3_600,
             auto,
-            at_once: false,
-            force: false,
-            margins: Margins::default(),
             by: "test".to_owned(),
+            ..mesh.rollout_to(AGENT, "2.0.0", &[u64::from(SHARE)])
         };
         mesh.ask(&question).await.expect("started");
         mesh.until_version_is(AGENT, "2.0.0", "canary").await;
@@ -82,22 +57,6 @@ impl Rolling {
         let head = self.mesh.until(&intent, status, SOON).await;
         assert_eq!(version_of(&head), of, "{intent}");
     }
-
-    async fn breaker(&self) -> Option<Breaker> {
-        let (agent, version) = (AGENT.parse().expect("name"), "2.0.0".parse().expect("version"));
-        let found = self.mesh.mesh.breaker(&agent, &version).await;
-        found.expect("read").map(|(breaker, _)| breaker)
-    }
-
-    async fn until_breaker_is(&self, state: BreakerState) {
-        eventually(&format!("the breaker is {}", state.name()), SOON, async || {
-            match self.breaker().await {
-                Some(breaker) if breaker.state == state => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,12 +67,12 @@ async fn the_breaker_of_a_canary_opens_where_a_person_takes_it_on() {
             .ends(&format!("new-{number}"), 0..SHARE, "parked", "2.0.0")
             .await;
     }
-    rolling.until_breaker_is(BreakerState::Open).await;
+    until_breaker_of_is(&rolling.mesh, "2.0.0", BreakerState::Open).await;
     // The other version has a breaker of its own.
     rolling.ends("old", SHARE..100, "completed", "1.0.0").await;
     rolling.well.store(true, Ordering::SeqCst);
     rolling.ends("probe", 0..SHARE, "completed", "2.0.0").await;
-    rolling.until_breaker_is(BreakerState::Closed).await;
+    until_breaker_of_is(&rolling.mesh, "2.0.0", BreakerState::Closed).await;
 }
 
 /// Would fail if an open breaker took away the attempts by which the evidence decides: the rollout would hold for ever.
@@ -133,7 +92,7 @@ async fn the_evidence_alone_decides_about_a_canary_that_it_judges() {
     };
     loop {
         // Read first: once it is rolled back nobody judges it any more, and its breaker may open.
-        let breaker = rolling.breaker().await;
+        let breaker = breaker_of(&rolling.mesh.mesh, "2.0.0").await;
         if phase().await == Some(Phase::RolledBack) {
             break;
         }

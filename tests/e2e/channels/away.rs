@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use baton_controller::{ArchiveConfig, Controller, ControllerConfig};
 use baton_e2e::TestMesh;
-use baton_e2e::gated::id;
+use baton_e2e::gated::{id, result_as};
 use baton_envelope::Timestamp;
 use baton_envelope::control::ShowBroadcast;
 use baton_jetstream::{Clock, Mesh, SystemClock, Target};
 use baton_testkit::eventually;
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{SOON, act, listener, message, publish, result, subscriber};
+use super::{SOON, act, listener, message, publish, subscriber};
 use baton_envelope::control::SubscribeAgent;
 
 /// How many receivers there are, and how many of them go away.
@@ -112,7 +112,7 @@ async fn receivers_that_come_back_an_hour_later_do_it_once() {
         back.push(tokio::spawn(worker.run_until(std::future::pending())));
     }
     let head = mesh.until(&root, "completed", SOON).await;
-    assert_eq!(result(&head)["completed"], ALL);
+    assert_eq!(result_as::<Value>(&head)["completed"], ALL);
     assert_eq!(runs.load(Ordering::SeqCst), ALL, "each did it once");
     for task in back {
         task.abort();

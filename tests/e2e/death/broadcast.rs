@@ -1,7 +1,7 @@
 //! A message of a channel for two receivers, from outside and by a hop.
 
 use baton_agent::{AgentBuilder, Outcome};
-use baton_e2e::chaos::events;
+use baton_e2e::chaos::{count, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::{IntentId, RECEIVERS};
 use baton_jetstream::{ChannelMessage, Head, Mesh};
@@ -26,7 +26,7 @@ impl Pattern for ToTwo {
 
     async fn drive(&self, client: &Mesh, run: &Run) {
         run.also(run.intent());
-        copies_of(run).for_each(|copy| run.also(copy));
+        copies_of(run, 0).for_each(|copy| run.also(copy));
         for role in Self::ROLES {
             let agent = run.agent(role).parse().expect("agent name");
             run.eventually(&format!("{agent} is known"), 100 * SHORT, async || {
@@ -59,7 +59,7 @@ impl Pattern for ToTwo {
     fn judge(&self, run: &Run, history: &[Head]) {
         let last = &history.last().expect("a record").record;
         assert_eq!(last.snapshot.status.name(), "completed", "{:?}", events(history));
-        let begun = events(history).iter().filter(|event| **event == "submitted").count();
+        let begun = count(history, "submitted");
         assert_eq!(begun, 1, "{}: {:?}", last.intent, events(history));
         if last.intent == run.intent() {
             let result = last.snapshot.result.as_ref().map(|result| result.get().to_owned());
@@ -69,9 +69,10 @@ impl Pattern for ToTwo {
     }
 }
 
-fn copies_of(run: &Run) -> impl Iterator<Item = IntentId> {
+/// The copies of a message; from outside it is of hop 0.
+fn copies_of(run: &Run, hop: u32) -> impl Iterator<Item = IntentId> {
     let root = run.intent();
-    (0..2).map(move |index| IntentId::of_child(&root, 0, RECEIVERS, index))
+    (0..2).map(move |index| IntentId::of_child(&root, hop, RECEIVERS, index))
 }
 
 /// A hop ends with a message; each receiver gets one copy, and the intent completes once.
@@ -95,8 +96,7 @@ impl Pattern for ByHop {
     }
 
     async fn drive(&self, client: &Mesh, run: &Run) {
-        let parent = run.intent();
-        (0..2).for_each(|index| run.also(IntentId::of_child(&parent, 1, RECEIVERS, index)));
+        copies_of(run, 1).for_each(|copy| run.also(copy));
         run.submit(client, "crier", |_| {}).await;
         run.until_ended(client).await;
     }

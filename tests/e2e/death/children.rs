@@ -1,7 +1,7 @@
 //! A supervisor that asks others, and the cancel of one with all below it.
 
 use baton_agent::{AgentBuilder, Call, Called, Fault, Outcome, Wait};
-use baton_e2e::chaos::events;
+use baton_e2e::chaos::{count, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::IntentId;
 use baton_jetstream::{Head, Mesh};
@@ -42,13 +42,13 @@ impl Pattern for CallAll {
         if is_of_child(run, history) {
             let last = history.last().expect("a record");
             assert_eq!(last.record.snapshot.status.name(), "completed", "{:?}", events(history));
-            let begun = events(history).iter().filter(|event| **event == "submitted").count();
+            let begun = count(history, "submitted");
             assert_eq!(begun, 1, "{}: {:?}", last.record.intent, events(history));
             return;
         }
         completed_with(run, history, "a is done, b is done, c is done");
         for event in ["fanned_out", "resumed"] {
-            let found = events(history).iter().filter(|found| **found == event).count();
+            let found = count(history, event);
             assert_eq!(found, 1, "{}: {event} in {:?}", run.intent(), events(history));
         }
         let last = history.last().expect("a record");

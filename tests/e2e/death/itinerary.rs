@@ -1,7 +1,7 @@
 //! Work that goes from agent to agent by its itinerary, and work that is split on the way.
 
 use baton_agent::{AgentBuilder, Call, Called, Calls, Fault, Joined, Outcome};
-use baton_e2e::chaos::events;
+use baton_e2e::chaos::{count, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::IntentId;
 use baton_jetstream::{Head, Mesh};
@@ -84,7 +84,7 @@ impl Pattern for FanOut {
         }
         completed_with(run, history, "a is done, b is done, c is done");
         for event in ["fanned_out", "resumed", "handed_off"] {
-            let found = events(history).iter().filter(|found| **found == event).count();
+            let found = count(history, event);
             assert_eq!(found, 1, "{}: {event} in {:?}", run.intent(), events(history));
         }
     }

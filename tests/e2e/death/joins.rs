@@ -4,9 +4,10 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use baton_agent::{AgentBuilder, Call, Called, Calls, Fault, Joined, Outcome, Wait};
-use baton_e2e::chaos::events;
+use baton_agent::{AgentBuilder, Call, Calls, Fault, Joined, Outcome, Wait};
+use baton_e2e::chaos::{count, events};
 use baton_e2e::death::{Pattern, Run};
+use baton_e2e::gated::{result, said};
 use baton_envelope::IntentId;
 use baton_jetstream::{Head, Mesh};
 
@@ -139,7 +140,6 @@ impl<J: Join> Pattern for FanOut<J> {
         let last = history.last().expect("a record");
         let (intent, snapshot) = (&last.record.intent, &last.record.snapshot);
         let told = format!("{intent}: {:?}", events(history));
-        let count = |event: &str| events(history).iter().filter(|found| **found == event).count();
         if let Some(place) = children_of(run).position(|child| child == *intent) {
             // What the join does not wait for may be closed before it has ended, or before it has begun.
             let may_be: &[&str] = match J::HELP.get(place) {
@@ -149,13 +149,13 @@ impl<J: Join> Pattern for FanOut<J> {
                 Some(Waits) | None => &["cancelled", "rejected"],
             };
             assert!(may_be.contains(&snapshot.status.name()), "{}: {told}", snapshot.status);
-            assert!(count("submitted") <= 1, "{told}");
+            assert!(count(history, "submitted") <= 1, "{told}");
             return;
         }
         for event in ["fanned_out", "resumed", "handed_off"] {
-            assert_eq!(count(event), 1, "{event}: {told}");
+            assert_eq!(count(history, event), 1, "{event}: {told}");
         }
-        let said = baton_e2e::gated::result(last);
+        let said = result(last);
         completed_with(run, history, &said);
         let words: Vec<&str> = said.split(' ').collect();
         assert_eq!(words.len(), J::SAID.len(), "{said}: {told}");
@@ -163,11 +163,6 @@ impl<J: Join> Pattern for FanOut<J> {
             assert!(may_be.contains(word), "{word} is none of {may_be:?}: {said}: {told}");
         }
     }
-}
-
-fn said(called: &Called) -> String {
-    let code = || called.code().unwrap_or(called.state()).to_owned();
-    called.result::<String>().unwrap_or_else(|_| code())
 }
 
 fn children_of(run: &Run) -> impl Iterator<Item = IntentId> {

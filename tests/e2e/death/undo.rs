@@ -1,7 +1,7 @@
 //! What an intent did is undone: because it fails for good, and because somebody cancels it so.
 
 use baton_agent::{AgentBuilder, Fault, Outcome, Wait};
-use baton_e2e::chaos::events;
+use baton_e2e::chaos::{count, events};
 use baton_e2e::death::{Pattern, Run};
 use baton_envelope::control::UndoIntent;
 use baton_envelope::{Envelope, IntentId, OnExhausted, Policy};
@@ -50,16 +50,15 @@ fn is_undone(run: &Run, history: &[Head], status: &str) {
     let last = history.last().expect("a record");
     let (intent, snapshot) = (&last.record.intent, &last.record.snapshot);
     let told = format!("{intent}: {:?}", events(history));
-    let count = |event: &str| events(history).iter().filter(|found| **found == event).count();
     if let Some((_, thing)) = undos_of(run).find(|(undo, _)| undo == intent) {
         assert_eq!(snapshot.status.name(), "completed", "{told}");
-        assert_eq!(count("submitted"), 1, "{told}");
+        assert_eq!(count(history, "submitted"), 1, "{told}");
         assert_eq!(baton_e2e::gated::result(last), thing, "{told}");
         return;
     }
     assert_eq!(snapshot.status.name(), status, "{told}");
     for (event, times) in [("compensating", 1), ("compensated", 1), ("child_done", 2)] {
-        assert_eq!(count(event), times, "{event}: {told}");
+        assert_eq!(count(history, event), times, "{event}: {told}");
     }
     let plans = history.iter().filter(|head| !head.record.undos.is_empty());
     let planned: Vec<_> = plans

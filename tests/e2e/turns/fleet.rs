@@ -8,7 +8,6 @@ use baton_e2e::chaos::{Program, SOON, assert_legal, ready};
 use baton_e2e::gated::id;
 use baton_envelope::Envelope;
 use baton_testkit::eventually;
-use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 
 use super::client;
@@ -130,13 +129,8 @@ async fn keys_are_in_order_though_half_of_the_fleet_dies_in_a_rollout() {
     assert_eq!(lines.len(), keys);
     let again: usize = lines.iter().map(|(key, lines)| in_order(key, lines, each)).sum();
     println!("{all} intents of {keys} keys in order; {again} began once more");
-    let last = names.iter().map(|key| id(&format!("{key}-{}", each - 1)));
-    for history in join_all(last.map(|intent| {
-        let mesh = &mesh;
-        async move { mesh.history_of(&intent).await }
-    }))
-    .await
-    {
+    let last: Vec<_> = names.iter().map(|key| id(&format!("{key}-{}", each - 1))).collect();
+    for history in mesh.histories(&last).await {
         assert_legal(&history);
     }
     for one in fleet.iter_mut().skip(2).chain(&mut { new }) {

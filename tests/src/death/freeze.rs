@@ -76,11 +76,11 @@ async fn freeze<P: Pattern>(pattern: &Arc<P>, shared: &Stage, moment: Moment) ->
     let victim = moment.victim;
     let run = Run::shared(P::NAME, &Accident::Frozen(moment.clone()));
     // What befalls the controller befalls all runs that share it.
-    let mut own = match victim {
+    let (own, apart) = match victim {
         Victim::Controller => Some(Stage::start_apart::<P>(&run).await),
         Victim::Client | Victim::Worker(_) => None,
-    };
-    let apart = own.as_mut().and_then(|stage| stage.controller.take());
+    }
+    .unzip();
     let stage = own.as_ref().unwrap_or(shared);
     let place = match victim {
         Victim::Worker(place) => Some(place),
@@ -96,7 +96,13 @@ async fn freeze<P: Pattern>(pattern: &Arc<P>, shared: &Stage, moment: Moment) ->
     let driving: Driving = if victim == Victim::Client {
         frozen.start_apart::<P>(&run, victim);
         let run = run.clone();
-        Box::pin(async move { run.stopped().await })
+        Box::pin(async move {
+            // One that has panicked is silent: neither its fatal write comes, nor the word that it has stopped.
+            let stopped = tokio::time::timeout(3 * PATIENCE, run.stopped()).await;
+            stopped.expect(
+                "the client apart comes to its fatal write, or does all that it has to do: see what it printed",
+            );
+        })
     } else {
         cast.drive(pattern, &run)
     };

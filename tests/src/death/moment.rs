@@ -50,6 +50,11 @@ impl Moment {
         }
     }
 
+    /// Whether it is the first of its kind.
+    pub(super) const fn is_first(&self) -> bool {
+        self.nth == 1
+    }
+
     /// Runs it until somebody has died; a process writes some things only where it is slow. Gives whether somebody did.
     pub(super) async fn until_it_comes(self, run: impl AsyncFn(Self) -> bool) -> bool {
         for turn in 0..TURNS {
@@ -106,11 +111,4 @@ pub(super) fn moments(writes: &Writes, again: &Writes) -> Vec<Moment> {
         }
     }
     moments
-}
-
-impl Moment {
-    /// Whether it is the first of its kind.
-    pub(super) const fn is_first(&self) -> bool {
-        self.nth == 1
-    }
 }

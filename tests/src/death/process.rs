@@ -208,6 +208,7 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) mesh: TestMesh,
+    /// The one in this process.
     pub(super) controller: Option<Process>,
 }
 
@@ -218,13 +219,13 @@ impl Stage {
         Self { mesh, controller }
     }
 
-    /// One whose controller is a part of a run.
-    pub(super) async fn start_apart<P: Pattern>(run: &Run) -> Self {
+    /// One whose controller is a part of a run, and that controller.
+    pub(super) async fn start_apart<P: Pattern>(run: &Run) -> (Self, Process) {
         let mesh = TestMesh::start_without_controller().await;
-        let mut controller = Process::place(mesh.server.url()).await;
-        controller.start_apart::<P>(run, Victim::Controller);
-        let controller = Some(controller);
-        Self { mesh, controller }
+        let mut apart = Process::place(mesh.server.url()).await;
+        apart.start_apart::<P>(run, Victim::Controller);
+        let controller = None;
+        (Self { mesh, controller }, apart)
     }
 
     pub(super) fn url(&self) -> &str {

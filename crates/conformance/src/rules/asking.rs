@@ -79,18 +79,9 @@ fn asked(wait: &str) -> Vec<(String, Option<String>)> {
     all.into_iter().map(child).collect()
 }
 
-/// Records ends on the parent, as the leading controller does. `ended` and `completed` are those of the set after that.
-async fn record(court: &Court, work: &Work, ends: &Value, ended: &str, completed: u32) -> Result<(), Fault> {
-    let changes = json!({
-        "status": {"state": "waiting", "reason": "children"},
-        "children": [{"hop": 1, "name": CALL, "count": ENDS.len(), "ended": ended, "completed": completed}],
-    });
-    let done = json!([{"hop": 1, "name": CALL, "ends": ends}]);
-    let more = format!(r#","children":{done}"#);
-    court
-        .append(work, json!({"type": "child_done"}), Some("waiting"), &changes, &more)
-        .await?;
-    Ok(())
+/// What the snapshot says of the children: which have ended, and how many of those have completed.
+fn set(ended: &str, completed: u32) -> Value {
+    json!({"hop": 1, "name": CALL, "count": ENDS.len(), "ended": ended, "completed": completed})
 }
 
 pub(super) async fn calls(court: &Court) -> Result<(), Fault> {
@@ -120,13 +111,9 @@ pub(super) async fn calls(court: &Court) -> Result<(), Fault> {
         *place = end.recorded(index, &child, seq);
     }
     let of = |indices: &[usize]| -> Value { indices.iter().filter_map(|index| ends.get(*index).cloned()).collect() };
-    record(court, &work, &of(&[2]), "BA", 1).await?;
-    record(court, &work, &of(&[0, 1]), "Bw", 2).await?;
-    let results = json!([{"name": CALL, "kind": "children", "outcome": "joined", "children": ends}]);
-    let changes = json!({"epoch": "+1", "attempt": 1, "waits": null, "children": null});
-    let again = court
-        .put_again(&work, "resumed", &changes, &format!(r#","results":{results}"#))
-        .await?;
+    court.record_ends(&work, &set("BA", 1), &of(&[2])).await?;
+    court.record_ends(&work, &set("Bw", 2), &of(&[0, 1])).await?;
+    let again = court.join(&work, &Value::from(ends)).await?;
     court.ticket(&again, false).await?;
     let head = court.ends(&again, "completed", "").await?;
     goes_on_with(&head)?;

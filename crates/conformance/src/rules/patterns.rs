@@ -4,7 +4,7 @@
 use baton_envelope::codes;
 use serde_json::{Map, Value, json};
 
-use crate::children::child_of;
+use crate::children::{CALL, child_of};
 use crate::court::{Court, Plan, SINK, Work};
 use crate::fault::{Fault, expect};
 use crate::record::{Stored, story};
@@ -66,24 +66,10 @@ pub(super) async fn goes_on(court: &Court) -> Result<(), Fault> {
     plant_step(court, &work).await?;
     ask(court, &work).await?;
     let ends = json!([{"index": 0, "id": child, "state": "rejected", "code": "NO", "seq": last}]);
-    let done = json!([{"hop": 1, "name": "ask", "ends": ends}]);
-    let recorded = json!({"children": [{"hop": 1, "name": "ask", "count": 1, "ended": "AQ"}],
-                          "status": {"state": "waiting", "reason": "children"}});
-    let event = json!({"type": "child_done"});
-    court
-        .append(
-            &work,
-            event,
-            Some("waiting"),
-            &recorded,
-            &format!(r#","children":{done}"#),
-        )
-        .await?;
-    let results = json!([{"name": "ask", "kind": "children", "outcome": "joined", "children": ends}]);
-    let changes = json!({"epoch": "+1", "attempt": 1, "waits": null, "children": null});
-    let again = court
-        .put_again(&work, "resumed", &changes, &format!(r#","results":{results}"#))
-        .await?;
+    // None of them has completed, and a writer leaves out what is 0.
+    let set = json!({"hop": 1, "name": CALL, "count": 1, "ended": "AQ"});
+    court.record_ends(&work, &set, &ends).await?;
+    let again = court.join(&work, &ends).await?;
     court.ticket(&again, false).await?;
     let head = court.ends(&again, "completed", "").await?;
     let own = court.own(&again).await?;

@@ -23,6 +23,15 @@ async fn take(mesh: &Mesh, id: &str) {
     records::put(mesh.url(), &claimed.seal(head.record.intent, head.seq, stamp), head.seq).await;
 }
 
+/// Who kills, and why, from now on.
+fn taking<'a>(mesh: &Mesh, by: &'a Author) -> Taking<'a> {
+    Taking {
+        reason: "it deletes files",
+        by,
+        since: mesh.now(),
+    }
+}
+
 /// A server that was killed forgets deliveries that were under way: its consumers say then that they gave nothing away, and only
 /// the ledger says who holds what. Would fail with a kill that asks the consumers alone.
 #[tokio::test]
@@ -38,11 +47,7 @@ async fn a_kill_takes_what_is_held_though_no_consumer_knows_that_it_was_delivere
         assert_eq!((consumer.delivered, consumer.floor), (0, 0), "it knows of no delivery");
     }
     let by = operator();
-    let taking = Taking {
-        reason: "it deletes files",
-        by: &by,
-        since: mesh.now(),
-    };
+    let taking = taking(&mesh, &by);
     let control = ControllerMesh::of(&mesh);
     let fenced = control
         .fence_version(&agent(), &version("1.0.0"), taking)
@@ -83,11 +88,7 @@ async fn a_kill_takes_what_may_run_unrecorded_since_its_server_was_killed() {
     })
     .await;
     let by = operator();
-    let taking = Taking {
-        reason: "it deletes files",
-        by: &by,
-        since: mesh.now(),
-    };
+    let taking = taking(&mesh, &by);
     let control = ControllerMesh::of(&mesh);
     let fenced = control.fence_version(&agent(), &version("1.0.0"), taking).await;
     assert_eq!(fenced.unwrap().len(), 1);
@@ -132,11 +133,7 @@ async fn a_kill_is_not_done_while_the_ledger_is_full() {
         take(&mesh, id).await;
     }
     let by = operator();
-    let taking = Taking {
-        reason: "it deletes files",
-        by: &by,
-        since: mesh.now(),
-    };
+    let taking = taking(&mesh, &by);
     let (control, version) = (ControllerMesh::of(&mesh), version("1.0.0"));
     limit_stream(&client, "MESH_LEDGER", Some(0)).await.unwrap();
     let refused = control.fence_version(&agent(), &version, taking).await;
