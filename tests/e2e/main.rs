@@ -26,6 +26,7 @@ mod channels;
 mod codes;
 mod conformance;
 mod conformance_submitter;
+mod context;
 mod counting;
 mod crash;
 mod dead_letter;

@@ -11,8 +11,8 @@ use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal};
 use baton_e2e::gated::{id, result, result_as, said};
 use baton_envelope::{
-    Author, Broadcast, Child, Children, Draft, Extra, IllegalTransition, IntentId, JoinRule, Json, RECEIVERS, Role,
-    Snapshot, StepEntry, Undo, WaitSpec, act,
+    Author, Broadcast, Child, Children, Draft, Extra, IllegalTransition, IntentId, JoinRule, Json, Protocol,
+    ProtocolRange, RECEIVERS, Role, Snapshot, StepEntry, Undo, WaitSpec, act,
 };
 use baton_jetstream::{ControllerMesh, Decision, Error, Known, NewBroadcast};
 use serde_json::json;
@@ -61,10 +61,11 @@ impl Handler for Waits {
     }
 }
 
-/// Starts an agent that takes work of the kind `help` and of none.
+/// Starts an agent that takes work of the kind `help` and of none. It takes no payload by reference, so one can be too large for it.
 async fn help(mesh: &TestMesh, name: &str) -> Running {
-    let builder = Agent::builder(name, "1.0.0").expect("agent").handler(Echo).kind("help");
-    let worker = Running::start(mesh.server.url(), builder).await;
+    let builder = Agent::builder(name, "1.0.0").expect("agent").kind("help");
+    let reads = ProtocolRange::new(Protocol::new(1, 0, 0), Protocol::new(1, 6, 0)).expect("a range");
+    let worker = Running::start(mesh.server.url(), builder.protocol(reads).handler(Echo)).await;
     mesh.until_version_is(name, "1.0.0", "active").await;
     worker
 }
@@ -330,7 +331,9 @@ async fn what_is_told_more_than_a_record_holds_is_set_aside() {
     let waits = Agent::builder("waits", "1.0.0").expect("agent").handler(Waits);
     let waits = Running::start(mesh.server.url(), waits).await;
     mesh.until_version_is("waits", "1.0.0", "active").await;
-    let intent = mesh.submit("order-42", "waits", &json!(large()).to_string()).await;
+    let mut envelope = mesh.envelope("order-42", "waits", "\"go on\"");
+    envelope.extra.insert("x-large".to_owned(), Json::string(&large()));
+    let intent = mesh.submit_envelope(envelope).await;
     mesh.until(&intent, "waiting", SOON).await;
     let told = mesh
         .mesh

@@ -5,7 +5,7 @@ use std::time::Duration;
 use baton_agent::{Agent, Call, Calls, Fault, Handler, Hop, Json, Outcome, RetryPolicy};
 use baton_e2e::TestMesh;
 use baton_e2e::chaos::{Running, assert_legal, count};
-use baton_e2e::gated::{result, result_as};
+use baton_e2e::gated::result;
 use baton_envelope::{Envelope, ErrorInfo, IntentId};
 use serde::Deserialize;
 
@@ -26,9 +26,6 @@ struct Order {
     /// Whether it goes on by itself when they have ended.
     #[serde(default)]
     comes_back: bool,
-    #[serde(default)]
-    #[expect(dead_code, reason = "what makes its own payload large")]
-    filling: String,
 }
 
 /// Asks as many helpers as it is told.
@@ -111,8 +108,9 @@ async fn children_that_do_not_fit_into_one_message_park_the_parent_before_any_be
     let mut carried = mesh.envelope("carried", "lead", r#"{"children":1,"each":500000}"#);
     let field = Json::string(&"y".repeat(600_000));
     carried.extra.insert("x-large".to_owned(), field);
-    let order = format!(r#"{{"children":9000,"filling":"{}"}}"#, "z".repeat(800_000));
-    let joined = mesh.envelope("joined", "lead", &order);
+    let mut joined = mesh.envelope("joined", "lead", r#"{"children":9000}"#);
+    let field = Json::string(&"z".repeat(800_000));
+    joined.extra.insert("x-large".to_owned(), field);
     for (envelope, says) in [
         (together, "the call \"ask\" with 12 children: 12"),
         (carried, "child 0 takes up to 11"),
@@ -168,7 +166,9 @@ async fn ten_thousand_children_work() {
     assert!(found("child_done") < 500, "{} records of ends", found("child_done"));
     let fanned = mesh.submit("fanned", "lead", r#"{"children":10000}"#).await;
     let head = mesh.until(&fanned, "completed", LONG).await;
-    let joined: baton_agent::Joined = result_as(&head);
+    let result = mesh.mesh.result_body(&fanned, &head.record.snapshot).await;
+    let result = result.expect("read").expect("a result");
+    let joined: baton_agent::Joined = result.json.read().expect("what they came to");
     let is_in_order = |(index, child): (u32, &baton_agent::Called)| child.result::<u32>().is_ok_and(|is| is == index);
     assert_eq!(joined.children().len(), 10_000);
     assert!((0..).zip(joined.children()).all(is_in_order));

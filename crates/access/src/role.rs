@@ -138,6 +138,8 @@ pub enum Right {
     ReadsStore,
     /// Reads the archive alone.
     ReadsArchive,
+    /// Reads objects.
+    ReadsObjects,
     /// Asks for what changes nothing.
     AsksControllers,
     /// Hears everything as it happens.
@@ -146,6 +148,8 @@ pub enum Right {
     WritesRecords,
     /// Writes tickets.
     WritesTickets,
+    /// Stores objects.
+    WritesObjects,
     /// Speaks in its own name.
     SpeaksForItself,
     /// Hears answers.
@@ -169,12 +173,14 @@ impl Right {
             | Self::FollowsRoutes
             | Self::ReadsStore
             | Self::ReadsArchive
+            | Self::ReadsObjects
             | Self::AsksControllers
             | Self::Watches
             | Self::HearsReplies => false,
             Self::TakesTickets
             | Self::WritesRecords
             | Self::WritesTickets
+            | Self::WritesObjects
             | Self::SpeaksForItself
             | Self::Submits
             | Self::Decides
@@ -192,10 +198,12 @@ impl Right {
             Self::FollowsRoutes => "follow routes and load reports",
             Self::ReadsStore => "read the archive, the declarations of agents, schedules, and who leads",
             Self::ReadsArchive => "read the archive: what its calls came to may be there",
+            Self::ReadsObjects => "read payloads and results that are objects",
             Self::AsksControllers => "ask controllers what changes nothing",
             Self::Watches => "hear every record and every alarm as it happens",
             Self::WritesRecords => "write a record on any intent",
             Self::WritesTickets => "write a ticket for any agent",
+            Self::WritesObjects => "store an object once, in the tree of any intent",
             Self::SpeaksForItself => "send heartbeats and answer controllers, as its own agent only",
             Self::HearsReplies => "hear the answers under its own `reply.`",
             Self::Submits => "submit work, in its own name",
@@ -210,13 +218,16 @@ impl Right {
     /// What comes with it that nobody wants; the server cannot tell it apart.
     pub(crate) const fn unwanted(self) -> &'static str {
         match self {
-            Self::ReadsLedger | Self::ReadsArchive => {
+            Self::ReadsLedger | Self::ReadsArchive | Self::ReadsObjects => {
                 "payloads of intents that never come to it: the server cannot limit reads by intent"
             }
             Self::WritesRecords => {
                 "a record on an intent of another agent, and one in another agent's name: found and told, void with signatures"
             }
             Self::WritesTickets => "a ticket without a record: no worker runs it",
+            Self::WritesObjects => {
+                "junk under a hash, which no reader takes for content, and as much of it as the stream holds: bounded by its `max_bytes`"
+            }
             Self::TakesTickets => {
                 "tickets of its own agent that it acknowledges and does not run: written again by a controller"
             }

@@ -5,20 +5,16 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
-    IllegalTransition, Json, LONG_RETRY, OnExhausted, Protocol, Snapshot, Successor, Undo, WaitSpec, act, check_kind,
-    closing_cycle, opened_calls,
+    IllegalTransition, Json, LONG_RETRY, ObjectRef, OnExhausted, Protocol, Route, Snapshot, Successor, Undo, WaitSpec,
+    act, check_kind, closing_cycle, opened_calls,
 };
-use baton_jetstream::{Delivery, Error, Head, Placed, in_form_for};
+use baton_jetstream::{Delivery, Error, Placed, in_form_for};
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::run::{RunResult, WorkerContext};
 use crate::undoing::{check_room, check_taker};
-
-/// How long to wait before retrying a hop whose outcome the ledger did not take; its steps are recorded, the rest runs
-/// again.
-const UNWRITTEN: Duration = Duration::from_secs(5);
 
 /// The first minor whose workers leave the ticket of a long retry to the leader, which goes by what the version declares.
 const LEADER_WRITES: Protocol = Protocol::new(1, 4, 0);
@@ -34,6 +30,11 @@ const LONGEST_MESSAGE: usize = 8_000;
 pub(crate) enum Ending {
     Complete {
         result: Body,
+        note: Option<String>,
+    },
+    /// With a result that is an object.
+    CompleteByRef {
+        result: Box<ObjectRef>,
         note: Option<String>,
     },
     Reject {
@@ -94,6 +95,9 @@ impl Ending {
     pub(crate) fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
         match self {
             Self::Complete { result, note } => Ok(act::complete_with(head, result.clone())?.with_note(note.clone())),
+            Self::CompleteByRef { result, note } => {
+                Ok(act::complete_by_ref(head, (**result).clone())?.with_note(note.clone()))
+            }
             Self::Reject { error, note } => Ok(act::reject(head, error.clone())?.with_note(note.clone())),
             Self::HandOff {
                 envelope,
@@ -165,6 +169,7 @@ impl Ending {
                 Some(format!("the message on channel \"{channel}\" to {count} receivers"))
             }
             Self::Complete { .. }
+            | Self::CompleteByRef { .. }
             | Self::Reject { .. }
             | Self::HandOff { .. }
             | Self::PassOn { .. }
@@ -179,6 +184,7 @@ impl Ending {
     fn error(&self) -> Option<&ErrorInfo> {
         match self {
             Self::Complete { .. }
+            | Self::CompleteByRef { .. }
             | Self::HandOff { .. }
             | Self::TimeOut
             | Self::Suspend(_)
@@ -230,6 +236,8 @@ impl WorkerContext {
             RunResult::Fenced => Verdict::Nothing,
             RunResult::Suspended(waits) => Box::pin(self.suspend(at, envelope, waits)).await,
             RunResult::Aborted => Verdict::Release("the worker stops"),
+            // No attempt would find it: a person redrives the intent once the object is back.
+            RunResult::WithoutPayload(error) => park(error),
             RunResult::Late => {
                 tracing::warn!(intent = %envelope.intent, "the deadline passed while the hop ran; it is ended");
                 Verdict::Commit(Ending::TimeOut)
@@ -243,53 +251,6 @@ impl WorkerContext {
             Verdict::Nothing => Box::pin(self.leave(delivery, at)).await,
             Verdict::Later => Box::pin(self.try_later(delivery, at)).await,
         }
-    }
-
-    /// Leaves a hop that is another's, or over.
-    async fn leave(&self, delivery: Delivery, at: &Claim) {
-        let intent = &delivery.ticket.intent;
-        match self.mesh.head(intent).await {
-            Ok(Some(head)) => self.fenced_out(delivery, at, &head).await,
-            Ok(None) => tracing::info!(%intent, "the hop is over, result dropped"),
-            Err(error) => tracing::warn!(%error, %intent, "another has the hop, result dropped"),
-        }
-    }
-
-    /// Drops the result of a hop that this head has taken away, and acks its ticket if nobody can use that any more. Acks
-    /// are not fenced: while the hop has the same envelope, the ticket is its new holder's.
-    async fn fenced_out(&self, delivery: Delivery, at: &Claim, head: &Head) {
-        let (intent, snapshot) = (delivery.ticket.intent.clone(), &head.record.snapshot);
-        let is_superseded = snapshot.status.is_workable() && snapshot.envelope != Some(at.envelope);
-        if snapshot.status.may_have_a_ticket() && !is_superseded {
-            tracing::info!(%intent, seq = head.seq, "another holder has the hop, result dropped");
-            return;
-        }
-        tracing::info!(%intent, seq = head.seq, "the hop is over, or was given to somebody else: result dropped");
-        match self.mesh.settle(head).await {
-            Ok(()) => delivery.ack().await,
-            Err(error) => tracing::warn!(%error, %intent, "not settled"),
-        }
-    }
-
-    async fn release(&self, delivery: Delivery, at: &mut Claim, reason: &'static str) {
-        match at.release(reason).await {
-            Ok(()) => delivery.hand_back(Duration::ZERO).await,
-            Err(error) => self.not_appended(delivery, at, error).await,
-        }
-    }
-
-    async fn try_later(&self, delivery: Delivery, at: &mut Claim) {
-        // The server is at fault: the next delivery must not take this for the silent death of a worker.
-        match at
-            .release("the ledger or the routes could not be read or written")
-            .await
-        {
-            Ok(()) | Err(AppendError::Fenced(_)) => {}
-            Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => {
-                tracing::debug!(%error, "a release could not be recorded");
-            }
-        }
-        delivery.hand_back(UNWRITTEN).await;
     }
 
     async fn write(&self, delivery: Delivery, at: &mut Claim, ending: Ending) {
@@ -349,23 +310,6 @@ impl WorkerContext {
         self.protocol.newest >= LEADER_WRITES && self.mesh.knows_waits().await.unwrap_or(false)
     }
 
-    /// Handles a delivery whose hop could not be written.
-    async fn not_appended(&self, delivery: Delivery, at: &Claim, error: AppendError) {
-        let intent = delivery.ticket.intent.clone();
-        match error {
-            AppendError::Fenced(head) => self.fenced_out(delivery, at, &head).await,
-            // Committed: the next delivery of this ticket reads the head and pays what it owes.
-            AppendError::Unsettled(error) => {
-                tracing::warn!(%error, %intent, "committed, and not settled yet");
-                delivery.hand_back(UNWRITTEN).await;
-            }
-            AppendError::Failed(error) => {
-                tracing::error!(%error, %intent, "the ledger did not take the outcome; the hop is handed back");
-                delivery.hand_back(UNWRITTEN).await;
-            }
-        }
-    }
-
     async fn act_on_outcome(&self, at: &mut Claim, envelope: &Envelope, outcome: Outcome) -> Verdict {
         let note = outcome.note;
         let is_open = matches!(outcome.kind, OutcomeKind::HandOff { .. });
@@ -380,6 +324,10 @@ impl WorkerContext {
         }
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
         match kind {
+            // The parent of a child may be of a version that takes no result by reference.
+            OutcomeKind::Complete(result) if result.is_large() && envelope.parent.is_none() => {
+                Box::pin(self.complete_by_ref(at, envelope, result, note)).await
+            }
             OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
             OutcomeKind::Reject { code, reason } => {
                 let error = ErrorInfo::new(code, reason);
@@ -420,7 +368,7 @@ impl WorkerContext {
                     kind,
                     history: history.map(|entry| self.signed(*entry, envelope)),
                 };
-                match envelope.successor(new) {
+                let mut next = match envelope.successor(new) {
                     Ok(mut next) => {
                         next.payload_encoding = payload.encoding;
                         next.pins.clone_from(&at.snapshot.pins);
@@ -429,26 +377,73 @@ impl WorkerContext {
                         }
                         next.stands_in = placed.stands_in.map(Box::new);
                         next.history.extend(placed.passed_by.map(|entry| *entry));
-                        if let Err(broken) = envelope.check_must_carry(&next) {
-                            return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
-                        }
-                        match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
-                            Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
-                                envelope: Box::new(next),
-                                is_manual: route.is_manual(&version),
-                                version,
-                                conversion,
-                                note,
-                                undo,
-                            }),
-                            // No later attempt would find another form; a person must up- or downgrade one of them.
-                            Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
-                        }
+                        // On the heap, so that the state of a hop stays small while a large payload is stored.
+                        Box::new(next)
                     }
-                    Err(limit) => park(past_limit(&limit, &at.snapshot)),
+                    Err(limit) => return park(past_limit(&limit, &at.snapshot)),
+                };
+                if let Err(broken) = envelope.check_must_carry(&next) {
+                    return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
+                }
+                if next.has_large_payload() {
+                    next = match Box::pin(self.fitted(at, envelope, (&route, &version), next)).await {
+                        Ok(next) => next,
+                        Err(verdict) => return *verdict,
+                    };
+                }
+                match in_form_for(&route, &version, *next, envelope.protocol, self.protocol) {
+                    Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
+                        envelope: Box::new(next),
+                        is_manual: route.is_manual(&version),
+                        version,
+                        conversion,
+                        note,
+                        undo,
+                    }),
+                    // No later attempt would find another form; a person must up- or downgrade one of them.
+                    Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
                 }
             }
         }
+    }
+
+    /// Completes with a large result as an object.
+    async fn complete_by_ref(&self, at: &Claim, envelope: &Envelope, result: Body, note: Option<String>) -> Verdict {
+        match self.mesh.as_object(envelope.root(), &result).await {
+            Ok(Some(result)) => Verdict::Commit(Ending::CompleteByRef {
+                result: Box::new(result),
+                note,
+            }),
+            Ok(None) => Verdict::Commit(Ending::Complete { result, note }),
+            Err(error) => self.without_room(at, envelope, &error).await,
+        }
+    }
+
+    /// The next envelope with its large payload as its receiver takes it, or what becomes of the hop.
+    async fn fitted(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        (route, version): (&Route, &AgentVersion),
+        next: Box<Envelope>,
+    ) -> Result<Box<Envelope>, Box<Verdict>> {
+        match self.mesh.fitted(route, version, *next).await {
+            Ok(next) => Ok(Box::new(next)),
+            Err(error) => Err(Box::new(self.without_room(at, envelope, &error).await)),
+        }
+    }
+
+    /// What becomes of a hop whose payload or result can be stored nowhere.
+    async fn without_room(&self, at: &Claim, envelope: &Envelope, error: &Error) -> Verdict {
+        let fault = match error {
+            // The stream may have room later.
+            Error::ObjectsFull { is_lasting: false, .. } => Fault::retry(error.to_string()).with_code(error.code()),
+            Error::ObjectsFull { .. } | Error::ObjectCorrupt { .. } | Error::TooLarge { .. } => {
+                return park(ErrorInfo::new(error.code(), error.to_string()));
+            }
+            error => Fault::unwritten(error),
+        };
+        self.act_on_fault(at, envelope, fault).await
     }
 
     /// Whether a hop may name this undo: it is refused before anything is committed.

@@ -43,7 +43,7 @@ pub struct Hop {
     pub(crate) clock: HopClock,
     /// The versions of the protocol that the agent reads.
     pub(crate) protocol: ProtocolRange,
-    /// The most bytes that the server takes in one message: no result has room for more.
+    /// The most bytes that a result may have: what is too large for a message is an object.
     pub(crate) largest: usize,
     /// How many signals this attempt has sent.
     pub(crate) signals_sent: u32,

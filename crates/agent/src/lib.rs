@@ -56,6 +56,7 @@ mod signal;
 mod suspension;
 mod ticket;
 mod undoing;
+mod unwritten;
 mod waiting;
 mod watchdog;
 mod worker;

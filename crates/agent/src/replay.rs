@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Envelope, Json, ProtocolRange, Timestamp};
+use baton_envelope::{AgentName, Envelope, Json, OBJECT_LIMIT, ProtocolRange, Timestamp};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -41,7 +41,8 @@ impl Replays {
     pub(crate) async fn serve(mesh: &WorkerMesh, shared: &WorkerContext) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
-        let limits = (shared.protocol, mesh.largest_message());
+        let limits = (shared.protocol, mesh.largest_message().max(OBJECT_LIMIT));
+        let mesh = mesh.clone();
         let task = tokio::spawn(async move {
             // In the set, so that they end with this task. A panic is caught around the handler.
             let mut running = tokio::task::JoinSet::new();
@@ -51,9 +52,9 @@ impl Replays {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
                     return;
                 };
-                let (agent, handler) = (agent.clone(), Arc::clone(&handler));
+                let (mesh, agent, handler) = (mesh.clone(), agent.clone(), Arc::clone(&handler));
                 running.spawn(async move {
-                    answer(call, &agent, limits, &*handler).await;
+                    answer(call, (&mesh, &agent), limits, &*handler).await;
                     drop(slot);
                 });
             }
@@ -64,13 +65,19 @@ impl Replays {
 
 async fn answer(
     call: ReplayCall,
-    agent: &AgentName,
+    (mesh, agent): (&WorkerMesh, &AgentName),
     (protocol, largest): (ProtocolRange, usize),
     handler: &dyn AnyHandler,
 ) {
     let answer = match call.read() {
         Ok(request) if request.envelope.to == *agent => {
-            let replay = tokio::time::timeout(HANDLER_TIME, replay(request, (protocol, largest), handler));
+            let replay = async {
+                match received(mesh, request).await {
+                    Ok(request) => replay(request, (protocol, largest), handler).await,
+                    Err(error) => ReplayAnswer::refused(error.code(), error.to_string()),
+                }
+            };
+            let replay = tokio::time::timeout(HANDLER_TIME, replay);
             replay.await.unwrap_or_else(|_| {
                 let message = format!("the handler took longer than {} s", HANDLER_TIME.as_secs());
                 ReplayAnswer::refused(codes::REPLAY_TIMED_OUT, message)
@@ -86,6 +93,15 @@ async fn answer(
         Err(unreadable) => *unreadable,
     };
     call.answer(&answer).await;
+}
+
+/// The request with the payload, also where that is an object.
+async fn received(mesh: &WorkerMesh, mut request: ReplayRequest) -> Result<ReplayRequest, Error> {
+    if let Some(payload) = request.envelope.payload_ref.clone() {
+        let body = mesh.body_of(request.envelope.root(), &payload).await?;
+        request.envelope = request.envelope.with_payload(body);
+    }
+    Ok(request)
 }
 
 /// Runs a handler on a past hop.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
-    AgentName, AgentVersion, Author, Envelope, Json, Policy, ProtocolRange, WaitResult, WaitSpec, open_waits,
+    AgentName, AgentVersion, Author, Envelope, ErrorInfo, Json, OBJECT_LIMIT, ObjectRef, Policy, ProtocolRange,
+    WaitResult, WaitSpec, open_waits,
 };
 use baton_jetstream::{Allowance, Delivery, WorkerMesh};
 use futures::FutureExt as _;
@@ -80,6 +81,8 @@ pub(crate) enum RunResult {
     Suspended(Vec<WaitSpec>),
     /// The attempt ran longer than the policy allows.
     Overran(Duration),
+    /// The object that is its payload cannot be had: nothing ran.
+    WithoutPayload(ErrorInfo),
 }
 
 /// A run that is over.
@@ -159,7 +162,16 @@ impl WorkerContext {
         let claim = ready.claim;
         let started = tokio::time::Instant::now();
         let Ran { ended, remains } = match others.is_empty() || Box::pin(self.wait_for(others, &held)).await {
-            true => self.run(&held, &claim, &ready.envelope, ready.recorded).await,
+            true => {
+                let received = match &ready.envelope.payload_ref {
+                    None => Ok(Arc::clone(&ready.envelope)),
+                    Some(payload) => Box::pin(self.received(&held, &ready.envelope, payload)).await,
+                };
+                match received {
+                    Ok(received) => self.run(&held, &claim, &received, ready.recorded).await,
+                    Err(ended) => Ran::of(*ended),
+                }
+            }
             false => Ran::of(RunResult::Aborted),
         };
         let took = started.elapsed();
@@ -183,6 +195,28 @@ impl WorkerContext {
     /// Whether an envelope is for this agent. A ticket in its stream for another is none that any writer of Baton made.
     pub(crate) fn is_ours(&self, envelope: &Envelope) -> bool {
         envelope.to == self.agent
+    }
+
+    /// The envelope as the handler gets it: with the payload, which is an object. Rare, and boxed by its caller, so that the
+    /// state of a hop stays small.
+    async fn received(
+        &self,
+        held: &Held,
+        envelope: &Envelope,
+        payload: &ObjectRef,
+    ) -> Result<Arc<Envelope>, Box<RunResult>> {
+        let body = tokio::select! {
+            body = self.mesh.body_of(envelope.root(), payload) => body,
+            () = extend(held) => return Err(Box::new(RunResult::Fenced)),
+        };
+        match body {
+            Ok(body) => Ok(Arc::new(envelope.clone().with_payload(body))),
+            Err(error) if error.is_of_object() => {
+                let error = ErrorInfo::new(error.code(), error.to_string());
+                Err(Box::new(RunResult::WithoutPayload(error)))
+            }
+            Err(error) => Err(Box::new(RunResult::Failed(Fault::unwritten(&error)))),
+        }
     }
 
     async fn run(
@@ -210,7 +244,7 @@ impl WorkerContext {
             signals_sent: 0,
             calls: BTreeMap::new(),
             protocol: self.protocol,
-            largest: self.mesh.largest_message(),
+            largest: self.mesh.largest_message().max(OBJECT_LIMIT),
             remains: OnceLock::new(),
             cancelled: CancellationToken::new(),
         };

@@ -5,8 +5,9 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, channels, completions, conformance, controller, dead, doctor, explain,
-    export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal, work, worker,
+    access, agents, approvals, archive, audit, channels, completions, conformance, context, controller, dead, doctor,
+    explain, export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal, work,
+    worker,
 };
 use crate::config::GlobalArgs;
 
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     /// List the work that people do by hand, take it, and end it.
     #[command(subcommand)]
     Work(work::WorkCommand),
+    /// Store, fetch and list payloads and results that are too large for a message.
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -122,6 +126,7 @@ impl Command {
             | Self::Pipelines(_)
             | Self::Channels(_)
             | Self::Work(_)
+            | Self::Context(_)
             | Self::Archive(_)
             | Self::Export(_)
             | Self::Import(_)

@@ -9,6 +9,7 @@ pub(crate) mod bench;
 pub(crate) mod channels;
 pub(crate) mod completions;
 pub(crate) mod conformance;
+pub(crate) mod context;
 pub(crate) mod controller;
 pub(crate) mod dead;
 pub(crate) mod demo;

@@ -17,6 +17,8 @@ pub struct ArchiveConfig {
     /// How long the terminal record of an archived intent stays in the ledger if the caller chose the id. Until then a
     /// repeat is recognised without asking the archive. Default 24 h.
     pub keep_chosen_ids: Duration,
+    /// How long the objects of a tree of intents stay once none of these is open. Default 24 h.
+    pub keep_objects: Duration,
 }
 
 impl Default for ArchiveConfig {
@@ -25,6 +27,7 @@ impl Default for ArchiveConfig {
             enabled: true,
             grace: Duration::from_secs(10 * 60),
             keep_chosen_ids: Duration::from_secs(24 * 60 * 60),
+            keep_objects: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -26,6 +26,7 @@ mod load;
 mod lost;
 mod mend;
 mod misrouted;
+mod objects;
 mod observations;
 mod observe;
 mod raise;
@@ -61,6 +62,7 @@ use limits::Limits;
 use load::Load;
 use mend::Mend;
 use misrouted::Misrouted;
+use objects::Objects;
 use observe::Observe;
 use raise::Raise;
 use readiness::Readiness;
@@ -105,6 +107,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Hands>(term),
         round::<Breakers>(term),
         round::<Acceptance>(term),
+        round::<Objects>(term),
     ];
     if term.cx.config.archive.enabled {
         rounds.extend([round::<Archive>(term), round::<Tidy>(term)]);

@@ -69,10 +69,14 @@ pub use intent::waits::{
     SignalSubject, UnreadSignal, WaitKind, WaitOutcome, WaitResult, WaitSpec, answered_waits, check_room,
     check_wait_name, compare_waits, open_waits, owes_resume, reason_of, satisfied,
 };
-pub use message::body::Body;
+pub use message::body::{Body, Content};
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
 pub use message::itinerary::{MOST_NEXT, closing_cycle};
+pub use message::object::{
+    INLINE_LIMIT, OBJECT_LIMIT, OBJECT_PLACES, OBJECTS_SINCE, ObjectHash, ObjectRef, PIECE_BYTES, PieceList,
+    TREE_BYTES, TREE_OBJECTS,
+};
 pub use message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Meter, Task};
 pub use message::pipeline::{BadPipeline, Pipeline, PipelineStep};
 pub use message::raw::{RawFields, RawIntent, RawKept, RawRejection};

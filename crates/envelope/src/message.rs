@@ -6,6 +6,7 @@ pub(crate) mod convert;
 pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod itinerary;
+pub(crate) mod object;
 pub(crate) mod parts;
 pub(crate) mod pipeline;
 pub(crate) mod raw;

@@ -9,6 +9,7 @@ mod accounts;
 mod documents;
 mod exports;
 mod names;
+mod objects;
 mod people;
 mod pipelines;
 mod programs;
@@ -19,7 +20,7 @@ mod tokens;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -38,6 +39,7 @@ pub const TARGETS: [Target; 18] = [
     ("pipeline", pipelines::pipeline),
     ("export", exports::export),
     ("tokens", tokens::tokens),
+    ("objects", objects::objects),
 ];
 
 /// What stands before the first empty line, and what stands after it.

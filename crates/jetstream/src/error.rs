@@ -420,6 +420,34 @@ pub enum Error {
         /// Which one.
         what: String,
     },
+    /// An object is not there.
+    #[error("object {object} of the tree of intent \"{tree}\" is not there (any more)")]
+    ObjectMissing {
+        /// The root intent of the tree.
+        tree: IntentId,
+        /// The hash of the object, or of the piece.
+        object: String,
+    },
+    /// What stands in the place of an object is something else, or nothing could stand there.
+    #[error("object {object} of the tree of intent \"{tree}\" is corrupt: {problem}")]
+    ObjectCorrupt {
+        /// The root intent of the tree.
+        tree: IntentId,
+        /// The hash of the object.
+        object: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no room for an object.
+    #[error("there is no room for an object in the tree of intent \"{tree}\": {problem}")]
+    ObjectsFull {
+        /// The root intent of the tree.
+        tree: IntentId,
+        /// Which limit.
+        problem: String,
+        /// Whether it is a limit of the object or of its tree; else the stream is full, and may have room later.
+        is_lasting: bool,
+    },
     /// A request to the server failed. The message has that of the source, because a log shows one line.
     #[error("{what} failed: {source}")]
     Api {
@@ -453,6 +481,11 @@ impl Error {
             self,
             Self::NoAnswer { .. } | Self::NotStored { .. } | Self::Denied { .. } | Self::InboxDenied { .. }
         )
+    }
+
+    /// Whether an object cannot be had, whoever tries it again: what it is of waits for a person.
+    pub fn is_of_object(&self) -> bool {
+        matches!(self, Self::ObjectMissing { .. } | Self::ObjectCorrupt { .. })
     }
 
     /// Whether nobody can read what the ledger holds of an intent: whoever tries it again fares no better, and no worker has it.

@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod intents;
 mod ledger;
+mod objects;
 mod presence;
 mod repair;
 mod routes;
@@ -35,6 +36,7 @@ pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,
     LedgerTail, LiveRecord, VoidRecord,
 };
+pub use objects::{ObjectOfTree, TreeOfObjects};
 pub use presence::{AgentInstance, Alive, Bound, Heartbeats, ServiceRegistration, ShareTold, Shares};
 pub use routes::{Placed, RouteFollower};
 pub use schedules::{ScheduleTable, StoredSchedule};

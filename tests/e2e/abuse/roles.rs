@@ -30,7 +30,12 @@ const SHOP: Role = Role {
 const RESEARCH: Role = Role {
     user: "research",
     // On any intent, and for any agent: it cannot be kept from that.
-    writes: &["mesh.ledger.0.*", "mesh.work.*.*.*", "mesh.signal.*.*"],
+    writes: &[
+        "mesh.ledger.0.*",
+        "mesh.work.*.*.*",
+        "mesh.signal.*.*",
+        "mesh.context.*.*",
+    ],
     asks: &[
         "$JS.API.INFO",
         "$JS.API.STREAM.INFO.MESH_LEDGER",
@@ -72,6 +77,7 @@ const ADA: Role = Role {
         "mesh.ask.*",
         "mesh.capability.*",
         "mesh.channel.*",
+        "mesh.context.*.*",
     ],
     ..VIC
 };
@@ -84,6 +90,7 @@ const MAX: Role = Role {
         "mesh.ask.*",
         "mesh.capability.*",
         "mesh.channel.*",
+        "mesh.context.*.*",
     ],
     ..VIC
 };

@@ -56,6 +56,7 @@ async fn each_stream_but_the_ledger_is_made_again_and_work_goes_on() {
     for stream in [
         "MESH_INTAKE",
         "MESH_ARCHIVE",
+        "MESH_CONTEXT",
         "KV_MESH_ROUTES",
         "KV_MESH_AGENTS",
         "KV_MESH_SCHEDULES",

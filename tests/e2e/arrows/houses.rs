@@ -89,6 +89,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("control", &["error", "server"]),
             ("archive", &["error", "ledger", "server"]),
             ("ledger", &["error", "server"]),
+            ("objects", &["error", "server"]),
             ("server", &["error"]),
             ("error", &[]),
         ],
@@ -110,6 +111,7 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             ("handlers", &["fault", "guard", "handler", "hop", "outcome"]),
             ("policy", &["claim", "commit", "run"]),
+            ("unwritten", &["claim", "run"]),
             ("gates", &["approving", "fault", "hop", "run"]),
             ("bounds", &["held", "renewal", "run"]),
             (

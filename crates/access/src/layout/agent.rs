@@ -5,8 +5,8 @@ use baton_envelope::AgentName;
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, SeesTopology, SpeaksForItself, TakesTickets,
-    WritesRecords, WritesTickets,
+    AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, ReadsObjects, SeesTopology, SpeaksForItself,
+    TakesTickets, WritesObjects, WritesRecords, WritesTickets,
 };
 
 /// What the workers of an agent may do. They make no stream and no consumer: controllers do, when they hear of a new version.
@@ -23,7 +23,7 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, agent: &AgentName) {
 fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
     let subjects = &names.subjects;
     let (ledger, work) = (subjects.ledger_stream(), subjects.work_stream(agent));
-    let archive = subjects.archive_stream();
+    let (archive, context) = (subjects.archive_stream(), subjects.context_stream());
     let routes = subjects.routes_bucket();
     let routes_stream = Names::bucket(&routes);
     let mut grants = vec![Grant::asks(SeesTopology, names.api("INFO"))];
@@ -34,6 +34,7 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Names::bucket(&subjects.agents_bucket()),
         Names::bucket(&subjects.control_bucket()),
         archive.clone(),
+        context.clone(),
         work.clone(),
     ];
     grants.extend(streams.map(|stream| Grant::asks(SeesTopology, names.api(&format!("STREAM.INFO.{stream}")))));
@@ -67,6 +68,14 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Grant::stream(FollowsRoutes, subjects.load()),
         // What a hop has asked others for, where they are closed and archived by now.
         Grant::asks_for_many(ReadsArchive, names.api(&format!("DIRECT.GET.{archive}"))),
+        // Payloads and results that are objects: the server limits the reads of one by its subject, and not those of several.
+        Grant::asks_for_many(ReadsObjects, names.api(&format!("DIRECT.GET.{context}"))),
+        Grant::asks(
+            ReadsObjects,
+            names.api(&format!("DIRECT.GET.{context}.{}", names.of("context.*.*"))),
+        ),
+        Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
+        Grant::asks(WritesObjects, names.of("context.*.*")),
         // Its handlers may tell an intent something; the server puts its name before that.
         Grant::asks(Decides, names.of(&format!("from.{agent}.signal.*.*"))).under(names.of("signal.*.*")),
         // Whether an old ticket is of an intent that is closed and archived.

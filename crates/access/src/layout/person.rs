@@ -1,12 +1,13 @@
-//! A person with the `baton` command. None writes into a stream: what people change, controllers change for them.
+//! A person with the `baton` command. None writes into a stream, but for objects, which nobody can change: what people
+//! change, controllers change for them.
 
 use baton_envelope::AccountName;
 
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    Administers, AsksControllers, Decides, FollowsRoutes, Operates, ReadsLedger, ReadsStore, SeesTopology, Submits,
-    Watches,
+    Administers, AsksControllers, Decides, FollowsRoutes, Operates, ReadsLedger, ReadsObjects, ReadsStore,
+    SeesTopology, Submits, Watches, WritesObjects,
 };
 use crate::role::{OPERATED, Role, reading_verbs};
 
@@ -23,6 +24,8 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
         grants.push(own(Submits, names, person, "ask.*"));
         grants.push(own(Submits, names, person, "capability.*"));
         grants.push(own(Submits, names, person, "channel.*"));
+        // Payloads that are too large for a question to a controller.
+        grants.push(Grant::asks(WritesObjects, names.of("context.*.*")));
     }
     match role {
         Role::Viewer | Role::Approver => {
@@ -95,7 +98,14 @@ fn viewer(names: &Names) -> Vec<Grant> {
             Grant::asks(ReadsStore, names.api(&format!("STREAM.MSG.GET.{stream}"))),
         ]);
     }
+    let context = subjects.context_stream();
     grants.extend([
+        Grant::asks_for_many(ReadsObjects, names.api(&format!("DIRECT.GET.{context}"))),
+        Grant::asks(
+            ReadsObjects,
+            names.api(&format!("DIRECT.GET.{context}.{}", names.of("context.*.*"))),
+        ),
+        Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
         Grant::stream(Watches, subjects.event_all()),
         Grant::stream(Watches, subjects.alarm()),
         // Every verb of one word changes nothing; a test holds it.

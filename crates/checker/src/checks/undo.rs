@@ -162,8 +162,11 @@ impl<'a> Judge<'a> {
             .as_ref()
             .map(|payload| payload.get())
             .filter(|text| *text != "null");
-        // The draft of 2.0 holds its payload elsewhere.
-        let is_known_form = envelope.is_some_and(|envelope| envelope.raw("content").is_none());
+        // The draft of 2.0 holds its payload elsewhere, and so does one that is an object.
+        let elsewhere = |envelope: &crate::record::Envelope| {
+            envelope.raw("content").is_some() || envelope.raw("payload_ref").is_some()
+        };
+        let is_known_form = envelope.is_some_and(|envelope| !elsewhere(envelope));
         let to = envelope.and_then(crate::record::Envelope::to);
         let what = if first.seq < record.seq {
             format!(

@@ -1,13 +1,15 @@
 //! How an intent ended that somebody has waited for: its result, or why there is none.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{IntentId, Status};
-use baton_jetstream::{Head, WaitEnd};
+use baton_envelope::{IntentId, ObjectRef, Snapshot, Status};
+use baton_jetstream::{Head, Mesh, WaitEnd};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::context::how;
 use crate::error::{CliError, Kind};
 use crate::parse::Span;
 use crate::view;
@@ -25,20 +27,19 @@ pub(super) struct Sent<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Where<'a> {
-    Intake {
-        intake_seq: u64,
-    },
-    New {
-        seq: u64,
-    },
-    Head {
-        seq: u64,
-        snapshot: &'a baton_envelope::Snapshot,
-    },
+    Intake { intake_seq: u64 },
+    New { seq: u64 },
+    Head { seq: u64, snapshot: &'a Snapshot },
 }
 
 /// Shows the end of an intent after `timeout` at most: the result of one that completed, an error for any other.
-pub(super) fn show(intent: &IntentId, known: bool, end: WaitEnd, timeout: Duration, app: &App) -> Result<(), CliError> {
+pub(super) async fn show(
+    intent: &IntentId,
+    known: bool,
+    end: WaitEnd,
+    timeout: Duration,
+    (mesh, app): (&Mesh, &App),
+) -> Result<(), CliError> {
     let head = match end {
         WaitEnd::Ended(head) | WaitEnd::Parked(head) => head,
         WaitEnd::TimedOut(head) => {
@@ -60,6 +61,9 @@ pub(super) fn show(intent: &IntentId, known: bool, end: WaitEnd, timeout: Durati
             snapshot,
         },
     };
+    if let Some(object) = &snapshot.result_ref {
+        return show_object(intent, snapshot, object, &document, (mesh, app)).await;
+    }
     match view::bytes(snapshot) {
         Some(bytes) => app.output.show_bytes(&document, &bytes)?,
         None => app
@@ -74,6 +78,31 @@ pub(super) fn show(intent: &IntentId, known: bool, end: WaitEnd, timeout: Durati
     } else {
         Err(not_completed(intent, &head))
     }
+}
+
+/// Shows a result that is an object: the reference to a program and on a terminal, which has no use for so much; the content
+/// itself to a file or a pipe.
+async fn show_object(
+    intent: &IntentId,
+    snapshot: &Snapshot,
+    object: &ObjectRef,
+    document: &Sent<'_>,
+    (mesh, app): (&Mesh, &App),
+) -> Result<(), CliError> {
+    let tree = snapshot.root.as_ref().unwrap_or(intent);
+    if app.output.is_json() {
+        return app.output.show(document, String::new);
+    }
+    if std::io::stdout().is_terminal() {
+        app.output.note(&format!(
+            "the result is an object of {} bytes; `{}` writes it to a file",
+            object.bytes,
+            how(tree, object)
+        ));
+        return Ok(());
+    }
+    let content = mesh.get_object(tree, object).await?;
+    app.output.raw(&content)
 }
 
 fn not_completed(intent: &IntentId, head: &Head) -> CliError {

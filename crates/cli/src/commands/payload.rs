@@ -1,6 +1,7 @@
 //! Where a payload comes from: the argument, a file, or stdin.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
 
 use baton_envelope::codes;
 
@@ -12,14 +13,27 @@ pub(crate) fn read(argument: Option<&str>, output: &Output) -> Result<Vec<u8>, C
     match argument {
         None | Some("-") => stdin(output),
         Some(text) => match text.strip_prefix('@') {
-            Some(path) => std::fs::read(path).map_err(|error| {
-                let error = anyhow::Error::new(error).context(format!("payload file \"{path}\" cannot be read"));
-                CliError::new(Kind::Usage, codes::IO_FAILED, error)
-                    .hint("a payload that starts with @ names a file; use - for stdin")
-            }),
+            Some(path) => file(Path::new(path))
+                .map_err(|error| error.hint("a payload that starts with @ names a file; use - for stdin")),
             None => Ok(text.as_bytes().to_vec()),
         },
     }
+}
+
+/// Reads a file, or stdin where it is `-`.
+pub(crate) fn read_file(path: &Path, output: &Output) -> Result<Vec<u8>, CliError> {
+    match path == Path::new("-") {
+        true => stdin(output),
+        false => file(path),
+    }
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| {
+        let path = path.display();
+        let error = anyhow::Error::new(error).context(format!("payload file \"{path}\" cannot be read"));
+        CliError::new(Kind::Usage, codes::IO_FAILED, error)
+    })
 }
 
 fn stdin(output: &Output) -> Result<Vec<u8>, CliError> {

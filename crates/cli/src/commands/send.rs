@@ -6,13 +6,14 @@ mod channel;
 pub(super) mod to;
 mod unique;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_ITINERARY, HEADER_KIND, HEADER_MAX_HOPS,
-    HEADER_NOT_BEFORE, HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, Pinning, Priority,
-    RawIntent, Role, Status, Unique, WaitReason, check_answer, shown,
+    HEADER_NOT_BEFORE, HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, OBJECT_LIMIT,
+    Pinning, Priority, RawIntent, Role, Status, Unique, WaitReason, check_answer, shown,
 };
 use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
@@ -85,6 +86,9 @@ pub(crate) struct SendArgs {
     /// program by its output.
     #[arg(long, value_name = "AGENT,…", value_delimiter = ',')]
     itinerary: Vec<AgentName>,
+    /// File with the payload, of up to 64 MiB; - for stdin. What is above 64 KiB goes as an object, where the agent takes it.
+    #[arg(long, value_name = "FILE")]
+    payload_file: Option<PathBuf>,
     /// Wait until the intent ends, and print its result.
     #[arg(long)]
     wait: bool,
@@ -128,7 +132,19 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
     let pipeline = args.to.pipeline()?;
     let (to, payload) = args.to.read(pipeline.as_ref())?;
-    let body = payload::read(payload, &app.output)?;
+    let body = match (&args.payload_file, payload) {
+        (None, payload) => payload::read(payload, &app.output)?,
+        (Some(file), None) => payload::read_file(file, &app.output)?,
+        (Some(_), Some(payload)) => {
+            let message = format!("--payload-file says the payload, so \"{}\" may not", shown(payload));
+            return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give one of the two"));
+        }
+    };
+    if body.len() > OBJECT_LIMIT {
+        let message = format!("the payload has {} bytes, and {OBJECT_LIMIT} are the most", body.len());
+        return Err(CliError::say(Kind::Refused, codes::CONTEXT_FULL, message)
+            .hint("store the data elsewhere, and send a reference of your own to it"));
+    }
     let envelope = routed(&args, (&to, pipeline.as_ref()), &body)?;
     to.check(&args)?;
     let unique = args.unique.read(&to)?;
@@ -157,8 +173,9 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
                 if args.wait_for.is_some() {
                     return accepted::show(&intent, false, waiting, (left(), args.timeout), app).await;
                 }
+                let mesh = waiting.mesh().clone();
                 let end = waiting.end(left()).await?;
-                return ended::show(&intent, false, end, args.timeout.0, app);
+                return ended::show(&intent, false, end, args.timeout.0, (&mesh, app)).await;
             }
             let document = Sent {
                 intent: &intent,
@@ -192,11 +209,12 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         if args.wait_for.is_some() {
             return accepted::show(&intent, known, waiting, (left(), args.timeout), app).await;
         }
+        let mesh = waiting.mesh().clone();
         let end = match known {
             true => waiting.end(left()).await?,
             false => waiting.end_of_new(left()).await?,
         };
-        return ended::show(&intent, known, end, args.timeout.0, app);
+        return ended::show(&intent, known, end, args.timeout.0, (&mesh, app)).await;
     }
     show((&intent, &begins_as(&args, &to)), known, &submitted, app)
 }

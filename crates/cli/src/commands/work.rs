@@ -135,11 +135,17 @@ fn show_taken(taken: &WorkTaken, app: &App) -> Result<(), CliError> {
             work,
             payload,
             payload_encoding,
+            payload_ref,
             ..
         } = taken;
-        let payload = match Body::bytes(payload, payload_encoding.as_deref()) {
-            Some(bytes) => format!("{} bytes that are not text", bytes.len()),
-            None => view::value(payload),
+        let bytes = Body::bytes(payload, payload_encoding.as_deref());
+        let payload = match (payload_ref, bytes) {
+            (Some(object), _) => format!(
+                "an object of {} bytes; `baton context list {}` names it",
+                object.bytes, work.intent
+            ),
+            (None, Some(bytes)) => format!("{} bytes that are not text", bytes.len()),
+            (None, None) => view::value(payload),
         };
         view::paragraphs([facts(work).render(), view::body("payload", &payload)])
     })?;

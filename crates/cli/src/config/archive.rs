@@ -16,6 +16,8 @@ pub(crate) struct ArchiveConfig {
     pub(crate) max_age: Span,
     /// How long the terminal record of an intent stays in the ledger after that, where the caller chose the id.
     pub(crate) keep_chosen_ids: Span,
+    /// How long the objects of a tree of intents stay once none of these is open.
+    pub(crate) keep_objects: Span,
 }
 
 impl Default for ArchiveConfig {
@@ -26,6 +28,7 @@ impl Default for ArchiveConfig {
             grace: Span(theirs.grace),
             max_age: Span(baton_jetstream::Limits::default().archive_max_age),
             keep_chosen_ids: Span(theirs.keep_chosen_ids),
+            keep_objects: Span(theirs.keep_objects),
         }
     }
 }
@@ -36,6 +39,7 @@ impl From<&ArchiveConfig> for baton_controller::ArchiveConfig {
             enabled: ours.enabled,
             grace: ours.grace.0,
             keep_chosen_ids: ours.keep_chosen_ids.0,
+            keep_objects: ours.keep_objects.0,
         }
     }
 }

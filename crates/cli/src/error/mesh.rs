@@ -290,6 +290,18 @@ fn of_intents(error: &Error) -> Option<(Kind, Vec<String>)> {
             Kind::Refused,
             format!("`baton intents get {intent}` shows its history; submit the work again under another id"),
         ),
+        Error::ObjectMissing { tree, .. } => (
+            Kind::NotFound,
+            format!("`baton context list {tree}` shows what is there; a day after an intent is archived its objects go"),
+        ),
+        Error::ObjectCorrupt { tree, .. } => (
+            Kind::Failed,
+            format!("`baton context list {tree}` shows what is there; submit the work again if its bytes are lost"),
+        ),
+        Error::ObjectsFull { .. } => (
+            Kind::Refused,
+            "store the data elsewhere and send a reference of your own, or give stream MESH_CONTEXT more room".to_owned(),
+        ),
         Error::Raced(intent) => (
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),

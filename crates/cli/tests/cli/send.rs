@@ -144,8 +144,11 @@ async fn what_cannot_be_sent_is_refused_with_the_way_out() {
         .await
         .exits(3)
         .says(&["\"nobody\"", "known: echo", "baton worker"]);
-    let large = bench.run_with(&["send", "echo"], vec![b'a'; 1_100_000]).await.exits(4);
-    large.says(&["bytes", "at most", "max_payload"]);
+    let large = bench
+        .run_with(&["send", "echo"], vec![b'a'; (64 << 20) + 1])
+        .await
+        .exits(4);
+    large.says(&["67108865 bytes", "CONTEXT_FULL", "hint: "]);
     let late = bench
         .run(&["send", "echo", "x", "--id", "slow", "--wait", "--timeout", "3s"])
         .await

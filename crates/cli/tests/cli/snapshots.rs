@@ -154,7 +154,7 @@ async fn without_agents(scene: &mut Scene) {
 
 async fn sending(scene: &mut Scene) {
     let large = scene.bench.home.path().join("large");
-    std::fs::write(&large, "x".repeat(2 << 20)).unwrap();
+    std::fs::write(&large, "x".repeat((64 << 20) + 1)).unwrap();
     let large = large.display();
     // How large a record is depends on the number of the process that wrote it.
     scene.transcript = scene.blank().without_amounts();

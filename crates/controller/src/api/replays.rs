@@ -71,7 +71,7 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
                 attempt,
                 steps,
                 waits,
-                commit: record,
+                commit: with_content(cx, record).await?,
             }));
         }
         if record.snapshot.hop == hop {
@@ -86,6 +86,24 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
         }
     }
     Ok(None)
+}
+
+/// The record with what it hands on or came to, also where that is an object: a replay answers with the content.
+async fn with_content(cx: &Context, mut record: Record) -> Result<Record, Error> {
+    if let Some(next) = record.envelope.take() {
+        record.envelope = Some(match &next.payload_ref {
+            Some(payload) => {
+                let body = cx.mesh.body_of(next.root(), payload).await?;
+                next.with_payload(body)
+            }
+            None => next,
+        });
+    }
+    if record.snapshot.result_ref.is_some() {
+        let body = cx.mesh.result_body(&record.intent, &record.snapshot).await?;
+        record.snapshot.result = body.map(|body| body.json);
+    }
+    Ok(record)
 }
 
 fn compare(intent: &IntentId, hop: u32, commit: &Record, answer: &ReplayAnswer) -> Vec<Difference> {

@@ -190,6 +190,7 @@ async fn accepted(
         seq: head.seq,
         payload: envelope.payload,
         payload_encoding: envelope.payload_encoding,
+        payload_ref: envelope.payload_ref,
     })
 }
 

@@ -5,4 +5,5 @@ mod children;
 mod evidence;
 mod intents;
 mod timers;
+mod trees;
 mod turns;

@@ -24,7 +24,7 @@ use super::tables::{children, timers};
 use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 6;
+const SCHEMA: i64 = 7;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -37,7 +37,8 @@ const TABLES: &str = "
     CREATE TABLE open_intents (intent TEXT PRIMARY KEY, seq INTEGER NOT NULL, status TEXT NOT NULL, agent TEXT,
         version TEXT, cause TEXT, since INTEGER NOT NULL, code TEXT, kind TEXT, submitted INTEGER NOT NULL,
         timed INTEGER NOT NULL, accept_within INTEGER, resume INTEGER, ordered INTEGER NOT NULL,
-        has_children INTEGER NOT NULL) WITHOUT ROWID;
+        has_children INTEGER NOT NULL, root TEXT) WITHOUT ROWID;
+    CREATE INDEX open_intents_of_root ON open_intents (root) WHERE root IS NOT NULL;
     CREATE INDEX open_intents_to_resume ON open_intents (resume) WHERE resume IS NOT NULL;
     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,

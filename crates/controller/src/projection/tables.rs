@@ -10,4 +10,5 @@ pub(super) mod latency;
 pub(super) mod odd;
 pub(super) mod streaks;
 pub(super) mod timers;
+pub(super) mod trees;
 pub(super) mod turns;

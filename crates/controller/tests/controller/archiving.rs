@@ -18,6 +18,7 @@ fn at_once(instance: &str) -> ControllerConfig {
             enabled: true,
             grace: Duration::ZERO,
             keep_chosen_ids: Duration::ZERO,
+            ..ArchiveConfig::default()
         },
         ..quiet(instance)
     }

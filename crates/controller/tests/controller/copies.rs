@@ -78,6 +78,7 @@ async fn every_stream_gets_its_copies_and_so_do_those_of_later_agents() {
         "KV_MESH_ROUTES",
         "KV_MESH_CONTROL",
         "MESH_ARCHIVE",
+        "MESH_CONTEXT",
         "MESH_INTAKE",
         "MESH_WORK_research",
     ] {

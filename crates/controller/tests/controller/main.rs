@@ -13,6 +13,7 @@ mod clocks;
 mod copies;
 mod killing;
 mod leaderless;
+mod objects;
 mod projection;
 mod registering;
 mod rejecting;

@@ -33,6 +33,7 @@ async fn a_controller_counts_its_rounds() {
         "load",
         "mend",
         "misrouted",
+        "objects",
         "observe",
         "raise",
         "readiness",

@@ -122,6 +122,12 @@ codes! {
     CONFLICT: Rejection Control,
     /// The connection to the server was closed.
     CONNECTION_CLOSED: Command,
+    /// What stands under the hash of an object is not what the hash is of.
+    CONTEXT_CORRUPT: Rejection Park Command,
+    /// There is no more room for objects: the tree of the intent has as many as it may, or the stream is full.
+    CONTEXT_FULL: Rejection Park Attempt Control Command,
+    /// An object that something refers to is not there.
+    CONTEXT_MISSING: Rejection Park Command,
     /// No controller that answered knows the question.
     CONTROLLER_TOO_OLD: Control,
     /// The deadline has passed.

@@ -64,3 +64,11 @@ pub const HEADER_PART: &str = "Baton-Part";
 pub const HEADER_PREVIOUS_PART: &str = "Baton-Previous-Part";
 /// On a message whose head or subject could not be read: what was wrong. Baton adds it before it reads the message.
 pub const HEADER_MALFORMED: &str = "Baton-Malformed";
+/// On a message of the context stream: `whole`, or `pieces` where the body is a list of pieces.
+pub const HEADER_OBJECT: &str = "Baton-Object";
+/// On a message of the context stream: the media type of the content.
+pub const HEADER_MEDIA: &str = "Baton-Media";
+/// On a message of the context stream: the size of the content in bytes.
+pub const HEADER_BYTES: &str = "Baton-Bytes";
+/// On an answer: `1` when its body names an object, which is the result.
+pub const HEADER_REF: &str = "Baton-Ref";

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the contract that this build writes. The model in memory has its form.
-pub const PROTOCOL: Protocol = Protocol::new(1, 6, 0);
+pub const PROTOCOL: Protocol = Protocol::new(1, 7, 0);
 
 /// The first version of the contract.
 const FIRST: Protocol = Protocol::new(1, 0, 0);

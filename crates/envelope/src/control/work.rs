@@ -7,6 +7,7 @@ use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
 use crate::message::envelope::Priority;
+use crate::message::object::ObjectRef;
 
 /// How much work a list shows unless the question says otherwise.
 const LIMIT: usize = 100;
@@ -204,6 +205,9 @@ pub struct WorkTaken {
     pub payload: Json,
     /// `base64` where the payload is a string of base64.
     pub payload_encoding: Option<String>,
+    /// The object that is the payload, where it is too large for a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_ref: Option<Box<ObjectRef>>,
 }
 
 /// What a step did.

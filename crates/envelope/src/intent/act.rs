@@ -47,7 +47,7 @@ pub use cancel::cancel;
 pub use child_done::child_done;
 pub use claim::claim;
 pub use compensate::{AfterUndo, compensate, end_undone, plan_undos, undo_again, undo_on, undone};
-pub use complete::{complete, complete_with};
+pub use complete::{complete, complete_by_ref, complete_with};
 pub use decide::decide;
 pub use fail::fail;
 pub use give_turn::give_turn;

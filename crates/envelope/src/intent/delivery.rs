@@ -158,11 +158,20 @@ pub fn compare_submission(there: &Envelope, new: &Envelope) -> Submission {
 
 /// The first field in which a submitted envelope is other work than the one submitted under its id; `None` for the same work.
 pub fn differing_field(there: &Envelope, new: &Envelope) -> Option<&'static str> {
+    // By reference or not is how it travels, and says nothing of the work.
+    let is_by_ref = there.payload_ref.is_some() || new.payload_ref.is_some();
+    let is_same_payload = || match is_by_ref {
+        true => there.payload_hash() == new.payload_hash(),
+        false => there.payload.same_meaning(&new.payload),
+    };
     let fields = [
         ("to", there.to == new.to),
         ("kind", there.kind == new.kind),
-        ("payload_encoding", there.payload_encoding == new.payload_encoding),
-        ("payload", there.payload.same_meaning(&new.payload)),
+        (
+            "payload_encoding",
+            is_by_ref || there.payload_encoding == new.payload_encoding,
+        ),
+        ("payload", is_same_payload()),
     ];
     fields.into_iter().find_map(|(field, same)| (!same).then_some(field))
 }

@@ -16,6 +16,7 @@ use crate::intent::status::Status;
 use crate::intent::undo::Undoing;
 use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
+use crate::message::object::ObjectRef;
 use crate::people::Seat;
 use crate::version::path::PathEntry;
 
@@ -93,6 +94,8 @@ wire_object! {
         opt channel: ChannelName,
         /// What this intent can take back, and how far it is with that.
         opt undo: Box<Undoing>,
+        /// The object that is the result, where it is too large for a message; then `result` is absent.
+        opt result_ref: Box<ObjectRef>,
     }
 }
 
@@ -135,6 +138,7 @@ impl Snapshot {
             children: Vec::new(),
             channel: None,
             undo: None,
+            result_ref: None,
             extra: Extra::new(),
         }
     }

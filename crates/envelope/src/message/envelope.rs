@@ -11,6 +11,7 @@ use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::{PROTOCOL, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
+use crate::message::object::ObjectRef;
 use crate::message::parts::{Budget, Expects, HistoryEntry, MemoryRef, Task};
 use crate::people::Approval;
 use crate::version::pinning::Pinning;
@@ -160,6 +161,8 @@ wire_object! {
         opt order_key: String,
         /// Where work goes from an agent once the itinerary is used up: the agents that may follow, the usual one first.
         def next: BTreeMap<AgentName, Vec<AgentName>>,
+        /// The object that is the payload, where it is too large for a message; then `payload` says nothing.
+        opt payload_ref: Box<ObjectRef>,
     }
 }
 
@@ -202,6 +205,7 @@ impl Envelope {
             stands_in: None,
             order_key: None,
             next: BTreeMap::new(),
+            payload_ref: None,
             extra: Extra::new(),
         }
     }

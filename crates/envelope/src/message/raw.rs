@@ -345,6 +345,9 @@ impl<'a> RawIntent<'a> {
             };
             refused(code, place(bad.field), bad)
         })?;
+        envelope
+            .check_payload_ref()
+            .map_err(|bad| refused(codes::MALFORMED_ENVELOPE, place(bad.field), bad))?;
         check_deadline(envelope.deadline, now, place("deadline"))?;
         let stated = envelope.constraints_hash.clone();
         let constraints = envelope.constraints.clone().unwrap_or_default();

@@ -256,6 +256,35 @@ impl Subjects {
         format!("{}_ARCHIVE", self.upper)
     }
 
+    /// The context stream, which holds objects.
+    pub fn context_stream(&self) -> String {
+        format!("{}_CONTEXT", self.upper)
+    }
+
+    /// The subject of an object, or of a piece of one, of the tree of this intent.
+    pub fn object(&self, tree: &IntentId, token: &str) -> String {
+        [self.namespace.as_str(), ".context.", tree.as_str(), ".", token].concat()
+    }
+
+    /// The subject of all objects of a tree.
+    pub fn objects_of(&self, tree: &IntentId) -> String {
+        format!("{}.context.{tree}.*", self.namespace)
+    }
+
+    /// The subject of all objects.
+    pub fn objects_all(&self) -> String {
+        format!("{}.context.*.*", self.namespace)
+    }
+
+    /// The tree and the last token that the subject of an object names.
+    pub fn object_of<'s>(&self, subject: &'s str) -> Option<(IntentId, &'s str)> {
+        let rest = subject
+            .strip_prefix(self.namespace.as_str())?
+            .strip_prefix(".context.")?;
+        let (tree, token) = rest.split_once('.')?;
+        Some((tree.parse().ok()?, token))
+    }
+
     /// The stream of the checkpoints.
     pub fn audit_stream(&self) -> String {
         format!("{}_AUDIT", self.upper)
@@ -462,5 +491,15 @@ mod tests {
         let subjects = Subjects::new(Namespace::default());
         let intent: IntentId = "order-42".parse().expect("id");
         assert_eq!(subjects.intent_of_ledger(&subjects.ledger(&intent)), Some(intent));
+    }
+
+    #[test]
+    fn the_subject_of_an_object_names_its_tree() {
+        let subjects = Subjects::new(Namespace::default());
+        let tree: IntentId = "order-42".parse().expect("id");
+        let subject = subjects.object(&tree, "ab");
+        assert_eq!(subject, "mesh.context.order-42.ab");
+        assert_eq!(subjects.object_of(&subject), Some((tree, "ab")));
+        assert_eq!(subjects.object_of("mesh.context.order-42"), None);
     }
 }

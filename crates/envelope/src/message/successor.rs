@@ -54,6 +54,7 @@ impl Envelope {
         next.kind = new.kind.or(next.kind);
         next.payload = new.payload;
         next.payload_encoding = None;
+        next.payload_ref = None;
         next.not_before = None;
         next.stands_in = None;
         next.order_key = None;
@@ -106,6 +107,7 @@ impl Envelope {
         // The agent whose work it is has had its turn already, and who stands in takes no turn of its own.
         next.itinerary.clone_from(&self.itinerary);
         next.payload_encoding.clone_from(&self.payload_encoding);
+        next.payload_ref.clone_from(&self.payload_ref);
         next.extra.clone_from(&self.extra);
         next.stands_in = stands_in.map(Box::new);
         Ok(next)

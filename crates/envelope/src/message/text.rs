@@ -171,6 +171,25 @@ impl Envelope {
         self.order_key.as_deref().map_or(Ok(()), check_order_key)?;
         self.reply_to.as_deref().map_or(Ok(()), check_reply_to)
     }
+
+    /// Checks the reference to the payload, where there is one.
+    ///
+    /// # Errors
+    /// When there is a payload beside it, or it names no object.
+    pub fn check_payload_ref(&self) -> Result<(), BadText> {
+        let Some(payload_ref) = &self.payload_ref else {
+            return Ok(());
+        };
+        let bad =
+            |problem: String, fix: &str| Err(BadText::new("payload_ref", payload_ref.hash.as_str(), problem, fix));
+        if !self.payload.is_null() || self.payload_encoding.is_some() {
+            return bad("stands beside a payload".to_owned(), "give one of the two");
+        }
+        match payload_ref.token() {
+            Ok(_) => Ok(()),
+            Err(problem) => bad(problem, "give the reference as `baton context put` has printed it"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -170,6 +170,7 @@ proptest! {
         let completed = before(Event::Completed).map(|mut record| {
             record.snapshot.result = Some(result.clone());
             record.snapshot.result_encoding = None;
+            record.snapshot.result_ref = None;
             record.snapshot.error = None;
             record
         });

@@ -155,6 +155,7 @@ proptest! {
 
     #[test]
     fn a_repeated_submit_is_the_same_whatever_the_white_space_of_its_payload(envelope in any_envelope()) {
+        let envelope = Envelope { payload_ref: None, ..envelope };
         let mut again = envelope.again(envelope_id(9));
         prop_assert_eq!(compare_submission(&envelope, &again), Submission::Same);
         again.payload = json(&format!("[ {} ]", envelope.payload.get()));
@@ -164,7 +165,10 @@ proptest! {
 
 #[test]
 fn a_submit_conflicts_in_agent_kind_payload_or_its_encoding_and_in_nothing_else() {
-    let there = full_envelope();
+    let there = Envelope {
+        payload_ref: None,
+        ..full_envelope()
+    };
     let changed = |change: fn(&mut Envelope)| {
         let mut new = there.clone();
         change(&mut new);
@@ -185,6 +189,34 @@ fn a_submit_conflicts_in_agent_kind_payload_or_its_encoding_and_in_nothing_else(
         changed(|new| *new = new.clone().with_constraints(json("{}"))),
         Submission::Same
     );
+}
+
+/// Whether it travels by reference depends on who gets it, and may differ between a submit and its repeat.
+#[test]
+fn a_submit_by_reference_is_the_same_work_as_one_with_that_content() {
+    let inline = Envelope {
+        payload_encoding: None,
+        payload_ref: None,
+        ..full_envelope()
+    };
+    let of = |content: &[u8]| ObjectRef::new(ObjectHash::of(content), content.len(), "application/json");
+    let content = inline.payload.get().as_bytes();
+    let by_ref = inline.clone().with_payload_ref(of(content));
+    for (one, other) in [(&inline, &by_ref), (&by_ref, &inline), (&by_ref, &by_ref)] {
+        assert_eq!(differing_field(one, other), None);
+    }
+    let elsewhere = inline.clone().with_payload_ref(of(content).at_place(2));
+    assert_eq!(differing_field(&by_ref, &elsewhere), None, "a place is no content");
+    for other in [
+        inline.clone().with_payload_ref(of(b"{}")),
+        Envelope {
+            payload: json("{}"),
+            ..inline.clone()
+        },
+    ] {
+        assert_eq!(differing_field(&by_ref, &other), Some("payload"));
+    }
+    assert_eq!(by_ref.with_payload(inline.payload_body()).payload_ref, None);
 }
 
 /// A worker whose clock is ten minutes ahead puts a hop off by a second; somebody whose clock is right adds to it.

@@ -107,6 +107,7 @@ fn compare_fields<T: Serialize + DeserializeOwned>(name: &str, full: &T) {
 fn every_field_of_every_object_is_in_the_document_and_none_else() {
     let envelope = full_envelope();
     compare_fields("Envelope", &envelope);
+    compare_fields("ObjectRef", envelope.payload_ref.as_deref().expect("a reference"));
     compare_fields("Task", envelope.task.as_ref().expect("a task"));
     compare_fields("MemoryRef", &envelope.memory[0]);
     compare_fields("HistoryEntry", &envelope.history[0]);
@@ -170,7 +171,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 56, "a table of fields is not compared");
+    assert_eq!(compared, 57, "a table of fields is not compared");
 }
 
 #[test]
@@ -379,6 +380,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
             .replace("<priority>", "5")
             .replace("<capability>", "translate")
             .replace("<channel>", "news")
+            .replace("<tree>", "order-42")
     };
     let documented = |heading: &str, index: usize| -> BTreeSet<String> {
         column(heading, index).iter().map(|pattern| fill(pattern)).collect()
@@ -396,6 +398,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.ledger_all(),
         subjects.archive(Some(&agent)),
         subjects.archive_all(),
+        subjects.object(&"order-42".parse().expect("id"), "<hash>"),
+        subjects.objects_all(),
         subjects.event(&intent()),
         subjects.work(&agent, &version, Priority::default()),
         subjects.work_all(&agent),
@@ -419,6 +423,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.intake_stream(),
         subjects.ledger_stream(),
         subjects.archive_stream(),
+        subjects.context_stream(),
         subjects.work_stream(&agent),
     ];
     assert_eq!(documented("### Streams", 1), set(streams));
@@ -430,6 +435,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     assert_eq!(of_stream(subjects.intake_stream()), set(subjects.intake_subjects()));
     assert_eq!(of_stream(subjects.ledger_stream()), set([subjects.ledger_all()]));
     assert_eq!(of_stream(subjects.archive_stream()), set([subjects.archive_all()]));
+    assert_eq!(of_stream(subjects.context_stream()), set([subjects.objects_all()]));
     assert_eq!(
         of_stream(subjects.work_stream(&agent)),
         set([subjects.work_all(&agent)])

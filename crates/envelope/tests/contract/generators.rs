@@ -197,6 +197,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             of(any_stands_in()),
             of(text()),
             btree_map(any_agent(), vec(any_agent(), 0..3), 0..3),
+            of(any_object_ref()),
         ),
         any_extra(),
     );
@@ -213,7 +214,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             pinning,
             not_before,
             gates,
-            (policy, stands_in, order_key, next),
+            (policy, stands_in, order_key, next, payload_ref),
             extra,
         ) = rest;
         Envelope {
@@ -252,6 +253,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             stands_in: stands_in.map(Box::new),
             order_key,
             next,
+            payload_ref: payload_ref.map(Box::new),
             extra,
         }
     })
@@ -346,6 +348,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             any_child_sets(),
             of(any_agent()),
             of(Just(Box::new(full_undoing()))),
+            of(any_object_ref()),
             any_extra(),
         ),
     );
@@ -366,7 +369,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            (children, channel, undo, extra),
+            (children, channel, undo, result_ref, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -408,6 +411,19 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             children,
             channel: channel.and_then(|name| name.as_str().parse().ok()),
             undo,
+            result_ref: result_ref.map(Box::new),
+            extra,
+        }
+    })
+}
+
+fn any_object_ref() -> impl Strategy<Value = ObjectRef> {
+    (any::<u64>(), any::<u64>(), of(text()), of(text()), any_extra()).prop_map(|(of, bytes, media, at, extra)| {
+        ObjectRef {
+            hash: ObjectHash::of(&of.to_le_bytes()),
+            bytes,
+            media,
+            at,
             extra,
         }
     })

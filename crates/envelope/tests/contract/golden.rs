@@ -98,6 +98,13 @@ const FILES_OF_1_6_0: [&str; 12] = [
     "record_submitted_broadcast_1_6.json",
 ];
 
+/// The files that were added when protocol 1.7.0 was made. Append only.
+const FILES_OF_1_7_0: [&str; 3] = [
+    "envelope_full_1_7.json",
+    "record_completed_1_7.json",
+    "record_handed_off_1_7.json",
+];
+
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
     std::fs::read_dir(folder)
@@ -142,6 +149,7 @@ fn the_folder_is_append_only() {
         .chain(FILES_OF_1_4_0)
         .chain(FILES_OF_1_5_0)
         .chain(FILES_OF_1_6_0)
+        .chain(FILES_OF_1_7_0)
     {
         assert!(found.contains(name), "{name} is gone: the golden folder is append-only");
     }
@@ -182,6 +190,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_5")
             .trim_end_matches("_undo_1_6")
             .trim_end_matches("_1_6")
+            .trim_end_matches("_1_7")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");
         assert_eq!(record.event.name(), event, "{name}");
@@ -237,8 +246,12 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     };
     let files = files();
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
-    assert_eq!(keys(&files["envelope_full_1_6.json"]), keys(&all));
-    let of_1_6 = keys(&all).difference(&keys(&files["envelope_full_1_5.json"])).count();
+    assert_eq!(keys(&files["envelope_full_1_7.json"]), keys(&all));
+    let of_1_7 = keys(&all).difference(&keys(&files["envelope_full_1_6.json"])).count();
+    assert_eq!(of_1_7, 1, "1.7 added `payload_ref` to the envelope and nothing else");
+    let of_1_6 = keys(&files["envelope_full_1_6.json"])
+        .difference(&keys(&files["envelope_full_1_5.json"]))
+        .count();
     assert_eq!(of_1_6, 1, "1.6 added `next` to the envelope and nothing else");
     let before = keys(&files["envelope_full_1_4.json"]);
     let of_1_5 = keys(&files["envelope_full_1_5.json"]).difference(&before).count();

@@ -15,13 +15,13 @@ fn range(text: &str) -> ProtocolRange {
     ProtocolRange::new(protocol(oldest), protocol(newest)).expect("in order")
 }
 
-/// What two have in common, for every pair of the ranges in the first column; `-` is nothing. This build knows 1.6.0
+/// What two have in common, for every pair of the ranges in the first column; `-` is nothing. This build knows 1.7.0
 /// and 2.0.0 as the newest of their majors.
 const MATRIX: [(&str, [&str; 8]); 8] = [
     ("1.0-1.0", ["1.0", "1.0", "1.0", "1.0", "-", "-", "-", "-"]),
     ("1.0-1.1", ["1.0", "1.1", "1.1", "1.1", "-", "-", "-", "-"]),
-    ("1.0-2.0", ["1.0", "1.1", "2.0", "1.6", "2.0", "2.0", "-", "2.0"]),
-    ("1.3-1.7", ["1.0", "1.1", "1.6", "1.7", "-", "-", "-", "-"]),
+    ("1.0-2.0", ["1.0", "1.1", "2.0", "1.7", "2.0", "2.0", "-", "2.0"]),
+    ("1.3-1.8", ["1.0", "1.1", "1.7", "1.8", "-", "-", "-", "-"]),
     ("2.0-2.0", ["-", "-", "2.0", "-", "2.0", "2.0", "-", "2.0"]),
     ("2.0-3.1", ["-", "-", "2.0", "-", "2.0", "3.1", "3.1", "3.1"]),
     ("3.0-3.2", ["-", "-", "-", "-", "-", "3.1", "3.2", "3.2"]),
@@ -67,9 +67,9 @@ proptest! {
 
 #[test]
 fn the_ranges_of_this_build_are_what_it_reads_and_what_it_writes() {
-    assert_eq!(ProtocolRange::of_build(), range("1.0.0-1.6.0"));
+    assert_eq!(ProtocolRange::of_build(), range("1.0.0-1.7.0"));
     assert_eq!(ProtocolRange::of_forms(), range("1.0.0-2.0.0"));
-    assert_eq!(ProtocolRange::of_build().to_string(), "1.0.0 - 1.6.0");
+    assert_eq!(ProtocolRange::of_build().to_string(), "1.0.0 - 1.7.0");
     let upside_down = ProtocolRange::new(protocol("2.0"), protocol("1.0")).expect_err("upside down");
     assert!(
         upside_down.contains("2.0.0") && upside_down.contains("1.0.0"),
@@ -93,7 +93,7 @@ fn a_declaration_without_a_range_means_the_first_version_for_ever() {
     declaration.protocol = ProtocolRange::of_build();
     let said = serde_json::to_string(&declaration).expect("JSON");
     assert!(
-        said.contains(r#""protocol":{"oldest":"1.0.0","newest":"1.6.0"}"#),
+        said.contains(r#""protocol":{"oldest":"1.0.0","newest":"1.7.0"}"#),
         "{said}"
     );
 }

@@ -184,6 +184,7 @@ const ENVELOPED: (&str, &str) = (HEADER_PROTOCOL, "1.0.0");
 
 fn enveloped(change: impl FnOnce(&mut Envelope)) -> Vec<u8> {
     let mut envelope = full_envelope();
+    envelope.payload_ref = None;
     (envelope.hop, envelope.deadline) = (1, None);
     change(&mut envelope);
     serde_json::to_vec(&envelope).expect("JSON")
@@ -262,7 +263,7 @@ fn a_malformed_envelope_is_refused_with_the_place() {
         (broken("\"hop\":1", "\"hop\":\"x\""), "hop", "\"x\""),
         (broken("\"goal\":\"goal\"", "\"goal\":3"), "task.goal", "3"),
         (
-            broken("\"protocol\":\"1.6.0\"", "\"protocol\":\"3.0.0\""),
+            broken("\"protocol\":\"1.7.0\"", "\"protocol\":\"3.0.0\""),
             "protocol",
             "\"3.0.0\"",
         ),

@@ -201,6 +201,7 @@ pub(crate) fn full_envelope() -> Envelope {
         stands_in: Some(Box::new(full_stands_in())),
         order_key: Some("customer 7".to_owned()),
         next: BTreeMap::from([(agent("qa"), vec![agent("ship"), agent("code")])]),
+        payload_ref: Some(Box::new(full_object_ref())),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))
@@ -272,6 +273,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         children: vec![full_child_set()],
         channel: Some("news".parse().expect("channel")),
         undo: Some(Box::new(full_undoing())),
+        result_ref: Some(Box::new(full_object_ref())),
         extra: Extra::new(),
     }
 }

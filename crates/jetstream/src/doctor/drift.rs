@@ -12,7 +12,8 @@ pub(super) fn remedy(mesh: &Mesh, wanted: &Config, found: &Config) -> String {
             "`baton doctor --restore {stream}`: its settings are as those of a new one then, and nothing in it is lost"
         );
     }
-    if [mesh.subjects().ledger_stream(), mesh.subjects().archive_stream()].contains(stream) {
+    let s = mesh.subjects();
+    if [s.ledger_stream(), s.archive_stream(), s.context_stream()].contains(stream) {
         return format!(
             "the server takes no edit of that: stop the mesh, `nats stream backup {stream} FOLDER`, remove the stream, and \
              restore it with the settings of docs/protocol.md (`nats stream restore FOLDER --config FILE`)"

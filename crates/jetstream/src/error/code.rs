@@ -65,6 +65,9 @@ impl Error {
             Self::NoneReadable { .. } => codes::CONFLICT,
             Self::Decode(_) => codes::UNREADABLE,
             Self::BadName(_) => codes::BAD_NAME,
+            Self::ObjectMissing { .. } => codes::CONTEXT_MISSING,
+            Self::ObjectCorrupt { .. } => codes::CONTEXT_CORRUPT,
+            Self::ObjectsFull { .. } => codes::CONTEXT_FULL,
             Self::Missing { .. } | Self::Api { .. } => codes::REQUEST_FAILED,
         }
     }

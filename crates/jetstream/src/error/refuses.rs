@@ -18,7 +18,13 @@ impl Error {
     pub fn refuses(&self) -> Option<Refuses> {
         let is_for_good = matches!(
             self,
-            Self::NoneReadable { .. } | Self::BadText(_) | Self::BadEnvelope { .. } | Self::TooLarge { .. }
+            Self::NoneReadable { .. }
+                | Self::BadText(_)
+                | Self::BadEnvelope { .. }
+                | Self::TooLarge { .. }
+                | Self::ObjectMissing { .. }
+                | Self::ObjectCorrupt { .. }
+                | Self::ObjectsFull { is_lasting: true, .. }
         );
         let is_for_now = matches!(
             self,

@@ -1,7 +1,9 @@
 //! Choosing the form of an envelope: the newest that both its writer and the receiving version know.
 
 use baton_envelope::rollout::POLICY_GATES_SINCE;
-use baton_envelope::{AgentVersion, Conversion, Envelope, NoCommonProtocol, Protocol, ProtocolRange, Route};
+use baton_envelope::{
+    AgentVersion, Conversion, Envelope, NoCommonProtocol, OBJECTS_SINCE, Protocol, ProtocolRange, Route,
+};
 
 use crate::error::Error;
 
@@ -34,6 +36,8 @@ pub fn in_form_for(
     let needed = [
         is_gated.then_some(POLICY_GATES_SINCE),
         envelope.gates.contains_key(&envelope.to).then_some(GATES_SINCE),
+        // It would take the payload for none.
+        envelope.payload_ref.is_some().then_some(OBJECTS_SINCE),
     ];
     if let Some(oldest) = needed.into_iter().flatten().find(|needed| receiver.newest < *needed) {
         return Err(none(ProtocolRange { oldest, ..writer }).into());

@@ -98,6 +98,11 @@ impl ControllerMesh {
         by: &Author,
     ) -> Result<Option<u64>, Error> {
         let mut envelope = first_of(received, id, self.now());
+        if let Some(payload) = &received.payload_ref {
+            // The objects of a tree are its own: the new intent is a tree by itself.
+            let body = self.body_of(received.root(), payload).await?;
+            envelope = envelope.with_payload(body);
+        }
         envelope.id = self.clock().envelope_id();
         match Box::pin(self.submit_from(envelope, by.clone(), false, Some(origin))).await? {
             Submitted::New { seq } => Ok(Some(seq)),

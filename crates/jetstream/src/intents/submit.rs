@@ -221,6 +221,7 @@ impl Mesh {
         // The deadline of a child may have passed: then it ends by that.
         Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
+        envelope.check_payload_ref()?;
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
         }
@@ -251,7 +252,14 @@ impl Mesh {
             envelope.pins = Box::pin(self.pins_of_now(&envelope, &version)).await?;
         }
         envelope.to_version = Some(version.clone());
+        let given = envelope.payload_ref.clone();
         let from = envelope.protocol;
+        if given.is_some() || envelope.has_large_payload() {
+            envelope = Box::pin(self.fitted(&route, &version, envelope)).await?;
+        }
+        if given.is_some() && envelope.payload_ref == given {
+            Box::pin(self.must_have_payload(&envelope)).await?;
+        }
         let (envelope, conversion) = in_form_for(&route, &version, envelope, from, ProtocolRange::of_forms())?;
         let intent = envelope.intent.clone();
         let is_fair = route.limits.as_ref().is_some_and(|limits| limits.fair.is_some());
@@ -382,6 +390,10 @@ impl Mesh {
         by: Author,
         generated: bool,
     ) -> Result<Submitted, Error> {
+        let envelope = match envelope.has_large_payload() {
+            true => Box::pin(self.fitted_to_ask(envelope, needed)).await?,
+            false => envelope,
+        };
         let question = SubmitIntent {
             envelope,
             needed: needed.to_vec(),
@@ -390,6 +402,24 @@ impl Mesh {
         };
         let view = self.ask_controller(&question).await?;
         self.submitted(view).await
+    }
+
+    /// The envelope as a controller can be asked to submit it: a question has the room of one message.
+    async fn fitted_to_ask(&self, envelope: Envelope, needed: &[String]) -> Result<Envelope, Error> {
+        if !needed.is_empty() {
+            return Ok(envelope);
+        }
+        let asked = Asked {
+            root: envelope.root(),
+            kind: envelope.kind.as_deref(),
+            pins: &envelope.pins,
+            path: &[],
+        };
+        // What is refused here the controller refuses, too, and says why.
+        match self.place(&envelope.to, &asked).await {
+            Ok(placed) => self.fitted(&placed.route, &placed.choice.version, envelope).await,
+            Err(_) => Ok(envelope),
+        }
     }
 
     /// What a controller made of a submit.

@@ -60,6 +60,11 @@ impl Mesh {
 }
 
 impl Waiting {
+    /// The mesh in which it waits.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// Waits until a worker has the work of the intent, which may be so already. `Ended` then says that it has it, or has done
     /// it.
     ///

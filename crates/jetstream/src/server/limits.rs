@@ -48,6 +48,8 @@ pub struct Bounds {
     pub intake_bytes: u64,
     /// The largest size of the work stream of an agent in bytes; the server keeps so much room for each. Default none.
     pub work_bytes: u64,
+    /// The largest size of the context stream in bytes; the server keeps so much room for it. Default none.
+    pub context_bytes: u64,
     /// How many consumers the work stream of an agent may have: a version takes one for each band. Default 1,000.
     pub work_consumers: u32,
 }
@@ -57,6 +59,7 @@ impl Default for Bounds {
         Self {
             intake_bytes: 512 << 20,
             work_bytes: 0,
+            context_bytes: 0,
             work_consumers: 1000,
         }
     }

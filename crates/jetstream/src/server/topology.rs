@@ -45,11 +45,15 @@ const NAME_IN_USE: u64 = 10058;
 const NO_ROOM: [u64; 2] = [10002, 10047];
 /// How long the making of a stream may take: a cluster places its copies first.
 const CREATION: Duration = Duration::from_secs(10);
+/// The largest message of the context stream: a piece and its headers.
+const LARGEST_OBJECT_MESSAGE: i32 = 300 << 10;
+/// The shortest window for message ids that the server takes.
+const NO_WINDOW: Duration = Duration::from_millis(100);
 /// How many consumers the routes bucket may have, for the followers of older releases.
 const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, archive, routes, agents, control, schedules and breakers. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, archive, context, routes, agents, control, schedules and breakers. Anything that exists is left as it is; `doctor`
     /// shows where that differs. A ledger that is lost is not created again.
     ///
     /// # Errors
@@ -110,6 +114,7 @@ impl Mesh {
                 description: Some("Baton: closed intents, one bundle each".to_owned()),
                 ..common(s.archive_stream())
             },
+            self.context_stream_config(limits),
             self.routes_stream_config(limits),
             Config {
                 description: Some("Baton: agent versions".to_owned()),
@@ -128,6 +133,27 @@ impl Mesh {
                 ..bucket(s.breakers_bucket(), 64)
             },
         ]
+    }
+
+    /// The stream of the objects, as it should be. The server itself refuses a second message on a subject, and nobody but who
+    /// may purge can take one away.
+    fn context_stream_config(&self, limits: Limits) -> Config {
+        let s = self.subjects();
+        Config {
+            subjects: vec![s.objects_all()],
+            retention: RetentionPolicy::Limits,
+            max_messages_per_subject: 1,
+            discard_new_per_subject: true,
+            max_message_size: LARGEST_OBJECT_MESSAGE,
+            // Nobody who writes objects sends message ids; the server takes 0 for two minutes.
+            duplicate_window: NO_WINDOW,
+            deny_delete: true,
+            // A view is a scattered read, and with compression the server reads a whole block for each.
+            compression: Some(Compression::None),
+            max_bytes: Bounds::bytes(limits.bounds.context_bytes).unwrap_or(limits.max_bytes),
+            description: Some("Baton: objects, which are payloads and results that are large".to_owned()),
+            ..common(s.context_stream(), limits)
+        }
     }
 
     /// The stream of the routes bucket, as it should be: new ones are made so, and older ones lack `republish` and

@@ -13,6 +13,7 @@ mod following;
 mod grouping;
 mod killing;
 mod leasing;
+mod objects;
 mod pulling;
 mod raising;
 mod reading;

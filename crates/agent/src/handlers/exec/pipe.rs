@@ -78,8 +78,8 @@ pub(super) async fn ignore<R: AsyncRead + Unpin>(mut stdout: Pipe<R>) {
 /// The fault of a program that writes more than the server takes.
 pub(super) fn too_large(what: &str, most: usize) -> Fault {
     let message = format!(
-        "the program's {what} is larger than {most} bytes, which is all that the server takes in one message \
-         (max_payload); fix: let the program write a reference to its data, or raise max_payload"
+        "the program's {what} is larger than {most} bytes, and no result may have more; fix: let the program store its data \
+         elsewhere, and write a reference to it"
     );
     Fault::retry(message).with_code(codes::OUTPUT_TOO_LARGE)
 }

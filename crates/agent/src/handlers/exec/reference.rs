@@ -46,7 +46,7 @@ Or it asks other agents, and ends, in the same way:
 
 Exit codes: 0 completes (with --json its outcome counts), 65 fails for good, 75 and any other are tried again.
 
-Faults: EXIT_N, SIGNAL, NO_OUTCOME; BAD_OUTCOME and OUTPUT_TOO_LARGE (more than max_payload) end the program at once.
+Faults: EXIT_N, SIGNAL, NO_OUTCOME; BAD_OUTCOME and OUTPUT_TOO_LARGE (more than 64 MiB) end the program at once.
 
 Signals: SIGTERM to the whole process group, SIGKILL after 5 s. It comes at the deadline, at the end of \
 --drain-timeout, when the hop is taken away (cancel, pause, kill), when the program has ended and left others \

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::commands::agents::then;
+use crate::commands::context::how;
 use crate::error::CliError;
 use crate::output::Table;
 use crate::view::{self, Holder, Numbered, WaitView};
@@ -174,6 +175,15 @@ fn text(head: &Head, document: &Document<'_>, history: &[Head]) -> String {
     }
     text.push_str("\n\n");
     text.push_str(&view::timeline(history).render());
+    if let Some(object) = &snapshot.result_ref {
+        let tree = snapshot.root.as_ref().unwrap_or(&head.record.intent);
+        let media = object.media.as_deref().unwrap_or("of no media type");
+        text.push_str(&format!(
+            "\n\nresult (an object of {} bytes, {media})\n{}",
+            object.bytes,
+            how(tree, object)
+        ));
+    }
     if let Some(result) = &snapshot.result {
         let heading = match view::bytes(snapshot) {
             Some(bytes) => format!("result ({} bytes that are not text, in base64)", bytes.len()),

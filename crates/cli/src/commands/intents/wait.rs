@@ -38,5 +38,5 @@ pub(crate) async fn run(args: WaitArgs, app: &App) -> Result<(), CliError> {
         WaitEnd::TimedOut(Some(_)) if !left().is_zero() => end = mesh.wait(&intent, left()).await?,
         WaitEnd::TimedOut(Some(_)) | WaitEnd::Ended(_) | WaitEnd::Parked(_) => {}
     }
-    ended::show(&intent, true, end, timeout.0, app)
+    ended::show(&intent, true, end, timeout.0, (&mesh, app)).await
 }

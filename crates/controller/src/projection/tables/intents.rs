@@ -205,8 +205,8 @@ impl Intents {
         let mut close = db.prepare_cached("DELETE FROM open_intents WHERE intent = ?1")?;
         let mut open = db.prepare_cached(
             "INSERT OR REPLACE INTO open_intents (intent, seq, status, agent, version, cause, since, code, kind, submitted, timed,
-               accept_within, resume, ordered, has_children)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+               accept_within, resume, ordered, has_children, root)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?;
         let mut hold =
             db.prepare_cached("INSERT INTO holds (agent, version, cause, since, intent) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -267,6 +267,7 @@ impl Intents {
                 owes_resume(snapshot).then_some(1),
                 turn.is_some(),
                 children::may_matter(snapshot),
+                snapshot.root.as_ref().map(IntentId::as_str),
             ])?;
             for (of, version) in holds.iter().zip(&touched.held) {
                 changes.add(version, of.cause, 1);

@@ -6,6 +6,7 @@ use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::IllegalTransition;
 use crate::message::body::Body;
+use crate::message::object::ObjectRef;
 
 /// Ends the intent with its result, which is JSON as it stands.
 ///
@@ -15,6 +16,7 @@ pub fn complete(head: &Snapshot, result: Json) -> Result<Draft, IllegalTransitio
     let mut draft = Draft::after(head, Event::Completed)?;
     draft.snapshot.result = Some(result);
     draft.snapshot.result_encoding = None;
+    draft.snapshot.result_ref = None;
     draft.snapshot.error = None;
     Ok(draft)
 }
@@ -26,5 +28,16 @@ pub fn complete(head: &Snapshot, result: Json) -> Result<Draft, IllegalTransitio
 pub fn complete_with(head: &Snapshot, result: Body) -> Result<Draft, IllegalTransition> {
     let mut draft = complete(head, result.json)?;
     draft.snapshot.result_encoding = result.encoding;
+    Ok(draft)
+}
+
+/// Ends the intent with a result that is an object.
+///
+/// # Errors
+/// When this may not follow the status of the head.
+pub fn complete_by_ref(head: &Snapshot, result: ObjectRef) -> Result<Draft, IllegalTransition> {
+    let mut draft = complete(head, Json::null())?;
+    draft.snapshot.result = None;
+    draft.snapshot.result_ref = Some(Box::new(result));
     Ok(draft)
 }

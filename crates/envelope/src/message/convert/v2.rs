@@ -50,7 +50,11 @@ enum Own {
 static OBJECTS: [Object; 3] = [
     Object {
         name: "content",
-        moved: &[("data", "payload"), ("encoding", "payload_encoding")],
+        moved: &[
+            ("data", "payload"),
+            ("encoding", "payload_encoding"),
+            ("ref", "payload_ref"),
+        ],
         own: &[("type", media_type)],
     },
     Object {
@@ -189,6 +193,7 @@ fn place(field: &str) -> Option<&'static str> {
         "to" => Some("to.agent"),
         "to_version" => Some("to.version"),
         "payload_encoding" => Some("content.encoding"),
+        "payload_ref" => Some("content.ref"),
         "deadline" => Some("due.at"),
         _ => None,
     }

@@ -11,3 +11,8 @@ pub(crate) fn full_limits() -> AgentLimits {
         extra: Extra::new(),
     }
 }
+
+/// A reference in which every field is set.
+pub(crate) fn full_object_ref() -> ObjectRef {
+    ObjectRef::new(ObjectHash::of(b"otters"), 6, "text/plain").at_place(2)
+}

@@ -4,7 +4,11 @@
 //! accounts let a submitter hear the account of the mesh, and an agent has no business to answer in another's name.
 
 use async_nats::HeaderMap;
-use baton_envelope::{Body, Effect, HEADER_INTENT, HEADER_STATUS, Record, Status, check_answer, effects};
+use baton_envelope::{
+    Body, Effect, HEADER_INTENT, HEADER_REF, HEADER_STATUS, ObjectRef, PIECE_BYTES, Record, Status, check_answer,
+    effects,
+};
+use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::error::Error;
@@ -38,18 +42,48 @@ impl Mesh {
         headers.insert(HEADER_INTENT, record.intent.as_str());
         headers.insert(HEADER_STATUS, record.snapshot.status.name());
         let snapshot = &record.snapshot;
-        let body = match (&snapshot.result, &snapshot.error) {
-            (Some(result), _) => Body::bytes(result, snapshot.result_encoding.as_deref())
-                .unwrap_or_else(|| result.get().as_bytes().to_vec()),
-            (None, Some(error)) => serde_json::to_vec(error).unwrap_or_default(),
-            (None, None) => Vec::new(),
+        let body = match (&snapshot.result, &snapshot.result_ref, &snapshot.error) {
+            (_, Some(object), _) => match Box::pin(self.object_to_answer(record, object)).await {
+                Some(content) => content,
+                None => {
+                    headers.insert(HEADER_REF, "1");
+                    serde_json::to_vec(object).unwrap_or_default().into()
+                }
+            },
+            (Some(result), None, _) => Body::bytes(result, snapshot.result_encoding.as_deref())
+                .unwrap_or_else(|| result.get().as_bytes().to_vec())
+                .into(),
+            (None, None, Some(error)) => serde_json::to_vec(error).unwrap_or_default().into(),
+            (None, None, None) => Bytes::new(),
         };
         if let Err(error) = self
             .client()
-            .publish_with_headers(reply_to.to_owned(), headers, body.into())
+            .publish_with_headers(reply_to.to_owned(), headers, body)
             .await
         {
             tracing::warn!(%error, %reply_to, intent = %record.intent, "cannot send the answer");
+        }
+    }
+}
+
+impl Mesh {
+    /// The bytes that an object stands for as an answer; `None` where they are too many for one, or cannot be had now: then
+    /// whoever asked gets the reference.
+    async fn object_to_answer(&self, record: &Record, object: &ObjectRef) -> Option<Bytes> {
+        if object.bytes > PIECE_BYTES as u64 {
+            return None;
+        }
+        let tree = record.snapshot.root.as_ref().unwrap_or(&record.intent);
+        match self.body_of(tree, object).await {
+            Ok(Body { json, encoding }) => Some(
+                Body::bytes(&json, encoding.as_deref())
+                    .unwrap_or_else(|| json.get().as_bytes().to_vec())
+                    .into(),
+            ),
+            Err(error) => {
+                tracing::warn!(%error, intent = %record.intent, "the answer is the reference to the result");
+                None
+            }
         }
     }
 }

@@ -25,10 +25,22 @@ pub(crate) fn drift(wanted: &Config, found: &Config) -> Vec<Drift> {
     // Where nothing is said, compression is the operator's choice.
     let is_free = |setting: &str| setting == "compression" && wanted.compression.is_none();
     let pairs = settings(wanted).into_iter().zip(settings(found));
+    // What is written once must stay: anything by which a publisher could take it away counts.
+    let is_written_once = wanted.discard_new_per_subject;
+    let more = once(wanted).into_iter().zip(once(found)).filter(|_| is_written_once);
     pairs
+        .chain(more)
         .filter(|((setting, wanted), (_, found))| wanted != found && !is_free(setting))
         .map(|((setting, wanted), (_, found))| Drift { setting, wanted, found })
         .collect()
+}
+
+fn once(config: &Config) -> Vec<(&'static str, String)> {
+    vec![
+        ("deny_delete", config.deny_delete.to_string()),
+        ("allow_atomic", config.allow_atomic_publish.to_string()),
+        ("allow_msg_ttl", config.allow_message_ttl.to_string()),
+    ]
 }
 
 fn settings(config: &Config) -> Vec<(&'static str, String)> {
@@ -46,6 +58,7 @@ fn settings(config: &Config) -> Vec<(&'static str, String)> {
         ("compression", format!("{:?}", config.compression)),
         ("max_messages", limit(config.max_messages)),
         ("max_messages_per_subject", limit(config.max_messages_per_subject)),
+        ("discard_new_per_subject", config.discard_new_per_subject.to_string()),
         ("max_message_size", limit(config.max_message_size.into())),
         ("duplicate_window", format!("{:?}", config.duplicate_window)),
         ("no_ack", config.no_ack.to_string()),

@@ -57,6 +57,9 @@ pub(crate) fn put_back(wanted: &Config, found: &Config) -> Config {
             found.retention
         },
         discard: wanted.discard,
+        discard_new_per_subject: wanted.discard_new_per_subject,
+        // The server never turns it off again.
+        allow_message_ttl: wanted.allow_message_ttl || found.allow_message_ttl,
         max_age: wanted.max_age,
         max_bytes: more(wanted.max_bytes, found.max_bytes),
         max_messages: wanted.max_messages,

@@ -1,0 +1,101 @@
+//! `baton context`: payloads and results that are too large for a message, as objects.
+
+mod get;
+mod list;
+mod put;
+
+pub(crate) use get::how;
+
+use std::fmt;
+use std::str::FromStr;
+
+use baton_envelope::{IntentId, ObjectHash, ObjectRef};
+use clap::Subcommand;
+
+use crate::app::App;
+use crate::error::CliError;
+
+/// `baton context`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// Store a file as an object, and print its reference.
+    Put(put::PutArgs),
+    /// Write the content of an object to stdout or to a file.
+    Get(get::GetArgs),
+    /// List the objects that an intent names, and whether they are there.
+    List(list::ListArgs),
+}
+
+/// Runs the command.
+pub(crate) async fn run(command: ContextCommand, app: &App) -> Result<(), CliError> {
+    match command {
+        ContextCommand::Put(args) => put::run(args, app).await,
+        ContextCommand::Get(args) => get::run(args, app).await,
+        ContextCommand::List(args) => list::run(args, app).await,
+    }
+}
+
+/// An object as an argument: the tree, and the last token of the subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) tree: IntentId,
+    pub(crate) hash: ObjectHash,
+    pub(crate) place: u32,
+}
+
+impl Place {
+    /// The place of an object that a record names.
+    pub(crate) fn of(tree: &IntentId, object: &ObjectRef) -> Self {
+        let place = object.at.as_deref().and_then(ObjectHash::of_token);
+        Self {
+            tree: tree.clone(),
+            hash: object.hash.clone(),
+            place: place.map_or(1, |(_, place)| place),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = text.split_once('/').and_then(|(tree, token)| {
+            let (hash, place) = ObjectHash::of_token(token)?;
+            Some(Self {
+                tree: tree.parse().ok()?,
+                hash,
+                place,
+            })
+        });
+        found.ok_or_else(|| "expected TREE/HASH, as `baton context list` prints it".to_owned())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tree, self.hash.token(self.place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_named_by_its_tree_and_its_hash() {
+        let hash = ObjectHash::of(b"otters");
+        for place in [1, 2] {
+            let text = format!("order-42/{}", hash.token(place));
+            assert_eq!(text.parse::<Place>().expect("a place").to_string(), text);
+        }
+        for bad in [
+            "order-42",
+            "order-42/x",
+            "/x",
+            &format!("a.b/{hash}"),
+            &format!("order-42/{hash}-9"),
+        ] {
+            assert!(bad.parse::<Place>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `baton context list`: the objects that the records of an intent name.
+
+use std::collections::BTreeSet;
+
+use baton_envelope::{IntentId, ObjectRef};
+use baton_jetstream::{Error, Head};
+use clap::Args;
+use serde::Serialize;
+
+use super::Place;
+use crate::app::App;
+use crate::error::CliError;
+use crate::output::Table;
+
+/// `baton context list`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListArgs {
+    /// The intent.
+    #[arg(value_name = "ID")]
+    id: IntentId,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    intent: &'a IntentId,
+    tree: &'a IntentId,
+    objects: Vec<Named>,
+    /// How many messages hold the objects of the whole tree.
+    messages: usize,
+}
+
+/// An object that a record names.
+#[derive(Serialize)]
+struct Named {
+    /// What `baton context get` takes.
+    object: String,
+    /// `payload`, or `result`.
+    what: &'static str,
+    hop: u32,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<String>,
+    /// Whether it is there, as far as its first message goes.
+    is_there: bool,
+}
+
+/// Shows them.
+pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
+    let mesh = app.connect().await?;
+    let history = mesh.trail(&args.id).await?;
+    let Some(last) = history.last() else {
+        return Err(Error::NoIntent(args.id).into());
+    };
+    let tree = last.record.snapshot.root.as_ref().unwrap_or(&args.id);
+    let there = match mesh.objects_of(tree).await {
+        Ok(there) => there,
+        // Nobody has made the stream yet, so nothing is in it.
+        Err(Error::NoStream(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let tokens: BTreeSet<String> = there.iter().map(|one| one.hash.token(one.place)).collect();
+    let objects: Vec<Named> = named(&history, last)
+        .map(|(what, hop, object)| {
+            let place = Place::of(tree, object);
+            Named {
+                is_there: tokens.contains(&place.hash.token(place.place)),
+                object: place.to_string(),
+                what,
+                hop,
+                bytes: object.bytes,
+                media: object.media.clone(),
+            }
+        })
+        .collect();
+    let document = Document {
+        intent: &args.id,
+        tree,
+        objects,
+        messages: there.len(),
+    };
+    app.output.show(&document, || {
+        if document.objects.is_empty() {
+            return format!("intent {} names no object: what it carries is in its records", args.id);
+        }
+        let mut table = Table::new(&["OBJECT", "WHAT", "HOP", "BYTES", "MEDIA", "THERE"]);
+        for one in &document.objects {
+            table.row([
+                one.object.clone(),
+                one.what.to_owned(),
+                one.hop.to_string(),
+                one.bytes.to_string(),
+                one.media.clone().unwrap_or_default(),
+                if one.is_there { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        table.render()
+    })
+}
+
+/// The payload of each hop, and the result.
+fn named<'h>(history: &'h [Head], last: &'h Head) -> impl Iterator<Item = (&'static str, u32, &'h ObjectRef)> {
+    let mut hops = BTreeSet::new();
+    let payloads = history.iter().filter_map(move |head| {
+        let envelope = head.record.envelope.as_ref()?;
+        let payload = envelope.payload_ref.as_deref()?;
+        hops.insert((envelope.hop, payload.hash.clone()))
+            .then_some(("payload", envelope.hop, payload))
+    });
+    let snapshot = &last.record.snapshot;
+    let result = snapshot.result_ref.as_deref();
+    payloads.chain(result.map(|result| ("result", snapshot.hop, result)))
+}

@@ -1,0 +1,174 @@
+//! Reading an object: every byte is verified against the hash that names it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use baton_envelope::{IntentId, ObjectHash, ObjectRef, PieceList};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How many pieces are asked for at once: 4 MiB, as the answer has no flow control.
+const TOGETHER: usize = 16;
+/// How long a replica may take for each message of an answer, before the leader is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Mesh {
+    /// The content of an object of a tree.
+    ///
+    /// # Errors
+    /// [`Error::ObjectMissing`] when the stream does not have it, or a piece of it; [`Error::ObjectCorrupt`] when what it has
+    /// is something else, or the reference cannot be; or when the server does not answer.
+    pub async fn get_object(&self, tree: &IntentId, object: &ObjectRef) -> Result<Bytes, Error> {
+        // On the heap: few hops need it, and each that runs would hold its state.
+        Box::pin(self.get(tree, object)).await
+    }
+
+    /// The content of an object of which only the hash and the place are known.
+    ///
+    /// # Errors
+    /// As [`Mesh::get_object`].
+    pub async fn get_object_at(&self, tree: &IntentId, hash: &ObjectHash, place: u32) -> Result<Bytes, Error> {
+        Box::pin(self.read_object(tree, hash, &hash.token(place), None)).await
+    }
+
+    async fn get(&self, tree: &IntentId, object: &ObjectRef) -> Result<Bytes, Error> {
+        let token = object.token().map_err(|problem| corrupt(tree, &object.hash, problem))?;
+        self.read_object(tree, &object.hash, token, Some(object.bytes)).await
+    }
+
+    async fn read_object(
+        &self,
+        tree: &IntentId,
+        hash: &ObjectHash,
+        token: &str,
+        bytes: Option<u64>,
+    ) -> Result<Bytes, Error> {
+        let Some(found) = self.stored_object(tree, token).await? else {
+            return Err(missing(tree, hash.as_str()));
+        };
+        let content = match ObjectHash::of(&found) == *hash {
+            true => found,
+            false => {
+                let list = PieceList::decode(&found, hash).map_err(|problem| corrupt(tree, hash, problem))?;
+                self.join(tree, hash, &list).await?
+            }
+        };
+        match bytes {
+            Some(bytes) if bytes != content.len() as u64 => {
+                let problem = format!("it has {} bytes, and the reference says {bytes}", content.len());
+                Err(corrupt(tree, hash, problem))
+            }
+            Some(_) | None => Ok(content),
+        }
+    }
+
+    /// The content of pieces.
+    async fn join(&self, tree: &IntentId, whole: &ObjectHash, list: &PieceList) -> Result<Bytes, Error> {
+        let found = self.verified_pieces(tree, list.pieces.iter()).await;
+        let mut pieces: HashMap<&ObjectHash, Bytes> = HashMap::new();
+        let mut content = Vec::with_capacity(usize::try_from(list.bytes).unwrap_or(0));
+        for (index, hash) in list.pieces.iter().enumerate() {
+            let piece = match found.get(hash).or_else(|| pieces.get(hash)) {
+                Some(piece) => piece.clone(),
+                // A replica did not have it, or it is not what it should be: the leader says which.
+                None => {
+                    let Some(piece) = self.object_of_leader(tree, hash.as_str()).await? else {
+                        return Err(missing(tree, hash.as_str()));
+                    };
+                    if ObjectHash::of(&piece) != *hash {
+                        return Err(corrupt(
+                            tree,
+                            whole,
+                            format!("its piece {index} is not what its hash says"),
+                        ));
+                    }
+                    pieces.insert(hash, piece.clone());
+                    piece
+                }
+            };
+            if piece.len() != list.size_of(index) {
+                let problem = format!(
+                    "its piece {index} has {} bytes, and not {}",
+                    piece.len(),
+                    list.size_of(index)
+                );
+                return Err(corrupt(tree, whole, problem));
+            }
+            content.extend_from_slice(&piece);
+        }
+        match ObjectHash::of(&content) == *whole {
+            true => Ok(content.into()),
+            false => Err(corrupt(tree, whole, "its pieces are of something else".to_owned())),
+        }
+    }
+
+    /// Those of these pieces that the stream has and that are what their hashes say. What is not among them may be there all
+    /// the same: a replica may lag, or not answer.
+    pub(super) async fn verified_pieces<'h>(
+        &self,
+        tree: &IntentId,
+        hashes: impl Iterator<Item = &'h ObjectHash>,
+    ) -> HashMap<ObjectHash, Bytes> {
+        let stream = self.subjects().context_stream();
+        let wanted: Vec<&ObjectHash> = hashes.collect::<HashSet<_>>().into_iter().collect();
+        let mut found = HashMap::new();
+        for part in wanted.chunks(TOGETHER) {
+            let names: Vec<String> = part
+                .iter()
+                .map(|hash| self.subjects().object(tree, hash.as_str()))
+                .collect();
+            let request = json!({ "multi_last": names, "batch": part.len() });
+            let batch = match self.direct_batch_within(&stream, &request, PATIENCE).await {
+                Ok(batch) => batch,
+                Err(error) => {
+                    tracing::debug!(%error, %tree, "pieces could not be read together");
+                    continue;
+                }
+            };
+            for one in batch.found {
+                let hash = ObjectHash::of(&one.body);
+                if self.subjects().object(tree, hash.as_str()) == one.subject {
+                    found.insert(hash, one.body);
+                }
+            }
+        }
+        found
+    }
+
+    /// What stands in a place: by any replica, and where that has nothing, by the leader.
+    async fn stored_object(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
+        let stream = self.subjects().context_stream();
+        let subject = self.subjects().object(tree, token);
+        let direct = tokio::time::timeout(PATIENCE, self.direct_last_of(&stream, &subject)).await;
+        match direct {
+            Ok(Ok(Some(found))) => Ok(Some(found.body)),
+            Ok(Err(error @ Error::Denied { .. })) => Err(error),
+            Ok(Ok(None) | Err(_)) | Err(_) => self.object_of_leader(tree, token).await,
+        }
+    }
+
+    async fn object_of_leader(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
+        let stream = self.subjects().context_stream();
+        let request = json!({ "last_by_subj": self.subjects().object(tree, token) });
+        let found = self.leader_get(&stream, &request).await?;
+        Ok(found.map(|found| found.body))
+    }
+}
+
+fn missing(tree: &IntentId, object: &str) -> Error {
+    Error::ObjectMissing {
+        tree: tree.clone(),
+        object: object.to_owned(),
+    }
+}
+
+fn corrupt(tree: &IntentId, hash: &ObjectHash, problem: String) -> Error {
+    Error::ObjectCorrupt {
+        tree: tree.clone(),
+        object: hash.to_string(),
+        problem,
+    }
+}
