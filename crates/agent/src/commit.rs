@@ -5,8 +5,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Asked, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
-    IllegalTransition, Json, LONG_RETRY, ObjectRef, OnExhausted, Protocol, Route, Snapshot, Successor, Undo, WaitSpec,
-    act, check_kind, closing_cycle, opened_calls,
+    IllegalTransition, Json, LONG_RETRY, ObjectRef, OnExhausted, Protocol, Route, Snapshot, StandsIn, Successor, Undo,
+    WaitSpec, act, check_kind, closing_cycle, opened_calls,
 };
 use baton_jetstream::{Delivery, Error, Placed, in_form_for};
 
@@ -368,23 +368,11 @@ impl WorkerContext {
                     kind,
                     history: history.map(|entry| self.signed(*entry, envelope)),
                 };
-                let mut next = match envelope.successor(new) {
-                    Ok(mut next) => {
-                        next.payload_encoding = payload.encoding;
-                        next.pins.clone_from(&at.snapshot.pins);
-                        if let Some(stands_in) = &placed.stands_in {
-                            next.itinerary = envelope.itinerary_after(&stands_in.for_agent);
-                        }
-                        next.stands_in = placed.stands_in.map(Box::new);
-                        next.history.extend(placed.passed_by.map(|entry| *entry));
-                        // On the heap, so that the state of a hop stays small while a large payload is stored.
-                        Box::new(next)
-                    }
-                    Err(limit) => return park(past_limit(&limit, &at.snapshot)),
+                let by = (placed.stands_in, placed.passed_by);
+                let mut next = match successor(envelope, &at.snapshot, new, payload.encoding, by) {
+                    Ok(next) => next,
+                    Err(error) => return park(error),
                 };
-                if let Err(broken) = envelope.check_must_carry(&next) {
-                    return park(ErrorInfo::new(codes::MUST_CARRY, broken.to_string()));
-                }
                 if next.has_large_payload() {
                     next = match Box::pin(self.fitted(at, envelope, (&route, &version), next)).await {
                         Ok(next) => next,
@@ -435,13 +423,18 @@ impl WorkerContext {
 
     /// What becomes of a hop whose payload or result can be stored nowhere.
     async fn without_room(&self, at: &Claim, envelope: &Envelope, error: &Error) -> Verdict {
-        let fault = match error {
-            // The stream may have room later.
-            Error::ObjectsFull { is_lasting: false, .. } => Fault::retry(error.to_string()).with_code(error.code()),
-            Error::ObjectsFull { .. } | Error::ObjectCorrupt { .. } | Error::TooLarge { .. } => {
-                return park(ErrorInfo::new(error.code(), error.to_string()));
-            }
-            error => Fault::unwritten(error),
+        let is_lasting = matches!(
+            error,
+            Error::ObjectsFull { is_lasting: true, .. } | Error::ObjectCorrupt { .. } | Error::TooLarge { .. }
+        );
+        if is_lasting {
+            return park(ErrorInfo::new(error.code(), error.to_string()));
+        }
+        // The stream may have room later.
+        let is_full = matches!(error, Error::ObjectsFull { .. });
+        let fault = match is_full {
+            true => Fault::retry(error.to_string()).with_code(error.code()),
+            false => Fault::unwritten(error),
         };
         self.act_on_fault(at, envelope, fault).await
     }
@@ -533,6 +526,27 @@ impl WorkerContext {
         entry.at = Some(self.mesh.now());
         entry
     }
+}
+
+/// The next envelope; on the heap, so that the state of a hop stays small while a large payload is stored.
+fn successor(
+    envelope: &Envelope,
+    at: &Snapshot,
+    new: Successor,
+    payload_encoding: Option<String>,
+    (stands_in, passed_by): (Option<StandsIn>, Option<Box<HistoryEntry>>),
+) -> Result<Box<Envelope>, ErrorInfo> {
+    let mut next = envelope.successor(new).map_err(|limit| past_limit(&limit, at))?;
+    next.payload_encoding = payload_encoding;
+    next.pins.clone_from(&at.pins);
+    if let Some(stands_in) = &stands_in {
+        next.itinerary = envelope.itinerary_after(&stands_in.for_agent);
+    }
+    next.stands_in = stands_in.map(Box::new);
+    next.history.extend(passed_by.map(|entry| *entry));
+    let kept = envelope.check_must_carry(&next);
+    kept.map_err(|broken| ErrorInfo::new(codes::MUST_CARRY, broken.to_string()))?;
+    Ok(Box::new(next))
 }
 
 /// That a handoff would pass the limit on hops, with the path up to there.

@@ -132,19 +132,7 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
     let pipeline = args.to.pipeline()?;
     let (to, payload) = args.to.read(pipeline.as_ref())?;
-    let body = match (&args.payload_file, payload) {
-        (None, payload) => payload::read(payload, &app.output)?,
-        (Some(file), None) => payload::read_file(file, &app.output)?,
-        (Some(_), Some(payload)) => {
-            let message = format!("--payload-file says the payload, so \"{}\" may not", shown(payload));
-            return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give one of the two"));
-        }
-    };
-    if body.len() > OBJECT_LIMIT {
-        let message = format!("the payload has {} bytes, and {OBJECT_LIMIT} are the most", body.len());
-        return Err(CliError::say(Kind::Refused, codes::CONTEXT_FULL, message)
-            .hint("store the data elsewhere, and send a reference of your own to it"));
-    }
+    let body = body(&args, payload, app)?;
     let envelope = routed(&args, (&to, pipeline.as_ref()), &body)?;
     to.check(&args)?;
     let unique = args.unique.read(&to)?;
@@ -217,6 +205,24 @@ pub(crate) async fn run(args: SendArgs, app: &App) -> Result<(), CliError> {
         return ended::show(&intent, known, end, args.timeout.0, (&mesh, app)).await;
     }
     show((&intent, &begins_as(&args, &to)), known, &submitted, app)
+}
+
+/// The payload, from an argument, stdin or a file.
+fn body(args: &SendArgs, payload: Option<&str>, app: &App) -> Result<Vec<u8>, CliError> {
+    let body = match (&args.payload_file, payload) {
+        (None, payload) => payload::read(payload, &app.output)?,
+        (Some(file), None) => payload::read_file(file, &app.output)?,
+        (Some(_), Some(payload)) => {
+            let message = format!("--payload-file says the payload, so \"{}\" may not", shown(payload));
+            return Err(CliError::say(Kind::Usage, codes::USAGE, message).hint("give one of the two"));
+        }
+    };
+    if body.len() > OBJECT_LIMIT {
+        let message = format!("the payload has {} bytes, and {OBJECT_LIMIT} are the most", body.len());
+        return Err(CliError::say(Kind::Refused, codes::CONTEXT_FULL, message)
+            .hint("store the data elsewhere, and send a reference of your own to it"));
+    }
+    Ok(body)
 }
 
 /// How new work stands.

@@ -42,7 +42,7 @@ pub(super) async fn start(cx: &Context, asked: StartRollout) -> Result<StatusVie
         version: version.clone(),
         replay: 0,
     };
-    let checks = preflight::plan(cx, question).await?;
+    let checks = Box::pin(preflight::plan(cx, question)).await?;
     if !checks.passed && !asked.force {
         let failed: Vec<String> = checks
             .checks

@@ -187,7 +187,7 @@ pub(super) async fn backfill(cx: &Context, asked: BackfillSchedule) -> Result<Fi
             let (schedule, why) = (&schedule, &why);
             Box::pin(async move {
                 let firing = Firing::of(schedule, Why::Due, at);
-                let made = make(cx, schedule, &firing, deadline, why).await?;
+                let made = Box::pin(make(cx, schedule, &firing, deadline, why)).await?;
                 Ok::<_, Error>(outcome(firing, made))
             })
         })

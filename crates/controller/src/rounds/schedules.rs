@@ -330,7 +330,7 @@ async fn fire(
             progress.skip(firing.at, &format!("the last firing's intent {open} was open"));
             continue;
         }
-        make(cx, schedule, &firing, deadline, "due").await?;
+        Box::pin(make(cx, schedule, &firing, deadline, "due")).await?;
         progress.fired(firing);
     }
     Ok(())

@@ -58,7 +58,7 @@ impl Round for Sweep {
         let cx = term.in_charge()?;
         let end = cx.mesh.ledger_end().await?;
         let (suspects, mut odd) = self.suspects(cx, &end).await?;
-        let swept = self.sweeper.sweep(suspects, &end, &Closings(term)).await;
+        let swept = Box::pin(self.sweeper.sweep(suspects, &end, &Closings(term))).await;
         let SweepReport {
             open,
             reissued,
