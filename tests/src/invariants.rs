@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 30] = [
+pub const PROOFS: [Proof; 37] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -297,6 +297,69 @@ pub const PROOFS: [Proof; 30] = [
         package: "baton-cli",
         source: "tests/e2e/itinerary.rs",
         test: "itinerary::work_goes_through_its_itinerary_and_a_detour_keeps_the_rest",
+    },
+    Proof {
+        invariant: "C3",
+        says: "what is altered, dropped or swapped in a context is found, and where",
+        mutant: Mutant::C3HashesIgnored,
+        fault: "objects of a context are read whatever their hashes",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/chain.rs",
+        test: "context::chain::a_flipped_dropped_or_swapped_object_is_found_where_it_is",
+    },
+    Proof {
+        invariant: "C4",
+        says: "no view takes more tokens than its budget",
+        mutant: Mutant::C4CountSkipped,
+        fault: "the text of a view is not counted",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::no_view_takes_more_than_its_budget",
+    },
+    Proof {
+        invariant: "C5",
+        says: "pins and constraints are in the view, or there is none",
+        mutant: Mutant::C5PinsTrimmed,
+        fault: "a pinned memory is trimmed as any other",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::pins_and_constraints_are_in_the_view_or_there_is_none",
+    },
+    Proof {
+        invariant: "C6",
+        says: "the same inputs make the same view",
+        mutant: Mutant::C6InputOrderCounts,
+        fault: "candidates stay in the order in which they came",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::the_order_of_the_input_makes_no_difference",
+    },
+    Proof {
+        invariant: "C7",
+        says: "envelope and manifest together are the candidates, each once",
+        mutant: Mutant::C7ManifestForgets,
+        fault: "the manifest forgets what is not in the view at all",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::every_candidate_is_in_the_view_or_in_its_manifest_once",
+    },
+    Proof {
+        invariant: "C8",
+        says: "what was lowered had no room when its turn came",
+        mutant: Mutant::C8NothingHasRoom,
+        fault: "no memory has room, however short it is",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::what_was_lowered_had_no_room_when_its_turn_came",
+    },
+    Proof {
+        invariant: "C9",
+        says: "a larger budget never fails where a smaller one did not",
+        mutant: Mutant::C9BudgetWraps,
+        fault: "a large budget is taken for what is left of it after 65,536",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/assembly.rs",
+        test: "context::assembly::a_larger_budget_never_fails_where_a_smaller_one_did_not",
     },
 ];
 

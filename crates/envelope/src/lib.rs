@@ -7,6 +7,7 @@
 
 mod archive;
 mod base;
+pub mod context;
 pub mod control;
 mod intent;
 mod message;

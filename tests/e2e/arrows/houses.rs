@@ -64,6 +64,7 @@ pub(super) const HOUSES: [House; 7] = [
                 &["base", "intent", "message", "rollout", "schedule", "version"],
             ),
             ("schedule", &["base", "message"]),
+            ("context", &["base", "message"]),
             ("rollout", &["base", "people", "version"]),
             ("proof", &["archive", "base", "intent", "message"]),
             ("archive", &["base", "intent"]),

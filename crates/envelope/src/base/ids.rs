@@ -12,11 +12,20 @@ use crate::base::error::BadName;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Text;
 
-const INTENT_RULE: &str =
+pub(crate) const INTENT_RULE: &str =
     "1 to 128 characters of A-Z a-z 0-9 _ -, starting with a letter or digit (it becomes a subject token: no dots)";
 
 /// The most characters of an intent id.
 const LONGEST_INTENT: usize = 128;
+
+/// Whether a text may be an id that a client chooses, and so a subject token.
+pub(crate) fn valid_id(text: &str) -> bool {
+    text.len() <= LONGEST_INTENT
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
 
 /// The id of an intent, stable from submission to end. It is also the idempotency key and a subject token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,12 +101,7 @@ impl FromStr for IntentId {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let valid = text.len() <= LONGEST_INTENT
-            && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if valid {
+        if valid_id(text) {
             Ok(Self(text.into()))
         } else {
             Err(BadName {

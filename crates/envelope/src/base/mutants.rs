@@ -67,11 +67,25 @@ pub enum Mutant {
     P13HandsOwe,
     /// P14: a detour uses up an entry of the itinerary.
     P14DetoursSkip,
+    /// C3: objects of a context are read whatever their hashes.
+    C3HashesIgnored,
+    /// C4: the text of a view is not counted.
+    C4CountSkipped,
+    /// C5: a pinned memory is trimmed as any other.
+    C5PinsTrimmed,
+    /// C6: candidates stay in the order in which they came.
+    C6InputOrderCounts,
+    /// C7: the manifest forgets what is not in the view at all.
+    C7ManifestForgets,
+    /// C8: no memory has room, however short it is.
+    C8NothingHasRoom,
+    /// C9: a large budget is taken for what is left of it after 65,536.
+    C9BudgetWraps,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 37] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -102,6 +116,13 @@ impl Mutant {
         Self::P12KeysIgnored,
         Self::P13HandsOwe,
         Self::P14DetoursSkip,
+        Self::C3HashesIgnored,
+        Self::C4CountSkipped,
+        Self::C5PinsTrimmed,
+        Self::C6InputOrderCounts,
+        Self::C7ManifestForgets,
+        Self::C8NothingHasRoom,
+        Self::C9BudgetWraps,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::error::BadName;
 use crate::base::wire::Text;
 
-const NAME_RULE: &str =
+pub(crate) const NAME_RULE: &str =
     "1 to 63 characters of a-z 0-9 -, starting with a letter or digit (it becomes a subject token: no dots, no *)";
 
-fn valid_name(text: &str) -> bool {
+pub(crate) fn valid_name(text: &str) -> bool {
     text.len() <= 63
         && text
             .bytes()

@@ -12,6 +12,7 @@ mod bundle;
 mod calling;
 mod channels;
 mod codes;
+mod context;
 mod control;
 mod conversion;
 mod deciding;

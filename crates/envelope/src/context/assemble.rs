@@ -1,0 +1,232 @@
+//! Assembly: of all that a tree remembers, what one receiver is given. The rules are `trim-1`; they are part of the
+//! protocol, and other rules have another name.
+//!
+//! First the plan, from the counts that are stored with the memories: integers only, whatever the order of the input. Then
+//! the text, which is counted as a whole. A count that somebody stored too low is found there and costs nothing but its
+//! author's own place.
+
+mod inputs;
+mod plan;
+
+use std::collections::HashSet;
+
+use self::plan::{Plan, Slot};
+use super::candidate::{Candidate, Out};
+use super::manifest::{MANIFEST_FORM, Manifest, ManifestItem, Why};
+use super::memory::{Level, MemoryKey};
+use super::overflow::{AssembleError, Part};
+use super::render::{self, Contents, Fixed};
+use super::request::{Counter, Request, Strategy};
+use super::view::{Completeness, ManifestAt, View};
+use crate::base::mutants::Mutant;
+use crate::base::wire::Extra;
+use crate::message::parts::MemoryRef;
+
+/// The name of the rules.
+const ASSEMBLER: &str = "trim-1";
+/// The most references of an envelope.
+pub(super) const MOST_REFS: usize = 256;
+
+/// A view, and what an envelope says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assembled {
+    /// The view in numbers.
+    pub view: View,
+    /// What is in the view in full, in the order of rendering.
+    pub refs: Vec<MemoryRef>,
+    /// What became of everything else.
+    pub manifest: Manifest,
+    /// The text, with what the sender could have.
+    pub text: String,
+}
+
+/// A part of the view that is no memory.
+struct FixedPart {
+    name: &'static str,
+    text: String,
+    tokens: u64,
+}
+
+/// Makes a view. The order of the candidates makes no difference.
+///
+/// # Errors
+/// When what must be in it does not fit, or the request names what is not there.
+pub fn assemble(
+    request: &Request,
+    fixed: &Fixed,
+    candidates: &[Candidate],
+    counter: &Counter<'_>,
+    contents: &Contents<'_>,
+) -> Result<Assembled, AssembleError> {
+    if let Strategy::Unknown(name) = &request.strategy {
+        return Err(AssembleError::UnknownStrategy { name: name.clone() });
+    }
+    let ordered = ordered(request, candidates)?;
+    let parts = fixed.parts().into_iter().map(|(name, text)| {
+        let tokens = (counter.count)(&text);
+        FixedPart { name, text, tokens }
+    });
+    let parts: Vec<FixedPart> = parts.collect();
+    let mut plan = Plan::new(request, &ordered, &parts, counter, contents);
+    if let Some(slot) = plan.mandatory().find(|slot| slot.level != Level::Full) {
+        let key = slot.candidate.memory.key.clone();
+        return Err(AssembleError::Missing { key });
+    }
+    let pinned = plan.mandatory().count();
+    if pinned > MOST_REFS {
+        let most = MOST_REFS;
+        return Err(AssembleError::TooManyPins { pinned, most });
+    }
+    if plan.taken() > request.room() {
+        return Err(overflow(request, &parts, &plan, plan.taken()));
+    }
+    plan.fill();
+    let settled = plan.settle(&parts, counter, contents);
+    let (text, count) = settled.map_err(|needed| overflow(request, &parts, &plan, needed))?;
+    let manifest = Manifest {
+        manifest: MANIFEST_FORM,
+        assembler: ASSEMBLER.to_owned(),
+        strategy: request.strategy.clone(),
+        tokenizer: counter.id.to_owned(),
+        factor: request.factor.get(),
+        budget: request.budget,
+        used: request.of_receiver(count),
+        inputs: inputs::hash(ASSEMBLER, request, counter.id, &parts, &ordered),
+        items: plan.slots().iter().filter_map(item).collect(),
+        extra: Extra::new(),
+    };
+    let given = plan.slots().iter().filter(|slot| slot.level == Level::Full);
+    let refs: Vec<MemoryRef> = given.clone().map(|slot| reference(slot.candidate)).collect();
+    let resolved = given.filter(|slot| slot.content(contents).is_some()).count();
+    Ok(Assembled {
+        view: view(&manifest, &refs, resolved),
+        refs,
+        manifest,
+        text,
+    })
+}
+
+/// The candidates in the order of the chain. Of one key it is the last that counts.
+fn ordered<'a>(request: &Request, candidates: &'a [Candidate]) -> Result<Vec<&'a Candidate>, AssembleError> {
+    let mut ordered: Vec<&Candidate> = candidates.iter().collect();
+    if !Mutant::C6InputOrderCounts.is_on() {
+        ordered.sort_by(|a, b| {
+            let (one, other) = (&a.memory, &b.memory);
+            let by_memory = || one.key.cmp(&other.key).then_with(|| one.hash.cmp(&other.hash));
+            a.position.cmp(&b.position).then_with(by_memory)
+        });
+    }
+    let mut known: HashSet<&MemoryKey> = HashSet::with_capacity(ordered.len());
+    ordered.reverse();
+    ordered.retain(|candidate| known.insert(&candidate.memory.key));
+    ordered.reverse();
+    match request.named.iter().find(|key| !known.contains(key)) {
+        None => Ok(ordered),
+        Some(key) => Err(AssembleError::NotThere {
+            key: key.clone(),
+            candidates: known.len(),
+        }),
+    }
+}
+
+fn overflow(request: &Request, parts: &[FixedPart], plan: &Plan<'_>, needed: u64) -> AssembleError {
+    let of_fixed = parts.iter().map(|part| (part.name.to_owned(), part.tokens));
+    let of_memories = plan.mandatory().map(|slot| {
+        let name = format!("memory {}", slot.candidate.memory.key);
+        (name, slot.tokens)
+    });
+    let parts = of_fixed.chain(of_memories).map(|(name, tokens)| Part {
+        name,
+        tokens: request.of_receiver(tokens),
+    });
+    AssembleError::Overflow {
+        budget: request.budget,
+        needed: request.of_receiver(needed),
+        parts: parts.collect(),
+        is_full: request.strategy == Strategy::Full,
+    }
+}
+
+/// What the envelope says of a view.
+fn view(manifest: &Manifest, refs: &[MemoryRef], resolved: usize) -> View {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let dropped = manifest.items.iter().filter(|item| item.level == Level::Dropped);
+    View {
+        strategy: manifest.strategy.clone(),
+        budget: manifest.budget,
+        used: manifest.used,
+        tokenizer: manifest.tokenizer.clone(),
+        factor: manifest.factor,
+        assembler: manifest.assembler.clone(),
+        kept: number(refs.len()),
+        dropped: number(dropped.count()),
+        manifest: ManifestAt::of(manifest),
+        assembled: Completeness::of(resolved as u64, refs.len() as u64),
+        extra: Extra::new(),
+    }
+}
+
+fn reference(candidate: &Candidate) -> MemoryRef {
+    MemoryRef {
+        key: candidate.memory.key.to_string(),
+        revision: None,
+        hash: Some(candidate.memory.hash.to_string()),
+        policy: None,
+        extra: Extra::new(),
+    }
+}
+
+/// The line of the manifest for a candidate that is not in the view in full.
+fn item(slot: &Slot<'_>) -> Option<ManifestItem> {
+    if slot.level == Level::Full {
+        return None;
+    }
+    if slot.level == Level::Dropped && Mutant::C7ManifestForgets.is_on() {
+        return None;
+    }
+    let memory = &slot.candidate.memory;
+    let is_choice = slot.candidate.out.is_none() && slot.why != Why::KindExcluded;
+    Some(ManifestItem {
+        key: memory.key.clone(),
+        hash: memory.hash.clone(),
+        level: slot.level.clone(),
+        tier: is_choice.then_some(slot.tier),
+        score: is_choice.then_some(slot.score),
+        tokens: slot.tokens,
+        needed: slot.lost.map(|lost| lost.needed),
+        left: slot.lost.map(|lost| lost.left),
+        why: slot.why.clone(),
+        extra: Extra::new(),
+    })
+}
+
+/// The text of a plan; what cannot be had at the moment has the tokens that are stored for it.
+fn text_of(parts: &[FixedPart], slots: &[Slot<'_>], contents: &Contents<'_>) -> (String, u64) {
+    let mut text: String = parts.iter().map(|part| part.text.as_str()).collect();
+    let mut absent: u64 = 0;
+    for slot in slots {
+        let content = slot.content(contents);
+        if slot.level == Level::Full && content.is_none() {
+            absent = absent.saturating_add(slot.tokens);
+        }
+        text.push_str(&render::item(
+            &slot.candidate.memory,
+            &slot.candidate.by,
+            &slot.level,
+            content,
+        ));
+    }
+    (text, absent)
+}
+
+/// Why a candidate has no place in this view, if so.
+fn out_of(candidate: &Candidate, request: &Request) -> Option<Why> {
+    let memory = &candidate.memory;
+    let is_wanted = memory.pinned || request.named.contains(&memory.key);
+    let is_excluded = !is_wanted && request.without.contains(&memory.kind);
+    match candidate.out {
+        Some(Out::Superseded) => Some(Why::Superseded),
+        Some(Out::Forgotten) => Some(Why::Forgotten),
+        None => is_excluded.then_some(Why::KindExcluded),
+    }
+}
