@@ -173,7 +173,7 @@ pub(crate) fn raw(bytes: &[u8]) {
 }
 
 /// A document that is read: written and read back it is the same, and a field that nobody knows comes through.
-fn both<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, DecodeError>)
+pub(crate) fn both<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, DecodeError>)
 where
     T: Serialize + PartialEq + Debug,
 {

@@ -6,6 +6,7 @@
 //! of it without any instrumentation.
 
 mod accounts;
+mod contexts;
 mod documents;
 mod exports;
 mod names;
@@ -20,7 +21,7 @@ mod tokens;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 22] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -40,6 +41,9 @@ pub const TARGETS: [Target; 19] = [
     ("export", exports::export),
     ("tokens", tokens::tokens),
     ("objects", objects::objects),
+    ("link", contexts::link),
+    ("manifest", contexts::manifest),
+    ("memory", contexts::memory),
 ];
 
 /// What stands before the first empty line, and what stands after it.
