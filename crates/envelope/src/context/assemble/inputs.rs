@@ -8,16 +8,27 @@ use crate::context::hash::ObjectHash;
 use crate::context::request::Request;
 
 /// Texts and numbers, one after the other. Each text has its length in front, so that no two lists are written the same.
-struct Written(Sha256);
+struct Written {
+    hash: Sha256,
+    /// What is not hashed yet: many small updates would take longer than the hash does.
+    open: Vec<u8>,
+}
+
+/// How much is hashed at a time, in bytes.
+const AT_ONCE: usize = 16 * 1024;
 
 impl Written {
     fn number(&mut self, number: u64) {
-        self.0.update(number.to_be_bytes());
+        self.open.extend_from_slice(&number.to_be_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.0.update(text);
+        self.open.extend_from_slice(text.as_bytes());
+        if self.open.len() >= AT_ONCE {
+            self.hash.update(&self.open);
+            self.open.clear();
+        }
     }
 
     fn option(&mut self, text: Option<&str>) {
@@ -34,7 +45,10 @@ pub(super) fn hash(
     parts: &[FixedPart],
     candidates: &[&Candidate],
 ) -> ObjectHash {
-    let mut written = Written(Sha256::new());
+    let mut written = Written {
+        hash: Sha256::new(),
+        open: Vec::with_capacity(2 * AT_ONCE),
+    };
     written.text(assembler);
     written.text(counter);
     written.text(request.strategy.name());
@@ -61,7 +75,8 @@ pub(super) fn hash(
     for candidate in candidates {
         write(&mut written, counter, candidate);
     }
-    ObjectHash::of_digest(&written.0.finalize())
+    written.hash.update(&written.open);
+    ObjectHash::of_digest(&written.hash.finalize())
 }
 
 fn write(written: &mut Written, counter: &str, candidate: &Candidate) {
