@@ -15,6 +15,8 @@ use crate::message::parts::MemoryRef;
 pub(super) const MANIFEST_FORM: u64 = 1;
 /// The most items of a manifest: as many objects as a tree may have.
 const MOST_ITEMS: usize = 10_000;
+/// About as many bytes as an item takes.
+const ITEM_BYTES: usize = 200;
 
 wire_enum! {
     /// Why a memory is not in a view in full.
@@ -130,8 +132,12 @@ impl Manifest {
 
     /// The manifest as it is stored. The same manifest always gives the same bytes.
     pub fn encode(&self) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(self.items.len().saturating_add(2).saturating_mul(ITEM_BYTES));
         // Numbers, strings and raw JSON can always be written.
-        serde_json::to_vec(self).unwrap_or_default()
+        match serde_json::to_writer(&mut encoded, self) {
+            Ok(()) => encoded,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The hash under which it is stored.

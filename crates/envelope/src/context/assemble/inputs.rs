@@ -14,12 +14,23 @@ struct Written {
     open: Vec<u8>,
 }
 
+/// The lowest seven bits.
+fn low(number: u64) -> u8 {
+    u8::try_from(number & 0x7f).unwrap_or(0)
+}
+
 /// How much is hashed at a time, in bytes.
 const AT_ONCE: usize = 16 * 1024;
 
 impl Written {
+    /// In groups of seven bits, the lowest first: most numbers are small.
     fn number(&mut self, number: u64) {
-        self.open.extend_from_slice(&number.to_be_bytes());
+        let mut rest = number;
+        while rest >= 0x80 {
+            self.open.push(low(rest) | 0x80);
+            rest >>= 7;
+        }
+        self.open.push(low(rest));
     }
 
     fn text(&mut self, text: &str) {
