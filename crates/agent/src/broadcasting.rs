@@ -40,12 +40,7 @@ impl Outcome {
             kind: None,
             payload,
         };
-        Ok(Self {
-            kind: OutcomeKind::Broadcast(Box::new(message)),
-            note: None,
-            cost: None,
-            undo: None,
-        })
+        Ok(Self::of(OutcomeKind::Broadcast(Box::new(message))))
     }
 
     /// Names the agents that get a broadcast, in place of the subscribers of its channel; each gets it once. An agent that nobody has

@@ -12,6 +12,7 @@ use baton_jetstream::{Delivery, Error, Placed, in_form_for};
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::{Fault, FaultKind};
+use crate::memory::HandedOn;
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
 use crate::run::{RunResult, WorkerContext};
 use crate::undoing::{check_room, check_taker};
@@ -373,8 +374,9 @@ impl WorkerContext {
                     Ok(next) => next,
                     Err(error) => return park(error),
                 };
-                if next.has_large_payload() {
-                    next = match Box::pin(self.fitted(at, envelope, (&route, &version), next)).await {
+                let handed_on = outcome.handed_on;
+                if next.has_large_payload() || handed_on.matters(envelope) {
+                    next = match Box::pin(self.fitted(at, envelope, (&route, &version), next, handed_on)).await {
                         Ok(next) => next,
                         Err(verdict) => return *verdict,
                     };
@@ -407,22 +409,29 @@ impl WorkerContext {
         }
     }
 
-    /// The next envelope with its large payload as its receiver takes it, or what becomes of the hop.
+    /// The next envelope with its large payload as its receiver takes it and with its view, or what becomes of the hop.
     async fn fitted(
         &self,
         at: &Claim,
         envelope: &Envelope,
         (route, version): (&Route, &AgentVersion),
-        next: Box<Envelope>,
+        mut next: Box<Envelope>,
+        handed_on: HandedOn,
     ) -> Result<Box<Envelope>, Box<Verdict>> {
-        match self.mesh.fitted(route, version, *next).await {
-            Ok(next) => Ok(Box::new(next)),
-            Err(error) => Err(Box::new(self.without_room(at, envelope, &error).await)),
+        if next.has_large_payload() {
+            next = match self.mesh.fitted(route, version, *next).await {
+                Ok(next) => Box::new(next),
+                Err(error) => return Err(Box::new(self.without_room(at, envelope, &error).await)),
+            };
+        }
+        match handed_on.matters(envelope) {
+            true => self.with_view(at, envelope, next, handed_on).await,
+            false => Ok(next),
         }
     }
 
     /// What becomes of a hop whose payload or result can be stored nowhere.
-    async fn without_room(&self, at: &Claim, envelope: &Envelope, error: &Error) -> Verdict {
+    pub(crate) async fn without_room(&self, at: &Claim, envelope: &Envelope, error: &Error) -> Verdict {
         let is_lasting = matches!(
             error,
             Error::ObjectsFull { is_lasting: true, .. } | Error::ObjectCorrupt { .. } | Error::TooLarge { .. }

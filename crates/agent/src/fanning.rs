@@ -41,12 +41,7 @@ impl Outcome {
     }
 
     pub(crate) fn of_fan_out(spec: WaitSpec) -> Self {
-        Self {
-            kind: OutcomeKind::FanOut(Box::new(spec)),
-            note: None,
-            cost: None,
-            undo: None,
-        }
+        Self::of(OutcomeKind::FanOut(Box::new(spec)))
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, Undo, WaitResult, WaitSpec, act,
+    AgentVersion, Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, Undo, WaitResult,
+    WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
+use crate::given::Context;
 use crate::sandbox::Sandbox;
 
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
@@ -45,6 +47,14 @@ pub struct Hop {
     pub(crate) protocol: ProtocolRange,
     /// The most bytes that a result may have: what is too large for a message is an object.
     pub(crate) largest: usize,
+    /// The mesh, to read from; a replay reads, too.
+    pub(crate) mesh: Option<baton_jetstream::WorkerMesh>,
+    /// The version that runs it; `None` in a replay, which writes nothing.
+    pub(crate) version: Option<AgentVersion>,
+    /// The view that it was given, once it was read.
+    pub(crate) context: Option<Context>,
+    /// How many bytes this attempt has recalled.
+    pub(crate) recalled: usize,
     /// How many signals this attempt has sent.
     pub(crate) signals_sent: u32,
     /// How many calls this attempt has made, by what names them.

@@ -7,6 +7,7 @@ use baton_envelope::{AgentName, Body, CapabilityName, ChannelName, Envelope, His
 use serde::Serialize;
 
 use crate::fault::Fault;
+use crate::memory::{HandedOn, View};
 
 /// The result of a hop.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Outcome {
     pub(crate) cost: Option<f64>,
     /// What takes the hop back, for a handoff.
     pub(crate) undo: Option<Box<Undo>>,
+    /// What the hop has remembered, and what it asks of the view of its receiver.
+    pub(crate) handed_on: HandedOn,
 }
 
 #[derive(Debug, Clone)]
@@ -132,11 +135,16 @@ impl Outcome {
     }
 
     pub(crate) fn complete_body(result: Body) -> Self {
+        Self::of(OutcomeKind::Complete(result))
+    }
+
+    pub(crate) const fn of(kind: OutcomeKind) -> Self {
         Self {
-            kind: OutcomeKind::Complete(result),
+            kind,
             note: None,
             cost: None,
             undo: None,
+            handed_on: HandedOn::NONE,
         }
     }
 
@@ -182,31 +190,20 @@ impl Outcome {
     }
 
     fn to_body(to: Receiver, payload: Body) -> Self {
-        let kind = OutcomeKind::HandOff {
+        Self::of(OutcomeKind::HandOff {
             to,
             payload,
             kind: None,
             history: None,
-        };
-        Self {
-            kind,
-            note: None,
-            cost: None,
-            undo: None,
-        }
+        })
     }
 
     /// Declines the intent.
     pub fn reject(code: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            kind: OutcomeKind::Reject {
-                code: code.into(),
-                reason: reason.into(),
-            },
-            note: None,
-            cost: None,
-            undo: None,
-        }
+        Self::of(OutcomeKind::Reject {
+            code: code.into(),
+            reason: reason.into(),
+        })
     }
 
     /// Says how to read the result or the payload where it stands for bytes: `base64` for a string of base64.
@@ -255,6 +252,14 @@ impl Outcome {
             OutcomeKind::Broadcast(message) => message.kind = Some(new.into()),
             OutcomeKind::Complete(_) | OutcomeKind::Reject { .. } => {}
         }
+        self
+    }
+
+    /// Says what the receiver of a handoff is given of what the hops up to here have remembered; without this [`View::trim`].
+    /// Where nobody has remembered anything, there is no view.
+    #[must_use]
+    pub fn with_context(mut self, view: View) -> Self {
+        self.handed_on.view = Some(Box::new(view));
         self
     }
 

@@ -73,7 +73,7 @@ async fn answer(
         Ok(request) if request.envelope.to == *agent => {
             let replay = async {
                 match received(mesh, request).await {
-                    Ok(request) => replay(request, (protocol, largest), handler).await,
+                    Ok(request) => replay(request, mesh, (protocol, largest), handler).await,
                     Err(error) => ReplayAnswer::refused(error.code(), error.to_string()),
                 }
             };
@@ -107,6 +107,7 @@ async fn received(mesh: &WorkerMesh, mut request: ReplayRequest) -> Result<Repla
 /// Runs a handler on a past hop.
 async fn replay(
     request: ReplayRequest,
+    mesh: &WorkerMesh,
     (protocol, largest): (ProtocolRange, usize),
     handler: &dyn AnyHandler,
 ) -> ReplayAnswer {
@@ -122,6 +123,10 @@ async fn replay(
         suspended: None,
         groups: Arc::default(),
         clock: HopClock::Fixed(Timestamp::default()),
+        version: None,
+        mesh: Some(mesh.clone()),
+        context: None,
+        recalled: 0,
         signals_sent: 0,
         calls: Default::default(),
         protocol,

@@ -241,6 +241,10 @@ impl WorkerContext {
             suspended: None,
             groups: Arc::clone(&self.groups),
             clock: HopClock::Mesh(self.mesh.clone()),
+            mesh: Some(self.mesh.clone()),
+            version: Some(self.version.clone()),
+            context: None,
+            recalled: 0,
             signals_sent: 0,
             calls: BTreeMap::new(),
             protocol: self.protocol,
@@ -338,10 +342,17 @@ async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
     }
 }
 
-/// A handler that has asked to wait is suspended, whatever it has made of the fault.
+/// A handler that has asked to wait is suspended, whatever it has made of the fault. An outcome has with it what the hop has
+/// remembered, in any of its attempts.
 fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
     match (ended, hop.suspended.take()) {
         (RunResult::Done(_) | RunResult::Failed(_), Some(waits)) => RunResult::Suspended(waits),
+        (RunResult::Done(mut outcome), None) => {
+            if !hop.steps.is_empty() {
+                outcome.handed_on.memories = hop.remembered();
+            }
+            RunResult::Done(outcome)
+        }
         (ended, _) => ended,
     }
 }

@@ -9,7 +9,6 @@
 mod assemble;
 mod candidate;
 mod chain;
-mod hash;
 mod link;
 mod manifest;
 mod memory;
@@ -21,7 +20,6 @@ mod view;
 pub use assemble::{Assembled, assemble};
 pub use candidate::{Candidate, Out, Position};
 pub use chain::{Chain, ChainError, ChainFault, Load, Reach, Walk};
-pub use hash::ObjectHash;
 pub use link::{CATALOGUE_EVERY, Catalogue, ContextLink, Entry, MOST_MEMORIES};
 pub use manifest::{Manifest, ManifestItem, Uncovered, Why, levels};
 pub use memory::{BadMemory, Counts, Kind, Level, Memory, MemoryKey, Relevance, extract};

@@ -1,9 +1,10 @@
 //! The documents of context, and the text of views.
 
 use baton_envelope::IntentId;
+use baton_envelope::ObjectHash;
 use baton_envelope::context::{
-    AssembleError, Candidate, Catalogue, Chain, ContextLink, Counter, Fixed, Level, Manifest, Memory, ObjectHash,
-    Position, Reach, Request, assemble, levels, render,
+    AssembleError, Candidate, Catalogue, Chain, ContextLink, Counter, Fixed, Level, Manifest, Memory, Position, Reach,
+    Request, assemble, levels, render,
 };
 
 use crate::documents::both;

@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::hint::black_box;
 
-use baton_envelope::context::{
-    Candidate, Counter, Fixed, Kind, Memory, ObjectHash, Position, Relevance, Request, assemble,
-};
+use baton_envelope::ObjectHash;
+use baton_envelope::context::{Candidate, Counter, Fixed, Kind, Memory, Position, Relevance, Request, assemble};
 use baton_tokens::{Counter as _, O200k};
 use rustix::time::{ClockId, clock_gettime};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::context::*;
-use baton_envelope::{Extra, HistoryEntry, Json, Task};
+use baton_envelope::{Extra, HistoryEntry, Json, ObjectHash, Task};
 use baton_tokens::{Counter as _, O200k};
 
 const COUNTER: Counter<'static> = Counter {

@@ -8,6 +8,7 @@ mod objects;
 mod pipe;
 mod program;
 mod reference;
+mod remembered;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -160,7 +161,11 @@ impl Handler for ExecHandler {
             ExecMode::Plain => plain_input(hop, &payload),
             ExecMode::Json => {
                 hop.tell_children().await?;
-                json::input(hop).into_bytes()
+                let context = match hop.envelope().context {
+                    Some(_) => Some(hop.context().await?),
+                    None => None,
+                };
+                json::input(hop, context.as_ref()).into_bytes()
             }
         };
         let mut program = self.start(hop)?;

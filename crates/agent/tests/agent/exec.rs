@@ -151,7 +151,8 @@ async fn a_program_that_writes_without_end_is_ended() {
         };
         assert_eq!(code, expected, "{message}");
         assert!(message.contains("program \""), "{message}");
-        assert!(took < Duration::from_secs(10), "{took:?}");
+        // 64 MiB are read before it is too much.
+        assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }
 

@@ -1,8 +1,10 @@
-//! `baton context`: payloads and results that are too large for a message, as objects.
+//! `baton context`: what the hops of an intent remember, and payloads and results that are too large for a message.
 
 mod get;
 mod list;
 mod put;
+mod show;
+mod verify;
 
 pub(crate) use get::how;
 
@@ -24,6 +26,10 @@ pub(crate) enum ContextCommand {
     Get(get::GetArgs),
     /// List the objects that an intent names, and whether they are there.
     List(list::ListArgs),
+    /// Show the view that a hop was given, and of each memory how much it has and why.
+    Show(show::ShowArgs),
+    /// Read everything that the hops of an intent remember, and compare it with its hashes.
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs the command.
@@ -32,6 +38,8 @@ pub(crate) async fn run(command: ContextCommand, app: &App) -> Result<(), CliErr
         ContextCommand::Put(args) => put::run(args, app).await,
         ContextCommand::Get(args) => get::run(args, app).await,
         ContextCommand::List(args) => list::run(args, app).await,
+        ContextCommand::Show(args) => show::run(args, app).await,
+        ContextCommand::Verify(args) => verify::run(args, app).await,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn plan(cx: &Context, asked: PlanRollout) -> Result<PlanView, E
         }
         count => {
             // The other checks count whether or not the replay could be made.
-            let (check, view) = match replays::replay(cx, &route, &version, count).await {
+            let (check, view) = match Box::pin(replays::replay(cx, &route, &version, count)).await {
                 Ok(view) => (replayed(&view, &agent, &version), Some(view)),
                 Err(error) => (not_replayed(&error), None),
             };

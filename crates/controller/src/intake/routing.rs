@@ -212,7 +212,7 @@ impl Routing {
         };
         let (intent, reply_to) = (envelope.intent.clone(), envelope.reply_to.clone());
         let submitted = match &unique {
-            None => self.submit(raw, way, envelope, needed.as_deref()).await,
+            None => Box::pin(self.submit(raw, way, envelope, needed.as_deref())).await,
             Some(unique) => match Box::pin(self.submit_unique(raw, way, envelope, unique)).await {
                 Ok(Uniquely::Submitted(submitted)) => Ok(submitted),
                 Ok(Uniquely::Held(head)) if unique.on_conflict == OnConflict::Refuse => {

@@ -84,6 +84,8 @@ codes! {
     BAD_FORM: Rejection,
     /// A header of a raw intent has a bad value.
     BAD_HEADER: Rejection,
+    /// A memory, or what is asked of a view, cannot be: a bad attribute, or a key that nobody has remembered.
+    BAD_MEMORY: Attempt,
     /// A name, an id or a version has characters that it may not have.
     BAD_NAME: Command,
     /// A program wrote something that is not an outcome.
@@ -123,11 +125,13 @@ codes! {
     /// The connection to the server was closed.
     CONNECTION_CLOSED: Command,
     /// What stands under the hash of an object is not what the hash is of.
-    CONTEXT_CORRUPT: Rejection Park Command,
+    CONTEXT_CORRUPT: Rejection Park Attempt Command,
     /// There is no more room for objects: the tree of the intent has as many as it may, or the stream is full.
     CONTEXT_FULL: Rejection Park Attempt Control Command,
     /// An object that something refers to is not there.
-    CONTEXT_MISSING: Rejection Park Command,
+    CONTEXT_MISSING: Rejection Park Attempt Command,
+    /// What must be in the view of the receiver does not fit into its budget of tokens.
+    CONTEXT_OVERFLOW: Park,
     /// No controller that answered knows the question.
     CONTROLLER_TOO_OLD: Control,
     /// The deadline has passed.

@@ -200,21 +200,18 @@ fn item(slot: &Slot<'_>) -> Option<ManifestItem> {
     })
 }
 
-/// The text of a plan; what cannot be had at the moment has the tokens that are stored for it.
-fn text_of(parts: &[FixedPart], slots: &[Slot<'_>], contents: &Contents<'_>) -> (String, u64) {
+/// The text of a plan, and how many tokens more it has where all of it can be had: what cannot be had at the moment stands in
+/// it as a line, and takes what is stored for it.
+fn text_of(parts: &[FixedPart], slots: &[Slot<'_>], counter: &Counter<'_>, contents: &Contents<'_>) -> (String, u64) {
     let mut text: String = parts.iter().map(|part| part.text.as_str()).collect();
     let mut absent: u64 = 0;
     for slot in slots {
         let content = slot.content(contents);
+        let item = render::item(&slot.candidate.memory, &slot.candidate.by, &slot.level, content);
         if slot.level == Level::Full && content.is_none() {
-            absent = absent.saturating_add(slot.tokens);
+            absent = absent.saturating_add(slot.tokens.saturating_sub((counter.count)(&item)));
         }
-        text.push_str(&render::item(
-            &slot.candidate.memory,
-            &slot.candidate.by,
-            &slot.level,
-            content,
-        ));
+        text.push_str(&item);
     }
     (text, absent)
 }

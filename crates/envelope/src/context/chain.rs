@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::{Candidate, Out};
-use super::hash::ObjectHash;
 use super::link::{Catalogue, ContextLink, Entry, MOST_LINKS};
 use super::memory::MemoryKey;
 use crate::base::ids::IntentId;
 use crate::base::mutants::Mutant;
+use crate::message::object::ObjectHash;
 
 /// How far a walk goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -392,6 +392,13 @@ impl Chain {
     /// Everything remembered, each revision, in order: what the catalogue of the next link lists.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What may be in a view of whoever comes after this link, which is to stand behind the chain.
+    pub fn candidates_with(&self, link: &ContextLink) -> Vec<Candidate> {
+        let mut longer = self.clone();
+        longer.entries.extend(link.entries());
+        longer.candidates()
     }
 
     /// What may be in a view: the newest revision of each memory, in order. What a later memory takes the place of is out.

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::candidate::Position;
-use super::hash::ObjectHash;
 use super::memory::Memory;
 use crate::base::error::{DecodeError, decode};
 use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::text::{Line, line_problem, quoted};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::wire_object;
+use crate::message::object::ObjectHash;
 use crate::message::parts::HistoryEntry;
 
 /// The most memories of one link.

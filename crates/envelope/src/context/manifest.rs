@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::Candidate;
-use super::hash::ObjectHash;
 use super::memory::{Level, MemoryKey};
 use super::request::Strategy;
 use crate::base::error::{DecodeError, decode};
 use crate::base::wire::wire_object;
 use crate::base::wire_enum::wire_enum;
+use crate::message::object::ObjectHash;
 use crate::message::parts::MemoryRef;
 
 /// The form of a manifest that this build writes and reads.

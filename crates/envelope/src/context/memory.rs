@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hash::ObjectHash;
 use super::render;
 use super::request::Counter;
 use crate::base::error::BadName;
@@ -15,6 +14,7 @@ use crate::base::names::{NAME_RULE, valid_name};
 use crate::base::text::{Line, line_problem, quoted};
 use crate::base::wire::{Extra, Text, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::message::object::ObjectHash;
 
 /// The longest title, in characters.
 const TITLE_LIMIT: usize = 200;

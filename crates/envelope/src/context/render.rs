@@ -4,11 +4,11 @@
 //! No part holds a hash, an id of an intent or a time: they cost some 30 tokens each, and say nothing to a model.
 
 use super::candidate::Candidate;
-use super::hash::ObjectHash;
 use super::memory::{Level, Memory};
 use crate::base::json::Json;
 use crate::base::text::{quoted, shown};
 use crate::message::envelope::Envelope;
+use crate::message::object::ObjectHash;
 use crate::message::parts::{Expects, HistoryEntry, Task};
 
 /// How many entries of the history are in a view in full.

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hash::ObjectHash;
 use super::manifest::Manifest;
-use super::memory::MemoryKey;
+use super::memory::{Memory, MemoryKey};
 use super::request::Strategy;
+use crate::base::error::{DecodeError, decode};
 use crate::base::json::Json;
 use crate::base::wire::wire_object;
+use crate::message::envelope::Envelope;
+use crate::message::object::ObjectHash;
 
 /// The most bytes of a manifest that stands in the envelope itself.
 const INLINE_MANIFEST: usize = 4 * 1024;
@@ -73,6 +75,18 @@ wire_object! {
         req hash: ObjectHash,
         /// Why it could not be had.
         req why: String,
+    }
+}
+
+impl Gap {
+    /// The gap that a memory leaves.
+    pub fn of(memory: &Memory, why: impl Into<String>) -> Self {
+        Self {
+            key: memory.key.clone(),
+            hash: memory.hash.clone(),
+            why: why.into(),
+            extra: crate::base::wire::Extra::new(),
+        }
     }
 }
 
@@ -178,5 +192,36 @@ wire_object! {
         def gaps: Vec<Gap>,
         /// How many hops added no link because their agents know of none.
         def unlinked: u32,
+    }
+}
+
+/// The most gaps that an envelope carries: as many memories as a view may have.
+const MOST_GAPS: usize = 256;
+
+impl EnvelopeContext {
+    /// What an envelope says of its context; nothing where it says nothing.
+    ///
+    /// # Errors
+    /// Names the field, the value and the problem.
+    pub fn of(envelope: &Envelope) -> Result<Self, DecodeError> {
+        const WHAT: &str = "context";
+        let Some(json) = &envelope.context else {
+            return Ok(Self::default());
+        };
+        let context: Self = decode(WHAT, json.get().as_bytes())?;
+        match context.gaps.len() > MOST_GAPS {
+            false => Ok(context),
+            true => Err(DecodeError {
+                what: WHAT,
+                field: "gaps".to_owned(),
+                value: Some(context.gaps.len().to_string()),
+                problem: format!("it has more than {MOST_GAPS}"),
+            }),
+        }
+    }
+
+    /// It as an envelope carries it.
+    pub fn json(&self) -> Option<Json> {
+        Json::of(self).ok()
     }
 }

@@ -163,6 +163,8 @@ wire_object! {
         def next: BTreeMap<AgentName, Vec<AgentName>>,
         /// The object that is the payload, where it is too large for a message; then `payload` says nothing.
         opt payload_ref: Box<ObjectRef>,
+        /// What the hops before it remember, and the view that its receiver is given of that.
+        opt context: Json,
     }
 }
 
@@ -206,6 +208,7 @@ impl Envelope {
             order_key: None,
             next: BTreeMap::new(),
             payload_ref: None,
+            context: None,
             extra: Extra::new(),
         }
     }

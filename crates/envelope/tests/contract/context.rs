@@ -7,8 +7,8 @@ mod rendering;
 
 use std::collections::BTreeMap;
 
-use baton_envelope::context::{Candidate, Counter, Fixed, Kind, Memory, MemoryKey, ObjectHash, Position, Relevance};
-use baton_envelope::{EnvelopeId, HistoryEntry, Json, Task, Timestamp};
+use baton_envelope::context::{Candidate, Counter, Fixed, Kind, Memory, MemoryKey, Position, Relevance};
+use baton_envelope::{EnvelopeId, HistoryEntry, Json, ObjectHash, Task, Timestamp};
 use proptest::prelude::*;
 
 /// Objects by their hashes.

@@ -198,6 +198,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             of(text()),
             btree_map(any_agent(), vec(any_agent(), 0..3), 0..3),
             of(any_object_ref()),
+            of(any_json_but_null()),
         ),
         any_extra(),
     );
@@ -214,7 +215,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             pinning,
             not_before,
             gates,
-            (policy, stands_in, order_key, next, payload_ref),
+            (policy, stands_in, order_key, next, payload_ref, context),
             extra,
         ) = rest;
         Envelope {
@@ -254,6 +255,7 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
             order_key,
             next,
             payload_ref: payload_ref.map(Box::new),
+            context,
             extra,
         }
     })

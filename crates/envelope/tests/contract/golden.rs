@@ -248,7 +248,10 @@ fn the_full_envelope_has_every_field_and_the_minimal_one_only_what_it_must() {
     let all = serde_json::to_string(&full_envelope()).expect("JSON");
     assert_eq!(keys(&files["envelope_full_1_7.json"]), keys(&all));
     let of_1_7 = keys(&all).difference(&keys(&files["envelope_full_1_6.json"])).count();
-    assert_eq!(of_1_7, 1, "1.7 added `payload_ref` to the envelope and nothing else");
+    assert_eq!(
+        of_1_7, 2,
+        "1.7 added `payload_ref` and `context` to the envelope and nothing else"
+    );
     let of_1_6 = keys(&files["envelope_full_1_6.json"])
         .difference(&keys(&files["envelope_full_1_5.json"]))
         .count();

@@ -202,6 +202,7 @@ pub(crate) fn full_envelope() -> Envelope {
         order_key: Some("customer 7".to_owned()),
         next: BTreeMap::from([(agent("qa"), vec![agent("ship"), agent("code")])]),
         payload_ref: Some(Box::new(full_object_ref())),
+        context: Some(json(include_str!("../golden/context/context.json").trim_end())),
         extra: Extra::new(),
     }
     .with_constraints(json("{\"budget_eur\":\"1.50\"}"))

@@ -112,34 +112,40 @@ impl Mesh {
         tree: &IntentId,
         hashes: impl Iterator<Item = &'h ObjectHash>,
     ) -> HashMap<ObjectHash, Bytes> {
-        let stream = self.subjects().context_stream();
         let wanted: Vec<&ObjectHash> = hashes.collect::<HashSet<_>>().into_iter().collect();
         let mut found = HashMap::new();
         for part in wanted.chunks(TOGETHER) {
-            let names: Vec<String> = part
-                .iter()
-                .map(|hash| self.subjects().object(tree, hash.as_str()))
-                .collect();
-            let request = json!({ "multi_last": names, "batch": part.len() });
-            let batch = match self.direct_batch_within(&stream, &request, PATIENCE).await {
-                Ok(batch) => batch,
-                Err(error) => {
-                    tracing::debug!(%error, %tree, "pieces could not be read together");
-                    continue;
-                }
-            };
-            for one in batch.found {
-                let hash = ObjectHash::of(&one.body);
-                if self.subjects().object(tree, hash.as_str()) == one.subject {
-                    found.insert(hash, one.body);
+            found.extend(self.verified_together(tree, part.iter().copied()).await);
+        }
+        found
+    }
+
+    /// Likewise, of so few bytes that all may be asked for at once.
+    pub(super) async fn verified_together<'h>(
+        &self,
+        tree: &IntentId,
+        hashes: impl Iterator<Item = &'h ObjectHash>,
+    ) -> HashMap<ObjectHash, Bytes> {
+        let stream = self.subjects().context_stream();
+        let names: HashSet<String> = hashes.map(|hash| self.subjects().object(tree, hash.as_str())).collect();
+        let request = json!({ "multi_last": names, "batch": names.len() });
+        let mut found = HashMap::new();
+        match self.direct_batch_within(&stream, &request, PATIENCE).await {
+            Ok(batch) => {
+                for one in batch.found {
+                    let hash = ObjectHash::of(&one.body);
+                    if self.subjects().object(tree, hash.as_str()) == one.subject {
+                        found.insert(hash, one.body);
+                    }
                 }
             }
+            Err(error) => tracing::debug!(%error, %tree, "objects could not be read together"),
         }
         found
     }
 
     /// What stands in a place: by any replica, and where that has nothing, by the leader.
-    async fn stored_object(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn stored_object(&self, tree: &IntentId, token: &str) -> Result<Option<Bytes>, Error> {
         let stream = self.subjects().context_stream();
         let subject = self.subjects().object(tree, token);
         let direct = tokio::time::timeout(PATIENCE, self.direct_last_of(&stream, &subject)).await;

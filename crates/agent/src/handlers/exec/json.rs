@@ -18,8 +18,11 @@ use super::asked::{Asked, AskedCalls, FanOut};
 use super::named::{AskedUndo, agent, body};
 use super::objects::{Bad, Objects, Place};
 use super::pipe::{Pipe, too_large};
+use super::remembered::{AskedMemory, AskedView, ToldContext};
 use crate::fault::Fault;
+use crate::given::Context;
 use crate::hop::Hop;
+use crate::memory::Memory;
 use crate::outcome::{Capability, Outcome};
 
 #[derive(Serialize)]
@@ -34,6 +37,9 @@ struct Told<'a> {
     payload_encoding: Option<&'a str>,
     steps: &'a BTreeMap<String, Json>,
     waits: &'a BTreeMap<String, WaitResult>,
+    /// What it is given of what the hops before it remember.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<ToldContext<'a>>,
     /// In the newest form that the agent reads.
     envelope: Json,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -41,7 +47,7 @@ struct Told<'a> {
 }
 
 /// What the program reads from stdin.
-pub(crate) fn input(hop: &Hop) -> String {
+pub(crate) fn input(hop: &Hop, context: Option<&Context>) -> String {
     let told = Told {
         intent: hop.intent().as_str(),
         hop: hop.number(),
@@ -52,6 +58,7 @@ pub(crate) fn input(hop: &Hop) -> String {
         payload_encoding: hop.envelope().payload_encoding.as_deref(),
         steps: hop.steps(),
         waits: hop.waits(),
+        context: context.map(ToldContext::of),
         envelope: hop.document(),
         replay: hop.is_replay(),
     };
@@ -116,6 +123,12 @@ pub(crate) struct Reply {
     /// How far it is.
     #[serde(default)]
     state: Option<Json>,
+    /// What the agents after it are to know.
+    #[serde(default)]
+    remember: Option<AskedMemory>,
+    /// What the receiver of a handoff is given of what is remembered.
+    #[serde(default)]
+    context: Option<AskedView>,
 }
 
 /// One capability, or a list of them that are all needed.
@@ -153,6 +166,13 @@ impl Kind {
         }
     }
 
+    fn has_no_view(self) -> String {
+        format!(
+            "an outcome \"{}\" has a `context`: only \"hand_off\" and \"next\" have one, which says what the receiver is given",
+            self.name()
+        )
+    }
+
     fn has_no_undo(self) -> String {
         format!(
             "an outcome \"{}\" has an `undo`: only \"hand_off\" and \"next\" have one, which goes with a handoff",
@@ -169,6 +189,7 @@ enum Said {
     Step(String, Json, Option<Undo>),
     Wait(Vec<Asked>, bool),
     State(Json),
+    Memory(Box<Memory>),
 }
 
 /// The outcome that a program has named.
@@ -266,6 +287,14 @@ impl Reply {
                 Some(_) => Err("an object has an outcome or a wait, and not both".to_owned()),
             };
         }
+        if let Some(memory) = self.remember.take() {
+            return match (self.outcome, &self.progress, &self.step) {
+                (None, None, None) => Ok(Said::Memory(Box::new(memory.memory()?))),
+                (_, _, _) => {
+                    Err("an object has `remember`, an outcome, a step or a note, and not two of them".to_owned())
+                }
+            };
+        }
         if let (None, None, None, Some(state)) = (self.outcome, &self.progress, &self.step, &self.state) {
             return Ok(Said::State(state.clone()));
         }
@@ -280,7 +309,9 @@ impl Reply {
                 let undo = self.undo.map(AskedUndo::undo).transpose()?;
                 Ok(Said::Step(name.clone(), self.result.unwrap_or_default(), undo))
             }
-            (None, None, None) => Err("an object needs `outcome`, `progress`, `state`, `step` or `wait`".to_owned()),
+            (None, None, None) => {
+                Err("an object needs `outcome`, `progress`, `remember`, `state`, `step` or `wait`".to_owned())
+            }
         }
     }
 
@@ -308,6 +339,10 @@ impl Reply {
         let undo = self.undo.take().map(AskedUndo::undo).transpose()?.map(Box::new);
         if undo.is_some() && !matches!(kind, Kind::HandOff | Kind::Next) {
             return Err(kind.has_no_undo());
+        }
+        let view = self.context.take().map(AskedView::view);
+        if view.is_some() && !matches!(kind, Kind::HandOff | Kind::Next) {
+            return Err(kind.has_no_view());
         }
         let missing = |field: &str| format!("an outcome \"{}\" needs `{field}`", kind.name());
         let text = self.message.clone().or_else(|| self.reason.clone()).unwrap_or_default();
@@ -358,6 +393,10 @@ impl Reply {
             Kind::Fail => return Ok(Err(Fault::terminal(self.code.ok_or_else(|| missing("code"))?, text))),
         };
         let outcome = Outcome { undo, ..outcome };
+        let outcome = match view {
+            Some(view) => outcome.with_context(view),
+            None => outcome,
+        };
         let outcome = match self.kind {
             Some(kind) => outcome.with_kind(kind),
             None => outcome,
@@ -399,6 +438,7 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                     hop.record_step(&name, result, undo).await?;
                 }
                 Said::State(state) => hop.publish_state(&state).await?,
+                Said::Memory(memory) => hop.remember(*memory).await?,
                 Said::Wait(asked, any) => found = Some(waiting(hop, asked, any).await?),
             }
         }
@@ -446,7 +486,7 @@ pub fn read_outcome(written: &str) -> Result<Option<Outcome>, Fault> {
         match said {
             Said::Outcome(answer) => found = Some(answer.outcome),
             Said::FanOut(fan_out) => found = Some(fan_out.outcome(baton_envelope::Timestamp::default())),
-            Said::Note(_) | Said::Step(..) | Said::Wait(..) | Said::State(_) => {}
+            Said::Note(_) | Said::Step(..) | Said::Wait(..) | Said::State(_) | Said::Memory(_) => {}
         }
     }
     answers.finish()?;

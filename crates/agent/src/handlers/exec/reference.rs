@@ -19,10 +19,11 @@ Plain mode: stdin is the payload (the text of a string, bytes as they are, other
 stdout is the result, or goes to whoever is next: JSON where it is JSON, else text without the last line breaks, else bytes.
 
 JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, payload, \
-payload_encoding, steps, waits, envelope and replay. stdout is JSON objects, recorded as they come:
+payload_encoding, steps, waits, context, envelope and replay. stdout is JSON objects, recorded as they come:
   {\"progress\": TEXT} is a note
   {\"step\": NAME, \"result\": JSON} is a step; a later attempt finds it in steps
   {\"state\": JSON} tells how far it is, for baton intents state
+  {\"remember\": {\"key\": KEY, \"kind\": KIND, \"content\": TEXT}} is for all agents after it; also title, pinned and more
 and one outcome:
   {\"outcome\": \"complete\", \"result\": JSON}, with result_encoding base64 for bytes
   {\"outcome\": \"hand_off\", \"to\": AGENT, \"payload\": JSON}, also kind, payload_encoding;
@@ -37,6 +38,8 @@ and one outcome:
   {\"outcome\": \"fail\", \"code\": CODE, \"message\": TEXT}
 All but retry and fail may have note and cost. A step, a hand_off and a next may name what takes them back:
   \"undo\": {\"agent\": AGENT, \"payload\": JSON}, also kind, payload_encoding
+A hand_off and a next may say what the receiver is given of what is remembered:
+  \"context\": {\"tokens\": N}, with strategy (trim, full, summary, lazy), include_recent, names, without
 Or it waits, and ends; it runs again when that has come, and finds it in waits:
   {\"wait\": {\"name\": NAME}}, with kind (signal, callback, sleep), until, then (give, park, fail), title;
   approval in it asks people: who, quorum, choices, form, four_eyes, escalate and more, or {};
@@ -60,10 +63,13 @@ mod tests {
     use std::path::Path;
     use std::sync::{Arc, OnceLock};
 
+    use baton_envelope::context::EnvelopeContext;
     use baton_envelope::{Envelope, EnvelopeId, Json, ProtocolRange, Timestamp};
+    use baton_jetstream::ReceivedView;
 
     use super::super::{EXIT_RETRY, EXIT_TERMINAL, PIPE_TIME, environment, json, pipe};
     use super::EXEC_HELP;
+    use crate::given::Context;
     use crate::guard::GRACE;
     use crate::hop::{Hop, HopClock, Journal};
     use crate::sandbox::Sandbox;
@@ -102,6 +108,10 @@ mod tests {
             suspended: None,
             groups: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
+            mesh: None,
+            version: None,
+            context: None,
+            recalled: 0,
             signals_sent: 0,
             calls: BTreeMap::new(),
             protocol: ProtocolRange::default(),
@@ -130,7 +140,10 @@ mod tests {
     #[test]
     fn the_fields_of_json_are_those_of_the_docs_and_of_the_help() {
         let docs = docs();
-        let told: BTreeMap<String, Json> = serde_json::from_str(&json::input(&hop())).expect("an object");
+        let hop = hop();
+        let view = ReceivedView::without_memories(hop.envelope(), EnvelopeContext::default());
+        let context = Context { view };
+        let told: BTreeMap<String, Json> = serde_json::from_str(&json::input(&hop, Some(&context))).expect("an object");
         let read: BTreeSet<String> = told.into_keys().collect();
         assert_eq!(table(&docs, "Field | Holds"), read);
         let fields = json::read_outcome("{\"?\":1}").expect_err("unknown").message;
@@ -139,6 +152,16 @@ mod tests {
         let kinds = json::read_outcome("{\"outcome\":\"?\"}").expect_err("unknown").message;
         let kinds = offered(&kinds);
         assert_eq!(table(&docs, "Outcome | Means | Needs"), kinds);
+        for (written, head) in [
+            (r#"{"remember":{"?":1}}"#, "Of `remember` | Holds"),
+            (
+                r#"{"outcome":"next","context":{"?":1}}"#,
+                "Of `context` in an outcome | Holds",
+            ),
+        ] {
+            let unknown = json::read_outcome(written).expect_err("unknown").message;
+            assert_eq!(table(&docs, head), offered(&unknown), "{unknown}");
+        }
         for name in read.iter().chain(&fields).chain(&kinds) {
             assert!(EXEC_HELP.contains(name), "--help lacks {name}");
         }

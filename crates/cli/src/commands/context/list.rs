@@ -1,13 +1,15 @@
-//! `baton context list`: the objects that the records of an intent name.
+//! `baton context list`: the objects that an intent names: what its hops remember, large payloads and results.
 
 use std::collections::BTreeSet;
 
+use baton_envelope::context::Reach;
 use baton_envelope::{IntentId, ObjectRef};
-use baton_jetstream::{Error, Head};
+use baton_jetstream::{Error, Head, Mesh};
 use clap::Args;
 use serde::Serialize;
 
 use super::Place;
+use super::show::head_of;
 use crate::app::App;
 use crate::error::CliError;
 use crate::output::Table;
@@ -34,8 +36,8 @@ struct Document<'a> {
 struct Named {
     /// What `baton context get` takes.
     object: String,
-    /// `payload`, or `result`.
-    what: &'static str,
+    /// `payload`, `result`, or `memory` with its key.
+    what: String,
     hop: u32,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,16 +61,20 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     let tokens: BTreeSet<String> = there.iter().map(|one| one.hash.token(one.place)).collect();
-    let objects: Vec<Named> = named(&history, last)
+    let memories = memories(&mesh, tree, &history).await?;
+    let named = named(&history, last).map(|(what, hop, object)| (what.to_owned(), hop, object.clone()));
+    let objects: Vec<Named> = memories
+        .into_iter()
+        .chain(named)
         .map(|(what, hop, object)| {
-            let place = Place::of(tree, object);
+            let place = Place::of(tree, &object);
             Named {
                 is_there: tokens.contains(&place.hash.token(place.place)),
                 object: place.to_string(),
                 what,
                 hop,
                 bytes: object.bytes,
-                media: object.media.clone(),
+                media: object.media,
             }
         })
         .collect();
@@ -86,7 +92,7 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         for one in &document.objects {
             table.row([
                 one.object.clone(),
-                one.what.to_owned(),
+                one.what.clone(),
                 one.hop.to_string(),
                 one.bytes.to_string(),
                 one.media.clone().unwrap_or_default(),
@@ -95,6 +101,25 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         }
         table.render()
     })
+}
+
+/// What the hops up to the last one have remembered.
+async fn memories(mesh: &Mesh, tree: &IntentId, history: &[Head]) -> Result<Vec<(String, u32, ObjectRef)>, CliError> {
+    let Some(head) = head_of(tree, history)? else {
+        return Ok(Vec::new());
+    };
+    let chain = mesh.context_chain(tree, &[head], Reach::Catalogue).await?;
+    let found = chain.entries().iter().map(|entry| {
+        let memory = &entry.memory;
+        let media = memory.media.as_deref().unwrap_or("text/plain");
+        let object = ObjectRef::new(
+            memory.hash.clone(),
+            usize::try_from(memory.bytes).unwrap_or(usize::MAX),
+            media,
+        );
+        (format!("memory {}", memory.key), entry.hop, object)
+    });
+    Ok(found.collect())
 }
 
 /// The payload of each hop, and the result.

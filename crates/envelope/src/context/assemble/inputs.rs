@@ -1,45 +1,35 @@
 //! The hash of everything that a view is made of.
 
-use sha2::{Digest as _, Sha256};
-
 use super::FixedPart;
 use crate::context::candidate::{Candidate, Out};
-use crate::context::hash::ObjectHash;
 use crate::context::request::Request;
+use crate::message::object::ObjectHash;
 
 /// Texts and numbers, one after the other. Each text has its length in front, so that no two lists are written the same.
-struct Written {
-    hash: Sha256,
-    /// What is not hashed yet: many small updates would take longer than the hash does.
-    open: Vec<u8>,
-}
+struct Written(Vec<u8>);
+
+/// About as many bytes as a candidate takes.
+const CANDIDATE_BYTES: usize = 512;
 
 /// The lowest seven bits.
 fn low(number: u64) -> u8 {
     u8::try_from(number & 0x7f).unwrap_or(0)
 }
 
-/// How much is hashed at a time, in bytes.
-const AT_ONCE: usize = 16 * 1024;
-
 impl Written {
     /// In groups of seven bits, the lowest first: most numbers are small.
     fn number(&mut self, number: u64) {
         let mut rest = number;
         while rest >= 0x80 {
-            self.open.push(low(rest) | 0x80);
+            self.0.push(low(rest) | 0x80);
             rest >>= 7;
         }
-        self.open.push(low(rest));
+        self.0.push(low(rest));
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.open.extend_from_slice(text.as_bytes());
-        if self.open.len() >= AT_ONCE {
-            self.hash.update(&self.open);
-            self.open.clear();
-        }
+        self.0.extend_from_slice(text.as_bytes());
     }
 
     fn option(&mut self, text: Option<&str>) {
@@ -56,10 +46,7 @@ pub(super) fn hash(
     parts: &[FixedPart],
     candidates: &[&Candidate],
 ) -> ObjectHash {
-    let mut written = Written {
-        hash: Sha256::new(),
-        open: Vec::with_capacity(2 * AT_ONCE),
-    };
+    let mut written = Written(Vec::with_capacity(candidates.len().saturating_mul(CANDIDATE_BYTES)));
     written.text(assembler);
     written.text(counter);
     written.text(request.strategy.name());
@@ -86,8 +73,7 @@ pub(super) fn hash(
     for candidate in candidates {
         write(&mut written, counter, candidate);
     }
-    written.hash.update(&written.open);
-    ObjectHash::of_digest(&written.hash.finalize())
+    ObjectHash::of(&written.0)
 }
 
 fn write(written: &mut Written, counter: &str, candidate: &Candidate) {

@@ -252,7 +252,7 @@ impl<'a> Plan<'a> {
         let mut last = self.priority.len();
         loop {
             if self.taken <= room || last == 0 {
-                let (text, absent) = text_of(parts, &self.slots, contents);
+                let (text, absent) = text_of(parts, &self.slots, counter, contents);
                 let count = (counter.count)(&text).saturating_add(absent);
                 if count <= room || Mutant::C4CountSkipped.is_on() {
                     return Ok((text, count));

@@ -1,0 +1,228 @@
+//! Reading what the hops of a tree remember: the chain of their links, and the view that an envelope gives its receiver.
+
+use std::collections::HashMap;
+
+use baton_envelope::context::{
+    Candidate, Chain, ChainError, ChainFault, Completeness, EnvelopeContext, Fixed, Gap, Level, Manifest, ManifestAt,
+    ManifestItem, Memory, Reach, View, Walk, levels, render,
+};
+use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES};
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use crate::error::Error;
+use crate::server::Mesh;
+
+/// How many bytes are asked for at once: the answer has no flow control.
+const TOGETHER_BYTES: u64 = 4 * 1024 * 1024;
+/// How many objects at once: the server answers for no more.
+const TOGETHER: usize = 1_000;
+
+/// How many objects are read at the same time when all are.
+const AT_ONCE: usize = 16;
+
+/// A view as its receiver has it.
+#[derive(Debug, Clone)]
+pub struct ReceivedView {
+    /// The text, as a model can read it.
+    pub text: String,
+    /// What the envelope says of its context.
+    pub context: EnvelopeContext,
+    /// All that the tree remembers, in the order of the chain, and how much of each the view holds.
+    pub items: Vec<(Candidate, Level)>,
+    /// Why what is not in it in full is not.
+    pub manifest: Vec<ManifestItem>,
+    /// What was to be in it in full and cannot be had.
+    pub gaps: Vec<Gap>,
+    /// How much of what was to be in it in full could be had.
+    pub completeness: Completeness,
+    contents: HashMap<ObjectHash, Bytes>,
+}
+
+impl ReceivedView {
+    /// The view of an envelope that gives none: its task, its constraints and its history.
+    pub fn without_memories(envelope: &Envelope, context: EnvelopeContext) -> Self {
+        let none = |_: &ObjectHash| None;
+        Self {
+            text: render(&Fixed::of(envelope), [], &none),
+            context,
+            items: Vec::new(),
+            manifest: Vec::new(),
+            gaps: Vec::new(),
+            completeness: Completeness::default(),
+            contents: HashMap::new(),
+        }
+    }
+
+    /// The view in numbers, where the envelope gives one.
+    pub fn view(&self) -> Option<&View> {
+        self.context.view.as_deref()
+    }
+
+    /// The content of a memory that the view holds in full.
+    pub fn content(&self, hash: &ObjectHash) -> Option<&Bytes> {
+        self.contents.get(hash)
+    }
+}
+
+impl Mesh {
+    /// The chain of links that ends with these.
+    ///
+    /// # Errors
+    /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`], which name the link, or when the server does not answer.
+    pub async fn context_chain(&self, tree: &IntentId, heads: &[ObjectHash], reach: Reach) -> Result<Chain, Error> {
+        let mut walk = Walk::new(tree.clone(), heads, reach);
+        loop {
+            let needed: Vec<ObjectHash> = walk.needs().cloned().collect();
+            if needed.is_empty() {
+                return walk.finish().map_err(broken);
+            }
+            let found = self.verified_pieces(tree, needed.iter()).await;
+            for hash in needed {
+                let bytes = match found.get(&hash) {
+                    Some(bytes) => bytes.clone(),
+                    // A replica lags, or it is large.
+                    None => self.get_object_at(tree, &hash, 1).await?,
+                };
+                walk.take(&hash, Some(&bytes)).map_err(broken)?;
+            }
+        }
+    }
+
+    /// The contents of these memories, those that can be had; of each other one, why it cannot.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn memory_contents(
+        &self,
+        tree: &IntentId,
+        memories: &[&Memory],
+    ) -> Result<(HashMap<ObjectHash, Bytes>, Vec<Gap>), Error> {
+        let mut found = HashMap::new();
+        for part in parts(memories) {
+            found.extend(
+                self.verified_together(tree, part.iter().map(|memory| &memory.hash))
+                    .await,
+            );
+        }
+        let mut gaps = Vec::new();
+        for memory in memories {
+            if found.contains_key(&memory.hash) {
+                continue;
+            }
+            match self.get_object_at(tree, &memory.hash, 1).await {
+                Ok(content) => {
+                    found.insert(memory.hash.clone(), content);
+                }
+                Err(error) if error.is_of_object() => gaps.push(Gap::of(memory, error.code())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((found, gaps))
+    }
+
+    /// The chain of links that ends with these, walked to its first link, with everything that it names read and compared.
+    ///
+    /// # Errors
+    /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] for the newest fault, with its place in the chain, or when the
+    /// server does not answer.
+    pub async fn verify_context(&self, tree: &IntentId, heads: &[ObjectHash]) -> Result<Chain, Error> {
+        let there = self.objects_of(tree).await?;
+        let reads = there.into_iter().filter(|one| one.place == 1).map(|one| async move {
+            let raw = self.stored_object(tree, one.hash.as_str()).await?;
+            let content = match raw {
+                Some(raw) if ObjectHash::of(&raw) != one.hash => match self.get_object_at(tree, &one.hash, 1).await {
+                    Ok(content) => Some(content),
+                    // What is there is told of, by its own hash.
+                    Err(error) if error.is_of_object() => Some(raw),
+                    Err(error) => return Err(error),
+                },
+                raw => raw,
+            };
+            Ok((one.hash, content))
+        });
+        let reads: Vec<_> = reads.collect();
+        let found: HashMap<ObjectHash, Option<Bytes>> = futures::stream::iter(reads)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let load = |hash: &ObjectHash| found.get(hash).cloned().flatten().map(Vec::from);
+        Chain::verify(tree.clone(), heads, &load).map_err(broken)
+    }
+
+    /// The view that an envelope gives its receiver. Without one in the envelope it costs no message.
+    ///
+    /// # Errors
+    /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] where the links or the manifest cannot be had, and where they
+    /// do not belong to the envelope; or when the server does not answer.
+    pub async fn received_view(&self, envelope: &Envelope) -> Result<ReceivedView, Error> {
+        let tree = envelope.root();
+        let corrupt = |problem: String| Error::ObjectCorrupt {
+            tree: tree.clone(),
+            object: envelope.id.to_string(),
+            problem,
+        };
+        let context = EnvelopeContext::of(envelope).map_err(|error| corrupt(error.to_string()))?;
+        let (Some(head), Some(view)) = (context.head.clone(), context.view.as_deref()) else {
+            return Ok(ReceivedView::without_memories(envelope, context));
+        };
+        let manifest = match &view.manifest {
+            ManifestAt::Inline(manifest) => (**manifest).clone(),
+            ManifestAt::Object(hash) => {
+                let bytes = self.get_object_at(tree, hash, 1).await?;
+                Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
+            }
+        };
+        let chain = self.context_chain(tree, &[head], Reach::Catalogue).await?;
+        let candidates = chain.candidates();
+        // Other references are a client's, to something that no hop has remembered.
+        let is_known = |given: &&MemoryRef| candidates.iter().any(|one| one.memory.key.as_str() == given.key);
+        let given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
+        let levels = levels(&candidates, &given, &manifest).map_err(|error| corrupt(error.to_string()))?;
+        let items: Vec<(Candidate, Level)> = candidates.into_iter().zip(levels).collect();
+        let full = items.iter().filter(|(_, level)| *level == Level::Full);
+        let full: Vec<&Memory> = full.map(|(candidate, _)| &candidate.memory).collect();
+        let (contents, gaps) = self.memory_contents(tree, &full).await?;
+        let completeness = Completeness::of((full.len() - gaps.len()) as u64, full.len() as u64);
+        let given = items.iter().map(|(candidate, level)| (candidate, level.clone()));
+        let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
+        Ok(ReceivedView {
+            text: render(&Fixed::of(envelope), given, &content),
+            context,
+            items,
+            manifest: manifest.items,
+            gaps,
+            completeness,
+            contents,
+        })
+    }
+}
+
+/// The memories that are small enough for one message each, in parts that may be asked for at once.
+fn parts<'m>(memories: &[&'m Memory]) -> Vec<Vec<&'m Memory>> {
+    let mut parts: Vec<Vec<&Memory>> = Vec::new();
+    let mut bytes = TOGETHER_BYTES;
+    for memory in memories.iter().filter(|memory| memory.bytes <= PIECE_BYTES as u64) {
+        bytes += memory.bytes;
+        match parts.last_mut() {
+            Some(part) if bytes <= TOGETHER_BYTES && part.len() < TOGETHER => part.push(memory),
+            Some(_) | None => {
+                bytes = memory.bytes;
+                parts.push(vec![memory]);
+            }
+        }
+    }
+    parts
+}
+
+fn broken(error: ChainError) -> Error {
+    let (tree, object) = (error.tree.clone(), error.hash.to_string());
+    match error.fault == ChainFault::Missing {
+        true => Error::ObjectMissing { tree, object },
+        false => Error::ObjectCorrupt {
+            tree,
+            object,
+            problem: error.to_string(),
+        },
+    }
+}
