@@ -31,7 +31,7 @@ impl Context {
         self.items(|level| *level != Level::Dropped)
     }
 
-    /// The memories that the text has nothing of: [`Hop::recall`] has them.
+    /// The memories that the text has nothing of: [`Hop::recall`](crate::Hop::recall) has them.
     pub fn dropped(&self) -> impl Iterator<Item = Given<'_>> {
         self.items(|level| *level == Level::Dropped)
     }
