@@ -38,8 +38,9 @@ pub fn out_of_turn(turn: Turn<'_>, event: &str, by: &Author) -> Option<String> {
             by.role.name()
         ));
     }
-    // Controllers note what they remind people of, and the plan of what is undone.
-    if event == "progress" && by.role == Role::Controller {
+    // Controllers note what they remind people of, and the plan of what is undone; and they complete what a hop sent to a channel, once
+    // all copies have ended.
+    if matches!(event, "progress" | "completed") && by.role == Role::Controller {
         return None;
     }
     // A worker begins to undo what its own agent has failed at; else controllers do.
@@ -91,6 +92,7 @@ mod tests {
             (turn(None), "completed", &other, Some("turn of code")),
             (turn(None), "claimed", &other, Some("turn of code")),
             (turn(None), "completed", &client, Some("only a worker of code")),
+            (turn(None), "completed", &controller, None),
             (turn(None), "cancelled", &client, None),
             (turn(None), "timed_out", &other, None),
             (turn(None), "compensating", &own, None),
