@@ -94,9 +94,11 @@ impl Image {
 
     /// A mesh with so many records, none of them archived.
     pub(crate) fn of_records(records: u64) -> Self {
+        // Each checkpoint reads all that is there: a few for many records.
+        let between = (records / 40).max(500);
         let mut image = Self::empty();
         while image.last_seq < records {
-            image.grow(500);
+            image.grow(between);
             image.checkpoint();
         }
         image
