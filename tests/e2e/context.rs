@@ -311,18 +311,22 @@ async fn worker_that_dies_between_the_object_and_the_record_leaves_one_of_each()
     let mut arguments = mesh.baton(&["worker", "--agent", "shout", "--version", "1.0.0", "--exec", program]);
     arguments.env("BATON_SERVER", proxy.url());
     let mut first = baton_testkit::ProcessGuard::spawn("first", arguments, dir.path());
-    let warm = submit(&mesh, "warm", "shout", Json::string("x")).await;
+    let large = |name: &str| {
+        let mut envelope = mesh.envelope(name, "shout", text_of(600_000).get());
+        envelope.itinerary = vec!["last".parse().expect("agent")];
+        envelope
+    };
+    let warm = mesh.submit_envelope(large("warm")).await;
     mesh.until(&warm, "completed", SOON).await;
+    // The pieces of what came, those of what goes, and their lists.
+    let all = mesh.mesh.objects_of(&warm).await.expect("listed").len();
 
     proxy.drop_publishes("mesh.ledger.");
-    let mut envelope = mesh.envelope("crash", "shout", text_of(600_000).get());
-    envelope.itinerary = vec!["last".parse().expect("agent")];
-    let intent = mesh.submit_envelope(envelope).await;
-    // Three pieces and their list of what came, and the same of what goes.
+    let intent = mesh.submit_envelope(large("crash")).await;
     eventually("what is handed on is stored", LONG, async || {
         match mesh.mesh.objects_of(&intent).await.expect("listed").len() {
-            count if count > 4 => Ok(()),
-            count => Err(format!("{count} messages")),
+            count if count == all => Ok(()),
+            count => Err(format!("{count} of {all} messages")),
         }
     })
     .await;

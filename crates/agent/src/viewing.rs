@@ -95,12 +95,10 @@ impl WorkerContext {
             true => (Some(self.put_link(envelope, &chain, &mut link).await?), link.depth),
             false => (before.head, before.links),
         };
-        let found = |gap: &Gap| {
-            let given = assembled.refs.iter().find(|given| given.key == gap.key.as_str());
-            given.is_none_or(|given| given.hash.as_deref() != Some(gap.hash.as_str()))
-                || contents.contains_key(&gap.hash)
-        };
-        let gaps = carried_gaps(&before.gaps, &gaps, found);
+        // It is closed once it can be read, or another content has taken its place; what is only left out of this view is not.
+        let is_closed =
+            |gap: &Gap| contents.contains_key(&gap.hash) || candidates.iter().all(|one| one.memory.hash != gap.hash);
+        let gaps = carried_gaps(&before.gaps, &gaps, is_closed);
         let added = |memory: &Memory| memory.bytes;
         let context = EnvelopeContext {
             links: depth,
