@@ -11,7 +11,9 @@ pub(crate) use get::how;
 use std::fmt;
 use std::str::FromStr;
 
-use baton_envelope::{IntentId, ObjectHash, ObjectRef};
+use baton_envelope::context::EnvelopeContext;
+use baton_envelope::{Envelope, IntentId, ObjectHash, ObjectRef};
+use baton_jetstream::{Error, Head, Mesh};
 use clap::Subcommand;
 
 use crate::app::App;
@@ -40,6 +42,59 @@ pub(crate) async fn run(command: ContextCommand, app: &App) -> Result<(), CliErr
         ContextCommand::List(args) => list::run(args, app).await,
         ContextCommand::Show(args) => show::run(args, app).await,
         ContextCommand::Verify(args) => verify::run(args, app).await,
+    }
+}
+
+/// The records of an intent, of which there is one at least.
+struct Trail {
+    heads: Vec<Head>,
+    last: Head,
+}
+
+impl Trail {
+    async fn of(mesh: &Mesh, intent: &IntentId) -> Result<Self, CliError> {
+        let heads = mesh.trail(intent).await?;
+        match heads.last().cloned() {
+            Some(last) => Ok(Self { heads, last }),
+            None => Err(Error::NoIntent(intent.clone()).into()),
+        }
+    }
+
+    /// The root of the tree that the intent is of.
+    fn tree(&self) -> &IntentId {
+        self.last
+            .record
+            .snapshot
+            .root
+            .as_ref()
+            .unwrap_or(&self.last.record.intent)
+    }
+
+    /// The envelope of a hop, or of the last one, by its last record.
+    fn envelope(&self, hop: Option<u32>) -> Option<&Envelope> {
+        let mut envelopes = self.heads.iter().rev().filter_map(|head| head.record.envelope.as_ref());
+        envelopes.find(|envelope| hop.is_none_or(|hop| hop == envelope.hop))
+    }
+
+    /// The newest link, by the last envelope.
+    fn newest_link(&self) -> Result<Option<ObjectHash>, CliError> {
+        let Some(envelope) = self.envelope(None) else {
+            return Ok(None);
+        };
+        let said = EnvelopeContext::of(envelope).map_err(|error| Error::ObjectCorrupt {
+            tree: self.tree().clone(),
+            object: envelope.id.to_string(),
+            problem: error.to_string(),
+        })?;
+        Ok(said.head)
+    }
+}
+
+/// A number of things, in words.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
     }
 }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use baton_envelope::context::Reach;
 use baton_envelope::{IntentId, ObjectRef};
-use baton_jetstream::{Error, Head, Mesh};
+use baton_jetstream::{Error, Mesh};
 use clap::Args;
 use serde::Serialize;
 
-use super::Place;
-use super::show::head_of;
+use super::{Place, Trail};
 use crate::app::App;
 use crate::error::CliError;
 use crate::output::Table;
@@ -49,11 +48,8 @@ struct Named {
 /// Shows them.
 pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let history = mesh.trail(&args.id).await?;
-    let Some(last) = history.last() else {
-        return Err(Error::NoIntent(args.id).into());
-    };
-    let tree = last.record.snapshot.root.as_ref().unwrap_or(&args.id);
+    let trail = Trail::of(&mesh, &args.id).await?;
+    let tree = trail.tree();
     let there = match mesh.objects_of(tree).await {
         Ok(there) => there,
         // Nobody has made the stream yet, so nothing is in it.
@@ -61,8 +57,8 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     let tokens: BTreeSet<String> = there.iter().map(|one| one.hash.token(one.place)).collect();
-    let memories = memories(&mesh, tree, &history).await?;
-    let named = named(&history, last).map(|(what, hop, object)| (what.to_owned(), hop, object.clone()));
+    let memories = memories(&mesh, &trail).await?;
+    let named = named(&trail).map(|(what, hop, object)| (what.to_owned(), hop, object.clone()));
     let objects: Vec<Named> = memories
         .into_iter()
         .chain(named)
@@ -104,11 +100,11 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
 }
 
 /// What the hops up to the last one have remembered.
-async fn memories(mesh: &Mesh, tree: &IntentId, history: &[Head]) -> Result<Vec<(String, u32, ObjectRef)>, CliError> {
-    let Some(head) = head_of(tree, history)? else {
+async fn memories(mesh: &Mesh, trail: &Trail) -> Result<Vec<(String, u32, ObjectRef)>, CliError> {
+    let Some(head) = trail.newest_link()? else {
         return Ok(Vec::new());
     };
-    let chain = mesh.context_chain(tree, &[head], Reach::Catalogue).await?;
+    let chain = mesh.context_chain(trail.tree(), &[head], Reach::Catalogue).await?;
     let found = chain.entries().iter().map(|entry| {
         let memory = &entry.memory;
         let media = memory.media.as_deref().unwrap_or("text/plain");
@@ -123,15 +119,15 @@ async fn memories(mesh: &Mesh, tree: &IntentId, history: &[Head]) -> Result<Vec<
 }
 
 /// The payload of each hop, and the result.
-fn named<'h>(history: &'h [Head], last: &'h Head) -> impl Iterator<Item = (&'static str, u32, &'h ObjectRef)> {
+fn named(trail: &Trail) -> impl Iterator<Item = (&'static str, u32, &ObjectRef)> {
     let mut hops = BTreeSet::new();
-    let payloads = history.iter().filter_map(move |head| {
+    let payloads = trail.heads.iter().filter_map(move |head| {
         let envelope = head.record.envelope.as_ref()?;
         let payload = envelope.payload_ref.as_deref()?;
         hops.insert((envelope.hop, payload.hash.clone()))
             .then_some(("payload", envelope.hop, payload))
     });
-    let snapshot = &last.record.snapshot;
+    let snapshot = &trail.last.record.snapshot;
     let result = snapshot.result_ref.as_deref();
     payloads.chain(result.map(|result| ("result", snapshot.hop, result)))
 }

@@ -1,12 +1,13 @@
 //! `baton context show`: the view that a hop was given.
 
 use baton_envelope::codes;
-use baton_envelope::context::{EnvelopeContext, Gap, Level, ManifestItem};
+use baton_envelope::context::{Gap, Level, ManifestItem};
 use baton_envelope::{Envelope, IntentId, ObjectHash, shown};
-use baton_jetstream::{Error, Head, ReceivedView};
+use baton_jetstream::ReceivedView;
 use clap::Args;
 use serde::Serialize;
 
+use super::{Trail, counted};
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
@@ -71,11 +72,8 @@ struct Row<'a> {
 /// Shows it.
 pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let history = mesh.trail(&args.id).await?;
-    if history.is_empty() {
-        return Err(Error::NoIntent(args.id).into());
-    }
-    let envelope = envelope_of(&history, args.hop).ok_or_else(|| {
+    let trail = Trail::of(&mesh, &args.id).await?;
+    let envelope = trail.envelope(args.hop).ok_or_else(|| {
         let message = match args.hop {
             Some(hop) => format!("intent {} has no hop {hop}", args.id),
             None => format!("intent {} has no hop yet", args.id),
@@ -85,33 +83,6 @@ pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let received = mesh.received_view(envelope).await?;
     let document = document(&args.id, envelope, &received);
     app.output.show(&document, || text(&document))
-}
-
-/// The envelope of a hop, by its last record.
-fn envelope_of(history: &[Head], hop: Option<u32>) -> Option<&Envelope> {
-    let mut envelopes = history.iter().rev().filter_map(|head| head.record.envelope.as_ref());
-    envelopes.find(|envelope| hop.is_none_or(|hop| hop == envelope.hop))
-}
-
-/// The newest link of an intent, by its last envelope.
-pub(super) fn head_of(tree: &IntentId, history: &[Head]) -> Result<Option<ObjectHash>, CliError> {
-    let Some(envelope) = envelope_of(history, None) else {
-        return Ok(None);
-    };
-    let said = EnvelopeContext::of(envelope).map_err(|error| Error::ObjectCorrupt {
-        tree: tree.clone(),
-        object: envelope.id.to_string(),
-        problem: error.to_string(),
-    })?;
-    Ok(said.head)
-}
-
-/// A number of things, in words.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {many}"),
-    }
 }
 
 fn document<'a>(intent: &'a IntentId, envelope: &Envelope, received: &'a ReceivedView) -> Document<'a> {

@@ -1,11 +1,10 @@
 //! `baton context verify`: whether all that an intent remembers is there, byte for byte.
 
 use baton_envelope::{IntentId, ObjectHash};
-use baton_jetstream::Error;
 use clap::Args;
 use serde::Serialize;
 
-use super::show::{counted, head_of};
+use super::{Trail, counted};
 use crate::app::App;
 use crate::error::CliError;
 
@@ -31,16 +30,11 @@ struct Document<'a> {
 /// Verifies it.
 pub(crate) async fn run(args: VerifyArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
-    let history = mesh.trail(&args.id).await?;
-    let Some(last) = history.last() else {
-        return Err(Error::NoIntent(args.id).into());
-    };
-    let tree = last.record.snapshot.root.as_ref().unwrap_or(&args.id);
-    let head = head_of(tree, &history)?;
-    let heads: Vec<ObjectHash> = head.clone().into_iter().collect();
-    let chain = match heads.is_empty() {
-        true => None,
-        false => Some(mesh.verify_context(tree, &heads).await?),
+    let trail = Trail::of(&mesh, &args.id).await?;
+    let (tree, head) = (trail.tree(), trail.newest_link()?);
+    let chain = match &head {
+        None => None,
+        Some(head) => Some(mesh.verify_context(tree, std::slice::from_ref(head)).await?),
     };
     let entries = chain.iter().flat_map(|chain| chain.entries());
     let document = Document {
