@@ -17,6 +17,9 @@ use crate::fault::Fault;
 use crate::memory::{HandedOn, counter};
 use crate::run::WorkerContext;
 
+/// The media type of links, catalogues and manifests.
+const JSON: &str = "application/json";
+
 /// Why a handoff has no view.
 enum NoView {
     Assemble(AssembleError),
@@ -84,15 +87,14 @@ impl WorkerContext {
             contents,
             gaps,
         } = self.assembled(envelope, &next, &request, &candidates).await?;
-        if let ManifestAt::Object(hash) = &assembled.view.manifest {
-            let manifest = Bytes::from(assembled.manifest.encode());
-            self.put_named(envelope, hash, manifest).await?;
-            link.manifest = Some(hash.clone());
+        if let ManifestAt::Object(_) = &assembled.view.manifest {
+            let manifest = assembled.manifest.encode().into();
+            link.manifest = Some(self.mesh.put_named(tree, manifest, JSON).await?);
         }
         // Without anything to say, the newest link stays what it is.
         let is_new = !link.memories.is_empty() || link.manifest.is_some() || link.payload.is_some();
         let (head, depth) = match is_new {
-            true => (Some(self.put_link(envelope, &chain, &mut link).await?), link.depth),
+            true => (Some(self.put_link(&chain, &mut link).await?), link.depth),
             false => (before.head, before.links),
         };
         // It is closed once it can be read, or another content has taken its place; what is only left out of this view is not.
@@ -149,31 +151,12 @@ impl WorkerContext {
     }
 
     /// Stores a link, and the catalogue of what is before it where that is due.
-    async fn put_link(&self, envelope: &Envelope, chain: &Chain, link: &mut ContextLink) -> Result<ObjectHash, Error> {
+    async fn put_link(&self, chain: &Chain, link: &mut ContextLink) -> Result<ObjectHash, Error> {
         if link.wants_catalogue() {
-            let catalogue = Catalogue::of(envelope.root().clone(), chain.entries().to_vec()).encode();
-            let hash = ObjectHash::of(&catalogue);
-            self.put_named(envelope, &hash, catalogue.into()).await?;
-            link.catalogue = Some(hash);
+            let catalogue = Catalogue::of(link.tree.clone(), chain.entries().to_vec()).encode();
+            link.catalogue = Some(self.mesh.put_named(&link.tree, catalogue.into(), JSON).await?);
         }
-        let encoded = link.encode();
-        let hash = ObjectHash::of(&encoded);
-        self.put_named(envelope, &hash, encoded.into()).await?;
-        Ok(hash)
-    }
-
-    /// Stores what others name by its hash alone.
-    async fn put_named(&self, envelope: &Envelope, hash: &ObjectHash, content: Bytes) -> Result<(), Error> {
-        let tree = envelope.root();
-        let stored = self.mesh.put_object(tree, content, "application/json").await?;
-        match stored.at {
-            None => Ok(()),
-            Some(_) => Err(Error::ObjectCorrupt {
-                tree: tree.clone(),
-                object: hash.to_string(),
-                problem: "its place has other bytes".to_owned(),
-            }),
-        }
+        self.mesh.put_named(&link.tree, link.encode().into(), JSON).await
     }
 
     /// The view: planned by the stored counts, then made of the contents that it has in full.

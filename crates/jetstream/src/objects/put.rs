@@ -93,6 +93,22 @@ impl Mesh {
         Box::pin(self.put(tree, content, media)).await
     }
 
+    /// Likewise, of what others name by its hash alone: there is no place for it but the first.
+    ///
+    /// # Errors
+    /// As [`Mesh::put_object`]; and [`Error::ObjectCorrupt`] when that place has other bytes.
+    pub async fn put_named(&self, tree: &IntentId, content: Bytes, media: &str) -> Result<ObjectHash, Error> {
+        let object = self.put_object(tree, content, media).await?;
+        match object.at {
+            None => Ok(object.hash),
+            Some(_) => Err(Error::ObjectCorrupt {
+                tree: tree.clone(),
+                object: object.hash.to_string(),
+                problem: "its place has other bytes".to_owned(),
+            }),
+        }
+    }
+
     async fn put(&self, tree: &IntentId, content: Bytes, media: &str) -> Result<ObjectRef, Error> {
         let bytes = content.len();
         if bytes > OBJECT_LIMIT {
