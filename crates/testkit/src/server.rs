@@ -13,6 +13,8 @@ use crate::binaries::nats_server;
 
 /// Lines of the log shown when a test fails.
 const SHOWN: usize = 40;
+/// How many bytes a server takes: more than any test needs. Left to itself it goes by the disk, and streams keep room there.
+const ROOM: u64 = 1 << 40;
 
 /// A `nats-server` with its own store and port.
 ///
@@ -119,6 +121,7 @@ impl ServerBuilder {
             store.push("jetstream");
         }
         let mut options = ServerOptions::new(binary, store);
+        options.max_file_store = Some(ROOM);
         options.name = self.name;
         options.port = self.port;
         options.extra = self.extra;

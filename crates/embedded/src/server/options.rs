@@ -23,6 +23,8 @@ pub struct ServerOptions {
     pub log_file: Option<PathBuf>,
     /// How often to flush the store to disk: a duration such as `1s`, or `always`.
     pub sync_interval: String,
+    /// How many bytes the store takes; `None` leaves it to the server, which takes three quarters of what is free on the disk.
+    pub max_file_store: Option<u64>,
     /// Whether to enable JetStream.
     pub jetstream: bool,
 }
@@ -53,6 +55,7 @@ impl ServerOptions {
             cluster: None,
             log_file: None,
             sync_interval: "1s".to_owned(),
+            max_file_store: None,
             jetstream: true,
         }
     }
@@ -85,8 +88,10 @@ impl ServerOptions {
         if self.jetstream {
             let store = quote_path("store_dir", &self.store_dir)?;
             let interval = sync_interval(&self.sync_interval)?;
+            let most = self.max_file_store;
+            let most = most.map_or_else(String::new, |bytes| format!("  max_file_store: {bytes}\n"));
             lines.push(format!(
-                "jetstream {{\n  store_dir: {store}\n  sync_interval: {interval}\n}}"
+                "jetstream {{\n  store_dir: {store}\n  sync_interval: {interval}\n{most}}}"
             ));
         }
         if let Some(cluster) = &self.cluster {
@@ -158,6 +163,18 @@ mod tests {
         let (_, block) = text.split_once("jetstream {").unwrap();
         assert!(block.split_once('}').unwrap().0.contains("sync_interval: 1s"), "{text}");
         assert!(text.ends_with("max_payload: 64KB\n"), "{text}");
+        assert!(!text.contains("max_file_store"), "the server decides: {text}");
+        options.max_file_store = Some(1 << 30);
+        let text = options.render(None).unwrap();
+        let (_, block) = text.split_once("jetstream {").unwrap();
+        assert!(
+            block
+                .split_once('}')
+                .unwrap()
+                .0
+                .contains("max_file_store: 1073741824\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ use async_nats::jetstream::stream::{
     Compression, Config, DiscardPolicy, PersistenceMode, Republish, RetentionPolicy, StorageType,
 };
 use baton_envelope::{AgentName, Mutant};
+use tokio::time::Instant;
 
 use super::limits::{Bounds, Limits};
 use super::mesh::Mesh;
@@ -43,6 +44,9 @@ pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const NAME_IN_USE: u64 = 10058;
 /// The server's codes for an account, or a server, without the room that a stream wants kept.
 const NO_ROOM: [u64; 2] = [10002, 10047];
+/// For how long a stream without a bound is tried again that the server has no room for, and how far apart.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// How long the making of a stream may take: a cluster places its copies first.
 const CREATION: Duration = Duration::from_secs(10);
 /// The largest message of the context stream: a piece and its headers.
@@ -212,6 +216,12 @@ impl Mesh {
                 "the server cannot keep so much room for the stream: it has no bound of its own"
             );
             config.max_bytes = -1;
+            created = self.create_stream(&config).await?;
+        }
+        // For a moment the server counts the room that others were refused.
+        let until = Instant::now() + ROOM_PATIENCE;
+        while matches!(&created, Err(refusal) if NO_ROOM.contains(&refusal.code)) && Instant::now() < until {
+            tokio::time::sleep(ROOM_PAUSE).await;
             created = self.create_stream(&config).await?;
         }
         match created {
