@@ -26,6 +26,9 @@ struct Order {
     /// Whether it goes on by itself when they have ended.
     #[serde(default)]
     comes_back: bool,
+    /// Whether they get a message of a channel.
+    #[serde(default)]
+    tells: bool,
 }
 
 /// Asks as many helpers as it is told.
@@ -39,6 +42,9 @@ impl Handler for Lead {
             0 => Json::of(&index),
             bytes => Json::of(&"x".repeat(bytes)),
         };
+        if order.tells {
+            return Outcome::broadcast("news", &work(0).expect("JSON"))?.to_receivers(["help", "lead"]);
+        }
         let calls = (0..order.children).map(|index| Call::new("help", &work(index).expect("JSON")));
         let calls = Calls::of(calls.collect::<Result<Vec<Call>, Fault>>()?).named("ask");
         if !order.comes_back {
@@ -111,7 +117,14 @@ async fn children_that_do_not_fit_into_one_message_park_the_parent_before_any_be
     let mut joined = mesh.envelope("joined", "lead", r#"{"children":9000}"#);
     let field = Json::string(&"z".repeat(800_000));
     joined.extra.insert("x-large".to_owned(), field);
+    let mut told = mesh.envelope("told", "lead", r#"{"children":2,"each":500000,"tells":true}"#);
+    let field = Json::string(&"t".repeat(600_000));
+    told.extra.insert("x-large".to_owned(), field);
     for (envelope, says) in [
+        (
+            told,
+            "the broadcast on channel \"news\": copy 1, for lead, takes up to 11",
+        ),
         (together, "the call \"ask\" with 12 children: 12"),
         (carried, "child 0 takes up to 11"),
         (joined, "with the ends of its 9000 children"),
@@ -129,7 +142,7 @@ async fn children_that_do_not_fit_into_one_message_park_the_parent_before_any_be
             .and_then(|rest| rest.split(' ').next());
         let limit: usize = limit.and_then(|limit| limit.parse().ok()).expect("a limit");
         assert!(limit <= MOST && limit > MOST - 10_000, "{}", error.message);
-        for name in ["ask", "fan-out"] {
+        for name in ["ask", "fan-out", "receivers"] {
             let child = IntentId::of_child(&intent, 1, name, 0);
             assert!(mesh.mesh.head(&child).await.expect("an answer").is_none(), "{intent}");
         }

@@ -11,7 +11,7 @@ use baton_envelope::{
 use serde::Serialize;
 
 use crate::claim::Claim;
-use crate::commit::{Ending, Verdict, park, past_limit};
+use crate::commit::{Ending, SMALLER, Verdict, park, past_limit};
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Message, Outcome, OutcomeKind, json};
@@ -162,7 +162,36 @@ impl WorkerContext {
             from: Some(format!("{}@{}", self.agent, self.version)),
             extra: Extra::new(),
         };
+        check_size(at, envelope, &sent, &copies, self.mesh.largest_record()).map_err(Refused::Parks)?;
         Ok((sent, found))
+    }
+}
+
+/// Whether each copy fits into a message of its own: it takes over what its parent carries.
+fn check_size(
+    at: &Claim,
+    envelope: &Envelope,
+    sent: &Broadcast,
+    copies: &Children,
+    limit: usize,
+) -> Result<(), ErrorInfo> {
+    // They differ in the agent alone.
+    let longest = (0..)
+        .zip(&copies.children)
+        .max_by_key(|(_, copy)| copy.to.as_ref().map_or(0, |to| to.as_str().len()));
+    let Some((index, copy)) = longest else { return Ok(()) };
+    let one = Children::new(vec![sent.child_of_hop(copy)], JoinRule::Collect);
+    match envelope.largest_child(RECEIVERS, &one, &at.snapshot) {
+        Some((_, bytes)) if bytes > limit => {
+            let to = copy.to.as_ref().map_or("?", AgentName::as_str);
+            let text = format!(
+                "the broadcast on channel \"{}\": copy {index}, for {to}, takes up to {bytes} bytes with the constraints and the \
+                 fields of its parent, and the server takes at most {limit} in one message; {SMALLER}",
+                sent.channel
+            );
+            Err(ErrorInfo::new(codes::PAYLOAD_TOO_LARGE, text))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
