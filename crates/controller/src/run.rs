@@ -146,6 +146,7 @@ async fn prepare(mesh: &ControllerMesh, config: &ControllerConfig) -> Result<(Ro
             mesh.ensure_topology(limits).await?;
             mesh.agree(limits, |_| "the configuration of this controller".to_owned())
                 .await?;
+            mesh.note_server().await?;
             let following = mesh.follow_routes().await?;
             // From now on it listens to the load, which any question may need.
             drop(mesh.load());

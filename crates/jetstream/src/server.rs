@@ -20,6 +20,7 @@ mod nats_context;
 mod pages;
 mod publish;
 mod reread;
+mod restarts;
 mod roles;
 mod route_table;
 mod screen;

@@ -6,8 +6,8 @@
 //! ticket that was delivered is superseded, whatever its holder knows.
 //!
 //! A single server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too:
-//! what the ledger says that somebody holds is taken as well. Of a hop without a record not even the ledger knows, so a controller
-//! that has lost its connection once takes all of these tickets: a hop that only waits loses nothing by it.
+//! what the ledger says that somebody holds is taken as well. Of a hop without a record not even the ledger knows, so where the
+//! server was started lately all of these tickets are taken: a hop that only waits loses nothing by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -168,8 +168,7 @@ impl ControllerMesh {
             return Ok(Vec::new());
         }
         let forgotten = if self.replicas() > 1 { 0 } else { FORGOTTEN };
-        // The server may have been killed; it tells nobody for how long it has been up.
-        let forgets = forgotten > 0 && self.connections_made() > 1;
+        let forgets = self.may_have_forgotten().await?;
         let (mut next, last) = match given.values().map(|(from, _)| *from).min() {
             None => (1, u64::MAX),
             Some(from) => (

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_envelope::rollout::{Act, kill_work};
 use baton_envelope::{Author, Route, Stamp, act};
-use baton_jetstream::{ControllerMesh, Error, Mesh, Taking};
+use baton_jetstream::{ControllerMesh, Error, Mesh, Taking, Target};
 use baton_testkit::{consumers, eventually, limit_stream, records};
 
 use crate::support::{TestServer, agent, mesh_with_research, operator, submit, version};
@@ -94,6 +94,35 @@ async fn a_kill_takes_what_may_run_unrecorded_since_its_server_was_killed() {
     assert_eq!(fenced.unwrap().len(), 1);
     let head = mesh.head(&"fresh".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(head.record.event.name(), "released");
+}
+
+/// A controller that starts after its server came back has made one connection. Would fail with one that goes by that alone.
+#[tokio::test]
+async fn a_kill_takes_what_may_run_unrecorded_also_where_its_controller_came_after_the_server() {
+    let server = TestServer::start().await;
+    let before = mesh_with_research(&server).await;
+    ControllerMesh::of(&before).note_server().await.unwrap();
+    submit(&before, "fresh").await;
+    let by = operator();
+    let taken = async |mesh: &Mesh| {
+        let taking = taking(mesh, &by);
+        let (control, version) = (ControllerMesh::of(mesh), version("1.0.0"));
+        control.fence_version(&agent(), &version, taking).await.unwrap().len()
+    };
+    assert_eq!(taken(&before).await, 0, "this server has forgotten nothing");
+    ControllerMesh::of(&before)
+        .resume_version(&agent(), &version("1.0.0"))
+        .await
+        .unwrap();
+    server.kill().await;
+    server.restart().await;
+    let after = Target::at(server.url()).connect().await.unwrap();
+    assert_eq!(after.connections_made(), 1);
+    assert_eq!(taken(&after).await, 1);
+    // Also one that comes after the restart was noted.
+    submit(&after, "later").await;
+    let next = Target::at(server.url()).connect().await.unwrap();
+    assert_eq!(taken(&next).await, 2);
 }
 
 /// Would fail with a resume that goes on by the route of its beginning: it would start the consumers of a version that was killed
