@@ -1,6 +1,8 @@
 //! Work in the order of a key, and in turn of its submitters: one at a time, in order, whoever dies; by CLI, SDK and `nats`.
 
 mod fleet;
+mod rates;
+mod unacked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -189,12 +189,14 @@ pub(super) async fn set_limits(cx: &Context, asked: SetLimits) -> Result<Route, 
         reason,
         per_key,
         fair,
+        key_rate_per_hour,
     } = asked;
     let wanted = AgentLimits {
         in_flight,
         rate_per_hour,
         per_key,
         fair,
+        key_rate_per_hour,
         ..AgentLimits::default()
     };
     let act = Act {

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use baton_envelope::{AgentName, IntentId, Mutant};
-use baton_jetstream::{Error, Waiter};
+use baton_envelope::{AgentName, IntentId, Mutant, Timestamp};
+use baton_jetstream::{Error, InIntake, Waiter};
 use futures::StreamExt as _;
 
+use crate::context::Context;
 use crate::projection::{Front, Lane, Submitter, Touched};
 use crate::rounds::error::RoundError;
 use crate::rounds::round::{Period, Round};
@@ -28,6 +29,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 32;
 /// How many of an agent that is not fair any more to let go in one round.
 const LET_GO: u32 = 500;
+const HOUR_MS: u64 = 3_600_000;
+/// How often the same raw message may be found unrouted before it is asked whether it only lacks its ack, and of how many
+/// messages in one look.
+const PATIENT: u32 = 10;
+const LOOK_THROUGH: usize = 100;
 /// How long the projection may take to catch up before places are given.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -36,6 +42,8 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 struct Allowed {
     per_key: Option<u32>,
     fair: Option<u32>,
+    /// How far apart the turns of a key are.
+    apart: Option<Duration>,
 }
 
 /// Gives turns.
@@ -47,10 +55,16 @@ pub(crate) struct Turns {
     given: HashMap<Lane, HashSet<Waiter>>,
     /// The agents that allow something else than one of each key; `None` before they were observed.
     allowed: Option<BTreeMap<AgentName, Allowed>>,
+    /// When a key had its turn last, while the projection does not show it yet.
+    times: HashMap<Lane, Timestamp>,
+    /// Lanes whose next turn is to come later, as its key had one just now.
+    later: HashMap<Lane, Timestamp>,
     /// Whose turn came last at each fair agent.
     last: HashMap<AgentName, String>,
     /// When to look at raw messages again, while some have no place.
     wait: Option<Duration>,
+    /// The first message in the intake of each agent that has some without a place, and how often it was the first.
+    firsts: HashMap<AgentName, (u64, u32)>,
     failed: bool,
 }
 
@@ -59,6 +73,8 @@ struct Gift {
     lane: Lane,
     of: u32,
     waiters: Vec<Waiter>,
+    /// Whether the next of the key depends on when this is.
+    timed: bool,
 }
 
 impl Round for Turns {
@@ -70,19 +86,26 @@ impl Round for Turns {
         Self {
             todo: Touched::all(),
             given: HashMap::new(),
+            times: HashMap::new(),
+            later: HashMap::new(),
             allowed: None,
             last: HashMap::new(),
             wait: None,
+            firsts: HashMap::new(),
             failed: false,
         }
     }
 
-    fn due(&mut self, _: &Term, turn: u64) -> Period {
-        match (turn, self.failed, self.wait) {
-            (0, _, _) => Period::Time(Duration::ZERO),
-            (_, true, _) => Period::Time(AGAIN),
-            (_, false, Some(wait)) => Period::Turn(wait),
-            (_, false, None) => Self::PERIOD,
+    fn due(&mut self, term: &Term, turn: u64) -> Period {
+        let now = term.cx.mesh.now();
+        let later = self.later.values().min().map(|at| at.since(now));
+        match (turn, self.failed) {
+            (0, _) => Period::Time(Duration::ZERO),
+            (_, true) => Period::Time(AGAIN),
+            (_, false) => match self.wait.into_iter().chain(later).min() {
+                Some(wait) => Period::Turn(wait),
+                None => Self::PERIOD,
+            },
         }
     }
 
@@ -91,6 +114,9 @@ impl Round for Turns {
         self.observe(term);
         let cx = term.in_charge()?;
         self.todo.add(cx.projection.take_touched());
+        let now = cx.mesh.now();
+        self.todo
+            .touch(self.later.extract_if(|_, at| *at <= now).map(|(lane, _)| lane));
         if self.todo.is_empty() && self.wait.is_none() {
             self.failed = false;
             return Ok(());
@@ -102,6 +128,7 @@ impl Round for Turns {
         };
         if self.todo.all {
             self.given.retain(|lane, _| lanes.contains(lane));
+            self.later.retain(|lane, _| lanes.contains(lane));
         }
         let gifts = self.gifts(term, lanes).await?;
         self.give(term, gifts).await?;
@@ -118,6 +145,7 @@ impl Turns {
         let of = |limits: &baton_envelope::AgentLimits| Allowed {
             per_key: limits.per_key,
             fair: limits.fair,
+            apart: limits.key_rate_per_hour.map(apart),
         };
         let each = seen.routes.iter().filter_map(|route| {
             let allowed = route.limits.as_ref().map(of)?;
@@ -127,6 +155,7 @@ impl Turns {
         if self.allowed != allowed {
             self.allowed = allowed;
             self.todo = Touched::all();
+            self.later.clear();
         }
     }
 
@@ -134,14 +163,15 @@ impl Turns {
     async fn place(&mut self, term: &Term) -> Result<(), RoundError> {
         let cx = term.in_charge()?;
         let agents = cx.projection.with_unplaced().await?;
+        self.firsts.retain(|agent, _| agents.contains(agent));
         if agents.is_empty() {
             self.wait = None;
             return Ok(());
         }
         let mut firsts = Vec::with_capacity(agents.len());
         for agent in agents {
-            let first = cx.mesh.first_unrouted(&agent).await?;
-            firsts.push((agent, first.unwrap_or(u64::MAX)));
+            let first = self.first_unrouted(term, &agent).await?;
+            firsts.push((agent, first));
         }
         // What was routed before that look is in the ledger.
         cx.projection.caught_up(CATCH_UP).await?;
@@ -171,6 +201,35 @@ impl Turns {
         Ok(())
     }
 
+    /// Where in the intake the first message for an agent is that is not routed yet.
+    ///
+    /// A routed one may stay there: its ack was lost, with a router or a server. It comes again only after its ack wait, or
+    /// later where others are before it; so one that stays the first is looked up in the ledger.
+    async fn first_unrouted(&mut self, term: &Term, agent: &AgentName) -> Result<u64, RoundError> {
+        let cx = term.in_charge()?;
+        let Some(first) = cx.mesh.next_in_intake(agent, 1).await? else {
+            self.firsts.remove(agent);
+            return Ok(u64::MAX);
+        };
+        let (seq, times) = self.firsts.entry(agent.clone()).or_default();
+        *times = if *seq == first.seq { *times + 1 } else { 0 };
+        *seq = first.seq;
+        if *times < PATIENT {
+            return Ok(first.seq);
+        }
+        let mut next = first;
+        for _ in 0..LOOK_THROUGH {
+            if !is_routed(cx, &next).await? {
+                break;
+            }
+            match cx.mesh.next_in_intake(agent, next.seq + 1).await? {
+                Some(after) => next = after,
+                None => return Ok(u64::MAX),
+            }
+        }
+        Ok(next.seq)
+    }
+
     /// Who has a turn now, by lane.
     async fn gifts(&mut self, term: &Term, lanes: HashSet<Lane>) -> Result<Vec<Gift>, RoundError> {
         let cx = term.in_charge()?;
@@ -178,13 +237,13 @@ impl Turns {
         let (mut keys, mut agents) = (Vec::new(), Vec::new());
         for (agent, key) in lanes {
             match key {
+                // Before it is known what its agent allows, nobody is let go; then all lanes are looked at.
+                _ if self.allowed.is_none() => {}
                 Some(key) => {
                     let of = allowed(&agent).unwrap_or_default().per_key.unwrap_or(1);
                     let of = if Mutant::P12KeysIgnored.is_on() { LET_GO } else { of };
                     keys.push((agent, key, of));
                 }
-                // Before it is known whether the agent is fair, nobody is let go; then all lanes are looked at.
-                None if self.allowed.is_none() => {}
                 None => {
                     let fair = allowed(&agent).unwrap_or_default().fair;
                     agents.push((agent, fair));
@@ -193,12 +252,20 @@ impl Turns {
         }
         let mut gifts = Vec::new();
         let fronts = cx.projection.fronts(keys.clone()).await?;
-        for ((agent, key, of), fronts) in keys.into_iter().zip(fronts) {
+        let is_timed = |(agent, _, _): &(AgentName, String, u32)| allowed(agent).is_some_and(|of| of.apart.is_some());
+        let timed: Vec<bool> = keys.iter().map(is_timed).collect();
+        for (((agent, key, of), fronts), timed) in keys.into_iter().zip(fronts).zip(timed) {
             let lane = (agent, Some(key));
             let waiting: Vec<Waiter> = waiting(fronts).collect();
             let waiters = self.not_given(&lane, &waiting);
-            gifts.push(Gift { lane, of, waiters });
+            gifts.push(Gift {
+                lane,
+                of,
+                waiters,
+                timed,
+            });
         }
+        self.hold_apart(term, &mut gifts).await?;
         for (agent, fair) in agents {
             let fair = match fair {
                 Some(fair) => Some(fair),
@@ -226,10 +293,40 @@ impl Turns {
                 lane,
                 of: fair.unwrap_or(LET_GO),
                 waiters,
+                timed: false,
             });
         }
         gifts.retain(|gift| !gift.waiters.is_empty());
         Ok(gifts)
+    }
+
+    /// Lets of each key whose rate is limited at most one have its turn, and none before it is time.
+    async fn hold_apart(&mut self, term: &Term, gifts: &mut [Gift]) -> Result<(), RoundError> {
+        let cx = term.in_charge()?;
+        let timed = gifts.iter_mut().filter(|gift| gift.timed && !gift.waiters.is_empty());
+        let mut timed: Vec<&mut Gift> = timed.collect();
+        if timed.is_empty() {
+            return Ok(());
+        }
+        let keys = timed
+            .iter()
+            .filter_map(|gift| Some((gift.lane.0.clone(), gift.lane.1.clone()?)));
+        let shown = cx.projection.last_times(keys.collect()).await?;
+        let now = cx.mesh.now();
+        for (gift, shown) in timed.iter_mut().zip(shown) {
+            let apart = self.allowed.as_ref().and_then(|all| all.get(&gift.lane.0)?.apart);
+            let last = shown.max(self.times.get(&gift.lane).copied());
+            if last == shown {
+                self.times.remove(&gift.lane);
+            }
+            let next = last.zip(apart).map(|(last, apart)| last.plus(apart));
+            if let Some(next) = next.filter(|next| *next > now) {
+                gift.waiters.clear();
+                self.later.insert(gift.lane.clone(), next);
+            }
+            gift.waiters.truncate(1);
+        }
+        Ok(())
     }
 
     /// Those of the waiting of a lane whose turn was not given yet. Of the others, those are forgotten that wait no more.
@@ -250,9 +347,10 @@ impl Turns {
     async fn give(&mut self, term: &Term, gifts: Vec<Gift>) -> Result<(), RoundError> {
         let each = gifts.into_iter().map(|gift| async move {
             let (mut given, mut failed) = (Vec::new(), None);
+            let at = gift.timed.then(|| term.cx.mesh.now());
             for waiter in gift.waiters {
                 let done = match term.in_charge() {
-                    Ok(cx) => cx.mesh.give_turn(&waiter, gift.of, &cx.by).await,
+                    Ok(cx) => cx.mesh.give_turn(&waiter, gift.of, at, &cx.by).await,
                     Err(_) => Err(Error::no_answer("giving a turn", "this controller no longer leads")),
                 };
                 match done {
@@ -263,14 +361,15 @@ impl Turns {
                     }
                 }
             }
-            (gift.lane, given, failed)
+            (gift.lane, at, given, failed)
         });
         let mut done = std::pin::pin!(futures::stream::iter(each).buffer_unordered(AT_ONCE));
         // Until all are done, all are to be done: this may be cut off.
         let mut again = Touched::default();
         let mut first: Option<(IntentId, Error)> = None;
-        while let Some((lane, given, failed)) = done.next().await {
+        while let Some((lane, at, given, failed)) = done.next().await {
             if !given.is_empty() {
+                self.times.extend(at.map(|at| (lane.clone(), at)));
                 self.given.entry(lane.clone()).or_default().extend(given);
             }
             if let Some(failed) = failed {
@@ -287,6 +386,21 @@ impl Turns {
             }
         }
     }
+}
+
+/// How far apart turns are at a rate, rounded up so that no hour sees more.
+fn apart(per_hour: u64) -> Duration {
+    Duration::from_millis(HOUR_MS.div_ceil(per_hour.max(1)))
+}
+
+/// Whether a message of the intake is in the ledger, or was there.
+async fn is_routed(cx: &Context, message: &InIntake) -> Result<bool, RoundError> {
+    let ids = [message.chosen.clone(), message.derived.clone()];
+    if !cx.mesh.heads(&ids).await?.is_empty() {
+        return Ok(true);
+    }
+    // A chosen id in the archive says nothing: it may live again.
+    Ok(!cx.projection.find_archived(&message.derived).await?.is_empty())
 }
 
 fn waiting(fronts: Vec<Front>) -> impl Iterator<Item = Waiter> {

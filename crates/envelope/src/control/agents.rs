@@ -65,6 +65,9 @@ pub struct SetLimits {
     /// as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fair: Option<u32>,
+    /// How many intents with one order key have their turn in an hour; 0 lifts the limit, absent leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_rate_per_hour: Option<u64>,
 }
 
 /// Makes a version known before any worker of it has come, or says whether its work is done by hand.

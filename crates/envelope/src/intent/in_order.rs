@@ -1,5 +1,6 @@
 //! The turn that work waits for before it begins, or has had: in the order of its key, or among the submitters of its agent.
 
+use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
@@ -24,6 +25,8 @@ wire_object! {
         opt place: u64,
         /// How many could have their turn at a time when this one got it; absent before that.
         opt given: u32,
+        /// When it got its turn, where the agent limits how often a key has one.
+        opt given_at: Timestamp,
     }
 }
 
@@ -37,6 +40,7 @@ impl InOrder {
             intake: None,
             place: None,
             given: None,
+            given_at: None,
             extra: Extra::new(),
         }
     }

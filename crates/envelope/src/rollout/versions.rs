@@ -67,6 +67,7 @@ pub fn set_limits(route: &Route, wanted: &AgentLimits, act: &Act) -> Option<Rout
     set(&mut limits.rate_per_hour, wanted.rate_per_hour);
     set(&mut limits.per_key, wanted.per_key);
     set(&mut limits.fair, wanted.fair);
+    set(&mut limits.key_rate_per_hour, wanted.key_rate_per_hour);
     if limits == present {
         return None;
     }

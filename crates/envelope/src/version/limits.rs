@@ -19,6 +19,8 @@ wire_object! {
         opt per_key: u32,
         /// How many intents wait in their queues at a time: the others begin in turn of their submitters.
         opt fair: u32,
+        /// How many intents with one order key have their turn in an hour, as far apart as that makes them.
+        opt key_rate_per_hour: u64,
     }
 }
 

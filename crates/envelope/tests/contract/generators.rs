@@ -438,14 +438,16 @@ fn any_order() -> impl Strategy<Value = InOrder> {
         of(any::<u64>()),
         of(any::<u64>()),
         of(any::<u32>()),
+        of(any_time()),
     );
-    parts.prop_map(|(hop, key, intake, place, given)| InOrder {
+    parts.prop_map(|(hop, key, intake, place, given, given_at)| InOrder {
         hop,
         submitter: key.is_none().then(|| "shop".to_owned()),
         key,
         intake,
         place,
         given,
+        given_at,
         ..full_order()
     })
 }

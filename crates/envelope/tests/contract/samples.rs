@@ -281,7 +281,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
 
 /// A turn in which every field is set.
 pub(crate) fn full_order() -> InOrder {
-    let text = r#"{"hop":2,"key":"customer 7","submitter":"shop","intake":12,"place":17,"given":1}"#;
+    let text = r#"{"hop":2,"key":"customer 7","submitter":"shop","intake":12,"place":17,"given":1,"given_at":"2026-11-21T05:00:00.000Z"}"#;
     serde_json::from_str(text).expect("a turn")
 }
 

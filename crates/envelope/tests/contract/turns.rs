@@ -37,7 +37,7 @@ fn turn(head: &Snapshot) -> (Option<u64>, Option<u32>) {
 }
 
 fn given(head: &Snapshot, seq: u64) -> Snapshot {
-    let draft = act::give_turn(head, envelope(Some("k")), version("1.0.0"), 3).expect("legal");
+    let draft = act::give_turn(head, envelope(Some("k")), version("1.0.0"), 3, None).expect("legal");
     assert!(draft.snapshot.status == Status::Pending && draft.envelope.is_some());
     at(draft, seq)
 }

@@ -1,10 +1,10 @@
 //! Work that waits for its turn: giving it its place in the order of its key, and its turn.
 
-use baton_envelope::{AgentName, Author, IntentId, Snapshot, act};
+use baton_envelope::{AgentName, Author, Envelope, HEADER_PROTOCOL, IntentId, RawIntent, Snapshot, Timestamp, act};
 
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
-use crate::server::ControllerMesh;
+use crate::server::{ControllerMesh, Stored};
 
 /// An intent that waits for its turn, as the index of the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,10 +18,11 @@ pub struct Waiter {
 impl ControllerMesh {
     /// Puts work before its agent that waits for its turn; `false` when it waits no more, or has another place. Who is next,
     /// the caller knows by the ledger up to the place: an intent has left a place before it for ever, so that stays true.
+    /// `at` is noted where the next of its key depends on it.
     ///
     /// # Errors
     /// When the server does not answer, or the ticket could not be written.
-    pub async fn give_turn(&self, waiter: &Waiter, of: u32, by: &Author) -> Result<bool, Error> {
+    pub async fn give_turn(&self, waiter: &Waiter, of: u32, at: Option<Timestamp>, by: &Author) -> Result<bool, Error> {
         let Some(head) = self.head(&waiter.intent).await? else {
             return Ok(false);
         };
@@ -47,7 +48,7 @@ impl ControllerMesh {
             let (envelope, _) = again
                 .in_form(last.protocol)
                 .map_err(|error| Error::api("writing an envelope", error))?;
-            Ok::<_, Error>(act::give_turn(now.snapshot, envelope, version, of)?.into())
+            Ok::<_, Error>(act::give_turn(now.snapshot, envelope, version, of, at)?.into())
         });
         let given = match given.await {
             Ok(given) => Ok(matches!(given, Advanced::Committed(_))),
@@ -74,20 +75,62 @@ impl ControllerMesh {
         Ok(())
     }
 
-    /// The first sequence at which a raw message for an agent is still in the intake: all before it are routed, and their
-    /// records are in the ledger. `None` when there is none at all.
+    /// The first raw message for an agent that is still in the intake, from this sequence on: all before it are routed, and
+    /// their records are in the ledger. `None` when there is none at all.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn first_unrouted(&self, agent: &AgentName) -> Result<Option<u64>, Error> {
+    pub async fn next_in_intake(&self, agent: &AgentName, from: u64) -> Result<Option<InIntake>, Error> {
         let stream = self.subjects().intake_stream();
-        let mut first: Option<u64> = None;
+        let mut first: Option<Stored> = None;
         for subject in self.subjects().intents_in_intake(agent) {
-            let request = serde_json::json!({ "seq": 1, "next_by_subj": subject });
-            if let Some(there) = self.leader_get(&stream, &request).await? {
-                first = Some(first.map_or(there.seq, |first| first.min(there.seq)));
+            let request = serde_json::json!({ "seq": from.max(1), "next_by_subj": subject });
+            if let Some(there) = self.leader_get(&stream, &request).await?
+                && first.as_ref().is_none_or(|first| there.seq < first.seq)
+            {
+                first = Some(there);
             }
         }
-        Ok(first)
+        first.map(|there| InIntake::of(&stream, &there)).transpose()
+    }
+}
+
+/// A raw message that is in the intake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InIntake {
+    /// Its sequence there.
+    pub seq: u64,
+    /// The id that the mesh derives from it.
+    pub derived: IntentId,
+    /// The id that its sender chose, or that one.
+    pub chosen: IntentId,
+}
+
+impl InIntake {
+    fn of(stream: &str, there: &Stored) -> Result<Self, Error> {
+        let what = || format!("STREAM.MSG.GET.{stream}");
+        let stored = time::OffsetDateTime::parse(there.stored_text(), &time::format_description::well_known::Rfc3339)
+            .map_err(|error| Error::api(what(), error))?;
+        let nanos = stored.unix_timestamp_nanos();
+        let headers = there.published_headers();
+        let raw = RawIntent {
+            subject: &there.subject,
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+            body: &there.body,
+            stored_at: Timestamp::from_unix_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)),
+            derived_id: IntentId::derived(stream, there.seq, nanos),
+        };
+        let chosen = match raw.header(HEADER_PROTOCOL) {
+            Some(_) => Envelope::decode(raw.body).map_or_else(|_| raw.intent_id(), |envelope| envelope.intent),
+            None => raw.intent_id(),
+        };
+        Ok(Self {
+            seq: there.seq,
+            derived: raw.derived_id,
+            chosen,
+        })
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct LimitArgs {
     /// many keeps nobody waiting who sends few; 0 for no turns.
     #[arg(long, value_name = "N")]
     fair: Option<u32>,
+    /// How many intents with one order key they begin in a time, such as 2/s or 10/m, evenly spaced; 0 for no limit.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    key_rate: Option<u64>,
     /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -49,10 +52,11 @@ pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
         rate,
         per_key,
         fair,
+        key_rate,
         reason,
     } = args;
     let mesh = app.connect().await?;
-    let is_asked = in_flight.or(per_key).or(fair).is_none() && rate.is_none();
+    let is_asked = in_flight.or(per_key).or(fair).is_none() && rate.or(key_rate).is_none();
     let route = if is_asked {
         let found = mesh.route(&agent).await?.map(|(route, _)| route);
         match found {
@@ -76,6 +80,7 @@ pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
             reason,
             per_key,
             fair,
+            key_rate_per_hour: key_rate,
         };
         mesh.ask_controller(&question).await?
     };
@@ -85,6 +90,7 @@ pub(crate) async fn run(args: LimitArgs, app: &App) -> Result<(), CliError> {
         in_flight: limits.in_flight,
         rate_per_hour: limits.rate_per_hour,
         rate: limits.rate_per_hour.map(|rate| Rate(rate).to_string()),
+        key_rate: limits.key_rate_per_hour.map(|rate| Rate(rate).to_string()),
     };
     app.output.show(&document, || said(&route))
 }
@@ -97,6 +103,7 @@ struct Document<'a> {
     in_flight: Option<u32>,
     rate_per_hour: Option<u64>,
     rate: Option<String>,
+    key_rate: Option<String>,
 }
 
 fn said(route: &Route) -> String {
@@ -110,6 +117,9 @@ fn said(route: &Route) -> String {
         limits
             .per_key
             .map(|count| format!("{count} at a time of each order key")),
+        limits
+            .key_rate_per_hour
+            .map(|rate| format!("{} begun of each order key", Rate(rate))),
         limits
             .fair
             .map(|count| format!("{count} in the queues, in turn of their submitters")),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use baton_envelope::AgentName;
+use baton_envelope::{AgentName, Timestamp};
 use baton_jetstream::Waiter;
 use tokio::sync::watch;
 
@@ -37,6 +37,15 @@ impl Projection {
         let of = |(agent, key, most): &(AgentName, String, u32), db: &rusqlite::Connection| {
             turns::fronts(db, (agent, key), *most)
         };
+        self.ask(move |db| keys.iter().map(|key| of(key, db)).collect()).await
+    }
+
+    /// When each of these keys had its last turn, where its agent limits how often and it matters still.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn last_times(&self, keys: Vec<(AgentName, String)>) -> Result<Vec<Option<Timestamp>>, Error> {
+        let of = |(agent, key): &(AgentName, String), db: &rusqlite::Connection| turns::last_time(db, (agent, key));
         self.ask(move |db| keys.iter().map(|key| of(key, db)).collect()).await
     }
 

@@ -93,6 +93,7 @@ impl Intents {
         summary: RecordSummary,
         guard_of: impl Fn() -> Guard,
     ) -> rusqlite::Result<Noted> {
+        turns::note_time(db, &summary.snapshot)?;
         let stored_ms = stored_ms.unwrap_or_else(|| summary.at.unix_millis());
         let holds = holds(&summary.snapshot);
         let mut held: Vec<Version> = Vec::with_capacity(holds.len());

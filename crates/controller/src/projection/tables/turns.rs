@@ -3,9 +3,9 @@
 //! A row is there as long as the intent is open and at the hop that waits, or has waited. What stands in the order of a key
 //! before a place is complete as soon as the record that gave the place is applied (see [`baton_envelope::InOrder`]).
 
-use baton_envelope::{AgentName, Snapshot, Status};
+use baton_envelope::{AgentName, Snapshot, Status, Timestamp};
 use baton_jetstream::Waiter;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::projection::columns::parsed;
 
@@ -15,11 +15,17 @@ pub(in crate::projection) const TABLES: &str = "
     CREATE INDEX turns_of_key ON turns (agent, key, place) WHERE key IS NOT NULL AND intake IS NULL;
     CREATE INDEX turns_unplaced ON turns (agent, intake) WHERE intake IS NOT NULL;
     CREATE INDEX turns_of_submitter ON turns (agent, submitter, place) WHERE waits = 1 AND submitter IS NOT NULL;
+    CREATE TABLE turn_times (agent TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (agent, key)) WITHOUT ROWID;
+    CREATE INDEX turn_times_at ON turn_times (at);
     CREATE INDEX turns_queued ON turns (agent, submitter) WHERE queued = 1 AND submitter IS NOT NULL;
 ";
 
 /// How many raw intents of an agent get their place in one round.
 const MOST_PLACED: u32 = 2_000;
+
+/// How long a turn can matter to the next of its key, in milliseconds: a rate is one in an hour at least.
+const MATTERS_FOR: i64 = 3_600_000;
 
 /// Those whose turns depend on each other: of one key at an agent, or without a key all submitters of an agent.
 pub(crate) type Lane = (AgentName, Option<String>);
@@ -104,6 +110,36 @@ pub(in crate::projection) fn forget(db: &Connection, intent: &str) -> rusqlite::
             .execute([intent])?;
     }
     Ok(lanes)
+}
+
+/// Notes when a key of an agent had a turn, where the agent limits how often: whoever had it may be gone when the next comes.
+pub(in crate::projection) fn note_time(db: &Connection, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let order = snapshot
+        .in_order()
+        .and_then(|order| Some((order.key.as_ref()?, order.given_at?)));
+    let (Some(agent), Some((key, at))) = (&snapshot.agent, order) else {
+        return Ok(());
+    };
+    db.prepare_cached(
+        "INSERT INTO turn_times (agent, key, at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (agent, key) DO UPDATE SET at = max(at, excluded.at)",
+    )?
+    .execute(params![agent.as_str(), key, at.unix_millis()])?;
+    db.prepare_cached("DELETE FROM turn_times WHERE at < ?1")?
+        .execute([at.unix_millis() - MATTERS_FOR])?;
+    Ok(())
+}
+
+/// When a key of an agent had its last turn, if that matters still.
+pub(in crate::projection) fn last_time(
+    db: &Connection,
+    (agent, key): (&AgentName, &str),
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut query = db.prepare_cached("SELECT at FROM turn_times WHERE agent = ?1 AND key = ?2")?;
+    let at = query
+        .query_row(params![agent.as_str(), key], |row| row.get(0))
+        .optional()?;
+    Ok(at.map(Timestamp::from_unix_millis))
 }
 
 /// Every lane in which somebody is.
@@ -262,6 +298,31 @@ mod tests {
         assert_eq!((raw(3), raw(4)), (vec![], vec!["raw".to_owned()]));
         assert_eq!(with_unplaced(&db).expect("read"), [shop()]);
         assert_eq!(lanes(&db).expect("read").len(), 2);
+    }
+
+    #[test]
+    fn the_last_turn_of_a_key_is_known_for_an_hour() {
+        let db = tables(&[]);
+        let had = |key: &str, at: i64| {
+            let text = format!(
+                r#"{{"status":"running","agent":"shop","hops":0,"order":{{"hop":0,"key":"{key}","given":1,"given_at":"{}"}}}}"#,
+                Timestamp::from_unix_millis(at)
+            );
+            note_time(&db, &serde_json::from_str(&text).expect("a snapshot")).expect("noted");
+        };
+        let last = |key| {
+            last_time(&db, (&shop(), key))
+                .expect("read")
+                .map(Timestamp::unix_millis)
+        };
+        had("k", 20_000);
+        // Records come again.
+        had("k", 10_000);
+        assert_eq!((last("k"), last("j")), (Some(20_000), None));
+        had("j", 20_000 + MATTERS_FOR);
+        assert_eq!(last("k"), Some(20_000));
+        had("j", 20_001 + MATTERS_FOR);
+        assert_eq!((last("k"), last("j")), (None, Some(20_001 + MATTERS_FOR)));
     }
 
     fn unplaced_of(db: &Connection, before: u64) -> Vec<String> {

@@ -22,7 +22,8 @@ pub fn import(head: &Snapshot, from: &str, place: impl Fn(u64) -> Option<u64>) -
     draft.snapshot.move_places(place);
     if let Some(order) = &mut draft.snapshot.order {
         // What it had in the order of its key, it had there. Here it comes behind all that are in it.
-        (order.intake, order.place, order.given) = (None, None, None);
+        (order.intake, order.place) = (None, None);
+        (order.given, order.given_at) = (None, None);
     }
     Ok(draft)
 }

@@ -8,6 +8,7 @@ pub(crate) fn full_limits() -> AgentLimits {
         rate_per_hour: Some(360_000),
         per_key: Some(2),
         fair: Some(16),
+        key_rate_per_hour: Some(7_200),
         extra: Extra::new(),
     }
 }
