@@ -82,6 +82,25 @@ async fn what_was_booked_is_taken_back_once_and_in_reverse() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_reaches_the_twelfth_hop_through_the_death_of_a_worker_and_the_store() {
+    let verdict = played(&["context", "--intents", "1"]).await;
+    is_clean(&verdict);
+    says(
+        &verdict,
+        &json!({
+            "submitted": 1, "completed": 1, "views": 11, "with_decision": 11, "budget": 4000, "gaps": 0, "verified": 1,
+            "recalled": 1, "kills": 2,
+        }),
+    );
+    assert!(
+        verdict["most_used"]
+            .as_u64()
+            .is_some_and(|used| (3_000..=4_000).contains(&used)),
+        "{verdict}"
+    );
+}
+
 /// What the agents of the demo that runs with its temporary folders here have left behind, and its folder.
 fn effects_in(dir: &Path) -> Option<(PathBuf, String)> {
     let mut folders = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());

@@ -12,6 +12,7 @@ use baton_jetstream::Mesh;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{EDITOR, Editor};
+use crate::context::{CIRCLE, Keeper};
 use crate::error::DemoError;
 use crate::fanout::{REPORTER, Reporter, SEARCHER, SPLITTER, Searcher, Splitter};
 use crate::saga::{CLERK, Clerk, TRAVEL, Travel};
@@ -160,7 +161,7 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
     }
     let (log, name) = (effects.to_owned(), instance.clone());
     let builder = || Ok::<_, DemoError>(Agent::builder(role, &part.version)?.instance(instance.clone()));
-    let of_fanout = match role {
+    let of_scenario = match role {
         SPLITTER => Some(builder()?.handler(Splitter {
             effects: log,
             instance: name,
@@ -170,9 +171,13 @@ pub async fn run_agent(mesh: &Mesh, part: &Part, effects: &Path) -> Result<(), D
             instance: name,
         })),
         REPORTER => Some(builder()?.handler(Reporter)),
+        _ if CIRCLE.contains(&role) => Some(builder()?.handler(Keeper {
+            effects: log,
+            instance: name,
+        })),
         _ => None,
     };
-    if let Some(agent) = of_fanout {
+    if let Some(agent) = of_scenario {
         agent.bind(mesh).await?.run_until(shutdown_signal()).await?;
         return Ok(());
     }

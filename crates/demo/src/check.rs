@@ -103,6 +103,7 @@ fn repeats(recorded: &BTreeMap<String, String>, effects: &str) -> usize {
 mod tests {
     use super::*;
     use crate::approval::ApprovalVerdict;
+    use crate::context::ContextVerdict;
     use crate::fanout::FanoutVerdict;
     use crate::saga::SagaVerdict;
 
@@ -203,6 +204,29 @@ mod tests {
                 |verdict| verdict.undone = 3,
                 |verdict| verdict.undone_twice = 1,
                 |verdict| verdict.in_reverse = 1,
+            ],
+        );
+        let context = ContextVerdict {
+            common: well(2),
+            views: 22,
+            with_decision: 22,
+            most_used: 4_000,
+            budget: 4_000,
+            gaps: 0,
+            verified: 2,
+            recalled: 2,
+        };
+        all_count(
+            &context,
+            ContextVerdict::is_good,
+            &[
+                |verdict| verdict.common.lost = 1,
+                |verdict| verdict.views = 21,
+                |verdict| verdict.with_decision = 21,
+                |verdict| verdict.most_used = 4_001,
+                |verdict| verdict.gaps = 1,
+                |verdict| verdict.verified = 1,
+                |verdict| verdict.recalled = 1,
             ],
         );
     }

@@ -7,6 +7,7 @@ mod show;
 mod verify;
 
 pub(crate) use get::how;
+pub(crate) use show::view_table;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,7 @@
 //! `baton demo`: a whole mesh, a crash in the middle, and the proof.
 
 mod approval;
+mod context;
 mod fanout;
 mod saga;
 mod upgrade;
@@ -26,6 +27,7 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> Result<(), CliError>
         Some(Scenario::Approval(args)) => return Box::pin(approval::run(args, exe, output)).await,
         Some(Scenario::Fanout(args)) => return Box::pin(fanout::run(args, exe, output)).await,
         Some(Scenario::Saga(args)) => return Box::pin(saga::run(args, exe, output)).await,
+        Some(Scenario::Context(args)) => return Box::pin(context::run(args, exe, output)).await,
         None => {}
     }
     let plan = CrashPlan {

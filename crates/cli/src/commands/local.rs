@@ -30,6 +30,19 @@ pub(crate) enum Scenario {
     Fanout(FanoutArgs),
     /// Book three things of which the third cannot be had: two are taken back, once, though workers are killed in the middle.
     Saga(SagaArgs),
+    /// Pin a decision at the first of twelve hops, kill a worker and the store, and find it in every view of 4,000 tokens.
+    Context(ContextArgs),
+}
+
+/// `baton demo context`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ContextArgs {
+    /// How many pieces of work to submit.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) intents: u32,
+    /// Keep the temporary folder with the server's data and the logs.
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// `baton demo fanout`.

@@ -124,7 +124,18 @@ fn document<'a>(intent: &'a IntentId, envelope: &Envelope, received: &'a Receive
     }
 }
 
+/// The view that an envelope gives, and why each memory is there or is not.
+pub(crate) fn view_table(envelope: &Envelope, received: &ReceivedView) -> String {
+    table(&document(&envelope.intent, envelope, received))
+}
+
 fn text(document: &Document<'_>) -> String {
+    // Each line by itself: what somebody wrote must move no cursor.
+    let lines: Vec<String> = document.text.lines().map(|line| shown(line).to_string()).collect();
+    format!("{}\n{}", table(document), lines.join("\n"))
+}
+
+fn table(document: &Document<'_>) -> String {
     let mut text = format!(
         "hop {} of {}, for {}\n",
         document.hop,
@@ -169,10 +180,6 @@ fn text(document: &Document<'_>) -> String {
     for gap in document.gaps {
         text.push_str(&format!("gap: {} cannot be had: {}\n", gap.key, shown(&gap.why)));
     }
-    text.push('\n');
-    // Each line by itself: what somebody wrote must move no cursor.
-    let lines: Vec<String> = document.text.lines().map(|line| shown(line).to_string()).collect();
-    text.push_str(&lines.join("\n"));
     text
 }
 
