@@ -26,6 +26,7 @@ mod sizes;
 mod stages;
 mod stats;
 mod table;
+mod telephone;
 mod workload;
 
 pub use error::BenchError;
@@ -35,4 +36,5 @@ pub use options::{Accounts, Only, Options};
 pub use report::{Comparison, Document, Fact, Pair, Report, Target};
 pub use run::run;
 pub use table::table;
+pub use telephone::{Carrier, CarrierReport, TelephoneReport, telephone, telephone_table};
 pub use workload::Workload;

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use baton_bench::{BenchError, Options, run, table};
-use clap::{Parser, ValueEnum};
+use baton_bench::{BenchError, Options, run, table, telephone, telephone_table};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// The allocator of `baton`, for both sides alike.
 #[global_allocator]
@@ -13,12 +13,32 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Measures Baton against a bare NATS client that does the least a durable handoff can do.
 #[derive(Debug, Parser)]
 #[command(name = "baton-bench", version, max_term_width = 110)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Measured>,
     #[command(flatten)]
     options: Options,
     /// Tables for people, or JSON for programs.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
+}
+
+/// What else is measured than workloads.
+#[derive(Debug, Clone, Subcommand)]
+enum Measured {
+    /// What is left of what the first agent knew when the last one needs it, by five carriers.
+    Telephone {
+        /// How many chains of agents.
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        chains: u32,
+        /// The seed: the same one gives the same figures.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// Tables for people, or JSON for programs.
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,8 +54,13 @@ fn main() -> ExitCode {
         // Servers exit while connections to them are still open.
         .with_env_filter("warn,baton_jetstream::connect=error")
         .init();
-    match measure(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+    let measured = match cli.command {
+        Some(Measured::Telephone { chains, seed, output }) => carried(chains, seed, output),
+        None => measure(&cli).map(|()| true),
+    };
+    match measured {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(BenchError::Interrupted) => ExitCode::from(130),
         Err(error) => {
             let mut text = format!("error: {error}");
@@ -58,6 +83,20 @@ fn measure(cli: &Cli) -> Result<(), BenchError> {
         Format::Table => table(&document),
         Format::Json => serde_json::to_string_pretty(&document).unwrap_or_default(),
     };
+    say(&text)
+}
+
+/// Whether Baton has carried as much as it must.
+fn carried(chains: u32, seed: u64, output: Format) -> Result<bool, BenchError> {
+    let report = telephone(chains, seed)?;
+    say(&match output {
+        Format::Table => telephone_table(&report),
+        Format::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
+    })?;
+    Ok(report.missed.is_empty())
+}
+
+fn say(text: &str) -> Result<(), BenchError> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(|source| BenchError::Io {
         what: "writing the result".to_owned(),
         source,
