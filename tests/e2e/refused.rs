@@ -230,6 +230,7 @@ async fn done_and_cancelled(mesh: &TestMesh, intent: &IntentId, undo: Undo) {
         ("hotel", undo),
     ] {
         let entry = StepEntry {
+            result_ref: None,
             name: step.to_owned(),
             result: Json::string("booked"),
             undo: Some(Box::new(undo)),

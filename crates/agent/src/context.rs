@@ -133,14 +133,7 @@ impl Hop {
         let stored = self
             .mesh()?
             .put_object(self.envelope.root(), memory.content.into(), media);
-        let object = Box::pin(stored).await.map_err(|error| {
-            let is_lasting = matches!(error, Error::ObjectsFull { is_lasting: true, .. });
-            match is_lasting {
-                true => Fault::terminal(error.code(), error.to_string()),
-                // The stream may have room later.
-                false => Fault::retry(error.to_string()).with_code(error.code()),
-            }
-        })?;
+        let object = Box::pin(stored).await.map_err(|error| Fault::unstored(&error))?;
         if object.at.is_some() {
             let text = format!("the place of memory \"{}\" has other bytes", described.key);
             return Err(Fault::terminal(codes::CONTEXT_CORRUPT, text));

@@ -98,6 +98,16 @@ impl Fault {
         }
     }
 
+    /// A content that could not be stored as an object.
+    pub(crate) fn unstored(error: &baton_jetstream::Error) -> Self {
+        let is_lasting = matches!(error, baton_jetstream::Error::ObjectsFull { is_lasting: true, .. });
+        match is_lasting {
+            true => Self::terminal(error.code(), error.to_string()),
+            // The stream may have room later.
+            false => Self::retry(error.to_string()).with_code(error.code()),
+        }
+    }
+
     pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
         Self {
             kind: FaultKind::Unwritten,

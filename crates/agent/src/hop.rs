@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Envelope, IntentId, Json, PersonName, ProtocolRange, StepEntry, Timestamp, Undo, WaitResult,
-    WaitSpec, act,
+    AgentVersion, Envelope, INLINE_LIMIT, IntentId, Json, ObjectRef, PersonName, ProtocolRange, StepEntry, Timestamp,
+    Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,8 @@ use crate::sandbox::Sandbox;
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
 const MOST_RECORDED: usize = 1_000;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// How many bytes a reference to an object takes, at most.
+const REFERENCE: usize = 256;
 
 /// The groups of people that a worker knows, by name.
 pub(crate) type Groups = BTreeMap<String, Vec<PersonName>>;
@@ -213,9 +215,24 @@ impl Hop {
         Ok(value)
     }
 
+    /// The object that a large result of a step is; `None` where it stands in the record.
+    async fn as_step_object(&self, result: &Json) -> Result<Option<ObjectRef>, Fault> {
+        let (Journal::Ledger(_), Some(mesh), Some(version)) = (&self.journal, &self.mesh, &self.version) else {
+            return Ok(None);
+        };
+        if result.get().len() <= INLINE_LIMIT {
+            return Ok(None);
+        }
+        let by = (&self.envelope.to, version);
+        let stored = Box::pin(mesh.as_step_object(self.envelope.root(), by, result)).await;
+        stored.map_err(|error| Fault::unstored(&error))
+    }
+
     /// Whether the hop may record so many more steps or waits.
     pub(crate) fn has_room(&self, more: usize) -> Result<(), Fault> {
+        // One that is an object takes the room of its name.
         let of_steps = self.steps.values().map(|result| result.get().len());
+        let of_steps = of_steps.map(|bytes| if bytes > INLINE_LIMIT { REFERENCE } else { bytes });
         let of_waits = self.waits.values().map(|result| result.data.get().len());
         let (count, bytes) = (
             self.steps.len() + self.waits.len(),
@@ -344,7 +361,10 @@ impl Hop {
     }
 
     pub(crate) async fn record_step(&mut self, name: &str, result: Json, undo: Option<Undo>) -> Result<(), Fault> {
-        let mut entry = StepEntry::new(name, result.clone());
+        let mut entry = match self.as_step_object(&result).await? {
+            Some(object) => StepEntry::by_ref(name, object),
+            None => StepEntry::new(name, result.clone()),
+        };
         entry.undo = undo.map(Box::new);
         self.append_step(entry).await?;
         self.steps.insert(name.to_owned(), result);

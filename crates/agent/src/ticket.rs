@@ -236,16 +236,7 @@ impl WorkerContext {
         }
         let history = match self.mesh.history_through(&intent, claim.place.seq).await {
             Ok(history) => history,
-            Err(error) => {
-                // The trouble is the server's: it must not count as the death of this holder.
-                match claim.release("the history could not be read").await {
-                    Ok(()) | Err(AppendError::Fenced(_)) => {}
-                    Err(AppendError::Failed(lost) | AppendError::Unsettled(lost)) => {
-                        tracing::debug!(error = %lost, "a release could not be recorded");
-                    }
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(unread(&mut claim, error).await),
         };
         if history.iter().all(|head| head.seq != begun_at) {
             tracing::error!(%intent, "a hop is parked of which the ledger has lost records");
@@ -254,6 +245,21 @@ impl WorkerContext {
                 Err(AppendError::Fenced(_)) => Ok(None),
                 Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
             };
+        }
+        let mut history = history;
+        let records = history.iter_mut().map(|head| &mut head.record);
+        let read = self.mesh.read_step_results(envelope.root(), records, envelope.hop);
+        match read.await {
+            Ok(()) => {}
+            Err(error) if error.is_of_object() => {
+                let gone = ErrorInfo::new(error.code(), error.to_string());
+                return match claim.append(|head| act::park(head, gone.clone())).await {
+                    Ok(()) => Ok(Some(Disposition::Settled)),
+                    Err(AppendError::Fenced(_)) => Ok(None),
+                    Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
+                };
+            }
+            Err(error) => return Err(unread(&mut claim, error).await),
         }
         let waits = recorded_waits(history.iter().map(|head| &head.record), envelope.hop);
         let fan_out = recorded_fan_out(history.iter().map(|head| &head.record), envelope.hop).map(Box::new);
@@ -283,4 +289,15 @@ impl WorkerContext {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
     }
+}
+
+/// Gives back a hop whose history could not be read. The trouble is the server's: it must not count as the death of the holder.
+async fn unread(claim: &mut Claim, error: Error) -> Error {
+    match claim.release("the history could not be read").await {
+        Ok(()) | Err(AppendError::Fenced(_)) => {}
+        Err(AppendError::Failed(lost) | AppendError::Unsettled(lost)) => {
+            tracing::debug!(error = %lost, "a release could not be recorded");
+        }
+    }
+    error
 }

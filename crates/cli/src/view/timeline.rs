@@ -57,7 +57,10 @@ fn note(record: &Record) -> String {
         said.push(format!(
             "{} = {}{}",
             step.name,
-            value(&step.result),
+            step.result_ref.as_ref().map_or_else(
+                || value(&step.result),
+                |object| format!("an object of {} bytes", object.bytes)
+            ),
             undo.unwrap_or_default()
         ));
     }

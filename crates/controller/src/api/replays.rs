@@ -77,7 +77,14 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
         if record.snapshot.hop == hop {
             attempt = record.snapshot.attempt;
             if let Some(step) = record.step {
-                steps.insert(step.name, step.result);
+                let result = match &step.result_ref {
+                    Some(object) => {
+                        let tree = record.snapshot.root.as_ref().unwrap_or(intent);
+                        cx.mesh.body_of(tree, object).await?.json
+                    }
+                    None => step.result,
+                };
+                steps.insert(step.name, result);
             }
             waits.extend(record.results.into_iter().map(|result| (result.name.clone(), result)));
         }

@@ -17,6 +17,7 @@ use crate::intent::undo::{PlannedUndo, Undo};
 use crate::intent::waits::{SignalEntry, WaitResult, WaitSpec};
 use crate::message::convert;
 use crate::message::envelope::Envelope;
+use crate::message::object::ObjectRef;
 use crate::message::raw::RawKept;
 use crate::people::PeopleEntry;
 
@@ -57,6 +58,8 @@ wire_object! {
         req name: String,
         /// The result of the step.
         def result: Json,
+        /// The object that the result is, in its place.
+        opt result_ref: Box<ObjectRef>,
         /// What takes the step back.
         opt undo: Box<Undo>,
     }
@@ -151,8 +154,17 @@ impl StepEntry {
         Self {
             name: name.into(),
             result,
+            result_ref: None,
             undo: None,
             extra: Extra::new(),
+        }
+    }
+
+    /// Makes the entry of a step whose result is an object.
+    pub fn by_ref(name: impl Into<String>, object: ObjectRef) -> Self {
+        Self {
+            result_ref: Some(Box::new(object)),
+            ..Self::new(name, Json::null())
         }
     }
 }

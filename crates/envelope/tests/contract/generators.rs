@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use self::waits::*;
 pub(crate) use self::words::*;
 use crate::samples::{
-    full_approval, full_ballot, full_children, full_order, full_people, full_record, full_undo, full_undoing,
+    full_approval, full_ballot, full_children, full_order, full_people, full_record, full_step, full_undo, full_undoing,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -509,6 +509,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
                 result,
                 undo,
                 extra,
+                ..full_step()
             }
         });
     let raw = (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(

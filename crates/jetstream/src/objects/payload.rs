@@ -1,6 +1,8 @@
 //! Payloads and results as objects: which go out of line, for whom, and what a reference stands for.
 
-use baton_envelope::{AgentVersion, Body, Envelope, IntentId, OBJECTS_SINCE, ObjectRef, Route, Snapshot};
+use baton_envelope::{
+    AgentName, AgentVersion, Body, Envelope, IntentId, Json, OBJECTS_SINCE, ObjectRef, Record, Route, Snapshot,
+};
 
 use crate::error::Error;
 use crate::server::Mesh;
@@ -77,6 +79,52 @@ impl Mesh {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The object that stands for the result of a step of a version, where it is too large to stand in the record; stores it.
+    /// `None` where it is not, and where a worker of the version may be one that reads no reference.
+    ///
+    /// # Errors
+    /// As [`Mesh::put_object`].
+    pub async fn as_step_object(
+        &self,
+        tree: &IntentId,
+        (agent, version): (&AgentName, &AgentVersion),
+        result: &Json,
+    ) -> Result<Option<ObjectRef>, Error> {
+        let body = Body::from(result.clone());
+        if !body.is_large() {
+            return Ok(None);
+        }
+        let route = self.route_of(agent).await?;
+        match takes_references(&route, version) {
+            true => self.as_object(tree, &body).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Puts the results of the steps of a hop in their places that are objects.
+    ///
+    /// # Errors
+    /// As [`Mesh::get_object`].
+    pub async fn read_step_results<'r>(
+        &self,
+        tree: &IntentId,
+        records: impl IntoIterator<Item = &'r mut Record>,
+        hop: u32,
+    ) -> Result<(), Error> {
+        let of_hop: Vec<_> = records
+            .into_iter()
+            .filter(|record| record.snapshot.hop == hop)
+            .collect();
+        for record in of_hop {
+            if let Some(step) = &mut record.step
+                && let Some(object) = &step.result_ref
+            {
+                step.result = self.body_of(tree, object).await?.json;
+            }
+        }
+        Ok(())
     }
 
     /// The body that an object of a tree stands for.

@@ -35,7 +35,7 @@ struct Document<'a> {
 struct Named {
     /// What `baton context get` takes.
     object: String,
-    /// `payload`, `result`, or `memory` with its key.
+    /// `payload`, `result`, `step` with its name, or `memory` with its key.
     what: String,
     hop: u32,
     bytes: u64,
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: ListArgs, app: &App) -> Result<(), CliError> {
     };
     let tokens: BTreeSet<String> = there.iter().map(|one| one.hash.token(one.place)).collect();
     let memories = memories(&mesh, &trail).await?;
-    let named = named(&trail).map(|(what, hop, object)| (what.to_owned(), hop, object.clone()));
+    let named = named(&trail).map(|(what, hop, object)| (what, hop, object.clone()));
     let objects: Vec<Named> = memories
         .into_iter()
         .chain(named)
@@ -118,16 +118,22 @@ async fn memories(mesh: &Mesh, trail: &Trail) -> Result<Vec<(String, u32, Object
     Ok(found.collect())
 }
 
-/// The payload of each hop, and the result.
-fn named(trail: &Trail) -> impl Iterator<Item = (&'static str, u32, &ObjectRef)> {
+/// The payload of each hop, the results of its steps, and the result.
+fn named(trail: &Trail) -> impl Iterator<Item = (String, u32, &ObjectRef)> {
     let mut hops = BTreeSet::new();
     let payloads = trail.heads.iter().filter_map(move |head| {
         let envelope = head.record.envelope.as_ref()?;
         let payload = envelope.payload_ref.as_deref()?;
         hops.insert((envelope.hop, payload.hash.clone()))
-            .then_some(("payload", envelope.hop, payload))
+            .then(|| ("payload".to_owned(), envelope.hop, payload))
+    });
+    let steps = trail.heads.iter().filter_map(|head| {
+        let step = head.record.step.as_ref()?;
+        let result = step.result_ref.as_deref()?;
+        Some((format!("step {}", step.name), head.record.snapshot.hop, result))
     });
     let snapshot = &trail.last.record.snapshot;
     let result = snapshot.result_ref.as_deref();
-    payloads.chain(result.map(|result| ("result", snapshot.hop, result)))
+    let result = result.map(|result| ("result".to_owned(), snapshot.hop, result));
+    payloads.chain(steps).chain(result)
 }

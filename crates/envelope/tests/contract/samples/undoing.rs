@@ -2,7 +2,7 @@
 
 use baton_envelope::*;
 
-use super::{agent, json};
+use super::{agent, full_object_ref, json};
 
 pub(crate) fn full_undo() -> Undo {
     Undo {
@@ -37,6 +37,7 @@ pub(crate) fn full_planned_undo() -> PlannedUndo {
 pub(crate) fn full_step() -> StepEntry {
     StepEntry {
         undo: Some(Box::new(full_undo())),
+        result_ref: Some(Box::new(full_object_ref())),
         ..StepEntry::new("ocr", json("[1]"))
     }
 }
