@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, IntentId, Mutant, Timestamp};
-use baton_jetstream::{Error, InIntake, Waiter};
+use baton_jetstream::{Error, InIntake, Intake, Waiter};
 use futures::StreamExt as _;
 
 use crate::context::Context;
@@ -203,8 +203,9 @@ impl Turns {
 
     /// Where in the intake the first message for an agent is that is not routed yet.
     ///
-    /// A routed one may stay there: its ack was lost, with a router or a server. It comes again only after its ack wait, or
-    /// later where others are before it; so one that stays the first is looked up in the ledger.
+    /// A routed one may stay there. Its ack was lost with a router or a server: then it comes again, after its ack wait or later.
+    /// Or a server that was killed has kept the ack and lost the removal: then it stays for ever. So where the first one stays
+    /// the same, those are passed over that are acked, and those that are in the ledger.
     async fn first_unrouted(&mut self, term: &Term, agent: &AgentName) -> Result<u64, RoundError> {
         let cx = term.in_charge()?;
         let Some(first) = cx.mesh.next_in_intake(agent, 1).await? else {
@@ -217,7 +218,14 @@ impl Turns {
         if *times < PATIENT {
             return Ok(first.seq);
         }
-        let mut next = first;
+        let through = cx.mesh.acked_through(Intake::Router).await?;
+        let mut next = match first.seq <= through {
+            false => first,
+            true => match cx.mesh.next_in_intake(agent, through + 1).await? {
+                Some(next) => next,
+                None => return Ok(u64::MAX),
+            },
+        };
         for _ in 0..LOOK_THROUGH {
             if !is_routed(cx, &next).await? {
                 break;

@@ -142,6 +142,26 @@ impl Mesh {
 }
 
 impl ControllerMesh {
+    /// Through which sequence of the intake all messages of a kind are acked. One that is there nevertheless was left behind by a
+    /// server that was killed: it has kept the ack and lost the removal, and delivers the message to nobody any more.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn acked_through(&self, kind: Intake) -> Result<u64, Error> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            ack_floor: Floor,
+        }
+        #[derive(serde::Deserialize)]
+        struct Floor {
+            stream_seq: u64,
+        }
+        let stream = self.subjects().intake_stream();
+        let what = format!("CONSUMER.INFO.{stream}.{}", kind.consumer());
+        let info: Info = self.ask(&what, &serde_json::json!({})).await??;
+        Ok(info.ack_floor.stream_seq)
+    }
+
     /// Joins the controllers that read a kind of what is in the intake.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::history::heads_of;
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Head, Known};
-use crate::server::{ControllerMesh, Mesh};
+use crate::server::{ControllerMesh, Intake, Mesh};
 
 /// The first minor whose workers judge a redelivery by `given_back`, whatever the last event is.
 const KNOWS_GIVEN_BACK: Protocol = Protocol::new(1, 2, 0);
@@ -213,14 +213,24 @@ impl ControllerMesh {
         Ok(if is_known { ToldBefore::Yes } else { ToldBefore::No })
     }
 
-    /// Whether a message is the first on its subject that the intake has. An earlier signal of the same name comes first.
+    /// Whether a signal is the first on its subject that the intake has. An earlier one of the same name comes first, unless it is
+    /// acked already.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn is_first_in_intake(&self, subject: &str, seq: u64) -> Result<bool, Error> {
-        let request = serde_json::json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
+        if self.first_in_intake(subject, 1).await?.is_none_or(|first| first >= seq) {
+            return Ok(true);
+        }
+        let through = self.acked_through(Intake::Signals).await?;
+        let first = self.first_in_intake(subject, through + 1).await?;
+        Ok(first.is_none_or(|first| first >= seq))
+    }
+
+    async fn first_in_intake(&self, subject: &str, from: u64) -> Result<Option<u64>, Error> {
+        let request = serde_json::json!({ "seq": from, "next_by_subj": subject, "batch": 1 });
         let (found, _) = self.direct_batch_of(&self.subjects().intake_stream(), &request).await?;
-        Ok(found.first().is_none_or(|first| first.seq >= seq))
+        Ok(found.first().map(|first| first.seq))
     }
 
     /// Whether the record of a signal on this head could make a worker of before protocol 1.2 count a release for a death: it

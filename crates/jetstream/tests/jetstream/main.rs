@@ -11,6 +11,7 @@ mod bounds;
 mod choosing;
 mod following;
 mod grouping;
+mod intake;
 mod killing;
 mod leasing;
 mod objects;
