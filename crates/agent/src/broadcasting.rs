@@ -11,7 +11,8 @@ use baton_envelope::{
 use serde::Serialize;
 
 use crate::claim::Claim;
-use crate::commit::{Ending, SMALLER, Verdict, park, past_limit};
+use crate::commit::{SMALLER, Verdict, park, past_limit};
+use crate::ending::Ending;
 use crate::fault::Fault;
 use crate::hop::Hop;
 use crate::outcome::{Message, Outcome, OutcomeKind, json};
@@ -89,13 +90,14 @@ impl WorkerContext {
         at: &Claim,
         envelope: &Envelope,
         message: Message,
-        note: Option<String>,
+        (note, context): (Option<String>, Option<Json>),
     ) -> Verdict {
         match self.addressed(at, envelope, message).await {
             Ok((sent, receivers)) => Verdict::Commit(Ending::Broadcast {
                 sent: Box::new(sent),
                 receivers,
                 note,
+                context,
             }),
             Err(Refused::Parks(error)) => park(error),
             Err(Refused::Fails(fault)) => self.act_on_fault(at, envelope, fault).await,

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use baton_envelope::codes;
+use baton_envelope::context::EnvelopeContext;
 use baton_envelope::{
-    Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, OnTimeout, Priority, Timestamp, WaitSpec,
+    Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, ObjectHash, OnTimeout, Priority, Snapshot,
+    Status, Timestamp, WaitSpec,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -358,12 +360,12 @@ impl Hop {
     }
 
     /// What the children of a call came to, with their results from the ledger or from the archive.
-    pub(crate) async fn joined(&self, waited: &Waited, count: usize) -> Result<Joined, Fault> {
+    pub(crate) async fn joined(&mut self, waited: &Waited, count: usize) -> Result<Joined, Fault> {
         let name = waited.name();
-        let intent = self.intent().clone();
-        let id = |index: u32| IntentId::of_child(&intent, self.number(), name, index);
+        let (intent, hop) = (self.intent().clone(), self.number());
+        let id = |index: u32| IntentId::of_child(&intent, hop, name, index);
         let ends = &waited.result().children;
-        let read = self.read_children(ends, id).await?;
+        let (read, joined) = self.read_children(ends, id).await?;
         let mut read = read.into_iter().peekable();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut children = Vec::with_capacity(ends.len());
@@ -378,6 +380,7 @@ impl Hop {
                 error: None,
             }));
         }
+        self.joined.extend(joined);
         Ok(Joined {
             children,
             is_timed_out: waited.is_timed_out(),
@@ -400,7 +403,8 @@ impl Hop {
             }
             let (intent, hop) = (self.intent().clone(), self.number());
             let id = |index: u32| IntentId::of_child(&intent, hop, &name, index);
-            let called = self.read_children(&ends, id).await?;
+            let (called, joined) = self.read_children(&ends, id).await?;
+            self.joined.extend(joined);
             let told = ends.into_iter().zip(called).map(|(end, called)| told(end, called));
             if let Some(result) = self.waits.get_mut(&name) {
                 result.children = told.collect();
@@ -409,7 +413,12 @@ impl Hop {
         Ok(())
     }
 
-    async fn read_children(&self, ends: &[ChildEnd], id: impl Fn(u32) -> IntentId) -> Result<Vec<Called>, Fault> {
+    /// What children came to, and the newest links of those that have completed.
+    async fn read_children(
+        &self,
+        ends: &[ChildEnd],
+        id: impl Fn(u32) -> IntentId,
+    ) -> Result<(Vec<Called>, Vec<ObjectHash>), Fault> {
         let HopClock::Mesh(mesh) = &self.clock else {
             let what = "what the children of a call came to is not known to a replay";
             return Err(self
@@ -421,10 +430,12 @@ impl Hop {
             .children_now(&ids)
             .await
             .map_err(|error| Fault::unwritten(&error))?;
+        let mut joined = Vec::new();
         let called = |((end, (id, _)), now): ((&ChildEnd, (IntentId, Option<u64>)), baton_jetstream::ChildNow)| {
             let snapshot = now.head.map(|head| head.record.snapshot);
             let (result, encoding, error) = match snapshot {
                 Some(snapshot) if snapshot.parent.as_ref() == Some(self.intent()) => {
+                    joined.extend(newest_link(&snapshot));
                     (snapshot.result, snapshot.result_encoding, snapshot.error)
                 }
                 // The archive has dropped it for its age, or other work stands under its id.
@@ -439,8 +450,15 @@ impl Hop {
                 error,
             }
         };
-        Ok(ends.iter().zip(ids).zip(found).map(called).collect())
+        let called = ends.iter().zip(ids).zip(found).map(called).collect();
+        Ok((called, joined))
     }
+}
+
+/// The newest link that a child has left, where it has completed.
+fn newest_link(of_child: &Snapshot) -> Option<ObjectHash> {
+    let context: EnvelopeContext = of_child.context.as_ref()?.read().ok()?;
+    context.head.filter(|_| of_child.status == Status::Completed)
 }
 
 /// The end of a child, with what it came to.

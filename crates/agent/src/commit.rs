@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AgentVersion, Asked, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, HistoryEntry, HopLimit,
-    IllegalTransition, Json, LONG_RETRY, ObjectRef, OnExhausted, Protocol, Route, Snapshot, StandsIn, Successor, Undo,
-    WaitSpec, act, check_kind, closing_cycle, opened_calls,
+    AgentName, AgentVersion, Asked, Body, Envelope, ErrorInfo, HistoryEntry, HopLimit, Json, LONG_RETRY, OnExhausted,
+    Protocol, Route, Snapshot, StandsIn, Successor, Undo, act, check_kind, closing_cycle,
 };
 use baton_jetstream::{Delivery, Error, Placed, in_form_for};
 
 use crate::claim::{AppendError, Claim};
+use crate::ending::Ending;
 use crate::fault::{Fault, FaultKind};
 use crate::memory::HandedOn;
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
@@ -27,177 +27,15 @@ pub(crate) const SMALLER: &str =
 /// How many characters of an error's text to keep.
 const LONGEST_MESSAGE: usize = 8_000;
 
-/// How a hop ends: the act that commits it.
-pub(crate) enum Ending {
-    Complete {
-        result: Body,
-        note: Option<String>,
-    },
-    /// With a result that is an object.
-    CompleteByRef {
-        result: Box<ObjectRef>,
-        note: Option<String>,
-    },
-    Reject {
-        error: ErrorInfo,
-        note: Option<String>,
-    },
-    HandOff {
-        envelope: Box<Envelope>,
-        version: AgentVersion,
-        conversion: Option<Conversion>,
-        note: Option<String>,
-        /// Whether a person or a script does it there.
-        is_manual: bool,
-        /// What takes the hop back that ends here.
-        undo: Option<Box<Undo>>,
-    },
-    /// The agent gets rid of the work: another one gets it as it is, with the error that was the reason.
-    PassOn {
-        envelope: Box<Envelope>,
-        version: AgentVersion,
-        conversion: Option<Conversion>,
-        note: Option<String>,
-        error: ErrorInfo,
-        spent: bool,
-        /// Whether a person or a script does it there.
-        is_manual: bool,
-    },
-    Fail(ErrorInfo),
-    Park(ErrorInfo),
-    /// The attempts are used up.
-    Spent {
-        error: ErrorInfo,
-        /// Whether the intent fails; else it is parked.
-        fails: bool,
-        /// Whether that speaks against the version.
-        blames: bool,
-    },
-    /// What the intent did is undone, and then it fails.
-    Compensate {
-        error: ErrorInfo,
-        /// Whether the attempts are used up, and that speaks against the version.
-        blames: bool,
-    },
-    /// The deadline passed.
-    TimeOut,
-    /// The hop waits for something outside.
-    Suspend(Vec<WaitSpec>),
-    /// The receivers get a message, and the intent is done when they are.
-    Broadcast {
-        sent: Box<Broadcast>,
-        receivers: Vec<AgentName>,
-        note: Option<String>,
-    },
-}
-
-impl Ending {
-    /// Drafts the commit from the head. May be called again, with a newer head.
-    pub(crate) fn draft(&self, head: &Snapshot) -> Result<Draft, IllegalTransition> {
-        match self {
-            Self::Complete { result, note } => Ok(act::complete_with(head, result.clone())?.with_note(note.clone())),
-            Self::CompleteByRef { result, note } => {
-                Ok(act::complete_by_ref(head, (**result).clone())?.with_note(note.clone()))
-            }
-            Self::Reject { error, note } => Ok(act::reject(head, error.clone())?.with_note(note.clone())),
-            Self::HandOff {
-                envelope,
-                version,
-                conversion,
-                note,
-                is_manual,
-                undo,
-            } => {
-                let draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
-                let mut draft = draft.undone_by(undo.clone());
-                draft.conversion.clone_from(conversion);
-                Ok(draft.with_note(note.clone()))
-            }
-            Self::PassOn {
-                envelope,
-                version,
-                conversion,
-                note,
-                error,
-                spent,
-                is_manual,
-            } => {
-                let mut draft = act::hand_off(head, (**envelope).clone(), version.clone())?.by_hand(*is_manual);
-                draft.conversion.clone_from(conversion);
-                // Of the record alone: the next agent begins without an error.
-                draft.error = Some(error.clone());
-                draft.exhausted = *spent;
-                Ok(draft.with_note(note.clone()))
-            }
-            Self::Fail(error) => act::fail(head, error.clone()),
-            Self::Park(error) => act::park(head, error.clone()),
-            Self::Spent { error, fails, blames } => {
-                let mut draft = match fails {
-                    true => act::fail(head, error.clone())?,
-                    false => act::park(head, error.clone())?,
-                };
-                draft.exhausted = *blames;
-                Ok(draft)
-            }
-            Self::Compensate { error, blames } => {
-                let mut draft = match head.has_to_undo() {
-                    true => act::compensate(head, error.clone(), act::AfterUndo::Fails)?,
-                    false => act::fail(head, error.clone())?,
-                };
-                draft.exhausted = *blames;
-                Ok(draft)
-            }
-            Self::TimeOut => act::time_out(head),
-            Self::Suspend(waits) => act::suspend(head, waits),
-            Self::Broadcast { sent, receivers, note } => {
-                let draft = act::broadcast_hop(head, (**sent).clone(), receivers.clone())?;
-                Ok(draft.with_note(note.clone()))
-            }
-        }
-    }
-
-    /// What it asks for, in words, where it asks others.
-    fn asked(&self) -> Option<String> {
-        match self {
-            Self::Suspend(waits) => {
-                let calls: Vec<String> = opened_calls(waits)
-                    .map(|(name, all)| format!("the call \"{name}\" with {} children", all.children.len()))
-                    .collect();
-                (!calls.is_empty()).then(|| calls.join(" and "))
-            }
-            Self::Broadcast { sent, receivers, .. } => {
-                let (channel, count) = (&sent.channel, receivers.len());
-                Some(format!("the message on channel \"{channel}\" to {count} receivers"))
-            }
-            Self::Complete { .. }
-            | Self::CompleteByRef { .. }
-            | Self::Reject { .. }
-            | Self::HandOff { .. }
-            | Self::PassOn { .. }
-            | Self::Fail(_)
-            | Self::Park(_)
-            | Self::Spent { .. }
-            | Self::Compensate { .. }
-            | Self::TimeOut => None,
-        }
-    }
-
-    fn error(&self) -> Option<&ErrorInfo> {
-        match self {
-            Self::Complete { .. }
-            | Self::CompleteByRef { .. }
-            | Self::HandOff { .. }
-            | Self::TimeOut
-            | Self::Suspend(_)
-            | Self::Broadcast { .. } => None,
-            Self::Reject { error, .. }
-            | Self::PassOn { error, .. }
-            | Self::Fail(error)
-            | Self::Park(error)
-            | Self::Compensate { error, .. }
-            | Self::Spent { error, .. } => Some(error),
-        }
-    }
+/// What a hop hands on, and to whom.
+struct HandedOff {
+    to: Receiver,
+    payload: Body,
+    kind: Option<String>,
+    history: Option<Box<HistoryEntry>>,
+    note: Option<String>,
+    undo: Option<Box<Undo>>,
+    handed_on: HandedOn,
 }
 
 /// The verdict on a run.
@@ -235,7 +73,9 @@ impl WorkerContext {
                 Box::pin(self.act_on_fault(at, envelope, fault)).await
             }
             RunResult::Fenced => Verdict::Nothing,
-            RunResult::Suspended(waits) => Box::pin(self.suspend(at, envelope, waits)).await,
+            RunResult::Suspended(waits, handed_on) => {
+                Box::pin(self.suspend(at, envelope, waits, *handed_on.unwrap_or_default())).await
+            }
             RunResult::Aborted => Verdict::Release("the worker stops"),
             // No attempt would find it: a person redrives the intent once the object is back.
             RunResult::WithoutPayload(error) => park(error),
@@ -324,87 +164,126 @@ impl WorkerContext {
             return Box::pin(self.act_on_fault(at, envelope, fault)).await;
         }
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
+        let mut handed_on = outcome.handed_on;
+        // Where the hop ends the intent, or sends a message, what is remembered by then is in the record.
+        let mut context = None;
+        if matches!(kind, OutcomeKind::Complete(_) | OutcomeKind::Broadcast(_)) && handed_on.matters(envelope) {
+            let on = std::mem::replace(&mut handed_on, HandedOn::NONE);
+            context = match Box::pin(self.left_behind(at, envelope, on)).await {
+                Ok(context) => context,
+                Err(verdict) => return *verdict,
+            };
+        }
         match kind {
             // The parent of a child may be of a version that takes no result by reference.
             OutcomeKind::Complete(result) if result.is_large() && envelope.parent.is_none() => {
-                Box::pin(self.complete_by_ref(at, envelope, result, note)).await
+                Box::pin(self.complete_by_ref(at, envelope, result, (note, context))).await
             }
-            OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note }),
+            OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note, context }),
             OutcomeKind::Reject { code, reason } => {
                 let error = ErrorInfo::new(code, reason);
                 Box::pin(self.rejected(at, envelope, error, note)).await
             }
             // It has asked before anything is committed.
-            OutcomeKind::FanOut(spec) => Box::pin(self.suspend(at, envelope, vec![*spec])).await,
-            OutcomeKind::Broadcast(message) => Box::pin(self.broadcast(at, envelope, *message, note)).await,
+            OutcomeKind::FanOut(spec) => Box::pin(self.suspend(at, envelope, vec![*spec], handed_on)).await,
+            OutcomeKind::Broadcast(message) => Box::pin(self.broadcast(at, envelope, *message, (note, context))).await,
             OutcomeKind::HandOff {
                 to,
                 payload,
                 kind,
                 history,
             } => {
-                if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
-                    let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
-                    return Box::pin(self.act_on_fault(at, envelope, fault)).await;
-                }
-                // An operator may have changed the pins since this holder last wrote.
-                if !at.snapshot.pins.is_empty()
-                    && let Err(error) = Box::pin(at.refresh()).await
-                {
-                    return Box::pin(self.act_on_fault(at, envelope, Fault::unwritten(&error))).await;
-                }
-                let of_kind = kind.as_deref().or(envelope.kind.as_deref());
-                let placed = match self.receiver(at, envelope, &to, of_kind).await {
-                    Ok(placed) => placed,
-                    Err(fault) => return Box::pin(self.act_on_fault(at, envelope, fault)).await,
-                };
-                let note = placed.note(note);
-                let (version, route) = (placed.choice.version, placed.route);
-                let new = Successor {
-                    id: self.mesh.clock().envelope_id(),
-                    to: route.agent.clone(),
-                    to_version: version.clone(),
-                    from: format!("{}@{}", self.agent, self.version),
-                    payload: payload.json,
+                let with = HandedOff {
+                    to,
+                    payload,
                     kind,
-                    history: history.map(|entry| self.signed(*entry, envelope)),
+                    history,
+                    note,
+                    undo,
+                    handed_on,
                 };
-                let by = (placed.stands_in, placed.passed_by);
-                let mut next = match successor(envelope, &at.snapshot, new, payload.encoding, by) {
-                    Ok(next) => next,
-                    Err(error) => return park(error),
-                };
-                let handed_on = outcome.handed_on;
-                if next.has_large_payload() || handed_on.matters(envelope) {
-                    next = match Box::pin(self.fitted(at, envelope, (&route, &version), next, handed_on)).await {
-                        Ok(next) => next,
-                        Err(verdict) => return *verdict,
-                    };
-                }
-                match in_form_for(&route, &version, *next, envelope.protocol, self.protocol) {
-                    Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
-                        envelope: Box::new(next),
-                        is_manual: route.is_manual(&version),
-                        version,
-                        conversion,
-                        note,
-                        undo,
-                    }),
-                    // No later attempt would find another form; a person must up- or downgrade one of them.
-                    Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
-                }
+                Box::pin(self.hand_off(at, envelope, with)).await
             }
         }
     }
 
+    /// Hands the intent on.
+    async fn hand_off(&self, at: &mut Claim, envelope: &Envelope, with: HandedOff) -> Verdict {
+        let HandedOff {
+            to,
+            payload,
+            kind,
+            history,
+            note,
+            undo,
+            handed_on,
+        } = with;
+        if let Some(Err(bad)) = kind.as_deref().map(check_kind) {
+            let fault = Fault::terminal(codes::MALFORMED_ENVELOPE, format!("the handoff: {bad}"));
+            return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+        }
+        // An operator may have changed the pins since this holder last wrote.
+        if !at.snapshot.pins.is_empty()
+            && let Err(error) = Box::pin(at.refresh()).await
+        {
+            return Box::pin(self.act_on_fault(at, envelope, Fault::unwritten(&error))).await;
+        }
+        let of_kind = kind.as_deref().or(envelope.kind.as_deref());
+        let placed = match self.receiver(at, envelope, &to, of_kind).await {
+            Ok(placed) => placed,
+            Err(fault) => return Box::pin(self.act_on_fault(at, envelope, fault)).await,
+        };
+        let note = placed.note(note);
+        let (version, route) = (placed.choice.version, placed.route);
+        let new = Successor {
+            id: self.mesh.clock().envelope_id(),
+            to: route.agent.clone(),
+            to_version: version.clone(),
+            from: format!("{}@{}", self.agent, self.version),
+            payload: payload.json,
+            kind,
+            history: history.map(|entry| self.signed(*entry, envelope)),
+        };
+        let by = (placed.stands_in, placed.passed_by);
+        let mut next = match successor(envelope, &at.snapshot, new, payload.encoding, by) {
+            Ok(next) => next,
+            Err(error) => return park(error),
+        };
+        if next.has_large_payload() || handed_on.matters(envelope) {
+            next = match Box::pin(self.fitted(at, envelope, (&route, &version), next, handed_on)).await {
+                Ok(next) => next,
+                Err(verdict) => return *verdict,
+            };
+        }
+        match in_form_for(&route, &version, *next, envelope.protocol, self.protocol) {
+            Ok((next, conversion)) => Verdict::Commit(Ending::HandOff {
+                envelope: Box::new(next),
+                is_manual: route.is_manual(&version),
+                version,
+                conversion,
+                note,
+                undo,
+            }),
+            // No later attempt would find another form; a person must up- or downgrade one of them.
+            Err(error) => park(ErrorInfo::new(codes::NO_COMMON_PROTOCOL, error.to_string())),
+        }
+    }
+
     /// Completes with a large result as an object.
-    async fn complete_by_ref(&self, at: &Claim, envelope: &Envelope, result: Body, note: Option<String>) -> Verdict {
+    async fn complete_by_ref(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        result: Body,
+        (note, context): (Option<String>, Option<Json>),
+    ) -> Verdict {
         match self.mesh.as_object(envelope.root(), &result).await {
             Ok(Some(result)) => Verdict::Commit(Ending::CompleteByRef {
                 result: Box::new(result),
                 note,
+                context,
             }),
-            Ok(None) => Verdict::Commit(Ending::Complete { result, note }),
+            Ok(None) => Verdict::Commit(Ending::Complete { result, note, context }),
             Err(error) => self.without_room(at, envelope, &error).await,
         }
     }

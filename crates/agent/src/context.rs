@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::given::Context;
 use crate::hop::Hop;
-use crate::memory::{Memory, counter};
+use crate::memory::{HandedOn, Memory, token_counter};
 
 /// What the name of a step begins with that is a memory.
 const STEP: &str = "memory:";
@@ -35,7 +35,7 @@ impl Hop {
         if let Some(known) = &self.context {
             return Ok(known.clone());
         }
-        let view = Box::pin(self.mesh()?.received_view(&self.envelope)).await;
+        let view = Box::pin(self.mesh()?.received_view(&self.envelope, token_counter)).await;
         let view = view.map_err(|error| unread(&error))?;
         if let [_, ..] = &view.gaps[..] {
             self.gaps_are_allowed(&view)?;
@@ -125,7 +125,7 @@ impl Hop {
         }
         let version = self.version.as_ref().map(|version| format!("@{version}"));
         let by = format!("{}{}", self.envelope.to, version.unwrap_or_default());
-        let described = described.counted(&by, &memory.content, &counter());
+        let described = described.counted(&by, &memory.content, &token_counter());
         self.has_room(1)?;
         // A holder that was taken over stores nothing.
         self.visible().await?;
@@ -144,6 +144,20 @@ impl Hop {
         };
         let result = Json::of(&remembered).map_err(|error| Fault::terminal(codes::NOT_JSON, error.to_string()))?;
         self.record_step(&name, result, None).await
+    }
+
+    /// What it hands on to whoever comes after it.
+    pub(crate) fn handed_on(&mut self) -> HandedOn {
+        let gaps = self.context.as_ref().map(|context| context.gaps().to_vec());
+        HandedOn {
+            memories: match self.steps.is_empty() {
+                true => Vec::new(),
+                false => self.remembered(),
+            },
+            joined: std::mem::take(&mut self.joined),
+            gaps: gaps.unwrap_or_default(),
+            view: None,
+        }
     }
 
     /// What it has remembered, in its order.
@@ -166,7 +180,7 @@ impl Hop {
 
 /// What becomes of a hop that cannot read its context.
 fn unread(error: &Error) -> Fault {
-    match error.is_of_object() {
+    match error.is_of_object() || matches!(error, Error::NoView { .. }) {
         true => Fault::retry(error.to_string()).with_code(error.code()),
         false => Fault::unwritten(error),
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Envelope, INLINE_LIMIT, IntentId, Json, ObjectRef, PersonName, ProtocolRange, StepEntry, Timestamp,
-    Undo, WaitResult, WaitSpec, act,
+    AgentVersion, Envelope, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName, ProtocolRange, StepEntry,
+    Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,8 @@ pub struct Hop {
     pub(crate) version: Option<AgentVersion>,
     /// The view that it was given, once it was read.
     pub(crate) context: Option<Context>,
+    /// The newest links of the children that this attempt has joined.
+    pub(crate) joined: Vec<ObjectHash>,
     /// How many bytes this attempt has recalled.
     pub(crate) recalled: usize,
     /// How many signals this attempt has sent.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use baton_envelope::Envelope;
 use baton_envelope::codes;
-use baton_envelope::context::{self, Counter, Kind, MemoryKey, Relevance, Request, Strategy};
+use baton_envelope::context::{self, Counter, Gap, Kind, MemoryKey, Relevance, Request, Strategy};
+use baton_envelope::{Envelope, ObjectHash};
 use baton_tokens::{Counter as _, O200k};
 
 use crate::fault::Fault;
 
-/// Counts the tokens of the mesh.
-pub(crate) fn counter() -> Counter<'static> {
+/// Counts the tokens of the mesh: those of `o200k_base`.
+pub fn token_counter() -> Counter<'static> {
     Counter {
         id: O200k::ID,
         count: &|text| O200k.count(text),
@@ -220,10 +220,14 @@ impl View {
 }
 
 /// What a hop hands on of its context.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct HandedOn {
     /// What it has remembered, in its order.
     pub(crate) memories: Vec<context::Memory>,
+    /// The newest links of the children that it has joined.
+    pub(crate) joined: Vec<ObjectHash>,
+    /// What its view was to have and could not.
+    pub(crate) gaps: Vec<Gap>,
     /// What it asks of the view of its receiver.
     pub(crate) view: Option<Box<View>>,
 }
@@ -231,11 +235,18 @@ pub(crate) struct HandedOn {
 impl HandedOn {
     pub(crate) const NONE: Self = Self {
         memories: Vec::new(),
+        joined: Vec::new(),
+        gaps: Vec::new(),
         view: None,
     };
 
     /// Whether a handoff of this envelope has to look at its context at all: where nobody remembers anything it costs nothing.
     pub(crate) fn matters(&self, envelope: &Envelope) -> bool {
-        !self.memories.is_empty() || envelope.context.is_some()
+        self.adds() || envelope.context.is_some()
+    }
+
+    /// Whether it has more than its envelope says.
+    pub(crate) fn adds(&self) -> bool {
+        !(self.memories.is_empty() && self.joined.is_empty())
     }
 }

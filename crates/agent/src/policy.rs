@@ -1,5 +1,6 @@
 //! What becomes of a hop whose attempts are used up, and of work that the agent declines, by the policy of the moment.
 
+use baton_envelope::context::EnvelopeContext;
 use baton_envelope::{
     AgentName, Asked, Envelope, ErrorInfo, Extra, HistoryEntry, InForce, OnExhausted, OnRejected, Policy, Snapshot,
     Successor, codes, speaks_against,
@@ -7,7 +8,8 @@ use baton_envelope::{
 use baton_jetstream::{Error, Placed, in_form_for};
 
 use crate::claim::Claim;
-use crate::commit::{Ending, Verdict, past_limit};
+use crate::commit::{Verdict, past_limit};
+use crate::ending::Ending;
 use crate::run::WorkerContext;
 
 /// How an agent gets rid of work.
@@ -188,6 +190,13 @@ impl WorkerContext {
         let next = envelope.passed_on(new, placed.stands_in);
         let mut next = next.map_err(|limit| NotPassed::Limit(past_limit(&limit, at)))?;
         next.pins.clone_from(&at.pins);
+        // The view of this agent is that of the next one; its version knows links, and has added none.
+        if let Ok(context) = EnvelopeContext::counted(envelope)
+            && next.context.is_some()
+        {
+            let hop = Some(next.hop);
+            next.context = EnvelopeContext { hop, ..context }.json();
+        }
         match in_form_for(&route, &version, next, envelope.protocol, self.protocol) {
             Ok((next, conversion)) => Ok(Ending::PassOn {
                 envelope: Box::new(next),

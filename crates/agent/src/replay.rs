@@ -126,6 +126,7 @@ async fn replay(
         version: None,
         mesh: Some(mesh.clone()),
         context: None,
+        joined: Vec::new(),
         recalled: 0,
         signals_sent: 0,
         calls: Default::default(),

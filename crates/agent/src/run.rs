@@ -24,6 +24,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Entered, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
+use crate::memory::HandedOn;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::polled::{Polled, panic_text};
 use crate::renewal::{extend, keep};
@@ -77,8 +78,8 @@ pub(crate) enum RunResult {
     Aborted,
     /// The deadline of the intent passed.
     Late,
-    /// The hop waits for something outside.
-    Suspended(Vec<WaitSpec>),
+    /// The hop waits for something outside. Children that it asks begin with what it hands on.
+    Suspended(Vec<WaitSpec>, Option<Box<HandedOn>>),
     /// The attempt ran longer than the policy allows.
     Overran(Duration),
     /// The object that is its payload cannot be had: nothing ran.
@@ -244,6 +245,7 @@ impl WorkerContext {
             mesh: Some(self.mesh.clone()),
             version: Some(self.version.clone()),
             context: None,
+            joined: Vec::new(),
             recalled: 0,
             signals_sent: 0,
             calls: BTreeMap::new(),
@@ -259,7 +261,7 @@ impl WorkerContext {
         let cancelled = hop.cancelled.clone();
         let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
             Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
-            Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits),
+            Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits, None),
             Ok(Err(fault)) => RunResult::Failed(fault),
             Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
         };
@@ -337,7 +339,7 @@ async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
     // Rare, and apart, so that the state of a hop stays small.
     match Box::pin(hop.fanned(*outcome)).await {
         Ok(outcome) => RunResult::Done(Box::new(outcome)),
-        Err(fault) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits),
+        Err(fault) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits, None),
         Err(fault) => RunResult::Failed(fault),
     }
 }
@@ -345,15 +347,30 @@ async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
 /// A handler that has asked to wait is suspended, whatever it has made of the fault. An outcome has with it what the hop has
 /// remembered, in any of its attempts.
 fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
-    match (ended, hop.suspended.take()) {
-        (RunResult::Done(_) | RunResult::Failed(_), Some(waits)) => RunResult::Suspended(waits),
-        (RunResult::Done(mut outcome), None) => {
-            if !hop.steps.is_empty() {
-                outcome.handed_on.memories = hop.remembered();
-            }
+    let ended = match (ended, hop.suspended.take()) {
+        (RunResult::Done(_) | RunResult::Failed(_), Some(waits)) => RunResult::Suspended(waits, None),
+        (ended, _) => ended,
+    };
+    match ended {
+        RunResult::Done(mut outcome) => {
+            let view = outcome.handed_on.view.take();
+            outcome.handed_on = HandedOn {
+                view,
+                ..hop.handed_on()
+            };
             RunResult::Done(outcome)
         }
-        (ended, _) => ended,
+        RunResult::Suspended(waits, handed_on) => {
+            let asks = waits.iter().any(|wait| wait.children.is_some());
+            let handed_on = handed_on.or_else(|| asks.then(|| Box::new(hop.handed_on())));
+            RunResult::Suspended(waits, handed_on)
+        }
+        RunResult::Failed(_)
+        | RunResult::Fenced
+        | RunResult::Aborted
+        | RunResult::Late
+        | RunResult::Overran(_)
+        | RunResult::WithoutPayload(_) => ended,
     }
 }
 

@@ -1,12 +1,16 @@
 //! Whether a hop may be suspended: whether somebody ends its waits, and whether the children that it asks for can be asked.
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Children, Envelope, ErrorInfo, Snapshot, WaitSpec, check_kind, opened_calls};
+use baton_envelope::{
+    AgentName, AskedWaits, Children, Envelope, ErrorInfo, Snapshot, WaitSpec, check_kind, compare_waits, opened_calls,
+};
 use baton_jetstream::Error;
 
 use crate::claim::Claim;
-use crate::commit::{Ending, SMALLER, Verdict, park, past_limit};
+use crate::commit::{SMALLER, Verdict, park, past_limit};
+use crate::ending::Ending;
 use crate::fault::Fault;
+use crate::memory::HandedOn;
 use crate::outcome::Receiver;
 use crate::run::WorkerContext;
 
@@ -21,7 +25,24 @@ pub(crate) fn known_to_all(is_known: Result<bool, Error>, text: &str) -> Result<
 
 impl WorkerContext {
     /// A hop is suspended only where somebody ends the wait.
-    pub(crate) async fn suspend(&self, at: &Claim, envelope: &Envelope, waits: Vec<WaitSpec>) -> Verdict {
+    pub(crate) async fn suspend(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        mut waits: Vec<WaitSpec>,
+        handed_on: HandedOn,
+    ) -> Verdict {
+        // A call that is open already has what its children begin with.
+        let is_new = opened_calls(&waits).next().is_some() && compare_waits(&at.snapshot, &waits) != AskedWaits::Same;
+        if is_new && handed_on.adds() {
+            let context = match Box::pin(self.left_behind(at, envelope, handed_on)).await {
+                Ok(context) => context,
+                Err(verdict) => return *verdict,
+            };
+            for children in waits.iter_mut().filter_map(|wait| wait.children.as_mut()) {
+                children.context.clone_from(&context);
+            }
+        }
         for (name, children) in opened_calls(&waits) {
             if let Err(verdict) = self.check_children(at, envelope, name, children).await {
                 return *verdict;

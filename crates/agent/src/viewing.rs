@@ -1,20 +1,20 @@
-//! What a handoff gives its receiver of what the tree remembers: the link of the hop, and the view.
+//! What a hop leaves of what the tree remembers: its link, and the view that a handoff gives its receiver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use baton_envelope::codes;
 use baton_envelope::context::{
-    AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, EnvelopeContext, Fixed, Gap, ManifestAt,
-    Memory, Reach, Request, assemble, carried_gaps, view_budget,
+    AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap,
+    MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, view_budget,
 };
-use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, MemoryRef, ObjectHash};
+use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash};
 use baton_jetstream::Error;
 use bytes::Bytes;
 
 use crate::claim::Claim;
 use crate::commit::{Verdict, park};
 use crate::fault::Fault;
-use crate::memory::{HandedOn, counter};
+use crate::memory::{HandedOn, token_counter};
 use crate::run::WorkerContext;
 
 /// The media type of links, catalogues and manifests.
@@ -42,40 +42,58 @@ impl WorkerContext {
         next: Box<Envelope>,
         handed_on: HandedOn,
     ) -> Result<Box<Envelope>, Box<Verdict>> {
-        let error = match self.view_of(envelope, next, handed_on).await {
-            Ok(next) => return Ok(next),
-            Err(error) => error,
-        };
-        Err(Box::new(match error {
-            NoView::Assemble(error) => {
-                let code = match error {
-                    AssembleError::Missing { .. } => codes::CONTEXT_MISSING,
-                    AssembleError::Overflow { .. } | AssembleError::TooManyPins { .. } => codes::CONTEXT_OVERFLOW,
-                    AssembleError::NotThere { .. } | AssembleError::UnknownStrategy { .. } => {
-                        let fault = Fault::terminal(codes::BAD_MEMORY, error.to_string());
-                        return Err(Box::new(self.act_on_fault(at, envelope, fault).await));
-                    }
-                };
-                park(ErrorInfo::new(code, error.to_string()))
-            }
+        match self.view_of(envelope, next, handed_on).await {
+            Ok(next) => Ok(next),
+            Err(error) => Err(self.without_view(at, envelope, error).await),
+        }
+    }
+
+    /// What the tree remembers when the hop is left without a handoff, as the children that it asks begin with it, or whoever has
+    /// asked for it takes it over; or what becomes of the hop.
+    pub(crate) async fn left_behind(
+        &self,
+        at: &Claim,
+        envelope: &Envelope,
+        handed_on: HandedOn,
+    ) -> Result<Option<Json>, Box<Verdict>> {
+        match self.linked(envelope, handed_on).await {
+            Ok(context) => Ok(context.for_hop(envelope.hop.saturating_add(1)).json()),
+            Err(error) => Err(self.without_view(at, envelope, error).await),
+        }
+    }
+
+    async fn without_view(&self, at: &Claim, envelope: &Envelope, error: NoView) -> Box<Verdict> {
+        Box::new(match error {
+            NoView::Assemble(error) => match error.code() {
+                codes::BAD_MEMORY => {
+                    let fault = Fault::terminal(codes::BAD_MEMORY, error.to_string());
+                    self.act_on_fault(at, envelope, fault).await
+                }
+                code => park(ErrorInfo::new(code, error.to_string())),
+            },
             NoView::Bad(fault) => self.act_on_fault(at, envelope, fault).await,
             NoView::Mesh(error) if error.is_of_object() => park(ErrorInfo::new(error.code(), error.to_string())),
             NoView::Mesh(error) => self.without_room(at, envelope, &error).await,
-        }))
+        })
     }
 
     async fn view_of(
         &self,
         envelope: &Envelope,
         mut next: Box<Envelope>,
-        HandedOn { memories, view }: HandedOn,
+        handed_on: HandedOn,
     ) -> Result<Box<Envelope>, NoView> {
+        let HandedOn {
+            memories, joined, view, ..
+        } = handed_on;
         let tree = envelope.root();
-        let before = EnvelopeContext::of(envelope)
-            .map_err(|error| NoView::Bad(Fault::terminal(codes::CONTEXT_CORRUPT, error.to_string())))?;
-        let heads: Vec<ObjectHash> = before.head.clone().into_iter().collect();
-        let chain = self.mesh.context_chain(tree, &heads, Reach::Catalogue).await?;
-        let mut link = self.link(envelope, &next, &chain, memories);
+        let before = context_of(envelope)?;
+        let chain = self.chain_of(envelope, &before, joined).await?;
+        let mut link = ContextLink {
+            payload: next.payload_ref.as_ref().map(|payload| payload.hash.clone()),
+            history: self.entry_of(envelope, &next),
+            ..self.link(envelope, &chain, memories)
+        };
         let budget = |asked| view_budget(asked, next.constraints.as_ref(), None);
         let request = match view {
             Some(view) => view.request(budget).map_err(NoView::Bad)?,
@@ -91,31 +109,15 @@ impl WorkerContext {
             let manifest = assembled.manifest.encode().into();
             link.manifest = Some(self.mesh.put_named(tree, manifest, JSON).await?);
         }
-        // Without anything to say, the newest link stays what it is.
-        let is_new = !link.memories.is_empty() || link.manifest.is_some() || link.payload.is_some();
-        let (head, depth) = match is_new {
-            true => (Some(self.put_link(&chain, &mut link).await?), link.depth),
-            false => (before.head, before.links),
-        };
         // It is closed once it can be read, or another content has taken its place; what is only left out of this view is not.
         let is_closed =
             |gap: &Gap| contents.contains_key(&gap.hash) || candidates.iter().all(|one| one.memory.hash != gap.hash);
         let gaps = carried_gaps(&before.gaps, &gaps, is_closed);
-        let added = |memory: &Memory| memory.bytes;
         let context = EnvelopeContext {
-            links: depth,
-            memories: u32::try_from(chain.entries().len() + link.memories.len()).unwrap_or(u32::MAX),
-            bytes: chain
-                .entries()
-                .iter()
-                .map(|entry| &entry.memory)
-                .chain(&link.memories)
-                .map(added)
-                .sum(),
             view: Some(Box::new(assembled.view.clone())),
             gaps,
-            head,
-            ..before
+            hop: Some(next.hop),
+            ..self.grown(before, &chain, &mut link).await?
         };
         tracing::info!(
             intent = %envelope.intent, hop = next.hop, from = %self.agent, to = %next.to, root = %tree,
@@ -131,7 +133,49 @@ impl WorkerContext {
         Ok(next)
     }
 
-    fn link(&self, envelope: &Envelope, next: &Envelope, chain: &Chain, memories: Vec<Memory>) -> ContextLink {
+    /// What the tree remembers once this hop has added its own.
+    async fn linked(&self, envelope: &Envelope, handed_on: HandedOn) -> Result<EnvelopeContext, NoView> {
+        let before = context_of(envelope)?;
+        if !handed_on.adds() {
+            let gaps = carried_gaps(&before.gaps, &handed_on.gaps, |_| false);
+            return Ok(EnvelopeContext { gaps, ..before });
+        }
+        let chain = self.chain_of(envelope, &before, handed_on.joined).await?;
+        let mut link = self.link(envelope, &chain, handed_on.memories);
+        let candidates = chain.candidates_with(&link);
+        let is_closed = |gap: &Gap| candidates.iter().all(|one| one.memory.hash != gap.hash);
+        let gaps = carried_gaps(&before.gaps, &handed_on.gaps, is_closed);
+        Ok(EnvelopeContext {
+            gaps,
+            ..self.grown(before, &chain, &mut link).await?
+        })
+    }
+
+    /// The chain that a hop goes on from: its own, and those of the children that it has joined.
+    async fn chain_of(
+        &self,
+        envelope: &Envelope,
+        before: &EnvelopeContext,
+        joined: Vec<ObjectHash>,
+    ) -> Result<Chain, Error> {
+        let mut heads: Vec<ObjectHash> = Vec::new();
+        let mut seen = HashSet::new();
+        for head in before.head.iter().cloned().chain(joined) {
+            if seen.insert(head.clone()) {
+                heads.push(head);
+            }
+        }
+        if heads.len() > MOST_PREVIOUS {
+            let (children, most) = (heads.len(), MOST_PREVIOUS);
+            tracing::warn!(intent = %envelope.intent, children, most, "the hop takes over what the first of its children remember");
+            heads.truncate(MOST_PREVIOUS);
+        }
+        self.mesh.context_chain(envelope.root(), &heads, Reach::Catalogue).await
+    }
+
+    /// The link of a hop, with those of its memories that no link has yet: what it remembered before it called others is with
+    /// them.
+    fn link(&self, envelope: &Envelope, chain: &Chain, mut memories: Vec<Memory>) -> ContextLink {
         let (tree, by) = (envelope.root().clone(), format!("{}@{}", self.agent, self.version));
         let first = ContextLink::first(
             tree,
@@ -141,13 +185,49 @@ impl WorkerContext {
             by,
             self.mesh.now(),
         );
-        let of_hop = |entry: &&HistoryEntry| entry.hop == Some(envelope.hop) && entry.agent == self.agent;
+        let is_own = |entry: &&Entry| entry.intent == envelope.intent && entry.hop == envelope.hop;
+        let linked: HashSet<&MemoryKey> = chain
+            .entries()
+            .iter()
+            .filter(is_own)
+            .map(|entry| &entry.memory.key)
+            .collect();
+        memories.retain(|memory| !linked.contains(&memory.key));
         ContextLink {
             memories,
-            payload: next.payload_ref.as_ref().map(|payload| payload.hash.clone()),
-            history: next.history.iter().rfind(of_hop).cloned(),
             ..first.after(&chain.heads())
         }
+    }
+
+    /// What the hop says of itself in the history.
+    fn entry_of(&self, envelope: &Envelope, next: &Envelope) -> Option<HistoryEntry> {
+        let of_hop = |entry: &&HistoryEntry| entry.hop == Some(envelope.hop) && entry.agent == self.agent;
+        next.history.iter().rfind(of_hop).cloned()
+    }
+
+    /// What the tree remembers with this link, which is stored where it says anything. Without that the newest link stays what it
+    /// is; where there are several, a link joins them.
+    async fn grown(
+        &self,
+        before: EnvelopeContext,
+        chain: &Chain,
+        link: &mut ContextLink,
+    ) -> Result<EnvelopeContext, Error> {
+        let mut heads = chain.heads();
+        let says = !link.memories.is_empty() || link.manifest.is_some() || link.payload.is_some();
+        let (head, links) = match heads.pop().filter(|_| heads.is_empty() && !says) {
+            Some((head, depth)) => (Some(head), depth),
+            None if says || !link.previous.is_empty() => (Some(self.put_link(chain, link).await?), link.depth),
+            None => (before.head, before.links),
+        };
+        let of_chain = chain.entries().iter().map(|entry| &entry.memory);
+        Ok(EnvelopeContext {
+            links,
+            memories: u32::try_from(chain.entries().len() + link.memories.len()).unwrap_or(u32::MAX),
+            bytes: of_chain.chain(&link.memories).map(|memory| memory.bytes).sum(),
+            head,
+            ..before
+        })
     }
 
     /// Stores a link, and the catalogue of what is before it where that is due.
@@ -168,7 +248,7 @@ impl WorkerContext {
         candidates: &[Candidate],
     ) -> Result<Made, NoView> {
         let fixed = Fixed::of(next);
-        let plan = assemble(request, &fixed, candidates, &counter(), &|_| None).map_err(NoView::Assemble)?;
+        let plan = assemble(request, &fixed, candidates, &token_counter(), &|_| None).map_err(NoView::Assemble)?;
         let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
         let memories: Vec<&Memory> = candidates
             .iter()
@@ -177,9 +257,14 @@ impl WorkerContext {
             .collect();
         let (contents, gaps) = self.mesh.memory_contents(envelope.root(), &memories).await?;
         let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
-        let given = assemble(request, &fixed, candidates, &counter(), &content).map_err(NoView::Assemble)?;
+        let given = assemble(request, &fixed, candidates, &token_counter(), &content).map_err(NoView::Assemble)?;
         Ok(Made { given, contents, gaps })
     }
+}
+
+fn context_of(envelope: &Envelope) -> Result<EnvelopeContext, NoView> {
+    EnvelopeContext::counted(envelope)
+        .map_err(|error| NoView::Bad(Fault::terminal(codes::CONTEXT_CORRUPT, error.to_string())))
 }
 
 /// A view, and what it was made of.

@@ -438,6 +438,15 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is no view of what is remembered.
+    #[error("the view of a hop of intent \"{intent}\": {source}")]
+    NoView {
+        /// The intent.
+        intent: IntentId,
+        /// Why.
+        #[source]
+        source: baton_envelope::context::AssembleError,
+    },
     /// There is no room for an object.
     #[error("there is no room for an object in the tree of intent \"{tree}\": {problem}")]
     ObjectsFull {

@@ -91,7 +91,10 @@ async fn view_of(mesh: &TestMesh, intent: &IntentId, hop: u32) -> ReceivedView {
     let history = mesh.history_of(intent).await;
     let envelopes = history.iter().filter_map(|head| head.record.envelope.as_ref());
     let envelope = envelopes.rev().find(|envelope| envelope.hop == hop).expect("the hop");
-    mesh.mesh.received_view(envelope).await.expect("read")
+    mesh.mesh
+        .received_view(envelope, baton_agent::token_counter)
+        .await
+        .expect("read")
 }
 
 fn level(view: &ReceivedView, key: &str) -> Level {
@@ -149,7 +152,7 @@ async fn a_decision_of_the_first_hop_reaches_the_twelfth_within_its_budget() {
         .await
         .exits(0)
         .stdout;
-    assert!(verified.contains("11 links, 12 memories and "), "{verified}");
+    assert!(verified.contains("12 links, 13 memories and "), "{verified}");
     worker.stop().await;
 }
 

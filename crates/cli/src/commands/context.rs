@@ -77,14 +77,15 @@ impl Trail {
         envelopes.find(|envelope| hop.is_none_or(|hop| hop == envelope.hop))
     }
 
-    /// The newest link, by the last envelope.
+    /// The newest link: of the last record where that says one, else of the last envelope.
     fn newest_link(&self) -> Result<Option<ObjectHash>, CliError> {
-        let Some(envelope) = self.envelope(None) else {
+        let of_envelope = || self.envelope(None).and_then(|envelope| envelope.context.as_ref());
+        let Some(context) = self.last.record.snapshot.context.as_ref().or_else(of_envelope) else {
             return Ok(None);
         };
-        let said = EnvelopeContext::of(envelope).map_err(|error| Error::ObjectCorrupt {
+        let said = EnvelopeContext::read(context).map_err(|error| Error::ObjectCorrupt {
             tree: self.tree().clone(),
-            object: envelope.id.to_string(),
+            object: self.last.record.id.to_string(),
             problem: error.to_string(),
         })?;
         Ok(said.head)

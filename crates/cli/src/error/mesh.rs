@@ -298,6 +298,10 @@ fn of_intents(error: &Error) -> Option<(Kind, Vec<String>)> {
             Kind::Failed,
             format!("`baton context list {tree}` shows what is there; submit the work again if its bytes are lost"),
         ),
+        Error::NoView { intent, .. } => (
+            Kind::Refused,
+            format!("`baton context verify {intent}` shows what is remembered"),
+        ),
         Error::ObjectsFull { .. } => (
             Kind::Refused,
             "store the data elsewhere and send a reference of your own, or give stream MESH_CONTEXT more room".to_owned(),

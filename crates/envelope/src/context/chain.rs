@@ -374,13 +374,14 @@ impl Chain {
         entries
     }
 
-    /// The newest links, each with its depth: what the next link stands behind.
+    /// The newest links, each with its depth: what the next link stands behind. One that another of them stands behind is none.
     pub fn heads(&self) -> Vec<(ObjectHash, u32)> {
+        let passed: BTreeSet<&ObjectHash> = self.links.iter().flat_map(|(_, link, _)| &link.previous).collect();
         let depth = |head: &ObjectHash| {
             let found = self.links.iter().find(|(hash, _, _)| hash == head);
             found.map(|(_, link, _)| link.depth)
         };
-        let heads = self.heads.iter();
+        let heads = self.heads.iter().filter(|head| !passed.contains(head));
         heads.filter_map(|head| Some((head.clone(), depth(head)?))).collect()
     }
 

@@ -24,7 +24,7 @@ pub(super) const MOST_LINKS: u32 = 4_096;
 /// The most memories of a catalogue: as many objects as a tree may have.
 const MOST_ENTRIES: usize = 10_000;
 /// The most links that one link may follow.
-const MOST_PREVIOUS: usize = 1_024;
+pub const MOST_PREVIOUS: usize = 1_024;
 /// The form of a link and of a catalogue that this build writes and reads.
 const FORM: u64 = 1;
 /// The longest name of an author, in bytes.
@@ -169,9 +169,10 @@ impl ContextLink {
         self
     }
 
-    /// Whether a link of this depth should have a catalogue.
+    /// Whether the link should have a catalogue: at its depth one is due, or it joins so many that a reader would have to fetch
+    /// too many links.
     pub fn wants_catalogue(&self) -> bool {
-        self.depth.is_multiple_of(CATALOGUE_EVERY)
+        self.depth.is_multiple_of(CATALOGUE_EVERY) || self.previous.len() >= CATALOGUE_EVERY as usize
     }
 
     /// Reads a link.

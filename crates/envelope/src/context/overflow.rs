@@ -1,6 +1,7 @@
 //! Why there is no view.
 
 use super::memory::MemoryKey;
+use crate::base::codes;
 
 /// A part that must be in a view, and its tokens as the receiver counts them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,17 @@ pub enum AssembleError {
         /// The name.
         name: String,
     },
+}
+
+impl AssembleError {
+    /// Its code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => codes::CONTEXT_MISSING,
+            Self::Overflow { .. } | Self::TooManyPins { .. } => codes::CONTEXT_OVERFLOW,
+            Self::NotThere { .. } | Self::UnknownStrategy { .. } => codes::BAD_MEMORY,
+        }
+    }
 }
 
 /// The parts, the largest first.

@@ -39,7 +39,9 @@ pub struct Fixed {
 impl Fixed {
     /// Those of an envelope.
     pub fn of(envelope: &Envelope) -> Self {
-        let is_text = envelope.payload_encoding.is_none() && !envelope.payload.is_null();
+        // What is large is an object in the envelope, also where its receiver has put the content in its place.
+        let is_text =
+            envelope.payload_encoding.is_none() && !envelope.payload.is_null() && !envelope.has_large_payload();
         let as_string = || envelope.payload.read::<String>().ok();
         Self {
             constraints: envelope.constraints.clone(),

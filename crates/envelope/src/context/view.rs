@@ -192,6 +192,19 @@ wire_object! {
         def gaps: Vec<Gap>,
         /// How many hops added no link because their agents know of none.
         def unlinked: u32,
+        /// The hop that this was written for. That of a later envelope says that the hops between have added nothing.
+        opt hop: u32,
+    }
+}
+
+/// What a child of a hop begins with, where the hop that calls has nothing to add: what the envelope of the hop says, without the
+/// view that its receiver was given.
+pub(crate) fn handed_down(parent: &Envelope) -> Option<Json> {
+    // What cannot be read fails the hop that reads it, and no child.
+    let context = EnvelopeContext::counted(parent).ok()?;
+    match context.is_empty() {
+        true => None,
+        false => context.for_hop(parent.hop.saturating_add(1)).json(),
     }
 }
 
@@ -204,10 +217,18 @@ impl EnvelopeContext {
     /// # Errors
     /// Names the field, the value and the problem.
     pub fn of(envelope: &Envelope) -> Result<Self, DecodeError> {
+        envelope
+            .context
+            .as_ref()
+            .map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
+    /// What `context` of an envelope, of a call or of a snapshot says.
+    ///
+    /// # Errors
+    /// Names the field, the value and the problem.
+    pub fn read(json: &Json) -> Result<Self, DecodeError> {
         const WHAT: &str = "context";
-        let Some(json) = &envelope.context else {
-            return Ok(Self::default());
-        };
         let context: Self = decode(WHAT, json.get().as_bytes())?;
         match context.gaps.len() > MOST_GAPS {
             false => Ok(context),
@@ -218,6 +239,36 @@ impl EnvelopeContext {
                 problem: format!("it has more than {MOST_GAPS}"),
             }),
         }
+    }
+
+    /// What the envelope says, with the hops in `unlinked` that have handed on what they got and added nothing: their agents know
+    /// of no links.
+    ///
+    /// # Errors
+    /// As [`EnvelopeContext::of`].
+    pub fn counted(envelope: &Envelope) -> Result<Self, DecodeError> {
+        let context = Self::of(envelope)?;
+        let silent = context.hop.map_or(0, |hop| envelope.hop.saturating_sub(hop));
+        Ok(Self {
+            unlinked: context.unlinked.saturating_add(silent),
+            hop: context.hop.map(|_| envelope.hop),
+            ..context
+        })
+    }
+
+    /// It for the envelope of a hop that gives its receiver no view of its own.
+    #[must_use]
+    pub fn for_hop(self, hop: u32) -> Self {
+        Self {
+            view: None,
+            hop: Some(hop),
+            ..self
+        }
+    }
+
+    /// Whether anything is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_none() && self.gaps.is_empty()
     }
 
     /// It as an envelope carries it.

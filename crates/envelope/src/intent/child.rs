@@ -7,6 +7,7 @@ use crate::base::ids::{EnvelopeId, IntentId};
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
+use crate::context::handed_down;
 use crate::intent::children::{Child, Children, JoinRule, MOST_SPELT};
 use crate::intent::snapshot::Snapshot;
 use crate::intent::undo::Undo;
@@ -76,6 +77,10 @@ impl Envelope {
             new.index
         ))
         .ok();
+        envelope.context = match &new.children.context {
+            Some(context) => Some(context.clone()),
+            None => handed_down(self),
+        };
         envelope.extra.clone_from(&self.extra);
         convert::forget_payload(&mut envelope.extra);
         Ok(envelope)

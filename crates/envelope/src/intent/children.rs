@@ -77,6 +77,8 @@ wire_object! {
         /// Whether children that are still open are left alone when the call or the parent ends. By default they are
         /// cancelled.
         def detach: bool,
+        /// What each child begins with of what the tree remembers; absent for what the envelope of the parent says.
+        opt context: Json,
     }
 }
 
@@ -177,6 +179,7 @@ impl Children {
             join,
             need: None,
             detach: false,
+            context: None,
             extra: Extra::new(),
         }
     }

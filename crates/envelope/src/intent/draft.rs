@@ -276,6 +276,13 @@ impl Draft {
         self
     }
 
+    /// Sets what the tree remembers when this ends the intent.
+    #[must_use]
+    pub fn remembering(mut self, context: Option<Json>) -> Self {
+        self.snapshot.context = context;
+        self
+    }
+
     /// Makes the record to write after the one at ledger sequence `head_seq` (0 if there is none).
     pub fn seal(self, intent: IntentId, head_seq: u64, stamp: Stamp) -> Record {
         let mut snapshot = self.snapshot;

@@ -96,6 +96,8 @@ wire_object! {
         opt undo: Box<Undoing>,
         /// The object that is the result, where it is too large for a message; then `result` is absent.
         opt result_ref: Box<ObjectRef>,
+        /// What its tree remembers, as the hop that completed it, or sent the message that it is, has left it.
+        opt context: Json,
     }
 }
 
@@ -139,6 +141,7 @@ impl Snapshot {
             channel: None,
             undo: None,
             result_ref: None,
+            context: None,
             extra: Extra::new(),
         }
     }

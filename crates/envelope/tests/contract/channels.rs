@@ -115,7 +115,7 @@ fn a_hop_that_ends_with_a_message_is_suspended_and_its_intent_is_the_message() {
     let head = at_work();
     let (_, sent) = sent();
     let receivers = || vec![agent("bob"), agent("ada")];
-    let draft = act::broadcast_hop(&head, sent.clone(), receivers()).expect("legal");
+    let draft = act::broadcast_hop(&head, sent.clone(), receivers(), None).expect("legal");
     assert_eq!(draft.event, Event::FannedOut);
     assert_eq!(draft.snapshot.status.to_string(), "waiting(children)");
     assert_eq!(
@@ -139,7 +139,7 @@ fn a_hop_that_ends_with_a_message_is_suspended_and_its_intent_is_the_message() {
 
     let mut again = head.clone();
     again.status = Status::InProgress;
-    let again = act::broadcast_hop(&again, sent, receivers()).expect("legal");
+    let again = act::broadcast_hop(&again, sent, receivers(), None).expect("legal");
     assert_eq!(
         (again.broadcast, again.waits.len()),
         (None, 0),

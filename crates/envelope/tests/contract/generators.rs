@@ -350,7 +350,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             any_child_sets(),
             of(any_agent()),
             of(Just(Box::new(full_undoing()))),
-            of(any_object_ref()),
+            (of(any_object_ref()), of(any_json_but_null())),
             any_extra(),
         ),
     );
@@ -371,7 +371,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            (children, channel, undo, result_ref, extra),
+            (children, channel, undo, (result_ref, context), extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -414,6 +414,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             channel: channel.and_then(|name| name.as_str().parse().ok()),
             undo,
             result_ref: result_ref.map(Box::new),
+            context,
             extra,
         }
     })

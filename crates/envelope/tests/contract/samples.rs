@@ -275,6 +275,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         channel: Some("news".parse().expect("channel")),
         undo: Some(Box::new(full_undoing())),
         result_ref: Some(Box::new(full_object_ref())),
+        context: Some(json("{\"links\":2}")),
         extra: Extra::new(),
     }
 }

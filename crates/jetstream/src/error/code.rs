@@ -67,6 +67,7 @@ impl Error {
             Self::BadName(_) => codes::BAD_NAME,
             Self::ObjectMissing { .. } => codes::CONTEXT_MISSING,
             Self::ObjectCorrupt { .. } => codes::CONTEXT_CORRUPT,
+            Self::NoView { source, .. } => source.code(),
             Self::ObjectsFull { .. } => codes::CONTEXT_FULL,
             Self::Missing { .. } | Self::Api { .. } => codes::REQUEST_FAILED,
         }

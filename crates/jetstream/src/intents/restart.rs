@@ -122,6 +122,8 @@ fn first_of(received: &Envelope, id: &IntentId, now: Timestamp) -> Envelope {
         parent: None,
         join: None,
         to_version: None,
+        // What a tree remembers are objects of its own, too.
+        context: None,
         pins: std::collections::BTreeMap::new(),
         // What was late once would be refused for ever.
         deadline: again.deadline.filter(|deadline| *deadline > now),

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use baton_envelope::context::{
-    Candidate, Chain, ChainError, ChainFault, Completeness, EnvelopeContext, Fixed, Gap, Level, Manifest, ManifestAt,
-    ManifestItem, Memory, Reach, View, Walk, levels, render,
+    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, Contents, Counter, EnvelopeContext, Fixed, Gap,
+    Level, Manifest, ManifestAt, ManifestItem, Memory, Reach, Request, View, Walk, assemble, levels, render,
+    view_budget,
 };
 use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES};
 use bytes::Bytes;
@@ -150,39 +151,64 @@ impl Mesh {
         Chain::verify(tree.clone(), heads, &load).map_err(broken)
     }
 
-    /// The view that an envelope gives its receiver. Without one in the envelope it costs no message.
+    /// The view that an envelope gives its receiver. One that names what is remembered and gives no view, as that of a child does,
+    /// gets the view that a handoff makes where it asks for nothing. Where nobody remembers anything it costs no message.
     ///
     /// # Errors
     /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] where the links or the manifest cannot be had, and where they
-    /// do not belong to the envelope; or when the server does not answer.
-    pub async fn received_view(&self, envelope: &Envelope) -> Result<ReceivedView, Error> {
+    /// do not belong to the envelope; [`Error::NoView`] where what must be in it does not fit; or when the server does not answer.
+    pub async fn received_view(
+        &self,
+        envelope: &Envelope,
+        counter: fn() -> Counter<'static>,
+    ) -> Result<ReceivedView, Error> {
         let tree = envelope.root();
         let corrupt = |problem: String| Error::ObjectCorrupt {
             tree: tree.clone(),
             object: envelope.id.to_string(),
             problem,
         };
-        let context = EnvelopeContext::of(envelope).map_err(|error| corrupt(error.to_string()))?;
-        let (Some(head), Some(view)) = (context.head.clone(), context.view.as_deref()) else {
+        let mut context = EnvelopeContext::counted(envelope).map_err(|error| corrupt(error.to_string()))?;
+        let Some(head) = context.head.clone() else {
             return Ok(ReceivedView::without_memories(envelope, context));
-        };
-        let manifest = match &view.manifest {
-            ManifestAt::Inline(manifest) => (**manifest).clone(),
-            ManifestAt::Object(hash) => {
-                let bytes = self.get_object_at(tree, hash, 1).await?;
-                Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
-            }
         };
         let chain = self.context_chain(tree, &[head], Reach::Catalogue).await?;
         let candidates = chain.candidates();
         // Other references are a client's, to something that no hop has remembered.
         let is_known = |given: &&MemoryRef| candidates.iter().any(|one| one.memory.key.as_str() == given.key);
-        let given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
+        let mut given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
+        // A submitter that knows of no context gives a child the view of its parent, and no references.
+        let is_own = |view: &&View| envelope.parent.is_none() || view.kept as usize == given.len();
+        let mut contents = HashMap::new();
+        let manifest = match context.view.as_deref().filter(is_own).map(|view| &view.manifest) {
+            Some(ManifestAt::Inline(manifest)) => (**manifest).clone(),
+            Some(ManifestAt::Object(hash)) => {
+                let bytes = self.get_object_at(tree, hash, 1).await?;
+                Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
+            }
+            None => {
+                let plan = own_view(envelope, &candidates, counter, &|_| None)?;
+                let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
+                let memories = candidates.iter().map(|candidate| &candidate.memory);
+                let memories: Vec<&Memory> = memories.filter(is_given).collect();
+                contents = self.memory_contents(tree, &memories).await?.0;
+                let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
+                let made = own_view(envelope, &candidates, counter, &content)?;
+                (context.view, given) = (Some(Box::new(made.view)), made.refs);
+                made.manifest
+            }
+        };
         let levels = levels(&candidates, &given, &manifest).map_err(|error| corrupt(error.to_string()))?;
         let items: Vec<(Candidate, Level)> = candidates.into_iter().zip(levels).collect();
         let full = items.iter().filter(|(_, level)| *level == Level::Full);
         let full: Vec<&Memory> = full.map(|(candidate, _)| &candidate.memory).collect();
-        let (contents, gaps) = self.memory_contents(tree, &full).await?;
+        let unread: Vec<&Memory> = full
+            .iter()
+            .copied()
+            .filter(|memory| !contents.contains_key(&memory.hash))
+            .collect();
+        let (read, gaps) = self.memory_contents(tree, &unread).await?;
+        contents.extend(read);
         let completeness = Completeness::of((full.len() - gaps.len()) as u64, full.len() as u64);
         let given = items.iter().map(|(candidate, level)| (candidate, level.clone()));
         let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
@@ -196,6 +222,21 @@ impl Mesh {
             contents,
         })
     }
+}
+
+/// What a receiver that is given no view makes of what is remembered.
+fn own_view(
+    envelope: &Envelope,
+    candidates: &[Candidate],
+    counter: fn() -> Counter<'static>,
+    contents: &Contents<'_>,
+) -> Result<Assembled, Error> {
+    let request = Request::trim(view_budget(None, envelope.constraints.as_ref(), None));
+    let made = assemble(&request, &Fixed::of(envelope), candidates, &counter(), contents);
+    made.map_err(|error| Error::NoView {
+        intent: envelope.intent.clone(),
+        source: error,
+    })
 }
 
 /// The memories that are small enough for one message each, in parts that may be asked for at once.

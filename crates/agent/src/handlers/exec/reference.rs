@@ -111,6 +111,7 @@ mod tests {
             mesh: None,
             version: None,
             context: None,
+            joined: Vec::new(),
             recalled: 0,
             signals_sent: 0,
             calls: BTreeMap::new(),

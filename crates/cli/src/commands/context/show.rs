@@ -80,7 +80,7 @@ pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
         };
         CliError::say(Kind::NotFound, codes::NOT_FOUND, message).hint(format!("baton intents get {}", args.id))
     })?;
-    let received = mesh.received_view(envelope).await?;
+    let received = mesh.received_view(envelope, baton_agent::token_counter).await?;
     let document = document(&args.id, envelope, &received);
     app.output.show(&document, || text(&document))
 }

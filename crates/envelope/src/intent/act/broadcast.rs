@@ -5,7 +5,7 @@ use crate::base::names::AgentName;
 use crate::base::timestamp::Timestamp;
 use crate::intent::act::{complete, suspend};
 use crate::intent::broadcast::{Broadcast, RECEIVERS, copies};
-use crate::intent::children::{forget_over, opened_calls};
+use crate::intent::children::{Children, forget_over, opened_calls};
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -43,19 +43,30 @@ pub fn broadcast(at: Timestamp, sent: Broadcast, envelope: &Envelope, receivers:
 }
 
 /// Ends a hop with a message of a channel: it is suspended as by a call, and the intent is the message from then on. The record
-/// fixes the receivers, and owes each of them its copy. A hop that asks again for what is open already keeps its receivers.
+/// fixes the receivers, and owes each of them its copy, which begins with this context. A hop that asks again for what is open
+/// already keeps its receivers.
 ///
 /// # Errors
 /// When this may not follow the status of the head.
-pub fn broadcast_hop(head: &Snapshot, sent: Broadcast, receivers: Vec<AgentName>) -> Result<Draft, IllegalTransition> {
+pub fn broadcast_hop(
+    head: &Snapshot,
+    sent: Broadcast,
+    receivers: Vec<AgentName>,
+    context: Option<Json>,
+) -> Result<Draft, IllegalTransition> {
+    let copies = Children {
+        context: context.clone(),
+        ..copies(receivers)
+    };
     let wait = WaitSpec {
         // Its handler does not come back: should the hop be put before its agent again, it waits on.
         onward: Some(Box::default()),
-        ..WaitSpec::for_children(RECEIVERS, copies(receivers))
+        ..WaitSpec::for_children(RECEIVERS, copies)
     };
     let mut draft = suspend(head, &[wait])?;
     if draft.event == Event::FannedOut {
         draft.snapshot.channel = Some(sent.channel.clone());
+        draft.snapshot.context = context;
         draft.broadcast = Some(Box::new(sent));
     }
     Ok(draft)

@@ -36,6 +36,7 @@ pub(crate) fn full_children() -> Children {
         kind: Some("page.write.v1".to_owned()),
         need: Some(2),
         detach: true,
+        context: Some(json("{\"links\":2}")),
         ..Children::new(vec![child.clone(), child.clone(), child], JoinRule::Some)
     }
 }
