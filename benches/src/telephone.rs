@@ -201,7 +201,7 @@ pub fn telephone_table(report: &TelephoneReport) -> String {
         "CONSTRAINTS",
         "FACT READ",
         "FACT HAD",
-        "FAILED",
+        "WITHOUT IT",
         "SAID SO",
         "TOKENS A HOP",
         "BYTES A HOP",

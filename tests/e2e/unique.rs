@@ -169,8 +169,8 @@ async fn what_is_replaced_is_cancelled_and_what_failed_leaves_its_key() {
     let nobody = ["send", "nobody", "1", "--unique", "n"];
     run(mesh.baton(&nobody)).await.exits(3);
     let control = mesh.stream_state("KV_MESH_CONTROL").await;
-    // The leader's lease, and the keys `k` and `f`.
-    assert_eq!(control["num_subjects"], 3, "{control}");
+    // The leader's lease, the server, and the keys `k` and `f`.
+    assert_eq!(control["num_subjects"], 4, "{control}");
     for intent in ["one", "two", "bad", "good"] {
         assert_legal(&mesh.history_of(&id(intent)).await);
     }
@@ -391,6 +391,6 @@ async fn of_many_at_once_one_is_submitted() {
         .expect("submitted");
     mesh.until(&id("over"), "completed", SOON).await;
     assert_eq!(controller(&mesh).remove_free_keys().await.expect("removed"), 1);
-    assert_eq!(mesh.stream_state("KV_MESH_CONTROL").await["num_subjects"], json!(2));
+    assert_eq!(mesh.stream_state("KV_MESH_CONTROL").await["num_subjects"], json!(3));
     worker.stop().await;
 }

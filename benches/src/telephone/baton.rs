@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use baton_envelope::codes;
 use baton_envelope::context::{
     Catalogue, Chain, ContextLink, Counter, EnvelopeContext, Fixed, Gap, Kind, Level, Manifest, ManifestAt, Memory,
     Reach, Request, assemble, carried_gaps, levels, render,
@@ -191,7 +192,9 @@ impl<'s> Hands<'s> {
         let items: Vec<_> = candidates.iter().zip(levels).collect();
         let lost = items.iter().filter(|(_, level)| *level == Level::Full);
         let lost = lost.filter(|(one, _)| self.store.get(&one.memory.hash).is_none());
-        let gaps = lost.map(|(one, _)| Gap::of(&one.memory, "CONTEXT_MISSING")).collect();
+        let gaps = lost
+            .map(|(one, _)| Gap::of(&one.memory, codes::CONTEXT_MISSING))
+            .collect();
         let key = fact_key(self.story.needed);
         let needed = candidates.iter().find(|one| one.memory.key.as_str() == key);
         let needed = needed.map(|one| one.memory.hash.clone());

@@ -237,6 +237,8 @@ pub(in crate::projection) fn unplaced(
 
 #[cfg(test)]
 mod tests {
+    use baton_envelope::{Envelope, Json, act};
+
     use super::*;
 
     fn shop() -> AgentName {
@@ -305,10 +307,15 @@ mod tests {
         let db = tables(&[]);
         let had = |key: &str, at: i64| {
             let text = format!(
-                r#"{{"status":"running","agent":"shop","hops":0,"order":{{"hop":0,"key":"{key}","given":1,"given_at":"{}"}}}}"#,
+                r#"{{"hop":1,"key":"{key}","given":1,"given_at":"{}"}}"#,
                 Timestamp::from_unix_millis(at)
             );
-            note_time(&db, &serde_json::from_str(&text).expect("a snapshot")).expect("noted");
+            let envelope_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().expect("an id");
+            let envelope = Envelope::first(envelope_id, "i".parse().expect("an id"), shop(), Json::null());
+            let mut snapshot =
+                act::submit(Timestamp::default(), "1.0.0".parse().expect("a version"), envelope).snapshot;
+            snapshot.order = Some(serde_json::from_str(&text).expect("a turn"));
+            note_time(&db, &snapshot).expect("noted");
         };
         let last = |key| {
             last_time(&db, (&shop(), key))
