@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use baton_agent::{Fault, Handler, Hop, Kind, Memory, Outcome, View};
+use baton_agent::{Fault, Handler, Hop, Kind, Memory, Outcome, View, token_counter};
 use baton_envelope::context::{EnvelopeContext, Level};
 use baton_envelope::{Author, Envelope, Event, IntentId, Json, MaxHops, Role};
 use baton_jetstream::{Events, Head, ReceivedView};
@@ -205,7 +205,7 @@ async fn told(
     for (intent, history) in histories {
         let mut last = None;
         for envelope in handed_on(history) {
-            let view = harness.mesh.received_view(envelope).await?;
+            let view = harness.mesh.received_view(envelope, token_counter).await?;
             let decision = view.items.iter().find(|(one, _)| one.memory.key.as_str() == DECISION);
             let is_there = decision.is_some_and(|(_, level)| *level == Level::Full) && view.text.contains(DECIDED);
             verdict.views += 1;
