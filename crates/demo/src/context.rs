@@ -18,7 +18,9 @@ use crate::error::DemoError;
 use crate::harness::{Harness, START};
 
 /// The agents, which hand the work round.
-pub(crate) const CIRCLE: [&str; 4] = ["scout", "planner", "builder", "tester"];
+pub(crate) const CIRCLE: [&str; 4] = [SCOUT, "planner", "builder", "tester"];
+/// The first of them.
+const SCOUT: &str = "scout";
 /// How many hops the work takes.
 const HOPS: u32 = 12;
 /// The budget of each view, in tokens.
@@ -157,7 +159,7 @@ async fn submit(harness: &Harness, count: usize) -> Result<Vec<IntentId>, DemoEr
     for number in 1..=count {
         let name = format!("work-{number}");
         let intent: IntentId = name.parse().map_err(baton_jetstream::Error::from)?;
-        let to = CIRCLE[0].parse().map_err(baton_jetstream::Error::from)?;
+        let to = SCOUT.parse().map_err(baton_jetstream::Error::from)?;
         let payload = Json::of(&Work { topic: name }).map_err(|error| DemoError::Stuck(error.to_string()))?;
         let id = harness.mesh.clock().envelope_id();
         let mut envelope = Envelope::first(id, intent.clone(), to, payload);
@@ -287,7 +289,7 @@ impl Handler for Keeper {
         let title = format!("What hop {number} saw");
         let memory = Memory::new(format!("notes-{number}"), Kind::Observation, seen).title(title);
         hop.remember(memory).await?;
-        let next = CIRCLE[number as usize % CIRCLE.len()];
+        let next = CIRCLE.iter().cycle().nth(number as usize).unwrap_or(&SCOUT);
         Ok(Outcome::hand_off(next, &work)?.with_context(View::trim().tokens(BUDGET)))
     }
 }

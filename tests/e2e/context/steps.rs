@@ -79,7 +79,7 @@ async fn a_large_result_of_a_step_is_there_in_the_next_attempt_and_the_step_runs
     assert_eq!(looked.load(Ordering::SeqCst), 1);
     assert_legal(&mesh.history_of(&intent).await);
     let step = step(&mesh, &intent).await;
-    assert_eq!(object(&step).bytes as usize, LARGE);
+    assert_eq!(object(&step).bytes, u64::try_from(LARGE).expect("small"));
     // The commands name it.
     let said = run(mesh.baton(&["context", "list", "order-42"])).await.exits(0).stdout;
     assert!(

@@ -42,8 +42,8 @@ pub(crate) async fn run(command: ApprovalsCommand, app: &App) -> Result<(), CliE
     match command {
         ApprovalsCommand::List(args) => list::run(args, app).await,
         ApprovalsCommand::Show(args) => show::run(args, app).await,
-        ApprovalsCommand::Approve(args) => decide::approve(args, app).await,
-        ApprovalsCommand::Reject(args) => decide::reject(args, app).await,
+        ApprovalsCommand::Approve(args) => Box::pin(decide::approve(args, app)).await,
+        ApprovalsCommand::Reject(args) => Box::pin(decide::reject(args, app)).await,
         ApprovalsCommand::Answer(args) => decide::answer(args, app).await,
         ApprovalsCommand::Delegate(args) => decide::delegate(args, app).await,
         ApprovalsCommand::Assign(args) => assign::run(args, app).await,

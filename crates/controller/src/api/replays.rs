@@ -34,7 +34,7 @@ pub(super) async fn replay(
         ..ReplayView::default()
     };
     for (intent, hop, seq) in cx.projection.last_done(agent, &route.active, wanted).await? {
-        let Some(done) = done(cx, &intent, hop, seq).await? else {
+        let Some(done) = Box::pin(done(cx, &intent, hop, seq)).await? else {
             continue;
         };
         let request = ReplayRequest {
@@ -80,7 +80,7 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
                 let result = match &step.result_ref {
                     Some(object) => {
                         let tree = record.snapshot.root.as_ref().unwrap_or(intent);
-                        cx.mesh.body_of(tree, object).await?.json
+                        Box::pin(cx.mesh.body_of(tree, object)).await?.json
                     }
                     None => step.result,
                 };

@@ -500,19 +500,22 @@ fn any_broadcast() -> impl Strategy<Value = Box<Broadcast>> {
     })
 }
 
+fn any_step() -> impl Strategy<Value = StepEntry> {
+    (text(), any_json(), of(Just(Box::new(full_undo()))), any_extra()).prop_map(|(name, result, undo, extra)| {
+        StepEntry {
+            name,
+            result,
+            undo,
+            extra,
+            ..full_step()
+        }
+    })
+}
+
 /// Any record, every field present or absent.
 pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let head = (any_record_id(), any_intent(), any_event(), any_time(), any_author());
-    let step =
-        (text(), any_json(), of(Just(Box::new(full_undo()))), any_extra()).prop_map(|(name, result, undo, extra)| {
-            StepEntry {
-                name,
-                result,
-                undo,
-                extra,
-                ..full_step()
-            }
-        });
+    let step = any_step();
     let raw = (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(
         |(subject, headers, body_base64, extra)| RawKept {
             subject,
