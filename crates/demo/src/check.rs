@@ -206,6 +206,10 @@ mod tests {
                 |verdict| verdict.in_reverse = 1,
             ],
         );
+    }
+
+    #[test]
+    fn the_context_scenario_ended_well_only_if_each_of_its_figures_says_so() {
         let context = ContextVerdict {
             common: well(2),
             views: 22,
