@@ -410,7 +410,8 @@ die_everywhere! {
     an_approval_that_an_operator_decides: approvals::Operator, 14, 9;
     work_that_is_escalated: policy::Exhausted, 10, 9;
     work_that_is_declined: policy::Declined, 10, 9;
-    a_call_of_three: children::CallAll, 14, 11;
+    // The ends of three may come in one record.
+    a_call_of_three: children::CallAll, 14, 10;
     a_cancel_of_a_tree: children::CancelTree, 10, 6;
     an_itinerary: itinerary::Itinerary, 9, 7;
     a_fan_out_of_three: itinerary::FanOut, 16, 12;
