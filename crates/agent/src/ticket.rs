@@ -234,30 +234,21 @@ impl WorkerContext {
             Err(AppendError::Fenced(_)) => return Ok(None),
             Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => return Err(error),
         }
-        let history = match self.mesh.history_through(&intent, claim.place.seq).await {
+        let mut history = match self.mesh.history_through(&intent, claim.place.seq).await {
             Ok(history) => history,
             Err(error) => return Err(unread(&mut claim, error).await),
         };
         if history.iter().all(|head| head.seq != begun_at) {
             tracing::error!(%intent, "a hop is parked of which the ledger has lost records");
-            return match claim.append(act::park_lost).await {
-                Ok(()) => Ok(Some(Disposition::Settled)),
-                Err(AppendError::Fenced(_)) => Ok(None),
-                Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
-            };
+            return parked(&mut claim, act::park_lost).await;
         }
-        let mut history = history;
         let records = history.iter_mut().map(|head| &mut head.record);
         let read = self.mesh.read_step_results(envelope.root(), records, envelope.hop);
         match read.await {
             Ok(()) => {}
             Err(error) if error.is_of_object() => {
                 let gone = ErrorInfo::new(error.code(), error.to_string());
-                return match claim.append(|head| act::park(head, gone.clone())).await {
-                    Ok(()) => Ok(Some(Disposition::Settled)),
-                    Err(AppendError::Fenced(_)) => Ok(None),
-                    Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
-                };
+                return parked(&mut claim, |head| act::park(head, gone.clone())).await;
             }
             Err(error) => return Err(unread(&mut claim, error).await),
         }
@@ -288,6 +279,18 @@ impl WorkerContext {
     pub(crate) fn claim_on(&self, envelope: &Envelope, snapshot: Snapshot, place: Place) -> Claim {
         let (mesh, by) = (self.mesh.clone(), self.by.clone());
         Claim::new(mesh, by, envelope.intent.clone(), envelope.id, snapshot, place)
+    }
+}
+
+/// Parks a hop that was claimed and cannot be run. `None` when the head moved meanwhile.
+async fn parked(
+    claim: &mut Claim,
+    park: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
+) -> Result<Option<Disposition>, Error> {
+    match claim.append(park).await {
+        Ok(()) => Ok(Some(Disposition::Settled)),
+        Err(AppendError::Fenced(_)) => Ok(None),
+        Err(AppendError::Failed(error) | AppendError::Unsettled(error)) => Err(error),
     }
 }
 
