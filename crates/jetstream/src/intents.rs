@@ -58,7 +58,7 @@ pub use sweep::{ClosedInLedger, NoArchive, SweepReport, Sweeper, ToSweep};
 pub use taken::TakenFrom;
 pub use timers::{Due, Fired};
 pub use tree::{Branch, CallOf};
-pub use turns::{InIntake, Waiter};
+pub use turns::{InIntake, RawIds, Waiter};
 pub use unique::Uniquely;
 pub use unsubmitted::Missing;
 pub use wait::{WaitEnd, Waiting};

@@ -496,7 +496,7 @@ impl Routing {
         });
         let chosen = match &envelope {
             Some(envelope) => envelope.intent.clone(),
-            None => named(raw).unwrap_or_else(|| raw.intent_id()),
+            None => raw.enveloped_id().unwrap_or_else(|| raw.intent_id()),
         };
         let ids = if chosen == raw.derived_id {
             vec![chosen]
@@ -547,13 +547,6 @@ enum Able {
     NoneHold(String),
     /// None, or the message is invalid.
     Rejected(Rejection),
-}
-
-/// The intent that a whole envelope names, even if something else in it is wrong (its deadline, its agent).
-fn named(raw: &RawIntent<'_>) -> Option<IntentId> {
-    raw.header(HEADER_PROTOCOL)?;
-    let envelope = Envelope::decode(raw.body).ok()?;
-    Some(envelope.intent)
 }
 
 /// How long to hand a failed message back for. The time grows with each delivery, so that a message that never succeeds

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use baton_envelope::{AgentName, IntentId, Mutant, Timestamp};
-use baton_jetstream::{Error, InIntake, Intake, Waiter};
+use baton_jetstream::{Error, InIntake, Intake, RawIds, Waiter};
 use futures::StreamExt as _;
 
 use crate::context::Context;
@@ -403,12 +403,12 @@ fn apart(per_hour: u64) -> Duration {
 
 /// Whether a message of the intake is in the ledger, or was there.
 async fn is_routed(cx: &Context, message: &InIntake) -> Result<bool, RoundError> {
-    let ids = [message.chosen.clone(), message.derived.clone()];
-    if !cx.mesh.heads(&ids).await?.is_empty() {
+    let RawIds { derived, chosen } = message.ids()?;
+    if !cx.mesh.heads(&[chosen, derived.clone()]).await?.is_empty() {
         return Ok(true);
     }
     // A chosen id in the archive says nothing: it may live again.
-    Ok(!cx.projection.find_archived(&message.derived).await?.is_empty())
+    Ok(!cx.projection.find_archived(&derived).await?.is_empty())
 }
 
 fn waiting(fronts: Vec<Front>) -> impl Iterator<Item = Waiter> {

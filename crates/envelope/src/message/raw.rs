@@ -129,6 +129,14 @@ impl<'a> RawIntent<'a> {
         }
     }
 
+    /// The intent that a whole envelope names, even if something else in it is wrong (its deadline, its agent). `None` for a
+    /// message that is no envelope.
+    pub fn enveloped_id(&self) -> Option<IntentId> {
+        self.header(HEADER_PROTOCOL)?;
+        let envelope = Envelope::decode(self.body).ok()?;
+        Some(envelope.intent)
+    }
+
     /// The whole message, for the record of its refusal.
     pub fn keep(&self) -> RawKept {
         RawKept {

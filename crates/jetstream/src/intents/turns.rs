@@ -1,6 +1,6 @@
 //! Work that waits for its turn: giving it its place in the order of its key, and its turn.
 
-use baton_envelope::{AgentName, Author, Envelope, HEADER_PROTOCOL, IntentId, RawIntent, Snapshot, Timestamp, act};
+use baton_envelope::{AgentName, Author, IntentId, RawIntent, Snapshot, Timestamp, act};
 
 use crate::error::Error;
 use crate::ledger::{Advanced, Decision, Known};
@@ -91,15 +91,26 @@ impl ControllerMesh {
                 first = Some(there);
             }
         }
-        first.map(|there| InIntake::of(&stream, &there)).transpose()
+        Ok(first.map(|stored| InIntake {
+            seq: stored.seq,
+            stream,
+            stored,
+        }))
     }
 }
 
 /// A raw message that is in the intake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct InIntake {
     /// Its sequence there.
     pub seq: u64,
+    stream: String,
+    stored: Stored,
+}
+
+/// The ids by which the ledger may know a raw message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawIds {
     /// The id that the mesh derives from it.
     pub derived: IntentId,
     /// The id that its sender chose, or that one.
@@ -107,30 +118,29 @@ pub struct InIntake {
 }
 
 impl InIntake {
-    fn of(stream: &str, there: &Stored) -> Result<Self, Error> {
-        let what = || format!("STREAM.MSG.GET.{stream}");
-        let stored = time::OffsetDateTime::parse(there.stored_text(), &time::format_description::well_known::Rfc3339)
-            .map_err(|error| Error::api(what(), error))?;
-        let nanos = stored.unix_timestamp_nanos();
-        let headers = there.published_headers();
+    /// The ids by which the ledger may know it.
+    ///
+    /// # Errors
+    /// When the server's time of storing cannot be read.
+    pub fn ids(&self) -> Result<RawIds, Error> {
+        let Self { seq, stream, stored } = self;
+        let at = time::OffsetDateTime::parse(stored.stored_text(), &time::format_description::well_known::Rfc3339)
+            .map_err(|error| Error::api(format!("STREAM.MSG.GET.{stream}"), error))?;
+        let nanos = at.unix_timestamp_nanos();
+        let headers = stored.published_headers();
         let raw = RawIntent {
-            subject: &there.subject,
+            subject: &stored.subject,
             headers: headers
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
-            body: &there.body,
+            body: &stored.body,
             stored_at: Timestamp::from_unix_millis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)),
-            derived_id: IntentId::derived(stream, there.seq, nanos),
+            derived_id: IntentId::derived(stream, *seq, nanos),
         };
-        let chosen = match raw.header(HEADER_PROTOCOL) {
-            Some(_) => Envelope::decode(raw.body).map_or_else(|_| raw.intent_id(), |envelope| envelope.intent),
-            None => raw.intent_id(),
-        };
-        Ok(Self {
-            seq: there.seq,
+        Ok(RawIds {
+            chosen: raw.enveloped_id().unwrap_or_else(|| raw.intent_id()),
             derived: raw.derived_id,
-            chosen,
         })
     }
 }
