@@ -3,6 +3,7 @@
 
 mod families;
 mod steps;
+mod tasks;
 mod views;
 
 use std::path::Path;

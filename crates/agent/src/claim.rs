@@ -1,5 +1,6 @@
 //! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
+use baton_envelope::context::Completeness;
 use baton_envelope::{
     Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, Timestamp,
     act, is_still_held, on_overtaken,
@@ -23,6 +24,8 @@ pub(crate) struct Claim {
     pub(crate) took_ms: Option<u64>,
     /// The cost of the attempt, if the handler reported one.
     pub(crate) cost: Option<Json>,
+    /// How much of its view the attempt could read, if it looked at it.
+    pub(crate) read: Option<Completeness>,
 }
 
 /// Why an append failed.
@@ -71,6 +74,7 @@ impl Claim {
             visible: false,
             took_ms: None,
             cost: None,
+            read: None,
         }
     }
 
@@ -89,6 +93,8 @@ impl Claim {
         act: impl Fn(&Snapshot, Timestamp) -> Result<Draft, IllegalTransition> + Send + Sync,
     ) -> Result<(), AppendError> {
         let (held, took_ms, cost) = (&self.snapshot, self.took_ms, &self.cost);
+        // Of the record that ends the attempt.
+        let read = self.read.as_ref().filter(|_| took_ms.is_some());
         let (envelope, instance) = (self.envelope, self.by.instance.as_str());
         let mut event: Option<Event> = None;
         let known = Known::At(held, self.place);
@@ -117,6 +123,7 @@ impl Claim {
                 let mut draft = act(snapshot, stamp.at)?;
                 draft.took_ms = took_ms;
                 draft.cost.clone_from(cost);
+                draft.context = read.cloned();
                 if event.is_none() {
                     event = Some(draft.event.clone());
                 }

@@ -11,6 +11,7 @@ use baton_jetstream::{Delivery, Error, Placed, in_form_for};
 
 use crate::claim::{AppendError, Claim};
 use crate::ending::Ending;
+use crate::expecting::expected;
 use crate::fault::{Fault, FaultKind};
 use crate::memory::HandedOn;
 use crate::outcome::{Capability, Outcome, OutcomeKind, Receiver};
@@ -164,6 +165,11 @@ impl WorkerContext {
             return Box::pin(self.act_on_fault(at, envelope, fault)).await;
         }
         at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
+        if let (OutcomeKind::Complete(result), Some(expects)) = (&kind, &envelope.expects)
+            && let Err(fault) = expected(expects, result)
+        {
+            return Box::pin(self.act_on_fault(at, envelope, fault)).await;
+        }
         let mut handed_on = outcome.handed_on;
         // Where the hop ends the intent, or sends a message, what is remembered by then is in the record.
         let mut context = None;

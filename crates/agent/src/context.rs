@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::given::Context;
-use crate::hop::Hop;
+use crate::hop::{Hop, Journal};
 use crate::memory::{HandedOn, Memory, token_counter};
 
 /// What the name of a step begins with that is a memory.
@@ -37,6 +37,9 @@ impl Hop {
         }
         let view = Box::pin(self.mesh()?.received_view(&self.envelope, token_counter)).await;
         let view = view.map_err(|error| unread(&error))?;
+        if let (Journal::Ledger(claim), 1..) = (&self.journal, view.completeness.requested) {
+            claim.lock().await.read = Some(view.completeness.clone());
+        }
         if let [_, ..] = &view.gaps[..] {
             self.gaps_are_allowed(&view)?;
         }

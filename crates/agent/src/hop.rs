@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Envelope, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName, ProtocolRange, StepEntry,
-    Timestamp, Undo, WaitResult, WaitSpec, act,
+    AgentVersion, Envelope, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName, ProtocolRange,
+    StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -114,6 +114,16 @@ impl Hop {
         let document = form.and_then(|form| self.envelope.document(form).ok());
         // An agent that reads no form known here gets no work; a replay on it shows the form that exists.
         document.unwrap_or_else(|| Json::of(self.envelope()).unwrap_or_default())
+    }
+
+    /// What the sender says of the work: its goal, where it stands, what is asked.
+    pub fn task(&self) -> Option<&Task> {
+        self.envelope.task.as_ref()
+    }
+
+    /// What the sender expects back. Baton checks the result by it before it is committed.
+    pub fn expects(&self) -> Option<&Expects> {
+        self.envelope.expects.as_ref()
     }
 
     /// The payload, unparsed.

@@ -37,6 +37,7 @@ mod commit;
 mod context;
 mod dropped;
 mod ending;
+mod expecting;
 mod fanning;
 mod fault;
 mod gates;

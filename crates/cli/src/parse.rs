@@ -190,6 +190,11 @@ pub(crate) fn constraints(text: &str) -> Result<Json, String> {
     }
 }
 
+/// What is expected back, as JSON; what it may say is checked with the rest of the work.
+pub(crate) fn expects(text: &str) -> Result<Json, String> {
+    Json::parse(text).map_err(|error| format!("not JSON: {error}; expected an object such as {{\"format\":\"json\"}}"))
+}
+
 /// `AGENT=VERSION`.
 pub(crate) fn pin(text: &str) -> Result<(AgentName, AgentVersion), String> {
     let (agent, version) = text

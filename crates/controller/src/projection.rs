@@ -10,6 +10,7 @@
 //! reading it never waits.
 
 mod columns;
+mod completeness;
 mod error;
 mod follow;
 mod queries;
@@ -33,6 +34,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 
 use columns::is_damage;
+use completeness::{Read, Views};
 use store::Store;
 use suspects::{Suspect, Suspects};
 use tables::streaks::Streaks;
@@ -63,6 +65,7 @@ struct Inner {
     streaks: Mutex<Streaks>,
     /// A copy as well.
     suspects: Mutex<Suspects>,
+    views: Mutex<Views>,
     place: watch::Sender<Place>,
     position: watch::Sender<u64>,
     /// The position of the archive's index.
@@ -112,6 +115,7 @@ impl Projection {
                 mesh: ControllerMesh::of(mesh),
                 streaks: Mutex::new(store.streaks().clone()),
                 suspects: Mutex::default(),
+                views: Mutex::default(),
                 touched: Mutex::new(Touched::all()),
                 turns: watch::Sender::new(0),
                 position: watch::Sender::new(place.seq),
@@ -139,6 +143,11 @@ impl Projection {
     /// The records of late by somebody else while it was this agent's turn.
     pub(crate) fn suspect(&self, agent: &AgentName, now: Timestamp) -> Option<Suspect> {
         lock(&self.inner.suspects).of(agent, now)
+    }
+
+    /// How much of their views the hops of a version could read of late, where one lacked something.
+    pub(crate) fn completeness(&self, agent: &AgentName, version: &AgentVersion, now: Timestamp) -> Option<Read> {
+        lock(&self.inner.views).of(agent, version, now)
     }
 
     /// How many records the projection lags the ledger.
@@ -253,6 +262,7 @@ impl Inner {
         }
         lock(&self.streaks).clone_from(store.streaks());
         lock(&self.suspects).clone_from(store.suspects());
+        lock(&self.views).clone_from(store.views());
         let place = Place::of(store);
         self.position
             .send_if_modified(|seq| std::mem::replace(seq, place.seq) != place.seq);

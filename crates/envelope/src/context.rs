@@ -9,6 +9,7 @@
 mod assemble;
 mod candidate;
 mod chain;
+mod facts;
 mod link;
 mod manifest;
 mod memory;
@@ -20,6 +21,7 @@ mod view;
 pub use assemble::{Assembled, assemble};
 pub use candidate::{Candidate, Out, Position};
 pub use chain::{Chain, ChainError, ChainFault, Load, Reach, Walk};
+pub use facts::facts;
 pub use link::{CATALOGUE_EVERY, Catalogue, ContextLink, Entry, MOST_MEMORIES, MOST_PREVIOUS};
 pub use manifest::{Manifest, ManifestItem, Uncovered, Why, levels};
 pub use memory::{BadMemory, Counts, Kind, Level, Memory, MemoryKey, Relevance, extract};

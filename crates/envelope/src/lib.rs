@@ -73,6 +73,7 @@ pub use intent::waits::{
 pub use message::body::{Body, Content};
 pub use message::envelope::{Envelope, MAX_HOPS_DEFAULT, MAX_HOPS_LIMIT, MaxHops, Priority};
 pub use message::error::{HopLimit, MustCarryBroken, NoCommonProtocol, UnknownForm};
+pub use message::given::{BadTask, TASK_LIMIT};
 pub use message::itinerary::{MOST_NEXT, closing_cycle};
 pub use message::object::{
     INLINE_LIMIT, OBJECT_LIMIT, OBJECT_PLACES, OBJECTS_SINCE, ObjectHash, ObjectRef, PIECE_BYTES, PieceList,

@@ -5,6 +5,7 @@ pub(crate) mod constraints;
 pub(crate) mod convert;
 pub(crate) mod envelope;
 pub(crate) mod error;
+pub(crate) mod given;
 pub(crate) mod itinerary;
 pub(crate) mod object;
 pub(crate) mod parts;

@@ -67,11 +67,19 @@ impl Form {
     /// # Errors
     /// Names what does not match, and where.
     pub fn check(&self, answer: Option<&str>) -> Result<(), Refused> {
+        self.check_up_to(answer, LONGEST)
+    }
+
+    /// Checks an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Form::check`].
+    pub fn check_up_to(&self, answer: Option<&str>, longest: usize) -> Result<(), Refused> {
         let refused = |problem: String| Refused::Answer(problem);
         let text = answer.unwrap_or("null");
-        if text.len() > LONGEST {
+        if text.len() > longest {
             let length = text.len();
-            return Err(refused(format!("has {length} bytes, and may have at most {LONGEST}")));
+            return Err(refused(format!("has {length} bytes, and may have at most {longest}")));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| refused(format!("is not JSON: {error}")))?;
         let faults: Vec<String> = self

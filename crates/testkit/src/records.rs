@@ -63,6 +63,7 @@ pub fn following(
         broadcast: None,
         undo: None,
         undos: Vec::new(),
+        context: None,
         extra: Extra::new(),
     }
 }

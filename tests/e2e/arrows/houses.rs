@@ -138,7 +138,16 @@ pub(super) const HOUSES: [House; 7] = [
             ),
             (
                 "commit",
-                &["claim", "ending", "fault", "memory", "outcome", "run", "undoing"],
+                &[
+                    "claim",
+                    "ending",
+                    "expecting",
+                    "fault",
+                    "memory",
+                    "outcome",
+                    "run",
+                    "undoing",
+                ],
             ),
             (
                 "run",
@@ -152,6 +161,7 @@ pub(super) const HOUSES: [House; 7] = [
             ("held", &[]),
             ("dropped", &[]),
             ("ending", &[]),
+            ("expecting", &["fault"]),
             ("agent", &["handler", "hop", "retry"]),
             ("retry", &[]),
             (

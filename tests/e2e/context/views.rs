@@ -153,6 +153,36 @@ async fn a_decision_of_the_first_hop_reaches_the_twelfth_within_its_budget() {
         .exits(0)
         .stdout;
     assert!(verified.contains("12 links, 13 memories and "), "{verified}");
+
+    let diff = run(mesh.baton(&["context", "diff", "order-42", "2", "12", "--output", "json"]))
+        .await
+        .exits(0)
+        .json();
+    let changes = diff["changes"].as_array().expect("rows");
+    let of = |key: &str| changes.iter().find(|row| row["key"] == key);
+    assert_eq!(of("notes-11").expect("new")["change"], "added");
+    assert_eq!(of("notes-1").expect("shorter")["change"], "level");
+    assert!(of("ms-1").is_none(), "a pin is given in full to both");
+    run(mesh.baton(&["context", "diff", "order-42", "2", "99"]))
+        .await
+        .exits(3)
+        .says(&["no hop 99"]);
+
+    let dir = TempDir::new().expect("folder");
+    let folder = dir.path().join("order-42");
+    let at = folder.display().to_string();
+    let exported = run(mesh.baton(&["context", "export", "order-42", &at, "--output", "json"]))
+        .await
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&exported["handoffs"], &exported["links"], &exported["missing"]),
+        (&json!(12), &json!(12), &json!([]))
+    );
+    let content = baton_envelope::ObjectHash::of(notes(1).as_bytes());
+    let written = std::fs::read(folder.join("objects").join(content.as_str())).expect("written");
+    assert_eq!(written, notes(1).into_bytes());
+    run(mesh.baton(&["context", "export", "order-42", &at])).await.exits(4);
     worker.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! `baton context`: what the hops of an intent remember, and payloads and results that are too large for a message.
 
+mod diff;
+mod export;
 mod get;
 mod list;
 mod put;
@@ -13,12 +15,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use baton_envelope::context::EnvelopeContext;
-use baton_envelope::{Envelope, IntentId, ObjectHash, ObjectRef};
+use baton_envelope::{Envelope, IntentId, ObjectHash, ObjectRef, codes};
 use baton_jetstream::{Error, Head, Mesh};
 use clap::Subcommand;
 
 use crate::app::App;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 
 /// `baton context`.
 #[derive(Debug, Clone, Subcommand)]
@@ -31,6 +33,10 @@ pub(crate) enum ContextCommand {
     List(list::ListArgs),
     /// Show the view that a hop was given, and of each memory how much it has and why.
     Show(show::ShowArgs),
+    /// Show what a hop was given that another one was not.
+    Diff(diff::DiffArgs),
+    /// Write the envelopes, the views, the links and every content as files.
+    Export(export::ExportArgs),
     /// Read everything that the hops of an intent remember, and compare it with its hashes.
     Verify(verify::VerifyArgs),
 }
@@ -42,6 +48,8 @@ pub(crate) async fn run(command: ContextCommand, app: &App) -> Result<(), CliErr
         ContextCommand::Get(args) => get::run(args, app).await,
         ContextCommand::List(args) => list::run(args, app).await,
         ContextCommand::Show(args) => show::run(args, app).await,
+        ContextCommand::Diff(args) => diff::run(args, app).await,
+        ContextCommand::Export(args) => export::run(args, app).await,
         ContextCommand::Verify(args) => verify::run(args, app).await,
     }
 }
@@ -75,6 +83,18 @@ impl Trail {
     fn envelope(&self, hop: Option<u32>) -> Option<&Envelope> {
         let mut envelopes = self.heads.iter().rev().filter_map(|head| head.record.envelope.as_ref());
         envelopes.find(|envelope| hop.is_none_or(|hop| hop == envelope.hop))
+    }
+
+    /// The same, or what to say where there is none.
+    fn of_hop(&self, hop: Option<u32>) -> Result<&Envelope, CliError> {
+        let id = &self.last.record.intent;
+        self.envelope(hop).ok_or_else(|| {
+            let message = match hop {
+                Some(hop) => format!("intent {id} has no hop {hop}"),
+                None => format!("intent {id} has no hop yet"),
+            };
+            CliError::say(Kind::NotFound, codes::NOT_FOUND, message).hint(format!("baton intents get {id}"))
+        })
     }
 
     /// The newest link: of the last record where that says one, else of the last envelope.

@@ -12,9 +12,10 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, AgentVersion, Envelope, HEADER_DEADLINE, HEADER_ITINERARY, HEADER_KIND, HEADER_MAX_HOPS,
-    HEADER_NOT_BEFORE, HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, IntentId, Json, MaxHops, OBJECT_LIMIT,
-    Pinning, Priority, RawIntent, Role, Status, Unique, WaitReason, check_answer, shown,
+    HEADER_NOT_BEFORE, HEADER_ORDER_KEY, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_TASK, IntentId, Json, MaxHops,
+    OBJECT_LIMIT, Pinning, Priority, RawIntent, RawRejection, Role, Status, Unique, WaitReason, check_answer, shown,
 };
+use baton_forms::Form;
 use baton_jetstream::{Clock as _, Error, Head, Mesh, Submitted, SystemClock, Waiting};
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
@@ -66,6 +67,19 @@ pub(crate) struct SendArgs {
     /// Must-carry constraints: a JSON object that every hop carries unchanged.
     #[arg(long, value_name = "JSON", value_parser = parse::constraints)]
     constraints: Option<Json>,
+    /// What the work is for, in words. It is in what every agent is given.
+    #[arg(long, value_name = "TEXT")]
+    goal: Option<String>,
+    /// Where the work stands, in words.
+    #[arg(long, value_name = "TEXT")]
+    state: Option<String>,
+    /// What the agent is asked to do, in words.
+    #[arg(long, value_name = "TEXT")]
+    ask: Option<String>,
+    /// What is expected back: a JSON object of `format` (text or json), `schema` (a JSON schema), `min_length`, `max_length`,
+    /// `length` and `quality`. A result that is not that is not taken, unless `checked` is false.
+    #[arg(long, value_name = "JSON", value_parser = parse::expects)]
+    expects: Option<Json>,
     /// Pin the intent to a version of an agent; may be repeated.
     #[arg(long = "pin", value_name = "AGENT=VERSION", value_parser = parse::pin)]
     pins: Vec<(AgentName, AgentVersion)>,
@@ -395,6 +409,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         (HEADER_REPLY_TO, text(args.reply_to.clone())),
         (HEADER_ORDER_KEY, text(args.order_key.clone())),
         (HEADER_ITINERARY, names(&args.itinerary)),
+        (HEADER_TASK, text(task(args)?)),
     ];
     let raw = RawIntent {
         subject: "",
@@ -413,8 +428,14 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
             Some(_) => "--delay",
             None => "--at",
         };
-        CliError::from_raw(refused, &[(HEADER_NOT_BEFORE, flag)])
+        CliError::from_raw(by_flag(refused), &[(HEADER_NOT_BEFORE, flag)])
     })?;
+    if let Some(schema) = envelope.expects.as_ref().and_then(|expects| expects.schema.as_ref()) {
+        Form::read(schema.get()).map_err(|refused| {
+            let message = format!("--expects: the schema: {refused}");
+            CliError::say(Kind::Usage, codes::BAD_HEADER, message).hint("give a JSON schema without references")
+        })?;
+    }
     envelope.pins = args.pins.iter().cloned().collect();
     envelope.pinning = args.pinning.map(Pinning::from);
     if let (true, Some(flag)) = (args.gates.is_empty(), args.gate.given()) {
@@ -436,6 +457,36 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         Some(constraints) => envelope.with_constraints(constraints.clone()),
         None => envelope,
     })
+}
+
+/// What the flags say of the work, as the header has it.
+fn task(args: &SendArgs) -> Result<Option<String>, CliError> {
+    let words = [("goal", &args.goal), ("state", &args.state), ("ask", &args.ask)];
+    let words = words
+        .into_iter()
+        .filter_map(|(name, words)| Some((name, Json::string(words.as_ref()?))));
+    let expects = args.expects.iter().map(|expects| ("expects", expects.clone()));
+    let said: std::collections::BTreeMap<&str, Json> = words.chain(expects).collect();
+    match said.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(Json::of(&said)?.get().to_owned())),
+    }
+}
+
+/// What is wrong with a task, by the flag that says it.
+fn by_flag(mut refused: RawRejection) -> RawRejection {
+    let member = refused
+        .field
+        .strip_prefix(HEADER_TASK)
+        .and_then(|rest| rest.strip_prefix(": "));
+    if let Some(member) = member.map(str::to_owned) {
+        let (flag, member) = member.split_once('.').unwrap_or((&member, ""));
+        if !member.is_empty() {
+            refused.problem = format!("`{member}` {}", refused.problem);
+        }
+        refused.field = format!("--{flag}");
+    }
+    refused
 }
 
 fn names(agents: &[AgentName]) -> String {

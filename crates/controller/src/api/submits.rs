@@ -7,7 +7,7 @@ use baton_envelope::{Author, Envelope, HEADER_PROTOCOL, OnConflict, RawIntent, R
 use baton_jetstream::{Error, Redrive, Redriven, Uniquely};
 
 use crate::context::Context;
-use crate::intake::rejection::{Rejection, no_child};
+use crate::intake::rejection::{Rejection, no_child, usable_schema};
 
 /// Submits as whoever asks would, after the checks of an envelope in the intake.
 pub(super) async fn submit(cx: &Context, asked: SubmitIntent) -> Result<SubmitView, Error> {
@@ -71,6 +71,7 @@ fn checked(cx: &Context, envelope: &Envelope, by: &str) -> Result<Envelope, Erro
     };
     let checked = raw.to_envelope(envelope.id, &envelope.to, cx.mesh.now());
     let mut envelope = checked.map_err(|rejection| refused(&rejection.into()))?;
+    usable_schema(&envelope).map_err(|rejection| refused(&rejection.into()))?;
     if cx.account.is_some() {
         no_child(&envelope).map_err(|rejection| refused(&rejection.into()))?;
         envelope.from = Some(by.to_owned());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use baton_envelope::{
     AgentName, Asked as Wanted, Broadcast, ChannelName, Envelope, HEADER_INTENT, HEADER_MSG_ID, HEADER_NOT_BEFORE,
-    HEADER_ORDER_KEY, HEADER_PROTOCOL, HEADER_UNIQUE, MayName, RawIntent, Record, codes, receivers,
+    HEADER_ORDER_KEY, HEADER_PROTOCOL, HEADER_TASK, HEADER_UNIQUE, MayName, RawIntent, Record, codes, receivers,
 };
 use baton_jetstream::{Error, Head, NewBroadcast, Submitted};
 
@@ -129,7 +129,7 @@ impl Routing {
             let text = "an envelope names its agent: publish it on the agent's subject, or its payload alone here";
             return Err(Rejection::new(codes::BAD_SUBJECT, text));
         }
-        for header in [HEADER_UNIQUE, HEADER_ORDER_KEY, HEADER_NOT_BEFORE] {
+        for header in [HEADER_UNIQUE, HEADER_ORDER_KEY, HEADER_NOT_BEFORE, HEADER_TASK] {
             if raw.header(header).is_some() {
                 let text = format!("{header} is for work of one agent; fix: leave it out, or publish to the agent");
                 return Err(Rejection::new(codes::BAD_HEADER, text));

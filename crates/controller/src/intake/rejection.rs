@@ -3,9 +3,10 @@
 
 use baton_envelope::control::ControlError;
 use baton_envelope::{
-    Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Unique, act, codes,
+    Author, Envelope, ErrorInfo, IntentId, Json, RawIntent, RawKept, RawRejection, Unique, act, codes, quoted,
 };
 use baton_envelope::{Submission, compare_submission};
+use baton_forms::Form;
 use baton_jetstream::{Advanced, Decision, Error, Head, KEPT_BODY_BYTES, Known, Mesh};
 
 /// In a kept raw intent: the id of its intake message, so that a redelivery finds its own rejection.
@@ -28,6 +29,22 @@ pub(crate) fn no_child(envelope: &Envelope) -> Result<(), RawRejection> {
             value: parent.to_string(),
             problem: "is not a publisher's to say in a secured mesh: controllers submit children".to_owned(),
             fix: "leave `parent` out; an agent asks others by a call".to_owned(),
+        }),
+    }
+}
+
+/// Refuses a schema that no result can be compared with: no agent could complete the work.
+pub(crate) fn usable_schema(envelope: &Envelope) -> Result<(), RawRejection> {
+    let schema = envelope.expects.as_ref().and_then(|expects| expects.schema.as_ref());
+    let Some(schema) = schema else { return Ok(()) };
+    match Form::read(schema.get()) {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(RawRejection {
+            code: codes::BAD_HEADER,
+            field: "expects.schema".to_owned(),
+            value: quoted(schema.get(), QUOTED),
+            problem: refused.to_string(),
+            fix: "give a JSON schema without references, or leave it out".to_owned(),
         }),
     }
 }

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::intake::again::Again;
 use crate::intake::asked::Asked;
 use crate::intake::keys;
-use crate::intake::rejection::{Recorded, Rejection, is_of, no_child, record};
+use crate::intake::rejection::{Recorded, Rejection, is_of, no_child, record, usable_schema};
 use crate::projection::Projection;
 use crate::stats::Stats;
 
@@ -463,6 +463,7 @@ impl Routing {
             None if self.mesh.is_secured() => envelope.from = None,
             None => {}
         }
+        usable_schema(&envelope)?;
         if self.mesh.is_secured() {
             no_child(&envelope)?;
         }

@@ -12,6 +12,7 @@ use baton_jetstream::{LedgerBatch, LedgerEnd, LedgerMark};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::columns::malformed;
+use super::completeness::Views;
 use super::suspects::Suspects;
 use super::tables::archive;
 use super::tables::counts::{Changes, Counts};
@@ -84,6 +85,7 @@ pub(super) struct Store {
     /// How often the store was rebuilt.
     generation: u64,
     suspects: Suspects,
+    views: Views,
     touched: Touched,
 }
 
@@ -148,6 +150,7 @@ impl Store {
             archive,
             generation: 0,
             suspects: Suspects::default(),
+            views: Views::default(),
             touched: Touched::all(),
         }))
     }
@@ -178,6 +181,7 @@ impl Store {
             archive: (String::new(), LedgerMark::default()),
             generation: 0,
             suspects: Suspects::default(),
+            views: Views::default(),
             touched: Touched::all(),
         })
     }
@@ -202,6 +206,12 @@ impl Store {
                         strange.push(*seq);
                     }
                     gathered.note(*seq, &summary, &self.streaks);
+                    if let (Some(read), Some(agent), Some(version)) =
+                        (&summary.context, &summary.by.agent, &summary.by.version)
+                    {
+                        let (intent, at) = (&summary.intent, summary.at);
+                        self.views.note((agent, version), (intent, at), read, now);
+                    }
                     let at = summary.at;
                     let noted =
                         intents.note(&transaction, *seq, batch.stored_ms(*seq), summary, || batch.guard(*seq))?;
@@ -315,6 +325,10 @@ impl Store {
     /// The lanes that were touched since the last call.
     pub(super) fn take_touched(&mut self) -> Touched {
         std::mem::take(&mut self.touched)
+    }
+
+    pub(super) fn views(&self) -> &Views {
+        &self.views
     }
 
     pub(super) fn suspects(&self) -> &Suspects {

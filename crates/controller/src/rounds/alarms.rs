@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_envelope::codes;
+use baton_envelope::context::Concern;
 use baton_envelope::control::Alarm;
 use baton_envelope::{AgentName, AgentVersion, Breaker, BreakerState, Cause, Route, Timestamp, VersionState};
 
@@ -94,6 +95,12 @@ async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Ve
         }
     }
     alarms.extend(forgeries(cx, route));
+    alarms.extend(
+        route
+            .versions
+            .keys()
+            .filter_map(|version| incomplete(cx, agent, version)),
+    );
     for (version, _) in route.versions.iter().filter(|(_, entry)| entry.withheld.is_some()) {
         if let Some((breaker, _)) = cx.mesh.breaker(agent, version).await? {
             alarms.extend(breaker_open(route, &breaker));
@@ -124,6 +131,7 @@ async fn unknown_version(cx: &Context, route: &Route, version: &AgentVersion) ->
             format!("baton intents move --agent {agent} --from {version} --to {active}"),
             format!("baton worker --agent {agent} --version {version} --exec 'CMD…'"),
         ],
+        critical: false,
     }))
 }
 
@@ -144,6 +152,7 @@ fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
                     "workers of {agent}@{version} dropped {dropped} tickets in the last hour that no record of the ledger owes"
                 ),
                 ways_out: vec!["see in docs/security.md who may write tickets, and what to do when a credential leaked".to_owned()],
+                critical: false,
             });
         }
     }
@@ -158,6 +167,7 @@ fn forgeries(cx: &Context, route: &Route) -> Vec<Alarm> {
                 suspect.count, suspect.intent, suspect.problem
             ),
             ways_out: vec![format!("baton intents get {}", suspect.intent)],
+            critical: false,
         });
     }
     alarms
@@ -193,6 +203,30 @@ fn breaker_open(route: &Route, breaker: &Breaker) -> Option<Alarm> {
         since: breaker.since,
         message: format!("the breaker of {agent}@{version} is open and its work waits ({reason}); {then}"),
         ways_out,
+        critical: false,
+    })
+}
+
+/// The alarm of a version whose views lack what they were to have.
+fn incomplete(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Option<Alarm> {
+    let found = cx.projection.completeness(agent, version, cx.mesh.now())?;
+    let concern = found.completeness.concern();
+    let (resolved, requested) = (found.completeness.resolved, found.completeness.requested);
+    let (minutes, intent) = (found.minutes, &found.intent);
+    (concern != Concern::None).then(|| Alarm {
+        code: codes::COMPLETENESS_LOW.to_owned(),
+        agent: agent.clone(),
+        version: version.clone(),
+        since: found.since,
+        message: format!(
+            "in the last {minutes} minutes hops of {agent}@{version} could read {resolved} of {requested} memories that they were \
+             given in full, the last that lacked some is of {intent}"
+        ),
+        ways_out: vec![
+            format!("baton context show {intent}"),
+            format!("baton context verify {intent}"),
+        ],
+        critical: concern == Concern::Alarm,
     })
 }
 
@@ -213,6 +247,7 @@ fn void(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Option<Alarm
             format!("baton audit verify {intent}"),
             format!("baton intents get {intent}"),
         ],
+        critical: false,
     })
 }
 
@@ -285,6 +320,7 @@ async fn alarm(
             causes.join(", ")
         ),
         ways_out,
+        critical: false,
     }))
 }
 
@@ -305,7 +341,12 @@ impl Known {
         for mut alarm in now {
             let key = (alarm.agent.clone(), alarm.version.clone(), alarm.code.clone());
             match before.get(&key) {
-                Some(known) => alarm.since = known.since,
+                Some(known) => {
+                    alarm.since = known.since;
+                    if alarm.critical && !known.critical {
+                        new.push(alarm.clone());
+                    }
+                }
                 None => new.push(alarm.clone()),
             }
             self.alarms.insert(key, alarm);

@@ -147,6 +147,7 @@ impl Lost {
                     ),
                     "submit that work again; the alarm ends by itself after ten minutes".to_owned(),
                 ],
+                critical: false,
             })
         };
         of.into_iter().filter_map(alarm).collect()

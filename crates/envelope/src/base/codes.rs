@@ -90,6 +90,8 @@ codes! {
     BAD_NAME: Command,
     /// A program wrote something that is not an outcome.
     BAD_OUTCOME: Attempt,
+    /// The result is not what the sender expects.
+    BAD_OUTPUT: Attempt,
     /// The payload is not what the agent takes.
     BAD_PAYLOAD: Attempt,
     /// The file of a pipeline says a way that work cannot go.
@@ -120,6 +122,8 @@ codes! {
     CHILD_FAILED: Attempt,
     /// An undo has failed, and what the intent did before it is not undone.
     COMPENSATION_FAILED: Park,
+    /// Hops of a version could not read all of what they were given of what is remembered.
+    COMPLETENESS_LOW: Alarm,
     /// The intent id is taken by other work.
     CONFLICT: Rejection Control,
     /// The connection to the server was closed.

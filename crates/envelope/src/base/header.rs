@@ -26,6 +26,8 @@ pub const HEADER_UNIQUE: &str = "Baton-Unique";
 pub const HEADER_ORDER_KEY: &str = "Baton-Order-Key";
 /// The agents to go to after this one, in their order, separated by commas.
 pub const HEADER_ITINERARY: &str = "Baton-Itinerary";
+/// What the work is for, where it stands, what is asked, and what is expected back: a JSON object.
+pub const HEADER_TASK: &str = "Baton-Task";
 /// With a unique key: for how long after its submit completed work holds it, a duration.
 pub const HEADER_WITHIN: &str = "Baton-Within";
 /// With a unique key that other work holds: `keep` (default), `replace` or `refuse`.

@@ -84,10 +84,14 @@ impl Fixed {
 }
 
 fn expected(expects: &Expects) -> String {
+    let number = |count: Option<u64>| count.map(|count| format!("{count} characters"));
     labelled(&[
         ("format", expects.format.as_deref()),
         ("length", expects.length.as_deref()),
         ("quality", expects.quality.as_deref()),
+        ("at least", number(expects.min_length).as_deref()),
+        ("at most", number(expects.max_length).as_deref()),
+        ("schema", expects.schema.as_ref().map(Json::get)),
     ])
 }
 

@@ -269,4 +269,7 @@ pub struct Alarm {
     pub message: String,
     /// Commands; each of them helps.
     pub ways_out: Vec<String>,
+    /// Whether it cannot wait. One that gets critical is told of again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub critical: bool,
 }

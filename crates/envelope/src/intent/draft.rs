@@ -6,6 +6,7 @@ use crate::base::names::AgentVersion;
 use crate::base::protocol::PROTOCOL;
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::Extra;
+use crate::context::Completeness;
 use crate::intent::broadcast::Broadcast;
 use crate::intent::by_hand::ByHand;
 use crate::intent::children::{ChildrenDone, forget_over};
@@ -59,6 +60,8 @@ pub struct Draft {
     pub took_ms: Option<u64>,
     /// The cost of that attempt.
     pub cost: Option<Json>,
+    /// How much of the view that the attempt was given could be had.
+    pub context: Option<Completeness>,
     /// The conversion of the envelope.
     pub conversion: Option<Conversion>,
     /// In the first record: whether Baton made the intent id.
@@ -106,6 +109,7 @@ impl Draft {
             raw: None,
             took_ms: None,
             cost: None,
+            context: None,
             conversion: None,
             generated_id: false,
             waits: Vec::new(),
@@ -334,6 +338,7 @@ impl Draft {
             broadcast: self.broadcast,
             undo: self.undo,
             undos: self.undos,
+            context: self.context,
             extra: Extra::new(),
         }
     }

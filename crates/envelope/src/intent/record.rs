@@ -8,6 +8,7 @@ use crate::base::protocol::{AnyMajor, Protocol};
 use crate::base::timestamp::Timestamp;
 use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
+use crate::context::Completeness;
 use crate::intent::broadcast::Broadcast;
 use crate::intent::children::ChildrenDone;
 use crate::intent::error_info::ErrorInfo;
@@ -133,6 +134,8 @@ wire_object! {
         opt undo: Box<Undo>,
         /// What is undone, the latest first, for the `progress` of an intent that is undone.
         def undos: Vec<PlannedUndo>,
+        /// How much of the view that the attempt was given could be had, where it looked at it.
+        opt context: Completeness,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::base::error::{DecodeError, decode};
 use crate::base::ids::IntentId;
 use crate::base::json::Json;
 use crate::base::timestamp::Timestamp;
+use crate::context::Completeness;
 use crate::intent::event::Event;
 use crate::intent::record::Author;
 use crate::intent::snapshot::Snapshot;
@@ -39,6 +40,9 @@ pub struct RecordSummary {
     /// Whether the attempts of the hop that ends with this record are used up.
     #[serde(default, deserialize_with = "yes")]
     pub exhausted: bool,
+    /// How much of the view that the attempt was given could be had. Anything else counts as absent.
+    #[serde(default, deserialize_with = "readable")]
+    pub context: Option<Completeness>,
 }
 
 impl RecordSummary {

@@ -64,6 +64,14 @@ wire_object! {
         opt length: String,
         /// The required quality.
         opt quality: String,
+        /// The JSON schema that the result must match.
+        opt schema: Json,
+        /// The fewest characters of the result.
+        opt min_length: u64,
+        /// The most characters of the result.
+        opt max_length: u64,
+        /// Whether the result is checked. Senders before 1.7 named a format that nobody checked.
+        def checked: bool,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
+use crate::message::parts::{Expects, Task};
 use crate::message::text::{BadText, check_kind, check_order_key, check_reply_to, check_traceparent};
 use crate::message::unique::{OnConflict, Unique};
 use crate::version::pinning::Pinning;
@@ -83,6 +84,10 @@ pub struct RawFields {
     pub order_key: Option<String>,
     /// The agents to go to after the first.
     pub itinerary: Vec<AgentName>,
+    /// What the sender says of the work.
+    pub task: Option<Task>,
+    /// What it expects back.
+    pub expects: Option<Expects>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
@@ -201,6 +206,8 @@ impl<'a> RawIntent<'a> {
         envelope.traceparent = fields.traceparent;
         envelope.order_key = fields.order_key;
         envelope.itinerary = fields.itinerary;
+        envelope.task = fields.task;
+        envelope.expects = fields.expects;
         Ok(envelope)
     }
 
@@ -432,6 +439,7 @@ impl<'a> RawIntent<'a> {
             });
         }
         fields.itinerary = self.itinerary()?;
+        (fields.task, fields.expects) = self.task()?;
         if let Some(value) = self.header(HEADER_DEADLINE) {
             let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)
                 .map_err(|problem| bad(HEADER_DEADLINE, value, problem, "give a time or a duration such as 10m"))?;
@@ -469,6 +477,23 @@ impl RawIntent<'_> {
         agents.map_err(|problem: crate::base::error::BadName| {
             let fix = "give names of agents, separated by commas, or leave the header out";
             bad(HEADER_ITINERARY, value, problem.to_string(), fix)
+        })
+    }
+
+    /// What the sender says of the work, and what it expects back.
+    fn task(&self) -> Result<(Option<Task>, Option<Expects>), RawRejection> {
+        let Some(value) = self.header(HEADER_TASK) else {
+            return Ok((None, None));
+        };
+        Task::read_given(value).map_err(|refused| RawRejection {
+            code: codes::BAD_HEADER,
+            field: match refused.field.as_str() {
+                "" => HEADER_TASK.to_owned(),
+                field => format!("{HEADER_TASK}: {field}"),
+            },
+            value: refused.value,
+            problem: refused.problem,
+            fix: refused.fix,
         })
     }
 

@@ -44,6 +44,7 @@ mod before {
             children: Vec::new(),
             undo: None,
             undos: Vec::new(),
+            context: None,
             state: None,
             people: None,
             exhausted: false,

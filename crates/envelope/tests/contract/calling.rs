@@ -163,6 +163,36 @@ fn a_child_takes_over_what_its_parent_has() {
     );
     assert_eq!(child.deadline, parent.deadline.map(|at| at.minus(KEEP_TIME)));
     assert_eq!((child.reply_to, child.history.len(), child.policy), (None, 0, None));
+    // What the call says; else what its parent is given, without the view that was made for that one.
+    assert_eq!(child.context, children.context);
+    let mut silent = children.clone();
+    silent.context = None;
+    let with = |context: &str| {
+        let mut parent = parent.clone();
+        parent.context = Some(json(context));
+        let child = parent.child(NewChild {
+            id: envelope_id(7),
+            call: (parent.hop, "research"),
+            index: 1,
+            children: &silent,
+            child: &silent.children[1],
+            to: &agent("qa"),
+            from: "code@2.0.0",
+            pins: &pins,
+        });
+        child.expect("a child").context
+    };
+    assert_eq!(with("{\"links\":2}"), None, "there is nothing to begin with");
+    let head = ObjectHash::of(b"a link");
+    let (at, before) = (parent.hop, parent.hop - 1);
+    let given = with(&format!(r#"{{"head":"{head}","links":2,"hop":{before}}}"#)).expect("a context");
+    let given = context::EnvelopeContext::read(&given).expect("read");
+    assert_eq!((given.head, given.links, given.view), (Some(head), 2, None));
+    assert_eq!(
+        (given.hop, given.unlinked),
+        (Some(at + 1), 1),
+        "one hop has added nothing"
+    );
     let mut last = parent;
     last.hop = last.max_hops.get();
     assert_eq!(envelope(&last).expect_err("past the limit").hop, last.hop + 1);

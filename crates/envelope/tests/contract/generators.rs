@@ -3,6 +3,7 @@
 mod waits;
 mod words;
 
+use baton_envelope::context::Completeness;
 use baton_envelope::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -58,11 +59,21 @@ pub(crate) fn any_history() -> impl Strategy<Value = HistoryEntry> {
 }
 
 fn any_expects() -> impl Strategy<Value = Expects> {
-    (of(text()), of(text()), of(text()), any_extra()).prop_map(|(format, length, quality, extra)| Expects {
-        format,
-        length,
-        quality,
-        extra,
+    let words = (of(text()), of(text()), of(text()));
+    let bounds = (of(any_json_but_null()), of(any::<u64>()), of(any::<u64>()));
+    let all = (words, bounds, any::<bool>(), any_extra());
+    all.prop_map(|(words, (schema, min_length, max_length), checked, extra)| {
+        let (format, length, quality) = words;
+        Expects {
+            format,
+            length,
+            quality,
+            schema,
+            min_length,
+            max_length,
+            checked,
+            extra,
+        }
     })
 }
 
@@ -532,6 +543,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         of(conversion.boxed()),
         any::<bool>(),
         any::<bool>(),
+        of((any::<u64>(), any::<u64>()).prop_map(|(read, given)| Completeness::of(read, given))),
     );
     let rest = (
         of(step.boxed()),
@@ -551,7 +563,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             note,
             error,
             raw,
-            (took_ms, cost, conversion, generated_id, exhausted),
+            (took_ms, cost, conversion, generated_id, exhausted, context),
             (waits, signal, results, people, children),
             (state, broadcast),
             (undo, undos, extra),
@@ -583,6 +595,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             broadcast,
             undo,
             undos,
+            context,
             extra,
         }
     })

@@ -179,6 +179,10 @@ pub(crate) fn full_envelope() -> Envelope {
             format: Some("text/markdown".to_owned()),
             length: Some("2 pages".to_owned()),
             quality: Some("high".to_owned()),
+            schema: Some(json("{\"type\":\"string\"}")),
+            min_length: Some(200),
+            max_length: Some(9_000),
+            checked: true,
             extra: Extra::new(),
         }),
         payload: json("{\"topic\":\"otters\"}"),
@@ -318,6 +322,7 @@ pub(crate) fn full_record() -> Record {
         }),
         took_ms: Some(480),
         cost: Some(json("1.070")),
+        context: Some(baton_envelope::context::Completeness::of(19, 20)),
         conversion: Some(Conversion::new(
             "2.0.0".parse().expect("version"),
             "3.1.0".parse().expect("version"),

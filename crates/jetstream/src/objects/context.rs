@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use baton_envelope::context::{
-    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, Contents, Counter, EnvelopeContext, Fixed, Gap,
-    Level, Manifest, ManifestAt, ManifestItem, Memory, Reach, Request, View, Walk, assemble, levels, render,
-    view_budget,
+    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, Contents, ContextLink, Counter, EnvelopeContext,
+    Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Reach, Request, View, Walk, assemble, levels,
+    render, view_budget,
 };
 use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES};
 use bytes::Bytes;
@@ -88,6 +88,48 @@ impl Mesh {
                 walk.take(&hash, Some(&bytes)).map_err(broken)?;
             }
         }
+    }
+
+    /// Stores what work is given to begin with, and lets its first envelope name it. Nothing is stored where there is none.
+    ///
+    /// # Errors
+    /// As [`Mesh::put_named`].
+    pub async fn begin_with(
+        &self,
+        envelope: &mut Envelope,
+        memories: Vec<(Memory, Vec<u8>)>,
+        (by, counter): (&str, fn() -> Counter<'static>),
+    ) -> Result<(), Error> {
+        if memories.is_empty() {
+            return Ok(());
+        }
+        let tree = envelope.root().clone();
+        let intent = envelope.intent.clone();
+        let mut link = ContextLink::first(
+            tree.clone(),
+            intent,
+            envelope.hop,
+            envelope.id,
+            by.to_owned(),
+            self.now(),
+        );
+        for (memory, content) in memories {
+            link.memories.push(memory.counted(by, &content, &counter()));
+            let media = link.memories.last().and_then(|memory| memory.media.clone());
+            let media = media.as_deref().unwrap_or("text/plain");
+            self.put_named(&tree, content.into(), media).await?;
+        }
+        let head = self.put_named(&tree, link.encode().into(), "application/json").await?;
+        let context = EnvelopeContext {
+            head: Some(head),
+            links: link.depth,
+            memories: u32::try_from(link.memories.len()).unwrap_or(u32::MAX),
+            bytes: link.memories.iter().map(|memory| memory.bytes).sum(),
+            hop: Some(envelope.hop),
+            ..EnvelopeContext::default()
+        };
+        envelope.context = context.json();
+        Ok(())
     }
 
     /// The contents of these memories, those that can be had; of each other one, why it cannot.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
-use baton_envelope::{Body, Json, Onward, Undo, WaitResult, WaitSpec};
+use baton_envelope::{Body, Expects, Json, Onward, Task, Undo, WaitResult, WaitSpec};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -32,6 +32,10 @@ struct Told<'a> {
     attempt: u32,
     epoch: u64,
     idempotency_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a Task>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expects: Option<&'a Expects>,
     payload: &'a Json,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_encoding: Option<&'a str>,
@@ -54,6 +58,8 @@ pub(crate) fn input(hop: &Hop, context: Option<&Context>) -> String {
         attempt: hop.attempt(),
         epoch: hop.epoch(),
         idempotency_key: hop.idempotency_key("exec"),
+        task: hop.task(),
+        expects: hop.expects(),
         payload: hop.payload(),
         payload_encoding: hop.envelope().payload_encoding.as_deref(),
         steps: hop.steps(),

@@ -18,7 +18,7 @@ PATH alone; --pass-env NAME,... passes these in any case.
 Plain mode: stdin is the payload (the text of a string, bytes as they are, other JSON as written). \
 stdout is the result, or goes to whoever is next: JSON where it is JSON, else text without the last line breaks, else bytes.
 
-JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, payload, \
+JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, task, expects, payload, \
 payload_encoding, steps, waits, context, envelope and replay. stdout is JSON objects, recorded as they come:
   {\"progress\": TEXT} is a note
   {\"step\": NAME, \"result\": JSON} is a step; a later attempt finds it in steps
@@ -98,6 +98,8 @@ mod tests {
         let intent = "order-1".parse().expect("an id");
         let mut envelope = Envelope::first(id, intent, "shout".parse().expect("a name"), Json::string("AA=="));
         envelope.payload_encoding = Some("base64".to_owned());
+        envelope.task = Some(Default::default());
+        envelope.expects = Some(Default::default());
         Hop {
             envelope: Arc::new(envelope),
             attempt: 1,

@@ -74,11 +74,11 @@ struct Document<'a> {
 }
 
 pub(crate) async fn approve(args: ApproveArgs, app: &App) -> Result<(), CliError> {
-    by_weight(args, Weight::For, app).await
+    Box::pin(by_weight(args, Weight::For, app)).await
 }
 
 pub(crate) async fn reject(args: ApproveArgs, app: &App) -> Result<(), CliError> {
-    by_weight(args, Weight::Against, app).await
+    Box::pin(by_weight(args, Weight::Against, app)).await
 }
 
 pub(crate) async fn answer(args: AnswerArgs, app: &App) -> Result<(), CliError> {

@@ -1,6 +1,5 @@
 //! `baton context show`: the view that a hop was given.
 
-use baton_envelope::codes;
 use baton_envelope::context::{Gap, Level, ManifestItem};
 use baton_envelope::{Envelope, IntentId, ObjectHash, shown};
 use baton_jetstream::ReceivedView;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::{Trail, counted};
 use crate::app::App;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::output::Table;
 
 /// `baton context show`.
@@ -73,13 +72,7 @@ struct Row<'a> {
 pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let trail = Trail::of(&mesh, &args.id).await?;
-    let envelope = trail.envelope(args.hop).ok_or_else(|| {
-        let message = match args.hop {
-            Some(hop) => format!("intent {} has no hop {hop}", args.id),
-            None => format!("intent {} has no hop yet", args.id),
-        };
-        CliError::say(Kind::NotFound, codes::NOT_FOUND, message).hint(format!("baton intents get {}", args.id))
-    })?;
+    let envelope = trail.of_hop(args.hop)?;
     let received = mesh.received_view(envelope, baton_agent::token_counter).await?;
     let document = document(&args.id, envelope, &received);
     app.output.show(&document, || text(&document))

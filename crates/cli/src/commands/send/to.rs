@@ -3,7 +3,8 @@
 use baton_envelope::codes;
 use baton_envelope::{
     AgentName, ChannelName, Envelope, HEADER_CAPABILITIES, HEADER_DEADLINE, HEADER_INTENT, HEADER_ITINERARY,
-    HEADER_KIND, HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_WHEN_NONE,
+    HEADER_KIND, HEADER_MAX_HOPS, HEADER_PINNING, HEADER_PRIORITY, HEADER_REPLY_TO, HEADER_TASK, HEADER_WHEN_NONE,
+    Task,
 };
 use baton_jetstream::Mesh;
 use clap::{Args, ValueEnum};
@@ -177,6 +178,10 @@ pub(in crate::commands) async fn publish_to_hold(
         ),
         (HEADER_CAPABILITIES, (!more.is_empty()).then(|| more.join(","))),
         (HEADER_ITINERARY, itinerary(envelope)),
+        (
+            HEADER_TASK,
+            Task::header(envelope.task.as_ref(), envelope.expects.as_ref()),
+        ),
     ];
     let always = [
         (HEADER_INTENT, envelope.intent.to_string()),

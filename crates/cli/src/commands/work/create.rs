@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use baton_envelope::context::{Memory, facts};
 use baton_envelope::control::SubmitView;
-use baton_envelope::{AgentName, Asked, Envelope, IntentId, Json, Priority, Role, codes, shown};
+use baton_envelope::{AgentName, Asked, Envelope, IntentId, Json, Priority, Role, Task, codes, shown};
 use baton_jetstream::{Clock as _, Error, Mesh, Submitted, SystemClock};
 use clap::{Args, ValueEnum};
 
@@ -35,7 +36,8 @@ pub(crate) struct CreateArgs {
     /// How urgent it is: 1 to 10, where 10 is most urgent [default: 5].
     #[arg(long, value_name = "N", value_parser = parse::priority)]
     priority: Option<Priority>,
-    /// What belongs to the task: text or JSON, @FILE, or - for stdin.
+    /// What belongs to the task: text or JSON, @FILE, or - for stdin. Each member of a JSON object is a fact that every agent is
+    /// given.
     #[arg(long, value_name = "JSON")]
     task_context: Option<String>,
     /// Id of the intent, which makes a repeat of the same work harmless [default: a new one].
@@ -60,7 +62,7 @@ enum WhenNone {
 /// Submits it.
 pub(crate) async fn run(args: CreateArgs, app: &App) -> Result<(), CliError> {
     // Before connecting: what is wrong with the arguments does not depend on a server.
-    let mut envelope = envelope(&args, app)?;
+    let (mut envelope, facts) = envelope(&args, app)?;
     let mesh = app.connect().await?;
     let is_generated = args.id.is_none();
     let mut needed = Vec::new();
@@ -74,6 +76,14 @@ pub(crate) async fn run(args: CreateArgs, app: &App) -> Result<(), CliError> {
                 WhenNone::Any => envelope.to = least_loaded(&mesh, &envelope).await?,
             }
         }
+    }
+    let from = envelope.from.clone().unwrap_or_default();
+    match Box::pin(mesh.begin_with(&mut envelope, facts, (&from, baton_agent::token_counter))).await {
+        // A publisher stores no objects: what belongs to the task is in the payload as well.
+        Err(error @ Error::Denied { .. }) => app
+            .output
+            .note(&format!("{error}: what belongs to the task is in its payload alone")),
+        done => done?,
     }
     let intent = envelope.intent.clone();
     let by = who::author(Role::Client);
@@ -103,11 +113,19 @@ fn text(view: &SubmitView) -> String {
     format!("intent {} was submitted{to}{again}", shown(view.intent.as_str()))
 }
 
-fn envelope(args: &CreateArgs, app: &App) -> Result<Envelope, CliError> {
+/// Memories, each with its content.
+type Facts = Vec<(Memory, Vec<u8>)>;
+
+fn envelope(args: &CreateArgs, app: &App) -> Result<(Envelope, Facts), CliError> {
     let context = match &args.task_context {
         Some(argument) => Some(baton_envelope::Body::of_bytes(&payload::read(Some(argument), &app.output)?).json),
         None => None,
     };
+    let given = context.as_ref().map(facts).transpose();
+    let facts = given.map_err(|problem| {
+        CliError::say(Kind::Usage, codes::BAD_MEMORY, format!("--task-context: {problem}"))
+            .hint("name each member with A-Z, a-z, 0-9, _ and -, or give text")
+    })?;
     let mut payload = std::collections::BTreeMap::from([("task", Json::string(&args.task))]);
     if let Some(context) = context {
         payload.insert("context", context);
@@ -122,7 +140,17 @@ fn envelope(args: &CreateArgs, app: &App) -> Result<Envelope, CliError> {
     envelope.kind = Some(KIND.to_owned());
     envelope.from = Some(args.from.clone().unwrap_or_else(who::person));
     envelope.priority = args.priority.unwrap_or_default();
-    Ok(envelope)
+    let task = Task {
+        ask: Some(args.task.clone()),
+        ..Task::default()
+    };
+    let given = Task::read_given(&Task::header(Some(&task), None).unwrap_or_default());
+    let given = given.map_err(|refused| {
+        let message = format!("--task \"{}\" {}", refused.value, refused.problem);
+        CliError::say(Kind::Usage, codes::USAGE, message).hint("put what is long into --task-context")
+    })?;
+    envelope.task = given.0;
+    Ok((envelope, facts.unwrap_or_default()))
 }
 
 /// A task in words.

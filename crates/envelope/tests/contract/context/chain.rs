@@ -228,6 +228,34 @@ fn branches_that_run_beside_each_other_are_joined() {
 }
 
 #[test]
+fn a_join_names_no_link_that_stands_before_another_and_one_of_many_has_a_catalogue() {
+    let mut written = Written::default();
+    written.hop("order-42", 1, &[("plan", "the plan")]);
+    let parent = written.heads.clone();
+    let mut heads = parent.clone();
+    for child in 0..CATALOGUE_EVERY {
+        written.heads.clone_from(&parent);
+        written.hop(&format!("order-42-{child}"), 1, &[(&format!("part-{child}"), "a part")]);
+        heads.extend(written.heads.clone());
+    }
+    let children = heads.split_off(1);
+    written.heads = [parent, children.clone()].concat();
+    let chain = written.read(Reach::Catalogue).expect("a chain");
+    assert_eq!(
+        chain.heads(),
+        children,
+        "that of the parent is before those of its children"
+    );
+    written.heads = chain.heads();
+    written.hop("order-42", 2, &[("sum", "all parts")]);
+    let chain = written.verify().expect("a chain");
+    assert_eq!(chain.entries().len(), CATALOGUE_EVERY as usize + 2);
+    let near = written.read(Reach::Catalogue).expect("a chain");
+    assert_eq!(near.links().count(), 1, "its catalogue has all before it");
+    assert_eq!(near.entries(), chain.entries());
+}
+
+#[test]
 fn what_a_later_memory_takes_the_place_of_is_out_until_it_comes_again() {
     let mut written = Written::default();
     written.hop("order-42", 1, &[("old", "one")]);
