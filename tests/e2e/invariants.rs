@@ -23,7 +23,9 @@ fn each_invariant_has_a_test_that_is_there_and_a_fault_of_its_own() {
     let invariants = (1..=16).map(|number| format!("I{number}"));
     let patterns = (1..=14).map(|number| format!("P{number}"));
     let context = (3..=9).map(|number| format!("C{number}"));
-    assert_eq!(names, invariants.chain(patterns).chain(context).collect::<Vec<_>>());
+    let budgets = (1..=5).map(|number| format!("B{number}"));
+    let all = invariants.chain(patterns).chain(context).chain(budgets);
+    assert_eq!(names, all.collect::<Vec<_>>());
     for proof in PROOFS {
         let name = proof.mutant.name();
         let digits = name.chars().skip(1).take_while(char::is_ascii_digit).count();

@@ -18,6 +18,7 @@ mod asking;
 mod bad_input;
 mod breaker;
 mod broadcasting;
+mod budgets;
 mod by_hand;
 mod calling;
 mod cancelling;

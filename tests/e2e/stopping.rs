@@ -284,7 +284,9 @@ fn commands() -> (Vec<String>, Vec<(String, Vec<String>)>) {
 
 /// Brings a new intent into the status of a row.
 async fn in_status(mesh: &TestMesh, intent: &IntentId, status: &str) {
-    mesh.submit_to("code", intent).await;
+    let mut envelope = mesh.envelope(intent.as_str(), "code", "null");
+    envelope.budget = serde_json::from_str(r#"{"tokens":{"allotted":10}}"#).ok();
+    mesh.submit_envelope(envelope).await;
     let code = || "OLD".to_owned();
     let later = mesh.mesh.now().plus(Duration::from_secs(600));
     let event = match status {
@@ -323,6 +325,7 @@ async fn told(mesh: &TestMesh, command: &str, intent: &IntentId) -> Run {
     let id = intent.as_str();
     match command {
         "redrive" => baton(mesh, &["dead", "redrive", id]).await,
+        "top-up" => baton(mesh, &["budget", "top-up", id, "--tokens", "5", "--reason", REASON]).await,
         "restart" => baton(mesh, &["intents", "restart", id, "--from-hop", "1"]).await,
         "cancel --undo" => baton(mesh, &["intents", "cancel", id, "--undo", "--reason", REASON]).await,
         _ => baton(mesh, &["intents", command, id, "--reason", REASON]).await,
@@ -357,6 +360,7 @@ async fn every_command_does_in_every_status_what_the_document_says() {
         "retry",
         "redrive",
         "restart",
+        "top-up",
     ];
     assert_eq!(names, expected);
     let statuses: BTreeSet<&str> = rows.iter().filter_map(|(row, _)| row.split(", ").next()).collect();

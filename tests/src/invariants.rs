@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 37] = [
+pub const PROOFS: [Proof; 42] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -360,6 +360,51 @@ pub const PROOFS: [Proof; 37] = [
         package: "baton-envelope",
         source: "crates/envelope/tests/contract/context/assembly.rs",
         test: "context::assembly::a_larger_budget_never_fails_where_a_smaller_one_did_not",
+    },
+    Proof {
+        invariant: "B1",
+        says: "over a tree, what was allotted and added is what is spent, held, available or lent",
+        mutant: Mutant::B1OverrunLost,
+        fault: "what a child spent beyond its share does not reach its parent",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/budgets/walk.rs",
+        test: "budgets::walk::the_schedules_that_broke_the_first_form_conserve",
+    },
+    Proof {
+        invariant: "B2",
+        says: "nothing is held beyond what is available",
+        mutant: Mutant::B2HoldsBeyond,
+        fault: "whatever a holder asks for fits",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/budgets/walk.rs",
+        test: "budgets::walk::no_hold_goes_beyond_what_is_available",
+    },
+    Proof {
+        invariant: "B3",
+        says: "the end of a child settles once",
+        mutant: Mutant::B3SettlesTwice,
+        fault: "the end of a child settles each time that it is told",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/budgets/walk.rs",
+        test: "budgets::walk::an_end_that_two_leaders_record_settles_once",
+    },
+    Proof {
+        invariant: "B4",
+        says: "a crash between a call and its record is charged",
+        mutant: Mutant::B4HoldForgotten,
+        fault: "what an earlier holder had held is forgotten",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/budgets/walk.rs",
+        test: "budgets::walk::a_crash_between_call_and_record_is_charged",
+    },
+    Proof {
+        invariant: "B5",
+        says: "children together never have more than their root",
+        mutant: Mutant::B5OwnAllowance,
+        fault: "each child gets all that is left",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/budgets/tree.rs",
+        test: "budgets::tree::children_together_never_have_more_than_their_root",
     },
 ];
 

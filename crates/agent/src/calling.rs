@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::hop::{Hop, HopClock};
+use crate::spending::Amounts;
 use crate::waiting::Waited;
 
 /// The state of a child that has not ended, as [`Called::state`] gives it.
@@ -125,6 +126,14 @@ impl Call {
     #[must_use]
     pub const fn with_priority(mut self, priority: Priority) -> Self {
         self.child.priority = Some(priority);
+        self
+    }
+
+    /// Lends it this much of the budget of the calling intent. Of a meter that is not named it gets an even share of what is left; of
+    /// a cost that is no amount, nothing.
+    #[must_use]
+    pub fn with_budget(mut self, lent: Amounts) -> Self {
+        self.child.budget = Some(Box::new(lent.or_nothing()));
         self
     }
 

@@ -1,9 +1,10 @@
 //! The claim of a holder on its hop: the last record that it saw, and how it writes after that.
 
+use baton_envelope::budget::{Amount, Amounts, BudgetRefused, MeterName, Spend};
 use baton_envelope::context::Completeness;
 use baton_envelope::{
-    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, Timestamp,
-    act, is_still_held, on_overtaken,
+    Author, Draft, EnvelopeId, Event, IllegalTransition, IntentId, Json, Overtaken, Place, Snapshot, Status, StepEntry,
+    Timestamp, act, is_still_held, on_overtaken,
 };
 use baton_jetstream::{AdvanceError, Advanced, Committed, Error, Head, HeadRef, Known, WorkerMesh};
 
@@ -26,6 +27,10 @@ pub(crate) struct Claim {
     pub(crate) cost: Option<Json>,
     /// How much of its view the attempt could read, if it looked at it.
     pub(crate) read: Option<Completeness>,
+    /// What of that cost no record of the attempt has accounted for.
+    pub(crate) spend: Option<Spend>,
+    /// What the attempt has spent, by its records.
+    pub(crate) spent: Amounts,
 }
 
 /// Why an append failed.
@@ -75,6 +80,8 @@ impl Claim {
             took_ms: None,
             cost: None,
             read: None,
+            spend: None,
+            spent: Amounts::NONE,
         }
     }
 
@@ -84,15 +91,15 @@ impl Claim {
         &mut self,
         act: impl Fn(&Snapshot) -> Result<Draft, IllegalTransition> + Send + Sync,
     ) -> Result<(), AppendError> {
-        self.append_at(|head, _| act(head)).await
+        self.append_at(|head, _| act(head).map_err(AppendError::from)).await
     }
 
     /// As [`Claim::append`], for an act that counts from the time of its record.
     pub(crate) async fn append_at(
         &mut self,
-        act: impl Fn(&Snapshot, Timestamp) -> Result<Draft, IllegalTransition> + Send + Sync,
+        act: impl Fn(&Snapshot, Timestamp) -> Result<Draft, AppendError> + Send + Sync,
     ) -> Result<(), AppendError> {
-        let (held, took_ms, cost) = (&self.snapshot, self.took_ms, &self.cost);
+        let (held, took_ms, cost, spend) = (&self.snapshot, self.took_ms, &self.cost, &self.spend);
         // Of the record that ends the attempt.
         let read = self.read.as_ref().filter(|_| took_ms.is_some());
         let (envelope, instance) = (self.envelope, self.by.instance.as_str());
@@ -124,6 +131,9 @@ impl Claim {
                 draft.took_ms = took_ms;
                 draft.cost.clone_from(cost);
                 draft.context = read.cloned();
+                if let Some(spend) = spend {
+                    draft.has_spent(spend.clone());
+                }
                 if event.is_none() {
                     event = Some(draft.event.clone());
                 }
@@ -183,6 +193,61 @@ impl Claim {
             self.visible = true;
         }
         Ok(())
+    }
+
+    /// Reserves for a step, before it is called. The first record of the holder says with it that it is at work. Nothing is
+    /// written where the budget does not suffice.
+    pub(crate) async fn hold(
+        &mut self,
+        step: &str,
+        amounts: &Amounts,
+    ) -> Result<Result<(), Box<BudgetRefused>>, AppendError> {
+        let holder = self.by.instance.clone();
+        if let Err(act::NotHeld::Refused(refused)) = act::hold(&self.snapshot, &holder, step, amounts.clone()) {
+            return Ok(Err(refused));
+        }
+        let intent = self.intent.clone();
+        // Others only add: what was available to this holder still is.
+        self.append_at(|head, _| match act::hold(head, &holder, step, amounts.clone()) {
+            Ok(draft) => Ok(draft),
+            Err(act::NotHeld::Illegal(error)) => Err(error.into()),
+            Err(act::NotHeld::Refused(_)) => Err(AppendError::Failed(Error::Raced(intent.clone()))),
+        })
+        .await?;
+        self.visible = true;
+        Ok(Ok(()))
+    }
+
+    /// Records the result of a step with what it has spent of what was held for it.
+    pub(crate) async fn spend(&mut self, entry: &StepEntry, spend: &Spend) -> Result<(), AppendError> {
+        self.append(|head| act::spend_step(head, entry.clone(), spend.clone()))
+            .await?;
+        self.spent.add(&spend.amounts);
+        Ok(())
+    }
+
+    /// Records what was spent without a hold, after the fact.
+    pub(crate) async fn has_spent(&mut self, spend: &Spend) -> Result<(), AppendError> {
+        self.append(|head| act::spend(head, spend.clone())).await?;
+        self.spent.add(&spend.amounts);
+        Ok(())
+    }
+
+    /// Whether anything bounds what the hop spends.
+    pub(crate) const fn has_budget(&self) -> bool {
+        self.snapshot.budget.is_some()
+    }
+
+    /// Notes what the handler says that the attempt has cost: the outcome accounts for what no record has.
+    pub(crate) fn costs(&mut self, cost: Option<f64>) {
+        self.cost = cost.and_then(|cost| Json::of(&cost).ok());
+        if !self.has_budget() {
+            return;
+        }
+        let told = cost.and_then(Amount::of_float).unwrap_or_default();
+        let more = told.less(self.spent.get(MeterName::Cost));
+        let more = Amounts::NONE.with(MeterName::Cost, more).unless_zero();
+        self.spend = more.map(Spend::of);
     }
 
     /// Records that the hop runs longer than a moment. A claim says who holds it and leaves it `accepted`, so it is not enough.

@@ -139,7 +139,7 @@ impl WorkerContext {
         );
         // Readers take the delay for the time from `at` to `wake_at`: with two readings of a clock that is set in between, it
         // would be off by as much.
-        let scheduled = at.append_at(|head, now| act::retry(head, now.plus(delay), error.clone()));
+        let scheduled = at.append_at(|head, now| Ok(act::retry(head, now.plus(delay), error.clone())?));
         match scheduled.await {
             Ok(()) if delay > LONG_RETRY && self.leaves_long_retries().await => delivery.ack().await,
             Ok(()) => delivery.hand_back(delay).await,
@@ -164,7 +164,7 @@ impl WorkerContext {
         {
             return Box::pin(self.act_on_fault(at, envelope, fault)).await;
         }
-        at.cost = outcome.cost.and_then(|cost| Json::of(&cost).ok());
+        at.costs(outcome.cost);
         if let (OutcomeKind::Complete(result), Some(expects)) = (&kind, &envelope.expects)
             && let Err(fault) = expected(expects, result)
         {
@@ -392,6 +392,10 @@ impl WorkerContext {
                 let blames = false;
                 Verdict::Commit(Ending::Compensate { error, blames })
             }
+            FaultKind::Exhausted => Verdict::Commit(match fault.refused {
+                Some(refused) => Ending::Exhausted(refused),
+                None => Ending::Fail(error),
+            }),
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(delay) => {
                 let (policy, attempt) = (self.policy(Some(envelope)), at.snapshot.attempt);

@@ -1,5 +1,6 @@
 //! How a hop ends: the act that commits it.
 
+use baton_envelope::budget::BudgetRefused;
 use baton_envelope::{
     AgentName, AgentVersion, Body, Broadcast, Conversion, Draft, Envelope, ErrorInfo, IllegalTransition, Json,
     ObjectRef, Snapshot, Undo, WaitSpec, act, opened_calls,
@@ -64,6 +65,8 @@ pub(crate) enum Ending {
     TimeOut,
     /// The hop waits for something outside.
     Suspend(Vec<WaitSpec>),
+    /// The budget does not suffice.
+    Exhausted(Box<BudgetRefused>),
     /// The receivers get a message, and the intent is done when they are.
     Broadcast {
         sent: Box<Broadcast>,
@@ -136,6 +139,7 @@ impl Ending {
             }
             Self::TimeOut => act::time_out(head),
             Self::Suspend(waits) => act::suspend(head, waits),
+            Self::Exhausted(refused) => act::exhausted(head, refused),
             Self::Broadcast {
                 sent,
                 receivers,
@@ -170,6 +174,7 @@ impl Ending {
             | Self::Park(_)
             | Self::Spent { .. }
             | Self::Compensate { .. }
+            | Self::Exhausted(_)
             | Self::TimeOut => None,
         }
     }
@@ -181,6 +186,7 @@ impl Ending {
             | Self::HandOff { .. }
             | Self::TimeOut
             | Self::Suspend(_)
+            | Self::Exhausted(_)
             | Self::Broadcast { .. } => None,
             Self::Reject { error, .. }
             | Self::PassOn { error, .. }

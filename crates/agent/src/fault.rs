@@ -1,6 +1,7 @@
 //! How a hop fails.
 
 use baton_envelope::WaitSpec;
+use baton_envelope::budget::BudgetRefused;
 use baton_envelope::codes;
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct Fault {
     pub(crate) message: String,
     /// The waits that the hop is suspended for.
     pub(crate) waits: Vec<WaitSpec>,
+    /// What the budget does not suffice for.
+    pub(crate) refused: Option<Box<BudgetRefused>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) enum FaultKind {
     Unwritten,
     /// Not a failure: the hop waits for something outside.
     Suspended,
+    /// Nothing was called: the budget does not suffice for it.
+    Exhausted,
 }
 
 impl Fault {
@@ -40,6 +45,7 @@ impl Fault {
             code: codes::RETRY.to_owned(),
             message: message.into(),
             waits: Vec::new(),
+            refused: None,
         }
     }
 
@@ -50,6 +56,7 @@ impl Fault {
             code: code.into(),
             message: message.into(),
             waits: Vec::new(),
+            refused: None,
         }
     }
 
@@ -86,6 +93,7 @@ impl Fault {
             code: codes::FENCED.to_owned(),
             message,
             waits: Vec::new(),
+            refused: None,
         }
     }
 
@@ -95,6 +103,7 @@ impl Fault {
             code: codes::SUSPENDED.to_owned(),
             message: "the hop waits for something outside".to_owned(),
             waits,
+            refused: None,
         }
     }
 
@@ -108,12 +117,28 @@ impl Fault {
         }
     }
 
+    pub(crate) fn exhausted(refused: Box<BudgetRefused>) -> Self {
+        Self {
+            kind: FaultKind::Exhausted,
+            code: codes::BUDGET.to_owned(),
+            message: refused.to_string(),
+            waits: Vec::new(),
+            refused: Some(refused),
+        }
+    }
+
+    /// What the budget of the intent did not suffice for, where that is why. Nothing was called then: a handler may ask for less.
+    pub fn budget_refused(&self) -> Option<&BudgetRefused> {
+        self.refused.as_deref()
+    }
+
     pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
         Self {
             kind: FaultKind::Unwritten,
             code: codes::UNWRITTEN.to_owned(),
             message: error.to_string(),
             waits: Vec::new(),
+            refused: None,
         }
     }
 }

@@ -123,7 +123,7 @@ impl Hop {
 
     /// What the sender expects back. Baton checks the result by it before it is committed.
     pub fn expects(&self) -> Option<&Expects> {
-        self.envelope.expects.as_ref()
+        self.envelope.expects.as_deref()
     }
 
     /// The payload, unparsed.
@@ -212,11 +212,7 @@ impl Hop {
         if let Some(sandbox) = self.sandbox() {
             return Err(sandbox.new_step(name));
         }
-        if self.waits.contains_key(name) {
-            let text = format!("\"{name}\" is a recorded wait, and now a step");
-            return Err(Fault::terminal(codes::STEP_CHANGED, text));
-        }
-        self.has_room(1)?;
+        self.may_record(name)?;
         // First record the holder of the hop, guarded: if a step that this holder does not know of is already recorded,
         // the ledger refuses the write here, before the effect.
         self.visible().await?;
@@ -238,6 +234,15 @@ impl Hop {
         let by = (&self.envelope.to, version);
         let stored = Box::pin(mesh.as_step_object(self.envelope.root(), by, result)).await;
         stored.map_err(|error| Fault::unstored(&error))
+    }
+
+    /// Whether the hop may record a step of this name.
+    pub(crate) fn may_record(&self, name: &str) -> Result<(), Fault> {
+        if self.waits.contains_key(name) {
+            let text = format!("\"{name}\" is a recorded wait, and now a step");
+            return Err(Fault::terminal(codes::STEP_CHANGED, text));
+        }
+        self.has_room(1)
     }
 
     /// Whether the hop may record so many more steps or waits.

@@ -191,7 +191,8 @@ fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
     let outcome = match fault.kind {
         _ if log.refused && fault.code == codes::REPLAY_UNSUPPORTED => "refused",
         _ if !log.new_steps.is_empty() && fault.code == codes::NEW_STEP => "new_step",
-        FaultKind::Terminal => "fail",
+        // A replay spends nothing, so nothing is refused there.
+        FaultKind::Terminal | FaultKind::Exhausted => "fail",
         FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten | FaultKind::Suspended => "retry",
     };
     ReplayAnswer {

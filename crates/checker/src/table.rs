@@ -2,7 +2,7 @@
 
 /// For each event the status that follows, by the status before in the order of `STATUSES`; `-` where the event must
 /// not follow.
-pub const TRANSITIONS: [(&str, &str); 26] = [
+pub const TRANSITIONS: [(&str, &str); 27] = [
     ("submitted", "pending - - - - - -"),
     ("claimed", "- accepted accepted accepted - - -"),
     ("started", "- in_progress in_progress in_progress - - -"),
@@ -28,6 +28,10 @@ pub const TRANSITIONS: [(&str, &str); 26] = [
     ("moved", "- pending pending pending waiting parked -"),
     ("repinned", "- pending accepted in_progress waiting parked compensating"),
     ("placed", "- pending accepted in_progress waiting parked compensating"),
+    (
+        "topped_up",
+        "- pending accepted in_progress waiting parked compensating",
+    ),
     ("completed", "- completed completed completed completed - -"),
     ("rejected", "rejected rejected rejected rejected rejected - -"),
     ("failed", "- failed failed failed failed failed -"),

@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `L1`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `B1` to `B5`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -127,6 +127,12 @@ pub struct Counts {
     pub keyed: usize,
     /// Completed intents whose way the load had said.
     pub ways: usize,
+    /// Intents with a budget.
+    pub budgets: usize,
+    /// What holders reserved.
+    pub holds: usize,
+    /// How often what was held counted as spent.
+    pub assumed: usize,
 }
 
 impl Counts {

@@ -5,9 +5,9 @@ use clap::error::ContextKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    access, agents, approvals, archive, audit, channels, completions, conformance, context, controller, dead, doctor,
-    explain, export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal, work,
-    worker,
+    access, agents, approvals, archive, audit, budget, channels, completions, conformance, context, controller, dead,
+    doctor, explain, export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal,
+    work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Store, fetch and list payloads and results that are too large for a message.
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// Show what intents may spend and have spent, and add to it.
+    #[command(subcommand)]
+    Budget(budget::BudgetCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -127,6 +130,7 @@ impl Command {
             | Self::Channels(_)
             | Self::Work(_)
             | Self::Context(_)
+            | Self::Budget(_)
             | Self::Archive(_)
             | Self::Export(_)
             | Self::Import(_)

@@ -6,6 +6,7 @@ pub(crate) mod approvals;
 pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod budget;
 pub(crate) mod channels;
 pub(crate) mod completions;
 pub(crate) mod conformance;

@@ -27,6 +27,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Pipelines(command) => Box::pin(commands::pipelines::run(command, app)).await,
         Command::Channels(command) => Box::pin(commands::channels::run(command, app)).await,
         Command::Work(command) => Box::pin(commands::work::run(command, app)).await,
+        Command::Budget(command) => Box::pin(commands::budget::run(command, app)).await,
         Command::Context(command) => Box::pin(commands::context::run(command, app)).await,
         Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
         Command::Export(args) => Box::pin(commands::export::run(args, app)).await,

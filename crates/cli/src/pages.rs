@@ -42,6 +42,7 @@ pages! {
     ARCHIVED
     ATTEMPT_TIMED_OUT
     BAD_AGENT_NAME
+    BAD_AMOUNT
     BAD_APPROVAL
     BAD_BUNDLE
     BAD_CAPABILITY
@@ -66,6 +67,7 @@ pages! {
     BAD_UNDO
     BAD_WAIT
     BREAKER_OPEN
+    BUDGET
     BUG
     BUSY
     BY_HAND

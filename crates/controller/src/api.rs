@@ -101,6 +101,7 @@ fn handlers() -> Handlers {
         .on::<control::SetReplicas>(copies::set)
         .on::<control::SubmitIntent>(submits::submit)
         .on::<control::RedriveIntent>(submits::redrive)
+        .on::<control::TopUpIntent>(submits::top_up)
         .on::<control::WhoAmI>(identity::whoami)
         .on::<control::ListUnreadable>(repair::list)
         .on::<control::Repair>(repair::repair)

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub(crate) mod broadcast;
+pub(crate) mod budget;
 pub(crate) mod by_hand;
 pub(crate) mod child;
 pub(crate) mod children;

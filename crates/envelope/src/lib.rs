@@ -5,6 +5,7 @@
 //! in as arguments. So the live path, recovery, the projection, the model checker and the tests all run the same
 //! functions. `docs/protocol.md` is the normative text; the tests compare it with the code.
 
+mod amounts;
 mod archive;
 mod base;
 pub mod context;
@@ -16,6 +17,14 @@ mod proof;
 pub mod rollout;
 pub mod schedule;
 mod version;
+
+/// Budgets: amounts, what is held, spent and lent, and why something does not fit.
+pub mod budget {
+    pub use crate::amounts::{
+        Amount, Amounts, BUDGETS_SINCE, BadAmount, Hold, MOST_SHARES, MeterName, OnExhaustedBudget, Share, Spend, TopUp,
+    };
+    pub use crate::intent::budget::{BudgetRefused, TopUpRefused};
+}
 
 pub use archive::bundle::{Bundle, BundleError, BundleFacts, StoredRecord};
 pub use archive::export::{ExportError, ExportHead, ExportReader, ExportWriter, Exported};

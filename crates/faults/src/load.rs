@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_checker::Journal as Line;
+use baton_envelope::budget::{Amount, Amounts, MeterName};
 use baton_envelope::{
-    AgentName, Author, Envelope, EnvelopeId, IntentId, Json, MaxHops, OnExhausted, Policy, Priority, Role, Timestamp,
+    AgentName, Author, Budget, Envelope, EnvelopeId, IntentId, Json, MaxHops, OnExhausted, Policy, Priority, Role,
+    Timestamp,
 };
 use baton_jetstream::{ChannelMessage, Mesh, Submitted};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, Semaphore};
@@ -18,6 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::journal::{Journal, now_ms};
 use crate::patterns;
 use crate::work::{Piece, Via, piece};
+
+/// How many tokens a piece of work with a budget may spend.
+const BUDGET: u64 = 1_000_000_000;
 
 /// The most submits in flight; while the server is away no more are begun.
 const AT_ONCE: usize = 256;
@@ -286,6 +291,12 @@ impl Load {
                 on_exhausted: Some(OnExhausted::Compensate),
                 ..Policy::default()
             }));
+        }
+        // Every other piece has more than it can spend: what is judged is whether all of it is accounted for.
+        if piece.tried.key.bytes().last().is_some_and(|last| last % 2 == 0) {
+            envelope.budget = Some(Box::new(Budget::of(
+                &Amounts::NONE.with(MeterName::Tokens, Amount::whole(BUDGET)),
+            )));
         }
         if let Some(text) = &piece.tried.constraints {
             envelope = envelope.with_constraints(Json::parse(text)?);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_agent::{Agent, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
+use baton_agent::{Agent, Amounts, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
 use baton_envelope::{Json, Signatures, Timestamp};
 use baton_jetstream::{Clock, Signing, SystemClock, Target, TicketPersistence};
@@ -267,7 +267,14 @@ impl Does {
                     let undo = |token: &String| taking_back(work, token.clone());
                     hop.step_undoable(&name, effect, agent, undo).await?
                 }
-                None => hop.step(&name, effect).await?,
+                None => {
+                    let most = Amounts::tokens(10);
+                    hop.spend(&name, most, |permit| {
+                        permit.spent(Amounts::tokens(7));
+                        effect()
+                    })
+                    .await?
+                }
             };
             steps.insert(name.clone(), token);
         }

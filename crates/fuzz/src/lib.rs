@@ -6,6 +6,7 @@
 //! of it without any instrumentation.
 
 mod accounts;
+mod budgets;
 mod contexts;
 mod documents;
 mod exports;
@@ -21,7 +22,7 @@ mod tokens;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -44,6 +45,7 @@ pub const TARGETS: [Target; 22] = [
     ("link", contexts::link),
     ("manifest", contexts::manifest),
     ("memory", contexts::memory),
+    ("budget", budgets::budget),
 ];
 
 /// What stands before the first empty line, and what stands after it.

@@ -4,6 +4,7 @@
 mod approvals;
 mod asks;
 mod broadcasts;
+mod budgets;
 mod by_hand;
 mod cancel;
 mod capability;
@@ -37,6 +38,7 @@ mod unique;
 
 pub use asks::{Ask, Asks};
 pub use broadcasts::{ChannelMessage, NewBroadcast};
+pub use budgets::ToppedUp;
 pub use by_hand::{HandedOn, Worked};
 pub use cancel::Cancelled;
 pub use children::{ChildNow, ClosedChild};

@@ -30,8 +30,8 @@ pub use intents::{
     Due, DueWork, ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, InIntake, IntakeMessage,
     IntakeReader, KEPT_BODY_BYTES, Listed, Missing, Moved, NewBroadcast, NewDecision, NoArchive, OpenApproval,
     PassedOver, REMIND, RawIds, Redrive, Redriven, Restarted, Ruled, SINCE, SignalSent, Signalled, Submitted,
-    SweepReport, Sweeper, TakenFrom, ToSweep, Told, ToldBefore, Uniquely, WaitEnd, Waiter, Waiting, Worked, holds_life,
-    in_form_for,
+    SweepReport, Sweeper, TakenFrom, ToSweep, Told, ToldBefore, ToppedUp, Uniquely, WaitEnd, Waiter, Waiting, Worked,
+    holds_life, in_form_for,
 };
 pub use ledger::{
     AdvanceError, Advanced, Committed, Decision, EncodedRecord, Events, Head, HeadRef, Known, LedgerBatch, LedgerMark,

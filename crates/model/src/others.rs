@@ -200,8 +200,8 @@ impl Protocol {
         let now = at(world.hour);
         let is_old = self.bounds.old_sweeper;
         match need_of(&head, now, is_old) {
-            // No intent of this model waits.
-            Need::Closed | Need::None | Need::Resume => {}
+            // No intent of this model waits, or has a budget.
+            Need::Closed | Need::None | Need::Resume | Need::Redrive => {}
             Need::Ticket => {
                 world.sweeper.doing = Office::Looks {
                     intent: number,

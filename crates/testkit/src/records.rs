@@ -64,6 +64,10 @@ pub fn following(
         undo: None,
         undos: Vec::new(),
         context: None,
+        hold: None,
+        spend: None,
+        assumed: None,
+        top_up: None,
         extra: Extra::new(),
     }
 }

@@ -9,6 +9,7 @@ mod pipe;
 mod program;
 mod reference;
 mod remembered;
+mod spent;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -165,7 +166,8 @@ impl Handler for ExecHandler {
                     Some(_) => Some(hop.context().await?),
                     None => None,
                 };
-                json::input(hop, context.as_ref()).into_bytes()
+                let budget = hop.budget().await;
+                json::input(hop, context.as_ref(), budget.as_ref()).into_bytes()
             }
         };
         let mut program = self.start(hop)?;

@@ -109,7 +109,7 @@ fn follow(before: Option<&Record>, record: &Record, complain: &mut impl FnMut(&'
         "claimed" => (&[1], &[0, 1]),
         "retry_scheduled" => (&[1], &[1]),
         "released" | "parked" => (&[1], &[0]),
-        "started" | "step" | "progress" | "repinned" | "placed" | "completed" => (&[0], &[0]),
+        "started" | "step" | "progress" | "repinned" | "placed" | "topped_up" | "completed" => (&[0], &[0]),
         _ => (&[0, 1], &[0]),
     };
     let is_one_of = |grown: &[u64], from: u64, to: u64| grown.iter().any(|by| from.checked_add(*by) == Some(to));

@@ -1,6 +1,7 @@
 //! One module for each group of invariants; each states what it sees and what it cannot see.
 
 pub mod broadcasts;
+pub mod budgets;
 pub mod carried;
 pub mod children;
 pub mod delivered;
@@ -42,6 +43,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     waits::check(context, counts, found);
     children::check(context, counts, found);
     broadcasts::check(context, counts, found);
+    budgets::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);

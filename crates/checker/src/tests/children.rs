@@ -1,6 +1,7 @@
 //! A story of an intent that asks two others holds, and each way of breaking P5 to P7 is found.
 
 mod broadcasts;
+mod budgets;
 
 use serde_json::{Value, json};
 

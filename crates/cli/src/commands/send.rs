@@ -2,6 +2,7 @@
 
 mod accepted;
 mod asks;
+mod budget;
 mod channel;
 pub(super) mod to;
 mod unique;
@@ -100,6 +101,8 @@ pub(crate) struct SendArgs {
     /// program by its output.
     #[arg(long, value_name = "AGENT,…", value_delimiter = ',')]
     itinerary: Vec<AgentName>,
+    #[command(flatten)]
+    budget: budget::BudgetArgs,
     /// File with the payload, of up to 64 MiB; - for stdin. What is above 64 KiB goes as an object, where the agent takes it.
     #[arg(long, value_name = "FILE")]
     payload_file: Option<PathBuf>,
@@ -397,7 +400,7 @@ fn routed(args: &SendArgs, (to, pipeline): (&To, Option<&Read>), body: &[u8]) ->
 fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope, CliError> {
     let (clock, now) = (SystemClock, SystemClock.now());
     let text = |number: Option<String>| number.unwrap_or_default();
-    let values = [
+    let mut values = vec![
         (
             HEADER_PRIORITY,
             text(args.priority.map(|priority| priority.to_string())),
@@ -411,6 +414,7 @@ fn envelope(args: &SendArgs, agent: &AgentName, body: &[u8]) -> Result<Envelope,
         (HEADER_ITINERARY, names(&args.itinerary)),
         (HEADER_TASK, text(task(args)?)),
     ];
+    values.extend(args.budget.headers());
     let raw = RawIntent {
         subject: "",
         headers: values

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use baton_envelope::control::{RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView};
+use baton_envelope::control::{
+    RedriveIntent, RedriveView, SubmitIntent, SubmitUnique, SubmitView, TopUpIntent, TopUpView,
+};
 use baton_envelope::{Author, Envelope, HEADER_PROTOCOL, OnConflict, RawIntent, Role, Unique, codes};
-use baton_jetstream::{Error, Redrive, Redriven, Uniquely};
+use baton_jetstream::{Error, Redrive, Redriven, ToppedUp, Uniquely};
 
 use crate::context::Context;
 use crate::intake::rejection::{Rejection, no_child, usable_schema};
@@ -109,4 +111,17 @@ pub(super) async fn redrive(cx: &Context, asked: RedriveIntent) -> Result<Redriv
         new_intent,
         undoes,
     })
+}
+
+/// Adds to the budget of an intent.
+pub(super) async fn top_up(cx: &Context, asked: TopUpIntent) -> Result<TopUpView, Error> {
+    let TopUpIntent {
+        intent,
+        top_up,
+        reason,
+        by,
+    } = asked;
+    let by = Author::of(Role::Operator, by);
+    let ToppedUp { seq, budget } = cx.mesh.top_up(&intent, &top_up, &reason, &by).await?;
+    Ok(TopUpView { intent, seq, budget })
 }

@@ -196,6 +196,8 @@ pub(super) fn end_of(index: u32, row: &ChildRow) -> ChildEnd {
         state: row.state.clone(),
         code: row.code.clone(),
         seq: row.seq,
+        spent: None,
+        overrun: None,
         extra: Extra::new(),
     }
 }

@@ -62,6 +62,8 @@ codes! {
     ATTEMPT_TIMED_OUT: Attempt,
     /// An outcome hands off to a name that is not a valid agent name.
     BAD_AGENT_NAME: Attempt,
+    /// What a handler wants to spend, or has spent, is no amount.
+    BAD_AMOUNT: Attempt,
     /// An agent asked people for something that nobody could decide.
     BAD_APPROVAL: Attempt,
     /// A bundle in the archive is corrupt.
@@ -110,6 +112,8 @@ codes! {
     BAD_WAIT: Attempt,
     /// The breaker of the version is open: its work keeps failing.
     BREAKER_OPEN: Rejection Park Control Alarm,
+    /// The budget of the intent does not suffice for what it asks for.
+    BUDGET: Park Attempt,
     /// This is a bug in Baton itself.
     BUG: Command,
     /// The controller cannot do it now: it still reads the ledger, or others take the unique key.

@@ -24,6 +24,14 @@ pub const HEADER_WAIT: &str = "Baton-Wait";
 pub const HEADER_UNIQUE: &str = "Baton-Unique";
 /// The key in whose order the agent gets the work.
 pub const HEADER_ORDER_KEY: &str = "Baton-Order-Key";
+/// How many tokens the intent may spend.
+pub const HEADER_BUDGET_TOKENS: &str = "Baton-Budget-Tokens";
+/// What the intent may cost.
+pub const HEADER_BUDGET_COST: &str = "Baton-Budget-Cost";
+/// How many seconds the attempts of the intent may run, together.
+pub const HEADER_BUDGET_TIME: &str = "Baton-Budget-Time";
+/// What becomes of a hop whose budget does not suffice.
+pub const HEADER_BUDGET_EXHAUSTED: &str = "Baton-Budget-Exhausted";
 /// The agents to go to after this one, in their order, separated by commas.
 pub const HEADER_ITINERARY: &str = "Baton-Itinerary";
 /// What the work is for, where it stands, what is asked, and what is expected back: a JSON object.

@@ -81,11 +81,21 @@ pub enum Mutant {
     C8NothingHasRoom,
     /// C9: a large budget is taken for what is left of it after 65,536.
     C9BudgetWraps,
+    /// B1: what a child spent beyond its share does not reach its parent.
+    B1OverrunLost,
+    /// B2: whatever a holder asks for fits.
+    B2HoldsBeyond,
+    /// B3: the end of a child settles each time that it is told.
+    B3SettlesTwice,
+    /// B4: what an earlier holder had held is forgotten.
+    B4HoldForgotten,
+    /// B5: each child gets all that is left.
+    B5OwnAllowance,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 42] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -123,6 +133,11 @@ impl Mutant {
         Self::C7ManifestForgets,
         Self::C8NothingHasRoom,
         Self::C9BudgetWraps,
+        Self::B1OverrunLost,
+        Self::B2HoldsBeyond,
+        Self::B3SettlesTwice,
+        Self::B4HoldForgotten,
+        Self::B5OwnAllowance,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

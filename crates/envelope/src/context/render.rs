@@ -46,7 +46,7 @@ impl Fixed {
         Self {
             constraints: envelope.constraints.clone(),
             task: envelope.task.clone(),
-            expects: envelope.expects.clone(),
+            expects: envelope.expects.as_deref().cloned(),
             payload: is_text.then(|| as_string().unwrap_or_else(|| envelope.payload.get().to_owned())),
             history: envelope.history.clone(),
         }

@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::amounts::{Amounts, MOST_SHARES, Share};
 use crate::base::ids::IntentId;
 use crate::base::json::Json;
 use crate::base::names::AgentName;
@@ -58,6 +59,8 @@ wire_object! {
         opt priority: Priority,
         /// When it must be done; never later than its parent allows.
         opt deadline: Timestamp,
+        /// What it is lent of the budget; of a meter that is absent, an even share of what is left.
+        opt budget: Box<Amounts>,
     }
 }
 
@@ -104,6 +107,8 @@ wire_object! {
         def ended: String,
         /// How many of those have completed.
         def completed: u32,
+        /// What the children have been lent, in runs of equal shares, in their order.
+        def shares: Vec<Share>,
     }
 }
 
@@ -120,6 +125,10 @@ wire_object! {
         opt code: String,
         /// The ledger sequence of its last record.
         req seq: u64,
+        /// What it has spent, where it was lent something.
+        opt spent: Box<Amounts>,
+        /// What it has spent beyond what it had held, and its children beyond what they had been lent.
+        opt overrun: Box<Amounts>,
     }
 }
 
@@ -164,6 +173,7 @@ impl Child {
             payload_encoding: None,
             priority: None,
             deadline: None,
+            budget: None,
             extra: Extra::new(),
         }
     }
@@ -201,6 +211,13 @@ impl Children {
         if let Some(index) = self.children.iter().position(|child| self.agent_of(child).is_none()) {
             return Err(format!(
                 "child {index} names no agent in `to`, and neither does the call"
+            ));
+        }
+        let runs = self.runs();
+        if runs > MOST_SHARES {
+            return Err(format!(
+                "its children name {runs} different budgets one after the other, and {MOST_SHARES} are the most: order them by their \
+                 budgets"
             ));
         }
         match (&self.join, self.need) {
@@ -255,6 +272,7 @@ impl Children {
             seq: None,
             ended: String::new(),
             completed: 0,
+            shares: Vec::new(),
             extra: Extra::new(),
         }
     }

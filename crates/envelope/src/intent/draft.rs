@@ -1,5 +1,6 @@
 //! What a writer wants to happen to an intent, and the record it becomes.
 
+use crate::amounts::{Hold, Spend, TopUp};
 use crate::base::ids::{IntentId, RecordId};
 use crate::base::json::Json;
 use crate::base::names::AgentVersion;
@@ -92,6 +93,12 @@ pub struct Draft {
     pub undo: Option<Box<Undo>>,
     /// What is undone, the latest first.
     pub undos: Vec<PlannedUndo>,
+    /// What the holder reserves.
+    pub hold: Option<Box<Hold>>,
+    /// What was spent.
+    pub spend: Option<Box<Spend>>,
+    /// What was added to the budget.
+    pub top_up: Option<Box<TopUp>>,
     /// Until when the head that it follows was put off.
     pub(crate) put_off: Option<Timestamp>,
 }
@@ -124,6 +131,9 @@ impl Draft {
             broadcast: None,
             undo: None,
             undos: Vec::new(),
+            hold: None,
+            spend: None,
+            top_up: None,
             put_off: None,
         }
     }
@@ -273,6 +283,14 @@ impl Draft {
         self
     }
 
+    /// Counts what the attempt that ends here has spent beside what its records say.
+    pub fn has_spent(&mut self, spend: Spend) {
+        if let Some(budget) = &mut self.snapshot.budget {
+            budget.spend(&spend);
+            self.spend = Some(Box::new(spend));
+        }
+    }
+
     /// Sets the note.
     #[must_use]
     pub fn with_note(mut self, note: Option<String>) -> Self {
@@ -309,6 +327,16 @@ impl Draft {
         let is_told = |unread: &UnreadSignal| self.signal.as_ref().is_some_and(|signal| signal.id == unread.id);
         snapshot.place_waits(head_seq, |open| !is_asked(open), |unread| !is_told(unread));
         snapshot.place_children(head_seq, |set| !self.waits.iter().any(|wait| wait.name == set.name));
+        if let (Some(budget), Some(took_ms)) = (&mut snapshot.budget, self.took_ms) {
+            budget.run_for(took_ms);
+        }
+        let assumed = snapshot.account();
+        let mut envelope = self.envelope;
+        if let (Some(envelope), Some(budget)) = (&mut envelope, &snapshot.budget)
+            && self.event != Event::Submitted
+        {
+            envelope.budget = Some(Box::new(budget.shown()));
+        }
         let said = self.people.as_ref().and_then(|entry| entry.said);
         snapshot.place_votes(head_seq, |seat| said != Some(seat.said));
         Record {
@@ -319,7 +347,7 @@ impl Draft {
             at: self.at.unwrap_or(stamp.at),
             by: stamp.by,
             snapshot,
-            envelope: self.envelope,
+            envelope,
             step: self.step,
             note: self.note,
             error: self.error,
@@ -339,6 +367,10 @@ impl Draft {
             undo: self.undo,
             undos: self.undos,
             context: self.context,
+            hold: self.hold,
+            spend: self.spend,
+            assumed,
+            top_up: self.top_up,
             extra: Extra::new(),
         }
     }

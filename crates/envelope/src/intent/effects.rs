@@ -26,6 +26,8 @@ pub enum Effect<'h> {
     Resume,
     /// The children of the calls that it waits for: their first records, and their tickets.
     Children,
+    /// The record `redriven`: it is parked for want of budget, and there is enough now.
+    Redrive,
 }
 
 /// Work for an agent.
@@ -60,6 +62,7 @@ pub fn effects(head: &Record) -> impl Iterator<Item = (Effect<'_>, Owed)> {
         .chain(answer(&head.snapshot))
         .chain(resume(&head.snapshot))
         .chain(children(head))
+        .chain(redrive(&head.snapshot))
 }
 
 /// An open join implies each of its children. Whoever opens it submits them, and so does a redelivery of its ticket; what is
@@ -73,6 +76,10 @@ fn children(head: &Record) -> Option<(Effect<'static>, Owed)> {
         false => Owed::IfLost,
     };
     (is_open && !Mutant::P5ChildrenForgotten.is_on()).then_some((Effect::Children, owed))
+}
+
+fn redrive(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
+    head.owes_redrive().then_some((Effect::Redrive, Owed::Now))
 }
 
 fn resume(head: &Snapshot) -> Option<(Effect<'static>, Owed)> {
@@ -141,6 +148,8 @@ pub enum Need {
     Ticket,
     /// Resume it: what it waits for has come.
     Resume,
+    /// Redrive it: it is parked for want of budget, and there is enough now.
+    Redrive,
 }
 
 /// What the intent with this head needs. The sweeper leaves it alone until `slack` after its last record or its wake-up
@@ -148,6 +157,9 @@ pub enum Need {
 pub fn needs(head: &Record, now: Timestamp, slack: Duration) -> Need {
     let snapshot = &head.snapshot;
     let status = &snapshot.status;
+    if redrive(snapshot).is_some() {
+        return Need::Redrive;
+    }
     if status.is_terminal() || matches!(status, Status::Parked { .. } | Status::Unknown { .. }) {
         return Need::Closed;
     }

@@ -51,6 +51,8 @@ pub enum Event by "type" {
     Repinned = "repinned",
     /// The intent got its place in the order of its key. Its status stays.
     Placed = "placed",
+    /// Somebody added to the budget. Its status stays.
+    ToppedUp = "topped_up",
     /// The intent completed.
     Completed = "completed",
     /// The intent was declined.
@@ -89,12 +91,12 @@ impl Event {
         *self == Self::Placed || matches!(self, Self::Parked { code } if code == codes::IMPORTED)
     }
 
-    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin, a place. It leaves alone what a
+    /// Whether its record only adds to the intent: a note, a signal, the end of a child, a pin, a place, a top-up. It leaves alone what a
     /// holder or a delayed ticket relies on: `wake_at`, `attempt`, `epoch`, `holder`, `envelope`.
     pub const fn only_adds(&self) -> bool {
         matches!(
             self,
-            Self::Progress | Self::Signalled | Self::ChildDone | Self::Repinned | Self::Placed
+            Self::Progress | Self::Signalled | Self::ChildDone | Self::Repinned | Self::Placed | Self::ToppedUp
         )
     }
 

@@ -107,6 +107,7 @@ pub fn is_answer(event: &Event) -> bool {
         | Event::Compensating
         | Event::Compensated { .. }
         | Event::Placed
+        | Event::ToppedUp
         | Event::Unknown { .. } => false,
     }
 }

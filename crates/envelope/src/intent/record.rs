@@ -1,5 +1,6 @@
 //! One message of the ledger: an event, and the snapshot after it.
 
+use crate::amounts::{Amounts, Hold, Spend, TopUp};
 use crate::base::error::DecodeError;
 use crate::base::ids::{IntentId, RecordId};
 use crate::base::json::Json;
@@ -136,6 +137,14 @@ wire_object! {
         def undos: Vec<PlannedUndo>,
         /// How much of the view that the attempt was given could be had, where it looked at it.
         opt context: Completeness,
+        /// What the holder reserves, for `started` and `progress`.
+        opt hold: Box<Hold>,
+        /// What was spent, for `step`, for `progress` and beside an outcome.
+        opt spend: Box<Spend>,
+        /// What had been held and counts as spent from here on: nobody will say what became of it.
+        opt assumed: Box<Amounts>,
+        /// What was added to the budget, for `topped_up`.
+        opt top_up: Box<TopUp>,
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn tell(snapshot: &mut Snapshot, id: &str) {
 }
 
 /// The first characters of the hash of a message id, in hex.
-fn short(id: &str) -> String {
+pub(crate) fn short(id: &str) -> String {
     let digest = Sha256::digest(id.as_bytes());
     digest.iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect()
 }

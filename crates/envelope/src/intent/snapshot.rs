@@ -17,6 +17,7 @@ use crate::intent::undo::Undoing;
 use crate::intent::waits::{OpenWait, UnreadSignal};
 use crate::message::envelope::{MaxHops, Priority};
 use crate::message::object::ObjectRef;
+use crate::message::parts::Budget;
 use crate::people::Seat;
 use crate::version::path::PathEntry;
 
@@ -98,6 +99,8 @@ wire_object! {
         opt result_ref: Box<ObjectRef>,
         /// What its tree remembers, as the hop that completed it, or sent the message that it is, has left it.
         opt context: Json,
+        /// What the intent may spend, and what became of it.
+        opt budget: Box<Budget>,
     }
 }
 
@@ -142,6 +145,7 @@ impl Snapshot {
             undo: None,
             result_ref: None,
             context: None,
+            budget: None,
             extra: Extra::new(),
         }
     }

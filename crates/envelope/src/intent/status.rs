@@ -202,7 +202,7 @@ fn after(status: &Status, event: &Event) -> Option<Status> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "a table: what is not listed is illegal")]
 fn adding(status: &Status, event: &Event) -> Option<Status> {
     match event {
-        Event::Signalled | Event::ChildDone | Event::Repinned | Event::Placed => Some(status.clone()),
+        Event::Signalled | Event::ChildDone | Event::Repinned | Event::Placed | Event::ToppedUp => Some(status.clone()),
         _ => None,
     }
 }

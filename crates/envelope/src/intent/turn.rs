@@ -38,6 +38,12 @@ pub fn out_of_turn(turn: Turn<'_>, event: &str, by: &Author) -> Option<String> {
             by.role.name()
         ));
     }
+    if event == "topped_up" && by.role == Role::Worker {
+        return Some(format!(
+            "\"{event}\" is by {}, and no worker allots anything",
+            by.instance
+        ));
+    }
     // Controllers note what they remind people of, and the plan of what is undone; and they complete what a hop sent to a channel, once
     // all copies have ended.
     if matches!(event, "progress" | "completed") && by.role == Role::Controller {
@@ -103,6 +109,8 @@ mod tests {
             (turn(None), "child_done", &controller, None),
             (turn(None), "child_done", &own, Some("only controllers")),
             (turn(None), "compensated", &client, Some("only controllers")),
+            (turn(None), "topped_up", &own, Some("no worker allots")),
+            (turn(None), "topped_up", &client, None),
         ] {
             let found = out_of_turn(turn, event, by);
             assert_eq!(found.is_some(), said.is_some(), "{event} by {by:?}: {found:?}");

@@ -108,6 +108,7 @@ impl Undoing {
             seq: None,
             ended: String::new(),
             completed: 0,
+            shares: Vec::new(),
             extra: Extra::new(),
         }
     }

@@ -130,13 +130,13 @@ wire_object! {
         /// The SHA-256 of the constraints, in hex; present when they are.
         opt constraints_hash: String,
         /// What the sender expects back.
-        opt expects: Expects,
+        opt expects: Box<Expects>,
         /// The work itself: any JSON.
         def payload: Json,
         /// `base64` when the payload is a string of base64 because the body was not text.
         opt payload_encoding: String,
         /// The budget, and what was spent of it.
-        opt budget: Budget,
+        opt budget: Box<Budget>,
         /// The versions that this intent is pinned to, by agent.
         def pins: BTreeMap<AgentName, AgentVersion>,
         /// The agents to visit after this one, if configured.

@@ -276,7 +276,10 @@ mod tests {
         assert_eq!(Task::header(None, None), None);
         let unchecked = r#"{"ask":"test it","expects":{"format":"json","checked":false}}"#;
         let (task, expects) = Task::read_given(unchecked).expect("a task");
-        assert_eq!(Task::header(task.as_ref(), expects.as_ref()).as_deref(), Some(unchecked));
+        assert_eq!(
+            Task::header(task.as_ref(), expects.as_ref()).as_deref(),
+            Some(unchecked)
+        );
         for (text, field, says) in [
             ("", "", "is no task"),
             ("[]", "", "is no task"),

@@ -1,5 +1,6 @@
 //! The parts of an envelope that agents read and write for each other.
 
+use crate::amounts::{Amounts, OnExhaustedBudget};
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::timestamp::Timestamp;
@@ -83,6 +84,12 @@ wire_object! {
         opt allotted: Json,
         /// What was spent so far.
         opt spent: Json,
+        /// What a holder has reserved for calls that it has not accounted for.
+        opt held: Json,
+        /// What children have that have not ended.
+        opt lent: Json,
+        /// What was spent beyond what had been reserved or lent for it.
+        opt overrun: Json,
     }
 }
 
@@ -96,5 +103,19 @@ wire_object! {
         opt cost: Meter,
         /// Time, in seconds.
         opt time: Meter,
+        /// How many tokens are never lent to children, so that the parent can still tell of them.
+        opt keep: Json,
+        /// What becomes of a hop whose budget does not suffice.
+        def on_exhausted: OnExhaustedBudget,
+        /// Whether the ledger counts it: what an envelope of before protocol 1.7 says bound nobody.
+        def counted: bool,
+        /// The epoch of what is held.
+        opt epoch: u64,
+        /// What the intent needs to go on, where it is parked for want of budget.
+        opt need: Box<Amounts>,
+        /// Whether more was spent than had been held, and nobody has topped up since: then nothing is held any more.
+        def overran: bool,
+        /// Short hashes of the ids of the last top-ups, oldest first.
+        opt topped: String,
     }
 }

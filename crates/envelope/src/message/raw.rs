@@ -1,5 +1,7 @@
 //! Raw intents: messages that anyone may publish without knowing about envelopes.
 
+mod asked;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +17,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::message::body::Body;
 use crate::message::convert;
 use crate::message::envelope::{Envelope, MaxHops, Priority};
-use crate::message::parts::{Expects, Task};
+use crate::message::parts::{Budget, Expects, Task};
 use crate::message::text::{BadText, check_kind, check_order_key, check_reply_to, check_traceparent};
 use crate::message::unique::{OnConflict, Unique};
 use crate::version::pinning::Pinning;
@@ -88,6 +90,8 @@ pub struct RawFields {
     pub task: Option<Task>,
     /// What it expects back.
     pub expects: Option<Expects>,
+    /// What it may spend.
+    pub budget: Option<Budget>,
 }
 
 /// Why a raw intent is refused: `field`, `value` and `fix` point to the cause.
@@ -207,7 +211,8 @@ impl<'a> RawIntent<'a> {
         envelope.order_key = fields.order_key;
         envelope.itinerary = fields.itinerary;
         envelope.task = fields.task;
-        envelope.expects = fields.expects;
+        envelope.expects = fields.expects.map(Box::new);
+        envelope.budget = fields.budget.map(Box::new);
         Ok(envelope)
     }
 
@@ -363,6 +368,9 @@ impl<'a> RawIntent<'a> {
         envelope
             .check_payload_ref()
             .map_err(|bad| refused(codes::MALFORMED_ENVELOPE, place(bad.field), bad))?;
+        envelope
+            .check_budget()
+            .map_err(|bad| refused(codes::MALFORMED_ENVELOPE, place(bad.field), bad))?;
         check_deadline(envelope.deadline, now, place("deadline"))?;
         let stated = envelope.constraints_hash.clone();
         let constraints = envelope.constraints.clone().unwrap_or_default();
@@ -440,6 +448,7 @@ impl<'a> RawIntent<'a> {
         }
         fields.itinerary = self.itinerary()?;
         (fields.task, fields.expects) = self.task()?;
+        fields.budget = self.budget()?;
         if let Some(value) = self.header(HEADER_DEADLINE) {
             let deadline = Timestamp::parse_or_after(value.trim(), self.stored_at)
                 .map_err(|problem| bad(HEADER_DEADLINE, value, problem, "give a time or a duration such as 10m"))?;
@@ -477,23 +486,6 @@ impl RawIntent<'_> {
         agents.map_err(|problem: crate::base::error::BadName| {
             let fix = "give names of agents, separated by commas, or leave the header out";
             bad(HEADER_ITINERARY, value, problem.to_string(), fix)
-        })
-    }
-
-    /// What the sender says of the work, and what it expects back.
-    fn task(&self) -> Result<(Option<Task>, Option<Expects>), RawRejection> {
-        let Some(value) = self.header(HEADER_TASK) else {
-            return Ok((None, None));
-        };
-        Task::read_given(value).map_err(|refused| RawRejection {
-            code: codes::BAD_HEADER,
-            field: match refused.field.as_str() {
-                "" => HEADER_TASK.to_owned(),
-                field => format!("{HEADER_TASK}: {field}"),
-            },
-            value: refused.value,
-            problem: refused.problem,
-            fix: refused.fix,
         })
     }
 

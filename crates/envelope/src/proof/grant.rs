@@ -158,6 +158,11 @@ impl Grant {
         if matches!(record.event, Event::Signalled | Event::Submitted) {
             return None;
         }
+        if record.event == Event::ToppedUp {
+            return Some(format!(
+                "a worker of \"{agent}\" signed \"topped_up\", and no worker allots anything"
+            ));
+        }
         let turn = match turn {
             Some(turn) => turn.cloned(),
             None => said_turn(record),
@@ -204,5 +209,6 @@ const fn is_of_operators(event: &Event) -> bool {
             | Event::Rerouted
             | Event::Repinned
             | Event::Signalled
+            | Event::ToppedUp
     )
 }

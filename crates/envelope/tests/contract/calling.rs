@@ -14,7 +14,7 @@ fn at_work() -> Snapshot {
     head.waits.clear();
     head.signals.clear();
     head.children.clear();
-    (head.told, head.wake_at) = (None, None);
+    (head.told, head.wake_at, head.budget) = (None, None, None);
     head
 }
 

@@ -43,6 +43,8 @@ fn end(index: u32, state: &str) -> ChildEnd {
         code: (state == "failed").then(|| "NO_WAY".to_owned()),
         id: None,
         seq: 20 + u64::from(index),
+        spent: None,
+        overrun: None,
         extra: Extra::new(),
     }
 }

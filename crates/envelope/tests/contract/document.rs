@@ -111,9 +111,11 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Task", envelope.task.as_ref().expect("a task"));
     compare_fields("MemoryRef", &envelope.memory[0]);
     compare_fields("HistoryEntry", &envelope.history[0]);
-    compare_fields("Expects", envelope.expects.as_ref().expect("expects"));
-    compare_fields("Budget", envelope.budget.as_ref().expect("a budget"));
+    compare_fields("Expects", envelope.expects.as_deref().expect("expects"));
+    compare_fields("Budget", envelope.budget.as_deref().expect("a budget"));
     compare_fields("Meter", &full_meter());
+    compare_fields("Amounts", &full_amounts());
+    compare_fields("Share", &full_share());
     let record = full_record();
     compare_fields("Record", &record);
     compare_fields("Snapshot", &record.snapshot);
@@ -122,6 +124,9 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Author", &record.by);
     compare_fields("ErrorInfo", record.error.as_ref().expect("an error"));
     compare_fields("StepEntry", record.step.as_ref().expect("a step"));
+    compare_fields("Hold", record.hold.as_deref().expect("a hold"));
+    compare_fields("Spend", record.spend.as_deref().expect("a spend"));
+    compare_fields("TopUp", record.top_up.as_deref().expect("a top-up"));
     compare_fields("Undo", &full_undo());
     compare_fields("PlannedUndo", &record.undos[0]);
     compare_fields("Undoing", record.snapshot.undo.as_deref().expect("what is undone"));
@@ -171,7 +176,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 57, "a table of fields is not compared");
+    assert_eq!(compared, 62, "a table of fields is not compared");
 }
 
 #[test]

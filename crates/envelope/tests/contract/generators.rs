@@ -1,5 +1,6 @@
 //! Arbitrary values of every wire type.
 
+mod budgets;
 mod waits;
 mod words;
 
@@ -9,6 +10,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
+use self::budgets::*;
 use self::waits::*;
 pub(crate) use self::words::*;
 use crate::samples::{
@@ -74,23 +76,6 @@ fn any_expects() -> impl Strategy<Value = Expects> {
             checked,
             extra,
         }
-    })
-}
-
-fn any_meter() -> impl Strategy<Value = Meter> {
-    (of(any_json_but_null()), of(any_json_but_null()), any_extra()).prop_map(|(allotted, spent, extra)| Meter {
-        allotted,
-        spent,
-        extra,
-    })
-}
-
-fn any_budget() -> impl Strategy<Value = Budget> {
-    (of(any_meter()), of(any_meter()), of(any_meter()), any_extra()).prop_map(|(tokens, cost, time, extra)| Budget {
-        tokens,
-        cost,
-        time,
-        extra,
     })
 }
 
@@ -189,10 +174,10 @@ pub(crate) fn any_envelope() -> impl Strategy<Value = Envelope> {
         vec(any_history(), 0..3),
         of(any_json_but_null()),
         of(text()),
-        of(any_expects()),
+        of(any_expects().prop_map(Box::new)),
         any_json(),
         of(text()),
-        of(any_budget()),
+        of(any_budget().prop_map(Box::new)),
     );
     let rest = (
         btree_map(any_agent(), any_version(), 0..3),
@@ -362,6 +347,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             of(any_agent()),
             of(Just(Box::new(full_undoing()))),
             (of(any_object_ref()), of(any_json_but_null())),
+            of(any_budget().boxed()),
             any_extra(),
         ),
     );
@@ -382,7 +368,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             restarted,
             mut manual,
             (accept_within_ms, order),
-            (children, channel, undo, (result_ref, context), extra),
+            (children, channel, undo, (result_ref, context), budget, extra),
         ) = rest;
         // Half of them say something of the present hop.
         if let (Some(manual), Some(envelope), true) = (&mut manual, envelope, hop % 2 == 0) {
@@ -426,6 +412,7 @@ pub(crate) fn any_snapshot() -> impl Strategy<Value = Snapshot> {
             undo,
             result_ref: result_ref.map(Box::new),
             context,
+            budget: budget.map(Box::new),
             extra,
         }
     })
@@ -527,14 +514,6 @@ fn any_step() -> impl Strategy<Value = StepEntry> {
 pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let head = (any_record_id(), any_intent(), any_event(), any_time(), any_author());
     let step = any_step();
-    let raw = (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(
-        |(subject, headers, body_base64, extra)| RawKept {
-            subject,
-            headers,
-            body_base64,
-            extra,
-        },
-    );
     let conversion = (any_protocol(), any_protocol(), vec(text(), 0..3), any_extra())
         .prop_map(|(from, to, lost, extra)| Conversion { from, to, lost, extra });
     let spent = (
@@ -549,11 +528,16 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         of(step.boxed()),
         of(text()),
         of(any_error()),
-        of(raw.boxed()),
+        of(any_raw_kept().boxed()),
         spent,
         any_told().boxed(),
         (of(any_json_but_null()), of(any_broadcast().boxed())),
-        (of(Just(Box::new(full_undo()))), Just(full_record().undos), any_extra()),
+        (
+            of(Just(Box::new(full_undo()))),
+            Just(full_record().undos),
+            of(Just(full_record())),
+            any_extra(),
+        ),
     );
     let (snapshot, envelope, rest) = (any_snapshot().boxed(), of(any_envelope().boxed()), rest.boxed());
     (head, snapshot, envelope, rest).prop_map(|(head, snapshot, envelope, rest)| {
@@ -566,8 +550,10 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             (took_ms, cost, conversion, generated_id, exhausted, context),
             (waits, signal, results, people, children),
             (state, broadcast),
-            (undo, undos, extra),
+            (undo, undos, of_budget, extra),
         ) = rest;
+        let of_budget = of_budget.map(|full| (full.hold, full.spend, full.assumed, full.top_up));
+        let (hold, spend, assumed, top_up) = of_budget.unwrap_or_default();
         Record {
             protocol: PROTOCOL,
             id,
@@ -596,6 +582,10 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
             undo,
             undos,
             context,
+            hold,
+            spend,
+            assumed,
+            top_up,
             extra,
         }
     })

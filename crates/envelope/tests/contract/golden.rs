@@ -99,10 +99,18 @@ const FILES_OF_1_6_0: [&str; 12] = [
 ];
 
 /// The files that were added when protocol 1.7.0 was made. Append only.
-const FILES_OF_1_7_0: [&str; 3] = [
+const FILES_OF_1_7_0: [&str; 11] = [
     "envelope_full_1_7.json",
+    "record_child_done_1_7.json",
     "record_completed_1_7.json",
+    "record_fanned_out_1_7.json",
     "record_handed_off_1_7.json",
+    "record_parked_1_7.json",
+    "record_progress_1_7.json",
+    "record_started_1_7.json",
+    "record_step_1_7.json",
+    "record_submitted_1_7.json",
+    "record_topped_up.json",
 ];
 
 fn files() -> BTreeMap<String, String> {

@@ -8,6 +8,7 @@
 )]
 
 mod acts;
+mod budgets;
 mod bundle;
 mod calling;
 mod channels;

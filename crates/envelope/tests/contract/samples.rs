@@ -8,6 +8,7 @@ mod undoing;
 
 use std::collections::BTreeMap;
 
+use baton_envelope::budget::{Amounts, OnExhaustedBudget, Spend};
 use baton_envelope::*;
 
 pub(crate) use self::calling::*;
@@ -50,7 +51,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Submitted | Event::Claimed | Event::Started | Event::Step | Event::Progress | Event::HandedOff => (),
         Event::FannedOut | Event::ChildDone | Event::Waiting { .. } | Event::Signalled | Event::Resumed => (),
         Event::RetryScheduled | Event::Released | Event::Parked { .. } | Event::Redriven | Event::Rerouted => (),
-        Event::Repinned | Event::Placed => (),
+        Event::Repinned | Event::Placed | Event::ToppedUp => (),
         Event::Moved | Event::Completed | Event::Rejected { .. } | Event::Failed { .. } | Event::Cancelled => (),
         Event::TimedOut | Event::Compensating | Event::Compensated { .. } | Event::Unknown { .. } => (),
     };
@@ -73,6 +74,7 @@ pub(crate) fn events() -> Vec<Event> {
         Event::Moved,
         Event::Repinned,
         Event::Placed,
+        Event::ToppedUp,
         Event::Completed,
         Event::Rejected { code: code() },
         Event::Failed { code: code() },
@@ -175,7 +177,7 @@ pub(crate) fn full_envelope() -> Envelope {
         }],
         constraints: None,
         constraints_hash: None,
-        expects: Some(Expects {
+        expects: Some(Box::new(Expects {
             format: Some("text/markdown".to_owned()),
             length: Some("2 pages".to_owned()),
             quality: Some("high".to_owned()),
@@ -184,15 +186,10 @@ pub(crate) fn full_envelope() -> Envelope {
             max_length: Some(9_000),
             checked: true,
             extra: Extra::new(),
-        }),
+        })),
         payload: json("{\"topic\":\"otters\"}"),
         payload_encoding: Some("base64".to_owned()),
-        budget: Some(Budget {
-            tokens: Some(full_meter()),
-            cost: Some(full_meter()),
-            time: Some(full_meter()),
-            extra: Extra::new(),
-        }),
+        budget: Some(Box::new(full_budget())),
         pins: BTreeMap::from([(agent("code"), version("2.0.0"))]),
         itinerary: vec![agent("qa")],
         join: Some(json("{\"rule\":\"all\"}")),
@@ -216,8 +213,38 @@ pub(crate) fn full_meter() -> Meter {
     Meter {
         allotted: Some(json("100")),
         spent: Some(json("7")),
+        held: Some(json("2")),
+        lent: Some(json("30.5")),
+        overrun: Some(json("1")),
         extra: Extra::new(),
     }
+}
+
+/// A budget in which every field is set, none to its default.
+pub(crate) fn full_budget() -> Budget {
+    Budget {
+        tokens: Some(full_meter()),
+        cost: Some(full_meter()),
+        time: Some(full_meter()),
+        keep: Some(json("5")),
+        on_exhausted: OnExhaustedBudget::Fail,
+        counted: true,
+        epoch: Some(5),
+        need: Some(Box::new(full_amounts())),
+        overran: true,
+        topped: Some("0123456789ab".to_owned()),
+        extra: Extra::new(),
+    }
+}
+
+/// What a step has spent.
+pub(crate) fn full_spend() -> Spend {
+    Spend::of_step("plan", full_amounts(), full_amounts())
+}
+
+/// An amount of each meter.
+pub(crate) fn full_amounts() -> Amounts {
+    serde_json::from_str(r#"{"tokens":1200,"cost":0.02,"time":30}"#).expect("amounts")
 }
 
 /// A snapshot in which every field is set, none to its default.
@@ -280,6 +307,7 @@ pub(crate) fn full_snapshot() -> Snapshot {
         undo: Some(Box::new(full_undoing())),
         result_ref: Some(Box::new(full_object_ref())),
         context: Some(json("{\"links\":2}")),
+        budget: Some(Box::new(full_budget())),
         extra: Extra::new(),
     }
 }
@@ -367,6 +395,10 @@ pub(crate) fn full_record() -> Record {
         broadcast: Some(Box::new(full_broadcast())),
         undo: Some(Box::new(full_undo())),
         undos: vec![full_planned_undo()],
+        hold: Some(Box::new(budget::Hold::new("plan", full_amounts(), 5))),
+        spend: Some(Box::new(full_spend())),
+        assumed: Some(Box::new(full_amounts())),
+        top_up: Some(Box::new(budget::TopUp::new("order-7", full_amounts()))),
         extra: Extra::new(),
     }
 }

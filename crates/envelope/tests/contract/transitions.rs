@@ -40,6 +40,7 @@ const TABLE: &str = "
     moved            -         pending      pending      pending      waiting    parked        -
     repinned         -         pending      accepted     in_progress  waiting    parked        compensating
     placed           -         pending      accepted     in_progress  waiting    parked        compensating
+    topped_up        -         pending      accepted     in_progress  waiting    parked        compensating
     completed        -         completed    completed    completed    completed  -             -
     rejected         rejected  rejected     rejected     rejected     rejected   -             -
     failed           -         failed       failed       failed       failed     failed        -
@@ -100,7 +101,7 @@ fn every_pair_of_status_and_event_is_as_the_table_has_it() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, (16 + 2) * (32 + 1));
+    assert_eq!(pairs, (16 + 2) * (33 + 1));
 }
 
 #[test]

@@ -143,12 +143,13 @@ impl Mesh {
             });
         };
         let snapshot = &call.opener.snapshot;
-        let envelope = match (&call.opener.broadcast, call.envelope) {
+        let mut envelope = match (&call.opener.broadcast, call.envelope) {
             (Some(sent), None) => sent.copy(&call.opener.intent, snapshot, index, to, self.clock().envelope_id()),
             (Some(sent), Some(envelope)) => self.child_of(call, envelope, (index, &sent.child_of_hop(child), to))?,
             (None, Some(envelope)) => self.child_of(call, envelope, (index, child, to))?,
             (None, None) => return Ok(false),
         };
+        envelope.budget = snapshot.child_budget(call.name, index).map(Box::new);
         let intent = envelope.intent.clone();
         let due = DueWork {
             at: call.opener.at,
@@ -301,10 +302,13 @@ impl Mesh {
             .map(|end| (end.index, end.clone()))
             .collect();
         let is_spelt = ends.len() <= MOST_SPELT;
-        let short = |end: ChildEnd| match is_spelt {
-            true => end,
+        let short = |end: ChildEnd| ChildEnd {
             // It follows from the call and its place: the record must fit into one message.
-            false => ChildEnd { id: None, ..end },
+            id: end.id.filter(|_| is_spelt),
+            // `child_done` has settled it.
+            spent: None,
+            overrun: None,
+            ..end
         };
         Ok(ends.into_values().map(short).collect())
     }
@@ -382,7 +386,8 @@ impl ControllerMesh {
     /// When the server does not answer.
     pub async fn record_ends(&self, parent: &Head, done: &[ChildrenDone], by: &Author) -> Result<usize, Error> {
         let mut records = 0;
-        for page in pages(done) {
+        let done = self.with_spending(parent, done).await?;
+        for page in pages(&done) {
             // Whoever calls has just read it.
             let known = match records {
                 0 => Known::Read(parent),
@@ -400,6 +405,27 @@ impl ControllerMesh {
             }
         }
         Ok(records)
+    }
+
+    /// The ends with what the children have spent, where their call has lent them something.
+    async fn with_spending(&self, parent: &Head, done: &[ChildrenDone]) -> Result<Vec<ChildrenDone>, Error> {
+        let (of, snapshot) = (&parent.record.intent, &parent.record.snapshot);
+        let mut done = done.to_vec();
+        for of_call in &mut done {
+            let (hop, name) = (of_call.hop, of_call.name.clone());
+            let is_own = |set: &&ChildSet| set.hop == hop && set.name == name && !set.shares.is_empty();
+            let Some(set) = snapshot.children.iter().find(is_own) else {
+                continue;
+            };
+            let id = |end: &ChildEnd| (IntentId::of_child(of, hop, &name, end.index), Some(end.seq));
+            let ids: Vec<_> = of_call.ends.iter().map(id).collect();
+            let found = self.children_now(&ids).await?;
+            for (end, now) in of_call.ends.iter_mut().zip(found) {
+                let last = now.head.map(|head| head.record.snapshot);
+                end.account(set, of, last.as_ref());
+            }
+        }
+        Ok(done)
     }
 
     /// Closes a child that nobody waits for: an open one is cancelled, and one without a record never begins. `None` when it

@@ -1,5 +1,6 @@
 //! Choosing the form of an envelope: the newest that both its writer and the receiving version know.
 
+use baton_envelope::budget::BUDGETS_SINCE;
 use baton_envelope::rollout::POLICY_GATES_SINCE;
 use baton_envelope::{
     AgentVersion, Conversion, Envelope, NoCommonProtocol, OBJECTS_SINCE, Protocol, ProtocolRange, Route,
@@ -38,6 +39,12 @@ pub fn in_form_for(
         envelope.gates.contains_key(&envelope.to).then_some(GATES_SINCE),
         // It would take the payload for none.
         envelope.payload_ref.is_some().then_some(OBJECTS_SINCE),
+        // It would spend without a hold.
+        envelope
+            .budget
+            .as_ref()
+            .is_some_and(|budget| budget.counted)
+            .then_some(BUDGETS_SINCE),
     ];
     if let Some(oldest) = needed.into_iter().flatten().find(|needed| receiver.newest < *needed) {
         return Err(none(ProtocolRange { oldest, ..writer }).into());

@@ -222,6 +222,8 @@ impl Mesh {
         Box::pin(self.check_times(&envelope, !path.is_empty())).await?;
         envelope.check_texts()?;
         envelope.check_payload_ref()?;
+        envelope.check_budget()?;
+        envelope = envelope.with_counted_budget();
         if let Some(reply_to) = &envelope.reply_to {
             check_answer(reply_to, self.subjects().namespace())?;
         }

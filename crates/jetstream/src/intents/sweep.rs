@@ -300,6 +300,10 @@ impl Sweeper {
                 self.mesh.resume(&head.record.intent, &self.by, |_| false).await?,
                 Help::Resumed,
             ),
+            Need::Redrive => (
+                self.mesh.redrive_funded(&head.record.intent, &self.by).await?,
+                Help::Resumed,
+            ),
         };
         Ok(if done { help } else { Help::None })
     }

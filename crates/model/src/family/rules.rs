@@ -77,6 +77,8 @@ fn with_ends(waits: &Snapshot, ended: usize, completed: usize) -> Snapshot {
         state: if number < completed { "completed" } else { "failed" }.to_owned(),
         code: None,
         seq: 1,
+        spent: None,
+        overrun: None,
         extra: Extra::new(),
     });
     let done = ChildrenDone {

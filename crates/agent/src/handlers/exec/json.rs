@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use baton_envelope::codes;
-use baton_envelope::{Body, Expects, Json, Onward, Task, Undo, WaitResult, WaitSpec};
+use baton_envelope::{Body, Budget, Expects, Json, Onward, Task, Undo, WaitResult, WaitSpec};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncRead;
 
@@ -19,11 +19,13 @@ use super::named::{AskedUndo, agent, body};
 use super::objects::{Bad, Objects, Place};
 use super::pipe::{Pipe, too_large};
 use super::remembered::{AskedMemory, AskedView, ToldContext};
+use super::spent::{AskedSpend, ToldSpend};
 use crate::fault::Fault;
 use crate::given::Context;
 use crate::hop::Hop;
 use crate::memory::Memory;
 use crate::outcome::{Capability, Outcome};
+use crate::spending::Amounts;
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -44,6 +46,9 @@ struct Told<'a> {
     /// What it is given of what the hops before it remember.
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<ToldContext<'a>>,
+    /// What it may spend, where that is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend: Option<ToldSpend>,
     /// In the newest form that the agent reads.
     envelope: Json,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -51,7 +56,7 @@ struct Told<'a> {
 }
 
 /// What the program reads from stdin.
-pub(crate) fn input(hop: &Hop, context: Option<&Context>) -> String {
+pub(crate) fn input(hop: &Hop, context: Option<&Context>, budget: Option<&Budget>) -> String {
     let told = Told {
         intent: hop.intent().as_str(),
         hop: hop.number(),
@@ -65,6 +70,7 @@ pub(crate) fn input(hop: &Hop, context: Option<&Context>) -> String {
         steps: hop.steps(),
         waits: hop.waits(),
         context: context.map(ToldContext::of),
+        spend: budget.map(ToldSpend::of),
         envelope: hop.document(),
         replay: hop.is_replay(),
     };
@@ -132,6 +138,9 @@ pub(crate) struct Reply {
     /// What the agents after it are to know.
     #[serde(default)]
     remember: Option<AskedMemory>,
+    /// What it has spent.
+    #[serde(default)]
+    spend: Option<AskedSpend>,
     /// What the receiver of a handoff is given of what is remembered.
     #[serde(default)]
     context: Option<AskedView>,
@@ -196,6 +205,7 @@ enum Said {
     Wait(Vec<Asked>, bool),
     State(Json),
     Memory(Box<Memory>),
+    Spend(Box<Amounts>),
 }
 
 /// The outcome that a program has named.
@@ -301,6 +311,12 @@ impl Reply {
                 }
             };
         }
+        if let Some(spend) = self.spend.take() {
+            return match (self.outcome, &self.progress, &self.step) {
+                (None, None, None) => Ok(Said::Spend(Box::new(spend.amounts()))),
+                (_, _, _) => Err("an object has `spend`, an outcome, a step or a note, and not two of them".to_owned()),
+            };
+        }
         if let (None, None, None, Some(state)) = (self.outcome, &self.progress, &self.step, &self.state) {
             return Ok(Said::State(state.clone()));
         }
@@ -316,7 +332,7 @@ impl Reply {
                 Ok(Said::Step(name.clone(), self.result.unwrap_or_default(), undo))
             }
             (None, None, None) => {
-                Err("an object needs `outcome`, `progress`, `remember`, `state`, `step` or `wait`".to_owned())
+                Err("an object needs `outcome`, `progress`, `remember`, `spend`, `state`, `step` or `wait`".to_owned())
             }
         }
     }
@@ -445,6 +461,7 @@ pub(crate) async fn listen<R: AsyncRead + Unpin>(hop: &mut Hop, mut stdout: Pipe
                 }
                 Said::State(state) => hop.publish_state(&state).await?,
                 Said::Memory(memory) => hop.remember(*memory).await?,
+                Said::Spend(spend) => hop.has_spent(*spend).await?,
                 Said::Wait(asked, any) => found = Some(waiting(hop, asked, any).await?),
             }
         }
@@ -492,7 +509,7 @@ pub fn read_outcome(written: &str) -> Result<Option<Outcome>, Fault> {
         match said {
             Said::Outcome(answer) => found = Some(answer.outcome),
             Said::FanOut(fan_out) => found = Some(fan_out.outcome(baton_envelope::Timestamp::default())),
-            Said::Note(_) | Said::Step(..) | Said::Wait(..) | Said::State(_) | Said::Memory(_) => {}
+            Said::Note(_) | Said::Step(..) | Said::Wait(..) | Said::State(_) | Said::Memory(_) | Said::Spend(_) => {}
         }
     }
     answers.finish()?;

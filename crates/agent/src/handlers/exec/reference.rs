@@ -19,11 +19,12 @@ Plain mode: stdin is the payload (the text of a string, bytes as they are, other
 stdout is the result, or goes to whoever is next: JSON where it is JSON, else text without the last line breaks, else bytes.
 
 JSON mode (--json): stdin is one object with intent, hop, attempt, epoch, idempotency_key, task, expects, payload, \
-payload_encoding, steps, waits, context, envelope and replay. stdout is JSON objects, recorded as they come:
+payload_encoding, steps, waits, context, spend, envelope and replay. stdout is JSON objects, recorded as they come:
   {\"progress\": TEXT} is a note
   {\"step\": NAME, \"result\": JSON} is a step; a later attempt finds it in steps
   {\"state\": JSON} tells how far it is, for baton intents state
   {\"remember\": {\"key\": KEY, \"kind\": KIND, \"content\": TEXT}} is for all agents after it; also title, pinned and more
+  {\"spend\": {\"tokens\": N, \"cost\": AMOUNT}} counts in the budget; spend on stdin says what is available
 and one outcome:
   {\"outcome\": \"complete\", \"result\": JSON}, with result_encoding base64 for bytes
   {\"outcome\": \"hand_off\", \"to\": AGENT, \"payload\": JSON}, also kind, payload_encoding;
@@ -64,7 +65,7 @@ mod tests {
     use std::sync::{Arc, OnceLock};
 
     use baton_envelope::context::EnvelopeContext;
-    use baton_envelope::{Envelope, EnvelopeId, Json, ProtocolRange, Timestamp};
+    use baton_envelope::{Budget, Envelope, EnvelopeId, Json, ProtocolRange, Timestamp};
     use baton_jetstream::ReceivedView;
 
     use super::super::{EXIT_RETRY, EXIT_TERMINAL, PIPE_TIME, environment, json, pipe};
@@ -146,7 +147,8 @@ mod tests {
         let hop = hop();
         let view = ReceivedView::without_memories(hop.envelope(), EnvelopeContext::default());
         let context = Context { view };
-        let told: BTreeMap<String, Json> = serde_json::from_str(&json::input(&hop, Some(&context))).expect("an object");
+        let told: BTreeMap<String, Json> =
+            serde_json::from_str(&json::input(&hop, Some(&context), Some(&Budget::default()))).expect("an object");
         let read: BTreeSet<String> = told.into_keys().collect();
         assert_eq!(table(&docs, "Field | Holds"), read);
         let fields = json::read_outcome("{\"?\":1}").expect_err("unknown").message;

@@ -224,6 +224,23 @@ fn undo(snapshot: &Snapshot) -> String {
     }
 }
 
+/// What it has spent of what it may, and what is left.
+fn budget(snapshot: &Snapshot) -> String {
+    let Some(budget) = &snapshot.budget else {
+        return String::new();
+    };
+    let text = format!(
+        "{} allotted, {} spent, {} available",
+        budget.allotted(),
+        budget.spent(),
+        budget.available()
+    );
+    match &budget.need {
+        Some(need) => format!("{text}; it needs {need} to go on"),
+        None => text,
+    }
+}
+
 /// Where it stands, as names and values.
 fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
     let snapshot = &head.record.snapshot;
@@ -270,6 +287,7 @@ fn facts(head: &Head, holders: &[Holder], restarted_as: &[IntentId]) -> Table {
         );
     }
     table.pair("undo", undo(snapshot));
+    table.pair("budget", budget(snapshot));
     table.pair("error", view::error(snapshot));
     table
 }

@@ -66,6 +66,7 @@ pub(super) async fn publish(
     ];
     let headers = optional
         .into_iter()
+        .chain(super::budget::headers_of(envelope))
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect();
     let listening = mesh.waiting(intent).await?;

@@ -180,7 +180,7 @@ pub(in crate::commands) async fn publish_to_hold(
         (HEADER_ITINERARY, itinerary(envelope)),
         (
             HEADER_TASK,
-            Task::header(envelope.task.as_ref(), envelope.expects.as_ref()),
+            Task::header(envelope.task.as_ref(), envelope.expects.as_deref()),
         ),
     ];
     let always = [
@@ -191,6 +191,7 @@ pub(in crate::commands) async fn publish_to_hold(
     ];
     let headers = optional
         .into_iter()
+        .chain(super::budget::headers_of(envelope))
         .filter_map(|(name, value)| Some((name, value?)))
         .chain(always)
         .map(|(name, value)| (name.to_owned(), value))

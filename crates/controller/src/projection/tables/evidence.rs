@@ -216,6 +216,7 @@ fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
         | Event::Moved
         | Event::Repinned
         | Event::Placed
+        | Event::ToppedUp
         | Event::Cancelled
         | Event::TimedOut
         | Event::Compensating

@@ -5,6 +5,7 @@ use crate::base::names::AgentName;
 use crate::base::timestamp::Timestamp;
 use crate::intent::act::{complete, suspend};
 use crate::intent::broadcast::{Broadcast, RECEIVERS, copies};
+use crate::intent::budget::lend;
 use crate::intent::children::{Children, forget_over, opened_calls};
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
@@ -13,6 +14,7 @@ use crate::intent::status::{IllegalTransition, Status};
 use crate::intent::wait_reason::WaitReason;
 use crate::intent::waits::WaitSpec;
 use crate::message::envelope::Envelope;
+use crate::message::parts::Budget;
 
 /// Writes the first record of a root, which no agent has: it fixes the receivers, and owes each of them its copy. `envelope`
 /// is what the message says.
@@ -29,12 +31,21 @@ pub fn broadcast(at: Timestamp, sent: Broadcast, envelope: &Envelope, receivers:
         deadline: envelope.deadline,
         reply_to: envelope.reply_to.clone(),
         channel: Some(sent.channel.clone()),
+        budget: envelope
+            .clone()
+            .with_counted_budget()
+            .budget
+            .as_deref()
+            .and_then(Budget::opened),
         ..Snapshot::blank(status, at)
     };
     snapshot.waits = waits.iter().map(|wait| wait.open(snapshot.hop)).collect();
     snapshot.children = opened_calls(&waits)
         .map(|(name, children)| children.open(snapshot.hop, name))
         .collect();
+    // The copies name no shares, so that what is there is enough.
+    let lent = lend(&mut snapshot, &waits);
+    debug_assert!(lent.is_ok(), "{lent:?}");
     Draft {
         waits,
         broadcast: Some(Box::new(sent)),

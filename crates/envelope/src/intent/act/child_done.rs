@@ -20,6 +20,8 @@ pub fn child_done(head: &Snapshot, done: &[ChildrenDone]) -> Result<Option<Draft
             .find(|set| set.hop == of_call.hop && set.name == of_call.name);
         let Some(set) = set else { continue };
         let ends = set.record(of_call.ends.clone());
+        let set = set.clone();
+        draft.snapshot.settle(&set, faults::settled(&ends, &of_call.ends));
         if !ends.is_empty() {
             draft.children.push(ChildrenDone {
                 ends,
@@ -29,4 +31,18 @@ pub fn child_done(head: &Snapshot, done: &[ChildrenDone]) -> Result<Option<Draft
     }
     forget_over(&mut draft.snapshot);
     Ok((!draft.children.is_empty()).then_some(draft))
+}
+
+/// Faults of test builds.
+mod faults {
+    use crate::base::mutants::Mutant;
+    use crate::intent::children::ChildEnd;
+
+    /// B3: the ends to settle; the fault settles also what is recorded already.
+    pub(super) fn settled<'e>(new: &'e [ChildEnd], all: &'e [ChildEnd]) -> &'e [ChildEnd] {
+        match Mutant::B3SettlesTwice.is_on() {
+            true => all,
+            false => new,
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::intent::snapshot::Snapshot;
 use crate::intent::status::Status;
 use crate::intent::wait_reason::WaitReason;
 use crate::message::envelope::Envelope;
+use crate::message::parts::Budget;
 use crate::version::path::PathEntry;
 
 /// Writes the first record of a child: its path goes on from that of its parent.
@@ -59,6 +60,7 @@ pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft
         wake_at,
         accept_within_ms: accept_within(&envelope),
         order,
+        budget: envelope.budget.as_deref().and_then(Budget::opened),
         ..Snapshot::blank(status, at)
     };
     Draft {

@@ -1,5 +1,7 @@
 //! A hop stops without holding a process, until what it waits for has come.
 
+use crate::intent::act::exhausted;
+use crate::intent::budget::lend;
 use crate::intent::children::opened_calls;
 use crate::intent::draft::Draft;
 use crate::intent::event::Event;
@@ -11,7 +13,8 @@ use crate::intent::waits::{Asked, WaitSpec, compare_waits, reason_of};
 /// intent was parked or put back, keep the time at which they end.
 ///
 /// # Errors
-/// When this may not follow the status of the head.
+/// When this may not follow the status of the head. Where the budget does not suffice for what the children are lent, the intent
+/// is parked instead, or fails.
 pub fn suspend(head: &Snapshot, waits: &[WaitSpec]) -> Result<Draft, IllegalTransition> {
     let is_new = compare_waits(head, waits) != Asked::Same;
     let event = match is_new && opened_calls(waits).next().is_some() {
@@ -31,5 +34,8 @@ pub fn suspend(head: &Snapshot, waits: &[WaitSpec]) -> Result<Draft, IllegalTran
         draft.waits = waits.to_vec();
     }
     draft.snapshot.error = None;
+    if is_new && let Err(refused) = lend(&mut draft.snapshot, waits) {
+        return exhausted(head, &refused);
+    }
     Ok(draft)
 }

@@ -7,7 +7,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::full_onward;
+use crate::samples::{full_amounts, full_onward, full_share};
 
 pub(crate) fn any_wait_kind() -> impl Strategy<Value = WaitKind> {
     prop_oneof![
@@ -174,6 +174,8 @@ pub(crate) fn any_child_end() -> impl Strategy<Value = ChildEnd> {
             state: state.to_owned(),
             code,
             seq,
+            spent: (seq % 2 == 0).then(|| Box::new(full_amounts())),
+            overrun: None,
             extra,
         })
 }
@@ -201,6 +203,7 @@ pub(crate) fn any_child_sets() -> impl Strategy<Value = Vec<ChildSet>> {
             seq,
             ended,
             completed,
+            shares: if detach { vec![full_share()] } else { Vec::new() },
             extra,
         },
     );

@@ -5,6 +5,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
+use super::text;
+
 /// Any JSON value in any spelling: long numbers, escapes, white space, key order.
 pub(crate) fn any_json() -> impl Strategy<Value = Json> {
     json_text().prop_map(|text| Json::parse(&text).expect("the generator writes JSON"))
@@ -98,4 +100,15 @@ pub(crate) fn any_envelope_id() -> impl Strategy<Value = EnvelopeId> {
 
 pub(crate) fn any_record_id() -> impl Strategy<Value = RecordId> {
     (any_time(), any::<[u8; 10]>()).prop_map(|(at, random)| RecordId::generate(at, random))
+}
+
+pub(crate) fn any_raw_kept() -> impl Strategy<Value = RawKept> {
+    (text(), vec((text(), text()), 0..3), text(), any_extra()).prop_map(|(subject, headers, body_base64, extra)| {
+        RawKept {
+            subject,
+            headers,
+            body_base64,
+            extra,
+        }
+    })
 }

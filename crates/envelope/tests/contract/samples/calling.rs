@@ -1,8 +1,9 @@
 //! Samples of children.
 
+use baton_envelope::budget::Share;
 use baton_envelope::*;
 
-use super::{NOW, agent, full_envelope, intent, json};
+use super::{NOW, agent, full_amounts, full_envelope, intent, json};
 
 /// A call with three children, two of which have ended.
 pub(crate) fn full_child_set() -> ChildSet {
@@ -16,8 +17,14 @@ pub(crate) fn full_child_set() -> ChildSet {
         seq: Some(16),
         ended: "BQ".to_owned(),
         completed: 1,
+        shares: vec![full_share()],
         extra: Extra::new(),
     }
+}
+
+/// What each of three children has.
+pub(crate) fn full_share() -> Share {
+    serde_json::from_str(r#"{"count":3,"amounts":{"tokens":400}}"#).expect("a share")
 }
 
 /// What is asked of three others, with every field set.
@@ -29,6 +36,7 @@ pub(crate) fn full_children() -> Children {
         payload_encoding: Some("base64".to_owned()),
         priority: Some(Priority::new(8).expect("in range")),
         deadline: Some(NOW),
+        budget: Some(Box::new(full_amounts())),
         extra: Extra::new(),
     };
     Children {
@@ -48,6 +56,8 @@ pub(crate) fn full_child_end() -> ChildEnd {
         state: "failed".to_owned(),
         code: Some("NO_WAY".to_owned()),
         seq: 21,
+        spent: Some(Box::new(full_amounts())),
+        overrun: Some(Box::new(full_amounts())),
         extra: Extra::new(),
     }
 }

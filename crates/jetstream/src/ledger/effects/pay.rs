@@ -28,6 +28,8 @@ struct Due<'h> {
     resume: bool,
     /// The children of the calls that the head opens.
     children: bool,
+    /// The record `redriven`.
+    redrive: bool,
 }
 
 impl<'h> Due<'h> {
@@ -43,6 +45,7 @@ impl<'h> Due<'h> {
                 (Effect::Children, Owed::Now) => due.children = true,
                 // The leader finds out which of them are missing.
                 (Effect::Children, Owed::IfLost | Owed::Once) => {}
+                (Effect::Redrive, _) => due.redrive = true,
             }
         }
         due
@@ -58,7 +61,7 @@ impl Mesh {
                 .await?;
         }
         // The rare cases are separate, so that the state of a waiting hop stays small.
-        if due.earlier.is_some() || due.answer.is_some() || due.resume || due.children {
+        if due.earlier.is_some() || due.answer.is_some() || due.resume || due.children || due.redrive {
             // What was just written is this process's own.
             Box::pin(self.pay_the_rest(record, due, Some(&record.by))).await?;
         }
@@ -83,6 +86,11 @@ impl Mesh {
         {
             // It pays what its own record owes.
             Box::pin(self.resume(&head.intent, by, |_| false)).await?;
+        }
+        if due.redrive
+            && let Some(by) = by.filter(|by| self.may_redrive(by))
+        {
+            Box::pin(self.redrive_funded(&head.intent, by)).await?;
         }
         Ok(())
     }

@@ -1,0 +1,160 @@
+//! Budgets: topping one up, and putting back what was parked for want of it.
+
+use baton_envelope::budget::{TopUp, TopUpRefused};
+use baton_envelope::control::{TopUpIntent, TopUpView};
+use baton_envelope::{Author, Budget, IntentId, Role, act};
+
+use super::redrive::Redrive;
+use super::submit::neither;
+use crate::error::Error;
+use crate::ledger::{Advanced, Committed, Decision, Known};
+use crate::server::Mesh;
+
+/// What a top-up came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToppedUp {
+    /// The ledger sequence of the `topped_up` record; `None` when the request was recorded before.
+    pub seq: Option<u64>,
+    /// The budget after it.
+    pub budget: Box<Budget>,
+}
+
+impl Mesh {
+    /// Adds to the budget of an open intent. A request with an id that is recorded changes nothing. An intent that was parked for
+    /// want of budget, and has enough then, goes on by itself.
+    ///
+    /// # Errors
+    /// When there is no such intent, it has ended, it has no such meter, or it is a child.
+    pub async fn top_up(
+        &self,
+        intent: &IntentId,
+        top_up: &TopUp,
+        reason: &str,
+        by: &Author,
+    ) -> Result<ToppedUp, Error> {
+        let added = self.advance(intent, by, Known::Unread, |head, _| {
+            let Some(head) = head else {
+                return Err(Error::NoIntent(intent.clone()));
+            };
+            match act::top_up(head.snapshot, top_up.clone(), reason) {
+                Ok(draft) => Ok(draft.map_or(Decision::Nothing, Decision::from)),
+                Err(refused) => Err(Error::WrongStatus {
+                    intent: intent.clone(),
+                    status: head.snapshot.status.to_string(),
+                    problem: match refused {
+                        TopUpRefused::Illegal(_) => {
+                            "its budget cannot become larger: it has ended, and spends nothing any more".to_owned()
+                        }
+                        TopUpRefused::NoBudget
+                        | TopUpRefused::NotBounded(_)
+                        | TopUpRefused::IsChild { .. }
+                        | TopUpRefused::Nothing
+                        | TopUpRefused::TooMuch(_) => refused.to_string(),
+                    },
+                }),
+            }
+        });
+        let (seq, budget) = match added.await? {
+            Advanced::Committed(Committed { record, seq }) => (Some(seq), record.snapshot.budget.clone()),
+            Advanced::Unchanged(head) => (None, head.and_then(|head| head.record.snapshot.budget)),
+        };
+        let budget = budget.ok_or_else(|| Error::Raced(intent.clone()))?;
+        Ok(ToppedUp { seq, budget })
+    }
+
+    /// As [`Mesh::top_up`], in the way that is open to this user: in a secured mesh by asking a controller, in another one by its
+    /// own write, and by asking only where that is denied.
+    ///
+    /// # Errors
+    /// As [`Mesh::top_up`] and [`Mesh::ask_controller`].
+    pub async fn top_up_or_ask(
+        &self,
+        intent: &IntentId,
+        top_up: &TopUp,
+        reason: &str,
+        by: &Author,
+    ) -> Result<ToppedUp, Error> {
+        if self.is_secured() {
+            return self.ask_to_top_up(intent, top_up, reason, by).await;
+        }
+        match Box::pin(self.top_up(intent, top_up, reason, by)).await {
+            Err(denied @ Error::Denied { .. }) => {
+                tracing::debug!(error = %denied, "a controller is asked to top up");
+                let asked = self.ask_to_top_up(intent, top_up, reason, by).await;
+                asked.map_err(|error| neither(denied, error))
+            }
+            own => own,
+        }
+    }
+
+    async fn ask_to_top_up(
+        &self,
+        intent: &IntentId,
+        top_up: &TopUp,
+        reason: &str,
+        by: &Author,
+    ) -> Result<ToppedUp, Error> {
+        let question = TopUpIntent {
+            intent: intent.clone(),
+            top_up: top_up.clone(),
+            reason: reason.to_owned(),
+            by: by.instance.clone(),
+        };
+        let TopUpView { seq, budget, .. } = self.ask_controller(&question).await?;
+        Ok(ToppedUp { seq, budget })
+    }
+
+    /// Whether a process may put back what is parked for want of budget. In a secured mesh, and where records are signed, only
+    /// controllers do.
+    pub(crate) fn may_redrive(&self, by: &Author) -> bool {
+        let is_open = !(self.is_secured() || self.proofs().is_some());
+        match by.role {
+            Role::Controller => true,
+            // A controller writes for an operator who asks it.
+            Role::Operator => is_open || self.author().is_some_and(|own| own.role == Role::Controller),
+            Role::Worker => is_open,
+            Role::Client | Role::Unknown(_) => false,
+        }
+    }
+
+    /// Puts an intent back that is parked for want of budget, if there is as much as it needs. `false` where it is not, and where
+    /// its agent cannot get it now: the sweeper tries again.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the ticket could not be written.
+    pub(crate) async fn redrive_funded(&self, intent: &IntentId, by: &Author) -> Result<bool, Error> {
+        match self.redrive_funded_now(intent, by).await {
+            Err(error) if !error.is_of_server() => {
+                tracing::warn!(%error, %intent, "it has the budget to go on, and cannot be put back now");
+                Ok(false)
+            }
+            done => done,
+        }
+    }
+
+    async fn redrive_funded_now(&self, intent: &IntentId, by: &Author) -> Result<bool, Error> {
+        let Some(head) = self.head(intent).await? else {
+            return Ok(false);
+        };
+        let snapshot = &head.record.snapshot;
+        let (true, Some(agent)) = (snapshot.owes_redrive() && !snapshot.is_undoing(), &snapshot.agent) else {
+            return Ok(false);
+        };
+        // Read routes first: deciding on a head cannot wait for the server.
+        let route = self.route_of(agent).await?;
+        let put = self.advance(intent, by, Known::Read(&head), |now, _| {
+            let Some(now) = now.filter(|now| now.snapshot.owes_redrive()) else {
+                return Ok(Decision::Nothing);
+            };
+            if now.snapshot.agent.as_ref() != Some(&route.agent) {
+                return Err(Error::Raced(intent.clone()));
+            }
+            let Some(last) = now.envelope else {
+                return Ok(Decision::ReadEnvelope);
+            };
+            let draft = self.put_back(intent, now.snapshot, last, &route, &Redrive::default())?;
+            Ok::<_, Error>(draft.with_note(Some("its budget suffices now".to_owned())).into())
+        });
+        Ok(matches!(Box::pin(put).await?, Advanced::Committed(_)))
+    }
+}
