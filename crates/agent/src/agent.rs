@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_envelope::people::Approval;
-use baton_envelope::{AgentName, AgentVersion, BadName, BadVersion, Bands, Json, OnExhausted, Policy, ProtocolRange};
+use baton_envelope::{
+    AgentName, AgentVersion, BadName, BadVersion, Bands, Json, OnExhausted, Policy, ProtocolRange, ViewSize,
+};
 use baton_jetstream::Error;
 
 use crate::handler::{AnyHandler, Handler};
@@ -53,6 +55,7 @@ impl Agent {
             schemas: BTreeMap::new(),
             protocol: ProtocolRange::of_build(),
             concurrency: 8,
+            view_size: ViewSize::default(),
             drain_timeout: Duration::from_secs(20),
             retry: RetryPolicy::default(),
             compensates: false,
@@ -75,6 +78,7 @@ pub struct AgentBuilder {
     pub(crate) schemas: BTreeMap<String, Json>,
     pub(crate) protocol: ProtocolRange,
     pub(crate) concurrency: u32,
+    pub(crate) view_size: ViewSize,
     pub(crate) drain_timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) compensates: bool,
@@ -137,6 +141,21 @@ impl AgentBuilder {
     #[must_use]
     pub fn protocol(mut self, range: ProtocolRange) -> Self {
         self.protocol = range;
+        self
+    }
+
+    /// The most tokens that a view of this agent has, as its model counts them; without this what a handoff asks for counts.
+    #[must_use]
+    pub const fn view_tokens(mut self, tokens: u64) -> Self {
+        self.view_size.view_tokens = Some(tokens);
+        self
+    }
+
+    /// How many thousandths of a token of `o200k_base` one of this agent's model is, for a model with another vocabulary: 1,600
+    /// leaves room for one that has more tokens for the same text. By default 1,000.
+    #[must_use]
+    pub const fn token_factor(mut self, thousandths: u32) -> Self {
+        self.view_size.factor = Some(thousandths);
         self
     }
 

@@ -310,7 +310,10 @@ impl WorkerContext {
             };
         }
         match handed_on.matters(envelope) {
-            true => self.with_view(at, envelope, next, handed_on).await,
+            true => {
+                let size = route.versions.get(version).and_then(|entry| entry.context.as_ref());
+                self.with_view(at, envelope, (next, size), handed_on).await
+            }
             false => Ok(next),
         }
     }

@@ -7,7 +7,7 @@ use baton_envelope::context::{
     AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap,
     MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, view_budget,
 };
-use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash};
+use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash, ViewSize};
 use baton_jetstream::Error;
 use bytes::Bytes;
 
@@ -39,10 +39,10 @@ impl WorkerContext {
         &self,
         at: &Claim,
         envelope: &Envelope,
-        next: Box<Envelope>,
+        (next, size): (Box<Envelope>, Option<&ViewSize>),
         handed_on: HandedOn,
     ) -> Result<Box<Envelope>, Box<Verdict>> {
-        match self.view_of(envelope, next, handed_on).await {
+        match self.view_of(envelope, (next, size), handed_on).await {
             Ok(next) => Ok(next),
             Err(error) => Err(self.without_view(at, envelope, error).await),
         }
@@ -80,7 +80,7 @@ impl WorkerContext {
     async fn view_of(
         &self,
         envelope: &Envelope,
-        mut next: Box<Envelope>,
+        (mut next, size): (Box<Envelope>, Option<&ViewSize>),
         handed_on: HandedOn,
     ) -> Result<Box<Envelope>, NoView> {
         let HandedOn {
@@ -94,11 +94,15 @@ impl WorkerContext {
             history: self.entry_of(envelope, &next),
             ..self.link(envelope, &chain, memories)
         };
-        let budget = |asked| view_budget(asked, next.constraints.as_ref(), None);
-        let request = match view {
+        let most = size.and_then(|size| size.view_tokens);
+        let budget = |asked| view_budget(asked, next.constraints.as_ref(), most);
+        let mut request = match view {
             Some(view) => view.request(budget).map_err(NoView::Bad)?,
             None => Request::trim(budget(None)),
         };
+        if let Some(size) = size {
+            request = request.for_factor(size.factor());
+        }
         let candidates = chain.candidates_with(&link);
         let Made {
             given: assembled,

@@ -88,6 +88,7 @@ impl AgentBuilder {
             manual: false,
             policy: self.declared_policy(),
             signs: false,
+            context: Some(self.view_size.clone()).filter(|size| !size.is_none()),
             extra: Extra::new(),
         }
     }

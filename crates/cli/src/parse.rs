@@ -145,6 +145,35 @@ pub(crate) fn factor(text: &str) -> Result<f64, String> {
     number(text, 1.0..=f64::MAX).ok_or_else(|| "expected a factor of at least 1, such as 1.5".to_owned())
 }
 
+/// How many tokens a model makes of one of the counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenFactor(
+    /// In thousandths, 100 to 10,000.
+    pub(crate) u32,
+);
+
+impl FromStr for TokenFactor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (whole, parts) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+        let parts = (parts.len() <= 3).then(|| format!("{parts:0<3}"));
+        let thousandths = parts.and_then(|parts| format!("{whole}{parts}").parse().ok());
+        thousandths
+            .filter(|thousandths| (100..=10_000).contains(thousandths))
+            .map(Self)
+            .ok_or_else(|| {
+                "expected a factor from 0.1 to 10 with at most three digits behind the point, such as 1.6".to_owned()
+            })
+    }
+}
+
+impl fmt::Display for TokenFactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1_000, self.0 % 1_000)
+    }
+}
+
 fn number(text: &str, range: RangeInclusive<f64>) -> Option<f64> {
     text.trim().parse().ok().filter(|number| range.contains(number))
 }
@@ -234,6 +263,19 @@ mod tests {
         }
         for kept in ["10m", "5000years", "9999-12-31T23:59:59.999Z"] {
             assert_eq!(deadline(kept).as_deref(), Ok(kept));
+        }
+        for (text, thousandths) in [("1", 1_000), ("1.6", 1_600), ("0.125", 125), ("10", 10_000)] {
+            assert_eq!(text.parse(), Ok(TokenFactor(thousandths)), "{text}");
+            assert_eq!(
+                TokenFactor(thousandths).to_string().parse(),
+                Ok(TokenFactor(thousandths))
+            );
+        }
+        for bad in ["", "0", "0.05", "10.001", "1.6666", "-1", "x", "1.-5", "."] {
+            assert!(
+                bad.parse::<TokenFactor>().is_err_and(|e| e.contains("from 0.1 to 10")),
+                "{bad}"
+            );
         }
         assert!(constraints("[1]").is_err_and(|e| e.contains("object")));
         assert!(pin("code=1.x").is_err_and(|e| e.contains("1.4.0")));

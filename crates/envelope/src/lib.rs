@@ -120,4 +120,5 @@ pub use version::policy::{
 pub use version::receivers::{MayName, NoReceivers, receivers};
 pub use version::route::{Canary, Decision, Declaration, Pause, Route, VersionEntry};
 pub use version::state::{IllegalVersionEvent, VersionEvent, VersionState};
+pub use version::view_size::ViewSize;
 pub use version::words::capabilities_in;

@@ -14,4 +14,5 @@ pub(crate) mod receivers;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod state;
+pub(crate) mod view_size;
 pub(crate) mod words;

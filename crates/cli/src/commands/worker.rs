@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::commands::gate::GateArgs;
 use crate::config::WorkerConfig;
 use crate::error::{CliError, Kind};
-use crate::parse::{self, Range, Span};
+use crate::parse::{self, Range, Span, TokenFactor};
 
 /// `baton worker`. SIGTERM or SIGINT drains it: nothing new is taken, running hops finish or are handed back. A second
 /// one stops it at once.
@@ -54,6 +54,13 @@ pub(crate) struct WorkerArgs {
     /// The protocol versions that it reads, such as 1.0.0-1.1.0 [default: what this program reads].
     #[arg(long, value_name = "OLDEST-NEWEST")]
     protocol: Option<Range>,
+    /// The most tokens of a view that it is given of what is remembered, as its model counts them [default: what the handoff
+    /// asks for].
+    #[arg(long, value_name = "N")]
+    view_tokens: Option<u64>,
+    /// How many tokens its model makes of one of o200k_base, 0.1 to 10 [default: 1].
+    #[arg(long, value_name = "FACTOR")]
+    token_factor: Option<TokenFactor>,
     /// How many hops run at a time [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroU32>,
@@ -118,6 +125,12 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     if let Some(gate) = gate {
         builder = builder.gate(gate);
     }
+    if config.view_tokens > 0 {
+        builder = builder.view_tokens(config.view_tokens);
+    }
+    if let Some(factor) = config.token_factor {
+        builder = builder.token_factor(factor.0);
+    }
     if let Some(range) = config.protocol {
         builder = builder.protocol(range.0);
     }
@@ -164,6 +177,8 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         channels: given(args.channels, config.channels),
         kinds: given(args.kinds, config.kinds),
         protocol: args.protocol.or(config.protocol),
+        view_tokens: args.view_tokens.unwrap_or(config.view_tokens),
+        token_factor: args.token_factor.or(config.token_factor),
         concurrency: args.concurrency.unwrap_or(config.concurrency),
         drain_timeout: args.drain_timeout.unwrap_or(config.drain_timeout),
         max_attempts: args.max_attempts.unwrap_or(config.max_attempts),

@@ -9,7 +9,7 @@ use baton_envelope::{AgentName, AgentVersion, PersonName};
 use serde::{Deserialize, Serialize};
 
 use super::unset;
-use crate::parse::{Range, Span};
+use crate::parse::{Range, Span, TokenFactor};
 
 /// `[worker]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,11 @@ pub(crate) struct WorkerConfig {
     /// The protocol versions that it reads.
     #[serde(with = "unset")]
     pub(crate) protocol: Option<Range>,
+    /// The most tokens of a view; 0 for as many as a handoff asks for.
+    pub(crate) view_tokens: u64,
+    /// How many tokens its model makes of one of `o200k_base`.
+    #[serde(with = "unset")]
+    pub(crate) token_factor: Option<TokenFactor>,
     /// How many hops run at a time.
     pub(crate) concurrency: NonZeroU32,
     /// How long running hops may finish after the worker was told to stop.
@@ -73,6 +78,8 @@ impl Default for WorkerConfig {
             channels: Vec::new(),
             groups: BTreeMap::new(),
             protocol: None,
+            view_tokens: 0,
+            token_factor: None,
             concurrency: CONCURRENCY,
             drain_timeout: Span(Duration::from_secs(20)),
             max_attempts: NonZeroU32::new(retry.max_attempts).unwrap_or(NonZeroU32::MIN),

@@ -66,6 +66,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
                 breaker_open: entry.withheld.is_some(),
                 paused: entry.paused.clone(),
                 manual: entry.manual,
+                context: entry.context.clone(),
                 breaker: breakers.remove(&of),
                 policy,
             });
@@ -133,6 +134,7 @@ pub(super) async fn add(cx: &Context, asked: AddVersion) -> Result<Route, Error>
         manual,
         policy: None,
         signs: false,
+        context: entry.context.clone(),
         extra: Extra::new(),
         agent: agent.clone(),
         version,

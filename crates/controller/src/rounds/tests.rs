@@ -79,6 +79,7 @@ async fn declared(mesh: &Mesh, of: &str) {
         manual: false,
         policy: None,
         signs: false,
+        context: None,
         extra: Extra::new(),
     };
     let act = Act::new("test", mesh.now());

@@ -63,6 +63,7 @@ pub(crate) fn declaration(mesh: &Mesh, version: &str) -> Declaration {
         manual: false,
         policy: None,
         signs: false,
+        context: None,
         extra: baton_envelope::Extra::new(),
     }
 }

@@ -72,6 +72,12 @@ impl Request {
         }
     }
 
+    /// For a receiver whose tokens are others than those of the counter.
+    #[must_use]
+    pub fn for_factor(self, factor: NonZeroU32) -> Self {
+        Self { factor, ..self }
+    }
+
     /// The most tokens of the counter that the receiver takes.
     pub(super) fn room(&self) -> u64 {
         let budget = match Mutant::C9BudgetWraps.is_on() {

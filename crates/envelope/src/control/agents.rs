@@ -16,6 +16,7 @@ use crate::version::pinning::Pinning;
 use crate::version::policy::Policy;
 use crate::version::route::{Canary, Pause};
 use crate::version::state::VersionState;
+use crate::version::view_size::ViewSize;
 
 /// Shows all agents, or one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -189,6 +190,9 @@ pub struct VersionView {
     /// Whether its work is done by hand.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
+    /// What its views are cut to, where its workers say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ViewSize>,
     /// Its breaker, where it was ever open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,

@@ -120,6 +120,7 @@ fn describe(entry: &mut VersionEntry, declared: &Declaration) {
     entry.kinds.clone_from(&declared.kinds);
     entry.protocol = declared.protocol;
     entry.manual = declared.manual;
+    entry.context.clone_from(&declared.context);
 }
 
 /// Records that the last worker of a version is gone; `None` if that changes nothing. It changes only a version that

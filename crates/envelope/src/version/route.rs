@@ -14,6 +14,7 @@ use crate::version::pinning::Pinning;
 use crate::version::policy::Policy;
 use crate::version::rollout::Rollout;
 use crate::version::state::VersionState;
+use crate::version::view_size::ViewSize;
 
 wire_object! {
     /// A version that gets a share of the new work beside the active one.
@@ -51,6 +52,8 @@ wire_object! {
         def manual: bool,
         /// While its breaker is not closed: that no ticket of it is written.
         opt withheld: Withheld,
+        /// What the views of its workers are cut to, where they say so.
+        opt context: ViewSize,
     }
 }
 
@@ -166,6 +169,8 @@ wire_object! {
         opt policy: Policy,
         /// Whether it signs the records that it writes.
         def signs: bool,
+        /// What its views are cut to.
+        opt context: ViewSize,
     }
 }
 

@@ -159,6 +159,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     compare_fields("Conversion", record.conversion.as_ref().expect("a conversion"));
     compare_fields("Route", &full_route());
     compare_fields("Declaration", &full_declaration());
+    compare_fields("ViewSize", &full_view_size());
     let (route, rollout) = (full_route(), full_rollout());
     compare_fields("Canary", route.canary.as_ref().expect("a canary"));
     compare_fields("AgentLimits", &full_limits());
@@ -176,7 +177,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 62, "a table of fields is not compared");
+    assert_eq!(compared, 63, "a table of fields is not compared");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use baton_envelope::context::{
     Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Reach, Request, View, Walk, assemble, levels,
     render, view_budget,
 };
-use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES};
+use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES, ViewSize};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -193,8 +193,16 @@ impl Mesh {
         Chain::verify(tree.clone(), heads, &load).map_err(broken)
     }
 
+    /// What the views of the version are cut to that the envelope goes to.
+    async fn view_size(&self, envelope: &Envelope) -> Result<ViewSize, Error> {
+        let route = self.route(&envelope.to).await?;
+        let entry = route.and_then(|(mut route, _)| route.versions.remove(envelope.to_version.as_ref()?));
+        Ok(entry.and_then(|entry| entry.context).unwrap_or_default())
+    }
+
     /// The view that an envelope gives its receiver. One that names what is remembered and gives no view, as that of a child does,
-    /// gets the view that a handoff makes where it asks for nothing. Where nobody remembers anything it costs no message.
+    /// gets the view that a handoff makes where it asks for nothing; what the route of its receiver says of it costs one message more.
+    /// Where nobody remembers anything it costs none.
     ///
     /// # Errors
     /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] where the links or the manifest cannot be had, and where they
@@ -229,13 +237,15 @@ impl Mesh {
                 Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
             }
             None => {
-                let plan = own_view(envelope, &candidates, counter, &|_| None)?;
+                let size = self.view_size(envelope).await?;
+                let request = own_request(envelope, &size);
+                let plan = own_view((envelope, &request), &candidates, counter, &|_| None)?;
                 let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
                 let memories = candidates.iter().map(|candidate| &candidate.memory);
                 let memories: Vec<&Memory> = memories.filter(is_given).collect();
                 contents = self.memory_contents(tree, &memories).await?.0;
                 let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
-                let made = own_view(envelope, &candidates, counter, &content)?;
+                let made = own_view((envelope, &request), &candidates, counter, &content)?;
                 (context.view, given) = (Some(Box::new(made.view)), made.refs);
                 made.manifest
             }
@@ -266,15 +276,20 @@ impl Mesh {
     }
 }
 
-/// What a receiver that is given no view makes of what is remembered.
+/// What a receiver asks for that is given no view.
+fn own_request(envelope: &Envelope, size: &ViewSize) -> Request {
+    let budget = view_budget(None, envelope.constraints.as_ref(), size.view_tokens);
+    Request::trim(budget).for_factor(size.factor())
+}
+
+/// What it makes of what is remembered.
 fn own_view(
-    envelope: &Envelope,
+    (envelope, request): (&Envelope, &Request),
     candidates: &[Candidate],
     counter: fn() -> Counter<'static>,
     contents: &Contents<'_>,
 ) -> Result<Assembled, Error> {
-    let request = Request::trim(view_budget(None, envelope.constraints.as_ref(), None));
-    let made = assemble(&request, &Fixed::of(envelope), candidates, &counter(), contents);
+    let made = assemble(request, &Fixed::of(envelope), candidates, &counter(), contents);
     made.map_err(|error| Error::NoView {
         intent: envelope.intent.clone(),
         source: error,

@@ -27,6 +27,15 @@ pub(crate) fn full_declaration() -> Declaration {
         manual: true,
         policy: Some(full_policy()),
         signs: true,
+        context: Some(full_view_size()),
+        extra: Extra::new(),
+    }
+}
+
+pub(crate) fn full_view_size() -> ViewSize {
+    ViewSize {
+        view_tokens: Some(8_000),
+        factor: Some(1_600),
         extra: Extra::new(),
     }
 }
@@ -94,6 +103,7 @@ pub(crate) fn full_entry() -> VersionEntry {
         paused: Some(full_pause()),
         manual: true,
         withheld: Some(full_withheld()),
+        context: Some(full_view_size()),
         extra: Extra::new(),
     }
 }
