@@ -313,6 +313,9 @@ pub struct Snapshot {
     /// How far it is with undoing what it did.
     #[serde(default)]
     pub undo: Option<Undoing>,
+    /// What its tree remembers, once a hop has completed it.
+    #[serde(default)]
+    pub context: Option<Box<RawValue>>,
 }
 
 /// How far an intent is with undoing what it did.

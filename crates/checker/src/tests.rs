@@ -8,6 +8,7 @@ use crate::{Effect, Evidence, Journal, Message, Tried, check};
 
 mod archived;
 mod children;
+mod contexts;
 mod control;
 mod people;
 mod signed;

@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `B1` to `B5`, `L1`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `B1` to `B5`, `C1`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -133,6 +133,8 @@ pub struct Counts {
     pub holds: usize,
     /// How often what was held counted as spent.
     pub assumed: usize,
+    /// Envelopes and last records that tell of memories.
+    pub contexts: usize,
 }
 
 impl Counts {
@@ -155,6 +157,8 @@ impl Counts {
             ("undo", self.compensated),
             ("ways", self.ways),
             ("order keys", self.keyed),
+            ("budgets", self.budgets),
+            ("memories", self.contexts),
         ];
         let none = patterns.into_iter().filter(|(_, count)| *count == 0);
         none.map(|(pattern, _)| pattern).collect()

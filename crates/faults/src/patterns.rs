@@ -27,6 +27,8 @@ const SOLD_OUT: &str = "SOLD_OUT";
 /// What work may come to whose attempts were used up by faults, where it is not parked then.
 const USED_UP: [&str; 2] = ["failed:EXHAUSTED", "failed:POISON"];
 
+/// One piece of so many has hops that remember.
+const REMEMBERS: u64 = 4;
 /// How many of those that ask others have a deadline.
 const HURRY: f64 = 0.15;
 /// How many of those ask somebody whom nobody has.
@@ -71,6 +73,12 @@ fn shares(seed: u64) -> Vec<(Pattern, u32)> {
 /// The piece of work with this number, which may be one of [`work::piece`].
 #[must_use]
 pub fn piece(seed: u64, number: u64) -> Piece {
+    let mut piece = plain(seed, number);
+    piece.work.remembers = number.is_multiple_of(REMEMBERS);
+    piece
+}
+
+fn plain(seed: u64, number: u64) -> Piece {
     let random = &mut StdRng::seed_from_u64(
         seed.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x0F15,
     );

@@ -40,6 +40,14 @@ pub struct Work {
     /// The token of the effect that this work takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takes_back: Option<String>,
+    /// Whether each of its hops remembers that it was there, and looks for what those before it remember.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub remembers: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(yes: &bool) -> bool {
+    !*yes
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use baton_agent::{Agent, Amounts, Fault, Handler, Hop, Outcome, RetryPolicy, Wait, shutdown_signal};
+use baton_agent::{Agent, Amounts, Fault, Handler, Hop, Kind, Memory, Outcome, RetryPolicy, Wait, shutdown_signal};
 use baton_checker::Effect;
 use baton_envelope::{Json, Signatures, Timestamp};
 use baton_jetstream::{Clock, Signing, SystemClock, Target, TicketPersistence};
@@ -20,6 +20,8 @@ use crate::work::{Asks, End, Trace, Turn, Work};
 
 /// The code of an undo that fails on purpose.
 const STUCK: &str = "STUCK";
+/// The code of a hop that does not know what an earlier one remembers. No work may end with it.
+const FORGOTTEN: &str = "FORGOTTEN";
 /// How often to read the file with the clock's shift.
 const CLOCK_PAUSE: Duration = Duration::from_millis(50);
 /// How long an attempt waits for the next one, unless the payload says otherwise.
@@ -212,6 +214,9 @@ impl Does {
         let index = usize::try_from(number.saturating_sub(work.after)).unwrap_or(usize::MAX);
         let turn = work.turns.get(index.saturating_sub(1)).cloned().unwrap_or_default();
         let steps = self.steps(hop, &work, &turn).await?;
+        if work.remembers {
+            remember(hop, &work).await?;
+        }
         match &turn.asks {
             None => {}
             Some(Asks::Signal(time)) => {
@@ -280,6 +285,30 @@ impl Does {
         }
         Ok(steps)
     }
+}
+
+/// Remembers that the hop was there. What those before it remember must be known to it.
+async fn remember(hop: &mut Hop, work: &Work) -> Result<(), Fault> {
+    let name = |hop: u32| format!("seen-{hop}");
+    let context = hop.context().await?;
+    let is_known = |key: &str| {
+        let mut all = context.memories().chain(context.dropped());
+        all.any(|given| given.memory.key.as_str() == key)
+    };
+    if let Some(forgotten) = work
+        .trail
+        .iter()
+        .map(|trace| name(trace.hop))
+        .find(|key| !is_known(key))
+    {
+        return Err(Fault::terminal(
+            FORGOTTEN,
+            format!("{forgotten} is not among what it was given"),
+        ));
+    }
+    let number = hop.number();
+    let memory = Memory::new(name(number), Kind::Fact, format!("{} was at hop {number}", work.key));
+    hop.remember(memory).await
 }
 
 /// The work that takes an effect back.

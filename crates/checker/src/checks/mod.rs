@@ -4,6 +4,7 @@ pub mod broadcasts;
 pub mod budgets;
 pub mod carried;
 pub mod children;
+pub mod contexts;
 pub mod delivered;
 pub mod drained;
 pub mod itinerary;
@@ -44,6 +45,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     children::check(context, counts, found);
     broadcasts::check(context, counts, found);
     budgets::check(context, counts, found);
+    contexts::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);

@@ -90,6 +90,10 @@ fn recorded(history: &History, complain: &mut impl FnMut(String)) -> BTreeMap<(u
     let mut found = BTreeMap::new();
     for record in &history.records {
         let Some(step) = &record.step else { continue };
+        // A memory is recorded as a step, and nothing outside happens for it.
+        if step.name.starts_with("memory:") {
+            continue;
+        }
         let result = step.result.as_ref();
         let entry = Recorded {
             token: result.and_then(|result| serde_json::from_str(result.get()).ok()),

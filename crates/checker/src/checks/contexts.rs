@@ -1,0 +1,131 @@
+//! C1: what a record says that the tree remembers is there. From the newest link that an envelope or a last record names, each link
+//! and each content is an object of the same tree, with the hash by which it is named; and a chain has as many links and memories as
+//! the envelope says.
+//!
+//! Not seen: objects of trees that were taken away on purpose, since a run does not last that long; and what the links of one tree
+//! say of one another beyond `previous`.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::evidence::Message;
+use crate::history::{Context, History};
+use crate::verdict::{Counts, Violation};
+
+/// What an envelope or a snapshot says.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    head: Option<String>,
+    #[serde(default)]
+    links: usize,
+    #[serde(default)]
+    memories: usize,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    tree: String,
+    depth: usize,
+    #[serde(default)]
+    previous: Vec<String>,
+    #[serde(default)]
+    memories: Vec<Memory>,
+}
+
+#[derive(Deserialize)]
+struct Memory {
+    hash: String,
+}
+
+pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
+    let objects: HashMap<&str, &Message> = context
+        .evidence
+        .messages
+        .iter()
+        .filter_map(|message| Some((message.subject.strip_prefix("mesh.context.")?, message)))
+        .collect();
+    let mut known = HashSet::new();
+    for history in context.histories.values() {
+        for (seq, tree, said) in said(history) {
+            let Some(head) = &said.head else { continue };
+            counts.contexts += 1;
+            if !known.insert((tree.clone(), head.clone())) {
+                continue;
+            }
+            if let Err(problem) = walk(&objects, &tree, head, &said) {
+                let what = format!("record {seq}: {problem}");
+                found.push(Violation::of("C1", &history.intent, what));
+            }
+        }
+    }
+}
+
+/// What the records of an intent say, each with its sequence and its tree.
+fn said(history: &History) -> Vec<(u64, String, Said)> {
+    let mut all = Vec::new();
+    let mut tree = history.intent.clone();
+    for record in &history.records {
+        let envelope = record.envelope.as_ref();
+        if let Some(root) = envelope.and_then(|envelope| envelope.text("root")) {
+            tree = root;
+        }
+        let of_envelope = envelope.and_then(|envelope| envelope.raw("context"));
+        let of_snapshot = record.snapshot.context.as_ref().map(|context| context.get());
+        for text in of_envelope.into_iter().chain(of_snapshot) {
+            if let Ok(said) = serde_json::from_str(text) {
+                all.push((record.seq, tree.clone(), said));
+            }
+        }
+    }
+    all
+}
+
+fn walk(objects: &HashMap<&str, &Message>, tree: &str, head: &str, said: &Said) -> Result<(), String> {
+    let mut left = vec![head.to_owned()];
+    let mut links: HashSet<String> = HashSet::new();
+    let (mut depth, mut memories) = (0, 0);
+    while let Some(hash) = left.pop() {
+        if !links.insert(hash.clone()) {
+            continue;
+        }
+        let bytes = object(objects, tree, &hash)?;
+        let link: Link =
+            serde_json::from_slice(&bytes).map_err(|error| format!("link {hash} cannot be read: {error}"))?;
+        if link.tree != tree {
+            return Err(format!("link {hash} is of tree {} and stands in {tree}", link.tree));
+        }
+        depth = depth.max(link.depth);
+        memories += link.memories.len();
+        for memory in &link.memories {
+            object(objects, tree, &memory.hash)?;
+        }
+        left.extend(link.previous);
+    }
+    match (said.links, said.memories) {
+        told if told == (depth, memories) => Ok(()),
+        (told, of) => Err(format!(
+            "it tells of {told} links and {of} memories, and there are {depth} and {memories}"
+        )),
+    }
+}
+
+/// The bytes of an object, which are those of its hash.
+fn object(objects: &HashMap<&str, &Message>, tree: &str, hash: &str) -> Result<Vec<u8>, String> {
+    let place = format!("{tree}.{hash}");
+    let message = objects
+        .get(place.as_str())
+        .ok_or_else(|| format!("object {place} is missing"))?;
+    let bytes = message.bytes();
+    let digest: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    // The list of the pieces of a large content stands under the hash of the whole. The load remembers nothing that large.
+    match digest == hash || bytes.starts_with(b"{\"object\":") {
+        true => Ok(bytes),
+        false => Err(format!("object {place} has other bytes: their hash is {digest}")),
+    }
+}
