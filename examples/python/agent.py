@@ -38,6 +38,7 @@ BANDS = {
 TICKET = {"pending", "accepted", "in_progress"}
 TERMINAL = {"completed", "rejected", "failed", "cancelled", "timed_out"}
 KNOWN = TICKET | TERMINAL | {"waiting", "parked", "compensating"}
+LIMITS = ("in_flight", "rate_per_hour")
 
 
 # ---- JSON that keeps the spelling of every value (section 6) -------------------------------------------------------
@@ -224,6 +225,13 @@ class Nats:
             self.send(first + head + body + b"\r\n")
         else:
             self.send(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n")
+
+    def listen(self, subject):
+        """A queue of what comes on a subject."""
+        number, heard = next(self.numbers), queue.Queue()
+        self.waiting[number] = heard
+        self.send(f"SUB {subject} {number}\r\n".encode())
+        return heard
 
     def answers(self, subject, body=b"", headers=None, timeout=5.0):
         """The answers to a request, as they come, until none came for the time."""
@@ -508,7 +516,9 @@ class Worker:
         self.ledger = Ledger(nats, namespace)
         self.work = f"{namespace.upper()}_WORK_{agent}"
         self.stopping, self.hop = threading.Event(), None
+        self.share, self.in_use, self.next_start, self.share_lock = {"revision": 0}, 0, 0.0, threading.Lock()
         self.bands = self.prepare()
+        self.learn_share()
 
     # -- the stream and the consumers (section 4)
 
@@ -607,9 +617,10 @@ class Worker:
 
     def settle(self, head):
         """Writes what a head owes: its ticket, or the answer to whoever waits for it."""
-        status = head.status()
-        if status == "pending" and get(head.snapshot, "holder") is None and not head.is_given_back():
-            if get(head.record, "envelope") is None:
+        status, holds_envelope = head.status(), get(head.record, "envelope") is not None
+        is_owed = holds_envelope or not head.is_given_back()
+        if status == "pending" and get(head.snapshot, "holder") is None and is_owed:
+            if not holds_envelope:
                 head = self.ledger.at(get(head.snapshot, "envelope_seq"))
             if head is not None and now() - head.stored < timedelta(seconds=75):
                 self.ticket(head)
@@ -851,11 +862,75 @@ class Worker:
         hop.end({"type": "released"}, {"state": "pending"}, changes, {}, b"-NAK")
 
     def leave(self, hop):
-        """After a loss: acks only what has no ticket any more, since the ticket may be another's."""
+        """After a loss: acks only a ticket that is superseded, since any other may be somebody else's."""
         head = self.ledger.head(hop.intent)
-        if head is not None and not head.has_ticket() and head.status() in KNOWN:
+        if head is None or head.status() not in KNOWN:
+            return
+        if not head.has_ticket() or get(head.snapshot, "envelope") != get(hop.snapshot, "envelope"):
             self.settle(head)
             self.nats.publish(hop.ack, b"+ACK")
+
+    # -- what this process is told (section 14)
+
+    def hear(self, heard):
+        """Answers on the subject of this process: to a share with the one that it keeps to, else with its declaration."""
+        while True:
+            message = heard.get()
+            try:
+                said = json.loads(message.body or b"{}")
+            except ValueError:
+                said = {}
+            said = said if isinstance(said, dict) else {}
+            if isinstance(said.get("fenced"), list):
+                self.stop_if_fenced(said["fenced"])
+            elif message.reply:
+                answer = self.keep_to(said) if isinstance(said.get("revision"), int) else self.declaration()
+                self.nats.publish(message.reply, to_json(answer))
+
+    def stop_if_fenced(self, intents):
+        """Stops the hop that runs, if the ledger says that it is this program's no longer: the message alone says nothing."""
+        hop = self.hop
+        if hop is None or hop.intent not in intents:
+            return
+        head = self.ledger.head(hop.intent)
+        with hop.lock:
+            if head is not None and not hop.still_held(head):
+                hop.over = True
+
+    def learn_share(self):
+        """Where the agent has limits, nothing may run until a controller has told a share."""
+        limits = (self.route(self.agent) or {}).get("limits") or {}
+        with self.share_lock:
+            if self.share["revision"] == 0:
+                self.share = {"revision": 0, **{name: 0 for name in LIMITS if limits.get(name) is not None}}
+
+    def keep_to(self, told):
+        """Keeps to a share from now on, unless a newer one was told, and says which one that is."""
+        with self.share_lock:
+            if told["revision"] >= self.share["revision"]:
+                if told.get("rate_per_hour") != self.share.get("rate_per_hour"):
+                    self.next_start = time.monotonic()
+                self.share = told
+            return {"share": self.share, "in_use": self.in_use}
+
+    def take_slot(self):
+        """Takes the only slot, if the share has room for it."""
+        with self.share_lock:
+            in_flight, rate = self.share.get("in_flight"), self.share.get("rate_per_hour")
+            is_free = in_flight != 0 and (rate is None or rate > 0 and time.monotonic() >= self.next_start)
+            self.in_use = 1 if is_free else 0
+            return is_free
+
+    def count_start(self):
+        """What was not used of the rate counts for a tenth of a second, and no longer."""
+        with self.share_lock:
+            rate = self.share.get("rate_per_hour")
+            if rate:
+                self.next_start = max(self.next_start, time.monotonic() - 0.1) + 3600 / rate
+
+    def give_slot(self):
+        with self.share_lock:
+            self.in_use = 0
 
     # -- the life of the process
 
@@ -869,9 +944,8 @@ class Worker:
                 return message
         return None
 
-    def declare(self):
-        subject = f"{self.namespace}.heartbeat.{self.agent}.{token_of(self.version)}.{self.instance}"
-        self.nats.publish(subject, to_json({
+    def declaration(self):
+        return {
             "agent": self.agent,
             "version": self.version,
             "instance": self.instance,
@@ -880,7 +954,14 @@ class Worker:
             "busy": 1 if self.hop else 0,
             "stopping": self.stopping.is_set(),
             "at": time_text(now()),
-        }))
+        }
+
+    def subject(self, name):
+        """A subject of this process."""
+        return f"{self.namespace}.{name}.{self.agent}.{token_of(self.version)}.{self.instance}"
+
+    def declare(self):
+        self.nats.publish(self.subject("heartbeat"), to_json(self.declaration()))
 
     def beat(self):
         began = time.monotonic()
@@ -891,16 +972,26 @@ class Worker:
                 return self.declare()
 
     def work_until_stopped(self):
+        heard = self.nats.listen(self.subject("agent"))
+        threading.Thread(target=self.hear, args=(heard,), daemon=True).start()
         beats = threading.Thread(target=self.beat)
         beats.start()
         rounds = 0
         while not self.stopping.is_set():
+            if not self.take_slot():
+                is_told = self.share["revision"] > 0
+                self.stopping.wait(0.05 if is_told else 1)
+                if not is_told:
+                    self.learn_share()  # The limits may have been lifted before a controller heard of this process.
+                continue
             rounds += 1
             message = self.pull(rounds)
+            if message is not None:
+                self.count_start()
+                self.deliver(message)
+            self.give_slot()
             if message is None:
                 self.stopping.wait(0.05)
-                continue
-            self.deliver(message)
         beats.join()
         self.nats.request("$JS.API.INFO", timeout=2.0)  # Answered after all that was sent: nothing is left in a buffer.
 

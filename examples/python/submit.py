@@ -11,9 +11,12 @@ import agent
 from submitter import Refused, Submitter, Work
 
 # What `Work` takes, and whether it is a number.
-ASKED = {"intent": str, "kind": str, "priority": int, "deadline": str, "max_hops": int, "constraints": str, "envelope": str}
+ASKED = {
+    "intent": str, "kind": str, "priority": int, "deadline": str, "max_hops": int, "constraints": str, "envelope": str,
+    "gate": str, "order_key": str,
+}
 # What no header says.
-NO_HEADER = ("constraints", "envelope")
+NO_HEADER = ("constraints", "envelope", "gate")
 
 
 def main(way):

@@ -42,9 +42,12 @@ class Work:
     """What is submitted. The id is made here, once: every try has the same one (section 11)."""
 
     def __init__(self, agent, body=b"", intent=None, kind=None, priority=None, deadline=None, max_hops=None,
-                 constraints=None, envelope=None, reply_to=None):
+                 constraints=None, envelope=None, reply_to=None, gate=None, order_key=None):
         self.agent, self.body, self.kind, self.priority = agent, body, kind, priority
         self.deadline, self.max_hops, self.constraints = deadline, max_hops, constraints
+        self.gate, self.order_key = gate, order_key  # people are asked before this agent begins; whose turn it is
+        # Who reads less than this would begin without asking, or without its turn (section 15).
+        self.protocol = "1.5.0" if order_key is not None else "1.4.0" if gate is not None else "1.2.0"
         self.more, self.reply_to = envelope or "{}", reply_to
         self.is_generated, self.intent = intent is None, intent or uuid7()
         self.check()
@@ -55,9 +58,13 @@ class Work:
             raise Refused("BAD_SUBJECT", f"{self.agent!r} is no name of an agent")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", self.intent):
             raise Refused("BAD_HEADER", f"{self.intent!r} is no intent id")
+        has_control = lambda text: any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text)
         kind = self.kind or ""
-        if len(kind.encode()) > 256 or any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in kind):
+        if len(kind.encode()) > 256 or has_control(kind):
             raise Refused("BAD_HEADER", "a kind is one line of text, at most 256 bytes")
+        key = self.order_key
+        if key is not None and (not 0 < len(key.encode()) <= 256 or has_control(key)):
+            raise Refused("BAD_HEADER", "an order key is one line of text, 1 to 256 bytes")
 
     def payload(self):
         """The text of the payload, and its encoding (section 11)."""
@@ -78,7 +85,7 @@ class Work:
         payload, encoding = self.payload()
         quoted = lambda value: None if value is None else to_json(value)
         found = {
-            "protocol": to_json("1.2.0"),
+            "protocol": to_json(self.protocol),
             "id": to_json(uuid7()),
             "intent": to_json(self.intent),
             "to": to_json(self.agent),
@@ -90,6 +97,8 @@ class Work:
             "payload": payload,
             "payload_encoding": quoted(encoding),
             "reply_to": quoted(self.reply_to),
+            "gates": quoted({self.gate: {}}) if self.gate is not None else None,
+            "order_key": quoted(self.order_key),
             "constraints": self.constraints,
             "constraints_hash": quoted(constraints_hash(self.constraints)) if self.constraints else None,
             **more,
@@ -126,13 +135,14 @@ class Submitter:
             "Baton-Deadline": work.deadline,
             "Baton-Max-Hops": work.max_hops,
             "Baton-Reply-To": work.reply_to,
+            "Baton-Order-Key": work.order_key,
         }
         headers = {name: value for name, value in headers.items() if value is not None}
         self.until_acknowledged(f"{self.namespace}.intent.{work.agent}", work.body, headers)
         return work.intent
 
     def envelope(self, work):
-        body, headers = to_object(work.first_envelope()), {"Baton-Protocol": "1.2.0"}
+        body, headers = to_object(work.first_envelope()), {"Baton-Protocol": work.protocol}
         self.until_acknowledged(f"{self.namespace}.intent.{work.agent}", body, headers)
         return work.intent
 
@@ -142,8 +152,11 @@ class Submitter:
         version = self.version(work)
         envelope = work.first_envelope(to_version=to_json(version))
         at = to_json(time_text(now()))
+        status, order = {"state": "pending"}, None
+        if work.order_key is not None:  # It waits for its turn, without a ticket: a controller gives it.
+            status, order = {"state": "waiting", "reason": "order"}, {"hop": 1, "key": work.order_key}
         snapshot = {
-            "status": to_json({"state": "pending"}),
+            "status": to_json(status),
             "agent": to_json(work.agent),
             "version": to_json(version),
             "hop": "1",
@@ -154,12 +167,14 @@ class Submitter:
             "updated_at": at,
             "path": to_json([{"agent": work.agent, "version": version}]),
         }
+        if order is not None:
+            snapshot["order"] = to_json(order)
         for name in ("priority", "kind", "deadline", "max_hops", "reply_to", "root", "parent", "pins"):
             if name in envelope:
                 snapshot[name] = envelope[name]
         record_id = uuid7()
         body = to_object({
-            "protocol": to_json("1.2.0"),
+            "protocol": to_json(work.protocol),
             "id": to_json(record_id),
             "intent": to_json(work.intent),
             "event": to_json({"type": "submitted"}),
@@ -172,7 +187,7 @@ class Submitter:
         headers = {
             "Nats-Expected-Last-Subject-Sequence": "0",
             "Baton-Event": "submitted",
-            "Baton-Status": "pending",
+            "Baton-Status": status["state"],
         }
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
@@ -216,7 +231,9 @@ class Submitter:
         return work.intent
 
     def settle(self, head):
-        """Writes the ticket: the body of the record, byte for byte."""
+        """Writes the ticket, where there is one: the body of the record, byte for byte."""
+        if head.status() != "pending":
+            return get(head.record, "intent")
         envelope = members(head.record["envelope"])
         token = token_of(get(head.snapshot, "version"))
         subject = f"{self.namespace}.work.{get(envelope, 'to')}.{token}.p{get(envelope, 'priority', 5)}"
@@ -227,22 +244,29 @@ class Submitter:
         })
         return get(head.record, "intent")
 
+    def route(self, agent):
+        bucket = f"{self.namespace.upper()}_ROUTES"
+        found = stored_message(self.nats, f"KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{agent}"})
+        return json.loads(base64.b64decode(found["data"])) if found and found.get("data") else None
+
     def version(self, work):
         """The version that takes a first hop (section 14). It does not submit work that is pinned."""
-        bucket = f"{self.namespace.upper()}_ROUTES"
-        found = stored_message(self.nats, f"KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{work.agent}"})
-        route = json.loads(base64.b64decode(found["data"])) if found and found.get("data") else None
+        route = self.route(work.agent)
         if route is None:
             raise Refused("UNKNOWN_AGENT", f"the agent {work.agent} has no route")
+        if work.gate is not None and self.route(work.gate) is None:
+            raise Refused("UNKNOWN_AGENT", f"the gate names {work.gate}, which has no route: nobody would be asked")
         canary, order = route.get("canary"), [route["active"]]
         if canary:
             share = int.from_bytes(hashlib.sha256(work.intent.encode()).digest()[:8], "big") % 100
             order.insert(0 if share < canary["percent"] else 1, canary["version"])
         for version in order:
             entry = (route.get("versions") or {}).get(version) or {}
-            oldest = str((entry.get("protocol") or {}).get("oldest", "1.0.0"))
+            oldest, newest = (str((entry.get("protocol") or {}).get(end, "1.0.0")) for end in ("oldest", "newest"))
             if int(oldest.split(".")[0]) > PROTOCOL[0]:
                 raise Refused("NO_COMMON_PROTOCOL", f"{work.agent}@{version} reads {oldest} and newer")
+            if work.gate == work.agent and [int(part) for part in newest.split(".")] < [1, 4, 0]:
+                raise Refused("NO_COMMON_PROTOCOL", f"{work.agent}@{version} reads {newest}, and would ask nobody")
             if not entry.get("kinds") or work.kind is None or work.kind in entry["kinds"]:
                 return version
         raise Refused("UNROUTABLE", f"no version of {work.agent} takes the kind {work.kind}")

@@ -12,5 +12,7 @@ set -- "$SUBMIT_AGENT" -
 [ -z "${SUBMIT_DEADLINE+set}" ] || set -- "$@" --deadline "$SUBMIT_DEADLINE"
 [ -z "${SUBMIT_MAX_HOPS+set}" ] || set -- "$@" --max-hops "$SUBMIT_MAX_HOPS"
 [ -z "${SUBMIT_CONSTRAINTS+set}" ] || set -- "$@" --constraints "$SUBMIT_CONSTRAINTS"
+[ -z "${SUBMIT_GATE+set}" ] || set -- "$@" --gate "$SUBMIT_GATE"
+[ -z "${SUBMIT_ORDER_KEY+set}" ] || set -- "$@" --order-key "$SUBMIT_ORDER_KEY"
 [ -z "${SUBMIT_WAIT+set}" ] || set -- "$@" --wait --timeout "${SUBMIT_WAIT}s"
 exec "${BATON:-baton}" send "$@"

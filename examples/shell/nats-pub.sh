@@ -4,7 +4,7 @@
 #     baton conformance submitter -- sh examples/shell/nats-pub.sh
 set -eu
 # What needs a whole envelope, and waiting for an answer, is more than a line of shell: examples/python has both.
-[ -z "${SUBMIT_CONSTRAINTS+set}${SUBMIT_ENVELOPE+set}${SUBMIT_WAIT+set}" ] || exit 77
+[ -z "${SUBMIT_CONSTRAINTS+set}${SUBMIT_ENVELOPE+set}${SUBMIT_GATE+set}${SUBMIT_WAIT+set}" ] || exit 77
 case ${SUBMIT_KIND-} in
 *[[:cntrl:]]*)
     echo "a kind has no control characters" >&2
@@ -17,6 +17,7 @@ set -- -H "Baton-Intent:${SUBMIT_INTENT:-$(uuidgen 2>/dev/null || cat /proc/sys/
 [ -z "${SUBMIT_PRIORITY+set}" ] || set -- "$@" -H "Baton-Priority:$SUBMIT_PRIORITY"
 [ -z "${SUBMIT_DEADLINE+set}" ] || set -- "$@" -H "Baton-Deadline:$SUBMIT_DEADLINE"
 [ -z "${SUBMIT_MAX_HOPS+set}" ] || set -- "$@" -H "Baton-Max-Hops:$SUBMIT_MAX_HOPS"
+[ -z "${SUBMIT_ORDER_KEY+set}" ] || set -- "$@" -H "Baton-Order-Key:$SUBMIT_ORDER_KEY"
 # With --jetstream it waits for the server's acknowledgement; without, a full stream would refuse unseen.
 publish() {
     "${NATS:-nats}" --server "$NATS_URL" pub --jetstream --no-templates "$@"
