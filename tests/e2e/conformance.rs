@@ -23,7 +23,7 @@ const OTHERWISE: [&str; 4] = ["complete", "fail", "twice", "records"];
 
 /// A fault of a copy of `examples/python/agent.py`: the rules that must be found broken, a text that is there once, and
 /// what stands in its place.
-const FAULTS: [(&[&str], &str, &str); 38] = [
+const FAULTS: [(&[&str], &str, &str); 47] = [
     (
         &["heartbeat"],
         "\"instance\": self.instance,\n            \"protocol\"",
@@ -69,8 +69,8 @@ const FAULTS: [(&[&str], &str, &str); 38] = [
     ),
     (
         &["fenced"],
-        "head is not None and not head.has_ticket() and head.status() in KNOWN",
-        "head is not None",
+        "if not head.has_ticket() or get(head.snapshot, \"envelope\") != get(hop.snapshot, \"envelope\"):",
+        "if True:",
     ),
     (
         &["added"],
@@ -137,7 +137,7 @@ const FAULTS: [(&[&str], &str, &str); 38] = [
         "TICKET = {\"compensating\", \"pending\",",
     ),
     (
-        &["resumed"],
+        &["resumed", "paused", "killed"],
         "if one.event == \"step\" and",
         "if one.snapshot[\"envelope\"] == hop.snapshot[\"envelope\"] and one.event == \"step\" and",
     ),
@@ -174,6 +174,45 @@ const FAULTS: [(&[&str], &str, &str); 38] = [
         &["broadcast"],
         "    if unknown:\n        raise Retry(\"UNKNOWN_RECEIVER\"",
         "    if len(unknown) == len(outcome.receivers):\n        raise Retry(\"UNKNOWN_RECEIVER\"",
+    ),
+    // It commits what was taken from it, and completes what is parked.
+    (
+        &["paused", "killed", "records"],
+        "if not may_rebase or not self.still_held(head):",
+        "if not may_rebase:",
+    ),
+    // It does not know what to do with the ticket of a paused intent.
+    (
+        &["paused"],
+        "{\"waiting\", \"parked\", \"compensating\"}",
+        "{\"waiting\", \"compensating\"}",
+    ),
+    // It believes whatever it is told.
+    (
+        &["told"],
+        "head is not None and not hop.still_held(head)",
+        "head is not None",
+    ),
+    // It does not listen.
+    (&["told"], "self.stop_if_fenced(said[\"fenced\"])", "pass"),
+    (&["share"], "in_flight != 0 and (", "("),
+    (
+        &["older-share"],
+        "if told[\"revision\"] >= self.share[\"revision\"]:",
+        "if True:",
+    ),
+    (&["rate"], "time.monotonic() >= self.next_start", "True"),
+    // It declares what it does not do.
+    (
+        &["gate", "agent-gate", "gated-handoff"],
+        "\"newest\": \"1.2.0\"",
+        "\"newest\": \"1.6.0\"",
+    ),
+    // It pauses an intent, which is not its to do.
+    (
+        &["poison", "commands"],
+        "error = {\"code\": \"POISON\"",
+        "error = {\"code\": \"PAUSED\"",
     ),
 ];
 
@@ -334,6 +373,13 @@ async fn the_agent_in_rust_keeps_every_rule() {
     let builder = Agent::builder("echo", "1.0.0").expect("builder").handler(Performer);
     let (_agent, report) = tokio::join!(Running::start(server.url(), builder), judged(&mesh, &[]));
     assert!(report.passed, "{:#?}", report.verdicts);
+    assert!(skipped(&report).is_empty(), "{:#?}", report.verdicts);
+}
+
+/// The rules that were skipped.
+fn skipped(report: &Report) -> Vec<&'static str> {
+    let skipped = report.verdicts.iter().filter(|verdict| verdict.skipped.is_some());
+    skipped.map(|verdict| verdict.rule).collect()
 }
 
 fn examples() -> std::path::PathBuf {
@@ -348,6 +394,8 @@ async fn the_agent_in_python_keeps_every_rule() {
     let report = judged(&mesh, &[]).await;
     assert!(report.passed, "{:#?}", report.verdicts);
     assert_eq!(report.verdicts.len(), agent_rules().len());
+    // It declares protocol 1.2.
+    assert_eq!(skipped(&report), ["gate", "agent-gate", "gated-handoff"]);
 }
 
 /// A copy of the agent with one fault.

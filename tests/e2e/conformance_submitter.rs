@@ -15,7 +15,7 @@ const OTHERWISE: [&str; 7] = ["new-id", "kind", "raw", "envelope", "record", "ti
 
 /// A fault of a copy of `examples/python/submitter.py`: the way in which it submits, the rules that must be found broken,
 /// a text that is there once, and what stands in its place.
-const FAULTS: [(&str, &[&str], &str, &str); 30] = [
+const FAULTS: [(&str, &[&str], &str, &str); 36] = [
     (
         "record",
         &["payload"],
@@ -98,6 +98,44 @@ const FAULTS: [(&str, &[&str], &str, &str); 30] = [
         "[min(route[\"versions\"])]",
     ),
     ("record", &["canary"], "if share < canary", "if share >= canary"),
+    (
+        "record",
+        &["paused"],
+        "if route is None:",
+        "if route is None or route.get(\"paused\"):",
+    ),
+    (
+        "record",
+        &["gate"],
+        "if work.gate is not None and self.route(work.gate) is None:",
+        "if False:",
+    ),
+    (
+        "record",
+        &["gate"],
+        "if work.gate == work.agent and [",
+        "if False and [",
+    ),
+    // It says that it knows gates of operators, and limits, and looks at neither.
+    (
+        "record",
+        &["agent-gate", "turn"],
+        "\"protocol\": to_json(work.protocol)",
+        "\"protocol\": to_json(\"1.6.0\")",
+    ),
+    (
+        "raw",
+        &["order-key"],
+        "\"Baton-Order-Key\": work.order_key",
+        "\"Baton-Order-Key\": None",
+    ),
+    // It knows the key, and does not wait.
+    (
+        "record",
+        &["order-key", "record", "ticket"],
+        "if work.order_key is not None:",
+        "if False:",
+    ),
     (
         "record",
         &["again"],
@@ -223,16 +261,33 @@ async fn the_submitter_in_python_keeps_every_rule_in_each_way() {
         assert_eq!(report.verdicts.len(), submitter_rules().len());
         skipped(&report)
     });
-    let of_records = ["version", "canary", "ticket-again"];
     let expected: [&[&str]; 3] = [
         &[
-            &["constraints", "unknown-fields"][..],
-            &of_records,
-            &["envelope", "record", "ticket"],
-        ]
-        .concat(),
-        &[&of_records[..], &["record", "ticket"]].concat(),
-        &["raw"],
+            "constraints",
+            "unknown-fields",
+            "version",
+            "canary",
+            "paused",
+            "gate",
+            "agent-gate",
+            "turn",
+            "ticket-again",
+            "envelope",
+            "record",
+            "ticket",
+        ],
+        &[
+            "version",
+            "canary",
+            "paused",
+            "agent-gate",
+            "turn",
+            "ticket-again",
+            "record",
+            "ticket",
+        ],
+        // It writes protocol 1.2, as long as nobody asks for what came later.
+        &["agent-gate", "turn", "raw"],
     ];
     assert_eq!(join_all(ways).await, expected);
 }
@@ -263,6 +318,7 @@ async fn the_submitters_in_shell_keep_every_rule() {
         "deadline",
         "max-hops",
         "texts",
+        "order-key",
         "again",
         "retry-id",
         "lost-ack",

@@ -1,8 +1,9 @@
 //! The judge's hands: the mesh that it prepares, the records and tickets that it writes, and what it waits for.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use baton_envelope::{AgentName, AgentVersion, Bands, PROTOCOL, Timestamp};
+use baton_envelope::{AgentName, AgentVersion, PROTOCOL, Timestamp};
 use baton_jetstream::{Error, Mesh, WireMessage};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -25,7 +26,7 @@ pub(crate) const SINK_ACTIVE: &str = "1.0.0";
 /// A version of the sink that gets only what is pinned to it.
 pub(crate) const SINK_PINNED: &str = "2.0.0";
 /// How often to look for what no message announces.
-const LOOK: Duration = Duration::from_millis(30);
+pub(crate) const LOOK: Duration = Duration::from_millis(30);
 
 /// How an agent is judged.
 #[derive(Debug, Clone)]
@@ -90,7 +91,9 @@ pub(crate) struct Court {
     pub(crate) version: AgentVersion,
     pub(crate) heartbeat: WireMessage,
     pub(crate) options: Options,
-    hands: Hands,
+    pub(crate) hands: Hands,
+    /// The last revision of the share that the worker was told.
+    pub(crate) told: AtomicU64,
     acks: AckLog,
     works: Mutex<Vec<Work>>,
 }
@@ -122,34 +125,12 @@ impl Court {
             heartbeat,
             options: options.clone(),
             hands,
+            told: AtomicU64::new(0),
             acks,
             works: Mutex::default(),
         };
         court.write_routes().await?;
         Ok(court)
-    }
-
-    async fn write_routes(&self) -> Result<(), ConformanceError> {
-        let range = json!({"oldest": "1.0.0", "newest": PROTOCOL});
-        let entry = |state: &str| json!({"state": state, "protocol": range});
-        let route = |agent: &str, active: &str, versions: Value| {
-            json!({"agent": agent, "active": active, "updated_at": self.now(), "updated_by": "conformance",
-                   "versions": versions})
-        };
-        let (own, mut versions) = (self.version.to_string(), Map::new());
-        versions.insert(own.clone(), entry("active"));
-        self.hands
-            .put_route(self.agent.as_str(), &route(self.agent.as_str(), &own, versions.into()))
-            .await?;
-        let versions = json!({SINK_ACTIVE: entry("active"), SINK_PINNED: entry("ready")});
-        self.hands.put_route(SINK, &route(SINK, SINK_ACTIVE, versions)).await?;
-        let missing = |what: String| baton_jetstream::Error::Missing { what };
-        let sink: AgentName = SINK.parse().map_err(|_| missing(format!("an agent {SINK}")))?;
-        let active: AgentVersion = SINK_ACTIVE
-            .parse()
-            .map_err(|_| missing(format!("a version {SINK_ACTIVE}")))?;
-        self.mesh.ensure_agent(&sink, &active, Bands::default()).await?;
-        Ok(())
     }
 
     pub(crate) fn now(&self) -> String {

@@ -7,14 +7,17 @@
 
 mod acks;
 mod children;
+mod commands;
 mod court;
 mod error;
 mod fault;
 mod hands;
 mod record;
 mod report;
+mod routes;
 mod rules;
 mod script;
+mod shares;
 mod stage;
 mod submitter;
 

@@ -3,11 +3,14 @@
 mod accidents;
 mod asking;
 mod carrying;
+mod gates;
 mod hops;
 mod patterns;
 mod records;
 mod retries;
+mod shares;
 mod start;
+mod stopping;
 
 use futures::future::BoxFuture;
 
@@ -69,6 +72,16 @@ const RULES: &[Rule] = rules! {
     "kept", "6", "calls, undos and turns of the snapshot are passed on", patterns::passes_on;
     "itinerary", "7", "a handoff to the next of `itinerary` takes it out, and any other leaves it", patterns::uses_up_the_itinerary;
     "next", "7", "who hands on without a name hands on to the next, and completes where nobody is", patterns::hands_on;
+    "paused", "13", "a paused intent is let go of, and its ticket is acked and not run", stopping::lets_go_of_the_paused;
+    "killed", "14", "a hop that a kill takes away commits nothing, and is done again under its new ticket", stopping::lets_go_of_the_killed;
+    "told", "14", "a worker that is told that a hop is its no longer stops once the ledger says so, and only then", stopping::stops_when_told;
+    "share", "14", "no more hops run at a time than the worker's share of the limit allows", shares::keeps_to_its_share;
+    "older-share", "14", "a share of a lower revision is not taken", shares::takes_no_older_share;
+    "rate", "14", "hops are started no closer together than the worker's share of the rate allows", shares::keeps_to_its_rate;
+    "gate", "20", "people are asked before a hop begins where the intent says so", gates::asks_for_the_intent;
+    "agent-gate", "20", "people are asked before a hop begins where the route says so", gates::asks_for_the_operator;
+    "gated-handoff", "20", "work with a gate is not handed on to a version that would begin without asking", gates::hands_off_to_who_asks;
+    "commands", "13", "only controllers cancel and pause", stopping::leaves_commands_to_controllers;
     "records", "9", "each record has its headers, follows its head and changes the snapshot by the rules", records::are_lawful;
 };
 

@@ -40,10 +40,13 @@ pub(super) const HOUSES: [House; 7] = [
             (
                 "rules",
                 &[
-                    "acks", "children", "court", "error", "fault", "record", "report", "script",
+                    "acks", "children", "court", "error", "fault", "record", "report", "routes", "script",
                 ],
             ),
             ("children", &["court", "fault"]),
+            ("commands", &["court", "fault", "routes"]),
+            ("shares", &["court", "fault"]),
+            ("routes", &["court", "error"]),
             ("submitter", &["error", "fault", "hands", "record", "report"]),
             ("court", &["acks", "error", "fault", "hands", "record", "script"]),
             ("stage", &["error"]),

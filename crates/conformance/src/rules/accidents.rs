@@ -12,7 +12,7 @@ use crate::rules::hops::same_result;
 use crate::script::Script;
 
 /// How long a worker is watched that must do nothing more.
-const WATCHED: Duration = Duration::from_secs(3);
+pub(super) const WATCHED: Duration = Duration::from_secs(3);
 /// The result of the step that a worker before recorded: no other program writes this number like this.
 pub(super) const PLANTED: &str = r#"{"key": "planted", "n": 1.50}"#;
 

@@ -18,7 +18,7 @@ pub(super) const NO_WORD: &str = "UNKNOWN_ACT";
 const PAYLOAD: &str = r#"{"n": 1.50, "s": "\u00e9"}"#;
 
 /// The ticket of a hop that is not to be done is acked, and nothing is written.
-async fn is_left(court: &Court, work: &Work) -> Result<(), Fault> {
+pub(super) async fn is_left(court: &Court, work: &Work) -> Result<(), Fault> {
     let before = court.history(work).await?.len();
     let ticket = court.ticket(work, true).await?;
     court.acks(ticket).await?;

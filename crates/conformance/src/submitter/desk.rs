@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use baton_envelope::{AgentName, Bands, PROTOCOL};
+use baton_envelope::{AgentName, Bands, PROTOCOL, Protocol};
 use baton_jetstream::Mesh;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -110,20 +110,33 @@ impl Desk {
 
     /// Writes the route: the version that takes new work, and a share for the other one.
     pub(super) async fn write_route(&self, active: &str, canary: Option<u8>) -> Result<(), baton_jetstream::Error> {
-        let range = json!({"oldest": "1.0.0", "newest": PROTOCOL});
+        let mut route = self.route_to(active, canary, PROTOCOL);
+        if let (Some(percent), Some(route)) = (canary, route.as_object_mut()) {
+            route.insert("canary".to_owned(), json!({"version": OTHER, "percent": percent}));
+        }
+        self.hands.put_route(AGENT, &route).await
+    }
+
+    /// Writes the route with further members, for versions that read the protocol up to there.
+    pub(super) async fn write_route_with(&self, newest: Protocol, more: &Value) -> Result<(), baton_jetstream::Error> {
+        let mut route = self.route_to(ACTIVE, None, newest);
+        if let (Some(more), Some(route)) = (more.as_object(), route.as_object_mut()) {
+            route.extend(more.clone());
+        }
+        self.hands.put_route(AGENT, &route).await
+    }
+
+    fn route_to(&self, active: &str, canary: Option<u8>, newest: Protocol) -> Value {
+        let range = json!({"oldest": "1.0.0", "newest": newest});
         let state = |version: &str| match (version == active, canary) {
             (true, _) => "active",
             (false, Some(_)) => "canary",
             (false, None) => "ready",
         };
-        let mut route = json!({
+        json!({
             "agent": AGENT, "active": active, "updated_at": self.mesh.now(), "updated_by": "conformance",
             "versions": {ACTIVE: {"state": state(ACTIVE), "protocol": range}, OTHER: {"state": state(OTHER), "protocol": range}},
-        });
-        if let (Some(percent), Some(route)) = (canary, route.as_object_mut()) {
-            route.insert("canary".to_owned(), json!({"version": OTHER, "percent": percent}));
-        }
-        self.hands.put_route(AGENT, &route).await
+        })
     }
 
     pub(super) async fn counts(&self) -> (usize, usize) {

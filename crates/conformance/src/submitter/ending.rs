@@ -58,8 +58,10 @@ impl Desk {
                 return Ok(false);
             }
         };
-        if envelope.to.as_str() == NOBODY {
-            let rejection = refusal(codes::UNKNOWN_AGENT, "to", NOBODY, "has no route");
+        let gates = envelope.gates.keys().map(|agent| ("gates", agent));
+        let mut named = std::iter::once(("to", &envelope.to)).chain(gates);
+        if let Some((field, _)) = named.find(|(_, agent)| agent.as_str() == NOBODY) {
+            let rejection = refusal(codes::UNKNOWN_AGENT, field, NOBODY, "has no route");
             self.reject(arrival, &rejection).await?;
             return Ok(false);
         }

@@ -64,6 +64,16 @@ impl Job {
         self.ask("SUBMIT_CONSTRAINTS", constraints)
     }
 
+    /// With people who are asked before this agent begins.
+    pub(super) fn gate(self, agent: &str) -> Self {
+        self.ask("SUBMIT_GATE", agent)
+    }
+
+    /// In its turn among the work with this key.
+    pub(super) fn order_key(self, key: &str) -> Self {
+        self.ask("SUBMIT_ORDER_KEY", key)
+    }
+
     /// With further members of the envelope: an object, as text.
     pub(super) fn envelope(self, members: &str) -> Self {
         self.ask("SUBMIT_ENVELOPE", members)

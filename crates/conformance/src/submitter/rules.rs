@@ -2,6 +2,7 @@
 
 mod accidents;
 mod answers;
+mod control;
 mod fields;
 mod lawful;
 mod nothing_else;
@@ -45,6 +46,11 @@ const TRIALS: &[Rule] = rules! {
     "unknown-agent", "11", "work for an agent without a route ends in an error", routing::meets_no_agent;
     "version", "14", "a record goes to the version that the route names now", routing::follows_the_route;
     "canary", "14", "a record goes to the canary if the bucket of its chain says so", routing::follows_the_canary;
+    "paused", "14", "work for a paused agent is submitted as ever", control::submits_to_the_paused;
+    "gate", "20", "a gate is refused that nobody would ask at: before an agent without a route, or a version that knows none", control::names_gates_that_are_asked;
+    "agent-gate", "20", "work of an agent with a gate is not submitted to a version that would begin without asking", control::heeds_gates_of_operators;
+    "order-key", "11", "the order key arrives, and a record with one waits for its turn", control::carries_the_order_key;
+    "turn", "11", "where the limits are fair to submitters, a record waits for its turn", control::waits_among_submitters;
     "again", "11", "the same work under the same id is one intent, whoever repeats it", accidents::repeats;
     "conflict", "11", "other work under an id that is taken ends in an error", accidents::meets_a_conflict;
     "retry-id", "10", "what was not acknowledged is written again as it was, under the same id", accidents::writes_the_same_again;

@@ -9,17 +9,24 @@ use crate::submitter::desk::Desk;
 use crate::submitter::rules::fields::envelope;
 
 /// The headers of section 5 that a raw intent may have.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 17] = [
     "Baton-Intent",
     "Baton-Kind",
     "Baton-Priority",
     "Baton-Deadline",
+    "Baton-Not-Before",
     "Baton-Max-Hops",
     "Baton-Reply-To",
     "Baton-Capabilities",
     "Baton-When-None",
     "Baton-Pinning",
     "Baton-Protocol",
+    "Baton-Unique",
+    "Baton-Within",
+    "Baton-On-Conflict",
+    "Baton-Order-Key",
+    "Baton-Itinerary",
+    "Baton-Task",
 ];
 
 /// What arrived in these ways, or the reason why there is nothing to judge.

@@ -30,9 +30,10 @@ pub(super) async fn are_lawful(desk: &Desk) -> Result<(), Fault> {
 fn is_lawful(arrival: &Arrival) -> Result<(), Fault> {
     let record = &arrival.message;
     let envelope = envelope(arrival)?;
-    // Work that begins later waits for its time first.
+    // Work that begins later waits for its time first, other work perhaps for its turn.
     let (status, wake_at) = match is_postponed(arrival)? {
         true => ("waiting", record.at("/envelope/not_before").clone()),
+        false if is_in_turn(arrival) => ("waiting", Value::Null),
         false => ("pending", Value::Null),
     };
     for (name, wanted) in [
@@ -101,6 +102,12 @@ fn is_postponed(arrival: &Arrival) -> Result<bool, Fault> {
     Ok(from > read.at)
 }
 
+/// Whether it waits for its turn, or has a key and so has to.
+fn is_in_turn(arrival: &Arrival) -> bool {
+    let has = |pointer| !arrival.at(pointer).is_null();
+    has("/snapshot/order") || has("/envelope/order_key")
+}
+
 /// Breaks the rule unless a field of the record has this value, or both are the default.
 fn is_at(arrival: &Arrival, pointer: &str, wanted: &Value) -> Result<(), Fault> {
     let found = arrival.at(pointer);
@@ -125,8 +132,8 @@ pub(super) async fn have_tickets(desk: &Desk) -> Result<(), Fault> {
         if !arrival.is_confirmed && tickets.is_empty() {
             continue;
         }
-        if is_postponed(&arrival)? {
-            let none = "no ticket before the time of the work";
+        if is_postponed(&arrival)? || is_in_turn(&arrival) {
+            let none = "no ticket before the time or the turn of the work";
             expect(
                 tickets.is_empty(),
                 none,
