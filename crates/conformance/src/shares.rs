@@ -1,12 +1,16 @@
 //! What the leading controller tells a worker process on the subject of that process, as the judge plays it.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::court::{Court, LOOK, Work};
 use crate::fault::{Fault, expect};
+
+/// How long a worker may take to listen on the subject of its process: heartbeats need not wait for that.
+const LISTENS: Duration = Duration::from_secs(2);
 
 /// The share that a worker says that it keeps to, and what it uses.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +49,15 @@ impl Court {
     ) -> Result<Held, Fault> {
         let (subject, skipped) = (self.process(), |why: &str| Err(Fault::Skipped(why.to_owned())));
         let share = json!({"revision": revision, "in_flight": in_flight, "rate_per_hour": rate_per_hour});
-        let answer = self.hands.wire().request(&subject, &[], share.to_string()).await?;
-        let Some(answer) = answer else {
-            return skipped("nobody answers on the subject of its process");
+        let until = Instant::now() + LISTENS;
+        let answer = loop {
+            if let Some(answer) = self.hands.wire().request(&subject, &[], share.to_string()).await? {
+                break answer;
+            }
+            if Instant::now() >= until {
+                return skipped("nobody answers on the subject of its process");
+            }
+            tokio::time::sleep(LOOK).await;
         };
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if said.get("share").is_none() && said.get("agent").is_some() {

@@ -212,20 +212,29 @@ fn lines(verdict: &Verdict) -> Vec<String> {
 
 fn text(report: &Report) -> String {
     let (passed, tried) = counts(&report.verdicts);
-    format!("{}@{} keeps {passed} of {tried} rules", report.agent, report.version)
+    let skipped = not_judged(&report.verdicts);
+    format!(
+        "{}@{} keeps {passed} of {tried} rules{skipped}",
+        report.agent, report.version
+    )
 }
 
 fn submitter_text(report: &SubmitterReport) -> String {
     let (passed, tried) = counts(&report.verdicts);
-    let skipped = match report.verdicts.len() - tried {
-        0 => String::new(),
-        count => format!("; {count} were not judged"),
-    };
+    let skipped = not_judged(&report.verdicts);
     let ways = match report.ways.as_slice() {
         [] => "nothing arrived".to_owned(),
         ways => format!("it submits as {}", ways.join(", ")),
     };
     format!("it keeps {passed} of {tried} rules{skipped}; {ways}")
+}
+
+/// How many rules were skipped, in words.
+fn not_judged(verdicts: &[Verdict]) -> String {
+    match verdicts.iter().filter(|verdict| verdict.skipped.is_some()).count() {
+        0 => String::new(),
+        count => format!("; {count} were not judged"),
+    }
 }
 
 /// How many rules were kept, and how many were judged.
