@@ -7,16 +7,15 @@ use tokio::time::Instant;
 use crate::court::Court;
 use crate::fault::{Fault, expect};
 use crate::record::story;
+use crate::rules::accidents::WATCHED;
 use crate::script::Script;
 
-/// How long a worker is watched that must begin nothing.
-const WATCHED: Duration = Duration::from_millis(1500);
 /// How many hops are run one after the other, how long each takes in seconds, and how long all take at least: a little less than
 /// together, as clocks differ.
-const ONE_BY_ONE: (usize, f64, Duration) = (3, 0.7, Duration::from_millis(2000));
-/// A rate of two in a second, how many hops are started at it, and how long that takes at least: four times half a second, less
-/// the tenth of a second that may be made up for, and a little less.
-const RATE: (u32, usize, Duration) = (7200, 5, Duration::from_millis(1800));
+const ONE_BY_ONE: (usize, f64, Duration) = (3, 1.2, Duration::from_millis(3500));
+/// A rate of one in three seconds, how many hops are started at it, and how long that takes at least: twice three seconds, less the
+/// tenth of a second that may be made up for, and a little less. A worker on a busy machine that keeps to nothing is faster.
+const RATE: (u32, usize, Duration) = (1200, 3, Duration::from_millis(5800));
 
 /// Has so many hops run: how long all of them took, from before the first ticket until the last has completed.
 async fn run(court: &Court, name: &str, count: usize, script: &Script) -> Result<Duration, Fault> {
@@ -41,7 +40,9 @@ async fn in_flight(court: &Court) -> Result<(), Fault> {
     let (work, _) = court.send("share", Script::new().step("a").complete()).await?;
     tokio::time::sleep(WATCHED).await;
     let own = court.own(&work).await?;
-    expect(own.is_empty(), "nothing begun while `in_flight` is 0", story(&own))?;
+    // It may give back what it has been handed.
+    let is_begun = own.iter().any(|stored| stored.event() != "released");
+    expect(!is_begun, "nothing begun while `in_flight` is 0", story(&own))?;
     court.tell_share(Some(1), None).await?;
     court.ends(&work, "completed", "").await?;
     let (count, seconds, least) = ONE_BY_ONE;

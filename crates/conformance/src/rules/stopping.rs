@@ -13,13 +13,30 @@ use crate::rules::patterns::is_left;
 use crate::script::Script;
 
 /// How long a worker may take that is told to stop: a handler of Baton itself has a second to end by itself.
-const STOPPED: Duration = Duration::from_secs(3);
+const STOPPED: Duration = Duration::from_secs(5);
+/// How long a worker may take to write `started`: a hop that runs for longer than 200 ms should have it.
+const STARTED: Duration = Duration::from_secs(2);
+/// How many seconds a hop takes that is disturbed: shorter than a worker is watched that must do nothing more.
+const SHORT: f64 = 2.0;
 /// How many seconds a hop takes that nobody waits for.
-const LONG: f64 = 12.0;
+const LONG: f64 = 15.0;
 
 /// A hop with a step, which then takes a while.
 fn script(seconds: f64) -> Script {
     Script::new().step("a").wait(seconds).complete()
+}
+
+/// Waits until the hop is so far that its worker writes nothing more by itself: a refused `started` would tell it what is up.
+async fn is_quiet(court: &Court, work: &Work) -> Result<(), Fault> {
+    let until = Instant::now() + STARTED;
+    while Instant::now() < until {
+        let own = court.own(work).await?;
+        if own.iter().any(|record| record.event() == "started") {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Waits until the step is recorded: until then nobody knows that the hop is run.
@@ -50,7 +67,7 @@ async fn ran_once(court: &Court, work: &Work) -> Result<(), Fault> {
 }
 
 pub(super) async fn lets_go_of_the_paused(court: &Court) -> Result<(), Fault> {
-    let (work, ticket) = court.send("paused", script(1.5)).await?;
+    let (work, ticket) = court.send("paused", script(SHORT)).await?;
     has_begun(court, &work).await?;
     let paused = court.pause(&work).await?;
     tokio::time::sleep(WATCHED).await;
@@ -65,7 +82,7 @@ pub(super) async fn lets_go_of_the_paused(court: &Court) -> Result<(), Fault> {
 }
 
 pub(super) async fn lets_go_of_the_killed(court: &Court) -> Result<(), Fault> {
-    let (work, ticket) = court.send("killed", script(1.5)).await?;
+    let (work, ticket) = court.send("killed", script(SHORT)).await?;
     has_begun(court, &work).await?;
     let again = court.kill(&work).await?;
     court.ticket(&again, false).await?;
@@ -94,7 +111,7 @@ pub(super) async fn stops_when_told(court: &Court) -> Result<(), Fault> {
 async fn told(court: &Court) -> Result<(), Fault> {
     // How much it has in use says whether it has stopped.
     court.tell_share(None, None).await?;
-    let (work, _) = court.send("told-wrongly", script(1.5)).await?;
+    let (work, _) = court.send("told-wrongly", script(SHORT)).await?;
     has_begun(court, &work).await?;
     court.tell_fenced(&work).await?;
     court.ends(&work, "completed", "").await?;
@@ -108,6 +125,7 @@ async fn told(court: &Court) -> Result<(), Fault> {
 
     let (work, ticket) = court.send("told", script(LONG)).await?;
     has_begun(court, &work).await?;
+    is_quiet(court, &work).await?;
     court.until_in_use(1).await?;
     let paused = court.pause(&work).await?;
     court.tell_fenced(&work).await?;
