@@ -1,6 +1,8 @@
 //! `baton agents pause | resume | kill`: an agent gets nothing more; and after a kill nothing of what it ran is committed,
 //! whatever its handlers do, while all of it can go on.
 
+mod lost;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -2,12 +2,16 @@
 //! recorded the kill begins at once; the leader goes on with what somebody left unfinished.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use baton_envelope::rollout::{Act, work_killed};
-use baton_envelope::{AgentName, AgentVersion, Author, IntentId, Pause, Role, Route};
-use baton_jetstream::{Error, Taking};
+use baton_envelope::{AgentName, AgentVersion, Author, Cause, IntentId, Pause, Role, Route};
+use baton_jetstream::{Error, MaybeGiven, Taking};
 
 use crate::context::Context;
+
+/// How long the projection may take to catch up before a conclusion from what it holds.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// What a kill came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,7 +47,8 @@ pub(crate) async fn finish(
     // Whoever resumed one of them in the meantime, by a route of before the kill, gave away more.
     let mut left: Vec<&AgentVersion> = versions.iter().collect();
     while let Some(of) = left.pop() {
-        let tickets = cx.mesh.pause_and_list(agent, of).await?;
+        let mut tickets = cx.mesh.pause_and_list(agent, of).await?;
+        tickets.extend(without_ticket(cx, agent, of).await?);
         // Somebody may have finished this kill and resumed the agent: then what was listed is new work. Nobody resumes while
         // this very kill is under way, so what was listed before this look ran before.
         let present = cx.route(agent).await?;
@@ -69,6 +74,20 @@ pub(crate) async fn finish(
     cx.decide(agent, |present| Ok(done(present))).await?;
     tracing::info!(%agent, ?version, fenced = killed.fenced, workers = killed.workers, "killed");
     Ok(killed)
+}
+
+/// The hops before a version that may run without a ticket, because the server has lost it.
+async fn without_ticket(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
+    if !cx.mesh.may_have_lost_tickets().await? {
+        return Ok(Vec::new());
+    }
+    cx.projection.caught_up(CATCH_UP).await?;
+    let held = cx.projection.held(agent, version).await?;
+    let may_run = |cause: &Cause| matches!(cause, Cause::Queued | Cause::Running | Cause::Delayed | Cause::Paused);
+    let before = held.into_iter().filter(|(_, cause)| may_run(cause));
+    cx.mesh
+        .without_ticket(agent, version, before.map(|(intent, _)| intent).collect())
+        .await
 }
 
 /// The kill that is under way.

@@ -8,6 +8,9 @@
 //! A single server that was killed may have forgotten its last deliveries. So the tickets behind the last one are looked at, too:
 //! what the ledger says that somebody holds is taken as well. Of a hop without a record not even the ledger knows, so where the
 //! server was started lately all of these tickets are taken: a hop that only waits loses nothing by it.
+//!
+//! Such a server may have lost the ticket itself, too, which its worker has all the same. So the hops that the ledger says to be
+//! before the version, and that have no ticket, are taken then as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,10 +34,12 @@ const FORGOTTEN: u64 = 1_000;
 const PAUSING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A ticket that a worker may have.
+/// A hop whose ticket a worker may have.
 #[derive(Debug)]
 pub struct MaybeGiven {
-    ticket: QueuedTicket,
+    intent: IntentId,
+    /// Of the ticket; `None` where nobody can read it, or the ticket is gone: then it is whatever the ledger says.
+    envelope: Option<EnvelopeId>,
     /// Whether its consumer says that it was delivered, or may have forgotten it; otherwise only the ledger can tell.
     is_given: bool,
 }
@@ -85,6 +90,38 @@ impl ControllerMesh {
         self.delivered_tickets(agent, version, &given).await
     }
 
+    /// Whether the server may have lost tickets that workers have: a single one that was started lately.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn may_have_lost_tickets(&self) -> Result<bool, Error> {
+        self.may_have_forgotten().await
+    }
+
+    /// Those of these intents, which the ledger says to be before the version, that have no ticket of it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn without_ticket(
+        &self,
+        agent: &AgentName,
+        version: &AgentVersion,
+        before: Vec<IntentId>,
+    ) -> Result<Vec<MaybeGiven>, Error> {
+        if before.is_empty() {
+            return Ok(Vec::new());
+        }
+        let queued = self.queued_tickets(agent, version).await?;
+        let queued: BTreeSet<IntentId> = queued.into_iter().map(|ticket| ticket.intent).collect();
+        let lost = before.into_iter().filter(|intent| !queued.contains(intent));
+        let hop = |intent| MaybeGiven {
+            intent,
+            envelope: None,
+            is_given: true,
+        };
+        Ok(lost.map(hop).collect())
+    }
+
     /// Takes the hops of listed tickets from whoever has them; returns the intents, with those that were taken already.
     ///
     /// # Errors
@@ -98,7 +135,7 @@ impl ControllerMesh {
     ) -> Result<BTreeSet<IntentId>, Error> {
         let fencing = tickets.into_iter().map(|ticket| async move {
             let fenced = self.fence_hop(agent, version, &ticket, taking).await;
-            (ticket.ticket.intent, fenced)
+            (ticket.intent, fenced)
         });
         let mut fencing = futures::stream::iter(fencing).buffer_unordered(AT_ONCE);
         let (mut done, mut failed) = (BTreeSet::new(), None);
@@ -191,7 +228,12 @@ impl ControllerMesh {
             tickets.extend(found.filter_map(|stored| {
                 let is_given = forgets || was_given(&stored.subject, stored.seq);
                 let ticket = QueuedTicket::read(stored).filter(|_| is_given || forgotten > 0)?;
-                Some(MaybeGiven { ticket, is_given })
+                let QueuedTicket { intent, envelope, .. } = ticket;
+                Some(MaybeGiven {
+                    intent,
+                    envelope,
+                    is_given,
+                })
             }));
             if !more {
                 break;
@@ -219,18 +261,18 @@ impl ControllerMesh {
         &self,
         agent: &AgentName,
         version: &AgentVersion,
-        MaybeGiven { ticket, is_given }: &MaybeGiven,
+        hop: &MaybeGiven,
         taking: Taking<'_>,
     ) -> Result<bool, Error> {
-        let Some(head) = self.head(&ticket.intent).await? else {
+        let MaybeGiven { intent, is_given, .. } = hop;
+        let Some(head) = self.head(intent).await? else {
             return Ok(false);
         };
         if taking.has_taken(&head) {
             return Ok(true);
         }
-        // One whose envelope nobody can read in the ticket is whatever the ledger says.
-        let envelope = ticket.envelope.or(head.record.snapshot.envelope);
-        let fenced = self.advance(&ticket.intent, taking.by, Known::Read(&head), |now, _| {
+        let envelope = hop.envelope.or(head.record.snapshot.envelope);
+        let fenced = self.advance(intent, taking.by, Known::Read(&head), |now, _| {
             let spares = |head: &Snapshot| head.holder.is_none() && (!is_given || Mutant::P11SparesUnheld.is_on());
             let of_hop = now.filter(|now| is_hop_of(now.snapshot, agent, version, envelope));
             let Some(now) = of_hop.filter(|now| !spares(now.snapshot)) else {
@@ -246,11 +288,7 @@ impl ControllerMesh {
             return Ok(true);
         }
         // Somebody may have been faster.
-        let present = if *is_given {
-            self.head(&ticket.intent).await?
-        } else {
-            None
-        };
+        let present = if *is_given { self.head(intent).await? } else { None };
         Ok(present.is_some_and(|head| taking.has_taken(&head)))
     }
 }
