@@ -125,6 +125,9 @@ async fn a_hop_holds_before_each_call_and_accounts_with_its_result() {
         shown.contains("1000 tokens and 1.25 of cost allotted, 250 tokens and 0.5 of cost spent"),
         "{shown}"
     );
+    for said in ["holds 400 tokens and 0.4 of cost for call-0", "spent 200 tokens"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
     running.stop().await;
 }
 

@@ -67,6 +67,7 @@ fn note(record: &Record) -> String {
     if let Some(undo) = &record.undo {
         said.push(format!("undone by {}", undo.agent));
     }
+    said.extend(spending(record));
     if !record.undos.is_empty() {
         let plan: Vec<String> = record.undos.iter().map(PlannedUndo::what).collect();
         said.push(format!("to undo: {}", plan.join(", ")));
@@ -105,6 +106,17 @@ fn note(record: &Record) -> String {
         said.push(format!("not before {at}"));
     }
     one_line(&said.join("; "), NOTE)
+}
+
+/// What a record says of the budget.
+fn spending(record: &Record) -> impl Iterator<Item = String> {
+    let held = record.hold.as_ref();
+    let held = held.map(|hold| format!("holds {} for {}", hold.amounts, hold.step));
+    let spent = record.spend.as_ref().map(|spend| format!("spent {}", spend.amounts));
+    let assumed = record.assumed.as_ref();
+    let assumed = assumed.map(|amounts| format!("{amounts} that were held count as spent"));
+    let added = record.top_up.as_ref().map(|top_up| format!("adds {}", top_up.amounts));
+    [held, spent, assumed, added].into_iter().flatten()
 }
 
 fn by(record: &Record) -> String {

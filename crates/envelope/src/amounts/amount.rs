@@ -151,7 +151,12 @@ impl FromStr for Amount {
         if text.starts_with('-') {
             return bad(text, "it is negative");
         }
-        if text.contains(['e', 'E']) && text.bytes().any(|byte| byte.is_ascii_digit()) {
+        // `1e-7`, and not `1 EUR`.
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b".+-".contains(&byte));
+        if text
+            .split_once(['e', 'E'])
+            .is_some_and(|(number, exponent)| is_number(number) && is_number(exponent))
+        {
             return bad(text, "it has an exponent");
         }
         if !is_digits(whole) || parts.is_some_and(|parts| !is_digits(parts)) {

@@ -1,14 +1,15 @@
 //! `baton agents describe`: everything that is known of one agent.
 
-use baton_envelope::AgentName;
 use baton_envelope::codes;
 use baton_envelope::control::{AboutAgent, AgentView, ListAgents, VersionView, WorkerView};
+use baton_envelope::{AgentName, ViewSize};
 use clap::Args;
 
 use super::breaker;
 use crate::app::App;
 use crate::error::{CliError, Kind};
 use crate::output::Table;
+use crate::parse::TokenFactor;
 use crate::view;
 
 /// `baton agents describe`.
@@ -97,6 +98,7 @@ fn version(agent: &AgentView, one: &VersionView) -> Table {
     table.pair("  channels", one.channels.join(", "));
     table.pair("  schemas", one.schemas.keys().cloned().collect::<Vec<_>>().join(", "));
     table.pair("  protocol", view::protocol(one.protocol));
+    table.pair("  views", one.context.as_ref().map(views).unwrap_or_default());
     table.pair(
         "  tickets",
         format!("{} waiting, {} in flight", one.backlog, one.in_flight),
@@ -154,6 +156,14 @@ fn remarks(worker: &WorkerView) -> String {
         .join("; ")
 }
 
+/// What the views of a version are cut to.
+fn views(size: &ViewSize) -> String {
+    let most = size.view_tokens.map(|tokens| format!("at most {tokens} tokens"));
+    let factor = size.factor().get();
+    let factor = (factor != 1_000).then(|| format!("{} for each token of o200k_base", TokenFactor(factor)));
+    most.into_iter().chain(factor).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,5 +190,22 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn what_views_are_cut_to_is_said_where_it_is_known() {
+        let said = |view_tokens, factor| {
+            views(&ViewSize {
+                view_tokens,
+                factor,
+                ..ViewSize::default()
+            })
+        };
+        assert_eq!(said(None, Some(1_000)), "");
+        assert_eq!(said(Some(8_000), None), "at most 8000 tokens");
+        assert_eq!(
+            said(Some(8_000), Some(1_600)),
+            "at most 8000 tokens, 1.6 for each token of o200k_base"
+        );
     }
 }

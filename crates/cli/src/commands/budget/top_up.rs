@@ -63,8 +63,13 @@ pub(crate) async fn run(args: TopUpArgs, app: &App) -> Result<(), CliError> {
     let by = who::author(Role::Operator);
     let topped = mesh.top_up_or_ask(&args.id, &top_up, &args.reason, &by).await;
     let ToppedUp { seq, budget } = topped.map_err(|error| {
+        // Where the answer is lost it may have been added.
+        let is_told = !error.is_of_server();
         let again = format!("to repeat it without adding twice, give the same --request {request}");
-        CliError::from(error).hint(again)
+        match is_told {
+            true => CliError::from(error),
+            false => CliError::from(error).hint(again),
+        }
     })?;
     let document = Document {
         intent: &args.id,

@@ -35,6 +35,7 @@ fn what_is_no_amount_is_named_with_its_value_and_the_fix() {
         ("-1", "negative"),
         ("1e3", "exponent"),
         ("1E-9", "exponent"),
+        ("1 EUR", "no decimal number"),
         (".5", "no decimal"),
         ("5.", "no decimal"),
         ("1,5", "no decimal"),
