@@ -78,7 +78,7 @@ pub(crate) async fn finish(
 
 /// The hops before a version that may run without a ticket, because the server has lost it.
 async fn without_ticket(cx: &Context, agent: &AgentName, version: &AgentVersion) -> Result<Vec<MaybeGiven>, Error> {
-    if !cx.mesh.may_have_lost_tickets().await? {
+    if !cx.mesh.may_have_forgotten().await? {
         return Ok(Vec::new());
     }
     cx.projection.caught_up(CATCH_UP).await?;

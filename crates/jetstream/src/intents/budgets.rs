@@ -5,7 +5,6 @@ use baton_envelope::control::{TopUpIntent, TopUpView};
 use baton_envelope::{Author, Budget, IntentId, Role, act};
 
 use super::redrive::Redrive;
-use super::submit::neither;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Known};
 use crate::server::Mesh;
@@ -74,34 +73,18 @@ impl Mesh {
         reason: &str,
         by: &Author,
     ) -> Result<ToppedUp, Error> {
-        if self.is_secured() {
-            return self.ask_to_top_up(intent, top_up, reason, by).await;
-        }
-        match Box::pin(self.top_up(intent, top_up, reason, by)).await {
-            Err(denied @ Error::Denied { .. }) => {
-                tracing::debug!(error = %denied, "a controller is asked to top up");
-                let asked = self.ask_to_top_up(intent, top_up, reason, by).await;
-                asked.map_err(|error| neither(denied, error))
-            }
-            own => own,
-        }
-    }
-
-    async fn ask_to_top_up(
-        &self,
-        intent: &IntentId,
-        top_up: &TopUp,
-        reason: &str,
-        by: &Author,
-    ) -> Result<ToppedUp, Error> {
-        let question = TopUpIntent {
-            intent: intent.clone(),
-            top_up: top_up.clone(),
-            reason: reason.to_owned(),
-            by: by.instance.clone(),
+        let own = Box::pin(self.top_up(intent, top_up, reason, by));
+        let ask = async {
+            let question = TopUpIntent {
+                intent: intent.clone(),
+                top_up: top_up.clone(),
+                reason: reason.to_owned(),
+                by: by.instance.clone(),
+            };
+            let TopUpView { seq, budget, .. } = self.ask_controller(&question).await?;
+            Ok(ToppedUp { seq, budget })
         };
-        let TopUpView { seq, budget, .. } = self.ask_controller(&question).await?;
-        Ok(ToppedUp { seq, budget })
+        self.write_or_ask("top up", own, ask).await
     }
 
     /// Whether a process may put back what is parked for want of budget. In a secured mesh, and where records are signed, only

@@ -8,7 +8,6 @@ use baton_envelope::{
 };
 
 use super::form::in_form_for;
-use super::submit::neither;
 use crate::error::Error;
 use crate::ledger::{Advanced, Committed, Decision, Head, Known};
 use crate::server::Mesh;
@@ -103,17 +102,9 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::redrive`] and [`Mesh::ask_controller`].
     pub async fn redrive_or_ask(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {
-        if self.is_secured() {
-            return self.ask_to_redrive(intent, how, by).await;
-        }
-        match Box::pin(self.redrive(intent, how, by.clone())).await {
-            Err(denied @ Error::Denied { .. }) => {
-                tracing::debug!(error = %denied, "a controller is asked to redrive");
-                let asked = self.ask_to_redrive(intent, how, by).await;
-                asked.map_err(|error| neither(denied, error))
-            }
-            own => own,
-        }
+        let own = Box::pin(self.redrive(intent, how, by.clone()));
+        self.write_or_ask("redrive", own, self.ask_to_redrive(intent, how, by))
+            .await
     }
 
     async fn ask_to_redrive(&self, intent: &IntentId, how: &Redrive, by: Author) -> Result<Redriven, Error> {

@@ -97,7 +97,7 @@ impl Submitted {
 }
 
 /// What to tell where this user may neither write nor ask.
-pub(super) fn neither(write: Error, ask: Error) -> Error {
+fn neither(write: Error, ask: Error) -> Error {
     match (write, ask) {
         (Error::Denied { what: write }, Error::Denied { what: ask }) => Error::Denied {
             what: format!("{write}; nor to {ask}"),
@@ -365,21 +365,35 @@ impl Mesh {
         by: Author,
         generated: bool,
     ) -> Result<Submitted, Error> {
+        let (own_envelope, own_by) = (envelope.clone(), by.clone());
+        let own = Box::pin(async move {
+            match needed {
+                [] => self.submit_as(own_envelope, own_by, generated).await,
+                needed => self
+                    .submit_capable_as(needed, own_envelope, own_by, generated)
+                    .await
+                    .map(|(_, submitted)| submitted),
+            }
+        });
+        let ask = Box::pin(self.ask_to_submit(envelope, needed, by, generated));
+        self.write_or_ask("submit", own, ask).await
+    }
+
+    /// Does something in the way that is open to this user: in a secured mesh by asking a controller, in another one by its own
+    /// writes, and by asking only where these are denied. What is not needed is not begun.
+    pub(super) async fn write_or_ask<T: Send>(
+        &self,
+        what: &'static str,
+        own: impl Future<Output = Result<T, Error>> + Send,
+        ask: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
         if self.is_secured() {
-            return self.ask_to_submit(envelope, needed, by, generated).await;
+            return ask.await;
         }
-        let own = match needed {
-            [] => self.submit_as(envelope.clone(), by.clone(), generated).await,
-            needed => self
-                .submit_capable_as(needed, envelope.clone(), by.clone(), generated)
-                .await
-                .map(|(_, submitted)| submitted),
-        };
-        match own {
+        match own.await {
             Err(denied @ Error::Denied { .. }) => {
-                tracing::debug!(error = %denied, "a controller is asked to submit");
-                let asked = self.ask_to_submit(envelope, needed, by, generated).await;
-                asked.map_err(|error| neither(denied, error))
+                tracing::debug!(error = %denied, "a controller is asked to {what}");
+                ask.await.map_err(|error| neither(denied, error))
             }
             own => own,
         }

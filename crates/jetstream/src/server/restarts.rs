@@ -37,8 +37,12 @@ impl ControllerMesh {
         self.last_server().await.map(drop)
     }
 
-    /// Whether the server may have forgotten deliveries that are under way.
-    pub(crate) async fn may_have_forgotten(&self) -> Result<bool, Error> {
+    /// Whether the server may have forgotten deliveries that are under way, or lost their tickets: a single one that was started
+    /// lately.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read or written.
+    pub async fn may_have_forgotten(&self) -> Result<bool, Error> {
         if self.replicas() > 1 {
             return Ok(false);
         }

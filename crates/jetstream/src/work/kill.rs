@@ -90,14 +90,6 @@ impl ControllerMesh {
         self.delivered_tickets(agent, version, &given).await
     }
 
-    /// Whether the server may have lost tickets that workers have: a single one that was started lately.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn may_have_lost_tickets(&self) -> Result<bool, Error> {
-        self.may_have_forgotten().await
-    }
-
     /// Those of these intents, which the ledger says to be before the version, that have no ticket of it.
     ///
     /// # Errors
