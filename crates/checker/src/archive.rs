@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Message;
 use crate::record::millis;
+use crate::signed::hash_of;
 
 #[derive(Deserialize)]
 struct Index {
@@ -118,8 +118,7 @@ fn ledger_of(archive: &str) -> String {
 fn open(intent: &str, ledger: &str, bytes: &[u8]) -> Result<(Vec<Message>, Vec<Message>), String> {
     let end = bytes.len().checked_sub("sha256:\n".len() + 64).ok_or("too short")?;
     let (text, digest) = bytes.split_at(end);
-    let expected: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-    if digest != format!("sha256:{expected}\n").as_bytes() {
+    if digest != format!("sha256:{}\n", hash_of(text)).as_bytes() {
         return Err("its digest is another".to_owned());
     }
     let line = text.iter().position(|byte| *byte == b'\n').ok_or("no index")?;

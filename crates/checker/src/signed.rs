@@ -26,8 +26,9 @@ pub use grant::{Grant, Trust};
 
 use chain::Chain;
 
+pub(crate) use line::hash as hash_of;
 #[cfg(test)]
-pub(crate) use line::{hash as hash_of, link as link_of};
+pub(crate) use line::link as link_of;
 
 /// Whether the holder of a public key has signed a message, whoever is trusted.
 #[cfg(test)]

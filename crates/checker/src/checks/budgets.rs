@@ -200,9 +200,9 @@ impl Budget {
 }
 
 impl Set {
-    fn has_ended(&self, index: usize) -> bool {
+    fn has_ended(&self) -> impl Fn(usize) -> bool {
         let bits = STANDARD_NO_PAD.decode(&self.ended).unwrap_or_default();
-        bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+        move |index| bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
     }
 
     /// What each child has of a meter, in their order.
@@ -214,7 +214,8 @@ impl Set {
 
     fn lent(&self, meter: &str) -> i128 {
         let shares = self.shares(meter).into_iter().enumerate();
-        let open = shares.filter(|(index, _)| !self.has_ended(*index));
+        let has_ended = self.has_ended();
+        let open = shares.filter(|(index, _)| !has_ended(*index));
         open.filter_map(|(_, share)| share).sum()
     }
 }
@@ -413,12 +414,13 @@ impl Judge<'_> {
             let Some(set) = before.snapshot.set(done.hop, &done.name) else {
                 continue;
             };
+            let (shares, has_ended) = (set.shares(meter), set.has_ended());
             for end in &done.ends {
-                let Some(Some(share)) = set.shares(meter).get(end.index).copied() else {
+                let Some(Some(share)) = shares.get(end.index).copied() else {
                     continue;
                 };
                 let (spent, over) = (of(&end.spent, meter).unwrap_or(0), of(&end.overrun, meter).unwrap_or(0));
-                if set.has_ended(end.index) {
+                if has_ended(end.index) {
                     self.complain(
                         "B3",
                         number,
@@ -493,8 +495,9 @@ impl Judge<'_> {
         let own = head.numbers(meter)?;
         let (mut came, mut is) = (own.allotted + own.overrun, own.spent + own.held + own.available());
         for set in head.children.iter().filter(|_| own.lent > 0) {
+            let has_ended = set.has_ended();
             for (index, share) in set.shares(meter).into_iter().enumerate() {
-                let Some(share) = share.filter(|_| !set.has_ended(index)) else {
+                let Some(share) = share.filter(|_| !has_ended(index)) else {
                     continue;
                 };
                 match self.sides(&id_of(intent, (set.hop, &set.name), index), meter) {

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
 use crate::history::Context;
+use crate::signed::hash_of;
 use crate::verdict::Violation;
 
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
@@ -48,8 +48,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
 pub(crate) fn hash(constraints: &str) -> Option<String> {
     let mut text = String::new();
     canonical(constraints, &mut text)?;
-    let digest = Sha256::digest(text.as_bytes());
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hash_of(text.as_bytes()))
 }
 
 /// The canonical text, for nesting no deeper than the load writes.

@@ -8,10 +8,10 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::evidence::Message;
 use crate::history::{Context, History};
+use crate::signed::hash_of;
 use crate::verdict::{Counts, Violation};
 
 /// What an envelope or a snapshot says.
@@ -119,10 +119,7 @@ fn object(objects: &HashMap<&str, &Message>, tree: &str, hash: &str) -> Result<V
         .get(place.as_str())
         .ok_or_else(|| format!("object {place} is missing"))?;
     let bytes = message.bytes();
-    let digest: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hash_of(&bytes);
     // The list of the pieces of a large content stands under the hash of the whole. The load remembers nothing that large.
     match digest == hash || bytes.starts_with(b"{\"object\":") {
         true => Ok(bytes),
