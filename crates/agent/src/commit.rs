@@ -395,10 +395,7 @@ impl WorkerContext {
                 let blames = false;
                 Verdict::Commit(Ending::Compensate { error, blames })
             }
-            FaultKind::Exhausted => Verdict::Commit(match fault.refused {
-                Some(refused) => Ending::Exhausted(refused),
-                None => Ending::Fail(error),
-            }),
+            FaultKind::Exhausted(refused) => Verdict::Commit(Ending::Exhausted(refused)),
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(delay) => {
                 let (policy, attempt) = (self.policy(Some(envelope)), at.snapshot.attempt);

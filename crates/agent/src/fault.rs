@@ -17,11 +17,9 @@ pub struct Fault {
     pub(crate) message: String,
     /// The waits that the hop is suspended for.
     pub(crate) waits: Vec<WaitSpec>,
-    /// What the budget does not suffice for.
-    pub(crate) refused: Option<Box<BudgetRefused>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum FaultKind {
     /// Try again, after the policy's delay or this one.
     Retry(Option<Duration>),
@@ -34,7 +32,7 @@ pub(crate) enum FaultKind {
     /// Not a failure: the hop waits for something outside.
     Suspended,
     /// Nothing was called: the budget does not suffice for it.
-    Exhausted,
+    Exhausted(Box<BudgetRefused>),
 }
 
 impl Fault {
@@ -45,7 +43,6 @@ impl Fault {
             code: codes::RETRY.to_owned(),
             message: message.into(),
             waits: Vec::new(),
-            refused: None,
         }
     }
 
@@ -56,7 +53,6 @@ impl Fault {
             code: code.into(),
             message: message.into(),
             waits: Vec::new(),
-            refused: None,
         }
     }
 
@@ -93,7 +89,6 @@ impl Fault {
             code: codes::FENCED.to_owned(),
             message,
             waits: Vec::new(),
-            refused: None,
         }
     }
 
@@ -103,7 +98,6 @@ impl Fault {
             code: codes::SUSPENDED.to_owned(),
             message: "the hop waits for something outside".to_owned(),
             waits,
-            refused: None,
         }
     }
 
@@ -119,17 +113,23 @@ impl Fault {
 
     pub(crate) fn exhausted(refused: Box<BudgetRefused>) -> Self {
         Self {
-            kind: FaultKind::Exhausted,
             code: codes::BUDGET.to_owned(),
             message: refused.to_string(),
             waits: Vec::new(),
-            refused: Some(refused),
+            kind: FaultKind::Exhausted(refused),
         }
     }
 
     /// What the budget of the intent did not suffice for, where that is why. Nothing was called then: a handler may ask for less.
     pub fn budget_refused(&self) -> Option<&BudgetRefused> {
-        self.refused.as_deref()
+        match &self.kind {
+            FaultKind::Exhausted(refused) => Some(refused),
+            FaultKind::Retry(_)
+            | FaultKind::Terminal
+            | FaultKind::Fenced
+            | FaultKind::Unwritten
+            | FaultKind::Suspended => None,
+        }
     }
 
     pub(crate) fn unwritten(error: &baton_jetstream::Error) -> Self {
@@ -138,7 +138,6 @@ impl Fault {
             code: codes::UNWRITTEN.to_owned(),
             message: error.to_string(),
             waits: Vec::new(),
-            refused: None,
         }
     }
 }

@@ -192,7 +192,7 @@ fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
         _ if log.refused && fault.code == codes::REPLAY_UNSUPPORTED => "refused",
         _ if !log.new_steps.is_empty() && fault.code == codes::NEW_STEP => "new_step",
         // A replay spends nothing, so nothing is refused there.
-        FaultKind::Terminal | FaultKind::Exhausted => "fail",
+        FaultKind::Terminal | FaultKind::Exhausted(_) => "fail",
         FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten | FaultKind::Suspended => "retry",
     };
     ReplayAnswer {
