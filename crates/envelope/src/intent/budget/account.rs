@@ -164,18 +164,23 @@ impl Budget {
         }
     }
 
-    /// What the snapshot of `submitted` has of the budget that an envelope states; `None` where that is not counted.
-    pub(crate) fn opened(&self) -> Option<Box<Self>> {
-        if !self.counted {
-            return None;
-        }
-        let mut budget = Self {
+    /// Without what only a snapshot has, but for the numbers of its meters.
+    fn without_state(&self) -> Self {
+        Self {
             epoch: None,
             need: None,
             overran: false,
             topped: None,
             ..self.clone()
-        };
+        }
+    }
+
+    /// What the snapshot of `submitted` has of the budget that an envelope states; `None` where that is not counted.
+    pub(crate) fn opened(&self) -> Option<Box<Self>> {
+        if !self.counted {
+            return None;
+        }
+        let mut budget = self.without_state();
         for meter in MeterName::ALL {
             let Some(numbers) = self.numbers(meter) else {
                 *budget.field_mut(meter) = None;
@@ -193,13 +198,7 @@ impl Budget {
 
     /// What an envelope shows of it.
     pub(crate) fn shown(&self) -> Self {
-        let mut shown = Self {
-            epoch: None,
-            need: None,
-            overran: false,
-            topped: None,
-            ..self.clone()
-        };
+        let mut shown = self.without_state();
         for meter in MeterName::ALL {
             shown.change(meter, |numbers| {
                 numbers.held = Amount::ZERO;
