@@ -64,11 +64,13 @@ pub(crate) async fn run(args: TopUpArgs, app: &App) -> Result<(), CliError> {
     let topped = mesh.top_up_or_ask(&args.id, &top_up, &args.reason, &by).await;
     let ToppedUp { seq, budget } = topped.map_err(|error| {
         // Where the answer is lost it may have been added.
-        let is_told = !error.is_of_server();
-        let again = format!("to repeat it without adding twice, give the same --request {request}");
-        match is_told {
-            true => CliError::from(error),
-            false => CliError::from(error).hint(again),
+        let may_be_added = error.is_of_server();
+        let told = CliError::from(error);
+        match may_be_added {
+            true => told.hint(format!(
+                "to repeat it without adding twice, give the same --request {request}"
+            )),
+            false => told,
         }
     })?;
     let document = Document {
