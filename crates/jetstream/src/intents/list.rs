@@ -56,13 +56,8 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer.
     pub async fn list(&self, filter: &Filter) -> Result<Listed, Error> {
-        let archive = if filter.wants_closed() {
-            self.list_archive(filter).await?
-        } else {
-            Some(Archive::default())
-        };
-        let subjects = self.counted_subjects().await?;
-        let names: Vec<String> = subjects.keys().cloned().collect();
+        let counted = self.counted_subjects().await?;
+        let names: Vec<String> = counted.subjects.keys().cloned().collect();
         let mut heads = Vec::new();
         for chunk in names.chunks(CHUNK) {
             heads.extend(
@@ -72,6 +67,12 @@ impl Mesh {
                     .filter(|head| filter.matches(&head.record)),
             );
         }
+        // After the ledger: what is archived meanwhile is in one of the two at least.
+        let archive = if filter.wants_closed() {
+            self.list_archive(filter).await?
+        } else {
+            Some(Archive::default())
+        };
         let is_complete = archive.is_some();
         let mut matched = heads.len();
         if let Some(archive) = archive {
@@ -86,7 +87,9 @@ impl Mesh {
                 let subject = self.subjects().ledger(&head.record.intent);
                 // One that is open and has a single record has lost the others, and is in no archive.
                 let is_closed = head.record.snapshot.status.is_terminal();
-                let is_remainder = is_closed && subjects.get(&subject) == Some(&1) && !head.record.is_opening();
+                // One that has ended since the records were counted had one then, and has more now.
+                let is_alone = counted.subjects.get(&subject) == Some(&1) && head.seq <= counted.through;
+                let is_remainder = is_closed && is_alone && !head.record.is_opening();
                 !is_remainder && !known.contains(&(&head.record.intent, head.seq))
             });
             matched = heads.len() + archive.matched;

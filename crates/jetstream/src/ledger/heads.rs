@@ -1,6 +1,6 @@
 //! The heads of many intents at once, and the subjects of the ledger.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use baton_envelope::IntentId;
 use baton_envelope::control::Unreadable;
@@ -8,7 +8,7 @@ use baton_envelope::control::Unreadable;
 use super::read::Head;
 use super::unreadable as entry;
 use crate::error::Error;
-use crate::server::Mesh;
+use crate::server::{Counted, Mesh};
 
 /// How many subjects to read at once. The server refuses more than 1,024.
 const CHUNK: usize = 1000;
@@ -108,12 +108,12 @@ impl Mesh {
 
     /// Every subject of the ledger: one for each intent that has records.
     pub(crate) async fn ledger_subjects(&self) -> Result<Vec<String>, Error> {
-        Ok(self.counted_subjects().await?.into_keys().collect())
+        Ok(self.counted_subjects().await?.subjects.into_keys().collect())
     }
 
     /// Every subject of the ledger, with its number of records.
-    pub(crate) async fn counted_subjects(&self) -> Result<HashMap<String, u64>, Error> {
+    pub(crate) async fn counted_subjects(&self) -> Result<Counted, Error> {
         let (stream, all) = (self.subjects().ledger_stream(), self.subjects().ledger_all());
-        self.stream_subjects(&stream, &all).await
+        self.count_subjects(&stream, &all).await
     }
 }

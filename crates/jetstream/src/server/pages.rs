@@ -9,6 +9,15 @@ use serde_json::{Value, json};
 use super::mesh::Mesh;
 use crate::error::{Error, Refusal};
 
+/// The subjects of a stream, as they were at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// The number of messages of each.
+    pub(crate) subjects: HashMap<String, u64>,
+    /// The last sequence of the stream of which each count knows.
+    pub(crate) through: u64,
+}
+
 impl Mesh {
     /// Every entry of a list of the JetStream API, which stands in its answer under `field`.
     pub(crate) async fn ask_list<T: DeserializeOwned>(
@@ -37,6 +46,11 @@ impl Mesh {
 
     /// Every subject of a stream that matches, with its number of messages.
     pub(crate) async fn stream_subjects(&self, stream: &str, filter: &str) -> Result<HashMap<String, u64>, Error> {
+        Ok(self.count_subjects(stream, filter).await?.subjects)
+    }
+
+    /// As [`Mesh::stream_subjects`], with the sequence up to which it counts for certain.
+    pub(crate) async fn count_subjects(&self, stream: &str, filter: &str) -> Result<Counted, Error> {
         #[derive(Deserialize)]
         struct Info {
             state: State,
@@ -45,21 +59,26 @@ impl Mesh {
         }
         #[derive(Deserialize)]
         struct State {
+            last_seq: u64,
             #[serde(default)]
             subjects: Option<HashMap<String, u64>>,
         }
         let what = format!("STREAM.INFO.{stream}");
-        let mut found = HashMap::new();
+        let mut counted = Counted::default();
         let mut offset = 0;
         loop {
             let request = json!({ "subjects_filter": filter, "offset": offset });
             let info: Info = self.ask(&what, &request).await??;
+            if offset == 0 {
+                // The server takes the state first, and counts then.
+                counted.through = info.state.last_seq;
+            }
             let page = info.state.subjects.unwrap_or_default();
             let got = page.len();
             offset += got;
-            found.extend(page);
+            counted.subjects.extend(page);
             if got == 0 || offset >= info.total {
-                return Ok(found);
+                return Ok(counted);
             }
         }
     }

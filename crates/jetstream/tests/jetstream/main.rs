@@ -14,6 +14,7 @@ mod grouping;
 mod intake;
 mod killing;
 mod leasing;
+mod listing;
 mod objects;
 mod pulling;
 mod raising;
