@@ -3,6 +3,7 @@
 mod answers;
 mod by_hand;
 mod capable;
+mod spaces;
 mod together;
 
 use std::process::Stdio;

@@ -3,6 +3,7 @@
 
 mod cut;
 mod families;
+mod spaces;
 mod steps;
 mod tasks;
 mod views;

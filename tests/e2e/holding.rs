@@ -185,6 +185,11 @@ async fn after(mesh: &TestMesh, name: &str, event: Event) -> IntentId {
 }
 
 async fn waits(reason: WaitReason, end: impl AsyncFnOnce(&TestMesh, &IntentId)) {
+    // On the heap, as its state is large.
+    Box::pin(waits_and_ends(reason, end)).await;
+}
+
+async fn waits_and_ends(reason: WaitReason, end: impl AsyncFnOnce(&TestMesh, &IntentId)) {
     let (mesh, stage, _old) = begin().await;
     let cause = if let WaitReason::Unknown(_) = &reason {
         "waiting_other".to_owned()

@@ -52,6 +52,11 @@ async fn was_rerouted(mesh: &TestMesh, stage: &Stage, intent: &IntentId) {
 /// 1.0.0 another state; and, at the end, if a ticket of it stayed in the queue of 1.0.0 until that version takes work
 /// again.
 async fn misrouted(state: &'static str, with_old_worker: bool) {
+    // On the heap, as its state is large.
+    Box::pin(is_rerouted(state, with_old_worker)).await;
+}
+
+async fn is_rerouted(state: &'static str, with_old_worker: bool) {
     let (mesh, stage) = (Arc::new(TestMesh::start().await), Stage::default());
     let mut old = Some(stage.code(&mesh, OLD).await);
     mesh.until_state(OLD, "active", SOON).await;

@@ -140,6 +140,8 @@ pub enum Right {
     ReadsArchive,
     /// Reads objects.
     ReadsObjects,
+    /// Reads memories of spaces.
+    ReadsMemories,
     /// Asks for what changes nothing.
     AsksControllers,
     /// Hears everything as it happens.
@@ -150,6 +152,8 @@ pub enum Right {
     WritesTickets,
     /// Stores objects.
     WritesObjects,
+    /// Writes memories of spaces.
+    WritesMemories,
     /// Speaks in its own name.
     SpeaksForItself,
     /// Hears answers.
@@ -174,6 +178,7 @@ impl Right {
             | Self::ReadsStore
             | Self::ReadsArchive
             | Self::ReadsObjects
+            | Self::ReadsMemories
             | Self::AsksControllers
             | Self::Watches
             | Self::HearsReplies => false,
@@ -181,6 +186,7 @@ impl Right {
             | Self::WritesRecords
             | Self::WritesTickets
             | Self::WritesObjects
+            | Self::WritesMemories
             | Self::SpeaksForItself
             | Self::Submits
             | Self::Decides
@@ -199,11 +205,13 @@ impl Right {
             Self::ReadsStore => "read the archive, the declarations of agents, schedules, and who leads",
             Self::ReadsArchive => "read the archive: what its calls came to may be there",
             Self::ReadsObjects => "read payloads and results that are objects",
+            Self::ReadsMemories => "read the memories of every space",
             Self::AsksControllers => "ask controllers what changes nothing",
             Self::Watches => "hear every record and every alarm as it happens",
             Self::WritesRecords => "write a record on any intent",
             Self::WritesTickets => "write a ticket for any agent",
             Self::WritesObjects => "store an object once, in the tree of any intent",
+            Self::WritesMemories => "write memories: an agent in the space of its own name, a person in every space",
             Self::SpeaksForItself => "send heartbeats and answer controllers, as its own agent only",
             Self::HearsReplies => "hear the answers under its own `reply.`",
             Self::Submits => "submit work, in its own name",
@@ -228,6 +236,9 @@ impl Right {
             Self::WritesObjects => {
                 "junk under a hash, which no reader takes for content, and as much of it as the stream holds: bounded by its `max_bytes`"
             }
+            Self::WritesMemories => {
+                "memories of these spaces that it writes over without looking, or in another's name: the last 64 revisions of each are kept; and as much as the stream holds: bounded by its `max_bytes`"
+            }
             Self::TakesTickets => {
                 "tickets of its own agent that it acknowledges and does not run: written again by a controller"
             }
@@ -236,6 +247,7 @@ impl Right {
             Self::SeesTopology
             | Self::FollowsRoutes
             | Self::ReadsStore
+            | Self::ReadsMemories
             | Self::AsksControllers
             | Self::SpeaksForItself
             | Self::HearsReplies

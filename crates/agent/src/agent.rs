@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton_envelope::people::Approval;
 use baton_envelope::{
-    AgentName, AgentVersion, BadName, BadVersion, Bands, Json, OnExhausted, Policy, ProtocolRange, ViewSize,
+    AgentName, AgentVersion, BadName, BadVersion, Bands, Json, OnExhausted, Policy, ProtocolRange, SpaceName, ViewSize,
 };
 use baton_jetstream::Error;
 
@@ -51,6 +51,7 @@ impl Agent {
             handler: None,
             capabilities: Vec::new(),
             channels: Vec::new(),
+            spaces: Vec::new(),
             kinds: Vec::new(),
             schemas: BTreeMap::new(),
             protocol: ProtocolRange::of_build(),
@@ -74,6 +75,7 @@ pub struct AgentBuilder {
     pub(crate) handler: Option<Arc<dyn AnyHandler>>,
     pub(crate) capabilities: Vec<String>,
     pub(crate) channels: Vec<String>,
+    pub(crate) spaces: Vec<SpaceName>,
     pub(crate) kinds: Vec<String>,
     pub(crate) schemas: BTreeMap<String, Json>,
     pub(crate) protocol: ProtocolRange,
@@ -123,6 +125,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channels.push(channel.into());
+        self
+    }
+
+    /// A space whose pinned memories are in the view of each hop that looks at its view ([`Hop::context`](crate::Hop::context)).
+    /// The tree takes them over, as they are then; the views after it have them, too.
+    #[must_use]
+    pub fn space(mut self, space: SpaceName) -> Self {
+        self.spaces.push(space);
         self
     }
 

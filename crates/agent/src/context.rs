@@ -36,7 +36,10 @@ impl Hop {
             return Ok(known.clone());
         }
         let view = Box::pin(self.mesh()?.received_view(&self.envelope, token_counter)).await;
-        let view = view.map_err(|error| unread(&error))?;
+        let mut view = view.map_err(|error| unread(&error))?;
+        if !self.spaces.is_empty() {
+            view = Box::pin(self.with_spaces(view)).await?;
+        }
         if let (Journal::Ledger(claim), 1..) = (&self.journal, view.completeness.requested) {
             claim.lock().await.read = Some(view.completeness.clone());
         }
@@ -46,6 +49,31 @@ impl Hop {
         let context = Context { view };
         self.context = Some(context.clone());
         Ok(context)
+    }
+
+    /// The view with what is pinned in the spaces of the agent. What the tree does not have yet the hop remembers, so that the
+    /// views after it have it, too.
+    async fn with_spaces(&mut self, view: ReceivedView) -> Result<ReceivedView, Fault> {
+        let mut pinned = self.pinned_of_spaces().await?;
+        pinned.retain(|kept| {
+            let hash = kept.record.memory.as_ref().map(|memory| &memory.hash);
+            let mut known = view.items.iter().map(|(candidate, _)| &candidate.memory);
+            !known.any(|memory| memory.key == *kept.id() && Some(&memory.hash) == hash)
+        });
+        for memory in pinned.iter().filter_map(Memory::of_space) {
+            self.remember(memory).await?;
+        }
+        let mut own = Vec::new();
+        for memory in self.remembered() {
+            if let Some(kept) = pinned.iter().find(|kept| *kept.id() == memory.key) {
+                own.push((memory, kept.record.by.clone()));
+            }
+        }
+        if own.is_empty() {
+            return Ok(view);
+        }
+        let made = self.mesh()?.view_with(&self.envelope, view, own, token_counter).await;
+        made.map_err(|error| unread(&error))
     }
 
     /// A pin that cannot be had fails the attempt: the object may come back. Everything else is a gap that is told.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use baton_envelope::codes;
 use baton_envelope::{
     AgentVersion, Envelope, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName, ProtocolRange,
-    StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
+    SpaceName, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,8 @@ pub struct Hop {
     pub(crate) suspended: Option<Vec<WaitSpec>>,
     /// The groups of people that its worker knows.
     pub(crate) groups: Arc<Groups>,
+    /// The spaces whose pinned memories are in its view.
+    pub(crate) spaces: Arc<[SpaceName]>,
     /// Of the mesh, in the server's time.
     pub(crate) clock: HopClock,
     /// The versions of the protocol that the agent reads.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use baton_envelope::codes;
 use baton_envelope::context::{self, Counter, Gap, Kind, MemoryKey, Relevance, Request, Strategy};
-use baton_envelope::{Envelope, ObjectHash};
+use baton_envelope::{Envelope, ObjectHash, SpaceName};
 use baton_tokens::{Counter as _, O200k};
 
 use crate::fault::Fault;
@@ -39,6 +39,8 @@ pub struct Memory {
     supersedes: Option<String>,
     relevance: Option<i64>,
     pinned: bool,
+    /// The space that it is taken over from, and its revision there.
+    from: Option<(SpaceName, u64)>,
 }
 
 impl Memory {
@@ -54,7 +56,14 @@ impl Memory {
             supersedes: None,
             relevance: None,
             pinned: false,
+            from: None,
         }
+    }
+
+    /// Says which revision of which space it is taken over from.
+    pub(crate) fn taken_from(mut self, space: SpaceName, revision: u64) -> Self {
+        self.from = Some((space, revision));
+        self
     }
 
     /// One line that says what it is about, of at most 200 characters.
@@ -117,6 +126,7 @@ impl Memory {
             let problem = |problem| refused(format!("memory \"{}\": {problem}", self.key));
             memory.relevance = Relevance::new(relevance).map_err(problem)?;
         }
+        (memory.space, memory.revision) = self.from.clone().unzip();
         memory.check().map_err(|bad| refused(bad.to_string()))?;
         Ok(memory)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Envelope, Json, OBJECT_LIMIT, ProtocolRange, Timestamp};
+use baton_envelope::{AgentName, Envelope, Json, OBJECT_LIMIT, ProtocolRange, SpaceName, Timestamp};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -41,7 +41,8 @@ impl Replays {
     pub(crate) async fn serve(mesh: &WorkerMesh, shared: &WorkerContext) -> Result<Self, Error> {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
-        let limits = (shared.protocol, mesh.largest_message().max(OBJECT_LIMIT));
+        let largest = mesh.largest_message().max(OBJECT_LIMIT);
+        let (protocol, spaces) = (shared.protocol, Arc::clone(&shared.spaces));
         let mesh = mesh.clone();
         let task = tokio::spawn(async move {
             // In the set, so that they end with this task. A panic is caught around the handler.
@@ -53,8 +54,9 @@ impl Replays {
                     return;
                 };
                 let (mesh, agent, handler) = (mesh.clone(), agent.clone(), Arc::clone(&handler));
+                let given = (protocol, largest, Arc::clone(&spaces));
                 running.spawn(async move {
-                    answer(call, (&mesh, &agent), limits, &*handler).await;
+                    answer(call, (&mesh, &agent), given, &*handler).await;
                     drop(slot);
                 });
             }
@@ -66,14 +68,14 @@ impl Replays {
 async fn answer(
     call: ReplayCall,
     (mesh, agent): (&WorkerMesh, &AgentName),
-    (protocol, largest): (ProtocolRange, usize),
+    (protocol, largest, spaces): (ProtocolRange, usize, Arc<[SpaceName]>),
     handler: &dyn AnyHandler,
 ) {
     let answer = match call.read() {
         Ok(request) if request.envelope.to == *agent => {
             let replay = async {
                 match received(mesh, request).await {
-                    Ok(request) => replay(request, mesh, (protocol, largest), handler).await,
+                    Ok(request) => replay(request, mesh, (protocol, largest, spaces), handler).await,
                     Err(error) => ReplayAnswer::refused(error.code(), error.to_string()),
                 }
             };
@@ -108,7 +110,7 @@ async fn received(mesh: &WorkerMesh, mut request: ReplayRequest) -> Result<Repla
 async fn replay(
     request: ReplayRequest,
     mesh: &WorkerMesh,
-    (protocol, largest): (ProtocolRange, usize),
+    (protocol, largest, spaces): (ProtocolRange, usize, Arc<[SpaceName]>),
     handler: &dyn AnyHandler,
 ) -> ReplayAnswer {
     let sandbox = Arc::new(Sandbox::default());
@@ -122,6 +124,7 @@ async fn replay(
         waits: request.waits,
         suspended: None,
         groups: Arc::default(),
+        spaces,
         clock: HopClock::Fixed(Timestamp::default()),
         version: None,
         mesh: Some(mesh.clone()),

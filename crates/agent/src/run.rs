@@ -9,7 +9,7 @@ use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, ErrorInfo, Json, OBJECT_LIMIT, ObjectRef, Policy, ProtocolRange,
-    WaitResult, WaitSpec, open_waits,
+    SpaceName, WaitResult, WaitSpec, open_waits,
 };
 use baton_jetstream::{Allowance, Delivery, WorkerMesh};
 use futures::FutureExt as _;
@@ -47,6 +47,8 @@ pub(crate) struct WorkerContext {
     pub(crate) declared: Policy,
     /// The groups of people that it knows.
     pub(crate) groups: Arc<Groups>,
+    /// The spaces whose pinned memories are in the views of its hops.
+    pub(crate) spaces: Arc<[SpaceName]>,
     /// What people are asked before any hop begins.
     pub(crate) gate: Option<Approval>,
     /// Cancelled when the grace time is over: hops that still run are handed back.
@@ -241,6 +243,7 @@ impl WorkerContext {
             waits,
             suspended: None,
             groups: Arc::clone(&self.groups),
+            spaces: Arc::clone(&self.spaces),
             clock: HopClock::Mesh(self.mesh.clone()),
             mesh: Some(self.mesh.clone()),
             version: Some(self.version.clone()),
@@ -259,12 +262,6 @@ impl WorkerContext {
             Err(fault) => return Ran::of(RunResult::Failed(fault)),
         };
         let cancelled = hop.cancelled.clone();
-        let finished = |finished: std::thread::Result<Result<Outcome, Fault>>| match finished {
-            Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
-            Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits, None),
-            Ok(Err(fault)) => RunResult::Failed(fault),
-            Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
-        };
         let ended = {
             let handler = AssertUnwindSafe(resumed(&*self.handler, &mut hop, gates, fan_out)).catch_unwind();
             let mut handler = Polled {
@@ -371,6 +368,16 @@ fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
         | RunResult::Late
         | RunResult::Overran(_)
         | RunResult::WithoutPayload(_) => ended,
+    }
+}
+
+/// What a handler came to that has ended by itself.
+fn finished(finished: std::thread::Result<Result<Outcome, Fault>>) -> RunResult {
+    match finished {
+        Ok(Ok(outcome)) => RunResult::Done(Box::new(outcome)),
+        Ok(Err(fault)) if fault.kind == FaultKind::Suspended => RunResult::Suspended(fault.waits, None),
+        Ok(Err(fault)) => RunResult::Failed(fault),
+        Err(panic) => RunResult::Failed(Fault::retry(panic_text(panic.as_ref())).with_code(codes::PANIC)),
     }
 }
 

@@ -121,6 +121,7 @@ impl Worker {
             protocol: builder.protocol,
             declared,
             groups: Arc::new(builder.groups),
+            spaces: builder.spaces.into(),
             gate: builder.gate,
             abort: CancellationToken::new(),
             held,

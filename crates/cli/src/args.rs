@@ -6,8 +6,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     access, agents, approvals, archive, audit, budget, channels, completions, conformance, context, controller, dead,
-    doctor, explain, export, import, intents, local, mesh, pipelines, repair, rollout, route, schedules, send, signal,
-    work, worker,
+    doctor, explain, export, import, intents, local, memory, mesh, pipelines, repair, rollout, route, schedules, send,
+    signal, work, worker,
 };
 use crate::config::GlobalArgs;
 
@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Show what intents may spend and have spent, and add to it.
     #[command(subcommand)]
     Budget(budget::BudgetCommand),
+    /// Write, list, show, pin and forget memories that outlive intents.
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
     /// Show what the archive of closed intents holds.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -131,6 +134,7 @@ impl Command {
             | Self::Work(_)
             | Self::Context(_)
             | Self::Budget(_)
+            | Self::Memory(_)
             | Self::Archive(_)
             | Self::Export(_)
             | Self::Import(_)

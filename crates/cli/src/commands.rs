@@ -23,6 +23,7 @@ pub(crate) mod gate;
 pub(crate) mod import;
 pub(crate) mod intents;
 pub(crate) mod local;
+pub(crate) mod memory;
 pub(crate) mod mesh;
 pub(crate) mod payload;
 pub(crate) mod pipelines;

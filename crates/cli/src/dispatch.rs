@@ -29,6 +29,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<(), CliError> {
         Command::Work(command) => Box::pin(commands::work::run(command, app)).await,
         Command::Budget(command) => Box::pin(commands::budget::run(command, app)).await,
         Command::Context(command) => Box::pin(commands::context::run(command, app)).await,
+        Command::Memory(command) => Box::pin(commands::memory::run(command, app)).await,
         Command::Archive(command) => Box::pin(commands::archive::run(command, app)).await,
         Command::Export(args) => Box::pin(commands::export::run(args, app)).await,
         Command::Import(args) => Box::pin(commands::import::run(args, app)).await,

@@ -37,6 +37,7 @@ pub use base::json::Json;
 pub use base::mutants::Mutant;
 pub use base::names::{
     AccountName, AgentName, AgentVersion, BadVersion, CapabilityName, ChannelName, Namespace, PersonName, ScheduleName,
+    SpaceName,
 };
 pub use base::protocol::{PROTOCOL, Protocol, ProtocolRange};
 pub use base::text::{escaped, quoted, shell_word, shown, shown_lines};

@@ -4,7 +4,7 @@ use baton_envelope::IntentId;
 use baton_envelope::ObjectHash;
 use baton_envelope::context::{
     AssembleError, Candidate, Catalogue, Chain, ContextLink, Counter, Fixed, Level, Manifest, Memory, Position, Reach,
-    Request, assemble, levels, render,
+    Request, SPACE_CONTENT, SpaceMemory, assemble, levels, render,
 };
 
 use crate::documents::both;
@@ -50,6 +50,19 @@ pub(crate) fn manifest(bytes: &[u8]) {
     assert!(found.items.iter().all(|item| item.level != Level::Full));
     // Of no candidates there is no more than an empty manifest.
     assert_eq!(levels(&[], &[], &found).is_ok(), found.items.is_empty());
+}
+
+/// A memory of a space: it never has another content than it says.
+pub(crate) fn space(bytes: &[u8]) {
+    both(bytes, SpaceMemory::decode);
+    let Ok(found) = SpaceMemory::decode(bytes) else { return };
+    let Some(memory) = &found.memory else {
+        assert!(found.is_forgotten() && found.bytes().is_none());
+        return;
+    };
+    assert_eq!((&memory.key, memory.check()), (&found.id, Ok(())));
+    let content = found.bytes().expect("a content");
+    assert!(content.len() <= SPACE_CONTENT && ObjectHash::of(&content) == memory.hash);
 }
 
 /// The attributes of a memory, then an empty line, then its content: a view of it holds its budget, and what stands in the

@@ -22,7 +22,7 @@ mod tokens;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("envelope", documents::envelope),
     ("record", documents::record),
     ("raw", documents::raw),
@@ -46,6 +46,7 @@ pub const TARGETS: [Target; 23] = [
     ("manifest", contexts::manifest),
     ("memory", contexts::memory),
     ("budget", budgets::budget),
+    ("space", contexts::space),
 ];
 
 /// What stands before the first empty line, and what stands after it.

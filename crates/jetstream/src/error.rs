@@ -4,8 +4,11 @@ mod code;
 mod refuses;
 mod server;
 
+use baton_envelope::context::MemoryKey;
 use baton_envelope::control::ControlError;
-use baton_envelope::{AgentName, AgentVersion, BadName, BadText, DecodeError, IllegalTransition, IntentId, Timestamp};
+use baton_envelope::{
+    AgentName, AgentVersion, BadName, BadText, DecodeError, IllegalTransition, IntentId, SpaceName, Timestamp,
+};
 
 pub use refuses::Refuses;
 pub(crate) use server::{CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, Status, TOO_MANY_CONSUMERS};
@@ -50,6 +53,38 @@ impl TlsFault {
             Self::ServerCertificate => "its certificate does not hold for this address, or not now",
             Self::OwnCertificate => "it wants a certificate of this side that it trusts",
         }
+    }
+}
+
+/// The revision that a memory of a space is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRevision {
+    /// Its number.
+    pub revision: u64,
+    /// Who wrote it.
+    pub by: String,
+    /// Whether the memory was forgotten with it.
+    pub is_forgotten: bool,
+}
+
+fn found_instead(expected: Option<u64>, found: Option<&FoundRevision>) -> String {
+    match (expected, found) {
+        (None, Some(FoundRevision { revision, by, .. })) => {
+            format!("is there already, at revision {revision}, by {by}")
+        }
+        (
+            Some(expected),
+            Some(FoundRevision {
+                revision,
+                by,
+                is_forgotten,
+            }),
+        ) => {
+            let is = if *is_forgotten { "was forgotten" } else { "is" };
+            format!("{is} at revision {revision}, by {by}, and is not at {expected}")
+        }
+        (Some(expected), None) => format!("is not there, and so not at revision {expected}"),
+        (None, None) => "changes all the time".to_owned(),
     }
 }
 
@@ -456,6 +491,26 @@ pub enum Error {
         problem: String,
         /// Whether it is a limit of the object or of its tree; else the stream is full, and may have room later.
         is_lasting: bool,
+    },
+    /// There is no memory of that id in the space, or it was forgotten.
+    #[error("there is no memory \"{id}\" in space \"{space}\"")]
+    NoMemory {
+        /// The space.
+        space: SpaceName,
+        /// The id.
+        id: MemoryKey,
+    },
+    /// The memory of a space is not at the revision that was to be written over.
+    #[error("memory \"{id}\" of space \"{space}\" {}", found_instead(*expected, found.as_deref()))]
+    MemoryChanged {
+        /// The space.
+        space: SpaceName,
+        /// The id.
+        id: MemoryKey,
+        /// The revision that was to be written over; `None` where there was to be none.
+        expected: Option<u64>,
+        /// What there is.
+        found: Option<Box<FoundRevision>>,
     },
     /// A request to the server failed. The message has that of the source, because a log shows one line.
     #[error("{what} failed: {source}")]

@@ -17,6 +17,7 @@ mod repair;
 mod routes;
 mod schedules;
 mod server;
+mod spaces;
 mod wire;
 mod work;
 
@@ -24,7 +25,7 @@ pub use archive::{ArchiveBatch, ArchiveNote, ArchiveTail};
 pub use control::leadership::Leadership;
 pub use control::lease::{LEASE, Leading, Lease};
 pub use doctor::{Finding, Level, examine};
-pub use error::{Error, Refusal, Refuses, SettingDiffers, TlsFault, Trouble};
+pub use error::{Error, FoundRevision, Refusal, Refuses, SettingDiffers, TlsFault, Trouble};
 pub use intents::{
     Ask, Asks, Branch, CallOf, Cancelled, Changed, ChannelMessage, CheckForm, ChildNow, ClosedChild, ClosedInLedger,
     Due, DueWork, ESCALATE, ExportFilter, Filter, Fired, HandedOn, Heard, Imported, InIntake, IntakeMessage,
@@ -45,6 +46,7 @@ pub use server::{
     ACK_WAIT, Bounds, Clock, ControllerMesh, Intake, LedgerEnd, Limits, Mended, Mesh, QUIET_CLIENT, Raised, Reloaded,
     SharedSettings, Signing, SystemClock, Target, TicketPersistence, Tls, Upkept, WorkerMesh, new_signing_key,
 };
+pub use spaces::{KeptMemory, SpaceList, UnreadableMemory};
 pub use wire::{Wire, WireListener, WireMessage};
 pub use work::{
     Allowance, Delivery, Extender, MaybeGiven, Pulled, Puller, QueuedTicket, REPLAY_TIME, ReplayAnswer, ReplayCall,

@@ -35,6 +35,7 @@ const RESEARCH: Role = Role {
         "mesh.work.*.*.*",
         "mesh.signal.*.*",
         "mesh.context.*.*",
+        "mesh.memory.research.*",
     ],
     asks: &[
         "$JS.API.INFO",
@@ -78,6 +79,7 @@ const ADA: Role = Role {
         "mesh.capability.*",
         "mesh.channel.*",
         "mesh.context.*.*",
+        "mesh.memory.*.*",
     ],
     ..VIC
 };
@@ -91,6 +93,7 @@ const MAX: Role = Role {
         "mesh.capability.*",
         "mesh.channel.*",
         "mesh.context.*.*",
+        "mesh.memory.*.*",
     ],
     ..VIC
 };

@@ -57,6 +57,7 @@ async fn each_stream_but_the_ledger_is_made_again_and_work_goes_on() {
         "MESH_INTAKE",
         "MESH_ARCHIVE",
         "MESH_CONTEXT",
+        "MESH_MEMORY",
         "KV_MESH_ROUTES",
         "KV_MESH_AGENTS",
         "KV_MESH_SCHEDULES",

@@ -5,8 +5,8 @@ use baton_envelope::AgentName;
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, ReadsObjects, SeesTopology, SpeaksForItself,
-    TakesTickets, WritesObjects, WritesRecords, WritesTickets,
+    AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, ReadsMemories, ReadsObjects, SeesTopology,
+    SpeaksForItself, TakesTickets, WritesMemories, WritesObjects, WritesRecords, WritesTickets,
 };
 
 /// What the workers of an agent may do. They make no stream and no consumer: controllers do, when they hear of a new version.
@@ -24,6 +24,7 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
     let subjects = &names.subjects;
     let (ledger, work) = (subjects.ledger_stream(), subjects.work_stream(agent));
     let (archive, context) = (subjects.archive_stream(), subjects.context_stream());
+    let memory = subjects.memory_stream();
     let routes = subjects.routes_bucket();
     let routes_stream = Names::bucket(&routes);
     let mut grants = vec![Grant::asks(SeesTopology, names.api("INFO"))];
@@ -35,6 +36,7 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Names::bucket(&subjects.control_bucket()),
         archive.clone(),
         context.clone(),
+        memory.clone(),
         work.clone(),
     ];
     grants.extend(streams.map(|stream| Grant::asks(SeesTopology, names.api(&format!("STREAM.INFO.{stream}")))));
@@ -76,6 +78,14 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         ),
         Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
         Grant::asks(WritesObjects, names.of("context.*.*")),
+        // Memories that outlive intents: it reads every space, and writes in that of its own name.
+        Grant::asks_for_many(ReadsMemories, names.api(&format!("DIRECT.GET.{memory}"))),
+        Grant::asks(
+            ReadsMemories,
+            names.api(&format!("DIRECT.GET.{memory}.{}", names.of("memory.*.*"))),
+        ),
+        Grant::asks(ReadsMemories, names.api(&format!("STREAM.MSG.GET.{memory}"))),
+        Grant::asks(WritesMemories, names.of(&format!("memory.{agent}.*"))),
         // Its handlers may tell an intent something; the server puts its name before that.
         Grant::asks(Decides, names.of(&format!("from.{agent}.signal.*.*"))).under(names.of("signal.*.*")),
         // Whether an old ticket is of an intent that is closed and archived.

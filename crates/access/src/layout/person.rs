@@ -1,13 +1,13 @@
-//! A person with the `baton` command. None writes into a stream, but for objects, which nobody can change: what people
-//! change, controllers change for them.
+//! A person with the `baton` command. None writes into a stream, but for objects, which nobody can change, and for memories,
+//! of which revisions are kept: what else people change, controllers change for them.
 
 use baton_envelope::AccountName;
 
 use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
-    Administers, AsksControllers, Decides, FollowsRoutes, Operates, ReadsLedger, ReadsObjects, ReadsStore,
-    SeesTopology, Submits, Watches, WritesObjects,
+    Administers, AsksControllers, Decides, FollowsRoutes, Operates, ReadsLedger, ReadsMemories, ReadsObjects,
+    ReadsStore, SeesTopology, Submits, Watches, WritesMemories, WritesObjects,
 };
 use crate::role::{OPERATED, Role, reading_verbs};
 
@@ -26,6 +26,7 @@ pub(super) fn grant(plan: &mut Plan, names: &Names, person: &AccountName, role: 
         grants.push(own(Submits, names, person, "channel.*"));
         // Payloads that are too large for a question to a controller.
         grants.push(Grant::asks(WritesObjects, names.of("context.*.*")));
+        grants.push(Grant::asks(WritesMemories, names.of("memory.*.*")));
     }
     match role {
         Role::Viewer | Role::Approver => {
@@ -98,7 +99,7 @@ fn viewer(names: &Names) -> Vec<Grant> {
             Grant::asks(ReadsStore, names.api(&format!("STREAM.MSG.GET.{stream}"))),
         ]);
     }
-    let context = subjects.context_stream();
+    let (context, memory) = (subjects.context_stream(), subjects.memory_stream());
     grants.extend([
         Grant::asks_for_many(ReadsObjects, names.api(&format!("DIRECT.GET.{context}"))),
         Grant::asks(
@@ -106,6 +107,12 @@ fn viewer(names: &Names) -> Vec<Grant> {
             names.api(&format!("DIRECT.GET.{context}.{}", names.of("context.*.*"))),
         ),
         Grant::asks(ReadsObjects, names.api(&format!("STREAM.MSG.GET.{context}"))),
+        Grant::asks_for_many(ReadsMemories, names.api(&format!("DIRECT.GET.{memory}"))),
+        Grant::asks(
+            ReadsMemories,
+            names.api(&format!("DIRECT.GET.{memory}.{}", names.of("memory.*.*"))),
+        ),
+        Grant::asks(ReadsMemories, names.api(&format!("STREAM.MSG.GET.{memory}"))),
         Grant::stream(Watches, subjects.event_all()),
         Grant::stream(Watches, subjects.alarm()),
         // Every verb of one word changes nothing; a test holds it.

@@ -162,9 +162,9 @@ impl Handler for ExecHandler {
             ExecMode::Plain => plain_input(hop, &payload),
             ExecMode::Json => {
                 hop.tell_children().await?;
-                let context = match hop.envelope().context {
-                    Some(_) => Some(hop.context().await?),
-                    None => None,
+                let context = match hop.envelope().context.is_some() || !hop.spaces.is_empty() {
+                    true => Some(hop.context().await?),
+                    false => None,
                 };
                 let budget = hop.budget().await;
                 json::input(hop, context.as_ref(), budget.as_ref()).into_bytes()

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use baton_agent::{Agent, EXEC_HELP, ExecEnv, ExecHandler, ExecMode, stop_signals};
 use baton_envelope::codes;
-use baton_envelope::{AgentName, AgentVersion};
+use baton_envelope::{AgentName, AgentVersion, SpaceName};
 use clap::Args;
 use serde::Serialize;
 
@@ -48,6 +48,9 @@ pub(crate) struct WorkerArgs {
     /// A channel that it listens to; may be repeated.
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
+    /// A space (`baton memory`) whose pinned memories are in the view of each hop; may be repeated.
+    #[arg(long = "space", value_name = "NAME")]
+    spaces: Vec<SpaceName>,
     /// A kind of work that it takes, such as invoice.extract.v1; may be repeated [default: all].
     #[arg(long = "kind", value_name = "KIND")]
     kinds: Vec<String>,
@@ -119,6 +122,9 @@ pub(crate) async fn run(args: WorkerArgs, app: &App) -> Result<(), CliError> {
     for channel in &config.channels {
         builder = builder.channel(channel);
     }
+    for space in &config.spaces {
+        builder = builder.space(space.clone());
+    }
     for (name, people) in &config.groups {
         builder = builder.group(name, people);
     }
@@ -175,6 +181,7 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
         pass_env: given(args.pass_env, config.pass_env),
         capabilities: given(args.capabilities, config.capabilities),
         channels: given(args.channels, config.channels),
+        spaces: given(args.spaces, config.spaces),
         kinds: given(args.kinds, config.kinds),
         protocol: args.protocol.or(config.protocol),
         view_tokens: args.view_tokens.unwrap_or(config.view_tokens),
@@ -187,7 +194,7 @@ fn settings(args: WorkerArgs, config: &WorkerConfig) -> WorkerConfig {
     }
 }
 
-fn given(flags: Vec<String>, config: Vec<String>) -> Vec<String> {
+fn given<T>(flags: Vec<T>, config: Vec<T>) -> Vec<T> {
     if flags.is_empty() { config } else { flags }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct ControllerConfig {
     pub(crate) work_max_bytes: u64,
     /// The largest size of the context stream in bytes; 0 for none of its own.
     pub(crate) context_max_bytes: u64,
+    /// The largest size of the memory stream in bytes; 0 for none of its own.
+    pub(crate) memory_max_bytes: u64,
     /// How many consumers an agent's work stream may have.
     pub(crate) work_max_consumers: NonZeroU32,
     /// How many hops in a row that use up their attempts open the breaker of their version; 0 opens none.
@@ -62,6 +64,7 @@ impl Default for ControllerConfig {
             intake_max_bytes: bounds.intake_bytes,
             work_max_bytes: bounds.work_bytes,
             context_max_bytes: bounds.context_bytes,
+            memory_max_bytes: bounds.memory_bytes,
             work_max_consumers: NonZeroU32::new(bounds.work_consumers).unwrap_or(NonZeroU32::MIN),
             breaker_after: theirs.breaker.after,
             breaker_open_for: Span(theirs.breaker.open_for),
@@ -85,6 +88,7 @@ impl ControllerConfig {
             intake_bytes: self.intake_max_bytes,
             work_bytes: self.work_max_bytes,
             context_bytes: self.context_max_bytes,
+            memory_bytes: self.memory_max_bytes,
             work_consumers: self.work_max_consumers.get(),
         }
     }

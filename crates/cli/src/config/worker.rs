@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use baton_agent::RetryPolicy;
-use baton_envelope::{AgentName, AgentVersion, PersonName};
+use baton_envelope::{AgentName, AgentVersion, PersonName, SpaceName};
 use serde::{Deserialize, Serialize};
 
 use super::unset;
@@ -36,6 +36,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) kinds: Vec<String>,
     /// The channels that it listens to.
     pub(crate) channels: Vec<String>,
+    /// The spaces whose pinned memories are in the views of its hops.
+    pub(crate) spaces: Vec<SpaceName>,
     /// The groups of people that an approval of its may name, each with its members.
     pub(crate) groups: BTreeMap<String, Vec<PersonName>>,
     /// The protocol versions that it reads.
@@ -76,6 +78,7 @@ impl Default for WorkerConfig {
             capabilities: Vec::new(),
             kinds: Vec::new(),
             channels: Vec::new(),
+            spaces: Vec::new(),
             groups: BTreeMap::new(),
             protocol: None,
             view_tokens: 0,

@@ -306,6 +306,20 @@ fn of_intents(error: &Error) -> Option<(Kind, Vec<String>)> {
             Kind::Refused,
             "store the data elsewhere and send a reference of your own, or give stream MESH_CONTEXT more room".to_owned(),
         ),
+        Error::NoMemory { space, .. } => (
+            Kind::NotFound,
+            format!("`baton memory list {space}` shows what is there"),
+        ),
+        Error::MemoryChanged { space, id, found, .. } => (
+            Kind::Refused,
+            match found.as_deref().filter(|found| !found.is_forgotten) {
+                Some(found) => format!(
+                    "`baton memory show {space} {id}` shows what it says now; --expect {} writes over that",
+                    found.revision
+                ),
+                None => format!("leave --expect out to write it anew; `baton memory list {space}` shows what is there"),
+            },
+        ),
         Error::Raced(intent) => (
             Kind::Refused,
             format!("look at it with `baton intents get {intent}`, then try again"),

@@ -9,11 +9,12 @@ use crate::args::Cli;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
 
 /// What stands in a command of a page for what a person puts there.
-const PLACEHOLDERS: [(&str, &str); 10] = [
+const PLACEHOLDERS: [(&str, &str); 11] = [
     ("CHANNEL", "news"),
     ("OTHER-VERSION", "3.0.0"),
     ("OTHER", "review"),
     ("ANOTHER-ID", "order-2"),
+    ("SPACE", "house-rules"),
     ("VERSION", "2.0.0"),
     ("OLD", "1.0.0"),
     ("NEW", "2.0.0"),

@@ -79,6 +79,7 @@ async fn every_stream_gets_its_copies_and_so_do_those_of_later_agents() {
         "KV_MESH_CONTROL",
         "MESH_ARCHIVE",
         "MESH_CONTEXT",
+        "MESH_MEMORY",
         "MESH_INTAKE",
         "MESH_WORK_research",
     ] {

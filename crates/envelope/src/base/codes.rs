@@ -87,7 +87,7 @@ codes! {
     /// A header of a raw intent has a bad value.
     BAD_HEADER: Rejection,
     /// A memory, or what is asked of a view, cannot be: a bad attribute, or a key that nobody has remembered.
-    BAD_MEMORY: Attempt,
+    BAD_MEMORY: Attempt Command,
     /// A name, an id or a version has characters that it may not have.
     BAD_NAME: Command,
     /// A program wrote something that is not an outcome.
@@ -180,6 +180,8 @@ codes! {
     LOGIN_REFUSED: Command,
     /// The body is not a valid envelope, or is not for this subject.
     MALFORMED_ENVELOPE: Rejection,
+    /// The memory of a space is at another revision than the one that was to be written over.
+    MEMORY_CHANGED: Attempt Command,
     /// The controllers of the mesh are too old to end a wait.
     MESH_TOO_OLD: Attempt Command,
     /// A handoff does not carry the constraints unchanged.

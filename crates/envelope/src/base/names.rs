@@ -102,6 +102,10 @@ name_type! {
     ScheduleName, "schedule name"
 }
 name_type! {
+    /// A space, whose memories outlive every tree, such as `house-rules`.
+    SpaceName, "space"
+}
+name_type! {
     /// The prefix of every subject, stream and bucket of one mesh; `mesh` by default.
     Namespace, "namespace"
 }

@@ -169,7 +169,7 @@ fn view(manifest: &Manifest, refs: &[MemoryRef], resolved: usize) -> View {
 fn reference(candidate: &Candidate) -> MemoryRef {
     MemoryRef {
         key: candidate.memory.key.to_string(),
-        revision: None,
+        revision: candidate.memory.revision,
         hash: Some(candidate.memory.hash.to_string()),
         policy: None,
         extra: Extra::new(),

@@ -94,7 +94,7 @@ wire_object! {
     }
 }
 
-fn bad<T>(what: &'static str, field: String, value: &str, problem: String) -> Result<T, DecodeError> {
+pub(super) fn bad<T>(what: &'static str, field: String, value: &str, problem: String) -> Result<T, DecodeError> {
     Err(DecodeError {
         what,
         field,
@@ -103,14 +103,14 @@ fn bad<T>(what: &'static str, field: String, value: &str, problem: String) -> Re
     })
 }
 
-fn check_by(what: &'static str, field: String, by: &str) -> Result<(), DecodeError> {
+pub(super) fn check_by(what: &'static str, field: String, by: &str) -> Result<(), DecodeError> {
     match line_problem(by, Line::Text, BY_LIMIT) {
         None => Ok(()),
         Some(problem) => bad(what, field, by, problem),
     }
 }
 
-fn check_memory(what: &'static str, path: &str, memory: &Memory) -> Result<(), DecodeError> {
+pub(super) fn check_memory(what: &'static str, path: &str, memory: &Memory) -> Result<(), DecodeError> {
     match memory.check() {
         Ok(()) => Ok(()),
         Err(refused) => bad(

@@ -10,7 +10,7 @@ use super::render;
 use super::request::Counter;
 use crate::base::error::BadName;
 use crate::base::ids::{INTENT_RULE, valid_id};
-use crate::base::names::{NAME_RULE, valid_name};
+use crate::base::names::{NAME_RULE, SpaceName, valid_name};
 use crate::base::text::{Line, line_problem, quoted};
 use crate::base::wire::{Extra, Text, wire_object};
 use crate::base::wire_enum::wire_enum;
@@ -195,6 +195,10 @@ wire_object! {
         opt summary: String,
         /// The key of the memory that it takes the place of.
         opt supersedes: MemoryKey,
+        /// The space that it was taken over from.
+        opt space: SpaceName,
+        /// The revision that it had there.
+        opt revision: u64,
     }
 }
 
@@ -230,6 +234,8 @@ impl Memory {
             media: text.is_none().then(|| "application/octet-stream".to_owned()),
             summary: text.and_then(extract),
             supersedes: None,
+            space: None,
+            revision: None,
             extra: Extra::new(),
         }
     }

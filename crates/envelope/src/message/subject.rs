@@ -2,7 +2,7 @@
 
 use crate::base::ids::IntentId;
 use crate::base::mutants::Mutant;
-use crate::base::names::{AgentName, AgentVersion, CapabilityName, ChannelName, Namespace};
+use crate::base::names::{AgentName, AgentVersion, CapabilityName, ChannelName, Namespace, SpaceName};
 use crate::message::envelope::Priority;
 
 /// A group of priorities that share a consumer.
@@ -283,6 +283,35 @@ impl Subjects {
             .strip_prefix(".context.")?;
         let (tree, token) = rest.split_once('.')?;
         Some((tree.parse().ok()?, token))
+    }
+
+    /// The memory stream, which holds the memories of spaces.
+    pub fn memory_stream(&self) -> String {
+        format!("{}_MEMORY", self.upper)
+    }
+
+    /// The subject of a memory of a space.
+    pub fn memory(&self, space: &SpaceName, id: &str) -> String {
+        format!("{}.memory.{space}.{id}", self.namespace)
+    }
+
+    /// The subject of all memories of a space.
+    pub fn memories_of(&self, space: &SpaceName) -> String {
+        format!("{}.memory.{space}.*", self.namespace)
+    }
+
+    /// The subject of all memories of all spaces.
+    pub fn memories_all(&self) -> String {
+        format!("{}.memory.*.*", self.namespace)
+    }
+
+    /// The space and the id that the subject of a memory names.
+    pub fn memory_of<'s>(&self, subject: &'s str) -> Option<(SpaceName, &'s str)> {
+        let rest = subject
+            .strip_prefix(self.namespace.as_str())?
+            .strip_prefix(".memory.")?;
+        let (space, id) = rest.split_once('.')?;
+        Some((space.parse().ok()?, id))
     }
 
     /// The stream of the checkpoints.

@@ -4,6 +4,7 @@ mod assembly;
 mod chain;
 mod documents;
 mod rendering;
+mod spaces;
 
 use std::collections::BTreeMap;
 

@@ -387,6 +387,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
             .replace("<capability>", "translate")
             .replace("<channel>", "news")
             .replace("<tree>", "order-42")
+            .replace("<space>", "house-rules")
     };
     let documented = |heading: &str, index: usize| -> BTreeSet<String> {
         column(heading, index).iter().map(|pattern| fill(pattern)).collect()
@@ -406,6 +407,8 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.archive_all(),
         subjects.object(&"order-42".parse().expect("id"), "<hash>"),
         subjects.objects_all(),
+        subjects.memory(&"house-rules".parse().expect("space"), "<id>"),
+        subjects.memories_all(),
         subjects.event(&intent()),
         subjects.work(&agent, &version, Priority::default()),
         subjects.work_all(&agent),
@@ -430,6 +433,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
         subjects.ledger_stream(),
         subjects.archive_stream(),
         subjects.context_stream(),
+        subjects.memory_stream(),
         subjects.work_stream(&agent),
     ];
     assert_eq!(documented("### Streams", 1), set(streams));
@@ -442,6 +446,7 @@ fn the_subjects_streams_and_consumers_are_those_of_the_code() {
     assert_eq!(of_stream(subjects.ledger_stream()), set([subjects.ledger_all()]));
     assert_eq!(of_stream(subjects.archive_stream()), set([subjects.archive_all()]));
     assert_eq!(of_stream(subjects.context_stream()), set([subjects.objects_all()]));
+    assert_eq!(of_stream(subjects.memory_stream()), set([subjects.memories_all()]));
     assert_eq!(
         of_stream(subjects.work_stream(&agent)),
         set([subjects.work_all(&agent)])

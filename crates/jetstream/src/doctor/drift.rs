@@ -13,7 +13,13 @@ pub(super) fn remedy(mesh: &Mesh, wanted: &Config, found: &Config) -> String {
         );
     }
     let s = mesh.subjects();
-    if [s.ledger_stream(), s.archive_stream(), s.context_stream()].contains(stream) {
+    let kept = [
+        s.ledger_stream(),
+        s.archive_stream(),
+        s.context_stream(),
+        s.memory_stream(),
+    ];
+    if kept.contains(stream) {
         return format!(
             "the server takes no edit of that: stop the mesh, `nats stream backup {stream} FOLDER`, remove the stream, and \
              restore it with the settings of docs/protocol.md (`nats stream restore FOLDER --config FILE`)"

@@ -69,6 +69,8 @@ impl Error {
             Self::ObjectCorrupt { .. } => codes::CONTEXT_CORRUPT,
             Self::NoView { source, .. } => source.code(),
             Self::ObjectsFull { .. } => codes::CONTEXT_FULL,
+            Self::NoMemory { .. } => codes::NOT_FOUND,
+            Self::MemoryChanged { .. } => codes::MEMORY_CHANGED,
             Self::Missing { .. } | Self::Api { .. } => codes::REQUEST_FAILED,
         }
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use baton_envelope::context::{
     Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, Contents, ContextLink, Counter, EnvelopeContext,
-    Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Reach, Request, View, Walk, assemble, levels,
-    render, view_budget,
+    Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Position, Reach, Request, View, Walk, assemble,
+    levels, render, view_budget,
 };
 use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES, ViewSize};
 use bytes::Bytes;
@@ -237,20 +237,95 @@ impl Mesh {
                 Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
             }
             None => {
-                let size = self.view_size(envelope).await?;
-                let request = own_request(envelope, &size);
-                let plan = own_view((envelope, &request), &candidates, counter, &|_| None)?;
-                let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
-                let memories = candidates.iter().map(|candidate| &candidate.memory);
-                let memories: Vec<&Memory> = memories.filter(is_given).collect();
-                contents = self.memory_contents(tree, &memories).await?.0;
-                let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
-                let made = own_view((envelope, &request), &candidates, counter, &content)?;
+                let request = own_request(envelope, &self.view_size(envelope).await?);
+                let (made, read) = self.own_view(envelope, &request, &candidates, counter).await?;
+                contents = read;
                 (context.view, given) = (Some(Box::new(made.view)), made.refs);
                 made.manifest
             }
         };
-        let levels = levels(&candidates, &given, &manifest).map_err(|error| corrupt(error.to_string()))?;
+        self.rendered(envelope, (context, candidates), (given, manifest), contents)
+            .await
+    }
+
+    /// A view with memories that its receiver has beside it, each with who wrote it: made anew with what they take, by the
+    /// strategy and within the budget of the view.
+    ///
+    /// # Errors
+    /// As [`Mesh::received_view`].
+    pub async fn view_with(
+        &self,
+        envelope: &Envelope,
+        view: ReceivedView,
+        own: Vec<(Memory, String)>,
+        counter: fn() -> Counter<'static>,
+    ) -> Result<ReceivedView, Error> {
+        let ReceivedView { mut context, items, .. } = view;
+        let depth = context.links.saturating_add(1);
+        let own = own.into_iter().zip(0..).map(|((memory, by), index)| Candidate {
+            memory,
+            position: Position {
+                depth,
+                intent: envelope.intent.clone(),
+                hop: envelope.hop,
+                index,
+            },
+            by,
+            out: None,
+        });
+        let own: Vec<Candidate> = own.collect();
+        let is_older = |one: &Candidate| own.iter().any(|newer| newer.memory.key == one.memory.key);
+        let of_chain = items.into_iter().map(|(candidate, _)| candidate);
+        let mut candidates: Vec<Candidate> = of_chain.filter(|one| !is_older(one)).collect();
+        candidates.extend(own);
+        let mut request = own_request(envelope, &self.view_size(envelope).await?);
+        if let Some(view) = context.view.as_deref() {
+            (request.strategy, request.budget) = (view.strategy.clone(), view.budget);
+        }
+        let (made, contents) = self.own_view(envelope, &request, &candidates, counter).await?;
+        context.view = Some(Box::new(made.view));
+        self.rendered(envelope, (context, candidates), (made.refs, made.manifest), contents)
+            .await
+    }
+
+    /// What a receiver makes of what is remembered where its envelope gives it no view, and the contents that it has read.
+    async fn own_view(
+        &self,
+        envelope: &Envelope,
+        request: &Request,
+        candidates: &[Candidate],
+        counter: fn() -> Counter<'static>,
+    ) -> Result<(Assembled, HashMap<ObjectHash, Bytes>), Error> {
+        let made = |contents: &Contents<'_>| {
+            let made = assemble(request, &Fixed::of(envelope), candidates, &counter(), contents);
+            made.map_err(|error| Error::NoView {
+                intent: envelope.intent.clone(),
+                source: error,
+            })
+        };
+        let plan = made(&|_| None)?;
+        let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
+        let memories = candidates.iter().map(|candidate| &candidate.memory);
+        let memories: Vec<&Memory> = memories.filter(is_given).collect();
+        let contents = self.memory_contents(envelope.root(), &memories).await?.0;
+        let made = made(&|hash: &ObjectHash| contents.get(hash).map(|content| &content[..]))?;
+        Ok((made, contents))
+    }
+
+    /// The text of a view, with the contents that it has in full; those that were read already are not read again.
+    async fn rendered(
+        &self,
+        envelope: &Envelope,
+        (context, candidates): (EnvelopeContext, Vec<Candidate>),
+        (given, manifest): (Vec<MemoryRef>, Manifest),
+        mut contents: HashMap<ObjectHash, Bytes>,
+    ) -> Result<ReceivedView, Error> {
+        let tree = envelope.root();
+        let levels = levels(&candidates, &given, &manifest).map_err(|error| Error::ObjectCorrupt {
+            tree: tree.clone(),
+            object: envelope.id.to_string(),
+            problem: error.to_string(),
+        })?;
         let items: Vec<(Candidate, Level)> = candidates.into_iter().zip(levels).collect();
         let full = items.iter().filter(|(_, level)| *level == Level::Full);
         let full: Vec<&Memory> = full.map(|(candidate, _)| &candidate.memory).collect();
@@ -280,20 +355,6 @@ impl Mesh {
 fn own_request(envelope: &Envelope, size: &ViewSize) -> Request {
     let budget = view_budget(None, envelope.constraints.as_ref(), size.view_tokens);
     Request::trim(budget).for_factor(size.factor())
-}
-
-/// What it makes of what is remembered.
-fn own_view(
-    (envelope, request): (&Envelope, &Request),
-    candidates: &[Candidate],
-    counter: fn() -> Counter<'static>,
-    contents: &Contents<'_>,
-) -> Result<Assembled, Error> {
-    let made = assemble(request, &Fixed::of(envelope), candidates, &counter(), contents);
-    made.map_err(|error| Error::NoView {
-        intent: envelope.intent.clone(),
-        source: error,
-    })
 }
 
 /// The memories that are small enough for one message each, in parts that may be asked for at once.

@@ -50,6 +50,8 @@ pub struct Bounds {
     pub work_bytes: u64,
     /// The largest size of the context stream in bytes; the server keeps so much room for it. Default none.
     pub context_bytes: u64,
+    /// The largest size of the memory stream in bytes; the server keeps so much room for it. Default none.
+    pub memory_bytes: u64,
     /// How many consumers the work stream of an agent may have: a version takes one for each band. Default 1,000.
     pub work_consumers: u32,
 }
@@ -60,6 +62,7 @@ impl Default for Bounds {
             intake_bytes: 512 << 20,
             work_bytes: 0,
             context_bytes: 0,
+            memory_bytes: 0,
             work_consumers: 1000,
         }
     }

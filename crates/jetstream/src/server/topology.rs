@@ -51,13 +51,17 @@ const ROOM_PAUSE: Duration = Duration::from_millis(50);
 const CREATION: Duration = Duration::from_secs(10);
 /// The largest message of the context stream: a piece and its headers.
 const LARGEST_OBJECT_MESSAGE: i32 = 300 << 10;
+/// The largest message of the memory stream: a content as JSON, and what is known of it.
+const LARGEST_MEMORY_MESSAGE: i32 = 600 << 10;
+/// How many revisions of each memory of a space are kept.
+const MEMORY_REVISIONS: i64 = 64;
 /// The shortest window for message ids that the server takes.
 const NO_WINDOW: Duration = Duration::from_millis(100);
 /// How many consumers the routes bucket may have, for the followers of older releases.
 const ROUTES_CONSUMERS: i32 = 20_000;
 
 impl Mesh {
-    /// Creates what every mesh has: intake, ledger, archive, context, routes, agents, control, schedules and breakers. Anything that exists is left as it is; `doctor`
+    /// Creates what every mesh has: intake, ledger, archive, context, memory, routes, agents, control, schedules and breakers. Anything that exists is left as it is; `doctor`
     /// shows where that differs. A ledger that is lost is not created again.
     ///
     /// # Errors
@@ -119,6 +123,7 @@ impl Mesh {
                 ..common(s.archive_stream())
             },
             self.context_stream_config(limits),
+            self.memory_stream_config(limits),
             self.routes_stream_config(limits),
             Config {
                 description: Some("Baton: agent versions".to_owned()),
@@ -157,6 +162,24 @@ impl Mesh {
             max_bytes: Bounds::bytes(limits.bounds.context_bytes).unwrap_or(limits.max_bytes),
             description: Some("Baton: objects, which are payloads and results that are large".to_owned()),
             ..common(s.context_stream(), limits)
+        }
+    }
+
+    /// The stream of the memories of spaces, as it should be. A write says which revision it goes over; the oldest of many
+    /// revisions goes, and nobody but who may purge can take away another.
+    fn memory_stream_config(&self, limits: Limits) -> Config {
+        let s = self.subjects();
+        Config {
+            subjects: vec![s.memories_all()],
+            retention: RetentionPolicy::Limits,
+            max_messages_per_subject: MEMORY_REVISIONS,
+            max_message_size: LARGEST_MEMORY_MESSAGE,
+            deny_delete: true,
+            // A list is a scattered read, as a view of objects is.
+            compression: Some(Compression::None),
+            max_bytes: Bounds::bytes(limits.bounds.memory_bytes).unwrap_or(limits.max_bytes),
+            description: Some("Baton: memories of spaces, which outlive intents".to_owned()),
+            ..common(s.memory_stream(), limits)
         }
     }
 

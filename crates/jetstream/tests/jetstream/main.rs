@@ -21,5 +21,6 @@ mod raising;
 mod reading;
 mod routes;
 mod signing;
+mod spaces;
 mod support;
 mod tickets;

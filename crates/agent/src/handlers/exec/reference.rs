@@ -110,6 +110,7 @@ mod tests {
             waits: BTreeMap::new(),
             suspended: None,
             groups: Arc::default(),
+            spaces: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
             mesh: None,
             version: None,
