@@ -191,7 +191,7 @@ async fn a_pipeline_has_choices_and_cycles_and_the_hop_limit_shows_the_cycle() {
     assert_eq!(path(&head), ["write", "qa", "write", "qa", "ship"]);
 
     // What is under way goes by its envelope, whatever becomes of the file.
-    let first: Envelope = mesh.history_of(&id("article-1")).await[0]
+    let first: Envelope = *mesh.history_of(&id("article-1")).await[0]
         .record
         .envelope
         .clone()

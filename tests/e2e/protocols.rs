@@ -183,7 +183,12 @@ async fn every_order_of_three_protocols_carries_everything_and_tells_what_it_can
         let history = mesh.history_of(&intent).await;
         let written: Vec<_> = history
             .iter()
-            .filter_map(|head| Some((head.record.envelope.as_ref()?, head.record.conversion.clone())))
+            .filter_map(|head| {
+                Some((
+                    head.record.envelope.as_ref()?,
+                    head.record.conversion.as_deref().cloned(),
+                ))
+            })
             .collect();
         let told: Vec<_> = written
             .iter()

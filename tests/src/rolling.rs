@@ -299,7 +299,7 @@ impl TestMesh {
     pub async fn first_envelope(&self, intent: &IntentId) -> Envelope {
         let history = self.history_of(intent).await;
         let first = history.into_iter().next().expect("a record");
-        first.record.envelope.expect("an envelope")
+        *first.record.envelope.expect("an envelope")
     }
 
     /// A handoff from `plan` to `code`, as a worker of `plan` commits it whose route names this version of `code`.

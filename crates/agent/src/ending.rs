@@ -27,7 +27,7 @@ pub(crate) enum Ending {
     HandOff {
         envelope: Box<Envelope>,
         version: AgentVersion,
-        conversion: Option<Conversion>,
+        conversion: Option<Box<Conversion>>,
         note: Option<String>,
         /// Whether a person or a script does it there.
         is_manual: bool,
@@ -38,7 +38,7 @@ pub(crate) enum Ending {
     PassOn {
         envelope: Box<Envelope>,
         version: AgentVersion,
-        conversion: Option<Conversion>,
+        conversion: Option<Box<Conversion>>,
         note: Option<String>,
         error: ErrorInfo,
         spent: bool,

@@ -119,10 +119,10 @@ pub(crate) struct Recorded {
 }
 
 impl Ready {
-    pub(crate) fn new(claim: Claim, envelope: Envelope, recorded: Recorded) -> Self {
+    pub(crate) fn new(claim: Claim, envelope: Box<Envelope>, recorded: Recorded) -> Self {
         Self {
             claim: Arc::new(Mutex::new(claim)),
-            envelope: Arc::new(envelope),
+            envelope: Arc::from(envelope),
             recorded,
         }
     }

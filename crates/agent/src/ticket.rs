@@ -194,11 +194,11 @@ impl WorkerContext {
     }
 
     /// The envelope of the present hop.
-    async fn envelope_before(&self, ticket: &Ticket, head: &Head) -> Result<Envelope, Error> {
+    async fn envelope_before(&self, ticket: &Ticket, head: &Head) -> Result<Box<Envelope>, Error> {
         if let Some(envelope) = ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
             return Ok(envelope);
         }
-        self.mesh.envelope_of(head).await
+        self.mesh.envelope_of(head).await.map(Box::new)
     }
 
     /// The envelope that a ticket stands for; `None` when nobody can read which.
@@ -222,7 +222,7 @@ impl WorkerContext {
         &self,
         delivery: &Delivery,
         head: Head,
-        envelope: Envelope,
+        envelope: Box<Envelope>,
         attempt: u32,
     ) -> Result<Option<Disposition>, Error> {
         let intent = delivery.ticket.intent.clone();

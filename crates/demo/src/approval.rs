@@ -170,7 +170,10 @@ async fn publish(harness: &Harness, intent: &IntentId, say: &(dyn Fn(&str) + Syn
 /// Whether the history says that the person decided, and when.
 fn is_decided(history: &[Head]) -> bool {
     let is_it = |entry: &PeopleEntry| entry.by.as_deref() == Some(ADA) && entry.at.is_some();
-    history.iter().filter_map(|head| head.record.people.as_ref()).any(is_it)
+    history
+        .iter()
+        .filter_map(|head| head.record.people.as_deref())
+        .any(is_it)
 }
 
 /// Writes a draft, asks, and publishes.

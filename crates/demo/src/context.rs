@@ -237,7 +237,7 @@ async fn told(
 /// The envelopes with which each hop handed on, in order.
 fn handed_on(history: &[Head]) -> impl Iterator<Item = &Envelope> {
     let handed_off = history.iter().filter(|head| head.record.event == Event::HandedOff);
-    handed_off.filter_map(|head| head.record.envelope.as_ref())
+    handed_off.filter_map(|head| head.record.envelope.as_deref())
 }
 
 /// What goes round.

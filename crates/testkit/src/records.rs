@@ -93,7 +93,7 @@ pub fn with_work(mut record: Record, envelope: Envelope, version: AgentVersion) 
     snapshot.epoch += 1;
     (snapshot.holder, snapshot.given_back, snapshot.error) = (None, None, None);
     (snapshot.envelope, snapshot.envelope_seq) = (Some(envelope.id), None);
-    record.envelope = Some(envelope);
+    record.envelope = Some(Box::new(envelope));
     record
 }
 

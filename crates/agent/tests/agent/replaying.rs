@@ -36,7 +36,7 @@ async fn recorded(mesh: &Mesh, intent: &IntentId) -> ReplayRequest {
     let history = mesh.history(intent, 1).await.unwrap();
     let steps = history.iter().filter_map(|head| head.record.step.clone());
     ReplayRequest {
-        envelope: history[0].record.envelope.clone().unwrap(),
+        envelope: *history[0].record.envelope.clone().unwrap(),
         attempt: 1,
         steps: steps.map(|step| (step.name, step.result)).collect(),
         waits: Default::default(),

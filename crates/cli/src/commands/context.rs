@@ -81,7 +81,11 @@ impl Trail {
 
     /// The envelope of a hop, or of the last one, by its last record.
     fn envelope(&self, hop: Option<u32>) -> Option<&Envelope> {
-        let mut envelopes = self.heads.iter().rev().filter_map(|head| head.record.envelope.as_ref());
+        let mut envelopes = self
+            .heads
+            .iter()
+            .rev()
+            .filter_map(|head| head.record.envelope.as_deref());
         envelopes.find(|envelope| hop.is_none_or(|hop| hop == envelope.hop))
     }
 

@@ -85,6 +85,7 @@ impl Arrival {
             Err(error) => Err(rejection("the record", &message.body, &error.to_string())),
             Ok(record) => record
                 .envelope
+                .map(|envelope| *envelope)
                 .ok_or_else(|| rejection("`envelope`", "", "is not there")),
         };
         let intent = message.subject.rsplit('.').next().unwrap_or_default().to_owned();

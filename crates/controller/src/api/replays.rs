@@ -89,7 +89,7 @@ async fn done(cx: &Context, intent: &IntentId, hop: u32, seq: u64) -> Result<Opt
             waits.extend(record.results.into_iter().map(|result| (result.name.clone(), result)));
         }
         if let Some(found) = record.envelope.filter(|envelope| envelope.hop == hop) {
-            envelope = Some(found);
+            envelope = Some(*found);
         }
     }
     Ok(None)
@@ -101,7 +101,7 @@ async fn with_content(cx: &Context, mut record: Record) -> Result<Record, Error>
         record.envelope = Some(match &next.payload_ref {
             Some(payload) => {
                 let body = cx.mesh.body_of(next.root(), payload).await?;
-                next.with_payload(body)
+                Box::new(next.with_payload(body))
             }
             None => next,
         });

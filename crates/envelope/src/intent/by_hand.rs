@@ -39,7 +39,7 @@ impl Snapshot {
     /// What is known of the present hop where it is worked by hand; `None` where workers do it.
     pub fn by_hand(&self) -> Option<&ByHand> {
         self.manual
-            .as_ref()
+            .as_deref()
             .filter(|manual| Some(manual.envelope) == self.envelope)
     }
 

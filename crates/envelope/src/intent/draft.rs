@@ -48,7 +48,7 @@ pub struct Draft {
     /// The state after it.
     pub snapshot: Snapshot,
     /// The envelope of the new ticket, if this gives work to an agent.
-    pub envelope: Option<Envelope>,
+    pub envelope: Option<Box<Envelope>>,
     /// The recorded step.
     pub step: Option<StepEntry>,
     /// A note, or the reason in words.
@@ -56,7 +56,7 @@ pub struct Draft {
     /// The error, if there was one.
     pub error: Option<ErrorInfo>,
     /// The raw message, if it was refused.
-    pub raw: Option<RawKept>,
+    pub raw: Option<Box<RawKept>>,
     /// How long the attempt that ends here ran, in milliseconds.
     pub took_ms: Option<u64>,
     /// The cost of that attempt.
@@ -64,19 +64,19 @@ pub struct Draft {
     /// How much of the view that the attempt was given could be had.
     pub context: Option<Completeness>,
     /// The conversion of the envelope.
-    pub conversion: Option<Conversion>,
+    pub conversion: Option<Box<Conversion>>,
     /// In the first record: whether Baton made the intent id.
     pub generated_id: bool,
     /// The waits that a handler asks for.
     pub waits: Vec<WaitSpec>,
     /// The signal.
-    pub signal: Option<SignalEntry>,
+    pub signal: Option<Box<SignalEntry>>,
     /// What the waits came to.
     pub results: Vec<WaitResult>,
     /// What the holder tells of its progress.
     pub state: Option<Json>,
     /// What was done about an approval.
-    pub people: Option<PeopleEntry>,
+    pub people: Option<Box<PeopleEntry>>,
     /// The time of the record, where that is not when it is written: work that was due at a time begins then, whoever
     /// submits it, and however late.
     pub at: Option<Timestamp>,
@@ -179,7 +179,7 @@ impl Draft {
         }
         // The route says whether people or workers do it (`Draft::by_hand`); without a word, what was said of this version.
         let is_same = snapshot.agent.as_ref() == Some(&envelope.to) && snapshot.version.as_ref() == Some(&version);
-        snapshot.manual = (is_same && snapshot.is_by_hand()).then(|| ByHand::of(envelope.id));
+        snapshot.manual = (is_same && snapshot.is_by_hand()).then(|| Box::new(ByHand::of(envelope.id)));
         snapshot.agent = Some(envelope.to.clone());
         snapshot.version = Some(version);
         snapshot.hop = envelope.hop;
@@ -195,7 +195,7 @@ impl Draft {
         snapshot.envelope_seq = None;
         snapshot.error = None;
         envelope.pins.clone_from(&snapshot.pins);
-        self.envelope = Some(envelope);
+        self.envelope = Some(Box::new(envelope));
         self
     }
 
@@ -204,7 +204,7 @@ impl Draft {
     #[must_use]
     pub fn by_hand(mut self, is_manual: bool) -> Self {
         let envelope = self.envelope.as_ref().filter(|_| is_manual);
-        self.snapshot.manual = envelope.map(|envelope| ByHand::of(envelope.id));
+        self.snapshot.manual = envelope.map(|envelope| Box::new(ByHand::of(envelope.id)));
         self
     }
 
@@ -222,7 +222,7 @@ impl Draft {
     pub fn in_turn_of(mut self, submitter: Option<&str>) -> Self {
         let snapshot = &mut self.snapshot;
         if let Some(submitter) = submitter.filter(|_| snapshot.status == Status::Pending && snapshot.order.is_none()) {
-            snapshot.order = Some(InOrder::of_submitter(snapshot.hop, submitter.to_owned()));
+            snapshot.order = Some(Box::new(InOrder::of_submitter(snapshot.hop, submitter.to_owned())));
             snapshot.status = Status::Waiting {
                 reason: WaitReason::Order,
             };
@@ -261,7 +261,7 @@ impl Draft {
         self.snapshot.envelope = Some(envelope.id);
         self.snapshot.envelope_seq = None;
         envelope.pins.clone_from(&self.snapshot.pins);
-        self.envelope = Some(envelope);
+        self.envelope = Some(Box::new(envelope));
         self
     }
 

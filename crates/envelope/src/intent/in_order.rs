@@ -66,7 +66,7 @@ impl InOrder {
 impl Snapshot {
     /// The turn that the present hop waits for, or has had.
     pub fn in_order(&self) -> Option<&InOrder> {
-        self.order.as_ref().filter(|order| order.hop == self.hop)
+        self.order.as_deref().filter(|order| order.hop == self.hop)
     }
 
     /// Whether the present hop has not had its turn yet, whatever becomes of the intent meanwhile.

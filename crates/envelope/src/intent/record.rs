@@ -97,7 +97,7 @@ wire_object! {
         /// The state after it.
         req snapshot: Snapshot,
         /// The envelope of the ticket, if the event gives work to an agent.
-        opt envelope: Envelope,
+        opt envelope: Box<Envelope>,
         /// The step, for `step`.
         opt step: StepEntry,
         /// The note, for `progress`; for other events, the reason in words.
@@ -105,26 +105,26 @@ wire_object! {
         /// The error, if there was one.
         opt error: ErrorInfo,
         /// The raw message, if it was refused before it became an intent.
-        opt raw: RawKept,
+        opt raw: Box<RawKept>,
         /// How long the attempt that ends with this record ran, in milliseconds.
         opt took_ms: u64,
         /// The cost of that attempt, a number, if reported.
         opt cost: Json,
         /// The conversion of the envelope, if its form differs from that of the one before.
-        opt conversion: Conversion,
+        opt conversion: Box<Conversion>,
         /// In the first record: whether Baton made the intent id. It did so for this submit alone, so nobody submits
         /// the id again.
         def generated_id: bool,
         /// The waits that a handler asks for, for `waiting`.
         def waits: Vec<WaitSpec>,
         /// The signal, for `signalled`.
-        opt signal: SignalEntry,
+        opt signal: Box<SignalEntry>,
         /// What the waits came to, for `resumed`.
         def results: Vec<WaitResult>,
         /// How far the holder is, for `progress`; in a form of its own.
         opt state: Json,
         /// What was done about an approval, for `signalled`.
-        opt people: PeopleEntry,
+        opt people: Box<PeopleEntry>,
         /// The attempts of the hop that ends here are used up, whatever the policy makes of it.
         def exhausted: bool,
         /// The ends of children, for `child_done`.
@@ -212,9 +212,27 @@ impl Record {
         serde_json::from_slice(bytes).or_else(|error| {
             let (record, envelope) = convert::read_around::<Self>(RECORD, bytes, &error)?;
             Ok(Self {
-                envelope: Some(envelope),
+                envelope: Some(Box::new(envelope)),
                 ..record
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record is moved a dozen times on its way through a hop, and hundreds are under way: what few of them have is on the
+    /// heap.
+    const MOST: usize = 1_400;
+
+    #[test]
+    fn a_record_stays_small() {
+        let (record, draft) = (size_of::<Record>(), size_of::<crate::Draft>());
+        assert!(
+            record <= MOST && draft <= MOST,
+            "{record} and {draft} bytes, and {MOST} are allowed"
+        );
     }
 }

@@ -84,11 +84,11 @@ wire_object! {
         /// The hop of another intent that this one began from, if it is one that was restarted.
         opt restarted_from: Box<Origin>,
         /// Where a person or a script does this hop in place of workers: no ticket belongs to it.
-        opt manual: ByHand,
+        opt manual: Box<ByHand>,
         /// How long this hop's work may wait to be taken, in milliseconds, where the intent says so.
         opt accept_within_ms: u64,
         /// The turn that this hop waits for, or has had; that of another hop counts for nothing.
-        opt order: InOrder,
+        opt order: Box<InOrder>,
         /// The children of this intent that somebody may still have to hear of.
         def children: Vec<ChildSet>,
         /// The channel, where the intent is a message of one.

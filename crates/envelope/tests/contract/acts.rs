@@ -85,7 +85,7 @@ mod before {
         snapshot.error = None;
         // Each caller did so.
         envelope.pins.clone_from(&snapshot.pins);
-        record.envelope = Some(envelope);
+        record.envelope = Some(Box::new(envelope));
         record
     }
 

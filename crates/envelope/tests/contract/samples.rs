@@ -299,9 +299,9 @@ pub(crate) fn full_snapshot() -> Snapshot {
         }],
         told: Some("0123456789ab".to_owned()),
         restarted_from: Some(Box::new(Origin::new("order-41".parse().expect("id"), 2))),
-        manual: Some(full_by_hand()),
+        manual: Some(Box::new(full_by_hand())),
         accept_within_ms: Some(15_000),
-        order: Some(full_order()),
+        order: Some(Box::new(full_order())),
         children: vec![full_child_set()],
         channel: Some("news".parse().expect("channel")),
         undo: Some(Box::new(full_undoing())),
@@ -338,24 +338,24 @@ pub(crate) fn full_record() -> Record {
         at: NOW,
         by: Author::worker(agent("code"), version("2.0.0"), "host-1.4711"),
         snapshot: full_snapshot(),
-        envelope: Some(full_envelope()),
+        envelope: Some(Box::new(full_envelope())),
         step: Some(full_step()),
         note: Some("note".to_owned()),
         error: Some(ErrorInfo::new("CODE", "message")),
-        raw: Some(RawKept {
+        raw: Some(Box::new(RawKept {
             subject: "mesh.intent.code".to_owned(),
             headers: vec![("Baton-Priority".to_owned(), "11".to_owned())],
             body_base64: "e30=".to_owned(),
             extra: Extra::new(),
-        }),
+        })),
         took_ms: Some(480),
         cost: Some(json("1.070")),
         context: Some(baton_envelope::context::Completeness::of(19, 20)),
-        conversion: Some(Conversion::new(
+        conversion: Some(Box::new(Conversion::new(
             "2.0.0".parse().expect("version"),
             "3.1.0".parse().expect("version"),
             vec!["content.type".to_owned()],
-        )),
+        ))),
         generated_id: true,
         waits: vec![WaitSpec {
             after_ms: Some(86_400_000),
@@ -367,7 +367,7 @@ pub(crate) fn full_record() -> Record {
             onward: Some(Box::new(full_onward())),
             ..WaitSpec::new("legal", WaitKind::Approval)
         }],
-        signal: Some(SignalEntry {
+        signal: Some(Box::new(SignalEntry {
             name: "paid".to_owned(),
             id: "m-1".to_owned(),
             data: json("{\"amount\":1.50}"),
@@ -375,7 +375,7 @@ pub(crate) fn full_record() -> Record {
             by: Some("shop".to_owned()),
             at: Some(NOW),
             extra: Extra::new(),
-        }),
+        })),
         results: vec![WaitResult {
             name: "paid".to_owned(),
             kind: WaitKind::Signal,
@@ -389,7 +389,7 @@ pub(crate) fn full_record() -> Record {
             extra: Extra::new(),
         }],
         state: Some(json("{\"pages\":7}")),
-        people: Some(full_people()),
+        people: Some(Box::new(full_people())),
         exhausted: true,
         children: vec![full_children_done()],
         broadcast: Some(Box::new(full_broadcast())),

@@ -246,11 +246,11 @@ impl Mesh {
     pub async fn envelope_of(&self, head: &Head) -> Result<Envelope, Error> {
         let none = || Error::NoEnvelope(head.record.intent.clone());
         if let Some(envelope) = &head.record.envelope {
-            return Ok(envelope.clone());
+            return Ok((**envelope).clone());
         }
         let seq = head.record.snapshot.envelope_seq.ok_or_else(none)?;
         let source = self.record_at(&head.record.intent, seq).await?;
-        source.record.envelope.ok_or_else(none)
+        source.record.envelope.map(|envelope| *envelope).ok_or_else(none)
     }
 }
 

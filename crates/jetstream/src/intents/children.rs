@@ -287,7 +287,8 @@ impl Mesh {
         let intent = &opener.intent;
         let none = || Error::NoEnvelope(intent.clone());
         let seq = opener.snapshot.envelope_seq.ok_or_else(none)?;
-        self.record_at(intent, seq).await?.record.envelope.ok_or_else(none)
+        let envelope = self.record_at(intent, seq).await?.record.envelope;
+        envelope.map(|envelope| *envelope).ok_or_else(none)
     }
 
     /// The ends of the children of a call that are recorded, in the order of the children.

@@ -22,7 +22,7 @@ pub fn in_form_for(
     envelope: Envelope,
     from: Protocol,
     writer: ProtocolRange,
-) -> Result<(Envelope, Option<Conversion>), Error> {
+) -> Result<(Envelope, Option<Box<Conversion>>), Error> {
     // An undeclared version reads what the oldest builds read.
     let entry = route.versions.get(version);
     let receiver = entry.map(|entry| entry.protocol).unwrap_or_default();
@@ -54,5 +54,5 @@ pub fn in_form_for(
         .in_form(form)
         .map_err(|error| Error::api("writing an envelope", error))?;
     let is_told = !lost.is_empty() || form.major() != from.major();
-    Ok((envelope, is_told.then(|| Conversion::new(from, form, lost))))
+    Ok((envelope, is_told.then(|| Box::new(Conversion::new(from, form, lost)))))
 }

@@ -47,7 +47,7 @@ impl<'a> HeadRef<'a> {
             seq: head.seq,
             link: head.place().link,
             record: Some(&head.record),
-            envelope: head.record.envelope.as_ref().or(envelope),
+            envelope: head.record.envelope.as_deref().or(envelope),
         }
     }
 }
@@ -239,7 +239,7 @@ impl Mesh {
             Some(seq) => self.record_at(intent, seq).await?.record.envelope,
             None => None,
         };
-        source.map(Box::new).ok_or_else(|| Error::NoEnvelope(intent.clone()))
+        source.ok_or_else(|| Error::NoEnvelope(intent.clone()))
     }
 
     /// The id, time and author of the next write.

@@ -37,7 +37,7 @@ async fn only_tickets_that_the_ledger_has_superseded_are_dropped() {
     let waiting = submit(&mesh, "waiting").await;
     follow(&mesh, &over, Event::Cancelled, |record| record).await;
     follow(&mesh, &moved, Event::Moved, |record| {
-        let mut envelope = moved.record.envelope.clone().unwrap();
+        let mut envelope = *moved.record.envelope.clone().unwrap();
         envelope.previous = Some(envelope.id);
         envelope.id = mesh.clock().envelope_id();
         envelope.to_version = Some(two.clone());

@@ -98,7 +98,7 @@ impl Waiting {
             Some(_) => seq,
             None => head.snapshot.envelope_seq?,
         };
-        scene.record(at)?.envelope.clone()
+        scene.record(at)?.envelope.as_deref().cloned()
     }
 
     fn deliver(&self, scene: &mut Scene, number: u8, to: u8) {

@@ -51,8 +51,8 @@ pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
         };
         return Err(wrong.into());
     }
-    let raw = head.record.raw.as_ref();
-    let envelope = history.iter().rev().find_map(|head| head.record.envelope.as_ref());
+    let raw = head.record.raw.as_deref();
+    let envelope = history.iter().rev().find_map(|head| head.record.envelope.as_deref());
     let document = Document {
         intent: &args.id,
         seq: head.seq,

@@ -23,6 +23,6 @@ pub fn decide(head: &Snapshot, entry: PeopleEntry, ballot: Ballot) -> Result<Dra
     if let Some(id) = &entry.id {
         tell(snapshot, id);
     }
-    draft.people = Some(entry);
+    draft.people = Some(Box::new(entry));
     Ok(draft)
 }

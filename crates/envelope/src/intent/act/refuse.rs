@@ -13,7 +13,7 @@ pub fn refuse(at: Timestamp, error: ErrorInfo, raw: RawKept) -> Draft {
     let code = error.code.clone();
     let snapshot = Snapshot::blank(Status::Rejected { code: code.clone() }, at);
     Draft {
-        raw: Some(raw),
+        raw: Some(Box::new(raw)),
         ..Draft::first(Event::Rejected { code }, snapshot).with_error(error)
     }
 }

@@ -21,6 +21,6 @@ pub fn signal(head: &Snapshot, entry: SignalEntry) -> Result<Draft, IllegalTrans
         extra: Extra::new(),
     });
     tell(&mut draft.snapshot, &entry.id);
-    draft.signal = Some(entry);
+    draft.signal = Some(Box::new(entry));
     Ok(draft)
 }

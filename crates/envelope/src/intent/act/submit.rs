@@ -59,12 +59,12 @@ pub fn submit(at: Timestamp, version: AgentVersion, envelope: Envelope) -> Draft
         reply_to: envelope.reply_to.clone(),
         wake_at,
         accept_within_ms: accept_within(&envelope),
-        order,
+        order: order.map(Box::new),
         budget: envelope.budget.as_deref().and_then(Budget::opened),
         ..Snapshot::blank(status, at)
     };
     Draft {
-        envelope: Some(envelope),
+        envelope: Some(Box::new(envelope)),
         ..Draft::first(Event::Submitted, snapshot)
     }
 }

@@ -52,7 +52,7 @@ impl Mesh {
     }
 
     /// What people did in a record.
-    async fn people_at(&self, head: &Head, seq: u64) -> Result<Option<PeopleEntry>, Error> {
+    async fn people_at(&self, head: &Head, seq: u64) -> Result<Option<Box<PeopleEntry>>, Error> {
         if seq == head.seq && head.record.people.is_some() {
             return Ok(head.record.people.clone());
         }

@@ -190,7 +190,7 @@ impl Mesh {
     }
 
     /// The signal of a record.
-    async fn signal_at(&self, head: &Head, seq: u64) -> Result<Option<SignalEntry>, Error> {
+    async fn signal_at(&self, head: &Head, seq: u64) -> Result<Option<Box<SignalEntry>>, Error> {
         if seq == head.seq && head.record.signal.is_some() {
             return Ok(head.record.signal.clone());
         }
