@@ -44,6 +44,8 @@ struct Worker {
     is_busy: bool,
     /// What it may be using.
     bound: Bound,
+    /// Whether a leader has written down what it may be using.
+    is_known: bool,
     /// What it holds, as it said; `None` where it said nothing.
     told: Option<ShareTold>,
 }
@@ -204,6 +206,11 @@ impl Worker {
             }
             // It takes what it wants, and all of it counts.
             ShareTold::Unaware => self.bound.in_flight = self.most,
+            // It is there, and may have begun before there was a limit.
+            ShareTold::Silent if !self.is_known => {
+                self.bound.in_flight = self.most;
+                self.bound.rate_per_hour = limits.rate_per_hour.unwrap_or_default();
+            }
             ShareTold::Silent | ShareTold::Gone => {}
         }
     }
@@ -217,13 +224,14 @@ fn workers(term: &Term, seen: &Observations, route: &Route, shares: &Shares) -> 
         let is_hungry = seen.tickets(agent, version).is_some_and(|counts| counts.backlog > 0);
         for one in term.cx.workers.of(agent, version) {
             let place = (version.clone(), one.instance.clone());
-            let bound = shares.bounds.get(&place).copied().unwrap_or_default();
+            let bound = shares.bounds.get(&place).copied();
             let worker = Worker {
                 place: place.clone(),
                 most: u64::from(one.concurrency),
                 is_hungry,
                 is_busy: false,
-                bound,
+                bound: bound.unwrap_or_default(),
+                is_known: bound.is_some(),
                 told: None,
             };
             found.insert(place, worker);
@@ -236,6 +244,7 @@ fn workers(term: &Term, seen: &Observations, route: &Route, shares: &Shares) -> 
             is_hungry: false,
             is_busy: false,
             bound: *bound,
+            is_known: true,
             told: None,
         });
     }
@@ -301,5 +310,65 @@ fn share(limits: &AgentLimits, revision: u64, bound: Bound) -> Share {
         revision,
         in_flight: limits.in_flight.map(|_| in_flight),
         rate_per_hour: limits.rate_per_hour.map(|_| bound.rate_per_hour),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::ShareHeld;
+
+    use super::*;
+
+    fn worker(instance: &str, bound: Option<u64>) -> Worker {
+        let version = "1.0.0".parse().expect("a version");
+        Worker {
+            place: (version, instance.to_owned()),
+            most: 8,
+            is_hungry: true,
+            is_busy: true,
+            bound: Bound {
+                in_flight: bound.unwrap_or_default(),
+                rate_per_hour: 0,
+            },
+            is_known: bound.is_some(),
+            told: None,
+        }
+    }
+
+    fn held(in_use: u32) -> ShareTold {
+        ShareTold::Held(ShareHeld {
+            share: Share {
+                revision: 1,
+                in_flight: Some(0),
+                rate_per_hour: None,
+            },
+            in_use,
+        })
+    }
+
+    /// Both began before there was a limit, and one has a handler that keeps its thread: what it runs is not given to the
+    /// other. Met by the fault runner (seed 9808): eight hops at a limit of seven.
+    #[test]
+    fn what_a_silent_worker_may_be_running_is_not_given_away() {
+        let limits = AgentLimits {
+            in_flight: Some(7),
+            ..AgentLimits::default()
+        };
+        let mut workers = [worker("a", None), worker("b", None)];
+        workers[0].hear(held(3), &limits);
+        workers[1].hear(ShareTold::Silent, &limits);
+        let given: Vec<u64> = grants(&limits, &workers).iter().map(|bound| bound.in_flight).collect();
+        assert_eq!(given, [3, 8]);
+        // In the next round it says what it runs.
+        workers[1].is_known = true;
+        workers[1].hear(held(3), &limits);
+        let given: Vec<u64> = grants(&limits, &workers).iter().map(|bound| bound.in_flight).collect();
+        assert_eq!(given, [4, 3]);
+        // Of one whose share is written down nothing more is feared than that.
+        let mut workers = [worker("a", Some(3)), worker("b", Some(2))];
+        workers[0].hear(held(3), &limits);
+        workers[1].hear(ShareTold::Silent, &limits);
+        let given: Vec<u64> = grants(&limits, &workers).iter().map(|bound| bound.in_flight).collect();
+        assert_eq!(given, [5, 2]);
     }
 }
