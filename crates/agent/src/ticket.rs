@@ -198,7 +198,7 @@ impl WorkerContext {
         if let Some(envelope) = ticket.record.as_ref().and_then(|record| record.envelope.clone()) {
             return Ok(envelope);
         }
-        self.mesh.envelope_of(head).await.map(Box::new)
+        self.mesh.envelope_of(head).await
     }
 
     /// The envelope that a ticket stands for; `None` when nobody can read which.

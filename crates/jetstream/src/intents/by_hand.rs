@@ -243,14 +243,14 @@ impl Mesh {
     ///
     /// # Errors
     /// When the ledger has none, or the server does not answer.
-    pub async fn envelope_of(&self, head: &Head) -> Result<Envelope, Error> {
-        let none = || Error::NoEnvelope(head.record.intent.clone());
-        if let Some(envelope) = &head.record.envelope {
-            return Ok((**envelope).clone());
+    pub async fn envelope_of(&self, head: &Head) -> Result<Box<Envelope>, Error> {
+        match &head.record.envelope {
+            Some(envelope) => Ok(envelope.clone()),
+            None => {
+                let seq = head.record.snapshot.envelope_seq;
+                self.envelope_at(&head.record.intent, seq).await
+            }
         }
-        let seq = head.record.snapshot.envelope_seq.ok_or_else(none)?;
-        let source = self.record_at(&head.record.intent, seq).await?;
-        source.record.envelope.map(|envelope| *envelope).ok_or_else(none)
     }
 }
 

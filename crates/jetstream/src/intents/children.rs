@@ -85,7 +85,7 @@ impl Mesh {
         for (name, children) in opened_calls(&opener.waits) {
             let call = Call {
                 opener,
-                envelope: envelope.as_ref(),
+                envelope: envelope.as_deref(),
                 name,
                 children,
             };
@@ -213,7 +213,7 @@ impl Mesh {
         };
         let call = Call {
             opener: &opener.record,
-            envelope: envelope.as_ref(),
+            envelope: envelope.as_deref(),
             name,
             children,
         };
@@ -275,7 +275,7 @@ impl Mesh {
     }
 
     /// The envelope of the hop that a record suspends; none where that is no hop, but a message that no hop has sent.
-    async fn parent_envelope(&self, opener: &Record) -> Result<Option<Envelope>, Error> {
+    async fn parent_envelope(&self, opener: &Record) -> Result<Option<Box<Envelope>>, Error> {
         match (&opener.broadcast, &opener.snapshot.agent) {
             (Some(_), None) => Ok(None),
             (_, _) => self.hop_envelope(opener).await.map(Some),
@@ -283,12 +283,8 @@ impl Mesh {
     }
 
     /// The envelope of the hop that a record leaves.
-    pub(super) async fn hop_envelope(&self, opener: &Record) -> Result<Envelope, Error> {
-        let intent = &opener.intent;
-        let none = || Error::NoEnvelope(intent.clone());
-        let seq = opener.snapshot.envelope_seq.ok_or_else(none)?;
-        let envelope = self.record_at(intent, seq).await?.record.envelope;
-        envelope.map(|envelope| *envelope).ok_or_else(none)
+    pub(super) async fn hop_envelope(&self, opener: &Record) -> Result<Box<Envelope>, Error> {
+        self.envelope_at(&opener.intent, opener.snapshot.envelope_seq).await
     }
 
     /// The ends of the children of a call that are recorded, in the order of the children.

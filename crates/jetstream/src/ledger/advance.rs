@@ -234,7 +234,7 @@ impl Mesh {
     }
 
     /// The envelope of an earlier record.
-    async fn envelope_at(&self, intent: &IntentId, seq: Option<u64>) -> Result<Box<Envelope>, Error> {
+    pub(crate) async fn envelope_at(&self, intent: &IntentId, seq: Option<u64>) -> Result<Box<Envelope>, Error> {
         let source = match seq {
             Some(seq) => self.record_at(intent, seq).await?.record.envelope,
             None => None,
