@@ -57,6 +57,7 @@ impl Side {
                     slots: usize::try_from(shape.slots).unwrap_or(usize::MAX),
                     payload: shape.payload,
                     shards: shape.shards,
+                    reads: None,
                 };
                 Kind::Floor(Box::new(Baseline::start(&site.url(), &name, shape).await?))
             }

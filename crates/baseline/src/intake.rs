@@ -39,6 +39,7 @@ impl IntakeBaseline {
             slots,
             payload,
             shards: 1,
+            reads: None,
         };
         let relay = Baseline::start(url, name, shape).await?;
         let stream = Config {

@@ -13,6 +13,7 @@ use crate::client::{
     BATCH, INTENT_BYTES, SEQUENCE_BYTES, connect, guarded, intent, publish, subject_of, submit, ticket,
 };
 use crate::error::Error;
+use crate::reads::{Objects, Reads};
 
 /// How the stages of a baseline stand to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Shape {
     pub payload: usize,
     /// How many streams the ledger consists of; an intent's records are all in one of them.
     pub shards: usize,
+    /// What each hop reads before its record, if anything.
+    pub reads: Option<Reads>,
 }
 
 /// A bare relay on streams of its own.
@@ -52,6 +55,7 @@ pub struct Baseline {
     shape: Shape,
     work: Vec<Subject>,
     pub(crate) payload: Bytes,
+    objects: Option<Objects>,
     workers: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -86,6 +90,10 @@ impl Baseline {
             };
             context.create_stream(ledger).await.map_err(Error::failed)?;
         }
+        let objects = match shape.reads {
+            Some(reads) => Some(Objects::create(&context, name, reads).await?),
+            None => None,
+        };
         let mut baseline = Self {
             context,
             name: name.to_owned(),
@@ -95,6 +103,7 @@ impl Baseline {
                 .map(|stage| format!("{name}.work.{stage}").into())
                 .collect(),
             payload: Bytes::from(vec![b'x'; shape.payload]),
+            objects,
             workers: Vec::new(),
         };
         for (stage, subject) in baseline.work.clone().into_iter().enumerate() {
@@ -131,6 +140,7 @@ impl Baseline {
             client: self.context.client(),
             ledger: self.ledger.clone(),
             shards: self.shape.shards,
+            objects: self.objects.clone(),
             next,
         };
         self.workers.push(tokio::spawn(stage.work(messages, self.shape.slots)));
@@ -152,6 +162,17 @@ impl Baseline {
     pub fn ledger_streams(&self) -> Vec<String> {
         let shards = 0..self.shape.shards;
         shards.map(|shard| format!("{}_LEDGER_{shard}", self.name)).collect()
+    }
+
+    /// Stores what the hops of an intent are to read, before it is submitted. Nothing where they read nothing.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn store_reads(&self, number: u64) -> Result<(), Error> {
+        match &self.objects {
+            Some(objects) => objects.put(number).await,
+            None => Ok(()),
+        }
     }
 
     /// Submits one intent: guarded at 0, then the ticket.
@@ -196,7 +217,8 @@ impl Baseline {
     /// When the server refuses.
     pub async fn remove(&self) -> Result<(), Error> {
         let work = (0..self.shape.stages).map(|stage| format!("{}_WORK_{stage}", self.name));
-        let streams: Vec<String> = self.ledger_streams().into_iter().chain(work).collect();
+        let objects = self.objects.iter().map(|objects| objects.stream().to_owned());
+        let streams: Vec<String> = self.ledger_streams().into_iter().chain(work).chain(objects).collect();
         for worker in &self.workers {
             worker.abort();
         }
@@ -229,6 +251,7 @@ struct Stage {
     client: Client,
     ledger: String,
     shards: usize,
+    objects: Option<Objects>,
     next: Option<Subject>,
 }
 
@@ -257,6 +280,9 @@ impl Stage {
         let intent = rest.split_to(INTENT_BYTES);
         let subject = subject_of(&self.ledger, &intent, self.shards);
         let expected = u64::from_be_bytes(sequence);
+        if let Some(objects) = &self.objects {
+            objects.get(&intent).await?;
+        }
         let seq = guarded(&self.client, subject, expected, rest.clone()).await?;
         if let Some(next) = &self.next {
             publish(&self.client, next.clone(), None, ticket(seq, &intent, &rest)).await?;
