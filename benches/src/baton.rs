@@ -157,15 +157,7 @@ impl Relay {
     }
 
     pub(crate) async fn submit_and_wait(&self) -> Result<(), BenchError> {
-        let envelope = self.envelope(0)?;
-        let intent = envelope.intent.clone();
-        let waiting = self.mesh.waiting(&intent).await?;
-        submit(&self.mesh, envelope).await?;
-        match waiting.end_of_new(PATIENCE).await? {
-            WaitEnd::Ended(_) => Ok(()),
-            WaitEnd::Parked(head) => Err(BenchError::Ended(head.record.snapshot.status.to_string())),
-            WaitEnd::TimedOut(_) => Err(BenchError::Ended("timed out".to_owned())),
-        }
+        submit_and_wait(&self.mesh, self.envelope(0)?).await
     }
 
     /// Stops the workers in good order, and removes what they left on the server.
@@ -215,6 +207,17 @@ pub(crate) async fn submit(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchE
     match mesh.submit_new(envelope, Author::of(Role::Client, "bench")).await? {
         Submitted::New { .. } | Submitted::Repeated(_) => Ok(()),
         Submitted::Conflict { head, .. } => Err(Error::Raced(head.record.intent).into()),
+    }
+}
+
+/// Submits a new intent, and waits for its end.
+pub(crate) async fn submit_and_wait(mesh: &Mesh, envelope: Envelope) -> Result<(), BenchError> {
+    let waiting = mesh.waiting(&envelope.intent).await?;
+    submit(mesh, envelope).await?;
+    match waiting.end_of_new(PATIENCE).await? {
+        WaitEnd::Ended(_) => Ok(()),
+        WaitEnd::Parked(head) => Err(BenchError::Ended(head.record.snapshot.status.to_string())),
+        WaitEnd::TimedOut(_) => Err(BenchError::Ended("timed out".to_owned())),
     }
 }
 

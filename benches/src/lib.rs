@@ -5,7 +5,9 @@
 //! time, each figure has the CPU time per intent of the client and the server, which is steadier.
 
 mod accounts;
+mod assembly;
 mod baton;
+mod context;
 mod error;
 mod figure;
 mod fleet;

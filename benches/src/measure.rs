@@ -16,7 +16,7 @@ use crate::site::Site;
 pub(crate) const SUBMITTERS: usize = 256;
 /// Intents before the clock starts, until connections, pulls and caches are warm.
 pub(crate) const WARM_UP: u64 = 500;
-const WARM_UP_SAMPLES: u64 = 20;
+pub(crate) const WARM_UP_SAMPLES: u64 = 20;
 /// How long before each moment a pacer stops sleeping and spins on the clock.
 const WATCH: Duration = Duration::from_micros(200);
 

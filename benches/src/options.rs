@@ -23,7 +23,7 @@ pub struct Options {
     /// Intents for each throughput measurement [default: 20000; with --quick: 3000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub intents: Option<u64>,
-    /// Intents for each latency measurement [default: 1000, 300 in w4, 20000 in w10, 5000 in w11 and w12; with --quick: 200, 60, 2000 and 500].
+    /// Intents for each latency measurement [default: 1000, 300 in w4 and w13, 20000 in w10, 5000 in w11 and w12; with --quick: 200, 60, 2000 and 500].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub samples: Option<u64>,
     /// A short run, for a first look.
@@ -161,6 +161,7 @@ impl Options {
                     | Workload::W10
                     | Workload::W11
                     | Workload::W12
+                    | Workload::W13
             )
         };
         if self.workloads().iter().any(unfit) {
@@ -223,8 +224,8 @@ impl Options {
         [most / 500, most / 5, most]
     }
 
-    /// How many intents come at a fixed pace. They take real time, so there are fewer.
-    pub(crate) fn paced_samples(&self) -> u64 {
+    /// How many intents come at a fixed pace, or with memories of their own. They take real time, so there are fewer.
+    pub(crate) fn few_samples(&self) -> u64 {
         self.samples.unwrap_or(if self.quick { 60 } else { 300 })
     }
 }

@@ -40,7 +40,7 @@ impl Size {
         Self {
             intents: options.intents(),
             samples: options.samples(),
-            paced_samples: options.paced_samples(),
+            paced_samples: options.few_samples(),
             payload: options.payload,
             slots: options.slots,
         }
@@ -77,7 +77,7 @@ pub(crate) async fn each_pair(
                 break;
             }
         }
-        report.facts = medians(side, &figures);
+        report.facts = medians(side.name(), &figures);
         return Ok(report);
     }
     for pair in 0..options.pairs() {
@@ -149,14 +149,15 @@ async fn one(site: &Site, which: Only, kind: Kind, size: Size) -> Result<Figure,
     figure
 }
 
-fn medians(side: Only, figures: &[Figure]) -> Vec<Fact> {
+/// The median of each metric of one side.
+pub(crate) fn medians(side: &str, figures: &[Figure]) -> Vec<Fact> {
     let Some(first) = figures.first() else {
         return Vec::new();
     };
     let value = |metric| {
         let values: Vec<f64> = figures.iter().filter_map(|figure| figure.get(metric)).collect();
         Fact::new(
-            format!("{} {}", side.name(), metric.name()),
+            format!("{side} {}", metric.name()),
             Some(median(&values)),
             metric.unit(),
         )

@@ -53,7 +53,7 @@ impl Target {
 /// Two measurements, back to back.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// Which side came first.
+    /// Which side came first; `in turns` where they took turns at each intent.
     pub first: String,
     /// The side to compare with.
     pub baseline: Figure,

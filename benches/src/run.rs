@@ -86,6 +86,7 @@ async fn one(
         Workload::W8 => return crate::sizes::measure(options, setup, say).await,
         Workload::W9 => return crate::fleet::measure(options, setup, say).await,
         Workload::W10 => return crate::stages::measure(options, setup, say).await,
+        Workload::W13 => return crate::context::measure(options, setup, say).await,
         #[cfg(feature = "controller")]
         Workload::W11 => return crate::joins::joins(options, setup, say).await,
         #[cfg(feature = "controller")]
@@ -110,7 +111,8 @@ async fn one(
         | Workload::W9
         | Workload::W10
         | Workload::W11
-        | Workload::W12 => Site::start(setup, "1s", options.tickets()).await?,
+        | Workload::W12
+        | Workload::W13 => Site::start(setup, "1s", options.tickets()).await?,
     };
     if let (Some(only), Some(server)) = (options.only, site.pid()) {
         say(&format!(
@@ -157,7 +159,8 @@ fn beside_open(report: Report) -> Report {
         | Workload::W9
         | Workload::W10
         | Workload::W11
-        | Workload::W12 => beside,
+        | Workload::W12
+        | Workload::W13 => beside,
     }
 }
 
@@ -195,7 +198,9 @@ fn plan(workload: Workload, size: Size) -> Vec<(Kind, Size, Report)> {
             size,
             report("submit").aiming(Metric::PerSecond, Target::AtLeast(0.85)),
         )],
-        Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10 | Workload::W11 | Workload::W12 => Vec::new(),
+        Workload::W7 | Workload::W8 | Workload::W9 | Workload::W10 | Workload::W11 | Workload::W12 | Workload::W13 => {
+            Vec::new()
+        }
         Workload::W6 => {
             // Each write waits for the disk: fewer of them take as long.
             let size = Size {

@@ -33,6 +33,9 @@ pub enum Workload {
     W11,
     /// Intents that wait for their turn, with 100 keys and with one: completed per second.
     W12,
+    /// A hop that is given 20 memories of 2 KiB, beside that of w3 and beside a bare client that reads as much: latency; and how
+    /// long the assembly of a view of 5,000 takes.
+    W13,
 }
 
 impl Workload {

@@ -80,6 +80,43 @@ fn the_schedule_the_sizes_and_submissions_alone_run_too() {
 }
 
 #[test]
+fn a_hop_with_memories_stands_beside_one_without_and_beside_the_floor() {
+    let document = measured(&["--workload", "w13", "--pairs", "1", "--samples", "4", "--quick"]);
+    let rows: Vec<(&str, &str)> = document
+        .reports
+        .iter()
+        .map(|report| (report.what.as_str(), report.baseline.as_str()))
+        .collect();
+    let (given, own) = ("20 memories, the view is given", "20 memories, the hop makes the view");
+    let assembly = ("assembly of 5,000 candidates", "");
+    assert_eq!(
+        rows,
+        [(given, "w3"), (given, "floor"), (own, "w3"), (own, "floor"), assembly]
+    );
+    for report in document.reports.iter().filter(|report| !report.pairs.is_empty()) {
+        let judged: Vec<Metric> = report
+            .comparisons
+            .iter()
+            .filter(|c| c.met.is_some() && c.ratio.is_finite())
+            .map(|c| c.metric)
+            .collect();
+        assert_eq!(judged, [Metric::P50Ms], "{report:?}");
+    }
+    let assembly = document.reports.last().unwrap();
+    let p50 = assembly
+        .facts
+        .iter()
+        .find(|fact| fact.what == "counts known, p50")
+        .unwrap();
+    assert!(p50.value.is_some_and(|ms| ms > 0.0) && p50.met.is_some(), "{p50:?}");
+    let text = table(&document);
+    assert!(
+        text.contains("w13 20 memories") && text.contains("≤ 1.30") && text.contains("≤ 5.00"),
+        "{text}"
+    );
+}
+
+#[test]
 fn one_side_alone_has_figures_and_no_ratios() {
     let document = measured(&[
         "--workload",
