@@ -9,7 +9,7 @@ use crate::base::json::Json;
 use crate::base::mutants::Mutant;
 use crate::base::names::{AgentName, ChannelName};
 use crate::base::wire::wire_object;
-use crate::intent::child::KEEP_TIME;
+use crate::intent::child::{KEEP_TIME, place_in_call};
 use crate::intent::children::{Child, ChildEnd, ChildSet, Children, JoinRule, opened_calls};
 use crate::intent::record::Record;
 use crate::intent::snapshot::Snapshot;
@@ -62,8 +62,14 @@ impl Broadcast {
     }
 
     /// The envelope of the copy of a root at a place, which is hop 1 of an intent of its own. `root` is the snapshot of the first
-    /// record.
-    pub fn copy(&self, of: &IntentId, root: &Snapshot, index: u32, to: &AgentName, id: EnvelopeId) -> Envelope {
+    /// record, and `copies` are what it asks for.
+    pub fn copy(
+        &self,
+        (of, root): (&IntentId, &Snapshot),
+        copies: &Children,
+        (index, to): (u32, &AgentName),
+        id: EnvelopeId,
+    ) -> Envelope {
         let intent = IntentId::of_child(of, root.hop, RECEIVERS, index);
         let mut envelope = Envelope::first(id, intent, to.clone(), self.payload.clone());
         envelope.payload_encoding.clone_from(&self.payload_encoding);
@@ -76,8 +82,7 @@ impl Broadcast {
         envelope.deadline = root.deadline.map(|at| at.minus(KEEP_TIME));
         envelope.pinning.clone_from(&self.pinning);
         envelope.traceparent.clone_from(&self.traceparent);
-        let place = format!(r#"{{"hop":{},"wait":"{RECEIVERS}","index":{index}}}"#, root.hop);
-        envelope.join = Json::parse(&place).ok();
+        envelope.join = place_in_call((root.hop, RECEIVERS), index, copies.result_refs);
         envelope
     }
 
@@ -137,7 +142,11 @@ pub(crate) fn copies(mut receivers: Vec<AgentName>) -> Children {
         to: Some(to),
         ..Child::new(Json::null())
     };
-    Children::new(receivers.into_iter().map(copy).collect(), JoinRule::Collect)
+    Children {
+        // What a copy comes to is in its own record: no hop goes on with it.
+        result_refs: true,
+        ..Children::new(receivers.into_iter().map(copy).collect(), JoinRule::Collect)
+    }
 }
 
 /// What a message came to: its intent, how many receivers completed, and who did not. `opener` is the record that has fixed them.

@@ -72,11 +72,7 @@ impl Envelope {
         envelope.pinning.clone_from(&self.pinning);
         envelope.gates.clone_from(&self.gates);
         envelope.traceparent.clone_from(&self.traceparent);
-        envelope.join = Json::parse(&format!(
-            r#"{{"hop":{parent_hop},"wait":"{name}","index":{}}}"#,
-            new.index
-        ))
-        .ok();
+        envelope.join = place_in_call(new.call, new.index, new.children.result_refs);
         envelope.context = match &new.children.context {
             Some(context) => Some(context.clone()),
             None => handed_down(self),
@@ -87,7 +83,26 @@ impl Envelope {
     }
 }
 
+/// The `join` of a child: its place in a call, and whether its result may be an object.
+pub(crate) fn place_in_call((hop, name): (u32, &str), index: u32, result_refs: bool) -> Option<Json> {
+    let more = if result_refs { r#","result_refs":true"# } else { "" };
+    Json::parse(&format!(r#"{{"hop":{hop},"wait":"{name}","index":{index}{more}}}"#)).ok()
+}
+
+/// What `join` of an envelope says of results.
+#[derive(serde::Deserialize)]
+struct TakesRefs {
+    #[serde(default)]
+    result_refs: bool,
+}
+
 impl Envelope {
+    /// Whether the result of the intent may be an object: whoever asked for a child must read it.
+    pub fn may_end_by_ref(&self) -> bool {
+        let is_taken = |join: &Json| join.read::<TakesRefs>().is_ok_and(|join| join.result_refs);
+        self.parent.is_none() || self.join.as_ref().is_some_and(is_taken)
+    }
+
     /// How many bytes the first record of the largest child of a call may take, with the place of that child. `at` is the snapshot
     /// of the hop. No child where none can be made.
     pub fn largest_child(&self, name: &str, children: &Children, at: &Snapshot) -> Option<(u32, usize)> {
@@ -161,7 +176,7 @@ impl Envelope {
             on_exhausted: Some(OnExhausted::Fail),
             ..Policy::default()
         }));
-        envelope.join = Json::parse(&format!(r#"{{"hop":{hop},"wait":"{name}","index":0}}"#)).ok();
+        envelope.join = place_in_call(new.set, 0, false);
         envelope.extra.clone_from(&self.extra);
         convert::forget_payload(&mut envelope.extra);
         envelope

@@ -82,6 +82,8 @@ wire_object! {
         def detach: bool,
         /// What each child begins with of what the tree remembers; absent for what the envelope of the parent says.
         opt context: Json,
+        /// Whether the result of a child may be an object: whoever goes on with the hop reads it.
+        def result_refs: bool,
     }
 }
 
@@ -190,6 +192,7 @@ impl Children {
             need: None,
             detach: false,
             context: None,
+            result_refs: false,
             extra: Extra::new(),
         }
     }

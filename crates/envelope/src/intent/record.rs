@@ -11,7 +11,7 @@ use crate::base::wire::{Extra, wire_object};
 use crate::base::wire_enum::wire_enum;
 use crate::context::Completeness;
 use crate::intent::broadcast::Broadcast;
-use crate::intent::children::ChildrenDone;
+use crate::intent::children::{ChildrenDone, opened_calls};
 use crate::intent::error_info::ErrorInfo;
 use crate::intent::event::Event;
 use crate::intent::snapshot::Snapshot;
@@ -204,6 +204,14 @@ impl Author {
 }
 
 impl Record {
+    /// Whether a version that goes on with the hop must read references, for what this record says: the result of a step is an
+    /// object, or those of children may be. What the copies of a message come to no hop reads.
+    pub fn needs_references(&self) -> bool {
+        let of_step = self.step.as_ref().is_some_and(|step| step.result_ref.is_some());
+        let mut calls = opened_calls(&self.waits);
+        of_step || (self.broadcast.is_none() && calls.any(|(_, children)| children.result_refs))
+    }
+
     /// Reads a record. Its envelope may have any form that this build knows.
     ///
     /// # Errors

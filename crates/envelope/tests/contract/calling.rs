@@ -198,6 +198,82 @@ fn a_child_takes_over_what_its_parent_has() {
     assert_eq!(envelope(&last).expect_err("past the limit").hop, last.hop + 1);
 }
 
+/// A parent of before 1.7 takes no object for a result, and neither does one that has not said that it does. What is said of a child is
+/// not said of its own children.
+#[test]
+fn the_result_of_a_child_may_be_an_object_only_where_its_call_says_so() {
+    let parent = full_envelope();
+    let child = |parent: &Envelope, result_refs: bool| {
+        let children = Children {
+            result_refs,
+            ..full_children()
+        };
+        let child = parent.child(NewChild {
+            id: envelope_id(7),
+            call: (parent.hop, "research"),
+            index: 1,
+            children: &children,
+            child: &children.children[1],
+            to: &agent("qa"),
+            from: "code@2.0.0",
+            pins: &parent.pins,
+        });
+        child.expect("a child")
+    };
+    let (takes, silent) = (child(&parent, true), child(&parent, false));
+    assert!(takes.may_end_by_ref() && !silent.may_end_by_ref());
+    let said = |envelope: &Envelope| envelope.join.as_ref().map(|join| join.get().to_owned());
+    let place = format!(r#"{{"hop":{},"wait":"research","index":1"#, parent.hop);
+    assert_eq!(said(&takes), Some(format!("{place},\"result_refs\":true}}")));
+    assert_eq!(said(&silent), Some(format!("{place}}}")));
+    // Also once it was handed on; not where it calls others itself, on an agent that knows nothing of it.
+    let next = Successor {
+        id: envelope_id(8),
+        to: agent("code"),
+        to_version: version("1.0.0"),
+        from: "qa@1.0.0".to_owned(),
+        payload: Json::null(),
+        kind: None,
+        history: None,
+    };
+    let next = takes.successor(next).expect("a hop");
+    assert!(next.may_end_by_ref());
+    assert!(!child(&next, false).may_end_by_ref());
+    // Nobody reads the result of an undo; that of an intent without a parent is for whoever submitted it.
+    let undo = parent.undo(NewUndo {
+        id: envelope_id(9),
+        set: (1, "undo#1"),
+        undo: &full_undo(),
+        from: "code@2.0.0",
+        pins: &parent.pins,
+    });
+    assert!(!undo.may_end_by_ref());
+    let first = Envelope::first(envelope_id(1), intent(), agent("code"), Json::null());
+    assert!(first.may_end_by_ref());
+}
+
+/// Whoever gives a hop to another version must know what that has to read.
+#[test]
+fn a_record_says_whether_its_hop_needs_a_version_that_reads_references() {
+    let calls = |result_refs: bool| {
+        let mut wait = call(2, JoinRule::Collect, None);
+        if let Some(children) = &mut wait.children {
+            children.result_refs = result_refs;
+        }
+        let mut draft = act::suspend(&at_work(), &[wait]).expect("legal");
+        draft.step = None;
+        draft.seal(intent(), 20, stamp())
+    };
+    assert!(calls(true).needs_references());
+    assert!(!calls(false).needs_references());
+    let step = |step: StepEntry| Record {
+        step: Some(step),
+        ..calls(false)
+    };
+    assert!(step(StepEntry::by_ref("look", full_object_ref())).needs_references());
+    assert!(!step(StepEntry::new("look", json("1"))).needs_references());
+}
+
 /// Whether a parent goes on, in words that say nothing of bits.
 fn goes_on(join: &JoinRule, need: u32, count: u32, completed: usize, failed: usize) -> bool {
     let (count, need) = (count as usize, need as usize);

@@ -68,7 +68,8 @@ fn the_first_record_fixes_the_receivers_and_owes_each_its_copy() {
     assert_eq!(effects(&later).collect::<Vec<_>>(), [(Effect::Children, Owed::IfLost)]);
 
     let sent = record.broadcast.as_ref().expect("what is sent");
-    let copy = sent.copy(&record.intent, snapshot, 1, &agent("bob"), envelope_id(2));
+    let copies = record.waits[0].children.as_ref().expect("copies");
+    let copy = sent.copy((&record.intent, snapshot), copies, (1, &agent("bob")), envelope_id(2));
     assert_eq!(copy.intent, IntentId::of_child(&intent(), 0, RECEIVERS, 1));
     assert_eq!(
         (copy.hop, copy.priority, &copy.to),
@@ -78,6 +79,20 @@ fn the_first_record_fixes_the_receivers_and_owes_each_its_copy() {
     assert_eq!(copy.payload.get(), "{\"rain\":1.50}");
     assert_eq!(copy.deadline, Some(NOW.minus(KEEP_TIME)));
     assert_eq!(copy.reply_to, None, "the root answers");
+    // No hop goes on with what a copy comes to: that may be an object, whoever sent the message.
+    assert!(copy.may_end_by_ref() && !record.needs_references());
+    // The root of a submitter of before.
+    let of_before = Children {
+        result_refs: false,
+        ..copies.clone()
+    };
+    let copy = sent.copy(
+        (&record.intent, snapshot),
+        &of_before,
+        (1, &agent("bob")),
+        envelope_id(2),
+    );
+    assert!(!copy.may_end_by_ref());
 }
 
 #[test]

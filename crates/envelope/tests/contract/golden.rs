@@ -99,11 +99,13 @@ const FILES_OF_1_6_0: [&str; 12] = [
 ];
 
 /// The files that were added when protocol 1.7.0 was made. Append only.
-const FILES_OF_1_7_0: [&str; 11] = [
+const FILES_OF_1_7_0: [&str; 13] = [
+    "envelope_child_1_7.json",
     "envelope_full_1_7.json",
     "record_child_done_1_7.json",
     "record_completed_1_7.json",
     "record_fanned_out_1_7.json",
+    "record_fanned_out_refs_1_7.json",
     "record_handed_off_1_7.json",
     "record_parked_1_7.json",
     "record_progress_1_7.json",
@@ -198,6 +200,7 @@ fn a_golden_record_is_of_its_event_and_legal() {
             .trim_end_matches("_1_5")
             .trim_end_matches("_undo_1_6")
             .trim_end_matches("_1_6")
+            .trim_end_matches("_refs_1_7")
             .trim_end_matches("_1_7")
             .trim_end_matches("_people")
             .trim_end_matches("_restart");

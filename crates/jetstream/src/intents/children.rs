@@ -144,7 +144,10 @@ impl Mesh {
         };
         let snapshot = &call.opener.snapshot;
         let mut envelope = match (&call.opener.broadcast, call.envelope) {
-            (Some(sent), None) => sent.copy(&call.opener.intent, snapshot, index, to, self.clock().envelope_id()),
+            (Some(sent), None) => {
+                let (of, id) = ((&call.opener.intent, snapshot), self.clock().envelope_id());
+                sent.copy(of, call.children, (index, to), id)
+            }
             (Some(sent), Some(envelope)) => self.child_of(call, envelope, (index, &sent.child_of_hop(child), to))?,
             (None, Some(envelope)) => self.child_of(call, envelope, (index, child, to))?,
             (None, None) => return Ok(false),

@@ -45,6 +45,7 @@ pub(crate) fn full_children() -> Children {
         need: Some(2),
         detach: true,
         context: Some(json("{\"links\":2}")),
+        result_refs: true,
         ..Children::new(vec![child.clone(), child.clone(), child], JoinRule::Some)
     }
 }
