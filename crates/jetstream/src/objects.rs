@@ -3,6 +3,7 @@
 
 mod context;
 mod get;
+mod hop;
 mod payload;
 mod put;
 mod tree;

@@ -125,6 +125,7 @@ impl Mesh {
         };
         // Read routes first: deciding on a head cannot wait for the server.
         let route = self.route_of(agent).await?;
+        let objects = self.objects_of_hop(&head, &route).await?;
         let put = self.advance(intent, by, Known::Read(&head), |now, _| {
             let Some(now) = now.filter(|now| now.snapshot.owes_redrive()) else {
                 return Ok(Decision::Nothing);
@@ -136,6 +137,7 @@ impl Mesh {
                 return Ok(Decision::ReadEnvelope);
             };
             let draft = self.put_back(intent, now.snapshot, last, &route, &Redrive::default())?;
+            let draft = objects.allow((intent, now.seq), &route, draft)?;
             Ok::<_, Error>(draft.with_note(Some("its budget suffices now".to_owned())).into())
         });
         Ok(matches!(Box::pin(put).await?, Advanced::Committed(_)))

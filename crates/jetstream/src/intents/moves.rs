@@ -86,11 +86,20 @@ impl ControllerMesh {
         target: impl Fn(&Snapshot) -> Result<(AgentVersion, &'r Route), Error> + Send + Sync,
     ) -> Result<Moved, Error> {
         let found = self.must_find(intent).await?;
+        let is_at =
+            |snapshot: &Snapshot| snapshot.agent.as_ref() == Some(agent) && snapshot.version.as_ref() == Some(from);
+        let objects = match is_at(&found.record.snapshot) && !found.record.snapshot.status.is_terminal() {
+            true => {
+                let (_, route) = target(&found.record.snapshot)?;
+                Some(self.objects_of_hop(&found, route).await?)
+            }
+            false => None,
+        };
         let mut done = None;
         let shifted = self.advance(intent, by, Known::Read(&found), |head, _| {
             let head = head.ok_or_else(|| Error::NoIntent(intent.clone()))?;
             let snapshot = head.snapshot;
-            let is_there = snapshot.agent.as_ref() == Some(agent) && snapshot.version.as_ref() == Some(from);
+            let is_there = is_at(snapshot);
             let is_pinned = snapshot.pins.get(agent) == Some(from);
             if snapshot.status.is_terminal() || !(is_there || is_pinned) {
                 return Ok(Decision::Nothing);
@@ -113,6 +122,12 @@ impl ControllerMesh {
             } else {
                 let draft = act::rename(snapshot, agent, &to)?;
                 (draft, "the new version has it when it goes on")
+            };
+            let draft = match objects {
+                _ if !is_there => draft,
+                Some(objects) => objects.allow((intent, head.seq), route, draft)?,
+                // It got there only now.
+                None => return Err(Error::Raced(intent.clone())),
             };
             done = Some(Moved::Done {
                 to,

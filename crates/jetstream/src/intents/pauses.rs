@@ -55,10 +55,14 @@ impl ControllerMesh {
             Some(agent) => Some(self.route_of(agent).await?),
             None => None,
         };
+        let objects = match &route {
+            Some(route) => Some(self.objects_of_hop(&found, route).await?),
+            None => None,
+        };
         self.change(intent, by, |head| {
             let snapshot = head.snapshot;
             let is_paused = matches!(&snapshot.status, Status::Parked { code } if code == codes::PAUSED);
-            let Some(route) = route.as_ref().filter(|_| is_paused) else {
+            let (true, Some(route), Some(objects)) = (is_paused, &route, objects) else {
                 return Err(cannot_become(
                     intent,
                     &snapshot.status,
@@ -78,6 +82,7 @@ impl ControllerMesh {
                 max_hops: None,
             };
             let draft = self.put_back(intent, snapshot, last, route, &how)?;
+            let draft = objects.allow((intent, head.seq), route, draft)?;
             Ok(draft.with_note(reason.map(str::to_owned)).into())
         })
         .await

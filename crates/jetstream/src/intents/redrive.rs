@@ -62,12 +62,16 @@ impl Mesh {
             Some(agent) => Some(self.route_of(agent).await?),
             None => None,
         };
+        let objects = match &route {
+            Some(route) => Some(self.objects_of_hop(&head, route).await?),
+            None => None,
+        };
         let put = self.advance(intent, &by, Known::Read(&head), |now, _| {
             let Some(now) = now else {
                 return Err(Error::NoIntent(intent.clone()));
             };
             let is_parked = matches!(now.snapshot.status, Status::Parked { .. });
-            let Some(route) = route.as_ref().filter(|_| is_parked) else {
+            let (true, Some(route), Some(objects)) = (is_parked, &route, objects) else {
                 return Err(not_parked(intent, now.snapshot));
             };
             if now.snapshot.agent.as_ref() != Some(&route.agent) {
@@ -76,7 +80,8 @@ impl Mesh {
             let Some(last) = now.envelope else {
                 return Ok(Decision::ReadEnvelope);
             };
-            Ok(self.put_back(intent, now.snapshot, last, route, how)?.into())
+            let draft = self.put_back(intent, now.snapshot, last, route, how)?;
+            Ok(objects.allow((intent, now.seq), route, draft)?.into())
         });
         written(intent, put.await?, false)
     }

@@ -96,11 +96,18 @@ impl Mesh {
         if !body.is_large() {
             return Ok(None);
         }
-        let route = self.route_of(agent).await?;
-        match takes_references(&route, version) {
+        match self.reads_references(agent, version).await? {
             true => self.as_object(tree, &body).await,
             false => Ok(None),
         }
+    }
+
+    /// Whether every worker of a version reads references.
+    ///
+    /// # Errors
+    /// When the route cannot be read.
+    pub async fn reads_references(&self, agent: &AgentName, version: &AgentVersion) -> Result<bool, Error> {
+        Ok(takes_references(&*self.route_of(agent).await?, version))
     }
 
     /// Puts the results of the steps of a hop in their places that are objects.
