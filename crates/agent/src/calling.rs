@@ -8,6 +8,7 @@ use baton_envelope::{
     Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, ObjectHash, OnTimeout, Priority, Snapshot,
     Status, Timestamp, WaitSpec,
 };
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ use crate::waiting::Waited;
 
 /// The state of a child that has not ended, as [`Called::state`] gives it.
 const OPEN: &str = "open";
+/// How many results that are objects to read at the same time: each may have 64 MiB.
+const AT_ONCE: usize = 4;
 
 /// What one child is asked.
 #[derive(Debug, Clone)]
@@ -341,7 +344,9 @@ impl Hop {
         Ok(self.join(Calls::of(calls)).await?.children)
     }
 
-    /// Asks several agents, and waits until as many have ended as the calls ask for.
+    /// Asks several agents, and waits until as many have ended as the calls ask for. What they came to is whole, however large: a
+    /// result above 64 KiB is an object, which is read and verified here. Where it cannot be had, the intent is parked, whatever
+    /// the handler makes of the fault.
     ///
     /// # Errors
     /// As [`Hop::call`].
@@ -374,7 +379,8 @@ impl Hop {
         let (intent, hop) = (self.intent().clone(), self.number());
         let id = |index: u32| IntentId::of_child(&intent, hop, name, index);
         let ends = &waited.result().children;
-        let (read, joined) = self.read_children(ends, id).await?;
+        let read = self.read_children(ends, id).await;
+        let (read, joined) = self.or_park(read)?;
         let mut read = read.into_iter().peekable();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut children = Vec::with_capacity(ends.len());
@@ -412,7 +418,8 @@ impl Hop {
             }
             let (intent, hop) = (self.intent().clone(), self.number());
             let id = |index: u32| IntentId::of_child(&intent, hop, &name, index);
-            let (called, joined) = self.read_children(&ends, id).await?;
+            let read = self.read_children(&ends, id).await;
+            let (called, joined) = self.or_park(read)?;
             self.joined.extend(joined);
             let told = ends.into_iter().zip(called).map(|(end, called)| told(end, called));
             if let Some(result) = self.waits.get_mut(&name) {
@@ -423,45 +430,77 @@ impl Hop {
     }
 
     /// What children came to, and the newest links of those that have completed.
-    async fn read_children(
-        &self,
-        ends: &[ChildEnd],
-        id: impl Fn(u32) -> IntentId,
-    ) -> Result<(Vec<Called>, Vec<ObjectHash>), Fault> {
+    async fn read_children(&self, ends: &[ChildEnd], id: impl Fn(u32) -> IntentId) -> Result<Read, Unread> {
         let HopClock::Mesh(mesh) = &self.clock else {
             let what = "what the children of a call came to is not known to a replay";
-            return Err(self
+            let refused = self
                 .sandbox()
-                .map_or_else(Fault::fenced, |sandbox| sandbox.refuse(what)));
+                .map_or_else(Fault::fenced, |sandbox| sandbox.refuse(what));
+            return Err(Unread::Fault(refused));
         };
         let ids: Vec<_> = ends.iter().map(|end| (id(end.index), Some(end.seq))).collect();
-        let found = mesh
-            .children_now(&ids)
-            .await
-            .map_err(|error| Fault::unwritten(&error))?;
+        let found = mesh.children_now(&ids).await.map_err(Unread::Mesh)?;
         let mut joined = Vec::new();
-        let called = |((end, (id, _)), now): ((&ChildEnd, (IntentId, Option<u64>)), baton_jetstream::ChildNow)| {
+        let mut snapshots = Vec::with_capacity(found.len());
+        for now in found {
+            // Without one the archive has dropped it for its age, or other work stands under its id.
             let snapshot = now.head.map(|head| head.record.snapshot);
-            let (result, encoding, error) = match snapshot {
-                Some(snapshot) if snapshot.parent.as_ref() == Some(self.intent()) => {
-                    joined.extend(newest_link(&snapshot));
-                    (snapshot.result, snapshot.result_encoding, snapshot.error)
-                }
-                // The archive has dropped it for its age, or other work stands under its id.
-                Some(_) | None => (None, None, None),
+            let snapshot = snapshot.filter(|snapshot| snapshot.parent.as_ref() == Some(self.intent()));
+            joined.extend(snapshot.as_ref().and_then(newest_link));
+            snapshots.push(snapshot);
+        }
+        let reads = snapshots.into_iter().map(|snapshot| async {
+            let Some(snapshot) = snapshot else {
+                return Ok((None, None));
             };
-            Called {
-                index: end.index,
-                id,
-                state: end.state.clone(),
-                code: end.code.clone(),
-                result: result.map(|json| Body { json, encoding }),
-                error,
-            }
+            let body = match &snapshot.result_ref {
+                Some(object) => Some(mesh.body_of(self.envelope.root(), object).await?),
+                None => snapshot.result.map(|json| Body {
+                    json,
+                    encoding: snapshot.result_encoding,
+                }),
+            };
+            Ok::<_, baton_jetstream::Error>((body, snapshot.error))
+        });
+        let reads: Vec<_> = reads.collect();
+        let read = futures::stream::iter(reads).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let read = Box::pin(read).await.map_err(Unread::Mesh)?;
+        let called = |((end, (id, _)), (result, error)): ((&ChildEnd, (IntentId, Option<u64>)), _)| Called {
+            index: end.index,
+            id,
+            state: end.state.clone(),
+            code: end.code.clone(),
+            result,
+            error,
         };
-        let called = ends.iter().zip(ids).zip(found).map(called).collect();
+        let called = ends.iter().zip(ids).zip(read).map(called).collect();
         Ok((called, joined))
     }
+
+    /// What was read of children. Where the object that a result is cannot be had, the intent is parked, whatever the handler makes
+    /// of the fault: no attempt would find it.
+    fn or_park(&mut self, read: Result<Read, Unread>) -> Result<Read, Fault> {
+        let error = match read {
+            Ok(read) => return Ok(read),
+            Err(Unread::Fault(fault)) => return Err(fault),
+            Err(Unread::Mesh(error)) => error,
+        };
+        if !error.is_of_object() {
+            return Err(Fault::unwritten(&error));
+        }
+        let (code, text) = (error.code(), error.to_string());
+        self.without = Some(Box::new(ErrorInfo::new(code, text.clone())));
+        Err(Fault::terminal(code, text))
+    }
+}
+
+/// What children came to, and their newest links.
+type Read = (Vec<Called>, Vec<ObjectHash>);
+
+/// Why it cannot be read what children came to.
+enum Unread {
+    Fault(Fault),
+    Mesh(baton_jetstream::Error),
 }
 
 /// The newest link that a child has left, where it has completed.

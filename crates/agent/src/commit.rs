@@ -79,7 +79,7 @@ impl WorkerContext {
             }
             RunResult::Aborted => Verdict::Release("the worker stops"),
             // No attempt would find it: a person redrives the intent once the object is back.
-            RunResult::WithoutPayload(error) => park(error),
+            RunResult::WithoutObject(error) => park(error),
             RunResult::Late => {
                 tracing::warn!(intent = %envelope.intent, "the deadline passed while the hop ran; it is ended");
                 Verdict::Commit(Ending::TimeOut)
@@ -182,7 +182,7 @@ impl WorkerContext {
         }
         match kind {
             // The parent of a child may be of a version that takes no result by reference.
-            OutcomeKind::Complete(result) if result.is_large() && envelope.parent.is_none() => {
+            OutcomeKind::Complete(result) if result.is_large() && envelope.may_end_by_ref() => {
                 Box::pin(self.complete_by_ref(at, envelope, result, (note, context))).await
             }
             OutcomeKind::Complete(result) => Verdict::Commit(Ending::Complete { result, note, context }),

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Envelope, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName, ProtocolRange,
-    SpaceName, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
+    AgentVersion, Envelope, ErrorInfo, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName,
+    ProtocolRange, SpaceName, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,8 @@ pub struct Hop {
     pub(crate) waits: BTreeMap<String, WaitResult>,
     /// The waits that it is suspended for: whatever the handler returns then does not count.
     pub(crate) suspended: Option<Vec<WaitSpec>>,
+    /// Why an object that it needs cannot be had: whatever the handler returns then does not count.
+    pub(crate) without: Option<Box<ErrorInfo>>,
     /// The groups of people that its worker knows.
     pub(crate) groups: Arc<Groups>,
     /// The spaces whose pinned memories are in its view.

@@ -123,6 +123,7 @@ async fn replay(
         steps: request.steps,
         waits: request.waits,
         suspended: None,
+        without: None,
         groups: Arc::default(),
         spaces,
         clock: HopClock::Fixed(Timestamp::default()),

@@ -84,8 +84,8 @@ pub(crate) enum RunResult {
     Suspended(Vec<WaitSpec>, Option<Box<HandedOn>>),
     /// The attempt ran longer than the policy allows.
     Overran(Duration),
-    /// The object that is its payload cannot be had: nothing ran.
-    WithoutPayload(ErrorInfo),
+    /// The object that is its payload, or the result of a child of it, cannot be had.
+    WithoutObject(ErrorInfo),
 }
 
 /// A run that is over.
@@ -216,7 +216,7 @@ impl WorkerContext {
             Ok(body) => Ok(Arc::new(envelope.clone().with_payload(body))),
             Err(error) if error.is_of_object() => {
                 let error = ErrorInfo::new(error.code(), error.to_string());
-                Err(Box::new(RunResult::WithoutPayload(error)))
+                Err(Box::new(RunResult::WithoutObject(error)))
             }
             Err(error) => Err(Box::new(RunResult::Failed(Fault::unwritten(&error)))),
         }
@@ -242,6 +242,7 @@ impl WorkerContext {
             steps,
             waits,
             suspended: None,
+            without: None,
             groups: Arc::clone(&self.groups),
             spaces: Arc::clone(&self.spaces),
             clock: HopClock::Mesh(self.mesh.clone()),
@@ -341,9 +342,17 @@ async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
     }
 }
 
-/// A handler that has asked to wait is suspended, whatever it has made of the fault. An outcome has with it what the hop has
+/// A handler that has asked to wait is suspended, whatever it has made of the fault; what one has done that could not read what its
+/// children came to does not count either. An outcome has with it what the hop has
 /// remembered, in any of its attempts.
 fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
+    let is_over = matches!(
+        ended,
+        RunResult::Done(_) | RunResult::Failed(_) | RunResult::Suspended(..)
+    );
+    if let (true, Some(error)) = (is_over, hop.without.take()) {
+        return RunResult::WithoutObject(*error);
+    }
     let ended = match (ended, hop.suspended.take()) {
         (RunResult::Done(_) | RunResult::Failed(_), Some(waits)) => RunResult::Suspended(waits, None),
         (ended, _) => ended,
@@ -367,7 +376,7 @@ fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
         | RunResult::Aborted
         | RunResult::Late
         | RunResult::Overran(_)
-        | RunResult::WithoutPayload(_) => ended,
+        | RunResult::WithoutObject(_) => ended,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentName, AskedWaits, Children, Envelope, ErrorInfo, Snapshot, WaitSpec, check_kind, compare_waits, opened_calls,
+    AgentName, AskedWaits, Children, Envelope, ErrorInfo, OBJECTS_SINCE, Snapshot, WaitSpec, check_kind, compare_waits,
+    opened_calls,
 };
 use baton_jetstream::Error;
 
@@ -43,6 +44,16 @@ impl WorkerContext {
                 children.context.clone_from(&context);
             }
         }
+        if is_new {
+            // Whoever goes on with the hop is of this version, or of another that reads references, too.
+            let result_refs = match self.reads_references().await {
+                Ok(reads) => reads,
+                Err(error) => return Box::pin(self.act_on_fault(at, envelope, Fault::unwritten(&error))).await,
+            };
+            for children in waits.iter_mut().filter_map(|wait| wait.children.as_mut()) {
+                children.result_refs = result_refs;
+            }
+        }
         for (name, children) in opened_calls(&waits) {
             if let Err(verdict) = self.check_children(at, envelope, name, children).await {
                 return *verdict;
@@ -60,6 +71,14 @@ impl WorkerContext {
         match known_to_all(self.mesh.knows_waits().await, text) {
             Ok(()) => Verdict::Commit(Ending::Suspend(waits)),
             Err(fault) => self.act_on_fault(at, envelope, fault).await,
+        }
+    }
+
+    /// Whether this worker and all others of its version read references.
+    async fn reads_references(&self) -> Result<bool, Error> {
+        match self.protocol.newest >= OBJECTS_SINCE {
+            true => self.mesh.reads_references(&self.agent, &self.version).await,
+            false => Ok(false),
         }
     }
 

@@ -109,6 +109,7 @@ mod tests {
             steps: BTreeMap::new(),
             waits: BTreeMap::new(),
             suspended: None,
+            without: None,
             groups: Arc::default(),
             spaces: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use baton_envelope::{ErrorInfo, IntentId, JoinRule, Json, shown};
+use baton_envelope::{ErrorInfo, IntentId, JoinRule, Json, ObjectRef, shown};
 use baton_jetstream::{Branch, CallOf};
 use clap::Args;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::commands::context::how;
 use crate::error::CliError;
 use crate::view;
 
@@ -38,6 +39,11 @@ struct Document {
     agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Json>,
+    /// The object that the result is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_ref: Option<ObjectRef>,
+    #[serde(skip)]
+    tree: Option<IntentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorInfo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +96,8 @@ impl From<&Branch> for Document {
             status: snapshot.map(|snapshot| snapshot.status.to_string()),
             agent: snapshot.map(view::turn).filter(|turn| !turn.is_empty()),
             result: snapshot.and_then(|snapshot| snapshot.result.clone()),
+            result_ref: snapshot.and_then(|snapshot| snapshot.result_ref.as_deref().cloned()),
+            tree: snapshot.and_then(|snapshot| snapshot.root.clone()),
             error: snapshot.and_then(|snapshot| snapshot.error.clone()),
             calls: branch.calls.iter().map(CallDocument::from).collect(),
         }
@@ -120,13 +128,17 @@ fn lines(document: &Document) -> Vec<String> {
     if let Some(agent) = &document.agent {
         line.push_str(&format!("  {agent}"));
     }
-    match (&document.error, &document.result) {
-        (Some(error), _) => line.push_str(&format!("  {}: {}", error.code, error.message)),
-        (None, Some(result)) => {
+    match (&document.error, &document.result, &document.result_ref) {
+        (Some(error), _, _) => line.push_str(&format!("  {}: {}", error.code, error.message)),
+        (None, _, Some(object)) => {
+            let tree = document.tree.as_ref().unwrap_or(&document.intent);
+            line.push_str(&format!("  an object of {} bytes; {}", object.bytes, how(tree, object)));
+        }
+        (None, Some(result), None) => {
             let text: String = result.get().chars().take(RESULT).collect();
             line.push_str(&format!("  {text}"));
         }
-        (None, None) => {}
+        (None, None, None) => {}
     }
     // Each intent and each call has one line: what agents have written cannot add any.
     let mut lines = vec![shown(&line).into_owned()];
