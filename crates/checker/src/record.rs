@@ -96,6 +96,9 @@ pub struct Called {
     /// Whether open ones are left alone.
     #[serde(default)]
     pub detach: bool,
+    /// Whether their results may be objects.
+    #[serde(default)]
+    pub result_refs: bool,
 }
 
 /// A message of a channel.
@@ -292,6 +295,9 @@ pub struct Snapshot {
     /// The result, once completed.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
+    /// The object that the result is.
+    #[serde(default)]
+    pub result_ref: Option<Box<RawValue>>,
     /// The intent whose child this is.
     #[serde(default)]
     pub parent: Option<String>,

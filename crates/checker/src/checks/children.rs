@@ -1,7 +1,7 @@
 //! P5: a child is submitted exactly when the record of its parent stands: each child of a call has one history, and each child
 //! that exists is one of a call. P6: a parent goes on exactly once, with what exactly its children came to: each recorded end
 //! is the last record of that child and is recorded once, what lets the parent go on has the ends that were recorded before,
-//! and they meet the join. P7: a closed parent, and a call that is over, has no open child, but those that it detached.
+//! and they meet the join. No child ends with an object whose call takes none: its parent would read nothing. P7: a closed parent, and a call that is over, has no open child, but those that it detached.
 //!
 //! A child comes to an end that its payload allows, where that says which. It is cancelled only if somebody asks for that, once
 //! nobody waits for it any more, or once its parent is undone.
@@ -201,6 +201,13 @@ impl<'a> Judge<'a> {
     /// Whether a child came to an end that may be.
     fn came_to(&mut self, child: &History, call: &Call<'_>) {
         let Some(head) = child.head() else { return };
+        if head.snapshot.result_ref.is_some() && !call.asked.result_refs {
+            let what = format!(
+                "child {} ended with an object at {}, and its parent takes none",
+                child.intent, head.seq
+            );
+            self.complain("P6", what);
+        }
         let end = head.snapshot.status.to_string();
         if matches!(end.as_str(), "cancelled" | "rejected:PARENT_CLOSED") {
             let is_after = |seq: Option<u64>| seq.is_some_and(|seq| seq < head.seq);

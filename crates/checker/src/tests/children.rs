@@ -171,6 +171,24 @@ fn p6_an_end_that_is_none_or_recorded_again_or_not_told_is_found() {
 }
 
 #[test]
+fn p6_a_result_that_the_parent_cannot_read_is_found() {
+    let told = |is_taken: bool| {
+        let by_ref = of_child(1, |records| {
+            let last = records.last_mut().expect("records");
+            last["snapshot"]["result_ref"] = json!({"hash": "0".repeat(64), "bytes": 300_000});
+        });
+        let call = |records: &mut Vec<(i64, Value)>| {
+            if is_taken {
+                records[1].1["waits"][0]["children"]["result_refs"] = json!(true);
+            }
+        };
+        story(call, [of_child(0, as_it_was), by_ref])
+    };
+    assert_eq!(check(&told(true)).violations, []);
+    breaks("P6", &told(false));
+}
+
+#[test]
 fn p7_an_open_child_that_nobody_waits_for_is_found() {
     let open = || of_child(1, |records| drop(records.pop()));
     let first = |records: &mut Vec<(i64, Value)>, detach: bool| {
