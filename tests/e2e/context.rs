@@ -4,6 +4,7 @@
 mod children;
 mod cut;
 mod families;
+mod gaps;
 mod spaces;
 mod steps;
 mod tasks;

@@ -179,14 +179,13 @@ impl Hop {
 
     /// What it hands on to whoever comes after it.
     pub(crate) fn handed_on(&mut self) -> HandedOn {
-        let gaps = self.context.as_ref().map(|context| context.gaps().to_vec());
         HandedOn {
             memories: match self.steps.is_empty() {
                 true => Vec::new(),
                 false => self.remembered(),
             },
             joined: std::mem::take(&mut self.joined),
-            gaps: gaps.unwrap_or_default(),
+            seen: self.context.as_ref().map(|context| Box::new(context.seen())),
             view: None,
         }
     }

@@ -1,7 +1,10 @@
 //! What a hop is given of what the hops before it remember.
 
+use baton_envelope::ObjectHash;
 use baton_envelope::context::{self, Candidate, Completeness, Gap, Level};
 use baton_jetstream::ReceivedView;
+
+use crate::memory::Seen;
 
 /// The view that a hop was given.
 #[derive(Debug, Clone)]
@@ -44,6 +47,16 @@ impl Context {
     /// What was to be in the text and cannot be had.
     pub fn gaps(&self) -> &[Gap] {
         &self.view.gaps
+    }
+
+    /// What of it the envelopes after this one tell.
+    pub(crate) fn seen(&self) -> Seen {
+        let carried = self.view.context.gaps.iter().map(|gap| &gap.hash);
+        let has = |hash: &&ObjectHash| self.view.content(hash).is_some();
+        Seen {
+            gaps: self.view.gaps.clone(),
+            found_again: carried.filter(has).cloned().collect(),
+        }
     }
 
     /// How much of what was to be in the text in full could be had.

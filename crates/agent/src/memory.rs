@@ -229,6 +229,15 @@ impl View {
     }
 }
 
+/// What a hop saw of its view.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// What the view was to have and could not.
+    pub(crate) gaps: Vec<Gap>,
+    /// The contents that could not be had before, and that the view has.
+    pub(crate) found_again: Vec<ObjectHash>,
+}
+
 /// What a hop hands on of its context.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HandedOn {
@@ -236,8 +245,8 @@ pub(crate) struct HandedOn {
     pub(crate) memories: Vec<context::Memory>,
     /// The newest links of the children that it has joined.
     pub(crate) joined: Vec<ObjectHash>,
-    /// What its view was to have and could not.
-    pub(crate) gaps: Vec<Gap>,
+    /// What it saw of its view, if it looked.
+    pub(crate) seen: Option<Box<Seen>>,
     /// What it asks of the view of its receiver.
     pub(crate) view: Option<Box<View>>,
 }
@@ -246,13 +255,19 @@ impl HandedOn {
     pub(crate) const NONE: Self = Self {
         memories: Vec::new(),
         joined: Vec::new(),
-        gaps: Vec::new(),
+        seen: None,
         view: None,
     };
 
     /// Whether a handoff of this envelope has to look at its context at all: where nobody remembers anything it costs nothing.
     pub(crate) fn matters(&self, envelope: &Envelope) -> bool {
         self.adds() || envelope.context.is_some()
+    }
+
+    /// Whether whoever comes next is told more than its envelope says, be it of gaps alone.
+    pub(crate) fn tells(&self) -> bool {
+        let seen = self.seen.as_ref();
+        self.adds() || seen.is_some_and(|seen| !(seen.gaps.is_empty() && seen.found_again.is_empty()))
     }
 
     /// Whether it has more than its envelope says.

@@ -35,7 +35,7 @@ impl WorkerContext {
     ) -> Verdict {
         // A call that is open already has what its children begin with.
         let is_new = opened_calls(&waits).next().is_some() && compare_waits(&at.snapshot, &waits) != AskedWaits::Same;
-        if is_new && handed_on.adds() {
+        if is_new && handed_on.tells() {
             let context = match Box::pin(self.left_behind(at, envelope, handed_on)).await {
                 Ok(context) => context,
                 Err(verdict) => return *verdict,

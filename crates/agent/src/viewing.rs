@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::claim::Claim;
 use crate::commit::{Verdict, park};
 use crate::fault::Fault;
-use crate::memory::{HandedOn, token_counter};
+use crate::memory::{HandedOn, Seen, token_counter};
 use crate::run::WorkerContext;
 
 /// The media type of links, catalogues and manifests.
@@ -84,7 +84,10 @@ impl WorkerContext {
         handed_on: HandedOn,
     ) -> Result<Box<Envelope>, NoView> {
         let HandedOn {
-            memories, joined, view, ..
+            memories,
+            joined,
+            seen,
+            view,
         } = handed_on;
         let tree = envelope.root();
         let before = context_of(envelope)?;
@@ -116,7 +119,7 @@ impl WorkerContext {
         // It is closed once it can be read, or another content has taken its place; what is only left out of this view is not.
         let is_closed =
             |gap: &Gap| contents.contains_key(&gap.hash) || candidates.iter().all(|one| one.memory.hash != gap.hash);
-        let gaps = carried_gaps(&before.gaps, &gaps, is_closed);
+        let gaps = gaps_after(&before.gaps, (seen.as_deref(), &gaps), is_closed);
         let context = EnvelopeContext {
             view: Some(Box::new(assembled.view.clone())),
             gaps,
@@ -141,14 +144,14 @@ impl WorkerContext {
     async fn linked(&self, envelope: &Envelope, handed_on: HandedOn) -> Result<EnvelopeContext, NoView> {
         let before = context_of(envelope)?;
         if !handed_on.adds() {
-            let gaps = carried_gaps(&before.gaps, &handed_on.gaps, |_| false);
+            let gaps = gaps_after(&before.gaps, (handed_on.seen.as_deref(), &[]), |_| false);
             return Ok(EnvelopeContext { gaps, ..before });
         }
         let chain = self.chain_of(envelope, &before, handed_on.joined).await?;
         let mut link = self.link(envelope, &chain, handed_on.memories);
         let candidates = chain.candidates_with(&link);
         let is_closed = |gap: &Gap| candidates.iter().all(|one| one.memory.hash != gap.hash);
-        let gaps = carried_gaps(&before.gaps, &handed_on.gaps, is_closed);
+        let gaps = gaps_after(&before.gaps, (handed_on.seen.as_deref(), &[]), is_closed);
         Ok(EnvelopeContext {
             gaps,
             ..self.grown(before, &chain, &mut link).await?
@@ -264,6 +267,15 @@ impl WorkerContext {
         let given = assemble(request, &fixed, candidates, &token_counter(), &content).map_err(NoView::Assemble)?;
         Ok(Made { given, contents, gaps })
     }
+}
+
+/// The gaps that are told after a hop: those of its envelope, what it could not read of its own view, and what of the next one. A gap
+/// is closed where the hop has read its content.
+fn gaps_after(before: &[Gap], (seen, found): (Option<&Seen>, &[Gap]), is_closed: impl Fn(&Gap) -> bool) -> Vec<Gap> {
+    let own = seen.map(|seen| &seen.gaps[..]).unwrap_or_default();
+    let is_found_again = |gap: &Gap| seen.is_some_and(|seen| seen.found_again.contains(&gap.hash));
+    let known = carried_gaps(before, own, is_found_again);
+    carried_gaps(&known, found, is_closed)
 }
 
 fn context_of(envelope: &Envelope) -> Result<EnvelopeContext, NoView> {
