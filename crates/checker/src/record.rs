@@ -55,6 +55,12 @@ pub struct Record {
     /// What is undone, the latest first.
     #[serde(default)]
     pub undos: Vec<PlannedUndo>,
+    /// The protocol that its writer wrote.
+    #[serde(default)]
+    pub protocol: String,
+    /// How much of its view the attempt that ends here could read, if it looked.
+    #[serde(default)]
+    pub context: Option<Box<RawValue>>,
     /// The sequence in the ledger stream.
     #[serde(skip)]
     pub seq: u64,

@@ -14,7 +14,7 @@ use crate::signed;
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `B1` to `B5`, `C1`, `L1`, `S1`, `S2`.
+    /// The invariant: `I1` to `I14`, `P1` to `P3`, `P5` to `P12`, `B1` to `B5`, `C1`, `C11`, `L1`, `S1`, `S2`.
     pub invariant: &'static str,
     /// The intent, if one can be named.
     pub intent: Option<String>,
@@ -135,6 +135,10 @@ pub struct Counts {
     pub assumed: usize,
     /// Envelopes and last records that tell of memories.
     pub contexts: usize,
+    /// Records that say how much of its view a hop could read, and whose numbers were computed again.
+    pub views: usize,
+    /// Gaps that envelopes tell of.
+    pub gaps: usize,
 }
 
 impl Counts {

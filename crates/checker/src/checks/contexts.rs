@@ -26,27 +26,38 @@ struct Said {
 }
 
 #[derive(Deserialize)]
-struct Link {
-    tree: String,
-    depth: usize,
+pub(super) struct Link {
+    pub(super) tree: String,
+    pub(super) depth: usize,
     #[serde(default)]
-    previous: Vec<String>,
+    pub(super) intent: String,
     #[serde(default)]
-    memories: Vec<Memory>,
+    pub(super) hop: u64,
+    #[serde(default)]
+    pub(super) previous: Vec<String>,
+    #[serde(default)]
+    pub(super) memories: Vec<Memory>,
 }
 
 #[derive(Deserialize)]
-struct Memory {
-    hash: String,
+pub(super) struct Memory {
+    #[serde(default)]
+    pub(super) key: String,
+    pub(super) hash: String,
+}
+
+/// The objects of all trees, by tree and hash.
+pub(super) type Objects<'a> = HashMap<&'a str, &'a Message>;
+
+pub(super) fn objects<'a>(context: &Context<'a>) -> Objects<'a> {
+    let messages = context.evidence.messages.iter();
+    messages
+        .filter_map(|message| Some((message.subject.strip_prefix("mesh.context.")?, message)))
+        .collect()
 }
 
 pub(crate) fn check(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Violation>) {
-    let objects: HashMap<&str, &Message> = context
-        .evidence
-        .messages
-        .iter()
-        .filter_map(|message| Some((message.subject.strip_prefix("mesh.context.")?, message)))
-        .collect();
+    let objects = objects(context);
     let mut known = HashSet::new();
     for history in context.histories.values() {
         for (seq, tree, said) in said(history) {
@@ -83,7 +94,7 @@ fn said(history: &History) -> Vec<(u64, String, Said)> {
     all
 }
 
-fn walk(objects: &HashMap<&str, &Message>, tree: &str, head: &str, said: &Said) -> Result<(), String> {
+fn walk(objects: &Objects<'_>, tree: &str, head: &str, said: &Said) -> Result<(), String> {
     let mut left = vec![head.to_owned()];
     let mut links: HashSet<String> = HashSet::new();
     let (mut depth, mut memories) = (0, 0);
@@ -91,9 +102,7 @@ fn walk(objects: &HashMap<&str, &Message>, tree: &str, head: &str, said: &Said) 
         if !links.insert(hash.clone()) {
             continue;
         }
-        let bytes = object(objects, tree, &hash)?;
-        let link: Link =
-            serde_json::from_slice(&bytes).map_err(|error| format!("link {hash} cannot be read: {error}"))?;
+        let link = link(objects, tree, &hash)?;
         if link.tree != tree {
             return Err(format!("link {hash} is of tree {} and stands in {tree}", link.tree));
         }
@@ -112,8 +121,13 @@ fn walk(objects: &HashMap<&str, &Message>, tree: &str, head: &str, said: &Said) 
     }
 }
 
+pub(super) fn link(objects: &Objects<'_>, tree: &str, hash: &str) -> Result<Link, String> {
+    let bytes = object(objects, tree, hash)?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("link {hash} cannot be read: {error}"))
+}
+
 /// The bytes of an object, which are those of its hash.
-fn object(objects: &HashMap<&str, &Message>, tree: &str, hash: &str) -> Result<Vec<u8>, String> {
+pub(super) fn object(objects: &Objects<'_>, tree: &str, hash: &str) -> Result<Vec<u8>, String> {
     let place = format!("{tree}.{hash}");
     let message = objects
         .get(place.as_str())

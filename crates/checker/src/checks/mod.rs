@@ -7,6 +7,7 @@ pub mod children;
 pub mod contexts;
 pub mod delivered;
 pub mod drained;
+pub mod gaps;
 pub mod itinerary;
 pub mod kills;
 pub mod legal;
@@ -46,6 +47,7 @@ pub(crate) fn all(context: &Context<'_>, counts: &mut Counts, found: &mut Vec<Vi
     broadcasts::check(context, counts, found);
     budgets::check(context, counts, found);
     contexts::check(context, counts, found);
+    gaps::check(context, counts, found);
     kills::check(context, counts, found);
     limits::check(context, counts, found);
     turns::check(context, counts, found);

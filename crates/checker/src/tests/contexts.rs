@@ -1,5 +1,7 @@
 //! What a tree remembers: a story of two hops holds, and each way in which its objects could be wrong is found.
 
+mod gaps;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
