@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 42] = [
+pub const PROOFS: [Proof; 47] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -299,6 +299,24 @@ pub const PROOFS: [Proof; 42] = [
         test: "itinerary::work_goes_through_its_itinerary_and_a_detour_keeps_the_rest",
     },
     Proof {
+        invariant: "C1",
+        says: "a reference that is committed resolves as long as its tree is open",
+        mutant: Mutant::C1RefusedIsStored,
+        fault: "an object that a full stream refuses counts as stored",
+        package: "baton-jetstream",
+        source: "crates/jetstream/tests/jetstream/contexts.rs",
+        test: "contexts::a_reference_that_was_given_resolves_though_the_stream_has_no_room_for_all",
+    },
+    Proof {
+        invariant: "C2",
+        says: "after 12 hops and after 64 each byte is as it was remembered, also behind an agent that knows of no context",
+        mutant: Mutant::C2CatalogueUnread,
+        fault: "what a catalogue lists is not read",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/carried.rs",
+        test: "context::carried::each_byte_of_each_hop_is_there_at_every_later_one_also_behind_an_agent_of_1_1",
+    },
+    Proof {
         invariant: "C3",
         says: "what is altered, dropped or swapped in a context is found, and where",
         mutant: Mutant::C3HashesIgnored,
@@ -360,6 +378,33 @@ pub const PROOFS: [Proof; 42] = [
         package: "baton-envelope",
         source: "crates/envelope/tests/contract/context/assembly.rs",
         test: "context::assembly::a_larger_budget_never_fails_where_a_smaller_one_did_not",
+    },
+    Proof {
+        invariant: "C10",
+        says: "a hop has one head and a tree each content once, whoever runs the hop and wherever he dies",
+        mutant: Mutant::C10PresentIsOther,
+        fault: "content that is there already is taken for something else",
+        package: "baton-jetstream",
+        source: "crates/jetstream/tests/jetstream/contexts.rs",
+        test: "contexts::whoever_runs_a_hop_and_wherever_he_dies_it_has_one_head_and_each_content_once",
+    },
+    Proof {
+        invariant: "C11",
+        says: "what could not be had is told by each later envelope and the last record until it can be",
+        mutant: Mutant::C11GapsForgotten,
+        fault: "a handoff forgets the gaps of the envelope before it",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/context/carried.rs",
+        test: "context::carried::a_gap_is_in_each_later_envelope_until_it_is_closed",
+    },
+    Proof {
+        invariant: "C12",
+        says: "nothing of an open tree is taken away, and everything of a closed one",
+        mutant: Mutant::C12OpenIsPurged,
+        fault: "the objects of a tree go while an intent of it is open",
+        package: "baton-controller",
+        source: "crates/controller/tests/controller/objects.rs",
+        test: "objects::objects_go_with_their_closed_tree_and_never_with_an_open_one",
     },
     Proof {
         invariant: "B1",

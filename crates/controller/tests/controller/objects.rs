@@ -103,6 +103,17 @@ async fn objects_go_with_their_closed_tree_and_never_with_an_open_one() {
         )
         .await;
     }
+    // What a late writer stores for a tree that is closed goes, too.
+    mesh.put_object(&id("closed"), "late".into(), "text/plain")
+        .await
+        .unwrap();
+    eventually("what came late is gone", PATIENCE, async || {
+        match count(&mesh, "closed").await {
+            0 => Ok(()),
+            count => Err(format!("{count} messages")),
+        }
+    })
+    .await;
     assert_eq!(count(&mesh, "open").await, 1);
     assert_eq!(count(&mesh, "root").await, 1, "its child is open");
     close(&mesh, "child").await;

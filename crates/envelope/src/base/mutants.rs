@@ -67,6 +67,10 @@ pub enum Mutant {
     P13HandsOwe,
     /// P14: a detour uses up an entry of the itinerary.
     P14DetoursSkip,
+    /// C1: an object that a full stream refuses counts as stored.
+    C1RefusedIsStored,
+    /// C2: what a catalogue lists is not read.
+    C2CatalogueUnread,
     /// C3: objects of a context are read whatever their hashes.
     C3HashesIgnored,
     /// C4: the text of a view is not counted.
@@ -81,6 +85,12 @@ pub enum Mutant {
     C8NothingHasRoom,
     /// C9: a large budget is taken for what is left of it after 65,536.
     C9BudgetWraps,
+    /// C10: content that is there already is taken for something else.
+    C10PresentIsOther,
+    /// C11: a handoff forgets the gaps of the envelope before it.
+    C11GapsForgotten,
+    /// C12: the objects of a tree go while an intent of it is open.
+    C12OpenIsPurged,
     /// B1: what a child spent beyond its share does not reach its parent.
     B1OverrunLost,
     /// B2: whatever a holder asks for fits.
@@ -95,7 +105,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 47] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -126,6 +136,8 @@ impl Mutant {
         Self::P12KeysIgnored,
         Self::P13HandsOwe,
         Self::P14DetoursSkip,
+        Self::C1RefusedIsStored,
+        Self::C2CatalogueUnread,
         Self::C3HashesIgnored,
         Self::C4CountSkipped,
         Self::C5PinsTrimmed,
@@ -133,6 +145,9 @@ impl Mutant {
         Self::C7ManifestForgets,
         Self::C8NothingHasRoom,
         Self::C9BudgetWraps,
+        Self::C10PresentIsOther,
+        Self::C11GapsForgotten,
+        Self::C12OpenIsPurged,
         Self::B1OverrunLost,
         Self::B2HoldsBeyond,
         Self::B3SettlesTwice,

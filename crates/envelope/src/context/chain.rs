@@ -239,7 +239,9 @@ impl Walk {
                 return self.fail(wanted, hash, ChainFault::Depth { depth, found });
             }
             link.entries().for_each(&mut add);
-            let catalogue = link.catalogue.as_ref().and_then(|hash| self.catalogues.get(hash));
+            let is_read = !Mutant::C2CatalogueUnread.is_on();
+            let catalogue = link.catalogue.as_ref().filter(|_| is_read);
+            let catalogue = catalogue.and_then(|hash| self.catalogues.get(hash));
             if let Some(late) =
                 catalogue.and_then(|catalogue| catalogue.memories.iter().find(|entry| entry.depth >= link.depth))
             {

@@ -7,6 +7,7 @@ use super::memory::{Memory, MemoryKey};
 use super::request::Strategy;
 use crate::base::error::{DecodeError, decode};
 use crate::base::json::Json;
+use crate::base::mutants::Mutant;
 use crate::base::wire::wire_object;
 use crate::message::envelope::Envelope;
 use crate::message::object::ObjectHash;
@@ -93,7 +94,8 @@ impl Gap {
 /// The gaps that the next envelope carries: those of this one that were not closed, and the new ones. A gap is one per key and
 /// content.
 pub fn carried_gaps(before: &[Gap], found: &[Gap], resolved: impl Fn(&Gap) -> bool) -> Vec<Gap> {
-    let mut carried: Vec<Gap> = before.iter().filter(|gap| !resolved(gap)).cloned().collect();
+    let is_carried = |gap: &&Gap| !resolved(gap) && !Mutant::C11GapsForgotten.is_on();
+    let mut carried: Vec<Gap> = before.iter().filter(is_carried).cloned().collect();
     for gap in found {
         if !carried
             .iter()

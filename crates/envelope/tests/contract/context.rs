@@ -1,6 +1,7 @@
 //! Context: the chain, the views made of it, their text, and the documents.
 
 mod assembly;
+mod carried;
 mod chain;
 mod documents;
 mod rendering;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, Request, RequestErrorKind};
 use baton_envelope::{
-    HEADER_BYTES, HEADER_MEDIA, HEADER_OBJECT, IntentId, OBJECT_LIMIT, OBJECT_PLACES, ObjectHash, ObjectRef,
+    HEADER_BYTES, HEADER_MEDIA, HEADER_OBJECT, IntentId, Mutant, OBJECT_LIMIT, OBJECT_PLACES, ObjectHash, ObjectRef,
     PIECE_BYTES, PieceList,
 };
 use bytes::Bytes;
@@ -201,6 +201,8 @@ impl Mesh {
         loop {
             let pause = match self.publish_object(subject, part).await? {
                 Answer::Stored => return Ok(Placed::Same),
+                Answer::NotTaken(_) if Mutant::C1RefusedIsStored.is_on() => return Ok(Placed::Same),
+                Answer::Present if Mutant::C10PresentIsOther.is_on() => return Ok(Placed::Other),
                 Answer::Present => match self.object_at(subject, Duration::ZERO).await? {
                     Some(body) => return Ok(compare(&body, part.body)),
                     // It was taken away at this moment.

@@ -9,6 +9,7 @@ mod archive;
 mod asking;
 mod bounds;
 mod choosing;
+mod contexts;
 mod following;
 mod grouping;
 mod intake;

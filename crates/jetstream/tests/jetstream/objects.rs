@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, TestServer, connect, eventually};
 
-const STREAM: &str = "MESH_CONTEXT";
-const MEDIA: &str = "application/octet-stream";
+pub(crate) const STREAM: &str = "MESH_CONTEXT";
+pub(crate) const MEDIA: &str = "application/octet-stream";
 
 async fn mesh(server: &TestServer) -> Mesh {
     let mesh = connect(server).await;
@@ -20,12 +20,12 @@ async fn mesh(server: &TestServer) -> Mesh {
     mesh
 }
 
-fn tree(text: &str) -> IntentId {
+pub(crate) fn tree(text: &str) -> IntentId {
     text.parse().unwrap()
 }
 
 /// Content of which no piece is like another, other for each seed.
-fn content(bytes: usize, seed: u64) -> Bytes {
+pub(crate) fn content(bytes: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut next = || {
         state ^= state << 13;
