@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use baton_envelope::codes;
 use baton_envelope::context::{
     AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap,
-    MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, view_budget,
+    MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, planned, view_budget,
 };
 use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash, ViewSize};
 use baton_jetstream::Error;
@@ -255,13 +255,7 @@ impl WorkerContext {
         candidates: &[Candidate],
     ) -> Result<Made, NoView> {
         let fixed = Fixed::of(next);
-        let plan = assemble(request, &fixed, candidates, &token_counter(), &|_| None).map_err(NoView::Assemble)?;
-        let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
-        let memories: Vec<&Memory> = candidates
-            .iter()
-            .map(|candidate| &candidate.memory)
-            .filter(is_given)
-            .collect();
+        let memories = planned(request, &fixed, candidates, &token_counter()).map_err(NoView::Assemble)?;
         let (contents, gaps) = self.mesh.memory_contents(envelope.root(), &memories).await?;
         let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
         let given = assemble(request, &fixed, candidates, &token_counter(), &content).map_err(NoView::Assemble)?;

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use self::plan::{Plan, Slot};
 use super::candidate::{Candidate, Out};
 use super::manifest::{MANIFEST_FORM, Manifest, ManifestItem, Why};
-use super::memory::{Level, MemoryKey};
+use super::memory::{Level, Memory, MemoryKey};
 use super::overflow::{AssembleError, Part};
 use super::render::{self, Contents, Fixed};
 use super::request::{Counter, Request, Strategy};
@@ -47,6 +47,31 @@ struct FixedPart {
     tokens: u64,
 }
 
+/// A plan that holds, and the text of it.
+struct Settled<'a> {
+    ordered: Vec<&'a Candidate>,
+    parts: Vec<FixedPart>,
+    plan: Plan<'a>,
+    text: String,
+    count: u64,
+}
+
+/// The memories that a view has in full by the counts that are stored, in the order of the chain: those whose contents
+/// [`assemble`] needs to make it.
+///
+/// # Errors
+/// As [`assemble`].
+pub fn planned<'a>(
+    request: &'a Request,
+    fixed: &Fixed,
+    candidates: &'a [Candidate],
+    counter: &Counter<'_>,
+) -> Result<Vec<&'a Memory>, AssembleError> {
+    let Settled { plan, .. } = settled(request, fixed, candidates, counter, &|_| None)?;
+    let given = plan.slots().iter().filter(|slot| slot.level == Level::Full);
+    Ok(given.map(|slot| &slot.candidate.memory).collect())
+}
+
 /// Makes a view. The order of the candidates makes no difference.
 ///
 /// # Errors
@@ -58,6 +83,44 @@ pub fn assemble(
     counter: &Counter<'_>,
     contents: &Contents<'_>,
 ) -> Result<Assembled, AssembleError> {
+    let Settled {
+        ordered,
+        parts,
+        plan,
+        text,
+        count,
+    } = settled(request, fixed, candidates, counter, contents)?;
+    let manifest = Manifest {
+        manifest: MANIFEST_FORM,
+        assembler: ASSEMBLER.to_owned(),
+        strategy: request.strategy.clone(),
+        tokenizer: counter.id.to_owned(),
+        factor: request.factor.get(),
+        budget: request.budget,
+        used: request.of_receiver(count),
+        inputs: inputs::hash(ASSEMBLER, request, counter.id, &parts, &ordered),
+        items: plan.slots().iter().filter_map(item).collect(),
+        extra: Extra::new(),
+    };
+    let given = plan.slots().iter().filter(|slot| slot.level == Level::Full);
+    let refs: Vec<MemoryRef> = given.clone().map(|slot| reference(slot.candidate)).collect();
+    let resolved = given.filter(|slot| slot.content(contents).is_some()).count();
+    Ok(Assembled {
+        view: view(&manifest, &refs, resolved),
+        refs,
+        manifest,
+        text,
+    })
+}
+
+/// Plans a view, and makes its text.
+fn settled<'a>(
+    request: &'a Request,
+    fixed: &Fixed,
+    candidates: &'a [Candidate],
+    counter: &Counter<'_>,
+    contents: &Contents<'_>,
+) -> Result<Settled<'a>, AssembleError> {
     if let Strategy::Unknown(name) = &request.strategy {
         return Err(AssembleError::UnknownStrategy { name: name.clone() });
     }
@@ -83,26 +146,12 @@ pub fn assemble(
     plan.fill();
     let settled = plan.settle(&parts, counter, contents);
     let (text, count) = settled.map_err(|needed| overflow(request, &parts, &plan, needed))?;
-    let manifest = Manifest {
-        manifest: MANIFEST_FORM,
-        assembler: ASSEMBLER.to_owned(),
-        strategy: request.strategy.clone(),
-        tokenizer: counter.id.to_owned(),
-        factor: request.factor.get(),
-        budget: request.budget,
-        used: request.of_receiver(count),
-        inputs: inputs::hash(ASSEMBLER, request, counter.id, &parts, &ordered),
-        items: plan.slots().iter().filter_map(item).collect(),
-        extra: Extra::new(),
-    };
-    let given = plan.slots().iter().filter(|slot| slot.level == Level::Full);
-    let refs: Vec<MemoryRef> = given.clone().map(|slot| reference(slot.candidate)).collect();
-    let resolved = given.filter(|slot| slot.content(contents).is_some()).count();
-    Ok(Assembled {
-        view: view(&manifest, &refs, resolved),
-        refs,
-        manifest,
+    Ok(Settled {
+        ordered,
+        parts,
+        plan,
         text,
+        count,
     })
 }
 

@@ -138,22 +138,23 @@ fn block(header: &str, text: &str) -> String {
 
 /// A memory as a view renders it at a level. Without its content, what would stand in full says that it cannot be had.
 pub(super) fn item(memory: &Memory, by: &str, level: &Level, content: Option<&[u8]>) -> String {
-    let what = format!("{} {} by {}", memory.key, memory.kind.name(), shown(by));
+    // Made where it is shown: most candidates of a large tree are left out.
+    let what = || format!("{} {} by {}", memory.key, memory.kind.name(), shown(by));
     let text = content.and_then(|content| std::str::from_utf8(content).ok());
     match (level, &memory.summary, text) {
         (Level::Dropped | Level::Unknown(_), _, _) => String::new(),
-        (Level::Summary, Some(summary), _) => block(&format!("### {what}, summary"), summary),
-        (Level::Full, _, Some(text)) if memory.is_text() => block(&format!("### {what}"), text),
-        (Level::Full, _, _) if content.is_none() => line(memory, &what, Some("not readable")),
+        (Level::Summary, Some(summary), _) => block(&format!("### {}, summary", what()), summary),
+        (Level::Full, _, Some(text)) if memory.is_text() => block(&format!("### {}", what()), text),
+        (Level::Full, _, _) if content.is_none() => line(memory, &what(), Some("not readable")),
         (Level::Full | Level::Summary | Level::Ref, _, _) if shows_size(memory, content) => {
             let media = memory.media.as_deref().unwrap_or("no text");
             line(
                 memory,
-                &what,
+                &what(),
                 Some(&format!("{}, {} bytes", shown(media), memory.bytes)),
             )
         }
-        (Level::Full | Level::Summary | Level::Ref, _, _) => line(memory, &what, None),
+        (Level::Full | Level::Summary | Level::Ref, _, _) => line(memory, &what(), None),
     }
 }
 

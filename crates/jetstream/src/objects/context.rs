@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use baton_envelope::context::{
-    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, Contents, ContextLink, Counter, EnvelopeContext,
-    Fixed, Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Position, Reach, Request, View, Walk, assemble,
-    levels, render, view_budget,
+    Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, ContextLink, Counter, EnvelopeContext, Fixed,
+    Gap, Level, Manifest, ManifestAt, ManifestItem, Memory, Position, Reach, Request, View, Walk, assemble, levels,
+    planned, render, view_budget,
 };
 use baton_envelope::{Envelope, IntentId, MemoryRef, ObjectHash, PIECE_BYTES, ViewSize};
 use bytes::Bytes;
@@ -296,19 +296,15 @@ impl Mesh {
         candidates: &[Candidate],
         counter: fn() -> Counter<'static>,
     ) -> Result<(Assembled, HashMap<ObjectHash, Bytes>), Error> {
-        let made = |contents: &Contents<'_>| {
-            let made = assemble(request, &Fixed::of(envelope), candidates, &counter(), contents);
-            made.map_err(|error| Error::NoView {
-                intent: envelope.intent.clone(),
-                source: error,
-            })
+        let unmade = |error| Error::NoView {
+            intent: envelope.intent.clone(),
+            source: error,
         };
-        let plan = made(&|_| None)?;
-        let is_given = |memory: &&Memory| plan.refs.iter().any(|given| given.key == memory.key.as_str());
-        let memories = candidates.iter().map(|candidate| &candidate.memory);
-        let memories: Vec<&Memory> = memories.filter(is_given).collect();
+        let fixed = Fixed::of(envelope);
+        let memories = planned(request, &fixed, candidates, &counter()).map_err(unmade)?;
         let contents = self.memory_contents(envelope.root(), &memories).await?.0;
-        let made = made(&|hash: &ObjectHash| contents.get(hash).map(|content| &content[..]))?;
+        let content = |hash: &ObjectHash| contents.get(hash).map(|content| &content[..]);
+        let made = assemble(request, &fixed, candidates, &counter(), &content).map_err(unmade)?;
         Ok((made, contents))
     }
 

@@ -1,5 +1,7 @@
 //! The plan of a view: the level of each candidate, from stored counts.
 
+use std::cmp::Reverse;
+
 use super::{FixedPart, out_of};
 use crate::base::mutants::Mutant;
 use crate::context::assemble::{MOST_REFS, text_of};
@@ -131,21 +133,23 @@ impl<'a> Plan<'a> {
                 plan.priority.push(at);
             }
         }
-        let slots = &plan.slots;
-        plan.priority.sort_by(|a, b| match (slots.get(*a), slots.get(*b)) {
-            (Some(one), Some(other)) => match request.strategy {
-                // The oldest is lowered first, so it stands last.
-                Strategy::Summary | Strategy::Lazy => b.cmp(a),
-                Strategy::Full | Strategy::Trim | Strategy::Unknown(_) => {
-                    let by_score = one.tier.cmp(&other.tier).then(other.score.cmp(&one.score));
-                    by_score
-                        .then(b.cmp(a))
-                        .then_with(|| one.candidate.memory.key.cmp(&other.candidate.memory.key))
-                }
-            },
-            _ => a.cmp(b),
-        });
+        plan.rank();
         plan
+    }
+
+    /// Puts what is to be lowered last first. No two have the same place, so of two with the same score the newer comes first,
+    /// and their keys are never asked.
+    fn rank(&mut self) {
+        // In the order of the chain so far. The oldest is lowered first, so it stands last.
+        self.priority.reverse();
+        match self.request.strategy {
+            Strategy::Summary | Strategy::Lazy => {}
+            Strategy::Full | Strategy::Trim | Strategy::Unknown(_) => {
+                let slots = &self.slots;
+                let rank = |at: &usize| slots.get(*at).map(|slot| (slot.tier, Reverse(slot.score)));
+                self.priority.sort_by_cached_key(rank);
+            }
+        }
     }
 
     /// What must be in the view of the memories.

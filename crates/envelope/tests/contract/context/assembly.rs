@@ -110,6 +110,18 @@ proptest! {
         }
     }
 
+    /// What is fetched before a view is made is what the counts give it in full, and what they refuse is refused before.
+    #[test]
+    fn what_is_planned_is_what_the_counts_give(tree in any_tree(true), request in any_request(), odd in any::<bool>()) {
+        let request = fitting(request, &tree);
+        let counter = if odd { ODD } else { BYTES };
+        let plan = planned(&request, &fixed(), &tree.candidates, &counter);
+        let plan = plan.map(|given| given.into_iter().map(|memory| memory.key.to_string()).collect::<Vec<_>>());
+        let made = assemble(&request, &fixed(), &tree.candidates, &counter, &|_| None);
+        let made = made.map(|made| made.refs.into_iter().map(|given| given.key).collect::<Vec<_>>());
+        prop_assert_eq!(plan, made);
+    }
+
     /// C6.
     #[test]
     fn the_order_of_the_input_makes_no_difference(
