@@ -36,7 +36,7 @@ mod traffic;
 /// The client's connection, for what takes one here.
 pub use async_nats::Client;
 
-pub use async_nats::{HeaderMap as Headers, Subscriber};
+pub use async_nats::{HeaderMap as Headers, Request, Subscriber};
 
 pub use crate::acks::{Acks, Heard};
 pub use crate::binaries::{NatsCli, nats_cli, nats_server};

@@ -1,5 +1,6 @@
 //! Runs all tests of the workspace in less time than `cargo test --workspace`: the same binaries, but several of them at
-//! once, as far as their kind allows. It prints the seconds of each, and what a failing one said in full.
+//! once, as far as their kind allows. It prints the seconds of each, what a failing one said in full, and at its end once more
+//! why each failed: where a log is cut, its end is what is left of it.
 //!
 //! `all_tests` runs all; `all_tests jetstream e2e` those binaries whose name contains one of the words.
 
@@ -17,6 +18,10 @@ use tokio::time::Instant;
 /// How long one binary may take.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(20);
+/// How much of panics is told once more at the end.
+const MOST_PANICS: usize = 10;
+const MOST_LINES: usize = 8;
+const MOST_CHARACTERS: usize = 400;
 
 fn main() -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +48,9 @@ fn main() -> Result<ExitCode> {
     }
     for one in results.iter().filter(|one| !one.is_good) {
         say(&format!("FAILED: {}", one.label))?;
+        for panic in &one.panics {
+            say(panic)?;
+        }
     }
     say(&format!("{:>7.1} s  in all", started.elapsed().as_secs_f64()))?;
     say(&format!("{} passed, {} failed", total.passed, total.failed))?;
@@ -120,6 +128,8 @@ struct Finished {
     label: String,
     counts: Counts,
     is_good: bool,
+    /// What its tests panicked with, where it failed.
+    panics: Vec<String>,
 }
 
 fn run_group(group: &Group, jobs: Vec<Job>) -> Result<Vec<Finished>> {
@@ -194,7 +204,23 @@ fn end(mut one: Running, has_succeeded: bool) -> Result<Finished> {
         label,
         counts,
         is_good,
+        panics: if is_good { Vec::new() } else { panics(&text) },
     })
+}
+
+/// The panics that a test binary tells of: which test, where, and what it said first.
+fn panics(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_panic = |line: &str| line.starts_with("thread '") && line.contains(" panicked at ");
+    let starts = (0..lines.len()).filter(|at| lines.get(*at).is_some_and(|line| is_panic(line)));
+    let told = starts.take(MOST_PANICS).map(|at| {
+        let of = lines.iter().skip(at).take(MOST_LINES);
+        let of = of.take_while(|line| !line.starts_with("note: run with") && !line.starts_with("stack backtrace"));
+        of.map(|line| line.chars().take(MOST_CHARACTERS).collect::<String>())
+            .collect::<Vec<String>>()
+            .join("\n  ")
+    });
+    told.collect()
 }
 
 /// The examples in the documentation, which only cargo can run.
