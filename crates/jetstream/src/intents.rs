@@ -17,6 +17,7 @@ mod import;
 mod intake;
 mod list;
 mod moves;
+mod objects_of_hop;
 mod pass_over;
 mod pauses;
 mod redrive;

@@ -3,10 +3,10 @@
 
 mod context;
 mod get;
-mod hop;
 mod payload;
 mod put;
 mod tree;
 
 pub use context::ReceivedView;
+pub(crate) use payload::takes_references;
 pub use tree::{ObjectOfTree, TreeOfObjects};

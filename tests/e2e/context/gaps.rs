@@ -112,6 +112,7 @@ async fn told(mesh: &TestMesh, intent: &IntentId, hop: u32) -> (EnvelopeContext,
 async fn a_gap_is_told_until_a_hop_has_the_content_whatever_the_views_between_have() {
     let mesh = TestMesh::start().await;
     // Each has a route before anybody hands on to it.
+    started(&mesh, "gives", Gives).await.stop().await;
     started(&mesh, "looks", Looks).await.stop().await;
     started(&mesh, "passes", Passes).await.stop().await;
     started(&mesh, "ends", Ends).await.stop().await;

@@ -2,9 +2,9 @@
 
 use baton_envelope::{AgentVersion, Draft, IntentId, NoCommonProtocol, OBJECTS_SINCE, ProtocolRange, Route};
 
-use super::payload::takes_references;
 use crate::error::Error;
 use crate::ledger::Head;
+use crate::objects::takes_references;
 use crate::server::Mesh;
 
 /// Whether the present hop of an intent has recorded objects, by the record at a sequence.
