@@ -50,8 +50,13 @@ pub fn probed<'r>(
 
 /// The codes with which a worker parks what says nothing of itself: no further attempt would change it, or another agent is
 /// the cause. Else the breaker of one agent would open those of all before it.
-const OF_OTHERS: [&str; 12] = [
+const OF_OTHERS: [&str; 17] = [
     codes::BREAKER_OPEN,
+    codes::BUDGET,
+    codes::CONTEXT_CORRUPT,
+    codes::CONTEXT_FULL,
+    codes::CONTEXT_MISSING,
+    codes::CONTEXT_OVERFLOW,
     codes::HOP_LIMIT,
     codes::MESH_TOO_OLD,
     codes::MUST_CARRY,
@@ -65,8 +70,15 @@ const OF_OTHERS: [&str; 12] = [
     codes::WAIT_EXPIRED,
 ];
 
-/// The codes of what ends a hop without its handler: people said no before it began, or nobody ended its wait.
-const OF_WAITS: [&str; 2] = [codes::NOT_APPROVED, codes::WAIT_EXPIRED];
+/// The codes of what ends a hop without the work of its handler: people said no before it began, nobody ended its wait, what it
+/// was given cannot be had, or it may not spend.
+const WITHOUT_WORK: [&str; 5] = [
+    codes::BUDGET,
+    codes::CONTEXT_CORRUPT,
+    codes::CONTEXT_MISSING,
+    codes::NOT_APPROVED,
+    codes::WAIT_EXPIRED,
+];
 
 /// Whether used up attempts that ended with this code speak against the version.
 pub fn speaks_against(code: &str) -> bool {
@@ -85,7 +97,7 @@ pub fn is_answer(event: &Event) -> bool {
     match event {
         Event::HandedOff | Event::Completed | Event::FannedOut => true,
         Event::Rejected { code } | Event::Failed { code } | Event::Parked { code } => {
-            !OF_WAITS.contains(&code.as_str())
+            !WITHOUT_WORK.contains(&code.as_str())
         }
         Event::Submitted
         | Event::Claimed
@@ -232,13 +244,12 @@ mod tests {
             Status::Rejected { code: no },
             false,
         );
-        let parked = record(
-            "code",
-            Event::Parked { code: late.clone() },
-            Status::Parked { code: late },
-            false,
-        );
-        for ended in [rejected, parked] {
+        let parked = |code: &str| {
+            let code = code.to_owned();
+            let event = Event::Parked { code: code.clone() };
+            record("code", event, Status::Parked { code }, false)
+        };
+        for ended in [rejected, parked(&late), parked(codes::BUDGET)] {
             assert!(!is_exhausted(&ended.event, ended.exhausted) && !is_answer(&ended.event));
             assert!(matches!(judged(&[ended]), Probed::Gone(_)));
         }
