@@ -72,15 +72,30 @@ impl Mesh {
     /// # Errors
     /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`], which name the link, or when the server does not answer.
     pub async fn context_chain(&self, tree: &IntentId, heads: &[ObjectHash], reach: Reach) -> Result<Chain, Error> {
+        self.chain_after(tree, heads, reach, &HashMap::new()).await
+    }
+
+    /// The same, where some of its links are read already.
+    async fn chain_after(
+        &self,
+        tree: &IntentId,
+        heads: &[ObjectHash],
+        reach: Reach,
+        read: &HashMap<ObjectHash, Bytes>,
+    ) -> Result<Chain, Error> {
         let mut walk = Walk::new(tree.clone(), heads, reach);
         loop {
             let needed: Vec<ObjectHash> = walk.needs().cloned().collect();
             if needed.is_empty() {
                 return walk.finish().map_err(broken);
             }
-            let found = self.verified_pieces(tree, needed.iter()).await;
+            let unread: Vec<&ObjectHash> = needed.iter().filter(|hash| !read.contains_key(*hash)).collect();
+            let found = match unread.is_empty() {
+                true => HashMap::new(),
+                false => self.verified_pieces(tree, unread.into_iter()).await,
+            };
             for hash in needed {
-                let bytes = match found.get(&hash) {
+                let bytes = match found.get(&hash).or_else(|| read.get(&hash)) {
                     Some(bytes) => bytes.clone(),
                     // A replica lags, or it is large.
                     None => self.get_object_at(tree, &hash, 1).await?,
@@ -222,14 +237,16 @@ impl Mesh {
         let Some(head) = context.head.clone() else {
             return Ok(ReceivedView::without_memories(envelope, context));
         };
-        let chain = self.context_chain(tree, &[head], Reach::Catalogue).await?;
+        let mut contents = self.read_ahead(envelope, &context, &head).await;
+        let heads = std::slice::from_ref(&head);
+        let chain = self.chain_after(tree, heads, Reach::Catalogue, &contents).await?;
+        contents.remove(&head);
         let candidates = chain.candidates();
         // Other references are a client's, to something that no hop has remembered.
         let is_known = |given: &&MemoryRef| candidates.iter().any(|one| one.memory.key.as_str() == given.key);
         let mut given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
         // A submitter that knows of no context gives a child the view of its parent, and no references.
         let is_own = |view: &&View| envelope.parent.is_none() || view.kept as usize == given.len();
-        let mut contents = HashMap::new();
         let manifest = match context.view.as_deref().filter(is_own).map(|view| &view.manifest) {
             Some(ManifestAt::Inline(manifest)) => (**manifest).clone(),
             Some(ManifestAt::Object(hash)) => {
@@ -246,6 +263,31 @@ impl Mesh {
         };
         self.rendered(envelope, (context, candidates), (given, manifest), contents)
             .await
+    }
+
+    /// The newest link and what the references of a given view are to, in one question: a receiver that waits for the link first
+    /// waits twice. What is not among it is read as everything else is.
+    async fn read_ahead(
+        &self,
+        envelope: &Envelope,
+        context: &EnvelopeContext,
+        head: &ObjectHash,
+    ) -> HashMap<ObjectHash, Bytes> {
+        let of_view: Vec<ObjectHash> = match &context.view {
+            Some(_) if context.bytes <= TOGETHER_BYTES => {
+                let named = envelope.memory.iter().filter_map(|given| given.hash.as_deref());
+                named.filter_map(|hash| hash.parse().ok()).take(TOGETHER).collect()
+            }
+            // Nobody knows what is in it, or it is too much to be asked for at once.
+            Some(_) | None => Vec::new(),
+        };
+        match of_view.is_empty() {
+            true => HashMap::new(),
+            false => {
+                let all = of_view.iter().chain([head]);
+                self.verified_together(envelope.root(), all).await
+            }
+        }
     }
 
     /// A view with memories that its receiver has beside it, each with who wrote it: made anew with what they take, by the
