@@ -3,6 +3,7 @@
 mod answers;
 mod by_hand;
 mod capable;
+mod caps;
 mod spaces;
 mod together;
 

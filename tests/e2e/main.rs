@@ -23,6 +23,7 @@ mod by_hand;
 mod calling;
 mod cancelling;
 mod capability;
+mod caps;
 mod channels;
 mod codes;
 mod conformance;

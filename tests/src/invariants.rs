@@ -27,7 +27,7 @@ pub struct Proof {
 }
 
 /// All of them, in order.
-pub const PROOFS: [Proof; 47] = [
+pub const PROOFS: [Proof; 48] = [
     Proof {
         invariant: "I1",
         says: "no acknowledged intent is ever lost",
@@ -450,6 +450,15 @@ pub const PROOFS: [Proof; 47] = [
         package: "baton-envelope",
         source: "crates/envelope/tests/contract/budgets/tree.rs",
         test: "budgets::tree::children_together_never_have_more_than_their_root",
+    },
+    Proof {
+        invariant: "B6",
+        says: "the workers of an agent together never spend more than its cap",
+        mutant: Mutant::B6CapIgnored,
+        fault: "every call is granted, whatever its agent has spent today",
+        package: "baton-envelope",
+        source: "crates/envelope/tests/contract/caps.rs",
+        test: "caps::no_schedule_spends_more_than_the_cap",
     },
 ];
 

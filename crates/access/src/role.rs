@@ -154,6 +154,8 @@ pub enum Right {
     WritesObjects,
     /// Writes memories of spaces.
     WritesMemories,
+    /// Spends of the cap of its own agent.
+    SpendsOfItsCap,
     /// Speaks in its own name.
     SpeaksForItself,
     /// Hears answers.
@@ -187,6 +189,7 @@ impl Right {
             | Self::WritesTickets
             | Self::WritesObjects
             | Self::WritesMemories
+            | Self::SpendsOfItsCap
             | Self::SpeaksForItself
             | Self::Submits
             | Self::Decides
@@ -212,6 +215,7 @@ impl Right {
             Self::WritesTickets => "write a ticket for any agent",
             Self::WritesObjects => "store an object once, in the tree of any intent",
             Self::WritesMemories => "write memories: an agent in the space of its own name, a person in every space",
+            Self::SpendsOfItsCap => "have controllers grant calls out of the cap of its own agent, and settle them",
             Self::SpeaksForItself => "send heartbeats and answer controllers, as its own agent only",
             Self::HearsReplies => "hear the answers under its own `reply.`",
             Self::Submits => "submit work, in its own name",
@@ -242,6 +246,9 @@ impl Right {
             Self::TakesTickets => {
                 "tickets of its own agent that it acknowledges and does not run: written again by a controller"
             }
+            Self::SpendsOfItsCap => {
+                "calls of its own agent that it has granted and does not make, and settles for less than they took"
+            }
             Self::Watches => "every payload",
             Self::Submits => "as much work as the intake holds: bounded by its `max_bytes`",
             Self::SeesTopology
@@ -268,16 +275,17 @@ mod tests {
         assert!(reading_verbs().contains(&"rollout.status"));
     }
 
-    /// A new group of verbs must be given to operators, or kept for admins: deliberately.
+    /// A new group of verbs must be given to operators or to workers, or kept for admins: deliberately.
     #[test]
-    fn every_group_of_verbs_belongs_to_operators_or_to_admins() {
+    fn every_group_of_verbs_belongs_to_operators_admins_or_workers() {
         const ADMINS: &[&str] = &["mesh"];
+        const WORKERS: &[&str] = &["caps"];
         for verb in baton_envelope::control::VERBS {
             let Some((group, _)) = verb.split_once('.') else {
                 continue;
             };
             assert!(
-                OPERATED.contains(&group) || ADMINS.contains(&group),
+                OPERATED.contains(&group) || ADMINS.contains(&group) || WORKERS.contains(&group),
                 "verb {verb}: who may ask for it?"
             );
         }

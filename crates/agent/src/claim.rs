@@ -29,7 +29,7 @@ pub(crate) struct Claim {
     pub(crate) read: Option<Completeness>,
     /// What of that cost no record of the attempt has accounted for.
     pub(crate) spend: Option<Spend>,
-    /// What the attempt has spent, by its records.
+    /// What the attempt has spent, by its steps.
     pub(crate) spent: Amounts,
 }
 
@@ -241,13 +241,16 @@ impl Claim {
     /// Notes what the handler says that the attempt has cost: the outcome accounts for what no record has.
     pub(crate) fn costs(&mut self, cost: Option<f64>) {
         self.cost = cost.and_then(|cost| Json::of(&cost).ok());
-        if !self.has_budget() {
-            return;
+        if self.has_budget() {
+            self.spend = self.unaccounted(cost).map(Spend::of);
         }
+    }
+
+    /// What no step has accounted for of what the handler says that the attempt has cost.
+    pub(crate) fn unaccounted(&self, cost: Option<f64>) -> Option<Amounts> {
         let told = cost.and_then(Amount::of_float).unwrap_or_default();
         let more = told.less(self.spent.get(MeterName::Cost));
-        let more = Amounts::NONE.with(MeterName::Cost, more).unless_zero();
-        self.spend = more.map(Spend::of);
+        Amounts::NONE.with(MeterName::Cost, more).unless_zero()
     }
 
     /// Records that the hop runs longer than a moment. A claim says who holds it and leaves it `accepted`, so it is not enough.

@@ -165,6 +165,9 @@ impl WorkerContext {
             return Box::pin(self.act_on_fault(at, envelope, fault)).await;
         }
         at.costs(outcome.cost);
+        if outcome.cost.is_some() {
+            Box::pin(self.charge(at, outcome.cost)).await;
+        }
         if let (OutcomeKind::Complete(result), Some(expects)) = (&kind, &envelope.expects)
             && let Err(fault) = expected(expects, result)
         {
@@ -210,6 +213,15 @@ impl WorkerContext {
                 };
                 Box::pin(self.hand_off(at, envelope, with)).await
             }
+        }
+    }
+
+    /// Counts against the cap of the agent what the handler says that the attempt has cost, and no step has accounted for.
+    async fn charge(&self, at: &Claim, cost: Option<f64>) {
+        if let Some(more) = at.unaccounted(cost)
+            && self.caps.is_capped().await.unwrap_or(false)
+        {
+            self.caps.charge(more).await;
         }
     }
 
@@ -396,6 +408,7 @@ impl WorkerContext {
                 Verdict::Commit(Ending::Compensate { error, blames })
             }
             FaultKind::Exhausted(refused) => Verdict::Commit(Ending::Exhausted(refused)),
+            FaultKind::Capped(refused) => park(ErrorInfo::from(&*refused)),
             FaultKind::Terminal => Verdict::Commit(Ending::Fail(error)),
             FaultKind::Retry(delay) => {
                 let (policy, attempt) = (self.policy(Some(envelope)), at.snapshot.attempt);

@@ -1,8 +1,8 @@
 //! How a hop fails.
 
-use baton_envelope::WaitSpec;
 use baton_envelope::budget::BudgetRefused;
 use baton_envelope::codes;
+use baton_envelope::{CapRefused, WaitSpec};
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) enum FaultKind {
     Suspended,
     /// Nothing was called: the budget does not suffice for it.
     Exhausted(Box<BudgetRefused>),
+    /// Nothing was called: the agent has spent what it may today.
+    Capped(Box<CapRefused>),
 }
 
 impl Fault {
@@ -120,6 +122,28 @@ impl Fault {
         }
     }
 
+    pub(crate) fn capped(refused: Box<CapRefused>) -> Self {
+        Self {
+            code: codes::CAP_REACHED.to_owned(),
+            message: refused.to_string(),
+            waits: Vec::new(),
+            kind: FaultKind::Capped(refused),
+        }
+    }
+
+    /// What the cap of the agent had no room for, where that is why. Nothing was called then: a handler may ask for less.
+    pub fn cap_refused(&self) -> Option<&CapRefused> {
+        match &self.kind {
+            FaultKind::Capped(refused) => Some(refused),
+            FaultKind::Retry(_)
+            | FaultKind::Terminal
+            | FaultKind::Fenced
+            | FaultKind::Unwritten
+            | FaultKind::Suspended
+            | FaultKind::Exhausted(_) => None,
+        }
+    }
+
     /// What the budget of the intent did not suffice for, where that is why. Nothing was called then: a handler may ask for less.
     pub fn budget_refused(&self) -> Option<&BudgetRefused> {
         match &self.kind {
@@ -128,7 +152,8 @@ impl Fault {
             | FaultKind::Terminal
             | FaultKind::Fenced
             | FaultKind::Unwritten
-            | FaultKind::Suspended => None,
+            | FaultKind::Suspended
+            | FaultKind::Capped(_) => None,
         }
     }
 

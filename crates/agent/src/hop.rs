@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::caps::Caps;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::given::Context;
@@ -59,6 +60,8 @@ pub struct Hop {
     pub(crate) version: Option<AgentVersion>,
     /// The view that it was given, once it was read.
     pub(crate) context: Option<Context>,
+    /// What its agent may spend in a day; `None` in a replay, which spends nothing.
+    pub(crate) caps: Option<Arc<Caps>>,
     /// The newest links of the children that this attempt has joined.
     pub(crate) joined: Vec<ObjectHash>,
     /// How many bytes this attempt has recalled.

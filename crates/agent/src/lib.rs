@@ -32,6 +32,7 @@ mod approving;
 mod bounds;
 mod broadcasting;
 mod calling;
+mod caps;
 mod claim;
 mod commit;
 mod context;

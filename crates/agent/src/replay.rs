@@ -129,6 +129,7 @@ async fn replay(
         clock: HopClock::Fixed(Timestamp::default()),
         version: None,
         mesh: Some(mesh.clone()),
+        caps: None,
         context: None,
         joined: Vec::new(),
         recalled: 0,
@@ -196,7 +197,7 @@ fn of_fault(fault: Fault, log: &Log) -> ReplayAnswer {
         _ if log.refused && fault.code == codes::REPLAY_UNSUPPORTED => "refused",
         _ if !log.new_steps.is_empty() && fault.code == codes::NEW_STEP => "new_step",
         // A replay spends nothing, so nothing is refused there.
-        FaultKind::Terminal | FaultKind::Exhausted(_) => "fail",
+        FaultKind::Terminal | FaultKind::Exhausted(_) | FaultKind::Capped(_) => "fail",
         FaultKind::Retry(_) | FaultKind::Fenced | FaultKind::Unwritten | FaultKind::Suspended => "retry",
     };
     ReplayAnswer {

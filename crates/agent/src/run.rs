@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::caps::Caps;
 use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
 use crate::fanning::resumed;
@@ -59,6 +60,8 @@ pub(crate) struct WorkerContext {
     pub(crate) dropped: Dropped,
     /// What may be run and started.
     pub(crate) allowance: Arc<Allowance>,
+    /// What may be spent in a day.
+    pub(crate) caps: Arc<Caps>,
 }
 
 impl std::fmt::Debug for WorkerContext {
@@ -249,6 +252,7 @@ impl WorkerContext {
             mesh: Some(self.mesh.clone()),
             version: Some(self.version.clone()),
             context: None,
+            caps: Some(Arc::clone(&self.caps)),
             joined: Vec::new(),
             recalled: 0,
             signals_sent: 0,

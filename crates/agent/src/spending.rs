@@ -1,6 +1,7 @@
 //! Spending of the budget of an intent: a step that reserves before it calls, and accounts for what the call took.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use baton_envelope::budget::{self, Amount, MeterName, Spend};
@@ -8,6 +9,7 @@ use baton_envelope::{Budget, Json, StepEntry, codes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caps::{Caps, Granted};
 use crate::fault::Fault;
 use crate::hop::{Hop, Journal, lost};
 
@@ -100,20 +102,23 @@ impl Permit {
     }
 
     fn told(&self) -> Option<Amounts> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Hop {
     /// Runs an effect once that spends of the budget of the intent: as [`Hop::step`], but what it may take at most is reserved
-    /// before it is called, by a record of the ledger, and what it took stands in the record of its result.
+    /// before it is called, by a record of the ledger, and what it took stands in the record of its result. Where the agent has a
+    /// cap, a controller grants the call before that.
     ///
     /// Where the budget does not suffice nothing is called: the fault says so ([`Fault::budget_refused`]), and passed on with `?`
     /// it parks the intent until somebody tops it up, or lets it fail, as the budget says. A crash between the call and the record
     /// counts all that was reserved as spent. An intent without a budget spends without a bound, and no record more is written.
+    /// Where nothing is left of the cap of the agent ([`Fault::cap_refused`]) the fault parks the intent until there is.
     ///
     /// # Errors
-    /// The effect's own error, whose reservation counts as spent; that the budget does not suffice; and as [`Hop::step`].
+    /// The effect's own error, whose reservation counts as spent; that the budget does not suffice, or the cap has no room; that
+    /// no controller grants anything; and as [`Hop::step`].
     pub async fn spend<T, E, F, Fut>(&mut self, name: &str, most: Amounts, effect: F) -> Result<T, Fault>
     where
         T: Serialize + DeserializeOwned,
@@ -126,13 +131,82 @@ impl Hop {
             held: held.clone(),
             spent: Arc::default(),
         };
-        let is_bounded = match &self.journal {
-            Journal::Ledger(claim) => claim.lock().await.has_budget(),
-            Journal::Sandbox(_) => false,
-        };
-        if !is_bounded || self.steps.contains_key(name) {
+        if self.steps.contains_key(name) || self.is_replay() {
             return self.step(name, || effect(permit)).await;
         }
+        let granted = match self.capped().await? {
+            Some(caps) => Some((Arc::clone(&caps), self.granted(&caps, name, &held).await?)),
+            None => None,
+        };
+        let is_called = AtomicBool::new(false);
+        let told = permit.clone();
+        let calling = |permit| {
+            is_called.store(true, Ordering::Relaxed);
+            effect(permit)
+        };
+        let done = match self.has_budget().await {
+            true => self.spend_reserved(name, held.clone(), permit, calling).await,
+            false => self.step(name, || calling(permit)).await,
+        };
+        if let Some((caps, granted)) = granted {
+            // What cannot be read counts whole.
+            let took = match (is_called.into_inner(), told.told()) {
+                (false, _) => Some(nothing_of(&held)),
+                (true, told) => told.and_then(|told| told.read().ok()),
+            };
+            if let (Journal::Ledger(claim), Some(took)) = (&self.journal, &took)
+                && !self.has_budget().await
+            {
+                claim.lock().await.spent.add(took);
+            }
+            caps.settle(granted, took).await;
+        }
+        done
+    }
+
+    /// Whether anything bounds what the intent spends.
+    async fn has_budget(&self) -> bool {
+        match &self.journal {
+            Journal::Ledger(claim) => claim.lock().await.has_budget(),
+            Journal::Sandbox(_) => false,
+        }
+    }
+
+    /// The cap of the agent, where it has one.
+    async fn capped(&self) -> Result<Option<Arc<Caps>>, Fault> {
+        let Some(caps) = &self.caps else { return Ok(None) };
+        let is_capped = caps.is_capped().await.map_err(|error| Fault::unwritten(&error))?;
+        Ok(is_capped.then(|| Arc::clone(caps)))
+    }
+
+    /// Has a call granted out of what is left of the day.
+    async fn granted(&self, caps: &Caps, name: &str, held: &budget::Amounts) -> Result<Granted, Fault> {
+        // What does not fit into the budget is not asked for.
+        if let Journal::Ledger(claim) = &self.journal
+            && let Some(budget) = claim.lock().await.snapshot.budget.as_deref()
+        {
+            budget
+                .may_hold(&format!("step \"{name}\""), held)
+                .map_err(Fault::exhausted)?;
+        }
+        let asked = caps.grant(name, (self.intent(), self.epoch), held).await;
+        let asked = asked.map_err(|error| Fault::unwritten(&error))?;
+        asked.map_err(Fault::capped)
+    }
+
+    /// Reserves, calls, and records the result with what it took.
+    async fn spend_reserved<T, E, Fut>(
+        &mut self,
+        name: &str,
+        held: budget::Amounts,
+        permit: Permit,
+        effect: impl FnOnce(Permit) -> Fut,
+    ) -> Result<T, Fault>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Fault>,
+        Fut: Future<Output = Result<T, E>>,
+    {
         self.may_record(name)?;
         let Journal::Ledger(claim) = &self.journal else {
             return Err(Fault::fenced());
@@ -164,12 +238,18 @@ impl Hop {
         let Journal::Ledger(claim) = &self.journal else {
             return Ok(());
         };
-        if !claim.lock().await.has_budget() {
-            return Ok(());
+        if claim.lock().await.has_budget() {
+            self.visible().await?;
+            let mut claim = claim.lock().await;
+            claim.has_spent(&Spend::of(amounts.clone())).await.map_err(lost)?;
         }
-        self.visible().await?;
-        let mut claim = claim.lock().await;
-        claim.has_spent(&Spend::of(amounts)).await.map_err(lost)
+        if let Some(caps) = self.capped().await? {
+            if !self.has_budget().await {
+                claim.lock().await.spent.add(&amounts);
+            }
+            caps.charge(amounts).await;
+        }
+        Ok(())
     }
 
     /// What the intent may spend and what it has spent; `None` where nothing bounds it, and in a replay.
@@ -179,4 +259,13 @@ impl Hop {
             Journal::Sandbox(_) => None,
         }
     }
+}
+
+/// Nothing of each meter that is named.
+fn nothing_of(amounts: &budget::Amounts) -> budget::Amounts {
+    let mut nothing = budget::Amounts::NONE;
+    for (meter, _) in amounts.iter() {
+        nothing.set(meter, Amount::ZERO);
+    }
+    nothing
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
+use crate::caps::Caps;
 use crate::guard::GRACE;
 use crate::held::AllHeld;
 use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
@@ -112,6 +113,7 @@ impl Worker {
         let held = Arc::<AllHeld>::default();
         let service = register(&mesh, &declaration, &held, puller.allowance()).await;
         let declared = builder.own_policy();
+        let caps = Caps::new(&mesh, &builder.name, &instance, puller.allowance());
         let shared = WorkerContext {
             mesh: mesh.clone(),
             agent: builder.name.clone(),
@@ -127,6 +129,7 @@ impl Worker {
             held,
             dropped: Default::default(),
             allowance: puller.allowance(),
+            caps,
         };
         mesh.writes_as(&shared.by);
         let replays = Replays::serve(&mesh, &shared).await?;

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub(crate) use holders::{Holder, holders};
 pub(crate) use rollout::{rollout_line, rollout_status};
 pub(crate) use timeline::{event_line, timeline};
-pub(crate) use versions::{alarms, clocks, pauses, protocol, version_state, versions};
+pub(crate) use versions::{alarms, cap, caps, clocks, pauses, protocol, version_state, versions};
 pub(crate) use waits::{WaitView, waits, waits_table};
 
 use crate::output::Output;

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod archive;
 mod cancel;
+mod caps;
 mod channels;
 mod copies;
 mod explain;
@@ -143,6 +144,8 @@ fn handlers() -> Handlers {
         .on::<control::UnsubscribeAgent>(channels::unsubscribe)
         .on::<control::ShowBroadcast>(channels::status)
         .on::<control::UndoIntent>(cancel::undo)
+        .on::<control::SetCap>(caps::set)
+        .on::<control::SpendCap>(caps::spend)
 }
 
 #[cfg(test)]

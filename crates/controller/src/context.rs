@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use baton_envelope::control::{Alarm, Counts, DrainView, EvidenceView, HoldView};
 use baton_envelope::rollout::{Act, Refused};
-use baton_envelope::{AgentName, AgentVersion, Author, Breaker, Cause, OnOpen, Role, Route, VersionState, Withheld};
+use baton_envelope::{
+    AgentName, AgentVersion, Author, Breaker, CapBook, Cause, OnOpen, Role, Route, VersionState, Withheld,
+};
 
 use baton_jetstream::{ControllerMesh, Error, Leadership, Lease, Taking};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) leadership: Leadership,
     pub(crate) stats: Stats,
     pub(crate) stops: Stops,
+    /// Whoever changes the book of a cap: of two changes at a time one would be made again.
+    caps: Arc<Mutex<()>>,
 }
 
 impl Context {
@@ -67,7 +72,18 @@ impl Context {
             config: Arc::new(config),
             stats,
             stops,
+            caps: Arc::default(),
         }
+    }
+
+    /// Changes the book of an agent's cap; see [`ControllerMesh::change_cap_book`].
+    pub(crate) async fn change_cap_book<T: Send>(
+        &self,
+        agent: &AgentName,
+        change: impl Fn(&mut CapBook) -> (bool, T) + Send + Sync,
+    ) -> Result<(CapBook, T), Error> {
+        let _alone = self.caps.lock().await;
+        self.mesh.change_cap_book(agent, change).await
     }
 
     /// Runs `work` until the controller stops, then cuts it off.

@@ -12,6 +12,7 @@ mod alarms;
 mod archive;
 mod breakers;
 mod by_hand;
+mod caps;
 mod checkpoint;
 mod children;
 mod clocks;
@@ -52,6 +53,7 @@ use alarms::Alarms;
 use archive::Archive;
 use breakers::Breakers;
 use by_hand::Hands;
+use caps::Caps;
 use checkpoint::Checkpoints;
 use children::Children;
 use clocks::Clocks;
@@ -104,6 +106,7 @@ pub(crate) fn all(term: &Term) -> Vec<Task> {
         round::<Schedules>(term),
         round::<UniqueKeys>(term),
         round::<Limits>(term),
+        round::<Caps>(term),
         round::<Hands>(term),
         round::<Breakers>(term),
         round::<Acceptance>(term),

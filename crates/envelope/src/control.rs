@@ -10,6 +10,7 @@ mod archive;
 mod asked;
 mod asker;
 mod budgets;
+mod caps;
 mod channels;
 mod error;
 mod fenced;
@@ -36,6 +37,7 @@ pub use archive::*;
 pub use asked::Unanswered;
 pub use asker::{Asker, HEADER_REQUEST_INFO, asked_by};
 pub use budgets::*;
+pub use caps::*;
 pub use channels::*;
 pub use error::{ControlError, Reply};
 pub use fenced::*;
@@ -129,4 +131,6 @@ question::questions! {
     UnsubscribeAgent = "channels.unsubscribe" -> Route, Changes;
     ShowBroadcast = "channels.status" -> BroadcastView, Reads;
     UndoIntent = "intents.undo" -> UndoView, Changes;
+    SetCap = "agents.budget" -> CapView, Changes;
+    SpendCap = "caps.spend" -> CapAnswer, Changes;
 }

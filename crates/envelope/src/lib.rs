@@ -107,6 +107,9 @@ pub use proof::rules::{Entry, Guard, Rules, Signatures};
 pub use proof::signature::{Signature, Statement};
 pub use rollout::{Margins, Phase, Rollout, Tally, Verdict};
 pub use version::breaker::{BREAKER_AFTER, BREAKER_OPEN_FOR, Breaker, BreakerState, Withheld};
+pub use version::cap::{
+    CAP_DAYS, CAPPED, CapBook, CapDay, CapGrant, CapRefused, MOST_GRANTS, PerDay, day_of, next_day,
+};
 pub use version::capability::{CapabilityCandidate, Load, Picked, pick};
 pub use version::channel::{Subscription, subscription};
 pub use version::choose::{Asked, Choice, Unroutable, Why, canary_bucket, choose, takes};

@@ -17,6 +17,8 @@ pub use evidence::{Bound, FALSE_ALARM, Tally, lower_bound, upper_bound};
 pub use judge::{Verdict, judge};
 pub use pauses::{kill_work, pause_work, resume_work, work_killed};
 pub use policy::{POLICY_GATES_SINCE, Reset, set_policy, tell_withheld};
-pub use versions::{activate, drained, forget, lift, moving, quarantine, restored, retire, set_limits, set_pinning};
+pub use versions::{
+    activate, drained, forget, lift, moving, quarantine, restored, retire, set_limits, set_pinning, with_cap,
+};
 
 pub use crate::version::rollout::{Margins, Phase, Rollout};

@@ -2,6 +2,7 @@
 //! work.
 
 pub(crate) mod breaker;
+pub(crate) mod cap;
 pub(crate) mod capability;
 pub(crate) mod channel;
 pub(crate) mod choose;

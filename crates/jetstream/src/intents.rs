@@ -8,6 +8,7 @@ mod budgets;
 mod by_hand;
 mod cancel;
 mod capability;
+mod caps;
 mod children;
 mod decisions;
 mod export;

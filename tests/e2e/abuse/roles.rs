@@ -36,6 +36,7 @@ const RESEARCH: Role = Role {
         "mesh.signal.*.*",
         "mesh.context.*.*",
         "mesh.memory.research.*",
+        "mesh.control.caps.*",
     ],
     asks: &[
         "$JS.API.INFO",
@@ -48,6 +49,7 @@ const RESEARCH: Role = Role {
         "$JS.API.DIRECT.GET.KV_MESH_ROUTES.$KV.MESH_ROUTES.code",
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7",
         "mesh.control.archive.find",
+        "mesh.control.caps.spend",
         "$SRV.PING",
     ],
 };
@@ -246,6 +248,7 @@ fn body_of(subject: &str) -> &'static str {
         "$JS.API.CONSUMER.MSG.NEXT.MESH_WORK_research.1_0_0_p4-7" => r#"{"batch":1,"no_wait":true}"#,
         "mesh.control.archive.find" => r#"{"intent":"evil"}"#,
         "mesh.control.rollout.status" => r#"{"agent":"code"}"#,
+        "mesh.control.caps.spend" => r#"{"agent":"research","by":"research"}"#,
         "mesh.control.whoami" => "{}",
         _ => "",
     }

@@ -6,7 +6,7 @@ use super::names::Names;
 use super::{Grant, Plan};
 use crate::role::Right::{
     AsksControllers, Decides, FollowsRoutes, ReadsArchive, ReadsLedger, ReadsMemories, ReadsObjects, SeesTopology,
-    SpeaksForItself, TakesTickets, WritesMemories, WritesObjects, WritesRecords, WritesTickets,
+    SpeaksForItself, SpendsOfItsCap, TakesTickets, WritesMemories, WritesObjects, WritesRecords, WritesTickets,
 };
 
 /// What the workers of an agent may do. They make no stream and no consumer: controllers do, when they hear of a new version.
@@ -88,6 +88,9 @@ fn from_mesh(names: &Names, agent: &AgentName) -> Vec<Grant> {
         Grant::asks(WritesMemories, names.of(&format!("memory.{agent}.*"))),
         // Its handlers may tell an intent something; the server puts its name before that.
         Grant::asks(Decides, names.of(&format!("from.{agent}.signal.*.*"))).under(names.of("signal.*.*")),
+        // With a wildcard, as everything that changes something; the server says who asks, and it spends of the cap of its own
+        // agent alone.
+        Grant::asks(SpendsOfItsCap, subjects.control("caps.*")).named(),
         // Whether an old ticket is of an intent that is closed and archived.
         Grant::asks(AsksControllers, subjects.control("archive.find")),
     ]);

@@ -2,6 +2,7 @@
 
 mod add;
 mod breaker;
+mod budget;
 mod describe;
 mod forget;
 mod kill;
@@ -43,6 +44,8 @@ pub(crate) enum AgentsCommand {
     Kill(kill::KillArgs),
     /// Limit what all workers of an agent do together; without a limit, show those that are set.
     Limit(limit::LimitArgs),
+    /// Cap what all its workers spend in a day; without a cap, show today's.
+    Budget(budget::BudgetArgs),
     /// Show how its failures are treated, or change that while its workers run.
     Policy(policy::PolicyArgs),
     /// Show the breakers of its versions, or open or close one by hand.
@@ -62,6 +65,7 @@ pub(crate) async fn run(command: AgentsCommand, app: &App) -> Result<(), CliErro
         AgentsCommand::Resume(args) => resume::run(args, app).await,
         AgentsCommand::Kill(args) => kill::run(args, app).await,
         AgentsCommand::Limit(args) => limit::run(args, app).await,
+        AgentsCommand::Budget(args) => budget::run(args, app).await,
         AgentsCommand::Policy(args) => Box::pin(policy::run(args, app)).await,
         AgentsCommand::Breaker(args) => breaker::run(args, app).await,
     }

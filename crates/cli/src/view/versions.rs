@@ -1,6 +1,6 @@
 //! Versions of agents, and alarms about them.
 
-use baton_envelope::control::{AgentView, Alarm, VersionView};
+use baton_envelope::control::{AgentView, Alarm, CapView, VersionView};
 use baton_envelope::{Pause, ProtocolRange, Route, VersionState, shown};
 
 use super::{agent_at, arguments, time};
@@ -57,6 +57,31 @@ pub(crate) fn pauses<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> Str
         }
     }
     lines.join("\n")
+}
+
+/// What agents have spent of their caps today, a line for each that has one.
+pub(crate) fn caps<'a>(agents: impl IntoIterator<Item = &'a AgentView>) -> String {
+    let caps = agents.into_iter().filter_map(|agent| agent.cap.as_ref());
+    caps.map(|cap| format!("CAP {}", self::cap(cap)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// What an agent has spent of its cap today, in a line.
+pub(crate) fn cap(cap: &CapView) -> String {
+    let under_way = match cap.granted.are_zero() {
+        true => String::new(),
+        false => format!(", {} under way", cap.granted),
+    };
+    let waiting = match cap.waiting {
+        0 => String::new(),
+        1 => "; 1 intent waits for room".to_owned(),
+        count => format!("; {count} intents wait for room"),
+    };
+    format!(
+        "{}: {} in a day; today {} spent{under_way}, {} left until {}{waiting}",
+        cap.agent, cap.per_day, cap.spent, cap.left, cap.until
+    )
 }
 
 /// `1.0.0 - 1.1.0`, or the one version.

@@ -14,6 +14,7 @@ use baton_envelope::{
 };
 use baton_jetstream::Error;
 
+use crate::api::caps;
 use crate::context::Context;
 use crate::registry;
 
@@ -39,8 +40,11 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
         .into_iter()
         .map(|one| ((one.agent.clone(), one.version.clone()), one))
         .collect();
+    let waiting = cx.projection.capped().await?;
     let mut agents = Vec::new();
     for route in routes {
+        let waiting = waiting.get(&route.agent).copied().unwrap_or_default();
+        let cap = caps::seen(cx, &route, waiting).await?;
         let mut tickets = cx.mesh.agent_counts(&route.agent).await?;
         let mut versions = Vec::new();
         for (version, entry) in &route.versions {
@@ -82,6 +86,7 @@ pub(super) async fn list(cx: &Context, ListAgents(asked): ListAgents) -> Result<
             rollout: route.rollout,
             paused: route.paused,
             policy: route.policy,
+            cap,
         });
     }
     Ok(AgentsView { agents })

@@ -1,6 +1,7 @@
 //! The projection's questions for the rest of the controller, by topic.
 
 mod archive;
+mod capped;
 mod children;
 mod evidence;
 mod intents;

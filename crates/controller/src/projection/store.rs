@@ -25,7 +25,7 @@ use super::tables::{children, timers};
 use super::touched::Touched;
 
 /// Change this with every change of the tables or of their content: a file with an older schema is rebuilt.
-const SCHEMA: i64 = 8;
+const SCHEMA: i64 = 9;
 /// How often to delete rows that no question needs any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -41,6 +41,7 @@ const TABLES: &str = "
         has_children INTEGER NOT NULL, root TEXT) WITHOUT ROWID;
     CREATE INDEX open_intents_of_root ON open_intents (root) WHERE root IS NOT NULL;
     CREATE INDEX open_intents_to_resume ON open_intents (resume) WHERE resume IS NOT NULL;
+    CREATE INDEX open_intents_capped ON open_intents (agent, since) WHERE code = 'CAP_REACHED';
     CREATE INDEX open_intents_to_accept ON open_intents (accept_within) WHERE accept_within IS NOT NULL;
     CREATE TABLE holds (agent TEXT NOT NULL, version TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
         intent TEXT NOT NULL, PRIMARY KEY (intent, agent, version)) WITHOUT ROWID;

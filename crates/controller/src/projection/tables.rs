@@ -2,6 +2,7 @@
 //! that follows the ledger.
 
 pub(super) mod archive;
+pub(super) mod capped;
 pub(super) mod children;
 pub(super) mod counts;
 pub(super) mod evidence;

@@ -22,6 +22,7 @@ async fn a_controller_counts_its_rounds() {
         "alarms",
         "archive",
         "breakers",
+        "caps",
         "checkpoint",
         "children",
         "clocks",

@@ -122,6 +122,8 @@ codes! {
     BY_HAND: Attempt,
     /// Somebody cancelled the intent.
     CANCELLED: Attempt,
+    /// The agent has spent what it may in a day.
+    CAP_REACHED: Park Attempt,
     /// A child came to another end than its parent can go on with.
     CHILD_FAILED: Attempt,
     /// An undo has failed, and what the intent did before it is not undone.

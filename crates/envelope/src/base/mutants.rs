@@ -101,11 +101,13 @@ pub enum Mutant {
     B4HoldForgotten,
     /// B5: each child gets all that is left.
     B5OwnAllowance,
+    /// B6: every call is granted, whatever its agent has spent today.
+    B6CapIgnored,
 }
 
 impl Mutant {
     /// Every fault.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::I1SweeperSleeps,
         Self::I2Unguarded,
         Self::I3EndsTwice,
@@ -153,6 +155,7 @@ impl Mutant {
         Self::B3SettlesTwice,
         Self::B4HoldForgotten,
         Self::B5OwnAllowance,
+        Self::B6CapIgnored,
     ];
 
     /// Its name in `BATON_MUTANT`; it starts with the invariant.

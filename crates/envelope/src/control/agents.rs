@@ -9,6 +9,7 @@ use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion};
 use crate::base::protocol::ProtocolRange;
 use crate::base::timestamp::Timestamp;
+use crate::control::caps::CapView;
 use crate::intent::references::Cause;
 use crate::rollout::Rollout;
 use crate::version::breaker::Breaker;
@@ -151,6 +152,9 @@ pub struct AgentView {
     /// The failure policy that an operator has set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
+    /// What its workers may spend together in a day, where that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<CapView>,
 }
 
 /// One version of an agent.

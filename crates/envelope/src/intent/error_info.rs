@@ -1,6 +1,9 @@
 //! An error, as records and snapshots keep it.
 
+use crate::amounts::Amounts;
+use crate::base::codes;
 use crate::base::wire::{Extra, wire_object};
+use crate::version::cap::CapRefused;
 
 wire_object! {
     /// An error, as records and snapshots keep it.
@@ -9,6 +12,8 @@ wire_object! {
         req code: String,
         /// What people read.
         req message: String,
+        /// How much of each meter was missing, of work that waits for room under the cap of its agent.
+        opt need: Box<Amounts>,
     }
 }
 
@@ -18,7 +23,18 @@ impl ErrorInfo {
         Self {
             code: code.into(),
             message: message.into(),
+            need: None,
             extra: Extra::new(),
+        }
+    }
+}
+
+impl From<&CapRefused> for ErrorInfo {
+    /// The error of a hop that ends because a call was not granted.
+    fn from(refused: &CapRefused) -> Self {
+        Self {
+            need: Some(Box::new(refused.need.clone())),
+            ..Self::new(codes::CAP_REACHED, refused.to_string())
         }
     }
 }

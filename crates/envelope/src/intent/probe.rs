@@ -50,9 +50,10 @@ pub fn probed<'r>(
 
 /// The codes with which a worker parks what says nothing of itself: no further attempt would change it, or another agent is
 /// the cause. Else the breaker of one agent would open those of all before it.
-const OF_OTHERS: [&str; 17] = [
+const OF_OTHERS: [&str; 18] = [
     codes::BREAKER_OPEN,
     codes::BUDGET,
+    codes::CAP_REACHED,
     codes::CONTEXT_CORRUPT,
     codes::CONTEXT_FULL,
     codes::CONTEXT_MISSING,
@@ -72,8 +73,9 @@ const OF_OTHERS: [&str; 17] = [
 
 /// The codes of what ends a hop without the work of its handler: people said no before it began, nobody ended its wait, what it
 /// was given cannot be had, or it may not spend.
-const WITHOUT_WORK: [&str; 5] = [
+const WITHOUT_WORK: [&str; 6] = [
     codes::BUDGET,
+    codes::CAP_REACHED,
     codes::CONTEXT_CORRUPT,
     codes::CONTEXT_MISSING,
     codes::NOT_APPROVED,
@@ -249,7 +251,8 @@ mod tests {
             let event = Event::Parked { code: code.clone() };
             record("code", event, Status::Parked { code }, false)
         };
-        for ended in [rejected, parked(&late), parked(codes::BUDGET)] {
+        let capped = parked(codes::CAP_REACHED);
+        for ended in [rejected, parked(&late), parked(codes::BUDGET), capped] {
             assert!(!is_exhausted(&ended.event, ended.exhausted) && !is_answer(&ended.event));
             assert!(matches!(judged(&[ended]), Probed::Gone(_)));
         }

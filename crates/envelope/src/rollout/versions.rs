@@ -1,10 +1,12 @@
 //! Decisions about single versions, apart from the steps of a rollout: activate, drain, retire, quarantine, move work
 //! away.
 
+use crate::amounts::Amounts;
 use crate::base::codes;
 use crate::base::names::AgentVersion;
 use crate::base::timestamp::Timestamp;
 use crate::rollout::act::{Act, Refused, decided, end_rollout, finish, happen, known, make_active, owned};
+use crate::version::cap::CAPPED;
 use crate::version::limits::AgentLimits;
 use crate::version::pinning::Pinning;
 use crate::version::rollout::{Phase, Rollout};
@@ -68,6 +70,9 @@ pub fn set_limits(route: &Route, wanted: &AgentLimits, act: &Act) -> Option<Rout
     set(&mut limits.per_key, wanted.per_key);
     set(&mut limits.fair, wanted.fair);
     set(&mut limits.key_rate_per_hour, wanted.key_rate_per_hour);
+    if let Some(wanted) = &wanted.per_day {
+        limits.per_day = with_cap(limits.per_day.as_deref(), wanted);
+    }
     if limits == present {
         return None;
     }
@@ -76,6 +81,18 @@ pub fn set_limits(route: &Route, wanted: &AgentLimits, act: &Act) -> Option<Rout
         ..route.clone()
     };
     Some(decided(next, "limited", None, act))
+}
+
+/// A cap, changed: a meter that is absent from what is wanted stays as it is, and nothing of one lifts it.
+pub fn with_cap(present: Option<&Amounts>, wanted: &Amounts) -> Option<Box<Amounts>> {
+    let mut cap = Amounts::NONE;
+    for meter in CAPPED {
+        let present = present.and_then(|present| present.of(meter));
+        if let Some(amount) = wanted.of(meter).or(present).filter(|amount| !amount.is_zero()) {
+            cap.set(meter, amount);
+        }
+    }
+    cap.unless_zero().map(Box::new)
 }
 
 /// Holds a version's work back while it is moved away, until `until` at the latest; `None` ends that.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amounts::Amounts;
 use crate::base::wire::wire_object;
 
 wire_object! {
@@ -21,6 +22,8 @@ wire_object! {
         opt fair: u32,
         /// How many intents with one order key have their turn in an hour, as far apart as that makes them.
         opt key_rate_per_hour: u64,
+        /// What they spend together in a day, in UTC, whichever intents they work at.
+        opt per_day: Box<Amounts>,
     }
 }
 

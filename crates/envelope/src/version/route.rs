@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::amounts::Amounts;
 use crate::base::json::Json;
 use crate::base::names::{AgentName, AgentVersion, ChannelName};
 use crate::base::protocol::ProtocolRange;
@@ -189,6 +190,11 @@ impl VersionEntry {
 }
 
 impl Route {
+    /// What the workers of the agent may spend together in a day, where that is bounded.
+    pub fn per_day(&self) -> Option<&Amounts> {
+        self.limits.as_ref()?.per_day.as_deref()
+    }
+
     /// The first route of an agent.
     pub fn first(agent: AgentName, active: AgentVersion, at: Timestamp, by: impl Into<String>) -> Self {
         let entry = VersionEntry {

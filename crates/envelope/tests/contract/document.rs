@@ -163,6 +163,9 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
     let (route, rollout) = (full_route(), full_rollout());
     compare_fields("Canary", route.canary.as_ref().expect("a canary"));
     compare_fields("AgentLimits", &full_limits());
+    compare_fields("CapBook", &full_cap_book());
+    compare_fields("CapDay", &full_cap_day());
+    compare_fields("CapGrant", &full_cap_grant());
     compare_fields("VersionEntry", &full_entry());
     compare_fields("Pause", &full_pause());
     compare_fields("Decision", route.decision.as_ref().expect("a decision"));
@@ -177,7 +180,7 @@ fn every_field_of_every_object_is_in_the_document_and_none_else() {
         .lines()
         .filter(|line| line.starts_with("### ") && line.ends_with(" fields"))
         .count();
-    assert_eq!(compared, 63, "a table of fields is not compared");
+    assert_eq!(compared, 66, "a table of fields is not compared");
 }
 
 #[test]

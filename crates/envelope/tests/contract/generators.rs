@@ -302,7 +302,12 @@ pub(crate) fn any_status() -> impl Strategy<Value = Status> {
 }
 
 fn any_error() -> impl Strategy<Value = ErrorInfo> {
-    (text(), text(), any_extra()).prop_map(|(code, message, extra)| ErrorInfo { code, message, extra })
+    (text(), text(), any_extra()).prop_map(|(code, message, extra)| ErrorInfo {
+        code,
+        message,
+        need: None,
+        extra,
+    })
 }
 
 fn any_path() -> impl Strategy<Value = PathEntry> {

@@ -11,6 +11,7 @@ mod acts;
 mod budgets;
 mod bundle;
 mod calling;
+mod caps;
 mod channels;
 mod codes;
 mod context;

@@ -278,7 +278,10 @@ pub(crate) fn full_snapshot() -> Snapshot {
         reply_to: Some("clients.7.answers".to_owned()),
         result: Some(json("{\"ok\":true}")),
         result_encoding: Some("base64".to_owned()),
-        error: Some(ErrorInfo::new("CODE", "message")),
+        error: Some(ErrorInfo {
+            need: Some(Box::default()),
+            ..ErrorInfo::new("CODE", "message")
+        }),
         waits: vec![OpenWait {
             hop: 3,
             name: "legal".to_owned(),
@@ -341,7 +344,10 @@ pub(crate) fn full_record() -> Record {
         envelope: Some(Box::new(full_envelope())),
         step: Some(full_step()),
         note: Some("note".to_owned()),
-        error: Some(ErrorInfo::new("CODE", "message")),
+        error: Some(ErrorInfo {
+            need: Some(Box::default()),
+            ..ErrorInfo::new("CODE", "message")
+        }),
         raw: Some(Box::new(RawKept {
             subject: "mesh.intent.code".to_owned(),
             headers: vec![("Baton-Priority".to_owned(), "11".to_owned())],

@@ -2,7 +2,7 @@
 
 use baton_envelope::budget::{TopUp, TopUpRefused};
 use baton_envelope::control::{TopUpIntent, TopUpView};
-use baton_envelope::{Author, Budget, IntentId, Role, act};
+use baton_envelope::{Author, Budget, IntentId, Role, Snapshot, act};
 
 use super::redrive::Redrive;
 use crate::error::Error;
@@ -106,28 +106,51 @@ impl Mesh {
     /// # Errors
     /// When the server does not answer, or the ticket could not be written.
     pub(crate) async fn redrive_funded(&self, intent: &IntentId, by: &Author) -> Result<bool, Error> {
-        match self.redrive_funded_now(intent, by).await {
+        let is_funded = |snapshot: &Snapshot| snapshot.owes_redrive();
+        self.redrive_where(intent, by, is_funded, "its budget suffices now")
+            .await
+    }
+
+    /// Puts an intent back that is parked for want of something, where that is there. `false` where it is not, and where its agent
+    /// cannot get it now.
+    ///
+    /// # Errors
+    /// When the server does not answer, or the ticket could not be written.
+    pub(super) async fn redrive_where(
+        &self,
+        intent: &IntentId,
+        by: &Author,
+        is_there: impl Fn(&Snapshot) -> bool + Send + Sync,
+        note: &str,
+    ) -> Result<bool, Error> {
+        match self.redrive_where_now(intent, by, is_there, note).await {
             Err(error) if !error.is_of_server() => {
-                tracing::warn!(%error, %intent, "it has the budget to go on, and cannot be put back now");
+                tracing::warn!(%error, %intent, "{note}, and it cannot be put back now");
                 Ok(false)
             }
             done => done,
         }
     }
 
-    async fn redrive_funded_now(&self, intent: &IntentId, by: &Author) -> Result<bool, Error> {
+    async fn redrive_where_now(
+        &self,
+        intent: &IntentId,
+        by: &Author,
+        is_there: impl Fn(&Snapshot) -> bool + Send + Sync,
+        note: &str,
+    ) -> Result<bool, Error> {
         let Some(head) = self.head(intent).await? else {
             return Ok(false);
         };
         let snapshot = &head.record.snapshot;
-        let (true, Some(agent)) = (snapshot.owes_redrive() && !snapshot.is_undoing(), &snapshot.agent) else {
+        let (true, Some(agent)) = (is_there(snapshot) && !snapshot.is_undoing(), &snapshot.agent) else {
             return Ok(false);
         };
         // Read routes first: deciding on a head cannot wait for the server.
         let route = self.route_of(agent).await?;
         let objects = self.objects_of_hop(&head, &route).await?;
         let put = self.advance(intent, by, Known::Read(&head), |now, _| {
-            let Some(now) = now.filter(|now| now.snapshot.owes_redrive()) else {
+            let Some(now) = now.filter(|now| is_there(now.snapshot)) else {
                 return Ok(Decision::Nothing);
             };
             if now.snapshot.agent.as_ref() != Some(&route.agent) {
@@ -138,7 +161,7 @@ impl Mesh {
             };
             let draft = self.put_back(intent, now.snapshot, last, &route, &Redrive::default())?;
             let draft = objects.allow((intent, now.seq), &route, draft)?;
-            Ok::<_, Error>(draft.with_note(Some("its budget suffices now".to_owned())).into())
+            Ok::<_, Error>(draft.with_note(Some(note.to_owned())).into())
         });
         Ok(matches!(Box::pin(put).await?, Advanced::Committed(_)))
     }

@@ -37,6 +37,8 @@ struct State {
     next_start: Instant,
     /// Since when there is no connection.
     alone_since: Option<Instant>,
+    /// Whether nothing may be taken, whatever the share is.
+    is_held_back: bool,
 }
 
 impl Allowance {
@@ -50,6 +52,7 @@ impl Allowance {
                 existing: own,
                 next_start: Instant::now(),
                 alone_since: None,
+                is_held_back: false,
             }),
             slots_changed: Notify::new(),
             rate_changed: Notify::new(),
@@ -88,6 +91,16 @@ impl Allowance {
         held
     }
 
+    /// Takes nothing new, or takes work again. What runs goes on.
+    pub fn hold_back(&self, is_held_back: bool) {
+        {
+            let mut state = self.state();
+            state.is_held_back = is_held_back;
+            self.fit(&mut state);
+        }
+        self.slots_changed.notify_one();
+    }
+
     /// Notes whether there is a connection. Without one for too long the share is another's.
     pub(super) fn note_connection(&self, is_there: bool) {
         let mut state = self.state();
@@ -114,10 +127,11 @@ impl Allowance {
         self.state().share.revision == 0
     }
 
-    /// Whether the agent has limits.
+    /// Whether the agent has limits, or nothing new may be taken.
     pub(super) fn is_limited(&self) -> bool {
-        let share = self.state().share;
-        share.in_flight.is_some() || share.rate_per_hour.is_some()
+        let state = self.state();
+        let share = state.share;
+        state.is_held_back || share.in_flight.is_some() || share.rate_per_hour.is_some()
     }
 
     /// The most slots that may be taken.
@@ -190,6 +204,9 @@ impl Allowance {
     }
 
     fn target(&self, state: &State) -> u32 {
+        if state.is_held_back {
+            return 0;
+        }
         state.share.in_flight.map_or(self.own, |share| share.min(self.own))
     }
 

@@ -116,6 +116,7 @@ mod tests {
             mesh: None,
             version: None,
             context: None,
+            caps: None,
             joined: Vec::new(),
             recalled: 0,
             signals_sent: 0,

@@ -47,6 +47,7 @@ fn text(agent: &AgentView) -> String {
         parts.push(about);
     }
     parts.push(view::pauses([agent]));
+    parts.push(view::caps([agent]));
     parts.push(view::alarms(&agent.alarms));
     view::paragraphs(parts)
 }

@@ -55,6 +55,7 @@ fn text(view: &AgentsView) -> String {
     view::paragraphs([
         table.render(),
         view::pauses(&view.agents),
+        view::caps(&view.agents),
         view::alarms(alarms),
         view::clocks(&view.agents),
     ])

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use baton_envelope::{Event, IntentId, RecordSummary, Role, Tally, Timestamp, is_answer, is_exhausted};
+use baton_envelope::{Event, IntentId, RecordSummary, Role, Tally, Timestamp, codes, is_answer, is_exhausted};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::latency::Latencies;
@@ -201,6 +201,8 @@ fn attempt(summary: &RecordSummary) -> Option<(Version, Outcome)> {
         Event::HandedOff | Event::Completed | Event::FannedOut | Event::Waiting { .. } => Outcome::Ok,
         Event::Rejected { .. } => Outcome::Declined,
         Event::RetryScheduled => Outcome::Retryable,
+        // That of the agent, whatever its version.
+        Event::Parked { code } if code == codes::CAP_REACHED => return None,
         Event::Failed { .. } | Event::Parked { .. } => Outcome::Terminal,
         Event::Submitted
         | Event::Claimed
