@@ -160,8 +160,9 @@ async fn queues(client: &Client) -> Result<Vec<String>> {
     Ok(names.into_iter().filter(is_queue).collect())
 }
 
-/// How many messages are in the queues although their consumers are done with them. A server whose disk was full can
-/// lose the removal of an acknowledged message: after a restart the message is back, and nobody gets it.
+/// How many messages are in the queues although their consumers are done with them. A server whose disk was full, or
+/// one that keeps tickets asynchronously and was killed, can lose the removal of an acknowledged message: after a restart the
+/// message is back, and nobody gets it.
 ///
 /// # Errors
 /// When the server does not answer.
