@@ -88,7 +88,11 @@ async fn cluster_of_three_survives_its_stream_leader() {
     let cluster = Cluster::start(3).await;
     let context = jetstream::new(cluster.client().await);
     context.create_stream(stream("orders", 3)).await.unwrap();
-    publish(&context, "orders.one").await.unwrap();
+    // The member that this client talks to may not know yet that somebody takes the subject.
+    eventually("the stream takes messages", SOON, async || {
+        publish(&context, "orders.one").await
+    })
+    .await;
     let leader = cluster.stream_leader("orders").await.unwrap();
     cluster.kill(leader).await;
     eventually("another member leads", SOON, async || {
