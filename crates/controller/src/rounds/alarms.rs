@@ -41,35 +41,35 @@ impl Round for Alarms {
     async fn round(&mut self, term: &Term) -> Result<(), RoundError> {
         let seen = term.observations()?;
         let mut first = self.lost.look(&term.cx).await;
+        let mut new = Vec::new();
         for route in &seen.routes {
             match of_agent(&term.cx, &seen, route).await {
                 Ok(mut alarms) => {
                     alarms.extend(self.lost.alarms(&term.cx, &route.agent));
-                    self.tell(term, &route.agent, alarms).await?;
+                    new.extend(self.known.replace(&route.agent, alarms));
                 }
                 // This agent keeps its known alarms.
                 Err(error) => first = first.and(Err(error.of(&route.agent))),
             }
         }
         if term.set_alarms(self.known.all()) {
-            // Whoever gets an alarm should find it in the report at once.
-            load::tell(term, &seen).await?;
+            // Before the alarms: whoever gets one finds it in the report at once.
+            first = first.and(load::tell(term, &seen).await);
         }
+        publish(term, &new).await?;
         first
     }
 }
 
-impl Alarms {
-    async fn tell(&mut self, term: &Term, agent: &AgentName, alarms: Vec<Alarm>) -> Result<(), RoundError> {
-        for alarm in self.known.replace(agent, alarms) {
-            let version = &alarm.version;
-            tracing::warn!(%agent, %version, code = alarm.code, ways_out = alarm.ways_out.join("; or "), "{}", alarm.message);
-            if let Err(error) = alarm::send(&term.in_charge()?.mesh, &alarm).await {
-                tracing::debug!(%error, "cannot publish an alarm");
-            }
+async fn publish(term: &Term, alarms: &[Alarm]) -> Result<(), RoundError> {
+    for alarm in alarms {
+        let (agent, version) = (&alarm.agent, &alarm.version);
+        tracing::warn!(%agent, %version, code = alarm.code, ways_out = alarm.ways_out.join("; or "), "{}", alarm.message);
+        if let Err(error) = alarm::send(&term.in_charge()?.mesh, alarm).await {
+            tracing::debug!(%error, "cannot publish an alarm");
         }
-        Ok(())
     }
+    Ok(())
 }
 
 async fn of_agent(cx: &Context, seen: &Observations, route: &Route) -> Result<Vec<Alarm>, RoundError> {
