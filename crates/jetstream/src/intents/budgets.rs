@@ -123,46 +123,35 @@ impl Mesh {
         is_there: impl Fn(&Snapshot) -> bool + Send + Sync,
         note: &str,
     ) -> Result<bool, Error> {
-        match self.redrive_where_now(intent, by, is_there, note).await {
+        let put = async {
+            let Some(head) = self.head(intent).await? else {
+                return Ok(false);
+            };
+            let snapshot = &head.record.snapshot;
+            if !is_there(snapshot) || snapshot.is_undoing() {
+                return Ok(false);
+            }
+            let Some(way) = self.way_back(&head).await? else {
+                return Ok(false);
+            };
+            let put = self.advance(intent, by, Known::Read(&head), |now, _| {
+                let Some(now) = now.filter(|now| is_there(now.snapshot)) else {
+                    return Ok(Decision::Nothing);
+                };
+                let Some(last) = now.envelope else {
+                    return Ok(Decision::ReadEnvelope);
+                };
+                let draft = self.put_back(intent, now, last, &way, &Redrive::default())?;
+                Ok::<_, Error>(draft.with_note(Some(note.to_owned())).into())
+            });
+            Ok::<_, Error>(matches!(put.await?, Advanced::Committed(_)))
+        };
+        match Box::pin(put).await {
             Err(error) if !error.is_of_server() => {
                 tracing::warn!(%error, %intent, "{note}, and it cannot be put back now");
                 Ok(false)
             }
             done => done,
         }
-    }
-
-    async fn redrive_where_now(
-        &self,
-        intent: &IntentId,
-        by: &Author,
-        is_there: impl Fn(&Snapshot) -> bool + Send + Sync,
-        note: &str,
-    ) -> Result<bool, Error> {
-        let Some(head) = self.head(intent).await? else {
-            return Ok(false);
-        };
-        let snapshot = &head.record.snapshot;
-        let (true, Some(agent)) = (is_there(snapshot) && !snapshot.is_undoing(), &snapshot.agent) else {
-            return Ok(false);
-        };
-        // Read routes first: deciding on a head cannot wait for the server.
-        let route = self.route_of(agent).await?;
-        let objects = self.objects_of_hop(&head, &route).await?;
-        let put = self.advance(intent, by, Known::Read(&head), |now, _| {
-            let Some(now) = now.filter(|now| is_there(now.snapshot)) else {
-                return Ok(Decision::Nothing);
-            };
-            if now.snapshot.agent.as_ref() != Some(&route.agent) {
-                return Err(Error::Raced(intent.clone()));
-            }
-            let Some(last) = now.envelope else {
-                return Ok(Decision::ReadEnvelope);
-            };
-            let draft = self.put_back(intent, now.snapshot, last, &route, &Redrive::default())?;
-            let draft = objects.allow((intent, now.seq), &route, draft)?;
-            Ok::<_, Error>(draft.with_note(Some(note.to_owned())).into())
-        });
-        Ok(matches!(Box::pin(put).await?, Advanced::Committed(_)))
     }
 }

@@ -50,19 +50,11 @@ impl ControllerMesh {
     /// When nobody paused it, or no version may take it.
     pub async fn resume_intent(&self, intent: &IntentId, reason: Option<&str>, by: &Author) -> Result<Changed, Error> {
         let found = self.must_find(intent).await?;
-        // Deciding on a head cannot wait for the server.
-        let route = match &found.record.snapshot.agent {
-            Some(agent) => Some(self.route_of(agent).await?),
-            None => None,
-        };
-        let objects = match &route {
-            Some(route) => Some(self.objects_of_hop(&found, route).await?),
-            None => None,
-        };
+        let way = self.way_back(&found).await?;
         self.change(intent, by, |head| {
             let snapshot = head.snapshot;
             let is_paused = matches!(&snapshot.status, Status::Parked { code } if code == codes::PAUSED);
-            let (true, Some(route), Some(objects)) = (is_paused, &route, objects) else {
+            let Some(way) = way.as_ref().filter(|_| is_paused) else {
                 return Err(cannot_become(
                     intent,
                     &snapshot.status,
@@ -70,19 +62,15 @@ impl ControllerMesh {
                     &why_not_resumed(&head),
                 ));
             };
-            if snapshot.agent.as_ref() != Some(&route.agent) {
-                return Err(Error::Raced(intent.clone()));
-            }
             let Some(last) = head.envelope else {
                 return Ok(Decision::ReadEnvelope);
             };
-            let is_alive = |version: &&AgentVersion| route.state(version).is_some_and(|state| state.is_alive());
+            let is_alive = |version: &&AgentVersion| way.route.state(version).is_some_and(|state| state.is_alive());
             let how = Redrive {
                 version: snapshot.version.as_ref().filter(is_alive).cloned(),
                 max_hops: None,
             };
-            let draft = self.put_back(intent, snapshot, last, route, &how)?;
-            let draft = objects.allow((intent, head.seq), route, draft)?;
+            let draft = self.put_back(intent, head, last, way, &how)?;
             Ok(draft.with_note(reason.map(str::to_owned)).into())
         })
         .await

@@ -1,5 +1,7 @@
 //! Putting a parked intent back before its agent, or a rejected raw intent back into the intake.
 
+use std::sync::Arc;
+
 use baton_envelope::control::{RedriveIntent, RedriveView};
 use baton_envelope::rollout::known;
 use baton_envelope::{
@@ -8,8 +10,9 @@ use baton_envelope::{
 };
 
 use super::form::in_form_for;
+use super::objects_of_hop::ObjectsOfHop;
 use crate::error::Error;
-use crate::ledger::{Advanced, Committed, Decision, Head, Known};
+use crate::ledger::{Advanced, Committed, Decision, Head, HeadRef, Known};
 use crate::server::Mesh;
 
 /// What to change in a redriven intent.
@@ -19,6 +22,14 @@ pub struct Redrive {
     pub version: Option<AgentVersion>,
     /// A new limit on hops.
     pub max_hops: Option<MaxHops>,
+}
+
+/// What putting an intent back goes by.
+#[derive(Debug)]
+pub(super) struct WayBack {
+    /// The route of its agent.
+    pub(super) route: Arc<Route>,
+    objects: ObjectsOfHop,
 }
 
 /// The result of a redrive.
@@ -57,31 +68,19 @@ impl Mesh {
         if head.record.snapshot.is_undoing() {
             return self.undo_again(intent, &head, by).await;
         }
-        // Read routes first: deciding on a head cannot wait for the server.
-        let route = match &head.record.snapshot.agent {
-            Some(agent) => Some(self.route_of(agent).await?),
-            None => None,
-        };
-        let objects = match &route {
-            Some(route) => Some(self.objects_of_hop(&head, route).await?),
-            None => None,
-        };
+        let way = self.way_back(&head).await?;
         let put = self.advance(intent, &by, Known::Read(&head), |now, _| {
             let Some(now) = now else {
                 return Err(Error::NoIntent(intent.clone()));
             };
             let is_parked = matches!(now.snapshot.status, Status::Parked { .. });
-            let (true, Some(route), Some(objects)) = (is_parked, &route, objects) else {
+            let Some(way) = way.as_ref().filter(|_| is_parked) else {
                 return Err(not_parked(intent, now.snapshot));
             };
-            if now.snapshot.agent.as_ref() != Some(&route.agent) {
-                return Err(Error::Raced(intent.clone()));
-            }
             let Some(last) = now.envelope else {
                 return Ok(Decision::ReadEnvelope);
             };
-            let draft = self.put_back(intent, now.snapshot, last, route, how)?;
-            Ok(objects.allow((intent, now.seq), route, draft)?.into())
+            Ok(self.put_back(intent, now, last, way, how)?.into())
         });
         written(intent, put.await?, false)
     }
@@ -133,15 +132,30 @@ impl Mesh {
         }
     }
 
+    /// What putting an intent back goes by; `None` where it has no agent. It is read first: deciding on a head cannot wait for the
+    /// server.
+    pub(super) async fn way_back(&self, head: &Head) -> Result<Option<WayBack>, Error> {
+        let Some(agent) = &head.record.snapshot.agent else {
+            return Ok(None);
+        };
+        let route = self.route_of(agent).await?;
+        let objects = self.objects_of_hop(head, &route).await?;
+        Ok(Some(WayBack { route, objects }))
+    }
+
     /// The draft that puts a parked intent before its agent again.
     pub(super) fn put_back(
         &self,
         intent: &IntentId,
-        snapshot: &Snapshot,
+        now: HeadRef<'_>,
         last: &Envelope,
-        route: &Route,
+        WayBack { route, objects }: &WayBack,
         how: &Redrive,
     ) -> Result<Draft, Error> {
+        let snapshot = now.snapshot;
+        if snapshot.agent.as_ref() != Some(&route.agent) {
+            return Err(Error::Raced(intent.clone()));
+        }
         let version = match &how.version {
             Some(version) => match route.state(version) {
                 Some(state) if state.is_paused() => {
@@ -178,7 +192,7 @@ impl Mesh {
         let is_manual = route.is_manual(&version);
         let mut draft = act::redrive(snapshot, envelope, version)?.by_hand(is_manual);
         draft.conversion = conversion;
-        Ok(draft)
+        objects.allow((intent, now.seq), route, draft)
     }
 }
 
