@@ -1,6 +1,6 @@
 //! Children: when a join is met, what a call puts into the snapshot, and that recorded ends count once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use baton_envelope::*;
 use proptest::prelude::*;
@@ -134,22 +134,29 @@ fn the_id_of_a_child_is_always_the_same_and_tells_its_place() {
     }
 }
 
+/// The envelope of the second child of a call.
+fn second_child(
+    parent: &Envelope,
+    children: &Children,
+    pins: &BTreeMap<AgentName, AgentVersion>,
+) -> Result<Envelope, HopLimit> {
+    parent.child(NewChild {
+        id: envelope_id(7),
+        call: (parent.hop, "research"),
+        index: 1,
+        children,
+        child: &children.children[1],
+        to: &agent("qa"),
+        from: "code@2.0.0",
+        pins,
+    })
+}
+
 #[test]
 fn a_child_takes_over_what_its_parent_has() {
     let (parent, children) = (full_envelope(), full_children());
     let pins = [(agent("qa"), version("1.0.0"))].into();
-    let envelope = |parent: &Envelope| {
-        parent.child(NewChild {
-            id: envelope_id(7),
-            call: (parent.hop, "research"),
-            index: 1,
-            children: &children,
-            child: &children.children[1],
-            to: &agent("qa"),
-            from: "code@2.0.0",
-            pins: &pins,
-        })
-    };
+    let envelope = |parent: &Envelope| second_child(parent, &children, &pins);
     let child = envelope(&parent).expect("a child");
     assert_eq!(child.hop, parent.hop + 1);
     assert_eq!(
@@ -170,17 +177,7 @@ fn a_child_takes_over_what_its_parent_has() {
     let with = |context: &str| {
         let mut parent = parent.clone();
         parent.context = Some(json(context));
-        let child = parent.child(NewChild {
-            id: envelope_id(7),
-            call: (parent.hop, "research"),
-            index: 1,
-            children: &silent,
-            child: &silent.children[1],
-            to: &agent("qa"),
-            from: "code@2.0.0",
-            pins: &pins,
-        });
-        child.expect("a child").context
+        second_child(&parent, &silent, &pins).expect("a child").context
     };
     assert_eq!(with("{\"links\":2}"), None, "there is nothing to begin with");
     let head = ObjectHash::of(b"a link");
@@ -208,17 +205,7 @@ fn the_result_of_a_child_may_be_an_object_only_where_its_call_says_so() {
             result_refs,
             ..full_children()
         };
-        let child = parent.child(NewChild {
-            id: envelope_id(7),
-            call: (parent.hop, "research"),
-            index: 1,
-            children: &children,
-            child: &children.children[1],
-            to: &agent("qa"),
-            from: "code@2.0.0",
-            pins: &parent.pins,
-        });
-        child.expect("a child")
+        second_child(parent, &children, &parent.pins).expect("a child")
     };
     let (takes, silent) = (child(&parent, true), child(&parent, false));
     assert!(takes.may_end_by_ref() && !silent.may_end_by_ref());
