@@ -347,8 +347,7 @@ async fn fanned(hop: &mut Hop, ended: RunResult) -> RunResult {
 }
 
 /// A handler that has asked to wait is suspended, whatever it has made of the fault; what one has done that could not read what its
-/// children came to does not count either. An outcome has with it what the hop has
-/// remembered, in any of its attempts.
+/// children came to does not count either. An outcome has with it what the hop has remembered, in any of its attempts.
 fn suspended(hop: &mut Hop, ended: RunResult) -> RunResult {
     let is_over = matches!(
         ended,

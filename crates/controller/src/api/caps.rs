@@ -16,17 +16,10 @@ pub(super) async fn set(cx: &Context, asked: SetCap) -> Result<CapView, Error> {
         reason,
     } = asked;
     let route = cx.route(&agent).await?;
-    let present = route.limits.as_ref().and_then(|limits| limits.per_day.as_deref());
-    let cap = rollout::with_cap(present, &per_day);
+    let cap = rollout::with_cap(route.per_day(), &per_day);
     // The book first: it binds. Where the route does not follow, the leader goes by the route.
-    let ours = cap.as_deref().cloned().unwrap_or_default();
-    let (book, ()) = cx
-        .change_cap_book(&agent, |book| {
-            let is_changed = book.per_day != ours;
-            book.per_day = ours.clone();
-            (is_changed, ())
-        })
-        .await?;
+    let set = cx.change_cap_book(&agent, |book| (book.set_cap(cap.as_deref()), ()));
+    let (book, ()) = set.await?;
     let wanted = AgentLimits {
         per_day: Some(Box::new(per_day)),
         ..AgentLimits::default()
@@ -46,8 +39,7 @@ pub(super) async fn seen(cx: &Context, route: &Route, waiting: u64) -> Result<Op
     if waiting == 0 && route.per_day().is_none() {
         return Ok(None);
     }
-    let book = cx.mesh.cap_book(&route.agent).await?;
-    let book = book.map_or_else(|| CapBook::new(route.agent.clone()), |(book, _)| book);
+    let (book, _) = cx.mesh.cap_book(&route.agent).await?;
     Ok(Some(view(&route.agent, &book, cx.mesh.now(), waiting)))
 }
 

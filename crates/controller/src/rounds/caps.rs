@@ -60,9 +60,8 @@ impl Caps {
     async fn look_after(&mut self, term: &Term, route: &Route, is_waiting: bool) -> Result<(), RoundError> {
         let cx = term.in_charge()?;
         let agent = &route.agent;
-        let book = cx.mesh.cap_book(agent).await?;
-        let mut book = book.map_or_else(|| CapBook::new(agent.clone()), |(book, _)| book);
-        book = self.follow(term, route, book).await?;
+        let (book, _) = cx.mesh.cap_book(agent).await?;
+        let mut book = self.follow(term, route, book).await?;
         let over = self.over(term, &book).await?;
         if !over.is_empty() {
             tracing::warn!(%agent, calls = over.len(), "calls whose holders are gone count whole");
@@ -82,8 +81,7 @@ impl Caps {
     /// another one at the next look.
     async fn follow(&mut self, term: &Term, route: &Route, book: CapBook) -> Result<CapBook, RoundError> {
         let agent = &route.agent;
-        let is_apart = |route: &Route, book: &CapBook| route.per_day().cloned().unwrap_or_default() != book.per_day;
-        if !is_apart(route, &book) {
+        if route.per_day().unwrap_or(&Amounts::NONE) == &book.per_day {
             self.apart.remove(agent);
             return Ok(book);
         }
@@ -92,15 +90,8 @@ impl Caps {
         }
         let cx = term.in_charge()?;
         let now = cx.route(agent).await?;
-        let cap = now.per_day().cloned().unwrap_or_default();
-        let (book, ()) = cx
-            .change_cap_book(agent, |book| {
-                let is_changed = book.per_day != cap;
-                book.per_day = cap.clone();
-                (is_changed, ())
-            })
-            .await?;
-        Ok(book)
+        let set = cx.change_cap_book(agent, |book| (book.set_cap(now.per_day()), ()));
+        Ok(set.await?.0)
     }
 
     /// The calls that nobody will settle.
@@ -132,16 +123,12 @@ impl Caps {
             let Some(need) = term.in_charge()?.mesh.needs_room(&intent).await? else {
                 continue;
             };
-            if !fits(&need, &left) {
+            if !need.fit(&left) {
                 continue;
             }
             let cx = term.in_charge()?;
             if cx.mesh.redrive_capped(&intent, &cx.by).await? {
-                for (meter, need) in need.iter() {
-                    if let Some(had) = left.of(meter) {
-                        left.set(meter, had.less(need));
-                    }
-                }
+                left = left.less(&need);
             }
         }
         Ok(())
@@ -155,9 +142,4 @@ fn is_over(head: Option<&Head>, grant: &CapGrant) -> bool {
         let now = &head.record.snapshot;
         now.epoch != grant.epoch || !now.status.is_workable()
     })
-}
-
-fn fits(need: &Amounts, left: &Amounts) -> bool {
-    let mut each = need.iter();
-    each.all(|(meter, need)| left.of(meter).is_none_or(|left| need <= left && !left.is_zero()))
 }

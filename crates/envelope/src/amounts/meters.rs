@@ -90,6 +90,23 @@ impl Amounts {
         }
     }
 
+    /// Whether there is as much of each meter that is meant, where what there is bounds it.
+    pub fn fit(&self, left: &Self) -> bool {
+        self.iter()
+            .all(|(meter, amount)| left.of(meter).is_none_or(|left| amount <= left))
+    }
+
+    /// What is left without other amounts, of the meters that are meant here; never less than nothing.
+    #[must_use]
+    pub fn less(mut self, other: &Self) -> Self {
+        for meter in MeterName::ALL {
+            if let Some(amount) = self.of(meter) {
+                self.set(meter, amount.less(other.get(meter)));
+            }
+        }
+        self
+    }
+
     /// The meters that are meant, with their amounts.
     pub fn iter(&self) -> impl Iterator<Item = (MeterName, Amount)> + '_ {
         MeterName::ALL

@@ -105,14 +105,16 @@ impl CapBook {
         }
     }
 
+    /// Sets what the agent may spend in a day; `false` where that changes nothing.
+    pub fn set_cap(&mut self, per_day: Option<&Amounts>) -> bool {
+        let before = std::mem::replace(&mut self.per_day, per_day.cloned().unwrap_or_default());
+        before != self.per_day
+    }
+
     /// What is left of a day, of each meter that the cap bounds.
     pub fn left(&self, day: &str) -> Amounts {
         let used = self.days.get(day).map_or(Amounts::NONE, CapDay::used);
-        let mut left = Amounts::NONE;
-        for (meter, cap) in self.per_day.iter() {
-            left.set(meter, cap.less(used.get(meter)));
-        }
-        left
+        self.per_day.clone().less(&used)
     }
 
     /// Whether nothing is left of a day of a meter that the cap bounds.
@@ -122,9 +124,7 @@ impl CapBook {
 
     /// Whether a call of these amounts would be granted.
     pub fn has_room(&self, day: &str, need: &Amounts) -> bool {
-        let left = self.left(day);
-        need.iter()
-            .all(|(meter, need)| left.of(meter).is_none_or(|left| need <= left))
+        need.fit(&self.left(day))
     }
 
     /// Grants a call; `false` where it is granted already, by its id, and is not counted again.
@@ -205,9 +205,7 @@ impl CapDay {
     /// What was spent, and what is granted.
     pub fn used(&self) -> Amounts {
         let mut used = self.spent.clone();
-        for grant in &self.grants {
-            used.add(&of_capped(&grant.amounts));
-        }
+        used.add(&self.granted());
         used
     }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use baton_envelope::budget::Amounts;
 use baton_envelope::{AgentName, Author, CapBook, IntentId, Snapshot, Status, codes};
 
-use crate::error::{Error, Source};
-use crate::server::{BUCKET_PATIENCE, ControllerMesh};
+use crate::error::Error;
+use crate::server::{BUCKET_PATIENCE, ControllerMesh, Published, publish_acked};
 
 /// How often a change is made again when another controller came first.
 const TRIES: u32 = 20;
@@ -16,21 +18,24 @@ const PAUSE: Duration = Duration::from_millis(5);
 const KEYS: &str = "cap.";
 
 impl ControllerMesh {
-    /// The book of an agent's cap and its revision, by the word of the bucket's leader; `None` where it never had one.
+    /// The book of an agent's cap and its revision, by the word of the bucket's leader: an empty one where there is none.
     ///
     /// # Errors
     /// When the bucket cannot be read, or what stands there cannot: then nobody may spend, and nothing is written over it.
-    pub async fn cap_book(&self, agent: &AgentName) -> Result<Option<(CapBook, u64)>, Error> {
+    pub async fn cap_book(&self, agent: &AgentName) -> Result<(CapBook, u64), Error> {
         let bucket = self.subjects().control_bucket();
-        let request = serde_json::json!({ "last_by_subj": format!("$KV.{bucket}.{}", key(agent)) });
+        let request = serde_json::json!({ "last_by_subj": self.cap_subject(agent) });
         let stream = format!("KV_{bucket}");
-        let stored = self.leader_get_within(&stream, &request, BUCKET_PATIENCE).await?;
-        let Some(stored) = stored.filter(|stored| !stored.is_removal()) else {
-            return Ok(None);
+        let empty = || CapBook::new(agent.clone());
+        let Some(stored) = self.leader_get_within(&stream, &request, BUCKET_PATIENCE).await? else {
+            return Ok((empty(), 0));
         };
+        if stored.is_removal() {
+            return Ok((empty(), stored.seq));
+        }
         let book = serde_json::from_slice::<CapBook>(&stored.body);
         let book = book.map_err(|error| Error::api(format!("reading what {agent} has spent today"), error))?;
-        Ok(Some((book, stored.seq)))
+        Ok((book, stored.seq))
     }
 
     /// Writes what `change` makes of the book of an agent's cap. It says whether it has changed anything, and what comes of
@@ -43,36 +48,35 @@ impl ControllerMesh {
         agent: &AgentName,
         change: impl Fn(&mut CapBook) -> (bool, T) + Send + Sync,
     ) -> Result<(CapBook, T), Error> {
-        let bucket = self.subjects().control_bucket();
-        let mut turn = 0;
-        loop {
-            let present = self.cap_book(agent).await?;
-            let (mut book, revision) = match present {
-                Some(found) => found,
-                // What was removed is written over.
-                None => {
-                    let last = self.bucket_entry(&bucket, &key(agent)).await?;
-                    (CapBook::new(agent.clone()), last.map_or(0, |stored| stored.seq))
-                }
-            };
+        for turn in 0..TRIES {
+            if turn > 0 {
+                tokio::time::sleep(PAUSE * turn).await;
+            }
+            let (mut book, revision) = self.cap_book(agent).await?;
             let (is_changed, came_to) = change(&mut book);
             if !is_changed {
                 return Ok((book, came_to));
             }
             let value = serde_json::to_vec(&book).map_err(|error| Error::api("encoding a cap", error))?;
-            let store = self.bucket(bucket.clone()).await?;
-            // A write that is not answered may stand: every change finds by its id that it was made.
-            match store
-                .update(key(agent), value.into(), revision)
-                .await
-                .map_err(Source::from)
-            {
-                Ok(_) => return Ok((book, came_to)),
-                Err(_) if turn < TRIES => turn += 1,
-                Err(error) => return Err(Error::api("writing what an agent has spent", error)),
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, revision.to_string());
+            let subject = self.cap_subject(agent);
+            match publish_acked(self.link(), subject.into(), headers, value.into()).await? {
+                Published::Stored { .. } => return Ok((book, came_to)),
+                Published::Refused(refusal) => return Err(refusal.into()),
+                // One that is not answered may stand: every change finds by its id that it was made.
+                Published::WrongSequence | Published::Unheard | Published::Unknown => {}
             }
-            tokio::time::sleep(PAUSE * turn).await;
         }
+        Err(Error::no_answer(
+            "writing what an agent has spent",
+            "others write it all the time, or nobody says that it is stored",
+        ))
+    }
+
+    /// Where the book of an agent stands.
+    fn cap_subject(&self, agent: &AgentName) -> String {
+        format!("$KV.{}.{KEYS}{agent}", self.subjects().control_bucket())
     }
 
     /// What an intent needs that waits for room under the cap of its agent; `None` where it does not wait for that.
@@ -104,9 +108,4 @@ fn need_of(snapshot: &Snapshot) -> Option<Amounts> {
     }
     let need = snapshot.error.as_ref().and_then(|error| error.need.as_deref().cloned());
     Some(need.unwrap_or(Amounts::NONE))
-}
-
-/// Where the book of an agent stands.
-fn key(agent: &AgentName) -> String {
-    format!("{KEYS}{agent}")
 }

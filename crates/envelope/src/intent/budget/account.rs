@@ -213,8 +213,7 @@ impl Budget {
     /// # Errors
     /// What is needed and what there is.
     pub fn may_hold(&self, what: &str, amounts: &Amounts) -> Result<(), Box<BudgetRefused>> {
-        let fits = |(meter, amount)| self.numbers(meter).is_none_or(|numbers| amount <= numbers.available());
-        let is_over = self.overran || !amounts.iter().all(fits);
+        let is_over = self.overran || !amounts.fit(&self.available());
         match is_over && !Mutant::B2HoldsBeyond.is_on() {
             true => Err(self.refused(what, amounts.clone())),
             false => Ok(()),
