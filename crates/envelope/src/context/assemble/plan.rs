@@ -245,6 +245,8 @@ impl<'a> Plan<'a> {
     /// Renders the view and counts it, and lowers what was taken last for as long as it is too long: by what its parts
     /// really take first, then by what they take together. Returns the text and its count, or the count of what must be
     /// in it where that is too long.
+    ///
+    /// The count of the whole is what decides, so where it has room, no content is counted once more by itself.
     pub(super) fn settle(
         &mut self,
         parts: &[FixedPart],
@@ -252,7 +254,12 @@ impl<'a> Plan<'a> {
         contents: &Contents<'_>,
     ) -> Result<(String, u64), u64> {
         let room = self.request.room();
-        self.recount(sum(parts), counter, contents);
+        self.taken = self
+            .slots
+            .iter()
+            .fold(sum(parts), |sum, slot| sum.saturating_add(slot.tokens));
+        self.recount(|level| *level != Level::Full, counter, contents);
+        let mut is_recounted = false;
         let mut last = self.priority.len();
         loop {
             if self.taken <= room || last == 0 {
@@ -264,6 +271,11 @@ impl<'a> Plan<'a> {
                 if last == 0 {
                     return Err(count);
                 }
+            }
+            if !is_recounted {
+                is_recounted = true;
+                self.recount(|level| *level == Level::Full, counter, contents);
+                continue;
             }
             let next = self.priority.get(..last).and_then(|open| {
                 let found = open
@@ -281,14 +293,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Puts what each part really takes in place of what is stored for it.
-    fn recount(&mut self, of_fixed: u64, counter: &Counter<'_>, contents: &Contents<'_>) {
-        self.taken = self
-            .slots
-            .iter()
-            .fold(of_fixed, |sum, slot| sum.saturating_add(slot.tokens));
+    /// Puts what each part of these levels really takes in place of what is stored for it.
+    fn recount(&mut self, is_meant: impl Fn(&Level) -> bool, counter: &Counter<'_>, contents: &Contents<'_>) {
         for at in 0..self.slots.len() {
-            self.recount_one(at, counter, contents);
+            if self.slots.get(at).is_some_and(|slot| is_meant(&slot.level)) {
+                self.recount_one(at, counter, contents);
+            }
         }
     }
 
