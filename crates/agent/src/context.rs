@@ -35,9 +35,11 @@ impl Hop {
         if let Some(known) = &self.context {
             return Ok(known.clone());
         }
-        let view = Box::pin(self.mesh()?.received_view(&self.envelope, token_counter)).await;
+        let size = Some(&self.own_view.size);
+        let view = self.mesh()?.received_view(&self.envelope, size, token_counter);
+        let view = Box::pin(view).await;
         let mut view = view.map_err(|error| unread(&error))?;
-        if !self.spaces.is_empty() {
+        if !self.own_view.spaces.is_empty() {
             view = Box::pin(self.with_spaces(view)).await?;
         }
         if let (Journal::Ledger(claim), 1..) = (&self.journal, view.completeness.requested) {
@@ -72,7 +74,11 @@ impl Hop {
         if own.is_empty() {
             return Ok(view);
         }
-        let made = self.mesh()?.view_with(&self.envelope, view, own, token_counter).await;
+        let size = &self.own_view.size;
+        let made = self
+            .mesh()?
+            .view_with(&self.envelope, view, own, (size, token_counter))
+            .await;
         made.map_err(|error| unread(&error))
     }
 

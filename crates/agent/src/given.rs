@@ -1,10 +1,19 @@
 //! What a hop is given of what the hops before it remember.
 
-use baton_envelope::ObjectHash;
 use baton_envelope::context::{self, Candidate, Completeness, Gap, Level};
+use baton_envelope::{ObjectHash, SpaceName, ViewSize};
 use baton_jetstream::ReceivedView;
 
 use crate::memory::Seen;
+
+/// What a hop makes its own view with.
+#[derive(Debug, Default)]
+pub(crate) struct OwnView {
+    /// The spaces whose pinned memories are in it.
+    pub(crate) spaces: Vec<SpaceName>,
+    /// What it is cut to.
+    pub(crate) size: ViewSize,
+}
 
 /// The view that a hop was given.
 #[derive(Debug, Clone)]

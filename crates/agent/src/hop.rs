@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use baton_envelope::codes;
 use baton_envelope::{
     AgentVersion, Envelope, ErrorInfo, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName,
-    ProtocolRange, SpaceName, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
+    ProtocolRange, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::caps::Caps;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
-use crate::given::Context;
+use crate::given::{Context, OwnView};
 use crate::sandbox::Sandbox;
 
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
@@ -46,8 +46,8 @@ pub struct Hop {
     pub(crate) without: Option<Box<ErrorInfo>>,
     /// The groups of people that its worker knows.
     pub(crate) groups: Arc<Groups>,
-    /// The spaces whose pinned memories are in its view.
-    pub(crate) spaces: Arc<[SpaceName]>,
+    /// What it makes its own view with.
+    pub(crate) own_view: Arc<OwnView>,
     /// Of the mesh, in the server's time.
     pub(crate) clock: HopClock,
     /// The versions of the protocol that the agent reads.

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baton_envelope::codes;
-use baton_envelope::{AgentName, Envelope, Json, OBJECT_LIMIT, ProtocolRange, SpaceName, Timestamp};
+use baton_envelope::{AgentName, Envelope, Json, OBJECT_LIMIT, ProtocolRange, Timestamp};
 use baton_jetstream::{Error, REPLAY_TIME, ReplayAnswer, ReplayCall, ReplayRequest, WorkerMesh};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use crate::fault::{Fault, FaultKind};
+use crate::given::OwnView;
 use crate::handler::AnyHandler;
 use crate::hop::{Hop, HopClock, Journal};
 use crate::outcome::{Outcome, OutcomeKind};
@@ -42,7 +43,7 @@ impl Replays {
         let mut calls = mesh.serve_replays(&shared.agent, &shared.version).await?;
         let (agent, handler) = (shared.agent.clone(), Arc::clone(&shared.handler));
         let largest = mesh.largest_message().max(OBJECT_LIMIT);
-        let (protocol, spaces) = (shared.protocol, Arc::clone(&shared.spaces));
+        let (protocol, own_view) = (shared.protocol, Arc::clone(&shared.own_view));
         let mesh = mesh.clone();
         let task = tokio::spawn(async move {
             // In the set, so that they end with this task. A panic is caught around the handler.
@@ -54,7 +55,7 @@ impl Replays {
                     return;
                 };
                 let (mesh, agent, handler) = (mesh.clone(), agent.clone(), Arc::clone(&handler));
-                let given = (protocol, largest, Arc::clone(&spaces));
+                let given = (protocol, largest, Arc::clone(&own_view));
                 running.spawn(async move {
                     answer(call, (&mesh, &agent), given, &*handler).await;
                     drop(slot);
@@ -68,14 +69,14 @@ impl Replays {
 async fn answer(
     call: ReplayCall,
     (mesh, agent): (&WorkerMesh, &AgentName),
-    (protocol, largest, spaces): (ProtocolRange, usize, Arc<[SpaceName]>),
+    (protocol, largest, own_view): (ProtocolRange, usize, Arc<OwnView>),
     handler: &dyn AnyHandler,
 ) {
     let answer = match call.read() {
         Ok(request) if request.envelope.to == *agent => {
             let replay = async {
                 match received(mesh, request).await {
-                    Ok(request) => replay(request, mesh, (protocol, largest, spaces), handler).await,
+                    Ok(request) => replay(request, mesh, (protocol, largest, own_view), handler).await,
                     Err(error) => ReplayAnswer::refused(error.code(), error.to_string()),
                 }
             };
@@ -110,7 +111,7 @@ async fn received(mesh: &WorkerMesh, mut request: ReplayRequest) -> Result<Repla
 async fn replay(
     request: ReplayRequest,
     mesh: &WorkerMesh,
-    (protocol, largest, spaces): (ProtocolRange, usize, Arc<[SpaceName]>),
+    (protocol, largest, own_view): (ProtocolRange, usize, Arc<OwnView>),
     handler: &dyn AnyHandler,
 ) -> ReplayAnswer {
     let sandbox = Arc::new(Sandbox::default());
@@ -125,7 +126,7 @@ async fn replay(
         suspended: None,
         without: None,
         groups: Arc::default(),
-        spaces,
+        own_view,
         clock: HopClock::Fixed(Timestamp::default()),
         version: None,
         mesh: Some(mesh.clone()),

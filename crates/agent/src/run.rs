@@ -9,7 +9,7 @@ use baton_envelope::codes;
 use baton_envelope::people::Approval;
 use baton_envelope::{
     AgentName, AgentVersion, Author, Envelope, ErrorInfo, Json, OBJECT_LIMIT, ObjectRef, Policy, ProtocolRange,
-    SpaceName, WaitResult, WaitSpec, open_waits,
+    WaitResult, WaitSpec, open_waits,
 };
 use baton_jetstream::{Allowance, Delivery, WorkerMesh};
 use futures::FutureExt as _;
@@ -22,6 +22,7 @@ use crate::claim::{AppendError, Claim};
 use crate::dropped::Dropped;
 use crate::fanning::resumed;
 use crate::fault::{Fault, FaultKind};
+use crate::given::OwnView;
 use crate::handler::AnyHandler;
 use crate::held::{AllHeld, Entered, Held};
 use crate::hop::{Groups, Hop, HopClock, Journal};
@@ -48,8 +49,8 @@ pub(crate) struct WorkerContext {
     pub(crate) declared: Policy,
     /// The groups of people that it knows.
     pub(crate) groups: Arc<Groups>,
-    /// The spaces whose pinned memories are in the views of its hops.
-    pub(crate) spaces: Arc<[SpaceName]>,
+    /// What its hops make their own views with.
+    pub(crate) own_view: Arc<OwnView>,
     /// What people are asked before any hop begins.
     pub(crate) gate: Option<Approval>,
     /// Cancelled when the grace time is over: hops that still run are handed back.
@@ -247,7 +248,7 @@ impl WorkerContext {
             suspended: None,
             without: None,
             groups: Arc::clone(&self.groups),
-            spaces: Arc::clone(&self.spaces),
+            own_view: Arc::clone(&self.own_view),
             clock: HopClock::Mesh(self.mesh.clone()),
             mesh: Some(self.mesh.clone()),
             version: Some(self.version.clone()),

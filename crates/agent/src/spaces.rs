@@ -60,7 +60,7 @@ impl Hop {
     /// What is pinned in the spaces of the agent, with its contents: the same in every attempt.
     pub(crate) async fn pinned_of_spaces(&mut self) -> Result<Vec<KeptMemory>, Fault> {
         let mut all: Vec<KeptMemory> = Vec::new();
-        for name in Arc::clone(&self.spaces).iter() {
+        for name in &Arc::clone(&self.own_view).spaces {
             let space = self.space(name.as_str())?;
             let pinned = self.step(&format!("{STEP}{name}"), || space.pinned()).await?;
             all.extend(pinned);

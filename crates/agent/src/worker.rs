@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentBuilder, BuildError};
 use crate::caps::Caps;
+use crate::given::OwnView;
 use crate::guard::GRACE;
 use crate::held::AllHeld;
 use crate::ready::{FIRST_HEARTBEATS, HEARTBEAT, prepare};
@@ -123,7 +124,10 @@ impl Worker {
             protocol: builder.protocol,
             declared,
             groups: Arc::new(builder.groups),
-            spaces: builder.spaces.into(),
+            own_view: Arc::new(OwnView {
+                spaces: builder.spaces,
+                size: builder.view_size,
+            }),
             gate: builder.gate,
             abort: CancellationToken::new(),
             held,

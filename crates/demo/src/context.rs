@@ -207,7 +207,7 @@ async fn told(
     for (intent, history) in histories {
         let mut last = None;
         for envelope in handed_on(history) {
-            let view = harness.mesh.received_view(envelope, token_counter).await?;
+            let view = harness.mesh.received_view(envelope, None, token_counter).await?;
             let decision = view.items.iter().find(|(one, _)| one.memory.key.as_str() == DECISION);
             let is_there = decision.is_some_and(|(_, level)| *level == Level::Full) && view.text.contains(DECIDED);
             verdict.views += 1;

@@ -108,7 +108,9 @@ pub(super) const HOUSES: [House; 7] = [
         rooms: &[
             (
                 "worker",
-                &["agent", "caps", "guard", "held", "ready", "replay", "run", "watchdog"],
+                &[
+                    "agent", "caps", "given", "guard", "held", "ready", "replay", "run", "watchdog",
+                ],
             ),
             ("ticket", &["claim", "run"]),
             ("ready", &[]),
@@ -116,7 +118,9 @@ pub(super) const HOUSES: [House; 7] = [
             ("signal", &[]),
             (
                 "replay",
-                &["fault", "handler", "hop", "outcome", "polled", "run", "sandbox"],
+                &[
+                    "fault", "given", "handler", "hop", "outcome", "polled", "run", "sandbox",
+                ],
             ),
             (
                 "handlers",
@@ -162,8 +166,8 @@ pub(super) const HOUSES: [House; 7] = [
             (
                 "run",
                 &[
-                    "caps", "claim", "dropped", "fanning", "fault", "handler", "held", "hop", "memory", "outcome",
-                    "polled", "renewal",
+                    "caps", "claim", "dropped", "fanning", "fault", "given", "handler", "held", "hop", "memory",
+                    "outcome", "polled", "renewal",
                 ],
             ),
             ("renewal", &["claim", "held"]),

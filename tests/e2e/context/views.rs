@@ -92,7 +92,7 @@ async fn view_of(mesh: &TestMesh, intent: &IntentId, hop: u32) -> ReceivedView {
     let envelopes = history.iter().filter_map(|head| head.record.envelope.as_ref());
     let envelope = envelopes.rev().find(|envelope| envelope.hop == hop).expect("the hop");
     mesh.mesh
-        .received_view(envelope, baton_agent::token_counter)
+        .received_view(envelope, None, baton_agent::token_counter)
         .await
         .expect("read")
 }

@@ -162,7 +162,7 @@ impl Handler for ExecHandler {
             ExecMode::Plain => plain_input(hop, &payload),
             ExecMode::Json => {
                 hop.tell_children().await?;
-                let context = match hop.envelope().context.is_some() || !hop.spaces.is_empty() {
+                let context = match hop.envelope().context.is_some() || !hop.own_view.spaces.is_empty() {
                     true => Some(hop.context().await?),
                     false => None,
                 };

@@ -1,6 +1,6 @@
 //! Reading what the hops of a tree remember: the chain of their links, and the view that an envelope gives its receiver.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use baton_envelope::context::{
     Assembled, Candidate, Chain, ChainError, ChainFault, Completeness, ContextLink, Counter, EnvelopeContext, Fixed,
@@ -216,8 +216,8 @@ impl Mesh {
     }
 
     /// The view that an envelope gives its receiver. One that names what is remembered and gives no view, as that of a child does,
-    /// gets the view that a handoff makes where it asks for nothing; what the route of its receiver says of it costs one message more.
-    /// Where nobody remembers anything it costs none.
+    /// gets the view that a handoff makes where it asks for nothing. What such a view is cut to the receiver knows of itself; where
+    /// nobody says it, the route of the receiver does, which costs one message more. Where nobody remembers anything it costs none.
     ///
     /// # Errors
     /// [`Error::ObjectMissing`] and [`Error::ObjectCorrupt`] where the links or the manifest cannot be had, and where they
@@ -225,6 +225,7 @@ impl Mesh {
     pub async fn received_view(
         &self,
         envelope: &Envelope,
+        size: Option<&ViewSize>,
         counter: fn() -> Counter<'static>,
     ) -> Result<ReceivedView, Error> {
         let tree = envelope.root();
@@ -243,7 +244,8 @@ impl Mesh {
         contents.remove(&head);
         let candidates = chain.candidates();
         // Other references are a client's, to something that no hop has remembered.
-        let is_known = |given: &&MemoryRef| candidates.iter().any(|one| one.memory.key.as_str() == given.key);
+        let keys: HashSet<&str> = candidates.iter().map(|one| one.memory.key.as_str()).collect();
+        let is_known = |given: &&MemoryRef| keys.contains(given.key.as_str());
         let mut given: Vec<MemoryRef> = envelope.memory.iter().filter(is_known).cloned().collect();
         // A submitter that knows of no context gives a child the view of its parent, and no references.
         let is_own = |view: &&View| envelope.parent.is_none() || view.kept as usize == given.len();
@@ -254,7 +256,10 @@ impl Mesh {
                 Manifest::decode(&bytes).map_err(|error| corrupt(error.to_string()))?
             }
             None => {
-                let request = own_request(envelope, &self.view_size(envelope).await?);
+                let request = match size {
+                    Some(size) => own_request(envelope, size),
+                    None => own_request(envelope, &self.view_size(envelope).await?),
+                };
                 let (made, read) = self.own_view(envelope, &request, &candidates, counter).await?;
                 contents = read;
                 (context.view, given) = (Some(Box::new(made.view)), made.refs);
@@ -300,7 +305,7 @@ impl Mesh {
         envelope: &Envelope,
         view: ReceivedView,
         own: Vec<(Memory, String)>,
-        counter: fn() -> Counter<'static>,
+        (size, counter): (&ViewSize, fn() -> Counter<'static>),
     ) -> Result<ReceivedView, Error> {
         let ReceivedView { mut context, items, .. } = view;
         let depth = context.links.saturating_add(1);
@@ -320,7 +325,7 @@ impl Mesh {
         let of_chain = items.into_iter().map(|(candidate, _)| candidate);
         let mut candidates: Vec<Candidate> = of_chain.filter(|one| !is_older(one)).collect();
         candidates.extend(own);
-        let mut request = own_request(envelope, &self.view_size(envelope).await?);
+        let mut request = own_request(envelope, size);
         if let Some(view) = context.view.as_deref() {
             (request.strategy, request.budget) = (view.strategy.clone(), view.budget);
         }

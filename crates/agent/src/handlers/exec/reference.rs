@@ -111,7 +111,7 @@ mod tests {
             suspended: None,
             without: None,
             groups: Arc::default(),
-            spaces: Arc::default(),
+            own_view: Arc::default(),
             clock: HopClock::Fixed(Timestamp::default()),
             mesh: None,
             version: None,

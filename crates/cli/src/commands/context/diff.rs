@@ -88,7 +88,7 @@ pub(crate) async fn run(args: DiffArgs, app: &App) -> Result<(), CliError> {
 
 async fn view(mesh: &Mesh, trail: &Trail, hop: u32) -> Result<ReceivedView, CliError> {
     let envelope = trail.of_hop(Some(hop))?;
-    Ok(mesh.received_view(envelope, baton_agent::token_counter).await?)
+    Ok(mesh.received_view(envelope, None, baton_agent::token_counter).await?)
 }
 
 /// The memories that two views have otherwise, in the order of the second, then those that it does not know.

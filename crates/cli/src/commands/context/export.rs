@@ -106,7 +106,7 @@ async fn handoffs(mesh: &Mesh, trail: &Trail, dir: &Path) -> Result<usize, CliEr
         let folder = dir.join("handoffs").join(envelope.to.as_str());
         let text = serde_json::to_string_pretty(envelope)?;
         write(&folder.join(format!("{}.json", envelope.id)), text.as_bytes())?;
-        match mesh.received_view(envelope, baton_agent::token_counter).await {
+        match mesh.received_view(envelope, None, baton_agent::token_counter).await {
             Ok(view) => write(&folder.join(format!("{}.view.txt", envelope.id)), view.text.as_bytes())?,
             Err(error) if error.is_of_object() => {}
             Err(error) => return Err(error.into()),

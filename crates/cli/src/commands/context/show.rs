@@ -73,7 +73,7 @@ pub(crate) async fn run(args: ShowArgs, app: &App) -> Result<(), CliError> {
     let mesh = app.connect().await?;
     let trail = Trail::of(&mesh, &args.id).await?;
     let envelope = trail.of_hop(args.hop)?;
-    let received = mesh.received_view(envelope, baton_agent::token_counter).await?;
+    let received = mesh.received_view(envelope, None, baton_agent::token_counter).await?;
     let document = document(&args.id, envelope, &received);
     app.output.show(&document, || text(&document))
 }
