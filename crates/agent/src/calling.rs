@@ -5,8 +5,8 @@ use std::time::Duration;
 use baton_envelope::codes;
 use baton_envelope::context::EnvelopeContext;
 use baton_envelope::{
-    Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, ObjectHash, OnTimeout, Priority, Snapshot,
-    Status, Timestamp, WaitSpec,
+    Body, Child, ChildEnd, Children, ErrorInfo, IntentId, JoinRule, Json, OnTimeout, Priority, Snapshot, Status,
+    Timestamp, WaitSpec,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::hop::{Hop, HopClock};
+use crate::memory::LeftByChild;
 use crate::spending::Amounts;
 use crate::waiting::Waited;
 
@@ -429,7 +430,7 @@ impl Hop {
         Ok(())
     }
 
-    /// What children came to, and the newest links of those that have completed.
+    /// What children came to, and what those leave that have completed.
     async fn read_children(&self, ends: &[ChildEnd], id: impl Fn(u32) -> IntentId) -> Result<Read, Unread> {
         let HopClock::Mesh(mesh) = &self.clock else {
             let what = "what the children of a call came to is not known to a replay";
@@ -446,7 +447,7 @@ impl Hop {
             // Without one the archive has dropped it for its age, or other work stands under its id.
             let snapshot = now.head.map(|head| head.record.snapshot);
             let snapshot = snapshot.filter(|snapshot| snapshot.parent.as_ref() == Some(self.intent()));
-            joined.extend(snapshot.as_ref().and_then(newest_link));
+            joined.extend(snapshot.as_ref().and_then(left_by));
             snapshots.push(snapshot);
         }
         let reads = snapshots.into_iter().map(|snapshot| async {
@@ -494,8 +495,8 @@ impl Hop {
     }
 }
 
-/// What children came to, and their newest links.
-type Read = (Vec<Called>, Vec<ObjectHash>);
+/// What children came to, and what they leave.
+type Read = (Vec<Called>, Vec<LeftByChild>);
 
 /// Why it cannot be read what children came to.
 enum Unread {
@@ -503,10 +504,14 @@ enum Unread {
     Mesh(baton_jetstream::Error),
 }
 
-/// The newest link that a child has left, where it has completed.
-fn newest_link(of_child: &Snapshot) -> Option<ObjectHash> {
-    let context: EnvelopeContext = of_child.context.as_ref()?.read().ok()?;
-    context.head.filter(|_| of_child.status == Status::Completed)
+/// What a child leaves of what it knew, where it has completed.
+fn left_by(child: &Snapshot) -> Option<LeftByChild> {
+    let context: EnvelopeContext = child.context.as_ref()?.read().ok()?;
+    let head = context.head.filter(|_| child.status == Status::Completed)?;
+    Some(LeftByChild {
+        head,
+        gaps: context.gaps,
+    })
 }
 
 /// The end of a child, with what it came to.

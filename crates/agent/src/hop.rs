@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use baton_envelope::codes;
 use baton_envelope::{
-    AgentVersion, Envelope, ErrorInfo, Expects, INLINE_LIMIT, IntentId, Json, ObjectHash, ObjectRef, PersonName,
-    ProtocolRange, StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
+    AgentVersion, Envelope, ErrorInfo, Expects, INLINE_LIMIT, IntentId, Json, ObjectRef, PersonName, ProtocolRange,
+    StepEntry, Task, Timestamp, Undo, WaitResult, WaitSpec, act,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use crate::caps::Caps;
 use crate::claim::{AppendError, Claim};
 use crate::fault::Fault;
 use crate::given::{Context, OwnView};
+use crate::memory::LeftByChild;
 use crate::sandbox::Sandbox;
 
 /// How many steps and waits a hop may record, and of how many bytes: each later attempt reads all of them.
@@ -62,8 +63,8 @@ pub struct Hop {
     pub(crate) context: Option<Context>,
     /// What its agent may spend in a day; `None` in a replay, which spends nothing.
     pub(crate) caps: Option<Arc<Caps>>,
-    /// The newest links of the children that this attempt has joined.
-    pub(crate) joined: Vec<ObjectHash>,
+    /// What the children leave that this attempt has joined.
+    pub(crate) joined: Vec<LeftByChild>,
     /// How many bytes this attempt has recalled.
     pub(crate) recalled: usize,
     /// How many signals this attempt has sent.

@@ -238,13 +238,22 @@ pub(crate) struct Seen {
     pub(crate) found_again: Vec<ObjectHash>,
 }
 
+/// What a child leaves of what it knew.
+#[derive(Debug, Clone)]
+pub(crate) struct LeftByChild {
+    /// Its newest link.
+    pub(crate) head: ObjectHash,
+    /// What it was told of, or saw itself, that could not be had.
+    pub(crate) gaps: Vec<Gap>,
+}
+
 /// What a hop hands on of its context.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HandedOn {
     /// What it has remembered, in its order.
     pub(crate) memories: Vec<context::Memory>,
-    /// The newest links of the children that it has joined.
-    pub(crate) joined: Vec<ObjectHash>,
+    /// What the children leave that it has joined.
+    pub(crate) joined: Vec<LeftByChild>,
     /// What it saw of its view, if it looked.
     pub(crate) seen: Option<Box<Seen>>,
     /// What it asks of the view of its receiver.

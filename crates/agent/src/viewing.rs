@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use baton_envelope::codes;
 use baton_envelope::context::{
-    AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap,
+    AssembleError, Assembled, Candidate, Catalogue, Chain, ContextLink, Entry, EnvelopeContext, Fixed, Gap, MOST_GAPS,
     MOST_PREVIOUS, ManifestAt, Memory, MemoryKey, Reach, Request, assemble, carried_gaps, planned, view_budget,
 };
 use baton_envelope::{Envelope, ErrorInfo, HistoryEntry, Json, MemoryRef, ObjectHash, ViewSize};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::claim::Claim;
 use crate::commit::{Verdict, park};
 use crate::fault::Fault;
-use crate::memory::{HandedOn, Seen, token_counter};
+use crate::memory::{HandedOn, LeftByChild, Seen, token_counter};
 use crate::run::WorkerContext;
 
 /// The media type of links, catalogues and manifests.
@@ -91,7 +91,8 @@ impl WorkerContext {
         } = handed_on;
         let tree = envelope.root();
         let before = context_of(envelope)?;
-        let chain = self.chain_of(envelope, &before, joined).await?;
+        let (heads, of_children) = taken_over(joined);
+        let chain = self.chain_of(envelope, &before, heads).await?;
         let mut link = ContextLink {
             payload: next.payload_ref.as_ref().map(|payload| payload.hash.clone()),
             history: self.entry_of(envelope, &next),
@@ -119,7 +120,8 @@ impl WorkerContext {
         // It is closed once it can be read, or another content has taken its place; what is only left out of this view is not.
         let is_closed =
             |gap: &Gap| contents.contains_key(&gap.hash) || candidates.iter().all(|one| one.memory.hash != gap.hash);
-        let gaps = gaps_after(&before.gaps, (seen.as_deref(), &gaps), is_closed);
+        let known = known_gaps(&before.gaps, seen.as_deref(), &of_children);
+        let gaps = told(carried_gaps(&known, &gaps, is_closed))?;
         let context = EnvelopeContext {
             view: Some(Box::new(assembled.view.clone())),
             gaps,
@@ -134,7 +136,8 @@ impl WorkerContext {
         );
         next.context = context.json();
         // What a client refers to that no hop has remembered goes on as it is.
-        let is_foreign = |given: &&MemoryRef| candidates.iter().all(|one| one.memory.key.as_str() != given.key);
+        let keys: HashSet<&str> = candidates.iter().map(|one| one.memory.key.as_str()).collect();
+        let is_foreign = |given: &&MemoryRef| !keys.contains(given.key.as_str());
         next.memory = assembled.refs;
         next.memory.extend(envelope.memory.iter().filter(is_foreign).cloned());
         Ok(next)
@@ -143,15 +146,18 @@ impl WorkerContext {
     /// What the tree remembers once this hop has added its own.
     async fn linked(&self, envelope: &Envelope, handed_on: HandedOn) -> Result<EnvelopeContext, NoView> {
         let before = context_of(envelope)?;
-        if !handed_on.adds() {
-            let gaps = gaps_after(&before.gaps, (handed_on.seen.as_deref(), &[]), |_| false);
+        let is_more = handed_on.adds();
+        let (heads, of_children) = taken_over(handed_on.joined);
+        let gaps = known_gaps(&before.gaps, handed_on.seen.as_deref(), &of_children);
+        if !is_more {
+            let gaps = told(gaps)?;
             return Ok(EnvelopeContext { gaps, ..before });
         }
-        let chain = self.chain_of(envelope, &before, handed_on.joined).await?;
+        let chain = self.chain_of(envelope, &before, heads).await?;
         let mut link = self.link(envelope, &chain, handed_on.memories);
         let candidates = chain.candidates_with(&link);
         let is_closed = |gap: &Gap| candidates.iter().all(|one| one.memory.hash != gap.hash);
-        let gaps = gaps_after(&before.gaps, (handed_on.seen.as_deref(), &[]), is_closed);
+        let gaps = told(carried_gaps(&gaps, &[], is_closed))?;
         Ok(EnvelopeContext {
             gaps,
             ..self.grown(before, &chain, &mut link).await?
@@ -263,13 +269,35 @@ impl WorkerContext {
     }
 }
 
-/// The gaps that are told after a hop: those of its envelope, what it could not read of its own view, and what of the next one. A gap
-/// is closed where the hop has read its content.
-fn gaps_after(before: &[Gap], (seen, found): (Option<&Seen>, &[Gap]), is_closed: impl Fn(&Gap) -> bool) -> Vec<Gap> {
-    let own = seen.map(|seen| &seen.gaps[..]).unwrap_or_default();
+/// What a hop takes over of the children that it has joined: the newest links, and the gaps.
+fn taken_over(joined: Vec<LeftByChild>) -> (Vec<ObjectHash>, Vec<Gap>) {
+    let (heads, gaps): (Vec<_>, Vec<_>) = joined.into_iter().map(|left| (left.head, left.gaps)).unzip();
+    (heads, gaps.concat())
+}
+
+/// The gaps that a hop knows of: those of its envelope, what it could not read of its own view, and those of the children that it
+/// takes over. A gap is closed where the hop has read its content.
+fn known_gaps(before: &[Gap], seen: Option<&Seen>, of_children: &[Gap]) -> Vec<Gap> {
     let is_found_again = |gap: &Gap| seen.is_some_and(|seen| seen.found_again.contains(&gap.hash));
+    let own = seen.map(|seen| &seen.gaps[..]).unwrap_or_default();
     let known = carried_gaps(before, own, is_found_again);
-    carried_gaps(&known, found, is_closed)
+    let of_children: Vec<Gap> = of_children.iter().filter(|gap| !is_found_again(gap)).cloned().collect();
+    carried_gaps(&known, &of_children, |_| false)
+}
+
+/// The gaps, where they are not more than whoever comes next would read. What cannot be had may come back, so the hop is tried again.
+fn told(gaps: Vec<Gap>) -> Result<Vec<Gap>, NoView> {
+    match gaps.len() <= MOST_GAPS {
+        true => Ok(gaps),
+        false => {
+            let text = format!(
+                "{} memories cannot be had, \"{}\" the first of them, and {MOST_GAPS} are the most that an envelope tells of",
+                gaps.len(),
+                gaps.first().map(|gap| gap.key.as_str()).unwrap_or_default(),
+            );
+            Err(NoView::Bad(Fault::retry(text).with_code(codes::CONTEXT_MISSING)))
+        }
+    }
 }
 
 fn context_of(envelope: &Envelope) -> Result<EnvelopeContext, NoView> {
@@ -282,4 +310,42 @@ struct Made {
     given: Assembled,
     contents: HashMap<ObjectHash, Bytes>,
     gaps: Vec<Gap>,
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_envelope::context::Kind;
+
+    use super::*;
+
+    fn gap(number: usize) -> Gap {
+        let key: MemoryKey = format!("ms-{number}").parse().expect("a key");
+        Gap::of(
+            &Memory::new(key, Kind::Fact, number.to_string().as_bytes()),
+            codes::CONTEXT_MISSING,
+        )
+    }
+
+    #[test]
+    fn no_more_gaps_are_told_than_a_reader_takes() {
+        let most: Vec<Gap> = (0..MOST_GAPS).map(gap).collect();
+        assert!(told(most.clone()).is_ok_and(|told| told == most));
+        let more = (0..=MOST_GAPS).map(gap).collect();
+        let Err(NoView::Bad(fault)) = told(more) else {
+            panic!("a reader refuses them")
+        };
+        assert_eq!(fault.code(), codes::CONTEXT_MISSING);
+        let text = fault.message();
+        assert!(text.contains("257 memories") && text.contains("\"ms-0\""), "{text}");
+    }
+
+    #[test]
+    fn gaps_of_children_are_known_once_and_until_their_content_was_read() {
+        let seen = Seen {
+            gaps: vec![gap(2)],
+            found_again: vec![gap(1).hash, gap(4).hash],
+        };
+        let known = known_gaps(&[gap(0), gap(1)], Some(&seen), &[gap(0), gap(3), gap(4)]);
+        assert_eq!(known, [gap(0), gap(2), gap(3)]);
+    }
 }

@@ -32,4 +32,4 @@ pub use render::{Contents, Fixed, render};
 pub use request::{BUDGET_DEFAULT, Counter, RECENT_DEFAULT, Request, Strategy, view_budget};
 pub use space::{SPACE_CONTENT, SpaceMemory, SpaceWrite};
 pub(crate) use view::handed_down;
-pub use view::{Completeness, Concern, EnvelopeContext, Gap, ManifestAt, View, carried_gaps};
+pub use view::{Completeness, Concern, EnvelopeContext, Gap, MOST_GAPS, ManifestAt, View, carried_gaps};

@@ -71,6 +71,18 @@ impl Handler for Ends {
     }
 }
 
+/// Asks another agent, and completes without a look at what it is given.
+struct Asks;
+
+impl Handler for Asks {
+    type Input = String;
+
+    async fn handle(&self, hop: &mut Hop, word: String) -> Result<Outcome, Fault> {
+        let called = hop.call("gives", &word).await?;
+        Outcome::complete(called.state())
+    }
+}
+
 async fn started(mesh: &TestMesh, name: &str, handler: impl Handler + 'static) -> Running {
     let builder = Agent::builder(name, "1.0.0").expect("agent").handler(handler);
     let running = Running::start(mesh.server.url(), builder).await;
@@ -149,4 +161,39 @@ async fn a_gap_is_told_until_a_hop_has_the_content_whatever_the_views_between_ha
         assert_eq!((keys(&context), could), (gaps, read), "{intent}");
     }
     ends.stop().await;
+}
+
+/// C11, by a call: the parent takes over what its child knew, and what nobody could read of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parent_tells_the_gaps_of_the_children_that_it_joins() {
+    let mesh = TestMesh::start().await;
+    started(&mesh, "looks", Looks).await.stop().await;
+    started(&mesh, "passes", Passes).await.stop().await;
+    started(&mesh, "ends", Ends).await.stop().await;
+    started(&mesh, "gives", Gives).await.stop().await;
+    let asks = started(&mesh, "asks", Asks).await;
+    let parent = mesh.submit("family", "asks", "\"stays\"").await;
+    let child = [IntentId::of_child(&parent, 1, "gives", 0)];
+    eventually("the child is there", SOON, async || {
+        mesh.history_of(&child[0])
+            .await
+            .first()
+            .map(|_| ())
+            .ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    runs(&mesh, "gives", Gives, (&child, 3)).await;
+    let filter = json!({"filter": format!("mesh.context.{parent}.{}", ObjectHash::of(LOST.as_bytes()))});
+    mesh.server.api("STREAM.PURGE.MESH_CONTEXT", &filter).await;
+    runs(&mesh, "looks", Looks, (&child, 4)).await;
+    runs(&mesh, "passes", Passes, (&child, 5)).await;
+    let ends = started(&mesh, "ends", Ends).await;
+    for intent in [&child[0], &parent] {
+        let head = mesh.until(intent, "completed", SOON).await;
+        let context = head.record.snapshot.context.as_ref().expect("a context");
+        let context = EnvelopeContext::read(context).expect("read");
+        assert_eq!(keys(&context), ["lost"], "{intent}");
+    }
+    ends.stop().await;
+    asks.stop().await;
 }

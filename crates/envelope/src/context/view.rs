@@ -211,7 +211,7 @@ pub(crate) fn handed_down(parent: &Envelope) -> Option<Json> {
 }
 
 /// The most gaps that an envelope carries: as many memories as a view may have.
-const MOST_GAPS: usize = 256;
+pub const MOST_GAPS: usize = 256;
 
 impl EnvelopeContext {
     /// What an envelope says of its context; nothing where it says nothing.
